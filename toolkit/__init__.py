@@ -1,0 +1,1 @@
+"""A plugin-based toolkit for detection and segmentation."""

@@ -1,0 +1,83 @@
+"""Every error the toolkit raises on purpose, and the exit code that each gives the command line.
+
+::
+
+    ToolkitError                      exit 1: something went wrong while doing what was asked
+    ├── UsageError                    exit 2: what was asked makes no sense; nothing was done
+    │   ├── ConfigError               a setting is unknown, of the wrong type or out of range
+    │   ├── UnknownNameError          no plugin, dataset or evaluator of that name
+    │   ├── DuplicateNameError        two origins bring the same name
+    │   └── UnavailableError          the name is known but cannot be loaded (a missing package, an ImportError)
+    ├── InvalidDataError              arrays that do not fit together (also a ValueError)
+    ├── DataError                     a dataset's folder or annotation file cannot be used
+    │   └── ImageError                an image file cannot be decoded
+    ├── CheckpointError               a checkpoint is truncated, of another model, or not ours to open
+    ├── DownloadError                 a download failed, or its checksum is wrong
+    ├── OutputError                   a file cannot be written (full disk, permissions)
+    └── TrainingError                 training cannot go on
+        └── NonFiniteLossError        a loss became NaN or infinite; names the samples and the loss
+
+A message says what was found, what was expected and how to repair it.
+"""
+
+from __future__ import annotations
+
+
+class ToolkitError(Exception):
+    """Base of all errors raised on purpose. ``exit_code`` is what the command line returns for it."""
+
+    exit_code = 1
+
+
+class UsageError(ToolkitError):
+    """What was asked makes no sense; nothing was done."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A setting is unknown, of the wrong type or out of range."""
+
+
+class UnknownNameError(UsageError):
+    """No plugin, dataset or evaluator has this name."""
+
+
+class DuplicateNameError(UsageError):
+    """Two origins bring a plugin, dataset or evaluator of the same name."""
+
+
+class UnavailableError(UsageError):
+    """The name is known, but what it stands for cannot be loaded here."""
+
+
+class InvalidDataError(ToolkitError, ValueError):
+    """Arrays that do not fit together, or values outside what a type allows."""
+
+
+class DataError(ToolkitError):
+    """A dataset's folder or annotation file cannot be used."""
+
+
+class ImageError(DataError):
+    """An image file cannot be decoded."""
+
+
+class CheckpointError(ToolkitError):
+    """A checkpoint is truncated, belongs to another model, or is not safe to open."""
+
+
+class DownloadError(ToolkitError):
+    """A download failed, or what arrived has the wrong checksum."""
+
+
+class OutputError(ToolkitError):
+    """A file cannot be written."""
+
+
+class TrainingError(ToolkitError):
+    """Training cannot go on."""
+
+
+class NonFiniteLossError(TrainingError):
+    """A loss became NaN or infinite."""

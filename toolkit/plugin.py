@@ -1,0 +1,205 @@
+"""Manifests: what a plugin, dataset or evaluator says of itself before any of its code is imported.
+
+A manifest is data. It imports no torch and names its code as ``"module:object"`` (``".model:build"`` is relative to
+the module that holds the manifest, ``":build"`` is that module itself), which is imported on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import Any, ClassVar
+
+from toolkit.errors import UnavailableError, UsageError
+
+TASKS = ("semantic", "instance", "promptable")
+
+
+@dataclass(frozen=True)
+class Download:
+    """One file of a dataset, or of weights.
+
+    Attributes:
+        url: where it is.
+        sha256: the checksum of the whole file in hex.
+        size: its size in bytes.
+        filename: what to call it; the last part of ``url`` when empty.
+    """
+
+    url: str
+    sha256: str
+    size: int
+    filename: str = ""
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[0-9a-f]{64}", self.sha256):
+            raise UsageError(f"Download {self.url}: sha256 must be 64 hex digits, not {self.sha256!r}")
+
+    @property
+    def name(self) -> str:
+        """The file's name on disk."""
+        return self.filename or self.url.rsplit("/", 1)[-1]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Published weights that ``weights=<name>`` stands for.
+
+    Attributes:
+        name: what the user writes.
+        licence: the licence of the weights (often not that of the code).
+        source: a page, paper or repository that says where they come from.
+        download: the file, or None when a library fetches it (timm, …) in the plugin's ``load_weights``.
+    """
+
+    name: str
+    licence: str
+    source: str
+    download: Download | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What plugins, datasets and evaluators have in common.
+
+    Attributes:
+        name: what the user writes: lower-case letters, digits, ``-`` and ``_``.
+        summary: one line for ``list``.
+        build: ``"module:callable"`` that makes the thing; see the subclass for how it is called.
+        settings: ``"module:class"`` of a ``toolkit.config.Settings`` subclass, or empty when there is nothing to set.
+        requires: distributions that must be installed beside the toolkit, such as ``"sam2>=1.1"``.
+        install: the command that mends a missing requirement; made from ``requires`` when empty.
+        module: the module that holds the manifest; filled in by discovery.
+        origin: where it was found (a folder, file or distribution); filled in by discovery.
+    """
+
+    kind: ClassVar[str] = "manifest"
+
+    name: str
+    summary: str
+    build: str
+    settings: str = ""
+    requires: tuple[str, ...] = ()
+    install: str = ""
+    module: str = ""
+    origin: str = ""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", self.name):
+            raise UsageError(f"{self.kind} name {self.name!r} must be lower-case letters, digits, '-' and '_', such as 'my-net'")
+        if not self.summary:
+            raise UsageError(f"{self.kind} {self.name!r} needs a summary of one line")
+        for what in ("build", "settings"):
+            reference = getattr(self, what)
+            if (reference or what == "build") and not re.fullmatch(r"[\w.]*:\w+", reference):
+                raise UsageError(f"{self.kind} {self.name!r}: {what} must read 'module:object', not {reference!r}")
+
+    def resolve(self, reference: str) -> Any:
+        """Import what ``"module:object"`` names.
+
+        Raises:
+            UnavailableError: when a requirement is missing, or the import fails; says why and what mends it.
+        """
+        missing = self.missing_requirements()
+        if missing:
+            raise UnavailableError(f"{self.kind} {self.name!r} needs {', '.join(missing)}. Repair: {self.install_line()}")
+        module_name, _, attribute = reference.partition(":")
+        try:
+            module = importlib.import_module(module_name or self.module, package=self.module)
+            return getattr(module, attribute)
+        except Exception as error:  # a plugin's import may raise anything at all
+            raise UnavailableError(
+                f"{self.kind} {self.name!r} from {self.origin} cannot be loaded: importing {reference!r} failed with "
+                f"{type(error).__name__}: {error}"
+            ) from error
+
+    def missing_requirements(self) -> list[str]:
+        """Those of ``requires`` that are not installed, or too old, with what is there instead."""
+        from packaging.requirements import Requirement
+
+        missing = []
+        for text in self.requires:
+            requirement = Requirement(text)
+            try:
+                version = metadata.version(requirement.name)
+            except metadata.PackageNotFoundError:
+                missing.append(f"{text} (not installed)")
+                continue
+            if version not in requirement.specifier:
+                missing.append(f"{text} (installed: {version})")
+        return missing
+
+    def install_line(self) -> str:
+        """The command that installs what is missing."""
+        return self.install or "pip install " + " ".join(f"'{text}'" for text in self.requires)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PluginManifest(Manifest):
+    """A model plugin. ``build(settings, classes) -> toolkit.Model`` with random weights; no download happens in it.
+
+    Attributes:
+        task: one of ``TASKS``; says which label the model learns from and how it is evaluated by default.
+        evaluators: names of the evaluators that measure it by default.
+        defaults: settings that differ from the toolkit's own when no recipe is found, as nested mappings by section.
+        weights: published weights, by name.
+        load_weights: ``"module:callable"``, called with ``(model, name_or_path)`` when ``weights=`` is one of ``weights`` or a
+            path that is not a toolkit checkpoint; returns a ``toolkit.checkpoints.LoadReport``.
+        licence: of the plugin's code.
+        paper: where the model was published.
+    """
+
+    kind: ClassVar[str] = "plugin"
+
+    task: str
+    evaluators: tuple[str, ...] = ()
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    weights: tuple[Weights, ...] = ()
+    load_weights: str = ""
+    licence: str = "Apache-2.0"
+    paper: str = ""
+    version: str = "1"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.task not in TASKS:
+            raise UsageError(f"plugin {self.name!r}: task must be one of {', '.join(TASKS)}, not {self.task!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetManifest(Manifest):
+    """A dataset. ``build(folder, split, settings) -> toolkit.Dataset``; ``folder`` is None where ``needs_folder`` is false.
+
+    Attributes:
+        tasks: which of ``TASKS`` its labels can train.
+        splits: the names that ``split`` may take; the first is for training.
+        val_split: the split that is held out while training.
+        needs_folder: whether it reads files (False: it is generated).
+        layout: what the folder must look like, in words, for messages.
+        origin_url: the page that publishes it.
+        licence: of the data.
+        size: in words, such as ``"591 photos, 90 MB"``.
+        downloads: the files that ``toolkit data get`` fetches and unpacks; empty when nobody may or can.
+    """
+
+    kind: ClassVar[str] = "dataset"
+
+    tasks: tuple[str, ...]
+    splits: tuple[str, ...] = ("train", "val", "test")
+    val_split: str = "val"
+    needs_folder: bool = True
+    layout: str = ""
+    origin_url: str = ""
+    licence: str = ""
+    size: str = ""
+    downloads: tuple[Download, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluatorManifest(Manifest):
+    """An evaluator. ``build(settings, classes) -> toolkit.evaluation.Evaluator``."""
+
+    kind: ClassVar[str] = "evaluator"

@@ -1,0 +1,355 @@
+"""The types that data travels in: ``Sample`` in, ``Prediction`` out, ``Instances`` in both.
+
+All arrays are CPU tensors, frozen in place by convention and checked when built. Pixel coordinates have their
+origin at the top-left corner of the top-left pixel; boxes are ``x0, y0, x1, y1`` in pixels with ``x1, y1`` exclusive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from pycocotools import mask as coco_mask
+from torch import Tensor
+
+from toolkit.errors import InvalidDataError
+
+VOID = 255
+"""The value in a label map for pixels that belong to no class; so a label map has at most 255 classes."""
+
+Size: TypeAlias = tuple[int, int]
+"""Height and width in pixels."""
+
+Index: TypeAlias = "slice | Sequence[int] | Sequence[bool] | np.ndarray[Any, Any] | Tensor"
+
+
+def _check(condition: bool, message: str) -> None:
+    if not condition:
+        raise InvalidDataError(message)
+
+
+def _describe(value: object) -> str:
+    if isinstance(value, (Tensor, np.ndarray)):
+        return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
+    return f"{type(value).__name__} {value!r}"
+
+
+def _check_tensor(owner: str, name: str, value: object, dtype: torch.dtype, shape: tuple[int | None, ...]) -> None:
+    fits = (
+        isinstance(value, Tensor)
+        and value.dtype == dtype
+        and value.dim() == len(shape)
+        and all(want is None or want == got for want, got in zip(shape, value.shape, strict=True))
+    )
+    expected = [("any" if want is None else want) for want in shape]
+    _check(fits, f"{owner}.{name} must be {str(dtype).removeprefix('torch.')} {expected}, not {_describe(value)}")
+
+
+def _check_size(owner: str, size: object) -> None:
+    fits = isinstance(size, tuple) and len(size) == 2 and all(isinstance(n, int) and n > 0 for n in size)
+    _check(fits, f"{owner}.size must be (height, width) in whole pixels above 0, not {size!r}")
+
+
+@dataclass(frozen=True)
+class Masks:
+    """``N`` binary masks of one image as COCO run-length codes: holes, parts and overlaps survive, and memory stays small.
+
+    Attributes:
+        size: height and width of the image, in pixels.
+        counts: ``N`` compressed run-length codes, as ``pycocotools.mask`` writes them.
+
+    Raises:
+        InvalidDataError: when ``size`` or the type of ``counts`` is wrong.
+    """
+
+    size: Size
+    counts: tuple[bytes, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_size("Masks", self.size)
+        fits = isinstance(self.counts, tuple) and all(isinstance(c, bytes) for c in self.counts)
+        _check(fits, f"Masks.counts must be a tuple of bytes, not {type(self.counts).__name__}")
+
+    @classmethod
+    def from_dense(cls, dense: Tensor | np.ndarray[Any, Any]) -> Masks:
+        """Encode masks of shape ``[N, H, W]`` (bool, or numbers of which 0 is background)."""
+        array = dense.numpy() if isinstance(dense, Tensor) else np.asarray(dense)
+        _check(array.ndim == 3, f"masks must be [N, H, W], not {_describe(array)}")
+        height, width = array.shape[1:]
+        counts = (coco_mask.encode(np.asfortranarray(m != 0, dtype=np.uint8))["counts"] for m in array)
+        return cls((height, width), tuple(counts))
+
+    @classmethod
+    def from_polygons(cls, polygons: Sequence[Sequence[Sequence[float]]], size: Size) -> Masks:
+        """Rasterise ``N`` objects, each a list of flat polygons ``[x0, y0, x1, y1, …]``, by COCO's rule (union of the parts)."""
+        counts = []
+        for parts in polygons:
+            codes = coco_mask.frPyObjects([list(part) for part in parts], *size)
+            counts.append(coco_mask.merge(codes)["counts"])
+        return cls(size, tuple(counts))
+
+    @classmethod
+    def from_coco(cls, codes: Sequence[dict[str, Any]], size: Size) -> Masks:
+        """Take COCO RLE dictionaries, compressed (``str`` or ``bytes``) or not (a list of counts)."""
+        counts = []
+        for code in codes:
+            _check(tuple(code["size"]) == size, f"mask code has size {code['size']}, but the image has {list(size)}")
+            if isinstance(code["counts"], list):
+                _check(
+                    sum(code["counts"]) == size[0] * size[1],
+                    f"mask code covers {sum(code['counts'])} pixels, but the image has {size[0] * size[1]}",
+                )
+                code = coco_mask.frPyObjects(code, *size)
+            raw = code["counts"]
+            counts.append(raw.encode() if isinstance(raw, str) else raw)
+        return cls(size, tuple(counts))
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    def __getitem__(self, index: Index) -> Masks:
+        return Masks(self.size, tuple(self.counts[i] for i in _positions(index, len(self))))
+
+    def to_coco(self) -> list[dict[str, Any]]:
+        """The masks as COCO RLE dictionaries ``{"size": [H, W], "counts": bytes}``."""
+        return [{"size": list(self.size), "counts": c} for c in self.counts]
+
+    def dense(self) -> Tensor:
+        """Decode to bool ``[N, H, W]``; this is where memory is spent, so index first."""
+        if not self.counts:
+            return torch.zeros((0, *self.size), dtype=torch.bool)
+        decoded = coco_mask.decode(self.to_coco())  # [H, W, N] in Fortran order, so the transpose is free
+        return torch.from_numpy(np.ascontiguousarray(decoded.transpose(2, 0, 1))).bool()
+
+    def areas(self) -> Tensor:
+        """Foreground pixels of each mask, int64 ``[N]``."""
+        if not self.counts:
+            return torch.zeros(0, dtype=torch.int64)
+        return torch.from_numpy(coco_mask.area(self.to_coco()).astype(np.int64))
+
+    def boxes_xyxy(self) -> Tensor:
+        """The tight box of each mask, float32 ``[N, 4]``; an empty mask has a box of zeros."""
+        if not self.counts:
+            return torch.zeros((0, 4))
+        boxes = coco_mask.toBbox(self.to_coco()).astype(np.float32)  # x, y, width, height
+        boxes[:, 2:] += boxes[:, :2]
+        return torch.from_numpy(boxes)
+
+
+def _positions(index: Index, length: int) -> list[int]:
+    """Positions that ``index`` (slice, integers or a bool mask) picks out of ``length`` items."""
+    if isinstance(index, Tensor):
+        index = index.numpy()
+    positions = np.arange(length)[index if isinstance(index, slice) else np.asarray(index, dtype=_index_dtype(index))]
+    return [int(i) for i in positions]
+
+
+def _index_dtype(index: object) -> type:
+    array = np.asarray(index)
+    return bool if array.dtype == bool else int
+
+
+@dataclass(frozen=True)
+class Instances:
+    """Objects of one image: the same type for truth and for prediction. Indexing filters every field at once.
+
+    Attributes:
+        size: height and width of the image, in pixels.
+        boxes_xyxy: float32 ``[N, 4]``, in pixels, ``x1 >= x0`` and ``y1 >= y0``.
+        labels: int64 ``[N]``, indexes into the classes of the dataset or model.
+        masks: ``N`` masks of the image's size, or None.
+        scores: float32 ``[N]`` in 0…1 for predictions, None for truth.
+        keypoints: float32 ``[N, K, 3]`` as x, y, visibility (or score), or None.
+        is_crowd: bool ``[N]``; a crowd region is neither to be found nor a false alarm. None means no crowds.
+
+    Raises:
+        InvalidDataError: when shapes, dtypes or values do not fit, with what was expected and what came.
+    """
+
+    size: Size
+    boxes_xyxy: Tensor
+    labels: Tensor
+    masks: Masks | None = None
+    scores: Tensor | None = None
+    keypoints: Tensor | None = None
+    is_crowd: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        _check_size("Instances", self.size)
+        _check_tensor("Instances", "boxes_xyxy", self.boxes_xyxy, torch.float32, (None, 4))
+        n = len(self.boxes_xyxy)
+        _check_tensor("Instances", "labels", self.labels, torch.int64, (n,))
+        if n:
+            _check(bool(torch.isfinite(self.boxes_xyxy).all()), "Instances.boxes_xyxy has NaN or infinite values")
+            ordered = (self.boxes_xyxy[:, 2:] >= self.boxes_xyxy[:, :2]).all(dim=1)
+            first = int((~ordered).to(torch.int8).argmax())
+            _check(bool(ordered.all()), f"Instances.boxes_xyxy[{first}] has x1 < x0 or y1 < y0: {self.boxes_xyxy[first].tolist()}")
+            _check(int(self.labels.min()) >= 0, f"Instances.labels must be 0 or more, not {int(self.labels.min())}")
+        if self.masks is not None:
+            _check(
+                len(self.masks) == n and self.masks.size == self.size,
+                f"Instances.masks must be {n} masks of {self.size}, not {len(self.masks)} of {self.masks.size}",
+            )
+        if self.scores is not None:
+            _check_tensor("Instances", "scores", self.scores, torch.float32, (n,))
+            _check(not bool(torch.isnan(self.scores).any()), "Instances.scores has NaN values")
+        if self.keypoints is not None:
+            _check_tensor("Instances", "keypoints", self.keypoints, torch.float32, (n, None, 3))
+        if self.is_crowd is not None:
+            _check_tensor("Instances", "is_crowd", self.is_crowd, torch.bool, (n,))
+
+    @classmethod
+    def empty(cls, size: Size, *, with_masks: bool = False, with_scores: bool = False) -> Instances:
+        """No objects in an image of this size."""
+        return cls(
+            size,
+            torch.zeros((0, 4)),
+            torch.zeros(0, dtype=torch.int64),
+            Masks(size) if with_masks else None,
+            torch.zeros(0) if with_scores else None,
+        )
+
+    def __len__(self) -> int:
+        return len(self.boxes_xyxy)
+
+    def __getitem__(self, index: Index) -> Instances:
+        positions = torch.tensor(_positions(index, len(self)), dtype=torch.int64)
+
+        def pick(value: Tensor | None) -> Tensor | None:
+            return None if value is None else value[positions]
+
+        return Instances(
+            self.size,
+            self.boxes_xyxy[positions],
+            self.labels[positions],
+            None if self.masks is None else self.masks[positions],
+            pick(self.scores),
+            pick(self.keypoints),
+            pick(self.is_crowd),
+        )
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """What a user points at, for ``N`` objects of one image.
+
+    Attributes:
+        points_xy: float32 ``[N, K, 2]`` in pixels, or None.
+        point_labels: int64 ``[N, K]``: 1 on the object, 0 off it, -1 padding; None exactly when ``points_xy`` is.
+        boxes_xyxy: float32 ``[N, 4]`` in pixels, or None.
+        labels: int64 ``[N]``, the class each prompt stands for, or None.
+
+    Raises:
+        InvalidDataError: when shapes or dtypes do not fit, or there is neither a point nor a box.
+    """
+
+    points_xy: Tensor | None = None
+    point_labels: Tensor | None = None
+    boxes_xyxy: Tensor | None = None
+    labels: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        given = self.points_xy if self.points_xy is not None else self.boxes_xyxy
+        if given is None:
+            raise InvalidDataError("Prompts needs points_xy with point_labels, or boxes_xyxy, or both; it got neither")
+        n = len(given)
+        if self.points_xy is not None:
+            _check_tensor("Prompts", "points_xy", self.points_xy, torch.float32, (n, None, 2))
+            _check_tensor("Prompts", "point_labels", self.point_labels, torch.int64, (n, self.points_xy.shape[1]))
+        else:
+            _check(self.point_labels is None, "Prompts.point_labels is given without points_xy")
+        if self.boxes_xyxy is not None:
+            _check_tensor("Prompts", "boxes_xyxy", self.boxes_xyxy, torch.float32, (n, 4))
+        if self.labels is not None:
+            _check_tensor("Prompts", "labels", self.labels, torch.int64, (n,))
+
+    def __len__(self) -> int:
+        given = self.points_xy if self.points_xy is not None else self.boxes_xyxy
+        assert given is not None  # __post_init__ saw to it
+        return len(given)
+
+
+def _check_label_map(owner: str, label_map: Tensor | None, size: Size) -> None:
+    if label_map is not None:
+        _check_tensor(owner, "label_map", label_map, torch.uint8, size)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image and what is known about it.
+
+    Attributes:
+        id: unique within its dataset; for files, the path relative to the dataset's image folder without suffix.
+        image: uint8 ``[3, H, W]``, RGB.
+        label_map: uint8 ``[H, W]`` of class indexes, ``VOID`` where nothing is known, or None.
+        instances: the objects, or None when the dataset has none to give (no objects is an empty ``Instances``).
+        prompts: what a promptable model is asked, or None.
+        path: where the image came from, for messages; None for generated images.
+
+    Raises:
+        InvalidDataError: when shapes, dtypes or sizes do not fit together.
+    """
+
+    id: str
+    image: Tensor
+    label_map: Tensor | None = None
+    instances: Instances | None = None
+    prompts: Prompts | None = None
+    path: str | None = None
+
+    def __post_init__(self) -> None:
+        owner = f"Sample {self.id!r}"
+        _check_tensor(owner, "image", self.image, torch.uint8, (3, None, None))
+        _check(self.image.numel() > 0, f"{owner}.image has no pixels: {_describe(self.image)}")
+        _check_label_map(owner, self.label_map, self.size)
+        if self.instances is not None:
+            _check(
+                self.instances.size == self.size,
+                f"{owner}.instances are of an image of {self.instances.size}, but the image has {self.size}",
+            )
+
+    @property
+    def size(self) -> Size:
+        """Height and width of the image, in pixels."""
+        return int(self.image.shape[1]), int(self.image.shape[2])
+
+    def with_(self, **changes: Any) -> Sample:
+        """A copy with some fields replaced, checked again."""
+        return replace(self, **changes)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of one sample, always in the sample's own pixel grid.
+
+    Attributes:
+        sample_id: the ``id`` of the sample.
+        size: height and width of the sample's image, in pixels.
+        label_map: uint8 ``[H, W]`` of class indexes (``VOID``: no class), from semantic models.
+        instances: objects with scores, from instance and promptable models.
+
+    Raises:
+        InvalidDataError: when sizes or dtypes do not fit, or there is neither a label map nor instances.
+    """
+
+    sample_id: str
+    size: Size
+    label_map: Tensor | None = None
+    instances: Instances | None = None
+
+    def __post_init__(self) -> None:
+        owner = f"Prediction {self.sample_id!r}"
+        _check_size(owner, self.size)
+        _check(
+            self.label_map is not None or self.instances is not None,
+            f"{owner} has neither a label_map nor instances; an image without objects has empty Instances",
+        )
+        _check_label_map(owner, self.label_map, self.size)
+        if self.instances is not None:
+            _check(
+                self.instances.size == self.size,
+                f"{owner}.instances are of an image of {self.instances.size}, not {self.size}",
+            )
