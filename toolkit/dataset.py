@@ -1,11 +1,17 @@
-"""The contract that every dataset meets."""
+"""The contract that every dataset meets, and ``open_dataset``, which makes one from its manifest."""
 
 from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
+from pydantic import ValidationError
+
+from toolkit.errors import ConfigError, DataError, UsageError
+from toolkit.plugin import DatasetManifest
 from toolkit.types import Sample
 
 
@@ -37,3 +43,59 @@ class Dataset(ABC):
         """A short hash of what the dataset holds (ids and classes), kept with a checkpoint to tell data apart."""
         text = "\n".join([*self.classes, "", *self.ids])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def default_folder(name: str) -> Path:
+    """Where a dataset's files are looked for, and put by ``toolkit data get``, when no folder is named: ``data/<name>`` here."""
+    return Path("data") / name
+
+
+def open_dataset(manifest: DatasetManifest, folder: str | Path | None, split: str, options: Mapping[str, Any] | None = None) -> Dataset:
+    """One split of the dataset that a manifest describes.
+
+    Args:
+        manifest: what discovery found.
+        folder: where the files are; None stands for ``default_folder(manifest.name)``. Ignored by generated datasets.
+        split: one of ``manifest.splits``.
+        options: settings of the dataset by name, as the user gave them.
+
+    Raises:
+        UsageError: when there is no such split; lists those there are.
+        ConfigError: when an option is unknown or has a wrong value; lists all faults.
+        DataError: when the folder is needed and absent; says what it must hold and where it comes from.
+    """
+    if split not in manifest.splits:
+        raise UsageError(f"dataset {manifest.name!r} has no split {split!r}. There are: {', '.join(manifest.splits)}")
+    settings = _settings(manifest, options or {})
+    root = (default_folder(manifest.name) if folder is None else Path(folder).expanduser()) if manifest.needs_folder else None
+    if root is not None and not root.is_dir():
+        raise DataError(missing_folder(manifest, root))
+    dataset = manifest.resolve(manifest.build)(root, split, settings)
+    if not isinstance(dataset, Dataset):
+        raise UsageError(f"{manifest.build!r} of dataset {manifest.name!r} must return a toolkit Dataset, not {type(dataset).__name__}")
+    return dataset
+
+
+def missing_folder(manifest: DatasetManifest, folder: Path) -> str:
+    """The message for a dataset whose folder is not there: what belongs in it, where that comes from, and the command."""
+    lines = [f"dataset {manifest.name!r} needs a folder of files, and {folder} is {'not a folder' if folder.exists() else 'not there'}."]
+    if manifest.layout:
+        lines.append(f"It must hold: {manifest.layout}")
+    if manifest.origin_url:
+        lines.append(f"The data come from {manifest.origin_url}")
+    lines.append(f"Repair: toolkit data get {manifest.name}, or name the folder that has the files with --data-dir")
+    return "\n".join(lines)
+
+
+def _settings(manifest: DatasetManifest, options: Mapping[str, Any]) -> Any:
+    if not manifest.settings:
+        if options:
+            raise ConfigError(f"dataset {manifest.name!r} has no settings, but got {', '.join(sorted(options))}")
+        return None
+    kind = manifest.resolve(manifest.settings)
+    try:
+        return kind(**options)
+    except ValidationError as error:
+        faults = [f"  {'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors()]
+        known = f"  settings: {', '.join(kind.model_fields)}"
+        raise ConfigError("\n".join([f"dataset {manifest.name!r} cannot use these settings:", *faults, known])) from error
