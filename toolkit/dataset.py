@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from toolkit.errors import ConfigError, DataError, UsageError
+from toolkit.config import Settings, settings_class, validate
+from toolkit.errors import DataError, UsageError
 from toolkit.plugin import DatasetManifest
 from toolkit.types import Sample
 
@@ -50,14 +49,16 @@ def default_folder(name: str) -> Path:
     return Path("data") / name
 
 
-def open_dataset(manifest: DatasetManifest, folder: str | Path | None, split: str, options: Mapping[str, Any] | None = None) -> Dataset:
+def open_dataset(
+    manifest: DatasetManifest, folder: str | Path | None, split: str, options: Mapping[str, Any] | Settings | None = None
+) -> Dataset:
     """One split of the dataset that a manifest describes.
 
     Args:
         manifest: what discovery found.
         folder: where the files are; None stands for ``default_folder(manifest.name)``. Ignored by generated datasets.
         split: one of ``manifest.splits``.
-        options: settings of the dataset by name, as the user gave them.
+        options: settings of the dataset, by name as the user gave them, or already validated.
 
     Raises:
         UsageError: when there is no such split; lists those there are.
@@ -87,15 +88,9 @@ def missing_folder(manifest: DatasetManifest, folder: Path) -> str:
     return "\n".join(lines)
 
 
-def _settings(manifest: DatasetManifest, options: Mapping[str, Any]) -> Any:
-    if not manifest.settings:
-        if options:
-            raise ConfigError(f"dataset {manifest.name!r} has no settings, but got {', '.join(sorted(options))}")
-        return None
-    kind = manifest.resolve(manifest.settings)
-    try:
-        return kind(**options)
-    except ValidationError as error:
-        faults = [f"  {'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors()]
-        known = f"  settings: {', '.join(kind.model_fields)}"
-        raise ConfigError("\n".join([f"dataset {manifest.name!r} cannot use these settings:", *faults, known])) from error
+def _settings(manifest: DatasetManifest, options: Mapping[str, Any] | Settings) -> Settings:
+    cls = settings_class(manifest)
+    if isinstance(options, Settings):
+        options = options.model_dump()
+    validated: Settings = validate(cls, options, source=f"settings of dataset {manifest.name!r}")
+    return validated

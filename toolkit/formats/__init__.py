@@ -1,0 +1,1 @@
+"""Readers and writers of annotation formats that several datasets share."""

@@ -1,0 +1,179 @@
+"""Label images: what their values or colours mean, and the objects in images of object ids."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from toolkit.errors import DataError
+from toolkit.types import VOID, Instances, Masks
+
+Colour = tuple[int, int, int]
+
+
+def values_to_label_map(values: Tensor, table: Mapping[int, int], path: str | Path) -> Tensor:
+    """Replace the raw values of a label image by class indexes.
+
+    Args:
+        values: uint8 ``[H, W]``, as ``toolkit.images.read_label_map`` reads them.
+        table: value in the file -> class index, or ``VOID``.
+        path: the file, for messages.
+
+    Returns:
+        uint8 ``[H, W]``.
+
+    Raises:
+        DataError: when a value is not in the table; names the file, the first such value and how many pixels have it.
+    """
+    counts = torch.bincount(values.flatten(), minlength=256)
+    unknown = [value for value in counts.nonzero().flatten().tolist() if value not in table]
+    if unknown:
+        raise DataError(
+            f"{path} has the value {unknown[0]} in {int(counts[unknown[0]])} pixels{_and_others(len(unknown) - 1, 'value')}, which stands for "
+            f"no class; expected {_ranges(table)}. Repair: correct the file, or the list of classes"
+        )
+    lookup = torch.zeros(256, dtype=torch.uint8)
+    for value, index in table.items():
+        lookup[value] = index
+    return lookup[values.int()]
+
+
+def colours_to_label_map(image: Tensor, table: Mapping[Colour, int], path: str | Path) -> Tensor:
+    """Replace the colours of a label image by class indexes.
+
+    Args:
+        image: uint8 ``[3, H, W]``, RGB.
+        table: colour in the file -> class index, or ``VOID``.
+        path: the file, for messages.
+
+    Returns:
+        uint8 ``[H, W]``.
+
+    Raises:
+        DataError: when a colour is not in the table; names the file, the first such colour and how many pixels have it.
+    """
+    keys = np.array([_packed(colour) for colour in table], dtype=np.int32)
+    order = np.argsort(keys)
+    keys, indexes = keys[order], np.array(list(table.values()), dtype=np.uint8)[order]
+    red, green, blue = image.numpy().astype(np.int32)
+    packed = (red << 16) | (green << 8) | blue
+    position = np.minimum(np.searchsorted(keys, packed), len(keys) - 1)
+    wrong = packed[keys[position] != packed]
+    if wrong.size:
+        colours, counts = np.unique(wrong, return_counts=True)
+        first = int(wrong[0])
+        count = int(counts[colours == first][0])
+        raise DataError(
+            f"{path} has the colour {_unpacked(first)} in {count} pixels{_and_others(len(colours) - 1, 'colour')}, which stands for no class. "
+            "Repair: save the label image without compression or smoothing, or correct the table of colours"
+        )
+    return torch.from_numpy(indexes[position])
+
+
+def check_same_size(label: Tensor, image: Tensor, label_path: str | Path, image_path: str | Path) -> None:
+    """A label image must have the size of its photo.
+
+    Raises:
+        DataError: when it has not; names both files and both sizes.
+    """
+    if label.shape[-2:] != image.shape[-2:]:
+        (label_h, label_w), (image_h, image_w) = label.shape[-2:], image.shape[-2:]
+        raise DataError(
+            f"{label_path} has {label_w} x {label_h} pixels, but its image {image_path} has {image_w} x {image_h}. "
+            "Repair: export the label image at the size of the photo (width x height; check whether one of them was rotated)"
+        )
+
+
+def majority_labels(ids: Tensor, label_map: Tensor) -> dict[int, int]:
+    """The class that most pixels of each object have, by object id.
+
+    Args:
+        ids: uint8 or int ``[H, W]``; 0 is no object.
+        label_map: uint8 ``[H, W]``; void pixels do not vote, and objects that are void throughout are left out.
+    """
+    known = (ids != 0) & (label_map != VOID)
+    votes = torch.bincount(ids[known].long() * 256 + label_map[known].long())
+    found = votes.nonzero().flatten()
+    best: dict[int, tuple[int, int]] = {}
+    for key, count in zip(found.tolist(), votes[found].tolist(), strict=True):
+        object_id, label = divmod(key, 256)
+        best[object_id] = max(best.get(object_id, (0, 0)), (count, -label))  # the lower label wins a tie
+    return {object_id: -negative for object_id, (_, negative) in best.items()}
+
+
+def instances_from_id_map(ids: Tensor, labels: Mapping[int, int]) -> Instances:
+    """The objects of an image of object ids, with masks and tight boxes.
+
+    Args:
+        ids: uint8 or int ``[H, W]``; pixels whose id is not in ``labels`` belong to no object.
+        labels: object id -> class index; ids without a pixel give no instance.
+
+    Returns:
+        Instances in the order of ``labels``.
+    """
+    height, width = ids.shape
+    flat = np.ascontiguousarray(ids.numpy().T).ravel()  # COCO's run lengths go down the columns
+    starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
+    ends = np.append(starts[1:], flat.size)
+    values = flat[starts]
+    codes, found = [], []
+    for object_id, label in labels.items():
+        runs = values == object_id
+        if runs.any():
+            codes.append({"size": [height, width], "counts": _run_lengths(starts[runs], ends[runs], flat.size)})
+            found.append(label)
+    masks = Masks.from_coco(codes, (height, width))
+    return Instances((height, width), masks.boxes_xyxy(), torch.tensor(found, dtype=torch.int64), masks)
+
+
+def id_map_from_instances(instances: Instances) -> Tensor:
+    """The reverse of ``instances_from_id_map``: uint8 ``[H, W]`` with ids from 1 in order; where masks overlap, the later one shows.
+
+    Raises:
+        DataError: when the instances have no masks, or there are more than 255.
+    """
+    if instances.masks is None:
+        raise DataError("these instances have boxes but no masks, so they cannot be drawn as an image of object ids")
+    if len(instances) > 255:
+        raise DataError(f"an image of object ids holds 255 objects at most, not {len(instances)}")
+    ids = torch.zeros(instances.size, dtype=torch.uint8)
+    for index in range(len(instances)):
+        ids[instances.masks[[index]].dense()[0]] = index + 1
+    return ids
+
+
+def _run_lengths(starts: NDArray[Any], ends: NDArray[Any], total: int) -> list[int]:
+    """Alternating lengths of background and foreground runs, background first, from where the foreground starts and ends."""
+    edges = np.empty(2 * len(starts) + 2, dtype=np.int64)
+    edges[0], edges[1:-1:2], edges[2:-1:2], edges[-1] = 0, starts, ends, total
+    lengths: list[int] = np.diff(edges).tolist()
+    return lengths
+
+
+def _packed(colour: Sequence[int]) -> int:
+    return colour[0] << 16 | colour[1] << 8 | colour[2]
+
+
+def _unpacked(key: int) -> Colour:
+    return key >> 16, key >> 8 & 255, key & 255
+
+
+def _and_others(count: int, what: str) -> str:
+    return f" (and {count} other such {what}{'s' * (count > 1)})" if count else ""
+
+
+def _ranges(values: Mapping[int, Any]) -> str:
+    """``{0, 1, 2, 255}`` as ``0…2, 255``."""
+    parts: list[list[int]] = []
+    for value in sorted(values):
+        if parts and value == parts[-1][1] + 1:
+            parts[-1][1] = value
+        else:
+            parts.append([value, value])
+    return ", ".join(f"{low}" if low == high else f"{low}…{high}" for low, high in parts)
