@@ -1,1 +1,74 @@
-"""A plugin-based toolkit for detection and segmentation."""
+"""A plugin-based toolkit for detection and segmentation.
+
+``toolkit.load(run).predict(image)`` predicts with a trained model. The names below are imported on first use, so that
+``import toolkit`` is quick and imports no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from toolkit.config import Settings, resolve
+    from toolkit.dataset import Dataset
+    from toolkit.evaluation.base import Evaluator
+    from toolkit.evaluation.report import Report
+    from toolkit.inference import load
+    from toolkit.model import Model, TrainableModel
+    from toolkit.plugin import DatasetManifest, EvaluatorManifest, PluginManifest
+    from toolkit.semantic import SemanticModel
+    from toolkit.training.loop import train
+    from toolkit.types import VOID, Instances, Masks, Prediction, Prompts, Sample
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "VOID": "types",
+    "Dataset": "dataset",
+    "DatasetManifest": "plugin",
+    "Evaluator": "evaluation.base",
+    "EvaluatorManifest": "plugin",
+    "Instances": "types",
+    "Masks": "types",
+    "Model": "model",
+    "PluginManifest": "plugin",
+    "Prediction": "types",
+    "Prompts": "types",
+    "Report": "evaluation.report",
+    "Sample": "types",
+    "SemanticModel": "semantic",
+    "Settings": "config",
+    "TrainableModel": "model",
+    "load": "inference",
+    "resolve": "config",
+    "train": "training.loop",
+}
+
+__all__ = [
+    "VOID",
+    "Dataset",
+    "DatasetManifest",
+    "Evaluator",
+    "EvaluatorManifest",
+    "Instances",
+    "Masks",
+    "Model",
+    "PluginManifest",
+    "Prediction",
+    "Prompts",
+    "Report",
+    "Sample",
+    "SemanticModel",
+    "Settings",
+    "TrainableModel",
+    "load",
+    "resolve",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'toolkit' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"toolkit.{_HOMES[name]}"), name)

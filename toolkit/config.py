@@ -1,10 +1,399 @@
-"""placeholder: Settings base only; the full module follows"""
+"""Settings: YAML recipes and ``key=value`` words become one typed, frozen ``RunSettings``.
+
+Later sources win: the toolkit's defaults, the plugin's ``defaults``, the recipe or ``--config`` file, then the command line.
+Unknown keys are errors, and all faults are reported in one message.
+"""
+
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, create_model, model_validator
+
+from toolkit.errors import ConfigError, UsageError
+
+if TYPE_CHECKING:
+    from toolkit.plugin import Manifest
+
+Tree = dict[str, Any]
 
 
 class Settings(BaseModel):
-    """Base of all settings: typed, frozen, and an unknown key is an error. One sentence per field, in its docstring."""
+    """Base of all settings: typed, frozen, and an unknown key is an error. One sentence under each field says what it does."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True)
+
+
+class DataSettings(Settings):
+    """Which dataset, and where it is."""
+
+    name: str
+    """Name of the dataset, as `toolkit data list` prints it, or the path of a file that brings one."""
+    dir: str | None = None
+    """Folder that holds it; `data/<name>` when empty."""
+    train_split: str = ""
+    """Split to learn from; the dataset's first when empty."""
+    val_split: str = ""
+    """Split to validate on; the dataset's own choice when empty."""
+    options: SerializeAsAny[Settings] = Settings()
+    """The dataset's own settings; `toolkit data info NAME` lists them."""
+
+
+class TrainSettings(Settings):
+    """How to learn. Nothing here depends on the number of processes: `batch_size` is what one step sees in all."""
+
+    steps: int | None = Field(None, ge=1)
+    """Optimizer steps; give this or `epochs`."""
+    epochs: float | None = Field(None, gt=0)
+    """Passes over the training split; give this or `steps`."""
+    batch_size: int = Field(8, ge=1)
+    """Images a step, over all processes and accumulated parts."""
+    accumulate: int = Field(1, ge=1)
+    """Parts that the batch of a process is worked off in, to save memory."""
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    """AdamW, or SGD with momentum."""
+    lr: float = Field(1e-3, gt=0)
+    """Learning rate after warm-up, for `lr_batch_size` images a step."""
+    lr_batch_size: int | None = Field(None, ge=1)
+    """Batch size that `lr` is stated for; `batch_size` when empty."""
+    lr_scaling: Literal["linear", "sqrt", "none"] = "linear"
+    """How `lr` follows a batch size other than `lr_batch_size`."""
+    weight_decay: float = Field(1e-4, ge=0)
+    """Decay of matrices and kernels."""
+    momentum: float = Field(0.9, ge=0, lt=1)
+    """Momentum of SGD, and beta1 of AdamW."""
+    beta2: float = Field(0.999, ge=0, lt=1)
+    """beta2 of AdamW."""
+    schedule: Literal["constant", "cosine", "poly", "multistep"] = "cosine"
+    """How the learning rate falls after warm-up."""
+    warmup_steps: int = Field(0, ge=0)
+    """Steps in which the learning rate rises linearly from `warmup_factor` of its value."""
+    warmup_factor: float = Field(0.001, gt=0, le=1)
+    """Where warm-up starts, as a part of the learning rate."""
+    poly_power: float = Field(0.9, gt=0)
+    """Exponent of the polynomial schedule."""
+    milestones: tuple[int, ...] = ()
+    """Steps at which the multistep schedule multiplies the learning rate by `gamma`."""
+    gamma: float = Field(0.1, gt=0)
+    """Factor of the multistep schedule."""
+    precision: Literal["auto", "fp32", "fp16", "bf16"] = "auto"
+    """Mixed precision; auto is bf16 or fp16 on a GPU (whichever it has) and fp32 on a CPU."""
+    clip_norm: float | None = Field(None, gt=0)
+    """Largest global norm of the gradient; larger ones are scaled down."""
+    ema: float | None = Field(None, gt=0, lt=1)
+    """Decay of an exponential moving average of the weights, which is then what is measured and kept."""
+    eval_every: int | None = Field(None, ge=1)
+    """Steps between validations; a tenth of the run when empty."""
+    eval_batch_size: int = Field(4, ge=1)
+    """Images at a time while validating, a process."""
+    best_metric: str = ""
+    """Metric that `best.safetensors` is chosen by; the first of the first evaluator when empty."""
+    patience: int | None = Field(None, ge=1)
+    """Validations without a better `best_metric` after which training stops early."""
+    checkpoint_every: int = Field(100, ge=1)
+    """Steps between states that `--resume` can go on from."""
+    log_every: int = Field(10, ge=1)
+    """Steps between lines in metrics.jsonl and TensorBoard."""
+    workers: int = Field(2, ge=0)
+    """Processes that read and augment images, for each training process; 0 reads in the training process itself."""
+    seed: int = Field(0, ge=0)
+    """Fixes the start weights, the order of images and every random choice."""
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Kind of device."""
+    devices: int = Field(1, ge=1)
+    """Devices (or CPU processes) on each node."""
+    num_nodes: int = Field(1, ge=1)
+    """Machines that take part."""
+
+    @model_validator(mode="after")
+    def _steps_or_epochs(self) -> TrainSettings:
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError(f"give either steps or epochs, not {'both' if self.steps else 'neither'}")
+        if self.milestones and self.schedule != "multistep":
+            raise ValueError(f"milestones need schedule=multistep, not {self.schedule}")
+        if list(self.milestones) != sorted(set(self.milestones)):
+            raise ValueError(f"milestones must rise, not {list(self.milestones)}")
+        parts = self.accumulate * self.devices * self.num_nodes
+        if self.batch_size % parts:
+            raise ValueError(
+                f"batch_size {self.batch_size} does not divide into devices × num_nodes × accumulate = {parts} parts; "
+                f"the nearest that do are {max(parts, self.batch_size // parts * parts)} and {(self.batch_size // parts + 1) * parts}"
+            )
+        return self
+
+    def scaled_lr(self) -> float:
+        """The learning rate for the actual batch size."""
+        ratio = self.batch_size / (self.lr_batch_size or self.batch_size)
+        return self.lr * {"linear": ratio, "sqrt": ratio**0.5, "none": 1.0}[self.lr_scaling]
+
+
+class RunSettings(Settings):
+    """Everything that a run depends on; saved as ``config.yaml`` in its folder and accepted again by ``--config``."""
+
+    plugin: str
+    """Name of the model plugin, as `toolkit plugins list` prints it, or the path of a file or folder that brings one."""
+    model: SerializeAsAny[Settings] = Settings()
+    """The plugin's own settings; `toolkit plugins info NAME` lists them."""
+    weights: str = "none"
+    """Where to start from: an official name, the path of a checkpoint, or none for random weights."""
+    data: DataSettings
+    """Which dataset, and where it is."""
+    augment: tuple[Any, ...] = ()
+    """Augmentations of the training images, in order."""
+    evaluators: SerializeAsAny[Settings] = Settings()
+    """The evaluators that measure the model, each with its settings."""
+    train: TrainSettings
+    """How to learn."""
+
+    def to_yaml(self) -> str:
+        """The settings as YAML that ``--config`` reads back to an equal object."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def resolve(
+    *,
+    plugin: str | None = None,
+    data: str | None = None,
+    config: Path | None = None,
+    overrides: Mapping[str, Any] | Sequence[str] = (),
+) -> RunSettings:
+    """Put together the settings of a run.
+
+    Args:
+        plugin: name or path; may be left out when ``config`` has it.
+        data: name or path of the dataset; may be left out when ``config`` has it.
+        config: a YAML file; without it the recipe ``configs/<plugin>-<data>.yaml`` is used where there is one.
+        overrides: dotted keys with values, or ``key=value`` words.
+
+    Raises:
+        ConfigError: with every fault in one message.
+        UnknownNameError: for an unknown plugin, dataset or evaluator.
+    """
+    from toolkit import registry
+
+    tree = read_yaml(config) if config else {}
+    plugin = plugin or tree.get("plugin")
+    data_section = tree.get("data") if isinstance(tree.get("data"), dict) else {}
+    data = data or (data_section or {}).get("name")
+    if not plugin or not data:
+        where = f"{config} does not name it" if config else "none was given"
+        raise UsageError(f"which {'plugin' if not plugin else 'dataset'}? {where}. Repair: add --{'plugin' if not plugin else 'data'} NAME")
+    plugin_manifest = registry.named(registry.plugins(), plugin)
+    data_manifest = registry.named(registry.datasets(), data)
+    if config is None:
+        config = find_recipe(plugin_manifest.name, data_manifest.name)
+        tree = read_yaml(config) if config else {}
+    tree = merge(_copy(plugin_manifest.defaults), tree)
+    words = parse_overrides(overrides) if not isinstance(overrides, Mapping) else nest(overrides)
+    _state_batch_of_lr(tree, words)
+    tree = merge(tree, words)
+    if isinstance(tree.get("data") or {}, dict):
+        tree["data"] = merge({"train_split": data_manifest.splits[0], "val_split": data_manifest.val_split}, tree.get("data") or {})
+        tree["data"]["name"] = data
+    tree["plugin"] = plugin
+    wanted = merge({name: {} for name in plugin_manifest.evaluators}, tree.get("evaluators") or {})
+    tree["evaluators"] = wanted
+    manifests = {name: registry.named(registry.evaluators(), name) for name in wanted}
+    return build(RunSettings.__name__, tree, plugin_manifest, data_manifest, manifests, source=str(config or "the settings"))
+
+
+def build(name: str, tree: Tree, plugin: Manifest, data: Manifest, evaluators: Mapping[str, Manifest], *, source: str) -> RunSettings:
+    """Validate a tree against the settings classes that the plugin, the dataset and the evaluators bring."""
+    from toolkit.transforms import AugmentSettings
+
+    options = _field(data)
+    evaluator_fields: Any = {key.replace("-", "_"): _field(manifest, alias=key) for key, manifest in evaluators.items()}
+    whole = create_model(
+        name,
+        __base__=RunSettings,
+        model=_field(plugin),
+        data=(create_model("DataSettings", __base__=DataSettings, options=options), ...),
+        augment=(tuple[AugmentSettings, ...], ()),
+        evaluators=(create_model("Evaluators", __base__=Settings, **evaluator_fields), ...),
+    )
+    return validate(whole, tree, source=source)
+
+
+def _field(manifest: Manifest, alias: str | None = None) -> Any:
+    cls = settings_class(manifest)
+    return (cls, Field(default_factory=dict, alias=alias, validate_default=True))
+
+
+def settings_class(manifest: Manifest) -> type[Settings]:
+    """The settings class that a manifest names, or the empty one."""
+    cls = manifest.resolve(manifest.settings) if manifest.settings else Settings
+    if not (isinstance(cls, type) and issubclass(cls, Settings)):
+        raise UsageError(
+            f"{manifest.kind} {manifest.name!r}: {manifest.settings} must be a subclass of toolkit.config.Settings, not {cls!r}"
+        )
+    return cls
+
+
+def validate(cls: type[Any], tree: Mapping[str, Any], *, source: str) -> Any:
+    """Build a settings object.
+
+    Raises:
+        ConfigError: lists every fault with its key, value and, for unknown keys, the nearest name.
+    """
+    try:
+        return cls.model_validate(tree)
+    except ValidationError as error:
+        faults = [_explain(cls, fault) for fault in error.errors()]
+        raise ConfigError(
+            f"{source}: {len(faults)} fault{'s' * (len(faults) > 1)}\n" + "\n".join(f"  {fault}" for fault in faults)
+        ) from None
+
+
+def _explain(cls: type[BaseModel], fault: Any) -> str:
+    key = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        known = _fields_at(cls, fault["loc"][:-1])
+        near = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1, cutoff=0.5)
+        if near:
+            return f"{key}: unknown key; did you mean {near[0]!r}?"
+        return f"{key}: unknown key; there are: {', '.join(known) or 'none'}"
+    if fault["type"] == "missing":
+        return f"{key}: missing"
+    message = fault["msg"].removeprefix("Value error, ")
+    shown = "" if isinstance(fault["input"], dict) else f", not {fault['input']!r}"
+    return f"{key}: {message[0].lower()}{message[1:]}{shown}"
+
+
+def _fields_at(cls: Any, path: Sequence[Any]) -> list[str]:
+    """Names of the fields of the settings class that a path of keys leads to."""
+    for part in path:
+        for candidate in (cls, *get_args(cls)):
+            fields = getattr(candidate, "model_fields", {})
+            if part in fields:
+                cls = fields[part].annotation
+                break
+        else:  # an index into a sequence, or the tag of a union
+            choices = [a for a in _flatten(cls) if isinstance(part, int) or _tag(a) == part]
+            cls = choices[0] if len(choices) == 1 else next(iter(get_args(cls)), None)
+    return sorted(getattr(cls, "model_fields", {}))
+
+
+def _flatten(annotation: Any) -> list[Any]:
+    if hasattr(annotation, "model_fields"):
+        return [annotation]
+    return [leaf for inner in get_args(annotation) for leaf in _flatten(inner)]
+
+
+def _tag(cls: Any) -> Any:
+    field = getattr(cls, "model_fields", {}).get("name")
+    return next(iter(get_args(field.annotation)), None) if field else None
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """YAML that refuses a key given twice, which would otherwise do nothing without a word."""
+
+
+def _mapping_without_duplicates(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> Tree:
+    seen: set[Any] = set()
+    for key_node, _ in node.value:
+        key = loader.construct_object(key_node, deep=True)
+        if key in seen:
+            raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands here twice", key_node.start_mark)
+        seen.add(key)
+    return loader.construct_mapping(node, deep=True)
+
+
+_UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping_without_duplicates)
+
+
+def read_yaml(path: Path) -> Tree:
+    """A YAML file as nested dictionaries.
+
+    Raises:
+        ConfigError: when it cannot be read, is no valid YAML (with line and column), or is not a mapping.
+    """
+    try:
+        tree = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not valid YAML: {error}") from None
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path} must hold keys and values, not a {type(tree).__name__}")
+    return tree
+
+
+def parse_overrides(words: Sequence[str]) -> Tree:
+    """``["train.steps=100", "weights=none"]`` as nested dictionaries; values are read as YAML.
+
+    Raises:
+        ConfigError: when a word has no ``=``, or its value is no YAML.
+    """
+    flat = {}
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not equals or not key:
+            raise ConfigError(f"expected key=value, such as train.steps=100, not {word!r}")
+        try:
+            flat[key] = yaml.load(text, Loader=_UniqueKeyLoader) if text else ""
+        except yaml.YAMLError as error:
+            raise ConfigError(f"{word!r}: the value is not valid YAML: {error}") from None
+    return nest(flat)
+
+
+def nest(flat: Mapping[str, Any]) -> Tree:
+    """``{"train.steps": 1}`` as ``{"train": {"steps": 1}}``."""
+    tree: Tree = {}
+    for key, value in flat.items():
+        *sections, last = key.split(".")
+        inner = tree
+        for section in sections:
+            inner = inner.setdefault(section, {})
+            if not isinstance(inner, dict):
+                raise ConfigError(f"{key}: {section!r} is given a value and keys at once")
+        inner[last] = value
+    return tree
+
+
+def merge(base: Tree, over: Mapping[str, Any]) -> Tree:
+    """``base`` with ``over`` laid over it, section by section; lists and values are replaced as a whole."""
+    merged = dict(base)
+    for key, value in over.items():
+        if isinstance(value, Mapping) and isinstance(merged.get(key), dict):
+            merged[key] = merge(merged[key], value)
+        else:
+            merged[key] = _copy(value)
+    if "steps" in over and "epochs" not in over:
+        merged.pop("epochs", None)  # a later source's choice between the two replaces an earlier one's
+    if "epochs" in over and "steps" not in over:
+        merged.pop("steps", None)
+    return merged
+
+
+def _copy(value: Any) -> Any:
+    return {key: _copy(inner) for key, inner in value.items()} if isinstance(value, Mapping) else value
+
+
+def _state_batch_of_lr(tree: Tree, words: Tree) -> None:
+    """A recipe's learning rate is stated for the recipe's batch; one given on the command line, for the batch in force."""
+    train, over = tree.get("train"), words.get("train")
+    if not isinstance(train, dict) or not isinstance(over, dict):
+        return
+    if "lr" in over:
+        train.pop("lr_batch_size", None)
+    elif "lr" in train and train.get("lr_batch_size") is None and "batch_size" in train:
+        train["lr_batch_size"] = train["batch_size"]
+
+
+def recipe_folder() -> Path:
+    """Where the recipes are: ``configs/`` of the checkout, or the copy inside the installed package."""
+    package = Path(__file__).resolve().parent
+    checkout = package.parent / "configs"
+    return checkout if checkout.is_dir() and (package.parent / "setup.py").is_file() else package / "configs"
+
+
+def find_recipe(plugin: str, data: str) -> Path | None:
+    """The recipe for this pair, if there is one."""
+    path = recipe_folder() / f"{plugin}-{data}.yaml"
+    return path if path.is_file() else None

@@ -1,0 +1,77 @@
+"""The ``toolkit`` command. Each subcommand is one file beside this one, imported only when it is asked for.
+
+A command's module has ``SUMMARY``, ``add_arguments(parser)`` and ``run(args) -> exit code``; it imports torch and the like
+inside ``run`` only. Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 done but some inputs were skipped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+
+import toolkit
+from toolkit.errors import ToolkitError
+
+# Written out, because `toolkit --help` must not import the commands to show them; a test compares with the modules.
+COMMANDS = {
+    "train": "train a model on a dataset",
+    "eval": "measure a run, or anyone's predictions, on a dataset",
+    "infer": "run a trained model over images and folders",
+    "data": "list, describe, fetch, check and export datasets",
+    "plugins": "list and describe model plugins",
+    "summary": "layers, parameters, FLOPs and receptive field of a model",
+    "doctor": "what is installed, which device will be used, and what to mend",
+    "completion": "print a completion script for your shell",
+}
+
+
+def command_module(name: str) -> ModuleType:
+    """The module of one subcommand."""
+    return importlib.import_module(f"toolkit.cli.{name}")
+
+
+def build_parser(only: str | None = None) -> argparse.ArgumentParser:
+    """The parser of the whole command line; with ``only``, just that command's arguments are filled in."""
+    parser = argparse.ArgumentParser(
+        prog="toolkit",
+        description="Detection and segmentation by plugins: one contract, one loop, one evaluator, one result format.",
+        epilog="exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 done but some inputs were skipped",
+    )
+    parser.add_argument("--version", action="version", version=f"toolkit {toolkit.__version__}")
+    parser.add_argument("--traceback", action="store_true", help="show where in the code an error came from")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, summary in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        if only in (None, name):
+            command_module(name).add_arguments(command)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    named = next((word for word in words if not word.startswith("-")), "")
+    parser = build_parser(only=named if named in COMMANDS else "")
+    try:
+        args = parser.parse_args(words)
+    except SystemExit as stop:  # argparse has printed the help or the fault
+        return int(stop.code or 0)
+    logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
+    logging.getLogger("toolkit").setLevel(logging.INFO)
+    try:
+        return int(command_module(args.command).run(args))
+    except ToolkitError as error:
+        if args.traceback:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:  # the reader of our output went away, as `head` does
+        sys.stderr.close()
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 1

@@ -1,0 +1,75 @@
+"""``toolkit eval``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from toolkit.cli.options import add_data_arguments, add_plugin_files_argument, add_settings_argument, load_plugin_files
+
+if TYPE_CHECKING:
+    from toolkit.evaluation.report import Report
+
+SUMMARY = "measure a run, or anyone's predictions, on a dataset"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Fill in the parser."""
+    parser.add_argument("run", nargs="?", metavar="RUN", help="folder of a run, or a checkpoint file")
+    parser.add_argument("--predictions", type=Path, metavar="PATH", help="instead of RUN: a folder of label images, or a predictions.json")
+    add_data_arguments(parser, required=True)
+    parser.add_argument("--split", metavar="S", help="split to measure on; default: the dataset's validation split")
+    parser.add_argument("--json", action="store_true", help='print one JSON object {"metrics": {name: value}} and nothing else')
+    parser.add_argument("--batch-size", type=int, default=4, metavar="N", help="images at a time")
+    parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes that read images")
+    parser.add_argument("--devices", type=int, default=1, metavar="N", help="devices, or CPU processes")
+    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"], help="kind of device")
+    parser.add_argument("--precision", default="fp32", choices=["fp32", "fp16", "bf16"], help="precision of the forward pass")
+    add_plugin_files_argument(parser)
+    add_settings_argument(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, print, and keep the reports beside the run."""
+    from toolkit.config import parse_overrides
+    from toolkit.errors import UsageError
+
+    if args.run and "=" in args.run and not Path(args.run).exists():  # a setting that took the place of RUN
+        args.settings.insert(0, args.run)
+        args.run = None
+    if bool(args.run) == bool(args.predictions):
+        raise UsageError("give either RUN or --predictions PATH, to say what is to be measured")
+    load_plugin_files(args)
+    overrides = parse_overrides(args.settings)
+
+    from toolkit.evaluation.command import evaluate_predictions, evaluate_run
+
+    common: dict[str, Any] = {"data": args.data, "data_dir": args.data_dir, "split": args.split, "overrides": overrides}
+    if args.run:
+        speed = {"batch_size": args.batch_size, "workers": args.workers, "devices": args.devices}
+        reports = evaluate_run(args.run, **common, **speed, accelerator=args.device, precision=args.precision)
+        if reports is None:  # a process of a distributed run other than the first
+            return 0
+    else:
+        reports = evaluate_predictions(args.predictions, **common)
+    if args.json:
+        print(to_json(reports))
+    else:
+        from rich.console import Console
+
+        console = Console()
+        for report in reports:
+            console.print(report.table())
+    sys.stdout.flush()
+    return 0
+
+
+def to_json(reports: list[Report]) -> str:
+    """The one object that ``--json`` prints; undefined metrics are null."""
+    metrics: dict[str, Any] = {}
+    for report in reports:
+        metrics |= report.to_dict()["metrics"]
+    return json.dumps({"metrics": metrics}, allow_nan=False)

@@ -1,0 +1,31 @@
+"""Arguments that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_data_arguments(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    """``--data`` and ``--data-dir``."""
+    parser.add_argument("--data", required=required, metavar="D", help="a dataset's name (`toolkit data list`), or a file that brings one")
+    parser.add_argument("--data-dir", metavar="DIR", help="folder that holds the dataset; default: data/<name>")
+
+
+def add_plugin_files_argument(parser: argparse.ArgumentParser) -> None:
+    """``--plugin FILE`` for commands that get the plugin's name from a run."""
+    parser.add_argument(
+        "--plugin", action="append", default=[], metavar="FILE", help="file or folder of a plugin that is not installed; may be repeated"
+    )
+
+
+def load_plugin_files(args: argparse.Namespace) -> None:
+    """Enter the plugins that ``--plugin`` names into the registry."""
+    from toolkit import registry
+
+    for path in args.plugin:
+        registry.add_path(path)
+
+
+def add_settings_argument(parser: argparse.ArgumentParser) -> None:
+    """Any number of ``key=value``."""
+    parser.add_argument("settings", nargs="*", metavar="key=value", help="settings by section, such as train.steps=500 or weights=none")

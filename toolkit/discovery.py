@@ -1,0 +1,125 @@
+"""Finds plugins, datasets and evaluators: built in, in installed packages, and in files or folders that the user names.
+
+A module holds its manifest in a variable called ``PLUGIN``, ``DATASET`` or ``EVALUATOR``. Whatever goes wrong with one of them
+becomes a reason in the registry's ``broken`` list; it never takes the program down.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import importlib.util
+import pkgutil
+import sys
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import TypeVar
+
+from toolkit.errors import DuplicateNameError, ToolkitError, UsageError
+from toolkit.plugin import DatasetManifest, EvaluatorManifest, Manifest, PluginManifest
+from toolkit.registry import Registry
+
+M = TypeVar("M", bound=Manifest)
+
+VARIABLES: dict[type[Manifest], str] = {PluginManifest: "PLUGIN", DatasetManifest: "DATASET", EvaluatorManifest: "EVALUATOR"}
+ENTRY_POINT_GROUPS: dict[type[Manifest], str] = {
+    PluginManifest: "toolkit.plugins",
+    DatasetManifest: "toolkit.datasets",
+    EvaluatorManifest: "toolkit.evaluators",
+}
+# Evaluators are part of the core, but come in through the same manifests.
+BUILT_IN_PACKAGES: dict[type[Manifest], str] = {PluginManifest: "toolkit.plugins", DatasetManifest: "toolkit.datasets"}
+
+
+def discover(kind: type[M]) -> Registry[M]:
+    """A registry of everything of this kind that is built in or installed."""
+    registry = Registry(kind)
+    if kind is EvaluatorManifest:
+        from toolkit.evaluation.manifests import BUILT_IN
+
+        for manifest in BUILT_IN:
+            _enter(registry, dataclasses.replace(manifest, module="toolkit.evaluation.manifests", origin="toolkit"))  # type: ignore[arg-type]
+    else:
+        package = importlib.import_module(BUILT_IN_PACKAGES[kind])
+        for info in pkgutil.iter_modules(package.__path__):
+            module_name = f"{package.__name__}.{info.name}"
+            folder = getattr(info.module_finder, "path", package.__name__)
+            _load(registry, module_name, VARIABLES[kind], name=info.name, origin=str(Path(folder) / info.name))
+    for entry_point in metadata.entry_points(group=ENTRY_POINT_GROUPS[kind]):
+        distribution = entry_point.dist
+        origin = f"package {distribution.name} {distribution.version}" if distribution else f"entry point {entry_point.value}"
+        _load(registry, entry_point.module, entry_point.attr or VARIABLES[kind], name=entry_point.name, origin=origin)
+    return registry
+
+
+def load_path(path: Path) -> list[Manifest]:
+    """The manifests in one Python file, or in a folder with an ``__init__.py``; at least one.
+
+    Raises:
+        UsageError: when the path does not exist, cannot be imported, or holds no manifest.
+    """
+    path = path.expanduser().resolve()
+    file = path / "__init__.py" if path.is_dir() else path
+    if not file.is_file() or file.suffix != ".py":
+        raise UsageError(f"no plugin at {path}: expected a .py file, or a folder with an __init__.py")
+    module = _import_file(path, file)
+    manifests: list[Manifest] = []
+    for kind, variable in VARIABLES.items():
+        if hasattr(module, variable):
+            manifests.append(_placed(getattr(module, variable), kind, module.__name__, str(path)))
+    if not manifests:
+        raise UsageError(
+            f"{file} holds no manifest: expected a variable {' or '.join(VARIABLES.values())}, such as PLUGIN = PluginManifest(…)"
+        )
+    return manifests
+
+
+def _import_file(path: Path, file: Path) -> ModuleType:
+    """Import a file under a name of its own, so that it cannot shadow an installed package (``sam2.py`` and ``sam2``)."""
+    module_name = f"toolkit_user_plugins.{path.stem}"
+    search = [str(path)] if path.is_dir() else None
+    spec = importlib.util.spec_from_file_location(module_name, file, submodule_search_locations=search)
+    assert spec is not None and spec.loader is not None  # a .py file always has a loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault("toolkit_user_plugins", ModuleType("toolkit_user_plugins"))
+    sys.modules[module_name] = module
+    try:
+        spec.loader.exec_module(module)
+    except ToolkitError:
+        del sys.modules[module_name]
+        raise
+    except Exception as error:  # a user's file may raise anything at all
+        del sys.modules[module_name]
+        raise UsageError(f"{file} cannot be imported: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _load(registry: Registry[M], module_name: str, variable: str, *, name: str, origin: str) -> None:
+    try:
+        module = importlib.import_module(module_name)
+        manifest = _placed(getattr(module, variable, None), registry.kind, module_name, origin)
+    except ModuleNotFoundError as error:
+        registry.discard(name, f"{error}. Repair, if that is the package's name: pip install {(error.name or '').split('.')[0]}", origin)
+        return
+    except Exception as error:  # someone else's module may raise anything at all
+        registry.discard(name, f"{type(error).__name__}: {error}", origin)
+        return
+    _enter(registry, manifest)
+
+
+def _enter(registry: Registry[M], manifest: M) -> None:
+    try:
+        registry.add(manifest)
+    except DuplicateNameError as error:
+        registry.discard(manifest.name, str(error), manifest.origin)
+
+
+def _placed(manifest: object, kind: type[M], module_name: str, origin: str) -> M:
+    """The manifest with its module and origin filled in."""
+    if not isinstance(manifest, kind):
+        raise UsageError(
+            f"{origin} must hold {VARIABLES[kind]} = {kind.__name__}(…), but there "
+            + ("is no such variable" if manifest is None else f"it is {type(manifest).__name__}")
+        )
+    return dataclasses.replace(manifest, module=module_name, origin=origin)

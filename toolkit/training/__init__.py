@@ -1,0 +1,1 @@
+"""Training: one loop, ``toolkit.training.loop.train``, that reads top to bottom."""

@@ -1,0 +1,67 @@
+"""The parts of a run, made from its settings: data, evaluators and the model with its start weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from toolkit import registry
+from toolkit.checkpoints import LoadReport, load_weights
+from toolkit.config import RunSettings
+from toolkit.dataset import Dataset, open_dataset
+from toolkit.errors import DataError, UsageError
+from toolkit.evaluation.base import Evaluator
+from toolkit.model import TrainableModel
+from toolkit.plugin import PluginManifest
+
+
+def open_splits(settings: RunSettings) -> tuple[Dataset, Dataset | None]:
+    """The split to learn from, and the one to validate on if the settings name one.
+
+    Raises:
+        DataError: when the first is empty, or the two have different classes.
+    """
+    data = settings.data
+    manifest = registry.named(registry.datasets(), data.name)
+    train_set = open_dataset(manifest, data.dir, data.train_split or manifest.splits[0], data.options)
+    if not len(train_set):
+        raise DataError(f"dataset {data.name!r}: the split {data.train_split!r} has no images")
+    if not data.val_split:
+        return train_set, None
+    val_set = open_dataset(manifest, data.dir, data.val_split, data.options)
+    if tuple(val_set.classes) != tuple(train_set.classes):
+        raise DataError(f"dataset {data.name!r}: the splits have different classes: {train_set.classes} and {val_set.classes}")
+    return train_set, val_set if len(val_set) else None
+
+
+def build_evaluators(settings: RunSettings, classes: tuple[str, ...]) -> list[Evaluator]:
+    """The evaluators that the settings name, each with its own settings."""
+    evaluators = []
+    for name in type(settings.evaluators).model_fields:
+        manifest = registry.evaluators().get(name)
+        evaluators.append(manifest.resolve(manifest.build)(getattr(settings.evaluators, name), classes))
+    return evaluators
+
+
+def build_model(settings: RunSettings, plugin: PluginManifest, classes: tuple[str, ...]) -> tuple[TrainableModel, LoadReport | None]:
+    """The model with its start weights.
+
+    Raises:
+        UsageError: when the plugin brings a model that cannot be trained.
+    """
+    model = plugin.resolve(plugin.build)(settings.model, tuple(classes))
+    if not isinstance(model, TrainableModel):
+        raise UsageError(
+            f"plugin {plugin.name!r} cannot be trained: {plugin.build} returned {type(model).__name__}, which is no TrainableModel"
+        )
+    weights = settings.weights
+    if weights == "none":
+        return model, None
+    official = {w.name for w in plugin.weights}
+    if plugin.load_weights and (weights in official or Path(weights).suffix in (".pkl",)):
+        return model, plugin.resolve(plugin.load_weights)(model, weights)
+    if not Path(weights).exists():
+        names = ", ".join(sorted(official)) or "none"
+        raise UsageError(
+            f"weights={weights}: no such file, and no official weights of plugin {plugin.name!r} (there are: {names}; or weights=none)"
+        )
+    return model, load_weights(model, Path(weights), plugin.name)

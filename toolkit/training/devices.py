@@ -1,0 +1,76 @@
+"""Devices, processes and precision, by Lightning Fabric."""
+
+from __future__ import annotations
+
+import os
+from typing import Literal
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins.precision import MixedPrecision, Precision
+from lightning_fabric.strategies import DDPStrategy, Strategy
+from lightning_fabric.utilities import rank_zero_only
+
+from toolkit.config import TrainSettings
+from toolkit.errors import ConfigError
+
+
+def choose_accelerator(wanted: str) -> Literal["cpu", "cuda", "mps"]:
+    """The kind of device to use: a CUDA GPU if there is one, then Apple's, then the CPU.
+
+    Raises:
+        ConfigError: when the wanted kind is not here.
+    """
+    here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if wanted == "auto":
+        return "cuda" if here["cuda"] else "mps" if here["mps"] else "cpu"
+    if not here.get(wanted, False):
+        raise ConfigError(
+            f"train.accelerator={wanted}: this machine has none. There are: {', '.join(name for name, ok in here.items() if ok)}"
+        )
+    return wanted  # type: ignore[return-value]
+
+
+def choose_precision(wanted: str, accelerator: str) -> Literal["fp32", "fp16", "bf16"]:
+    """``auto`` is bf16 on GPUs that have it, fp16 on older ones, fp32 elsewhere."""
+    if wanted == "auto":
+        if accelerator != "cuda":
+            return "fp32"
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    return wanted  # type: ignore[return-value]
+
+
+def precision_plugin(precision: str, accelerator: str) -> Precision:
+    """fp16 comes with a GradScaler on every device, bf16 and fp32 without."""
+    if precision == "fp32":
+        return Precision()
+    return MixedPrecision("16-mixed" if precision == "fp16" else "bf16-mixed", device=accelerator)
+
+
+def make_fabric(settings: TrainSettings) -> Fabric:
+    """A Fabric for these settings, not launched yet.
+
+    More than one process runs distributed data parallel: gloo on CPUs, NCCL on GPUs; torchrun and SLURM are recognised.
+    """
+    accelerator = choose_accelerator(settings.accelerator)
+    if accelerator == "cuda" and settings.devices > torch.cuda.device_count():
+        raise ConfigError(f"train.devices={settings.devices}, but this machine has {torch.cuda.device_count()} CUDA device(s)")
+    strategy: str | Strategy = "auto"
+    if settings.devices * settings.num_nodes > 1:
+        # Some parameters get no gradient in some steps (an image without objects trains no mask head).
+        strategy = DDPStrategy(find_unused_parameters=True)
+        if accelerator == "cpu":
+            torch.set_num_threads(max(1, (os.cpu_count() or 1) // settings.devices))
+    plugin = precision_plugin(choose_precision(settings.precision, accelerator), accelerator)
+    return Fabric(accelerator=accelerator, strategy=strategy, devices=settings.devices, num_nodes=settings.num_nodes, plugins=[plugin])
+
+
+def is_first_process() -> bool:
+    """Whether this process is, or will be, the one that writes; known before the processes are launched."""
+    return bool(rank_zero_only.rank == 0)
+
+
+def synchronise_batchnorm(model: torch.nn.Module, fabric: Fabric) -> None:
+    """On several GPUs, let BatchNorm see the whole batch; torch has no such operator for CPUs, where each process sees its own part."""
+    if fabric.world_size > 1 and fabric.device.type == "cuda":
+        torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)

@@ -1,0 +1,351 @@
+"""The training loop, top to bottom: settings in, a run's folder out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+import toolkit
+from toolkit import registry
+from toolkit.checkpoints import BEST, LAST, CheckpointManifest, save_checkpoint
+from toolkit.config import RunSettings
+from toolkit.errors import NonFiniteLossError, UsageError
+from toolkit.evaluation.base import is_better
+from toolkit.files import atomic_write
+from toolkit.model import TrainableModel, total_loss
+from toolkit.training.assembly import build_evaluators, build_model, open_splits
+from toolkit.training.devices import is_first_process, make_fabric, synchronise_batchnorm
+from toolkit.training.interrupts import Interrupts
+from toolkit.training.log import Clock, RunLog
+from toolkit.training.optimizer import Ema, build_optimizer, build_schedule, set_learning_rate
+from toolkit.training.state import RESUME_FILE, Progress, load_state, save_state
+from toolkit.training.stream import seed_everything, training_batches
+from toolkit.training.validation import evaluate
+from toolkit.types import Sample
+
+CONFIG_FILE = "config.yaml"
+MOST_SKIPPED = 20
+"""Steps in a row that fp16 may skip while its scale finds its level; a NaN that stays is an error."""
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What came of a run.
+
+    Attributes:
+        run: its folder.
+        steps: optimizer steps done.
+        finished: False when it was interrupted and can be resumed.
+        best_metric, best: the metric that chose the best checkpoint, and its value (NaN without validation).
+    """
+
+    run: Path
+    steps: int
+    finished: bool
+    best_metric: str
+    best: float
+
+
+def train(settings: RunSettings, run: str | Path, *, resume: bool = False, show_progress: bool = False) -> TrainResult:
+    """Train the model that the settings describe, and keep everything in the folder ``run``.
+
+    Args:
+        settings: from ``toolkit.config.resolve``.
+        run: the run's folder; must be new or empty unless ``resume``.
+        resume: go on from the last saved state. A CPU run ends with the same weights, bit for bit, as one never stopped.
+        show_progress: draw a progress bar on standard error.
+
+    Raises:
+        UsageError: when the folder holds another run already.
+        NonFiniteLossError: when a loss or gradient becomes NaN or infinite; names step, loss and samples.
+        ToolkitError: whatever is wrong with plugin, data, weights or disk.
+    """
+    run = Path(run)
+    fabric = make_fabric(settings.train)
+    if is_first_process():
+        _claim(run, settings, resume)
+    fabric.launch()
+    trainer = _Trainer(settings, run, fabric, resume)
+    with RunLog(
+        run if fabric.is_global_zero else None, start=trainer.progress.step, steps=trainer.steps, show_progress=show_progress
+    ) as log:
+        return trainer.fit(log)
+
+
+def _claim(run: Path, settings: RunSettings, resume: bool) -> None:
+    """Make the folder and save the settings, or make sure that it holds a run to go on with."""
+    if resume:
+        if not (run / CONFIG_FILE).is_file():
+            raise UsageError(f"nothing to resume at {run}: there is no {CONFIG_FILE}. Repair: check --out, or leave out --resume")
+    elif run.exists() and (not run.is_dir() or any(run.iterdir())):
+        raise UsageError(f"{run} exists and is not empty. Repair: go on with it by --resume, or choose another folder by --out")
+    with atomic_write(run / CONFIG_FILE, "w") as file:
+        file.write(settings.to_yaml())
+
+
+class _Trainer:
+    """One run: the parts that it is made of, and the loop over them."""
+
+    def __init__(self, settings: RunSettings, run: Path, fabric: Fabric, resume: bool) -> None:
+        self.settings, self.run, self.fabric = settings, run, fabric
+        options = settings.train
+        self.plugin = registry.named(registry.plugins(), settings.plugin)
+        self.train_set, self.val_set = open_splits(settings)
+        self.steps = options.steps or max(1, math.ceil((options.epochs or 0) * len(self.train_set) / options.batch_size))
+        self.evaluators = build_evaluators(settings, self.train_set.classes)
+        self.factor = build_schedule(options, self.steps)
+        self.eval_every = options.eval_every or max(1, self.steps // 10)
+
+        seed_everything(options.seed, "model")  # every process starts from the same weights
+        self.model, self.load_report = build_model(settings, self.plugin, self.train_set.classes)
+        synchronise_batchnorm(self.model, fabric)
+        optimizer = build_optimizer(self.model, options)
+        self.module, self.optimizer = _setup(fabric, self.model, optimizer)
+        self.ema = Ema(self.model, options.ema) if options.ema else None
+        self.progress = Progress()
+        if resume and (run / RESUME_FILE).is_file():
+            self._restore()
+        self.best_metric = options.best_metric
+
+    def fit(self, log: RunLog) -> TrainResult:
+        """The loop."""
+        self._introduce(log)
+        options, progress = self.settings.train, self.progress
+        batches = training_batches(
+            self.train_set,
+            self._transform(),
+            seed=options.seed,
+            batch_size=options.batch_size,
+            accumulate=options.accumulate,
+            rank=self.fabric.global_rank,
+            world=self.fabric.world_size,
+            start=progress.step,
+            steps=self.steps,
+            workers=options.workers,
+        )
+        self.model.train()
+        clock = Clock()
+        with Interrupts(enabled=self.fabric.world_size == 1) as interrupts:
+            while progress.step < self.steps and not self._stale() and not interrupts.noticed:
+                figures = self._step(batches, clock)
+                progress.step += 1
+                clock.images += options.batch_size
+                if self.ema:
+                    self.ema.update(self.model, progress.step)
+                log.advance(progress.step, figures["loss"], figures["lr"])
+                last = progress.step == self.steps
+                if progress.step % options.log_every == 0 or last:
+                    log.write(progress.step, figures | clock.figures())
+                if progress.step % self.eval_every == 0 or last:
+                    self._validate(log)
+                if progress.step % options.checkpoint_every == 0 or last or interrupts.noticed or self._stale():
+                    self._save()
+        return self._conclude(log)
+
+    def _step(self, batches: Iterator[list[Sample]], clock: Clock) -> dict[str, float]:
+        """One optimizer step over ``accumulate`` parts of the batch; returns the figures for the log."""
+        options, progress = self.settings.train, self.progress
+        seed_everything(options.seed, "step", progress.step, self.fabric.global_rank)
+        set_learning_rate(self.optimizer, self.factor(progress.step))
+        sums: dict[str, float] = {}
+        names: list[str] = []
+        for part in range(options.accumulate):
+            with clock.waiting_for_data():
+                samples = next(batches)
+            names += [sample.path or sample.id for sample in samples]
+            is_last = part == options.accumulate - 1
+            with self.fabric.no_backward_sync(self.module, enabled=not is_last):
+                losses = self.module(_Opaque(samples))
+                self.fabric.backward(total_loss(losses) / options.accumulate)
+            for name, value in losses.items():
+                sums[name] = sums.get(name, 0.0) + value.item() / options.accumulate
+        limit = options.clip_norm or math.inf
+        norm = self.fabric.clip_gradients(self.module, self.optimizer, max_norm=limit, error_if_nonfinite=False)
+        grad_norm = math.nan if norm is None else float(norm)
+        self._guard(sums, grad_norm, names)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        figures = {"loss": sum(sums.values()), "lr": self.optimizer.param_groups[0]["lr"], "grad_norm": grad_norm}
+        return figures | ({f"loss/{name}": value for name, value in sums.items()} if len(sums) > 1 else {})
+
+    def _guard(self, losses: dict[str, float], grad_norm: float, names: list[str]) -> None:
+        """Stop on a loss or gradient that is not finite, in all processes and before it reaches the weights; fp16 may skip a few steps."""
+        bad = {name: value for name, value in losses.items() if not math.isfinite(value)}
+        faulty = torch.tensor(float(bool(bad) or not math.isfinite(grad_norm)), device=self.fabric.device)
+        if not float(self.fabric.all_reduce(faulty, reduce_op="sum")):
+            self.progress.skipped = 0
+            return
+        self.progress.skipped += 1
+        allowed = MOST_SKIPPED if self.fabric.strategy.precision.state_dict() else 0  # only a GradScaler has a state
+        if self.progress.skipped <= allowed:
+            return
+        what = ", ".join(f"{name} is {value}" for name, value in bad.items())
+        if not bad:
+            what = f"the gradient's norm is {grad_norm}, though the losses of this process are finite ({losses})"
+        raise NonFiniteLossError(
+            f"step {self.progress.step + 1}: {what}, with the samples {', '.join(names)}. The weights are unharmed; the last saved "
+            f"state is in {self.run}. Repair: look at these samples, lower train.lr (now {self.optimizer.param_groups[0]['lr']:.2e}), "
+            "or set train.clip_norm, train.warmup_steps or train.precision=fp32"
+        )
+
+    def _validate(self, log: RunLog) -> None:
+        """Measure, log, and keep the best."""
+        if self.val_set is None:
+            return
+        progress, options = self.progress, self.settings.train
+        with self._averaged_weights():
+            validation = evaluate(
+                self.model,
+                self.val_set,
+                self.evaluators,
+                batch_size=options.eval_batch_size,
+                workers=options.workers,
+                with_loss=True,
+                autocast=self.fabric.autocast(),
+            )
+            metrics = validation.metrics()
+            self._choose_best_metric(metrics)
+            value = metrics[self.best_metric] if self.best_metric else math.nan
+            improved = is_better(self.best_metric, value, progress.best)
+            if improved:
+                progress.best, progress.best_step, progress.stale = value, progress.step, 0
+                self._checkpoint(BEST, metrics)
+            else:
+                progress.stale += 1
+        figures = {f"val/{name}": number for name, number in metrics.items()}
+        figures |= {"val/loss": sum(validation.losses.values())}
+        figures |= {f"val/loss/{name}": number for name, number in validation.losses.items() if len(validation.losses) > 1}
+        log.write(progress.step, figures)
+        shown = ", ".join(f"{name} {number:.4f}" for name, number in list(metrics.items())[:3])
+        log.say(f"step {progress.step}: val loss {figures['val/loss']:.4f}, {shown}{' (best so far)' if improved else ''}")
+
+    def _choose_best_metric(self, metrics: dict[str, float]) -> None:
+        self.best_metric = self.best_metric or next(iter(metrics), "")
+        if self.best_metric and self.best_metric not in metrics:
+            raise UsageError(f"train.best_metric={self.best_metric} is not measured. There are: {', '.join(metrics)}")
+
+    def _stale(self) -> bool:
+        patience = self.settings.train.patience
+        return patience is not None and self.progress.stale >= patience
+
+    @contextmanager
+    def _averaged_weights(self) -> Iterator[None]:
+        """The model with its moving average in place of its weights, where there is one."""
+        if self.ema is None:
+            yield
+            return
+        own = {name: value.clone() for name, value in self.model.state_dict().items()}
+        self.model.load_state_dict(self.ema.average)
+        try:
+            yield
+        finally:
+            self.model.load_state_dict(own)
+
+    def _checkpoint(self, name: str, metrics: dict[str, float]) -> None:
+        """Write the weights that the model has now, with their manifest."""
+        if self.fabric.is_global_zero:
+            save_checkpoint(self.run / name, self.model.state_dict(), self._manifest(metrics))
+        self.fabric.barrier()
+
+    def _save(self) -> None:
+        """Write the state to resume from, then ``last.safetensors``."""
+        if self.fabric.is_global_zero:
+            parts = {
+                "model": self.model.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "precision": self.fabric.strategy.precision.state_dict(),
+            }
+            save_state(self.run, self.progress, **parts, **({"ema": self.ema.average} if self.ema else {}))
+        with self._averaged_weights():
+            self._checkpoint(LAST, {})
+
+    def _restore(self) -> None:
+        self.progress, parts = load_state(self.run)
+        self.model.load_state_dict(parts["model"])
+        self.optimizer.load_state_dict(parts["optimizer"])
+        self.fabric.strategy.precision.load_state_dict(parts["precision"])
+        if self.ema:
+            self.ema.load(parts["ema"])
+
+    def _manifest(self, metrics: dict[str, float]) -> CheckpointManifest:
+        settings, weights = self.settings, self.settings.weights
+        licence = next((w.licence for w in self.plugin.weights if w.name == weights), "unknown" if weights != "none" else "none")
+        return CheckpointManifest(
+            plugin=self.plugin.name,
+            plugin_version=self.plugin.version,
+            task=self.plugin.task,
+            classes=tuple(self.train_set.classes),
+            palette=self.train_set.palette,
+            model=settings.model.model_dump(mode="json"),
+            config=settings.model_dump(mode="json"),
+            dataset={"name": settings.data.name, "split": settings.data.train_split, "fingerprint": self.train_set.fingerprint()},
+            start_weights={"name": weights, "licence": licence},
+            metrics={name: value if math.isfinite(value) else None for name, value in metrics.items()},
+            step=self.progress.step,
+            toolkit=toolkit.__version__,
+        )
+
+    def _transform(self) -> Any:
+        from toolkit.transforms import build_transform
+
+        return build_transform(self.settings.augment) if self.settings.augment else None
+
+    def _introduce(self, log: RunLog) -> None:
+        options = self.settings.train
+        count = sum(p.numel() for p in self.model.parameters())
+        trainable = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
+        held_out = f"{len(self.val_set)} to validate on" if self.val_set else "none to validate on"
+        log.say(f"{self.plugin.name} on {self.settings.data.name}: {len(self.train_set)} images to learn from, {held_out}")
+        log.say(f"{count:,} parameters, {trainable:,} of them trainable; {self.fabric.world_size} process(es) on {self.fabric.device.type}")
+        if self.load_report is not None:
+            log.say(f"weights={self.settings.weights}: {self.load_report}")
+        if options.scaled_lr() != options.lr:
+            log.say(
+                f"learning rate {options.lr:g} is stated for {options.lr_batch_size} images a step; with {options.batch_size} it is scaled to "
+                f"{options.scaled_lr():g} (train.lr_scaling=none turns this off)"
+            )
+        if self.progress.step:
+            log.say(f"going on after step {self.progress.step} of {self.steps}")
+
+    def _conclude(self, log: RunLog) -> TrainResult:
+        progress = self.progress
+        finished = progress.step >= self.steps or self._stale()
+        if self._stale():
+            log.say(
+                f"stopped early: no better {self.best_metric or 'metric'} in {progress.stale} validations; the best was at step {progress.best_step}"
+            )
+        elif not finished:
+            log.say(f"interrupted after step {progress.step} of {self.steps}; the state is saved, --resume goes on from here")
+        return TrainResult(self.run, progress.step, finished, self.best_metric, progress.best)
+
+
+class _Opaque:
+    """Samples on their way through Fabric and DDP, which would otherwise look inside and try to copy them."""
+
+    def __init__(self, samples: list[Sample]) -> None:
+        self.samples = samples
+
+
+class _LossModule(nn.Module):
+    """The model as DDP wants it: ``forward`` is the loss."""
+
+    def __init__(self, model: TrainableModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: _Opaque) -> dict[str, Tensor]:
+        return self.model.loss(batch.samples)
+
+
+def _setup(fabric: Fabric, model: TrainableModel, optimizer: Optimizer) -> tuple[Any, Any]:
+    module, wrapped = fabric.setup(_LossModule(model), optimizer)
+    return module, wrapped

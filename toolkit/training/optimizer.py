@@ -1,0 +1,103 @@
+"""Optimizers and learning-rate schedules from the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from fvcore.common.param_scheduler import (
+    CompositeParamScheduler,
+    ConstantParamScheduler,
+    CosineParamScheduler,
+    LinearParamScheduler,
+    MultiStepParamScheduler,
+    ParamScheduler,
+    PolynomialDecayParamScheduler,
+)
+from torch import Tensor
+from torch.optim import SGD, AdamW, Optimizer
+
+from toolkit.config import TrainSettings
+from toolkit.errors import ConfigError, TrainingError
+from toolkit.model import TrainableModel
+
+
+def build_optimizer(model: TrainableModel, settings: TrainSettings) -> Optimizer:
+    """The optimizer over the model's parameter groups; each group remembers its ``base_lr``.
+
+    Raises:
+        TrainingError: when nothing in the model is trainable.
+    """
+    lr = settings.scaled_lr()
+    groups = model.parameter_groups(lr, settings.weight_decay)
+    if not any(group["params"] for group in groups):
+        raise TrainingError(f"{type(model).__name__} has no trainable parameter: everything is frozen. Repair: unfreeze a part of it")
+    for group in groups:
+        group.setdefault("lr", lr)
+        group["base_lr"] = group["lr"]
+    if settings.optimizer == "sgd":
+        return SGD(groups, lr=lr, momentum=settings.momentum, weight_decay=settings.weight_decay)
+    return AdamW(groups, lr=lr, betas=(settings.momentum, settings.beta2), weight_decay=settings.weight_decay)
+
+
+def build_schedule(settings: TrainSettings, steps: int) -> Callable[[int], float]:
+    """``factor(step)``: what the learning rate is multiplied by in a step, counting from 0.
+
+    Raises:
+        ConfigError: when warm-up or a milestone lies beyond the last step.
+    """
+    warmup = settings.warmup_steps
+    if warmup >= steps:
+        raise ConfigError(f"train.warmup_steps={warmup} leaves nothing of the {steps} steps. Repair: make it smaller than that")
+    beyond = [milestone for milestone in settings.milestones if milestone >= steps]
+    if beyond:
+        raise ConfigError(f"train.milestones {beyond} lie beyond the {steps} steps of the run")
+    schedule: ParamScheduler
+    if settings.schedule == "cosine":
+        schedule = CosineParamScheduler(1.0, 0.0)
+    elif settings.schedule == "poly":
+        schedule = PolynomialDecayParamScheduler(1.0, settings.poly_power)
+    elif settings.schedule == "multistep" and settings.milestones:
+        values = [settings.gamma**i for i in range(len(settings.milestones) + 1)]
+        schedule = MultiStepParamScheduler(values, num_updates=steps, milestones=list(settings.milestones))
+    else:
+        schedule = ConstantParamScheduler(1.0)
+    if warmup:
+        part = warmup / steps
+        rise = LinearParamScheduler(settings.warmup_factor * schedule(0.0), schedule(part))
+        schedule = CompositeParamScheduler([rise, schedule], [part, 1 - part], ["rescaled", "fixed"])
+    return lambda step: float(schedule(step / steps))
+
+
+def set_learning_rate(optimizer: Optimizer, factor: float) -> None:
+    """Set every group's learning rate to its ``base_lr`` times ``factor``."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["base_lr"] * factor
+
+
+class Ema:
+    """An exponential moving average of a model's weights: ``average = decay * average + (1 - decay) * weights``.
+
+    Buffers that are not floating point (counters) are copied. Early on the decay is ``(1 + step) / (10 + step)`` where that is
+    smaller, so that the random start is forgotten (as in TensorFlow's ``ExponentialMovingAverage``).
+    """
+
+    def __init__(self, model: torch.nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.average: dict[str, Tensor] = {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, model: torch.nn.Module, step: int) -> None:
+        """Take in the weights after optimizer step ``step``."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        for name, value in model.state_dict().items():
+            if value.is_floating_point():
+                self.average[name].lerp_(value, 1 - decay)
+            else:
+                self.average[name].copy_(value)
+
+    def load(self, average: Mapping[str, Any]) -> None:
+        """Take over a saved average."""
+        for name, value in self.average.items():
+            value.copy_(average[name])

@@ -1,0 +1,62 @@
+"""The state that ``--resume`` goes on from: one file, written in one atomic step, that holds all that training changes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from toolkit.errors import CheckpointError
+from toolkit.files import atomic_write
+
+RESUME_FILE = "resume.pt"
+
+
+@dataclass
+class Progress:
+    """How far a run has come.
+
+    Attributes:
+        step: optimizer steps done.
+        best: the best value of the chosen metric so far; NaN before the first validation.
+        best_step: the step it was reached at.
+        stale: validations since then, for early stopping.
+        skipped: steps in a row that fp16 skipped because the loss or gradient overflowed.
+    """
+
+    step: int = 0
+    best: float = math.nan
+    best_step: int = 0
+    stale: int = 0
+    skipped: int = 0
+
+
+def save_state(folder: Path, progress: Progress, **parts: dict[str, Any]) -> None:
+    """Write the progress and the state dicts of model, optimizer, … to the run's folder.
+
+    Raises:
+        OutputError: when the file cannot be written; the older one stays as it was.
+    """
+    with atomic_write(folder / RESUME_FILE, "wb") as file:
+        torch.save({"progress": vars(progress), **parts}, file)
+
+
+def load_state(folder: Path) -> tuple[Progress, dict[str, Any]]:
+    """Read back what ``save_state`` wrote; never runs code from the file.
+
+    Raises:
+        CheckpointError: when the file is absent or damaged.
+    """
+    path = folder / RESUME_FILE
+    if not path.is_file():
+        raise CheckpointError(
+            f"{folder} cannot be resumed: it has no {RESUME_FILE}, so no step was saved. Repair: start it anew without --resume"
+        )
+    try:
+        parts = torch.load(path, map_location="cpu", weights_only=True)
+        return Progress(**parts.pop("progress")), parts
+    except Exception as error:  # torch raises many kinds for damaged files
+        raise CheckpointError(f"{path} is damaged or not safe to open: {str(error).splitlines()[0]}") from None

@@ -1,0 +1,90 @@
+"""Measuring a model on a dataset, in one process or many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from toolkit.dataset import Dataset
+from toolkit.evaluation.base import Evaluator
+from toolkit.evaluation.report import Report
+from toolkit.model import Model, TrainableModel
+from toolkit.training.stream import evaluation_batches
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What was measured: one report an evaluator, and the mean losses (empty when they were not asked for)."""
+
+    reports: tuple[Report, ...]
+    losses: dict[str, float]
+
+    def metrics(self) -> dict[str, float]:
+        """All metrics of all reports, by name."""
+        return {name: value for report in self.reports for name, value in report.metrics.items()}
+
+
+@contextmanager
+def evaluating(model: torch.nn.Module) -> Iterator[None]:
+    """Eval mode without gradients; every module gets its own mode back."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def evaluate(
+    model: Model,
+    dataset: Dataset,
+    evaluators: Sequence[Evaluator],
+    *,
+    batch_size: int = 4,
+    workers: int = 0,
+    with_loss: bool = False,
+    autocast: AbstractContextManager[Any] | None = None,
+) -> Validation:
+    """Predict every sample once and measure; in a distributed run each process takes its share and all get the whole result.
+
+    Args:
+        model: measured in eval mode and left in the mode that it was in.
+        dataset: the split to measure on.
+        evaluators: reset, updated and asked for a report.
+        batch_size: images at a time.
+        workers: processes that read images.
+        with_loss: also the mean loss a sample, which needs a trainable model and labels.
+        autocast: context for the forward pass, for mixed precision.
+    """
+    rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    for evaluator in evaluators:
+        evaluator.reset()
+    sums: dict[str, float] = {}
+    seen = 0
+    with evaluating(model):
+        for samples in evaluation_batches(dataset, batch_size=batch_size, rank=rank, world=world, workers=workers):
+            with autocast or nullcontext():
+                if with_loss and isinstance(model, TrainableModel):
+                    predictions, losses = model.validate(samples)
+                else:
+                    predictions, losses = model.predict(samples), {}
+            for name, value in losses.items():
+                sums[name] = sums.get(name, 0.0) + float(value) * len(samples)
+            seen += len(samples)
+            for evaluator in evaluators:
+                evaluator.update(samples, predictions)
+    if world > 1:
+        shares: list[Any] = [None] * world
+        dist.all_gather_object(shares, ([evaluator.state() for evaluator in evaluators], sums, seen))
+        for i, evaluator in enumerate(evaluators):
+            evaluator.merge([states[i] for states, _, _ in shares])
+        sums = {name: sum(share[name] for _, share, _ in shares if share) for name in next(s for _, s, _ in shares)}
+        seen = sum(count for _, _, count in shares)
+    return Validation(tuple(evaluator.report() for evaluator in evaluators), {name: value / max(seen, 1) for name, value in sums.items()})
