@@ -10,7 +10,8 @@
     │   └── UnavailableError          the name is known but cannot be loaded (a missing package, an ImportError)
     ├── InvalidDataError              arrays that do not fit together (also a ValueError)
     ├── DataError                     a dataset's folder or annotation file cannot be used
-    │   └── ImageError                an image file cannot be decoded
+    │   ├── ImageError                an image file cannot be decoded
+    │   └── MissingSplitError         a folder has no such split (often there is no test split)
     ├── CheckpointError               a checkpoint is truncated, of another model, or not ours to open
     ├── DownloadError                 a download failed, or its checksum is wrong
     ├── OutputError                   a file cannot be written (full disk, permissions)
@@ -61,6 +62,10 @@ class DataError(ToolkitError):
 
 class ImageError(DataError):
     """An image file cannot be decoded."""
+
+
+class MissingSplitError(DataError):
+    """A dataset could have this split, but the folder does not; often there is no test split."""
 
 
 class CheckpointError(ToolkitError):

@@ -35,8 +35,8 @@ def values_to_label_map(values: Tensor, table: Mapping[int, int], path: str | Pa
     unknown = [value for value in counts.nonzero().flatten().tolist() if value not in table]
     if unknown:
         raise DataError(
-            f"{path} has the value {unknown[0]} in {int(counts[unknown[0]])} pixels{_and_others(len(unknown) - 1, 'value')}, which stands for "
-            f"no class; expected {_ranges(table)}. Repair: correct the file, or the list of classes"
+            f"{path} has the value {unknown[0]} in {int(counts[unknown[0]])} pixels{_and_others(len(unknown) - 1, 'value')}, "
+            f"which stands for no class; expected {_ranges(table)}. Repair: correct the file, or the list of classes"
         )
     lookup = torch.zeros(256, dtype=torch.uint8)
     for value, index in table.items():
@@ -70,8 +70,8 @@ def colours_to_label_map(image: Tensor, table: Mapping[Colour, int], path: str |
         first = int(wrong[0])
         count = int(counts[colours == first][0])
         raise DataError(
-            f"{path} has the colour {_unpacked(first)} in {count} pixels{_and_others(len(colours) - 1, 'colour')}, which stands for no class. "
-            "Repair: save the label image without compression or smoothing, or correct the table of colours"
+            f"{path} has the colour {_unpacked(first)} in {count} pixels{_and_others(len(colours) - 1, 'colour')}, "
+            "which stands for no class. Repair: save the label image without compression or smoothing, or correct the table of colours"
         )
     return torch.from_numpy(indexes[position])
 

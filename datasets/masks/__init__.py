@@ -1,0 +1,18 @@
+"""Any folder of images beside a folder of label images."""
+
+from toolkit.plugin import DatasetManifest
+
+DATASET = DatasetManifest(
+    name="masks",
+    summary="your own photos: a folder of images beside a folder of label images",
+    build=".reader:build",
+    settings=".reader:MasksSettings",
+    tasks=("semantic", "instance", "promptable"),
+    layout=(
+        "images/ID.jpg with labels/ID.png (one class index a pixel, 255 = void; or colours), classes.txt (one name a line, where it is "
+        "missing the classes are numbered), optionally instances/ID.png (object ids, 0 = none); splits by train.txt, val.txt and test.txt "
+        "(one ID a line), by folders images/train, labels/train, …, or, without either, by a hash of the ID"
+    ),
+    licence="yours",
+    size="as large as you like",
+)

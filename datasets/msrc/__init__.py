@@ -1,0 +1,18 @@
+"""MSRC v2: 591 photos of everyday scenes with 23 classes, from Microsoft Research Cambridge."""
+
+from toolkit.plugin import DatasetManifest
+
+DATASET = DatasetManifest(
+    name="msrc",
+    summary="MSRC v2: photos of everyday scenes, 21 or 23 classes",
+    build=".reader:build",
+    settings=".reader:MsrcSettings",
+    tasks=("semantic", "instance", "promptable"),
+    layout=(
+        "either Images/1_10_s.bmp with GroundTruth/1_10_s_GT.bmp (the original archive, colour-coded), "
+        "or images/1_10_s.png with labels/1_10_s.png (0 = void, 1…23 = classes) and, where there are any, instances/1_10_s.png (0 = none)"
+    ),
+    origin_url="https://www.microsoft.com/en-us/research/project/image-understanding/",
+    licence="Microsoft Research, for non-commercial research; read the terms that come with the archive",
+    size="591 photos of 320 x 213 pixels",
+)

@@ -1,0 +1,137 @@
+"""Reads MSRC v2 in its original layout and as PNG files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from torch import Tensor
+
+from toolkit.config import Settings
+from toolkit.dataset import Dataset
+from toolkit.errors import DataError
+from toolkit.formats.label_images import (
+    check_same_size,
+    colours_to_label_map,
+    instances_from_id_map,
+    majority_labels,
+    values_to_label_map,
+)
+from toolkit.images import read_image, read_label_map
+from toolkit.types import VOID, Sample
+
+from .splits import ids_of
+
+COLOURS: dict[str, tuple[int, int, int]] = {
+    "building": (128, 0, 0),
+    "grass": (0, 128, 0),
+    "tree": (128, 128, 0),
+    "cow": (0, 0, 128),
+    "horse": (128, 0, 128),
+    "sheep": (0, 128, 128),
+    "sky": (128, 128, 128),
+    "mountain": (64, 0, 0),
+    "aeroplane": (192, 0, 0),
+    "water": (64, 128, 0),
+    "face": (192, 128, 0),
+    "car": (64, 0, 128),
+    "bicycle": (192, 0, 128),
+    "flower": (64, 128, 128),
+    "sign": (192, 128, 128),
+    "bird": (0, 64, 0),
+    "book": (128, 64, 0),
+    "chair": (0, 192, 0),
+    "road": (128, 64, 128),
+    "cat": (0, 192, 128),
+    "dog": (128, 192, 128),
+    "body": (64, 64, 0),
+    "boat": (192, 64, 0),
+}
+"""The 23 classes in the order of the published table, with their colours in the ground truth. Void is black."""
+
+RARE = ("horse", "mountain")
+ARCHIVE_FOLDER = "MSRC_ObjCategImageDatabase_v2"
+
+
+class MsrcSettings(Settings):
+    """How MSRC v2 is read."""
+
+    num_classes: Literal[21, 23] = 21
+    """21 is the published protocol, in which horse and mountain (too few examples) count as void; 23 keeps them."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the files of one photo are, relative to the dataset's folder."""
+
+    image: str
+    label: str
+    colour_coded: bool
+
+
+ORIGINAL = Layout("Images/{}.bmp", "GroundTruth/{}_GT.bmp", colour_coded=True)
+PNG = Layout("images/{}.png", "labels/{}.png", colour_coded=False)
+
+
+def build(folder: Path, split: str, settings: MsrcSettings) -> Msrc:
+    """One split of the dataset in ``folder``.
+
+    Raises:
+        DataError: when the folder has neither layout, or photos of the split are missing.
+    """
+    for root in (folder, folder / ARCHIVE_FOLDER):
+        for layout in (ORIGINAL, PNG):
+            if (root / layout.label).parent.is_dir():
+                return Msrc(root, layout, split, settings.num_classes)
+    raise DataError(
+        f"{folder} is not MSRC v2: it has neither GroundTruth/ beside Images/ nor labels/ beside images/. "
+        f"Repair: unpack the archive there, so that {folder / 'Images' / '1_10_s.bmp'} exists"
+    )
+
+
+class Msrc(Dataset):
+    """One split of MSRC v2, with a label map and, where ``instances/`` has an image of segment ids, instances."""
+
+    def __init__(self, root: Path, layout: Layout, split: str, num_classes: int) -> None:
+        self.classes = tuple(name for name in COLOURS if num_classes == 23 or name not in RARE)
+        self.palette = tuple(COLOURS[name] for name in self.classes)
+        self.ids = ids_of(split)
+        self._root = root
+        self._layout = layout
+        index = {name: i for i, name in enumerate(self.classes)}
+        self._values = {0: VOID} | {value: index.get(name, VOID) for value, name in enumerate(COLOURS, start=1)}
+        self._colours = {(0, 0, 0): VOID} | {colour: index.get(name, VOID) for name, colour in COLOURS.items()}
+        self._check_complete(split)
+
+    def _check_complete(self, split: str) -> None:
+        for template in (self._layout.image, self._layout.label):
+            folder = (self._root / template).parent
+            present = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
+            missing = [name for name in (Path(template.format(i)).name for i in self.ids) if name not in present]
+            if missing:
+                raise DataError(
+                    f"{folder} lacks {len(missing)} of the {len(self.ids)} files of split {split!r}: {', '.join(missing[:5])}"
+                    f"{', …' if len(missing) > 5 else ''}. Repair: unpack the whole archive; figures on a part of it compare with nothing"
+                )
+
+    def __getitem__(self, index: int) -> Sample:
+        """Read one photo with its labels."""
+        name = self.ids[index]
+        image_path = self._root / self._layout.image.format(name)
+        label_path = self._root / self._layout.label.format(name)
+        image = read_image(image_path)
+        label_map = self._read_label_map(label_path)
+        check_same_size(label_map, image, label_path, image_path)
+        sample = Sample(name, image, label_map, path=str(image_path))
+        ids_path = self._root / "instances" / f"{name}.png"
+        if not ids_path.is_file():
+            return sample
+        ids = read_label_map(ids_path)
+        check_same_size(ids, image, ids_path, image_path)
+        return sample.with_(instances=instances_from_id_map(ids, majority_labels(ids, label_map)))
+
+    def _read_label_map(self, path: Path) -> Tensor:
+        if self._layout.colour_coded:
+            return colours_to_label_map(read_image(path), self._colours, path)
+        return values_to_label_map(read_label_map(path), self._values, path)
