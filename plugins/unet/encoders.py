@@ -1,0 +1,131 @@
+"""U-Net's decoder on the encoders of segmentation_models.pytorch, which bring those of timm."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import warnings
+
+import segmentation_models_pytorch as smp
+import timm
+import torch
+from torch import Tensor, nn
+
+from toolkit.errors import ConfigError
+
+from .layers import replace_batch_norms
+from .settings import ORIGINALS, Norm, Upsampling
+
+
+class EncoderUNet(nn.Module):
+    """An encoder with a U-Net decoder; images must be a multiple of ``2 ** depth`` pixels high and wide.
+
+    Args:
+        encoder_name: of segmentation_models.pytorch, or ``tu-`` and a model of timm.
+        classes: channels of the logits.
+        depth: how often the resolution is halved, 1 to 5.
+        width: channels of the decoder at full resolution, doubled at every halving.
+        upsampling: how the decoder doubles the resolution; transposed puts a learnt 2 × 2 convolution before each of its blocks.
+        norm: instead of every batch norm, the encoder's too; layer norms stay.
+        dropout: of the deepest features.
+
+    Raises:
+        ConfigError: when there is no such encoder, or it cannot work at this depth or on images of any size.
+    """
+
+    def __init__(
+        self,
+        encoder_name: str,
+        classes: int,
+        *,
+        depth: int = 5,
+        width: int = 16,
+        upsampling: Upsampling = "nearest",
+        norm: Norm = "batch",
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        _check_name(encoder_name)
+        self.encoder_name, self.depth = encoder_name, depth
+        channels = [width * 2**level for level in reversed(range(depth))]
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "`timm-` encoders are deprecated", DeprecationWarning)  # they work, and users have them
+                whole = smp.Unet(
+                    encoder_name,
+                    encoder_depth=depth,
+                    encoder_weights=None,
+                    decoder_channels=channels,
+                    decoder_interpolation="nearest" if upsampling == "transposed" else upsampling,
+                    classes=classes,
+                )
+            self.encoder, self.decoder, self.head = whole.encoder, whole.decoder, whole.segmentation_head
+            self.decoder.center = nn.Sequential(nn.Dropout(dropout), self.decoder.center)
+            if upsampling == "transposed":
+                inputs = [self.encoder.out_channels[-1], *channels[:-1]]
+                blocks = zip(self.decoder.blocks, inputs, strict=True)
+                self.decoder.blocks = nn.ModuleList(TransposedUpsampling(block, count) for block, count in blocks)
+            replace_batch_norms(self, norm)
+            _drop_unused(self, 2**depth)
+        except (AssertionError, AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+            # what the libraries raise for encoders without usable stages, or for images of one size only
+            raise ConfigError(
+                f"the encoder {encoder_name!r} cannot be used with depth {depth} on images of any size: {error}. "
+                "Repair: take another encoder, or another depth"
+            ) from error
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits ``[B, classes, H, W]`` of images ``[B, 3, H, W]``."""
+        logits: Tensor = self.head(self.decoder(self.encoder(images)))
+        return logits
+
+
+class TransposedUpsampling(nn.Module):
+    """A learnt up-convolution before a decoder block, whose own interpolation then has nothing left to do."""
+
+    def __init__(self, block: nn.Module, channels: int) -> None:
+        super().__init__()
+        self.upsampling = nn.ConvTranspose2d(channels, channels, 2, stride=2)
+        self.block = block
+
+    def forward(self, features: Tensor, height: int, width: int, skip_connection: Tensor | None = None) -> Tensor:
+        """Features ``[B, C, height, width]`` from features of half that size and the skip of that size."""
+        merged: Tensor = self.block(self.upsampling(features), height, width, skip_connection=skip_connection)
+        return merged
+
+
+def _check_name(name: str) -> None:
+    """Raise ``ConfigError`` with the nearest names when no library has this encoder."""
+    if name.startswith("tu-"):
+        if timm.is_model(name[3:].split(".")[0]):
+            return
+        known = [f"tu-{model}" for model in timm.list_models()]
+    else:
+        known = [*ORIGINALS, *smp.encoders.get_encoder_names()]
+        if name in known or smp.encoders.is_equivalent_to_timm_universal(name):
+            return
+    near = difflib.get_close_matches(name, known, n=3)
+    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"there are: {', '.join(known)}"
+    raise ConfigError(f"model.encoder: no encoder is called {name!r}; {hint} (tu-NAME stands for any model of timm)")
+
+
+def _drop_unused(network: EncoderUNet, divisor: int) -> None:
+    """Remove the modules of the encoder that the logits do not depend on, such as the stages below a smaller depth.
+
+    Left in, they would be saved with every checkpoint, and training in several processes would wait for their gradients.
+    Found by a pass over the meta device, which computes nothing; the odd size shows encoders that only take one size.
+    """
+    shadow = copy.deepcopy(network).to("meta")
+    logits = shadow(torch.empty(2, 3, 2 * divisor, 3 * divisor, device="meta"))
+    logits.sum().backward()
+    unused = {name for name, parameter in shadow.encoder.named_parameters() if parameter.grad is None}
+    _drop(network.encoder, "", unused)
+
+
+def _drop(module: nn.Module, prefix: str, unused: set[str]) -> None:
+    for name, child in list(module.named_children()):
+        parameters = [f"{prefix}{name}.{inner}" for inner, _ in child.named_parameters()]
+        if parameters and unused.issuperset(parameters):
+            setattr(module, name, nn.Identity())
+        else:
+            _drop(child, f"{prefix}{name}.", unused)

@@ -1,0 +1,49 @@
+"""Norms by name."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from torch import nn
+
+from .settings import Norm
+
+
+def norm_layer(norm: Norm, channels: int) -> nn.Module:
+    """Batch norm, group norm, or nothing."""
+    match norm:
+        case "batch":
+            return nn.BatchNorm2d(channels)
+        case "group":
+            return nn.GroupNorm(group_count(channels), channels)
+        case "none":
+            return nn.Identity()
+        case _:
+            assert_never(norm)
+
+
+def group_count(channels: int) -> int:
+    """At most 32 groups, as in Wu and He, Group Normalization, ECCV 2018, but of 4 channels or more.
+
+    A group of one channel would make a constant of the single pixel that a small image is at the bottom of a U.
+    """
+    return next((groups for groups in (32, 16, 8, 4, 2) if channels % groups == 0 and channels // groups >= 4), 1)
+
+
+def replace_batch_norms(network: nn.Module, norm: Norm) -> None:
+    """Put another norm in the place of every batch norm inside ``network``; its learnt scale and shift start where the old ones do."""
+    if norm == "batch":
+        return
+    for parent in list(network.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.BatchNorm2d):
+                setattr(parent, name, _replacement(child, norm))
+
+
+def _replacement(batch: nn.BatchNorm2d, norm: Norm) -> nn.Module:
+    new = norm_layer(norm, batch.num_features)
+    if isinstance(new, nn.GroupNorm) and batch.affine:
+        new.weight, new.bias = batch.weight, batch.bias  # some networks start the last norm of a block at 0
+    # timm's batch norms bring dropout and activation with them
+    extras = [extra for extra in (getattr(batch, "drop", None), getattr(batch, "act", None)) if extra is not None]
+    return nn.Sequential(new, *extras) if extras else new

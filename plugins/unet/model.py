@@ -1,0 +1,49 @@
+"""From settings to a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from toolkit.semantic import SemanticModel
+
+from .original import Mirrored, OriginalUNet
+from .settings import UNetSettings
+
+
+def build(settings: UNetSettings, classes: Sequence[str]) -> SemanticModel:
+    """A U-Net with random weights.
+
+    Raises:
+        ConfigError: when the encoder is unknown or cannot do what is asked.
+    """
+    depth, width, upsampling, norm = settings.filled()
+    network: nn.Module
+    if settings.is_original:
+        padded = settings.encoder == "original_padded"
+        original = OriginalUNet(
+            3, len(classes), depth=depth, width=width, padded=padded, upsampling=upsampling, norm=norm, dropout=settings.dropout
+        )
+        network, encoder = original if padded else Mirrored(original), original.encoder
+    else:
+        from .encoders import EncoderUNet  # imports timm, which takes seconds
+
+        padded = True
+        network = EncoderUNet(
+            settings.encoder, len(classes), depth=depth, width=width, upsampling=upsampling, norm=norm, dropout=settings.dropout
+        )
+        encoder = network.encoder
+    return SemanticModel(
+        network,
+        classes,
+        loss=settings.loss,
+        mean=settings.mean,
+        std=settings.std,
+        divisor=2**depth if padded else 1,
+        padding="reflect",
+        long_side=settings.long_side,
+        encoder=encoder,
+        encoder_lr_factor=settings.encoder_lr_factor,
+        frozen_encoder=settings.frozen_encoder,
+    )
