@@ -29,14 +29,14 @@ def default_palette(n: int, *, first: int = 0) -> tuple[tuple[int, int, int], ..
     """``n`` distinct RGB colours by PASCAL VOC's rule.
 
     Args:
-        n: how many classes; with ``first`` at most 256.
+        n: how many classes.
         first: where to start: 0 gives class 0 black, as suits a background; 1 skips black, for classes that are all objects.
     """
     return tuple((int(r), int(g), int(b)) for r, g, b in voc_colours(first + n)[first:])
 
 
 def full_palette(palette: Palette) -> NDArray[np.uint8]:
-    """Colours for all 256 indexes, uint8 ``[256, 3]``: the given ones, then those of VOC's rule, so void is (224, 224, 192)."""
-    colours = voc_colours(256)
+    """Colours for 256 indexes or more, uint8 ``[N, 3]``: the given ones, then those of VOC's rule, so void is (224, 224, 192)."""
+    colours = voc_colours(max(256, len(palette)))
     colours[: len(palette)] = np.asarray(palette, np.uint8).reshape(-1, 3)
     return colours

@@ -129,7 +129,7 @@ def write_label_map(path: FilePath, label_map: Tensor | NDArray[np.uint8], palet
     if array.dtype != np.uint8 or array.ndim != 2:
         raise InvalidDataError(f"label_map must be uint8 [H, W], not {array.dtype} {list(array.shape)}")
     image = Image.fromarray(array)
-    image.putpalette(full_palette(palette).tobytes())
+    image.putpalette(full_palette(palette)[:256].tobytes())
     with atomic_write(path) as file:  # run-length matching suits label maps: as fast as storing them, smaller than the default
         image.save(file, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
 
