@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import pickle
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -189,21 +190,27 @@ def read_foreign(path: Path) -> dict[str, Tensor]:
     if path.suffix == ".safetensors":
         return read_checkpoint(path)[0]
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickle protocols, on the way to the error below
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        reason = str(error).split("\n")[0]
+        reason = _first_line(error)
         raise CheckpointError(
             f"{path} is refused: it is no plain file of tensors, and opening it could run code ({reason}). "
             "Repair: save its state_dict alone, best as .safetensors"
         ) from None
     except (RuntimeError, EOFError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path} is truncated or not a torch file: {str(error).splitlines()[0]}") from None
+        raise CheckpointError(f"{path} is truncated or not a torch file: {_first_line(error)}") from None
     for key in ("model", "state_dict"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
     if not isinstance(content, dict) or not content or not all(isinstance(value, Tensor) for value in content.values()):
         raise CheckpointError(f"{path} holds no state dict: expected tensors by name, at the top level or under 'model' or 'state_dict'")
     return content
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__} {error}".splitlines()[0]
 
 
 def load_model(run_or_file: str | Path) -> tuple[Model, CheckpointManifest]:

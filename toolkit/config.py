@@ -193,8 +193,8 @@ def resolve(
     tree = merge(tree, words)
     if isinstance(tree.get("data") or {}, dict):
         tree["data"] = merge({"train_split": data_manifest.splits[0], "val_split": data_manifest.val_split}, tree.get("data") or {})
-        tree["data"]["name"] = data
-    tree["plugin"] = plugin
+        tree["data"]["name"] = registry.stable_name(data)
+    tree["plugin"] = registry.stable_name(plugin)
     wanted = merge({name: {} for name in plugin_manifest.evaluators}, tree.get("evaluators") or {})
     tree["evaluators"] = wanted
     manifests = {name: registry.named(registry.evaluators(), name) for name in wanted}

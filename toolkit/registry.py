@@ -131,9 +131,18 @@ def named(registry: Registry[M], name: str) -> M:
     Raises:
         UnknownNameError, UnavailableError, UsageError: as ``Registry.get`` and ``add_path``.
     """
-    if not (name.endswith(".py") or "/" in name or "\\" in name):
+    if not _is_path(name):
         return registry.get(name)
     found = [manifest for manifest in add_path(name) if isinstance(manifest, registry.kind)]
     if not found:
         raise UnknownNameError(f"{name} brings no {registry.kind.kind}")
     return found[0]
+
+
+def stable_name(name: str) -> str:
+    """A name as it is; a path made absolute, so that it means the same from any folder."""
+    return str(Path(name).expanduser().resolve()) if _is_path(name) else name
+
+
+def _is_path(name: str) -> bool:
+    return name.endswith(".py") or "/" in name or "\\" in name

@@ -45,16 +45,16 @@ def run(args: argparse.Namespace) -> int:
     load_plugin_files(args)
     overrides = parse_overrides(args.settings)
 
-    from toolkit.evaluation.command import evaluate_predictions, evaluate_run
+    from toolkit.evaluation.measure import measure_predictions, measure_run
 
     common: dict[str, Any] = {"data": args.data, "data_dir": args.data_dir, "split": args.split, "overrides": overrides}
     if args.run:
         speed = {"batch_size": args.batch_size, "workers": args.workers, "devices": args.devices}
-        reports = evaluate_run(args.run, **common, **speed, accelerator=args.device, precision=args.precision)
+        reports = measure_run(args.run, **common, **speed, accelerator=args.device, precision=args.precision)
         if reports is None:  # a process of a distributed run other than the first
             return 0
     else:
-        reports = evaluate_predictions(args.predictions, **common)
+        reports = measure_predictions(args.predictions, **common)
     if args.json:
         print(to_json(reports))
     else:

@@ -11,7 +11,6 @@ from lightning_fabric.plugins.precision import MixedPrecision, Precision
 from lightning_fabric.strategies import DDPStrategy, Strategy
 from lightning_fabric.utilities import rank_zero_only
 
-from toolkit.config import TrainSettings
 from toolkit.errors import ConfigError
 
 
@@ -26,7 +25,7 @@ def choose_accelerator(wanted: str) -> Literal["cpu", "cuda", "mps"]:
         return "cuda" if here["cuda"] else "mps" if here["mps"] else "cpu"
     if not here.get(wanted, False):
         raise ConfigError(
-            f"train.accelerator={wanted}: this machine has none. There are: {', '.join(name for name, ok in here.items() if ok)}"
+            f"accelerator {wanted}: this machine has none. There are: {', '.join(name for name, ok in here.items() if ok)}"
         )
     return wanted  # type: ignore[return-value]
 
@@ -47,22 +46,22 @@ def precision_plugin(precision: str, accelerator: str) -> Precision:
     return MixedPrecision("16-mixed" if precision == "fp16" else "bf16-mixed", device=accelerator)
 
 
-def make_fabric(settings: TrainSettings) -> Fabric:
-    """A Fabric for these settings, not launched yet.
+def make_fabric(*, accelerator: str, devices: int, precision: str, num_nodes: int = 1) -> Fabric:
+    """A Fabric for these settings (see ``TrainSettings``), not launched yet.
 
     More than one process runs distributed data parallel: gloo on CPUs, NCCL on GPUs; torchrun and SLURM are recognised.
     """
-    accelerator = choose_accelerator(settings.accelerator)
-    if accelerator == "cuda" and settings.devices > torch.cuda.device_count():
-        raise ConfigError(f"train.devices={settings.devices}, but this machine has {torch.cuda.device_count()} CUDA device(s)")
+    accelerator = choose_accelerator(accelerator)
+    if accelerator == "cuda" and devices > torch.cuda.device_count():
+        raise ConfigError(f"devices={devices}, but this machine has {torch.cuda.device_count()} CUDA device(s)")
     strategy: str | Strategy = "auto"
-    if settings.devices * settings.num_nodes > 1:
+    if devices * num_nodes > 1:
         # Some parameters get no gradient in some steps (an image without objects trains no mask head).
         strategy = DDPStrategy(find_unused_parameters=True)
         if accelerator == "cpu":
-            torch.set_num_threads(max(1, (os.cpu_count() or 1) // settings.devices))
-    plugin = precision_plugin(choose_precision(settings.precision, accelerator), accelerator)
-    return Fabric(accelerator=accelerator, strategy=strategy, devices=settings.devices, num_nodes=settings.num_nodes, plugins=[plugin])
+            torch.set_num_threads(max(1, (os.cpu_count() or 1) // devices))
+    plugin = precision_plugin(choose_precision(precision, accelerator), accelerator)
+    return Fabric(accelerator=accelerator, strategy=strategy, devices=devices, num_nodes=num_nodes, plugins=[plugin])
 
 
 def is_first_process() -> bool:

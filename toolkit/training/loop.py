@@ -70,7 +70,8 @@ def train(settings: RunSettings, run: str | Path, *, resume: bool = False, show_
         ToolkitError: whatever is wrong with plugin, data, weights or disk.
     """
     run = Path(run)
-    fabric = make_fabric(settings.train)
+    options = settings.train
+    fabric = make_fabric(accelerator=options.accelerator, devices=options.devices, precision=options.precision, num_nodes=options.num_nodes)
     if is_first_process():
         _claim(run, settings, resume)
     fabric.launch()

@@ -1,0 +1,37 @@
+# Everything works on a fresh machine with Python 3.11 or newer: each target sets up .venv first.
+PYTHON ?= python3
+BIN := .venv/bin
+# Two test processes with one thread each are faster on two cores than one with two.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+
+.PHONY: demo test test-slow check format bench clean
+
+.venv/installed: pyproject.toml setup.py
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	touch $@
+
+demo: .venv/installed  ## train, evaluate and infer on generated images; figures go to runs/demo/summary.json
+	$(BIN)/toolkit demo --out runs/demo
+
+test: .venv/installed  ## the test suite, without the slow checks
+	$(PYTEST) -m "not slow"
+
+test-slow: .venv/installed  ## the slow checks alone
+	$(PYTEST) -m slow
+
+check: .venv/installed  ## format, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: .venv/installed  ## put the code into shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/installed  ## every benchmark: ratios against a named peer
+	for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+clean:
+	rm -rf .venv build dist *.egg-info runs/demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,42 @@
+"""Fixtures that many tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from toolkit import registry
+
+ROOT = Path(__file__).resolve().parents[1]
+TINY = str(ROOT / "tests" / "support" / "tiny.py")
+
+
+@pytest.fixture(autouse=True)
+def _fresh_registries() -> Iterator[None]:
+    """What one test enters into the registries is gone in the next."""
+    yield
+    for each in (registry.plugins, registry.datasets, registry.evaluators):
+        each.cache_clear()
+
+
+@pytest.fixture
+def tiny() -> str:
+    """Path of the file that brings the plugin ``tiny`` and the dataset ``squares``."""
+    return TINY
+
+
+@pytest.fixture
+def root() -> Path:
+    """The checkout."""
+    return ROOT
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """The folder of real photos beside the checkout; the test is skipped where there is none."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("needs ../shared/data, real photos that are not part of the repository")
+    return folder

@@ -1,0 +1,217 @@
+"""Checkpoints: what goes in comes out; what is damaged, foreign or hostile is refused with a reason."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from toolkit import registry
+from toolkit.checkpoints import (
+    CheckpointManifest,
+    LoadReport,
+    find_checkpoint,
+    load_model,
+    load_weights,
+    read_checkpoint,
+    read_foreign,
+    save_checkpoint,
+)
+from toolkit.errors import CheckpointError, OutputError, UnknownNameError
+from toolkit.model import TrainableModel
+from toolkit.types import Prediction, Sample
+
+CLASSES = ("ground", "square")
+
+
+@pytest.fixture
+def manifest(tiny: str) -> CheckpointManifest:
+    registry.add_path(tiny)
+    return CheckpointManifest(plugin="tiny", task="semantic", classes=CLASSES, model={"width": 3}, palette=((0, 0, 0), (255, 0, 0)), step=7)
+
+
+def tiny_model(classes: Sequence[str] = CLASSES, width: int = 3) -> TrainableModel:
+    plugin = registry.plugins().get("tiny")
+    settings = plugin.resolve(plugin.settings)(width=width)
+    model: TrainableModel = plugin.resolve(plugin.build)(settings, classes)
+    return model
+
+
+class Unlike(TrainableModel):
+    """Nothing like the plugin ``tiny``."""
+
+    def __init__(self) -> None:
+        super().__init__(CLASSES)
+        self.layers = nn.Sequential(*[nn.Linear(3, 3) for _ in range(4)])
+
+    def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
+        raise NotImplementedError
+
+    def loss(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
+        raise NotImplementedError
+
+
+def test_save_and_load_give_equal_weights_and_manifest(manifest: CheckpointManifest, tmp_path: Path) -> None:
+    model = tiny_model()
+    save_checkpoint(tmp_path / "best.safetensors", model.state_dict(), manifest)
+    again, read = load_model(tmp_path)
+    assert read == manifest
+    assert not again.training
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name])
+
+
+def test_tensors_that_share_memory_are_saved(tmp_path: Path, manifest: CheckpointManifest) -> None:
+    weight = torch.randn(3, 3)
+    save_checkpoint(tmp_path / "a.safetensors", {"a": weight, "b": weight, "c": weight.T}, manifest)
+    tensors, _ = read_checkpoint(tmp_path / "a.safetensors")
+    assert torch.equal(tensors["a"], weight)
+    assert torch.equal(tensors["b"], weight)
+    assert torch.equal(tensors["c"], weight.T)
+
+
+def test_the_best_checkpoint_of_a_run_is_preferred(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="neither best"):
+        find_checkpoint(tmp_path)
+    (tmp_path / "last.safetensors").touch()
+    assert find_checkpoint(tmp_path).name == "last.safetensors"
+    (tmp_path / "best.safetensors").touch()
+    assert find_checkpoint(tmp_path).name == "best.safetensors"
+    with pytest.raises(CheckpointError, match="no run or checkpoint at"):
+        find_checkpoint(tmp_path / "absent")
+
+
+@pytest.mark.parametrize("keep", [0, 4, 9, 200, -1])
+def test_a_truncated_checkpoint_is_named_with_its_size(manifest: CheckpointManifest, tmp_path: Path, keep: int) -> None:
+    path = tmp_path / "best.safetensors"
+    save_checkpoint(path, tiny_model().state_dict(), manifest)
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(CheckpointError, match=r"best\.safetensors \([\d,]+ bytes\) is truncated or not a safetensors file.*Repair"):
+        load_model(path)
+
+
+def test_a_damaged_manifest_and_a_newer_format_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    for text, expected in [("{", "damaged"), ('{"format": 1}', "damaged"), ("[]", "damaged"), ('{"format": 99}', "newer toolkit")]:
+        save_file({"a": torch.zeros(1)}, path, {"toolkit": text})
+        with pytest.raises(CheckpointError, match=expected):
+            read_checkpoint(path)
+
+
+def test_a_safetensors_file_of_others_is_no_run(tmp_path: Path) -> None:
+    save_file({"a": torch.zeros(1)}, tmp_path / "a.safetensors")
+    with pytest.raises(CheckpointError, match="was not written by the toolkit.*weights="):
+        load_model(tmp_path / "a.safetensors")
+
+
+def test_an_unknown_plugin_in_a_checkpoint_says_how_to_name_its_file(manifest: CheckpointManifest, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "best.safetensors", tiny_model().state_dict(), manifest)
+    registry.plugins.cache_clear()
+    with pytest.raises(UnknownNameError, match="--plugin"):
+        load_model(tmp_path)
+
+
+def test_weights_that_do_not_fit_their_own_plugin_are_refused(manifest: CheckpointManifest, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "best.safetensors", tiny_model(width=5).state_dict(), manifest)  # the manifest says 3
+    with pytest.raises(CheckpointError, match="does not fit the plugin 'tiny'.*do not fit"):
+        load_model(tmp_path)
+
+
+def test_a_head_for_other_classes_starts_anew_and_says_so(manifest: CheckpointManifest, tmp_path: Path) -> None:
+    path = tmp_path / "best.safetensors"
+    save_checkpoint(path, tiny_model().state_dict(), manifest)
+    model = tiny_model(("a", "b", "c"))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    report = load_weights(model, path, "tiny")
+    assert report.loaded == ("net.0.weight", "net.0.bias")
+    assert report.reinitialised == ("net.3.weight", "net.3.bias")
+    assert "2 start anew because the classes differ: net.3.weight, net.3.bias" in str(report)
+    saved = load_file(path)
+    assert torch.equal(model.state_dict()["net.0.weight"], saved["net.0.weight"])
+    assert torch.equal(model.state_dict()["net.3.weight"], before["net.3.weight"])
+
+
+def test_a_checkpoint_of_another_plugin_is_refused_as_start(manifest: CheckpointManifest, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "best.safetensors", tiny_model().state_dict(), manifest)
+    with pytest.raises(CheckpointError, match="is a checkpoint of the plugin 'tiny', not of 'unet'"):
+        load_weights(tiny_model(), tmp_path, "unet")
+
+
+@pytest.mark.parametrize("wrap", [lambda s: s, lambda s: {"model": s}, lambda s: {"state_dict": s, "epoch": 3}])
+def test_torch_files_of_tensors_are_read(manifest: CheckpointManifest, tmp_path: Path, wrap: object) -> None:
+    model = tiny_model()
+    torch.save(wrap(model.state_dict()), tmp_path / "theirs.pth")  # type: ignore[operator]
+    fresh = tiny_model()
+    report = load_weights(fresh, tmp_path / "theirs.pth", "tiny")
+    assert len(report.loaded) == 4
+    assert all(torch.equal(value, fresh.state_dict()[name]) for name, value in model.state_dict().items())
+
+
+def test_weights_plainly_for_another_model_are_refused(manifest: CheckpointManifest, tmp_path: Path) -> None:
+    torch.save(Unlike().state_dict(), tmp_path / "theirs.pth")
+    with pytest.raises(CheckpointError, match="plainly for another model: only 0 of the 4 tensors"):
+        load_weights(tiny_model(), tmp_path / "theirs.pth", "tiny")
+
+
+class RunsCode:
+    """What a hostile file holds: unpickling it makes a folder."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = str(trace)
+
+    def __reduce__(self) -> object:
+        return (os.mkdir, (self.trace,))
+
+
+@pytest.mark.parametrize("name", ["evil.pth", "evil.pkl", "evil.pt"])
+@pytest.mark.parametrize("writer", ["torch", "pickle"])
+def test_a_file_that_would_run_code_is_refused_and_runs_none(tmp_path: Path, name: str, writer: str) -> None:
+    trace, path = tmp_path / "trace", tmp_path / name
+    content = {"model": {"a": torch.zeros(1)}, "extra": RunsCode(trace)}
+    if writer == "torch":
+        torch.save(content, path)
+    else:
+        path.write_bytes(pickle.dumps(content))
+    with pytest.raises(CheckpointError, match=r"evil\..*(refused|truncated)"):
+        read_foreign(path)
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04broken", b"not at all"])
+def test_damaged_torch_files_are_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "theirs.pth").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"theirs\.pth"):
+        read_foreign(tmp_path / "theirs.pth")
+
+
+@pytest.mark.parametrize("content", [{}, [1, 2], {"epoch": 3}, {"model": {"lr": 0.1}}])
+def test_torch_files_without_a_state_dict_are_refused(tmp_path: Path, content: object) -> None:
+    torch.save(content, tmp_path / "theirs.pth")
+    with pytest.raises(CheckpointError, match="holds no state dict"):
+        read_foreign(tmp_path / "theirs.pth")
+
+
+def test_a_full_disk_leaves_the_older_checkpoint(manifest: CheckpointManifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "best.safetensors"
+    save_checkpoint(path, tiny_model().state_dict(), manifest)
+    before = path.read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OutputError, match=r"best\.safetensors"):
+        save_checkpoint(path, tiny_model().state_dict(), manifest)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path], "no temporary file is left"
+
+
+def test_reports_read_well() -> None:
+    report = LoadReport(("a",), (), tuple(f"m{i}" for i in range(6)), ("u",), ("x: [1] -> [2]",))
+    assert str(report) == "1 tensors taken; 6 missing in the file: m0, m1, m2, m3 and 2 more; 1 not used: u; 1 do not fit: x: [1] -> [2]"

@@ -1,0 +1,136 @@
+"""Measures a run, or predictions on disk, on a dataset: what ``toolkit eval`` does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from toolkit import registry
+from toolkit.checkpoints import load_model
+from toolkit.config import merge, settings_class, validate
+from toolkit.dataset import Dataset, open_dataset
+from toolkit.errors import DataError, UsageError
+from toolkit.evaluation.base import Evaluator
+from toolkit.evaluation.report import Report
+from toolkit.files import atomic_write
+from toolkit.formats.predictions import PredictionFiles
+from toolkit.training.devices import make_fabric
+from toolkit.training.validation import evaluate
+
+SECTIONS = ("data", "evaluators")
+TASK_EVALUATORS = {"semantic": "iou"}
+
+
+def measure_run(
+    run: str | Path,
+    *,
+    data: str,
+    data_dir: str | None = None,
+    split: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    batch_size: int = 4,
+    workers: int = 0,
+    devices: int = 1,
+    accelerator: str = "auto",
+    precision: str = "fp32",
+) -> list[Report] | None:
+    """Evaluate a trained model on a split.
+
+    Args:
+        run: a run's folder or a checkpoint file.
+        data: name of the dataset.
+        data_dir: its folder; that of the run's own settings when the dataset is the same, else ``data/<name>``.
+        split: the dataset's validation split when None.
+        overrides: settings of the sections ``data`` and ``evaluators``, nested; they are laid over the run's.
+        batch_size, workers, devices, accelerator, precision: how to go about it; they do not change what is measured.
+
+    Returns:
+        One report an evaluator, also written to ``eval-<data>-<split>.json`` in the run's folder; None in the processes
+        of a distributed run other than the first.
+
+    Raises:
+        DataError: when the classes of model and dataset differ.
+    """
+    fabric = make_fabric(accelerator=accelerator, devices=devices, precision=precision)
+    fabric.launch()
+    model, manifest = load_model(run)
+    wanted = _sections(overrides)
+    config: Mapping[str, Any] = manifest.config
+    saved_data = config.get("data", {}) if config.get("data", {}).get("name") == data else {}
+    options = merge(saved_data.get("options") or {}, wanted["data"].get("options", {}))
+    split = split or registry.named(registry.datasets(), data).val_split
+    dataset = _open(data, data_dir or saved_data.get("dir"), split, options)
+    if tuple(dataset.classes) != manifest.classes:
+        raise DataError(
+            f"the model in {run} knows the classes {', '.join(manifest.classes)}, but dataset {data!r} has {', '.join(dataset.classes)}. "
+            "Repair: choose the dataset or options that it was trained with"
+        )
+    evaluators = _evaluators(merge(dict(config.get("evaluators") or {}), wanted["evaluators"]), dataset)
+    model.to(fabric.device)
+    validation = evaluate(model, dataset, evaluators, batch_size=batch_size, workers=workers, autocast=fabric.autocast())
+    if not fabric.is_global_zero:
+        return None
+    reports = list(validation.reports)
+    if Path(run).is_dir():
+        with atomic_write(Path(run) / f"eval-{Path(data).stem}-{split}.json", "w") as file:
+            json.dump([report.to_dict() for report in reports], file, indent=2)
+    return reports
+
+
+def measure_predictions(
+    path: Path, *, data: str, data_dir: str | None = None, split: str | None = None, overrides: Mapping[str, Any] | None = None
+) -> list[Report]:
+    """Evaluate predictions that anyone has made, see ``toolkit.formats.predictions``; arguments as in ``measure_run``.
+
+    Raises:
+        DataError: when a prediction is missing, of another size or of an unknown class.
+    """
+    wanted = _sections(overrides)
+    dataset = _open(data, data_dir, split, wanted["data"].get("options", {}))
+    predictions = PredictionFiles(path, dataset.classes)
+    predictions.require(dataset.ids)
+    tasks = registry.named(registry.datasets(), data).tasks
+    default = {TASK_EVALUATORS[task]: {} for task in tasks if task in TASK_EVALUATORS}
+    evaluators = _evaluators(wanted["evaluators"] or default, dataset)
+    for evaluator in evaluators:
+        evaluator.reset()
+    for index in range(len(dataset)):
+        sample = dataset[index]
+        prediction = predictions.read(sample.id, sample.size)
+        for evaluator in evaluators:
+            evaluator.update([sample], [prediction])
+    return [evaluator.report() for evaluator in evaluators]
+
+
+def _sections(overrides: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
+    """The overrides by section.
+
+    Raises:
+        UsageError: when there are others than ``data.options`` and ``evaluators``.
+    """
+    sections: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS} | dict(overrides or {})
+    unknown = [name for name in sections if name not in SECTIONS] + [f"data.{key}" for key in sections["data"] if key != "options"]
+    if unknown:
+        raise UsageError(f"settings of {', '.join(unknown)} have no effect here. Repair: use data.options.… or evaluators.…")
+    return sections
+
+
+def _open(data: str, data_dir: str | None, split: str | None, options: Mapping[str, Any]) -> Dataset:
+    manifest = registry.named(registry.datasets(), data)
+    dataset = open_dataset(manifest, data_dir, split or manifest.val_split, options)
+    if not len(dataset):
+        raise DataError(f"dataset {data!r}: the split {split or manifest.val_split!r} has no images")
+    return dataset
+
+
+def _evaluators(settings: Mapping[str, Any], dataset: Dataset) -> list[Evaluator]:
+    evaluators = []
+    for name, values in settings.items():
+        manifest = registry.evaluators().get(name)
+        checked = validate(settings_class(manifest), values or {}, source=f"evaluators.{name}")
+        evaluators.append(manifest.resolve(manifest.build)(checked, dataset.classes))
+    if not evaluators:
+        raise UsageError("no evaluator is chosen. Repair: name one, such as evaluators.iou={}")
+    return evaluators
