@@ -78,13 +78,14 @@ def open_dataset(
 
 
 def missing_folder(manifest: DatasetManifest, folder: Path) -> str:
-    """The message for a dataset whose folder is not there: what belongs in it, where that comes from, and the command."""
+    """The message for a dataset whose folder is not there: what belongs in it, where that comes from, and the repair."""
     lines = [f"dataset {manifest.name!r} needs a folder of files, and {folder} is {'not a folder' if folder.exists() else 'not there'}."]
     if manifest.layout:
         lines.append(f"It must hold: {manifest.layout}")
     if manifest.origin_url:
         lines.append(f"The data come from {manifest.origin_url}")
-    lines.append(f"Repair: toolkit data get {manifest.name}, or name the folder that has the files with --data-dir")
+    repair = f"toolkit data get {manifest.name}" if manifest.downloads else f"put them at {default_folder(manifest.name)}"
+    lines.append(f"Repair: {repair}, or name the folder that has the files with --data-dir")
     return "\n".join(lines)
 
 

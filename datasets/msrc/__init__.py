@@ -13,6 +13,6 @@ DATASET = DatasetManifest(
         "or images/1_10_s.png with labels/1_10_s.png (0 = void, 1…23 = classes) and, where there are any, instances/1_10_s.png (0 = none)"
     ),
     origin_url="https://www.microsoft.com/en-us/research/project/image-understanding/",
-    licence="Microsoft Research, for non-commercial research; read the terms that come with the archive",
+    licence="Microsoft Research: non-commercial research; see the terms in the archive",
     size="591 photos of 320 x 213 pixels",
 )

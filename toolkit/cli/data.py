@@ -1,0 +1,220 @@
+"""``toolkit data``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+    from rich.table import Table
+
+    from toolkit.dataset_check import SplitReport
+    from toolkit.plugin import DatasetManifest
+
+SUMMARY = "list, describe, fetch, check and export datasets"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Fill in the parser."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    actions.add_parser("list", help="all datasets: what they train, licence and size")
+    info = actions.add_parser("info", help="one dataset: origin, licence, folder layout and settings")
+    get = actions.add_parser("get", help="download a dataset, or learn where to get it")
+    check = actions.add_parser("check", help="read every sample, count what is there and report faults; exit code 1 when there are any")
+    export = actions.add_parser("export", help="write images and label images in the layout of the dataset `masks`")
+    for action in (info, get, check, export):
+        action.add_argument("name", metavar="NAME", help="a dataset's name, or the file or folder that brings one")
+    for action in (get, check, export):
+        action.add_argument("--data-dir", metavar="DIR", help="folder of the dataset; default: data/<name>")
+    for action in (check, export):
+        action.add_argument("--split", action="append", metavar="S", help="only this split; may be repeated; default: all")
+        action.add_argument("settings", nargs="*", metavar="key=value", help="settings of the dataset, such as void=0")
+    export.add_argument("--out", required=True, metavar="DIR", help="folder to write to")
+    export.add_argument("--limit", type=int, metavar="N", help="at most this many samples of each split")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what the action says."""
+    if args.action == "list":
+        return _list()
+    from toolkit import registry
+
+    manifest = registry.named(registry.datasets(), args.name)
+    actions = {"info": _info, "get": _get, "check": _check, "export": _export}
+    return actions[args.action](manifest, args)
+
+
+def _list() -> int:
+    from rich.console import Console
+    from rich.table import Table
+
+    from toolkit import registry
+
+    table = Table("dataset", "tasks", "what it is", "licence", "size", box=None, header_style="bold", pad_edge=False)
+    for manifest in registry.datasets():
+        table.add_row(manifest.name, ", ".join(manifest.tasks), manifest.summary, manifest.licence, manifest.size)
+    for broken in registry.datasets().broken:
+        table.add_row(broken.name, "", f"from {broken.origin}", f"broken: {broken.reason}", "")
+    Console().print(table)
+    return 0
+
+
+def _info(manifest: DatasetManifest, args: argparse.Namespace) -> int:
+    from toolkit.cli.plugins import describe_settings
+    from toolkit.config import settings_class
+
+    facts: dict[str, Any] = {
+        "tasks": ", ".join(manifest.tasks),
+        "size": manifest.size,
+        "splits": f"{', '.join(manifest.splits)}; {manifest.val_split} is held out while training",
+        "licence": manifest.licence,
+        "origin": manifest.origin_url,
+        "folder": manifest.layout,
+        "requires": ", ".join(manifest.requires),
+        "from": manifest.origin,
+    }
+    print(f"{manifest.name}: {manifest.summary}")
+    for key, value in facts.items():
+        if value:
+            print(f"  {key:<9} {value}")
+    for download in manifest.downloads:
+        print(f"  {'download':<9} {download.url} ({download.size:,} bytes, sha256 {download.sha256})")
+    for line in describe_settings(settings_class(manifest), "data.options"):
+        print(line)
+    return 0
+
+
+def _get(manifest: DatasetManifest, args: argparse.Namespace) -> int:
+    from toolkit.dataset import default_folder
+    from toolkit.downloads import fetch, is_archive, unpack
+    from toolkit.errors import DownloadError
+
+    folder = Path(args.data_dir).expanduser() if args.data_dir else default_folder(manifest.name)
+    if not manifest.needs_folder:
+        print(f"{manifest.name} is generated; there is nothing to download")
+        return 0
+    if not manifest.downloads:
+        where = f"It is published at {manifest.origin_url}" if manifest.origin_url else "You bring the files yourself."
+        raise DownloadError(
+            f"{manifest.name} cannot be downloaded by this command. {where}\n"
+            f"Licence: {manifest.licence}\nPut the files into {folder}, so that it holds: {manifest.layout}\n"
+            f"Then check them: toolkit data check {manifest.name} --data-dir {folder}"
+        )
+    for download in manifest.downloads:
+        path = fetch(download, folder)
+        print(f"downloaded {path}")
+        if is_archive(path):
+            unpack(path, folder)
+            print(f"unpacked into {folder}; {path.name} is no longer needed")
+    return 0
+
+
+def _options(words: list[str]) -> dict[str, Any]:
+    """``key=value`` words; the ``data.options.`` that `toolkit train` wants in front may stay."""
+    from toolkit.config import parse_overrides
+
+    return parse_overrides([word.removeprefix("data.options.") for word in words])
+
+
+def _check(manifest: DatasetManifest, args: argparse.Namespace) -> int:
+    from toolkit.dataset import open_dataset
+    from toolkit.dataset_check import check_split
+    from toolkit.errors import DataError, MissingSplitError
+
+    options, faults = _options(args.settings), 0
+    for split in args.split or manifest.splits:
+        try:
+            dataset = open_dataset(manifest, args.data_dir, split, options)
+        except MissingSplitError as error:
+            if args.split or split in (manifest.splits[0], manifest.val_split):
+                faults += _print_faults(split, [str(error)])
+            else:
+                print(f"{split}: not in this folder")
+            continue
+        except DataError as error:
+            faults += _print_faults(split, [str(error)])
+            continue
+        with _progress() as progress:
+            task = progress.add_task(split, total=len(dataset))
+            report = check_split(dataset, lambda progress=progress, task=task: progress.advance(task))  # type: ignore[misc]
+        _print_report(split, report)
+        faults += _print_faults(split, report.faults)
+    print(f"{faults} fault{'s' * (faults != 1)}" if faults else "no faults")
+    return 1 if faults else 0
+
+
+def _print_report(split: str, report: SplitReport) -> None:
+    from rich.console import Console
+
+    heights, widths = [size[0] for size in report.sizes], [size[1] for size in report.sizes]
+    line = f"{split}: {report.samples} samples"
+    if report.sizes:
+        line += f", {min(widths)}…{max(widths)} pixels wide and {min(heights)}…{max(heights)} high"
+    if report.void_pixels:
+        line += f", {report.void_pixels / (report.void_pixels + int(report.pixels.sum())):.1%} of the pixels void"
+    if int(report.instances.sum()):
+        line += f", {int(report.instances.sum())} instances, {report.without_instances} samples without any"
+    print(line)
+    Console().print(_class_table(report))
+
+
+def _class_table(report: SplitReport) -> Table:
+    from rich.table import Table
+
+    table = Table("class", box=None, header_style="bold", pad_edge=False)
+    has_pixels, has_instances = bool(report.pixels.sum()), bool(report.instances.sum())
+    for heading, shown in (("pixels", has_pixels), ("images", has_pixels), ("instances", has_instances)):
+        if shown:
+            table.add_column(heading, justify="right")
+    total = max(1, int(report.pixels.sum()))
+    for index, name in enumerate(report.classes):
+        cells = [f"{int(report.pixels[index]) / total:.2%}", str(int(report.images[index]))] if has_pixels else []
+        cells += [str(int(report.instances[index]))] if has_instances else []
+        table.add_row(name, *cells)
+    return table
+
+
+def _print_faults(split: str, faults: list[str]) -> int:
+    for fault in faults:
+        print(f"{split}: fault: {fault}")
+    return len(faults)
+
+
+def _export(manifest: DatasetManifest, args: argparse.Namespace) -> int:
+    from toolkit.dataset import open_dataset
+    from toolkit.errors import MissingSplitError, UsageError
+    from toolkit.formats.mask_folder import write_split
+
+    if args.limit is not None and args.limit < 1:
+        raise UsageError(f"--limit must be 1 or more, not {args.limit}")
+    options, folder = _options(args.settings), Path(args.out)
+    for split in args.split or manifest.splits:
+        try:
+            dataset = open_dataset(manifest, args.data_dir, split, options)
+        except MissingSplitError:
+            if args.split:
+                raise
+            continue
+        total = min(len(dataset), args.limit or len(dataset))
+        with _progress() as progress:
+            task = progress.add_task(split, total=total)
+            for _ in write_split(dataset, split, folder, args.limit):
+                progress.advance(task)
+        print(f"{split}: {total} samples written to {folder}")
+    print(f"They open as: toolkit data check masks --data-dir {folder}")
+    return 0
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    """A progress bar on standard error, where that is a terminal."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:
+        yield progress
