@@ -1,0 +1,9 @@
+"""How good predictions are. An evaluator is updated with samples and predictions, and ends in a ``Report``.
+
+Importing this package imports no torch; an evaluator's code is imported when it is built from its manifest.
+"""
+
+from toolkit.evaluation.base import Evaluator
+from toolkit.evaluation.report import Report, is_better
+
+__all__ = ["Evaluator", "Report", "is_better"]

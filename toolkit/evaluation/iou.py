@@ -1,0 +1,168 @@
+"""The evaluator ``iou``: how well label maps agree, from one confusion matrix over all pixels of all samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from toolkit.config import Settings
+from toolkit.errors import InvalidDataError
+from toolkit.evaluation.base import Evaluator
+from toolkit.evaluation.confusion import confusion_matrix
+from toolkit.evaluation.report import Report
+from toolkit.label_maps import instances_to_label_map
+from toolkit.types import VOID, Prediction, Sample
+
+Floats = NDArray[np.float64]
+
+
+class IoUSettings(Settings):
+    """What the evaluator ``iou`` can be told."""
+
+    void: Literal["ignore", "false_positive"] = "ignore"
+    """What a class predicted on a pixel that a true label map marks as void is: left out, or a false positive of that class."""
+
+    score_threshold: float = 0.5
+    """The lowest score of a predicted instance that is painted, where a prediction has instances but no label map."""
+
+
+class IoU(Evaluator):
+    """Intersection over union and its relatives, as PASCAL VOC and Cityscapes count them: pixels are summed over the whole set.
+
+    With TP, FP and FN the pixels of a class that were found, invented and missed:
+
+    - ``iou`` = TP / (TP + FP + FN), ``dice`` = 2 TP / (2 TP + FP + FN), also called F1, ``accuracy`` = TP / (TP + FN);
+    - ``mean_iou``, ``mean_dice``, ``mean_class_accuracy``: their means over the classes for which they are defined;
+    - ``pixel_accuracy``: correct pixels among those with a true class;
+    - ``frequency_weighted_iou``: mean of ``iou`` weighted by the true pixels of each class.
+
+    Void (``VOID``) in a prediction is "no class": a miss of the true class, and nobody's false positive.
+    Void in a true label map is "not known", and counts by the setting ``void``.
+
+    **Instances.** A sample without a label map, and likewise a prediction, is judged by its instances, painted by
+    ``toolkit.label_maps.instances_to_label_map``. So an instance model and a semantic model can be compared on either kind of set. What
+    lies outside all instances is the class named ``background`` where the set has one. Where it has none, as is usual in sets of
+    instances, it is no class, but it is *known* to be none: unlike void in a label map, a class predicted there is always a false
+    positive, and void predicted there is right and, like every pixel without a true class, in no figure. A semantic model for such
+    a set therefore predicts void where it sees none of the classes. Crowd regions are left out.
+
+    Args:
+        settings: see ``IoUSettings``.
+        classes: the names that the values in label maps and the labels of instances stand for, at most 255.
+    """
+
+    def __init__(self, settings: IoUSettings, classes: Sequence[str]) -> None:
+        if not 1 <= len(classes) <= VOID:
+            raise InvalidDataError(f"the evaluator iou takes 1 … {VOID} classes, not {len(classes)}")
+        self.settings = settings
+        self.classes = tuple(classes)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything."""
+        c = len(self.classes)
+        self._matrix = np.zeros((c + 1, c + 1), dtype=np.int64)  # truth x prediction; the last row holds only false positives
+        self._samples = 0
+
+    def _update(self, sample: Sample, prediction: Prediction) -> None:
+        try:
+            counts = self._count(sample, prediction)
+        except InvalidDataError as error:
+            where = f" ({sample.path})" if sample.path else ""
+            raise InvalidDataError(f"sample {sample.id!r}{where}: {error}") from error
+        self._matrix += counts
+        self._samples += 1
+
+    def _count(self, sample: Sample, prediction: Prediction) -> NDArray[np.int64]:
+        guess = self._predicted(prediction)
+        if sample.label_map is not None:
+            counts = confusion_matrix(sample.label_map, guess, len(self.classes))
+            if self.settings.void == "ignore":
+                counts[-1] = 0
+            return counts
+        if sample.instances is None:
+            raise InvalidDataError("it has neither a label map nor instances, so there is nothing to compare a prediction with")
+        truth = instances_to_label_map(sample.instances, self.classes)
+        crowd = sample.instances.is_crowd
+        if crowd is not None and sample.instances.masks is not None and bool(crowd.any()):
+            hidden = sample.instances.masks[crowd].dense().any(dim=0) & (truth == VOID)
+            guess = guess.masked_fill(hidden, VOID)
+        return confusion_matrix(truth, guess, len(self.classes))
+
+    def _predicted(self, prediction: Prediction) -> Tensor:
+        if prediction.label_map is not None:
+            return prediction.label_map
+        instances = prediction.instances
+        if instances is None:  # a Prediction has one or the other
+            raise InvalidDataError("the prediction has neither a label map nor instances")
+        if instances.scores is not None:
+            instances = instances[instances.scores >= self.settings.score_threshold]
+        return instances_to_label_map(instances, self.classes)
+
+    def state(self) -> dict[str, Any]:
+        """The confusion matrix and the number of samples."""
+        return {"matrix": self._matrix.copy(), "samples": self._samples}
+
+    def merge(self, states: Sequence[dict[str, Any]]) -> None:
+        """Replace what was counted by the sum of ``states``."""
+        self.reset()
+        for state in states:
+            self._matrix += state["matrix"]
+            self._samples += state["samples"]
+
+    def report(self) -> Report:
+        """The figures so far."""
+        matrix = self._matrix[:, :-1]
+        correct = matrix.diagonal().astype(np.float64)  # TP
+        true = self._matrix[:-1].sum(1).astype(np.float64)  # TP + FN
+        predicted = matrix.sum(0).astype(np.float64)  # TP + FP
+        iou = _divide(correct, true + predicted - correct)
+        dice = _divide(2 * correct, true + predicted)
+        accuracy = _divide(correct, true)
+        share = _divide(true, true.sum())
+        metrics = {
+            "mean_iou": _mean(iou),
+            "mean_dice": _mean(dice),
+            "pixel_accuracy": float(_divide(correct.sum(), true.sum())),
+            "mean_class_accuracy": _mean(accuracy),
+            "frequency_weighted_iou": float(np.sum(share[true > 0] * iou[true > 0])) if true.any() else float("nan"),
+        }
+        per_class = {"iou": iou.tolist(), "dice": dice.tolist(), "accuracy": accuracy.tolist()}
+        return Report("iou", metrics, per_class, self.classes, self._notes(absent=np.isnan(iou), missing=np.isnan(accuracy)))
+
+    def _notes(self, absent: NDArray[np.bool_], missing: NDArray[np.bool_]) -> tuple[str, ...]:
+        if not self._samples:
+            return ("No samples were evaluated, so every figure is undefined.",)
+        notes = []
+        if absent.any():
+            notes.append(f"{self._some(absent)} absent from truth and prediction and left out of the means.")
+        if (missing & ~absent).any():
+            notes.append(f"{self._some(missing & ~absent)} absent from the truth, though predicted, and left out of mean_class_accuracy.")
+        if self.settings.void == "false_positive":
+            notes.append("Classes predicted on void pixels count as false positives.")
+        return tuple(notes)
+
+    def _some(self, chosen: NDArray[np.bool_]) -> str:
+        names = [name for name, yes in zip(self.classes, chosen, strict=True) if yes]
+        return f"{len(names)} of {len(self.classes)} classes ({', '.join(names)}) {'is' if len(names) == 1 else 'are'}"
+
+
+def build(settings: IoUSettings, classes: Sequence[str]) -> IoU:
+    """The evaluator, as its manifest names it."""
+    return IoU(settings, classes)
+
+
+def _divide(numerator: Floats | np.float64, denominator: Floats | np.float64) -> Floats:
+    """Quotients, with NaN for 0 / 0."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(numerator / denominator)
+
+
+def _mean(values: Floats) -> float:
+    """The mean of what is defined."""
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if len(defined) else float("nan")

@@ -1,0 +1,12 @@
+"""The evaluators that come with the toolkit, as data."""
+
+from toolkit.plugin import EvaluatorManifest
+
+BUILT_IN = (
+    EvaluatorManifest(
+        name="iou",
+        summary="semantic segmentation: IoU, Dice and accuracy, over all pixels and for each class",
+        build="toolkit.evaluation.iou:build",
+        settings="toolkit.evaluation.iou:IoUSettings",
+    ),
+)

@@ -1,0 +1,93 @@
+"""What an evaluator finds out."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from toolkit.errors import InvalidDataError
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+
+@dataclass(frozen=True)
+class Report:
+    """Figures with their names, for the whole and for each class. What is undefined is NaN, never -1 or 0.
+
+    Attributes:
+        name: of the evaluator.
+        metrics: name -> value, the most important first.
+        per_class: name -> one value a class, in the order of ``classes``.
+        classes: the names of the classes.
+        notes: sentences that a reader needs to judge the figures.
+
+    Raises:
+        InvalidDataError: when a list in ``per_class`` has not one value a class.
+    """
+
+    name: str
+    metrics: Mapping[str, float]
+    per_class: Mapping[str, list[float]] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for metric, values in self.per_class.items():
+            if len(values) != len(self.classes):
+                raise InvalidDataError(f"Report {self.name!r}: {metric} has {len(values)} values for {len(self.classes)} classes")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as what JSON can hold, NaN and infinity as None."""
+        return {
+            "name": self.name,
+            "metrics": {metric: _number(value) for metric, value in self.metrics.items()},
+            "per_class": {metric: [_number(value) for value in values] for metric, values in self.per_class.items()},
+            "classes": list(self.classes),
+            "notes": list(self.notes),
+        }
+
+    def to_json(self) -> str:
+        """The report as one line of JSON, with ``null`` for what is undefined."""
+        return json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False)
+
+    def table(self) -> Group:
+        """For ``rich``: the metrics, a row for each class, and the notes."""
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
+
+        summary = Table("metric", title=self.name, title_justify="left")
+        summary.add_column("value", justify="right")
+        for metric, value in self.metrics.items():
+            summary.add_row(Text(metric), _text(value))
+        parts: list[Table | Text] = [summary]
+        if self.per_class:
+            rows = Table("class")
+            for metric in self.per_class:
+                rows.add_column(Text(metric), justify="right")
+            for index, name in enumerate(self.classes):
+                rows.add_row(Text(name), *(_text(values[index]) for values in self.per_class.values()))
+            parts.append(rows)
+        return Group(*parts, *(Text(note) for note in self.notes))
+
+
+def is_better(metric: str, new: float, old: float) -> bool:
+    """Whether ``new`` beats ``old``: lower for a loss or an error, higher for everything else. NaN never wins and always loses."""
+    if math.isnan(new):
+        return False
+    if math.isnan(old):
+        return True
+    lower = any(word in metric for word in ("loss", "error"))
+    return new < old if lower else new > old
+
+
+def _number(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _text(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.4f}"
