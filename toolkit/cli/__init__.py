@@ -25,6 +25,7 @@ COMMANDS = {
     "plugins": "list and describe model plugins",
     "summary": "layers, parameters, FLOPs and receptive field of a model",
     "doctor": "what is installed, which device will be used, and what to mend",
+    "demo": "train, measure and use a model of every family on generated images, in minutes",
     "completion": "print a completion script for your shell",
 }
 

@@ -19,7 +19,7 @@ from toolkit import registry
 from toolkit.checkpoints import BEST, LAST, CheckpointManifest, save_checkpoint
 from toolkit.config import RunSettings
 from toolkit.errors import NonFiniteLossError, UsageError
-from toolkit.evaluation.base import is_better
+from toolkit.evaluation.report import is_better
 from toolkit.files import atomic_write
 from toolkit.model import TrainableModel, total_loss
 from toolkit.training.assembly import build_evaluators, build_model, open_splits

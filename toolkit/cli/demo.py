@@ -1,0 +1,31 @@
+"""``toolkit demo``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+SUMMARY = "train, measure and use a model of every family on generated images, in minutes"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Fill in the parser."""
+    parser.add_argument("--out", type=Path, default=Path("runs/demo"), metavar="DIR", help="folder for everything it makes; default: runs/demo")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the demo; print the tables and where the pictures are."""
+    from rich.console import Console
+
+    from toolkit.demo import SUMMARY as SUMMARY_FILE
+    from toolkit.demo import run_demo
+
+    console = Console(soft_wrap=True)
+    for part in run_demo(args.out):
+        for report in part.reports:
+            console.print(f"\n[bold]{part.plugin}[/bold] on the test split, after {part.train_seconds:.0f} s of training")
+            console.print(report.table())
+        console.print(f"label images and overlays of {part.images} photos: {args.out / f'{part.plugin}-results'}")
+        console.print(f"image, truth and prediction side by side: {part.sheet}")
+    console.print(f"figures: {args.out / SUMMARY_FILE}")
+    return 0
