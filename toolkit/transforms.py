@@ -202,6 +202,8 @@ def _resize_move(size: Size) -> Move:
             # torchvision resizes masks by "nearest", which is off the bilinear image by up to half a pixel; "nearest-exact" is not.
             plain = F.resize_image(x.as_subclass(Tensor), list(size), interpolation=InterpolationMode.NEAREST_EXACT)
             return tv_tensors.Mask(plain)
+        if isinstance(x, tv_tensors.Image) and size == (1, 1):  # torch 2.15 fails to shrink whole-number images to a single pixel
+            return tv_tensors.Image(x.as_subclass(Tensor).float().mean(dim=(1, 2), keepdim=True).round().to(torch.uint8))
         return F.resize(x, list(size), interpolation=InterpolationMode.BILINEAR, antialias=True)
 
     return Move(resize)
