@@ -22,7 +22,9 @@ def test_defaults_of_the_plugin_recipe_and_command_line_in_that_order(tiny: str,
 
 
 def test_resolved_settings_run_again_as_they_are(tiny: str, tmp_path: Path) -> None:
-    settings = resolve(plugin=tiny, data=tiny, overrides=["model.width=7", "train.lr=1e-3", "data.options.count=3", "augment=[{name: flip}]"])
+    settings = resolve(
+        plugin=tiny, data=tiny, overrides=["model.width=7", "train.lr=1e-3", "data.options.count=3", "augment=[{name: flip}]"]
+    )
     saved = tmp_path / "config.yaml"
     saved.write_text(settings.to_yaml())
     again = resolve(config=saved)
@@ -36,7 +38,14 @@ def test_all_faults_are_reported_at_once_with_the_nearest_names(tiny: str) -> No
         resolve(plugin=tiny, data=tiny, overrides=words)
     message = str(caught.value)
     assert "6 faults" in message
-    for expected in ("train.stpes: unknown key; did you mean 'steps'", "did you mean 'width'", "train.lr: ", "-1", "colour: unknown key", "'count'"):
+    for expected in (
+        "train.stpes: unknown key; did you mean 'steps'",
+        "did you mean 'width'",
+        "train.lr: ",
+        "-1",
+        "colour: unknown key",
+        "'count'",
+    ):
         assert expected in message
 
 
@@ -163,6 +172,8 @@ def test_every_setting_says_what_it_does() -> None:
     for cls in _settings_classes(Settings):
         if cls.__module__.startswith("toolkit") and not cls.__qualname__.startswith("Evaluators"):
             for name, field in cls.model_fields.items():
-                assert field.description or name in ("name", "model", "options", "augment", "data", "evaluators", "iou"), f"{cls.__qualname__}.{name}"
+                assert field.description or name in ("name", "model", "options", "augment", "data", "evaluators", "iou"), (
+                    f"{cls.__qualname__}.{name}"
+                )
                 checked += 1
     assert checked > 40

@@ -58,7 +58,10 @@ def test_entry_points_are_found_and_name_their_package() -> None:
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("import-error", "No module named 'no_such_module_at_all'. Repair, if that is the package's name: pip install no_such_module_at_all"),
+        (
+            "import-error",
+            "No module named 'no_such_module_at_all'. Repair, if that is the package's name: pip install no_such_module_at_all",
+        ),
         ("no-manifest", "there is no such variable"),
         ("wrong-type", "it is DatasetManifest"),
         ("unet", "two plugins are called 'unet'"),
@@ -82,7 +85,9 @@ def test_a_clash_names_both_origins() -> None:
 @pytest.mark.usefixtures("fake_distribution")
 def test_a_missing_requirement_says_what_installs_it() -> None:
     needy = registry.plugins().get("needy")
-    with pytest.raises(UnavailableError, match=r"needs no-such-distribution>=2 \(not installed\)\. Repair: pip install 'no-such-distribution>=2'"):
+    with pytest.raises(
+        UnavailableError, match=r"needs no-such-distribution>=2 \(not installed\)\. Repair: pip install 'no-such-distribution>=2'"
+    ):
         needy.resolve(needy.build)
 
 
@@ -140,9 +145,18 @@ def test_a_folder_brings_a_plugin_with_relative_modules(tmp_path: Path) -> None:
         ("def f(:\n", "SyntaxError"),
         ("x = 1\n", "holds no manifest"),
         ("PLUGIN = 3\n", "it is int"),
-        ("from toolkit import PluginManifest\nPLUGIN = PluginManifest(name='Bad Name', summary='s', task='semantic', build=':b')\n", "'Bad Name' must be"),
-        ("from toolkit import PluginManifest\nPLUGIN = PluginManifest(name='a', summary='s', task='magic', build=':b')\n", "task must be one of"),
-        ("from toolkit import PluginManifest\nPLUGIN = PluginManifest(name='a', summary='s', task='semantic', build='b')\n", "'module:object'"),
+        (
+            "from toolkit import PluginManifest\nPLUGIN = PluginManifest(name='Bad Name', summary='s', task='semantic', build=':b')\n",
+            "'Bad Name' must be",
+        ),
+        (
+            "from toolkit import PluginManifest\nPLUGIN = PluginManifest(name='a', summary='s', task='magic', build=':b')\n",
+            "task must be one of",
+        ),
+        (
+            "from toolkit import PluginManifest\nPLUGIN = PluginManifest(name='a', summary='s', task='semantic', build='b')\n",
+            "'module:object'",
+        ),
     ],
 )
 def test_faulty_files_are_refused_with_the_reason(tmp_path: Path, content: str, expected: str) -> None:
@@ -169,7 +183,9 @@ def test_a_file_called_like_a_package_does_not_shadow_it(tmp_path: Path) -> None
 
 def test_an_import_that_fails_late_is_explained(tmp_path: Path) -> None:
     file = tmp_path / "late.py"
-    file.write_text("from toolkit import PluginManifest\nPLUGIN = PluginManifest(name='late', summary='s', task='semantic', build='no_such_module:b')\n")
+    file.write_text(
+        "from toolkit import PluginManifest\nPLUGIN = PluginManifest(name='late', summary='s', task='semantic', build='no_such_module:b')\n"
+    )
     found = registry.named(registry.plugins(), str(file))
     with pytest.raises(UnavailableError, match=r"plugin 'late' from .*late\.py cannot be loaded: .*No module named 'no_such_module'"):
         found.resolve(found.build)

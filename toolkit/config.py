@@ -7,6 +7,7 @@ Unknown keys are errors, and all faults are reported in one message.
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -128,7 +129,8 @@ class TrainSettings(Settings):
     def scaled_lr(self) -> float:
         """The learning rate for the actual batch size."""
         ratio = self.batch_size / (self.lr_batch_size or self.batch_size)
-        return self.lr * {"linear": ratio, "sqrt": ratio**0.5, "none": 1.0}[self.lr_scaling]
+        factors: dict[str, float] = {"linear": ratio, "sqrt": math.sqrt(ratio), "none": 1.0}
+        return self.lr * factors[self.lr_scaling]
 
 
 class RunSettings(Settings):
@@ -215,7 +217,8 @@ def build(name: str, tree: Tree, plugin: Manifest, data: Manifest, evaluators: M
         augment=(tuple[AugmentSettings, ...], ()),
         evaluators=(create_model("Evaluators", __base__=Settings, **evaluator_fields), ...),
     )
-    return validate(whole, tree, source=source)
+    settings: RunSettings = validate(whole, tree, source=source)
+    return settings
 
 
 def _field(manifest: Manifest, alias: str | None = None) -> Any:
@@ -299,7 +302,8 @@ def _mapping_without_duplicates(loader: _UniqueKeyLoader, node: yaml.MappingNode
         if key in seen:
             raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands here twice", key_node.start_mark)
         seen.add(key)
-    return loader.construct_mapping(node, deep=True)
+    mapping: Tree = loader.construct_mapping(node, deep=True)  # type: ignore[assignment]
+    return mapping
 
 
 _UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping_without_duplicates)

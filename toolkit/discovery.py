@@ -39,7 +39,7 @@ def discover(kind: type[M]) -> Registry[M]:
         from toolkit.evaluation.manifests import BUILT_IN
 
         for manifest in BUILT_IN:
-            _enter(registry, dataclasses.replace(manifest, module="toolkit.evaluation.manifests", origin="toolkit"))  # type: ignore[arg-type]
+            _enter(registry, _placed(manifest, kind, "toolkit.evaluation.manifests", "toolkit"))
     else:
         package = importlib.import_module(BUILT_IN_PACKAGES[kind])
         for info in pkgutil.iter_modules(package.__path__):

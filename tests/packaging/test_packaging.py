@@ -39,7 +39,9 @@ py-modules = ["toolkit_tiny"]
 
 def run(command: Sequence[str | Path], folder: Path) -> str:
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {"COLUMNS": "200"}
-    done = subprocess.run([str(word) for word in command], cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        [str(word) for word in command], cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
@@ -113,6 +115,9 @@ def test_a_third_party_plugin_trains_by_entry_point_and_as_a_single_file(fresh: 
     environment_without = [sys.executable, "-m", "toolkit"]
     run([*environment_without, "train", "--plugin", tiny, "--data", tiny, "--out", "by-file", *few], tmp_path)
     figures = []
-    for words in ([fresh, "-m", "toolkit", "eval", "by-name", "--data", "squares"], [*environment_without, "eval", "by-file", "--data", tiny, "--plugin", tiny]):
+    for words in (
+        [fresh, "-m", "toolkit", "eval", "by-name", "--data", "squares"],
+        [*environment_without, "eval", "by-file", "--data", tiny, "--plugin", tiny],
+    ):
         figures.append(json.loads(run([*words, "--json", "--device", "cpu"], tmp_path)))
     assert figures[0] == figures[1], "the same code gives the same figures through either door"

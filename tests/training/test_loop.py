@@ -130,7 +130,15 @@ def test_one_overflow_is_skipped_in_fp16_and_training_goes_on(tiny: str, tmp_pat
 
 
 def test_gradients_are_clipped_by_their_global_norm(tiny: str, tmp_path: Path) -> None:
-    words = ["train.steps=1", "train.optimizer=sgd", "train.momentum=0", "train.weight_decay=0", "train.lr=1", "train.log_every=1", "train.schedule=constant"]
+    words = [
+        "train.steps=1",
+        "train.optimizer=sgd",
+        "train.momentum=0",
+        "train.weight_decay=0",
+        "train.lr=1",
+        "train.log_every=1",
+        "train.schedule=constant",
+    ]
     run_tiny(tiny, tmp_path / "zero", *words, "train.lr=1e-12")
     run_tiny(tiny, tmp_path / "clipped", *words, "train.clip_norm=0.01")
     before, after = weights(tmp_path / "zero"), weights(tmp_path / "clipped")
@@ -143,7 +151,10 @@ def test_early_stopping(tiny: str, tmp_path: Path) -> None:
     result = run_tiny(tiny, tmp_path / "run", "train.steps=1000", "train.eval_every=1", "train.patience=3", "train.lr=1e-9")
     assert result.finished
     assert result.steps == 4, "the first validation is the best, the next three are no better"
-    assert run_tiny(tiny, tmp_path / "run", "train.steps=1000", "train.eval_every=1", "train.patience=3", "train.lr=1e-9", resume=True).steps == 4
+    assert (
+        run_tiny(tiny, tmp_path / "run", "train.steps=1000", "train.eval_every=1", "train.patience=3", "train.lr=1e-9", resume=True).steps
+        == 4
+    )
 
 
 def test_the_moving_average_is_what_is_kept_and_measured(tiny: str, tmp_path: Path) -> None:
@@ -240,5 +251,3 @@ def test_the_recipe_scaled_for_another_batch_says_so(tiny: str, tmp_path: Path, 
     with caplog.at_level("INFO", logger="toolkit"):
         run_tiny(tiny, tmp_path / "run", "train.steps=1", "train.batch_size=8")
     assert "learning rate 0.01 is stated for 4 images a step; with 8 it is scaled to 0.02" in caplog.text
-
-

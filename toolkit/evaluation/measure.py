@@ -92,7 +92,7 @@ def measure_predictions(
     predictions = PredictionFiles(path, dataset.classes)
     predictions.require(dataset.ids)
     tasks = registry.named(registry.datasets(), data).tasks
-    default = {TASK_EVALUATORS[task]: {} for task in tasks if task in TASK_EVALUATORS}
+    default: dict[str, Any] = {TASK_EVALUATORS[task]: {} for task in tasks if task in TASK_EVALUATORS}
     evaluators = _evaluators(wanted["evaluators"] or default, dataset)
     for evaluator in evaluators:
         evaluator.reset()

@@ -72,7 +72,9 @@ class PredictionFiles:
         if key in self.label_files:
             label_map = read_label_map(self.label_files[key])
             if tuple(label_map.shape) != size:
-                raise DataError(f"{self.label_files[key]} is {list(label_map.shape)} (height, width), but the image {sample_id} is {list(size)}")
+                raise DataError(
+                    f"{self.label_files[key]} is {list(label_map.shape)} (height, width), but the image {sample_id} is {list(size)}"
+                )
         record = self.records.get(key)
         instances = self._instances(record, size) if record is not None and (record["annotations"] or label_map is None) else None
         return Prediction(sample_id, size, label_map, instances)
@@ -97,7 +99,9 @@ class PredictionFiles:
             images = {image["id"]: image for image in content["images"]}
             annotations = content["annotations"]
         except (OSError, ValueError, TypeError, KeyError) as error:
-            raise DataError(f"{path} is no predictions file: {type(error).__name__} {error}; expected images, categories and annotations") from None
+            raise DataError(
+                f"{path} is no predictions file: {type(error).__name__} {error}; expected images, categories and annotations"
+            ) from None
         indexes = self._class_indexes(path, categories)
         keys = {}
         for image_id, image in images.items():
@@ -115,7 +119,9 @@ class PredictionFiles:
     def _class_indexes(self, path: Path, categories: Mapping[int, str]) -> dict[int, int]:
         unknown = sorted(set(categories.values()) - set(self.classes))
         if unknown:
-            raise DataError(f"{path} has classes that the dataset has not: {', '.join(unknown)}. The dataset has: {', '.join(self.classes)}")
+            raise DataError(
+                f"{path} has classes that the dataset has not: {', '.join(unknown)}. The dataset has: {', '.join(self.classes)}"
+            )
         return {category_id: self.classes.index(name) for category_id, name in categories.items()}
 
     @staticmethod

@@ -8,8 +8,9 @@ from typing import Literal
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.precision import MixedPrecision, Precision
-from lightning_fabric.strategies import DDPStrategy, Strategy
-from lightning_fabric.utilities import rank_zero_only
+from lightning_fabric.strategies.ddp import DDPStrategy
+from lightning_fabric.strategies.strategy import Strategy
+from lightning_fabric.utilities.rank_zero import rank_zero_only
 
 from toolkit.errors import ConfigError
 
@@ -24,9 +25,7 @@ def choose_accelerator(wanted: str) -> Literal["cpu", "cuda", "mps"]:
     if wanted == "auto":
         return "cuda" if here["cuda"] else "mps" if here["mps"] else "cpu"
     if not here.get(wanted, False):
-        raise ConfigError(
-            f"accelerator {wanted}: this machine has none. There are: {', '.join(name for name, ok in here.items() if ok)}"
-        )
+        raise ConfigError(f"accelerator {wanted}: this machine has none. There are: {', '.join(name for name, ok in here.items() if ok)}")
     return wanted  # type: ignore[return-value]
 
 
@@ -66,10 +65,10 @@ def make_fabric(*, accelerator: str, devices: int, precision: str, num_nodes: in
 
 def is_first_process() -> bool:
     """Whether this process is, or will be, the one that writes; known before the processes are launched."""
-    return bool(rank_zero_only.rank == 0)
+    return int(getattr(rank_zero_only, "rank", 0)) == 0  # Fabric reads it from the launcher's environment variables
 
 
 def synchronise_batchnorm(model: torch.nn.Module, fabric: Fabric) -> None:
     """On several GPUs, let BatchNorm see the whole batch; torch has no such operator for CPUs, where each process sees its own part."""
     if fabric.world_size > 1 and fabric.device.type == "cuda":
-        torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]

@@ -182,7 +182,7 @@ class _Trainer:
         """Stop on a loss or gradient that is not finite, in all processes and before it reaches the weights; fp16 may skip a few steps."""
         bad = {name: value for name, value in losses.items() if not math.isfinite(value)}
         faulty = torch.tensor(float(bool(bad) or not math.isfinite(grad_norm)), device=self.fabric.device)
-        if not float(self.fabric.all_reduce(faulty, reduce_op="sum")):
+        if not bool(torch.as_tensor(self.fabric.all_reduce(faulty, reduce_op="sum"))):
             self.progress.skipped = 0
             return
         self.progress.skipped += 1

@@ -77,7 +77,7 @@ class _Positions:
 
 @lru_cache(maxsize=2)
 def _permutation(length: int, seed: int) -> list[int]:
-    return torch.randperm(length, generator=torch.Generator().manual_seed(seed)).tolist()  # type: ignore[no-any-return]
+    return torch.randperm(length, generator=torch.Generator().manual_seed(seed)).tolist()
 
 
 def _as_list(samples: Sequence[Sample]) -> list[Sample]:
@@ -105,7 +105,7 @@ def training_batches(
         _View(dataset, transform, seed),
         batch_sampler=positions,
         num_workers=workers,
-        collate_fn=_as_list,  # type: ignore[arg-type]
+        collate_fn=_as_list,
     )
     return iter(loader)
 
@@ -118,6 +118,6 @@ def evaluation_batches(dataset: Dataset, *, batch_size: int, rank: int, world: i
         _View(dataset, None, 0),
         batch_sampler=batches,
         num_workers=min(workers, len(batches)),
-        collate_fn=_as_list,  # type: ignore[arg-type]
+        collate_fn=_as_list,
     )
     return iter(loader)

@@ -1,3 +1,5 @@
 from toolkit import PluginManifest
 
-PLUGIN = PluginManifest(name="needy", summary="needs what is not there", task="semantic", build=":build", requires=("no-such-distribution>=2",))
+PLUGIN = PluginManifest(
+    name="needy", summary="needs what is not there", task="semantic", build=":build", requires=("no-such-distribution>=2",)
+)
