@@ -16,9 +16,12 @@ from toolkit.errors import ConfigError
 from .layers import replace_batch_norms
 from .settings import ORIGINALS, Norm, Upsampling
 
+DIVISOR = 32
+"""Images must be a multiple of this many pixels high and wide, whatever the depth: some encoders' windows need it even at small ones."""
+
 
 class EncoderUNet(nn.Module):
-    """An encoder with a U-Net decoder; images must be a multiple of ``2 ** depth`` pixels high and wide.
+    """An encoder with a U-Net decoder, for images whose height and width are multiples of ``DIVISOR``.
 
     Args:
         encoder_name: of segmentation_models.pytorch, or ``tu-`` and a model of timm.
@@ -66,7 +69,7 @@ class EncoderUNet(nn.Module):
                 blocks = zip(self.decoder.blocks, inputs, strict=True)
                 self.decoder.blocks = nn.ModuleList(TransposedUpsampling(block, count) for block, count in blocks)
             replace_batch_norms(self, norm)
-            _drop_unused(self, 2**depth)
+            _drop_unused(self)
         except (AssertionError, AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
             # what the libraries raise for encoders without usable stages, or for images of one size only
             raise ConfigError(
@@ -109,23 +112,34 @@ def _check_name(name: str) -> None:
     raise ConfigError(f"model.encoder: no encoder is called {name!r}; {hint} (tu-NAME stands for any model of timm)")
 
 
-def _drop_unused(network: EncoderUNet, divisor: int) -> None:
-    """Remove the modules of the encoder that the logits do not depend on, such as the stages below a smaller depth.
+class Skipped(nn.Module):
+    """Stands where a part was that nothing depends on."""
 
-    Left in, they would be saved with every checkpoint, and training in several processes would wait for their gradients.
-    Found by a pass over the meta device, which computes nothing; the odd size shows encoders that only take one size.
+    def forward(self, features: Tensor, *_: object) -> Tensor:
+        """The features as they are."""
+        return features
+
+
+def _drop_unused(network: EncoderUNet) -> None:
+    """Take out the parts of the encoder that the logits do not depend on, such as the stages below a smaller depth.
+
+    Left in, they would be saved with every checkpoint, some would be computed for nothing, and training in several processes would wait
+    for their gradients. They are found by a pass over the meta device, which computes nothing; a second one sees that the rest works. The
+    odd size shows encoders that only take images of one size.
     """
+    images = torch.empty(2, 3, 2 * DIVISOR, 3 * DIVISOR, device="meta")
     shadow = copy.deepcopy(network).to("meta")
-    logits = shadow(torch.empty(2, 3, 2 * divisor, 3 * divisor, device="meta"))
-    logits.sum().backward()
+    shadow(images).sum().backward()
     unused = {name for name, parameter in shadow.encoder.named_parameters() if parameter.grad is None}
-    _drop(network.encoder, "", unused)
+    if unused:
+        _drop(network.encoder, "", unused)
+        copy.deepcopy(network).to("meta")(images)
 
 
 def _drop(module: nn.Module, prefix: str, unused: set[str]) -> None:
     for name, child in list(module.named_children()):
         parameters = [f"{prefix}{name}.{inner}" for inner, _ in child.named_parameters()]
         if parameters and unused.issuperset(parameters):
-            setattr(module, name, nn.Identity())
+            setattr(module, name, Skipped())
         else:
             _drop(child, f"{prefix}{name}.", unused)

@@ -20,27 +20,28 @@ def build(settings: UNetSettings, classes: Sequence[str]) -> SemanticModel:
     """
     depth, width, upsampling, norm = settings.filled()
     network: nn.Module
+    divisor: int
     if settings.is_original:
         padded = settings.encoder == "original_padded"
         original = OriginalUNet(
             3, len(classes), depth=depth, width=width, padded=padded, upsampling=upsampling, norm=norm, dropout=settings.dropout
         )
-        network, encoder = original if padded else Mirrored(original), original.encoder
+        encoder = original.encoder
+        network, divisor = (original, 2**depth) if padded else (Mirrored(original), 1)
     else:
-        from .encoders import EncoderUNet  # imports timm, which takes seconds
+        from .encoders import DIVISOR, EncoderUNet  # imports timm, which takes seconds
 
-        padded = True
         network = EncoderUNet(
             settings.encoder, len(classes), depth=depth, width=width, upsampling=upsampling, norm=norm, dropout=settings.dropout
         )
-        encoder = network.encoder
+        encoder, divisor = network.encoder, DIVISOR
     return SemanticModel(
         network,
         classes,
         loss=settings.loss,
         mean=settings.mean,
         std=settings.std,
-        divisor=2**depth if padded else 1,
+        divisor=divisor,
         padding="reflect",
         long_side=settings.long_side,
         encoder=encoder,
