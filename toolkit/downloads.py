@@ -133,7 +133,7 @@ def _transfer(download: Download, part: Path, timeout: float) -> None:
 @contextmanager
 def _connected(request: urllib.request.Request, timeout: float, part: Path) -> Iterator[http.client.HTTPResponse]:
     try:
-        response = urllib.request.urlopen(request, timeout=timeout)
+        response = urllib.request.build_opener().open(request, timeout=timeout)  # urlopen would remember the first call's proxies
     except urllib.error.HTTPError as error:
         error.close()
         if error.code in _PERMANENT:

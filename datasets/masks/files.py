@@ -61,7 +61,7 @@ def find_items(root: Path, folders: Folders, split: str, label_suffix: str, val_
             raise MissingSplitError(f"{root} has no split {split!r}: {how}. Repair: write {split}.txt with the ids of its images, one a line")
     missing = [i for i in ids if i not in labels]
     if missing:
-        raise DataError(_unmatched("images have no label image", missing, f"in {folders.labels}"))
+        raise DataError(_unmatched(f"images without a label image in {folders.labels}", missing))
     return tuple(Item(i, images[i], labels[i]) for i in sorted(ids))
 
 
@@ -99,7 +99,7 @@ def _listed(lists: Mapping[str, Path], split: str, images: Mapping[str, Path]) -
     ids = [line if line in images else _without_ending(line) for line in lines]
     unknown = [line for line, one in zip(lines, ids, strict=True) if one not in images]
     if unknown:
-        raise DataError(_unmatched("ids have no image", unknown, f"(listed in {path})"))
+        raise DataError(_unmatched(f"{path} lists ids without an image", unknown))
     if not ids:
         raise DataError(f"{path} is empty. Repair: write the id of an image on each line")
     return list(dict.fromkeys(ids))
@@ -114,15 +114,15 @@ def _check_pairs(images: Iterable[str], labels: Iterable[str], folders: Folders)
     images, labels = set(images), set(labels)
     problems = []
     if images - labels:
-        problems.append(_unmatched("images have no label image", sorted(images - labels), f"in {folders.labels}"))
+        problems.append(_unmatched(f"images without a label image in {folders.labels}", sorted(images - labels)))
     if labels - images:
-        problems.append(_unmatched("label images have no image", sorted(labels - images), f"in {folders.images}"))
+        problems.append(_unmatched(f"label images without an image in {folders.images}", sorted(labels - images)))
     if problems:
         raise DataError("\n".join([*problems, "Repair: give both the same name (label_suffix=_mask when labels are called ID_mask.png)"]))
 
 
-def _unmatched(what: str, names: list[str], where: str) -> str:
-    return f"{len(names)} {what} {where}: {', '.join(names[:5])}{', …' if len(names) > 5 else ''}"
+def _unmatched(what: str, names: list[str]) -> str:
+    return f"{what}: {len(names)} ({', '.join(names[:5])}{', …' if len(names) > 5 else ''})"
 
 
 def _split_of(name: str, val_fraction: float, test_fraction: float) -> str:

@@ -25,7 +25,9 @@ from toolkit.types import Sample
 CLASSES = ("background", "circle", "triangle", "square", "ring", "star")
 """What label indexes stand for, in the label map and in the instances alike; no instance is ever ``background``."""
 
-PALETTE = ((0, 0, 0), (230, 60, 60), (60, 180, 75), (65, 105, 225), (245, 190, 40), (160, 70, 200))
+PALETTE = ((0, 0, 0), (225, 55, 55), (60, 185, 75), (60, 85, 230), (240, 190, 45), (220, 60, 215))
+_COLOUR_SPREAD = 70
+"""How far a shape's colour may be from its class's, a channel: so far that classes run into each other and form has to tell."""
 SPLIT_NUMBERS = {"train": 0, "val": 1, "test": 2}
 
 
@@ -42,7 +44,7 @@ class ShapesSettings(Settings):
     """Images in the split test."""
     max_shapes: int = Field(6, ge=1, le=100)
     """Shapes in an image at most; the number is drawn from 1 to this."""
-    noise: float = Field(0.3, ge=0, le=1)
+    noise: float = Field(0.2, ge=0, le=1)
     """From 0, clean, to 1, where noise is stronger than many contrasts."""
     empty_fraction: float = Field(0.05, ge=0, le=1)
     """Part of the images that has no shape at all."""
@@ -98,7 +100,7 @@ class Scene:
         rng, size = self._rng, len(self.ids)
         visible = np.bincount(self.ids.ravel(), minlength=len(self._own_areas))
         for _ in range(8):
-            radius = int(rng.integers(size // 10, size // 5))
+            radius = int(rng.integers(size // 9, size // 4))
             x, y = rng.integers(radius // 2, size - radius // 2, 2).tolist()
             mask = np.zeros_like(self.ids)
             _DRAW[CLASSES[label]](mask, (x, y), radius, int(rng.integers(0, 360)))
@@ -108,16 +110,13 @@ class Scene:
                 self.labels.append(label)
                 self._own_areas.append(int(inside.sum()))
                 self.ids[inside] = len(self.labels)
-                self._paint(inside)
+                self._paint(inside, label)
                 return
 
-    def _paint(self, inside: NDArray[np.bool_]) -> None:
-        """Fill a shape with a textured colour that stands out from what was there."""
+    def _paint(self, inside: NDArray[np.bool_], label: int) -> None:
+        """Fill a shape with a textured colour near that of its class."""
         rng = self._rng
-        before = self.image[inside].sum(axis=0, dtype=np.int64) // max(1, int(inside.sum()))
-        colour = rng.integers(20, 236, 3)
-        while abs(colour - before).sum() < 120:
-            colour = rng.integers(20, 236, 3)
+        colour = np.array(PALETTE[label]) + rng.integers(-_COLOUR_SPREAD, _COLOUR_SPREAD + 1, 3)
         texture = _texture(rng, len(self.ids), 6, 0, 60)[inside].astype(np.int64) - 30
         self.image[inside] = np.clip(colour + texture, 0, 255)
 

@@ -1,0 +1,117 @@
+"""What label images promise: values and colours become classes, ids become objects, and faults name the file."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from toolkit.errors import DataError
+from toolkit.formats.label_images import (
+    check_same_size,
+    colours_to_label_map,
+    id_map_from_instances,
+    instances_from_id_map,
+    majority_labels,
+    values_to_label_map,
+)
+from toolkit.types import VOID, Instances
+
+ids_maps = st.tuples(st.integers(1, 12), st.integers(1, 12), st.integers(0, 2**32 - 1)).map(
+    lambda a: torch.from_numpy(np.random.default_rng(a[2]).integers(0, 5, a[:2], dtype=np.uint8))
+)
+
+
+def test_values_become_classes() -> None:
+    values = torch.tensor([[0, 5, 255], [5, 5, 9]], dtype=torch.uint8)
+    table = {0: VOID, 5: 0, 9: 1, 255: VOID}
+    assert values_to_label_map(values, table, "a.png").tolist() == [[VOID, 0, VOID], [0, 0, 1]]
+
+
+def test_every_value_has_its_own_place() -> None:
+    values = torch.arange(256, dtype=torch.uint8).reshape(16, 16)
+    table = {value: (value * 7 + 3) % 256 for value in range(256)}
+    assert values_to_label_map(values, table, "a.png").flatten().tolist() == list(table.values())
+
+
+def test_an_unknown_value_is_named_with_its_pixels() -> None:
+    values = torch.tensor([[0, 1, 7], [7, 7, 9]], dtype=torch.uint8)
+    with pytest.raises(DataError, match=r"maps/a.png has the value 7 in 3 pixels \(and 1 other such value\).*expected 0…2, 255"):
+        values_to_label_map(values, {0: 0, 1: 1, 2: 2, 255: VOID}, "maps/a.png")
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 30), st.integers(0, 2**32 - 1))
+def test_colours_become_classes(count: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    colours = sorted({tuple(int(part) for part in row) for row in rng.integers(0, 256, (count, 3))}, key=lambda c: c[::-1])
+    table = {colour: int(rng.integers(0, 256)) for colour in colours}
+    picks = rng.integers(0, len(colours), (9, 11))
+    image = torch.from_numpy(np.array(colours, np.uint8)[picks]).permute(2, 0, 1)
+    assert np.array_equal(colours_to_label_map(image, table, "a.png").numpy(), np.array(list(table.values()), np.uint8)[picks])
+
+
+def test_an_unknown_colour_is_named_with_its_pixels() -> None:
+    image = torch.zeros(3, 4, 5, dtype=torch.uint8)
+    image[:, 1, 2:] = torch.tensor([128, 0, 3], dtype=torch.uint8)[:, None]
+    image[:, 3, 4] = 200
+    with pytest.raises(DataError, match=r"b.bmp has the colour \(128, 0, 3\) in 3 pixels \(and 1 other such colour\)"):
+        colours_to_label_map(image, {(0, 0, 0): 0, (128, 0, 2): 1}, "b.bmp")
+
+
+def test_sizes_must_agree() -> None:
+    image = torch.zeros(3, 4, 5)
+    check_same_size(torch.zeros(4, 5), image, "l.png", "i.jpg")
+    with pytest.raises(DataError, match=r"l.png has 4 x 5 pixels, but its image i.jpg has 5 x 4"):
+        check_same_size(torch.zeros(5, 4), image, "l.png", "i.jpg")
+
+
+@settings(max_examples=150, deadline=None)
+@given(ids_maps, st.permutations([1, 2, 3, 4, 77]), st.integers(0, 5))
+def test_ids_become_objects(ids: torch.Tensor, order: list[int], count: int) -> None:
+    labels = {object_id: object_id * 2 for object_id in order[:count]}
+    found = instances_from_id_map(ids, labels)
+    present = [object_id for object_id in labels if (ids == object_id).any()]
+    assert found.labels.tolist() == [labels[object_id] for object_id in present]
+    assert found.masks is not None
+    for mask, box, object_id in zip(found.masks.dense(), found.boxes_xyxy, present, strict=True):
+        assert torch.equal(mask, ids == object_id)
+        ys, xs = (ids == object_id).nonzero().unbind(1)
+        assert box.tolist() == [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]
+
+
+@settings(max_examples=100, deadline=None)
+@given(ids_maps, st.integers(0, 2**32 - 1))
+def test_majority_is_that_of_a_naive_count(ids: torch.Tensor, seed: int) -> None:
+    label_map = torch.from_numpy(np.random.default_rng(seed).choice([0, 1, 2, VOID], tuple(ids.shape)).astype(np.uint8))
+    expected = {}
+    for object_id in range(1, 5):
+        votes = [int(((ids == object_id) & (label_map == label)).sum()) for label in range(3)]
+        if max(votes):
+            expected[object_id] = votes.index(max(votes))
+    assert majority_labels(ids, label_map) == expected
+
+
+def test_more_ids_than_a_byte_holds() -> None:
+    ids = torch.arange(600).reshape(20, 30)
+    found = instances_from_id_map(ids, {300: 1, 599: 2})
+    assert found.labels.tolist() == [1, 2]
+    assert found.boxes_xyxy.tolist() == [[0, 10, 1, 11], [29, 19, 30, 20]]
+    assert majority_labels(ids, torch.full((20, 30), 3, dtype=torch.uint8))[599] == 3
+
+
+@settings(max_examples=50, deadline=None)
+@given(ids_maps)
+def test_there_and_back(ids: torch.Tensor) -> None:
+    present = [i for i in range(1, 5) if (ids == i).any()]
+    back = id_map_from_instances(instances_from_id_map(ids, dict.fromkeys(present, 0)))
+    for number, object_id in enumerate(present, start=1):
+        assert torch.equal(back == number, ids == object_id)
+    assert torch.equal(back == 0, ids == 0)
+
+
+def test_boxes_alone_cannot_be_drawn() -> None:
+    with pytest.raises(DataError, match="no masks"):
+        id_map_from_instances(Instances.empty((3, 4)))
