@@ -52,13 +52,24 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
     return parser
 
 
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """What the words of a command line ask for; exits as argparse does when they make no sense."""
+    named = next((word for word in words if not word.startswith("-")), "")
+    parser = build_parser(only=named if named in COMMANDS else "")
+    args, rest = parser.parse_known_args(words)
+    # argparse leaves over the key=value words that follow an option when there are others, or a RUN, before it
+    if rest and not (hasattr(args, "settings") and all("=" in word and not word.startswith("-") for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        args.settings = [*args.settings, *rest]
+    return args
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
-    named = next((word for word in words if not word.startswith("-")), "")
-    parser = build_parser(only=named if named in COMMANDS else "")
     try:
-        args = parser.parse_args(words)
+        args = parse(words)
     except SystemExit as stop:  # argparse has printed the help or the fault
         return int(stop.code or 0)
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
