@@ -1,0 +1,136 @@
+"""``toolkit infer``: what it prints, writes and returns."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from toolkit import registry
+from toolkit.checkpoints import CheckpointManifest, build_model, save_checkpoint
+from toolkit.cli import main
+from toolkit.images import read_label_map
+from toolkit.inference import load, pipeline
+
+PLUGIN = '''
+"""One convolution."""
+from torch import nn
+from toolkit import PluginManifest, SemanticModel
+
+PLUGIN = PluginManifest(name="one-conv", summary="one convolution", task="semantic", build=":build")
+
+def build(settings, classes):
+    return SemanticModel(nn.Conv2d(3, len(classes), 1), classes)
+'''
+
+Infer = Callable[..., int]
+
+
+@pytest.fixture
+def infer(tmp_path: Path) -> Infer:
+    """The command with a trained run and its plugin's file, in a folder with two photos."""
+    plugin = tmp_path / "one_conv.py"
+    plugin.write_text(PLUGIN)
+    registry.add_path(plugin)
+    manifest = CheckpointManifest("one-conv", "semantic", ("ground", "square"), palette=((9, 9, 9), (250, 0, 0)))
+    (tmp_path / "run").mkdir()
+    save_checkpoint(tmp_path / "run" / "best.safetensors", build_model(manifest, tmp_path).state_dict(), manifest)
+    (tmp_path / "photos" / "deep").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for name in ("a.jpg", "deep/b.png"):
+        Image.fromarray(rng.integers(0, 256, (40, 60, 3), dtype=np.uint8)).save(tmp_path / "photos" / name)
+
+    def run(*words: str, out: str = "out") -> int:
+        return main(["infer", "--device", "cpu", str(tmp_path / "run"), *words, "--out", str(tmp_path / out), "--plugin", str(plugin)])
+
+    return run
+
+
+def test_a_folder(infer: Infer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert infer(str(tmp_path / "photos")) == 0
+    printed = capsys.readouterr()
+    assert printed.out.startswith("2 images done in ")
+    assert printed.out.endswith(f"results in {tmp_path / 'out'}\n")
+    assert printed.err == ""
+    expected = ["labels/a.png", "labels/deep/b.png", "manifest.jsonl", "overlays/a.jpg", "overlays/deep/b.jpg", "predictions.json"]
+    assert sorted(p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*") if p.is_file()) == expected
+    want = load(tmp_path / "run", device="cpu").predict(tmp_path / "photos/a.jpg").label_map
+    assert (read_label_map(tmp_path / "out/labels/a.png") == want).all()
+    assert Image.open(tmp_path / "out/labels/a.png").getpalette()[:6] == [9, 9, 9, 250, 0, 0]
+
+
+def test_bad_images_are_reported_counted_and_skipped(infer: Infer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "photos" / "[empty].jpg").write_bytes(b"")
+    assert infer(str(tmp_path / "photos"), "--batch-size", "1", "--workers", "1") == 3
+    printed = capsys.readouterr()
+    assert f"skipped: {tmp_path}/photos/[empty].jpg is empty (0 bytes). Repair: copy or download it again" in printed.err
+    assert "2 images done" in printed.out
+    assert "1 skipped (manifest.jsonl says why)" in printed.out
+
+
+def test_resume(infer: Infer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert infer(str(tmp_path / "photos" / "deep")) == 0
+    assert infer(str(tmp_path / "photos" / "deep")) == 2
+    assert "holds results already. Repair: go on with them by --resume" in capsys.readouterr().err
+    assert infer(str(tmp_path / "photos" / "deep"), "--resume") == 0
+    assert capsys.readouterr().out == f"0 images done, 1 were done before; results in {tmp_path / 'out'}\n"
+
+
+def test_windows_and_no_overlays(infer: Infer, tmp_path: Path) -> None:
+    assert infer(str(tmp_path / "photos"), "--window", "32", "--overlap", "0.5", "--no-overlays", out="tiled") == 0
+    assert infer(str(tmp_path / "photos"), out="whole") == 0
+    lines = [json.loads(line) for line in (tmp_path / "tiled" / "manifest.jsonl").read_text().splitlines()]
+    assert [line["window"] for line in lines] == [32, 32]
+    assert not (tmp_path / "tiled" / "overlays").exists()
+    for name in ("labels/a.png", "labels/deep/b.png"):
+        assert (tmp_path / "tiled" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["{}/nowhere"], "nowhere does not exist. Repair: check the path"),
+        (["{}/photos/*.gif"], "*.gif. Repair: check the pattern"),
+        (["{}/run"], "no image ("),
+        (["{}/photos", "--batch-size", "0"], "batch_size must be at least 1, not 0"),
+        (["{}/photos", "--workers", "0"], "workers must be at least 1, not 0"),
+        (["{}/photos", "--overlap", "1"], "overlap must be from 0 up to but not including 1, not 1.0"),
+        (["{}/photos", "--device", "abacus"], "device 'abacus' cannot be used here"),
+        (["{}/photos", "--precision", "fp8"], "invalid choice: 'fp8'"),
+    ],
+)
+def test_wrong_usage(infer: Infer, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str) -> None:
+    assert infer(*(word.format(tmp_path) for word in words)) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["infer", str(tmp_path / "run"), str(tmp_path), "--out", str(tmp_path / "out")]) == 1
+    assert "error: no run or checkpoint at" in capsys.readouterr().err
+
+
+def test_a_full_disk(infer: Infer, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    import errno
+
+    def full(*args: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    assert infer(str(tmp_path / "photos")) == 1
+    assert "cannot be written: the disk is full. Repair: free some space" in capsys.readouterr().err
+
+
+def test_ctrl_c(infer: Infer, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pipeline, "_predict", interrupt)
+    assert infer(str(tmp_path / "photos")) == 1
+    printed = capsys.readouterr().err
+    assert f"stopped; what is done is in {tmp_path / 'out'}, and --resume goes on from there" in printed
+    assert "Traceback" not in printed

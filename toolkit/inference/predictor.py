@@ -1,0 +1,194 @@
+"""A trained model with all that is needed to use it: device, precision, tiling, class names and colours."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any, Literal, TypeAlias, overload
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from toolkit.checkpoints import find_checkpoint, load_model
+from toolkit.colours import Palette, default_palette
+from toolkit.errors import InvalidDataError, UsageError
+from toolkit.images import read_image
+from toolkit.inference.sliding_window import Tiling, predict_tiled
+from toolkit.model import Model
+from toolkit.semantic import SemanticModel
+from toolkit.types import Prediction, Sample
+
+Precision: TypeAlias = Literal["fp32", "bf16"]
+ImageLike: TypeAlias = "str | os.PathLike[str] | NDArray[np.uint8] | Image.Image | Tensor"
+"""A path; RGB uint8 ``[H, W, 3]`` (NumPy) or ``[3, H, W]`` (torch); a Pillow image."""
+
+
+class Predictor:
+    """Predicts images of any size and kind with one model.
+
+    Args:
+        model: is put in eval mode and on the device.
+        palette: one RGB colour a class; the default colours when None.
+        device: ``"auto"`` (CUDA, then Apple's MPS, then the CPU), or what torch calls one.
+        precision: ``"bf16"`` computes the forward pass under autocast.
+        tiling: when large images are predicted window by window.
+        name: identifies the weights in manifests.
+
+    Raises:
+        UsageError: when the device is not there, the precision unknown, or a window is asked for that the model cannot use.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        palette: Palette | None = None,
+        device: str | torch.device = "auto",
+        precision: Precision = "fp32",
+        tiling: Tiling | None = None,
+        name: str = "",
+    ) -> None:
+        if precision not in ("fp32", "bf16"):
+            raise UsageError(f"precision must be fp32 or bf16, not {precision!r}")
+        if tiling and tiling.window is not None and not isinstance(model, SemanticModel):
+            raise UsageError(f"window is for semantic models; {type(model).__name__} predicts images whole. Repair: leave window out")
+        self.device = find_device(device)
+        self.model = model.to(self.device).eval()
+        self.classes = model.classes
+        self.palette = tuple(palette or default_palette(len(model.classes)))
+        self.precision, self.tiling, self.name = precision, tiling or Tiling(), name
+
+    @overload
+    def predict(self, images: list[Any] | tuple[Any, ...], *, batch_size: int = ...) -> list[Prediction]: ...
+    @overload
+    def predict(self, images: ImageLike, *, batch_size: int = ...) -> Prediction: ...
+    def predict(self, images: ImageLike | list[Any] | tuple[Any, ...], *, batch_size: int = 4) -> Prediction | list[Prediction]:
+        """Predict one image, or a list of images of any kinds and sizes.
+
+        Args:
+            images: a path, RGB uint8 ``[H, W, 3]`` (NumPy) or ``[3, H, W]`` (torch), a Pillow image, or a list of these.
+            batch_size: how many images of a list are read and predicted at a time.
+
+        Returns:
+            One prediction for one image, a list for a list, in order; in the grid of each image as displayed. ``sample_id`` is
+            the path, or else the place in the list.
+
+        Raises:
+            ImageError: when a file is not a whole image.
+            InvalidDataError: when an array is of the wrong shape or dtype.
+        """
+        if not isinstance(images, (list, tuple)):
+            return self.predict_samples([as_sample(images)])[0]
+        samples = (as_sample(image, str(i)) for i, image in enumerate(images))
+        predictions: list[Prediction] = []
+        while batch := list(islice(samples, max(1, batch_size))):
+            predictions += self.predict_samples(batch)
+        return predictions
+
+    def predict_samples(self, samples: Sequence[Sample]) -> list[Prediction]:
+        """Predict samples in one batch, except those that are tiled, which come one by one."""
+        predictions: dict[int, Prediction] = {}
+        with torch.no_grad(), self._autocast():
+            for i, sample in enumerate(samples):
+                if window := self.window_for(sample):
+                    assert isinstance(self.model, SemanticModel)
+                    label_map = predict_tiled(self.model, sample.image, window, self.tiling.overlap)
+                    predictions[i] = Prediction(sample.id, sample.size, label_map=label_map)
+            whole = [i for i in range(len(samples)) if i not in predictions]
+            if whole:
+                results = self.model.predict([samples[i] for i in whole])
+                predictions.update(zip(whole, results, strict=True))
+        return [predictions[i] for i in range(len(samples))]
+
+    def window_for(self, sample: Sample) -> int | None:
+        """The window with which a sample will be tiled, or None."""
+        return self.tiling.window_for(sample.size, self.model) if isinstance(self.model, SemanticModel) else None
+
+    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
+        if self.precision == "fp32":
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+
+def load(
+    run: str | os.PathLike[str],
+    *,
+    device: str | torch.device = "auto",
+    precision: Precision = "fp32",
+    tiling: Tiling | None = None,
+) -> Predictor:
+    """Load a trained model, ready to predict::
+
+        toolkit.load("runs/unet-msrc").predict("photo.jpg").label_map
+
+    Args:
+        run: folder of a run (its best checkpoint is taken), or a checkpoint file.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ….
+        precision: ``"fp32"`` or ``"bf16"``.
+        tiling: when large images are predicted window by window.
+
+    Raises:
+        CheckpointError: when there is no usable checkpoint.
+        UnavailableError: when the plugin cannot be loaded here.
+        UsageError: when the device is not there.
+    """
+    model, manifest = load_model(os.fspath(run))
+    with open(find_checkpoint(os.fspath(run)), "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    first = 0 if manifest.task == "semantic" else 1  # black is for backgrounds, and other tasks' classes have none
+    palette = manifest.palette or default_palette(len(manifest.classes), first=first)
+    name = f"{manifest.plugin} {digest[:16]}"
+    return Predictor(model, palette=palette, device=device, precision=precision, tiling=tiling, name=name)
+
+
+def find_device(name: str | torch.device) -> torch.device:
+    """The device that ``name`` stands for.
+
+    Raises:
+        UsageError: when torch does not know it, or it is not there.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"device {str(name)!r} cannot be used here: {reason}. Repair: use --device cpu, or auto") from error
+    return device
+
+
+def as_sample(image: ImageLike, name: str = "image") -> Sample:
+    """Make a sample of a path, an array, a tensor or a Pillow image.
+
+    Raises:
+        ImageError: when a file is not a whole image.
+        InvalidDataError: when an array is of the wrong shape or dtype.
+    """
+    if isinstance(image, (str, os.PathLike)):
+        path = os.fspath(image)
+        return Sample(path, read_image(path), path=path)
+    if isinstance(image, Image.Image):
+        return Sample(name, _from_pillow(image))
+    if isinstance(image, Tensor):
+        return Sample(name, image.cpu())
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        found = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise InvalidDataError(
+            f"image {name!r} must be a path, a Pillow image, an RGB uint8 array [H, W, 3] or an RGB uint8 tensor [3, H, W], not {found}"
+        )
+    return Sample(name, torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1))
+
+
+def _from_pillow(image: Image.Image) -> Tensor:
+    if image.mode.startswith(("I", "F")):
+        raise InvalidDataError(f"a Pillow image of mode {image.mode} has no fixed range; expected 8 bits a channel, such as mode RGB")
+    return torch.from_numpy(np.array(ImageOps.exif_transpose(image).convert("RGB"))).permute(2, 0, 1)

@@ -1,0 +1,100 @@
+"""Predicting images that are too large for the network, window by window."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from toolkit.errors import UsageError
+from toolkit.label_maps import logits_to_label_map
+from toolkit.semantic import SemanticModel
+from toolkit.types import Size
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """When images are predicted window by window, and how. Applies to semantic models.
+
+    Attributes:
+        window: side of the square window in pixels; images that are longer or wider are tiled. None: only images of more than
+            ``max_pixels`` are, unless the model shrinks large images itself, with windows of ``AUTOMATIC_WINDOW``.
+        overlap: the least part of a window that the next one covers again, from 0 up to but not including 1.
+        max_pixels: what the network may see at once when ``window`` is None.
+
+    Raises:
+        UsageError: when a value is out of range.
+    """
+
+    window: int | None = None
+    overlap: float = 0.25
+    max_pixels: int = 1 << 24
+
+    def __post_init__(self) -> None:
+        if self.window is not None and self.window < 1:
+            raise UsageError(f"window must be at least 1 pixel, not {self.window}")
+        if not 0 <= self.overlap < 1:
+            raise UsageError(f"overlap must be from 0 up to but not including 1, not {self.overlap}")
+        if self.max_pixels < 1:
+            raise UsageError(f"max_pixels must be at least 1, not {self.max_pixels}")
+
+    def window_for(self, size: Size, model: SemanticModel) -> int | None:
+        """The window to use for an image of ``size``, or None when the network gets it whole."""
+        if self.window is not None:
+            return self.window if max(size) > self.window else None
+        too_large = size[0] * size[1] > self.max_pixels and model.long_side is None
+        return AUTOMATIC_WINDOW if too_large and max(size) > AUTOMATIC_WINDOW else None
+
+
+AUTOMATIC_WINDOW = 1024
+
+
+def predict_tiled(model: SemanticModel, image: Tensor, window: int, overlap: float) -> Tensor:
+    """The label map of one image from the logits of overlapping windows.
+
+    Where windows overlap, their logits are added with the weight ``sin²(π (t + ½) / n)`` along both axes (a Hann window, which
+    is above 0 everywhere), so that each window counts least at its edges, where the network saw least around a pixel. Sums need
+    no division by the weights, for that would change no arg-max. The image is worked off in bands of a window's height: memory
+    is that of the logits of one band, ``C x window x W``, however high the image is.
+
+    Args:
+        model: in eval mode.
+        image: uint8 ``[3, H, W]``.
+        window: side of the windows in pixels; at most the image's side is used.
+        overlap: the least part of a window that the next one covers again.
+
+    Returns:
+        uint8 ``[H, W]``, on the CPU; what ``model.predict`` gives when the window covers the image.
+    """
+    _, height, width = image.shape
+    window_height, window_width = min(window, height), min(window, width)
+    tops, lefts = starts(height, window_height, overlap), starts(width, window_width, overlap)
+    weight = (_hann(window_height)[:, None] * _hann(window_width)).to(model.device)
+    band = torch.zeros(len(model.classes), window_height, width, device=model.device)
+    rows = []
+    for top, finished in zip(tops, _steps(tops, height), strict=True):
+        for left in lefts:
+            part = image[None, :, top : top + window_height, left : left + window_width]
+            band[:, :, left : left + window_width] += model.logits(part)[0] * weight
+        rows.append(logits_to_label_map(band[:, :finished], (finished, width)).cpu())
+        band = torch.cat([band[:, finished:], band.new_zeros(len(band), finished, width)], dim=1)  # the next windows' rows
+    return torch.cat(rows)
+
+
+def starts(length: int, window: int, overlap: float) -> list[int]:
+    """First pixels of windows that cover ``length`` pixels evenly, each sharing at least ``overlap`` of itself with the next."""
+    stride = max(1, int(window * (1 - overlap)))
+    gaps = -(-(length - window) // stride)
+    return [round(i * (length - window) / gaps) for i in range(gaps + 1)] if gaps else [0]
+
+
+def _steps(tops: list[int], height: int) -> Iterator[int]:
+    """How many rows are finished when the windows of each top are done."""
+    for here, there in zip(tops, [*tops[1:], height], strict=True):
+        yield there - here
+
+
+def _hann(n: int) -> Tensor:
+    return torch.sin(torch.pi * (torch.arange(n) + 0.5) / n) ** 2
