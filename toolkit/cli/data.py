@@ -20,7 +20,7 @@ SUMMARY = "list, describe, fetch, check and export datasets"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Fill in the parser."""
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=_Intermixed)
     actions.add_parser("list", help="all datasets: what they train, licence and size")
     info = actions.add_parser("info", help="one dataset: origin, licence, folder layout and settings")
     get = actions.add_parser("get", help="download a dataset, or learn where to get it")
@@ -35,6 +35,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action.add_argument("settings", nargs="*", metavar="key=value", help="settings of the dataset, such as void=0")
     export.add_argument("--out", required=True, metavar="DIR", help="folder to write to")
     export.add_argument("--limit", type=int, metavar="N", help="at most this many samples of each split")
+
+
+class _Intermixed(argparse.ArgumentParser):
+    """Lets options stand between NAME and key=value, which argparse does only when asked through another method."""
+
+    _inside = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        if self._inside:  # the other method calls this one
+            return super().parse_known_args(args, namespace)
+        self._inside = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._inside = False
 
 
 def run(args: argparse.Namespace) -> int:
