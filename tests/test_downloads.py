@@ -233,7 +233,12 @@ def tarred(path: Path, members: Members) -> Path:
     return path
 
 
-PACKERS: list[tuple[str, Callable[[Path, Members], Path]]] = [("a.zip", zipped), ("a.tar", tarred), ("a.tar.gz", tarred), ("a.tar.xz", tarred)]
+PACKERS: list[tuple[str, Callable[[Path, Members], Path]]] = [
+    ("a.zip", zipped),
+    ("a.tar", tarred),
+    ("a.tar.gz", tarred),
+    ("a.tar.xz", tarred),
+]
 
 
 @pytest.mark.parametrize(("name", "pack"), PACKERS, ids=[name for name, _ in PACKERS])
@@ -271,7 +276,12 @@ def test_links_and_devices_are_refused(tmp_path: Path) -> None:
         bundle.writestr(link, "/etc")
     with pytest.raises(DownloadError, match="'link' is a link"):
         unpack(tmp_path / "link.zip", tmp_path / "out")
-    for kind, target in ((tarfile.SYMTYPE, "/etc/passwd"), (tarfile.LNKTYPE, "../../secret"), (tarfile.CHRTYPE, ""), (tarfile.FIFOTYPE, "")):
+    for kind, target in (
+        (tarfile.SYMTYPE, "/etc/passwd"),
+        (tarfile.LNKTYPE, "../../secret"),
+        (tarfile.CHRTYPE, ""),
+        (tarfile.FIFOTYPE, ""),
+    ):
         info = tarfile.TarInfo("member")
         info.type, info.linkname = kind, target
         with tarfile.open(tmp_path / "bad.tar", "w") as archive:

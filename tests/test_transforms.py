@@ -61,9 +61,7 @@ def scene(height: int = 64, width: int = 90, **changes: Any) -> Sample:
     ids[20:60, 50:80] = 2
     ids[40:56, 5:30] = 3
     masks = Masks.from_dense(torch.stack([ids == k for k in (1, 2, 3)]))
-    instances = Instances(
-        (height, width), masks.boxes_xyxy(), torch.tensor([1, 2, 3]), masks, is_crowd=torch.tensor([False, True, False])
-    )
+    instances = Instances((height, width), masks.boxes_xyxy(), torch.tensor([1, 2, 3]), masks, is_crowd=torch.tensor([False, True, False]))
     fields = {"image": COLOURS[ids.int()].permute(2, 0, 1).contiguous(), "label_map": ids, "instances": instances} | changes
     return Sample("scene", **fields)
 
@@ -276,7 +274,9 @@ def test_a_box_around_a_turned_or_warped_object_holds_it() -> None:
 
 def test_keypoints_move_and_vanish_outside() -> None:
     before = scene()
-    points = torch.tensor([[[12.0, 10.0, 2.0], [39.5, 29.5, 1.0]], [[50.0, 20.0, 2.0], [80.0, 60.0, 2.0]], [[5.0, 40.0, 0.0], [9.0, 50.0, 2.0]]])
+    points = torch.tensor(
+        [[[12.0, 10.0, 2.0], [39.5, 29.5, 1.0]], [[50.0, 20.0, 2.0], [80.0, 60.0, 2.0]], [[5.0, 40.0, 0.0], [9.0, 50.0, 2.0]]]
+    )
     instances = Instances(before.size, before.instances.boxes_xyxy, before.instances.labels, keypoints=points)
     with_points = before.with_(instances=instances)
     doubled = resize_sample(with_points, (128, 180)).instances.keypoints

@@ -48,7 +48,9 @@ def find_items(root: Path, folders: Folders, split: str, label_suffix: str, val_
     if folders.images == folders.labels:
         images = {name: path for name, path in images.items() if not path.stem.endswith(label_suffix)}
     if not images:
-        raise DataError(f"{folders.images} has no images ({', '.join(sorted(IMAGE_SUFFIXES))}). Repair: put them there, or set images=FOLDER")
+        raise DataError(
+            f"{folders.images} has no images ({', '.join(sorted(IMAGE_SUFFIXES))}). Repair: put them there, or set images=FOLDER"
+        )
     lists = {name: root / f"{name}.txt" for name in SPLITS if (root / f"{name}.txt").is_file()}
     if lists:
         ids = _listed(lists, split, images)
@@ -57,8 +59,14 @@ def find_items(root: Path, folders: Folders, split: str, label_suffix: str, val_
         foldered = [name for name in SPLITS if any(i.startswith(f"{name}/") for i in images)]
         ids = [i for i in images if (i.split("/")[0] if foldered else _split_of(i, val_fraction, test_fraction)) == split]
         if not ids:
-            how = f"there are {', '.join(foldered)}" if foldered else f"none of the {len(images)} images falls into it by the hash of its name"
-            raise MissingSplitError(f"{root} has no split {split!r}: {how}. Repair: write {split}.txt with the ids of its images, one a line")
+            how = (
+                f"there are {', '.join(foldered)}"
+                if foldered
+                else f"none of the {len(images)} images falls into it by the hash of its name"
+            )
+            raise MissingSplitError(
+                f"{root} has no split {split!r}: {how}. Repair: write {split}.txt with the ids of its images, one a line"
+            )
     missing = [i for i in ids if i not in labels]
     if missing:
         raise DataError(_unmatched(f"images without a label image in {folders.labels}", missing))
@@ -90,7 +98,9 @@ def _unreadable(error: OSError) -> None:
 def _listed(lists: Mapping[str, Path], split: str, images: Mapping[str, Path]) -> list[str]:
     if split not in lists:
         there = ", ".join(path.name for path in lists.values())
-        raise MissingSplitError(f"there is no {split}.txt beside {there} in {next(iter(lists.values())).parent}. Repair: write it, one id a line")
+        raise MissingSplitError(
+            f"there is no {split}.txt beside {there} in {next(iter(lists.values())).parent}. Repair: write it, one id a line"
+        )
     path = lists[split]
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]

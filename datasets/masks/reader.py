@@ -79,7 +79,9 @@ _COLOUR_REPAIR = "Repair: write classes.txt with a line such as 'grass 0 128 0' 
 class MaskFolder(Dataset):
     """One split of a folder of images and label images, with instances where there are images of object ids."""
 
-    def __init__(self, items: tuple[Item, ...], lines: tuple[ClassLine, ...], instances: Path, void: int | None, colour_coded: bool) -> None:
+    def __init__(
+        self, items: tuple[Item, ...], lines: tuple[ClassLine, ...], instances: Path, void: int | None, colour_coded: bool
+    ) -> None:
         named = [line for line in lines if line.name != VOID_NAME]
         colours = [line.colour for line in named if line.colour is not None]
         self.classes = tuple(line.name for line in named)
@@ -144,7 +146,9 @@ def _largest(path: Path, void: int | None) -> int:
 
 def _numbered(labels: Path, largest: int, void: int | None) -> tuple[ClassLine, ...]:
     if largest < 0:
-        raise DataError(f"{labels}: every pixel of every label image is void ({void}), so there is nothing to learn. Repair: set void=VALUE")
+        raise DataError(
+            f"{labels}: every pixel of every label image is void ({void}), so there is nothing to learn. Repair: set void=VALUE"
+        )
     return tuple(ClassLine(f"class_{value}") for value in range(largest + 1) if value != void)
 
 

@@ -20,14 +20,14 @@ from toolkit.config import settings_class
 from toolkit.dataset import open_dataset
 from toolkit.plugin import DatasetManifest, Download
 
-PLUGIN_FILE = '''
+PLUGIN_FILE = """
 from toolkit.plugin import DatasetManifest, Download
 DATASET = DatasetManifest(
     name="fetched", summary="a set that can be downloaded", build="toolkit.datasets.masks.reader:build",
     settings="toolkit.datasets.masks.reader:MasksSettings", tasks=("semantic",), licence="CC0", origin_url="https://example.org/set",
     downloads=(Download("{url}", "{sha256}", {size}),),
 )
-'''
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -82,7 +82,13 @@ def test_unknown_names_are_usage_errors(capsys: pytest.CaptureFixture[str]) -> N
 def test_get_without_a_download_says_where_to_go(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "get", "msrc", "--data-dir", "here"]) == 1
     message = capsys.readouterr().err
-    for part in ("https://www.microsoft.com", "Licence: ", "Put the files into here", "GroundTruth/1_10_s_GT.bmp", "toolkit data check msrc --data-dir here"):
+    for part in (
+        "https://www.microsoft.com",
+        "Licence: ",
+        "Put the files into here",
+        "GroundTruth/1_10_s_GT.bmp",
+        "toolkit data check msrc --data-dir here",
+    ):
         assert part in message
     assert main(["data", "get", "masks"]) == 1
     assert "You bring the files yourself." in capsys.readouterr().err
@@ -174,7 +180,12 @@ def test_check_goes_on_past_faults(shapes_folder: Path, capsys: pytest.CaptureFi
     assert len(faults) == 4
     for fault, part in zip(
         faults,
-        ("train-00001.png is empty", "train-00003.png has the value 9 in 1600 pixels", "train-00004.png is cut off", "val-00000.png has 41 x 40"),
+        (
+            "train-00001.png is empty",
+            "train-00003.png has the value 9 in 1600 pixels",
+            "train-00004.png is cut off",
+            "val-00000.png has 41 x 40",
+        ),
         strict=True,
     ):
         assert part in fault

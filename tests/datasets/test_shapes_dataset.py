@@ -29,7 +29,9 @@ def test_the_same_bits_every_time() -> None:
 
 
 def test_splits_seeds_and_indexes_differ() -> None:
-    pictures = {shapes(split, seed=seed)[i].image.numpy().tobytes() for split in ("train", "val", "test") for seed in (0, 1) for i in (0, 1)}
+    pictures = {
+        shapes(split, seed=seed)[i].image.numpy().tobytes() for split in ("train", "val", "test") for seed in (0, 1) for i in (0, 1)
+    }
     assert len(pictures) == 12
 
 
@@ -49,7 +51,9 @@ def test_labels_agree_with_each_other() -> None:
             seen.add(label)
         assert torch.equal(drawn, sample.label_map)
         boxes = sample.instances.boxes_xyxy
-        overlaps += sum(bool((torch.maximum(a[:2], b[:2]) < torch.minimum(a[2:], b[2:])).all()) for i, a in enumerate(boxes) for b in boxes[:i])
+        overlaps += sum(
+            bool((torch.maximum(a[:2], b[:2]) < torch.minimum(a[2:], b[2:])).all()) for i, a in enumerate(boxes) for b in boxes[:i]
+        )
     assert seen == {1, 2, 3, 4, 5}
     assert overlaps > 10
 

@@ -220,7 +220,8 @@ def _export(manifest: DatasetManifest, args: argparse.Namespace) -> int:
             for _ in write_split(dataset, split, folder, args.limit):
                 progress.advance(task)
         print(f"{split}: {total} samples written to {folder}")
-    print(f"They open as: toolkit data check masks --data-dir {folder}")
+    only = "".join(f" --split {split}" for split in args.split or ())
+    print(f"They open as: toolkit data check masks --data-dir {folder}{only}")
     return 0
 
 
