@@ -19,7 +19,6 @@ PLUGIN = PluginManifest(
             "batch_size": 8,
             "steps": 2000,
             "schedule": "poly",
-            "warmup_steps": 50,
         }
     },
     weights=(

@@ -44,10 +44,9 @@ def load_weights(model: Model, name: str) -> LoadReport:
         DownloadError: when the hub cannot be reached.
         CheckpointError: when a file is damaged or plainly for another encoder.
     """
-    network = model.network if isinstance(model, SemanticModel) else None
-    if not isinstance(network, EncoderUNet):
+    if not isinstance(model, SemanticModel) or not isinstance(model.network, EncoderUNet):
         raise UsageError(f"weights={name}: the original U-Net has no published weights. Repair: weights=none, or another model.encoder")
-    assert isinstance(model, SemanticModel)
+    network = model.network
     path = Path(name).expanduser()
     if path.suffix or path.exists():
         source = str(path)
