@@ -213,6 +213,15 @@ def _first_line(error: Exception) -> str:
     return f"{type(error).__name__} {error}".splitlines()[0]
 
 
+def licence_of(run_or_file: str | Path) -> str:
+    """The licence of the weights that a checkpoint was trained from, as far as its manifest knows it; ``unknown`` otherwise."""
+    path = find_checkpoint(run_or_file)
+    if path.suffix != ".safetensors":
+        return "unknown"
+    manifest = read_checkpoint(path)[1]
+    return "unknown" if manifest is None else manifest.start_weights.get("licence", "unknown")
+
+
 def load_model(run_or_file: str | Path) -> tuple[Model, CheckpointManifest]:
     """Rebuild the model that a run or a checkpoint file holds, with its weights, in eval mode on the CPU.
 

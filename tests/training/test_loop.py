@@ -185,6 +185,20 @@ def test_resuming_a_finished_run_changes_nothing(tiny: str, tmp_path: Path) -> N
     assert (tmp_path / "run" / "last.safetensors").read_bytes() == before
 
 
+def test_a_run_that_cannot_start_leaves_nothing_in_the_way(tiny: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError):
+        run_tiny(tiny, tmp_path / "run", "weights=nothing.pth")
+    assert run_tiny(tiny, tmp_path / "run", "train.steps=1").finished
+
+
+def test_a_run_is_not_resumed_as_another(tiny: str, tmp_path: Path) -> None:
+    run_tiny(tiny, tmp_path / "run", "train.steps=3")
+    with pytest.raises(UsageError, match=r"model\.width was 4 and is now 5; train\.lr was 0\.01 and is now 0\.5"):
+        run_tiny(tiny, tmp_path / "run", "train.steps=3", "model.width=5", "train.lr=0.5", resume=True)
+    longer = run_tiny(tiny, tmp_path / "run", "train.steps=5", "train.log_every=1", resume=True)
+    assert longer.steps == 5
+
+
 def test_a_damaged_resume_file_is_named(tiny: str, tmp_path: Path) -> None:
     run_tiny(tiny, tmp_path / "run", "train.steps=3")
     path = tmp_path / "run" / "resume.pt"

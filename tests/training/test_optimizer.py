@@ -18,7 +18,7 @@ def settings(**values: object) -> TrainSettings:
     return TrainSettings.model_validate({"steps": 100} | values)
 
 
-def tiny_model(tiny: str):  # noqa: ANN201
+def tiny_model(tiny: str):
     registry.add_path(tiny)
     plugin = registry.plugins().get("tiny")
     return plugin.resolve(plugin.build)(plugin.resolve(plugin.settings)(), ("a", "b"))

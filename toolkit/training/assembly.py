@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from toolkit import registry
-from toolkit.checkpoints import LoadReport, load_weights
+from toolkit.checkpoints import LoadReport, find_checkpoint, licence_of, load_weights
 from toolkit.config import RunSettings
 from toolkit.dataset import Dataset, open_dataset
 from toolkit.errors import DataError, UsageError
@@ -42,26 +43,40 @@ def build_evaluators(settings: RunSettings, classes: tuple[str, ...]) -> list[Ev
     return evaluators
 
 
-def build_model(settings: RunSettings, plugin: PluginManifest, classes: tuple[str, ...]) -> tuple[TrainableModel, LoadReport | None]:
-    """The model with its start weights.
+@dataclass(frozen=True)
+class StartWeights:
+    """What training starts from: ``weights=`` as given, the licence as far as it is known, and what was taken from it."""
+
+    name: str
+    licence: str
+    report: LoadReport | None = None
+
+
+def build_model(
+    settings: RunSettings, plugin: PluginManifest, classes: tuple[str, ...], *, with_weights: bool = True
+) -> tuple[TrainableModel, StartWeights]:
+    """The model with its start weights; ``with_weights=False`` leaves them random, for a run that is about to be resumed.
 
     Raises:
-        UsageError: when the plugin brings a model that cannot be trained.
+        UsageError: when the plugin brings a model that cannot be trained, or there are no such weights.
+        CheckpointError: when the weights do not fit.
     """
     model = plugin.resolve(plugin.build)(settings.model, tuple(classes))
     if not isinstance(model, TrainableModel):
         raise UsageError(
             f"plugin {plugin.name!r} cannot be trained: {plugin.build} returned {type(model).__name__}, which is no TrainableModel"
         )
-    weights = settings.weights
-    if weights == "none":
-        return model, None
-    official = {w.name for w in plugin.weights}
-    if plugin.load_weights and (weights in official or Path(weights).suffix in (".pkl",)):
-        return model, plugin.resolve(plugin.load_weights)(model, weights)
-    if not Path(weights).exists():
-        names = ", ".join(sorted(official)) or "none"
+    name = settings.weights
+    if name == "none" or not with_weights:
+        return model, StartWeights(name, "none")
+    official = {weights.name: weights.licence for weights in plugin.weights}
+    if name in official:
+        return model, StartWeights(name, official[name], plugin.resolve(plugin.load_weights)(model, name))
+    if not Path(name).exists():
+        names = ", ".join(official) or "none"
         raise UsageError(
-            f"weights={weights}: no such file, and no official weights of plugin {plugin.name!r} (there are: {names}; or weights=none)"
+            f"weights={name}: no such file, and no official weights of plugin {plugin.name!r} (there are: {names}; or weights=none)"
         )
-    return model, load_weights(model, Path(weights), plugin.name)
+    if plugin.load_weights and find_checkpoint(name).suffix != ".safetensors":
+        return model, StartWeights(name, "unknown", plugin.resolve(plugin.load_weights)(model, name))
+    return model, StartWeights(name, licence_of(Path(name)), load_weights(model, Path(name), plugin.name))

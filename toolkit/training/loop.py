@@ -22,8 +22,9 @@ from toolkit.errors import NonFiniteLossError, UsageError
 from toolkit.evaluation.report import is_better
 from toolkit.files import atomic_write
 from toolkit.model import TrainableModel, total_loss
-from toolkit.training.assembly import build_evaluators, build_model, open_splits
+from toolkit.training.assembly import StartWeights, build_evaluators, build_model, open_splits
 from toolkit.training.devices import is_first_process, make_fabric, synchronise_batchnorm
+from toolkit.training.folder import CONFIG_FILE, check_folder
 from toolkit.training.interrupts import Interrupts
 from toolkit.training.log import Clock, RunLog
 from toolkit.training.optimizer import Ema, build_optimizer, build_schedule, set_learning_rate
@@ -32,7 +33,6 @@ from toolkit.training.stream import seed_everything, training_batches
 from toolkit.training.validation import evaluate
 from toolkit.types import Sample
 
-CONFIG_FILE = "config.yaml"
 MOST_SKIPPED = 20
 """Steps in a row that fp16 may skip while its scale finds its level; a NaN that stays is an error."""
 
@@ -73,24 +73,16 @@ def train(settings: RunSettings, run: str | Path, *, resume: bool = False, show_
     options = settings.train
     fabric = make_fabric(accelerator=options.accelerator, devices=options.devices, precision=options.precision, num_nodes=options.num_nodes)
     if is_first_process():
-        _claim(run, settings, resume)
+        check_folder(run, settings, resume)
     fabric.launch()
     trainer = _Trainer(settings, run, fabric, resume)
+    if fabric.is_global_zero:  # only now, so that a run that cannot start leaves no folder in the way of the next try
+        with atomic_write(run / CONFIG_FILE, "w") as file:
+            file.write(settings.to_yaml())
     with RunLog(
         run if fabric.is_global_zero else None, start=trainer.progress.step, steps=trainer.steps, show_progress=show_progress
     ) as log:
         return trainer.fit(log)
-
-
-def _claim(run: Path, settings: RunSettings, resume: bool) -> None:
-    """Make the folder and save the settings, or make sure that it holds a run to go on with."""
-    if resume:
-        if not (run / CONFIG_FILE).is_file():
-            raise UsageError(f"nothing to resume at {run}: there is no {CONFIG_FILE}. Repair: check --out, or leave out --resume")
-    elif run.exists() and (not run.is_dir() or any(run.iterdir())):
-        raise UsageError(f"{run} exists and is not empty. Repair: go on with it by --resume, or choose another folder by --out")
-    with atomic_write(run / CONFIG_FILE, "w") as file:
-        file.write(settings.to_yaml())
 
 
 class _Trainer:
@@ -107,13 +99,14 @@ class _Trainer:
         self.eval_every = options.eval_every or max(1, self.steps // 10)
 
         seed_everything(options.seed, "model")  # every process starts from the same weights
-        self.model, self.load_report = build_model(settings, self.plugin, self.train_set.classes)
+        resume = resume and (run / RESUME_FILE).is_file()
+        self.model, self.start_weights = build_model(settings, self.plugin, self.train_set.classes, with_weights=not resume)
         synchronise_batchnorm(self.model, fabric)
         optimizer = build_optimizer(self.model, options)
         self.module, self.optimizer = _setup(fabric, self.model, optimizer)
         self.ema = Ema(self.model, options.ema) if options.ema else None
         self.progress = Progress()
-        if resume and (run / RESUME_FILE).is_file():
+        if resume:
             self._restore()
         self.best_metric = options.best_metric
 
@@ -264,6 +257,7 @@ class _Trainer:
                 "model": self.model.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "precision": self.fabric.strategy.precision.state_dict(),
+                "start_weights": {"name": self.start_weights.name, "licence": self.start_weights.licence},
             }
             save_state(self.run, self.progress, **parts, **({"ema": self.ema.average} if self.ema else {}))
         with self._averaged_weights():
@@ -271,6 +265,7 @@ class _Trainer:
 
     def _restore(self) -> None:
         self.progress, parts = load_state(self.run)
+        self.start_weights = StartWeights(**parts["start_weights"])
         self.model.load_state_dict(parts["model"])
         self.optimizer.load_state_dict(parts["optimizer"])
         self.fabric.strategy.precision.load_state_dict(parts["precision"])
@@ -278,8 +273,7 @@ class _Trainer:
             self.ema.load(parts["ema"])
 
     def _manifest(self, metrics: dict[str, float]) -> CheckpointManifest:
-        settings, weights = self.settings, self.settings.weights
-        licence = next((w.licence for w in self.plugin.weights if w.name == weights), "unknown" if weights != "none" else "none")
+        settings = self.settings
         return CheckpointManifest(
             plugin=self.plugin.name,
             plugin_version=self.plugin.version,
@@ -289,7 +283,7 @@ class _Trainer:
             model=settings.model.model_dump(mode="json"),
             config=settings.model_dump(mode="json"),
             dataset={"name": settings.data.name, "split": settings.data.train_split, "fingerprint": self.train_set.fingerprint()},
-            start_weights={"name": weights, "licence": licence},
+            start_weights={"name": self.start_weights.name, "licence": self.start_weights.licence},
             metrics={name: value if math.isfinite(value) else None for name, value in metrics.items()},
             step=self.progress.step,
             toolkit=toolkit.__version__,
@@ -307,8 +301,8 @@ class _Trainer:
         held_out = f"{len(self.val_set)} to validate on" if self.val_set else "none to validate on"
         log.say(f"{self.plugin.name} on {self.settings.data.name}: {len(self.train_set)} images to learn from, {held_out}")
         log.say(f"{count:,} parameters, {trainable:,} of them trainable; {self.fabric.world_size} process(es) on {self.fabric.device.type}")
-        if self.load_report is not None:
-            log.say(f"weights={self.settings.weights}: {self.load_report}")
+        if self.start_weights.report is not None:
+            log.say(f"weights={self.start_weights.name} (licence: {self.start_weights.licence}): {self.start_weights.report}")
         if options.scaled_lr() != options.lr:
             log.say(
                 f"learning rate {options.lr:g} is stated for {options.lr_batch_size} images a step; with {options.batch_size} it is scaled to "

@@ -1,0 +1,59 @@
+"""The folder of a run: whether it may be used, and whether new settings may go on with what is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from toolkit.config import RunSettings, read_yaml
+from toolkit.errors import UsageError
+
+CONFIG_FILE = "config.yaml"
+
+MAY_CHANGE = (
+    "data.dir",
+    "train.steps",
+    "train.epochs",
+    "train.patience",
+    "train.precision",
+    "train.accumulate",
+    "train.eval_every",
+    "train.eval_batch_size",
+    "train.checkpoint_every",
+    "train.log_every",
+    "train.workers",
+    "train.accelerator",
+    "train.devices",
+    "train.num_nodes",
+)
+"""Settings that a resumed run may be given anew: where and how it runs, and how long. The rest would make it another run."""
+
+
+def check_folder(run: Path, settings: RunSettings, resume: bool) -> None:
+    """Make sure that a new run overwrites nothing, and that a resumed one is there and stays itself.
+
+    Raises:
+        UsageError: says which command or settings to change.
+    """
+    if not resume:
+        if run.exists() and (not run.is_dir() or any(run.iterdir())):
+            raise UsageError(f"{run} exists and is not empty. Repair: go on with it by --resume, or choose another folder by --out")
+        return
+    if not (run / CONFIG_FILE).is_file():
+        raise UsageError(f"nothing to resume at {run}: there is no {CONFIG_FILE}. Repair: check --out, or leave out --resume")
+    before, now = dict(_flat(read_yaml(run / CONFIG_FILE))), dict(_flat(settings.model_dump(mode="json")))
+    changed = [key for key in now | before if before.get(key) != now.get(key) and key not in MAY_CHANGE]
+    if changed:
+        shown = "; ".join(f"{key} was {before.get(key)!r} and is now {now.get(key)!r}" for key in changed[:5])
+        raise UsageError(
+            f"{run} cannot be resumed with other settings: {shown}. Repair: leave these out, or start a new run with another --out"
+        )
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
