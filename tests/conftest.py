@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from toolkit import registry
+
+torch.set_num_threads(1)  # the suite runs in as many processes as there are cores
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = str(ROOT / "tests" / "support" / "tiny.py")

@@ -97,7 +97,7 @@ class PredictionFiles:
             content = json.loads(path.read_text(encoding="utf-8"))
             categories = {category["id"]: category["name"] for category in content["categories"]}
             images = {image["id"]: image for image in content["images"]}
-            annotations = content["annotations"]
+            annotations = list(content["annotations"])
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise DataError(
                 f"{path} is no predictions file: {type(error).__name__} {error}; expected images, categories and annotations"
