@@ -1,0 +1,147 @@
+"""``toolkit summary``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from toolkit.cli.options import add_plugin_files_argument, load_plugin_files
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from toolkit.model import Model
+    from toolkit.model_summary import ModelSummary
+
+SUMMARY = "layers, parameters, FLOPs and receptive field of a model"
+
+CLASSES = 21
+SIZE = (512, 512)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Fill in the parser."""
+    parser.add_argument("model", metavar="PLUGIN|RUN|FILE", help="a plugin's name or file, the folder of a run, or a checkpoint file")
+    parser.add_argument("--classes", type=int, metavar="N", help=f"classes that a plugin's model is built for; default: {CLASSES}")
+    parser.add_argument("--size", type=_size, default=SIZE, metavar="HxW", help="height and width of the image; default: 512x512")
+    parser.add_argument("--depth", type=int, default=2, metavar="N", help="levels of modules in the table, 0 for none; default: 2")
+    parser.add_argument("--json", action="store_true", help="print one JSON object, with the layers of all levels, and nothing else")
+    add_plugin_files_argument(parser)
+    parser.add_argument("settings", nargs="*", metavar="key=value", help="settings of the plugin, such as encoder=resnet34")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Build or load the model, look into it and print."""
+    from toolkit.errors import UsageError
+
+    if args.depth < 0:
+        raise UsageError(f"--depth must be 0 or more, not {args.depth}")
+    load_plugin_files(args)
+    model, what = _model(args)
+
+    from toolkit.model_summary import summarise
+
+    summary = summarise(model, args.size)
+    if args.json:
+        print(json.dumps({"model": what} | to_json(summary), allow_nan=False))
+        return 0
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    console.print(what, markup=False)
+    if args.depth:
+        console.print(layer_table(summary, args.depth))
+    for line in describe(summary):
+        console.print(line, markup=False)
+    return 0
+
+
+def _size(text: str) -> tuple[int, int]:
+    """``512x512`` as numbers."""
+    height, _, width = text.lower().partition("x")
+    if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
+        raise argparse.ArgumentTypeError(f"expected height and width, such as 512x512, not {text!r}")
+    return int(height), int(width)
+
+
+def _model(args: argparse.Namespace) -> tuple[Model, str]:
+    """The model that is asked for, and a line that says which it is."""
+    from toolkit import registry
+    from toolkit.config import parse_overrides, settings_class, validate
+    from toolkit.errors import UsageError
+    from toolkit.model import Model
+
+    path = Path(args.model).expanduser()
+    is_plugin = args.model in registry.plugins().names()
+    if not is_plugin and (path.suffix == ".safetensors" or (path.is_dir() and not (path / "__init__.py").is_file())):
+        from toolkit.checkpoints import load_model
+
+        if args.classes is not None or args.settings:
+            raise UsageError(f"{path} brings its own classes and settings. Repair: leave out {' '.join(args.settings) or '--classes'}")
+        model, manifest = load_model(path)
+        return model, f"{path}: plugin {manifest.plugin}, {len(manifest.classes)} classes, step {manifest.step}"
+    if not is_plugin and "/" in args.model and not path.exists():
+        raise UsageError(f"nothing at {path}: expected a plugin's name or file, the folder of a run, or a checkpoint file")
+    count = CLASSES if args.classes is None else args.classes
+    if count < 1:
+        raise UsageError(f"--classes must be 1 or more, not {count}")
+    plugin = registry.named(registry.plugins(), args.model)
+    tree = parse_overrides([word.removeprefix("model.") for word in args.settings])
+    settings = validate(settings_class(plugin), tree, source=f"settings of plugin {plugin.name!r}")
+    model = plugin.resolve(plugin.build)(settings, tuple(f"class {i}" for i in range(count)))
+    if not isinstance(model, Model):
+        raise UsageError(f"plugin {plugin.name!r}: {plugin.build} must return a toolkit.Model, not {type(model).__name__}")
+    return model, " ".join(["plugin", plugin.name, *args.settings, f"for {count} classes"])
+
+
+def layer_table(summary: ModelSummary, depth: int) -> Table:
+    """The modules of the first levels, indented."""
+    from rich.table import Table
+
+    table = Table("layer", "type", "output", box=None, header_style="bold", pad_edge=False)
+    table.add_column("parameters", justify="right")
+    for layer in summary.layers:
+        if layer.depth <= depth:
+            frozen = " (frozen)" if layer.parameters and not layer.trainable else ""
+            name = "  " * (layer.depth - 1) + layer.name.rpartition(".")[2]
+            table.add_row(name, layer.type, _shapes(layer.output_shapes), f"{layer.parameters:,}{frozen}" if layer.parameters else "")
+    return table
+
+
+def _shapes(shapes: tuple[tuple[int, ...], ...]) -> str:
+    if not shapes:
+        return ""
+    last = "×".join(map(str, shapes[-1]))
+    return last if len(shapes) == 1 else f"{len(shapes)} tensors, the last {last}"
+
+
+def describe(summary: ModelSummary) -> list[str]:
+    """The figures of the whole model, in lines; those that are not known are left out, and the notes say why."""
+    facts: dict[str, str] = {"parameters": f"{summary.parameters:,}: {summary.trainable:,} trainable, {summary.frozen:,} frozen"}
+    if summary.input_shape and summary.output_shape:
+        facts["image"] = f"{_shapes((summary.input_shape,))} as the network gets it, logits {_shapes((summary.output_shape,))}"
+    if summary.flops is not None and summary.activations is not None:
+        facts["FLOPs"] = f"{summary.flops / 1e9:,.4g} G, a multiplication with its addition counted as one (fvcore)"
+        facts["activations"] = f"{summary.activations / 1e6:,.4g} M, outputs of convolutions and matrix products (fvcore)"
+    if summary.receptive_field:
+        facts["receptive field"] = _axes([f"{axis} pixels" if axis.pixels else str(axis) for axis in summary.receptive_field])
+    if summary.output_stride:
+        facts["output stride"] = _axes([f"{stride:g}" for stride in summary.output_stride])
+    return [f"{key:<17}{value}" for key, value in facts.items()] + [f"note: {note}" for note in summary.notes]
+
+
+def _axes(axes: list[str]) -> str:
+    """One text for height and width where they are alike."""
+    height, width = axes
+    return height if height == width else f"{height} high, {width} wide"
+
+
+def to_json(summary: ModelSummary) -> dict[str, Any]:
+    """Everything in plain values. Unknown figures are null; a receptive field whose ``pixels`` are null is the whole image."""
+    import dataclasses
+
+    values = dataclasses.asdict(summary)
+    values["frozen"] = summary.frozen
+    return values
