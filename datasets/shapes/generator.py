@@ -26,8 +26,8 @@ CLASSES = ("background", "circle", "triangle", "square", "ring", "star")
 """What label indexes stand for, in the label map and in the instances alike; no instance is ever ``background``."""
 
 PALETTE = ((0, 0, 0), (225, 55, 55), (60, 185, 75), (60, 85, 230), (240, 190, 45), (220, 60, 215))
-_COLOUR_SPREAD = 70
-"""How far a shape's colour may be from its class's, a channel: so far that classes run into each other and form has to tell."""
+_COLOUR_SPREAD = 45
+"""How far a shape may be from the colour of its class, a channel: far enough that some pass for another class."""
 SPLIT_NUMBERS = {"train": 0, "val": 1, "test": 2}
 
 
@@ -44,7 +44,7 @@ class ShapesSettings(Settings):
     """Images in the split test."""
     max_shapes: int = Field(6, ge=1, le=100)
     """Shapes in an image at most; the number is drawn from 1 to this."""
-    noise: float = Field(0.2, ge=0, le=1)
+    noise: float = Field(0.5, ge=0, le=1)
     """From 0, clean, to 1, where noise is stronger than many contrasts."""
     empty_fraction: float = Field(0.05, ge=0, le=1)
     """Part of the images that has no shape at all."""
