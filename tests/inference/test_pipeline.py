@@ -492,6 +492,29 @@ def test_what_waits_is_bounded_in_number_and_in_pixels(tmp_path: Path, monkeypat
     assert most <= 4
 
 
+@pytest.mark.parametrize("first", ["good", "bad"])
+def test_failures_are_entered_as_they_happen(tmp_path: Path, first: str) -> None:
+    photos = tmp_path / "photos"
+    write_image(photos / ("a.png" if first == "good" else "z.png"))
+    for i in range(100):
+        (photos / f"bad{i:03}.png").write_bytes(b"")
+    lag: list[int] = []
+    read = pipeline._read
+    reads = 0
+
+    def counting(*args: object) -> object:
+        nonlocal reads
+        reads += 1
+        return read(*args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "_read", counting)
+        on_record = lambda record: lag.append(reads - len(lag))  # noqa: E731
+        predict_folder(predictor(), [photos], tmp_path / "out", work=Work(2, 1), on_record=on_record)
+    assert len(lag) == 101
+    assert max(lag) <= 8 * 2 + 2 * (2 + 1) + 2
+
+
 @pytest.mark.parametrize("name", ["batch_size", "workers"])
 def test_numbers_below_one(name: str) -> None:
     with pytest.raises(UsageError, match=f"{name} must be at least 1, not 0"):

@@ -114,9 +114,7 @@ def predict_folder(
     return Summary(len(todo) - failed, failed, len(images) - len(todo))
 
 
-def predict_images(
-    predictor: Predictor, images: Iterable[InputImage], results: ResultFolder, work: Work
-) -> Generator[Record, None, None]:
+def predict_images(predictor: Predictor, images: Iterable[InputImage], results: ResultFolder, work: Work) -> Generator[Record, None, None]:
     """Predict images and write their files; yields their records in order, each when its files are written."""
     depth = work.batch_size + work.workers
     pool = ThreadPoolExecutor(work.workers, thread_name_prefix="toolkit-infer")
@@ -187,13 +185,13 @@ def _expected_pixels(image: InputImage) -> int:
 
 
 def _batches(decoded: Iterable[Decoded], size: int) -> Iterator[list[Decoded]]:
-    """Groups of ``size`` readable images; unreadable ones stay in their place and do not count, nor break up a group."""
+    """Groups of ``size`` readable images; unreadable ones stay in their place and do not count (but do not pile up either)."""
     batch: list[Decoded] = []
     readable = 0
     for item in decoded:
         batch.append(item)
         readable += isinstance(item[1], Sample)
-        if readable == size:
+        if readable in (0, size) or len(batch) >= 8 * size:
             yield batch
             batch, readable = [], 0
     if batch:
