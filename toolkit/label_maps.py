@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 from torch import Tensor
 from torch.nn import functional as F
 
 from toolkit.errors import InvalidDataError
 from toolkit.types import VOID, Instances, Size
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+Labels = NDArray[np.uint8]
+Bools = NDArray[np.bool_]
 
 BACKGROUND = "background"
 """The class that pixels outside all instances belong to, where the classes name one so."""
@@ -23,11 +30,17 @@ ROUNDING = 2.0**-19
 An interpolated value goes through 4 roundings of at most ``2**-24``; a difference of two, computed in two ways, through 16.
 """
 
-CHUNK = 1 << 18
-"""Pixels worked on at a time: buffers of 1 MB, which stay in the cache."""
+TINY = 1e-30
+"""Differences below this are left open, whatever the scale: numbers too small have fewer digits."""
 
-CELL_COST = 6
-"""Time for a value interpolated cell by cell, in values interpolated plane by plane (4 to 20 were measured)."""
+CHUNK = 1 << 15
+"""Pixels interpolated at a time, cell by cell: a few buffers of 128 KB, which stay in the cache."""
+
+PLANES = 1 << 24
+"""Pixels interpolated at a time, plane by plane: 64 MB, or one plane where that is more."""
+
+CELL_COST = 8
+"""Time for a value interpolated cell by cell, in values interpolated plane by plane (6 to 12 were measured)."""
 
 
 def logits_to_label_map(logits: Tensor, size: Size) -> Tensor:
@@ -43,8 +56,8 @@ def logits_to_label_map(logits: Tensor, size: Size) -> Tensor:
         size: height and width of the label map, in pixels.
 
     Returns:
-        uint8 ``[H, W]`` of class indexes, on the device of ``logits``. The memory used on the way is that of a few
-        single-channel images, however many classes there are.
+        uint8 ``[H, W]`` of class indexes, on the device of ``logits``. The memory used on the way is about 100 MB or
+        a few single-channel images, whichever is more, however many classes there are.
 
     Raises:
         InvalidDataError: when shape, dtype or size do not fit, or a logit is NaN or infinite.
@@ -59,7 +72,7 @@ def logits_to_label_map(logits: Tensor, size: Size) -> Tensor:
         return _argmax(logits)
     # Where there is little to gain torch may also choose another kernel, which rounds differently: leave those to torch.
     worthwhile = classes > 4 and min(size) > 128 and size[0] * size[1] >= 4 * height * width
-    if worthwhile and logits.device.type == "cpu" and largest < 1e37:
+    if worthwhile and logits.device.type == "cpu" and 1e-25 < largest < 1e37:  # where float32 is precise
         label_map = _pruned_argmax(logits, size, budget=classes * size[0] * size[1])
         if label_map is not None:
             return label_map
@@ -81,25 +94,22 @@ def _interpolate(images: Tensor, size: Size) -> Tensor:
 
 def _argmax(logits: Tensor) -> Tensor:
     """``logits.argmax(0)`` as uint8. On a CPU torch's ``max`` finds the index many times as fast as its ``argmax``."""
-    strips = logits.split(max(1, CHUNK // logits.shape[2]), dim=1)
+    strips = torch.split(logits, max(1, PLANES // logits[:, 0].numel()), dim=1)
     return torch.cat([strip.max(dim=0).indices.to(torch.uint8) for strip in strips])
 
 
 def _plain_argmax(logits: Tensor, size: Size) -> Tensor:
-    """Interpolate one class after the other and keep the largest so far."""
+    """Interpolate some classes at a time and keep the largest so far."""
     if len(logits) <= 4 or sum(size) <= 128:  # torch's other kernels, which look at all the channels
         return _argmax(_interpolate(logits[None], size)[0])
-    return _running_argmax(_interpolate(plane[None, None], size)[0, 0] for plane in logits)
-
-
-def _running_argmax(planes: Iterable[Tensor]) -> Tensor:
-    """The index of the first largest of some planes ``[H, W]``, as uint8, holding one plane at a time."""
-    iterator = iter(planes)
-    best = next(iterator)
-    label_map = torch.zeros_like(best, dtype=torch.uint8)
-    for index, plane in enumerate(iterator, start=1):
-        label_map.masked_fill_(plane > best, index)
-        torch.maximum(best, plane, out=best)
+    best = torch.full(size, -torch.inf, device=logits.device)
+    label_map = torch.zeros(size, dtype=torch.uint8, device=logits.device)
+    step = max(1, PLANES // best.numel())
+    for first in range(0, len(logits), step):
+        planes = _interpolate(logits[first : first + step, None], size)[:, 0]
+        value, index = planes.max(dim=0)
+        label_map = torch.where(value > best, (index + first).to(torch.uint8), label_map)
+        torch.maximum(best, value, out=best)
     return label_map
 
 
@@ -111,38 +121,42 @@ class _Taps:
     ``first[i]`` on. (The padding gives the outputs beyond the outermost source pixels a cell of their own.)
     """
 
-    cell: Tensor
-    low: Tensor
-    high: Tensor
-    first: Tensor
-    count: Tensor
+    cell: Ints
+    low: Floats
+    high: Floats
+    first: Ints
+    count: Ints
 
-    def outputs(self, cells: Tensor) -> Tensor:
-        """The outputs of some cells, int64 ``[K, max(count)]``; a cell with fewer repeats its last."""
+    def outputs(self, cells: Ints) -> Ints:
+        """The outputs of some cells, ``[K, max(count)]``; a cell with fewer repeats its last."""
         first, count = self.first[cells, None], self.count[cells, None]
-        return first + torch.minimum(torch.arange(int(self.count.max())), count - 1)
+        return first + np.minimum(np.arange(self.count.max()), count - 1)
 
 
 def _taps(source: int, target: int) -> _Taps:
     """Read the weights off torch itself, bit for bit, by interpolating four combs that are 1 at every fourth place."""
     combs = torch.arange(source) % 4 == torch.arange(4)[:, None]
-    weights = _interpolate(combs.float()[:, None, None, :], (1, target))[:, 0, 0]  # [4, target]
-    position = (torch.arange(target, dtype=torch.float64) + 0.5) * source / target - 0.5
-    nearby = position.clamp(0, source - 1).floor().long() - 1 + torch.arange(4)[:, None]  # float32 may land one cell off
-    weights = torch.cat([weights.gather(0, nearby % 4), torch.zeros(1, target)])
-    lowest = (weights != 0).to(torch.uint8).argmax(0, keepdim=True)
-    cell = torch.where(position < 0, 0, nearby.gather(0, lowest)[0] + 1)
-    count = torch.bincount(cell, minlength=source + 1)
-    return _Taps(cell, weights.gather(0, lowest)[0], weights.gather(0, lowest + 1)[0], count.cumsum(0) - count, count)
+    weights = _interpolate(combs.float()[:, None, None, :], (1, target))[:, 0, 0].numpy()  # [4, target]
+    position = (np.arange(target) + 0.5) * source / target - 0.5
+    nearby = np.clip(position, 0, source - 1).astype(np.int64) - 1 + np.arange(4)[:, None]  # float32 may land one cell off
+    weights = np.concatenate([np.take_along_axis(weights, nearby % 4, axis=0), np.zeros((1, target), np.float32)])
+    lowest = (weights != 0).argmax(axis=0)
+    at = np.arange(target)
+    cell = np.where(position < 0, 0, nearby[lowest, at] + 1)
+    count = np.bincount(cell, minlength=source + 1)
+    return _Taps(cell, weights[lowest, at], weights[lowest + 1, at], count.cumsum() - count, count)
 
 
 def _pruned_argmax(logits: Tensor, size: Size, budget: float) -> Tensor | None:
-    """Interpolate only the cells whose corners leave the class open. None where that costs more than ``budget`` values."""
-    _, height, width = logits.shape
-    rows, columns = _taps(height, size[0]), _taps(width, size[1])
-    padded = F.pad(logits[None], (1, 1, 1, 1), mode="replicate")[0]
+    """Interpolate only the cells whose corners leave the class open. None where that costs more than ``budget`` values.
+
+    In NumPy, because it is hundreds of small steps: torch would share each among all threads, and wait for the last of
+    them, which makes it slower than interpolating everything once other work keeps the cores busy.
+    """
+    rows, columns = _taps(logits.shape[1], size[0]), _taps(logits.shape[2], size[1])
+    padded = np.pad(logits.numpy(), ((0, 0), (1, 1), (1, 1)), mode="edge")
     winner, decided = _corner_winners(padded)
-    y, x = (~decided & (rows.count > 0)[:, None] & (columns.count > 0)).nonzero(as_tuple=True)
+    y, x = np.nonzero(~decided & (rows.count > 0)[:, None] & (columns.count > 0))
     pixels = int(rows.count.max() * columns.count.max())
     if 2 * len(y) * pixels * CELL_COST > budget:  # two contenders a cell, at least
         return None
@@ -154,30 +168,32 @@ def _pruned_argmax(logits: Tensor, size: Size, budget: float) -> Tensor | None:
         at_y, at_x = rows.outputs(cells.y), columns.outputs(cells.x)
         labels, tied = _interpolate_cells(cells, rows, columns, at_y, at_x)
         label_map[at_y[:, :, None], at_x[:, None, :]] = labels
-        cell, i, j = tied.nonzero(as_tuple=True)
+        cell, i, j = np.nonzero(tied)
         budget -= int(cells.count.sum()) * pixels * CELL_COST + len(cell) * len(cells.classes) * (size[0] + 2 * size[1])
         if budget < 0:
             return None
         if len(cell):
             tied_y, tied_x = at_y[cell, i], at_x[cell, j]
             label_map[tied_y, tied_x] = _ask_torch(logits, size, cells, cell, tied_y, tied_x)
-    return label_map
+    return torch.from_numpy(label_map)
 
 
-def _corner_winners(logits: Tensor) -> tuple[Tensor, Tensor]:
+def _corner_winners(logits: Floats) -> tuple[Labels, Bools]:
     """The class that is largest at the upper left corner of each cell, uint8 ``[h - 1, w - 1]``, and whether it is so, beyond any
     rounding, at all four, bool ``[h - 1, w - 1]``.
     """
-    best, second = logits[0], torch.full_like(logits[0], -torch.inf)
-    winner = torch.zeros_like(best, dtype=torch.uint8)
+    best, second = logits[0].copy(), np.full_like(logits[0], -np.inf)
+    winner = np.zeros(best.shape, np.uint8)
     for index, plane in enumerate(logits[1:], start=1):
-        winner.masked_fill_(plane > best, index)
-        second = torch.maximum(second, torch.minimum(best, plane))
-        best = torch.maximum(best, plane)
-    clear = best - second > best.abs() * ROUNDING + 1e-30  # the last term for numbers too small to be precise
-    coded = torch.where(clear, winner, VOID).float()[None]
-    high, low = F.max_pool2d(coded, 2, 1)[0], -F.max_pool2d(-coded, 2, 1)[0]
-    return winner[:-1, :-1], (high == low) & (high != VOID)
+        np.copyto(winner, index, where=plane > best)
+        np.maximum(second, np.minimum(best, plane), out=second)
+        np.maximum(best, plane, out=best)
+    clear = best - second > np.abs(best) * ROUNDING + TINY
+    corners = [np.where(clear, winner, VOID)[top : top - 1 or None, left : left - 1 or None] for top in (0, 1) for left in (0, 1)]
+    decided = corners[0] != VOID
+    for corner in corners[1:]:
+        decided &= corner == corners[0]
+    return winner[:-1, :-1], decided
 
 
 @dataclass(frozen=True)
@@ -185,75 +201,77 @@ class _Cells:
     """``K`` source cells, those with most contenders first. A cell's contenders are in ascending order of class.
 
     Attributes:
-        y: row of the upper left corner, int64 ``[K]``; ``x`` its column.
-        count: how many classes can win somewhere in the cell, int64 ``[K]``, descending.
-        classes: these classes, int64 ``[max(count), K]``; past ``count`` a filler.
+        y: row of the upper left corner in the padded source, ``[K]``; ``x`` its column.
+        count: how many classes can win somewhere in the cell, ``[K]``, descending.
+        classes: these classes, ``[max(count), K]``; past ``count`` a filler.
         corners: their logits, float32 ``[4, max(count), K]``: upper left, upper right, lower left, lower right.
     """
 
-    y: Tensor
-    x: Tensor
-    count: Tensor
-    classes: Tensor
-    corners: Tensor
+    y: Ints
+    x: Ints
+    count: Ints
+    classes: Ints
+    corners: Floats
 
 
-def _contenders(logits: Tensor, y: Tensor, x: Tensor) -> _Cells:
+def _contenders(logits: Floats, y: Ints, x: Ints) -> _Cells:
     """Leave out of each cell the classes that stay below the lowest corner of another."""
-    flat, width = logits.flatten(1), logits.shape[2]
-    corners = torch.stack([flat[:, (y + dy) * width + x + dx] for dy in (0, 1) for dx in (0, 1)])  # [4, C, K]
-    bar = corners.amin(0).amax(0)
-    contends = corners.amax(0) >= bar - bar.abs() * ROUNDING - 1e-30
-    count, order = contends.sum(0).sort(descending=True)
-    cell, label = contends.T[order].nonzero(as_tuple=True)
-    classes = torch.zeros(int(count[0]), len(y), dtype=torch.int64)
-    classes[torch.arange(len(cell)) - (count.cumsum(0) - count)[cell], cell] = label
+    corners = np.stack([logits[:, y + dy, x + dx] for dy in (0, 1) for dx in (0, 1)])  # [4, C, K]
+    bar = corners.min(axis=0).max(axis=0)
+    contends = corners.max(axis=0) >= bar - np.abs(bar) * ROUNDING - TINY
+    count = contends.sum(axis=0)
+    order = np.argsort(-count, kind="stable")
+    count = count[order]
+    cell, label = np.nonzero(contends.T[order])
+    classes = np.zeros((count[0], len(y)), np.int64)
+    classes[np.arange(len(cell)) - (count.cumsum() - count)[cell], cell] = label
     return _Cells(y[order], x[order], count, classes, corners[:, classes, order])
 
 
-def _interpolate_cells(cells: _Cells, rows: _Taps, columns: _Taps, at_y: Tensor, at_x: Tensor) -> tuple[Tensor, Tensor]:
+def _interpolate_cells(cells: _Cells, rows: _Taps, columns: _Taps, at_y: Ints, at_x: Ints) -> tuple[Labels, Bools]:
     """The largest class at every pixel of some cells, uint8 ``[K, sy, sx]``, and where rounding leaves it open, bool."""
     low_x, high_x = columns.low[at_x], columns.high[at_x]  # [K, sx]
     low_y, high_y = rows.low[at_y][:, :, None], rows.high[at_y][:, :, None]  # [K, sy, 1]
-    best = torch.full((len(cells.y), at_y.shape[1], at_x.shape[1]), -torch.inf)
-    second, labels = best.clone(), torch.zeros_like(best, dtype=torch.uint8)
-    for place, label in enumerate(cells.classes.to(torch.uint8)):
-        k = int((cells.count > place).sum())  # the cells are sorted, so those with this many contenders come first
+    best = np.full((len(cells.y), at_y.shape[1], at_x.shape[1]), -np.inf, np.float32)
+    second, labels = best.copy(), np.zeros(best.shape, np.uint8)
+    for place, label in enumerate(cells.classes.astype(np.uint8)):
+        k = np.count_nonzero(cells.count > place)  # the cells are sorted, so those with this many contenders come first
         upper_left, upper_right, lower_left, lower_right = cells.corners[:, place, :k, None]
         upper = upper_left * low_x[:k] + upper_right * high_x[:k]
         lower = lower_left * low_x[:k] + lower_right * high_x[:k]
         value = upper[:, None] * low_y[:k]
-        value.addcmul_(lower[:, None], high_y[:k])  # [k, sy, sx]
-        torch.where(value > best[:k], label[:k, None, None], labels[:k], out=labels[:k])
-        torch.maximum(second[:k], torch.minimum(best[:k], value), out=second[:k])
-        torch.maximum(best[:k], value, out=best[:k])
-    scale = cells.corners.abs().amax((0, 1))[:, None, None]
-    return labels, best - second <= scale * ROUNDING + 1e-30
+        value += lower[:, None] * high_y[:k]  # [k, sy, sx]
+        np.copyto(labels[:k], label[:k, None, None], where=value > best[:k])
+        np.maximum(second[:k], np.minimum(best[:k], value), out=second[:k])
+        np.maximum(best[:k], value, out=best[:k])
+    scale = np.abs(cells.corners).max(axis=(0, 1))[:, None, None]
+    return labels, best - second <= scale * ROUNDING + TINY
 
 
-def _ask_torch(logits: Tensor, size: Size, cells: _Cells, cell: Tensor, at_y: Tensor, at_x: Tensor) -> Tensor:
+def _ask_torch(logits: Tensor, size: Size, cells: _Cells, cell: Ints, at_y: Ints, at_x: Ints) -> Labels:
     """The class torch finds at ``P`` single pixels, uint8 ``[P]``: its own kernel along x, then along y, rounds as in two dimensions.
 
     Args:
-        logits: ``[C, h, w]``.
+        logits: ``[C, h, w]``, without padding.
         size: height and width of the label map.
         cells: holds the contenders.
-        cell: of each pixel the index in ``cells``, int64 ``[P]``.
-        at_y: of each pixel the row in the label map, int64 ``[P]``; ``at_x`` its column.
+        cell: of each pixel the index in ``cells``, ``[P]``.
+        at_y: of each pixel the row in the label map, ``[P]``; ``at_x`` its column.
     """
     classes = cells.classes[:, cell]  # [k, P]
     k, p = classes.shape
     _, height, width = logits.shape
-    lower = cells.y[cell]  # counted in the padded source, so that it is the lower row of the cell in ``logits``
-    both = torch.stack([lower - 1, lower]).clamp(0, height - 1)  # [2, P]
-    lines = logits[classes[:, None], both].view(-1, 1, 1, width)  # [k * 2 * P, 1, 1, w]
-    ends = _interpolate(lines, (1, size[1])).view(k, 2, p, size[1])[:, :, torch.arange(p), at_x]  # [k, 2, P]
-    column = torch.zeros(k, height, p)
-    column.scatter_(1, both.expand(k, 2, p), ends)
-    values = _interpolate(column.transpose(1, 2).reshape(-1, 1, height, 1), (size[0], 1)).view(k, p, size[0])
-    value = values[:, torch.arange(p), at_y]
-    value[torch.arange(k)[:, None] >= cells.count[cell]] = -torch.inf
-    return classes.gather(0, value.argmax(0, keepdim=True))[0].to(torch.uint8)
+    ends = np.clip(np.stack([cells.y[cell] - 1, cells.y[cell]]), 0, height - 1)  # [2, P], the cell's rows without padding
+    lines = logits.numpy()[classes[:, None], ends].reshape(-1, 1, 1, width)
+    wide = _interpolate(torch.from_numpy(lines), (1, size[1])).numpy().reshape(k, 2, p, size[1])
+    column = np.zeros((k, p, 1, height, 1), np.float32)
+    for end, row in enumerate(ends):
+        column[:, np.arange(p), 0, row, 0] = wide[:, end, np.arange(p), at_x]
+    tall = _interpolate(torch.from_numpy(column.reshape(k * p, 1, height, 1)), (size[0], 1)).numpy().reshape(k, p, size[0])
+    value = tall[:, np.arange(p), at_y]
+    value[np.arange(k)[:, None] >= cells.count[cell]] = -np.inf
+    found: Labels = classes[value.argmax(axis=0), np.arange(p)].astype(np.uint8)
+    return found
 
 
 def instances_to_label_map(instances: Instances, classes: Sequence[str]) -> Tensor:

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+
+import pytest
+from rich.console import Console
+
+from toolkit.errors import InvalidDataError
+from toolkit.evaluation import Report, is_better
+
+NAN = math.nan
+REPORT = Report("iou", {"mean_iou": 0.5, "pixel_accuracy": NAN}, {"iou": [0.25, NAN]}, ("[cat]", "dog"), ("dog is absent.",))
+
+
+def test_undefined_is_null_in_json() -> None:
+    assert json.loads(REPORT.to_json()) == {
+        "name": "iou",
+        "metrics": {"mean_iou": 0.5, "pixel_accuracy": None},
+        "per_class": {"iou": [0.25, None]},
+        "classes": ["[cat]", "dog"],
+        "notes": ["dog is absent."],
+    }
+
+
+def test_the_table_has_all_metrics_classes_and_notes() -> None:
+    console = Console(width=100)
+    with console.capture() as capture:
+        console.print(REPORT.table())
+    lines = capture.get().splitlines()
+    rows = [[cell.strip() for cell in line.split("│") if cell.strip()] for line in lines if "│" in line]
+    assert ["mean_iou", "0.5000"] in rows
+    assert ["pixel_accuracy", "–"] in rows
+    assert ["[cat]", "0.2500"] in rows  # brackets in a name are no markup
+    assert ["dog", "–"] in rows
+    assert lines[-1].strip() == "dog is absent."
+
+
+def test_a_table_without_classes_has_only_the_summary() -> None:
+    console = Console(width=100)
+    with console.capture() as capture:
+        console.print(Report("speed", {"seconds": 1.0}).table())
+    assert "seconds" in capture.get()
+    assert "class" not in capture.get()
+
+
+def test_per_class_values_must_match_the_classes() -> None:
+    with pytest.raises(InvalidDataError, match="iou has 1 values for 2 classes"):
+        Report("iou", {}, {"iou": [0.1]}, ("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("metric", "new", "old", "expected"),
+    [
+        ("mean_iou", 0.6, 0.5, True),
+        ("mean_iou", 0.5, 0.5, False),
+        ("mean_iou", 0.4, 0.5, False),
+        ("val_loss", 0.4, 0.5, True),
+        ("loss/dice", 0.6, 0.5, False),
+        ("mean_iou", NAN, 0.0, False),
+        ("mean_iou", 0.0, NAN, True),
+        ("loss", NAN, 5.0, False),
+        ("loss", 5.0, NAN, True),
+        ("loss", NAN, NAN, False),
+    ],
+)
+def test_is_better(metric: str, new: float, old: float, expected: bool) -> None:
+    assert is_better(metric, new, old) is expected
+
+
+def test_manifests_and_the_contract_import_no_torch() -> None:
+    code = "import sys, toolkit.evaluation, toolkit.evaluation.manifests; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
