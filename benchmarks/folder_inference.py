@@ -152,6 +152,7 @@ class Bench:
 
 def measure(count: int, rounds: int, work: Work, device: str) -> dict[str, float]:
     """Run everything ``rounds`` times, interleaved; medians."""
+    cv2.setNumThreads(1)  # so that the CPU time of a thread is all that its decoding and writing costs
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_photos(folder / "photos", count, 1080, 1920)
