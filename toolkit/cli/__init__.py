@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from types import ModuleType
@@ -75,14 +76,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
     logging.getLogger("toolkit").setLevel(logging.INFO)
     try:
-        return int(command_module(args.command).run(args))
+        code = int(command_module(args.command).run(args))
+        sys.stdout.flush()  # a reader that went away, as `head` does, shows here rather than while Python exits
+        return code
     except ToolkitError as error:
         if args.traceback:
             raise
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    except BrokenPipeError:  # the reader of our output went away, as `head` does
-        sys.stderr.close()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to write has nowhere to go
         return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
