@@ -1,0 +1,196 @@
+"""The design rules, held over the syntax trees of the source: who may import whom, and what is imported when."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+FAMILIES = {"toolkit.plugins": ROOT / "plugins", "toolkit.datasets": ROOT / "datasets"}
+HEAVY = {
+    "torch",
+    "torchvision",
+    "numpy",
+    "cv2",
+    "timm",
+    "segmentation_models_pytorch",
+    "lightning_fabric",
+    "pycocotools",
+    "PIL",
+    "safetensors",
+}
+
+
+@dataclass(frozen=True)
+class Import:
+    """One imported name: ``from toolkit.types import Sample`` is of ``toolkit.types`` and gives ``toolkit.types.Sample``."""
+
+    module: str
+    name: str
+    line: int
+    at_module_level: bool
+    for_types_only: bool
+
+    @property
+    def full(self) -> str:
+        return f"{self.module}.{self.name}" if self.name else self.module
+
+
+def source_files() -> dict[str, Path]:
+    """Every module of the package by its name, as installed."""
+    files = {}
+    for package, folder in {"toolkit": ROOT / "toolkit", **FAMILIES}.items():
+        for file in sorted(folder.rglob("*.py")):
+            parts = list(file.relative_to(folder).with_suffix("").parts)
+            files[".".join([package, *(part for part in parts if part != "__init__")])] = file
+    return files
+
+
+FILES = source_files()
+CORE = {name: file for name, file in FILES.items() if not name.startswith(("toolkit.plugins.", "toolkit.datasets."))}
+PLUGINS = {name: file for name, file in FILES.items() if name.startswith("toolkit.plugins.")}
+DATASETS = {name: file for name, file in FILES.items() if name.startswith("toolkit.datasets.")}
+
+# What must be quick to import: all that is needed to find and list plugins and datasets, and to print help.
+ABOVE_THE_TORCH_LINE = [
+    *("toolkit", "toolkit.__main__", "toolkit.errors", "toolkit.registry", "toolkit.plugin", "toolkit.discovery", "toolkit.config"),
+    *("toolkit.evaluation.manifests", "toolkit.plugins", "toolkit.datasets"),
+    *(name for name in FILES if name.startswith("toolkit.cli")),
+    *(name for name in (*PLUGINS, *DATASETS) if name.count(".") == 2),
+]
+
+
+@cache
+def tree_of(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"), str(file))
+
+
+@cache
+def imports_of(module: str) -> tuple[Import, ...]:
+    file = FILES[module]
+    package = module if file.name == "__init__.py" else module.rpartition(".")[0]
+    return tuple(_imports(tree_of(file), package, at_module_level=True, for_types_only=False))
+
+
+def _imports(node: ast.AST, package: str, *, at_module_level: bool, for_types_only: bool) -> Iterator[Import]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import):
+            for alias in child.names:
+                yield Import(alias.name, "", child.lineno, at_module_level, for_types_only)
+        elif isinstance(child, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - child.level + 1] if child.level else []
+            module = ".".join([*above, *([child.module] if child.module else [])])
+            for alias in child.names:
+                yield Import(module, alias.name, child.lineno, at_module_level, for_types_only)
+        else:
+            inside = isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+            types = isinstance(child, ast.If) and ast.unparse(child.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
+            yield from _imports(child, package, at_module_level=at_module_level and not inside, for_types_only=for_types_only or types)
+
+
+def own_modules(imported: Import) -> Iterator[str]:
+    """The modules of this package that an import runs: the one that it names, and the packages around it."""
+    name = imported.full if imported.full in FILES else imported.module
+    parts = name.split(".")
+    for end in range(1, len(parts) + 1):
+        if ".".join(parts[:end]) in FILES:
+            yield ".".join(parts[:end])
+
+
+def part_of(module: str) -> str:
+    """``toolkit.plugins.unet`` for everything inside it."""
+    return ".".join(module.split(".")[:3])
+
+
+def test_the_modules_are_found() -> None:
+    assert len(CORE) >= 40
+    assert {part_of(name) for name in PLUGINS} >= {"toolkit.plugins.unet"}
+    assert {part_of(name) for name in DATASETS} >= {"toolkit.datasets.masks", "toolkit.datasets.msrc", "toolkit.datasets.shapes"}
+    assert set(ABOVE_THE_TORCH_LINE) <= set(FILES)
+    found = {i.full: i.at_module_level for i in imports_of("toolkit.plugins.unet.model")}
+    assert found["toolkit.semantic.SemanticModel"]
+    assert found["toolkit.plugins.unet.original.OriginalUNet"], "relative imports are resolved"
+    assert not found["toolkit.plugins.unet.encoders.EncoderUNet"], "this one stands in a function"
+
+
+@pytest.mark.parametrize("module", CORE)
+def test_the_core_imports_no_plugin_and_no_dataset(module: str) -> None:
+    wrong = [i for i in imports_of(module) if i.full.startswith(("toolkit.plugins.", "toolkit.datasets."))]
+    assert not wrong, f"{module} must find plugins and datasets through the registry, not import {wrong[0].full} (line {wrong[0].line})"
+
+
+@pytest.mark.parametrize("module", [*PLUGINS, *DATASETS])
+def test_plugins_and_datasets_import_the_core_and_themselves_only(module: str) -> None:
+    for i in imports_of(module):
+        if i.full.startswith(("toolkit.plugins.", "toolkit.datasets.")):
+            assert part_of(i.full) == part_of(module), f"{module}, line {i.line}: {i.full} belongs to another plugin or dataset"
+        assert not i.full.startswith("toolkit.cli"), f"{module}, line {i.line}: the command line is no part of the public core"
+        assert not (i.module.startswith("toolkit") and i.name.startswith("_")), f"{module}, line {i.line}: {i.full} is private"
+
+
+@pytest.mark.parametrize("module", [name for name in CORE if not name.startswith("toolkit.cli")])
+def test_the_core_does_not_know_the_command_line(module: str) -> None:
+    if module != "toolkit.__main__":
+        assert not [i for i in imports_of(module) if i.full.startswith("toolkit.cli")]
+
+
+def reached_at_import(module: str) -> dict[str, tuple[str, ...]]:
+    """Everything that importing a module imports, at whatever remove, each with the chain of modules that leads there."""
+    chains: dict[str, tuple[str, ...]] = {module: (module,)}
+    todo = [module]
+    while todo:
+        current = todo.pop()
+        for i in imports_of(current):
+            if i.at_module_level and not i.for_types_only:
+                for name in [*own_modules(i)] or [i.module]:
+                    if name not in chains:
+                        chains[name] = (*chains[current], name)
+                        if name in FILES:
+                            todo.append(name)
+    return chains
+
+
+@pytest.mark.parametrize("module", ABOVE_THE_TORCH_LINE)
+def test_what_lists_and_helps_imports_no_torch(module: str) -> None:
+    for name, chain in reached_at_import(module).items():
+        assert name.partition(".")[0] not in HEAVY, " -> ".join(chain)
+
+
+def test_the_chain_of_imports_is_followed() -> None:
+    assert reached_at_import("toolkit.training.loop")["torch"][0] == "toolkit.training.loop"
+    assert any(name.startswith("torch") for name in reached_at_import("toolkit.plugins.unet.model"))
+    assert "toolkit.errors" in reached_at_import("toolkit.cli")
+
+
+@pytest.mark.parametrize("module", [name for name in FILES if not name.startswith("toolkit.cli")])
+def test_only_the_command_line_prints(module: str) -> None:
+    calls = [node for node in ast.walk(tree_of(FILES[module])) if isinstance(node, ast.Call)]
+    lines = [call.lineno for call in calls if isinstance(call.func, ast.Name) and call.func.id == "print"]
+    assert not lines, f"{module} prints at line {lines[0]}; use logging, or return the text"
+
+
+@pytest.mark.parametrize("module", FILES)
+def test_nothing_is_set_at_import(module: str) -> None:
+    """No environment variables, threads or seeds as a side effect of an import."""
+    forbidden = ("os.environ", "os.putenv", "torch.set_", "torch.manual_seed", "np.random.seed", "random.seed", "cv2.setNumThreads")
+    for statement in tree_of(FILES[module]).body:
+        if isinstance(statement, (ast.Expr, ast.Assign, ast.AugAssign)):
+            text = ast.unparse(statement)
+            changes = isinstance(statement, ast.Expr) or any(
+                ast.unparse(t).startswith("os.environ") for t in getattr(statement, "targets", [])
+            )
+            assert not (changes and text.startswith(forbidden)), f"{module}, line {statement.lineno}: {text}"
+
+
+@pytest.mark.parametrize("module", FILES)
+@pytest.mark.parametrize("module", FILES)
+def test_constructors_take_no_anonymous_options(module: str) -> None:
+    """``**kwargs`` in a public constructor swallows typos."""
+    for node in ast.walk(tree_of(FILES[module])):
+        if isinstance(node, ast.FunctionDef) and node.name == "__init__":
+            assert node.args.kwarg is None, f"{module}, line {node.lineno}"

@@ -1,0 +1,64 @@
+"""The names that scripts and plugins rely on. A change here is a change of the interface: say so in the changelog."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import toolkit
+
+PUBLIC = [
+    "VOID",
+    "Dataset",
+    "DatasetManifest",
+    "Evaluator",
+    "EvaluatorManifest",
+    "Instances",
+    "Masks",
+    "Model",
+    "PluginManifest",
+    "Prediction",
+    "Prompts",
+    "Report",
+    "Sample",
+    "SemanticModel",
+    "Settings",
+    "TrainableModel",
+    "load",
+    "resolve",
+    "train",
+]
+
+
+def test_the_public_names_are_these() -> None:
+    assert toolkit.__all__ == PUBLIC
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_public_name_can_be_imported_and_is_documented(name: str) -> None:
+    value = getattr(toolkit, name)
+    if name != "VOID":
+        assert value.__name__ == name
+        assert value.__doc__
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'toolkit' has no attribute 'Modell'"):
+        _ = toolkit.Modell
+    with pytest.raises(ImportError):
+        from toolkit import Modell  # noqa: F401
+
+
+@pytest.mark.parametrize("statement", ["import toolkit", "from toolkit import PluginManifest, DatasetManifest, EvaluatorManifest"])
+def test_importing_the_package_brings_no_torch(statement: str) -> None:
+    code = f"{statement}; import sys; print(sorted({{'torch', 'numpy', 'cv2', 'pydantic', 'yaml'}} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_names_come_on_first_use() -> None:
+    code = "import toolkit, sys; before = 'torch' in sys.modules; toolkit.Sample; print(before, 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False True\n"
