@@ -188,7 +188,6 @@ def test_nothing_is_set_at_import(module: str) -> None:
 
 
 @pytest.mark.parametrize("module", FILES)
-@pytest.mark.parametrize("module", FILES)
 def test_constructors_take_no_anonymous_options(module: str) -> None:
     """``**kwargs`` in a public constructor swallows typos."""
     for node in ast.walk(tree_of(FILES[module])):
