@@ -108,10 +108,10 @@ def test_pixels_that_only_rounding_decides_are_asked_of_torch(monkeypatch: pytes
     asked = 0
     original = label_maps._ask_torch
 
-    def count(logits: Tensor, size: Size, cells: label_maps._Cells, cell: Array, at_y: Array, at_x: Array) -> Array:
+    def count(logits: Tensor, size: Size, ties: label_maps._Ties) -> Array:
         nonlocal asked
-        asked += len(cell)
-        return original(logits, size, cells, cell, at_y, at_x)
+        asked += len(ties.y)
+        return original(logits, size, ties)
 
     monkeypatch.setattr(label_maps, "_ask_torch", count)
     logits = ulps_apart(6, 20, 20)

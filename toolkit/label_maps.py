@@ -64,7 +64,7 @@ def logits_to_label_map(logits: Tensor, size: Size) -> Tensor:
     """
     _check_logits(logits, size)
     logits = logits.detach().float().contiguous()
-    largest = float(logits.abs().amax())
+    largest = _magnitude(logits)
     if not math.isfinite(largest):
         raise InvalidDataError("logits must be finite, but some are NaN or infinite: look at the model's weights and precision")
     classes, height, width = logits.shape
@@ -88,6 +88,14 @@ def _check_logits(logits: Tensor, size: Size) -> None:
         raise InvalidDataError(f"size must be (height, width) in whole pixels above 0, not {size!r}")
 
 
+def _magnitude(logits: Tensor) -> float:
+    """The largest absolute value, or NaN where there is one."""
+    if logits.device.type == "cpu":
+        values = logits.numpy()  # in this thread alone, see ``_pruned_argmax``
+        return max(float(values.max()), -float(values.min()))
+    return float(logits.abs().amax())
+
+
 def _interpolate(images: Tensor, size: Size) -> Tensor:
     return F.interpolate(images, size=size, mode="bilinear", align_corners=False)
 
@@ -108,7 +116,7 @@ def _plain_argmax(logits: Tensor, size: Size) -> Tensor:
     for first in range(0, len(logits), step):
         planes = _interpolate(logits[first : first + step, None], size)[:, 0]
         value, index = planes.max(dim=0)
-        label_map = torch.where(value > best, (index + first).to(torch.uint8), label_map)
+        label_map = torch.where(value > best, index.to(torch.uint8) + first, label_map)
         torch.maximum(best, value, out=best)
     return label_map
 
@@ -162,6 +170,7 @@ def _pruned_argmax(logits: Tensor, size: Size, budget: float) -> Tensor | None:
         return None
 
     label_map = winner[:, columns.cell][rows.cell]
+    ties = []
     step = max(1, CHUNK // pixels)
     for start in range(0, len(y), step):
         cells = _contenders(padded, y[start : start + step], x[start : start + step])
@@ -169,12 +178,16 @@ def _pruned_argmax(logits: Tensor, size: Size, budget: float) -> Tensor | None:
         labels, tied = _interpolate_cells(cells, rows, columns, at_y, at_x)
         label_map[at_y[:, :, None], at_x[:, None, :]] = labels
         cell, i, j = np.nonzero(tied)
-        budget -= int(cells.count.sum()) * pixels * CELL_COST + len(cell) * len(cells.classes) * (size[0] + 2 * size[1])
+        ties.append(_Ties(at_y[cell, i], at_x[cell, j], cells.y[cell], cells.count[cell], cells.classes[:, cell]))
+        budget -= int(cells.count.sum()) * pixels * CELL_COST + ties[-1].classes.size * (size[0] + 2 * size[1])
         if budget < 0:
             return None
-        if len(cell):
-            tied_y, tied_x = at_y[cell, i], at_x[cell, j]
-            label_map[tied_y, tied_x] = _ask_torch(logits, size, cells, cell, tied_y, tied_x)
+    if any(len(part.y) for part in ties):
+        joined = _Ties.join(ties)
+        step = max(1, PLANES // (len(joined.classes) * (size[0] + 2 * size[1])))
+        for start in range(0, len(joined.y), step):
+            part = joined[start : start + step]
+            label_map[part.y, part.x] = _ask_torch(logits, size, part)
     return torch.from_numpy(label_map)
 
 
@@ -248,29 +261,49 @@ def _interpolate_cells(cells: _Cells, rows: _Taps, columns: _Taps, at_y: Ints, a
     return labels, best - second <= scale * ROUNDING + TINY
 
 
-def _ask_torch(logits: Tensor, size: Size, cells: _Cells, cell: Ints, at_y: Ints, at_x: Ints) -> Labels:
-    """The class torch finds at ``P`` single pixels, uint8 ``[P]``: its own kernel along x, then along y, rounds as in two dimensions.
+@dataclass(frozen=True)
+class _Ties:
+    """``P`` pixels of the label map whose class only torch's own rounding decides.
 
-    Args:
-        logits: ``[C, h, w]``, without padding.
-        size: height and width of the label map.
-        cells: holds the contenders.
-        cell: of each pixel the index in ``cells``, ``[P]``.
-        at_y: of each pixel the row in the label map, ``[P]``; ``at_x`` its column.
+    Attributes:
+        y: row in the label map, ``[P]``; ``x`` its column.
+        row: upper row of the cell in the padded source, ``[P]``.
+        count: how many classes contend, ``[P]``.
+        classes: these classes in ascending order, ``[max(count), P]``; past ``count`` a filler.
     """
-    classes = cells.classes[:, cell]  # [k, P]
-    k, p = classes.shape
+
+    y: Ints
+    x: Ints
+    row: Ints
+    count: Ints
+    classes: Ints
+
+    def __getitem__(self, pixels: slice) -> _Ties:
+        return _Ties(self.y[pixels], self.x[pixels], self.row[pixels], self.count[pixels], self.classes[:, pixels])
+
+    @classmethod
+    def join(cls, parts: Sequence[_Ties]) -> _Ties:
+        """All pixels of some parts."""
+        most = max(len(part.classes) for part in parts)
+        y, x, row, count = (np.concatenate([getattr(part, name) for part in parts]) for name in ("y", "x", "row", "count"))
+        return cls(y, x, row, count, np.hstack([np.pad(part.classes, ((0, most - len(part.classes)), (0, 0))) for part in parts]))
+
+
+def _ask_torch(logits: Tensor, size: Size, ties: _Ties) -> Labels:
+    """The class that torch finds at each pixel, uint8 ``[P]``: its own kernel along x, then along y, rounds as in two dimensions."""
+    k, p = ties.classes.shape
     _, height, width = logits.shape
-    ends = np.clip(np.stack([cells.y[cell] - 1, cells.y[cell]]), 0, height - 1)  # [2, P], the cell's rows without padding
-    lines = logits.numpy()[classes[:, None], ends].reshape(-1, 1, 1, width)
+    at = np.arange(p)
+    ends = np.clip(np.stack([ties.row - 1, ties.row]), 0, height - 1)  # [2, P], the cell's rows without padding
+    lines = logits.numpy()[ties.classes[:, None], ends].reshape(-1, 1, 1, width)
     wide = _interpolate(torch.from_numpy(lines), (1, size[1])).numpy().reshape(k, 2, p, size[1])
-    column = np.zeros((k, p, 1, height, 1), np.float32)
+    column = np.zeros((k, p, height), np.float32)
     for end, row in enumerate(ends):
-        column[:, np.arange(p), 0, row, 0] = wide[:, end, np.arange(p), at_x]
+        column[:, at, row] = wide[:, end, at, ties.x]
     tall = _interpolate(torch.from_numpy(column.reshape(k * p, 1, height, 1)), (size[0], 1)).numpy().reshape(k, p, size[0])
-    value = tall[:, np.arange(p), at_y]
-    value[np.arange(k)[:, None] >= cells.count[cell]] = -np.inf
-    found: Labels = classes[value.argmax(axis=0), np.arange(p)].astype(np.uint8)
+    value = tall[:, at, ties.y]
+    value[np.arange(k)[:, None] >= ties.count] = -np.inf
+    found: Labels = ties.classes[value.argmax(axis=0), at].astype(np.uint8)
     return found
 
 

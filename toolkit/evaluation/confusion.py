@@ -15,6 +15,10 @@ from toolkit.types import VOID
 STRIP_PIXELS = 1 << 24
 """OpenCV returns its counts as float32, which holds whole numbers up to this one."""
 
+LANES = 4
+"""Neighbours are mostly of one class, and a CPU that adds to one count again and again waits for itself each time. So the pixels are
+taken in turn from four places far apart, which is half as fast again."""
+
 LabelMap = Tensor | NDArray[Any]
 
 
@@ -38,16 +42,24 @@ def confusion_matrix(truth: LabelMap, prediction: LabelMap, num_classes: int) ->
     pair = [_array("truth", truth), _array("prediction", prediction)]
     if pair[0].shape != pair[1].shape:
         raise InvalidDataError(f"truth and prediction differ in size: {list(pair[0].shape)} and {list(pair[1].shape)}")
-    # Flattened and cut, because a row alone may be longer than a strip. All 256 values are counted, so that none goes unseen.
-    rows = [array.reshape(1, -1) for array in pair]
-    counts = np.zeros((256, 256), dtype=np.int64)
-    for start in range(0, rows[0].size, STRIP_PIXELS):
-        strip = [row[:, start : start + STRIP_PIXELS] for row in rows]
-        counts += cv2.calcHist(strip, [0, 1], None, [256, 256], [0, 256, 0, 256]).astype(np.int64)
+    truths, predictions = (array.reshape(-1) for array in pair)
+    counts = np.zeros((256, 256), dtype=np.int64)  # all values that a byte can have, so that none goes unseen
+    whole = len(truths) // LANES * LANES
+    for start in range(0, whole, STRIP_PIXELS):
+        strip = slice(start, min(start + STRIP_PIXELS, whole))
+        images = [_interleave(truths[strip]), _interleave(predictions[strip])]
+        counts += cv2.calcHist(images, [0, 1], None, [256, 256], [0, 256, 0, 256]).astype(np.int64)
+    np.add.at(counts, (truths[whole:], predictions[whole:]), 1)
     for name, totals in (("truth", counts.sum(1)), ("prediction", counts.sum(0))):
         _check_values(name, totals, num_classes)
     kept = [*range(num_classes), VOID]
     return counts[np.ix_(kept, kept)]
+
+
+def _interleave(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """One row of the same pixels in another order, the same for every array of one length."""
+    lanes = list(pixels.reshape(LANES, -1))
+    return np.asarray(cv2.merge(lanes), dtype=np.uint8).reshape(1, -1)
 
 
 def _array(name: str, label_map: LabelMap) -> NDArray[np.uint8]:
