@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import pickle
 import warnings
 from collections.abc import Mapping
@@ -25,6 +26,8 @@ from toolkit.config import settings_class, validate
 from toolkit.errors import CheckpointError, UnknownNameError
 from toolkit.files import atomic_write
 from toolkit.model import Model
+
+logger = logging.getLogger("toolkit")
 
 HEADER_KEY = "toolkit"
 FORMAT = 1
@@ -168,10 +171,15 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], CheckpointManifest |
     Raises:
         CheckpointError: when the file is truncated or no safetensors file.
     """
+    return _open(path, with_tensors=True)
+
+
+def _open(path: Path, *, with_tensors: bool = False) -> tuple[dict[str, Tensor], CheckpointManifest | None]:
     try:
         with safe_open(path, framework="pt") as file:
             header = (file.metadata() or {}).get(HEADER_KEY)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+            names = file.keys() if with_tensors else ()
+            tensors = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(
             f"{path} ({path.stat().st_size:,} bytes) is truncated or not a safetensors file: {error}. Repair: copy or download it again"
@@ -213,12 +221,26 @@ def _first_line(error: Exception) -> str:
     return f"{type(error).__name__} {error}".splitlines()[0]
 
 
+def read_manifest(run_or_file: str | Path) -> CheckpointManifest | None:
+    """The manifest of a checkpoint of the toolkit, without its tensors; None for files of others and names of weights.
+
+    Raises:
+        CheckpointError: when the file is damaged.
+    """
+    if not Path(run_or_file).expanduser().exists():
+        return None
+    path = find_checkpoint(run_or_file)
+    return _open(path)[1] if path.suffix == ".safetensors" else None
+
+
+def is_own(run_or_file: str | Path) -> bool:
+    """Whether the toolkit wrote this checkpoint."""
+    return read_manifest(run_or_file) is not None
+
+
 def licence_of(run_or_file: str | Path) -> str:
     """The licence of the weights that a checkpoint was trained from, as far as its manifest knows it; ``unknown`` otherwise."""
-    path = find_checkpoint(run_or_file)
-    if path.suffix != ".safetensors":
-        return "unknown"
-    manifest = read_checkpoint(path)[1]
+    manifest = read_manifest(run_or_file)
     return "unknown" if manifest is None else manifest.start_weights.get("licence", "unknown")
 
 
@@ -241,6 +263,11 @@ def load_model(run_or_file: str | Path) -> tuple[Model, CheckpointManifest]:
     fit = _fit(model, tensors)
     if fit.missing or fit.unexpected or fit.mismatched:
         raise CheckpointError(f"{path} does not fit the plugin {manifest.plugin!r} that is installed here: {fit}")
+    version = registry.plugins().get(manifest.plugin).version
+    if version != manifest.plugin_version:
+        logger.warning(
+            "%s was written by version %s of the plugin %s; this is version %s", path, manifest.plugin_version, manifest.plugin, version
+        )
     model.load_state_dict(tensors)
     return model.eval(), manifest
 

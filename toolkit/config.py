@@ -39,7 +39,7 @@ class DataSettings(Settings):
     train_split: str = ""
     """Split to learn from; the dataset's first when empty."""
     val_split: str = ""
-    """Split to validate on; the dataset's own choice when empty."""
+    """Split to validate on while training; the dataset's own choice when left out, and none at all when given as empty."""
     options: SerializeAsAny[Settings] = Settings()
     """The dataset's own settings; `toolkit data info NAME` lists them."""
 
@@ -92,7 +92,7 @@ class TrainSettings(Settings):
     eval_batch_size: int = Field(4, ge=1)
     """Images at a time while validating, a process."""
     best_metric: str = ""
-    """Metric that `best.safetensors` is chosen by; the first of the first evaluator when empty."""
+    """Metric that `best.safetensors` is chosen by, or `loss`; the first of the first evaluator when empty."""
     patience: int | None = Field(None, ge=1)
     """Validations without a better `best_metric` after which training stops early."""
     checkpoint_every: int = Field(100, ge=1)
@@ -200,7 +200,14 @@ def resolve(
     wanted = merge({name: {} for name in plugin_manifest.evaluators}, tree.get("evaluators") or {})
     tree["evaluators"] = wanted
     manifests = {name: registry.named(registry.evaluators(), name) for name in wanted}
-    return build(RunSettings.__name__, tree, plugin_manifest, data_manifest, manifests, source=str(config or "the settings"))
+    return build(RunSettings.__name__, tree, plugin_manifest, data_manifest, manifests, source=_source(config, words))
+
+
+def _source(config: Path | None, words: Tree) -> str:
+    """Where settings come from, for the head of a message."""
+    if config is None:
+        return "the settings"
+    return f"{config} with the settings of the command line" if words else str(config)
 
 
 def build(name: str, tree: Tree, plugin: Manifest, data: Manifest, evaluators: Mapping[str, Manifest], *, source: str) -> RunSettings:
@@ -208,7 +215,7 @@ def build(name: str, tree: Tree, plugin: Manifest, data: Manifest, evaluators: M
     from toolkit.transforms import AugmentSettings
 
     options = _field(data)
-    evaluator_fields: Any = {key.replace("-", "_"): _field(manifest, alias=key) for key, manifest in evaluators.items()}
+    evaluator_fields: Any = {key: _field(manifest) for key, manifest in evaluators.items()}
     whole = create_model(
         name,
         __base__=RunSettings,
@@ -221,9 +228,8 @@ def build(name: str, tree: Tree, plugin: Manifest, data: Manifest, evaluators: M
     return settings
 
 
-def _field(manifest: Manifest, alias: str | None = None) -> Any:
-    cls = settings_class(manifest)
-    return (cls, Field(default_factory=dict, alias=alias, validate_default=True))
+def _field(manifest: Manifest) -> Any:
+    return (settings_class(manifest), Field(default_factory=dict, validate_default=True))
 
 
 def settings_class(manifest: Manifest) -> type[Settings]:

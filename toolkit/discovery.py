@@ -32,6 +32,10 @@ ENTRY_POINT_GROUPS: dict[type[Manifest], str] = {
 BUILT_IN_PACKAGES: dict[type[Manifest], str] = {PluginManifest: "toolkit.plugins", DatasetManifest: "toolkit.datasets"}
 
 
+_loaded: dict[Path, tuple[int, list[Manifest]]] = {}
+"""What each path brought, and when it was last changed, so that a file is executed once."""
+
+
 def discover(kind: type[M]) -> Registry[M]:
     """A registry of everything of this kind that is built in or installed."""
     registry = Registry(kind)
@@ -63,6 +67,9 @@ def load_path(path: Path) -> list[Manifest]:
     file = path / "__init__.py" if path.is_dir() else path
     if not file.is_file() or file.suffix != ".py":
         raise UsageError(f"no plugin at {path}: expected a .py file, or a folder with an __init__.py")
+    changed = file.stat().st_mtime_ns
+    if path in _loaded and _loaded[path][0] == changed:
+        return _loaded[path][1]
     module = _import_file(path, file)
     manifests: list[Manifest] = []
     for kind, variable in VARIABLES.items():
@@ -72,7 +79,13 @@ def load_path(path: Path) -> list[Manifest]:
         raise UsageError(
             f"{file} holds no manifest: expected a variable {' or '.join(VARIABLES.values())}, such as PLUGIN = PluginManifest(…)"
         )
+    _loaded[path] = (changed, manifests)
     return manifests
+
+
+def loaded_paths() -> list[Path]:
+    """The files and folders that were loaded by path, so that another process can load them too."""
+    return list(_loaded)
 
 
 def _import_file(path: Path, file: Path) -> ModuleType:
@@ -80,7 +93,8 @@ def _import_file(path: Path, file: Path) -> ModuleType:
     module_name = f"toolkit_user_plugins.{path.stem}"
     search = [str(path)] if path.is_dir() else None
     spec = importlib.util.spec_from_file_location(module_name, file, submodule_search_locations=search)
-    assert spec is not None and spec.loader is not None  # a .py file always has a loader
+    assert spec is not None  # a .py file always has a loader
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules.setdefault("toolkit_user_plugins", ModuleType("toolkit_user_plugins"))
     sys.modules[module_name] = module

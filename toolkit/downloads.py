@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import lzma
+import os
 import random
 import shutil
 import stat
@@ -183,6 +184,12 @@ def _by_hand(download: Download, target: Path, reason: str) -> str:
         f"Repair: try again later (what has arrived is kept), or fetch the file elsewhere and put it at {target.resolve()}\n"
         f"It must have {download.size:,} bytes and the sha256 {download.sha256}"
     )
+
+
+def weights_folder() -> Path:
+    """Where published weights are kept once they are fetched: ``$TOOLKIT_WEIGHTS``, else ``~/.cache/toolkit/weights``."""
+    named = os.environ.get("TOOLKIT_WEIGHTS")
+    return Path(named) if named else Path.home() / ".cache" / "toolkit" / "weights"
 
 
 def is_archive(path: str | Path) -> bool:

@@ -146,8 +146,9 @@ class PluginManifest(Manifest):
         evaluators: names of the evaluators that measure it by default.
         defaults: settings that differ from the toolkit's own when no recipe is found, as nested mappings by section.
         weights: published weights, by name.
-        load_weights: ``"module:callable"``, called with ``(model, name_or_path)`` when ``weights=`` is one of ``weights`` or a
-            path that is not a toolkit checkpoint; returns a ``toolkit.checkpoints.LoadReport``.
+        load_weights: ``"module:callable"``, called with ``(model, name_or_path)`` when ``weights=`` is one of ``weights`` (the
+            path of its file, once fetched, where it has a ``download``) or a file that the toolkit did not write; returns a
+            ``toolkit.checkpoints.LoadReport``. Without it such files are matched by the names and shapes of their tensors.
         licence: of the plugin's code.
         paper: where the model was published.
     """
@@ -167,6 +168,9 @@ class PluginManifest(Manifest):
         super().__post_init__()
         if self.task not in TASKS:
             raise UsageError(f"plugin {self.name!r}: task must be one of {', '.join(TASKS)}, not {self.task!r}")
+        unreachable = [weights.name for weights in self.weights if weights.download is None and not self.load_weights]
+        if unreachable:
+            raise UsageError(f"plugin {self.name!r}: the weights {', '.join(unreachable)} need a download or load_weights")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,21 +6,20 @@ import json
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import huggingface_hub as hub
 import segmentation_models_pytorch as smp
 import timm
 from torch import Tensor, nn
 
+from toolkit import checkpoints
+from toolkit.checkpoints import LoadReport
 from toolkit.errors import CheckpointError, DownloadError, UsageError
 from toolkit.model import Model
 from toolkit.semantic import SemanticModel
 
 from .encoders import EncoderUNet
-
-if TYPE_CHECKING:
-    from toolkit.checkpoints import LoadReport
 
 CONNECT_SECONDS = 5.0
 """How long the hub may take to answer at all. Its own client tries for 23 seconds when there is no network."""
@@ -50,6 +49,8 @@ def load_weights(model: Model, name: str) -> LoadReport:
     path = Path(name).expanduser()
     if path.suffix or path.exists():
         source = str(path)
+        if _is_whole_model(path, model):
+            return checkpoints.load_weights(model, path, "unet")
     else:
         source = f"the weights {name!r} of {network.encoder_name}"
         path = _download(*_repository(network.encoder_name, name))
@@ -57,13 +58,17 @@ def load_weights(model: Model, name: str) -> LoadReport:
     return _take(network, _read(path, network), source)
 
 
+def _is_whole_model(path: Path, model: Model) -> bool:
+    """Whether a file's tensors are named like those of the whole model, rather than of an encoder."""
+    own = model.state_dict()
+    return path.is_file() and sum(name in own for name in checkpoints.read_foreign(path)) >= checkpoints.LEAST_FIT * len(own)
+
+
 def _read(path: Path, network: EncoderUNet) -> dict[str, Tensor]:
     """The tensors of a file by the names that they have in the encoder."""
-    from toolkit.checkpoints import read_foreign
-
     if not path.is_file():
         raise CheckpointError(f"no file of weights at {path}")
-    tensors = read_foreign(path)
+    tensors = checkpoints.read_foreign(path)
     own = network.encoder.state_dict()
     for prefix in ("", "encoder.", "network.encoder."):  # of an encoder alone, or in a whole model
         stripped = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
@@ -82,13 +87,11 @@ def _read(path: Path, network: EncoderUNet) -> dict[str, Tensor]:
 
 
 def _take(network: EncoderUNet, tensors: dict[str, Tensor], source: str) -> LoadReport:
-    from toolkit.checkpoints import LEAST_FIT, LoadReport
-
     own = network.encoder.state_dict()
     fitting = {key: value for key, value in tensors.items() if key in own and own[key].shape == value.shape}
     # batches counted so far say nothing of the fit, and old files lack them
     wanted = [key for key in own if not key.endswith("num_batches_tracked")]
-    if sum(key in fitting for key in wanted) < LEAST_FIT * len(wanted):
+    if sum(key in fitting for key in wanted) < checkpoints.LEAST_FIT * len(wanted):
         repair = "Repair: model.norm=batch" if _has_batch_norms(tensors) and not _has_batch_norms(own) else "Repair: weights=none"
         raise CheckpointError(
             f"{source} are plainly for another encoder than {network.encoder_name!r}: only {len(fitting)} of its {len(own)} tensors fit. {repair}"

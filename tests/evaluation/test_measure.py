@@ -156,10 +156,31 @@ def test_faulty_json_is_explained(tmp_path: Path, change: dict, expected: str) -
         PredictionFiles(tmp_path / "theirs.json", ("ground", "square"))
 
 
+def test_label_images_beside_a_json_with_other_class_order_are_translated(tmp_path: Path) -> None:
+    values = np.array([[0, 1], [255, 0]], np.uint8)
+    cv2.imwrite(str(tmp_path / "a.png"), values)
+    document = {
+        "images": [{"id": 1, "file_name": "a.jpg", "width": 2, "height": 2, "label_map": "a.png"}],
+        "categories": [{"id": 1, "name": "square"}, {"id": 2, "name": "ground"}],
+        "annotations": [],
+    }
+    (tmp_path / "predictions.json").write_text(json.dumps(document))
+    read = PredictionFiles(tmp_path, ("ground", "square")).read("a", (2, 2)).label_map
+    assert read is not None
+    assert read.tolist() == [[1, 0], [255, 1]]
+    cv2.imwrite(str(tmp_path / "a.png"), values + 1)
+    with pytest.raises(DataError, match=r"a\.png has the value 2, which is no class of"):
+        PredictionFiles(tmp_path, ("ground", "square")).read("a", (2, 2))
+
+
 def test_what_is_no_predictions_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "broken.json").write_text("{")
-    for path, expected in (("absent", "no predictions at"), ("empty", "holds no .png label images"), ("broken.json", "is no predictions file")):
+    for path, expected in (
+        ("absent", "no predictions at"),
+        ("empty", "holds no .png label images"),
+        ("broken.json", "is no predictions file"),
+    ):
         with pytest.raises(DataError, match=expected):
             PredictionFiles(tmp_path / path, ("a",))
 

@@ -420,7 +420,9 @@ def test_without_a_network_the_error_comes_at_once_and_says_what_to_do(
     monkeypatch.setattr(weights.hub.constants, "ENDPOINT", "https://hub.invalid")
     monkeypatch.setattr(weights.hub.constants, "HF_HUB_CACHE", str(tmp_path))
     start = time.monotonic()
-    with pytest.raises(DownloadError, match=r"https://hub\.invalid: .*Repair: weights=none, or fetch https://hub\.invalid/.*/model.safetensors"):
+    with pytest.raises(
+        DownloadError, match=r"https://hub\.invalid: .*Repair: weights=none, or fetch https://hub\.invalid/.*/model.safetensors"
+    ):
         weights.load_weights(small(encoder, depth=3), "imagenet")
     assert time.monotonic() - start < 10
 

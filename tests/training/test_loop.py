@@ -235,6 +235,12 @@ def test_an_empty_split_is_an_error(tiny: str, tmp_path: Path) -> None:
         run_tiny(tiny, tmp_path / "run", "data.options.count=0")
 
 
+def test_the_best_can_be_chosen_by_the_validation_loss(tiny: str, tmp_path: Path) -> None:
+    result = run_tiny(tiny, tmp_path / "run", "train.steps=6", "train.eval_every=2", "train.best_metric=loss")
+    losses = [line["val/loss"] for line in read_metrics(tmp_path / "run") if "val/loss" in line]
+    assert result.best == pytest.approx(min(losses))  # type: ignore[type-var]
+
+
 def test_unknown_weights_list_the_official_names(tiny: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="weights=nothing.pth: no such file, and no official weights of plugin 'tiny'"):
         run_tiny(tiny, tmp_path / "run", "weights=nothing.pth")

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import pickle
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 from toolkit import registry
 from toolkit.dataset import Dataset, open_dataset
-from toolkit.training.stream import derive_seed, evaluation_batches, seed_everything, training_batches
+from toolkit.training.stream import _View, derive_seed, evaluation_batches, seed_everything, training_batches
 from toolkit.types import Sample
 
 
@@ -62,6 +66,13 @@ def test_parts_and_processes_together_see_the_same_batch(squares: Dataset, accum
         parts = [share[step * accumulate + part] for share in shares for part in range(accumulate)]
         assert all(len(part) == 4 // (accumulate * world) for part in parts)
         assert same(flat(parts), batch)
+
+
+def test_a_dataset_from_a_users_file_survives_pickling_to_a_fresh_process(squares: Dataset, tiny: str, tmp_path: Path) -> None:
+    (tmp_path / "view.pickle").write_bytes(pickle.dumps(_View(squares, None, 0)))
+    code = f"import pickle; view = pickle.load(open({str(tmp_path / 'view.pickle')!r}, 'rb')); print(view[(2, 0)].id)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == squares.ids[2]
 
 
 def test_another_seed_gives_another_stream(squares: Dataset) -> None:

@@ -10,7 +10,9 @@ SUMMARY = "train, measure and use a model of every family on generated images, i
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Fill in the parser."""
-    parser.add_argument("--out", type=Path, default=Path("runs/demo"), metavar="DIR", help="folder for everything it makes; default: runs/demo")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/demo"), metavar="DIR", help="folder for everything it makes; default: runs/demo"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

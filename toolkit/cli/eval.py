@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolkit.cli.options import add_data_arguments, add_plugin_files_argument, add_settings_argument, load_plugin_files
+from toolkit.cli.options import add_data_arguments, add_plugin_files_argument, add_settings_argument, load_plugin_files, natural, positive
 
 if TYPE_CHECKING:
     from toolkit.evaluation.report import Report
@@ -23,11 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data_arguments(parser, required=True)
     parser.add_argument("--split", metavar="S", help="split to measure on; default: the dataset's validation split")
     parser.add_argument("--json", action="store_true", help='print one JSON object {"metrics": {name: value}} and nothing else')
-    parser.add_argument("--batch-size", type=int, default=4, metavar="N", help="images at a time")
-    parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes that read images")
-    parser.add_argument("--devices", type=int, default=1, metavar="N", help="devices, or CPU processes")
-    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"], help="kind of device")
-    parser.add_argument("--precision", default="fp32", choices=["fp32", "fp16", "bf16"], help="precision of the forward pass")
+    parser.add_argument("--batch-size", type=positive, default=4, metavar="N", help="with RUN: images at a time")
+    parser.add_argument("--workers", type=natural, default=2, metavar="N", help="with RUN: processes that read images")
+    parser.add_argument("--devices", type=positive, default=1, metavar="N", help="with RUN: devices, or CPU processes")
+    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"], help="with RUN: kind of device")
+    parser.add_argument("--precision", default="fp32", choices=["fp32", "fp16", "bf16"], help="with RUN: precision of the forward pass")
     add_plugin_files_argument(parser)
     add_settings_argument(parser)
 

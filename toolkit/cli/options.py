@@ -29,3 +29,23 @@ def load_plugin_files(args: argparse.Namespace) -> None:
 def add_settings_argument(parser: argparse.ArgumentParser) -> None:
     """Any number of ``key=value``."""
     parser.add_argument("settings", nargs="*", metavar="key=value", help="settings by section, such as train.steps=500 or weights=none")
+
+
+def positive(text: str) -> int:
+    """A whole number above 0, as an argument's type."""
+    return _at_least(1, text)
+
+
+def natural(text: str) -> int:
+    """A whole number of 0 or more, as an argument's type."""
+    return _at_least(0, text)
+
+
+def _at_least(least: int, text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = least - 1
+    if number < least:
+        raise argparse.ArgumentTypeError(f"expected a whole number of {least} or more, not {text!r}")
+    return number

@@ -40,7 +40,8 @@ def run(args: argparse.Namespace) -> int:
     from toolkit.training.loop import train
 
     result = train(settings, out, resume=args.resume, show_progress=True)
-    print(_closing(result))
+    if result.is_first_process:  # the others have nothing to add
+        print(_closing(result))
     return 0 if result.finished else 1
 
 
@@ -49,15 +50,18 @@ def default_run(plugin: str, data: str) -> Path:
     return Path("runs") / f"{plugin}-{Path(data).stem}"
 
 
-def _config_of_run(args: argparse.Namespace) -> Path | None:
+def _config_of_run(args: argparse.Namespace) -> Path:
     """The settings that the run to be resumed was started with."""
-    if args.out is None and not (args.plugin and args.data):
-        return None
     from toolkit import registry
+    from toolkit.errors import UsageError
 
+    if args.out is None and not (args.plugin and args.data):
+        raise UsageError("which run is to be resumed? Repair: name its folder with --out")
     run = args.out or default_run(registry.named(registry.plugins(), args.plugin).name, args.data)
     path: Path = run / "config.yaml"
-    return path if path.is_file() else None
+    if not path.is_file():
+        raise UsageError(f"nothing to resume at {run}: there is no config.yaml. Repair: check --out, or leave out --resume")
+    return path
 
 
 def _closing(result: Any) -> str:

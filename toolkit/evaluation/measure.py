@@ -58,7 +58,7 @@ def measure_run(
     model, manifest = load_model(run)
     wanted = _sections(overrides)
     config: Mapping[str, Any] = manifest.config
-    saved_data = config.get("data", {}) if config.get("data", {}).get("name") == data else {}
+    saved_data = config.get("data", {}) if config.get("data", {}).get("name") == registry.stable_name(data) else {}
     options = merge(saved_data.get("options") or {}, wanted["data"].get("options", {}))
     split = split or registry.named(registry.datasets(), data).val_split
     dataset = _open(data, data_dir or saved_data.get("dir"), split, options)

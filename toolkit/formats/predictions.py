@@ -1,7 +1,7 @@
 """Reads predictions that a model of ours, or anyone, has left on disk.
 
 A folder of label images (``<sample id>.png``, values are class indexes, 255 is none), a folder that ``toolkit infer`` wrote,
-or its ``predictions.json``.
+or its ``predictions.json``, where a label value is the place of its class among the file's categories.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from toolkit.errors import DataError
 from toolkit.images import read_label_map
-from toolkit.types import Instances, Masks, Prediction, Size
+from toolkit.types import VOID, Instances, Masks, Prediction, Size
 
 PREDICTIONS_FILE = "predictions.json"
 
@@ -36,6 +37,8 @@ class PredictionFiles:
         self.classes = tuple(classes)
         self.label_files: dict[str, Path] = {}
         self.records: dict[str, dict[str, Any]] = {}
+        # What each value of a label image stands for here, where a JSON file lists the classes in another order.
+        self.values: Tensor | None = None
         if path.is_dir() and (path / PREDICTIONS_FILE).is_file():
             self._read_json(path / PREDICTIONS_FILE)
         elif path.is_dir():
@@ -71,6 +74,8 @@ class PredictionFiles:
         label_map = None
         if key in self.label_files:
             label_map = read_label_map(self.label_files[key])
+            if self.values is not None:
+                label_map = self._translate(label_map, key)
             if tuple(label_map.shape) != size:
                 raise DataError(
                     f"{self.label_files[key]} is {list(label_map.shape)} (height, width), but the image {sample_id} is {list(size)}"
@@ -78,6 +83,15 @@ class PredictionFiles:
         record = self.records.get(key)
         instances = self._instances(record, size) if record is not None and (record["annotations"] or label_map is None) else None
         return Prediction(sample_id, size, label_map, instances)
+
+    def _translate(self, label_map: Tensor, key: str) -> Tensor:
+        """Values as in the file's own list of classes, to those of the dataset."""
+        assert self.values is not None  # the caller saw to it
+        translated = self.values[label_map.long()]
+        unknown = (translated == VOID) & (label_map != VOID)
+        if bool(unknown.any()):
+            raise DataError(f"{self.label_files[key]} has the value {int(label_map[unknown][0])}, which is no class of {self.path}")
+        return translated
 
     def _key(self, sample_id: str) -> str | None:
         """The id itself, or its last part when the predictions were written without the dataset's subfolders."""
@@ -103,6 +117,9 @@ class PredictionFiles:
                 f"{path} is no predictions file: {type(error).__name__} {error}; expected images, categories and annotations"
             ) from None
         indexes = self._class_indexes(path, categories)
+        if list(indexes.values()) != list(range(len(self.classes))):
+            self.values = torch.full((256,), VOID, dtype=torch.uint8)
+            self.values[: len(indexes)] = torch.tensor(list(indexes.values()), dtype=torch.uint8)
         keys = {}
         for image_id, image in images.items():
             key = Path(image["file_name"]).with_suffix("").as_posix()

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolkit import registry
-from toolkit.checkpoints import LoadReport, find_checkpoint, licence_of, load_weights
+from toolkit.checkpoints import LoadReport, is_own, licence_of, load_weights
 from toolkit.config import RunSettings
 from toolkit.dataset import Dataset, open_dataset
+from toolkit.downloads import fetch, weights_folder
 from toolkit.errors import DataError, UsageError
 from toolkit.evaluation.base import Evaluator
 from toolkit.model import TrainableModel
@@ -69,14 +70,17 @@ def build_model(
     name = settings.weights
     if name == "none" or not with_weights:
         return model, StartWeights(name, "none")
-    official = {weights.name: weights.licence for weights in plugin.weights}
-    if name in official:
-        return model, StartWeights(name, official[name], plugin.resolve(plugin.load_weights)(model, name))
-    if not Path(name).exists():
+    official = {weights.name: weights for weights in plugin.weights}
+    if name not in official and not Path(name).exists():
         names = ", ".join(official) or "none"
         raise UsageError(
             f"weights={name}: no such file, and no official weights of plugin {plugin.name!r} (there are: {names}; or weights=none)"
         )
-    if plugin.load_weights and find_checkpoint(name).suffix != ".safetensors":
-        return model, StartWeights(name, "unknown", plugin.resolve(plugin.load_weights)(model, name))
-    return model, StartWeights(name, licence_of(Path(name)), load_weights(model, Path(name), plugin.name))
+    if name in official:
+        licence, download = official[name].licence, official[name].download
+        source = name if download is None else str(fetch(download, weights_folder()))
+    else:
+        licence, source = licence_of(name), name
+    if plugin.load_weights and not is_own(source):
+        return model, StartWeights(name, licence, plugin.resolve(plugin.load_weights)(model, source))
+    return model, StartWeights(name, licence, load_weights(model, Path(source), plugin.name))

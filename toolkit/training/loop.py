@@ -46,6 +46,7 @@ class TrainResult:
         steps: optimizer steps done.
         finished: False when it was interrupted and can be resumed.
         best_metric, best: the metric that chose the best checkpoint, and its value (NaN without validation).
+        is_first_process: whether this process of a distributed run is the one that writes and speaks.
     """
 
     run: Path
@@ -53,6 +54,7 @@ class TrainResult:
     finished: bool
     best_metric: str
     best: float
+    is_first_process: bool = True
 
 
 def train(settings: RunSettings, run: str | Path, *, resume: bool = False, show_progress: bool = False) -> TrainResult:
@@ -108,7 +110,7 @@ class _Trainer:
         self.progress = Progress()
         if resume:
             self._restore()
-        self.best_metric = options.best_metric
+        self.best_metric = self._choose_best_metric()
 
     def fit(self, log: RunLog) -> TrainResult:
         """The loop."""
@@ -207,8 +209,8 @@ class _Trainer:
                 autocast=self.fabric.autocast(),
             )
             metrics = validation.metrics()
-            self._choose_best_metric(metrics)
-            value = metrics[self.best_metric] if self.best_metric else math.nan
+            loss = sum(validation.losses.values())
+            value = (metrics | {"loss": loss})[self.best_metric]
             improved = is_better(self.best_metric, value, progress.best)
             if improved:
                 progress.best, progress.best_step, progress.stale = value, progress.step, 0
@@ -216,16 +218,19 @@ class _Trainer:
             else:
                 progress.stale += 1
         figures = {f"val/{name}": number for name, number in metrics.items()}
-        figures |= {"val/loss": sum(validation.losses.values())}
+        figures |= {"val/loss": loss}
         figures |= {f"val/loss/{name}": number for name, number in validation.losses.items() if len(validation.losses) > 1}
         log.write(progress.step, figures)
         shown = ", ".join(f"{name} {number:.4f}" for name, number in list(metrics.items())[:3])
         log.say(f"step {progress.step}: val loss {figures['val/loss']:.4f}, {shown}{' (best so far)' if improved else ''}")
 
-    def _choose_best_metric(self, metrics: dict[str, float]) -> None:
-        self.best_metric = self.best_metric or next(iter(metrics), "")
-        if self.best_metric and self.best_metric not in metrics:
-            raise UsageError(f"train.best_metric={self.best_metric} is not measured. There are: {', '.join(metrics)}")
+    def _choose_best_metric(self) -> str:
+        """The metric that the best checkpoint is chosen by; known before the first step, because an empty report names its metrics too."""
+        known = [name for evaluator in self.evaluators for name in evaluator.report().metrics] + ["loss"]
+        chosen = self.settings.train.best_metric or known[0]
+        if chosen not in known:
+            raise UsageError(f"train.best_metric={chosen} is not measured. There are: {', '.join(known)}")
+        return chosen
 
     def _stale(self) -> bool:
         patience = self.settings.train.patience
@@ -303,6 +308,8 @@ class _Trainer:
         log.say(f"{count:,} parameters, {trainable:,} of them trainable; {self.fabric.world_size} process(es) on {self.fabric.device.type}")
         if self.start_weights.report is not None:
             log.say(f"weights={self.start_weights.name} (licence: {self.start_weights.licence}): {self.start_weights.report}")
+        if trainable < count and self.settings.weights == "none":
+            log.say(f"{count - trainable:,} parameters are frozen at random values, because weights=none: name weights, or freeze nothing")
         if options.scaled_lr() != options.lr:
             log.say(
                 f"learning rate {options.lr:g} is stated for {options.lr_batch_size} images a step; with {options.batch_size} it is scaled to "
@@ -320,7 +327,7 @@ class _Trainer:
             )
         elif not finished:
             log.say(f"interrupted after step {progress.step} of {self.steps}; the state is saved, --resume goes on from here")
-        return TrainResult(self.run, progress.step, finished, self.best_metric, progress.best)
+        return TrainResult(self.run, progress.step, finished, self.best_metric, progress.best, self.fabric.is_global_zero)
 
 
 class _Opaque:

@@ -8,9 +8,12 @@ sees what the killed one would have seen, and the number of loader processes cha
 from __future__ import annotations
 
 import hashlib
+import pickle
 import random
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +21,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from toolkit.dataset import Dataset
+from toolkit.discovery import load_path, loaded_paths
 from toolkit.types import Sample
 
 Transform = Callable[[Sample, int], Sample]
@@ -45,10 +49,20 @@ class _View(TorchDataset[Sample]):
         self.transform = transform
         self.seed = seed
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Where loader processes are started afresh (macOS, Windows), they first load the files that the user named."""
+        return _rebuild_view, (loaded_paths(), pickle.dumps((self.dataset, self.transform, self.seed)))
+
     def __getitem__(self, item: tuple[int, int]) -> Sample:
         index, position = item
         sample = self.dataset[index]
         return sample if self.transform is None else self.transform(sample, derive_seed(self.seed, "augment", position))
+
+
+def _rebuild_view(paths: list[Path], pickled: bytes) -> _View:
+    for path in paths:
+        load_path(path)
+    return _View(*pickle.loads(pickled))
 
 
 class _Positions:

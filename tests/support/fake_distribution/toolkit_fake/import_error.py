@@ -1,1 +1,1 @@
-import no_such_module_at_all
+import no_such_module_at_all  # noqa: F401
