@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from toolkit import registry
-from toolkit.config import resolve
-from toolkit.dataset import open_dataset
+from toolkit.config import RunSettings, resolve
+from toolkit.dataset import Dataset, open_dataset
 from toolkit.errors import UsageError
 from toolkit.evaluation.measure import measure_run
 from toolkit.evaluation.report import Report
@@ -41,18 +43,20 @@ class Part:
     sheet: Path
 
 
-def run_demo(out: Path, *, show_progress: bool = True) -> list[Part]:
+def run_demo(out: Path, *, overrides: Mapping[str, Any] | None = None, show_progress: bool = True) -> list[Part]:
     """Train, measure and infer; leaves runs, results, one contact sheet a family and ``summary.json`` in ``out``.
+
+    Args:
+        out: folder for everything; an older demo in it is cleared away.
+        overrides: settings laid over each recipe, nested.
+        show_progress: draw progress bars.
 
     Raises:
         UsageError: when ``out`` holds anything that no demo has written.
     """
+    settings = {plugin: resolve(plugin=plugin, data=DATA, overrides=overrides or {}) for plugin in PLUGINS}
     _claim(out)
-    manifest = registry.datasets().get(DATA)
-    test_set = open_dataset(manifest, None, "test")
-    for _ in write_split(test_set, "test", out / "photos"):
-        pass
-    parts = [_show(plugin, out, show_progress) for plugin in PLUGINS]
+    parts = [_show(settings[plugin], out, show_progress) for plugin in PLUGINS]
     with atomic_write(out / SUMMARY, "w") as file:
         json.dump({part.plugin: _figures(part) for part in parts}, file, indent=2)
     return parts
@@ -68,23 +72,26 @@ def _claim(out: Path) -> None:
     (out / MARK).touch()
 
 
-def _show(plugin: str, out: Path, show_progress: bool) -> Part:
+def _show(settings: RunSettings, out: Path, show_progress: bool) -> Part:
     """One family, from training to pictures."""
+    plugin = settings.plugin
     run = out / plugin
+    test_set = open_dataset(registry.datasets().get(DATA), None, "test", settings.data.options)
+    for _ in write_split(test_set, "test", out / "photos"):
+        pass
     began = time.perf_counter()
-    train(resolve(plugin=plugin, data=DATA), run, show_progress=show_progress)
+    train(settings, run, show_progress=show_progress)
     trained = time.perf_counter()
     reports = measure_run(run, data=DATA, split="test") or []
     measured = time.perf_counter()
     summary = predict_folder(load(run), [out / "photos" / "images"], out / f"{plugin}-results")
     done = time.perf_counter()
     sheet = out / f"{plugin}.jpg"
-    _draw(run, sheet)
+    _draw(run, test_set, sheet)
     return Part(plugin, reports, trained - began, done - measured, summary.done, sheet)
 
 
-def _draw(run: Path, sheet: Path) -> None:
-    test_set = open_dataset(registry.datasets().get(DATA), None, "test")
+def _draw(run: Path, test_set: Dataset, sheet: Path) -> None:
     predictor = load(run)
     samples = [test_set[i] for i in range(min(SHEET_ROWS, len(test_set)))]
     rows: list[Row] = [(s.image, s, p) for s, p in zip(samples, predictor.predict_samples(samples), strict=True)]

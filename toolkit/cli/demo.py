@@ -13,17 +13,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("runs/demo"), metavar="DIR", help="folder for everything it makes; default: runs/demo"
     )
+    add_settings_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the demo; print the tables and where the pictures are."""
     from rich.console import Console
 
+    from toolkit.config import parse_overrides
     from toolkit.demo import SUMMARY as SUMMARY_FILE
     from toolkit.demo import run_demo
 
     console = Console(soft_wrap=True)
-    for part in run_demo(args.out):
+    for part in run_demo(args.out, overrides=parse_overrides(args.settings)):
         for report in part.reports:
             console.print(f"\n[bold]{part.plugin}[/bold] on the test split, after {part.train_seconds:.0f} s of training")
             console.print(report.table())
