@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from toolkit.cli.options import add_settings_argument
+
 SUMMARY = "train, measure and use a model of every family on generated images, in minutes"
 
 
