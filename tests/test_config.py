@@ -9,8 +9,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.config import RunSettings, Settings, TrainSettings, merge, nest, parse_overrides, read_yaml, recipe_folder, resolve
+from toolkit.config import RunSettings, Settings, TrainSettings, recipe_folder, resolve
 from toolkit.errors import ConfigError, UnknownNameError, UsageError
+from toolkit.settings_tree import merge, nest, parse_overrides, read_yaml
 
 
 def test_defaults_of_the_plugin_recipe_and_command_line_in_that_order(tiny: str, tmp_path: Path) -> None:

@@ -16,11 +16,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, create_model, model_validator
 
 from toolkit.errors import ConfigError, UsageError
+from toolkit.settings_tree import Tree, copy_tree, merge, nest, parse_overrides, read_yaml
 
 if TYPE_CHECKING:
     from toolkit.plugin import Manifest
-
-Tree = dict[str, Any]
 
 
 class Settings(BaseModel):
@@ -189,7 +188,7 @@ def resolve(
     if config is None:
         config = find_recipe(plugin_manifest.name, data_manifest.name)
         tree = read_yaml(config) if config else {}
-    tree = merge(_copy(plugin_manifest.defaults), tree)
+    tree = merge(copy_tree(plugin_manifest.defaults), tree)
     words = parse_overrides(overrides) if not isinstance(overrides, Mapping) else nest(overrides)
     _state_batch_of_lr(tree, words)
     tree = merge(tree, words)
@@ -295,94 +294,6 @@ def _flatten(annotation: Any) -> list[Any]:
 def _tag(cls: Any) -> Any:
     field = getattr(cls, "model_fields", {}).get("name")
     return next(iter(get_args(field.annotation)), None) if field else None
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML that refuses a key given twice, which would otherwise do nothing without a word."""
-
-
-def _mapping_without_duplicates(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> Tree:
-    seen: set[Any] = set()
-    for key_node, _ in node.value:
-        key = loader.construct_object(key_node, deep=True)
-        if key in seen:
-            raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands here twice", key_node.start_mark)
-        seen.add(key)
-    mapping: Tree = loader.construct_mapping(node, deep=True)  # type: ignore[assignment]
-    return mapping
-
-
-_UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping_without_duplicates)
-
-
-def read_yaml(path: Path) -> Tree:
-    """A YAML file as nested dictionaries.
-
-    Raises:
-        ConfigError: when it cannot be read, is no valid YAML (with line and column), or is not a mapping.
-    """
-    try:
-        tree = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not valid YAML: {error}") from None
-    if tree is None:
-        return {}
-    if not isinstance(tree, dict):
-        raise ConfigError(f"{path} must hold keys and values, not a {type(tree).__name__}")
-    return tree
-
-
-def parse_overrides(words: Sequence[str]) -> Tree:
-    """``["train.steps=100", "weights=none"]`` as nested dictionaries; values are read as YAML.
-
-    Raises:
-        ConfigError: when a word has no ``=``, or its value is no YAML.
-    """
-    flat = {}
-    for word in words:
-        key, equals, text = word.partition("=")
-        if not equals or not key:
-            raise ConfigError(f"expected key=value, such as train.steps=100, not {word!r}")
-        try:
-            flat[key] = yaml.load(text, Loader=_UniqueKeyLoader) if text else ""
-        except yaml.YAMLError as error:
-            raise ConfigError(f"{word!r}: the value is not valid YAML: {error}") from None
-    return nest(flat)
-
-
-def nest(flat: Mapping[str, Any]) -> Tree:
-    """``{"train.steps": 1}`` as ``{"train": {"steps": 1}}``."""
-    tree: Tree = {}
-    for key, value in flat.items():
-        *sections, last = key.split(".")
-        inner = tree
-        for section in sections:
-            inner = inner.setdefault(section, {})
-            if not isinstance(inner, dict):
-                raise ConfigError(f"{key}: {section!r} is given a value and keys at once")
-        inner[last] = value
-    return tree
-
-
-def merge(base: Tree, over: Mapping[str, Any]) -> Tree:
-    """``base`` with ``over`` laid over it, section by section; lists and values are replaced as a whole."""
-    merged = dict(base)
-    for key, value in over.items():
-        if isinstance(value, Mapping) and isinstance(merged.get(key), dict):
-            merged[key] = merge(merged[key], value)
-        else:
-            merged[key] = _copy(value)
-    if "steps" in over and "epochs" not in over:
-        merged.pop("epochs", None)  # a later source's choice between the two replaces an earlier one's
-    if "epochs" in over and "steps" not in over:
-        merged.pop("steps", None)
-    return merged
-
-
-def _copy(value: Any) -> Any:
-    return {key: _copy(inner) for key, inner in value.items()} if isinstance(value, Mapping) else value
 
 
 def _state_batch_of_lr(tree: Tree, words: Tree) -> None:

@@ -130,7 +130,7 @@ def _get(manifest: DatasetManifest, args: argparse.Namespace) -> int:
 
 def _options(words: list[str]) -> dict[str, Any]:
     """``key=value`` words; the ``data.options.`` that `toolkit train` wants in front may stay."""
-    from toolkit.config import parse_overrides
+    from toolkit.settings_tree import parse_overrides
 
     return parse_overrides([word.removeprefix("data.options.") for word in words])
 

@@ -34,8 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure, print, and keep the reports beside the run."""
-    from toolkit.config import parse_overrides
     from toolkit.errors import UsageError
+    from toolkit.settings_tree import parse_overrides
 
     if args.run and "=" in args.run and not Path(args.run).exists():  # a setting that took the place of RUN
         args.settings.insert(0, args.run)

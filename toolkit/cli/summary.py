@@ -69,9 +69,10 @@ def _size(text: str) -> tuple[int, int]:
 def _model(args: argparse.Namespace) -> tuple[Model, str]:
     """The model that is asked for, and a line that says which it is."""
     from toolkit import registry
-    from toolkit.config import parse_overrides, settings_class, validate
+    from toolkit.config import settings_class, validate
     from toolkit.errors import UsageError
     from toolkit.model import Model
+    from toolkit.settings_tree import parse_overrides
 
     path = Path(args.model).expanduser()
     is_plugin = args.model in registry.plugins().names()

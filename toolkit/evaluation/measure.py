@@ -9,13 +9,14 @@ from typing import Any
 
 from toolkit import registry
 from toolkit.checkpoints import load_model
-from toolkit.config import merge, settings_class, validate
+from toolkit.config import settings_class, validate
 from toolkit.dataset import Dataset, open_dataset
 from toolkit.errors import DataError, UsageError
 from toolkit.evaluation.base import Evaluator
 from toolkit.evaluation.report import Report
 from toolkit.files import atomic_write
 from toolkit.formats.predictions import PredictionFiles
+from toolkit.settings_tree import merge
 from toolkit.training.devices import make_fabric
 from toolkit.training.validation import evaluate
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from toolkit.config import RunSettings, read_yaml
+from toolkit.config import RunSettings
 from toolkit.errors import UsageError
+from toolkit.settings_tree import read_yaml
 
 CONFIG_FILE = "config.yaml"
 
