@@ -1,0 +1,19 @@
+"""Balloons: Matterport's small instance segmentation set, or any other with annotations by VIA."""
+
+from toolkit.plugin import DatasetManifest
+
+DATASET = DatasetManifest(
+    name="balloon",
+    summary="photos with balloons, outlined; or your own photos annotated with VIA",
+    build=".reader:build",
+    settings=".reader:BalloonSettings",
+    tasks=("instance", "promptable"),
+    splits=("train", "val"),
+    layout=(
+        "train/ and val/, each with via_region_data.json (VGG Image Annotator 1 or 2) beside its photos; "
+        "a folder balloon/ around both, as in the archive, may stay"
+    ),
+    origin_url="https://github.com/matterport/Mask_RCNN/releases/tag/v2.1",
+    licence="photos from Flickr, each under its owner's terms; the publisher states none",
+    size="74 photos with 305 balloons, up to 2048 x 2048 pixels",
+)

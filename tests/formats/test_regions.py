@@ -1,0 +1,135 @@
+"""What the common part of the annotation readers promises: numbers are checked, round shapes are exact, faults name the record."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from toolkit.errors import DataError
+from toolkit.formats.regions import Region, ellipse, numbers, polygon, read_json, rectangle, to_instances, unique_ids
+from toolkit.types import Masks
+
+SIZE = (9, 12)
+
+
+def decoded(code: bytes, size: tuple[int, int] = SIZE) -> np.ndarray:
+    return Masks(size, (code,)).dense()[0].numpy()
+
+
+@given(
+    st.tuples(st.floats(-3, 15), st.floats(-3, 12)),
+    st.tuples(st.floats(0.1, 9), st.floats(0.1, 9)),
+    st.floats(-7, 7),
+)
+def test_an_ellipse_has_the_pixels_whose_centres_it_holds(centre: tuple[float, float], radii: tuple[float, float], theta: float) -> None:
+    mask = decoded(ellipse(centre, radii, theta, SIZE, "f"))
+    turn = complex(math.cos(theta), -math.sin(theta))
+    for y in range(SIZE[0]):
+        for x in range(SIZE[1]):
+            point = complex(x + 0.5 - centre[0], y + 0.5 - centre[1]) * turn
+            distance = math.hypot(point.real / radii[0], point.imag / radii[1])
+            assert mask[y, x] == (distance <= 1) or abs(distance - 1) < 1e-9
+
+
+def test_theta_turns_from_x_towards_y() -> None:
+    """As on a canvas, whose y points down."""
+    mask = decoded(ellipse((6, 4.5), (5, 0.8), math.pi / 4, SIZE, "f"))
+    ys, xs = np.nonzero(mask)
+    assert len(xs) > 3
+    assert np.corrcoef(xs, ys)[0, 1] > 0.9
+
+
+@pytest.mark.parametrize(
+    ("centre", "radii", "theta"), [((1, 2), (0, 1), 0), ((1, 2), (1, -1), 0), ((math.nan, 2), (1, 1), 0), ((1, 2), (1, 1), math.inf)]
+)
+def test_what_is_no_ellipse(centre: tuple[float, float], radii: tuple[float, float], theta: float) -> None:
+    with pytest.raises(DataError, match=r"^here: .* make no ellipse"):
+        ellipse(centre, radii, theta, SIZE, "here")
+
+
+@given(st.integers(0, 11), st.integers(0, 8), st.integers(1, 12), st.integers(1, 9))
+def test_a_rectangle_on_whole_numbers_is_exact(x: int, y: int, width: int, height: int) -> None:
+    expected = np.zeros(SIZE, bool)
+    expected[y : y + height, x : x + width] = True
+    region = Region(0, "f", (rectangle(x, y, x + width, y + height),))
+    instances = to_instances([region], SIZE)
+    assert instances.masks is not None
+    assert np.array_equal(instances.masks.dense()[0].numpy(), expected)
+    assert instances.boxes_xyxy.tolist() == [[x, y, min(12, x + width), min(9, y + height)]]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ("1,2", r"must be a list of numbers, not '1,2'"),
+        (None, r"must be a list of numbers, not None"),
+        ([1, 2, "3", 4, 5, 6], r"has '3' among its numbers"),
+        ([1, 2, math.nan, 4, 5, 6], r"has nan among its numbers"),
+        ([1, 2, -math.inf, 4, 5, 6], r"has -inf among its numbers"),
+        ([1, 2, True, 4, 5, 6], r"has True among its numbers"),
+        ([], r"has 0 numbers; expected x, y of three or more points"),
+        ([1, 2, 3, 4], r"has 4 numbers"),
+        ([1, 2, 3, 4, 5, 6, 7], r"has 7 numbers"),
+        ([1, 2, 3, 4, 25, 6], r"reaches 25, far outside the image of 12 x 9 pixels"),
+        ([1, 2, 3, -10, 5, 6], r"reaches -10, far outside"),
+    ],
+)
+def test_faulty_polygons(values: object, message: str) -> None:
+    with pytest.raises(DataError, match=f"^f.json: record 3: the polygon {message}"):
+        polygon(values, SIZE, "f.json: record 3")
+
+
+def test_a_region_without_a_pixel() -> None:
+    for shape in (rectangle(3, 3, 3, 7), rectangle(-4, 1, -1, 5), (1, 1, 4, 4, 8, 8)):
+        with pytest.raises(DataError, match=r"^record 3 covers no pixel of the image \(12 x 9\)"):
+            to_instances([Region(0, "record 3", (shape,))], SIZE)
+
+
+def test_no_regions() -> None:
+    none = to_instances([], SIZE, num_keypoints=2)
+    assert len(none) == 0
+    assert none.masks == Masks(SIZE)
+    assert none.keypoints is not None
+    assert none.keypoints.shape == (0, 2, 3)
+    assert none.is_crowd is None
+
+
+def test_all_that_is_known_is_kept() -> None:
+    square = (rectangle(1, 1, 4, 4),)
+    regions = [
+        Region(2, "a", square, keypoints=(1, 2, 2, 3, 4, 1)),
+        Region(0, "b", square, box_xyxy=(0.5, 1, 4, 4.25), is_crowd=True),
+    ]
+    both = to_instances(regions, SIZE, num_keypoints=2)
+    assert both.labels.tolist() == [2, 0]
+    assert both.boxes_xyxy.tolist() == [[1, 1, 4, 4], [0.5, 1, 4, 4.25]]
+    assert both.is_crowd is not None
+    assert both.is_crowd.tolist() == [False, True]
+    assert torch.equal(both.keypoints, torch.tensor([[[1.0, 2, 2], [3, 4, 1]], [[0, 0, 0], [0, 0, 0]]]))
+
+
+def test_boxes_without_masks() -> None:
+    boxes = [Region(0, "a", box_xyxy=(1, 1, 4, 4)), Region(0, "b", box_xyxy=(2, 1, 4, 4))]
+    assert to_instances(boxes, SIZE).masks is None
+    with pytest.raises(DataError, match="^a has no mask, but other objects"):
+        to_instances([boxes[0], Region(0, "c", (rectangle(1, 1, 4, 4),))], SIZE)
+
+
+def test_ids_keep_the_suffix_where_they_must() -> None:
+    assert unique_ids(["a.jpg", "x/b.PNG", "c.d", "e.jpg", "e.png"]) == ("a", "x/b", "c.d", "e.jpg", "e.png")
+
+
+def test_json_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"x.json is not there; it should hold words"):
+        read_json(tmp_path / "x.json", "words")
+    (tmp_path / "x.json").write_text('{"a": [1, 2')
+    with pytest.raises(DataError, match=r"x.json cannot be read as JSON \(words\): .*line 1 column"):
+        read_json(tmp_path / "x.json", "words")
+    with pytest.raises(DataError, match=r"record: numbers must be a list"):
+        numbers(3, "record", "numbers")

@@ -1,0 +1,235 @@
+"""Objects as annotation tools write them: polygons or run lengths, a class, and what else is known of them.
+
+The readers of COCO, VIA, LabelMe and YOLO files turn each record into a ``Region``; what follows is the same for all. Coordinates
+are in pixels from the top-left corner of the image, so whole numbers lie on the edges of pixels, and polygons are filled by COCO's rule.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+
+from toolkit.dataset import Dataset
+from toolkit.errors import DataError
+from toolkit.images import IMAGE_SUFFIXES, image_size, read_image
+from toolkit.types import Instances, Masks, Sample, Size
+
+Polygon: TypeAlias = tuple[float, ...]
+"""``x0, y0, x1, y1, …`` in pixels."""
+
+Box: TypeAlias = tuple[float, float, float, float]
+"""``x0, y0, x1, y1`` in pixels, the latter two exclusive."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """One object of one image.
+
+    Attributes:
+        label: index of its class.
+        where: file and record, for messages.
+        polygons: its parts; the object is their union.
+        code: compressed COCO run lengths, of an object that is no polygon.
+        box_xyxy: the box that the file gives it; None for that of its mask.
+        is_crowd: whether it is a crowd of objects.
+        keypoints: ``x, y, visibility`` of each, one after the other; None when there are none.
+    """
+
+    label: int
+    where: str
+    polygons: tuple[Polygon, ...] = ()
+    code: bytes | None = None
+    box_xyxy: Box | None = None
+    is_crowd: bool = False
+    keypoints: tuple[float, ...] | None = None
+
+    @property
+    def has_mask(self) -> bool:
+        """Whether more than a box is known."""
+        return bool(self.polygons) or self.code is not None
+
+    def counts(self, size: Size) -> bytes:
+        """The mask as compressed COCO run lengths.
+
+        Raises:
+            DataError: when it covers no pixel.
+        """
+        counts = self.code if self.code is not None else Masks.from_polygons([self.polygons], size).counts[0]
+        if not coco_mask.area({"size": list(size), "counts": counts}):
+            raise DataError(f"{self.where} covers no pixel of the image ({size[1]} x {size[0]}). Repair: remove it, or draw it again")
+        return counts
+
+
+class RegionDataset(Dataset):
+    """A split whose objects are ``Region``s, read when they are asked for.
+
+    Attributes:
+        num_keypoints: keypoints of each object; 0 for none.
+    """
+
+    num_keypoints = 0
+
+    @abstractmethod
+    def image_path(self, index: int) -> Path:
+        """The file of the image."""
+
+    @abstractmethod
+    def regions(self, index: int, size: Size) -> list[Region]:
+        """The objects of the image, which has this size.
+
+        Raises:
+            DataError: when a record cannot be used; names file, record and repair.
+        """
+
+    def image_size(self, index: int) -> Size:
+        """Height and width of the image in pixels, from its header."""
+        return image_size(self.image_path(index))
+
+    def __getitem__(self, index: int) -> Sample:
+        """Read one image with its objects."""
+        path = self.image_path(index)
+        image = read_image(path)
+        size = (int(image.shape[1]), int(image.shape[2]))
+        return Sample(self.ids[index], image, instances=to_instances(self.regions(index, size), size, self.num_keypoints), path=str(path))
+
+
+def to_instances(regions: Sequence[Region], size: Size, num_keypoints: int = 0) -> Instances:
+    """The objects as the toolkit has them; masks are None when the file has boxes alone.
+
+    Raises:
+        DataError: when a mask covers no pixel, or some objects of the image have masks and others have not.
+    """
+    masks = None
+    without = [region for region in regions if not region.has_mask]
+    if not without:
+        masks = Masks(size, tuple(region.counts(size) for region in regions))
+    elif len(without) < len(regions):
+        raise DataError(f"{without[0].where} has no mask, but other objects of the image have one. Repair: add it, or remove the object")
+    boxes = torch.zeros((len(regions), 4)) if masks is None else masks.boxes_xyxy()
+    for index, region in enumerate(regions):
+        if region.box_xyxy is not None:
+            boxes[index] = torch.tensor(region.box_xyxy)
+    crowds = torch.tensor([region.is_crowd for region in regions], dtype=torch.bool)
+    return Instances(
+        size,
+        boxes,
+        torch.tensor([region.label for region in regions], dtype=torch.int64),
+        masks,
+        keypoints=_keypoints(regions, num_keypoints) if num_keypoints else None,
+        is_crowd=crowds if bool(crowds.any()) else None,
+    )
+
+
+def _keypoints(regions: Sequence[Region], count: int) -> torch.Tensor:
+    """float32 ``[N, count, 3]``; zeros, which is COCO's "not labelled", where an object has none or fewer."""
+    keypoints = torch.zeros((len(regions), count * 3))
+    for row, region in zip(keypoints, regions, strict=True):
+        if region.keypoints is not None:
+            row[: len(region.keypoints)] = torch.tensor(region.keypoints)
+    return keypoints.view(len(regions), count, 3)
+
+
+def numbers(values: Any, where: str, what: str) -> tuple[float, ...]:
+    """Check that a value from a file is a list of finite numbers.
+
+    Raises:
+        DataError: when it is not; ``what`` says which value.
+    """
+    if not isinstance(values, list):
+        raise DataError(f"{where}: {what} must be a list of numbers, not {_short(values)}")
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            raise DataError(f"{where}: {what} has {_short(value)} among its numbers. Repair: correct the file")
+    return tuple(float(value) for value in values)
+
+
+def polygon(values: Any, size: Size, where: str, what: str = "the polygon") -> Polygon:
+    """Check a polygon from a file; what lies outside the image will be cut off.
+
+    Raises:
+        DataError: when it is no list of finite numbers, has fewer than three points or an odd count of numbers, or lies further
+            outside than the image is large, which no honest annotation does.
+    """
+    flat = numbers(values, where, what)
+    if len(flat) < 6 or len(flat) % 2:
+        raise DataError(
+            f"{where}: {what} has {len(flat)} numbers; expected x, y of three or more points. Repair: remove it, or draw it again"
+        )
+    for length, along in zip((size[1], size[0]), (flat[::2], flat[1::2]), strict=True):
+        far = next((value for value in along if not -length <= value <= 2 * length), None)
+        if far is not None:
+            raise DataError(
+                f"{where}: {what} reaches {far:g}, far outside the image of {size[1]} x {size[0]} pixels. "
+                "Repair: correct it; is it of another image, or of the image at another size?"
+            )
+    return flat
+
+
+def ellipse(centre: tuple[float, float], radii: tuple[float, float], theta: float, size: Size, where: str) -> bytes:
+    """The pixels whose centres lie in an ellipse, as compressed COCO run lengths.
+
+    Args:
+        centre: x and y in pixels.
+        radii: half the axes in pixels, along x and y before the ellipse is turned.
+        theta: how far it is turned, in radians, from x towards y (clockwise on the screen).
+        size: of the image.
+        where: file and record, for messages.
+
+    Raises:
+        DataError: when a number is not finite, or a radius is not above 0.
+    """
+    if not all(map(math.isfinite, (*centre, *radii, theta))) or min(radii) <= 0:
+        raise DataError(f"{where}: the centre {centre}, radii {radii} and angle {theta:g} make no ellipse. Repair: correct the file")
+    ys, xs = np.ogrid[0.5 : size[0] : 1, 0.5 : size[1] : 1]
+    dx, dy = xs - centre[0], ys - centre[1]
+    along = (dx * math.cos(theta) + dy * math.sin(theta)) / radii[0]
+    across = (dy * math.cos(theta) - dx * math.sin(theta)) / radii[1]
+    inside: NDArray[np.bool_] = along**2 + across**2 <= 1
+    return Masks.from_dense(inside[None]).counts[0]
+
+
+def rectangle(x0: float, y0: float, x1: float, y1: float) -> Polygon:
+    """The polygon of a rectangle."""
+    return (x0, y0, x1, y0, x1, y1, x0, y1)
+
+
+def read_json(path: Path, what: str) -> Any:
+    """Parse a JSON file.
+
+    Raises:
+        DataError: when it cannot be read or is not JSON; ``what`` says what it should hold.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError as error:
+        raise DataError(f"{path} is not there; it should hold {what}. Repair: check the folder and the settings of the dataset") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path} cannot be read as JSON ({what}): {error}. Repair: export it again") from error
+
+
+def sample_id(file_name: str) -> str:
+    """The id of an image: its path without suffix."""
+    path = Path(file_name)
+    return path.with_suffix("").as_posix() if path.suffix.lower() in IMAGE_SUFFIXES else path.as_posix()
+
+
+def unique_ids(file_names: Sequence[str]) -> tuple[str, ...]:
+    """The ids of the images of a split; where two images differ in nothing but the suffix, theirs keep it."""
+    short = [sample_id(name) for name in file_names]
+    twice = {one for one in short if short.count(one) > 1} if len(set(short)) < len(short) else set()
+    return tuple(Path(name).as_posix() if one in twice else one for name, one in zip(file_names, short, strict=True))
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
