@@ -98,4 +98,5 @@ def merge(base: Tree, over: Mapping[str, Any]) -> Tree:
 
 
 def copy_tree(value: Any) -> Any:
+    """The same nested dictionaries anew, so that laying others over them leaves the original alone."""
     return {key: copy_tree(inner) for key, inner in value.items()} if isinstance(value, Mapping) else value
