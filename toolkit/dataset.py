@@ -21,11 +21,16 @@ class Dataset(ABC):
         classes: the names that label indexes stand for.
         ids: the ids of the samples, in order, known without reading an image.
         palette: one RGB colour a class, or None for the toolkit's own.
+        coco_image_ids: the number that each sample has in the COCO file it comes from, by the sample's id; None for a dataset that is
+            not from one, where a sample's number is its position, from 1. COCO result files name images by it.
+        coco_category_ids: likewise the number of each class; None stands for 1, 2, 3, …
     """
 
     classes: tuple[str, ...]
     ids: Sequence[str]
     palette: tuple[tuple[int, int, int], ...] | None = None
+    coco_image_ids: Mapping[str, int] | None = None
+    coco_category_ids: Sequence[int] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -37,6 +42,14 @@ class Dataset(ABC):
         Raises:
             DataError: when its files cannot be used; names the file and the repair.
         """
+
+    def coco_document(self) -> dict[str, Any] | None:
+        """The truth as it stands in a COCO file, for a dataset that comes from one; None for others.
+
+        It holds ``images``, ``categories`` (those of ``coco_category_ids``, in any order) and ``annotations`` of this split only, with
+        numbers in the file's own precision. With it a COCO result file is measured exactly as by pycocotools, without reading an image.
+        """
+        return None
 
     def fingerprint(self) -> str:
         """A short hash of what the dataset holds (ids and classes), kept with a checkpoint to tell data apart."""

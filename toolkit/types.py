@@ -164,6 +164,8 @@ class Instances:
         scores: float32 ``[N]`` in 0…1 for predictions, None for truth.
         keypoints: float32 ``[N, K, 3]`` as x, y, visibility (or score), or None.
         is_crowd: bool ``[N]``; a crowd region is neither to be found nor a false alarm. None means no crowds.
+        areas: float64 ``[N]`` in square pixels, where a file states them, as COCO's do: the evaluator ``coco`` tells small objects
+            from large by them. None: those of the masks, or else of the boxes.
 
     Raises:
         InvalidDataError: when shapes, dtypes or values do not fit, with what was expected and what came.
@@ -176,6 +178,7 @@ class Instances:
     scores: Tensor | None = None
     keypoints: Tensor | None = None
     is_crowd: Tensor | None = None
+    areas: Tensor | None = None
 
     def __post_init__(self) -> None:
         _check_size("Instances", self.size)
@@ -200,6 +203,8 @@ class Instances:
             _check_tensor("Instances", "keypoints", self.keypoints, torch.float32, (n, None, 3))
         if self.is_crowd is not None:
             _check_tensor("Instances", "is_crowd", self.is_crowd, torch.bool, (n,))
+        if self.areas is not None:
+            _check_tensor("Instances", "areas", self.areas, torch.float64, (n,))
 
     @classmethod
     def empty(cls, size: Size, *, with_masks: bool = False, with_scores: bool = False) -> Instances:
@@ -229,6 +234,7 @@ class Instances:
             pick(self.scores),
             pick(self.keypoints),
             pick(self.is_crowd),
+            pick(self.areas),
         )
 
 
