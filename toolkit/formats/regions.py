@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +40,7 @@ class Region:
         label: index of its class.
         where: file and record, for messages.
         polygons: its parts; the object is their union.
-        code: compressed COCO run lengths, of an object that is no polygon.
+        code: compressed COCO run lengths, of an object that is no polygon, or where they are known already.
         box_xyxy: the box that the file gives it; None for that of its mask.
         is_crowd: whether it is a crowd of objects.
         keypoints: ``x, y, visibility`` of each, one after the other; None when there are none.
@@ -62,10 +63,10 @@ class Region:
         """The mask as compressed COCO run lengths.
 
         Raises:
-            DataError: when it covers no pixel.
+            DataError: when it covers no pixel and the file gives no box either.
         """
         counts = self.code if self.code is not None else Masks.from_polygons([self.polygons], size).counts[0]
-        if not coco_mask.area({"size": list(size), "counts": counts}):
+        if self.box_xyxy is None and not coco_mask.area({"size": list(size), "counts": counts}):
             raise DataError(f"{self.where} covers no pixel of the image ({size[1]} x {size[0]}). Repair: remove it, or draw it again")
         return counts
 
@@ -226,8 +227,8 @@ def sample_id(file_name: str) -> str:
 def unique_ids(file_names: Sequence[str]) -> tuple[str, ...]:
     """The ids of the images of a split; where two images differ in nothing but the suffix, theirs keep it."""
     short = [sample_id(name) for name in file_names]
-    twice = {one for one in short if short.count(one) > 1} if len(set(short)) < len(short) else set()
-    return tuple(Path(name).as_posix() if one in twice else one for name, one in zip(file_names, short, strict=True))
+    uses = Counter(short)
+    return tuple(Path(name).as_posix() if uses[one] > 1 else one for name, one in zip(file_names, short, strict=True))
 
 
 def _short(value: object) -> str:

@@ -1,0 +1,95 @@
+"""Finds the annotation file and the images of a split, and reads them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from toolkit.config import Settings
+from toolkit.errors import DataError, MissingSplitError
+from toolkit.formats.coco import CocoFile
+from toolkit.formats.regions import Region, RegionDataset, unique_ids
+from toolkit.types import Size
+
+PATTERNS = ("annotations/instances_{}*.json", "annotations/{}.json", "{}/_annotations.coco.json", "{}.json")
+"""Where the annotations of a split are looked for, in this order."""
+
+
+class CocoSettings(Settings):
+    """How a dataset in COCO's format is read."""
+
+    train: str = ""
+    """Annotation file of the split `train`, in the dataset's folder; when empty, it is looked for under the usual names."""
+    val: str = ""
+    """Annotation file of the split `val`, likewise."""
+    test: str = ""
+    """Annotation file of the split `test`, likewise."""
+    images: str = ""
+    """Folder of the images, in the dataset's folder, in which `{split}` stands for the split; when empty, the usual ones are tried."""
+    degenerate: Literal["error", "skip"] = "error"
+    """What becomes of objects without an area (a box without width, a polygon of two points): a fault, or left out."""
+
+
+def build(folder: Path, split: str, settings: CocoSettings) -> Coco:
+    """One split of the dataset in ``folder``.
+
+    Raises:
+        DataError: when the annotation file cannot be used, or the images are not found.
+        MissingSplitError: when there is no annotation file of this split.
+    """
+    file = CocoFile(_annotation_file(folder, split, getattr(settings, split)))
+    return Coco(file, _image_folder(folder, split, file, settings.images), settings.degenerate)
+
+
+def _annotation_file(folder: Path, split: str, name: str) -> Path:
+    if name:
+        return folder / name
+    for pattern in PATTERNS:
+        found = sorted(folder.glob(pattern.format(split)))
+        if len(found) > 1:
+            names = ", ".join(path.relative_to(folder).as_posix() for path in found)
+            raise DataError(f"{folder} has more than one annotation file of the split {split!r}: {names}. Repair: set {split}=FILE")
+        if found:
+            return found[0]
+    tried = ", ".join(pattern.format(split) for pattern in PATTERNS)
+    raise MissingSplitError(f"{folder} has no annotations of the split {split!r}: none of {tried}. Repair: set {split}=FILE")
+
+
+def _image_folder(folder: Path, split: str, file: CocoFile, setting: str) -> Path:
+    """The folder that has the first image; ``instances_train2017.json`` belongs to ``train2017/``."""
+    stem = file.path.stem.rpartition("_")[2]
+    usual = dict.fromkeys((stem, split, f"images/{stem}", f"images/{split}", "images", "."))
+    tried = [folder / name for name in ([setting.format(split=split)] if setting else [*usual])] + ([] if setting else [file.path.parent])
+    if not file.images:
+        return tried[0]
+    first = file.images[0]["file_name"]
+    for path in tried:
+        if (path / first).is_file():
+            return path
+    names = ", ".join(str(path) for path in tried)
+    raise DataError(f"{file.path} names the image {first}, which is in none of {names}. Repair: put the images there, or set images=FOLDER")
+
+
+class Coco(RegionDataset):
+    """One split: the images of the annotation file in its order, those without objects too.
+
+    Attributes:
+        keypoint_names: what the keypoints of ``Instances`` are, in order.
+    """
+
+    def __init__(self, file: CocoFile, folder: Path, degenerate: Literal["error", "skip"]) -> None:
+        self.classes = file.classes
+        self.ids = unique_ids([image["file_name"] for image in file.images])
+        self.keypoint_names = file.keypoint_names
+        self.num_keypoints = len(file.keypoint_names)
+        self._file = file
+        self._folder = folder
+        self._degenerate = degenerate
+
+    def image_path(self, index: int) -> Path:
+        """The image."""
+        return self._folder / str(self._file.images[index]["file_name"])
+
+    def regions(self, index: int, size: Size) -> list[Region]:
+        """The objects of the image."""
+        return self._file.regions(index, size, self._degenerate)

@@ -1,0 +1,297 @@
+"""What the reader of COCO's format promises: what pycocotools reads, it reads alike; what is wrong, it names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pycocotools import mask as coco_mask
+from pycocotools.coco import COCO
+
+from toolkit import registry
+from toolkit.dataset import Dataset, open_dataset
+from toolkit.errors import DataError, ImageError, MissingSplitError
+from toolkit.formats.coco import decode_counts
+
+HEIGHT, WIDTH = 20, 30
+SQUARE = [[2, 3, 9, 3, 9, 8, 2, 8]]
+
+
+def coco(folder: Path, split: str = "val", **options: Any) -> Dataset:
+    return open_dataset(registry.datasets().get("coco"), folder, split, options)
+
+
+def annotation(key: int, **fields: Any) -> dict[str, Any]:
+    return {"id": key, "image_id": 7, "category_id": 3, "segmentation": SQUARE, "bbox": [2, 3, 7, 5], "area": 35, "iscrowd": 0} | fields
+
+
+def document(*annotations: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "images": [
+            {"id": 7, "file_name": "a.png", "height": HEIGHT, "width": WIDTH},
+            {"id": 900, "file_name": "sub/b.png", "height": HEIGHT, "width": WIDTH},
+        ],
+        "categories": [{"id": 90, "name": "dog"}, {"id": 3, "name": "cat"}],
+        "annotations": list(annotations),
+    }
+
+
+def put(folder: Path, data: Any, name: str = "annotations/instances_val.json", images: str = "val") -> Path:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(data))
+    for file in ("a.png", "sub/b.png"):
+        (folder / images / file).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(folder / images / file), np.full((HEIGHT, WIDTH, 3), 90, np.uint8))
+    return path
+
+
+def random_annotations(rng: np.random.Generator) -> list[dict[str, Any]]:
+    """Objects of all kinds, in both images: polygons with several parts, both run lengths, crowds."""
+    found = []
+    for key in range(20):
+        mask = np.asfortranarray(rng.random((HEIGHT, WIDTH)) < rng.choice([0.02, 0.5, 0.98]), np.uint8)
+        mask[5, 6] = 1
+        code = coco_mask.encode(mask)
+        runs = np.diff(np.flatnonzero(np.diff(np.concatenate([[2], mask.ravel("F"), [2]]))))
+        segmentation: Any = [rng.uniform(-2, 25, 2 * rng.integers(3, 9)).tolist() for _ in range(rng.integers(1, 4))]
+        if key % 3 == 1:
+            segmentation = {"size": [HEIGHT, WIDTH], "counts": code["counts"].decode()}
+        elif key % 3 == 2:
+            segmentation = {"size": [HEIGHT, WIDTH], "counts": [0] * int(mask[0, 0]) + runs.tolist()}
+        fields = {"segmentation": segmentation, "image_id": int(rng.choice([7, 900])), "category_id": int(rng.choice([3, 90]))}
+        found.append(annotation(key * 11, **fields, iscrowd=int(key % 5 == 1), bbox=[1.5, 2.25, float(rng.uniform(1, 9)), 4]))
+    return found
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_reads_what_pycocotools_reads(tmp_path: Path, seed: int, capsys: pytest.CaptureFixture[str]) -> None:
+    path = put(tmp_path, document(*random_annotations(np.random.default_rng(seed))))
+    dataset, reference = coco(tmp_path), COCO(str(path))
+    assert dataset.classes == ("cat", "dog")
+    assert dataset.ids == ("a", "sub/b")
+    for index, image_id in enumerate((7, 900)):
+        truth = reference.loadAnns(reference.getAnnIds(imgIds=image_id))
+        instances = dataset[index].instances
+        assert instances is not None
+        assert instances.masks is not None
+        assert instances.labels.tolist() == [{3: 0, 90: 1}[t["category_id"]] for t in truth]
+        crowds = [False] * len(truth) if instances.is_crowd is None else instances.is_crowd.tolist()
+        assert crowds == [bool(t["iscrowd"]) for t in truth]
+        boxes = [[x, y, x + w, y + h] for x, y, w, h in (t["bbox"] for t in truth)]
+        np.testing.assert_allclose(instances.boxes_xyxy.numpy(), np.array(boxes).reshape(-1, 4), rtol=1e-6)
+        for mask, record in zip(instances.masks.dense().numpy(), truth, strict=True):
+            assert np.array_equal(mask, reference.annToMask(record).astype(bool))
+
+
+@given(st.binary(max_size=40))
+def test_run_lengths_of_any_bytes_are_decoded_or_refused(counts: bytes) -> None:
+    lengths = decode_counts(counts)
+    values, position, value, shift = [], 0, 0, 0
+    for byte in counts:  # the rule, digit by digit
+        digit = byte - 48
+        value |= (digit & 31) << shift
+        shift += 5
+        if not digit & 32:
+            if digit & 16:
+                value -= 1 << shift
+            values.append(value + (values[position - 2] if position > 2 else 0))
+            position, value, shift = position + 1, 0, 0
+            if shift > 60:
+                break
+    assert lengths.tolist() in (values, [-1])
+    if shift or not counts:
+        assert lengths.tolist() == [-1]
+
+
+@given(st.integers(0, 2**32), st.integers(1, 70), st.integers(1, 70), st.floats(0, 1))
+def test_run_lengths_of_masks(seed: int, height: int, width: int, density: float) -> None:
+    mask = np.asfortranarray(np.random.default_rng(seed).random((height, width)) < density, np.uint8)
+    lengths = decode_counts(coco_mask.encode(mask)["counts"])
+    assert np.array_equal(np.repeat(np.arange(len(lengths)) % 2, lengths), mask.ravel("F"))
+
+
+def test_images_without_objects_and_boxes_without_masks(tmp_path: Path) -> None:
+    put(tmp_path, document(annotation(1, segmentation=[]), annotation(2, segmentation=None)))
+    dataset = coco(tmp_path)
+    assert dataset[0].instances.masks is None
+    assert len(dataset[0].instances) == 2
+    assert len(dataset[1].instances) == 0
+    put(tmp_path, document())
+    assert [len(coco(tmp_path)[i].instances) for i in range(2)] == [0, 0]
+
+
+def test_boxes_are_cut_off_at_the_border_or_taken_from_the_mask(tmp_path: Path) -> None:
+    put(tmp_path, document(annotation(1, bbox=[-5, 3, 20, 30.5]), annotation(2, bbox=None)))
+    assert coco(tmp_path)[0].instances.boxes_xyxy.tolist() == [[0, 3, 15, 20], [2, 3, 9, 8]]
+
+
+def test_a_tiny_object_with_a_box_stays(tmp_path: Path) -> None:
+    put(tmp_path, document(annotation(1, segmentation=[[3.1, 3.1, 3.2, 3.1, 3.2, 3.2]], bbox=[3.1, 3.1, 0.1, 0.1])))
+    instances = coco(tmp_path)[0].instances
+    assert instances.masks.areas().tolist() == [0]
+    assert len(instances) == 1
+
+
+def test_keypoints(tmp_path: Path) -> None:
+    data = document(annotation(1, keypoints=[1, 2, 2, 3.5, 4, 1]), annotation(2), annotation(3, category_id=90))
+    data["categories"][1]["keypoints"] = ["nose", "tail"]
+    put(tmp_path, data)
+    dataset = coco(tmp_path)
+    assert dataset.keypoint_names == ("nose", "tail")  # type: ignore[attr-defined]
+    assert dataset[0].instances.keypoints.tolist() == [[[1, 2, 2], [3.5, 4, 1]], [[0, 0, 0], [0, 0, 0]], [[0, 0, 0], [0, 0, 0]]]
+    data["annotations"][0]["keypoints"] = [1, 2, 2, 3]
+    put(tmp_path, data)
+    with pytest.raises(DataError, match=r"annotation 1 .* has 4 numbers as keypoints; expected 6"):
+        coco(tmp_path)[0]
+
+
+def _change(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
+    def change(data: Any) -> None:
+        *way, last = [int(part) if part.isdigit() else part for part in path.split(".")]
+        for part in way:
+            data = data[part]
+        data[last] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("annotations.1.image_id", 8, "annotation 12 has the image_id 8, which is none of the file's 2 images"),
+        ("annotations.1.image_id", [7], r"annotation 12 has the image_id \[7\], which is none"),
+        ("annotations.1.category_id", 4, "annotation 12 has the category_id 4, which is none of the file's 2 categories"),
+        ("annotations.1.category_id", None, "annotation 12 has the category_id None"),
+        ("annotations.1.id", 11, "the id 11 occurs twice among the annotations"),
+        ("annotations.1", 3, r"annotations\[1\] is not a record"),
+        ("images.1.id", 7, "the id 7 occurs twice among the images"),
+        ("images.1.file_name", None, r"images\[1\] needs an id, and a file_name that is text"),
+        ("categories.1.id", 90, "the id 90 occurs twice among the categories"),
+        ("categories.1.name", "dog", "two categories called 'dog'"),
+        ("annotations", None, "not a COCO annotation file"),
+    ],
+)
+def test_faults_of_the_file(tmp_path: Path, path: str, value: Any, message: str) -> None:
+    data = document(annotation(11), annotation(12))
+    put(tmp_path, data)
+    coco(tmp_path)
+    _change(path, value)(data)
+    file = put(tmp_path, data)
+    with pytest.raises(DataError, match=message) as caught:
+        coco(tmp_path)
+    assert str(file) in str(caught.value)
+
+
+RLE = {"size": [HEIGHT, WIDTH], "counts": [100, 20, 480]}
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"bbox": [1, 2, 3]}, "bbox has 3 numbers"),
+        ({"bbox": [1, 2, float("nan"), 4]}, "bbox has nan"),
+        ({"bbox": "1,2,3,4"}, "bbox must be a list of numbers"),
+        ({"segmentation": [[2, 3, 9, float("nan"), 9, 8]]}, "a polygon has nan"),
+        ({"segmentation": [[2, 3, 9, 3, 9, 8, 2]]}, "a polygon has 7 numbers"),
+        ({"segmentation": [[2, 3, 900, 3, 9, 8]]}, "reaches 900, far outside the image of 30 x 20"),
+        ({"segmentation": "mask.png"}, "segmentation must be a list of polygons or run lengths, not str"),
+        ({"segmentation": RLE | {"size": [WIDTH, HEIGHT]}}, r"the run lengths are of size \[30, 20\], but the image has \[20, 30\]"),
+        ({"segmentation": RLE | {"counts": [100, 20, 400]}}, "the run lengths cover 520 pixels, but the image has 600"),
+        ({"segmentation": RLE | {"counts": [100, -20, 520]}}, "the run lengths cover 600 pixels"),
+        ({"segmentation": RLE | {"counts": [100.5, 19.5, 480]}}, "no whole numbers"),
+        ({"segmentation": RLE | {"counts": "zz"}}, "the run lengths cover"),
+        ({"segmentation": RLE | {"counts": ""}}, "the run lengths cover"),
+        ({"segmentation": RLE | {"counts": None}}, "counts must be text or a list of numbers, not NoneType"),
+        ({"segmentation": None, "bbox": None}, "neither a segmentation nor a bbox"),
+        ({"iscrowd": 2}, "has 2 as iscrowd"),
+        ({"segmentation": None}, "has no mask, but other objects of the image have one"),
+    ],
+)
+def test_faults_of_an_annotation(tmp_path: Path, fields: dict[str, Any], message: str) -> None:
+    file = put(tmp_path, document(annotation(11), annotation(12, **fields), annotation(13, image_id=900)))
+    dataset = coco(tmp_path)
+    with pytest.raises(DataError, match=message) as caught:
+        dataset[0]
+    assert str(caught.value).startswith(f"{file}: annotation 12 of image 7 (a.png)")
+    assert len(dataset[1].instances) == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"bbox": [1, 2, 0, 4]}, r"bbox \[1.0, 2.0, 0.0, 4.0\] has a width or height of 0 or less"),
+        ({"bbox": [40, 2, 5, 4]}, "lies outside the image of 30 x 20 pixels"),
+        ({"segmentation": [[2, 3, 9, 3]]}, "a polygon with 2 points encloses no area"),
+        ({"segmentation": [[2, 3, 4, 5, 9, 10, 3, 4]]}, "a polygon with 4 points encloses no area"),
+        ({"segmentation": RLE | {"counts": [600]}, "bbox": None}, "covers no pixel"),
+    ],
+)
+def test_objects_without_an_area(tmp_path: Path, fields: dict[str, Any], message: str) -> None:
+    put(tmp_path, document(annotation(11), annotation(12, **fields)))
+    with pytest.raises(DataError, match=rf"annotation 12 of .*{message}.*degenerate=skip"):
+        coco(tmp_path)[0]
+    assert len(coco(tmp_path, degenerate="skip")[0].instances) == 1
+
+
+def test_a_part_without_an_area_is_left_out_of_its_object(tmp_path: Path) -> None:
+    put(tmp_path, document(annotation(11, segmentation=[*SQUARE, [1, 1, 2, 2]])))
+    assert coco(tmp_path, degenerate="skip")[0].instances.masks.areas().tolist() == [35]
+
+
+def test_an_image_of_another_size(tmp_path: Path) -> None:
+    data = document(annotation(11))
+    data["images"][0]["height"] = 21
+    put(tmp_path, data)
+    with pytest.raises(DataError, match=r"image 7 \(a.png\) should have 30 x 21 pixels, but the file has 30 x 20"):
+        coco(tmp_path)[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "images"),
+    [
+        ("annotations/instances_val2017.json", "val2017"),
+        ("annotations/instances_val2017.json", "images/val2017"),
+        ("annotations/instances_val.json", "images/val"),
+        ("annotations/val.json", "images"),
+        ("val/_annotations.coco.json", "val"),
+        ("val.json", "."),
+    ],
+)
+def test_usual_layouts_are_found(tmp_path: Path, name: str, images: str) -> None:
+    put(tmp_path, document(annotation(11)), name, images)
+    assert len(coco(tmp_path)[0].instances) == 1
+    with pytest.raises(MissingSplitError, match="no annotations of the split 'train'.*Repair: set train=FILE"):
+        coco(tmp_path, "train")
+
+
+def test_other_names_are_settings(tmp_path: Path) -> None:
+    put(tmp_path, document(annotation(11)), "result.json", "photos/val")
+    assert len(coco(tmp_path, val="result.json", images="photos/{split}")[0].instances) == 1
+    with pytest.raises(DataError, match="names the image a.png, which is in none of .*nowhere"):
+        coco(tmp_path, val="result.json", images="nowhere")
+    with pytest.raises(DataError, match="absent.json is not there"):
+        coco(tmp_path, val="absent.json")
+
+
+def test_what_cannot_be_decided_is_asked(tmp_path: Path) -> None:
+    put(tmp_path, document(), "annotations/instances_val2014.json")
+    put(tmp_path, document(), "annotations/instances_val2017.json")
+    with pytest.raises(
+        DataError, match=r"more than one annotation file .*instances_val2014.json, .*instances_val2017.json. Repair: set val=FILE"
+    ):
+        coco(tmp_path)
+
+
+def test_a_missing_image_is_named(tmp_path: Path) -> None:
+    put(tmp_path, document(annotation(11)))
+    (tmp_path / "val" / "sub" / "b.png").unlink()
+    with pytest.raises(ImageError, match=r"b.png does not exist"):
+        coco(tmp_path)[1]

@@ -1,0 +1,217 @@
+"""COCO's instance annotations (https://cocodataset.org/#format-data): polygons, both kinds of run lengths, crowds and keypoints.
+
+What concerns the whole file (ids, categories) is checked when it is opened, each annotation when its image is read. Masks stay run lengths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+
+from toolkit.errors import DataError
+from toolkit.formats.regions import Box, Polygon, Region, numbers, polygon, read_json
+from toolkit.types import Masks, Size
+
+
+class CocoFile:
+    """An annotation file, indexed by image.
+
+    Attributes:
+        path: the file.
+        classes: the names of the categories, in the order of their ids, which may have gaps.
+        keypoint_names: of the category with the most keypoints; empty when none has any.
+        images: the records of the images, in the order of the file.
+
+    Raises:
+        DataError: when it is not such a file, an id occurs twice, or an annotation is of an image or category that is not there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        data = read_json(path, "annotations in COCO's format")
+        if not isinstance(data, dict) or not all(isinstance(data.get(key), list) for key in ("images", "annotations", "categories")):
+            raise DataError(
+                f"{path} is not a COCO annotation file: it must hold lists called images, annotations and categories. "
+                "Repair: name the file of the annotations (a list of results, or captions, will not do)"
+            )
+        categories = sorted(self._by_id(data["categories"], "categories", "name").items())
+        self.classes = tuple(category["name"] for _, category in categories)
+        twice = next((name for name in self.classes if self.classes.count(name) > 1), None)
+        if twice is not None:
+            raise DataError(f"{path} has two categories called {twice!r}. Repair: rename one, or give their annotations one category_id")
+        self._labels = {key: index for index, (key, _) in enumerate(categories)}
+        named = (category.get("keypoints") for _, category in categories)
+        self.keypoint_names: tuple[str, ...] = max((tuple(names) for names in named if isinstance(names, list)), key=len, default=())
+        by_id = self._by_id(data["images"], "images", "file_name")
+        self.images = list(by_id.values())
+        self._by_image: dict[Any, list[tuple[str, dict[str, Any]]]] = {key: [] for key in by_id}
+        self._index(data["annotations"])
+
+    def _by_id(self, records: Iterable[Any], kind: str, needed: str) -> dict[Any, dict[str, Any]]:
+        found: dict[Any, dict[str, Any]] = {}
+        for position, record in enumerate(records):
+            if not isinstance(record, dict) or not isinstance(record.get("id"), (int, str)) or not isinstance(record.get(needed), str):
+                raise DataError(f"{self.path}: {kind}[{position}] needs an id, and a {needed} that is text. Repair: correct the file")
+            if record["id"] in found:
+                raise DataError(f"{self.path}: the id {record['id']!r} occurs twice among the {kind}. Repair: give each its own id")
+            found[record["id"]] = record
+        return found
+
+    def _index(self, annotations: Sequence[Any]) -> None:
+        seen: set[Any] = set()
+        for position, record in enumerate(annotations):
+            if not isinstance(record, dict):
+                raise DataError(f"{self.path}: annotations[{position}] is not a record, but {type(record).__name__}")
+            key = record.get("id")
+            name = f"annotations[{position}]" if key is None else f"annotation {key!r}"
+            if key is not None and key in seen:
+                raise DataError(f"{self.path}: the id {key!r} occurs twice among the annotations. Repair: give each its own id")
+            seen.add(key)
+            for what, known in (("image_id", self._by_image), ("category_id", self._labels)):
+                if not isinstance(record.get(what), (int, str)) or record[what] not in known:
+                    raise DataError(
+                        f"{self.path}: {name} has the {what} {record.get(what)!r}, which is none of the file's "
+                        f"{len(known)} {'images' if what == 'image_id' else 'categories'}. Repair: correct it, or remove the annotation"
+                    )
+            self._by_image[record["image_id"]].append((name, record))
+
+    def regions(self, index: int, size: Size, degenerate: Literal["error", "skip"]) -> list[Region]:
+        """The objects of an image.
+
+        Args:
+            index: place of the image in ``images``.
+            size: of the image.
+            degenerate: what becomes of an object that has no area.
+
+        Raises:
+            DataError: when the image has another size than the file says, or an annotation cannot be used.
+        """
+        image = self.images[index]
+        said = (image.get("height", size[0]), image.get("width", size[1]))
+        if said != size:
+            raise DataError(
+                f"{self.path}: image {image['id']!r} ({image['file_name']}) should have {said[1]} x {said[0]} pixels, but the file has "
+                f"{size[1]} x {size[0]}. Repair: use the images that were annotated (check whether one of them was turned or scaled)"
+            )
+        found = []
+        for name, record in self._by_image[image["id"]]:
+            where = f"{self.path}: {name} of image {image['id']!r} ({image['file_name']})"
+            try:
+                found.append(self._region(record, size, where, degenerate == "skip"))
+            except _DegenerateError as error:
+                if degenerate == "error":
+                    raise DataError(f"{error}. Repair: correct it, or leave such objects out with degenerate=skip") from error
+        return found
+
+    def _region(self, record: dict[str, Any], size: Size, where: str, skip_parts: bool) -> Region:
+        box = None if record.get("bbox") is None else _box(record["bbox"], size, where)
+        parts, code = _mask(record.get("segmentation"), size, where, skip_parts)
+        if code is None and box is None:
+            raise DataError(f"{where} has neither a segmentation nor a bbox. Repair: remove it")
+        if code is not None and box is None and not coco_mask.area({"size": list(size), "counts": code}):
+            raise _DegenerateError(f"{where} covers no pixel")
+        keypoints = None
+        if self.keypoint_names and record.get("keypoints") is not None:
+            keypoints = numbers(record["keypoints"], where, "keypoints")
+            if len(keypoints) % 3 or len(keypoints) > 3 * len(self.keypoint_names):
+                raise DataError(f"{where} has {len(keypoints)} numbers as keypoints; expected {3 * len(self.keypoint_names)}")
+        crowd = record.get("iscrowd", 0)
+        if crowd not in (0, 1):
+            raise DataError(f"{where} has {crowd!r} as iscrowd; expected 0 or 1")
+        return Region(self._labels[record["category_id"]], where, parts, code, box, bool(crowd), keypoints)
+
+
+class _DegenerateError(Exception):
+    """An object without an area."""
+
+
+def _box(value: Any, size: Size, where: str) -> Box:
+    """COCO's x, y, width, height as x0, y0, x1, y1, cut off at the border of the image."""
+    box = numbers(value, where, "bbox")
+    if len(box) != 4:
+        raise DataError(f"{where}: bbox has {len(box)} numbers; expected x, y, width, height")
+    x, y, width, height = box
+    if width <= 0 or height <= 0:
+        raise _DegenerateError(f"{where}: bbox {list(box)} has a width or height of 0 or less")
+    x0, y0, x1, y1 = max(0.0, x), max(0.0, y), min(float(size[1]), x + width), min(float(size[0]), y + height)
+    if x0 >= x1 or y0 >= y1:
+        raise _DegenerateError(f"{where}: bbox {list(box)} lies outside the image of {size[1]} x {size[0]} pixels")
+    return x0, y0, x1, y1
+
+
+def _mask(value: Any, size: Size, where: str, skip_parts: bool) -> tuple[tuple[Polygon, ...], bytes | None]:
+    """The polygons of an object, if it has any, and its run lengths; neither where it has no segmentation."""
+    if value is None or value == []:
+        return (), None
+    if isinstance(value, dict):
+        return (), _run_lengths(value, size, where)
+    if not isinstance(value, list) or not all(isinstance(part, list) for part in value):
+        raise DataError(f"{where}: segmentation must be a list of polygons or run lengths, not {type(value).__name__}")
+    parts = []
+    for part in value:
+        if len(numbers(part, where, "a polygon")) < 6 or not _encloses(polygon(part, size, where, "a polygon")):
+            if skip_parts:
+                continue
+            raise _DegenerateError(f"{where}: a polygon with {len(part) // 2} points encloses no area")
+        parts.append(tuple(map(float, part)))
+    if not parts:
+        raise _DegenerateError(f"{where}: no polygon encloses an area")
+    return tuple(parts), Masks.from_polygons([parts], size).counts[0]
+
+
+def _encloses(flat: Polygon) -> bool:
+    """Whether the points do not all lie on one line."""
+    offsets = np.array(flat[2:]).reshape(-1, 2) - flat[:2]
+    far = offsets[(offsets**2).sum(axis=1).argmax()]
+    return bool((np.abs(offsets[:, 0] * far[1] - offsets[:, 1] * far[0]) > 1e-9).any())
+
+
+def _run_lengths(value: dict[str, Any], size: Size, where: str) -> bytes:
+    """Compressed run lengths of exactly the image's size; pycocotools would read beyond its memory if they were of another."""
+    if value.get("size") != list(size):
+        raise DataError(f"{where}: the run lengths are of size {value.get('size')}, but the image has {list(size)} (height, width)")
+    counts = value.get("counts")
+    if isinstance(counts, list):
+        lengths = np.array(numbers(counts, where, "counts"))
+        if (lengths != np.floor(lengths)).any():
+            raise DataError(f"{where}: counts has lengths that are no whole numbers. Repair: correct the file")
+    elif isinstance(counts, str) and counts.isascii():
+        lengths = decode_counts(counts.encode())
+    else:
+        raise DataError(f"{where}: counts must be text or a list of numbers, not {type(counts).__name__}")
+    if ((lengths < 0) | (lengths > size[0] * size[1])).any() or int(lengths.sum()) != size[0] * size[1]:
+        raise DataError(
+            f"{where}: the run lengths cover {int(lengths.sum())} pixels, but the image has {size[0] * size[1]}. "
+            "Repair: encode the mask again; is it cut off, or of another image?"
+        )
+    if isinstance(counts, str):
+        return counts.encode()
+    code: bytes = coco_mask.frPyObjects({"size": list(size), "counts": lengths.astype(int).tolist()}, *size)["counts"]
+    return code
+
+
+def decode_counts(counts: bytes) -> NDArray[np.int64]:
+    """The lengths of the runs, background first, that compressed COCO run lengths stand for; any bytes give some lengths.
+
+    Each is a number in base 32, lowest digit first, bit 5 of a digit saying that another follows and bit 4 of the last being the
+    sign; from the fourth on, it is the difference from the length two before.
+    """
+    digits = np.frombuffer(counts, np.uint8).astype(np.int64) - 48
+    last = np.flatnonzero((digits & 32) == 0)
+    if not len(last) or last[-1] != len(digits) - 1:
+        return np.array([-1])  # cut off within a number
+    first = np.concatenate([[0], last[:-1] + 1])
+    length = last - first + 1
+    if length.max() > 12:
+        return np.array([-1])  # beyond 64 bits
+    place = np.arange(len(digits)) - np.repeat(first, length)
+    values = np.add.reduceat((digits & 31) << (5 * place), first)
+    values -= np.where(digits[last] & 16, np.int64(1) << (5 * length), 0)
+    values[1::2] = np.cumsum(values[1::2])
+    values[2::2] = np.cumsum(values[2::2])
+    return values
