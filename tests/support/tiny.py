@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from toolkit import Dataset, DatasetManifest, PluginManifest, Prediction, Sample, Settings, TrainableModel
+from toolkit.errors import DataError
 
 PLUGIN = PluginManifest(
     name="tiny",
@@ -75,16 +76,20 @@ def build(settings: TinySettings, classes: Sequence[str]) -> TinyModel:
 class SquaresSettings(Settings):
     count: int = 12
     """Images in a split."""
+    damaged: str = ""
+    """Id of a sample that cannot be read."""
 
 
 class Squares(Dataset):
     classes = ("ground", "square")
 
-    def __init__(self, split: str, count: int) -> None:
-        self.split = split
+    def __init__(self, split: str, count: int, damaged: str) -> None:
+        self.split, self.damaged = split, damaged
         self.ids = [f"{split}/{i}" for i in range(count)]
 
     def __getitem__(self, index: int) -> Sample:
+        if self.ids[index] == self.damaged:
+            raise DataError(f"{self.damaged} is damaged")
         generator = torch.Generator().manual_seed(index + 1000 * (self.split == "val"))
         image = torch.randint(0, 100, (3, 16, 16), generator=generator, dtype=torch.uint8)
         y, x = torch.randint(0, 10, (2,), generator=generator).tolist()
@@ -95,4 +100,4 @@ class Squares(Dataset):
 
 
 def open_squares(folder: Path | None, split: str, settings: SquaresSettings) -> Squares:
-    return Squares(split, settings.count)
+    return Squares(split, settings.count, settings.damaged)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 from lightning_fabric.plugins.precision import MixedPrecision, Precision
 from lightning_fabric.strategies.ddp import DDPStrategy
 from lightning_fabric.strategies.strategy import Strategy
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 
-from toolkit.errors import ConfigError
+from toolkit.errors import ConfigError, TrainingError
 
 
 def choose_accelerator(wanted: str) -> Literal["cpu", "cuda", "mps"]:
@@ -49,7 +52,11 @@ def make_fabric(*, accelerator: str, devices: int, precision: str, num_nodes: in
     """A Fabric for these settings (see ``TrainSettings``), not launched yet.
 
     More than one process runs distributed data parallel: gloo on CPUs, NCCL on GPUs; torchrun and SLURM are recognised.
+
+    Raises:
+        ConfigError: when the devices are not here, or a launcher has started another number of processes.
     """
+    _check_launcher(devices, num_nodes)
     accelerator = choose_accelerator(accelerator)
     if accelerator == "cuda" and devices > torch.cuda.device_count():
         raise ConfigError(f"devices={devices}, but this machine has {torch.cuda.device_count()} CUDA device(s)")
@@ -61,6 +68,41 @@ def make_fabric(*, accelerator: str, devices: int, precision: str, num_nodes: in
             torch.set_num_threads(max(1, (os.cpu_count() or 1) // devices))
     plugin = precision_plugin(choose_precision(precision, accelerator), accelerator)
     return Fabric(accelerator=accelerator, strategy=strategy, devices=devices, num_nodes=num_nodes, plugins=[plugin])
+
+
+def _check_launcher(devices: int, num_nodes: int) -> None:
+    """Refuse to start where each process of a launcher would take itself for the whole run, and write over the others' files."""
+    launchers = (
+        ("torchrun", TorchElasticEnvironment, "WORLD_SIZE"),
+        ("srun", SLURMEnvironment, "SLURM_STEP_NUM_TASKS"),  # only srun sets it; sbatch alone starts one process
+    )
+    for launcher, environment, variable in launchers:
+        if not (environment.detect() and variable in os.environ):
+            continue
+        processes = int(os.environ[variable])
+        if processes != devices * num_nodes:
+            raise ConfigError(
+                f"{launcher} has started {processes} process(es), but {devices} device(s) on {num_nodes} node(s) are asked for. "
+                f"Repair: give --devices the processes of one node, and --num-nodes the nodes, so that their product is {processes}"
+            )
+        return
+
+
+@contextmanager
+def naming_lost_peers(fabric: Fabric) -> Iterator[None]:
+    """Turn what gloo says when another process of the run has stopped into an error that points to it.
+
+    Raises:
+        TrainingError: in place of gloo's.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if fabric.world_size == 1 or not any(f"Connection {how} by peer" in str(error) for how in ("closed", "reset")):
+            raise
+        raise TrainingError(
+            f"process {fabric.global_rank} stops, because another process of this run has; the message of that one says why"
+        ) from None
 
 
 def is_first_process() -> bool:

@@ -23,7 +23,7 @@ from toolkit.evaluation.report import is_better
 from toolkit.files import atomic_write
 from toolkit.model import TrainableModel, total_loss
 from toolkit.training.assembly import StartWeights, build_evaluators, build_model, open_splits
-from toolkit.training.devices import is_first_process, make_fabric, synchronise_batchnorm
+from toolkit.training.devices import is_first_process, make_fabric, naming_lost_peers, synchronise_batchnorm
 from toolkit.training.folder import CONFIG_FILE, check_folder
 from toolkit.training.interrupts import Interrupts
 from toolkit.training.log import Clock, RunLog
@@ -81,9 +81,8 @@ def train(settings: RunSettings, run: str | Path, *, resume: bool = False, show_
     if fabric.is_global_zero:  # only now, so that a run that cannot start leaves no folder in the way of the next try
         with atomic_write(run / CONFIG_FILE, "w") as file:
             file.write(settings.to_yaml())
-    with RunLog(
-        run if fabric.is_global_zero else None, start=trainer.progress.step, steps=trainer.steps, show_progress=show_progress
-    ) as log:
+    folder = run if fabric.is_global_zero else None
+    with RunLog(folder, start=trainer.progress.step, steps=trainer.steps, show_progress=show_progress) as log, naming_lost_peers(fabric):
         return trainer.fit(log)
 
 
