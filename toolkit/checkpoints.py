@@ -10,6 +10,7 @@ import dataclasses
 import json
 import logging
 import pickle
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -202,13 +203,14 @@ def read_foreign(path: Path) -> dict[str, Tensor]:
             warnings.simplefilter("ignore")  # about pickle protocols, on the way to the error below
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        reason = _first_line(error)
+        # torch's message begins with the advice to switch the protection off; what it found comes later
+        found = re.search(r"unsupported .*?(?= was not|\.?$|\. )", str(error), re.IGNORECASE | re.MULTILINE)
         raise CheckpointError(
-            f"{path} is refused: it is no plain file of tensors, and opening it could run code ({reason}). "
+            f"{path} is refused: it is no plain file of tensors, and opening it could run code ({found[0] if found else 'unknown content'}). "
             "Repair: save its state_dict alone, best as .safetensors"
         ) from None
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path} is truncated or not a torch file: {_first_line(error)}") from None
+    except Exception as error:  # torch raises many kinds for files that are damaged, or something else altogether
+        raise CheckpointError(f"{path} is truncated or not a torch file: {_first_line(error)}. Repair: copy or download it again") from None
     for key in ("model", "state_dict"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
@@ -218,7 +220,7 @@ def read_foreign(path: Path) -> dict[str, Tensor]:
 
 
 def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__} {error}".splitlines()[0]
+    return f"{type(error).__name__}: {error}".splitlines()[0].split(". ")[0].rstrip(".: ")
 
 
 def read_manifest(run_or_file: str | Path) -> CheckpointManifest | None:

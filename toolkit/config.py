@@ -119,9 +119,10 @@ class TrainSettings(Settings):
             raise ValueError(f"milestones must rise, not {list(self.milestones)}")
         parts = self.accumulate * self.devices * self.num_nodes
         if self.batch_size % parts:
+            below = self.batch_size // parts * parts
+            nearest = f"nearest that do are {below} and {below + parts}" if below else f"least that does is {parts}"
             raise ValueError(
-                f"batch_size {self.batch_size} does not divide into devices × num_nodes × accumulate = {parts} parts; "
-                f"the nearest that do are {max(parts, self.batch_size // parts * parts)} and {(self.batch_size // parts + 1) * parts}"
+                f"batch_size {self.batch_size} does not divide into devices × num_nodes × accumulate = {parts} parts; the {nearest}"
             )
         return self
 

@@ -49,7 +49,7 @@ def find_items(root: Path, folders: Folders, split: str, label_suffix: str, val_
         images = {name: path for name, path in images.items() if not path.stem.endswith(label_suffix)}
     if not images:
         raise DataError(
-            f"{folders.images} has no images ({', '.join(sorted(IMAGE_SUFFIXES))}). Repair: put them there, or set images=FOLDER"
+            f"{folders.images} has no images ({', '.join(sorted(IMAGE_SUFFIXES))}). Repair: put them there, or set data.options.images=FOLDER"
         )
     lists = {name: root / f"{name}.txt" for name in SPLITS if (root / f"{name}.txt").is_file()}
     if lists:
@@ -65,7 +65,8 @@ def find_items(root: Path, folders: Folders, split: str, label_suffix: str, val_
                 else f"none of the {len(images)} images falls into it by the hash of its name"
             )
             raise MissingSplitError(
-                f"{root} has no split {split!r}: {how}. Repair: write {split}.txt with the ids of its images, one a line"
+                f"{root} has no split {split!r}: {how}. Repair: write train.txt, val.txt and test.txt with the ids of their images, one a line"
+                + ("; or train without validation by data.val_split=" if split == "val" else "")
             )
     missing = [i for i in ids if i not in labels]
     if missing:
@@ -76,7 +77,9 @@ def find_items(root: Path, folders: Folders, split: str, label_suffix: str, val_
 def _by_id(folder: Path, suffix: str = "") -> dict[str, Path]:
     """Image files below a folder by id: the path in it without ending, and without ``suffix`` at the end of the name."""
     if not folder.is_dir():
-        raise DataError(f"{folder} is not there, or not a folder. Repair: create it, or set images=FOLDER and labels=FOLDER")
+        raise DataError(
+            f"{folder} is not there, or not a folder. Repair: create it, or set data.options.images=FOLDER and data.options.labels=FOLDER"
+        )
     found: dict[str, Path] = {}
     for parent, folders, names in os.walk(folder, onerror=_unreadable):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -128,7 +131,9 @@ def _check_pairs(images: Iterable[str], labels: Iterable[str], folders: Folders)
     if labels - images:
         problems.append(_unmatched(f"label images without an image in {folders.images}", sorted(labels - images)))
     if problems:
-        raise DataError("\n".join([*problems, "Repair: give both the same name (label_suffix=_mask when labels are called ID_mask.png)"]))
+        raise DataError(
+            "\n".join([*problems, "Repair: give both the same name (data.options.label_suffix=_mask when labels are called ID_mask.png)"])
+        )
 
 
 def _unmatched(what: str, names: list[str]) -> str:

@@ -147,7 +147,7 @@ def _largest(path: Path, void: int | None) -> int:
 def _numbered(labels: Path, largest: int, void: int | None) -> tuple[ClassLine, ...]:
     if largest < 0:
         raise DataError(
-            f"{labels}: every pixel of every label image is void ({void}), so there is nothing to learn. Repair: set void=VALUE"
+            f"{labels}: every pixel of every label image is void ({void}), so there is nothing to learn. Repair: set data.options.void=VALUE"
         )
     return tuple(ClassLine(f"class_{value}") for value in range(largest + 1) if value != void)
 

@@ -94,10 +94,12 @@ def _take(network: EncoderUNet, tensors: dict[str, Tensor], source: str) -> Load
     if sum(key in fitting for key in wanted) < checkpoints.LEAST_FIT * len(wanted):
         repair = "Repair: model.norm=batch" if _has_batch_norms(tensors) and not _has_batch_norms(own) else "Repair: weights=none"
         raise CheckpointError(
-            f"{source} are plainly for another encoder than {network.encoder_name!r}: only {len(fitting)} of its {len(own)} tensors fit. {repair}"
+            f"weights {source} are plainly for another encoder than {network.encoder_name!r}: only {len(fitting)} of its {len(own)} tensors fit. {repair}"
         )
     if _has_batch_norms(tensors) and not _has_batch_norms(own):
-        raise UsageError(f"{source} were learnt with batch norm, which model.norm takes out. Repair: model.norm=batch, or weights=none")
+        raise UsageError(
+            f"weights {source} were learnt with batch norm, which model.norm takes out. Repair: model.norm=batch, or weights=none"
+        )
     nn.Module.load_state_dict(network.encoder, fitting, strict=False)  # the libraries' own versions change the dictionary
     prefix = "network.encoder."
     rest = [key for key in network.state_dict() if not key.startswith("encoder.")]
