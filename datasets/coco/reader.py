@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from toolkit.config import Settings
 from toolkit.errors import DataError, MissingSplitError
@@ -82,6 +82,10 @@ class Coco(RegionDataset):
         self.ids = unique_ids([image["file_name"] for image in file.images])
         self.keypoint_names = file.keypoint_names
         self.num_keypoints = len(file.keypoint_names)
+        numbered = all(isinstance(key, int) for key in (*file.category_ids, *(image["id"] for image in file.images)))
+        if numbered:  # as COCO's own; ids that are text cannot stand in files of results
+            self.coco_category_ids = file.category_ids
+            self.coco_image_ids = {one: image["id"] for one, image in zip(self.ids, file.images, strict=True)}
         self._file = file
         self._folder = folder
         self._degenerate = degenerate
@@ -93,3 +97,7 @@ class Coco(RegionDataset):
     def regions(self, index: int, size: Size) -> list[Region]:
         """The objects of the image."""
         return self._file.regions(index, size, self._degenerate)
+
+    def coco_document(self) -> dict[str, Any]:
+        """The annotation file."""
+        return self._file.document

@@ -133,6 +133,21 @@ def test_boxes_are_cut_off_at_the_border_or_taken_from_the_mask(tmp_path: Path) 
     assert coco(tmp_path)[0].instances.boxes_xyxy.tolist() == [[0, 3, 15, 20], [2, 3, 9, 8]]
 
 
+def test_what_coco_needs_to_be_measured_by_is_kept(tmp_path: Path) -> None:
+    data = document(annotation(1, area=12.25), annotation(2, area=None), annotation(3, image_id=900, area=None))
+    put(tmp_path, data)
+    dataset = coco(tmp_path)
+    assert dataset.coco_image_ids == {"a": 7, "sub/b": 900}
+    assert dataset.coco_category_ids == (3, 90)
+    assert dataset.coco_document() == data
+    assert dataset[0].instances.areas.tolist() == [12.25, 35]
+    assert dataset[1].instances.areas is None
+    data["images"][0]["id"] = "seven"
+    data["annotations"] = []
+    put(tmp_path, data)
+    assert coco(tmp_path).coco_image_ids is None
+
+
 def test_a_tiny_object_with_a_box_stays(tmp_path: Path) -> None:
     put(tmp_path, document(annotation(1, segmentation=[[3.1, 3.1, 3.2, 3.1, 3.2, 3.2]], bbox=[3.1, 3.1, 0.1, 0.1])))
     instances = coco(tmp_path)[0].instances
@@ -176,6 +191,7 @@ def _change(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         ("images.1.file_name", None, r"images\[1\] needs an id, and a file_name that is text"),
         ("categories.1.id", 90, "the id 90 occurs twice among the categories"),
         ("categories.1.name", "dog", "two categories called 'dog'"),
+        ("categories.1.id", "3", "numbers and texts as ids"),
         ("annotations", None, "not a COCO annotation file"),
     ],
 )
@@ -212,6 +228,8 @@ RLE = {"size": [HEIGHT, WIDTH], "counts": [100, 20, 480]}
         ({"segmentation": RLE | {"counts": None}}, "counts must be text or a list of numbers, not NoneType"),
         ({"segmentation": None, "bbox": None}, "neither a segmentation nor a bbox"),
         ({"iscrowd": 2}, "has 2 as iscrowd"),
+        ({"area": -3}, "has the area -3; expected 0 or more"),
+        ({"area": float("inf")}, "area has inf"),
         ({"segmentation": None}, "has no mask, but other objects of the image have one"),
     ],
 )

@@ -25,7 +25,9 @@ class CocoFile:
         path: the file.
         classes: the names of the categories, in the order of their ids, which may have gaps.
         keypoint_names: of the category with the most keypoints; empty when none has any.
+        category_ids: their ids.
         images: the records of the images, in the order of the file.
+        document: all that the file holds.
 
     Raises:
         DataError: when it is not such a file, an id occurs twice, or an annotation is of an image or category that is not there.
@@ -39,7 +41,12 @@ class CocoFile:
                 f"{path} is not a COCO annotation file: it must hold lists called images, annotations and categories. "
                 "Repair: name the file of the annotations (a list of results, or captions, will not do)"
             )
-        categories = sorted(self._by_id(data["categories"], "categories", "name").items())
+        self.document: dict[str, Any] = data
+        by_key = self._by_id(data["categories"], "categories", "name")
+        if len({type(key) for key in by_key}) > 1:
+            raise DataError(f"{path} has numbers and texts as ids of categories. Repair: use numbers")
+        categories = sorted(by_key.items())
+        self.category_ids = tuple(key for key, _ in categories)
         self.classes = tuple(category["name"] for _, category in categories)
         twice = next((name for name in self.classes if self.classes.count(name) > 1), None)
         if twice is not None:
@@ -123,7 +130,10 @@ class CocoFile:
         crowd = record.get("iscrowd", 0)
         if crowd not in (0, 1):
             raise DataError(f"{where} has {crowd!r} as iscrowd; expected 0 or 1")
-        return Region(self._labels[record["category_id"]], where, parts, code, box, bool(crowd), keypoints)
+        area = None if record.get("area") is None else numbers([record["area"]], where, "area")[0]
+        if area is not None and area < 0:
+            raise DataError(f"{where} has the area {area:g}; expected 0 or more")
+        return Region(self._labels[record["category_id"]], where, parts, code, box, bool(crowd), keypoints, area)
 
 
 class _DegenerateError(Exception):

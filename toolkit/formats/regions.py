@@ -44,6 +44,7 @@ class Region:
         box_xyxy: the box that the file gives it; None for that of its mask.
         is_crowd: whether it is a crowd of objects.
         keypoints: ``x, y, visibility`` of each, one after the other; None when there are none.
+        area: in square pixels, as the file states it; None for that of the mask.
     """
 
     label: int
@@ -53,6 +54,7 @@ class Region:
     box_xyxy: Box | None = None
     is_crowd: bool = False
     keypoints: tuple[float, ...] | None = None
+    area: float | None = None
 
     @property
     def has_mask(self) -> bool:
@@ -128,7 +130,16 @@ def to_instances(regions: Sequence[Region], size: Size, num_keypoints: int = 0) 
         masks,
         keypoints=_keypoints(regions, num_keypoints) if num_keypoints else None,
         is_crowd=crowds if bool(crowds.any()) else None,
+        areas=_areas(regions, boxes, masks) if any(region.area is not None for region in regions) else None,
     )
+
+
+def _areas(regions: Sequence[Region], boxes: torch.Tensor, masks: Masks | None) -> torch.Tensor:
+    """float64 ``[N]``: what the file states, else the area of the mask or box."""
+    widths, heights = (boxes[:, 2:] - boxes[:, :2]).double().unbind(dim=1)
+    measured = (widths * heights if masks is None else masks.areas()).tolist()
+    stated = [own if region.area is None else region.area for region, own in zip(regions, measured, strict=True)]
+    return torch.tensor(stated, dtype=torch.float64)
 
 
 def _keypoints(regions: Sequence[Region], count: int) -> torch.Tensor:
