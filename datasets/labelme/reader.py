@@ -1,0 +1,83 @@
+"""Reads folders of LabelMe's files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from toolkit.config import Settings
+from toolkit.errors import DataError, MissingSplitError
+from toolkit.formats.labelme import LABELS_FILE, labelme_regions, read_labelme, read_labels
+from toolkit.formats.regions import Region, RegionDataset
+from toolkit.images import IMAGE_SUFFIXES
+from toolkit.types import Size
+
+
+class LabelmeSettings(Settings):
+    """How LabelMe's files are read."""
+
+    train: str = "train"
+    """Folder of the split `train`, in the dataset's folder."""
+    val: str = "val"
+    """Folder of the split `val`, likewise."""
+    test: str = "test"
+    """Folder of the split `test`, likewise."""
+    classes: tuple[str, ...] = ()
+    """Names of the classes; when empty, those in `labels.txt`, and without such a file all labels of all splits, in alphabetical order."""
+    other_shapes: Literal["error", "skip"] = "error"
+    """What becomes of points and lines, which have no area: a fault, or left out."""
+
+
+def build(folder: Path, split: str, settings: LabelmeSettings) -> Labelme:
+    """One split of the dataset in ``folder``.
+
+    Raises:
+        DataError: when a file is not by LabelMe.
+        MissingSplitError: when there is no folder of this split.
+    """
+    own = folder / str(getattr(settings, split))
+    if not own.is_dir():
+        raise MissingSplitError(f"{own} is not there. Repair: put the files of the split {split!r} there, or set {split}=FOLDER")
+    files = sorted(own.rglob("*.json"))
+    if not files:
+        raise DataError(f"{own} has no files by LabelMe (*.json). Repair: put them there, or set {split}=FOLDER")
+    folders = (folder / name for name in (settings.train, settings.val, settings.test))
+    return Labelme(own, files, settings.classes or _classes(folder, list(folders)), settings.other_shapes)
+
+
+def _classes(folder: Path, folders: list[Path]) -> tuple[str, ...]:
+    file = folder / LABELS_FILE
+    if file.is_file():
+        return read_labels(file)
+    files = {path for each in folders if each.is_dir() for path in each.rglob("*.json")}
+    return tuple(sorted({shape["label"] for path in files for shape in read_labelme(path)["shapes"]}))
+
+
+class Labelme(RegionDataset):
+    """One split: the images that have a file by LabelMe, by name. An image without one has not been annotated."""
+
+    def __init__(self, folder: Path, files: list[Path], classes: tuple[str, ...], other_shapes: Literal["error", "skip"]) -> None:
+        self.classes = classes
+        self.ids = tuple(path.relative_to(folder).with_suffix("").as_posix() for path in files)
+        self._files = files
+        self._labels = {name: index for index, name in enumerate(classes)}
+        self._other_shapes = other_shapes
+
+    def image_path(self, index: int) -> Path:
+        """The image: where the file says, or else beside it, by the same name."""
+        file = self._files[index]
+        said = file.parent / str(self._contents(index)["imagePath"]).replace("\\", "/")
+        if said.is_file():
+            return said
+        beside = (path for path in sorted(file.parent.glob(f"{file.stem}.*")) if path.suffix.lower() in IMAGE_SUFFIXES)
+        found = next(beside, None)
+        if found is None:
+            raise DataError(f"{file} is of {said}, which is not there, and no image of that name is beside it. Repair: put it there")
+        return found
+
+    def regions(self, index: int, size: Size) -> list[Region]:
+        """The objects of the image."""
+        return labelme_regions(self._contents(index), size, self._files[index], self._labels, self._other_shapes)
+
+    def _contents(self, index: int) -> dict[str, Any]:
+        return read_labelme(self._files[index])
