@@ -130,6 +130,21 @@ def test_contact_sheet_shows_every_cell_and_a_legend(tmp_path: Path) -> None:
         assert (legend == np.array(colour)).all(axis=2).any()
 
 
+def test_the_truth_is_shown_as_what_the_prediction_is(tmp_path: Path) -> None:
+    size = (80, 120)
+    mask = np.zeros(size, bool)
+    mask[20:60, 30:90] = True
+    label_map = torch.full(size, 1, dtype=torch.uint8)
+    both = Sample("a", grey(), label_map=label_map, instances=objects(size, mask, labels=[2]).instances)
+    semantic, found = both.with_(instances=None), both.with_(label_map=None)
+    for prediction in (semantic, found, both):
+        sheets = []
+        for truth in (both, prediction):
+            contact_sheet([(grey(), truth, prediction)], tmp_path / "s.png", classes=CLASSES, palette=PALETTE)
+            sheets.append(read_image(tmp_path / "s.png"))
+        assert torch.equal(*sheets)
+
+
 def test_without_any_truth_there_is_no_column_for_it(tmp_path: Path) -> None:
     prediction = Prediction("a", (60, 100), label_map=torch.zeros((60, 100), dtype=torch.uint8))
     contact_sheet([(grey(60, 100), None, prediction)], tmp_path / "s.jpg", classes=CLASSES, palette=PALETTE, cell=200)

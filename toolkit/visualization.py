@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import cv2
@@ -214,12 +214,21 @@ def contact_sheet(
     width = gap + len(names) * (cell + gap)
     strips = [_caption_strip(names, cell, gap, lettering)]
     for i, (image, truth, prediction) in enumerate(rows):
-        shown: list[Sample | Prediction | None] = [None, truth, prediction] if with_truth else [None, prediction]
+        shown: list[Sample | Prediction | None] = [None, _alike(truth, prediction), prediction] if with_truth else [None, prediction]
         if titles:
             strips.append(_text_strip(titles[i], width, gap, lettering))
         strips.append(_picture_strip(image, shown, classes, palette, cell, gap))
     strips.append(_legend(classes, palette, width, gap, lettering))
     write_picture(path, np.concatenate(strips))
+
+
+def _alike(truth: Sample | Prediction | None, prediction: Prediction | Sample) -> Sample | Prediction | None:
+    """Of a truth that has both, only what the prediction has: objects are not to be compared with a label map."""
+    if truth is None or truth.instances is None or truth.label_map is None:
+        return truth
+    if prediction.instances is None:
+        return replace(truth, instances=None)
+    return replace(truth, label_map=None) if prediction.label_map is None else truth
 
 
 def _blank(height: int, width: int) -> Picture:

@@ -267,6 +267,14 @@ def test_the_command_line_trains_and_reports(tiny: str, tmp_path: Path, capsys: 
     assert "did you mean 'steps'" in capsys.readouterr().err
 
 
+def test_without_validation_there_is_no_best(tiny: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run"
+    assert main(["train", "--plugin", tiny, "--data", tiny, "--out", str(run), "train.steps=1", "data.val_split="]) == 0
+    assert capsys.readouterr().out == f"trained 1 steps: {run}\n"
+    assert load_model(run)[1].step == 1
+    assert not (run / "best.safetensors").exists()
+
+
 def test_the_recipe_scaled_for_another_batch_says_so(tiny: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO", logger="toolkit"):
         run_tiny(tiny, tmp_path / "run", "train.steps=1", "train.batch_size=8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 from typing import Any
 
@@ -68,5 +69,5 @@ def _config_of_run(args: argparse.Namespace) -> Path:
 def _closing(result: Any) -> str:
     if not result.finished:
         return f"stopped after step {result.steps}: {result.run} (go on with --resume)"
-    best = f", best {result.best_metric} {result.best:.4f}" if result.best_metric else ""
+    best = "" if math.isnan(result.best) else f", best {result.best_metric} {result.best:.4f}"  # NaN without validation
     return f"trained {result.steps} steps{best}: {result.run}"
