@@ -19,7 +19,8 @@ SUMMARY = "measure a run, or anyone's predictions, on a dataset"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Fill in the parser."""
     parser.add_argument("run", nargs="?", metavar="RUN", help="folder of a run, or a checkpoint file")
-    parser.add_argument("--predictions", type=Path, metavar="PATH", help="instead of RUN: a folder of label images, or a predictions.json")
+    what = "instead of RUN: a folder of label images, a predictions.json, or a list of COCO results"
+    parser.add_argument("--predictions", type=Path, metavar="PATH", help=what)
     add_data_arguments(parser, required=True)
     parser.add_argument("--split", metavar="S", help="split to measure on; default: the dataset's validation split")
     parser.add_argument("--json", action="store_true", help='print one JSON object {"metrics": {name: value}} and nothing else')

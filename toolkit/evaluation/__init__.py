@@ -4,6 +4,6 @@ Importing this package imports no torch; an evaluator's code is imported when it
 """
 
 from toolkit.evaluation.base import Evaluator
-from toolkit.evaluation.report import Report, is_better
+from toolkit.evaluation.report import Curve, Report, is_better
 
-__all__ = ["Evaluator", "Report", "is_better"]
+__all__ = ["Curve", "Evaluator", "Report", "is_better"]

@@ -10,6 +10,7 @@ from toolkit.errors import InvalidDataError
 from toolkit.evaluation.report import Report
 
 if TYPE_CHECKING:  # so that this package imports no torch
+    from toolkit.dataset import Dataset
     from toolkit.types import Prediction, Sample
 
 
@@ -22,6 +23,12 @@ class Evaluator(ABC):
     @abstractmethod
     def reset(self) -> None:
         """Forget everything."""
+
+    def prepare(self, dataset: Dataset) -> None:  # noqa: B027 - most evaluators need nothing
+        """Learn which dataset the samples will come from; called after ``reset``, in every process, before the first update.
+
+        For an evaluator whose figures depend on the order of the samples; most need not know.
+        """
 
     @final
     def update(self, samples: Sequence[Sample], predictions: Sequence[Prediction]) -> None:

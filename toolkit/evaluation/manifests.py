@@ -9,4 +9,10 @@ BUILT_IN = (
         build="toolkit.evaluation.iou:build",
         settings="toolkit.evaluation.iou:IoUSettings",
     ),
+    EvaluatorManifest(
+        name="coco",
+        summary="instance segmentation: COCO's AP and AR of boxes, masks and keypoints",
+        build="toolkit.evaluation.coco:build",
+        settings="toolkit.evaluation.coco:CocoSettings",
+    ),
 )

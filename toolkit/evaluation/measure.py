@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,17 @@ from toolkit.config import settings_class, validate
 from toolkit.dataset import Dataset, open_dataset
 from toolkit.errors import DataError, UsageError
 from toolkit.evaluation.base import Evaluator
+from toolkit.evaluation.coco import Coco
 from toolkit.evaluation.report import Report
 from toolkit.files import atomic_write
+from toolkit.formats.coco_results import check_results
 from toolkit.formats.predictions import PredictionFiles
 from toolkit.settings_tree import merge
 from toolkit.training.devices import make_fabric
 from toolkit.training.validation import evaluate
 
 SECTIONS = ("data", "evaluators")
-TASK_EVALUATORS = {"semantic": "iou"}
+TASK_EVALUATORS = {"semantic": "iou", "instance": "coco"}
 
 
 def measure_run(
@@ -85,24 +87,50 @@ def measure_predictions(
 ) -> list[Report]:
     """Evaluate predictions that anyone has made, see ``toolkit.formats.predictions``; arguments as in ``measure_run``.
 
+    A list of COCO results for a dataset that comes from a COCO file is compared with that file alone, in the files' own precision.
+
     Raises:
-        DataError: when a prediction is missing, of another size or of an unknown class.
+        DataError: when a label image is missing, or a prediction is of another size, an unknown image or an unknown class.
     """
     wanted = _sections(overrides)
     dataset = _open(data, data_dir, split, wanted["data"].get("options", {}))
-    predictions = PredictionFiles(path, dataset.classes)
+    image_ids = dataset.coco_image_ids or {sample_id: number for number, sample_id in enumerate(dataset.ids, start=1)}
+    predictions = PredictionFiles(path, dataset.classes, image_ids=image_ids, category_ids=dataset.coco_category_ids)
     predictions.require(dataset.ids)
     tasks = registry.named(registry.datasets(), data).tasks
-    default: dict[str, Any] = {TASK_EVALUATORS[task]: {} for task in tasks if task in TASK_EVALUATORS}
-    evaluators = _evaluators(wanted["evaluators"] or default, dataset)
+    evaluators = _evaluators(wanted["evaluators"] or _fitting(tasks, predictions), dataset)
+    exact = _from_documents(evaluators, predictions, dataset)
+    if exact is not None:
+        return exact
     for evaluator in evaluators:
         evaluator.reset()
+        evaluator.prepare(dataset)
     for index in range(len(dataset)):
         sample = dataset[index]
         prediction = predictions.read(sample.id, sample.size)
         for evaluator in evaluators:
             evaluator.update([sample], [prediction])
     return [evaluator.report() for evaluator in evaluators]
+
+
+def _fitting(tasks: Sequence[str], predictions: PredictionFiles) -> dict[str, Any]:
+    """The usual evaluators of a dataset's tasks, less those that these predictions are not meant for."""
+    possible = [task for task in tasks if task in TASK_EVALUATORS]
+    meant = [task for task in possible if (task == "instance") == predictions.has_instances]
+    return {TASK_EVALUATORS[task]: {} for task in meant or possible}
+
+
+def _from_documents(evaluators: Sequence[Evaluator], predictions: PredictionFiles, dataset: Dataset) -> list[Report] | None:
+    """The reports from two COCO files alone; None where there are none, or an evaluator needs the images."""
+    chosen = [evaluator for evaluator in evaluators if isinstance(evaluator, Coco)]
+    document = dataset.coco_document() if predictions.results is not None and len(chosen) == len(evaluators) else None
+    if document is None or predictions.results is None:
+        return None
+    image_ids = [image["id"] for image in document["images"]]
+    sizes = {image["id"]: (image["height"], image["width"]) for image in document["images"] if {"height", "width"} <= image.keys()}
+    category_ids = dataset.coco_category_ids or range(1, len(dataset.classes) + 1)
+    check_results(predictions.results, predictions.path, image_ids, category_ids, sizes)
+    return [evaluator.report_document(document, predictions.results, category_ids) for evaluator in chosen]
 
 
 def _sections(overrides: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:

@@ -15,6 +15,30 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Curve:
+    """Lines over a common axis, for a plot.
+
+    Attributes:
+        x_label, y_label: what the axes show.
+        x: the points along the axis.
+        y: name of each line -> one value a point; NaN where it is undefined.
+
+    Raises:
+        InvalidDataError: when a line has not one value a point.
+    """
+
+    x_label: str
+    y_label: str
+    x: list[float]
+    y: Mapping[str, list[float]]
+
+    def __post_init__(self) -> None:
+        for name, values in self.y.items():
+            if len(values) != len(self.x):
+                raise InvalidDataError(f"the line {name!r} has {len(values)} values for {len(self.x)} points")
+
+
+@dataclass(frozen=True)
 class Report:
     """Figures with their names, for the whole and for each class. What is undefined is NaN, never -1 or 0.
 
@@ -24,6 +48,7 @@ class Report:
         per_class: name -> one value a class, in the order of ``classes``.
         classes: the names of the classes.
         notes: sentences that a reader needs to judge the figures.
+        curves: name -> what is worth plotting, such as precision over recall.
 
     Raises:
         InvalidDataError: when a list in ``per_class`` has not one value a class.
@@ -34,6 +59,7 @@ class Report:
     per_class: Mapping[str, list[float]] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    curves: Mapping[str, Curve] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for metric, values in self.per_class.items():
@@ -42,13 +68,16 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """The report as what JSON can hold, NaN and infinity as None."""
-        return {
+        document: dict[str, Any] = {
             "name": self.name,
             "metrics": {metric: _number(value) for metric, value in self.metrics.items()},
             "per_class": {metric: [_number(value) for value in values] for metric, values in self.per_class.items()},
             "classes": list(self.classes),
             "notes": list(self.notes),
         }
+        if self.curves:
+            document["curves"] = {name: _curve(curve) for name, curve in self.curves.items()}
+        return document
 
     def to_json(self) -> str:
         """The report as one line of JSON, with ``null`` for what is undefined."""
@@ -83,6 +112,11 @@ def is_better(metric: str, new: float, old: float) -> bool:
         return True
     lower = any(word in metric for word in ("loss", "error"))
     return new < old if lower else new > old
+
+
+def _curve(curve: Curve) -> dict[str, Any]:
+    lines = {name: [_number(value) for value in values] for name, values in curve.y.items()}
+    return {"x_label": curve.x_label, "y_label": curve.y_label, "x": [_number(value) for value in curve.x], "y": lines}
 
 
 def _number(value: float) -> float | None:

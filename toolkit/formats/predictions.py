@@ -1,22 +1,23 @@
 """Reads predictions that a model of ours, or anyone, has left on disk.
 
 A folder of label images (``<sample id>.png``, values are class indexes, 255 is none), a folder that ``toolkit infer`` wrote,
-or its ``predictions.json``, where a label value is the place of its class among the file's categories.
+or its ``predictions.json``, where a label value is the place of its class among the file's categories; or a list of COCO results.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic_core import from_json
 from torch import Tensor
 
-from toolkit.errors import DataError
+from toolkit.errors import DataError, InvalidDataError
+from toolkit.formats.coco_results import check_results, result_instances
 from toolkit.images import read_label_map
-from toolkit.types import VOID, Instances, Masks, Prediction, Size
+from toolkit.types import VOID, Prediction, Size
 
 PREDICTIONS_FILE = "predictions.json"
 
@@ -27,18 +28,33 @@ class PredictionFiles:
     Args:
         path: a folder or a JSON file, see the module.
         classes: the classes of the dataset; names in a JSON file are matched with them.
+        image_ids: the number by which a list of results names each sample; without it such a list cannot be read.
+        category_ids: likewise the number of each class; 1, 2, 3 … when None.
+
+    Attributes:
+        results: the detections, where ``path`` is a list of COCO results.
 
     Raises:
         DataError: when there is nothing at ``path``, or it is none of the forms above.
     """
 
-    def __init__(self, path: Path, classes: Sequence[str]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        classes: Sequence[str],
+        *,
+        image_ids: Mapping[str, int] | None = None,
+        category_ids: Sequence[int] | None = None,
+    ) -> None:
         self.path = path
         self.classes = tuple(classes)
         self.label_files: dict[str, Path] = {}
         self.records: dict[str, dict[str, Any]] = {}
         # What each value of a label image stands for here, where a JSON file lists the classes in another order.
         self.values: Tensor | None = None
+        self.results: list[dict[str, Any]] | None = None
+        self._image_ids = image_ids
+        self._category_ids = tuple(category_ids or range(1, len(self.classes) + 1))
         if path.is_dir() and (path / PREDICTIONS_FILE).is_file():
             self._read_json(path / PREDICTIONS_FILE)
         elif path.is_dir():
@@ -48,14 +64,24 @@ class PredictionFiles:
         else:
             raise DataError(f"no predictions at {path}: expected a folder of label images, or a {PREDICTIONS_FILE}")
 
+    @property
+    def has_instances(self) -> bool:
+        """Whether there are objects, rather than only label maps."""
+        return (
+            self.results is not None
+            or (bool(self.records) and not self.label_files)
+            or any(r["annotations"] for r in self.records.values())
+        )
+
     def require(self, ids: Sequence[str]) -> None:
-        """Check that every sample has a prediction.
+        """Check that every sample has a prediction; where the file has objects only, an image that it does not name has none.
 
         Raises:
             DataError: says how many have none, and the first five.
         """
         missing = [sample_id for sample_id in ids if self._key(sample_id) is None]
-        if missing:
+        no_objects = self.has_instances and not self.label_files and (len(missing) < len(ids) or not self.records)
+        if missing and not no_objects:
             first = ", ".join(missing[:5])
             raise DataError(
                 f"{len(missing)} of {len(ids)} images have no prediction in {self.path}: {first}{', …' if len(missing) > 5 else ''}. "
@@ -69,6 +95,8 @@ class PredictionFiles:
             DataError: when it has another size, an unknown class, or cannot be read; names the file.
         """
         key = self._key(sample_id)
+        if key is None and self.has_instances and not self.label_files:
+            return Prediction(sample_id, size, instances=result_instances([], size))
         if key is None:
             raise DataError(f"{sample_id} has no prediction in {self.path}")
         label_map = None
@@ -81,7 +109,12 @@ class PredictionFiles:
                     f"{self.label_files[key]} is {list(label_map.shape)} (height, width), but the image {sample_id} is {list(size)}"
                 )
         record = self.records.get(key)
-        instances = self._instances(record, size) if record is not None and (record["annotations"] or label_map is None) else None
+        if record is None or (label_map is not None and not record["annotations"]):
+            return Prediction(sample_id, size, label_map)
+        try:
+            instances = result_instances(record["annotations"], size, areas=self.results is not None)
+        except InvalidDataError as error:
+            raise DataError(f"{record['path']}, image {sample_id}: {error}") from error
         return Prediction(sample_id, size, label_map, instances)
 
     def _translate(self, label_map: Tensor, key: str) -> Tensor:
@@ -108,7 +141,10 @@ class PredictionFiles:
 
     def _read_json(self, path: Path) -> None:
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = from_json(path.read_bytes())
+            if isinstance(content, list):
+                self._read_results(path, content)
+                return
             categories = {category["id"]: category["name"] for category in content["categories"]}
             images = {image["id"]: image for image in content["images"]}
             annotations = list(content["annotations"])
@@ -133,6 +169,17 @@ class PredictionFiles:
             record = self.records[keys[annotation["image_id"]]]
             record["annotations"].append(annotation | {"label": indexes[annotation["category_id"]]})
 
+    def _read_results(self, path: Path, results: list[Any]) -> None:
+        if self._image_ids is None:
+            raise DataError(f"{path} is a list of results, which names images by numbers that are not known here")
+        check_results(results, path, self._image_ids.values(), self._category_ids)
+        self.results = results
+        labels = {number: label for label, number in enumerate(self._category_ids)}
+        by_image: dict[int, list[dict[str, Any]]] = {number: [] for number in self._image_ids.values()}
+        for entry in results:
+            by_image[entry["image_id"]].append(entry | {"label": labels[entry["category_id"]]})
+        self.records = {key: {"path": path, "annotations": by_image[number]} for key, number in self._image_ids.items()}
+
     def _class_indexes(self, path: Path, categories: Mapping[int, str]) -> dict[int, int]:
         unknown = sorted(set(categories.values()) - set(self.classes))
         if unknown:
@@ -140,17 +187,3 @@ class PredictionFiles:
                 f"{path} has classes that the dataset has not: {', '.join(unknown)}. The dataset has: {', '.join(self.classes)}"
             )
         return {category_id: self.classes.index(name) for category_id, name in categories.items()}
-
-    @staticmethod
-    def _instances(record: Mapping[str, Any], size: Size) -> Instances:
-        annotations = record["annotations"]
-        if not annotations:
-            return Instances.empty(size, with_masks=True, with_scores=True)
-        x0, y0, width, height = torch.tensor([annotation["bbox"] for annotation in annotations], dtype=torch.float32).unbind(1)
-        return Instances(
-            size,
-            torch.stack([x0, y0, x0 + width, y0 + height], dim=1),
-            torch.tensor([annotation["label"] for annotation in annotations]),
-            Masks.from_coco([annotation["segmentation"] for annotation in annotations], size),
-            torch.tensor([annotation.get("score", 1.0) for annotation in annotations], dtype=torch.float32),
-        )

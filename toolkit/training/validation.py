@@ -66,6 +66,7 @@ def evaluate(
     rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     for evaluator in evaluators:
         evaluator.reset()
+        evaluator.prepare(dataset)
     sums: dict[str, float] = {}
     seen = 0
     with evaluating(model):

@@ -1,0 +1,184 @@
+"""The evaluator ``coco``: average precision and recall of boxes, masks and keypoints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import hotcoco
+import numpy as np
+from pydantic import AfterValidator, Field
+
+from toolkit.config import Settings
+from toolkit.errors import InvalidDataError
+from toolkit.evaluation.base import Evaluator
+from toolkit.evaluation.coco_figures import Figures, IoUType, figures
+from toolkit.evaluation.coco_objects import ImageRecord, coco_pair, objects
+from toolkit.evaluation.report import Report
+from toolkit.types import Instances, Prediction, Sample
+
+if TYPE_CHECKING:
+    from toolkit.dataset import Dataset
+
+COCO_KEYPOINTS = 17
+
+
+def _ascending(values: tuple[int, ...]) -> tuple[int, ...]:
+    if list(values) != sorted(set(values)):
+        raise ValueError("must be in ascending order, without repetition")
+    return values
+
+
+class CocoSettings(Settings):
+    """What the evaluator ``coco`` can be told."""
+
+    iou_types: Annotated[tuple[IoUType, ...], Field(min_length=1)] | None = None
+    """What is compared, of `bbox`, `segm` and `keypoints`; `null` compares all that both truth and predictions have."""
+
+    max_detections: Annotated[tuple[Annotated[int, Field(gt=0)], ...], Field(min_length=1), AfterValidator(_ascending)] = (1, 10, 100)
+    """The numbers of detections an image for which AR is given, lowest first; AP counts as many as the last. Keypoints count 20, as in COCO."""
+
+    keypoint_sigmas: tuple[Annotated[float, Field(gt=0)], ...] | None = None
+    """The spread of each keypoint relative to the object's size; `null` stands for those of COCO's 17."""
+
+
+class Coco(Evaluator):
+    """COCO's metrics, equal to those of pycocotools, in the order of its summary; what is undefined there (-1) is NaN here.
+
+    For each of ``bbox``, ``segm`` and ``keypoints`` that truth and predictions have:
+
+    - ``AP``: mean over the classes, over IoU (OKS) thresholds 0.50, 0.55 … 0.95 and over 101 levels of recall; ``AP50`` and ``AP75`` at one
+      threshold; ``APs``, ``APm``, ``APl`` for objects below 32², from 32² to 96², and above 96² square pixels;
+    - ``AR1``, ``AR10``, ``AR100``: the highest recall with as many detections an image, mean over thresholds and classes; ``ARs`` … ``ARl``.
+
+    Crowds are neither to be found nor false alarms. An object's area is ``Instances.areas``, or else that of its mask, or else of its box;
+    a detection's is that of its mask among masks, of its box otherwise, as Detectron2 and mmdetection have it.
+
+    Detections of equal score count in the order of their images, which is that of the dataset (by COCO's numbers where it has them), so
+    any division among processes ends in the same figures. A sample that comes twice is counted once.
+
+    Args:
+        settings: see ``CocoSettings``.
+        classes: the names that labels stand for.
+    """
+
+    def __init__(self, settings: CocoSettings, classes: Sequence[str]) -> None:
+        self.settings = settings
+        self.classes = tuple(classes)
+        self._order: dict[str, int] = {}
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self._images: dict[str, ImageRecord] = {}
+
+    def prepare(self, dataset: Dataset) -> None:
+        """Learn the order of the images."""
+        self._order = dict(dataset.coco_image_ids or {sample_id: position for position, sample_id in enumerate(dataset.ids, start=1)})
+
+    def _update(self, sample: Sample, prediction: Prediction) -> None:
+        where = f"sample {sample.id!r}" + (f" ({sample.path})" if sample.path else "")
+        if sample.instances is None:
+            raise InvalidDataError(f"{where} has no instances, so the evaluator coco has nothing to compare a prediction with")
+        if prediction.instances is None or (len(prediction.instances) and prediction.instances.scores is None):
+            raise InvalidDataError(f"the prediction for {where} must have instances with scores for the evaluator coco")
+        for name, instances in (("truth", sample.instances), ("prediction", prediction.instances)):
+            if len(instances) and int(instances.labels.max()) >= len(self.classes):
+                label = int(instances.labels.max())
+                raise InvalidDataError(f"the {name} of {where} has label {label}, but there are {len(self.classes)} classes")
+            self._check_fields(f"the {name} of {where}", instances)
+        self._images[sample.id] = ImageRecord(
+            sample.size, objects(sample.instances, is_truth=True), objects(prediction.instances, is_truth=False)
+        )
+
+    def _check_fields(self, owner: str, instances: Instances) -> None:
+        for kind, value in (("segm", instances.masks), ("keypoints", instances.keypoints)):
+            if len(instances) and value is None and kind in (self.settings.iou_types or ()):
+                raise InvalidDataError(f"{owner} has no {'masks' if kind == 'segm' else kind}, but iou_types asks for {kind!r}")
+        points = None if instances.keypoints is None else instances.keypoints.shape[1]
+        sigmas = COCO_KEYPOINTS if self.settings.keypoint_sigmas is None else len(self.settings.keypoint_sigmas)
+        if len(instances) and points not in (None, sigmas) and "keypoints" in (self.settings.iou_types or ("keypoints",)):
+            raise InvalidDataError(
+                f"{owner} has {points} keypoints. Repair: give evaluators.coco.keypoint_sigmas as many values, not {sigmas}"
+            )
+
+    def state(self) -> dict[str, ImageRecord]:
+        """Boxes, scores and run-length codes of all images so far, by the sample's id."""
+        return dict(self._images)
+
+    def merge(self, states: Sequence[dict[str, ImageRecord]]) -> None:
+        """Replace what was taken in by the union of ``states``."""
+        self.reset()
+        for state in states:
+            self._images |= state
+
+    def report(self) -> Report:
+        """The figures so far."""
+        in_order = sorted(self._images, key=lambda sample_id: (self._order.get(sample_id, len(self._order)), sample_id))
+        images = [self._images[sample_id] for sample_id in in_order]
+        parts = {kind: coco_pair(images, kind, self.classes) for kind in self._kinds(images)}
+        categories = list(enumerate(self.classes, start=1))
+        return self._report({kind: self._figures(*pair, kind, categories) for kind, pair in parts.items()}, bool(images))
+
+    def report_document(self, document: dict[str, Any], results: list[dict[str, Any]], category_ids: Sequence[int]) -> Report:
+        """The figures of a COCO results file against a COCO document, in the files' own precision, without update.
+
+        As pycocotools has it, the area of a detection is that of its box where the first result has one.
+
+        Args:
+            document: see ``Dataset.coco_document``.
+            results: checked by ``toolkit.formats.coco_results``.
+            category_ids: the document's number of each class.
+        """
+        truth = hotcoco.COCO(document)
+        detections = truth.load_res(results) if results else truth.load_res(np.zeros((0, 7)), segmentation=[])
+        kinds: list[IoUType] = ["bbox"]
+        keys: dict[IoUType, str] = {"segm": "segmentation", "keypoints": "keypoints"}
+        for kind, key in keys.items():
+            given = all(key in entry for entry in results)
+            if not given and kind in (self.settings.iou_types or ()):
+                raise InvalidDataError(f"not every result has {key!r}, but iou_types asks for {kind!r}")
+            annotated = bool(document["annotations"]) and all(key in entry for entry in document["annotations"])
+            kinds += [kind] if given and annotated else []
+        kinds = list(self.settings.iou_types or kinds)
+        categories = list(zip(category_ids, self.classes, strict=True))
+        return self._report({kind: self._figures(truth, detections, kind, categories) for kind in kinds}, bool(document["images"]))
+
+    def _kinds(self, images: Sequence[ImageRecord]) -> list[IoUType]:
+        """What both truth and predictions have; an image without objects lacks nothing."""
+        if self.settings.iou_types is not None:
+            return list(self.settings.iou_types)
+        every = [each for image in images for each in (image.truth, image.found)]
+
+        def given(attribute: str) -> bool:
+            lacking = any(len(each.labels) and getattr(each, attribute) is None for each in every)
+            return not lacking and any(getattr(each, attribute) is not None for each in every)
+
+        kinds: list[IoUType] = ["bbox"]
+        kinds += ["segm"] if given("masks") else []
+        kinds += ["keypoints"] if given("keypoints") else []
+        return kinds
+
+    def _figures(self, truth: hotcoco.COCO, found: hotcoco.COCO, kind: IoUType, categories: Sequence[tuple[int, str]]) -> Figures:
+        limits, sigmas = self.settings.max_detections, self.settings.keypoint_sigmas
+        return figures(truth, found, kind, categories, max_detections=limits, sigmas=sigmas)
+
+    def _report(self, parts: dict[IoUType, Figures], any_images: bool) -> Report:
+        metrics = {name: value for part in parts.values() for name, value in part.metrics.items()}
+        per_class = {name: values for part in parts.values() for name, values in part.per_class.items()}
+        curves = {name: curve for part in parts.values() for name, curve in part.curves.items()}
+        first = next(iter(per_class.values()))
+        absent = [name for name, value in zip(self.classes, first, strict=True) if np.isnan(value)]
+        notes = []
+        if not any_images:
+            notes.append("No samples were evaluated, so every figure is undefined.")
+        elif absent:
+            notes.append(
+                f"{len(absent)} of {len(self.classes)} classes ({', '.join(absent)}) have no objects and are left out of the means."
+            )
+        return Report("coco", metrics, per_class, self.classes, tuple(notes), curves)
+
+
+def build(settings: CocoSettings, classes: Sequence[str]) -> Coco:
+    """The evaluator, as its manifest names it."""
+    return Coco(settings, classes)

@@ -1,0 +1,122 @@
+"""From objects and detections to COCO's figures: hotcoco matches, this module names what comes out.
+
+The protocol is that of Lin et al., "Microsoft COCO: Common Objects in Context" (ECCV 2014), as pycocotools implements it. hotcoco gives the
+same precision and recall arrays as pycocotools, and a hundred times sooner; see ``benchmarks/coco_evaluator.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import hotcoco
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.evaluation.report import Curve
+
+Floats = NDArray[np.float64]
+IoUType = Literal["bbox", "segm", "keypoints"]
+
+KEYPOINT_DETECTIONS = (20,)
+"""Detections an image that count for keypoints, as COCO has it."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What is found out for one kind of overlap; see ``Report`` for the fields."""
+
+    metrics: Mapping[str, float]
+    per_class: Mapping[str, list[float]]
+    curves: Mapping[str, Curve]
+
+
+def figures(
+    truth: hotcoco.COCO,
+    detections: hotcoco.COCO,
+    kind: IoUType,
+    categories: Sequence[tuple[int, str]],
+    *,
+    max_detections: Sequence[int],
+    sigmas: Sequence[float] | None = None,
+) -> Figures:
+    """COCO's figures for one kind of overlap.
+
+    Args:
+        truth: all images and objects.
+        detections: of the same images.
+        kind: what overlaps: boxes, masks or keypoints (OKS).
+        categories: number and name of each class; ``per_class`` is in this order.
+        max_detections: how many detections an image count, lowest first; AP is for the last.
+        sigmas: the spread of each keypoint; those of COCO's 17 when None.
+    """
+    evaluation = hotcoco.COCOeval(truth, detections, kind)
+    parameters = evaluation.params
+    parameters.max_dets = list(KEYPOINT_DETECTIONS if kind == "keypoints" else max_detections)
+    if sigmas is not None and kind == "keypoints":
+        parameters.kpt_oks_sigmas = list(sigmas)
+    evaluation.evaluate()
+    evaluation.accumulate()
+    found = evaluation.eval
+    assert found is not None  # accumulate has just been called
+    row = {category: i for i, category in enumerate(parameters.cat_ids)}
+    order = [row[category] for category, _ in categories]
+    precision = _defined(found["precision"])[:, :, order]  # threshold x recall x class x area x detections
+    recall = _defined(found["recall"])[:, order]  # threshold x class x area x detections
+    areas = {label: i for i, label in enumerate(parameters.area_rng_lbl)}
+    thresholds = np.asarray(parameters.iou_thrs)
+    names = [name for _, name in categories]
+    return Figures(
+        {f"{kind}/{name}": value for name, value in _metrics(precision, recall, thresholds, areas, parameters.max_dets).items()},
+        {f"{kind}/{name}": values for name, values in _per_class(precision, recall, thresholds, parameters.max_dets).items()},
+        {f"{kind}/{name}": curve for name, curve in _curves(precision, thresholds, parameters.rec_thrs, names).items()},
+    )
+
+
+def _metrics(
+    precision: Floats, recall: Floats, thresholds: Floats, areas: Mapping[str, int], detections: Sequence[int]
+) -> dict[str, float]:
+    """COCO's twelve, or ten for keypoints, which have no small objects."""
+    sizes = {label[0]: i for label, i in areas.items() if label != "all"}
+    last, everything = precision[..., -1], areas["all"]
+    metrics = {"AP": _mean(last[:, :, :, everything])}
+    for percent in (50, 75):
+        metrics[f"AP{percent}"] = _mean(last[np.isclose(thresholds, percent / 100)][..., everything])
+    metrics |= {f"AP{letter}": _mean(last[:, :, :, i]) for letter, i in sizes.items()}
+    metrics |= {f"AR{count}": _mean(recall[:, :, everything, m]) for m, count in enumerate(detections)}
+    return metrics | {f"AR{letter}": _mean(recall[:, :, i, -1]) for letter, i in sizes.items()}
+
+
+def _per_class(precision: Floats, recall: Floats, thresholds: Floats, detections: Sequence[int]) -> dict[str, list[float]]:
+    everything, classes = precision[..., 0, -1], range(precision.shape[2])
+    values = {"AP": [_mean(everything[:, :, k]) for k in classes]}
+    for percent in (50, 75):
+        values[f"AP{percent}"] = [_mean(everything[np.isclose(thresholds, percent / 100)][..., k]) for k in classes]
+    return values | {f"AR{detections[-1]}": [_mean(recall[:, k, 0, -1]) for k in classes]}
+
+
+def _curves(precision: Floats, thresholds: Floats, recalls: Sequence[float], names: Sequence[str]) -> dict[str, Curve]:
+    """Precision over recall, as means over the classes for every threshold and for every class at IoU 0.5; AP over the threshold."""
+    everything = precision[..., 0, -1]  # threshold x recall x class
+    by_threshold = {f"IoU {t:.2f}": [_mean(point) for point in everything[i]] for i, t in enumerate(thresholds)}
+    at_half = everything[np.isclose(thresholds, 0.5)][0]
+    by_class = {name: at_half[:, k].tolist() for k, name in enumerate(names)}
+    ap = {"all classes": [_mean(p) for p in everything]}
+    ap |= {name: [_mean(p[:, k]) for p in everything] for k, name in enumerate(names)}
+    return {
+        "PR": Curve("recall", "precision", list(recalls), by_threshold),
+        "PR50": Curve("recall", "precision at IoU 0.5", list(recalls), by_class),
+        "AP by IoU": Curve("IoU threshold", "AP", thresholds.tolist(), ap),
+    }
+
+
+def _defined(values: Floats) -> Floats:
+    """NaN for COCO's -1."""
+    return np.where(values < 0, np.nan, values)
+
+
+def _mean(values: Floats) -> float:
+    """The mean of what is defined."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else float("nan")

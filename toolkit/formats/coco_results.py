@@ -1,0 +1,115 @@
+"""COCO's results files (https://cocodataset.org/#format-results): a list of detections, each with its image, class and score."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from toolkit.errors import DataError, InvalidDataError
+from toolkit.types import Instances, Masks, Size
+
+SHAPES = ("bbox", "segmentation", "keypoints")
+
+
+def check_results(
+    results: Sequence[Any], path: Path, image_ids: Collection[int], category_ids: Collection[int], sizes: Mapping[int, Size] | None = None
+) -> None:
+    """Check that every detection can be placed and ranked.
+
+    Args:
+        results: what the file holds.
+        path: the file, for messages.
+        image_ids, category_ids: the numbers that the dataset knows.
+        sizes: height and width by the image's number, for masks to be compared with; None where they are not known yet.
+
+    Raises:
+        DataError: names the first detection at fault, what it has and what was expected.
+    """
+    images, categories = set(image_ids), set(category_ids)
+    for position, entry in enumerate(results):
+        fault = _fault(entry, images, categories, sizes)
+        if fault:
+            raise DataError(f"{path}: results[{position}] {fault}")
+
+
+def _fault(entry: Any, images: set[int], categories: set[int], sizes: Mapping[int, Size] | None) -> str:
+    """What is wrong with a detection; empty when nothing is."""
+    if not isinstance(entry, dict):
+        return f"must be a record with image_id, category_id, score and bbox, segmentation or keypoints, not {entry!r}"
+    for key, known in (("image_id", images), ("category_id", categories)):
+        if not isinstance(entry.get(key), int) or entry[key] not in known:
+            return (
+                f"has the {key} {entry.get(key)!r}, which the dataset has not ({len(known)} from {min(known)} to {max(known)}). "
+                "Repair: choose the dataset and split that the results are of"
+            )
+    if not _finite(entry.get("score")):
+        return f"has the score {entry.get('score')!r}; expected a finite number"
+    if not any(key in entry for key in SHAPES):
+        return "has neither bbox nor segmentation nor keypoints"
+    box = entry.get("bbox")
+    if box is not None and not (isinstance(box, list) and len(box) == 4 and all(map(_finite, box)) and box[2] >= 0 and box[3] >= 0):
+        return f"has the bbox {box!r}; expected x, y, width, height as finite numbers, the last two not below 0"
+    mask = entry.get("segmentation")
+    size = (sizes or {}).get(entry["image_id"])
+    if size is not None and isinstance(mask, dict) and mask.get("size") != list(size):
+        return f"has a mask of size {mask.get('size')}, but its image has {list(size)} (height, width)"
+    points = entry.get("keypoints")
+    if points is not None and not (isinstance(points, list) and points and len(points) % 3 == 0 and all(map(_finite, points))):
+        return f"has the keypoints {points!r}; expected x, y, score of each as finite numbers"
+    return ""
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)
+
+
+def result_instances(annotations: Sequence[Mapping[str, Any]], size: Size, *, areas: bool = False) -> Instances:
+    """The detections of one image, whose class stands under ``label``.
+
+    Args:
+        annotations: with ``bbox``, ``segmentation`` or ``keypoints``, the same for all; a missing box is the tight one of the mask or points.
+        size: of the image, height and width.
+        areas: whether to state areas as pycocotools reads a results file: that of the box where there is one, else of the mask.
+
+    Raises:
+        InvalidDataError: when a mask or box does not fit the image.
+    """
+    if not annotations:
+        return Instances.empty(size, with_masks=True, with_scores=True)
+    given = {key: all(annotation.get(key) is not None for annotation in annotations) for key in SHAPES}
+    masks = _masks([annotation["segmentation"] for annotation in annotations], size) if given["segmentation"] else None
+    keypoints = torch.tensor([annotation["keypoints"] for annotation in annotations]) if given["keypoints"] else None
+    if keypoints is not None:
+        keypoints = keypoints.float().reshape(len(annotations), -1, 3)
+    area = None
+    if given["bbox"]:
+        x, y, width, height = np.array([annotation["bbox"] for annotation in annotations], dtype=np.float64).T
+        boxes = torch.from_numpy(np.stack([x, y, x + width, y + height], axis=1)).float()
+        area = torch.from_numpy(width * height)
+    elif masks is not None:
+        boxes, area = masks.boxes_xyxy(), masks.areas().double()
+    elif keypoints is not None:
+        points = keypoints[:, :, :2]
+        boxes = torch.cat([points.amin(dim=1), points.amax(dim=1)], dim=1)
+    else:
+        raise InvalidDataError("some detections have a bbox, others a mask or keypoints only; all must have the same")
+    return Instances(
+        size,
+        boxes,
+        torch.tensor([annotation["label"] for annotation in annotations]),
+        masks,
+        torch.tensor([annotation.get("score", 1.0) for annotation in annotations], dtype=torch.float32),
+        keypoints,
+        areas=area if areas else None,
+    )
+
+
+def _masks(codes: Sequence[Any], size: Size) -> Masks:
+    """From run lengths, compressed or not, or polygons."""
+    parts = (Masks.from_coco([code], size) if isinstance(code, dict) else Masks.from_polygons([code], size) for code in codes)
+    return Masks(size, tuple(part.counts[0] for part in parts))
