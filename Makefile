@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Two test processes with one thread each are faster on two cores than one with two.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
-.PHONY: demo test test-slow check format bench clean
+.PHONY: demo test check format bench clean
 
 .venv/installed: pyproject.toml setup.py
 	$(PYTHON) -m venv .venv
@@ -15,11 +15,8 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 demo: .venv/installed  ## train, evaluate and infer on generated images; figures go to runs/demo/summary.json
 	$(BIN)/toolkit demo --out runs/demo
 
-test: .venv/installed  ## the test suite, without the slow checks
-	$(PYTEST) -m "not slow"
-
-test-slow: .venv/installed  ## the slow checks alone
-	$(PYTEST) -m slow
+test: .venv/installed  ## the test suite
+	$(PYTEST)
 
 check: .venv/installed  ## format, lint and types
 	$(BIN)/ruff format --check .
