@@ -186,9 +186,10 @@ class _Trainer:
         what = ", ".join(f"{name} is {value}" for name, value in bad.items())
         if not bad:
             what = f"the gradient's norm is {grad_norm}, though the losses of this process are finite ({losses})"
+        saved = f"the last saved state is in {self.run}" if (self.run / RESUME_FILE).is_file() else "no state was saved yet"
         raise NonFiniteLossError(
-            f"step {self.progress.step + 1}: {what}, with the samples {', '.join(names)}. The weights are unharmed; the last saved "
-            f"state is in {self.run}. Repair: look at these samples, lower train.lr (now {self.optimizer.param_groups[0]['lr']:.2e}), "
+            f"step {self.progress.step + 1}: {what}, with the samples {', '.join(names)}. The step was not taken; {saved}. "
+            f"Repair: look at these samples, lower train.lr (now {self.optimizer.param_groups[0]['lr']:.2e}), "
             "or set train.clip_norm, train.warmup_steps or train.precision=fp32"
         )
 
@@ -220,8 +221,8 @@ class _Trainer:
         figures |= {"val/loss": loss}
         figures |= {f"val/loss/{name}": number for name, number in validation.losses.items() if len(validation.losses) > 1}
         log.write(progress.step, figures)
-        shown = ", ".join(f"{name} {number:.4f}" for name, number in list(metrics.items())[:3])
-        log.say(f"step {progress.step}: val loss {figures['val/loss']:.4f}, {shown}{' (best so far)' if improved else ''}")
+        shown = ", ".join(f"{name} {number:.4f}" for name, number in [("val loss", loss), *list(metrics.items())[:3]])
+        log.say(f"step {progress.step}: {shown}{' (best so far)' if improved else ''}")
 
     def _choose_best_metric(self) -> str:
         """The metric that the best checkpoint is chosen by; known before the first step, because an empty report names its metrics too."""
