@@ -16,7 +16,7 @@ from toolkit.evaluation.base import Evaluator
 from toolkit.evaluation.coco import Coco
 from toolkit.evaluation.report import Report
 from toolkit.files import atomic_write
-from toolkit.formats.coco_results import check_results
+from toolkit.formats.coco_results import check_mask_sizes
 from toolkit.formats.predictions import PredictionFiles
 from toolkit.settings_tree import merge
 from toolkit.training.devices import make_fabric
@@ -123,13 +123,14 @@ def _fitting(tasks: Sequence[str], predictions: PredictionFiles) -> dict[str, An
 def _from_documents(evaluators: Sequence[Evaluator], predictions: PredictionFiles, dataset: Dataset) -> list[Report] | None:
     """The reports from two COCO files alone; None where there are none, or an evaluator needs the images."""
     chosen = [evaluator for evaluator in evaluators if isinstance(evaluator, Coco)]
-    document = dataset.coco_document() if predictions.results is not None and len(chosen) == len(evaluators) else None
-    if document is None or predictions.results is None:
+    if predictions.results is None or dataset.coco_image_ids is None or len(chosen) < len(evaluators):
         return None
-    image_ids = [image["id"] for image in document["images"]]
+    document = dataset.coco_document()
+    if document is None:
+        return None
     sizes = {image["id"]: (image["height"], image["width"]) for image in document["images"] if {"height", "width"} <= image.keys()}
+    check_mask_sizes(predictions.results, predictions.path, sizes)
     category_ids = dataset.coco_category_ids or range(1, len(dataset.classes) + 1)
-    check_results(predictions.results, predictions.path, image_ids, category_ids, sizes)
     return [evaluator.report_document(document, predictions.results, category_ids) for evaluator in chosen]
 
 

@@ -7,6 +7,7 @@ or its ``predictions.json``, where a label value is the place of its class among
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from torch import Tensor
 from toolkit.errors import DataError, InvalidDataError
 from toolkit.formats.coco_results import check_results, result_instances
 from toolkit.images import read_label_map
-from toolkit.types import VOID, Prediction, Size
+from toolkit.types import VOID, Instances, Prediction, Size
 
 PREDICTIONS_FILE = "predictions.json"
 
@@ -79,8 +80,10 @@ class PredictionFiles:
         Raises:
             DataError: says how many have none, and the first five.
         """
+        if self.results is not None:
+            return
         missing = [sample_id for sample_id in ids if self._key(sample_id) is None]
-        no_objects = self.has_instances and not self.label_files and (len(missing) < len(ids) or not self.records)
+        no_objects = self.has_instances and not self.label_files and len(missing) < len(ids)
         if missing and not no_objects:
             first = ", ".join(missing[:5])
             raise DataError(
@@ -94,6 +97,8 @@ class PredictionFiles:
         Raises:
             DataError: when it has another size, an unknown class, or cannot be read; names the file.
         """
+        if self.results is not None:
+            return Prediction(sample_id, size, instances=self._instances(sample_id, self._results_by_id.get(sample_id, []), size))
         key = self._key(sample_id)
         if key is None and self.has_instances and not self.label_files:
             return Prediction(sample_id, size, instances=result_instances([], size))
@@ -111,11 +116,13 @@ class PredictionFiles:
         record = self.records.get(key)
         if record is None or (label_map is not None and not record["annotations"]):
             return Prediction(sample_id, size, label_map)
+        return Prediction(sample_id, size, label_map, self._instances(sample_id, record["annotations"], size))
+
+    def _instances(self, sample_id: str, annotations: Sequence[Mapping[str, Any]], size: Size) -> Instances:
         try:
-            instances = result_instances(record["annotations"], size, areas=self.results is not None)
+            return result_instances(annotations, size, areas=self.results is not None)
         except InvalidDataError as error:
-            raise DataError(f"{record['path']}, image {sample_id}: {error}") from error
-        return Prediction(sample_id, size, label_map, instances)
+            raise DataError(f"{self.path}, image {sample_id}: {error}") from error
 
     def _translate(self, label_map: Tensor, key: str) -> Tensor:
         """Values as in the file's own list of classes, to those of the dataset."""
@@ -160,7 +167,7 @@ class PredictionFiles:
         for image_id, image in images.items():
             key = Path(image["file_name"]).with_suffix("").as_posix()
             keys[image_id] = key
-            self.records[key] = {"path": path, "annotations": []}
+            self.records[key] = {"annotations": []}
             if image.get("label_map"):
                 self.label_files[key] = path.parent / image["label_map"]
         for position, annotation in enumerate(annotations):
@@ -174,11 +181,17 @@ class PredictionFiles:
             raise DataError(f"{path} is a list of results, which names images by numbers that are not known here")
         check_results(results, path, self._image_ids.values(), self._category_ids)
         self.results = results
+
+    @cached_property
+    def _results_by_id(self) -> dict[str, list[dict[str, Any]]]:
+        """The results of each sample, with labels."""
+        assert self.results is not None  # the caller saw to it
+        assert self._image_ids is not None
         labels = {number: label for label, number in enumerate(self._category_ids)}
         by_image: dict[int, list[dict[str, Any]]] = {number: [] for number in self._image_ids.values()}
-        for entry in results:
+        for entry in self.results:
             by_image[entry["image_id"]].append(entry | {"label": labels[entry["category_id"]]})
-        self.records = {key: {"path": path, "annotations": by_image[number]} for key, number in self._image_ids.items()}
+        return {sample_id: by_image[number] for sample_id, number in self._image_ids.items()}
 
     def _class_indexes(self, path: Path, categories: Mapping[int, str]) -> dict[int, int]:
         unknown = sorted(set(categories.values()) - set(self.classes))
