@@ -25,6 +25,9 @@ _REPAIRS = {
 }
 
 
+_UNFINISHED = ".part"
+
+
 def output_error(path: str | os.PathLike[str], error: OSError) -> OutputError:
     """The error that names ``path``, what the system said and how to repair it."""
     reason = _REPAIRS.get(error.errno or 0) or f"{error.strerror or error}. Repair: check the disk, or write to another folder"
@@ -38,7 +41,7 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
         yield
     except OSError as error:
         own = {None, os.fspath(path), os.path.dirname(os.fspath(path))}
-        if error.filename in own or str(error.filename).endswith(".part"):
+        if error.filename in own or str(error.filename).endswith(_UNFINISHED):
             raise output_error(path, error) from error
         raise
 
@@ -59,7 +62,7 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb", *, sync: bool =
         OutputError: when the disk is full, permissions are missing and the like; names the file and the repair.
     """
     path = Path(path)
-    temporary = path.with_name(f".{secrets.token_hex(6)}.part")
+    temporary = path.with_name(f".{secrets.token_hex(6)}{_UNFINISHED}")
     text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -76,6 +79,12 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb", *, sync: bool =
             raise
         if sync:
             _sync_folder(path.parent)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what ``atomic_write`` had begun in a folder when its process was killed; nobody else may be writing there."""
+    for path in folder.glob(f".*{_UNFINISHED}"):
+        path.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -267,6 +267,17 @@ def test_the_command_line_trains_and_reports(tiny: str, tmp_path: Path, capsys: 
     assert "did you mean 'steps'" in capsys.readouterr().err
 
 
+def test_resuming_clears_away_what_a_kill_left_half_written(tiny: str, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run_tiny(tiny, run, "train.steps=1")
+    (run / ".0123456789ab.part").write_bytes(b"half of a checkpoint")
+    before = {path.name for path in run.iterdir()}
+    run_tiny(tiny, run, "train.steps=2", resume=True)
+    left = {path.name for path in run.iterdir()}
+    assert not any(name.endswith(".part") for name in left)
+    assert before - left == {".0123456789ab.part"}, "and nothing else"
+
+
 def test_without_validation_there_is_no_best(tiny: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = tmp_path / "run"
     assert main(["train", "--plugin", tiny, "--data", tiny, "--out", str(run), "train.steps=1", "data.val_split="]) == 0

@@ -20,7 +20,7 @@ from toolkit.checkpoints import BEST, LAST, CheckpointManifest, save_checkpoint
 from toolkit.config import RunSettings
 from toolkit.errors import NonFiniteLossError, UsageError
 from toolkit.evaluation.report import is_better
-from toolkit.files import atomic_write
+from toolkit.files import atomic_write, remove_unfinished
 from toolkit.model import TrainableModel, total_loss
 from toolkit.training.assembly import StartWeights, build_evaluators, build_model, open_splits
 from toolkit.training.devices import is_first_process, make_fabric, naming_lost_peers, synchronise_batchnorm
@@ -79,6 +79,7 @@ def train(settings: RunSettings, run: str | Path, *, resume: bool = False, show_
     fabric.launch()
     trainer = _Trainer(settings, run, fabric, resume)
     if fabric.is_global_zero:  # only now, so that a run that cannot start leaves no folder in the way of the next try
+        remove_unfinished(run)
         with atomic_write(run / CONFIG_FILE, "w") as file:
             file.write(settings.to_yaml())
     folder = run if fabric.is_global_zero else None
