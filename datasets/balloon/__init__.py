@@ -8,9 +8,8 @@ DATASET = DatasetManifest(
     build=".reader:build",
     settings=".reader:BalloonSettings",
     tasks=("instance", "promptable"),
-    splits=("train", "val"),
     layout=(
-        "train/ and val/, each with via_region_data.json (VGG Image Annotator 1 or 2) beside its photos; "
+        "train/ and val/, and test/ where there is one, each with via_region_data.json (VGG Image Annotator 1 or 2) beside its photos; "
         "a folder balloon/ around both, as in the archive, may stay"
     ),
     origin_url="https://github.com/matterport/Mask_RCNN/releases/tag/v2.1",

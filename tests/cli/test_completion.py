@@ -47,7 +47,7 @@ def test_commands_and_options(bash_script: Path) -> None:
     assert complete(bash_script, "tr") == {"train"}
     assert complete(bash_script, "train", "--se") == {"--seed"}
     assert complete(bash_script, "eval", "--pre") == {"--predictions", "--precision"}
-    assert complete(bash_script, "data", "") == {"list", "info", "get", "check", "export"}
+    assert complete(bash_script, "data", "") == {"list", "info", "get", "check", "export", "convert"}
     assert complete(bash_script, "completion", "") == set(SHELLS)
 
 

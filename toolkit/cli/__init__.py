@@ -22,7 +22,7 @@ COMMANDS = {
     "train": "train a model on a dataset",
     "eval": "measure a run, or anyone's predictions, on a dataset",
     "infer": "run a trained model over images and folders",
-    "data": "list, describe, fetch, check and export datasets",
+    "data": "list, describe, fetch, check, export and convert datasets",
     "plugins": "list and describe model plugins",
     "summary": "layers, parameters, FLOPs and receptive field of a model",
     "doctor": "what is installed, which device will be used, and what to mend",

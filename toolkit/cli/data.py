@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from rich.progress import Progress
     from rich.table import Table
 
+    from toolkit.dataset import Dataset
     from toolkit.dataset_check import SplitReport
     from toolkit.plugin import DatasetManifest
 
-SUMMARY = "list, describe, fetch, check and export datasets"
+SUMMARY = "list, describe, fetch, check, export and convert datasets"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,15 +27,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     get = actions.add_parser("get", help="download a dataset, or learn where to get it")
     check = actions.add_parser("check", help="read every sample, count what is there and report faults; exit code 1 when there are any")
     export = actions.add_parser("export", help="write images and label images in the layout of the dataset `masks`")
-    for action in (info, get, check, export):
+    convert = actions.add_parser("convert", help="write objects in another annotation format, and say what it cannot hold")
+    for action in (info, get, check, export, convert):
         action.add_argument("name", metavar="NAME", help="a dataset's name, or the file or folder that brings one")
-    for action in (get, check, export):
+    for action in (get, check, export, convert):
         action.add_argument("--data-dir", metavar="DIR", help="folder of the dataset; default: data/<name>")
-    for action in (check, export):
+    for action in (check, export, convert):
         action.add_argument("--split", action="append", metavar="S", help="only this split; may be repeated; default: all")
         action.add_argument("settings", nargs="*", metavar="key=value", help="settings of the dataset, such as void=0")
-    export.add_argument("--out", required=True, metavar="DIR", help="folder to write to")
-    export.add_argument("--limit", type=int, metavar="N", help="at most this many samples of each split")
+    convert.add_argument("--to", required=True, choices=("coco", "labelme", "masks", "via", "yolo"), help="the format to write")
+    for action, which in ((export, "folder to write to"), (convert, "folder to write to, new or empty")):
+        action.add_argument("--out", required=True, metavar="DIR", help=which)
+        action.add_argument("--limit", type=int, metavar="N", help="at most this many samples of each split")
 
 
 class _Intermixed(argparse.ArgumentParser):
@@ -59,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     from toolkit import registry
 
     manifest = registry.named(registry.datasets(), args.name)
-    actions = {"info": _info, "get": _get, "check": _check, "export": _export}
+    actions = {"info": _info, "get": _get, "check": _check, "export": _export, "convert": _convert}
     return actions[args.action](manifest, args)
 
 
@@ -200,29 +204,60 @@ def _print_faults(split: str, faults: list[str]) -> int:
 
 
 def _export(manifest: DatasetManifest, args: argparse.Namespace) -> int:
+    from toolkit.formats.mask_folder import write_split
+
+    for split, dataset in _open_splits(manifest, args):
+        _write(split, dataset, write_split(dataset, split, Path(args.out), args.limit), args)
+    only = "".join(f" --split {split}" for split in args.split or ())
+    print(f"They open as: toolkit data check masks --data-dir {args.out}{only}")
+    return 0
+
+
+def _convert(manifest: DatasetManifest, args: argparse.Namespace) -> int:
+    import shlex
+
+    from toolkit.errors import DataError
+    from toolkit.formats.convert import Losses, convert_split, opening, require_empty
+
+    require_empty(Path(args.out))
+    splits, losses = list(_open_splits(manifest, args)), Losses()
+    if len({dataset.classes for _, dataset in splits}) > 1:
+        names = ", ".join(split for split, _ in splits)
+        raise DataError(f"the splits {names} have different classes. Repair: convert each to a folder of its own with --split")
+    for split, dataset in splits:
+        _write(split, dataset, convert_split(dataset, split, Path(args.out), args.to, losses, args.limit), args)
+    for line in losses.lines() or ["nothing was lost"]:
+        print(line)
+    words = opening(args.to, splits[0][1].classes)
+    only = [word for split, _ in splits for word in ("--split", split)]
+    print(f"They open as: {shlex.join(['toolkit', 'data', 'check', words[0], '--data-dir', args.out, *only, *words[1:]])}")
+    return 0
+
+
+def _open_splits(manifest: DatasetManifest, args: argparse.Namespace) -> Iterator[tuple[str, Dataset]]:
+    """The splits that were asked for, or all that the folder has."""
     from toolkit.dataset import open_dataset
     from toolkit.errors import MissingSplitError, UsageError
-    from toolkit.formats.mask_folder import write_split
 
     if args.limit is not None and args.limit < 1:
         raise UsageError(f"--limit must be 1 or more, not {args.limit}")
-    options, folder = _options(args.settings), Path(args.out)
+    options, absent = _options(args.settings), []
     for split in args.split or manifest.splits:
         try:
-            dataset = open_dataset(manifest, args.data_dir, split, options)
-        except MissingSplitError:
-            if args.split:
+            yield split, open_dataset(manifest, args.data_dir, split, options)
+        except MissingSplitError as error:
+            absent.append(error)
+            if args.split or len(absent) == len(manifest.splits):
                 raise
-            continue
-        total = min(len(dataset), args.limit or len(dataset))
-        with _progress() as progress:
-            task = progress.add_task(split, total=total)
-            for _ in write_split(dataset, split, folder, args.limit):
-                progress.advance(task)
-        print(f"{split}: {total} samples written to {folder}")
-    only = "".join(f" --split {split}" for split in args.split or ())
-    print(f"They open as: toolkit data check masks --data-dir {folder}{only}")
-    return 0
+
+
+def _write(split: str, dataset: Dataset, writing: Iterator[str], args: argparse.Namespace) -> None:
+    total = min(len(dataset), args.limit or len(dataset))
+    with _progress() as progress:
+        task = progress.add_task(split, total=total)
+        for _ in writing:
+            progress.advance(task)
+    print(f"{split}: {total} samples written to {args.out}")
 
 
 @contextmanager

@@ -1,0 +1,221 @@
+"""Converts any dataset with objects from one annotation format to another, and counts what the new one cannot hold.
+
+Masks come back equal pixel by pixel from every format but ``masks``, in which objects cannot overlap. Polygons stay the polygons they
+were where the format has them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import torch
+from torch import Tensor
+
+from toolkit.dataset import Dataset
+from toolkit.errors import DataError, OutputError
+from toolkit.files import atomic_write
+from toolkit.formats.label_images import id_map_from_instances
+from toolkit.formats.mask_folder import write_classes, write_sample
+from toolkit.formats.regions import Region, RegionDataset, to_instances
+from toolkit.formats.writers import CocoWriter, LabelmeWriter, ViaWriter, Writer, YoloWriter, tight_box
+from toolkit.images import IMAGE_SUFFIXES, read_image
+from toolkit.types import VOID, Masks, Sample, Size
+
+WRITERS: dict[str, type[Writer]] = {"coco": CocoWriter, "labelme": LabelmeWriter, "yolo": YoloWriter, "via": ViaWriter}
+BACKGROUND = "background"
+MAX_IDS = 255
+
+
+class Losses(Counter[str]):
+    """How many objects or images lost what, by a description of it."""
+
+    def lines(self) -> list[str]:
+        """One line for each, for people to read."""
+        return [f"lost: {text} ({count})" for text, count in self.items() if count]
+
+
+def convert_split(dataset: Dataset, split: str, folder: Path, target: str, losses: Losses, limit: int | None = None) -> Iterator[str]:
+    """Write a split in one of the formats of ``WRITERS``, or as ``masks``; one sample at a time.
+
+    Args:
+        dataset: what to write.
+        split: its name.
+        folder: where to; several splits of one dataset share it.
+        target: the format.
+        losses: counts what cannot be held are added to it.
+        limit: how many samples at most.
+
+    Yields:
+        The id of each sample when its image is written.
+
+    Raises:
+        DataError: when a sample cannot be read, or has no objects to give.
+        OutputError: when a file cannot be written.
+    """
+    indexes = range(min(len(dataset), limit if limit is not None else len(dataset)))
+    if target == "masks":
+        yield from _write_masks(dataset, split, folder, losses, indexes)
+        return
+    writer = WRITERS[target](dataset, split, folder)
+    for index in indexes:
+        name = _checked(dataset.ids[index])
+        data, suffix, size, regions = _read(dataset, index, losses)
+        with atomic_write(folder / writer.images / f"{name}{suffix}") as file:
+            file.write(data)
+        writer.add(name, f"{name}{suffix}", size, _what_fits(regions, size, target, losses))
+        yield name
+    writer.finish()
+
+
+def opening(target: str, classes: Sequence[str]) -> list[str]:
+    """The dataset that reads a format, and the settings that it needs for what was written."""
+    if target == "masks":
+        return ["masks"]
+    via = ["attribute=class", f"classes={json.dumps(list(classes), ensure_ascii=False)}"]  # VIA's files do not list the classes
+    return [WRITERS[target].opens_with, *(via if target == "via" else ())]
+
+
+def _checked(sample_id: str) -> str:
+    if Path(sample_id).is_absolute() or ".." in Path(sample_id).parts:
+        raise DataError(f"the image {sample_id!r} lies outside the dataset's folder, so it has no place in another. Repair: move it inside")
+    return sample_id
+
+
+def _read(dataset: Dataset, index: int, losses: Losses) -> tuple[bytes, str, Size, list[Region]]:
+    """The image's file, as it is where that is possible, its suffix, the image's size and the objects."""
+    if isinstance(dataset, RegionDataset):
+        path, size = dataset.image_path(index), dataset.image_size(index)
+        regions = dataset.regions(index, size)
+        to_instances(regions, size)  # finds the faults that lie in an object's pixels
+        return path.read_bytes(), path.suffix, size, regions
+    sample = dataset[index]
+    regions = regions_of(sample)
+    losses["images with a label map: what it says of pixels outside objects"] += sample.label_map is not None
+    losses["objects with a score: the score"] += 0 if sample.instances is None or sample.instances.scores is None else len(regions)
+    path = Path(sample.path or "")
+    if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file() and torch.equal(read_image(path), sample.image):
+        return path.read_bytes(), path.suffix, sample.size, regions
+    return _png(sample.image), ".png", sample.size, regions
+
+
+def _png(image: Tensor) -> bytes:
+    pixels = cv2.cvtColor(image.permute(1, 2, 0).contiguous().numpy(), cv2.COLOR_RGB2BGR)
+    return bytes(cv2.imencode(".png", pixels)[1].tobytes())
+
+
+def regions_of(sample: Sample) -> list[Region]:
+    """The objects of a sample as regions.
+
+    Raises:
+        DataError: when the sample has no instances.
+    """
+    instances = sample.instances
+    if instances is None:
+        raise DataError(f"sample {sample.id!r} has a label map but no objects, which only --to masks can hold")
+    keypoints = None if instances.keypoints is None else instances.keypoints.flatten(1).tolist()
+    tight = None if instances.masks is None else instances.masks.boxes_xyxy()
+    return [
+        Region(
+            label=int(instances.labels[i]),
+            where=f"sample {sample.id!r}, object {i}",
+            code=None if instances.masks is None else instances.masks.counts[i],
+            box_xyxy=None if tight is not None and torch.equal(tight[i], instances.boxes_xyxy[i]) else _box(instances.boxes_xyxy[i]),
+            is_crowd=instances.is_crowd is not None and bool(instances.is_crowd[i]),
+            keypoints=None if keypoints is None else tuple(keypoints[i]),
+            area=None if instances.areas is None else float(instances.areas[i]),
+        )
+        for i in range(len(instances))
+    ]
+
+
+def _box(values: Tensor) -> tuple[float, float, float, float]:
+    x0, y0, x1, y1 = values.tolist()
+    return x0, y0, x1, y1
+
+
+def _what_fits(regions: Sequence[Region], size: Size, target: str, losses: Losses) -> list[Region]:
+    """The objects that the format can hold; counts those that it cannot, and what the others lose."""
+    if target == "coco":
+        return list(regions)
+    found = []
+    for region in regions:
+        empty = region.has_mask and tight_box(region, size) == (0, 0, 0, 0)
+        losses["crowds: the whole object, as it would read as an ordinary one"] += region.is_crowd
+        losses["objects whose mask covers no pixel: the whole object"] += empty and not region.is_crowd
+        if region.is_crowd or empty:
+            continue
+        _count_losses(region, size, losses)
+        losses["objects with a box alone: written as a rectangle, which reads as a mask"] += target != "yolo" and not region.has_mask
+        joined = target != "labelme" and len(region.polygons) > 1
+        losses["objects of several polygons: joined to one polygon with the same pixels"] += joined
+        found.append(region)
+    return found
+
+
+def _count_losses(region: Region, size: Size, losses: Losses) -> None:
+    losses["objects with keypoints: the keypoints"] += region.keypoints is not None and any(region.keypoints)
+    if region.has_mask:
+        own = region.box_xyxy
+        losses["objects whose box is not that of the mask: the box"] += own is not None and own != tight_box(region, size)
+        losses["objects with an area stated: the area"] += region.area is not None
+
+
+def _write_masks(dataset: Dataset, split: str, folder: Path, losses: Losses, indexes: range) -> Iterator[str]:
+    """Label images and images of object ids; pixels of no object are ``background``, those of crowds void."""
+    classes, written, shift = dataset.classes, [], 0
+    painted = isinstance(dataset, RegionDataset) or (len(indexes) > 0 and dataset[0].label_map is None)
+    if painted and BACKGROUND not in classes:
+        classes, shift = (BACKGROUND, *classes), 1
+    if len(classes) > VOID:
+        raise DataError(f"a label image holds {VOID} classes, background included, not {len(classes)}. Repair: choose another format")
+    write_classes(folder / "classes.txt", classes, None if shift else dataset.palette)
+    for index in indexes:
+        sample = dataset[index].with_(id=_checked(dataset.ids[index]))
+        if sample.instances is not None:
+            sample = _as_label_images(sample, regions_of(sample), classes.index(BACKGROUND) if painted else None, shift, losses)
+        write_sample(sample, folder, () if shift else dataset.palette or ())
+        written.append(sample.id)
+        yield sample.id
+    with atomic_write(folder / f"{split}.txt", "w") as file:
+        file.write("".join(f"{one}\n" for one in written))
+
+
+def _as_label_images(sample: Sample, regions: Sequence[Region], background: int | None, shift: int, losses: Losses) -> Sample:
+    """The sample with the objects that an image of object ids can hold, and with a label map that is painted where there is none."""
+    size = sample.size
+    losses["objects with a box alone: the whole object"] += sum(not region.has_mask for region in regions)
+    crowds = [region for region in regions if region.is_crowd and region.has_mask]
+    kept = [region for region in regions if region.has_mask and not region.is_crowd]
+    losses["crowds: the object; its pixels are void"] += len(crowds)
+    losses[f"objects beyond the {MAX_IDS} of one image: the whole object"] += max(0, len(kept) - MAX_IDS)
+    kept = kept[:MAX_IDS]
+    for region in kept:
+        _count_losses(region, size, losses)
+    losses["objects with a score: the score"] += 0 if sample.instances is None or sample.instances.scores is None else len(kept)
+    instances = to_instances(kept, size)
+    ids = id_map_from_instances(instances)
+    visible = torch.bincount(ids.flatten(), minlength=len(kept) + 1)[1:]
+    hidden = visible < Masks(size, tuple(region.counts(size) for region in kept)).areas()
+    losses["objects that others hide in part: the pixels that overlap"] += int((hidden & (visible > 0)).sum())
+    losses["objects without a visible pixel: the whole object"] += int((visible == 0).sum())
+    if background is None:
+        return sample.with_(instances=instances)
+    label_map = torch.full(size, background, dtype=torch.uint8)
+    for crowd in Masks(size, tuple(region.counts(size) for region in crowds)).dense():
+        label_map[crowd] = VOID
+    table = torch.cat([torch.tensor([0]), instances.labels + shift]).to(torch.uint8)
+    return sample.with_(instances=instances, label_map=torch.where(ids > 0, table[ids.int()], label_map))
+
+
+def require_empty(folder: Path) -> None:
+    """Conversions go to folders of their own, so that nothing of another set stays among their files.
+
+    Raises:
+        OutputError: when the folder holds anything.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise OutputError(f"{folder} holds something already. Repair: remove it, or choose another folder with --out")
