@@ -279,7 +279,9 @@ def build_model(manifest: CheckpointManifest, source: Path) -> Model:
     try:
         plugin = registry.plugins().get(manifest.plugin)
     except UnknownNameError as error:
-        raise UnknownNameError(f"{source} needs a plugin that is not here: {error}. Repair: name its file with --plugin") from None
+        raise UnknownNameError(
+            f"{source} needs a plugin that is not here: {error}. Repair: name its file with --plugin, or to registry.add_path"
+        ) from None
     settings = validate(settings_class(plugin), manifest.model, source=f"the manifest in {source}")
     model = plugin.resolve(plugin.build)(settings, manifest.classes)
     if not isinstance(model, Model):
