@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -196,7 +197,7 @@ class ResultFolder:
 
 
 def _source(image: InputImage) -> str:
-    return str(image.path.absolute())
+    return os.path.abspath(image.path)  # without the dots of a path given as ../photos
 
 
 def _latest(manifest: Path) -> list[dict[str, Any]]:
