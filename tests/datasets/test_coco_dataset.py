@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
@@ -91,6 +91,7 @@ def test_reads_what_pycocotools_reads(tmp_path: Path, seed: int, capsys: pytest.
             assert np.array_equal(mask, reference.annToMask(record).astype(bool))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=40))
 def test_run_lengths_of_any_bytes_are_decoded_or_refused(counts: bytes) -> None:
     lengths = decode_counts(counts)
@@ -111,6 +112,7 @@ def test_run_lengths_of_any_bytes_are_decoded_or_refused(counts: bytes) -> None:
         assert lengths.tolist() == [-1]
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 70), st.integers(1, 70), st.floats(0, 1))
 def test_run_lengths_of_masks(seed: int, height: int, width: int, density: float) -> None:
     mask = np.asfortranarray(np.random.default_rng(seed).random((height, width)) < density, np.uint8)
@@ -189,6 +191,7 @@ def _change(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         ("annotations.1", 3, r"annotations\[1\] is not a record"),
         ("images.1.id", 7, "the id 7 occurs twice among the images"),
         ("images.1.file_name", None, r"images\[1\] needs an id, and a file_name that is text"),
+        ("images.1.file_name", "a.png", "two images with the file_name 'a.png'"),
         ("categories.1.id", 90, "the id 90 occurs twice among the categories"),
         ("categories.1.name", "dog", "two categories called 'dog'"),
         ("categories.1.id", "3", "numbers and texts as ids"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
@@ -17,6 +17,7 @@ def filled(polygon: tuple[float, ...], size: tuple[int, int]) -> np.ndarray:
     return Masks.from_polygons([[polygon]], size).dense()[0].numpy()
 
 
+@settings(deadline=None)
 @given(arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=9)))
 def test_any_mask_comes_back(mask: np.ndarray) -> None:
     if mask.any():
@@ -31,6 +32,7 @@ def test_larger_masks_come_back(seed: int) -> None:
     assert np.array_equal(filled(one_polygon(mask), mask.shape), mask)
 
 
+@settings(deadline=None)
 @given(arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=8)))
 def test_rings_run_along_the_boundary_once(mask: np.ndarray) -> None:
     """Each edge between a pixel that is set and one that is not is walked exactly once, and no other is."""
@@ -47,6 +49,7 @@ def test_rings_run_along_the_boundary_once(mask: np.ndarray) -> None:
     assert set(walked) == expected
 
 
+@settings(deadline=None)
 @given(st.integers(0, 5), st.integers(0, 5), st.integers(1, 6), st.integers(1, 6))
 def test_a_rectangle_has_four_corners(x: int, y: int, width: int, height: int) -> None:
     mask = np.zeros((12, 12), bool)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toolkit.errors import DataError
@@ -22,6 +22,7 @@ def decoded(code: bytes, size: tuple[int, int] = SIZE) -> np.ndarray:
     return Masks(size, (code,)).dense()[0].numpy()
 
 
+@settings(deadline=None)
 @given(
     st.tuples(st.floats(-3, 15), st.floats(-3, 12)),
     st.tuples(st.floats(0.1, 9), st.floats(0.1, 9)),
@@ -53,6 +54,7 @@ def test_what_is_no_ellipse(centre: tuple[float, float], radii: tuple[float, flo
         ellipse(centre, radii, theta, SIZE, "here")
 
 
+@settings(deadline=None)
 @given(st.integers(0, 11), st.integers(0, 8), st.integers(1, 12), st.integers(1, 9))
 def test_a_rectangle_on_whole_numbers_is_exact(x: int, y: int, width: int, height: int) -> None:
     expected = np.zeros(SIZE, bool)

@@ -5,6 +5,7 @@ What concerns the whole file (ids, categories) is checked when it is opened, eac
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -56,6 +57,9 @@ class CocoFile:
         self.keypoint_names: tuple[str, ...] = max((tuple(names) for names in named if isinstance(names, list)), key=len, default=())
         by_id = self._by_id(data["images"], "images", "file_name")
         self.images = list(by_id.values())
+        named_twice = [name for name, uses in Counter(image["file_name"] for image in self.images).items() if uses > 1]
+        if named_twice:
+            raise DataError(f"{path} has two images with the file_name {named_twice[0]!r}. Repair: merge them, or rename one")
         self._by_image: dict[Any, list[tuple[str, dict[str, Any]]]] = {key: [] for key in by_id}
         self._index(data["annotations"])
 
