@@ -12,11 +12,14 @@ import numpy as np
 import pytest
 import torch
 from coco_cases import SIZE, Case, document, make_case, reference, results
+from pycocotools import mask as coco_mask
+from pycocotools.cocoeval import COCOeval
 
 from toolkit import registry
 from toolkit.config import validate
 from toolkit.errors import ConfigError, InvalidDataError
 from toolkit.evaluation.coco import Coco, CocoSettings
+from toolkit.evaluation.coco_boundary import boundary
 from toolkit.evaluation.report import Report
 from toolkit.types import Instances, Prediction, Sample
 
@@ -192,6 +195,55 @@ def test_keypoints_equal_pycocotools(sigmas: tuple[float, ...] | None) -> None:
         stats = reference(document(case), results(case), "keypoints", sigmas=sigmas).stats  # AR50 and AR75 are COCO's extras
         expected = [*stats[:6], *stats[8:]]
         assert_equal([report.metrics[f"keypoints/{name}"] for name in names], expected, f"seed {seed}")
+
+
+def naive_boundary(mask: np.ndarray, width: int) -> np.ndarray:
+    """The pixels of a mask from which a square of this half-width reaches outside of it, or of the image."""
+    padded = np.pad(mask, width)
+    inside = np.ones_like(mask)
+    for dy in range(2 * width + 1):
+        for dx in range(2 * width + 1):
+            inside &= padded[dy : dy + mask.shape[0], dx : dx + mask.shape[1]]
+    return mask & ~inside
+
+
+def test_boundaries_are_what_erosion_takes_away() -> None:
+    for seed in range(10):
+        for instances in (each.instances for each in make_case(seed, with_masks=True).samples):
+            assert instances is not None
+            assert instances.masks is not None
+            for mask, code in zip(instances.masks.dense().numpy(), instances.masks.to_coco(), strict=True):
+                assert (coco_mask.decode(boundary(code)) == naive_boundary(mask, 4)).all()  # 2 % of a diagonal of 200
+
+
+class NaiveBoundaryEval(COCOeval):
+    """pycocotools with an overlap worked out pixel by pixel."""
+
+    def computeIoU(self, imgId: int, catId: int) -> Any:  # noqa: N802, N803
+        truth, found = self._gts[imgId, catId], self._dts[imgId, catId]
+        if not truth or not found:
+            return []
+        overlaps = np.zeros((len(found), len(truth)))
+        for d, det in enumerate(sorted(found, key=lambda each: -each["score"])):
+            for g, gt in enumerate(truth):
+                a, b = (coco_mask.decode(each["segmentation"]).astype(bool) for each in (det, gt))
+                pairs = ((a, b), (naive_boundary(a, 4), naive_boundary(b, 4)))
+                unions = [x.sum() if gt["iscrowd"] else (x | y).sum() for x, y in pairs]
+                overlaps[d, g] = min((x & y).sum() / max(union, 1) for (x, y), union in zip(pairs, unions, strict=True))
+        return overlaps
+
+
+def test_boundary_ap_counts_the_smaller_overlap(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("coco_cases.COCOeval", NaiveBoundaryEval)
+    for seed in range(12):
+        case = make_case(seed, with_masks=True)
+        report = measure(case, boundary=True)
+        assert_same_figures(report, reference(document(case), results(case, boxes=False), "segm"), "boundary", f"seed {seed}")
+
+
+def test_boundary_without_masks_says_so() -> None:
+    report = measure(make_case(0, with_masks=False), boundary=True)
+    assert "Boundaries need masks in truth and predictions, and were left out." in report.notes
 
 
 def test_iou_types_choose_and_demand() -> None:

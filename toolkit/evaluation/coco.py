@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field
 from toolkit.config import Settings
 from toolkit.errors import InvalidDataError
 from toolkit.evaluation.base import Evaluator
-from toolkit.evaluation.coco_figures import Figures, IoUType, figures
+from toolkit.evaluation.coco_figures import IoUType, boundary_figures, figures
 from toolkit.evaluation.coco_objects import ImageRecord, coco_pair, objects
 from toolkit.evaluation.report import Report
 from toolkit.types import Instances, Prediction, Sample
@@ -37,6 +37,9 @@ class CocoSettings(Settings):
 
     max_detections: Annotated[tuple[Annotated[int, Field(gt=0)], ...], Field(min_length=1), AfterValidator(_ascending)] = (1, 10, 100)
     """The numbers of detections an image for which AR is given, lowest first; AP counts as many as the last. Keypoints count 20, as in COCO."""
+
+    boundary: bool = False
+    """Whether masks are also compared along their outlines (Boundary IoU, Cheng et al. 2021), as `boundary/AP` and so on; much slower."""
 
     keypoint_sigmas: tuple[Annotated[float, Field(gt=0)], ...] | None = None
     """The spread of each keypoint relative to the object's size; `null` stands for those of COCO's 17."""
@@ -117,8 +120,7 @@ class Coco(Evaluator):
         in_order = sorted(self._images, key=lambda sample_id: (self._order.get(sample_id, len(self._order)), sample_id))
         images = [self._images[sample_id] for sample_id in in_order]
         parts = {kind: coco_pair(images, kind, self.classes) for kind in self._kinds(images)}
-        categories = list(enumerate(self.classes, start=1))
-        return self._report({kind: self._figures(*pair, kind, categories) for kind, pair in parts.items()}, bool(images))
+        return self._report(parts, list(enumerate(self.classes, start=1)), bool(images))
 
     def report_document(self, document: dict[str, Any], results: list[dict[str, Any]], category_ids: Sequence[int]) -> Report:
         """The figures of a COCO results file against a COCO document, in the files' own precision, without update.
@@ -142,7 +144,7 @@ class Coco(Evaluator):
             kinds += [kind] if given and annotated else []
         kinds = list(self.settings.iou_types or kinds)
         categories = list(zip(category_ids, self.classes, strict=True))
-        return self._report({kind: self._figures(truth, detections, kind, categories) for kind in kinds}, bool(document["images"]))
+        return self._report(dict.fromkeys(kinds, (truth, detections)), categories, bool(document["images"]))
 
     def _kinds(self, images: Sequence[ImageRecord]) -> list[IoUType]:
         """What both truth and predictions have; an image without objects lacks nothing."""
@@ -159,17 +161,21 @@ class Coco(Evaluator):
         kinds += ["keypoints"] if given("keypoints") else []
         return kinds
 
-    def _figures(self, truth: hotcoco.COCO, found: hotcoco.COCO, kind: IoUType, categories: Sequence[tuple[int, str]]) -> Figures:
+    def _report(
+        self, pairs: dict[IoUType, tuple[hotcoco.COCO, hotcoco.COCO]], categories: Sequence[tuple[int, str]], any_images: bool
+    ) -> Report:
         limits, sigmas = self.settings.max_detections, self.settings.keypoint_sigmas
-        return figures(truth, found, kind, categories, max_detections=limits, sigmas=sigmas)
-
-    def _report(self, parts: dict[IoUType, Figures], any_images: bool) -> Report:
-        metrics = {name: value for part in parts.values() for name, value in part.metrics.items()}
-        per_class = {name: values for part in parts.values() for name, values in part.per_class.items()}
-        curves = {name: curve for part in parts.values() for name, curve in part.curves.items()}
+        parts = [figures(*pair, kind, categories, max_detections=limits, sigmas=sigmas) for kind, pair in pairs.items()]
+        if self.settings.boundary and "segm" in pairs:
+            parts.append(boundary_figures(*pairs["segm"], categories, max_detections=limits))
+        metrics = {name: value for part in parts for name, value in part.metrics.items()}
+        per_class = {name: values for part in parts for name, values in part.per_class.items()}
+        curves = {name: curve for part in parts for name, curve in part.curves.items()}
         first = next(iter(per_class.values()))
         absent = [name for name, value in zip(self.classes, first, strict=True) if np.isnan(value)]
         notes = []
+        if self.settings.boundary and "segm" not in pairs:
+            notes.append("Boundaries need masks in truth and predictions, and were left out.")
         if not any_images:
             notes.append("No samples were evaluated, so every figure is undefined.")
         elif absent:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import hotcoco
 import numpy as np
@@ -60,6 +60,23 @@ def figures(
     evaluation.accumulate()
     found = evaluation.eval
     assert found is not None  # accumulate has just been called
+    return _figures(kind, found, parameters, categories)
+
+
+def boundary_figures(
+    truth: hotcoco.COCO, detections: hotcoco.COCO, categories: Sequence[tuple[int, str]], *, max_detections: Sequence[int]
+) -> Figures:
+    """The same figures for masks compared along their outlines; see ``toolkit.evaluation.coco_boundary``."""
+    from toolkit.evaluation.coco_boundary import evaluate_boundaries
+
+    evaluation = evaluate_boundaries(truth, detections, max_detections)
+    parameters = hotcoco.Params("segm")  # pycocotools has the same under other names
+    parameters.max_dets = list(max_detections)
+    parameters.cat_ids = [int(category) for category in evaluation.params.catIds]
+    return _figures("boundary", evaluation.eval, parameters, categories)
+
+
+def _figures(kind: str, found: Mapping[str, Any], parameters: hotcoco.Params, categories: Sequence[tuple[int, str]]) -> Figures:
     row = {category: i for i, category in enumerate(parameters.cat_ids)}
     order = [row[category] for category, _ in categories]
     precision = _defined(found["precision"])[:, :, order]  # threshold x recall x class x area x detections
