@@ -13,6 +13,7 @@ import torch
 
 from toolkit import registry
 from toolkit.dataset import Dataset, open_dataset
+from toolkit.errors import DataError
 from toolkit.training.stream import _View, derive_seed, evaluation_batches, seed_everything, training_batches
 from toolkit.types import Sample
 
@@ -102,3 +103,22 @@ def test_evaluation_sees_each_sample_once(squares: Dataset, world: int, batch_si
         for sample in batch
     ]
     assert sorted(seen) == sorted(squares.ids)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_fault_in_the_data_reads_the_same_from_any_process(tiny: str, workers: int) -> None:
+    manifest = registry.named(registry.datasets(), tiny)
+    damaged = open_dataset(manifest, None, "train", {"count": 7, "damaged": "train/5"})
+    with pytest.raises(DataError) as training:
+        stream(damaged, workers=workers)
+    with pytest.raises(DataError) as evaluation:
+        list(evaluation_batches(damaged, batch_size=2, rank=0, world=1, workers=workers))
+    assert str(training.value) == str(evaluation.value) == "train/5 is damaged"
+
+
+def test_the_stream_draws_no_random_number_once_it_is_made(squares: Dataset) -> None:
+    """Those of a step must not depend on whether it is the first one of a resumed run."""
+    batches = training_batches(squares, noise, seed=3, batch_size=4, accumulate=1, rank=0, world=1, start=0, steps=2, workers=0)
+    before = torch.get_rng_state()
+    next(batches)
+    assert torch.equal(torch.get_rng_state(), before)

@@ -22,6 +22,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from toolkit.dataset import Dataset
 from toolkit.discovery import load_path, loaded_paths
+from toolkit.errors import ToolkitError
 from toolkit.types import Sample
 
 Transform = Callable[[Sample, int], Sample]
@@ -41,8 +42,11 @@ def seed_everything(*parts: int | str) -> None:
     random.seed(seed)
 
 
-class _View(TorchDataset[Sample]):
-    """The dataset as the loader sees it: asked for an (index, position), it gives the augmented sample."""
+class _View(TorchDataset["Sample | ToolkitError"]):
+    """The dataset as the loader sees it: asked for an (index, position), it gives the augmented sample, or why there is none.
+
+    The reason comes as a value, because torch would put a loader process's traceback in front of the message of an error raised there.
+    """
 
     def __init__(self, dataset: Dataset, transform: Transform | None, seed: int) -> None:
         self.dataset = dataset
@@ -53,10 +57,13 @@ class _View(TorchDataset[Sample]):
         """Where loader processes are started afresh (macOS, Windows), they first load the files that the user named."""
         return _rebuild_view, (loaded_paths(), pickle.dumps((self.dataset, self.transform, self.seed)))
 
-    def __getitem__(self, item: tuple[int, int]) -> Sample:
+    def __getitem__(self, item: tuple[int, int]) -> Sample | ToolkitError:
         index, position = item
-        sample = self.dataset[index]
-        return sample if self.transform is None else self.transform(sample, derive_seed(self.seed, "augment", position))
+        try:
+            sample = self.dataset[index]
+            return sample if self.transform is None else self.transform(sample, derive_seed(self.seed, "augment", position))
+        except ToolkitError as error:
+            return error
 
 
 def _rebuild_view(paths: list[Path], pickled: bytes) -> _View:
@@ -94,8 +101,18 @@ def _permutation(length: int, seed: int) -> list[int]:
     return torch.randperm(length, generator=torch.Generator().manual_seed(seed)).tolist()
 
 
-def _as_list(samples: Sequence[Sample]) -> list[Sample]:
+def _as_list(samples: Sequence[Sample | ToolkitError]) -> list[Sample | ToolkitError]:
     return list(samples)
+
+
+def _raise_errors(batches: Iterator[list[Sample | ToolkitError]]) -> Iterator[list[Sample]]:
+    for batch in batches:
+        samples: list[Sample] = []
+        for item in batch:
+            if isinstance(item, ToolkitError):
+                raise item
+            samples.append(item)
+        yield samples
 
 
 def training_batches(
@@ -111,7 +128,11 @@ def training_batches(
     steps: int,
     workers: int,
 ) -> Iterator[list[Sample]]:
-    """The batch parts of one process, ``accumulate`` for each step from ``start`` to ``steps``."""
+    """The batch parts of one process, ``accumulate`` for each step from ``start`` to ``steps``.
+
+    Raises:
+        ToolkitError: what the dataset raises for a sample, whichever process reads it.
+    """
     positions = _Positions(
         len(dataset), seed=seed, batch_size=batch_size, accumulate=accumulate, rank=rank, world=world, start=start, steps=steps
     )
@@ -121,7 +142,7 @@ def training_batches(
         num_workers=workers,
         collate_fn=_as_list,
     )
-    return iter(loader)
+    return _raise_errors(iter(loader))  # made at once, not in the first step: torch draws a random number for it
 
 
 def evaluation_batches(dataset: Dataset, *, batch_size: int, rank: int, world: int, workers: int) -> Iterator[list[Sample]]:
@@ -134,4 +155,4 @@ def evaluation_batches(dataset: Dataset, *, batch_size: int, rank: int, world: i
         num_workers=min(workers, len(batches)),
         collate_fn=_as_list,
     )
-    return iter(loader)
+    return _raise_errors(iter(loader))
