@@ -71,7 +71,7 @@ class TrainSettings(Settings):
     schedule: Literal["constant", "cosine", "poly", "multistep"] = "cosine"
     """How the learning rate falls after warm-up."""
     warmup_steps: int = Field(0, ge=0)
-    """Steps in which the learning rate rises linearly from `warmup_factor` of its value."""
+    """Steps in which the learning rate rises linearly from `warmup_factor` of its value; at most half of the run."""
     warmup_factor: float = Field(0.001, gt=0, le=1)
     """Where warm-up starts, as a part of the learning rate."""
     poly_power: float = Field(0.9, gt=0)

@@ -42,9 +42,13 @@ def test_warm_up_rises_linearly_and_meets_the_schedule() -> None:
         assert factor(step) == pytest.approx(main(step))
 
 
+def test_warm_up_takes_at_most_half_of_a_short_run() -> None:
+    factor = build_schedule(settings(schedule="constant", warmup_steps=100, warmup_factor=0.2), 10)
+    assert [factor(step) for step in (0, 5, 9)] == pytest.approx([0.2, 1, 1])
+    assert build_schedule(settings(schedule="cosine", warmup_steps=100), 1)(0) == 1
+
+
 def test_schedules_that_do_not_fit_the_run_are_refused() -> None:
-    with pytest.raises(ConfigError, match="warmup_steps=100 leaves nothing of the 100 steps"):
-        build_schedule(settings(warmup_steps=100), 100)
     with pytest.raises(ConfigError, match=r"milestones \[100\] lie beyond"):
         build_schedule(settings(schedule="multistep", milestones=(3, 100)), 100)
 

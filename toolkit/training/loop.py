@@ -27,7 +27,7 @@ from toolkit.training.devices import is_first_process, make_fabric, naming_lost_
 from toolkit.training.folder import CONFIG_FILE, check_folder
 from toolkit.training.interrupts import Interrupts
 from toolkit.training.log import Clock, RunLog
-from toolkit.training.optimizer import Ema, build_optimizer, build_schedule, set_learning_rate
+from toolkit.training.optimizer import Ema, build_optimizer, build_schedule, set_learning_rate, warmup_steps
 from toolkit.training.state import RESUME_FILE, Progress, load_state, save_state
 from toolkit.training.stream import seed_everything, training_batches
 from toolkit.training.validation import evaluate
@@ -316,6 +316,8 @@ class _Trainer:
                 f"learning rate {options.lr:g} is stated for {options.lr_batch_size} images a step; with {options.batch_size} it is scaled to "
                 f"{options.scaled_lr():g} (train.lr_scaling=none turns this off)"
             )
+        if (warmup := warmup_steps(options, self.steps)) < options.warmup_steps:
+            log.say(f"warm-up takes {warmup} steps, half of the run, in place of the {options.warmup_steps} of train.warmup_steps")
         if self.progress.step:
             log.say(f"going on after step {self.progress.step} of {self.steps}")
 

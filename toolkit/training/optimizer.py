@@ -41,15 +41,18 @@ def build_optimizer(model: TrainableModel, settings: TrainSettings) -> Optimizer
     return AdamW(groups, lr=lr, betas=(settings.momentum, settings.beta2), weight_decay=settings.weight_decay)
 
 
+def warmup_steps(settings: TrainSettings, steps: int) -> int:
+    """The steps of warm-up: what the settings say, but no more than half of a short run."""
+    return min(settings.warmup_steps, steps // 2)
+
+
 def build_schedule(settings: TrainSettings, steps: int) -> Callable[[int], float]:
     """``factor(step)``: what the learning rate is multiplied by in a step, counting from 0.
 
     Raises:
-        ConfigError: when warm-up or a milestone lies beyond the last step.
+        ConfigError: when a milestone lies beyond the last step.
     """
-    warmup = settings.warmup_steps
-    if warmup >= steps:
-        raise ConfigError(f"train.warmup_steps={warmup} leaves nothing of the {steps} steps. Repair: make it smaller than that")
+    warmup = warmup_steps(settings, steps)
     beyond = [milestone for milestone in settings.milestones if milestone >= steps]
     if beyond:
         raise ConfigError(f"train.milestones {beyond} lie beyond the {steps} steps of the run")
