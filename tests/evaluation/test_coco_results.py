@@ -152,7 +152,13 @@ def test_a_predictions_file_may_leave_out_images_without_objects(tmp_path: Path)
         ({"bbox": [1, 2, 3]}, r"results\[1\] has the bbox \[1, 2, 3\]"),
         ({"bbox": [1, 2, -3, 4]}, "the last two not below 0"),
         ({"keypoints": [1, 2]}, r"has the keypoints \[1, 2\]"),
-        ({"segmentation": {"size": [3, 4], "counts": "<"}}, r"has a mask of size \[3, 4\], but its image has \[120, 160\]"),
+        (
+            {"segmentation": {"size": [120, 160], "counts": "n17=0"}},
+            r"results\[1\] has a mask whose run lengths cover \d+ pixels, but its image has",
+        ),
+        ({"segmentation": {"size": [120, 160], "counts": ""}}, r"results\[1\] has a mask whose run lengths cover"),
+        ({"segmentation": {"size": [120, 160], "counts": 3}}, "whose counts are neither text nor a list"),
+        ({"segmentation": {"size": [3, 4], "counts": "<"}}, r"results\[1\] has a mask of size \[3, 4\], but its image has \[120, 160\]"),
     ],
 )
 def test_faulty_results_are_named(tmp_path: Path, change: dict[str, Any], expected: str) -> None:
@@ -162,6 +168,9 @@ def test_faulty_results_are_named(tmp_path: Path, change: dict[str, Any], expect
     (tmp_path / "results.json").write_text(json.dumps(found))
     with pytest.raises(DataError, match=expected):
         measure_predictions(tmp_path / "results.json", data="coco", data_dir=str(tmp_path))
+    by_sample = {"evaluators": {"coco": {}, "iou": {}}}
+    with pytest.raises(DataError, match=expected.removeprefix(r"results\[1\] has ")):
+        measure_predictions(tmp_path / "results.json", data="coco", data_dir=str(tmp_path), overrides=by_sample)
 
 
 def test_what_is_no_result_is_named(tmp_path: Path) -> None:
@@ -194,3 +203,14 @@ def test_iou_types_that_a_file_lacks_are_an_error() -> None:
     evaluator = Coco(CocoSettings(iou_types=("segm",)), case.classes)
     with pytest.raises(ValueError, match="not every result has 'segmentation'"):
         evaluator.report_document(document(case), found, range(1, len(case.classes) + 1))
+
+
+def test_an_object_with_id_0_counts_like_any_other() -> None:
+    """Unlike in pycocotools, which takes that id for "no match"."""
+    for case in usable(range(20)):
+        truth, category_ids = document(case), range(1, len(case.classes) + 1)
+        expected = Coco(CocoSettings(), case.classes).report_document(truth, results(case), category_ids)
+        for entry in truth["annotations"]:
+            entry["id"] -= 1
+        found = Coco(CocoSettings(), case.classes).report_document(truth, results(case), category_ids)
+        assert dict(found.metrics) == pytest.approx(dict(expected.metrics), abs=1e-15, nan_ok=True)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from toolkit.errors import DataError, InvalidDataError
+from toolkit.formats.coco import decode_counts
 from toolkit.types import Instances, Masks, Size
 
 SHAPES = ("bbox", "segmentation", "keypoints")
@@ -37,7 +38,7 @@ def check_results(results: Sequence[Any], path: Path, image_ids: Collection[int]
 
 
 def check_mask_sizes(results: Sequence[Mapping[str, Any]], path: Path, sizes: Mapping[int, Size]) -> None:
-    """Check that every mask in run lengths has the size of its image.
+    """Check that every mask in run lengths has the size of its image and covers just its pixels.
 
     Args:
         results: checked by ``check_results``.
@@ -49,10 +50,25 @@ def check_mask_sizes(results: Sequence[Mapping[str, Any]], path: Path, sizes: Ma
     """
     for position, entry in enumerate(results):
         mask, size = entry.get("segmentation"), sizes.get(entry["image_id"])
-        if size is not None and isinstance(mask, dict) and mask.get("size") != list(size):
-            raise DataError(
-                f"{path}: results[{position}] has a mask of size {mask.get('size')}, but its image has {list(size)} (height, width)"
-            )
+        fault = _mask_fault(mask, size) if size is not None and isinstance(mask, dict) else ""
+        if fault:
+            raise DataError(f"{path}: results[{position}] has a mask {fault}")
+
+
+def _mask_fault(code: Mapping[str, Any], size: Size) -> str:
+    """What is wrong with run lengths; pycocotools would read beyond its memory if they were too long."""
+    if list(code.get("size") or ()) != list(size):
+        return f"of size {code.get('size')}, but its image has {list(size)} (height, width)"
+    counts = code.get("counts")
+    if isinstance(counts, str) and counts.isascii():
+        lengths = decode_counts(counts.encode())
+    elif isinstance(counts, list) and all(isinstance(count, int) for count in counts):
+        lengths = np.array(counts, dtype=np.int64)
+    else:
+        return "whose counts are neither text nor a list of whole numbers"
+    if (lengths < 0).any() or int(lengths.sum()) != size[0] * size[1]:
+        return f"whose run lengths cover {int(lengths.sum())} pixels, but its image has {size[0] * size[1]}. Repair: encode it again; is it cut off?"
+    return ""
 
 
 def _plainly_right(results: Sequence[Any], images: set[int], categories: set[int]) -> bool:
@@ -139,5 +155,9 @@ def result_instances(annotations: Sequence[Mapping[str, Any]], size: Size, *, ar
 
 def _masks(codes: Sequence[Any], size: Size) -> Masks:
     """From run lengths, compressed or not, or polygons."""
+    for code in codes:
+        fault = _mask_fault(code, size) if isinstance(code, dict) else ""
+        if fault:
+            raise InvalidDataError(f"a mask {fault}")
     parts = (Masks.from_coco([code], size) if isinstance(code, dict) else Masks.from_polygons([code], size) for code in codes)
     return Masks(size, tuple(part.counts[0] for part in parts))
