@@ -23,9 +23,6 @@ from toolkit.discovery import ENTRY_POINT_GROUPS, VARIABLES
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
-LATER = {"docs/demo.jpg"}
-"""Made by the demo when a version is released; may be absent in between."""
-
 FEW = ["train.steps=2", "train.batch_size=2", "train.workers=0", "train.accelerator=cpu"]
 SMALL = ["data.options.size=32", "data.options.train=8", "data.options.val=2"]
 
@@ -240,7 +237,7 @@ def test_every_link_leads_somewhere() -> None:
             count += 1
             name, _, anchor = target.partition("#")
             path = page if not name else (page.parent / name).resolve()
-            assert path.exists() or path.relative_to(ROOT).as_posix() in LATER, f"{page.name} links to {target}"
+            assert path.exists(), f"{page.name} links to {target}"
             if anchor:
                 assert anchor in _anchors(path), f"{page.name} links to {target}"
     assert count >= 20

@@ -27,6 +27,7 @@ DATA = "shapes"
 PLUGINS = ("unet",)
 """The families shown, one plugin each; a family joins by its recipe ``configs/<plugin>-shapes.yaml``."""
 SHEET_ROWS = 6
+SHEET_CELL = 224
 SUMMARY = "summary.json"
 MARK = ".toolkit-demo"
 
@@ -95,7 +96,7 @@ def _draw(run: Path, test_set: Dataset, sheet: Path) -> None:
     predictor = load(run)
     samples = [test_set[i] for i in range(min(SHEET_ROWS, len(test_set)))]
     rows: list[Row] = [(s.image, s, p) for s, p in zip(samples, predictor.predict_samples(samples), strict=True)]
-    contact_sheet(rows, sheet, classes=predictor.classes, palette=predictor.palette)
+    contact_sheet(rows, sheet, classes=predictor.classes, palette=predictor.palette, cell=SHEET_CELL)
 
 
 def _figures(part: Part) -> dict[str, object]:
