@@ -82,8 +82,8 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb", *, sync: bool =
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove what ``atomic_write`` had begun in a folder when its process was killed; nobody else may be writing there."""
-    for path in folder.glob(f".*{_UNFINISHED}"):
+    """Remove what ``atomic_write`` had begun in a folder, at any depth, when its process was killed; nobody else may be writing there."""
+    for path in folder.rglob(f".*{_UNFINISHED}"):
         path.unlink(missing_ok=True)
 
 

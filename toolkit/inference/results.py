@@ -25,7 +25,7 @@ from torch import Tensor
 
 from toolkit.colours import Palette
 from toolkit.errors import UsageError
-from toolkit.files import atomic_write, writing
+from toolkit.files import atomic_write, remove_unfinished, writing
 from toolkit.images import write_label_map
 from toolkit.inference.inputs import InputImage
 from toolkit.types import Instances, Prediction, Sample
@@ -92,6 +92,8 @@ class ResultFolder:
         self._done: dict[str, str] = {}  # the source of each image that is done, by name
         if self._manifest.exists() and not resume:
             raise UsageError(f"{folder} holds results already. Repair: go on with them by --resume, or choose another folder with --out")
+        if resume:
+            remove_unfinished(folder)
         records = _latest(self._manifest)
         for record in filter(self._is_complete, records):
             if record["model"] != model:
