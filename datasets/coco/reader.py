@@ -67,7 +67,9 @@ def _image_folder(folder: Path, split: str, file: CocoFile, setting: str) -> Pat
         if (path / first).is_file():
             return path
     names = ", ".join(str(path) for path in tried)
-    raise DataError(f"{file.path} names the image {first}, which is in none of {names}. Repair: put the images there, or set data.options.images=FOLDER")
+    raise DataError(
+        f"{file.path} names the image {first}, which is in none of {names}. Repair: put the images there, or set data.options.images=FOLDER"
+    )
 
 
 class Coco(RegionDataset):
