@@ -56,14 +56,12 @@ def _config_of_run(args: argparse.Namespace) -> Path:
     """The settings that the run to be resumed was started with."""
     from toolkit import registry
     from toolkit.errors import UsageError
+    from toolkit.training.folder import config_of_run
 
     if args.out is None and not (args.plugin and args.data):
         raise UsageError("which run is to be resumed? Repair: name its folder with --out")
     run = args.out or default_run(registry.named(registry.plugins(), args.plugin).name, args.data)
-    path: Path = run / "config.yaml"
-    if not path.is_file():
-        raise UsageError(f"nothing to resume at {run}: there is no config.yaml. Repair: check --out, or leave out --resume")
-    return path
+    return config_of_run(run)
 
 
 def _closing(result: Any) -> str:

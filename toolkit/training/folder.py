@@ -31,6 +31,18 @@ MAY_CHANGE = (
 """Settings that a resumed run may be given anew: where and how it runs, and how long. The rest would make it another run."""
 
 
+def config_of_run(run: Path) -> Path:
+    """The file of the settings that a run was started with.
+
+    Raises:
+        UsageError: when there is none, so that there is nothing to resume.
+    """
+    path = run / CONFIG_FILE
+    if not path.is_file():
+        raise UsageError(f"nothing to resume at {run}: there is no {CONFIG_FILE}. Repair: check --out, or leave out --resume")
+    return path
+
+
 def check_folder(run: Path, settings: RunSettings, resume: bool) -> None:
     """Make sure that a new run overwrites nothing, and that a resumed one is there and stays itself.
 
@@ -41,9 +53,7 @@ def check_folder(run: Path, settings: RunSettings, resume: bool) -> None:
         if run.exists() and (not run.is_dir() or any(run.iterdir())):
             raise UsageError(f"{run} exists and is not empty. Repair: go on with it by --resume, or choose another folder by --out")
         return
-    if not (run / CONFIG_FILE).is_file():
-        raise UsageError(f"nothing to resume at {run}: there is no {CONFIG_FILE}. Repair: check --out, or leave out --resume")
-    before, now = dict(_flat(read_yaml(run / CONFIG_FILE))), dict(_flat(settings.model_dump(mode="json")))
+    before, now = dict(_flat(read_yaml(config_of_run(run)))), dict(_flat(settings.model_dump(mode="json")))
     changed = [key for key in now | before if before.get(key) != now.get(key) and key not in MAY_CHANGE]
     if changed:
         shown = "; ".join(f"{key} was {before.get(key)!r} and is now {now.get(key)!r}" for key in changed[:5])
