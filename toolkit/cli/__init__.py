@@ -59,7 +59,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     parser = build_parser(only=named if named in COMMANDS else "")
     args, rest = parser.parse_known_args(words)
     # argparse leaves over the key=value words that follow an option when there are others, or a RUN, before it
-    if rest and not (hasattr(args, "settings") and all("=" in word and not word.startswith("-") for word in rest)):
+    if rest and not (hasattr(args, "settings") and not any(word.startswith("-") for word in rest)):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if rest:
         args.settings = [*args.settings, *rest]

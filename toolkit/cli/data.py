@@ -21,7 +21,7 @@ SUMMARY = "list, describe, fetch, check, export and convert datasets"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Fill in the parser."""
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=_Intermixed)
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     actions.add_parser("list", help="all datasets: what they train, licence and size")
     info = actions.add_parser("info", help="one dataset: origin, licence, folder layout and settings")
     get = actions.add_parser("get", help="download a dataset, or learn where to get it")
@@ -39,21 +39,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for action, which in ((export, "folder to write to"), (convert, "folder to write to, new or empty")):
         action.add_argument("--out", required=True, metavar="DIR", help=which)
         action.add_argument("--limit", type=int, metavar="N", help="at most this many samples of each split")
-
-
-class _Intermixed(argparse.ArgumentParser):
-    """Lets options stand between NAME and key=value, which argparse does only when asked through another method."""
-
-    _inside = False
-
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        if self._inside:  # the other method calls this one
-            return super().parse_known_args(args, namespace)
-        self._inside = True
-        try:
-            return self.parse_known_intermixed_args(args, namespace)
-        finally:
-            self._inside = False
 
 
 def run(args: argparse.Namespace) -> int:
