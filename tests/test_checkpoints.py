@@ -216,3 +216,30 @@ def test_a_full_disk_leaves_the_older_checkpoint(manifest: CheckpointManifest, t
 def test_reports_read_well() -> None:
     report = LoadReport(("a",), (), tuple(f"m{i}" for i in range(6)), ("u",), ("x: [1] -> [2]",))
     assert str(report) == "1 tensors taken; 6 missing in the file: m0, m1, m2, m3 and 2 more; 1 not used: u; 1 do not fit: x: [1] -> [2]"
+
+
+def test_a_model_names_the_tensors_that_follow_its_classes(tmp_path: Path) -> None:
+    """Heads with a row for the background, or four rows a class, start anew too, and only those."""
+
+    class Detector(TrainableModel):
+        class_tensors = ("score.weight",)
+
+        def __init__(self, classes: Sequence[str]) -> None:
+            super().__init__(classes)
+            self.body = nn.Linear(3, 3)
+            self.neck = nn.Linear(3, 2 * len(classes) + 3, bias=False)
+            self.score = nn.Linear(3, len(classes) + 1, bias=False)
+
+        def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
+            raise NotImplementedError
+
+        def loss(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
+            raise NotImplementedError
+
+    old, new = Detector(["a", "b"]), Detector(["x"])
+    file = tmp_path / "old.safetensors"
+    save_file(old.state_dict(), file)
+    report = load_weights(new, file, "detector")
+    assert report.reinitialised == ("score.weight",)
+    assert report.mismatched == ("neck.weight: [7, 3] -> [5, 3]",)
+    assert report.loaded == ("body.weight", "body.bias")

@@ -20,6 +20,7 @@ PUBLIC = [
     "Model",
     "PluginManifest",
     "Prediction",
+    "PromptableModel",
     "Prompts",
     "Report",
     "Sample",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from toolkit.evaluation.base import Evaluator
     from toolkit.evaluation.report import Report
     from toolkit.inference import load
-    from toolkit.model import Model, TrainableModel
+    from toolkit.model import Model, PromptableModel, TrainableModel
     from toolkit.plugin import DatasetManifest, EvaluatorManifest, PluginManifest
     from toolkit.semantic import SemanticModel
     from toolkit.training.loop import train
@@ -34,6 +34,7 @@ _HOMES = {
     "Model": "model",
     "PluginManifest": "plugin",
     "Prediction": "types",
+    "PromptableModel": "model",
     "Prompts": "types",
     "Report": "evaluation.report",
     "Sample": "types",
@@ -56,6 +57,7 @@ __all__ = [
     "Model",
     "PluginManifest",
     "Prediction",
+    "PromptableModel",
     "Prompts",
     "Report",
     "Sample",

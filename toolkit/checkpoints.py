@@ -322,7 +322,7 @@ def load_weights(model: Model, path: Path, plugin: str) -> LoadReport:
 
 
 def _fit(model: Model, tensors: Mapping[str, Tensor], old_classes: int | None = None) -> LoadReport:
-    """Compare names and shapes. A shape that differs only where the number of classes stands is a head's."""
+    """Compare names and shapes. A head's tensors are those that the model names, or that differ only where the number of classes stands."""
     own = model.state_dict()
     loaded, reinitialised, mismatched = [], [], []
     for name, value in own.items():
@@ -331,7 +331,9 @@ def _fit(model: Model, tensors: Mapping[str, Tensor], old_classes: int | None = 
         theirs = tensors[name].shape
         if theirs == value.shape:
             loaded.append(name)
-        elif _is_head(tuple(theirs), tuple(value.shape), old_classes, len(model.classes)):
+        elif (name in model.class_tensors and len(theirs) == value.dim()) or _is_head(
+            tuple(theirs), tuple(value.shape), old_classes, len(model.classes)
+        ):
             reinitialised.append(name)
         else:
             mismatched.append(f"{name}: {list(theirs)} -> {list(value.shape)}")

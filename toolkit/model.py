@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -17,9 +17,12 @@ class Model(nn.Module, ABC):
 
     Attributes:
         classes: the names that label indexes stand for, background included where the model has one.
+        class_tensors: entries of the state dict whose shape follows from the number of classes; where start weights have another shape
+            there, these start anew and the log says so. Empty: tensors that differ just where the number of classes stands.
     """
 
     classes: tuple[str, ...]
+    class_tensors: tuple[str, ...] = ()
 
     def __init__(self, classes: Sequence[str]) -> None:
         super().__init__()
@@ -31,6 +34,10 @@ class Model(nn.Module, ABC):
 
         The images may differ in size. Called in eval mode and without gradients by the core.
         """
+
+    def export_state(self) -> dict[str, Tensor]:
+        """The weights as the model's origin names them: what ``toolkit export`` writes for other software to open."""
+        return dict(self.state_dict())
 
     @property
     def device(self) -> torch.device:
@@ -66,6 +73,28 @@ class TrainableModel(Model):
     def validate(self, samples: Sequence[Sample]) -> tuple[list[Prediction], dict[str, Tensor]]:
         """Predictions and losses of held-out samples. Override where one forward pass can serve both."""
         return self.predict(samples), self.loss(samples)
+
+
+class PromptableModel(TrainableModel):
+    """A model that segments what a user points at; it is measured once for each of its prompt protocols.
+
+    Attributes:
+        protocols: the names of the ways in which it is prompted while it is measured, the most important first. ``UNPROMPTED`` is the one
+            without prompts, whose objects have to be matched with the true ones. In every other, the instances of a prediction stand
+            in the order of the sample's, one to one.
+    """
+
+    UNPROMPTED: ClassVar[str] = "auto"
+
+    protocols: tuple[str, ...] = ()
+
+    @abstractmethod
+    def predict_protocols(self, samples: Sequence[Sample]) -> dict[str, list[Prediction]]:
+        """For each of ``protocols`` one prediction a sample, with prompts taken from the sample's true instances.
+
+        Raises:
+            InvalidDataError: when a sample has no instances to take prompts from.
+        """
 
 
 def total_loss(losses: Mapping[str, Tensor]) -> Tensor:
