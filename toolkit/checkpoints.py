@@ -7,6 +7,7 @@ come from (dataset and its fingerprint, start weights and their licence, metrics
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import logging
 import pickle
@@ -24,7 +25,7 @@ from torch import Tensor
 
 from toolkit import registry
 from toolkit.config import settings_class, validate
-from toolkit.errors import CheckpointError, UnknownNameError
+from toolkit.errors import CheckpointError, UnknownNameError, UsageError
 from toolkit.files import atomic_write
 from toolkit.model import Model
 
@@ -287,6 +288,37 @@ def build_model(manifest: CheckpointManifest, source: Path) -> Model:
     if not isinstance(model, Model):
         raise CheckpointError(f"plugin {manifest.plugin!r}: {plugin.build} must return a toolkit.Model, not {type(model).__name__}")
     return model
+
+
+EXPORT_SUFFIXES = (".pth", ".pt")
+
+
+def export_model(run_or_file: str | Path, out: Path) -> int:
+    """Write ``{"model": tensors}`` by ``torch.save``, which Detectron2's checkpointer and ``build_sam2`` open, and the manifest beside it.
+
+    Args:
+        run_or_file: a run or a checkpoint of the toolkit.
+        out: a name that ends in one of ``EXPORT_SUFFIXES``; an older file is replaced. The manifest takes the same name in ``.json``.
+
+    Returns:
+        How many tensors were written.
+
+    Raises:
+        CheckpointError: when there is no usable checkpoint.
+        UsageError: when ``out`` has another suffix.
+        OutputError: when a file cannot be written; an older one of that name stays as it was.
+    """
+    if out.suffix not in EXPORT_SUFFIXES:
+        raise UsageError(f"{out}: exported weights are torch files. Repair: choose a name that ends in {' or '.join(EXPORT_SUFFIXES)}")
+    model, manifest = load_model(run_or_file)
+    state = {name: value.detach().cpu().contiguous() for name, value in model.export_state().items()}
+    buffer = io.BytesIO()  # torch hides a full disk behind an error of its own
+    torch.save({"model": state}, buffer)
+    with atomic_write(out, "wb") as file:
+        file.write(buffer.getbuffer())
+    with atomic_write(out.with_suffix(".json"), "w") as text:
+        text.write(manifest.to_json())
+    return len(state)
 
 
 def load_weights(model: Model, path: Path, plugin: str) -> LoadReport:

@@ -88,6 +88,8 @@ class TrainSettings(Settings):
     """Decay of an exponential moving average of the weights, which is then what is measured and kept."""
     eval_every: int | None = Field(None, ge=1)
     """Steps between validations; a tenth of the run when empty."""
+    eval_first: bool = False
+    """Validate before the first step too, so that the log says what training gained."""
     eval_batch_size: int = Field(4, ge=1)
     """Images at a time while validating, a process."""
     best_metric: str = ""

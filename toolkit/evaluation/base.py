@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from toolkit.errors import InvalidDataError
 from toolkit.evaluation.report import Report
@@ -18,7 +18,14 @@ class Evaluator(ABC):
     """Compares predictions with samples, batch by batch, in memory that does not grow with the pixels seen.
 
     In several processes each updates its own evaluator; then one of them gets the states of all, merges and reports.
+
+    Attributes:
+        aligned: whether it compares the instances of a prediction with the true ones place by place, as answers to prompts are to be.
+        protocol: of a promptable model, the protocol whose predictions it gets; empty for other models.
     """
+
+    aligned: ClassVar[bool] = False
+    protocol: str = ""
 
     @abstractmethod
     def reset(self) -> None:

@@ -15,4 +15,10 @@ BUILT_IN = (
         build="toolkit.evaluation.coco:build",
         settings="toolkit.evaluation.coco:CocoSettings",
     ),
+    EvaluatorManifest(
+        name="objects",
+        summary="promptable segmentation: IoU, Dice and boundary IoU of each object that was pointed at",
+        build="toolkit.evaluation.objects:build",
+        settings="toolkit.evaluation.objects:ObjectsSettings",
+    ),
 )

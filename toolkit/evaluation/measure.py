@@ -14,6 +14,7 @@ from toolkit.dataset import Dataset, open_dataset
 from toolkit.errors import DataError, UsageError
 from toolkit.evaluation.base import Evaluator
 from toolkit.evaluation.coco import Coco
+from toolkit.evaluation.protocols import by_protocol
 from toolkit.evaluation.report import Report
 from toolkit.files import atomic_write
 from toolkit.formats.coco_results import check_mask_sizes
@@ -65,12 +66,13 @@ def measure_run(
     options = merge(saved_data.get("options") or {}, wanted["data"].get("options", {}))
     split = split or registry.named(registry.datasets(), data).val_split
     dataset = _open(data, data_dir or saved_data.get("dir"), split, options)
-    if tuple(dataset.classes) != manifest.classes:
+    if tuple(dataset.classes) != manifest.classes and manifest.task != "promptable":  # there the classes are the prompts'
         raise DataError(
             f"the model in {run} knows the classes {', '.join(manifest.classes)}, but dataset {data!r} has {', '.join(dataset.classes)}. "
             "Repair: choose the dataset or options that it was trained with"
         )
     evaluators = _evaluators(merge(dict(config.get("evaluators") or {}), wanted["evaluators"]), dataset)
+    evaluators = by_protocol(evaluators, model)
     model.to(fabric.device)
     validation = evaluate(model, dataset, evaluators, batch_size=batch_size, workers=workers, autocast=fabric.autocast())
     if not fabric.is_global_zero:

@@ -19,6 +19,7 @@ from toolkit import registry
 from toolkit.checkpoints import BEST, LAST, CheckpointManifest, save_checkpoint
 from toolkit.config import RunSettings
 from toolkit.errors import NonFiniteLossError, UsageError
+from toolkit.evaluation.protocols import by_protocol
 from toolkit.evaluation.report import is_better
 from toolkit.files import atomic_write, remove_unfinished
 from toolkit.model import TrainableModel, total_loss
@@ -103,6 +104,7 @@ class _Trainer:
         seed_everything(options.seed, "model")  # every process starts from the same weights
         resume = resume and (run / RESUME_FILE).is_file()
         self.model, self.start_weights = build_model(settings, self.plugin, self.train_set.classes, with_weights=not resume)
+        self.evaluators = by_protocol(self.evaluators, self.model)
         synchronise_batchnorm(self.model, fabric)
         optimizer = build_optimizer(self.model, options)
         self.module, self.optimizer = _setup(fabric, self.model, optimizer)
@@ -129,6 +131,8 @@ class _Trainer:
             workers=options.workers,
         )
         self.model.train()
+        if options.eval_first and not progress.step:
+            self._validate(log)
         clock = Clock()
         with Interrupts(enabled=self.fabric.world_size == 1) as interrupts:
             while progress.step < self.steps and not self._stale() and not interrupts.noticed:
@@ -222,8 +226,10 @@ class _Trainer:
         figures |= {"val/loss": loss}
         figures |= {f"val/loss/{name}": number for name, number in validation.losses.items() if len(validation.losses) > 1}
         log.write(progress.step, figures)
-        shown = ", ".join(f"{name} {number:.4f}" for name, number in [("val loss", loss), *list(metrics.items())[:3]])
-        log.say(f"step {progress.step}: {shown}{' (best so far)' if improved else ''}")
+        if not progress.step:
+            progress.untrained = metrics
+        shown = ", ".join(f"{name} {metrics[name]:.4f}{progress.compare(name)}" for name in validation.headline())
+        log.say(f"step {progress.step}: val loss {loss:.4f}, {shown}{' (best so far)' if improved else ''}")
 
     def _choose_best_metric(self) -> str:
         """The metric that the best checkpoint is chosen by; known before the first step, because an empty report names its metrics too."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ class Progress:
         best_step: the step it was reached at.
         stale: validations since then, for early stopping.
         skipped: steps in a row that fp16 skipped because the loss or gradient overflowed.
+        untrained: the metrics before the first step, where they were measured.
     """
 
     step: int = 0
@@ -32,6 +33,11 @@ class Progress:
     best_step: int = 0
     stale: int = 0
     skipped: int = 0
+    untrained: dict[str, float] = field(default_factory=dict)
+
+    def compare(self, metric: str) -> str:
+        """What to print beside a metric: its value before training, where that was measured; empty before the first step."""
+        return f" (untrained {self.untrained[metric]:.4f})" if self.step and metric in self.untrained else ""
 
 
 def save_state(folder: Path, progress: Progress, **parts: dict[str, Any]) -> None:

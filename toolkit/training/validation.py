@@ -9,12 +9,14 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
 
 from toolkit.dataset import Dataset
 from toolkit.evaluation.base import Evaluator
 from toolkit.evaluation.report import Report
-from toolkit.model import Model, TrainableModel
+from toolkit.model import Model, PromptableModel, TrainableModel
 from toolkit.training.stream import evaluation_batches
+from toolkit.types import Prediction, Sample
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,12 @@ class Validation:
     def metrics(self) -> dict[str, float]:
         """All metrics of all reports, by name."""
         return {name: value for report in self.reports for name, value in report.metrics.items()}
+
+    def headline(self) -> list[str]:
+        """The metrics worth a line: the first three of the only report, or the first of each."""
+        if len(self.reports) == 1:
+            return list(self.reports[0].metrics)[:3]
+        return [next(iter(report.metrics)) for report in self.reports if report.metrics]
 
 
 @contextmanager
@@ -57,7 +65,7 @@ def evaluate(
     Args:
         model: measured in eval mode and left in the mode that it was in.
         dataset: the split to measure on.
-        evaluators: reset, updated and asked for a report.
+        evaluators: reset, updated and asked for a report; for a promptable model those of ``toolkit.evaluation.protocols.by_protocol``.
         batch_size: images at a time.
         workers: processes that read images.
         with_loss: also the mean loss a sample, which needs a trainable model and labels.
@@ -72,15 +80,12 @@ def evaluate(
     with evaluating(model):
         for samples in evaluation_batches(dataset, batch_size=batch_size, rank=rank, world=world, workers=workers):
             with autocast or nullcontext():
-                if with_loss and isinstance(model, TrainableModel):
-                    predictions, losses = model.validate(samples)
-                else:
-                    predictions, losses = model.predict(samples), {}
+                predictions, losses = _forward(model, samples, with_loss)
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0.0) + float(value) * len(samples)
             seen += len(samples)
             for evaluator in evaluators:
-                evaluator.update(samples, predictions)
+                evaluator.update(samples, predictions[evaluator.protocol])
     if world > 1:
         shares: list[Any] = [None] * world
         dist.all_gather_object(shares, ([evaluator.state() for evaluator in evaluators], sums, seen))
@@ -89,3 +94,13 @@ def evaluate(
         sums = {name: sum(share[name] for _, share, _ in shares if share) for name in next(s for _, s, _ in shares)}
         seen = sum(count for _, _, count in shares)
     return Validation(tuple(evaluator.report() for evaluator in evaluators), {name: value / max(seen, 1) for name, value in sums.items()})
+
+
+def _forward(model: Model, samples: list[Sample], with_loss: bool) -> tuple[dict[str, list[Prediction]], dict[str, Tensor]]:
+    """Predictions by protocol (the empty name where there are none), and losses where they are wanted."""
+    if isinstance(model, PromptableModel):
+        return model.predict_protocols(samples), model.loss(samples) if with_loss else {}
+    if with_loss and isinstance(model, TrainableModel):
+        predictions, losses = model.validate(samples)
+        return {"": predictions}, losses
+    return {"": model.predict(samples)}, {}

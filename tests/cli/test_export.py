@@ -1,0 +1,52 @@
+"""``toolkit export``: weights for the software that a model comes from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from toolkit import registry
+from toolkit.checkpoints import CheckpointManifest, load_model, save_checkpoint
+from toolkit.cli import main
+
+
+@pytest.fixture
+def checkpoint(tiny: str, tmp_path: Path) -> Path:
+    registry.add_path(tiny)
+    manifest = CheckpointManifest(plugin="tiny", task="semantic", classes=("ground", "square"), model={"width": 3}, step=7)
+    plugin = registry.plugins().get("tiny")
+    model = plugin.resolve(plugin.build)(plugin.resolve(plugin.settings)(width=3), manifest.classes)
+    path = tmp_path / "best.safetensors"
+    save_checkpoint(path, model.state_dict(), manifest)
+    return path
+
+
+def test_the_file_holds_the_weights_and_opens_without_running_code(checkpoint: Path, tmp_path: Path, tiny: str) -> None:
+    out = tmp_path / "model.pth"
+    assert main(["export", str(checkpoint), "--out", str(out), "--plugin", tiny]) == 0
+    content = torch.load(out, weights_only=True)
+    state = load_model(checkpoint)[0].state_dict()
+    assert list(content) == ["model"]
+    assert content["model"].keys() == state.keys()
+    assert all(torch.equal(content["model"][name], value) for name, value in state.items())
+    assert json.loads((tmp_path / "model.json").read_text())["step"] == 7
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "model"])
+def test_another_suffix_is_refused_before_anything_is_written(
+    checkpoint: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", str(checkpoint), "--out", str(tmp_path / name)]) == 2
+    assert "Repair: choose a name that ends in .pth or .pt" in capsys.readouterr().err
+    assert not (tmp_path / name).exists()
+
+
+def test_a_file_that_is_no_checkpoint_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(b"nothing")
+    assert main(["export", str(path), "--out", str(tmp_path / "model.pth")]) == 1
+    assert "weights.safetensors" in capsys.readouterr().err
+    assert not (tmp_path / "model.pth").exists()

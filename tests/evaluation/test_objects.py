@@ -1,0 +1,183 @@
+"""The evaluator ``objects`` against dense masks, and evaluation by protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from toolkit.dataset import Dataset
+from toolkit.errors import InvalidDataError, UsageError
+from toolkit.evaluation.base import Evaluator
+from toolkit.evaluation.coco import Coco, CocoSettings
+from toolkit.evaluation.iou import IoU, IoUSettings
+from toolkit.evaluation.objects import Objects, ObjectsSettings
+from toolkit.evaluation.protocols import by_protocol
+from toolkit.model import PromptableModel
+from toolkit.training.validation import evaluate
+from toolkit.types import Instances, Masks, Prediction, Sample
+
+CLASSES = ("flask", "water", "never seen")
+
+
+def blobs(generator: np.random.Generator, count: int, size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Random masks; some are empty."""
+    noise = generator.random((count, *size)).astype(np.float32)
+    smooth = [cv2.GaussianBlur(each, (0, 0), 3) for each in noise]
+    return np.array([each > np.quantile(each, generator.choice([0.5, 0.8, 1.0])) for each in smooth]).reshape(count, *size)
+
+
+def instances(masks: NDArray[np.bool_], labels: Sequence[int], crowd: Sequence[bool] | None = None) -> Instances:
+    codes = Masks.from_dense(masks)
+    is_crowd = None if crowd is None else torch.tensor(crowd, dtype=torch.bool)
+    return Instances(
+        codes.size, codes.boxes_xyxy(), torch.tensor(labels, dtype=torch.int64), codes, torch.ones(len(labels)), is_crowd=is_crowd
+    )
+
+
+def case(seed: int) -> tuple[Sample, Prediction, NDArray[np.bool_], NDArray[np.bool_], list[int], list[bool]]:
+    generator = np.random.default_rng(seed)
+    count, size = int(generator.integers(0, 5)), (int(generator.integers(8, 60)), int(generator.integers(8, 60)))
+    truth, found = blobs(generator, count, size), blobs(generator, count, size)
+    if count:
+        found[0] = truth[0]
+    labels, crowd = generator.integers(0, 2, count).tolist(), (generator.random(count) < 0.2).tolist()
+    sample = Sample(str(seed), torch.zeros((3, *size), dtype=torch.uint8), instances=instances(truth, labels, crowd))
+    return sample, Prediction(sample.id, size, instances=instances(found, labels)), truth, found, labels, crowd
+
+
+def naive_boundary(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Pixels of the mask within the boundary's width (chessboard distance) of a pixel off the mask or the image."""
+    steps = max(1, round(0.02 * float(np.hypot(*mask.shape))))
+    padded = np.pad(mask, steps)
+    edge = np.zeros_like(mask)
+    for y, x in zip(*mask.nonzero(), strict=True):
+        edge[y, x] = not padded[y : y + 2 * steps + 1, x : x + 2 * steps + 1].all()
+    return edge
+
+
+def test_figures_are_means_of_those_of_dense_masks() -> None:
+    evaluator = Objects(ObjectsSettings(), CLASSES)
+    rows = []
+    for seed in range(12):
+        sample, prediction, truth, found, labels, crowd = case(seed)
+        evaluator.update([sample], [prediction])
+        for a, b, label, is_crowd in zip(truth, found, labels, crowd, strict=True):
+            if a.any() and not is_crowd:
+                edges = naive_boundary(a), naive_boundary(b)
+                rows.append((label, (a & b).sum() / (a | b).sum(), 2 * (a & b).sum() / (a.sum() + b.sum()), _iou(*edges)))
+    table = np.array(rows)
+    assert len(table) > 8
+    report = evaluator.report()
+    for i, name in enumerate(("iou", "dice", "boundary_iou"), start=1):
+        assert report.metrics[f"mean_{name}"] == pytest.approx(table[:, i].mean(), abs=1e-12)
+        classes = [table[table[:, 0] == label, i].mean() for label in (0, 1)]
+        assert report.per_class[name] == pytest.approx([*classes, np.nan], abs=1e-12, nan_ok=True)
+    assert report.metrics["class_mean_iou"] == pytest.approx(np.mean(report.per_class["iou"][:2]))
+
+
+def _iou(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
+    return float((a & b).sum() / (a | b).sum())
+
+
+def test_merged_states_are_the_whole() -> None:
+    whole, parts = Objects(ObjectsSettings(), CLASSES), [Objects(ObjectsSettings(), CLASSES) for _ in range(3)]
+    for seed in range(9):
+        sample, prediction, *_ = case(seed)
+        whole.update([sample], [prediction])
+        parts[seed % 3].update([sample], [prediction])
+    merged = Objects(ObjectsSettings(), CLASSES)
+    merged.merge([part.state() for part in parts])
+    assert merged.report().metrics == pytest.approx(whole.report().metrics)
+
+
+def test_without_objects_everything_is_undefined() -> None:
+    report = Objects(ObjectsSettings(boundary=False), CLASSES).report()
+    assert list(report.metrics) == ["mean_iou", "mean_dice", "class_mean_iou"]
+    assert np.isnan(list(report.metrics.values())).all()
+    assert report.notes == ("No object was evaluated, so every figure is undefined.",)
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        (instances(np.ones((1, 4, 4), dtype=bool), [0]), "has 1 masks for 2 objects"),
+        (Instances((4, 4), torch.zeros((2, 4)), torch.zeros(2, dtype=torch.int64)), "has no masks for 2 objects"),
+    ],
+)
+def test_predictions_that_are_no_answers_are_refused(found: Instances, message: str) -> None:
+    truth = instances(np.ones((2, 4, 4), dtype=bool), [0, 1])
+    sample = Sample("a", torch.zeros((3, 4, 4), dtype=torch.uint8), instances=truth)
+    with pytest.raises(InvalidDataError, match=message):
+        Objects(ObjectsSettings(), CLASSES).update([sample], [Prediction("a", (4, 4), instances=found)])
+    beyond = instances(np.ones((2, 4, 4), dtype=bool), [0, 3])
+    with pytest.raises(InvalidDataError, match="label 3, but there are 3 classes"):
+        Objects(ObjectsSettings(), CLASSES).update(
+            [sample.with_(instances=beyond)], [Prediction("a", (4, 4), instances=instances(np.ones((2, 4, 4), dtype=bool), [0, 1]))]
+        )
+
+
+class Guesser(PromptableModel):
+    """Answers a box with its box, and sees everything when it is not prompted."""
+
+    protocols = ("box", "auto")
+
+    def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
+        raise NotImplementedError
+
+    def loss(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
+        return {"loss": torch.tensor(2.0)}
+
+    def predict_protocols(self, samples: Sequence[Sample]) -> dict[str, list[Prediction]]:
+        result: dict[str, list[Prediction]] = {"box": [], "auto": []}
+        for sample in samples:
+            assert sample.instances is not None
+            boxes = np.zeros((len(sample.instances), *sample.size), dtype=bool)
+            for mask, (x0, y0, x1, y1) in zip(boxes, sample.instances.boxes_xyxy.int().tolist(), strict=True):
+                mask[y0:y1, x0:x1] = True
+            answers = instances(boxes, sample.instances.labels.tolist())
+            result["box"].append(Prediction(sample.id, sample.size, instances=answers))
+            truth = (
+                instances(sample.instances.masks.dense().numpy(), sample.instances.labels.tolist()) if sample.instances.masks else answers
+            )
+            result["auto"].append(Prediction(sample.id, sample.size, instances=truth))
+        return result
+
+
+class Triangles(Dataset):
+    classes = ("triangle",)
+    ids = ("a", "b")
+
+    def __getitem__(self, index: int) -> Sample:
+        mask = np.tril(np.ones((1, 20 + index, 20 + index), dtype=bool))
+        return Sample(self.ids[index], torch.zeros((3, *mask.shape[1:]), dtype=torch.uint8), instances=instances(mask, [0]))
+
+
+def evaluators() -> list[Evaluator]:
+    return [Objects(ObjectsSettings(), ("triangle",)), Coco(CocoSettings(iou_types=("segm",)), ("triangle",))]
+
+
+def test_each_protocol_is_measured_by_the_evaluators_that_suit_it() -> None:
+    model = Guesser(["triangle"])
+    chosen = by_protocol(evaluators(), model)
+    names = [name for each in chosen for name in each.report().metrics]
+    validation = evaluate(model, Triangles(), chosen, with_loss=True, batch_size=1)
+    metrics = validation.metrics()
+    assert set(names) <= set(metrics)  # known before the first sample, so that the best checkpoint can be chosen by any of them
+    assert metrics["box/mean_iou"] == pytest.approx((210 / 400 + 231 / 441) / 2)
+    assert metrics["auto/segm/AP"] == pytest.approx(1.0)
+    assert not any(name.startswith("auto/mean") or name.startswith("box/segm") for name in metrics)
+    assert validation.headline() == ["box/mean_iou", "auto/segm/AP"]
+    assert validation.losses == {"loss": 2.0}
+
+
+def test_evaluators_that_suit_nothing_are_refused() -> None:
+    model = Guesser(["triangle"])
+    model.protocols = ("box",)
+    with pytest.raises(UsageError, match="iou suits none of the protocols box"):
+        by_protocol([IoU(IoUSettings(), ("triangle",))], model)

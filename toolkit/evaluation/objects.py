@@ -1,0 +1,112 @@
+"""The evaluator ``objects``: how well each object was segmented that somebody pointed at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+
+from toolkit.config import Settings
+from toolkit.errors import InvalidDataError
+from toolkit.evaluation.base import Evaluator
+from toolkit.evaluation.coco_boundary import boundary
+from toolkit.evaluation.report import Report
+from toolkit.types import Masks, Prediction, Sample
+
+FIGURES = ("iou", "dice", "boundary_iou")
+
+
+class ObjectsSettings(Settings):
+    """What the evaluator ``objects`` can be told."""
+
+    boundary: bool = True
+    """Whether masks are also compared along their outlines (Boundary IoU, Cheng et al. 2021)."""
+
+
+class Objects(Evaluator):
+    """The overlap of each true mask with the predicted mask that stands at the same place of its list, as prompted models answer.
+
+    - ``iou``: intersection over union; ``dice``: 2 · intersection / (sum of the areas); ``boundary_iou``: the IoU of the pixels within
+      2 % of the image's diagonal from the outlines (Cheng et al., Boundary IoU, CVPR 2021).
+    - ``mean_iou`` and so on are means over all objects, as SAM's papers give them; in ``per_class`` over those of a class. ``class_mean_iou``
+      is the mean of the latter, in which rare classes count as much as frequent ones.
+
+    Crowd regions and objects without a pixel cannot be pointed at, and are in no figure.
+
+    Args:
+        settings: see ``ObjectsSettings``.
+        classes: the names that the labels of the true instances stand for.
+    """
+
+    aligned = True
+
+    def __init__(self, settings: ObjectsSettings, classes: Sequence[str]) -> None:
+        self.settings = settings
+        self.classes = tuple(classes)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self._sums = np.zeros((len(self.classes), len(FIGURES)))
+        self._counts = np.zeros(len(self.classes), dtype=np.int64)
+
+    def _update(self, sample: Sample, prediction: Prediction) -> None:
+        truth, found = sample.instances, prediction.instances
+        if truth is None or truth.masks is None:
+            raise InvalidDataError(f"sample {sample.id!r} has no masks of objects, so there is nothing to compare a prediction with")
+        if found is None or found.masks is None or len(found) != len(truth):
+            count = "no masks" if found is None or found.masks is None else f"{len(found)} masks"
+            raise InvalidDataError(
+                f"the prediction for sample {sample.id!r} has {count} for {len(truth)} objects; the evaluator objects compares answers "
+                "to prompts, one an object and in their order. Repair: measure detections by the evaluator coco"
+            )
+        beyond = [int(label) for label in truth.labels if label >= len(self.classes)]
+        if beyond:
+            raise InvalidDataError(f"sample {sample.id!r} has the label {beyond[0]}, but there are {len(self.classes)} classes")
+        counted = truth.masks.areas() > 0
+        if truth.is_crowd is not None:
+            counted &= ~truth.is_crowd
+        for index in counted.nonzero()[:, 0].tolist():
+            label = int(truth.labels[index])
+            self._sums[label] += self._compare(truth.masks[[index]], found.masks[[index]])
+            self._counts[label] += 1
+
+    def _compare(self, truth: Masks, found: Masks) -> NDArray[np.float64]:
+        iou = _iou(truth.to_coco()[0], found.to_coco()[0])
+        edges = _iou(boundary(truth.to_coco()[0]), boundary(found.to_coco()[0])) if self.settings.boundary else np.nan
+        return np.array([iou, 2 * iou / (1 + iou), edges])
+
+    def state(self) -> dict[str, Any]:
+        """The sums of the figures and the number of objects, a class."""
+        return {"sums": self._sums.copy(), "counts": self._counts.copy()}
+
+    def merge(self, states: Sequence[dict[str, Any]]) -> None:
+        """Replace what was counted by the sum of ``states``."""
+        self.reset()
+        for state in states:
+            self._sums += state["sums"]
+            self._counts += state["counts"]
+
+    def report(self) -> Report:
+        """The figures so far."""
+        with np.errstate(invalid="ignore"):
+            per_class = self._sums / self._counts[:, None]
+            means = self._sums.sum(0) / self._counts.sum()
+        figures = FIGURES if self.settings.boundary else FIGURES[:2]
+        seen = per_class[self._counts > 0, 0]
+        metrics = {f"mean_{name}": float(means[i]) for i, name in enumerate(figures)}
+        metrics["class_mean_iou"] = float(seen.mean()) if len(seen) else float("nan")
+        notes = () if self._counts.any() else ("No object was evaluated, so every figure is undefined.",)
+        return Report("objects", metrics, {name: per_class[:, i].tolist() for i, name in enumerate(figures)}, self.classes, notes)
+
+
+def _iou(truth: dict[str, Any], found: dict[str, Any]) -> float:
+    return float(coco_mask.iou([found], [truth], [0])[0, 0])
+
+
+def build(settings: ObjectsSettings, classes: Sequence[str]) -> Objects:
+    """The evaluator, as its manifest names it."""
+    return Objects(settings, classes)
