@@ -85,8 +85,8 @@ class SemanticModel(TrainableModel):
         self._encoder_name = _name_inside(network, encoder)
         if self._encoder_name is None and (frozen_encoder or encoder_lr_factor != 1):
             raise UsageError("frozen_encoder and encoder_lr_factor need encoder, the part of the network that they are about")
-        if frozen_encoder:
-            self._encoder().requires_grad_(False)
+        if self.frozen_encoder and self.encoder is not None:
+            self.encoder.requires_grad_(False)
         # (x / 255 - mean) / std as one multiplication and one subtraction
         self.register_buffer("_scale", (1 / (255 * torch.tensor(self.std))).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("_shift", (torch.tensor(self.mean) / torch.tensor(self.std)).view(1, 3, 1, 1), persistent=False)
@@ -153,9 +153,9 @@ class SemanticModel(TrainableModel):
     def parameter_groups(self, lr: float, weight_decay: float) -> list[dict[str, Any]]:
         """The default groups, with those of a slower encoder apart."""
         groups = super().parameter_groups(lr, weight_decay)
-        if self._encoder_name is None or self.encoder_lr_factor == 1:
+        if self.encoder is None or self.encoder_lr_factor == 1:
             return groups
-        inside = {id(parameter) for parameter in self._encoder().parameters()}
+        inside = {id(parameter) for parameter in self.encoder.parameters()}
         split = []
         for group in groups:
             encoder = [p for p in group["params"] if id(p) in inside]
@@ -166,13 +166,14 @@ class SemanticModel(TrainableModel):
     def train(self, mode: bool = True) -> SemanticModel:
         """Switch between training and eval mode; a frozen encoder stays in eval mode."""
         super().train(mode)
-        if self.frozen_encoder:
-            self._encoder().eval()
+        if self.frozen_encoder and self.encoder is not None:
+            self.encoder.eval()
         return self
 
-    def _encoder(self) -> nn.Module:
-        assert self._encoder_name is not None  # the constructor saw to it
-        return self.network.get_submodule(self._encoder_name)
+    @property
+    def encoder(self) -> nn.Module | None:
+        """The part of the network that was named as its encoder."""
+        return None if self._encoder_name is None else self.network.get_submodule(self._encoder_name)
 
     def _label_map(self, sample: Sample) -> Tensor:
         """The label map of a sample, or an error that names the sample."""

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import copy
-import difflib
 import warnings
 
 import segmentation_models_pytorch as smp
-import timm
-import torch
 from torch import Tensor, nn
 
+from toolkit.encoders import check_encoder_name, drop_unused
 from toolkit.errors import ConfigError
+from toolkit.norms import Norm, replace_batch_norms
 
-from .layers import replace_batch_norms
-from .settings import ORIGINALS, Norm, Upsampling
+from .settings import ORIGINALS, Upsampling
 
 DIVISOR = 32
 """Images must be a multiple of this many pixels high and wide, whatever the depth: some encoders' windows need it even at small ones."""
@@ -48,7 +45,7 @@ class EncoderUNet(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        _check_name(encoder_name)
+        check_encoder_name(encoder_name, also=ORIGINALS)
         self.encoder_name, self.depth = encoder_name, depth
         channels = [width * 2**level for level in reversed(range(depth))]
         try:
@@ -69,7 +66,7 @@ class EncoderUNet(nn.Module):
                 blocks = zip(self.decoder.blocks, inputs, strict=True)
                 self.decoder.blocks = nn.ModuleList(TransposedUpsampling(block, count) for block, count in blocks)
             replace_batch_norms(self, norm)
-            _drop_unused(self)
+            drop_unused(self, self.encoder, (2 * DIVISOR, 3 * DIVISOR))
         except (AssertionError, AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
             # what the libraries raise for encoders without usable stages, or for images of one size only
             raise ConfigError(
@@ -95,51 +92,3 @@ class TransposedUpsampling(nn.Module):
         """Features ``[B, C, height, width]`` from features of half that size and the skip of that size."""
         merged: Tensor = self.block(self.upsampling(features), height, width, skip_connection=skip_connection)
         return merged
-
-
-def _check_name(name: str) -> None:
-    """Raise ``ConfigError`` with the nearest names when no library has this encoder."""
-    if name.startswith("tu-"):
-        if timm.is_model(name[3:].split(".")[0]):
-            return
-        known = [f"tu-{model}" for model in timm.list_models()]
-    else:
-        known = [*ORIGINALS, *smp.encoders.get_encoder_names()]
-        if name in known or smp.encoders.is_equivalent_to_timm_universal(name):
-            return
-    near = difflib.get_close_matches(name, known, n=3)
-    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"there are: {', '.join(known)}"
-    raise ConfigError(f"model.encoder: no encoder is called {name!r}; {hint} (tu-NAME stands for any model of timm)")
-
-
-class Skipped(nn.Module):
-    """Stands where a part was that nothing depends on."""
-
-    def forward(self, features: Tensor, *_: object) -> Tensor:
-        """The features as they are."""
-        return features
-
-
-def _drop_unused(network: EncoderUNet) -> None:
-    """Take out the parts of the encoder that the logits do not depend on, such as the stages below a smaller depth.
-
-    Left in, they would be saved with every checkpoint, some would be computed for nothing, and training in several processes would wait
-    for their gradients. They are found by a pass over the meta device, which computes nothing; a second one sees that the rest works. The
-    odd size shows encoders that only take images of one size.
-    """
-    images = torch.empty(2, 3, 2 * DIVISOR, 3 * DIVISOR, device="meta")
-    shadow = copy.deepcopy(network).to("meta")
-    shadow(images).sum().backward()
-    unused = {name for name, parameter in shadow.encoder.named_parameters() if parameter.grad is None}
-    if unused:
-        _drop(network.encoder, "", unused)
-        copy.deepcopy(network).to("meta")(images)
-
-
-def _drop(module: nn.Module, prefix: str, unused: set[str]) -> None:
-    for name, child in list(module.named_children()):
-        parameters = [f"{prefix}{name}.{inner}" for inner, _ in child.named_parameters()]
-        if parameters and unused.issuperset(parameters):
-            setattr(module, name, Skipped())
-        else:
-            _drop(child, f"{prefix}{name}.", unused)

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from toolkit.norms import Norm, norm_layer
 from toolkit.semantic import pad
 
-from .layers import norm_layer
-from .settings import Norm, Upsampling
+from .settings import Upsampling
 
 
 class OriginalUNet(nn.Module):

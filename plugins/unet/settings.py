@@ -8,10 +8,10 @@ from pydantic import Field, model_validator
 
 from toolkit.config import Settings
 from toolkit.losses import SegmentationLossSettings
+from toolkit.norms import Norm
 from toolkit.semantic import IMAGENET_MEAN, IMAGENET_STD
 
 Upsampling = Literal["nearest", "bilinear", "transposed"]
-Norm = Literal["batch", "group", "none"]
 
 ORIGINALS = ("original", "original_padded")
 

@@ -17,14 +17,15 @@ from pydantic import ValidationError
 from safetensors.torch import save_file
 from toolkit.plugins.unet import weights
 from toolkit.plugins.unet.encoders import EncoderUNet
-from toolkit.plugins.unet.layers import group_count
 from toolkit.plugins.unet.model import build
 from toolkit.plugins.unet.original import Mirrored, OriginalUNet
 from toolkit.plugins.unet.settings import UNetSettings
 from torch import Tensor, nn
 
+from toolkit import encoder_weights
 from toolkit.errors import CheckpointError, ConfigError, DownloadError, UsageError
 from toolkit.model import total_loss
+from toolkit.norms import group_count
 from toolkit.semantic import SemanticModel
 from toolkit.types import VOID, Sample
 
@@ -319,7 +320,7 @@ def test_manifest_names_things_that_exist() -> None:
     assert manifest.resolve(manifest.settings) is UNetSettings
     assert manifest.resolve(manifest.load_weights) is weights.load_weights
     assert manifest.task == "semantic"
-    published = {name for settings in weights.smp.encoders.encoders.values() for name in settings["pretrained_settings"]}
+    published = {name for settings in encoder_weights.smp.encoders.encoders.values() for name in settings["pretrained_settings"]}
     assert {w.name for w in manifest.weights} <= published
 
 
@@ -342,7 +343,7 @@ def fake_hub(monkeypatch: pytest.MonkeyPatch, folder: Path, tensors: dict[str, T
         asked.append(f"{repository}/{filename}")
         return str(folder / filename)
 
-    monkeypatch.setattr(weights.hub, "hf_hub_download", download)
+    monkeypatch.setattr(encoder_weights.hub, "hf_hub_download", download)
     return asked
 
 
@@ -417,8 +418,8 @@ def test_without_a_network_the_error_comes_at_once_and_says_what_to_do(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, encoder: str
 ) -> None:
     """A host that does not exist, and an empty cache: the real failure of a machine that is offline."""
-    monkeypatch.setattr(weights.hub.constants, "ENDPOINT", "https://hub.invalid")
-    monkeypatch.setattr(weights.hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(encoder_weights.hub.constants, "ENDPOINT", "https://hub.invalid")
+    monkeypatch.setattr(encoder_weights.hub.constants, "HF_HUB_CACHE", str(tmp_path))
     start = time.monotonic()
     with pytest.raises(
         DownloadError, match=r"https://hub\.invalid: .*Repair: weights=none, or fetch https://hub\.invalid/.*/model.safetensors"
@@ -430,11 +431,11 @@ def test_without_a_network_the_error_comes_at_once_and_says_what_to_do(
 def test_a_download_that_breaks_off_names_host_and_cause(monkeypatch: pytest.MonkeyPatch) -> None:
     def download(repository: str, filename: str, **options: Any) -> str:
         if options.get("local_files_only"):
-            raise weights.hub.errors.LocalEntryNotFoundError("not in the cache")
+            raise encoder_weights.hub.errors.LocalEntryNotFoundError("not in the cache")
         raise OSError("connection reset by peer")
 
-    monkeypatch.setattr(weights.hub, "hf_hub_download", download)
-    monkeypatch.setattr(weights, "_check_reachable", lambda endpoint: None)
+    monkeypatch.setattr(encoder_weights.hub, "hf_hub_download", download)
+    monkeypatch.setattr(encoder_weights, "check_reachable", lambda endpoint: None)
     with pytest.raises(DownloadError, match=r"smp-hub/resnet18\.imagenet cannot be fetched from https://.*connection reset by peer"):
         weights.load_weights(small("resnet18"), "imagenet")
 

@@ -1,16 +1,16 @@
-"""Norms by name."""
+"""Norms by name, and putting one in the place of another."""
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import Literal, TypeAlias, assert_never
 
 from torch import nn
 
-from .settings import Norm
+Norm: TypeAlias = Literal["batch", "group", "none"]
 
 
 def norm_layer(norm: Norm, channels: int) -> nn.Module:
-    """Batch norm, group norm, or nothing."""
+    """Batch norm, group norm (which does not mind small batches), or nothing."""
     match norm:
         case "batch":
             return nn.BatchNorm2d(channels)
