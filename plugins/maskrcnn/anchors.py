@@ -1,0 +1,39 @@
+"""Anchors: the boxes that proposals start from (Ren et al., https://arxiv.org/abs/1506.01497)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from .settings import AnchorSettings
+
+
+def cell_anchors(sizes: Sequence[float], aspect_ratios: Sequence[float]) -> Tensor:
+    """Anchors about the origin, float32 ``[len(sizes) * len(aspect_ratios), 4]``: area size², height over width the ratio."""
+    anchors = []
+    for size in sizes:
+        for ratio in aspect_ratios:
+            width = (size**2 / ratio) ** 0.5
+            height = ratio * width
+            anchors.append([-width / 2, -height / 2, width / 2, height / 2])
+    return torch.tensor(anchors)
+
+
+def grid_anchors(settings: AnchorSettings, features: Sequence[Tensor], strides: Sequence[int]) -> list[Tensor]:
+    """Anchors of each level, float32 ``[H * W * A, 4]`` in pixels of the network's input, by row, then column, then anchor of the cell.
+
+    Args:
+        settings: sizes, ratios and offset.
+        features: ``[B, C, H, W]`` a level; only their sizes and device count.
+        strides: input pixels a cell, a level.
+    """
+    anchors = []
+    for (sizes, ratios), level, stride in zip(settings.by_level(), features, strides, strict=True):
+        height, width = level.shape[-2:]
+        x, y = (torch.arange(n, device=level.device, dtype=torch.float32) * stride + settings.offset * stride for n in (width, height))
+        shift_y, shift_x = torch.meshgrid(y, x, indexing="ij")
+        shifts = torch.stack([shift_x, shift_y, shift_x, shift_y], dim=-1).reshape(-1, 1, 4)
+        anchors.append((shifts + cell_anchors(sizes, ratios).to(level.device)).reshape(-1, 4))
+    return anchors

@@ -1,0 +1,85 @@
+"""The layers that look at one region: classes and boxes, masks, keypoints (He et al., https://arxiv.org/abs/1703.06870)."""
+
+from __future__ import annotations
+
+from fvcore.nn.weight_init import c2_msra_fill, c2_xavier_fill
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .layers import Conv2d
+from .settings import BoxHeadSettings, KeypointHeadSettings, MaskHeadSettings
+
+
+class BoxHead(nn.Sequential):
+    """Convolutions, then fully connected layers: features of regions ``[R, C, s, s]`` to ``[R, out_features]``."""
+
+    def __init__(self, channels: int, settings: BoxHeadSettings) -> None:
+        super().__init__()
+        for i in range(1, settings.num_conv + 1):
+            conv = Conv2d(channels, settings.conv_dim, 3, norm=settings.norm, relu=True)
+            c2_msra_fill(conv)
+            self.add_module(f"conv{i}", conv)
+            channels = settings.conv_dim
+        self.add_module("flatten", nn.Flatten())
+        self.out_features = channels * settings.pooler_resolution**2
+        for i in range(1, settings.num_fc + 1):
+            linear = nn.Linear(self.out_features, settings.fc_dim)
+            c2_xavier_fill(linear)
+            self.add_module(f"fc{i}", linear)
+            self.add_module(f"fc_relu{i}", nn.ReLU(inplace=True))
+            self.out_features = settings.fc_dim
+
+
+class BoxPredictor(nn.Module):
+    """Scores ``[R, classes + 1]``, the background last, and deltas ``[R, 4 * classes]`` (or ``[R, 4]`` when classes share them)."""
+
+    def __init__(self, in_features: int, class_count: int, *, class_agnostic: bool) -> None:
+        super().__init__()
+        self.cls_score = nn.Linear(in_features, class_count + 1)
+        self.bbox_pred = nn.Linear(in_features, 4 if class_agnostic else 4 * class_count)
+        nn.init.normal_(self.cls_score.weight, std=0.01)
+        nn.init.normal_(self.bbox_pred.weight, std=0.001)
+        nn.init.zeros_(self.cls_score.bias)
+        nn.init.zeros_(self.bbox_pred.bias)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores and deltas of regions ``[R, in_features]``."""
+        return self.cls_score(x), self.bbox_pred(x)
+
+
+class MaskHead(nn.Sequential):
+    """Features of regions ``[R, C, s, s]`` to logits of masks ``[R, classes, 2s, 2s]`` (one channel when classes share it)."""
+
+    def __init__(self, channels: int, class_count: int, settings: MaskHeadSettings) -> None:
+        super().__init__()
+        for i in range(1, settings.num_conv + 1):
+            conv = Conv2d(channels, settings.conv_dim, 3, norm=settings.norm, relu=True)
+            c2_msra_fill(conv)
+            self.add_module(f"mask_fcn{i}", conv)
+            channels = settings.conv_dim
+        self.deconv = nn.ConvTranspose2d(channels, settings.conv_dim, 2, stride=2)
+        c2_msra_fill(self.deconv)
+        self.add_module("deconv_relu", nn.ReLU(inplace=True))
+        self.predictor = nn.Conv2d(settings.conv_dim, 1 if settings.class_agnostic else class_count, 1)
+        nn.init.normal_(self.predictor.weight, std=0.001)
+        assert self.predictor.bias is not None
+        nn.init.zeros_(self.predictor.bias)
+
+
+class KeypointHead(nn.Sequential):
+    """Features of regions ``[R, C, s, s]`` to logits of heat maps ``[R, K, 4s, 4s]``."""
+
+    def __init__(self, channels: int, keypoint_count: int, settings: KeypointHeadSettings) -> None:
+        super().__init__()
+        for i, width in enumerate(settings.conv_dims, start=1):
+            self.add_module(f"conv_fcn{i}", Conv2d(channels, width, 3, relu=True))
+            channels = width
+        self.score_lowres = nn.ConvTranspose2d(channels, keypoint_count, 4, stride=2, padding=1)
+        for layer in self.children():
+            c2_msra_fill(layer)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Heat maps of regions; the last doubling of the resolution has no weights."""
+        for layer in self:
+            x = layer(x)
+        return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)

@@ -1,0 +1,49 @@
+"""Images on their way to the network: resized as Detectron2 does it, normalised, padded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from toolkit.types import Size
+
+DIVISOR = 32
+"""The network halves the resolution five times."""
+
+
+def network_size(size: Size, short_side: int, long_side: int) -> Size:
+    """The size at which the network sees an image of ``size``: its shorter side at ``short_side`` (0: left as it is), the longer at most ``long_side``."""
+    if short_side == 0:
+        return size
+    # in the order in which Detectron2 computes, so that rounding falls alike
+    scale = short_side / min(size)
+    height, width = (float(short_side), scale * size[1]) if size[0] < size[1] else (scale * size[0], float(short_side))
+    if max(height, width) > long_side:
+        shrink = long_side / max(height, width)
+        height, width = height * shrink, width * shrink
+    return max(1, int(height + 0.5)), max(1, int(width + 0.5))
+
+
+def resize(image: Tensor, size: Size) -> Tensor:
+    """An image uint8 ``[3, H, W]`` at another size, by Pillow's bilinear filter (which averages when it shrinks), as Detectron2 has it."""
+    if tuple(image.shape[1:]) == size:
+        return image
+    picture = Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())
+    resized = np.array(picture.resize((size[1], size[0]), Image.Resampling.BILINEAR))
+    return torch.from_numpy(resized).permute(2, 0, 1)
+
+
+def pad_to(image: Tensor, size: Size) -> Tensor:
+    """A normalised image ``[3, H, W]`` with zeros below and to the right."""
+    return F.pad(image, (0, size[1] - image.shape[2], 0, size[0] - image.shape[1]))
+
+
+def padded_size(sizes: Sequence[Size]) -> Size:
+    """The smallest size, with sides that are multiples of 32, that holds all of ``sizes``."""
+    height, width = (-(-max(side) // DIVISOR) * DIVISOR for side in zip(*sizes, strict=True))
+    return height, width

@@ -1,0 +1,105 @@
+"""A convolution with its norm and activation in one module, so that the weights are called as in Detectron2 (``conv1.weight``, ``conv1.norm.weight``)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class FrozenBatchNorm2d(nn.Module):
+    """Batch norm whose statistics and affine parameters are buffers and never change.
+
+    Without start weights it is the identity. ``num_batches_tracked`` is there only where a batch norm was frozen.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor | None
+
+    def __init__(self, channels: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.eps = eps
+        self.register_buffer("weight", torch.ones(channels))
+        self.register_buffer("bias", torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.full((channels,), 1 - eps))
+        self.register_buffer("num_batches_tracked", None)
+
+    @classmethod
+    def of(cls, norm: nn.BatchNorm2d | nn.SyncBatchNorm) -> FrozenBatchNorm2d:
+        """A frozen copy of a batch norm."""
+        frozen = cls(norm.num_features, norm.eps)
+        for name, value in norm.state_dict().items():
+            setattr(frozen, name, value.clone())
+        return frozen
+
+    def scale_and_shift(self) -> tuple[Tensor, Tensor]:
+        """The affine map that it is, two vectors ``[C]``."""
+        scale = self.weight * (self.running_var + self.eps).rsqrt()
+        return scale, self.bias - self.running_mean * scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[B, C, H, W]`` to the same shape."""
+        if not x.requires_grad:
+            return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+        # F.batch_norm would keep its input for gradients that nobody wants
+        scale, shift = (value.to(x.dtype)[:, None, None] for value in self.scale_and_shift())
+        return x * scale + shift
+
+
+def make_norm(name: str, channels: int) -> nn.Module | None:
+    """A norm by its name in the settings; None for ``none``."""
+    if name == "none":
+        return None
+    if name == "GN":
+        return nn.GroupNorm(group_count(channels), channels)
+    if name == "FrozenBN":
+        return FrozenBatchNorm2d(channels)
+    return nn.SyncBatchNorm(channels) if name == "SyncBN" else nn.BatchNorm2d(channels)
+
+
+def group_count(channels: int) -> int:
+    """32 groups, as in Detectron2; where that does not divide, the most groups that leave four channels or more in each."""
+    if channels % 32 == 0:
+        return 32
+    return max(groups for groups in range(1, max(1, channels // 4) + 1) if channels % groups == 0)
+
+
+class Conv2d(nn.Conv2d):
+    """A convolution, then a norm where there is one, then a ReLU where it is wanted; without a bias where there is a norm."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        *,
+        stride: int = 1,
+        norm: str = "none",
+        bias: bool | None = None,
+        relu: bool = False,
+    ) -> None:
+        has_bias = norm == "none" if bias is None else bias
+        super().__init__(in_channels, out_channels, kernel_size, stride=stride, padding=kernel_size // 2, bias=has_bias)
+        self.norm = make_norm(norm, out_channels)
+        self.relu = relu
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[B, C, H, W]`` to ``[B, out_channels, H / stride, W / stride]``."""
+        x = super().forward(x)
+        if self.norm is not None:
+            x = self.norm(x)
+        return F.relu_(x) if self.relu else x
+
+
+def freeze(module: nn.Module) -> None:
+    """No parameter of it trains any more, and its batch norms become constants."""
+    for parameter in module.parameters():
+        parameter.requires_grad = False
+    for parent in list(module.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, (nn.BatchNorm2d, nn.SyncBatchNorm)):
+                setattr(parent, name, FrozenBatchNorm2d.of(child))

@@ -1,0 +1,42 @@
+"""Features of regions, each from the level of the pyramid that suits its size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torchvision.ops import roi_align
+
+from .boxes import area
+
+
+def assign_levels(boxes: Tensor, strides: Sequence[int]) -> Tensor:
+    """The position in ``strides`` of the level for each box ``[N, 4]``, int64 ``[N]``: a box of 224×224 goes to stride 16 (equation 1 of FPN)."""
+    lowest, highest = (stride.bit_length() - 1 for stride in (strides[0], strides[-1]))
+    levels = torch.floor(4 + torch.log2(torch.sqrt(area(boxes)) / 224 + 1e-8))
+    return levels.clamp(lowest, highest).to(torch.int64) - lowest
+
+
+def pool_regions(features: Sequence[Tensor], boxes: Sequence[Tensor], *, output_size: int, strides: Sequence[int]) -> Tensor:
+    """RoIAlign (aligned, as many samples a bin as it has cells) over the levels of a pyramid.
+
+    Args:
+        features: ``[B, C, H, W]`` a level.
+        boxes: float32 ``[N, 4]`` an image, in pixels of the network's input.
+        output_size: height and width of a region's features.
+        strides: input pixels a cell, a level; powers of two.
+
+    Returns:
+        ``[sum of N, C, output_size, output_size]`` in the features' dtype, image by image.
+    """
+    image = torch.repeat_interleave(torch.arange(len(boxes)), torch.tensor([len(b) for b in boxes])).to(features[0].device)
+    flat = torch.cat(list(boxes))
+    rois = torch.cat([image[:, None].to(flat.dtype), flat], dim=1)
+    levels = assign_levels(flat, strides)
+    pooled = features[0].new_zeros(len(flat), features[0].shape[1], output_size, output_size)
+    for i, (level, stride) in enumerate(zip(features, strides, strict=True)):
+        positions = torch.nonzero(levels == i).squeeze(1)
+        regions = roi_align(level.float(), rois[positions], output_size, 1 / stride, sampling_ratio=0, aligned=True)
+        pooled = pooled.index_put((positions,), regions.to(level.dtype))
+    return pooled

@@ -1,0 +1,80 @@
+"""Detections in the network's grid to instances in the image's own."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from toolkit.types import Instances, Masks, Size
+
+from .boxes import are_larger, clip
+from .roi_heads import Detections
+
+
+def to_instances(found: Detections, network_size: Size, size: Size, threshold: float) -> Instances:
+    """Detections in the grid of an image of ``size``, on the CPU; those without area there are dropped.
+
+    Args:
+        found: in the network's grid.
+        network_size: height and width of the image as the network saw it, before padding.
+        size: height and width of the image.
+        threshold: probability from which on a pixel is on the object.
+    """
+    scale = torch.tensor([size[1] / network_size[1], size[0] / network_size[0]])
+    boxes = clip(found.boxes.cpu() * scale.repeat(2), size)
+    keep = are_larger(boxes, 0)
+    boxes = boxes[keep]
+    masks = keypoints = None
+    if found.masks is not None:
+        masks = paste_masks(found.masks.cpu()[keep], boxes, size, threshold)
+    if found.heatmaps is not None:
+        keypoints = keypoints_from(found.heatmaps.cpu()[keep], found.boxes.cpu()[keep])
+        keypoints[..., :2] *= scale
+    return Instances(size, boxes, found.labels.cpu()[keep], masks, found.scores.cpu()[keep], keypoints)
+
+
+def paste_masks(probabilities: Tensor, boxes: Tensor, size: Size, threshold: float = 0.5) -> Masks:
+    """Bring masks over boxes to masks of the image: bilinear between the middles of the cells, and towards 0 beyond the outer ones.
+
+    Args:
+        probabilities: float32 ``[N, m, m]``.
+        boxes: float32 ``[N, 4]`` with an area, in pixels of the image.
+        size: height and width of the image.
+        threshold: from which probability on a pixel is on the object.
+    """
+    height, width = size
+    counts: list[bytes] = []
+    for mask, box in zip(probabilities, boxes, strict=True):
+        x0, y0 = (box[:2].floor().int() - 1).clamp(min=0).tolist()
+        x1, y1 = min(int(box[2].ceil()) + 1, width), min(int(box[3].ceil()) + 1, height)
+        x = (torch.arange(x0, x1) + 0.5 - box[0]) / (box[2] - box[0]) * 2 - 1
+        y = (torch.arange(y0, y1) + 0.5 - box[1]) / (box[3] - box[1]) * 2 - 1
+        grid = torch.stack([x.expand(len(y), -1), y[:, None].expand(-1, len(x))], dim=-1)
+        crop = F.grid_sample(mask[None, None], grid[None], align_corners=False)[0, 0] >= threshold
+        whole = torch.zeros(1, height, width, dtype=torch.bool)
+        whole[0, y0:y1, x0:x1] = crop
+        counts += Masks.from_dense(whole).counts
+    return Masks(size, tuple(counts))
+
+
+def keypoints_from(heatmaps: Tensor, boxes: Tensor) -> Tensor:
+    """The highest point of each heat map, enlarged bicubically to a cell a pixel.
+
+    Args:
+        heatmaps: logits, float32 ``[N, K, m, m]``.
+        boxes: float32 ``[N, 4]`` in pixels.
+
+    Returns:
+        float32 ``[N, K, 3]`` as x, y, score; the score is what the softmax gives there, taken over the heat map's own cells.
+    """
+    keypoints = torch.zeros(*heatmaps.shape[:2], 3)
+    for i, (maps, box) in enumerate(zip(heatmaps, boxes, strict=True)):
+        extent = (box[2:] - box[:2]).clamp(min=1)
+        cells_x, cells_y = extent.ceil().int().tolist()
+        large = F.interpolate(maps[None], size=(cells_y, cells_x), mode="bicubic", align_corners=False)[0].flatten(1)
+        highest, position = large.max(dim=1)
+        cell = torch.stack([position % cells_x, position // cells_x], dim=1)
+        keypoints[i, :, :2] = (cell + 0.5) * (extent / extent.ceil()) + box[:2]
+        keypoints[i, :, 2] = 1 / (maps.flatten(1) - highest[:, None]).exp().sum(dim=1)
+    return keypoints

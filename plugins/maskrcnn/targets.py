@@ -1,0 +1,156 @@
+"""What the network learns from: the objects of an image in the grid that the network sees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from pycocotools import mask as coco_mask
+from torch import Tensor
+from torchvision.ops import roi_align
+
+from toolkit.errors import InvalidDataError
+from toolkit.types import Masks, Sample, Size
+
+from .boxes import are_larger
+
+_LEAST_SIDE = 1e-5
+"""Boxes with a shorter side, in pixels, are nothing to learn from."""
+
+
+@dataclass(frozen=True)
+class Targets:
+    """The ``M`` objects of one image that are learnt from.
+
+    Attributes:
+        size: height and width of the image as the network sees it, before padding.
+        boxes: float32 ``[M, 4]`` in that grid, on the model's device.
+        labels: int64 ``[M]``, on the model's device.
+        masks: in the sample's own grid, or None where none are learnt from.
+        keypoints: float32 ``[M, K, 3]`` as x, y, visibility in the network's grid, on the model's device, or None.
+    """
+
+    size: Size
+    boxes: Tensor
+    labels: Tensor
+    masks: Masks | None = None
+    keypoints: Tensor | None = None
+
+
+def make_targets(sample: Sample, size: Size, *, class_count: int, with_masks: bool, keypoint_count: int, device: torch.device) -> Targets:
+    """Bring the objects of a sample to the network's grid of ``size``. Crowds, empty masks and boxes without area are left out.
+
+    Raises:
+        InvalidDataError: when the sample has no instances, masks or keypoints to learn from, or labels beyond the classes.
+    """
+    instances = sample.instances
+    if instances is None:
+        raise InvalidDataError(
+            f"sample {sample.id!r} has no instances, which Mask R-CNN learns from. Repair: use a dataset with the task 'instance' "
+            "(an image without objects has empty Instances)"
+        )
+    if len(instances) and int(instances.labels.max()) >= class_count:
+        raise InvalidDataError(
+            f"sample {sample.id!r} has an object of label {int(instances.labels.max())}, but there are {class_count} classes (0 to {class_count - 1})"
+        )
+    scale = torch.tensor([size[1] / sample.size[1], size[0] / sample.size[0]], dtype=torch.float64)
+    limit = torch.tensor([size[1], size[0]], dtype=torch.float64)
+    boxes = torch.minimum((instances.boxes_xyxy.double() * scale.repeat(2)).clamp(min=0), limit.repeat(2)).float()
+    keep = are_larger(boxes, _LEAST_SIDE)
+    if instances.is_crowd is not None:
+        keep &= ~instances.is_crowd
+    masks = _masks(sample) if with_masks else None
+    if masks is not None:
+        keep &= masks.areas() > 0
+    keypoints = _keypoints(sample, keypoint_count, scale, limit) if keypoint_count else None
+    return Targets(
+        size,
+        boxes[keep].to(device),
+        instances.labels[keep].to(device),
+        None if masks is None else masks[keep],
+        None if keypoints is None else keypoints[keep].to(device),
+    )
+
+
+def _masks(sample: Sample) -> Masks:
+    instances = sample.instances
+    assert instances is not None  # the caller saw to it
+    if instances.masks is not None:
+        return instances.masks
+    if not len(instances):
+        return Masks(sample.size)
+    raise InvalidDataError(
+        f"the {len(instances)} objects of sample {sample.id!r} have boxes but no masks. Repair: model.masks=false to learn boxes alone, or give masks"
+    )
+
+
+def _keypoints(sample: Sample, count: int, scale: Tensor, limit: Tensor) -> Tensor:
+    """Keypoints in the network's grid; those outside it are marked as unlabelled."""
+    instances = sample.instances
+    assert instances is not None  # the caller saw to it
+    if instances.keypoints is None:
+        if not len(instances):
+            return torch.zeros(0, count, 3)
+        raise InvalidDataError(f"the objects of sample {sample.id!r} have no keypoints. Repair: model.keypoint_count=0, or give keypoints")
+    if instances.keypoints.shape[1] != count:
+        raise InvalidDataError(
+            f"the objects of sample {sample.id!r} have {instances.keypoints.shape[1]} keypoints each, but model.keypoint_count is {count}"
+        )
+    points = instances.keypoints.double()
+    xy = points[..., :2] * scale
+    visibility = torch.where(((xy >= 0) & (xy <= limit)).all(dim=-1), points[..., 2], 0.0)
+    return (torch.cat([xy, visibility[..., None]], dim=-1) * (visibility > 0)[..., None]).float()
+
+
+def mask_targets(masks: Masks, objects: Tensor, boxes: Tensor, size: Size, side: int) -> Tensor:
+    """Each box's part of its object's mask, as Detectron2 cuts it from a bit mask: RoIAlign, then a threshold of one half.
+
+    A mask is brought to the network's grid by the nearest pixel, but only where a box needs it, so no mask is ever dense in the network's
+    grid, and one at a time in its own.
+
+    Args:
+        masks: in the sample's own grid.
+        objects: int64 ``[R]``, the mask that each box belongs to.
+        boxes: float32 ``[R, 4]`` in the network's grid.
+        size: height and width of the network's grid, before padding.
+        side: height and width of a target.
+
+    Returns:
+        float32 ``[R, side, side]`` of 0 and 1, on the CPU.
+    """
+    objects, boxes = objects.cpu(), boxes.cpu()
+    targets = torch.zeros(len(boxes), side, side)
+    # the middle of each pixel of the network's grid, in whole pixels of the mask's
+    rows, columns = (((np.arange(n) + 0.5) * (own / n)).astype(np.int64) for n, own in zip(size, masks.size, strict=True))
+    codes = masks.to_coco()
+    for i in torch.unique(objects).tolist():
+        belongs = torch.nonzero(objects == i).squeeze(1)
+        mine = boxes[belongs]
+        # RoIAlign looks up to half a pixel beyond a box, and at the neighbours of where it looks
+        x0, y0 = (mine[:, :2].min(dim=0).values.floor() - 1).clamp(min=0).int().tolist()
+        x1, y1 = (mine[:, 2:].max(dim=0).values.ceil() + 1).int().tolist()
+        dense = coco_mask.decode(codes[i])
+        crop = torch.from_numpy(dense[np.ix_(rows[y0:y1], columns[x0:x1])]).float()
+        local = mine - torch.tensor([x0, y0, x0, y0])
+        targets[belongs] = roi_align(crop[None, None], [local], side, 1.0, sampling_ratio=0, aligned=True)[:, 0]
+    return (targets >= 0.5).float()
+
+
+def keypoint_targets(keypoints: Tensor, boxes: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    """The cell of each keypoint in its box's heat map of ``side`` × ``side``.
+
+    Args:
+        keypoints: float32 ``[R, K, 3]`` as x, y, visibility.
+        boxes: float32 ``[R, 4]`` in the same grid.
+        side: height and width of a heat map.
+
+    Returns:
+        the cell's index, int64 ``[R, K]``, and whether the keypoint is labelled and inside its box, bool ``[R, K]``.
+    """
+    start, end = boxes[:, None, :2], boxes[:, None, 2:]
+    xy = keypoints[..., :2]
+    cell = ((xy - start) * (side / (end - start))).floor().long()
+    cell = torch.where(xy == end, side - 1, cell)  # a box's right and lower edge belong to it
+    valid = ((cell >= 0) & (cell < side)).all(dim=-1) & (keypoints[..., 2] > 0)
+    return (cell[..., 1] * side + cell[..., 0]) * valid, valid
