@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from toolkit.cli.summary import describe
 from toolkit.errors import UsageError
 from toolkit.model import Model
 from toolkit.model_summary import summarise
@@ -47,6 +48,20 @@ def test_layers_have_types_shapes_and_parameters() -> None:
     assert layers["0"].output_shapes == layers["0.2"].output_shapes == ((1, 8, 32, 32),)
     assert layers["1"].output_shapes == ((1, 8, 16, 16),)
     assert layers["1"].parameters == 0
+
+
+def test_dilated_kernels_reach_farther() -> None:
+    layers = [
+        nn.Conv2d(3, 4, 3, dilation=12, padding=12),
+        nn.MaxPool2d(3, 1, 1, dilation=1),
+        nn.Conv2d(4, 4, (5, 1), dilation=(2, 7), padding=(4, 0)),
+    ]
+    summary = summarise(SemanticModel(nn.Sequential(*layers, nn.Conv2d(4, 5, 1)), "abcde"), (64, 64))
+    assert [layer.effective_kernel for layer in summary.layers] == [(25, 25), None, (9, 1), (1, 1)]
+    assert [layer.dilation for layer in summary.layers] == [(12, 12), None, (2, 7), (1, 1)]
+    (line,) = [line for line in describe(summary) if line.startswith("dilated kernels")]
+    assert line.split(maxsplit=2)[2] == "3×3 by 12 reaches 25×25 (1 ×), 5×1 by 2×7 reaches 9×1 (1 ×)"
+    assert not [line for line in describe(summarise(SemanticModel(convolutions(), "abcde"))) if "dilated" in line]
 
 
 def test_frozen_parameters_are_told_apart() -> None:

@@ -126,6 +126,24 @@ def test_a_single_file_brings_a_plugin_and_a_dataset(tiny: str) -> None:
     assert registry.named(registry.plugins(), tiny).name == "tiny", "naming it twice is no clash"
 
 
+def test_a_module_may_bring_several_in_a_tuple(tmp_path: Path) -> None:
+    file = tmp_path / "nets.py"
+    file.write_text(
+        "from toolkit import PluginManifest\n"
+        "def make(settings, classes): return 'a model'\n"
+        "def net(name): return PluginManifest(name=name, summary='s', task='semantic', build=':make')\n"
+        "PLUGIN = (net('one'), net('two'))\n"
+    )
+    assert [found.name for found in registry.add_path(file)] == ["one", "two"]
+    for name in ("one", "two"):
+        found = registry.plugins().get(name)
+        assert found.origin == str(file)
+        assert found.resolve(found.build)(None, ()) == "a model"
+    file.write_text("PLUGIN = (1, 2)\n")
+    with pytest.raises(UsageError, match=r"must hold PLUGIN = PluginManifest\(…\), or several in a tuple, but there it is int"):
+        registry.add_path(file)
+
+
 def test_a_folder_brings_a_plugin_with_relative_modules(tmp_path: Path) -> None:
     folder = tmp_path / "mine"
     folder.mkdir()

@@ -250,6 +250,57 @@ def test_one_tiny_image_can_train_a_batch_norm(size: tuple[int, int]) -> None:
     assert torch.isfinite(total_loss(model.loss([sample(*size, seed=2)])))
 
 
+def test_one_tiny_image_can_train_a_strided_network_that_takes_any_size() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, stride=4, padding=1), nn.BatchNorm2d(4), nn.Conv2d(4, 3, 1))
+    with pytest.raises(ValueError, match="more than 1 value"):
+        SemanticModel(network, RGB).train().loss([sample(2, 3, seed=2)])
+    assert torch.isfinite(total_loss(SemanticModel(network, RGB, stride=4).train().loss([sample(2, 3, seed=2)])))
+
+
+class TwoHeads(nn.Module):
+    """A head and two auxiliary ones, each at a resolution of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heads = nn.ModuleList(nn.Conv2d(3, 3, n, stride=n) for n in (1, 2, 4))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.heads[0](images)
+
+    def all_logits(self, images: Tensor) -> list[Tensor]:
+        return [head(images) for head in self.heads]
+
+
+def test_auxiliary_heads_learn_and_do_nothing_else() -> None:
+    torch.manual_seed(0)
+    network = TwoHeads()
+    model = SemanticModel(network, RGB, divisor=4, auxiliary_weight=0.4, loss=SegmentationLossSettings(dice=1))
+    one = sample(8, 12)
+    losses = model.loss([one])
+    single = [SemanticModel(head, RGB, divisor=4, loss=SegmentationLossSettings(dice=1)).loss([one]) for head in network.heads]
+    assert list(losses) == ["cross_entropy", "dice", "auxiliary_cross_entropy", "auxiliary_dice"]
+    for name in ("cross_entropy", "dice"):
+        torch.testing.assert_close(losses[name], single[0][name])
+        torch.testing.assert_close(losses[f"auxiliary_{name}"], 0.4 * (single[1][name] + single[2][name]))
+    total_loss(losses).backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+    network.heads[1] = network.heads[2] = nn.Identity()  # neither predicting nor validating has any use for them
+    predictions, held_out = model.validate([one])
+    assert set(held_out) == {"cross_entropy", "dice"}
+    assert torch.equal(predictions[0].label_map, model.predict([one])[0].label_map)
+    with pytest.raises(UsageError, match=r"a method all_logits\(images\), which Conv2d has not"):
+        SemanticModel(nn.Conv2d(3, 3, 1), RGB, auxiliary_weight=0.4)
+
+
+def test_the_network_is_exported_by_its_own_names() -> None:
+    model = tiny(with_encoder=True)
+    network = Tiny()
+    network.load_state_dict(model.export_state())
+    assert all(torch.equal(value, network.state_dict()[name]) for name, value in model.network.state_dict().items())
+    assert model.encoder is model.network.encoder
+    assert tiny().encoder is None
+
+
 def test_frozen_encoder_keeps_weights_and_statistics() -> None:
     model = tiny(with_encoder=True, frozen_encoder=True).train()
     assert not model.network.encoder.training

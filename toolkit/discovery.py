@@ -1,7 +1,7 @@
 """Finds plugins, datasets and evaluators: built in, in installed packages, and in files or folders that the user names.
 
-A module holds its manifest in a variable called ``PLUGIN``, ``DATASET`` or ``EVALUATOR``. Whatever goes wrong with one of them
-becomes a reason in the registry's ``broken`` list; it never takes the program down.
+A module holds its manifest, or several in a tuple, in a variable called ``PLUGIN``, ``DATASET`` or ``EVALUATOR``. Whatever goes wrong
+with one of them becomes a reason in the registry's ``broken`` list; it never takes the program down.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ def discover(kind: type[M]) -> Registry[M]:
     if kind is EvaluatorManifest:
         from toolkit.evaluation.manifests import BUILT_IN
 
-        for manifest in BUILT_IN:
-            _enter(registry, _placed(manifest, kind, "toolkit.evaluation.manifests", "toolkit"))
+        for manifest in _placed(BUILT_IN, kind, "toolkit.evaluation.manifests", "toolkit"):
+            _enter(registry, manifest)
     else:
         package = importlib.import_module(BUILT_IN_PACKAGES[kind])
         for info in pkgutil.iter_modules(package.__path__):
@@ -74,7 +74,7 @@ def load_path(path: Path) -> list[Manifest]:
     manifests: list[Manifest] = []
     for kind, variable in VARIABLES.items():
         if hasattr(module, variable):
-            manifests.append(_placed(getattr(module, variable), kind, module.__name__, str(path)))
+            manifests += _placed(getattr(module, variable), kind, module.__name__, str(path))
     if not manifests:
         raise UsageError(
             f"{file} holds no manifest: expected a variable {' or '.join(VARIABLES.values())}, such as PLUGIN = PluginManifest(…)"
@@ -112,14 +112,15 @@ def _import_file(path: Path, file: Path) -> ModuleType:
 def _load(registry: Registry[M], module_name: str, variable: str, *, name: str, origin: str) -> None:
     try:
         module = importlib.import_module(module_name)
-        manifest = _placed(getattr(module, variable, None), registry.kind, module_name, origin)
+        manifests = _placed(getattr(module, variable, None), registry.kind, module_name, origin)
     except ModuleNotFoundError as error:
         registry.discard(name, f"{error}. Repair, if that is the package's name: pip install {(error.name or '').split('.')[0]}", origin)
         return
     except Exception as error:  # someone else's module may raise anything at all
         registry.discard(name, f"{type(error).__name__}: {error}", origin)
         return
-    _enter(registry, manifest)
+    for manifest in manifests:
+        _enter(registry, manifest)
 
 
 def _enter(registry: Registry[M], manifest: M) -> None:
@@ -129,11 +130,15 @@ def _enter(registry: Registry[M], manifest: M) -> None:
         registry.discard(manifest.name, str(error), manifest.origin)
 
 
-def _placed(manifest: object, kind: type[M], module_name: str, origin: str) -> M:
-    """The manifest with its module and origin filled in."""
-    if not isinstance(manifest, kind):
-        raise UsageError(
-            f"{origin} must hold {VARIABLES[kind]} = {kind.__name__}(…), but there "
-            + ("is no such variable" if manifest is None else f"it is {type(manifest).__name__}")
-        )
-    return dataclasses.replace(manifest, module=module_name, origin=origin)
+def _placed(found: object, kind: type[M], module_name: str, origin: str) -> list[M]:
+    """The manifests that a variable holds, with their module and origin filled in."""
+    several = found if isinstance(found, tuple) and found else (found,)
+    manifests: list[M] = []
+    for manifest in several:
+        if not isinstance(manifest, kind):
+            raise UsageError(
+                f"{origin} must hold {VARIABLES[kind]} = {kind.__name__}(…), or several in a tuple, but there "
+                + ("is no such variable" if manifest is None else f"it is {type(manifest).__name__}")
+            )
+        manifests.append(dataclasses.replace(manifest, module=module_name, origin=origin))
+    return manifests

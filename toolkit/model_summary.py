@@ -31,6 +31,9 @@ class Layer:
         output_shapes: of every tensor that it returns for one image, in order; empty when that is not known or it was not called.
         parameters: how many numbers it learns or could learn, those of the modules inside it too.
         trainable: how many of them learn.
+        kernel: of a convolution, its height and width in values; None for other modules.
+        dilation: of a convolution, along the height and the width.
+        effective_kernel: how far the kernel reaches, ``k + (k - 1)(d - 1)`` along each axis.
     """
 
     name: str
@@ -38,6 +41,9 @@ class Layer:
     output_shapes: tuple[Shape, ...]
     parameters: int
     trainable: int
+    kernel: tuple[int, ...] | None = None
+    dilation: tuple[int, ...] | None = None
+    effective_kernel: tuple[int, ...] | None = None
 
     @property
     def depth(self) -> int:
@@ -139,7 +145,17 @@ def _count(module: nn.Module) -> tuple[int, int]:
 def _layers(network: nn.Module, shapes: Mapping[str, tuple[Shape, ...]]) -> Iterator[Layer]:
     for name, module in network.named_modules():
         if name:
-            yield Layer(name, type(module).__name__, shapes.get(name, ()), *_count(module))
+            yield Layer(name, type(module).__name__, shapes.get(name, ()), *_count(module), *_kernel(module))
+
+
+def _kernel(module: nn.Module) -> tuple[Shape | None, Shape | None, Shape | None]:
+    """Kernel, dilation and effective kernel of a convolution (and of others that have such sizes for two axes, as deformable ones do)."""
+    kernel, dilation = getattr(module, "kernel_size", None), getattr(module, "dilation", None)
+    if not hasattr(module, "weight") or not all(isinstance(sizes, tuple) and len(sizes) == 2 for sizes in (kernel, dilation)):
+        return None, None, None
+    assert isinstance(kernel, tuple)  # as just seen; the checker does not follow
+    assert isinstance(dilation, tuple)
+    return kernel, dilation, tuple(k + (k - 1) * (d - 1) for k, d in zip(kernel, dilation, strict=True))
 
 
 def _shapes(model: SemanticModel, size: Size) -> tuple[dict[str, tuple[Shape, ...]], Shape]:

@@ -48,6 +48,10 @@ class SemanticModel(TrainableModel):
         encoder: the part of ``network`` that the next two are about.
         encoder_lr_factor: the encoder learns at this multiple of the learning rate.
         frozen_encoder: the encoder does not learn, and its batch norms keep their statistics.
+        auxiliary_weight: of the losses of auxiliary heads, which are there for learning only. The network then has a method
+            ``all_logits(images)`` that returns a list: what its ``forward`` returns, and the logits of each of them. 0: it has none.
+        stride: pixels for one value of the network's coarsest features; ``divisor`` when None. An image that learns alone is made larger
+            than this (with void), because batch norm cannot train on a single value.
 
     Raises:
         UsageError: when these do not go together.
@@ -71,6 +75,8 @@ class SemanticModel(TrainableModel):
         encoder: nn.Module | None = None,
         encoder_lr_factor: float = 1.0,
         frozen_encoder: bool = False,
+        auxiliary_weight: float = 0.0,
+        stride: int | None = None,
     ) -> None:
         super().__init__(classes)
         if not 1 <= len(self.classes) <= VOID:
@@ -81,10 +87,13 @@ class SemanticModel(TrainableModel):
         self.mean, self.std = tuple(mean), tuple(std)
         self.divisor, self.padding, self.long_side = divisor, padding, long_side
         self.encoder_lr_factor, self.frozen_encoder = encoder_lr_factor, frozen_encoder
+        self.auxiliary_weight, self.stride = auxiliary_weight, stride or divisor
         self._criterion = segmentation_loss(loss)
         self._encoder_name = _name_inside(network, encoder)
         if self._encoder_name is None and (frozen_encoder or encoder_lr_factor != 1):
             raise UsageError("frozen_encoder and encoder_lr_factor need encoder, the part of the network that they are about")
+        if auxiliary_weight and not hasattr(network, "all_logits"):
+            raise UsageError(f"auxiliary_weight needs a network with a method all_logits(images), which {type(network).__name__} has not")
         if self.frozen_encoder and self.encoder is not None:
             self.encoder.requires_grad_(False)
         # (x / 255 - mean) / std as one multiplication and one subtraction
@@ -111,8 +120,8 @@ class SemanticModel(TrainableModel):
             raise InvalidDataError("the loss of no samples at all is undefined; expected one or more")
         height = max(sample.size[0] for sample in samples)
         width = max(sample.size[1] for sample in samples)
-        if self.divisor > 1 and len(samples) == 1:  # batch norm cannot train on the single value that a tiny image would leave
-            width = max(width, self.divisor + 1)
+        if self.stride > 1 and len(samples) == 1:  # batch norm cannot train on the single value that a tiny image would leave
+            width = max(width, self.stride + 1)
         images = self._shift.new_zeros(len(samples), 3, height, width).contiguous(memory_format=torch.channels_last)  # 0 is the mean
         target = torch.full((len(samples), height, width), VOID, dtype=torch.uint8)
         for i, (sample, label_map) in enumerate(zip(samples, label_maps, strict=True)):
@@ -120,8 +129,15 @@ class SemanticModel(TrainableModel):
             images[i, :, :h, :w] = self._normalised(sample.image[None])[0]
             target[i, :h, :w] = label_map
         size = self._working_size((height, width))
-        logits = self._to_grid(self._run_normalised(_shrunk(images, size)), size, (height, width))
-        return self._criterion(logits, target.to(logits.device))
+        images = self._padded(_shrunk(images, size))
+        network: Any = self.network
+        raw: list[Tensor] = network.all_logits(images) if self.auxiliary_weight else [network(images)]
+        losses, *auxiliary = (self._losses(self._checked(logits, images), size, target) for logits in raw)
+        for terms in auxiliary:
+            for name, value in terms.items():
+                key = f"auxiliary_{name}"
+                losses[key] = losses.get(key, 0) + self.auxiliary_weight * value
+        return losses
 
     def validate(self, samples: Sequence[Sample]) -> tuple[list[Prediction], dict[str, Tensor]]:
         """Predictions and losses from one forward pass; the losses, too, as in eval mode and free of the rest of the batch."""
@@ -131,9 +147,8 @@ class SemanticModel(TrainableModel):
             for positions, images in _groups(samples):
                 raw = self._run(images)
                 size: Size = (images.shape[2], images.shape[3])
-                target = torch.stack([self._label_map(samples[i]) for i in positions]).to(raw.device)
-                losses = self._criterion(self._to_grid(raw, self._working_size(size), size), target)
-                for name, value in losses.items():
+                target = torch.stack([self._label_map(samples[i]) for i in positions])
+                for name, value in self._losses(raw, self._working_size(size), target).items():
                     sums[name] = sums.get(name, 0) + value * (len(positions) / len(samples))
                 predictions.update((i, self._prediction(samples[i], raw[row])) for row, i in enumerate(positions))
         return [predictions[i] for i in range(len(samples))], sums
@@ -162,6 +177,10 @@ class SemanticModel(TrainableModel):
             split.append({**group, "params": [p for p in group["params"] if id(p) not in inside]})
             split.append({**group, "name": f"encoder {group['name']}", "params": encoder, "lr": lr * self.encoder_lr_factor})
         return [group for group in split if group["params"]]
+
+    def export_state(self) -> dict[str, Tensor]:
+        """The weights of the network alone, by the names that they have in it."""
+        return dict(self.network.state_dict())
 
     def train(self, mode: bool = True) -> SemanticModel:
         """Switch between training and eval mode; a frozen encoder stays in eval mode."""
@@ -209,24 +228,33 @@ class SemanticModel(TrainableModel):
     def _run(self, images: Tensor) -> Tensor:
         """The network's own logits of uint8 images ``[B, 3, H, W]``."""
         size = self._working_size((images.shape[2], images.shape[3]))
-        return self._run_normalised(self._normalised(_shrunk(images, size)))
+        images = self._padded(self._normalised(_shrunk(images, size)))
+        return self._checked(self.network(images), images)
 
     def _normalised(self, images: Tensor) -> Tensor:
         images = images.to(self._scale.device, memory_format=torch.channels_last)
         return (images.to(self._scale.dtype) * self._scale).sub_(self._shift)
 
-    def _run_normalised(self, images: Tensor) -> Tensor:
-        """The network's own logits of normalised images, which are padded here."""
+    def _padded(self, images: Tensor) -> Tensor:
+        """Normalised images as the network gets them."""
         height, width = images.shape[2:]
         padded = _multiple((height, width), self.divisor)
         images = pad(images, (0, padded[0] - height), (0, padded[1] - width), self.padding)
-        logits: Tensor = self.network(images.contiguous(memory_format=torch.channels_last))
+        return images.contiguous(memory_format=torch.channels_last)
+
+    def _checked(self, logits: Tensor, images: Tensor) -> Tensor:
+        """Logits that the network returned for ``images``, of the shape that they must have and in full precision."""
         if logits.dim() != 4 or logits.shape[:2] != (len(images), len(self.classes)):
             raise UsageError(
                 f"the network must return logits [B, {len(self.classes)}, h, w], one channel a class; "
                 f"for images {list(images.shape)} it returned {list(logits.shape)}"
             )
         return logits if logits.dtype == torch.float64 else logits.float()
+
+    def _losses(self, raw: Tensor, working: Size, target: Tensor) -> dict[str, Tensor]:
+        """The terms of the loss of the network's logits, in the grid of the target ``[B, H, W]``."""
+        size: Size = (target.shape[1], target.shape[2])
+        return self._criterion(self._to_grid(raw, working, size), target.to(raw.device))
 
     def _to_grid(self, raw: Tensor, working: Size, size: Size) -> Tensor:
         """Bring the network's logits ``[B, C, h, w]`` of images that were ``working`` before padding to ``size``."""

@@ -126,11 +126,27 @@ def describe(summary: ModelSummary) -> list[str]:
     if summary.flops is not None and summary.activations is not None:
         facts["FLOPs"] = f"{summary.flops / 1e9:,.4g} G, a multiplication with its addition counted as one (fvcore)"
         facts["activations"] = f"{summary.activations / 1e6:,.4g} M, outputs of convolutions and matrix products (fvcore)"
+    if dilated := _dilated(summary):
+        facts["dilated kernels"] = dilated
     if summary.receptive_field:
         facts["receptive field"] = _axes([f"{axis} pixels" if axis.pixels else str(axis) for axis in summary.receptive_field])
     if summary.output_stride:
         facts["output stride"] = _axes([f"{stride:g}" for stride in summary.output_stride])
     return [f"{key:<17}{value}" for key, value in facts.items()] + [f"note: {note}" for note in summary.notes]
+
+
+def _dilated(summary: ModelSummary) -> str:
+    """How far the dilated kernels reach, each kind once, with the number of layers."""
+    kinds: dict[str, int] = {}
+    for layer in summary.layers:
+        if layer.kernel and layer.dilation and layer.kernel != layer.effective_kernel:
+            kind = f"{_shapes((layer.kernel,))} by {_alike(layer.dilation)} reaches {_shapes((layer.effective_kernel or (),))}"
+            kinds[kind] = kinds.get(kind, 0) + 1
+    return ", ".join(f"{kind} ({count} ×)" for kind, count in kinds.items())
+
+
+def _alike(numbers: tuple[int, ...]) -> str:
+    return str(numbers[0]) if len(set(numbers)) == 1 else "×".join(map(str, numbers))
 
 
 def _axes(axes: list[str]) -> str:
