@@ -25,7 +25,6 @@ from torch import Tensor, nn
 from toolkit import encoder_weights
 from toolkit.errors import CheckpointError, ConfigError, DownloadError, UsageError
 from toolkit.model import total_loss
-from toolkit.norms import group_count
 from toolkit.semantic import SemanticModel
 from toolkit.types import VOID, Sample
 
@@ -262,11 +261,6 @@ def test_dropout_is_at_the_bottom_and_only_in_training() -> None:
             model.eval()
             assert model.loss([sample(32, 32)]) == model.loss([sample(32, 32)])
         assert seen[0].shape[1] == {"original": 16, "original_padded": 16, "resnet18": 128}[encoder]
-
-
-@pytest.mark.parametrize(("channels", "groups"), [(512, 32), (128, 32), (64, 16), (24, 4), (16, 4), (7, 1), (4, 1), (1, 1)])
-def test_groups_have_four_channels_or_more(channels: int, groups: int) -> None:
-    assert group_count(channels) == groups
 
 
 # Names, settings, manifest
