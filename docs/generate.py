@@ -101,6 +101,8 @@ def _kind(annotation: Any) -> str:
         return " or ".join(_kind(a) for a in inside)
     if origin is Annotated:
         return ", ".join([_kind(inside[0]), *_limits(annotation.__metadata__[0].metadata)])
+    if origin is dict:
+        return f"keys with {_kind(inside[1])}"
     if origin is tuple:
         return "list" if Ellipsis in inside else f"list of {len(inside)}"
     return words[annotation]

@@ -22,6 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what = "instead of RUN: a folder of label images, a predictions.json, or a list of COCO results"
     parser.add_argument("--predictions", type=Path, metavar="PATH", help=what)
     add_data_arguments(parser, required=True)
+    parser.add_argument(
+        "--prompts",
+        metavar="P",
+        help="with a promptable RUN: auto, from:RUN2 (another run's detections) or a file, and measure the answers as detections; "
+        "default: measure by the model's prompt protocols",
+    )
     parser.add_argument("--split", metavar="S", help="split to measure on; default: the dataset's validation split")
     parser.add_argument("--json", action="store_true", help='print one JSON object {"metrics": {name: value}} and nothing else')
     parser.add_argument("--batch-size", type=positive, default=4, metavar="N", help="with RUN: images at a time")
@@ -50,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
 
     common: dict[str, Any] = {"data": args.data, "data_dir": args.data_dir, "split": args.split, "overrides": overrides}
     if args.run:
+        common["prompts"] = args.prompts
         speed = {"batch_size": args.batch_size, "workers": args.workers, "devices": args.devices}
         reports = measure_run(args.run, **common, **speed, accelerator=args.device, precision=args.precision)
         if reports is None:  # a process of a distributed run other than the first

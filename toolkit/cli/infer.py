@@ -26,6 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", required=True, type=Path, metavar="DIR", help="folder for labels, overlays, predictions.json and manifest.jsonl"
     )
+    parser.add_argument(
+        "--prompts",
+        metavar="P",
+        help="for promptable models: auto (everything in the image, the default), from:RUN (another run's detections), "
+        "or a CSV or JSON file of points and boxes",
+    )
     parser.add_argument("--resume", action="store_true", help="skip what is done in DIR already; failures are tried again")
     parser.add_argument("--batch-size", type=int, default=4, metavar="N", help="images that the model gets at a time")
     parser.add_argument("--workers", type=int, metavar="N", help="threads that decode and write; default: one a core, at most 8")
@@ -47,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
 
     work = Work(args.batch_size) if args.workers is None else Work(args.batch_size, args.workers)
     tiling = Tiling(args.window, args.overlap)
-    predictor = load(args.run, device=args.device, precision=args.precision, tiling=tiling)
+    predictor = load(args.run, device=args.device, precision=args.precision, tiling=tiling, prompts=args.prompts)
     start = time.perf_counter()
     try:
         with _Progress() as progress:

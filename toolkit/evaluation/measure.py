@@ -19,6 +19,8 @@ from toolkit.evaluation.report import Report
 from toolkit.files import atomic_write
 from toolkit.formats.coco_results import check_mask_sizes
 from toolkit.formats.predictions import PredictionFiles
+from toolkit.inference.prompting import AUTO, prompted
+from toolkit.model import Model, PromptableModel
 from toolkit.settings_tree import merge
 from toolkit.training.devices import make_fabric
 from toolkit.training.validation import evaluate
@@ -39,6 +41,7 @@ def measure_run(
     devices: int = 1,
     accelerator: str = "auto",
     precision: str = "fp32",
+    prompts: str | None = None,
 ) -> list[Report] | None:
     """Evaluate a trained model on a split.
 
@@ -48,6 +51,8 @@ def measure_run(
         data_dir: its folder; that of the run's own settings when the dataset is the same, else ``data/<name>``.
         split: the dataset's validation split when None.
         overrides: settings of the sections ``data`` and ``evaluators``, nested; they are laid over the run's.
+        prompts: for a promptable model: who prompts it, as for ``toolkit.load``; its answers are then measured as detections, by the
+            evaluator ``coco`` unless ``overrides`` name others. None measures it by its prompt protocols.
         batch_size, workers, devices, accelerator, precision: how to go about it; they do not change what is measured.
 
     Returns:
@@ -66,22 +71,37 @@ def measure_run(
     options = merge(saved_data.get("options") or {}, wanted["data"].get("options", {}))
     split = split or registry.named(registry.datasets(), data).val_split
     dataset = _open(data, data_dir or saved_data.get("dir"), split, options)
-    if tuple(dataset.classes) != manifest.classes and manifest.task != "promptable":  # there the classes are the prompts'
+    chosen = merge(dict(config.get("evaluators") or {}), wanted["evaluators"])
+    if prompts is not None:
+        model = _prompted(model, prompts, dataset)
+        chosen = wanted["evaluators"] or {"coco": {}}
+    if tuple(dataset.classes) != model.classes and not isinstance(model, PromptableModel):  # whose classes are the prompts'
         raise DataError(
             f"the model in {run} knows the classes {', '.join(manifest.classes)}, but dataset {data!r} has {', '.join(dataset.classes)}. "
             "Repair: choose the dataset or options that it was trained with"
         )
-    evaluators = _evaluators(merge(dict(config.get("evaluators") or {}), wanted["evaluators"]), dataset)
-    evaluators = by_protocol(evaluators, model)
+    evaluators = by_protocol(_evaluators(chosen, dataset), model)
     model.to(fabric.device)
     validation = evaluate(model, dataset, evaluators, batch_size=batch_size, workers=workers, autocast=fabric.autocast())
     if not fabric.is_global_zero:
         return None
     reports = list(validation.reports)
     if Path(run).is_dir():
-        with atomic_write(Path(run) / f"eval-{Path(data).stem}-{split}.json", "w") as file:
+        how = "" if prompts is None else "-prompted"
+        with atomic_write(Path(run) / f"eval-{Path(data).stem}-{split}{how}.json", "w") as file:
             json.dump([report.to_dict() for report in reports], file, indent=2)
     return reports
+
+
+def _prompted(model: Model, prompts: str, dataset: Dataset) -> Model:
+    """The model with its source of prompts, for the images and classes of a dataset."""
+    if prompts == AUTO:
+        raise UsageError(
+            "--prompts auto: objects that nobody prompted have no classes. Repair: leave --prompts out, and the protocol auto measures them"
+        )
+    model = prompted(model, prompts, classes=dataset.classes)
+    model.assign(dataset.ids)
+    return model
 
 
 def measure_predictions(

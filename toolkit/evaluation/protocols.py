@@ -7,14 +7,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from toolkit.errors import UsageError
 from toolkit.evaluation.base import Evaluator
 from toolkit.evaluation.report import Report
+from toolkit.model import Model, PromptableModel
+from toolkit.types import Instances, Prediction, Sample
 
 if TYPE_CHECKING:
     from toolkit.dataset import Dataset
-    from toolkit.model import Model
-    from toolkit.types import Prediction, Sample
 
 
 class OfProtocol(Evaluator):
@@ -23,10 +25,11 @@ class OfProtocol(Evaluator):
     Args:
         evaluator: does the work.
         protocol: one of the model's.
+        with_classes: False counts all true objects as of the first class, for predictions of objects without one.
     """
 
-    def __init__(self, evaluator: Evaluator, protocol: str) -> None:
-        self.evaluator, self.protocol = evaluator, protocol
+    def __init__(self, evaluator: Evaluator, protocol: str, *, with_classes: bool = True) -> None:
+        self.evaluator, self.protocol, self.with_classes = evaluator, protocol, with_classes
 
     def reset(self) -> None:
         """Forget everything."""
@@ -37,6 +40,10 @@ class OfProtocol(Evaluator):
         self.evaluator.prepare(dataset)
 
     def _update(self, sample: Sample, prediction: Prediction) -> None:
+        if not self.with_classes and sample.instances is not None:
+            sample = sample.with_(instances=_without_classes(sample.instances))
+            if prediction.instances is not None:
+                prediction = replace(prediction, instances=_without_classes(prediction.instances))
         self.evaluator.update([sample], [prediction])
 
     def state(self) -> Any:
@@ -51,7 +58,15 @@ class OfProtocol(Evaluator):
         """The figures so far, with the protocol in their names."""
         report = self.evaluator.report()
         metrics = {f"{self.protocol}/{name}": value for name, value in report.metrics.items()}
-        return replace(report, name=f"{report.name}, protocol {self.protocol}", metrics=metrics)
+        name = f"{report.name}, protocol {self.protocol}"
+        if self.with_classes:
+            return replace(report, name=name, metrics=metrics)
+        notes = (*report.notes, "What nobody prompted has no class, so all objects count as of one.")
+        return replace(report, name=name, metrics=metrics, per_class={}, classes=(), notes=notes)
+
+
+def _without_classes(instances: Instances) -> Instances:
+    return replace(instances, labels=torch.zeros_like(instances.labels))
 
 
 def by_protocol(evaluators: Sequence[Evaluator], model: Model) -> list[Evaluator]:
@@ -60,8 +75,6 @@ def by_protocol(evaluators: Sequence[Evaluator], model: Model) -> list[Evaluator
     Raises:
         UsageError: when an evaluator suits none of the model's protocols.
     """
-    from toolkit.model import PromptableModel
-
     if not isinstance(model, PromptableModel):
         for evaluator in evaluators:
             if evaluator.aligned:
@@ -73,7 +86,8 @@ def by_protocol(evaluators: Sequence[Evaluator], model: Model) -> list[Evaluator
     chosen: list[Evaluator] = []
     for protocol in model.protocols:
         is_prompted = protocol != model.UNPROMPTED
-        chosen += [OfProtocol(copy.deepcopy(each), protocol) for each in evaluators if each.aligned == is_prompted]
+        suiting = [each for each in evaluators if each.aligned == is_prompted]
+        chosen += [OfProtocol(copy.deepcopy(each), protocol, with_classes=is_prompted) for each in suiting]
     if evaluators and not chosen:
         names = ", ".join(type(each).__name__.lower() for each in evaluators)
         raise UsageError(

@@ -22,6 +22,7 @@ from toolkit.errors import ImageError, InvalidDataError, UsageError
 from toolkit.images import image_size, read_image
 from toolkit.inference.inputs import InputImage, find_images
 from toolkit.inference.predictor import Predictor
+from toolkit.inference.prompting import PromptedModel
 from toolkit.inference.results import Record, ResultFolder
 from toolkit.types import Prediction, Sample
 
@@ -96,9 +97,12 @@ def predict_folder(
 
     Raises:
         UsageError: when there is no image, or ``out`` holds other results.
+        DataError: when a file of prompts names an image that is not among these.
         OutputError: when a result cannot be written (full disk, …); what the manifest has is kept, and ``resume`` goes on from there.
     """
     images = find_images(words, exclude=out)
+    if isinstance(predictor.model, PromptedModel):
+        predictor.model.assign(image.name for image in images)
     with ResultFolder(out, predictor.classes, predictor.palette, model=predictor.name, overlays=overlays, resume=resume) as results:
         todo = [image for image in images if not results.is_done(image)]
         if on_start:

@@ -19,8 +19,9 @@ from toolkit.checkpoints import find_checkpoint, load_model
 from toolkit.colours import Palette, default_palette
 from toolkit.errors import InvalidDataError, UsageError
 from toolkit.images import read_image
+from toolkit.inference.prompting import AUTO, prompted
 from toolkit.inference.sliding_window import Tiling, predict_tiled
-from toolkit.model import Model
+from toolkit.model import Model, PromptableModel
 from toolkit.semantic import SemanticModel
 from toolkit.types import Prediction, Sample
 
@@ -122,6 +123,7 @@ def load(
     device: str | torch.device = "auto",
     precision: Precision = "fp32",
     tiling: Tiling | None = None,
+    prompts: str | None = None,
 ) -> Predictor:
     """Load a trained model, ready to predict::
 
@@ -132,6 +134,8 @@ def load(
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ….
         precision: ``"fp32"`` or ``"bf16"``.
         tiling: when large images are predicted window by window.
+        prompts: who prompts a promptable model: ``"auto"`` (it finds everything in the image, the default), ``"from:RUN"`` (another
+            run's detections) or the path of a file, see ``toolkit.formats.prompts``.
 
     Raises:
         CheckpointError: when there is no usable checkpoint.
@@ -144,6 +148,10 @@ def load(
     first = 0 if manifest.task == "semantic" else 1  # black is for backgrounds, and other tasks' classes have none
     palette = manifest.palette or default_palette(len(manifest.classes), first=first)
     name = f"{manifest.plugin} {digest[:16]}"
+    if prompts is not None or isinstance(model, PromptableModel):
+        model = prompted(model, prompts or AUTO, device=str(device))
+        palette = default_palette(len(model.classes), first=1)
+        name = f"{name} {model.source.name}" if model.source else name
     return Predictor(model, palette=palette, device=device, precision=precision, tiling=tiling, name=name)
 
 

@@ -1,0 +1,169 @@
+"""Files of prompts: what they hold, which images they mean, and what is wrong with them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from toolkit.errors import DataError
+from toolkit.formats.prompts import PromptFile, read_prompts
+
+CSV = """image,object,x,y,label,class
+a.jpg,1,10,20,1,flask
+a.jpg,1,12,22,0,
+a.jpg,2,5.5,6,,cup
+b.jpg,,1,2,1,flask
+"""
+
+
+def write(folder: Path, text: str, name: str = "prompts.csv") -> Path:
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def test_points_of_a_csv_are_grouped_by_object(tmp_path: Path) -> None:
+    file = PromptFile(write(tmp_path, CSV))
+    file.assign(["a", "b", "c"])
+    assert file.classes == ("flask", "cup")
+    (prompts,) = file.groups("a", (100, 100))
+    assert prompts.points_xy is not None
+    assert prompts.points_xy.tolist() == [[[10, 20], [12, 22]], [[5.5, 6], [0, 0]]]
+    assert prompts.point_labels is not None
+    assert prompts.point_labels.tolist() == [[1, 0], [1, -1]]
+    assert prompts.labels is not None
+    assert prompts.labels.tolist() == [0, 1]
+    assert prompts.boxes_xyxy is None
+    assert file.groups("c", (5, 5)) == []
+
+
+def test_boxes_points_and_both_come_in_groups_of_their_kind(tmp_path: Path) -> None:
+    document = {
+        "a.jpg": [
+            {"box_xyxy": [1, 2, 30, 40]},
+            {"points_xy": [[3, 4]]},
+            {"points_xy": [[5, 6], [7, 8]], "point_labels": [1, 0], "box_xyxy": [-3, 0, 300, 9], "class": "cup"},
+            {"box_xyxy": [2, 2, 3, 3]},
+        ]
+    }
+    file = PromptFile(write(tmp_path, json.dumps(document), "p.json"))
+    file.assign(["a.jpg"])
+    boxes, points, both = file.groups("a.jpg", (50, 60))
+    assert boxes.boxes_xyxy is not None
+    assert boxes.boxes_xyxy.tolist() == [[1, 2, 30, 40], [2, 2, 3, 3]]
+    assert boxes.points_xy is None
+    assert len(points) == 1
+    assert both.boxes_xyxy is not None
+    assert both.boxes_xyxy.tolist() == [[0, 0, 60, 9]]  # cut to the image
+    assert both.labels is not None
+    assert both.labels.tolist() == [1]
+
+
+def test_the_boxes_of_a_coco_file(tmp_path: Path) -> None:
+    document = {
+        "images": [{"id": 7, "file_name": "photos/a.png"}],
+        "categories": [{"id": 3, "name": "cat"}],
+        "annotations": [{"image_id": 7, "category_id": 3, "bbox": [1, 2, 10, 20], "segmentation": []}],
+    }
+    file = PromptFile(write(tmp_path, json.dumps(document), "coco.json"))
+    file.assign(["photos/a"])
+    (prompts,) = file.groups("photos/a", (50, 50))
+    assert torch.equal(prompts.boxes_xyxy, torch.tensor([[1.0, 2, 11, 22]]))  # type: ignore[arg-type]
+    assert file.classes == ("cat",)
+
+
+@pytest.mark.parametrize(
+    ("entry", "names", "found"),
+    [
+        ("a.jpg", ["deep/a.jpg"], "deep/a.jpg"),
+        ("a.jpg", ["a"], "a"),
+        ("a", ["x/a.PNG"], "x/a.PNG"),
+        ("x/a.jpg", ["x/a.jpg", "y/a.jpg"], "x/a.jpg"),
+        ("a.jpg", ["a.jpg", "y/a.jpg"], "a.jpg"),
+        ("a.JPG", ["a.jpg"], "a.jpg"),
+    ],
+)
+def test_a_name_stands_for_the_image_whose_path_ends_so(tmp_path: Path, entry: str, names: list[str], found: str) -> None:
+    file = PromptFile(write(tmp_path, f"image,x,y\n{entry},1,1\n"))
+    file.assign(names)
+    assert [name for name in names if file.groups(name, (9, 9))] == [found]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["b.jpg"], r"prompts.csv, line 2 is for 'a.jpg', but there is no such image. Repair: use names such as b.jpg"),
+        (["x/a.jpg", "y/a.jpg"], "2 images are called so: x/a.jpg, y/a.jpg"),
+        (["a.png"], "there is no such image"),
+        ([], "there is no such image"),
+    ],
+)
+def test_an_image_that_is_not_there_is_named(tmp_path: Path, names: list[str], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        PromptFile(write(tmp_path, "image,x,y\na.jpg,1,1\n")).assign(names)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("image,x,y\na,50,10", r"line 2 has the point \(50, 10\), outside a, which is 50 × 40 pixels"),
+        ("image,x,y\na,-1,10", "outside a"),
+        ("image,x0,y0,x1,y1\na,60,0,70,9", r"the box \[60.0, 0.0, 70.0, 9.0\], outside a"),
+    ],
+)
+def test_prompts_outside_the_image_are_errors(tmp_path: Path, row: str, message: str) -> None:
+    file = PromptFile(write(tmp_path, row))
+    file.assign(["a"])
+    with pytest.raises(DataError, match=message):
+        file.groups("a", (40, 50))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "has the columns none"),
+        ("image,x,y\n", "holds no prompts"),
+        ("{}", "holds no prompts"),
+        ("[1]", "holds a list"),
+        ('{"a": [1', "not valid JSON"),
+        ('{"a": 3}', "'a' holds int; expected a list"),
+        ('{"a": [{"x": 1}]}', r"'a'\[0\] has x; expected some of points_xy"),
+        ('{"a": [{}]}', r"'a'\[0\] has neither a point nor a box"),
+        ('{"a": [{"points_xy": [[1, 2]], "point_labels": [1, 0]}]}', "for 1 points; expected one a point"),
+        ('{"a": [{"points_xy": [[1, 2]], "point_labels": [2]}]}', "has the label 2; expected 1"),
+        ('{"a": [{"points_xy": [1, 2]}]}', "expected a list of"),
+        ('{"a": [{"box_xyxy": [5, 5, 5, 9]}]}', "expected x1 > x0"),
+        ('{"a": [{"box_xyxy": [5, 5]}]}', "expected x0, y0, x1, y1"),
+        ('{"a": [{"box_xyxy": [5, 5, NaN, 9]}]}', "x1 = nan; expected a number of pixels"),
+        ('{"images": [], "annotations": [{"bbox": [1, 2, 3, 4], "image_id": 4}]}', "of image 4, which is not among the images"),
+        ('{"images": [], "annotations": [{"image_id": 4}]}', "is no COCO document: KeyError: 'bbox'"),
+        ("image,u,v\na,1,2", "has the columns image, u, v; expected image with x, y"),
+        ("image,x,y\na,one,2", "line 2 has x = 'one'"),
+        ("image,x,y\n,1,2", "line 2 names no image"),
+        ("image,x,y\na,1,2,3", "more values than columns"),
+        ("image,x,y\na,,", "line 2 has neither a point nor a box"),
+        ("image,x,y,label\na,1,2,yes", "label 'yes'"),
+        ("image,object,x0,y0,x1,y1\na,1,1,1,2,2\na,1,3,3,4,4", "2 boxes; one is possible"),
+        ("image,object,x,y,class\na,1,1,1,cup\na,1,3,3,pot", "the classes cup, pot; one is possible"),
+    ],
+)
+def test_faults_are_named_with_their_place(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(DataError, match=message) as info:
+        read_prompts(write(tmp_path, text))
+    assert "prompts.csv" in str(info.value)
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="cannot be read: No such file"):
+        read_prompts(tmp_path / "none.csv")
+    (tmp_path / "latin.csv").write_bytes(b"image,x,y\n\xff\xfe\xfa,1,2")
+    with pytest.raises(DataError, match="no UTF-8"):
+        read_prompts(tmp_path / "latin.csv")
+
+
+def test_a_class_that_the_dataset_does_not_have(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is of the class 'flask'; there are: cup"):
+        PromptFile(write(tmp_path, CSV), ["cup"])
