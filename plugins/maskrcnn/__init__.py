@@ -2,8 +2,7 @@
 
 from toolkit.plugin import PluginManifest, Weights
 
-_ZOO = "https://github.com/facebookresearch/detectron2/blob/main/MODEL_ZOO.md"
-_LICENCE = "CC-BY-SA-3.0; learnt on COCO 2017"
+from .interop.zoo import LICENCE, PAGE, ZOO
 
 PLUGIN = PluginManifest(
     name="maskrcnn",
@@ -26,12 +25,7 @@ PLUGIN = PluginManifest(
             "eval_batch_size": 1,
         }
     },
-    weights=(
-        Weights("coco-r50-3x", _LICENCE, _ZOO),
-        Weights("coco-r50-1x", _LICENCE, _ZOO),
-        Weights("coco-r101-3x", _LICENCE, _ZOO),
-        Weights("coco-keypoint-r50-3x", _LICENCE, _ZOO),
-    ),
-    load_weights=".detectron2.weights:load_weights",
+    weights=tuple(Weights(name, LICENCE, PAGE) for name in ZOO),
+    load_weights=".interop.weights:load_weights",
     paper="https://arxiv.org/abs/1703.06870",
 )

@@ -12,6 +12,8 @@ from torch.nn import functional as F
 
 from toolkit.types import Size
 
+from .settings import InputSettings
+
 DIVISOR = 32
 """The network halves the resolution five times."""
 
@@ -27,6 +29,14 @@ def network_size(size: Size, short_side: int, long_side: int) -> Size:
         shrink = long_side / max(height, width)
         height, width = height * shrink, width * shrink
     return max(1, int(height + 0.5)), max(1, int(width + 0.5))
+
+
+def draw_short_side(settings: InputSettings) -> int:
+    """The length for the shorter side of one training image, from torch's global generator; 0 leaves the image as it is."""
+    sides = settings.short_side_train
+    if settings.short_side_sampling == "range":
+        return int(torch.randint(sides[0], sides[1] + 1, ()))
+    return sides[int(torch.randint(len(sides), ()))] if len(sides) > 1 else (sides or (0,))[0]
 
 
 def resize(image: Tensor, size: Size) -> Tensor:

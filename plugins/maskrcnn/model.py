@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib import metadata
 from typing import Any
 
 import torch
@@ -15,7 +14,7 @@ from toolkit.model import TrainableModel
 from toolkit.types import Prediction, Sample, Size
 
 from .fpn import FPN
-from .inputs import network_size, pad_to, padded_size, resize
+from .inputs import draw_short_side, network_size, pad_to, padded_size, resize
 from .postprocessing import to_instances
 from .resnet import ResNet
 from .roi_heads import Detections, RoIHeads
@@ -30,31 +29,16 @@ def build(settings: MaskRCNNSettings, classes: Sequence[str]) -> TrainableModel:
     Raises:
         ConfigError: when the engine ``detectron2`` is asked for and not installed.
     """
-    if chosen_engine(settings.engine) == "torchvision":
-        return MaskRCNN(settings, classes)
-    from .detectron2.engine import build as build_detectron2  # imports Detectron2, which takes seconds
+    from .interop.engine import Detectron2Engine, is_installed
 
-    return build_detectron2(settings, classes)
-
-
-def chosen_engine(engine: str) -> str:
-    """``torchvision`` or ``detectron2``, with ``auto`` decided by what is installed.
-
-    Raises:
-        ConfigError: when Detectron2 is asked for and not installed.
-    """
-    if engine == "torchvision":
-        return engine
-    try:
-        metadata.version("detectron2")
-    except metadata.PackageNotFoundError:
-        if engine == "auto":
-            return "torchvision"
+    if settings.engine == "detectron2" and not is_installed():
         raise ConfigError(
             "model.engine=detectron2, but Detectron2 is not installed. Repair: install it "
             "(https://detectron2.readthedocs.io/en/latest/tutorials/install.html), or model.engine=torchvision, which is the same network"
-        ) from None
-    return "detectron2"
+        )
+    if settings.engine == "torchvision" or not is_installed():
+        return MaskRCNN(settings, classes)
+    return Detectron2Engine(settings, classes)
 
 
 class MaskRCNN(TrainableModel):
@@ -111,12 +95,7 @@ class MaskRCNN(TrainableModel):
             InvalidDataError: when a sample has no instances, or its objects have no masks (keypoints) to learn from; names the sample.
         """
         options = self.settings.input
-        sizes = []
-        for sample in samples:
-            sides = options.short_side_train
-            short_side = sides[int(torch.randint(len(sides), ()))] if len(sides) > 1 else (sides or (0,))[0]
-            sizes.append(network_size(sample.size, short_side, options.long_side_train))
-        return self._losses(samples, sizes)
+        return self._losses(samples, [network_size(sample.size, draw_short_side(options), options.long_side_train) for sample in samples])
 
     def validate(self, samples: Sequence[Sample]) -> tuple[list[Prediction], dict[str, Tensor]]:
         """Predictions, and losses at the size at which images are predicted; what is drawn for them is the same each time."""

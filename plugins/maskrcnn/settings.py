@@ -206,6 +206,8 @@ class InputSettings(Settings):
 
     short_side_train: tuple[Count, ...] = (640, 672, 704, 736, 768, 800)
     """Lengths to which the shorter side is brought while training, in pixels; each image draws one. An empty list leaves images as they are."""
+    short_side_sampling: Literal["choice", "range"] = "choice"
+    """Whether one of the lengths is drawn, or any from the first to the second."""
     short_side_test: int = Field(default=800, ge=0)
     """Length to which the shorter side is brought while predicting, in pixels; 0 leaves images as they are."""
     long_side_train: Count = 1333
@@ -220,7 +222,12 @@ class InputSettings(Settings):
     """What each channel is divided by then."""
 
     @model_validator(mode="after")
-    def _finite(self) -> InputSettings:
+    def _usable(self) -> InputSettings:
+        sides = self.short_side_train
+        if self.short_side_sampling == "range" and (len(sides) != 2 or sides[0] > sides[1]):
+            raise ValueError(
+                f"with short_side_sampling=range, short_side_train must be the least and the largest length, not {list(sides)}"
+            )
         if not all(math.isfinite(value) for value in self.pixel_mean):
             raise ValueError(f"pixel_mean must be finite, not {self.pixel_mean}")
         return self
