@@ -22,6 +22,7 @@ from toolkit.checkpoints import (
     read_checkpoint,
     read_foreign,
     save_checkpoint,
+    take_tensors,
 )
 from toolkit.errors import CheckpointError, OutputError, UnknownNameError
 from toolkit.model import TrainableModel
@@ -135,6 +136,17 @@ def test_a_head_for_other_classes_starts_anew_and_says_so(manifest: CheckpointMa
     saved = load_file(path)
     assert torch.equal(model.state_dict()["net.0.weight"], saved["net.0.weight"])
     assert torch.equal(model.state_dict()["net.3.weight"], before["net.3.weight"])
+
+
+def test_a_head_for_as_many_other_classes_starts_anew_where_that_is_asked_for(manifest: CheckpointManifest) -> None:
+    theirs, model = tiny_model().state_dict(), tiny_model()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    report = take_tensors(model, theirs, "their network", anew=("net.3.weight", "net.3.bias"))
+    assert report == LoadReport(loaded=("net.0.weight", "net.0.bias"), reinitialised=("net.3.weight", "net.3.bias"))
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, (before if name.startswith("net.3") else theirs)[name])
+    with pytest.raises(CheckpointError, match="their network is plainly for another model: only 0 of the 4"):
+        take_tensors(model, {f"other.{name}": value for name, value in theirs.items()}, "their network")
 
 
 def test_a_checkpoint_of_another_plugin_is_refused_as_start(manifest: CheckpointManifest, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import logging
 import pickle
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -343,17 +343,34 @@ def load_weights(model: Model, path: Path, plugin: str) -> LoadReport:
             f"{path} is a checkpoint of the plugin {manifest.plugin!r}, not of {plugin!r}. "
             f"Repair: train with --plugin {manifest.plugin}, or start from other weights"
         )
-    old_classes = len(manifest.classes) if manifest else None
-    fit = _fit(model, tensors, old_classes)
+    return take_tensors(model, tensors, str(path), old_classes=len(manifest.classes) if manifest else None)
+
+
+def take_tensors(
+    model: Model, tensors: Mapping[str, Tensor], source: str, *, old_classes: int | None = None, anew: Collection[str] = ()
+) -> LoadReport:
+    """Take over what fits of tensors that are named like the model's own; a head for other classes starts anew.
+
+    Args:
+        model: gets the weights.
+        tensors: of a file, say, whose names a plugin has translated.
+        source: what they are, for messages.
+        old_classes: how many classes they were learnt for, where that is known.
+        anew: names of tensors that start anew even where they fit: those of a head for as many classes, but others.
+
+    Raises:
+        CheckpointError: when less than half of the model's tensors are among them.
+    """
+    fit = _fit(model, tensors, old_classes, anew)
     if len(fit.loaded) < LEAST_FIT * len(model.state_dict()):
         raise CheckpointError(
-            f"{path} is plainly for another model: only {len(fit.loaded)} of the {len(model.state_dict())} tensors of plugin {plugin!r} fit. {fit}"
+            f"{source} is plainly for another model: only {len(fit.loaded)} of the {len(model.state_dict())} tensors of this one fit. {fit}"
         )
     model.load_state_dict({name: tensors[name] for name in fit.loaded}, strict=False)
     return fit
 
 
-def _fit(model: Model, tensors: Mapping[str, Tensor], old_classes: int | None = None) -> LoadReport:
+def _fit(model: Model, tensors: Mapping[str, Tensor], old_classes: int | None = None, anew: Collection[str] = ()) -> LoadReport:
     """Compare names and shapes. A head's tensors are those that the model names, or that differ only where the number of classes stands."""
     own = model.state_dict()
     loaded, reinitialised, mismatched = [], [], []
@@ -361,7 +378,9 @@ def _fit(model: Model, tensors: Mapping[str, Tensor], old_classes: int | None = 
         if name not in tensors:
             continue
         theirs = tensors[name].shape
-        if theirs == value.shape:
+        if name in anew:
+            reinitialised.append(name)
+        elif theirs == value.shape:
             loaded.append(name)
         elif (name in model.class_tensors and len(theirs) == value.dim()) or _is_head(
             tuple(theirs), tuple(value.shape), old_classes, len(model.classes)

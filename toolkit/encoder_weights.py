@@ -75,7 +75,7 @@ def _read(path: Path, part: nn.Module, encoder: str, depth: int) -> dict[str, Te
         raise CheckpointError(f"no file of weights at {path}")
     tensors = checkpoints.read_foreign(path)
     own = part.state_dict()
-    for prefix in ("", "encoder.", "network.encoder."):  # of an encoder alone, or in a whole model
+    for prefix in ("", "encoder.", "network.encoder.", "backbone.", "network.backbone."):  # of an encoder alone, or in a whole model
         stripped = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
         if any(key in own for key in stripped):
             return stripped
