@@ -10,6 +10,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet --editable '.[dev]'
+	SAM2_BUILD_CUDA=0 $(BIN)/pip install --quiet --no-build-isolation 'sam2>=1.1'  # builds with the torch that is there now
 	touch $@
 
 demo: .venv/installed  ## train, evaluate and infer on generated images; figures go to runs/demo/summary.json

@@ -17,7 +17,7 @@ SMALL = ["data.options.size=32", "data.options.train=8", "data.options.val=2", "
 def test_the_demo_leaves_figures_pictures_and_results(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "demo"
     for _ in range(2):  # the second clears the first away
-        assert main(["demo", "--out", str(out), *FEW, *SMALL]) == 0
+        assert main(["demo", "--out", str(out), "--only", "unet", *FEW, *SMALL]) == 0
     figures = json.loads((out / "summary.json").read_text())
     assert 0 <= figures["unet"]["metrics"]["mean_iou"] <= 1
     assert figures["unet"]["train_seconds"] > 0
@@ -32,6 +32,6 @@ def test_the_demo_leaves_figures_pictures_and_results(tmp_path: Path, capsys: py
 
 def test_files_of_others_are_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "thesis.txt").write_text("my only copy")
-    assert main(["demo", "--out", str(tmp_path), *FEW, *SMALL]) == 2
+    assert main(["demo", "--out", str(tmp_path), "--only", "unet", *FEW, *SMALL]) == 2
     assert "holds files that are not a demo's" in capsys.readouterr().err
     assert (tmp_path / "thesis.txt").read_text() == "my only copy"

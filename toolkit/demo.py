@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,15 @@ from toolkit.evaluation.report import Report
 from toolkit.files import atomic_write
 from toolkit.formats.mask_folder import write_split
 from toolkit.inference.pipeline import predict_folder
-from toolkit.inference.predictor import load
+from toolkit.inference.predictor import Predictor, load
+from toolkit.inference.prompting import PromptedModel
 from toolkit.training.loop import train
 from toolkit.visualization import Row, contact_sheet
 
-DATA = "shapes"
-PLUGINS = ("unet",)
-"""The families shown, one plugin each; a family joins by its recipe ``configs/<plugin>-shapes.yaml``."""
+logger = logging.getLogger("toolkit")
+
+FAMILIES = {"unet": "shapes", "maskrcnn": "shapes", "sam2": "labpics"}
+"""A plugin of each family, and the dataset that it is shown on; a family joins by its recipe ``configs/<plugin>-<data>.yaml``."""
 SHEET_ROWS = 6
 SHEET_CELL = 224
 SUMMARY = "summary.json"
@@ -34,9 +37,10 @@ MARK = ".toolkit-demo"
 
 @dataclass(frozen=True)
 class Part:
-    """What came of one family: its report on the test split, the seconds of training, and the pictures."""
+    """What came of one family: its reports on the test split, the seconds of training and of inference, and the pictures."""
 
     plugin: str
+    data: str
     reports: list[Report]
     train_seconds: float
     infer_seconds: float
@@ -44,23 +48,46 @@ class Part:
     sheet: Path
 
 
-def run_demo(out: Path, *, overrides: Mapping[str, Any] | None = None, show_progress: bool = True) -> list[Part]:
-    """Train, measure and infer; leaves runs, results, one contact sheet a family and ``summary.json`` in ``out``.
+def run_demo(
+    out: Path, *, only: Sequence[str] = (), overrides: Mapping[str, Any] | None = None, show_progress: bool = True
+) -> Iterator[Part]:
+    """Train, measure and infer, one family after the other; leaves runs, results, contact sheets and ``summary.json`` in ``out``.
 
     Args:
         out: folder for everything; an older demo in it is cleared away.
+        only: plugins to show; when empty, all of ``FAMILIES`` whose packages are installed.
         overrides: settings laid over each recipe, nested.
         show_progress: draw progress bars.
 
+    Yields:
+        Each family's part when it is done.
+
     Raises:
-        UsageError: when ``out`` holds anything that no demo has written.
+        UsageError: when ``out`` holds anything that no demo has written, or a plugin is not part of the demo.
+        UnavailableError: when a package is missing that a plugin in ``only`` needs; says what installs it.
     """
-    settings = {plugin: resolve(plugin=plugin, data=DATA, overrides=overrides or {}) for plugin in PLUGINS}
+    unknown = [plugin for plugin in only if plugin not in FAMILIES]
+    if unknown:
+        raise UsageError(f"the demo does not show {', '.join(unknown)}. There are: {', '.join(FAMILIES)}")
+    chosen = {plugin: data for plugin, data in FAMILIES.items() if (plugin in only if only else _is_installed(plugin))}
+    settings = {plugin: resolve(plugin=plugin, data=data, overrides=overrides or {}) for plugin, data in chosen.items()}
     _claim(out)
-    parts = [_show(settings[plugin], out, show_progress) for plugin in PLUGINS]
-    with atomic_write(out / SUMMARY, "w") as file:
-        json.dump({part.plugin: _figures(part) for part in parts}, file, indent=2)
-    return parts
+    figures = {}
+    for plugin, run_settings in settings.items():
+        part = _show(run_settings, out, show_progress)
+        figures[plugin] = _figures(part)
+        with atomic_write(out / SUMMARY, "w") as file:
+            json.dump(figures, file, indent=2)
+        yield part
+
+
+def _is_installed(plugin: str) -> bool:
+    """Whether the plugin's packages are there; if not, says so."""
+    manifest = registry.plugins().get(plugin)
+    missing = manifest.missing_requirements()
+    if missing:
+        logger.info("%s is left out: it needs %s. To see it too: %s", plugin, ", ".join(missing), manifest.install_line())
+    return not missing
 
 
 def _claim(out: Path) -> None:
@@ -77,24 +104,52 @@ def _show(settings: RunSettings, out: Path, show_progress: bool) -> Part:
     """One family, from training to pictures."""
     plugin = settings.plugin
     run = out / plugin
-    test_set = open_dataset(registry.datasets().get(DATA), None, "test", settings.data.options)
-    for _ in write_split(test_set, "test", out / "photos"):
+    settings = _with_sample(settings, out)
+    test_set = open_dataset(registry.datasets().get(settings.data.name), settings.data.dir, "test", settings.data.options)
+    photos = out / f"{settings.data.name}-photos"
+    for _ in write_split(test_set, "test", photos):
         pass
     began = time.perf_counter()
     train(settings, run, show_progress=show_progress)
     trained = time.perf_counter()
-    reports = measure_run(run, data=DATA, split="test") or []
+    reports = measure_run(run, data=settings.data.name, split="test") or []
+    predictor = load(run, prompts=_boxes(test_set, out) if registry.plugins().get(plugin).task == "promptable" else None)
     measured = time.perf_counter()
-    summary = predict_folder(load(run), [out / "photos" / "images"], out / f"{plugin}-results")
+    summary = predict_folder(predictor, [photos / "images"], out / f"{plugin}-results")
     done = time.perf_counter()
     sheet = out / f"{plugin}.jpg"
-    _draw(run, test_set, sheet)
-    return Part(plugin, reports, trained - began, done - measured, summary.done, sheet)
+    _draw(predictor, test_set, sheet)
+    return Part(plugin, settings.data.name, reports, trained - began, done - measured, summary.done, sheet)
 
 
-def _draw(run: Path, test_set: Dataset, sheet: Path) -> None:
-    predictor = load(run)
+def _with_sample(settings: RunSettings, out: Path) -> RunSettings:
+    """Where the dataset reads files, a stand-in is drawn for it."""
+    manifest = registry.datasets().get(settings.data.name)
+    if not manifest.needs_folder:
+        return settings
+    folder = out / settings.data.name
+    if not folder.exists():
+        manifest.resolve(manifest.sample)(folder)
+    return settings.model_copy(update={"data": settings.data.model_copy(update={"dir": str(folder)})})
+
+
+def _boxes(dataset: Dataset, out: Path) -> str:
+    """A file of prompts: a box around each object."""
+    prompts = {}
+    for sample in (dataset[i] for i in range(len(dataset))):
+        if sample.instances is not None and len(sample.instances):
+            pairs = zip(sample.instances.boxes_xyxy.tolist(), sample.instances.labels.tolist(), strict=True)
+            prompts[sample.id] = [{"box_xyxy": box, "class": dataset.classes[label]} for box, label in pairs]
+    path = out / "prompts.json"
+    with atomic_write(path, "w") as file:
+        json.dump(prompts, file)
+    return str(path)
+
+
+def _draw(predictor: Predictor, test_set: Dataset, sheet: Path) -> None:
     samples = [test_set[i] for i in range(min(SHEET_ROWS, len(test_set)))]
+    if isinstance(predictor.model, PromptedModel):
+        predictor.model.assign(test_set.ids)
     rows: list[Row] = [(s.image, s, p) for s, p in zip(samples, predictor.predict_samples(samples), strict=True)]
     contact_sheet(rows, sheet, classes=predictor.classes, palette=predictor.palette, cell=SHEET_CELL)
 
@@ -102,6 +157,7 @@ def _draw(run: Path, test_set: Dataset, sheet: Path) -> None:
 def _figures(part: Part) -> dict[str, object]:
     metrics = {name: value for report in part.reports for name, value in report.to_dict()["metrics"].items()}
     return {
+        "data": part.data,
         "metrics": metrics,
         "train_seconds": round(part.train_seconds, 1),
         "infer_images_per_second": round(part.images / part.infer_seconds, 1),

@@ -15,6 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("runs/demo"), metavar="DIR", help="folder for everything it makes; default: runs/demo"
     )
+    parser.add_argument("--only", action="append", default=[], metavar="PLUGIN", help="show this family alone; may be repeated")
     add_settings_argument(parser)
 
 
@@ -27,11 +28,11 @@ def run(args: argparse.Namespace) -> int:
     from toolkit.settings_tree import parse_overrides
 
     console = Console(soft_wrap=True)
-    for part in run_demo(args.out, overrides=parse_overrides(args.settings)):
+    for part in run_demo(args.out, only=args.only, overrides=parse_overrides(args.settings)):
         for report in part.reports:
-            console.print(f"\n[bold]{part.plugin}[/bold] on the test split, after {part.train_seconds:.0f} s of training")
+            console.print(f"\n[bold]{part.plugin}[/bold] on the test split of {part.data}, after {part.train_seconds:.0f} s of training")
             console.print(report.table())
-        console.print(f"label images and overlays of {part.images} photos: {args.out / f'{part.plugin}-results'}")
+        console.print(f"results and overlays of {part.images} photos: {args.out / f'{part.plugin}-results'}")
         console.print(f"image, truth and prediction side by side: {part.sheet}")
     console.print(f"figures: {args.out / SUMMARY_FILE}")
     return 0
