@@ -94,10 +94,50 @@ def read_label_map(path: FilePath) -> Tensor:
     Raises:
         ImageError: when the file cannot be read, is a colour image or a JPEG, or has values above 255.
     """
+    values = _read_values(path)
+    if values.size and int(values.max()) > 255:
+        raise ImageError(f"{path} has the value {int(values.max())}; expected class indexes up to 254, and {VOID} for void")
+    return torch.from_numpy(values.astype(np.uint8))
+
+
+def read_id_map(path: FilePath) -> Tensor:
+    """Read an image of object ids: the raw number of every pixel, of any width (8 or 16 bits in a PNG, 32 in a TIFF).
+
+    Returns:
+        int32 ``[H, W]``.
+
+    Raises:
+        ImageError: when the file cannot be read, is a colour image or a JPEG, or has negative numbers.
+    """
+    values = _read_values(path)
+    if values.size and int(values.min()) < 0:
+        raise ImageError(f"{path} has the value {int(values.min())}; expected object ids from 0, which is none")
+    return torch.from_numpy(values.astype(np.int32))
+
+
+def read_channels(path: FilePath) -> Tensor:
+    """Read an image whose colour channels hold numbers, such as ids or marks, of 8 or 16 bits each.
+
+    A palette counts as a way of storing colours; grey becomes three equal channels; transparency is dropped.
+
+    Returns:
+        int32 ``[3, H, W]``: red, green and blue.
+
+    Raises:
+        ImageError: when the file cannot be read or is a JPEG.
+    """
     data = _read_bytes(path)
     with _header(path, data) as image:
-        if isinstance(image, JpegImagePlugin.JpegImageFile):
-            raise ImageError(f"{path} is a JPEG, whose compression changes label values. Repair: save label maps as PNG")
+        _require_exact(path, image)
+    array = cv2.cvtColor(_decode(path, data), cv2.COLOR_BGR2RGB)
+    return torch.from_numpy(array.astype(np.int32)).permute(2, 0, 1)
+
+
+def _read_values(path: FilePath) -> NDArray[Any]:
+    """The numbers of an image with one channel, whole and ``[H, W]``."""
+    data = _read_bytes(path)
+    with _header(path, data) as image:
+        _require_exact(path, image)
         if image.mode not in ("1", "L", "P") and not image.mode.startswith("I"):
             raise ImageError(
                 f"{path} is a colour image (mode {image.mode}); expected one class index a pixel. "
@@ -107,10 +147,12 @@ def read_label_map(path: FilePath) -> Tensor:
             values = np.array(image)
         except (OSError, SyntaxError, ValueError, zlib.error) as error:
             raise ImageError(f"{path} is damaged or cut off: {error}. {_REPAIR_COPY}") from error
-        values = _undo_scaling(image, data, values)
-    if values.size and int(values.max()) > 255:
-        raise ImageError(f"{path} has the value {int(values.max())}; expected class indexes up to 254, and {VOID} for void")
-    return torch.from_numpy(values.astype(np.uint8))
+        return _undo_scaling(image, data, values)
+
+
+def _require_exact(path: FilePath, image: ImageFile.ImageFile) -> None:
+    if isinstance(image, JpegImagePlugin.JpegImageFile):
+        raise ImageError(f"{path} is a JPEG, whose compression changes label values. Repair: save label maps as PNG")
 
 
 def write_label_map(path: FilePath, label_map: Tensor | NDArray[np.uint8], palette: Palette) -> None:

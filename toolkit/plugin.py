@@ -72,6 +72,7 @@ class Manifest:
         settings: ``"module:class"`` of a ``toolkit.config.Settings`` subclass, or empty when there is nothing to set.
         requires: distributions that must be installed beside the toolkit, such as ``"sam2>=1.1"``.
         install: the command that mends a missing requirement; made from ``requires`` when empty.
+        cannot: what it cannot do, as name of a check of ``toolkit plugins check`` -> the reason; such a check is skipped with it.
         module: the module that holds the manifest; filled in by discovery.
         origin: where it was found (a folder, file or distribution); filled in by discovery.
     """
@@ -84,6 +85,7 @@ class Manifest:
     settings: str = ""
     requires: tuple[str, ...] = ()
     install: str = ""
+    cannot: Mapping[str, str] = field(default_factory=dict)
     module: str = ""
     origin: str = ""
 
@@ -92,8 +94,8 @@ class Manifest:
             raise UsageError(f"{self.kind} name {self.name!r} must be lower-case letters, digits, '-' and '_', such as 'my-net'")
         if not self.summary:
             raise UsageError(f"{self.kind} {self.name!r} needs a summary of one line")
-        for what in ("build", "settings"):
-            reference = getattr(self, what)
+        for what in ("build", "settings", "sample"):
+            reference = getattr(self, what, "")
             if (reference or what == "build") and not re.fullmatch(r"[\w.]*:\w+", reference):
                 raise UsageError(f"{self.kind} {self.name!r}: {what} must read 'module:object', not {reference!r}")
 
@@ -187,6 +189,8 @@ class DatasetManifest(Manifest):
         licence: of the data.
         size: in words, such as ``"591 photos, 90 MB"``.
         downloads: the files that ``toolkit data get`` fetches and unpacks; empty when nobody may or can.
+        sample: ``"module:callable"`` that draws a small stand-in and writes it in the dataset's own layout, or empty. Called as
+            ``sample(folder)`` by ``toolkit data sample``; returns how many images it wrote.
     """
 
     kind: ClassVar[str] = "dataset"
@@ -200,6 +204,7 @@ class DatasetManifest(Manifest):
     licence: str = ""
     size: str = ""
     downloads: tuple[Download, ...] = ()
+    sample: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from toolkit.dataset_check import SplitReport
     from toolkit.plugin import DatasetManifest
 
-SUMMARY = "list, describe, fetch, check, export and convert datasets"
+SUMMARY = "list, describe, fetch, draw, check, export and convert datasets"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,12 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions.add_parser("list", help="all datasets: what they train, licence and size")
     info = actions.add_parser("info", help="one dataset: origin, licence, folder layout and settings")
     get = actions.add_parser("get", help="download a dataset, or learn where to get it")
+    sample = actions.add_parser("sample", help="draw a small stand-in for a dataset that cannot be downloaded, in its own layout")
     check = actions.add_parser("check", help="read every sample, count what is there and report faults; exit code 1 when there are any")
     export = actions.add_parser("export", help="write images and label images in the layout of the dataset `masks`")
     convert = actions.add_parser("convert", help="write objects in another annotation format, and say what it cannot hold")
-    for action in (info, get, check, export, convert):
+    for action in (info, get, sample, check, export, convert):
         action.add_argument("name", metavar="NAME", help="a dataset's name, or the file or folder that brings one")
-    for action in (get, check, export, convert):
+    for action in (get, sample, check, export, convert):
         action.add_argument("--data-dir", metavar="DIR", help="folder of the dataset; default: data/<name>")
     for action in (check, export, convert):
         action.add_argument("--split", action="append", metavar="S", help="only this split; may be repeated; default: all")
@@ -48,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     from toolkit import registry
 
     manifest = registry.named(registry.datasets(), args.name)
-    actions = {"info": _info, "get": _get, "check": _check, "export": _export, "convert": _convert}
+    actions = {"info": _info, "get": _get, "sample": _sample, "check": _check, "export": _export, "convert": _convert}
     return actions[args.action](manifest, args)
 
 
@@ -114,6 +115,20 @@ def _get(manifest: DatasetManifest, args: argparse.Namespace) -> int:
         if is_archive(path):
             unpack(path, folder)
             print(f"unpacked into {folder}; {path.name} is no longer needed")
+    return 0
+
+
+def _sample(manifest: DatasetManifest, args: argparse.Namespace) -> int:
+    from toolkit import registry
+    from toolkit.dataset import default_folder
+    from toolkit.errors import UsageError
+
+    if not manifest.sample:
+        drawn = ", ".join(each.name for each in registry.datasets() if each.sample)
+        raise UsageError(f"{manifest.name} has no sample that could be drawn. There is one of: {drawn}; and shapes needs no files at all")
+    folder = Path(args.data_dir).expanduser() if args.data_dir else default_folder(manifest.name)
+    count = manifest.resolve(manifest.sample)(folder)
+    print(f"{count} images drawn and written to {folder}; they stand in for {manifest.name} and are no part of it")
     return 0
 
 

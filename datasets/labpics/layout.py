@@ -1,0 +1,139 @@
+"""What the layouts of LabPics have in common: finding photos, and what is read of one."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from toolkit.errors import DataError
+from toolkit.formats.label_images import check_same_size
+from toolkit.images import read_channels
+from toolkit.types import Instances, Masks, Size
+
+from .classes import Scheme
+
+PARTS = {"train": ("Train", "train"), "test": ("Test", "test", "Eval", "eval")}
+"""What the folder of each published part is called."""
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """What is known of one photo.
+
+    Attributes:
+        image: uint8 ``[3, H, W]``, RGB.
+        vessels: whole, with what is in them; empty when the scheme has none.
+        materials: likewise.
+        ignored: bool ``[H, W]``, where nothing was outlined on purpose; None: nowhere.
+        unsegmented: bool ``[H, W]``, where something was seen, but not outlined; None: nowhere.
+        label_map: uint8 ``[H, W]`` where the layout has semantic maps of its own, else None.
+    """
+
+    image: Tensor
+    vessels: Instances
+    materials: Instances
+    ignored: Tensor | None = None
+    unsegmented: Tensor | None = None
+    label_map: Tensor | None = None
+
+
+class Layout(ABC):
+    """One way that the files lie in, below ``root``.
+
+    Attributes:
+        version: of LabPics; it decides the fine classes.
+        roots: folders that the archives bring, in which the layout is looked for.
+    """
+
+    version: ClassVar[int]
+    roots: ClassVar[tuple[str, ...]]
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @classmethod
+    @abstractmethod
+    def is_at(cls, root: Path) -> bool:
+        """Whether the files below ``root`` lie so."""
+
+    @abstractmethod
+    def images(self, part: str) -> dict[str, Path]:
+        """The photos of a published part, ``train`` or ``test``, by name; empty when the part is not there.
+
+        Raises:
+            DataError: when a photo has no annotation; names both files.
+        """
+
+    @abstractmethod
+    def read(self, path: Path, scheme: Scheme) -> Annotation:
+        """Read a photo with its annotation.
+
+        Raises:
+            DataError: when a file cannot be used, or a mask has another size than the photo; names the files.
+        """
+
+    def check(self, scheme: Scheme) -> None:  # noqa: B027
+        """Raise ``DataError`` when these files cannot give these classes; most can."""
+
+    def folder(self, part: str) -> Path | None:
+        """The folder of a part."""
+        return next((self.root / name for name in PARTS[part] if (self.root / name).is_dir()), None)
+
+
+def find_layout(folder: Path, layouts: Sequence[type[Layout]]) -> Layout:
+    """The layout of the files in ``folder``, or in one of the folders that the archives unpack to.
+
+    Raises:
+        DataError: when it is none of these; says what was looked for.
+    """
+    for layout in layouts:
+        for name in layout.roots:
+            if layout.is_at(folder / name):
+                return layout(folder / name)
+    raise DataError(
+        f"{folder} is not LabPics. It has none of these:\n"
+        "  V1 Simple:  Train/Image/NAME.jpg with Train/Instance/NAME.png\n"
+        "  V1 Complex: Train/NAME/Image.png with Train/NAME/Vessel/ or Train/NAME/Material/\n"
+        "  V2:         Train/NAME/Image.jpg with Train/NAME/Data.json\n"
+        f"Repair: unpack the archive there, or name the folder that holds Train/ with --data-dir"
+    )
+
+
+def objects_from_masks(found: Iterable[tuple[Tensor, int, bool]], size: Size) -> Instances:
+    """Objects from masks (bool ``[H, W]``), each with its class and whether it is a crowd; those without a pixel are left out.
+
+    Each mask is encoded as it comes, so that only one is in memory.
+    """
+    codes: list[bytes] = []
+    labels: list[int] = []
+    crowds: list[bool] = []
+    for mask, label, is_crowd in found:
+        if bool(mask.any()):
+            codes += Masks.from_dense(mask[None]).counts
+            labels.append(label)
+            crowds.append(is_crowd)
+    masks = Masks(size, tuple(codes))
+    is_crowd_of = torch.tensor(crowds, dtype=torch.bool) if any(crowds) else None
+    return Instances(size, masks.boxes_xyxy(), torch.tensor(labels, dtype=torch.int64), masks, is_crowd=is_crowd_of)
+
+
+def read_marks(path: Path, image: Tensor, image_path: Path) -> Tensor:
+    """The numbers of a mask or map, int32 ``[3, H, W]``, which has the size of its photo.
+
+    Raises:
+        DataError: when the file cannot be read, or has another size; names both files.
+    """
+    marks = read_channels(path)
+    check_same_size(marks, image, path, image_path)
+    return marks
+
+
+def foreground(marks: Tensor) -> Tensor:
+    """What V1 marks as seen, bool ``[H, W]``: 1 and 2 in the channel that OpenCV reads first, blue. From 3 on it is beyond the region."""
+    return (marks[2] == 1) | (marks[2] == 2)

@@ -1,0 +1,149 @@
+"""Reads LabPics: finds the layout and the split, and makes samples of what the layout reads."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from toolkit.config import Settings
+from toolkit.dataset import Dataset
+from toolkit.errors import MissingSplitError
+from toolkit.label_maps import instances_to_label_map
+from toolkit.types import VOID, Instances, Masks, Sample
+
+from .classes import Objects, Scheme, scheme
+from .layout import Annotation, Layout, find_layout, objects_from_masks
+from .simple import Simple
+
+LAYOUTS: dict[str, type[Layout]] = {"simple": Simple}
+
+
+class LabPicsSettings(Settings):
+    """How LabPics is read."""
+
+    objects: Objects = "both"
+    """What counts as an object."""
+    classes: Literal["coarse", "fine"] = "coarse"
+    """`coarse` is vessel and material; `fine` tells kinds of materials apart, and in V2 kinds of vessels."""
+    whole_vessels: bool = False
+    """With `objects=both`, whether a vessel's mask covers what is in it, or stops there, so that a pixel is of one object at most."""
+    layout: Literal["auto", "simple"] = "auto"
+    """How the files lie; `auto` recognises it, and takes Simple where V1 has both."""
+    val_fraction: float = Field(0.1, ge=0, lt=1)
+    """Part of the published training photos that is held out for validation, by the hash of their names."""
+
+
+def build(folder: Path, split: str, settings: LabPicsSettings) -> LabPics:
+    """One split of the dataset in ``folder``.
+
+    Raises:
+        DataError: when the files are not those of LabPics, or a photo has no annotation.
+        MissingSplitError: when there are no photos for this split.
+    """
+    wanted = list(LAYOUTS.values()) if settings.layout == "auto" else [LAYOUTS[settings.layout]]
+    layout = find_layout(folder, wanted)
+    names = scheme(settings.objects, settings.classes, layout.version)
+    layout.check(names)
+    published = layout.images("test" if split == "test" else "train")
+    images = {
+        name: path for name, path in published.items() if split == "test" or _is_held_out(name, settings.val_fraction) == (split == "val")
+    }
+    if not images:
+        raise MissingSplitError(_why_missing(layout, split, len(published), settings.val_fraction))
+    return LabPics(layout, images, names, settings.whole_vessels)
+
+
+class LabPics(Dataset):
+    """One split of LabPics, with instances and a label map."""
+
+    def __init__(self, layout: Layout, images: dict[str, Path], names: Scheme, whole_vessels: bool) -> None:
+        self.classes = names.classes
+        self.ids = tuple(images)
+        self._layout, self._images, self._scheme = layout, images, names
+        self._whole_vessels = whole_vessels
+
+    def __getitem__(self, index: int) -> Sample:
+        """Read one photo with its annotation."""
+        name = self.ids[index]
+        path = self._images[name]
+        read = self._layout.read(path, self._scheme)
+        whole = _join(read.vessels, read.materials)
+        vessels = read.vessels if self._whole_vessels else _emptied(read.vessels, read.materials)
+        instances = _join(vessels, read.materials, self._crowds(read, whole))
+        return Sample(name, read.image, self._label_map(read, whole), instances, path=str(path))
+
+    def _label_map(self, read: Annotation, whole: Instances) -> Tensor:
+        label_map = instances_to_label_map(whole, self.classes) if read.label_map is None else read.label_map
+        for unknown in (read.ignored, read.unsegmented):
+            if unknown is not None:
+                label_map[unknown & (label_map == 0)] = VOID
+        return label_map
+
+    def _crowds(self, read: Annotation, whole: Instances) -> Instances:
+        """What is to be ignored, less what is outlined there all the same, as a crowd of every class: neither to be found nor a false alarm."""
+        if read.ignored is None:
+            return Instances.empty(whole.size, with_masks=True)
+        region = read.ignored & ~_union(whole)
+        return objects_from_masks(((region, label, True) for label in range(1, len(self.classes))), whole.size)
+
+
+def _is_held_out(name: str, fraction: float) -> bool:
+    """By the name alone, so that it stays when photos are added. Stills of one film, "… (3)", are held out together: they are much alike."""
+    film = re.sub(r"\s*\(\d+\)$", "", name)
+    return int.from_bytes(hashlib.sha256(film.encode()).digest()[:8], "big") / 2**64 < fraction
+
+
+def _why_missing(layout: Layout, split: str, published: int, fraction: float) -> str:
+    if split == "test" or not published:
+        folder = "Test/ (nor Eval/)" if split == "test" else "Train/"
+        return f"{layout.root} has no photos in {folder}, so there is no split {split!r}. Repair: unpack the whole archive"
+    return (
+        f"none of the {published} photos of {layout.root / 'Train'} falls into the split {split!r} by the hash of its name, with val_fraction={fraction}. "
+        "Repair: set data.options.val_fraction=0.3" + ("; or train without validation by data.val_split=" if split == "val" else "")
+    )
+
+
+def _union(instances: Instances) -> Tensor:
+    """Where any object is, bool ``[H, W]``."""
+    found = torch.zeros(instances.size, dtype=torch.bool)
+    for mask in _dense(instances):
+        found |= mask
+    return found
+
+
+def _dense(instances: Instances) -> Iterator[Tensor]:
+    """The masks one by one, as many at once could fill the memory."""
+    masks = instances.masks or Masks(instances.size)
+    return (masks[[index]].dense()[0] for index in range(len(masks)))
+
+
+def _emptied(vessels: Instances, materials: Instances) -> Instances:
+    """The vessels without the materials in them; one that is full to the brim has nothing left and is no object."""
+    if not len(vessels) or not len(materials):
+        return vessels
+    filled = _union(materials)
+    labels = vessels.labels.tolist()
+    return objects_from_masks(((mask & ~filled, label, False) for mask, label in zip(_dense(vessels), labels, strict=True)), vessels.size)
+
+
+def _join(first: Instances, *others: Instances) -> Instances:
+    """All objects in one, in order."""
+    parts = [part for part in (first, *others) if len(part)]
+    if not parts:
+        return Instances.empty(first.size, with_masks=True)
+    counts = tuple(code for part in parts for code in (part.masks or Masks(part.size)).counts)
+    crowd = torch.cat([torch.zeros(len(part), dtype=torch.bool) if part.is_crowd is None else part.is_crowd for part in parts])
+    return Instances(
+        first.size,
+        torch.cat([part.boxes_xyxy for part in parts]),
+        torch.cat([part.labels for part in parts]),
+        Masks(first.size, counts),
+        is_crowd=crowd if bool(crowd.any()) else None,
+    )
