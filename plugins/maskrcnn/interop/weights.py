@@ -1,0 +1,172 @@
+"""Weights that Detectron2 wrote or publishes, taken over as Detectron2 itself takes them, and no less safely than the toolkit's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from toolkit.checkpoints import LoadReport, read_foreign, take_tensors
+from toolkit.downloads import weights_folder
+from toolkit.errors import CheckpointError, DownloadError
+from toolkit.model import Model
+
+from . import caffe2
+from .pickles import read_pickle
+from .zoo import ZOO
+
+BOTTOM_UP = "backbone.bottom_up."
+_NOT_WEIGHTS = ("pixel_mean", "pixel_std")  # older files have them; the settings say so now
+
+
+def load_weights(model: Model, name: str) -> LoadReport:
+    """Take over what fits from a file of Detectron2's; heads for other classes start anew.
+
+    Args:
+        model: of either engine; its ``state_dict`` has Detectron2's names.
+        name: the path of a ``.pkl`` of the model zoo or of Caffe2, of a ``.pth`` that Detectron2 saved, or of a ``.safetensors`` with
+            the same names; or a name of the zoo, whose file must be in the folder of published weights.
+
+    Raises:
+        DownloadError: when a file of the zoo is not there; says where it is to be had.
+        CheckpointError: when the file is damaged, would run code, or is for another network.
+    """
+    path = _published(name) if name in ZOO else Path(name).expanduser()
+    tensors = read_weights(path, tuple(model.state_dict()))
+    _check_norms(model, tensors, path)
+    _check_depth(model, tensors, path)
+    filled = _no_statistics(model, tensors)
+    report = take_tensors(model, {**tensors, **filled}, str(path))
+    return replace(
+        report,
+        loaded=tuple(key for key in report.loaded if key not in filled),
+        missing=tuple(key for key in report.missing if not key.endswith(".num_batches_tracked")),  # most files lack them
+    )
+
+
+def _published(name: str) -> Path:
+    path = weights_folder() / ZOO[name].rpartition("/")[2]
+    if path.is_file():
+        return path
+    raise DownloadError(
+        f"weights={name} is not on this machine, and the toolkit does not fetch it, because its publisher gives no checksum. Repair: fetch "
+        f"{ZOO[name]}\nand put it at {path}, or give its path as weights=FILE; or train from random weights: weights=none "
+        "model.backbone.norm=GN model.backbone.freeze_at=0 model.fpn.norm=GN (configs/maskrcnn-balloon-scratch.yaml does)"
+    )
+
+
+def read_weights(path: Path, names: tuple[str, ...]) -> dict[str, Tensor]:
+    """The tensors of a file by Detectron2's names.
+
+    Args:
+        path: see ``load_weights``.
+        names: those that the model has, which a file's shorter ones (``res2.0.conv1.weight``) are matched with where it asks for that.
+
+    Raises:
+        CheckpointError: when the file is damaged, would run code, or holds anything but tensors.
+    """
+    if path.suffix == ".pkl" and not _is_torch(path):
+        tensors, match_names = _from_pickle(path)
+    else:
+        tensors, match_names = dict(read_foreign(path)), False
+    tensors = {name.removeprefix("module."): value for name, value in tensors.items()}  # of DistributedDataParallel
+    tensors = {name: value for name, value in tensors.items() if name not in _NOT_WEIGHTS and ".cell_anchors." not in name}
+    return _matched(tensors, names, path) if match_names else tensors
+
+
+def _is_torch(path: Path) -> bool:
+    """Whether ``torch.save`` wrote a file, which is then a zip archive."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(4) == b"PK\x03\x04"
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from None
+
+
+def _from_pickle(path: Path) -> tuple[dict[str, Tensor], bool]:
+    """The tensors of a pickle, and whether their names need matching."""
+    content = read_pickle(path)
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} holds a {type(content).__name__}: expected arrays by name, at the top level or under 'model'")
+    if isinstance(content.get("model"), dict):  # of Detectron2's zoo
+        return _tensors(content["model"], path), bool(content.get("matching_heuristics", False))
+    if isinstance(content.get("blobs"), dict):  # of Detectron, the first
+        content = content["blobs"]
+    tensors = _tensors(content, path)
+    if any("." in name for name in tensors):
+        return tensors, True
+    return caffe2.convert(tensors), True
+
+
+def _tensors(content: Mapping[Any, Any], path: Path) -> dict[str, Tensor]:
+    for name, value in content.items():
+        if not isinstance(name, str) or not isinstance(value, np.ndarray):
+            raise CheckpointError(f"{path}: expected arrays by name, but {str(name)[:80]!r} is a {type(value).__name__}")
+    if not content:
+        raise CheckpointError(f"{path} holds no arrays")
+    return {name: torch.from_numpy(value) for name, value in content.items()}
+
+
+def _matched(tensors: dict[str, Tensor], names: tuple[str, ...], path: Path) -> dict[str, Tensor]:
+    """Tensors by the full names of the model, of which the file's may be the ends; where several are, the longest counts."""
+    matched: dict[str, str] = {}
+    for name in names:
+        parts = name.split(".")
+        ends = (".".join(parts[i:]) for i in range(len(parts)))
+        end = next((end for end in ends if end in tensors), None)
+        if end is None:
+            continue
+        if end in matched:
+            raise CheckpointError(
+                f"{path}: {end!r} could be {matched[end]!r} or {name!r} of the model; expected names that are not ambiguous"
+            )
+        matched[end] = name
+    return {matched.get(name, name): value for name, value in tensors.items()}
+
+
+def _no_statistics(model: Model, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A mean of 0 and a variance of 1 for the batch norms that are folded into a scale and a shift in the file, and so have no statistics.
+
+    So Detectron2 fills them, although a frozen norm that was never loaded has a variance of 1 - eps.
+    """
+    filled = {}
+    for name, value in model.state_dict().items():
+        layer, _, kind = name.rpartition(".")
+        if kind in ("running_mean", "running_var") and name not in tensors and f"{layer}.weight" in tensors:
+            filled[name] = torch.ones_like(value) if kind == "running_var" else torch.zeros_like(value)
+    return filled
+
+
+def _check_norms(model: Model, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Weights of one kind of norm have the shapes of any other's and would be taken without a word.
+
+    Raises:
+        CheckpointError: when the file has statistics and the model's norms do not, or the other way round.
+    """
+    for name, module in model.named_modules():
+        if f"{name}.weight" not in tensors:
+            continue
+        has_statistics = f"{name}.running_mean" in tensors
+        if isinstance(module, nn.GroupNorm) and has_statistics:
+            raise CheckpointError(f"{path} was learnt with batch norm, but {name} is a group norm. Repair: another norm, or other weights")
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and not has_statistics:
+            raise CheckpointError(
+                f"{path} has no statistics for the batch norm {name}: it was learnt with group norm, or its batch norms are folded. "
+                "Repair: for folded ones model.backbone.norm=FrozenBN, else model.backbone.norm=GN; or take other weights"
+            )
+
+
+def _check_depth(model: Model, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Raise ``CheckpointError`` when a file is for another ResNet, of which the first blocks may fit."""
+    wanted = {name for name in model.state_dict() if name.startswith(BOTTOM_UP) and name.endswith(".weight")}
+    given = {name for name in tensors if name.startswith(BOTTOM_UP) and name.endswith(".weight")}
+    if given and (odd := sorted(wanted ^ given)):
+        raise CheckpointError(
+            f"{path} holds another ResNet: {odd[0]} is in the {'model' if odd[0] in wanted else 'file'} only. "
+            "Repair: set model.backbone.depth to that of the weights"
+        )
