@@ -1,0 +1,22 @@
+"""What every plugin, dataset and evaluator promises, as checks: for pytest, and for ``toolkit plugins check``."""
+
+from toolkit.testing.checks import Result, run_checks
+from toolkit.testing.contracts import DatasetContract, EvaluatorContract, ModelContract
+from toolkit.testing.dataset_checks import DatasetCase
+from toolkit.testing.evaluator_checks import EvaluatorCase
+from toolkit.testing.model_case import ModelCase
+from toolkit.testing.suites import DATASET_CHECKS, EVALUATOR_CHECKS, MODEL_CHECKS
+
+__all__ = [
+    "DATASET_CHECKS",
+    "EVALUATOR_CHECKS",
+    "MODEL_CHECKS",
+    "DatasetCase",
+    "DatasetContract",
+    "EvaluatorCase",
+    "EvaluatorContract",
+    "ModelCase",
+    "ModelContract",
+    "Result",
+    "run_checks",
+]

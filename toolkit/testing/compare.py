@@ -1,0 +1,68 @@
+"""Whether two predictions are the same, or nearly, and how they differ."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from pycocotools import mask as coco_mask
+from torch import Tensor
+
+from toolkit.types import Instances, Masks, Prediction
+
+PIXELS = 0.01
+"""The part of the pixels in which two nearly equal label maps or masks may differ: where two classes tie, rounding decides."""
+
+BOX = 0.1
+"""How far the sides of nearly equal boxes may be apart, in pixels."""
+
+SCORE = 1e-3
+"""How far nearly equal scores may be apart."""
+
+
+def difference(one: Prediction, other: Prediction, *, exact: bool = False) -> str:
+    """How two predictions of one image differ, in words; empty when they do not.
+
+    Args:
+        one, other: what is compared.
+        exact: every number must be the same; otherwise rounding is allowed for, as it differs with the number of images in a batch.
+    """
+    if one.size != other.size:
+        return f"sizes {one.size} and {other.size}"
+    for name in ("label_map", "instances"):
+        if (getattr(one, name) is None) != (getattr(other, name) is None):
+            return f"only one has {name}"
+    if one.label_map is not None and other.label_map is not None:
+        part = float((one.label_map != other.label_map).float().mean())
+        if part > (0 if exact else PIXELS):
+            return f"the label maps differ in {part:.1%} of the pixels"
+    if one.instances is not None and other.instances is not None:
+        return _instances(one.instances, other.instances, exact)
+    return ""
+
+
+def _instances(one: Instances, other: Instances, exact: bool) -> str:
+    if len(one) != len(other):
+        return f"{len(one)} and {len(other)} objects"
+    if not torch.equal(one.labels, other.labels):
+        return f"labels {one.labels.tolist()} and {other.labels.tolist()}"
+    if _apart(one.boxes_xyxy, other.boxes_xyxy) > (0 if exact else BOX):
+        return f"boxes that are up to {_apart(one.boxes_xyxy, other.boxes_xyxy):.3g} pixels apart"
+    if (one.scores is None) != (other.scores is None) or (one.masks is None) != (other.masks is None):
+        return "only one has scores, or masks"
+    if one.scores is not None and other.scores is not None and _apart(one.scores, other.scores) > (0 if exact else SCORE):
+        return f"scores that are up to {_apart(one.scores, other.scores):.3g} apart"
+    if one.masks is not None and other.masks is not None:
+        least = min(_overlaps(one.masks, other.masks), default=1.0)
+        if least < (1 if exact else 1 - PIXELS):
+            return f"masks that overlap by no more than {least:.3f} (IoU)"
+    return ""
+
+
+def _apart(one: Tensor, other: Tensor) -> float:
+    return float((one - other).abs().max()) if one.numel() else 0.0
+
+
+def _overlaps(one: Masks, other: Masks) -> list[float]:
+    """The IoU of each pair; two empty masks are the same."""
+    pairs = zip(one.to_coco(), other.to_coco(), strict=True)
+    return [1.0 if a == b else float(np.nan_to_num(coco_mask.iou([a], [b], [0])[0, 0])) for a, b in pairs]

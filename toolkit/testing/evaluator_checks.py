@@ -1,0 +1,218 @@
+"""What every evaluator promises."""
+
+from __future__ import annotations
+
+import json
+import math
+import pickle
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from toolkit import registry
+from toolkit.config import settings_class, validate
+from toolkit.dataset import Dataset
+from toolkit.errors import InvalidDataError, UsageError
+from toolkit.evaluation.base import Evaluator
+from toolkit.evaluation.report import Report, is_better
+from toolkit.plugin import EvaluatorManifest
+from toolkit.testing.checks import expect
+from toolkit.testing.samples import CLASSES, GeneratedSamples, generate
+from toolkit.types import Instances, Masks, Prediction, Sample
+
+SIZES = [(40, 48), (48, 40)] * 3
+ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class EvaluatorCase:
+    """An evaluator, and how it is tried.
+
+    Attributes:
+        evaluator: a name, or the path of a file or folder that brings one.
+        settings: the evaluator's own.
+        classes: what labels stand for.
+    """
+
+    evaluator: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    classes: Sequence[str] = CLASSES["semantic"]
+
+    @property
+    def manifest(self) -> EvaluatorManifest:
+        """The evaluator's."""
+        return registry.named(registry.evaluators(), self.evaluator)
+
+    @property
+    def dataset(self) -> Dataset:
+        """What it measures on."""
+        return GeneratedSamples(self.classes, SIZES)
+
+    def samples(self) -> list[Sample]:
+        """All samples of the dataset."""
+        return generate(self.classes, SIZES)
+
+    def build(self) -> Evaluator:
+        """A new evaluator that knows its dataset."""
+        manifest = self.manifest
+        settings = validate(settings_class(manifest), self.settings, source=f"settings of evaluator {manifest.name!r}")
+        evaluator = manifest.resolve(manifest.build)(settings, tuple(self.classes))
+        if not isinstance(evaluator, Evaluator):
+            raise UsageError(
+                f"{manifest.build} of evaluator {manifest.name!r} must return a toolkit.Evaluator, not {type(evaluator).__name__}"
+            )
+        evaluator.reset()
+        evaluator.prepare(self.dataset)
+        return evaluator
+
+    def pairs(self) -> list[tuple[Sample, Prediction]]:
+        """Samples with predictions that are wrong in part, differently in each."""
+        return [(sample, imperfect(sample, seed)) for seed, sample in enumerate(self.samples())]
+
+    def measured(self, pairs: Sequence[tuple[Sample, Prediction]]) -> Report:
+        """The report on some samples."""
+        return _updated(self.build(), pairs).report()
+
+
+def perfect(sample: Sample) -> Prediction:
+    """The truth as a prediction, with scores of 1."""
+    truth = sample.instances
+    assert truth is not None
+    found = Instances(truth.size, truth.boxes_xyxy, truth.labels, truth.masks, torch.ones(len(truth)))
+    return Prediction(sample.id, sample.size, sample.label_map, found)
+
+
+def imperfect(sample: Sample, seed: int) -> Prediction:
+    """A prediction with moved objects, some of a wrong class; as many, and in the order of the truth, as prompted answers are."""
+    truth = sample.instances
+    assert truth is not None
+    assert truth.masks is not None
+    assert sample.label_map is not None
+    generator = torch.Generator().manual_seed(seed)
+    moves = (1 + seed % 3, seed % 4)
+    masks = Masks.from_dense(truth.masks.dense().roll(moves, (1, 2))) if len(truth) else Masks(truth.size)
+    labels = truth.labels.clone()
+    labels[torch.rand(len(labels), generator=generator) < 0.3] = int(truth.labels.max()) if len(truth) else 0
+    scores = torch.rand(len(labels), generator=generator) / 2 + 0.5
+    found = Instances(truth.size, masks.boxes_xyxy(), labels, masks, scores)
+    return Prediction(sample.id, sample.size, sample.label_map.roll(moves, (0, 1)), found)
+
+
+def _updated(evaluator: Evaluator, pairs: Sequence[tuple[Sample, Prediction]]) -> Evaluator:
+    for sample, prediction in pairs:
+        evaluator.update([sample], [prediction])
+    return evaluator
+
+
+def _difference(one: Report, other: Report) -> str:
+    """The first figure in which two reports differ; empty when they do not."""
+    if list(one.metrics) != list(other.metrics):
+        return f"metrics {list(one.metrics)} and {list(other.metrics)}"
+    for name, value in one.metrics.items():
+        if not _equal(value, other.metrics[name]):
+            return f"{name} is {value:.6g} and {other.metrics[name]:.6g}"
+    for name, values in one.per_class.items():
+        if not all(_equal(a, b) for a, b in zip(values, other.per_class.get(name, ()), strict=True)):
+            return f"{name} of the classes is {values} and {list(other.per_class[name])}"
+    return ""
+
+
+def _equal(one: float, other: float) -> bool:
+    return (math.isnan(one) and math.isnan(other)) or math.isclose(one, other, rel_tol=ROUNDING, abs_tol=ROUNDING)
+
+
+def reports_are_complete(case: EvaluatorCase) -> None:
+    """A report has metrics that are numbers, and can be written as JSON and shown as a table."""
+    report = case.measured(case.pairs())
+    expect(len(report.metrics) > 0, "the report has no metrics")
+    wrong = [name for name, value in report.metrics.items() if not isinstance(value, float)]
+    expect(not wrong, f"the metrics {wrong} are no floats. Repair: float(…), so that they can be written")
+    first = next(iter(report.metrics))
+    expect(not math.isnan(report.metrics[first]), f"{first}, the first metric, which chooses the best checkpoint, is undefined")
+    json.loads(report.to_json())
+    report.table()
+    expect(tuple(report.classes) in ((), tuple(case.classes)), f"the report's classes are {report.classes}, not {tuple(case.classes)}")
+
+
+def nothing_measured_is_undefined(case: EvaluatorCase) -> None:
+    """Before the first update the figures are NaN, and have the names that they have later."""
+    empty, full = case.build().report(), case.measured(case.pairs())
+    first = next(iter(full.metrics))
+    expect(first in empty.metrics, f"before the first update the report has no {first!r}, so the best checkpoint cannot be chosen by it")
+    defined = [name for name, value in empty.metrics.items() if not math.isnan(value)]
+    expect(not defined, f"before the first update {defined[:3]} have values. Repair: what is undefined is NaN, never 0 or -1")
+
+
+def parts_merge_to_the_whole(case: EvaluatorCase) -> None:
+    """The states of several processes, merged, give the report of one that saw everything, however the samples were shared out."""
+    pairs = case.pairs()
+    whole = case.measured(pairs)
+    for shares in ([pairs[::2], pairs[1::2]], [pairs[:1], pairs[1:]], [pairs, []]):
+        parts = [_updated(case.build(), share) for share in shares]
+        states = [part.state() for part in parts]
+        parts[0].merge([states[0], *(pickle.loads(pickle.dumps(state)) for state in states[1:])])
+        what = _difference(parts[0].report(), whole)
+        expect(not what, f"merged from parts of {[len(share) for share in shares]} samples, and from the whole: {what}")
+
+
+def order_does_not_matter(case: EvaluatorCase) -> None:
+    """The samples may come in any order, one by one or in batches."""
+    pairs = case.pairs()
+    whole = case.measured(pairs)
+    what = _difference(case.measured(pairs[::-1]), whole)
+    expect(not what, f"with the samples in reverse order: {what}")
+    evaluator = case.build()
+    evaluator.update([sample for sample, _ in pairs], [prediction for _, prediction in pairs])
+    what = _difference(evaluator.report(), whole)
+    expect(not what, f"with all samples in one batch, and one by one: {what}")
+
+
+def perfect_predictions_are_best(case: EvaluatorCase) -> None:
+    """Predictions that equal the truth get a better first metric than others, by the rule that chooses checkpoints."""
+    good = case.measured([(sample, perfect(sample)) for sample in case.samples()])
+    bad = case.measured(case.pairs())
+    first = next(iter(good.metrics))
+    expect(
+        is_better(first, good.metrics[first], bad.metrics[first]),
+        f"{first} is {good.metrics[first]:.4g} for perfect predictions and {bad.metrics[first]:.4g} for worse ones. Repair: higher is "
+        "better, unless the metric's name has 'loss' or 'error' in it",
+    )
+
+
+def reset_forgets(case: EvaluatorCase) -> None:
+    """After `reset` an evaluator is like new."""
+    pairs = case.pairs()
+    evaluator = _updated(case.build(), pairs)
+    evaluator.report()
+    evaluator.reset()
+    evaluator.prepare(case.dataset)
+    what = _difference(_updated(evaluator, pairs[:2]).report(), case.measured(pairs[:2]))
+    expect(not what, f"after reset, and anew: {what}")
+
+
+def reporting_changes_nothing(case: EvaluatorCase) -> None:
+    """A report can be asked for at any time, and again, without changing what follows."""
+    pairs, evaluator = case.pairs(), case.build()
+    for pair in pairs:
+        _updated(evaluator, [pair]).report()
+    what = _difference(evaluator.report(), case.measured(pairs))
+    expect(not what, f"with a report after each sample, and with one at the end: {what}")
+
+
+def what_does_not_fit_is_refused(case: EvaluatorCase) -> None:
+    """Predictions of other samples, and samples without labels, are an InvalidDataError that names the sample."""
+    pairs = case.pairs()
+    (one, _), (other, wrong) = pairs[0], pairs[1]
+    bare = Sample(one.id, one.image)
+    faults = [("a prediction of another sample", one, wrong), ("a sample without any label", bare, perfect(one))]
+    for what, sample, prediction in faults:
+        try:
+            case.build().update([sample], [prediction])
+        except InvalidDataError as error:
+            expect(sample.id in str(error), f"the error for {what} does not name the sample {sample.id!r}: {error}")
+            continue
+        except Exception as error:
+            raise AssertionError(f"{what} ends in {type(error).__name__}: {error}. Repair: raise InvalidDataError with its id") from error
+        raise AssertionError(f"{what} is taken in ({other.id!r} for {one.id!r}). Repair: raise InvalidDataError with the sample's id")

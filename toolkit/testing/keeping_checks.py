@@ -1,0 +1,114 @@
+"""What every model plugin promises about checkpoints, devices and processes."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from pathlib import Path
+
+import torch
+
+from toolkit.checkpoints import CheckpointManifest, load_model, load_weights, save_checkpoint
+from toolkit.model import Model, TrainableModel
+from toolkit.testing.checks import expect, skip
+from toolkit.testing.compare import difference
+from toolkit.testing.model_case import ModelCase
+from toolkit.testing.pretend_device import pretended_device, send_away
+from toolkit.testing.second_process import SharedStep, in_two_processes
+from toolkit.training.stream import seed_everything
+
+
+def _save(case: ModelCase, model: Model, path: Path) -> None:
+    manifest = case.manifest
+    settings = case.model_settings().model_dump(mode="json")
+    header = CheckpointManifest(
+        plugin=manifest.name, task=manifest.task, classes=model.classes, plugin_version=manifest.version, model=settings
+    )
+    save_checkpoint(path, model.state_dict(), header)
+
+
+def save_and_load(case: ModelCase) -> None:
+    """A model that was saved and loaded predicts, and loses, exactly the same."""
+    model, samples = case.trained_or_new().eval(), case.samples()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.safetensors"
+        _save(case, model, path)
+        seed_everything(1, "model")  # what is not in the file must not come back by luck
+        loaded = load_model(path)[0]
+    for sample, one, other in zip(samples, case.predict(model, samples), case.predict(loaded, samples), strict=True):
+        what = difference(one, other, exact=True)
+        expect(
+            not what,
+            f"after saving and loading, the prediction for {sample.id!r} is another: {what}. "
+            "Repair: register as a parameter or buffer whatever the settings do not determine",
+        )
+    if isinstance(model, TrainableModel) and isinstance(loaded, TrainableModel):
+        before, after = case.loss_of(model, samples), case.loss_of(loaded, samples)
+        expect(before == after, f"after saving and loading, the loss of the same samples is {after:.6g}; it was {before:.6g}")
+
+
+def weights_start_other_classes(case: ModelCase) -> None:
+    """A checkpoint starts a model of other classes: all is taken but what depends on the classes, and the report says so."""
+    old = case.build()
+    new = case.build([*case.classes, "one more", "and another"], seed=1)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.safetensors"
+        _save(case, old, path)
+        report = load_weights(new, path, case.manifest.name)
+    unfit = [*report.mismatched, *report.missing, *report.unexpected]
+    expect(not unfit, f"with two classes more, these tensors do not fit: {', '.join(unfit[:5])}. Repair: name them in Model.class_tensors")
+    taken, start = new.state_dict(), old.state_dict()
+    wrong = [name for name in report.loaded if not torch.equal(taken[name], start[name])]
+    expect(not wrong, f"these tensors were reported as loaded, but are others: {', '.join(wrong[:5])}")
+
+
+def moves_between_devices(case: ModelCase) -> None:
+    """The model works where `.to(device)` puts it, whether or not that is the CPU, and comes back the same."""
+    if torch.cuda.is_available():
+        _check_cuda(case)
+        return
+    model, samples = case.build(), case.samples()
+    here = case.predict(model, samples)
+    try:
+        with warnings.catch_warnings(), pretended_device():
+            warnings.simplefilter("ignore")  # torch's, about its own wrappers
+            send_away(model)
+            if isinstance(model, TrainableModel):
+                seed_everything(0, "loss")
+                model.train().loss(samples)
+            away = case.predict(model, samples)
+    except RuntimeError as error:
+        raise AssertionError(
+            f"on another device than the CPU: {str(error).splitlines()[0]}. Repair: make tensors on self.device, register those that the "
+            "model keeps as buffers, and bring what leaves it to the CPU with .cpu()"
+        ) from error
+    for sample, one, other in zip(samples, here, away, strict=True):
+        what = difference(one, other)
+        expect(not what, f"on another device the prediction for {sample.id!r} is another: {what}")
+
+
+def _check_cuda(case: ModelCase) -> None:
+    model, samples = case.build().to("cuda"), case.samples()
+    if isinstance(model, TrainableModel):
+        seed_everything(0, "loss")
+        for name, value in model.train().loss(samples).items():
+            expect(value.device.type == "cuda", f"the model is on a GPU, but loss {name!r} is on {value.device}")
+    for prediction in case.predict(model, samples):
+        parts = [prediction.label_map, prediction.instances.boxes_xyxy if prediction.instances else None]
+        expect(all(part is None or part.device.type == "cpu" for part in parts), "a prediction is on the GPU. Repair: add .cpu()")
+    fresh = case.build()
+    for sample, one, other in zip(samples, case.predict(fresh.to("cpu"), samples), case.predict(case.build(), samples), strict=True):
+        expect(not difference(one, other), f"back on the CPU the prediction for {sample.id!r} is another")
+
+
+def runs_in_two_processes(case: ModelCase) -> None:
+    """Two processes that learn from half of a batch each end with the same weights."""
+    model = case.build_trainable()
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        skip("nothing in the model trains")
+    first, second = in_two_processes(SharedStep(case.plugin, dict(case.settings), dict(case.train), case.size))
+    expect(
+        first == second,
+        "after two steps the two processes have different weights. Repair: every process must build the same model and use the same "
+        "parameters; whatever is learnt must come by gradients",
+    )

@@ -1,0 +1,168 @@
+"""A model plugin with small settings, as the checks look at it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from toolkit import registry
+from toolkit.config import Settings, TrainSettings, settings_class, validate
+from toolkit.errors import UsageError
+from toolkit.model import Model, TrainableModel, total_loss
+from toolkit.plugin import PluginManifest
+from toolkit.settings_tree import copy_tree, merge
+from toolkit.testing.checks import skip
+from toolkit.testing.samples import CLASSES, generate, unlabelled, with_prompts
+from toolkit.training.optimizer import build_optimizer
+from toolkit.training.stream import seed_everything
+from toolkit.training.validation import evaluating
+from toolkit.types import Prediction, Sample, Size
+
+BATCH = 4
+
+
+@dataclass(frozen=True)
+class Training:
+    """What came of a short training on one batch.
+
+    Attributes:
+        model: as it is afterwards.
+        before, after: the loss of the batch, with the same random numbers.
+        reached: names of the parameters that had a gradient other than 0 in some step.
+        trainable: names of the parameters that the optimizer got.
+    """
+
+    model: TrainableModel
+    before: float
+    after: float
+    reached: frozenset[str]
+    trainable: frozenset[str]
+
+
+@dataclass(frozen=True)
+class ModelCase:
+    """A plugin, and how it is tried.
+
+    Attributes:
+        plugin: a name, or the path of a file or folder.
+        settings: the plugin's own settings, nested; best such that the model is small.
+        train: of the section ``train``, laid over the manifest's defaults; ``lr`` and ``optimizer`` count here.
+        size: height and width of the images, about, in pixels.
+        steps: how many steps the loss gets to fall in.
+    """
+
+    plugin: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    train: Mapping[str, Any] = field(default_factory=dict)
+    size: Size = (64, 64)
+    steps: int = 20
+
+    @property
+    def manifest(self) -> PluginManifest:
+        """The plugin's."""
+        return registry.named(registry.plugins(), self.plugin)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes that the model is built for, where a check does not ask for others."""
+        return CLASSES[self.manifest.task]
+
+    def model_settings(self) -> Settings:
+        """The plugin's settings, validated."""
+        result: Settings = validate(settings_class(self.manifest), self.settings, source=f"settings of plugin {self.manifest.name!r}")
+        return result
+
+    def build(self, classes: Sequence[str] | None = None, *, seed: int = 0) -> Model:
+        """A new model with random weights, in eval mode."""
+        seed_everything(seed, "model")
+        manifest = self.manifest
+        model = manifest.resolve(manifest.build)(self.model_settings(), tuple(classes or self.classes))
+        if not isinstance(model, Model):
+            raise UsageError(f"{manifest.build} of plugin {manifest.name!r} must return a toolkit.Model, not {type(model).__name__}")
+        return model.eval()
+
+    def build_trainable(self, classes: Sequence[str] | None = None, *, seed: int = 0) -> TrainableModel:
+        """A new model in training mode; the check is skipped where the plugin's model does not learn."""
+        model = self.build(classes, seed=seed)
+        if not isinstance(model, TrainableModel):
+            skip(f"the model does not learn: {type(model).__name__} is no TrainableModel")
+        return model.train()
+
+    def samples(
+        self, count: int = BATCH, *, classes: Sequence[str] | None = None, objects: int = 3, sizes: Sequence[Size] = (), seed: int = 0
+    ) -> list[Sample]:
+        """Generated samples of differing sizes with all labels, and with prompts for a promptable model."""
+        height, width = self.size
+        usual = [(height, width), (height, width), (height * 3 // 4, width), (height - 7, width + 5)]
+        sizes = sizes or [usual[i % len(usual)] for i in range(count)]
+        samples = generate(classes or self.classes, sizes, objects=objects, seed=seed)
+        return [with_prompts(sample) for sample in samples] if self.manifest.task == "promptable" else samples
+
+    def unlabelled(self, count: int = BATCH, **options: Any) -> list[Sample]:
+        """Generated samples without labels, as inference has them; prompts stay."""
+        return [unlabelled(sample) for sample in self.samples(count, **options)]
+
+    def predict(self, model: Model, samples: Sequence[Sample]) -> list[Prediction]:
+        """Predictions as the core asks for them: in eval mode, without gradients, random numbers seeded."""
+        with evaluating(model):
+            seed_everything(0, "predict")
+            return model.predict(samples)
+
+    def loss_of(self, model: TrainableModel, samples: Sequence[Sample]) -> float:
+        """The total loss in the mode that the model is in, with the same random numbers each time."""
+        with torch.no_grad():
+            seed_everything(0, "loss")
+            return float(total_loss(model.loss(samples)))
+
+    def train_settings(self) -> TrainSettings:
+        """How the plugin learns by default, for a few steps of a small batch."""
+        tree = merge(copy_tree(self.manifest.defaults).get("train", {}), dict(self.train))
+        tree = {
+            key: value
+            for key, value in tree.items()
+            if key not in ("epochs", "milestones", "schedule", "accumulate", "devices", "num_nodes")
+        }
+        settings: TrainSettings = validate(
+            TrainSettings, {**tree, "steps": self.steps, "batch_size": BATCH}, source=f"defaults of plugin {self.manifest.name!r}"
+        )
+        return settings
+
+    def train_steps(self, model: TrainableModel, batch: Sequence[Sample], steps: int) -> tuple[frozenset[str], frozenset[str]]:
+        """Train on one batch.
+
+        Returns:
+            The names of the parameters that had a gradient other than 0, and of those that the optimizer got.
+        """
+        settings = self.train_settings()
+        optimizer = build_optimizer(model, settings)
+        given = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+        names = {name: parameter for name, parameter in model.named_parameters() if id(parameter) in given and parameter.requires_grad}
+        reached: set[str] = set()
+        for step in range(steps):
+            seed_everything(settings.seed, "step", step)
+            total_loss(model.loss(batch)).backward()  # type: ignore[no-untyped-call]
+            reached |= {name for name, parameter in names.items() if parameter.grad is not None and bool(parameter.grad.any())}
+            if settings.clip_norm is not None:
+                torch.nn.utils.clip_grad_norm_(names.values(), settings.clip_norm)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        return frozenset(reached), frozenset(names)
+
+    @cached_property
+    def training(self) -> Training:
+        """A short training, done once for all checks that look at it."""
+        model, batch = self.build_trainable(), self.samples()
+        before = self.loss_of(model, batch)
+        reached, trainable = self.train_steps(model, batch, self.steps)
+        return Training(model, before, self.loss_of(model, batch), reached, trainable)
+
+    def trained_or_new(self) -> Model:
+        """The model after a short training where that works, else a new one; whether it works is for a check of its own to say."""
+        try:
+            return self.training.model
+        except Exception:  # somebody else's code may raise anything at all
+            return self.build()
