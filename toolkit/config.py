@@ -10,10 +10,10 @@ import difflib
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, create_model, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, ValidationError, create_model, model_validator
 
 from toolkit.errors import ConfigError, UsageError
 from toolkit.settings_tree import Tree, copy_tree, merge, nest, parse_overrides, read_yaml
@@ -41,6 +41,11 @@ class DataSettings(Settings):
     """Split to validate on while training; the dataset's own choice when left out, and none at all when given as empty."""
     options: SerializeAsAny[Settings] = Settings()
     """The dataset's own settings; `toolkit data info NAME` lists them."""
+
+
+def _as_list(value: Any) -> Any:
+    """One name for a list of one, and nothing for an empty one, as on the command line."""
+    return ((value,) if value else ()) if isinstance(value, str) else value
 
 
 class TrainSettings(Settings):
@@ -80,6 +85,12 @@ class TrainSettings(Settings):
     """Steps at which the multistep schedule multiplies the learning rate by `gamma`."""
     gamma: float = Field(0.1, gt=0)
     """Factor of the multistep schedule."""
+    freeze: Annotated[tuple[str, ...], BeforeValidator(_as_list)] = ()
+    """Parts that do not learn and keep their batch statistics, by name: `encoder`, `encoder.*1`; `!head` takes out again."""
+    unfreeze_at: int | None = Field(None, ge=1)
+    """Steps after which the parts named by `freeze` learn, too; never when empty."""
+    lr_factors: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = {}
+    """Parts that learn at a multiple of the learning rate, by name as in `freeze`: `{encoder: 0.1}`; the last one that fits counts."""
     precision: Literal["auto", "fp32", "fp16", "bf16"] = "auto"
     """Mixed precision; auto is bf16 or fp16 on a GPU (whichever it has) and fp32 on a CPU."""
     clip_norm: float | None = Field(None, gt=0)
@@ -119,6 +130,10 @@ class TrainSettings(Settings):
             raise ValueError(f"milestones need schedule=multistep, not {self.schedule}")
         if list(self.milestones) != sorted(set(self.milestones)):
             raise ValueError(f"milestones must rise, not {list(self.milestones)}")
+        if self.unfreeze_at and not self.freeze:
+            raise ValueError("unfreeze_at needs freeze, which names what is frozen until then")
+        if taken_out := [key for key in self.lr_factors if key.startswith("!")]:
+            raise ValueError(f"lr_factors names parts with their factor, so that {taken_out[0]!r} has no meaning there")
         parts = self.accumulate * self.devices * self.num_nodes
         if self.batch_size % parts:
             below = self.batch_size // parts * parts

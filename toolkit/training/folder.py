@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from toolkit.config import RunSettings
 from toolkit.errors import UsageError
 from toolkit.settings_tree import read_yaml
@@ -53,13 +55,22 @@ def check_folder(run: Path, settings: RunSettings, resume: bool) -> None:
         if run.exists() and (not run.is_dir() or any(run.iterdir())):
             raise UsageError(f"{run} exists and is not empty. Repair: go on with it by --resume, or choose another folder by --out")
         return
-    before, now = dict(_flat(read_yaml(config_of_run(run)))), dict(_flat(settings.model_dump(mode="json")))
+    before, now = dict(_flat(_read(config_of_run(run), settings))), dict(_flat(settings.model_dump(mode="json")))
     changed = [key for key in now | before if before.get(key) != now.get(key) and key not in MAY_CHANGE]
     if changed:
         shown = "; ".join(f"{key} was {before.get(key)!r} and is now {now.get(key)!r}" for key in changed[:5])
         raise UsageError(
             f"{run} cannot be resumed with other settings: {shown}. Repair: leave these out, or start a new run with another --out"
         )
+
+
+def _read(config: Path, settings: RunSettings) -> Mapping[str, Any]:
+    """The settings of a run; those that its toolkit did not know yet have their default."""
+    tree = read_yaml(config)
+    try:
+        return type(settings).model_validate(tree).model_dump(mode="json")
+    except ValidationError:  # of another plugin or dataset, say
+        return tree
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -26,9 +26,11 @@ from toolkit.model import TrainableModel, total_loss
 from toolkit.training.assembly import StartWeights, build_evaluators, build_model, open_splits
 from toolkit.training.devices import is_first_process, make_fabric, naming_lost_peers, synchronise_batchnorm
 from toolkit.training.folder import CONFIG_FILE, check_folder
+from toolkit.training.freezing import Freezing
 from toolkit.training.interrupts import Interrupts
 from toolkit.training.log import Clock, RunLog
 from toolkit.training.optimizer import Ema, build_optimizer, build_schedule, set_learning_rate, warmup_steps
+from toolkit.training.parts import parts_table
 from toolkit.training.state import RESUME_FILE, Progress, load_state, save_state
 from toolkit.training.stream import seed_everything, training_batches
 from toolkit.training.validation import evaluate
@@ -106,7 +108,11 @@ class _Trainer:
         self.model, self.start_weights = build_model(settings, self.plugin, self.train_set.classes, with_weights=not resume)
         self.evaluators = by_protocol(self.evaluators, self.model)
         synchronise_batchnorm(self.model, fabric)
+        self.freezing = Freezing(self.model, options.freeze)
+        if options.unfreeze_at is None:  # else they are the optimizer's from the start, but get no gradient yet
+            self.freezing.hold()
         optimizer = build_optimizer(self.model, options)
+        self.freezing.hold()
         self.module, self.optimizer = _setup(fabric, self.model, optimizer)
         self.ema = Ema(self.model, options.ema) if options.ema else None
         self.progress = Progress()
@@ -116,6 +122,9 @@ class _Trainer:
 
     def fit(self, log: RunLog) -> TrainResult:
         """The loop."""
+        self.model.train()
+        self.freezing.hold()
+        self._thaw_when_due(log)
         self._introduce(log)
         options, progress = self.settings.train, self.progress
         batches = training_batches(
@@ -130,12 +139,12 @@ class _Trainer:
             steps=self.steps,
             workers=options.workers,
         )
-        self.model.train()
         if options.eval_first and not progress.step:
             self._validate(log)
         clock = Clock()
         with Interrupts(enabled=self.fabric.world_size == 1) as interrupts:
             while progress.step < self.steps and not self._stale() and not interrupts.noticed:
+                self._thaw_when_due(log)
                 figures = self._step(batches, clock)
                 progress.step += 1
                 clock.images += options.batch_size
@@ -150,6 +159,15 @@ class _Trainer:
                 if progress.step % options.checkpoint_every == 0 or last or interrupts.noticed or self._stale():
                     self._save()
         return self._conclude(log)
+
+    def _thaw_when_due(self, log: RunLog) -> None:
+        """Let the frozen parts learn once the step has come that the settings name."""
+        due = self.settings.train.unfreeze_at
+        if due is None or self.progress.step < due or not self.freezing.holds:
+            return
+        self.freezing.thaw()
+        self.module = self.fabric.setup_module(_LossModule(self.model))  # DDP counts what learns when it is made
+        log.say(f"step {due}: everything learns from here on")
 
     def _step(self, batches: Iterator[list[Sample]], clock: Clock) -> dict[str, float]:
         """One optimizer step over ``accumulate`` parts of the batch; returns the figures for the log."""
@@ -313,6 +331,7 @@ class _Trainer:
         held_out = f"{len(self.val_set)} to validate on" if self.val_set else "none to validate on"
         log.say(f"{self.plugin.name} on {self.settings.data.name}: {len(self.train_set)} images to learn from, {held_out}")
         log.say(f"{count:,} parameters, {trainable:,} of them trainable; {self.fabric.world_size} process(es) on {self.fabric.device.type}")
+        log.say(parts_table(self.model, self.optimizer.param_groups, options.unfreeze_at))
         if self.start_weights.report is not None:
             log.say(f"weights={self.start_weights.name} (licence: {self.start_weights.licence}): {self.start_weights.report}")
         if trainable < count and self.settings.weights == "none":

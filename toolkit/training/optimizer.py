@@ -21,20 +21,22 @@ from torch.optim import SGD, AdamW, Optimizer
 from toolkit.config import TrainSettings
 from toolkit.errors import ConfigError, TrainingError
 from toolkit.model import TrainableModel
+from toolkit.training.freezing import with_own_rates
 
 
 def build_optimizer(model: TrainableModel, settings: TrainSettings) -> Optimizer:
-    """The optimizer over the model's parameter groups; each group remembers its ``base_lr``.
+    """The optimizer over the model's parameter groups, those with ``lr_factors`` apart; each group remembers its ``base_lr``.
 
     Raises:
         TrainingError: when nothing in the model is trainable.
+        ConfigError: when ``lr_factors`` names a part that is not there.
     """
     lr = settings.scaled_lr()
-    groups = model.parameter_groups(lr, settings.weight_decay)
+    groups = [{"lr": lr, **group} for group in model.parameter_groups(lr, settings.weight_decay)]
+    groups = with_own_rates(groups, model, settings.lr_factors)
     if not any(group["params"] for group in groups):
         raise TrainingError(f"{type(model).__name__} has no trainable parameter: everything is frozen. Repair: unfreeze a part of it")
     for group in groups:
-        group.setdefault("lr", lr)
         group["base_lr"] = group["lr"]
     if settings.optimizer == "sgd":
         return SGD(groups, lr=lr, momentum=settings.momentum, weight_decay=settings.weight_decay)
@@ -50,12 +52,14 @@ def build_schedule(settings: TrainSettings, steps: int) -> Callable[[int], float
     """``factor(step)``: what the learning rate is multiplied by in a step, counting from 0.
 
     Raises:
-        ConfigError: when a milestone lies beyond the last step.
+        ConfigError: when a milestone, or ``unfreeze_at``, lies beyond the last step.
     """
     warmup = warmup_steps(settings, steps)
     beyond = [milestone for milestone in settings.milestones if milestone >= steps]
     if beyond:
         raise ConfigError(f"train.milestones {beyond} lie beyond the {steps} steps of the run")
+    if settings.unfreeze_at is not None and settings.unfreeze_at >= steps:
+        raise ConfigError(f"train.unfreeze_at {settings.unfreeze_at} lies beyond the {steps} steps of the run. Repair: leave it out")
     schedule: ParamScheduler
     if settings.schedule == "cosine":
         schedule = CosineParamScheduler(1.0, 0.0)

@@ -1,0 +1,123 @@
+"""Parts of a model: chosen by name, and shown with what learns in them.
+
+A *pattern* is the name of a part as it stands in the state dict, or the end of it, or a run of steps in it: ``encoder`` stands for
+``network.encoder`` and everything inside. ``*``, ``?`` and ``[…]`` work as in file names; ``*`` also crosses dots.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any, TypeAlias
+
+from torch import Tensor, nn
+
+from toolkit.errors import ConfigError
+
+Part: TypeAlias = "nn.Module | nn.Parameter"
+
+MOST_ROWS = 20
+"""Rows of a table of parts beyond which it goes into no more detail."""
+
+
+def matches(pattern: str, name: str) -> bool:
+    """Whether ``pattern`` stands for the tensor ``name``: it fits a run of whole steps between the dots."""
+    steps = name.split(".")
+    return any(fnmatchcase(".".join(steps[i:j]), pattern) for i in range(len(steps)) for j in range(i + 1, len(steps) + 1))
+
+
+def select(model: nn.Module, patterns: Iterable[str], setting: str) -> set[int]:
+    """The parameters and buffers that patterns stand for, by ``id``; one pattern after the other, ``!pattern`` takes out again.
+
+    Raises:
+        ConfigError: when a pattern stands for nothing; lists the parts that there are. ``setting`` is where it was given.
+    """
+    tensors = list(_named_tensors(model))
+    chosen: set[int] = set()
+    for pattern in patterns:
+        found = {id(tensor) for name, tensor in tensors if matches(pattern.removeprefix("!"), name)}
+        if not found:
+            raise ConfigError(_unknown(model, pattern.removeprefix("!"), setting))
+        chosen = chosen - found if pattern.startswith("!") else chosen | found
+    return chosen
+
+
+def _named_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """With a name more for each place where a tensor is shared."""
+    yield from model.named_parameters(remove_duplicate=False)
+    yield from model.named_buffers(remove_duplicate=False)
+
+
+def _unknown(model: nn.Module, pattern: str, setting: str) -> str:
+    steps = {step for name, _ in model.named_modules() for step in name.split(".")}
+    near = difflib.get_close_matches(pattern, sorted(steps), n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else "."
+    return f"{setting}: no part of the model is called {pattern!r}{hint} There are: {', '.join(top_parts(model))}"
+
+
+def top_parts(model: nn.Module) -> dict[str, Part]:
+    """The first modules (and parameters outside modules) below the root, by full name; modules that only wrap another are left out."""
+    parts = _inside("", model)
+    while len(parts) == 1:
+        ((name, part),) = parts.items()
+        deeper = _inside(f"{name}.", part)
+        if not deeper or isinstance(next(iter(deeper.values())), nn.Parameter):
+            break
+        parts = deeper
+    return parts
+
+
+def _inside(prefix: str, part: Part) -> dict[str, Part]:
+    """The modules with parameters, and the parameters, that lie directly in a module."""
+    if isinstance(part, nn.Parameter):
+        return {}
+    parameters = {f"{prefix}{name}": parameter for name, parameter in part.named_parameters(recurse=False)}
+    return {f"{prefix}{name}": child for name, child in part.named_children() if next(child.parameters(), None) is not None} | parameters
+
+
+def parts_table(model: nn.Module, groups: Sequence[Mapping[str, Any]], unfreeze_at: int | None = None) -> str:
+    """What learns, as lines of text: a row a part, with its numbers of trainable and frozen parameters and its learning rate.
+
+    Args:
+        model: with ``requires_grad`` as it is now.
+        groups: of the optimizer, with ``base_lr``; what is in none of them never learns.
+        unfreeze_at: the step after which the frozen parameters in ``groups`` learn.
+    """
+    rates = {id(p): float(group["base_lr"]) for group in groups for p in group["params"]}
+    parts = top_parts(model)
+    while deeper := _next_detail(parts, rates):
+        name, inside = deeper
+        parts = {n: p for part in parts for n, p in (inside if part == name else {part: parts[part]}).items()}
+    rows = [("part", "trainable", "frozen", "learning rate")]
+    rows += [(name, *_cells(part, rates, unfreeze_at)) for name, part in parts.items()]
+    name_width, *widths = (max(len(row[column]) for row in rows) for column in range(3))
+    return "\n".join(f"{n:<{name_width}}  {t:>{widths[0]}}  {f:>{widths[1]}}  {rate}".rstrip() for n, t, f, rate in rows)
+
+
+def _next_detail(parts: Mapping[str, Part], rates: Mapping[int, float]) -> tuple[str, dict[str, Part]] | None:
+    """The outermost part of which only some learns, with what lies in it, if the table has room for that."""
+    for name in sorted(parts, key=lambda name: name.count(".")):
+        inside = _inside(f"{name}.", parts[name])
+        kinds = {(_learns(p, rates), rates.get(id(p))) for p in _parameters(parts[name])}
+        if len(kinds) > 1 and len(parts) + len(inside) <= MOST_ROWS:
+            return name, inside
+    return None
+
+
+def _learns(parameter: nn.Parameter, rates: Mapping[int, float]) -> bool:
+    return parameter.requires_grad and id(parameter) in rates
+
+
+def _parameters(part: Part) -> list[nn.Parameter]:
+    return [part] if isinstance(part, nn.Parameter) else list(part.parameters())
+
+
+def _cells(part: Part, rates: Mapping[int, float], unfreeze_at: int | None) -> tuple[str, str, str]:
+    parameters = _parameters(part)
+    trainable = sum(p.numel() for p in parameters if _learns(p, rates))
+    frozen = sum(p.numel() for p in parameters) - trainable
+    shown = sorted({rates[id(p)] for p in parameters if id(p) in rates and (p.requires_grad or unfreeze_at)})
+    rate = "" if not shown else f"{shown[0]:g}" if len(shown) == 1 else f"{shown[0]:g} to {shown[-1]:g}"
+    later = any(id(p) in rates and not p.requires_grad for p in parameters)
+    return f"{trainable:,}", f"{frozen:,}", f"{rate}, frozen until step {unfreeze_at}" if later and unfreeze_at else rate
