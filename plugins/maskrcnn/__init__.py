@@ -19,8 +19,7 @@ PLUGIN = PluginManifest(
             "weight_decay": 1e-4,
             "batch_size": 2,
             "steps": 9000,
-            "schedule": "multistep",
-            "milestones": [6000, 8000],
+            "schedule": "cosine",
             "warmup_steps": 1000,
             "eval_batch_size": 1,
         }

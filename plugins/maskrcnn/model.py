@@ -29,16 +29,17 @@ def build(settings: MaskRCNNSettings, classes: Sequence[str]) -> TrainableModel:
     Raises:
         ConfigError: when the engine ``detectron2`` is asked for and not installed.
     """
-    from .interop.engine import Detectron2Engine, is_installed
+    if settings.engine != "torchvision":
+        from .interop.engine import Detectron2Engine, is_installed
 
-    if settings.engine == "detectron2" and not is_installed():
-        raise ConfigError(
-            "model.engine=detectron2, but Detectron2 is not installed. Repair: install it "
-            "(https://detectron2.readthedocs.io/en/latest/tutorials/install.html), or model.engine=torchvision, which is the same network"
-        )
-    if settings.engine == "torchvision" or not is_installed():
-        return MaskRCNN(settings, classes)
-    return Detectron2Engine(settings, classes)
+        if is_installed():
+            return Detectron2Engine(settings, classes)
+        if settings.engine == "detectron2":
+            raise ConfigError(
+                "model.engine=detectron2, but Detectron2 is not installed. Repair: install it (https://detectron2.readthedocs.io/en/latest/"
+                "tutorials/install.html), or model.engine=torchvision, which is the same network"
+            )
+    return MaskRCNN(settings, classes)
 
 
 class MaskRCNN(TrainableModel):
