@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from toolkit.types import Prediction, Sample
+from toolkit import prompting
+from toolkit.types import Instances, Prediction, Prompts, Sample
 
 
 class Model(nn.Module, ABC):
@@ -76,25 +77,72 @@ class TrainableModel(Model):
 
 
 class PromptableModel(TrainableModel):
-    """A model that segments what a user points at; it is measured once for each of its prompt protocols.
+    """A model that segments what a user points at. An image is encoded once, and then answers any number of prompts.
+
+    It is measured once for each of its prompt protocols, with prompts taken from the true objects (``toolkit.prompting``): ``box``;
+    ``point``, the most interior one; ``point+N``, with N corrections; and ``auto``, without prompts, whose objects have to be matched with
+    the true ones. In every other, the instances of a prediction stand in the order of the sample's, one to one.
 
     Attributes:
-        protocols: the names of the ways in which it is prompted while it is measured, the most important first. ``UNPROMPTED`` is the one
-            without prompts, whose objects have to be matched with the true ones. In every other, the instances of a prediction stand
-            in the order of the sample's, one to one.
+        protocols: names of protocols, the most important first.
     """
 
-    UNPROMPTED: ClassVar[str] = "auto"
-
-    protocols: tuple[str, ...] = ()
+    protocols: tuple[str, ...] = ("box", "point", "point+2")
 
     @abstractmethod
+    def encode(self, samples: Sequence[Sample]) -> list[Any]:
+        """For each sample what its prompts have in common, such as the embedding of its image; whatever ``answer`` understands."""
+
+    @abstractmethod
+    def answer(self, encoded: Any, prompts: Prompts) -> Instances:
+        """An object with mask and score for each prompt, in order, labelled as the prompt is (0 where it is not).
+
+        Args:
+            encoded: one of the items that ``encode`` returned.
+            prompts: of that image, in its own pixels; there may be none.
+        """
+
+    @abstractmethod
+    def find_all(self, encoded: Any) -> Instances:
+        """Every object in the image, with masks and scores, labelled 0."""
+
+    def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
+        """The answers to each sample's ``prompts``, or everything in the image where that is None."""
+        found = (self._answer(item, s.prompts) for s, item in zip(samples, self.encode(samples), strict=True))
+        return [Prediction(s.id, s.size, instances=instances) for s, instances in zip(samples, found, strict=True)]
+
     def predict_protocols(self, samples: Sequence[Sample]) -> dict[str, list[Prediction]]:
-        """For each of ``protocols`` one prediction a sample, with prompts taken from the sample's true instances.
+        """For each of ``protocols`` one prediction a sample; each image is encoded once.
 
         Raises:
-            InvalidDataError: when a sample has no instances to take prompts from.
+            InvalidDataError: when a sample has no masks to take prompts from, or a protocol's name is unknown.
         """
+        predictions: dict[str, list[Prediction]] = {protocol: [] for protocol in self.protocols}
+        for sample, item in zip(samples, self.encode(samples), strict=True):
+            for protocol, instances in self._ask(item, prompting.truth_of(sample)).items():
+                predictions[protocol].append(Prediction(sample.id, sample.size, instances=instances))
+        return predictions
+
+    def _answer(self, encoded: Any, prompts: Prompts | None) -> Instances:
+        return self.find_all(encoded) if prompts is None else self.answer(encoded, prompts)
+
+    def _ask(self, encoded: Any, truth: Instances) -> dict[str, Instances]:
+        """The answers to all protocols; those that begin with the same clicks share them."""
+        rounds = {protocol: prompting.corrections_of(protocol) for protocol in self.protocols}
+        answers: dict[str, Instances] = {}
+        if prompting.BOX in rounds:
+            answers[prompting.BOX] = self.answer(encoded, prompting.box_prompts(truth))
+        if prompting.AUTO in rounds:
+            answers[prompting.AUTO] = self.find_all(encoded)
+        clicked = {protocol: count for protocol, count in rounds.items() if protocol not in answers}
+        if clicked:
+            prompts = prompting.point_prompts(truth)
+            for count in range(max(clicked.values()) + 1):
+                current = self.answer(encoded, prompts)
+                answers |= {protocol: current for protocol, wanted in clicked.items() if wanted == count}
+                if count < max(clicked.values()) and truth.masks is not None and current.masks is not None:
+                    prompts = prompting.with_corrections(prompts, truth.masks, current.masks)
+        return answers
 
 
 def total_loss(losses: Mapping[str, Tensor]) -> Tensor:

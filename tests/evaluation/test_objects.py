@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,10 +18,10 @@ from toolkit.evaluation.base import Evaluator
 from toolkit.evaluation.coco import Coco, CocoSettings
 from toolkit.evaluation.iou import IoU, IoUSettings
 from toolkit.evaluation.objects import Objects, ObjectsSettings
-from toolkit.evaluation.protocols import by_protocol
+from toolkit.evaluation.protocols import OfProtocol, by_protocol
 from toolkit.model import PromptableModel
 from toolkit.training.validation import evaluate
-from toolkit.types import Instances, Masks, Prediction, Sample
+from toolkit.types import Instances, Masks, Prediction, Prompts, Sample
 
 CLASSES = ("flask", "water", "never seen")
 
@@ -123,30 +124,37 @@ def test_predictions_that_are_no_answers_are_refused(found: Instances, message: 
 
 
 class Guesser(PromptableModel):
-    """Answers a box with its box, and sees everything when it is not prompted."""
+    """Answers a box with its pixels and a point with a square around it; by itself it finds the upper left corner."""
 
-    protocols = ("box", "auto")
+    protocols = ("box", "auto", "point", "point+2")
 
-    def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
-        raise NotImplementedError
+    def __init__(self, classes: Sequence[str]) -> None:
+        super().__init__(classes)
+        self.asked: list[Prompts] = []
+
+    def encode(self, samples: Sequence[Sample]) -> list[Any]:
+        return [sample.size for sample in samples]
+
+    def answer(self, encoded: Any, prompts: Prompts) -> Instances:
+        self.asked.append(prompts)
+        boxes = prompts.boxes_xyxy
+        if boxes is None:
+            assert prompts.points_xy is not None
+            boxes = torch.cat([prompts.points_xy[:, 0] - 2, prompts.points_xy[:, 0] + 3], dim=1).clamp(min=0)
+        assert prompts.labels is not None
+        return self._draw(encoded, boxes, prompts.labels)
+
+    def find_all(self, encoded: Any) -> Instances:
+        return self._draw(encoded, torch.tensor([[0.0, 0, 10, 10]]), torch.tensor([0]))
+
+    def _draw(self, size: tuple[int, int], boxes: Tensor, labels: Tensor) -> Instances:
+        masks = np.zeros((len(boxes), *size), dtype=bool)
+        for mask, (x0, y0, x1, y1) in zip(masks, boxes.int().tolist(), strict=True):
+            mask[y0:y1, x0:x1] = True
+        return instances(masks, labels.tolist())
 
     def loss(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
         return {"loss": torch.tensor(2.0)}
-
-    def predict_protocols(self, samples: Sequence[Sample]) -> dict[str, list[Prediction]]:
-        result: dict[str, list[Prediction]] = {"box": [], "auto": []}
-        for sample in samples:
-            assert sample.instances is not None
-            boxes = np.zeros((len(sample.instances), *sample.size), dtype=bool)
-            for mask, (x0, y0, x1, y1) in zip(boxes, sample.instances.boxes_xyxy.int().tolist(), strict=True):
-                mask[y0:y1, x0:x1] = True
-            answers = instances(boxes, sample.instances.labels.tolist())
-            result["box"].append(Prediction(sample.id, sample.size, instances=answers))
-            truth = (
-                instances(sample.instances.masks.dense().numpy(), sample.instances.labels.tolist()) if sample.instances.masks else answers
-            )
-            result["auto"].append(Prediction(sample.id, sample.size, instances=truth))
-        return result
 
 
 class Triangles(Dataset):
@@ -170,10 +178,32 @@ def test_each_protocol_is_measured_by_the_evaluators_that_suit_it() -> None:
     metrics = validation.metrics()
     assert set(names) <= set(metrics)  # known before the first sample, so that the best checkpoint can be chosen by any of them
     assert metrics["box/mean_iou"] == pytest.approx((210 / 400 + 231 / 441) / 2)
-    assert metrics["auto/segm/AP"] == pytest.approx(1.0)
-    assert not any(name.startswith("auto/mean") or name.startswith("box/segm") for name in metrics)
-    assert validation.headline() == ["box/mean_iou", "auto/segm/AP"]
+    assert metrics["point/mean_iou"] == pytest.approx((25 / 210 + 25 / 231) / 2)
+    assert metrics["auto/segm/AP"] == 0  # 55 pixels of 210
+    assert not any(name.startswith(("auto/mean", "box/segm")) for name in metrics)
+    assert validation.headline() == ["box/mean_iou", "auto/segm/AP", "point/mean_iou", "point+2/mean_iou"]
     assert validation.losses == {"loss": 2.0}
+
+
+def test_corrections_follow_the_answers_and_share_the_first_click() -> None:
+    model = Guesser(["triangle"])
+    evaluate(model, Triangles(), by_protocol(evaluators(), model), batch_size=2)
+    points = [prompts for prompts in model.asked if prompts.points_xy is not None]
+    assert [prompts.points_xy.shape[1] for prompts in points if prompts.points_xy is not None] == [1, 2, 3] * 2
+    assert points[2].point_labels is not None
+    assert points[2].point_labels.tolist() == [[1, 1, 1]]  # the square lies in the triangle, so only something lacks
+
+
+def test_objects_without_prompts_count_as_of_one_class() -> None:
+    truth = instances(np.ones((2, 4, 4), dtype=bool), [0, 1])
+    sample = Sample("a", torch.zeros((3, 4, 4), dtype=torch.uint8), instances=truth)
+    found = Prediction("a", (4, 4), instances=instances(np.ones((2, 4, 4), dtype=bool), [0, 0]))
+    agnostic = OfProtocol(Coco(CocoSettings(iou_types=("segm",)), CLASSES), "auto", with_classes=False)
+    agnostic.update([sample], [found])
+    report = agnostic.report()
+    assert report.metrics["auto/segm/AP"] == pytest.approx(1.0)
+    assert report.per_class == {}
+    assert "count as of one" in report.notes[-1]
 
 
 def test_evaluators_that_suit_nothing_are_refused() -> None:

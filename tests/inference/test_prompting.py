@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -28,27 +29,23 @@ def boxes_as_masks(boxes: Tensor, size: tuple[int, int]) -> Masks:
 
 
 class BoxAnswer(PromptableModel):
-    """Answers a box with its pixels and a point with a square around it; finds one object by itself."""
+    """Answers a box with its pixels and a point with its pixel; finds one object by itself."""
 
-    protocols = ("box",)
+    def encode(self, samples: Sequence[Sample]) -> list[Any]:
+        return [sample.size for sample in samples]
 
-    def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
-        return [Prediction(sample.id, sample.size, instances=self.answer(sample.prompts, sample.size)) for sample in samples]
-
-    def answer(self, prompts: Prompts | None, size: tuple[int, int]) -> Instances:
-        if prompts is None:
-            prompts = Prompts(boxes_xyxy=torch.tensor([[0.0, 0, 2, 2]]), labels=torch.tensor([0]))
+    def answer(self, encoded: Any, prompts: Prompts) -> Instances:
         boxes = prompts.boxes_xyxy
         if boxes is None:
             assert prompts.points_xy is not None
             boxes = torch.cat([prompts.points_xy[:, 0], prompts.points_xy[:, 0] + 1], dim=1)
         assert prompts.labels is not None
-        return Instances(size, boxes, prompts.labels, boxes_as_masks(boxes, size), torch.full((len(boxes),), 0.8))
+        return Instances(encoded, boxes, prompts.labels, boxes_as_masks(boxes, encoded), torch.full((len(boxes),), 0.8))
+
+    def find_all(self, encoded: Any) -> Instances:
+        return self.answer(encoded, Prompts(boxes_xyxy=torch.tensor([[0.0, 0, 2, 2]]), labels=torch.tensor([0])))
 
     def loss(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
-        raise NotImplementedError
-
-    def predict_protocols(self, samples: Sequence[Sample]) -> dict[str, list[Prediction]]:
         raise NotImplementedError
 
 

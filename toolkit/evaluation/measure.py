@@ -19,8 +19,9 @@ from toolkit.evaluation.report import Report
 from toolkit.files import atomic_write
 from toolkit.formats.coco_results import check_mask_sizes
 from toolkit.formats.predictions import PredictionFiles
-from toolkit.inference.prompting import AUTO, prompted
+from toolkit.inference.prompting import prompted
 from toolkit.model import Model, PromptableModel
+from toolkit.prompting import AUTO
 from toolkit.settings_tree import merge
 from toolkit.training.devices import make_fabric
 from toolkit.training.validation import evaluate

@@ -13,6 +13,7 @@ from toolkit.errors import UsageError
 from toolkit.evaluation.base import Evaluator
 from toolkit.evaluation.report import Report
 from toolkit.model import Model, PromptableModel
+from toolkit.prompting import AUTO
 from toolkit.types import Instances, Prediction, Sample
 
 if TYPE_CHECKING:
@@ -85,13 +86,13 @@ def by_protocol(evaluators: Sequence[Evaluator], model: Model) -> list[Evaluator
         return list(evaluators)
     chosen: list[Evaluator] = []
     for protocol in model.protocols:
-        is_prompted = protocol != model.UNPROMPTED
+        is_prompted = protocol != AUTO
         suiting = [each for each in evaluators if each.aligned == is_prompted]
         chosen += [OfProtocol(copy.deepcopy(each), protocol, with_classes=is_prompted) for each in suiting]
     if evaluators and not chosen:
         names = ", ".join(type(each).__name__.lower() for each in evaluators)
         raise UsageError(
             f"the evaluator {names} suits none of the protocols {', '.join(model.protocols)}. Repair: choose the evaluator objects for "
-            f"prompted protocols, or add the protocol {model.UNPROMPTED} for the others"
+            f"prompted protocols, or add the protocol {AUTO} for the others"
         )
     return chosen

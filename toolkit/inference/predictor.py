@@ -19,9 +19,10 @@ from toolkit.checkpoints import find_checkpoint, load_model
 from toolkit.colours import Palette, default_palette
 from toolkit.errors import InvalidDataError, UsageError
 from toolkit.images import read_image
-from toolkit.inference.prompting import AUTO, prompted
+from toolkit.inference.prompting import prompted
 from toolkit.inference.sliding_window import Tiling, predict_tiled
 from toolkit.model import Model, PromptableModel
+from toolkit.prompting import AUTO
 from toolkit.semantic import SemanticModel
 from toolkit.types import Prediction, Sample
 

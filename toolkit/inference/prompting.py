@@ -14,12 +14,12 @@ import torch
 from toolkit.errors import InvalidDataError, UsageError
 from toolkit.formats.prompts import UNNAMED, PromptFile
 from toolkit.model import Model, PromptableModel
+from toolkit.prompting import AUTO
 from toolkit.types import Instances, Masks, Prediction, Prompts, Sample
 
 if TYPE_CHECKING:
     from toolkit.inference.predictor import Predictor
 
-AUTO = "auto"
 FROM = "from:"
 
 
