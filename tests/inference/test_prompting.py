@@ -13,7 +13,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from toolkit.errors import UsageError
+from toolkit.errors import InvalidDataError, UsageError
+from toolkit.inference.interactive import Session
 from toolkit.inference.pipeline import predict_folder
 from toolkit.inference.predictor import Predictor
 from toolkit.inference.prompting import FromDetector, FromFile, PromptedModel, prompted
@@ -131,3 +132,39 @@ def test_a_folder_with_a_file_of_prompts(tmp_path: Path) -> None:
     names = {image["id"]: image["file_name"] for image in document["images"]}
     assert [(names[each["image_id"]], each["bbox"]) for each in document["annotations"]] == [("deep/b.png", [2, 3, 5, 6])]
     assert [category["name"] for category in document["categories"]] == ["cup"]
+
+
+def test_a_session_answers_corrects_and_undoes() -> None:
+    model = BoxAnswer(["whatever"])
+    encodings = []
+    model.encode = lambda samples: encodings.append(1) or [sample.size for sample in samples]  # type: ignore[method-assign,func-returns-value]
+    session = Session(Predictor(prompted(model, "auto"), device="cpu"), np.zeros((12, 16, 3), dtype=np.uint8))
+    assert len(session.instances) == 0
+    assert session.point(3, 4).nonzero().tolist() == [[4, 3]]
+    session.new_object("cup")
+    assert int(session.box(2, 2, 5, 40).sum()) == 3 * 10  # cut to the image
+    assert int(session.box(2, 2, 4, 4).sum()) == 4
+    assert session.classes == ("object", "cup")
+    assert session.instances.labels.tolist() == [0, 1]
+    assert session.instances.masks is not None
+    assert session.instances.masks.areas().tolist() == [1, 4]
+    assert session.undo()
+    assert session.instances.masks.areas().tolist() == [1, 30]
+    assert session.undo()
+    assert session.undo()  # the new object
+    assert session.instances.labels.tolist() == [0]
+    assert session.undo()
+    assert not session.undo()
+    assert len(session.instances) == 0
+    assert encodings == [1]
+
+
+def test_a_session_refuses_what_lies_outside_and_what_takes_no_prompts() -> None:
+    session = Session(Predictor(BoxAnswer(["whatever"]), device="cpu"), np.zeros((12, 16, 3), dtype=np.uint8))
+    with pytest.raises(InvalidDataError, match=r"the point \(16, 3\) lies outside the image, which is 16 × 12"):
+        session.point(16, 3)
+    with pytest.raises(InvalidDataError, match="covers nothing"):
+        session.box(20, 0, 30, 9)
+    assert not session.undo()
+    with pytest.raises(UsageError, match="Detector takes no prompts"):
+        Session(Predictor(Detector(["cat"]), device="cpu"), np.zeros((12, 16, 3), dtype=np.uint8))

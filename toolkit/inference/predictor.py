@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any, Literal, TypeAlias, overload
 
@@ -96,7 +96,7 @@ class Predictor:
     def predict_samples(self, samples: Sequence[Sample]) -> list[Prediction]:
         """Predict samples in one batch, except those that are tiled, which come one by one."""
         predictions: dict[int, Prediction] = {}
-        with torch.no_grad(), self._autocast():
+        with self.computing():
             for i, sample in enumerate(samples):
                 if window := self.window_for(sample):
                     assert isinstance(self.model, SemanticModel)
@@ -112,10 +112,11 @@ class Predictor:
         """The window with which a sample will be tiled, or None."""
         return self.tiling.window_for(sample.size, self.model) if isinstance(self.model, SemanticModel) else None
 
-    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
-        if self.precision == "fp32":
-            return contextlib.nullcontext()
-        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+    @contextlib.contextmanager
+    def computing(self) -> Iterator[None]:
+        """The context in which the network computes: without gradients, in the chosen precision."""
+        with torch.no_grad(), torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
+            yield
 
 
 def load(
