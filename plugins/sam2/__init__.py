@@ -1,0 +1,42 @@
+"""SAM 2: segments what points and boxes show, and learns from masks of objects."""
+
+from toolkit.plugin import PluginManifest, Weights
+
+_LICENCE = "Apache-2.0"
+_HUB = "https://huggingface.co/facebook"
+
+PLUGIN = PluginManifest(
+    name="sam2",
+    summary="SAM 2 and 2.1 in all sizes: segments what points and boxes show; fine-tunes on masks of objects",
+    task="promptable",
+    build=".model:build",
+    settings=".settings:Sam2Settings",
+    requires=("sam2>=1.1",),
+    install="SAM2_BUILD_CUDA=0 pip install --no-build-isolation 'sam2>=1.1'",
+    evaluators=("objects",),
+    defaults={
+        "weights": "official",
+        "train": {
+            "optimizer": "adamw",
+            "lr": 1e-5,
+            "weight_decay": 4e-5,
+            "schedule": "constant",
+            "batch_size": 1,
+            "epochs": 20,
+            "eval_first": True,
+        },
+    },
+    weights=(
+        Weights("official", f"{_LICENCE}; the published checkpoint of model.version and model.size", _HUB),
+        Weights("sam2-tiny", _LICENCE, f"{_HUB}/sam2-hiera-tiny"),
+        Weights("sam2-small", _LICENCE, f"{_HUB}/sam2-hiera-small"),
+        Weights("sam2-base_plus", _LICENCE, f"{_HUB}/sam2-hiera-base-plus"),
+        Weights("sam2-large", _LICENCE, f"{_HUB}/sam2-hiera-large"),
+        Weights("sam2.1-tiny", _LICENCE, f"{_HUB}/sam2.1-hiera-tiny"),
+        Weights("sam2.1-small", _LICENCE, f"{_HUB}/sam2.1-hiera-small"),
+        Weights("sam2.1-base_plus", _LICENCE, f"{_HUB}/sam2.1-hiera-base-plus"),
+        Weights("sam2.1-large", _LICENCE, f"{_HUB}/sam2.1-hiera-large"),
+    ),
+    load_weights=".weights:load_weights",
+    paper="https://arxiv.org/abs/2408.00714",
+)

@@ -1,0 +1,168 @@
+"""Features of images, kept on disk: what a frozen encoder has computed once is read from then on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import time
+import zlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from toolkit.errors import OutputError
+from toolkit.files import atomic_write
+
+logger = logging.getLogger("toolkit")
+
+SUFFIX = ".features"
+KEEP_FREE = 2**30
+"""Bytes of the disk that are left free for other things."""
+_CHECKSUM = 8
+
+
+def default_folder() -> Path:
+    """Where features are kept when no folder is named."""
+    return Path.home() / ".cache" / "toolkit" / "sam2-features"
+
+
+class FeatureCache:
+    """Lists of tensors by key, one file each.
+
+    A file appears whole or not at all, so that processes can share the folder and be killed at any time; a damaged one counts as absent. When
+    the folder is full, what was last used before this object was made goes first, oldest first. When all of it is in use, nothing more is
+    kept: replacing features that the next pass over the data needs would gain nothing. When the disk is full, likewise.
+
+    Args:
+        folder: is made when first written to.
+        max_bytes: size that its files may add up to.
+        dtype: what floating-point tensors are kept in; those that it cannot hold (above 65504 in fp16) stay as they are.
+    """
+
+    def __init__(self, folder: Path, *, max_bytes: int, dtype: torch.dtype = torch.float16) -> None:
+        self.folder, self.max_bytes, self.dtype = folder, max_bytes, dtype
+        self._started = time.time()
+        self._used: int | None = None
+        self._gave_up = False
+
+    def read(self, key: str) -> list[Tensor] | None:
+        """The tensors of a key in float32, or None."""
+        path = self._path(key)
+        try:
+            content = path.read_bytes()
+            os.utime(path)
+        except OSError:
+            return None
+        checksum, body = content[:_CHECKSUM], content[_CHECKSUM:]
+        if checksum != _checksum(body):
+            return None
+        try:
+            tensors = load(body)
+        except SafetensorError:
+            return None
+        return [tensors[str(i)].float() for i in range(len(tensors))]
+
+    def write(self, key: str, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """Keep tensors, if there is room for them; returns them as they are kept."""
+        narrowed = [self._narrowed(tensor.detach()) for tensor in tensors]
+        if not self._gave_up:
+            body = save({str(i): tensor.cpu().contiguous() for i, tensor in enumerate(narrowed)})
+            try:
+                if self._make_room(len(body) + _CHECKSUM):
+                    with atomic_write(self._path(key)) as file:
+                        file.write(_checksum(body))
+                        file.write(body)
+            except (OSError, OutputError) as error:
+                self._give_up(str(error))
+        return narrowed
+
+    def _path(self, key: str) -> Path:
+        return self.folder / key[:2] / f"{key}{SUFFIX}"
+
+    def _narrowed(self, tensor: Tensor) -> Tensor:
+        narrow = tensor.to(self.dtype)
+        return narrow if torch.isfinite(narrow).all() else tensor
+
+    def _make_room(self, size: int) -> bool:
+        """Whether ``size`` more bytes fit, once old files are deleted."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self._used is None or self._used + size > self.max_bytes:
+            self._used = self._evict(size)
+        if self._used + size > self.max_bytes:
+            self._give_up(
+                f"{self.folder} has reached {self.max_bytes / 1e9:g} GB, all of it in use. Repair: raise model.cache.max_gb, if there is space"
+            )
+            return False
+        if shutil.disk_usage(self.folder).free < size + KEEP_FREE:
+            self._give_up(f"the disk of {self.folder} is full. Repair: free some space, or name a folder elsewhere with model.cache.folder")
+            return False
+        self._used += size
+        return True
+
+    def _evict(self, size: int) -> int:
+        """Delete files not used since the start, oldest first, until ``size`` more bytes fit; the bytes that are left."""
+        files = sorted(_files(self.folder))
+        used = sum(length for _, length, _ in files)
+        for modified, length, path in files:
+            if used + size <= self.max_bytes or modified >= self._started:
+                break
+            path.unlink(missing_ok=True)
+            used -= length
+        return used
+
+    def _give_up(self, reason: str) -> None:
+        self._gave_up = True
+        logger.warning("features of further images are not kept, so these are encoded each time: %s", reason)
+
+
+def _files(folder: Path) -> Iterable[tuple[float, int, Path]]:
+    """When each file was last used, its length, and its path."""
+    for path in folder.glob(f"*/*{SUFFIX}"):
+        try:
+            status = path.stat()
+        except FileNotFoundError:  # deleted by another process
+            continue
+        yield status.st_mtime, status.st_size, path
+
+
+def _checksum(body: bytes) -> bytes:
+    return f"{zlib.crc32(body):08x}".encode()
+
+
+def image_digest(image: Tensor) -> str:
+    """A hash of the pixels and the shape of an image, in hex."""
+    digest = hashlib.sha256(repr((image.dtype, tuple(image.shape))).encode())
+    digest.update(image.contiguous().cpu().numpy().data)
+    return digest.hexdigest()
+
+
+def key_of(*parts: Any) -> str:
+    """A file's name from everything that its content depends on."""
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+class WeightsDigest:
+    """A hash of the weights of modules, computed again only when they have changed."""
+
+    def __init__(self) -> None:
+        self._seen: tuple[Any, ...] = ()
+        self._digest = ""
+
+    def of(self, parts: Sequence[nn.Module | nn.Parameter]) -> str:
+        """The hash, in hex."""
+        tensors = [tensor for part in parts for tensor in ([part] if isinstance(part, nn.Parameter) else part.state_dict().values())]
+        seen = tuple((tensor.data_ptr(), tensor._version) for tensor in tensors)
+        if seen != self._seen:
+            digest = hashlib.sha256()
+            for tensor in tensors:
+                digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+            self._seen, self._digest = seen, digest.hexdigest()
+        return self._digest

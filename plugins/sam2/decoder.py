@@ -1,0 +1,149 @@
+"""The mask decoder of SAM 2, computed in another order: the same numbers up to rounding, in about half the operations and memory.
+
+A prompt has a dozen tokens, the image thousands. Where tokens attend to the image, and the image to tokens, upstream projects the image's
+features for each prompt. Here the projections are moved over to the tokens (``q · (W k) = (Wᵀ q) · k``), and what is the same for all
+prompts of an image is computed once. The upscaling by transposed convolutions, whose kernels do not overlap, is a product of matrices,
+pixel by pixel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .features import ImageFeatures
+from .upstream import Attention, MaskDecoder, SAM2Base
+
+
+@dataclass(frozen=True)
+class DecoderOutput:
+    """What the decoder says of ``P`` prompts.
+
+    Attributes:
+        masks: logits ``[P, 4, S / 4, S / 4]`` for images of ``S`` pixels: the single mask, then the three for ambiguous prompts.
+        ious: ``[P, 4]``, the predicted IoU of each.
+        object_logits: ``[P, 1]``, above 0 where there is an object at all.
+    """
+
+    masks: Tensor
+    ious: Tensor
+    object_logits: Tensor
+
+
+class ImageDecoder:
+    """The mask decoder on the features of one image, with everything computed that does not depend on a prompt.
+
+    Args:
+        network: has the weights; gradients reach those that are trainable.
+        features: of one image.
+    """
+
+    def __init__(self, network: SAM2Base, features: ImageFeatures) -> None:
+        self.prompt_encoder, self.decoder = network.sam_prompt_encoder, network.sam_mask_decoder
+        self.height, self.width = features.embedding.shape[1:]
+        self.tokens = features.embedding.flatten(1).T  # [N, C]
+        self.position = self.prompt_encoder.get_dense_pe()[0].flatten(1).T
+        channels, h, w = features.stride8.shape[0], self.height, self.width
+        self.stride8 = features.stride8.view(channels, h, 2, w, 2).permute(1, 3, 2, 4, 0).reshape(h * w, 4, channels)
+        channels = features.stride4.shape[0]
+        blocks = features.stride4.view(channels, h, 2, 2, w, 2, 2)
+        self.stride4 = blocks.permute(1, 4, 2, 5, 3, 6, 0).reshape(h * w, 4, 4, channels)
+
+    def __call__(self, points: Tensor, labels: Tensor, masks: Tensor | None = None) -> DecoderOutput:
+        """Decode ``P`` prompts of ``K`` points.
+
+        Args:
+            points: float32 ``[P, K, 2]``, x and y in pixels of the network's input.
+            labels: int64 ``[P, K]``: 1 on the object, 0 off it, 2 and 3 the corners of a box, -1 padding.
+            masks: logits ``[P, 1, S / 4, S / 4]`` of an earlier prediction that the prompt corrects, or None.
+        """
+        sparse, dense = self.prompt_encoder(points=(points, labels), boxes=None, masks=masks)
+        # without masks to correct, all prompts see the same image
+        shared = self.prompt_encoder.no_mask_embed.weight[None]
+        image = self.tokens + (shared if masks is None else dense.flatten(2).transpose(1, 2))
+        head = self.decoder
+        own = [head.obj_score_token.weight, head.iou_token.weight, head.mask_tokens.weight]
+        tokens = torch.cat([torch.cat(own).expand(len(sparse), -1, -1), sparse], dim=1)
+        queries, image = _transform(head, tokens, image, self.position)
+        mask_tokens = queries[:, 2 : 2 + head.num_mask_tokens]
+        return DecoderOutput(
+            self._masks(mask_tokens, image), head.iou_prediction_head(queries[:, 1]), head.pred_obj_score_head(queries[:, 0])
+        )
+
+    def _masks(self, mask_tokens: Tensor, image: Tensor) -> Tensor:
+        """Mask logits ``[P, M, 4 h, 4 w]`` from tokens ``[P, M, C]`` and the image ``[P, h w, C]``."""
+        first, norm, activation, second, last_activation = self.decoder.output_upscaling
+        pixels = _upscaled(first, image) + self.stride8  # [P, N, 4, C / 4]
+        pixels = activation(F.layer_norm(pixels, pixels.shape[-1:], norm.weight, norm.bias, norm.eps))
+        pixels = last_activation(_upscaled(second, pixels) + self.stride4).flatten(1, 3)  # [P, 16 N, C / 8]
+        kernels = [mlp(mask_tokens[:, i]) for i, mlp in enumerate(self.decoder.output_hypernetworks_mlps)]
+        blocks = torch.stack(kernels, dim=1) @ pixels.transpose(1, 2)
+        p, m, h, w = len(mask_tokens), mask_tokens.shape[1], self.height, self.width
+        whole: Tensor = blocks.view(p, m, h, w, 2, 2, 2, 2).permute(0, 1, 2, 4, 6, 3, 5, 7).reshape(p, m, 4 * h, 4 * w)
+        return whole
+
+
+def _upscaled(convolution: torch.nn.ConvTranspose2d, pixels: Tensor) -> Tensor:
+    """A transposed convolution of kernel 2 and stride 2: pixels ``[…, C]`` to ``[…, 4, C']``, the four in reading order."""
+    kernel = convolution.weight.permute(2, 3, 1, 0).flatten(0, 2)  # [4 C', C]
+    bias = None if convolution.bias is None else convolution.bias.repeat(4)
+    return F.linear(pixels, kernel, bias).view(*pixels.shape[:-1], 4, -1)
+
+
+def _transform(head: MaskDecoder, tokens: Tensor, image: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
+    """The two-way transformer: tokens ``[P, T, C]`` and the image ``[P, N, C]``, which comes in as ``[1, N, C]`` where all share it."""
+    transformer = head.transformer
+    queries = tokens
+    for layer in transformer.layers:
+        if layer.skip_first_layer_pe:
+            queries = layer.norm1(layer.self_attn(q=queries, k=queries, v=queries))
+        else:
+            q = queries + tokens
+            queries = layer.norm1(queries + layer.self_attn(q=q, k=q, v=queries))
+        placed = image + position
+        queries = layer.norm2(queries + _look_at_image(layer.cross_attn_token_to_image, queries + tokens, placed, image))
+        queries = layer.norm3(queries + layer.mlp(queries))
+        image = layer.norm4(image + _look_at_tokens(layer.cross_attn_image_to_token, placed, queries + tokens, queries))
+    seen = _look_at_image(transformer.final_attn_token_to_image, queries + tokens, image + position, image)
+    return transformer.norm_final_attn(queries + seen), image
+
+
+def _look_at_image(attention: Attention, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Tokens ``[P, T, C]`` attend to the image, ``[P, N, C]`` or ``[1, N, C]``."""
+    query = _heads(attention, attention.q_proj(queries))  # [P, H, T, D]
+    by_key, by_value = _head_weights(attention, attention.k_proj), _head_weights(attention, attention.v_proj)  # [H, D, C]
+    scale = query.shape[-1] ** -0.5
+    moved = (query @ by_key * scale).flatten(1, 2)  # [P, H T, C]; the bias of the keys adds the same to all, which softmax ignores
+    attended = (moved @ _shared(keys).transpose(-1, -2)).softmax(-1) @ _shared(values)
+    heads = attended.view(*query.shape[:3], -1) @ by_value.transpose(1, 2)
+    out: Tensor = attention.out_proj(heads.transpose(1, 2).flatten(2) + attention.v_proj.bias)
+    return out
+
+
+def _look_at_tokens(attention: Attention, image: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """The image, ``[P, N, C]`` or ``[1, N, C]``, attends to tokens ``[P, T, C]``; the result is ``[P, N, C]``."""
+    key, value = _heads(attention, attention.k_proj(keys)), _heads(attention, attention.v_proj(values))  # [P, H, T, D]
+    scale = key.shape[-1] ** -0.5
+    moved = (key @ _head_weights(attention, attention.q_proj) * scale).flatten(1, 2)  # [P, H T, C]
+    offset = (key @ attention.q_proj.bias.view(key.shape[1], -1, 1) * scale).flatten(1, 2)  # [P, H T, 1]
+    logits = moved @ _shared(image).transpose(-1, -2) + offset
+    weights = logits.view(*key.shape[:3], -1).softmax(2).view_as(logits)  # over the tokens of a head
+    back = attention.out_proj.weight.view(-1, key.shape[1], key.shape[3]).permute(1, 2, 0)  # [H, D, C]
+    update: Tensor = weights.transpose(1, 2) @ (value @ back).flatten(1, 2) + attention.out_proj.bias
+    return update
+
+
+def _heads(attention: Attention, projected: Tensor) -> Tensor:
+    return projected.view(*projected.shape[:2], attention.num_heads, -1).transpose(1, 2)
+
+
+def _head_weights(attention: Attention, projection: torch.nn.Linear) -> Tensor:
+    return projection.weight.view(attention.num_heads, -1, projection.in_features)
+
+
+def _shared(image: Tensor) -> Tensor:
+    """What all prompts share as a plain matrix, so that they are multiplied in one go."""
+    return image[0] if len(image) == 1 else image

@@ -1,0 +1,75 @@
+"""From images to the features that the mask decoder works on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from toolkit.types import Size
+
+from .upstream import SAM2Base
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class ImageFeatures:
+    """What is known of one image of ``S`` pixels, as ``SAM2ImagePredictor`` keeps it.
+
+    Attributes:
+        embedding: ``[C, S / 16, S / 16]``, with the embedding for "no memory" added.
+        stride8: ``[C / 4, S / 8, S / 8]``, finer features after their projection in the mask decoder.
+        stride4: ``[C / 8, S / 4, S / 4]``, likewise.
+    """
+
+    embedding: Tensor
+    stride8: Tensor
+    stride4: Tensor
+
+    def tensors(self) -> list[Tensor]:
+        """The three, in order."""
+        return [self.embedding, self.stride8, self.stride4]
+
+
+def network_input(image: Tensor, size: int, device: torch.device) -> Tensor:
+    """An image uint8 ``[3, H, W]`` brought to ``[3, size, size]`` and normalised, as ``SAM2Transforms`` does it.
+
+    Bilinear and free of aliasing; height and width are scaled by different factors.
+    """
+    scaled = image.to(device).float().div_(255)
+    if scaled.shape[1:] != (size, size):
+        scaled = F.interpolate(scaled[None], (size, size), mode="bilinear", align_corners=False, antialias=True)[0]
+    mean, std = (scaled.new_tensor(values).view(3, 1, 1) for values in (MEAN, STD))
+    return (scaled - mean) / std
+
+
+def network_points(points: Tensor, image_size: Size, size: int) -> Tensor:
+    """Points ``[…, 2]`` (x, y) of an image of ``image_size`` in pixels of the network's input."""
+    height, width = image_size
+    return points / points.new_tensor([width, height]) * size
+
+
+def trunk_features(network: SAM2Base, images: Tensor) -> list[Tensor]:
+    """The features of the four stages of the backbone, for normalised images ``[B, 3, S, S]``."""
+    features: list[Tensor] = network.image_encoder.trunk(images.contiguous(memory_format=torch.channels_last))
+    return features
+
+
+def from_trunk(network: SAM2Base, trunk: Sequence[Tensor]) -> list[ImageFeatures]:
+    """The features of ``B`` images from those of the backbone."""
+    encoder: Any = network.image_encoder
+    levels = _neck(encoder.neck, trunk)
+    decoder = network.sam_mask_decoder
+    embedding = levels[2] + network.no_mem_embed.view(1, -1, 1, 1)
+    return [ImageFeatures(*maps) for maps in zip(embedding, decoder.conv_s1(levels[1]), decoder.conv_s0(levels[0]), strict=True)]
+
+
+def _neck(neck: Any, trunk: Sequence[Tensor]) -> list[Tensor]:
+    """The feature pyramid without its position encodings, which still images have no use for."""
+    levels: list[Tensor] = neck(list(trunk))[0]
+    return levels

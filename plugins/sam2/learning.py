@@ -1,0 +1,121 @@
+"""The loss of samples: objects are drawn, prompted, decoded and corrected, and compared with the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from toolkit.errors import InvalidDataError
+from toolkit.types import Masks, Sample
+
+from .clicks import boxes, centre_clicks, random_clicks
+from .decoder import DecoderOutput, ImageDecoder
+from .features import ImageFeatures
+from .losses import Terms, lab_loss, sam2_loss
+from .settings import Sam2Settings
+from .upstream import SAM2Base
+
+ANYWHERE = 0.1
+"""Chance that a correction is a click anywhere on the object instead of on an error, as SAM 2's authors do."""
+
+
+class Learner:
+    """Computes losses as the settings say; has no state.
+
+    Args:
+        settings: preset, prompts, corrections and the number of objects.
+    """
+
+    def __init__(self, settings: Sam2Settings) -> None:
+        filled = settings.filled()
+        self.is_lab = settings.preset == "lab"
+        self.kind, self.corrections, self.max_objects = filled.prompts, filled.corrections, settings.max_objects
+        self.image_size = filled.image_size
+
+    def loss(
+        self, network: SAM2Base, samples: Sequence[Sample], features: Iterable[ImageFeatures], *, chunk: int, is_random: bool
+    ) -> dict[str, Tensor]:
+        """The terms of the loss, each the mean over the samples of the mean over a sample's objects.
+
+        Args:
+            network: decodes.
+            samples: with true masks.
+            features: of each sample's image.
+            chunk: objects at a time.
+            is_random: draw objects and prompts at random; otherwise they are the same every time, for validation.
+
+        Raises:
+            InvalidDataError: when a sample has no masks; names it.
+        """
+        totals: list[Terms] = []
+        for sample, image in zip(samples, features, strict=True):
+            truth = self._truth(sample, is_random).to(image.embedding.device)
+            decoder = ImageDecoder(network, image)
+            use_box = self._use_box(is_random) and bool(truth.any())
+            parts = [self._objects(decoder, part, use_box, is_random) for part in torch.split(truth, chunk)]
+            totals.append({name: torch.cat([part[name] for part in parts]).mean() for name in parts[0]})
+        return {name: torch.stack([terms[name] for terms in totals]).mean() for name in totals[0]}
+
+    def _truth(self, sample: Sample, is_random: bool) -> Tensor:
+        """Masks of the objects to learn from in the network's grid, bool ``[P, S, S]``; one empty mask where there is no object."""
+        objects = sample.instances
+        if objects is None or objects.masks is None:
+            raise InvalidDataError(f"sample {sample.path or sample.id!r} has no masks of objects, which this model learns from")
+        usable = objects.masks.areas() > 0
+        if objects.is_crowd is not None:
+            usable &= ~objects.is_crowd
+        rows = usable.nonzero()[:, 0]
+        if not len(rows):
+            return torch.zeros(1, self.image_size, self.image_size, dtype=torch.bool)
+        if is_random:
+            rows = rows[torch.randperm(len(rows))]
+        return _in_grid(objects.masks[rows[: self.max_objects]], self.image_size)
+
+    def _use_box(self, is_random: bool) -> bool:
+        if self.kind == "mix":
+            return is_random and bool(torch.rand(1) < 0.5)
+        return self.kind == "box"
+
+    def _objects(self, decoder: ImageDecoder, truth: Tensor, use_box: bool, is_random: bool) -> Terms:
+        """The terms of ``P`` objects, each ``[P]``, summed over the first prompt and its corrections."""
+        click = random_clicks if is_random else centre_clicks
+        points, labels = boxes(truth, noisy=is_random) if use_box else click(truth)
+        output = decoder(points, labels)
+        total, previous = self._compare(output, truth, is_ambiguous=not use_box)
+        for _ in range(self.corrections):
+            anywhere = is_random and bool(torch.rand(1) < ANYWHERE)
+            found = None if anywhere else self._in_full(previous)[:, 0] > 0
+            point, label = click(truth, found)
+            points, labels = torch.cat([points, point], dim=1), torch.cat([labels, label], dim=1)
+            output = decoder(points, labels, previous)
+            terms, previous = self._compare(output, truth, is_ambiguous=False)
+            total = {name: total[name] + value for name, value in terms.items()}
+        return total
+
+    def _compare(self, output: DecoderOutput, truth: Tensor, *, is_ambiguous: bool) -> tuple[Terms, Tensor]:
+        """The terms of one prompt, and the logits ``[P, 1, S / 4, S / 4]`` that the next one corrects."""
+        exists = output.object_logits[:, 0]
+        if self.is_lab:
+            masks, ious = output.masks[:, 1:2], output.ious[:, 1]
+            return lab_loss(self._in_full(masks)[:, 0], truth, ious, exists), masks
+        chosen = slice(1, None) if is_ambiguous else slice(0, 1)
+        masks, ious = output.masks[:, chosen], output.ious[:, chosen]
+        best = ious.argmax(1)[:, None, None, None].expand(-1, 1, *masks.shape[2:])
+        return sam2_loss(self._in_full(masks), truth, ious, exists), masks.gather(1, best)
+
+    def _in_full(self, masks: Tensor) -> Tensor:
+        """Logits ``[P, M, S / 4, S / 4]`` at the resolution of the truth, in float32."""
+        return F.interpolate(masks.float(), (self.image_size, self.image_size), mode="bilinear", align_corners=False)
+
+
+def _in_grid(masks: Masks, size: int) -> Tensor:
+    """Masks brought to ``[P, size, size]`` by the nearest pixel; one too fine for the grid keeps the pixel under its middle."""
+    dense = masks.dense()
+    grid = F.interpolate(dense[None].to(torch.uint8), (size, size), mode="nearest-exact")[0].bool()
+    for row in (~grid.flatten(1).any(1)).nonzero()[:, 0].tolist():
+        y, x = (dense[row].nonzero().float().mean(0) / torch.tensor(masks.size) * size).long().tolist()
+        grid[row, y, x] = True
+    return grid

@@ -1,0 +1,150 @@
+"""SAM 2 as the toolkit's model: it segments what prompts show, and learns from true masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from toolkit.errors import InvalidDataError, UsageError
+from toolkit.model import PromptableModel
+from toolkit.types import Instances, Prompts, Sample, Size
+
+from .answers import choose, to_masks
+from .cache import FeatureCache, default_folder
+from .decoder import ImageDecoder
+from .encoder import Encoder
+from .features import ImageFeatures, network_points
+from .learning import Learner
+from .lora import merged
+from .parts import choose_trainable, hold_frozen_in_eval
+from .prompting import grouped
+from .settings import Sam2Settings
+from .upstream import SAM2Base, build_network
+
+CPU_CHUNK, GPU_CHUNK = 4, 64
+"""Prompts that are decoded at a time; on a CPU more do not fit its caches."""
+
+
+@dataclass(frozen=True)
+class EncodedImage:
+    """What the prompts of an image have in common.
+
+    Attributes:
+        name: of the sample, for messages.
+        size: of its image, in pixels.
+        features: of its image.
+        network: decodes them.
+    """
+
+    name: str
+    size: Size
+    features: ImageFeatures
+    network: SAM2Base
+
+    @cached_property
+    def decoder(self) -> ImageDecoder:
+        """Answers prompts about this image."""
+        return ImageDecoder(self.network, self.features)
+
+
+class Sam2Model(PromptableModel):
+    """SAM 2 around the network of the package ``sam2``.
+
+    Args:
+        settings: see ``Sam2Settings``.
+        classes: names that the labels of objects and prompts stand for; the network itself knows none.
+    """
+
+    def __init__(self, settings: Sam2Settings, classes: Sequence[str]) -> None:
+        super().__init__(classes)
+        self.settings, filled = settings, settings.filled()
+        self.image_size, self.mask_choice = filled.image_size, filled.mask
+        self.network: SAM2Base = build_network(settings.version, settings.size, filled.image_size)
+        choose_trainable(self.network, filled.trainable, settings.lora)
+        self.network.image_encoder.to(memory_format=torch.channels_last)
+        hold_frozen_in_eval(self.network)
+        self._encoder = Encoder(self.network, filled.image_size, _cache(settings))
+        self._learner = Learner(settings)
+        self._keeps_features = False
+
+    @torch.no_grad()
+    def encode(self, samples: Sequence[Sample]) -> list[EncodedImage]:
+        """The features of each sample's image, on the model's device."""
+        features = self._encoder.stream(samples, cached=self._keeps_features)
+        return [EncodedImage(s.path or s.id, s.size, found, self.network) for s, found in zip(samples, features, strict=True)]
+
+    @torch.no_grad()
+    def answer(self, encoded: EncodedImage, prompts: Prompts) -> Instances:
+        """For each prompt the mask that it means, the mask's box, and the predicted IoU as score.
+
+        Raises:
+            InvalidDataError: when a prompt is not in the image, or has neither a point nor a box.
+        """
+        logits, scores = self.mask_logits(encoded, prompts)
+        masks = to_masks(logits, encoded.size, self.settings.mask_threshold)
+        labels = torch.zeros(len(prompts), dtype=torch.int64) if prompts.labels is None else prompts.labels
+        return Instances(encoded.size, masks.boxes_xyxy(), labels, masks, scores.clamp(0, 1))
+
+    def mask_logits(self, encoded: EncodedImage, prompts: Prompts) -> tuple[Tensor, Tensor]:
+        """What stands behind an answer: logits ``[P, S / 4, S / 4]`` of the whole image, and the predicted IoU ``[P]``, float32 on the CPU."""
+        side = self.image_size // 4
+        logits, scores = torch.zeros(len(prompts), side, side), torch.zeros(len(prompts))
+        for group in grouped(prompts, encoded.name, encoded.size):
+            points = network_points(group.points, encoded.size, self.image_size)
+            for chunk in torch.split(torch.arange(len(points)), self.chunk):
+                output = encoded.decoder(points[chunk].to(self.device), group.labels[chunk].to(self.device))
+                mask, iou = choose(output, self.network.sam_mask_decoder, self.mask_choice, is_ambiguous=group.is_ambiguous)
+                logits[group.rows[chunk]], scores[group.rows[chunk]] = mask.float().cpu(), iou.float().cpu()
+        return logits, scores
+
+    def find_all(self, encoded: EncodedImage) -> Instances:
+        """Everything in the image."""
+        raise UsageError(f"{encoded.name}: SAM 2 cannot segment an image without prompts yet. Repair: give it points or boxes")
+
+    def loss(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
+        """The terms of the preset's loss; each the mean over the samples of the mean over a sample's objects.
+
+        Raises:
+            InvalidDataError: when a sample has no masks; names it.
+        """
+        if not samples:
+            raise InvalidDataError("the loss of no samples at all is undefined; expected one or more")
+        features = self._encoder.stream(samples)
+        return self._learner.loss(self.network, samples, features, chunk=self.chunk, is_random=self.training)
+
+    @property
+    def chunk(self) -> int:
+        """Prompts that are decoded at a time."""
+        return self.settings.chunk or (CPU_CHUNK if self.device.type == "cpu" else GPU_CHUNK)
+
+    def train(self, mode: bool = True) -> Sam2Model:
+        """Switch between training and eval mode; what is frozen stays in eval mode.
+
+        From the first switch to training on, features of images are kept. A model that only predicts writes nothing to the disk.
+        """
+        super().train(mode)
+        hold_frozen_in_eval(self.network)
+        self._keeps_features |= mode
+        return self
+
+    def export_state(self) -> dict[str, Tensor]:
+        """The state dict of the package's ``SAM2Base``, adapters merged: what ``build_sam2`` loads."""
+        return merged(self.network, self.network.state_dict())
+
+
+def _cache(settings: Sam2Settings) -> FeatureCache | None:
+    options = settings.cache
+    if not options.enabled:
+        return None
+    folder = Path(options.folder).expanduser() if options.folder else default_folder()
+    return FeatureCache(folder, max_bytes=int(options.max_gb * 1e9), dtype=torch.float16 if options.precision == "fp16" else torch.float32)
+
+
+def build(settings: Sam2Settings, classes: Sequence[str]) -> Sam2Model:
+    """The model with random weights."""
+    return Sam2Model(settings, classes)

@@ -1,0 +1,104 @@
+"""What can be set."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from toolkit.config import Settings
+
+Size = Literal["tiny", "small", "base_plus", "large", "toy"]
+Version = Literal["2.0", "2.1"]
+Trainable = Literal["decoder", "decoder+neck", "full", "lora"]
+PromptKind = Literal["point", "box", "mix"]
+MaskChoice = Literal["best", "first", "single"]
+
+
+class LoraSettings(Settings):
+    """Low-rank adapters in the attention of the image encoder, for `trainable: lora` (Hu et al., https://arxiv.org/abs/2106.09685)."""
+
+    rank: int = Field(default=8, ge=1)
+    """Rank of each adapter."""
+    alpha: float = Field(default=16.0, gt=0, allow_inf_nan=False)
+    """An adapter's output is multiplied by `alpha / rank`."""
+
+
+class CacheSettings(Settings):
+    """Where the features that a frozen encoder has computed are kept, so that each image is encoded once."""
+
+    enabled: bool = True
+    """Whether to keep them; without effect where nothing of the encoder is frozen."""
+    folder: str | None = None
+    """Folder for them, which several processes and runs can share; `~/.cache/toolkit/sam2-features` when empty."""
+    max_gb: float = Field(default=20.0, gt=0, allow_inf_nan=False)
+    """Size that the folder may grow to, in 10^9 bytes. What was not used for longest goes first."""
+    precision: Literal["fp16", "fp32"] = "fp16"
+    """Kind of number they are kept in; fp16 takes 8.4 MB an image of 1024 pixels, and the loss agrees to 1e-4."""
+
+
+class Sam2Settings(Settings):
+    """The network, what of it learns, and from which prompts."""
+
+    size: Size = "tiny"
+    """Size of the image encoder; `toy` is a small network of the same make, for demos and tests, which has no published weights."""
+    version: Annotated[Version, BeforeValidator(lambda value: str(value) if isinstance(value, float) else value)] = "2.1"
+    """Version of the published network, which `weights` must match."""
+    image_size: int | None = Field(None, ge=64)
+    """Height and width that images are brought to, a multiple of 32; 1024 when empty, and 128 for `toy`."""
+    trainable: Trainable | None = None
+    """What learns: `decoder` (mask decoder and prompt encoder), `decoder+neck`, `full`, or `lora` (decoder, and adapters in the encoder).
+    Empty is `decoder`, and `full` for `toy`."""
+    lora: LoraSettings = LoraSettings()
+    """The adapters of `trainable: lora`."""
+    preset: Literal["lab", "sam2"] = "lab"
+    """How it learns: `lab` is the short recipe that is popular with laboratories, `sam2` that of SAM 2's authors."""
+    prompts: PromptKind | None = None
+    """Prompts to learn from; `mix` is a point or a box, half and half. Empty is `point` for the preset `lab` and `mix` for `sam2`."""
+    corrections: int | None = Field(None, ge=0, le=16)
+    """Clicks on errors of the prediction that follow a prompt while learning; empty is 0 for the preset `lab` and 7 for `sam2`."""
+    max_objects: int = Field(8, ge=1)
+    """Objects of an image that a step learns from at most, drawn at random; bounds the memory."""
+    mask: MaskChoice | None = None
+    """Which of the masks is predicted: `best` by its own score of three for a single point and one mask for clearer prompts, as SAM 2's
+    authors recommend; `first` of the three, which the preset `lab` trains; `single`. Empty is `first` for `lab` and `best` for `sam2`."""
+    mask_threshold: float = Field(0.0, allow_inf_nan=False)
+    """Logit above which a pixel belongs to the mask."""
+    chunk: int | None = Field(None, ge=1)
+    """Prompts that go through the mask decoder at a time; empty is 4 on a CPU and 64 on a GPU."""
+    cache: CacheSettings = CacheSettings()
+    """The features of images, kept on disk."""
+
+    @model_validator(mode="after")
+    def _usable(self) -> Sam2Settings:
+        if self.image_size is not None and self.image_size % 32:
+            raise ValueError(f"image_size must be a multiple of 32, not {self.image_size}")
+        if self.size == "toy" and self.version != "2.1":
+            raise ValueError("size toy is of version 2.1 only")
+        return self
+
+    def filled(self) -> Filled:
+        """The choices that are empty, made."""
+        is_toy, is_lab = self.size == "toy", self.preset == "lab"
+        return Filled(
+            image_size=self.image_size or (128 if is_toy else 1024),
+            trainable=self.trainable or ("full" if is_toy else "decoder"),
+            prompts=self.prompts or ("point" if is_lab else "mix"),
+            corrections=self.corrections if self.corrections is not None else (0 if is_lab else 7),
+            mask=self.mask or ("first" if is_lab else "best"),
+        )
+
+
+class Filled(Settings):
+    """Settings that have a value whatever the user left empty; see the fields of the same names in ``Sam2Settings``."""
+
+    image_size: int
+    """Height and width that images are brought to."""
+    trainable: Trainable
+    """What learns."""
+    prompts: PromptKind
+    """Prompts to learn from."""
+    corrections: int
+    """Clicks that follow a prompt."""
+    mask: MaskChoice
+    """Which of the masks is predicted."""

@@ -1,0 +1,116 @@
+"""The package ``sam2`` as it is used here: its classes, and networks built from its own YAML, without Hydra's global state.
+
+``import sam2`` initialises global Hydra where nobody has, after which ``@hydra.main`` and ``hydra.initialize`` of the same process fail.
+Here that is undone. A process that wants ``sam2.build_sam`` as well imports ``sam2`` before this plugin, or calls
+``hydra.initialize_config_module("sam2", version_base="1.2")``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
+
+from toolkit.errors import UnavailableError
+
+
+@contextmanager
+def _hydra_as_it_was() -> Iterator[None]:
+    before = GlobalHydra.instance().is_initialized()
+    yield
+    if not before:
+        GlobalHydra.instance().clear()
+
+
+with _hydra_as_it_was():
+    import sam2
+    from sam2.modeling.sam.mask_decoder import MaskDecoder
+    from sam2.modeling.sam.transformer import Attention
+    from sam2.modeling.sam2_base import SAM2Base
+
+__all__ = ["Attention", "MaskDecoder", "SAM2Base", "build_network"]
+
+CONFIGS = {"tiny": "t", "small": "s", "base_plus": "b+", "large": "l"}
+IMAGE_PREDICTION = {
+    "dynamic_multimask_via_stability": True,
+    "dynamic_multimask_stability_delta": 0.05,
+    "dynamic_multimask_stability_thresh": 0.98,
+}
+"""What ``build_sam2`` adds to the mask decoder: a single mask that is not stable gives way to the best of three."""
+
+_WIDTHS = [32, 64, 128, 256]
+TOY = {
+    "image_encoder": {
+        "trunk": {"embed_dim": 32, "stages": [1, 1, 2, 1], "global_att_blocks": [3], "window_spec": [8, 8, 8, 4]},
+        "neck": {"d_model": 64, "backbone_channel_list": _WIDTHS[::-1], "position_encoding": {"num_pos_feats": 64}},
+    },
+    "memory_attention": {
+        "d_model": 64,
+        "num_layers": 1,
+        "layer": {
+            "d_model": 64,
+            "dim_feedforward": 128,
+            "self_attention": {"embedding_dim": 64},
+            "cross_attention": {"embedding_dim": 64, "kv_in_dim": 16},
+        },
+    },
+    "memory_encoder": {
+        "out_dim": 16,
+        "in_dim": 64,
+        "position_encoding": {"num_pos_feats": 16},
+        "mask_downsampler": {"embed_dim": 64},
+        "fuser": {"layer": {"dim": 64}},
+    },
+}
+"""What the toy size changes in the YAML of SAM 2.1 tiny."""
+
+
+def network_config(version: str, size: str, image_size: int) -> dict[str, Any]:
+    """The arguments of a network as the package's YAML gives them, nested, with ``_target_`` naming the classes.
+
+    Raises:
+        UnavailableError: when the package found first has no such files, such as a clone of the repository in the working folder.
+    """
+    folder, prefix = ("sam2.1", "sam2.1_hiera_") if version == "2.1" else ("sam2", "sam2_hiera_")
+    path = Path(sam2.__path__[0]) / "configs" / folder / f"{prefix}{CONFIGS.get(size, 't')}.yaml"
+    if not path.is_file():
+        raise UnavailableError(
+            f"the package sam2 at {sam2.__path__[0]} has no {path.name}: a folder of that name may stand before the installed package. "
+            "Repair: run from another folder, or install sam2 again"
+        )
+    published = OmegaConf.select(OmegaConf.load(path), "model")  # not by PyYAML, which takes 1e-6 for a word
+    changes = TOY if size == "toy" else {}
+    extra = {"image_size": image_size, "sam_mask_decoder_extra_args": IMAGE_PREDICTION}
+    merged = OmegaConf.to_container(OmegaConf.merge(published, changes, extra), resolve=True)
+    assert isinstance(merged, dict)
+    return {str(key): value for key, value in merged.items()}
+
+
+def build_network(version: str, size: str, image_size: int) -> SAM2Base:
+    """The whole network with random weights, as ``sam2.build_sam.build_sam2`` makes it.
+
+    Args:
+        version: ``"2.0"`` or ``"2.1"``.
+        size: ``tiny``, ``small``, ``base_plus``, ``large`` or ``toy``.
+        image_size: height and width of its input, in pixels, a multiple of 32.
+    """
+    network: SAM2Base = instantiate(network_config(version, size, image_size))
+    return network
+
+
+def instantiate(config: Any) -> Any:
+    """Make what nested ``_target_`` entries describe, innermost first. Only classes of the package are made."""
+    if isinstance(config, Mapping):
+        arguments = {key: instantiate(value) for key, value in config.items() if key != "_target_"}
+        if "_target_" not in config:
+            return arguments
+        module, _, name = config["_target_"].rpartition(".")
+        if not module.startswith("sam2."):
+            raise UnavailableError(f"the YAML of sam2 names {config['_target_']}, which is not in that package")
+        return getattr(importlib.import_module(module), name)(**arguments)
+    return [instantiate(value) for value in config] if isinstance(config, list) else config

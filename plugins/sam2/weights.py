@@ -1,0 +1,180 @@
+"""Published checkpoints, and files of them: which one a file holds is read from its tensors."""
+
+from __future__ import annotations
+
+import hashlib
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+
+import huggingface_hub as hub
+from torch import Tensor
+
+from toolkit.checkpoints import LoadReport, read_foreign
+from toolkit.errors import CheckpointError, DownloadError, UsageError
+from toolkit.model import Model
+
+from .lora import DOWN, UP
+from .model import Sam2Model
+from .settings import Sam2Settings
+
+CONNECT_SECONDS = 5.0
+"""How long the hub may take to answer at all."""
+OFFICIAL = "official"
+MIRROR = {
+    "2.0": "https://dl.fbaipublicfiles.com/segment_anything_2/072824",
+    "2.1": "https://dl.fbaipublicfiles.com/segment_anything_2/092824",
+}
+"""Where the authors publish the same files."""
+
+_PATCHES = "image_encoder.trunk.patch_embed.proj.weight"
+_SIZES = {(96, 12): "tiny", (96, 16): "small", (112, 24): "base_plus", (144, 48): "large", (32, 5): "toy"}
+"""Channels and blocks of the backbone of each size."""
+
+
+def load_weights(model: Model, source: str) -> LoadReport:
+    """Take over a published checkpoint, or a file like one.
+
+    Args:
+        model: of the version and size of the weights.
+        source: ``official``, ``sam2.1-tiny`` and the like, or the path of a file ``{"model": tensors}``.
+
+    Raises:
+        CheckpointError: when the file is damaged, or of another version, size or network; says which settings fit it.
+        UsageError: when the name is of another version or size than the model.
+        DownloadError: when the hub cannot be reached; says which file to fetch by hand.
+    """
+    if not isinstance(model, Sam2Model):
+        raise UsageError(f"weights={source} are for the plugin sam2, not for {type(model).__name__}")
+    path = Path(source).expanduser()
+    if not path.exists():
+        path = _download(*_chosen(source, model.settings))
+    tensors = _named(read_foreign(path), path)
+    _check_kind(tensors, model.settings, path)
+    return _take(model, tensors, path)
+
+
+def recognise(tensors: Mapping[str, Tensor], path: Path) -> tuple[str, str]:
+    """The version and the size of the network that tensors belong to.
+
+    Raises:
+        CheckpointError: when they are of no SAM 2; says so by name for SAM 1.
+    """
+    if _PATCHES not in tensors:
+        if any(name.startswith("image_encoder.blocks.") or name.startswith("image_encoder.patch_embed.") for name in tensors):
+            raise CheckpointError(
+                f"{path} is a checkpoint of SAM 1 (Segment Anything of 2023), whose network is another. Repair: weights=official, or a file of SAM 2"
+            )
+        raise CheckpointError(
+            f"{path} is no checkpoint of SAM 2: it has no tensor {_PATCHES}, but {', '.join(sorted(tensors)[:3])}, …. Repair: weights=official, or "
+            "a file of SAM 2"
+        )
+    blocks = {name.split(".")[3] for name in tensors if name.startswith("image_encoder.trunk.blocks.")}
+    kind = (tensors[_PATCHES].shape[0], len(blocks))
+    if kind not in _SIZES:
+        raise CheckpointError(
+            f"{path} is of a SAM 2 of unknown size, with {kind[0]} channels and {kind[1]} blocks in its backbone; known are {', '.join(_SIZES.values())}"
+        )
+    return "2.1" if "no_obj_embed_spatial" in tensors else "2.0", _SIZES[kind]
+
+
+def _named(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """Tensors by the names that they have in ``SAM2Base``, whatever stands before these."""
+    prefix = next((name.removesuffix(_PATCHES) for name in tensors if name.endswith(_PATCHES)), "")
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _check_kind(tensors: Mapping[str, Tensor], settings: Sam2Settings, path: Path) -> None:
+    version, size = recognise(tensors, path)
+    if (version, size) != (settings.version, settings.size):
+        raise CheckpointError(
+            f"{path} is of SAM {version} {size}, but the model is SAM {settings.version} {settings.size}. "
+            f"Repair: model.version={version} model.size={size}, or weights of the other kind"
+        )
+
+
+def _take(model: Sam2Model, tensors: dict[str, Tensor], path: Path) -> LoadReport:
+    own = model.network.state_dict()
+    adapters = [name for name in own if name.rpartition(".")[2] in (DOWN, UP) and name not in tensors]
+    missing = [name for name in own if name not in tensors and name not in adapters]
+    unexpected = [name for name in tensors if name not in own]
+    mismatched = [
+        f"{n}: {list(tensors[n].shape)} -> {list(v.shape)}" for n, v in own.items() if n in tensors and tensors[n].shape != v.shape
+    ]
+    report = LoadReport(
+        loaded=tuple(f"network.{name}" for name in own if name in tensors),
+        missing=tuple(missing),
+        unexpected=tuple(unexpected),
+        mismatched=tuple(mismatched),
+    )
+    if missing or unexpected or mismatched:
+        raise CheckpointError(f"{path} does not fit SAM {model.settings.version} {model.settings.size} as a whole: {report}")
+    model.network.load_state_dict(tensors, strict=not adapters)
+    return report
+
+
+def _chosen(name: str, settings: Sam2Settings) -> tuple[str, str]:
+    """Version and size that a name of published weights stands for.
+
+    Raises:
+        UsageError: when the model is of another one.
+    """
+    wanted = (settings.version, settings.size)
+    if settings.size == "toy":
+        raise UsageError(f"weights={name}: the size toy has no published weights. Repair: weights=none, or another model.size")
+    if name == OFFICIAL:
+        return wanted
+    version, _, size = name.removeprefix("sam").partition("-")
+    named = ("2.0" if version == "2" else version, size)
+    if named != wanted:
+        raise UsageError(
+            f"weights={name} are of SAM {named[0]} {named[1]}, but the model is SAM {wanted[0]} {wanted[1]}. "
+            f"Repair: model.version={named[0]} model.size={named[1]}, or weights={OFFICIAL}"
+        )
+    return named
+
+
+def _download(version: str, size: str) -> Path:
+    """The path of a published checkpoint, from the hub's cache where it is there, checked against the hash that the hub publishes.
+
+    Raises:
+        DownloadError: when it cannot be had.
+    """
+    family = "sam2.1" if version == "2.1" else "sam2"
+    filename = f"{family}_hiera_{size}.pt"
+    repository = f"facebook/{family}-hiera-{size.replace('_', '-')}"
+    try:
+        try:
+            path = Path(hub.hf_hub_download(repository, filename, local_files_only=True))
+        except hub.errors.LocalEntryNotFoundError:
+            _check_reachable(hub.constants.ENDPOINT)
+            path = Path(hub.hf_hub_download(repository, filename))
+    except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
+        raise DownloadError(
+            f"{filename} of {repository} cannot be fetched from {hub.constants.ENDPOINT}: {error}. Repair: fetch {MIRROR[version]}/{filename} "
+            "elsewhere and pass its path as weights=, or weights=none for random ones"
+        ) from error
+    _check_hash(path)
+    return path
+
+
+def _check_reachable(address: str) -> None:
+    """Raise ``OSError`` when nothing answers; any answer at all will do. The hub's own client would try for long."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=CONNECT_SECONDS):
+            pass
+    except urllib.error.HTTPError:
+        pass
+
+
+def _check_hash(path: Path) -> None:
+    """Compare with the sha256 that the hub publishes for large files and its cache calls them by."""
+    published = path.resolve().name
+    if len(published) == 64:
+        with open(path, "rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != published:
+            raise DownloadError(
+                f"{path} is damaged: its sha256 is {found}, not {published}. Repair: delete it, so that it is fetched again"
+            )
