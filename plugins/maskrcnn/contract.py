@@ -1,0 +1,145 @@
+"""What both engines have in common: samples in, losses and predictions out, whoever runs the network."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from toolkit.errors import ConfigError, InvalidDataError
+from toolkit.model import TrainableModel
+from toolkit.types import Instances, Prediction, Sample, Size
+
+from .inputs import draw_short_side, network_size, padded_size
+from .settings import MaskRCNNSettings
+from .targets import Targets, make_targets
+
+
+class Engine(TrainableModel):
+    """A Mask R-CNN by whatever engine. Subclasses bring the network, ``losses`` and ``detect``.
+
+    The names and shapes in ``state_dict()`` are Detectron2's, so weights go from any engine to any other, and to Detectron2 itself. Class
+    ``len(classes)`` is the background, after those of the dataset.
+
+    Args:
+        settings: the network and what is done to images.
+        classes: the names that label indexes stand for.
+
+    Raises:
+        ConfigError: when there is no class.
+    """
+
+    def __init__(self, settings: MaskRCNNSettings, classes: Sequence[str]) -> None:
+        super().__init__(classes)
+        if not classes:
+            raise ConfigError("Mask R-CNN needs one class or more; the dataset has none")
+        self.settings = settings
+        parts = ["box_predictor.cls_score"]
+        parts += [] if settings.box_head.class_agnostic else ["box_predictor.bbox_pred"]
+        parts += ["mask_head.predictor"] if settings.masks and not settings.mask_head.class_agnostic else []
+        self.class_tensors: tuple[str, ...] = tuple(f"roi_heads.{part}.{kind}" for part in parts for kind in ("weight", "bias"))
+
+    @abstractmethod
+    def losses(self, samples: Sequence[Sample], sizes: Sequence[Size]) -> dict[str, Tensor]:
+        """The losses of one sample or more, brought to ``sizes``; norms behave as the mode says."""
+
+    @abstractmethod
+    def detect(self, samples: Sequence[Sample], sizes: Sequence[Size]) -> list[Instances]:
+        """What is found in samples that are brought to ``sizes``, all the same once padded; best first, in each sample's own grid.
+
+        Called in eval mode and without gradients.
+        """
+
+    def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
+        """The objects of each sample, best first, with boxes, scores, masks and keypoints in the sample's own grid.
+
+        Images that are the same size once padded go through the network together.
+        """
+        predictions: dict[int, Prediction] = {}
+        with _evaluating(self), torch.no_grad():
+            for positions, sizes in self._groups(samples):
+                chosen = [samples[i] for i in positions]
+                for i, sample, found in zip(positions, chosen, self.detect(chosen, sizes), strict=True):
+                    predictions[i] = Prediction(sample.id, sample.size, instances=found)
+        return [predictions[i] for i in range(len(samples))]
+
+    def loss(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
+        """Detectron2's losses: ``loss_rpn_cls``, ``loss_rpn_loc``, ``loss_cls``, ``loss_box_reg``, ``loss_mask`` and ``loss_keypoint``.
+
+        Anchors and proposals are drawn at random, and so is the length of each image's shorter side. The losses are normalised as in
+        Detectron2, over what is drawn from the whole batch: those of the RPN are means over the samples; the others are so as far as every
+        image gives the same number of regions (``loss_mask``: of objects' regions).
+
+        Raises:
+            InvalidDataError: when a sample has no instances, or its objects have no masks (keypoints) to learn from; names the sample.
+        """
+        if not samples:
+            raise InvalidDataError("the loss of no samples at all is undefined; expected one or more")
+        options = self.settings.input
+        return self.losses(samples, [network_size(sample.size, draw_short_side(options), options.long_side_train) for sample in samples])
+
+    def validate(self, samples: Sequence[Sample]) -> tuple[list[Prediction], dict[str, Tensor]]:
+        """Predictions, and losses at the size at which images are predicted; what is drawn for them is the same each time."""
+        losses: dict[str, Tensor] = {}
+        with _evaluating(self), torch.no_grad(), torch.random.fork_rng(devices=[]):
+            for sample in samples:
+                torch.manual_seed(0)
+                for name, value in self.losses([sample], [self._test_size(sample)]).items():
+                    losses[name] = losses.get(name, 0) + value / len(samples)
+        return self.predict(samples), losses
+
+    def parameter_groups(self, lr: float, weight_decay: float) -> list[dict[str, Any]]:
+        """Detectron2's: norms with a decay of their own, all else, biases included, with ``weight_decay``."""
+        norms: list[nn.Parameter] = []
+        others: list[nn.Parameter] = []
+        for module in self.modules():
+            is_norm = isinstance(module, (nn.modules.batchnorm._BatchNorm, nn.GroupNorm))
+            (norms if is_norm else others).extend(p for p in module.parameters(recurse=False) if p.requires_grad)
+        groups = [
+            {"name": "weights", "params": others, "lr": lr, "weight_decay": weight_decay},
+            {"name": "norms", "params": norms, "lr": lr, "weight_decay": self.settings.weight_decay_norm},
+        ]
+        return [group for group in groups if group["params"]]
+
+    def targets(self, samples: Sequence[Sample], sizes: Sequence[Size]) -> list[Targets]:
+        """What the network learns from in samples that are brought to ``sizes``."""
+        return [
+            make_targets(
+                sample,
+                size,
+                class_count=len(self.classes),
+                with_masks=self.settings.masks,
+                keypoint_count=self.settings.keypoint_count,
+                device=self.device,
+            )
+            for sample, size in zip(samples, sizes, strict=True)
+        ]
+
+    def _test_size(self, sample: Sample) -> Size:
+        options = self.settings.input
+        return network_size(sample.size, options.short_side_test, options.long_side_test)
+
+    def _groups(self, samples: Sequence[Sample]) -> Iterator[tuple[list[int], list[Size]]]:
+        """Positions and sizes of the samples that are the same size once padded: so no image's result depends on another's."""
+        positions: dict[Size, list[int]] = {}
+        sizes = [self._test_size(sample) for sample in samples]
+        for i, size in enumerate(sizes):
+            positions.setdefault(padded_size([size]), []).append(i)
+        for group in positions.values():
+            yield group, [sizes[i] for i in group]
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Eval mode for a while; afterwards every module is in the mode that it was in."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
