@@ -54,18 +54,18 @@ def test_points_of_instances_lie_in_the_image_and_in_their_masks() -> None:
 
 
 def test_corrections_hit_the_largest_fault() -> None:
-    truth = np.zeros((4, 20, 20), dtype=bool)
+    truth = np.zeros((5, 20, 20), dtype=bool)  # the last is empty, and so is the answer
     answer = np.zeros_like(truth)
     truth[0, 2:12, 2:12], answer[0, 2:12, 2:7] = True, True  # the right half lacks
     truth[1, 2:5, 2:5], answer[1, 2:5, 2:18] = True, True  # overflows to the right
     truth[2, 5:9, 5:9], answer[2, 5:9, 5:9] = True, True  # right already
     truth[3, 0:4, 0:4], answer[3, 10:20, 10:20] = True, True  # somewhere else
-    first = Prompts(torch.zeros((4, 1, 2)), torch.ones((4, 1), dtype=torch.int64))
+    first = Prompts(torch.zeros((5, 1, 2)), torch.ones((5, 1), dtype=torch.int64))
     prompts = with_corrections(first, Masks.from_dense(truth), Masks.from_dense(answer))
     assert prompts.points_xy is not None
     assert prompts.point_labels is not None
-    assert prompts.points_xy.shape == (4, 2, 2)
-    assert prompts.point_labels[:, 1].tolist() == [1, 0, -1, 0]
+    assert prompts.points_xy.shape == (5, 2, 2)
+    assert prompts.point_labels[:, 1].tolist() == [1, 0, -1, 0, -1]
     for i, wrong in enumerate((truth & ~answer, answer & ~truth, truth, answer & ~truth)):
         x, y = prompts.points_xy[i, 1].int().tolist()
         if i != 2:

@@ -105,6 +105,8 @@ def interior_point(region: NDArray[np.bool_], offset: tuple[int, int] = (0, 0)) 
 
 def _largest_part(region: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The largest connected part of a region."""
+    if not region.size:  # OpenCV crashes
+        return region
     count, parts, figures, _ = cv2.connectedComponentsWithStats(region.astype(np.uint8), connectivity=8)
     if count <= 2:
         return region
