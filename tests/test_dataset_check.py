@@ -52,3 +52,24 @@ def test_every_fault_is_reported_and_the_rest_is_counted() -> None:
     assert report.instances.tolist() == [0, 0]
     assert report.without_instances == 1
     assert report.sizes == {(2, 3): 1, (2, 8): 1, (2, 9): 1}
+
+
+class Crowded(Dataset):
+    """An image with an object and two crowd regions, and one with a crowd region alone."""
+
+    classes = ("a", "b")
+    ids = ("both", "crowd")
+
+    def __getitem__(self, index: int) -> Sample:
+        labels, crowds = ([0, 1, 1], [False, True, True]) if index == 0 else ([0], [True])
+        boxes = torch.tensor([[0.0, 0.0, 1.0, 1.0]]).repeat(len(labels), 1)
+        objects = Instances((4, 4), boxes, torch.tensor(labels), is_crowd=torch.tensor(crowds))
+        return Sample(self.ids[index], torch.zeros(3, 4, 4, dtype=torch.uint8), instances=objects)
+
+
+def test_crowds_are_not_counted_as_objects() -> None:
+    report = check_split(Crowded())
+    assert report.faults == []
+    assert report.instances.tolist() == [1, 0]
+    assert report.crowds == 3
+    assert report.without_instances == 1

@@ -14,7 +14,7 @@ from PIL import Image
 from toolkit import images
 from toolkit.colours import default_palette, full_palette
 from toolkit.errors import ImageError, InvalidDataError
-from toolkit.images import IMAGE_SUFFIXES, image_size, read_image, read_label_map, write_label_map
+from toolkit.images import IMAGE_SUFFIXES, image_size, read_channels, read_id_map, read_image, read_label_map, write_id_map, write_label_map
 from toolkit.types import VOID
 
 
@@ -332,3 +332,66 @@ def test_default_palette_is_distinct_and_follows_the_voc_devkit() -> None:
     assert default_palette(4, first=1) == default_palette(5)[1:]
     assert len(set(default_palette(256))) == 256
     assert images.MAX_PIXELS >= 20_000 * 10
+
+
+@pytest.mark.parametrize("largest", [0, 1, 254, 255, 256, 40_000, 65_535])
+def test_ids_of_objects_there_and_back(tmp_path: Path, largest: int) -> None:
+    ids = torch.from_numpy(np.random.default_rng(largest).integers(0, largest + 1, (30, 41)).astype(np.int32))
+    ids[3, 4] = largest
+    write_id_map(tmp_path / "ids.png", ids)
+    found = read_id_map(tmp_path / "ids.png")
+    assert found.dtype == torch.int32
+    assert torch.equal(found, ids)
+    with Image.open(tmp_path / "ids.png") as image:
+        assert image.mode == ("P" if largest < 256 else "I;16")
+    if largest > 255:
+        with pytest.raises(ImageError, match="has the value"):
+            read_label_map(tmp_path / "ids.png")
+
+
+def test_ids_that_no_file_holds(tmp_path: Path) -> None:
+    for wrong in (-1, 65_536):
+        with pytest.raises(InvalidDataError, match=f"must be 0…65535, not {wrong}"):
+            write_id_map(tmp_path / "x.png", torch.tensor([[0, wrong]]))
+    assert not (tmp_path / "x.png").exists()
+
+
+def test_ids_of_32_bits(tmp_path: Path) -> None:
+    ids = np.array([[0, 70_000], [2**31 - 1, 5]], np.int32)
+    Image.fromarray(ids).save(tmp_path / "ids.tif")
+    assert read_id_map(tmp_path / "ids.tif").tolist() == ids.tolist()
+    Image.fromarray(-ids).save(tmp_path / "ids.tif")
+    with pytest.raises(ImageError, match=r"ids.tif has the value -2147483647; expected object ids from 0"):
+        read_id_map(tmp_path / "ids.tif")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_channels_hold_numbers(tmp_path: Path, dtype: type) -> None:
+    pixels = np.random.default_rng(0).integers(0, np.iinfo(dtype).max + 1, (9, 13, 3)).astype(dtype)
+    cv2.imwrite(str(tmp_path / "c.png"), pixels[..., ::-1])
+    found = read_channels(tmp_path / "c.png")
+    assert found.dtype == torch.int32
+    assert np.array_equal(as_hwc(found), pixels)
+    cv2.imwrite(str(tmp_path / "grey.png"), pixels[..., 1])
+    assert np.array_equal(as_hwc(read_channels(tmp_path / "grey.png")), np.stack([pixels[..., 1]] * 3, axis=2))
+
+
+def test_channels_of_a_palette_are_its_colours(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(1).choice(np.array([[0, 0, 0], [3, 0, 250], [7, 1, 2]], np.uint8), (9, 13))
+    Image.fromarray(pixels).convert("P", palette=Image.Palette.ADAPTIVE, colors=3).save(tmp_path / "p.png")
+    assert np.array_equal(as_hwc(read_channels(tmp_path / "p.png")), pixels)
+
+
+def test_numbers_are_not_read_from_damaged_or_lossy_files(tmp_path: Path) -> None:
+    for read in (read_channels, read_id_map):
+        (tmp_path / "l.jpg").write_bytes(encoded(photo(), "JPEG"))
+        with pytest.raises(ImageError, match=r"l.jpg is a JPEG, whose compression changes label values"):
+            read(tmp_path / "l.jpg")
+        data = encoded(photo(), "PNG", "L")
+        for cut in (len(data) // 2, len(data) - 3):
+            (tmp_path / "cut.png").write_bytes(data[:cut])
+            with pytest.raises(ImageError, match=r"cut.png is cut off"):
+                read(tmp_path / "cut.png")
+    (tmp_path / "colour.png").write_bytes(encoded(photo(), "PNG"))
+    with pytest.raises(ImageError, match="is a colour image"):
+        read_id_map(tmp_path / "colour.png")

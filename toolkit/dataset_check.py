@@ -27,7 +27,8 @@ class SplitReport:
         pixels: int64 ``[C]``, pixels of each class in the label maps.
         void_pixels: pixels of no class.
         images: int64 ``[C]``, label maps that show each class.
-        instances: int64 ``[C]``, objects of each class.
+        instances: int64 ``[C]``, objects of each class; crowd regions are not among them.
+        crowds: crowd regions, of any class.
         without_instances: samples that say that they have no object.
         sizes: how many samples have each height and width.
     """
@@ -39,6 +40,7 @@ class SplitReport:
     void_pixels: int = 0
     images: Tensor = field(init=False)
     instances: Tensor = field(init=False)
+    crowds: int = 0
     without_instances: int = 0
     sizes: dict[Size, int] = field(default_factory=dict)
 
@@ -53,6 +55,7 @@ class _Counts:
     size: Size
     pixels: Tensor | None
     instances: Tensor | None
+    crowds: int
 
 
 def check_split(dataset: Dataset, on_progress: Callable[[], None] = lambda: None) -> SplitReport:
@@ -93,17 +96,18 @@ def _examine(dataset: Dataset, index: int) -> _Counts | str:
 
 
 def _count(sample: Sample, num_classes: int) -> _Counts | str:
-    pixels = instances = None
+    pixels = instances = crowd = None
     if sample.label_map is not None:
         pixels = torch.bincount(sample.label_map.flatten(), minlength=256)
         beyond = pixels[num_classes:VOID].nonzero().flatten()
         if len(beyond):
             return f"{sample.id}: label map has class {num_classes + int(beyond[0])}, but there are only {num_classes} classes"
     if sample.instances is not None:
-        instances = torch.bincount(sample.instances.labels, minlength=num_classes)
-        if len(instances) > num_classes:
-            return f"{sample.id}: an instance has class {len(instances) - 1}, but there are only {num_classes} classes"
-    return _Counts(sample.size, pixels, instances)
+        labels, crowd = sample.instances.labels, sample.instances.is_crowd
+        if len(labels) and int(labels.max()) >= num_classes:
+            return f"{sample.id}: an instance has class {int(labels.max())}, but there are only {num_classes} classes"
+        instances = torch.bincount(labels if crowd is None else labels[~crowd], minlength=num_classes)
+    return _Counts(sample.size, pixels, instances, 0 if crowd is None else int(crowd.sum()))
 
 
 def _add(report: SplitReport, counts: _Counts) -> None:
@@ -116,3 +120,4 @@ def _add(report: SplitReport, counts: _Counts) -> None:
     if counts.instances is not None:
         report.instances += counts.instances
         report.without_instances += int(counts.instances.sum()) == 0
+    report.crowds += counts.crowds

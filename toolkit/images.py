@@ -176,6 +176,26 @@ def write_label_map(path: FilePath, label_map: Tensor | NDArray[np.uint8], palet
         image.save(file, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
 
 
+def write_id_map(path: FilePath, ids: Tensor) -> None:
+    """Write an image of object ids that ``read_id_map`` gives back: a palette PNG, or from id 256 on a grey one of 16 bits.
+
+    Args:
+        path: where to; missing folders are made.
+        ids: whole numbers ``[H, W]``; 0 is no object, and black.
+
+    Raises:
+        InvalidDataError: when an id is negative or beyond 65535.
+        OutputError: when the file cannot be written.
+    """
+    low, high = (int(ids.min()), int(ids.max())) if ids.numel() else (0, 0)
+    if low < 0 or high > 65_535:
+        raise InvalidDataError(f"ids of objects must be 0…65535, not {low if low < 0 else high}")
+    if high <= 255:
+        return write_label_map(path, ids.to(torch.uint8), [(0, 0, 0)])
+    with atomic_write(path) as file:
+        Image.fromarray(ids.numpy().astype(np.uint16)).save(file, "PNG", compress_level=1)
+
+
 def _unreadable(path: FilePath, error: OSError) -> ImageError:
     repairs = {
         FileNotFoundError: "does not exist. Repair: check the path",

@@ -128,7 +128,9 @@ class Masks:
         """Foreground pixels of each mask, int64 ``[N]``."""
         if not self.counts:
             return torch.zeros(0, dtype=torch.int64)
-        return torch.from_numpy(coco_mask.area(self.to_coco()).astype(np.int64))
+        codes = self.to_coco()
+        parts = [coco_mask.area(codes[start : start + 255]) for start in range(0, len(codes), 255)]  # it fails on more than 255 at once
+        return torch.from_numpy(np.concatenate(parts).astype(np.int64))
 
     def boxes_xyxy(self) -> Tensor:
         """The tight box of each mask, float32 ``[N, 4]``; an empty mask has a box of zeros."""

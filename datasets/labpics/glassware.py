@@ -64,12 +64,14 @@ class Shape:
         height: how high it may be, in parts of the image.
         fill: the lowest and highest surface of what is in it, as heights of the profile.
         stoppered: whether it may have a cap.
+        floor: where its foot begins, as a height of the profile.
     """
 
     profile: Callable[[Floats], Floats]
     height: tuple[float, float]
     fill: tuple[float, float]
     stoppered: bool = False
+    floor: float = 1.0
 
     def widest(self) -> float:
         """Half of the largest width, in parts of the height."""
@@ -81,7 +83,9 @@ SHAPES = (
     Shape(_straight((0, 0.16), (0.03, 0.12), (0.28, 0.12), (0.93, 0.40), (1, 0.36)), (0.50, 0.72), (0.58, 0.76)),  # Erlenmeyer flask
     Shape(_round_bottom(0.67, 0.33, 0.10), (0.50, 0.75), (0.62, 0.80)),  # round-bottomed flask
     Shape(_round_bottom(0.88, 0.12, 0.12), (0.55, 0.80), (0.40, 0.70), stoppered=True),  # test tube
-    Shape(_straight((0, 0.19), (0.03, 0.15), (0.92, 0.15), (0.94, 0.26), (1, 0.26)), (0.55, 0.80), (0.40, 0.70)),  # measuring cylinder
+    Shape(
+        _straight((0, 0.19), (0.03, 0.15), (0.92, 0.15), (0.94, 0.26), (1, 0.26)), (0.55, 0.80), (0.40, 0.70), floor=0.93
+    ),  # measuring cylinder
     Shape(_straight((0, 0.14), (0.16, 0.14), (0.30, 0.27), (0.97, 0.27), (1, 0.24)), (0.50, 0.72), (0.52, 0.75), stoppered=True),  # bottle
     Shape(_straight((0, 0.30), (0.14, 0.30), (0.18, 0.36), (0.95, 0.36), (1, 0.32)), (0.38, 0.55), (0.48, 0.72), stoppered=True),  # jar
 )
@@ -206,7 +210,7 @@ class _Vessel:
         self.u = self.dx / self.half
         self.inside: Bools = (abs(self.u) <= 1) & (self.t >= 0) & (self.t <= 1)
         wall = max(2.0, 0.018 * height)
-        self.hollow: Bools = (abs(self.dx) <= self.half - wall) & (self.t >= 0.02) & (self.t <= 1 - wall / height)
+        self.hollow: Bools = (abs(self.dx) <= self.half - wall) & (self.t >= 0.02) & (self.t <= shape.floor - wall / height)
 
     def paint_back(self) -> None:
         """What is seen through the glass: the room behind it, squeezed as by a lens, and tinted."""

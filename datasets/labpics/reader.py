@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -20,9 +21,10 @@ from toolkit.types import VOID, Instances, Masks, Sample
 
 from .classes import Objects, Scheme, scheme
 from .layout import Annotation, Layout, find_layout, objects_from_masks
+from .scenes import V2, Complex
 from .simple import Simple
 
-LAYOUTS: dict[str, type[Layout]] = {"simple": Simple}
+LAYOUTS: dict[str, type[Layout]] = {"simple": Simple, "complex": Complex, "v2": V2}
 
 
 class LabPicsSettings(Settings):
@@ -34,7 +36,7 @@ class LabPicsSettings(Settings):
     """`coarse` is vessel and material; `fine` tells kinds of materials apart, and in V2 kinds of vessels."""
     whole_vessels: bool = False
     """With `objects=both`, whether a vessel's mask covers what is in it, or stops there, so that a pixel is of one object at most."""
-    layout: Literal["auto", "simple"] = "auto"
+    layout: Literal["auto", "simple", "complex", "v2"] = "auto"
     """How the files lie; `auto` recognises it, and takes Simple where V1 has both."""
     val_fraction: float = Field(0.1, ge=0, lt=1)
     """Part of the published training photos that is held out for validation, by the hash of their names."""
@@ -74,24 +76,26 @@ class LabPics(Dataset):
         name = self.ids[index]
         path = self._images[name]
         read = self._layout.read(path, self._scheme)
-        whole = _join(read.vessels, read.materials)
-        vessels = read.vessels if self._whole_vessels else _emptied(read.vessels, read.materials)
-        instances = _join(vessels, read.materials, self._crowds(read, whole))
-        return Sample(name, read.image, self._label_map(read, whole), instances, path=str(path))
+        flat = _join(_emptied(read.vessels, read.materials), read.materials)  # a pixel of at most one kind
+        objects = _join(read.vessels, read.materials) if self._whole_vessels else flat
+        return Sample(name, read.image, self._label_map(read, flat), _join(objects, self._crowds(read, flat)), path=str(path))
 
-    def _label_map(self, read: Annotation, whole: Instances) -> Tensor:
-        label_map = instances_to_label_map(whole, self.classes) if read.label_map is None else read.label_map
+    def _label_map(self, read: Annotation, flat: Instances) -> Tensor:
+        label_map = instances_to_label_map(flat, self.classes) if read.label_map is None else read.label_map
         for unknown in (read.ignored, read.unsegmented):
             if unknown is not None:
                 label_map[unknown & (label_map == 0)] = VOID
         return label_map
 
-    def _crowds(self, read: Annotation, whole: Instances) -> Instances:
+    def _crowds(self, read: Annotation, objects: Instances) -> Instances:
         """What is to be ignored, less what is outlined there all the same, as a crowd of every class: neither to be found nor a false alarm."""
         if read.ignored is None:
-            return Instances.empty(whole.size, with_masks=True)
-        region = read.ignored & ~_union(whole)
-        return objects_from_masks(((region, label, True) for label in range(1, len(self.classes))), whole.size)
+            return Instances.empty(objects.size, with_masks=True)
+        region = objects_from_masks([(read.ignored & ~_union(objects), 0, True)], objects.size)
+        if not len(region):
+            return region
+        copies = region[[0] * (len(self.classes) - 1)]
+        return replace(copies, labels=torch.arange(1, len(self.classes)))
 
 
 def _is_held_out(name: str, fraction: float) -> bool:
@@ -129,8 +133,9 @@ def _emptied(vessels: Instances, materials: Instances) -> Instances:
     if not len(vessels) or not len(materials):
         return vessels
     filled = _union(materials)
-    labels = vessels.labels.tolist()
-    return objects_from_masks(((mask & ~filled, label, False) for mask, label in zip(_dense(vessels), labels, strict=True)), vessels.size)
+    crowds = [False] * len(vessels) if vessels.is_crowd is None else vessels.is_crowd.tolist()
+    rest = (mask & ~filled for mask in _dense(vessels))
+    return objects_from_masks(zip(rest, vessels.labels.tolist(), crowds, strict=True), vessels.size)
 
 
 def _join(first: Instances, *others: Instances) -> Instances:

@@ -21,7 +21,7 @@ from toolkit.formats.label_images import (
     values_to_label_map,
 )
 from toolkit.formats.mask_folder import VOID_NAME, ClassLine, read_classes
-from toolkit.images import read_image, read_label_map
+from toolkit.images import read_id_map, read_image, read_label_map
 from toolkit.types import VOID, Sample
 
 from .files import Folders, Item, all_labels, find_items
@@ -109,7 +109,7 @@ class MaskFolder(Dataset):
         ids_path = self._instances / f"{item.id}.png"
         if not ids_path.is_file():
             return sample
-        ids = read_label_map(ids_path)
+        ids = read_id_map(ids_path)
         check_same_size(ids, image, ids_path, item.image)
         return sample.with_(instances=instances_from_id_map(ids, majority_labels(ids, label_map)))
 

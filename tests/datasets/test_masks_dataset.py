@@ -124,6 +124,19 @@ def test_objects(tmp_path: Path) -> None:
     assert second.instances is None
 
 
+def test_objects_beyond_a_byte(tmp_path: Path) -> None:
+    """Ids of 16 bits, as programs that count objects write them; those that agree in their low byte are different objects."""
+    put_pair(tmp_path, "a", np.ones((5, 7), np.uint8))
+    ids = np.arange(35, dtype=np.uint16).reshape(5, 7) * 256
+    ids[4] = [1, 257, 513, 65_535, 255, 254, 0]
+    put(tmp_path / "instances" / "a.png", ids)
+    only_train(tmp_path, "a")
+    found = masks(tmp_path)[0].instances
+    assert len(found) == len(set(ids.ravel().tolist()) - {0})
+    assert found.masks.areas().tolist() == [1] * len(found)
+    assert sum(int(mask.sum()) for mask in found.masks.dense()) == int((ids > 0).sum())
+
+
 def test_lists_of_ids(tmp_path: Path) -> None:
     for name in ("x/a", "x/b", "c", "d.1"):
         put_pair(tmp_path, name)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from toolkit.errors import DataError
 from toolkit.formats.label_images import (
+    MAX_IDS,
     check_same_size,
     colours_to_label_map,
     id_map_from_instances,
@@ -17,7 +18,7 @@ from toolkit.formats.label_images import (
     majority_labels,
     values_to_label_map,
 )
-from toolkit.types import VOID, Instances
+from toolkit.types import VOID, Instances, Masks
 
 ids_maps = st.tuples(st.integers(1, 12), st.integers(1, 12), st.integers(0, 2**32 - 1)).map(
     lambda a: torch.from_numpy(np.random.default_rng(a[2]).integers(0, 5, a[:2], dtype=np.uint8))
@@ -100,6 +101,38 @@ def test_more_ids_than_a_byte_holds() -> None:
     assert found.labels.tolist() == [1, 2]
     assert found.boxes_xyxy.tolist() == [[0, 10, 1, 11], [29, 19, 30, 20]]
     assert majority_labels(ids, torch.full((20, 30), 3, dtype=torch.uint8))[599] == 3
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 20), st.integers(1, 20), st.integers(1, 400), st.integers(0, 2**32 - 1))
+def test_wide_ids_are_told_apart(height: int, width: int, count: int, seed: int) -> None:
+    """Ids of up to 31 bits, among them such that agree in their low bytes; every one of them is found, with or without background."""
+    rng = np.random.default_rng(seed)
+    known = np.unique(np.concatenate([rng.integers(1, 2**31 - 1, count), rng.integers(1, 200, 5) + 65_536, [254, 255, 256, 510, 65_535]]))
+    ids = torch.from_numpy(rng.choice(known, (height, width)).astype(np.int32))
+    label_map = torch.from_numpy(rng.integers(0, 3, (height, width), dtype=np.uint8))
+    labels = majority_labels(ids, label_map)
+    present = ids.unique().tolist()
+    assert sorted(labels) == present
+    assert all(
+        ((ids == i) & (label_map == labels[i])).sum() == max(((ids == i) & (label_map == c)).sum() for c in range(3)) for i in present
+    )
+    found = instances_from_id_map(ids, labels)
+    assert found.labels.tolist() == list(labels.values())
+    assert found.masks is not None
+    assert torch.equal(found.masks.areas(), torch.stack([(ids == i).sum() for i in labels]))
+    assert all(torch.equal(mask, ids == i) for mask, i in zip(found.masks.dense(), labels, strict=True))
+
+
+def test_as_many_objects_as_ids_can_be_drawn() -> None:
+    ids = torch.arange(300, dtype=torch.int32).reshape(20, 15) + 1
+    instances = instances_from_id_map(ids, dict.fromkeys(range(1, 301), 0))
+    assert torch.equal(id_map_from_instances(instances), ids)
+    many = Instances(
+        (1, 1), torch.zeros((MAX_IDS + 1, 4)), torch.zeros(MAX_IDS + 1, dtype=torch.int64), Masks((1, 1), (b"01",) * (MAX_IDS + 1))
+    )
+    with pytest.raises(DataError, match="holds 65535 objects at most, not 65536"):
+        id_map_from_instances(many)
 
 
 @settings(max_examples=50, deadline=None)

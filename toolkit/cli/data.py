@@ -108,6 +108,7 @@ def _get(manifest: DatasetManifest, args: argparse.Namespace) -> int:
             f"{manifest.name} cannot be downloaded by this command. {where}\n"
             f"Licence: {manifest.licence}\nPut the files into {folder}, so that it holds: {manifest.layout}\n"
             f"Then check them: toolkit data check {manifest.name} --data-dir {folder}"
+            + (f"\nTo try things without them: toolkit data sample {manifest.name}" if manifest.sample else "")
         )
     for download in manifest.downloads:
         path = fetch(download, folder)
@@ -177,6 +178,8 @@ def _print_report(split: str, report: SplitReport) -> None:
         line += f", {report.void_pixels / (report.void_pixels + int(report.pixels.sum())):.1%} of the pixels void"
     if int(report.instances.sum()):
         line += f", {int(report.instances.sum())} instances, {report.without_instances} samples without any"
+    if report.crowds:
+        line += f", {report.crowds} crowd regions"
     print(line)
     Console().print(_class_table(report))
 

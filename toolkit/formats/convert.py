@@ -18,7 +18,7 @@ from torch import Tensor
 from toolkit.dataset import Dataset
 from toolkit.errors import DataError, OutputError
 from toolkit.files import atomic_write
-from toolkit.formats.label_images import id_map_from_instances
+from toolkit.formats.label_images import MAX_IDS, id_map_from_instances
 from toolkit.formats.mask_folder import write_classes, write_sample
 from toolkit.formats.regions import Region, RegionDataset, to_instances
 from toolkit.formats.writers import CocoWriter, LabelmeWriter, ViaWriter, Writer, YoloWriter, tight_box
@@ -27,7 +27,6 @@ from toolkit.types import VOID, Masks, Sample, Size
 
 WRITERS: dict[str, type[Writer]] = {"coco": CocoWriter, "labelme": LabelmeWriter, "yolo": YoloWriter, "via": ViaWriter}
 BACKGROUND = "background"
-MAX_IDS = 255
 
 
 class Losses(Counter[str]):

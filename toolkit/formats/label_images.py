@@ -16,6 +16,9 @@ from toolkit.types import VOID, Instances, Masks
 
 Colour = tuple[int, int, int]
 
+MAX_IDS = 65_535
+"""Objects in one image of ids: the largest number that a grey PNG of 16 bits holds."""
+
 
 def values_to_label_map(values: Tensor, table: Mapping[int, int], path: str | Path) -> Tensor:
     """Replace the raw values of a label image by class indexes.
@@ -94,15 +97,17 @@ def majority_labels(ids: Tensor, label_map: Tensor) -> dict[int, int]:
     """The class that most pixels of each object have, by object id.
 
     Args:
-        ids: uint8 or int ``[H, W]``; 0 is no object.
+        ids: whole numbers of any width, ``[H, W]``; 0 is no object.
         label_map: uint8 ``[H, W]``; void pixels do not vote, and objects that are void throughout are left out.
     """
-    known = (ids != 0) & (label_map != VOID)
-    votes = torch.bincount(ids[known].long() * 256 + label_map[known].long())
-    found = votes.nonzero().flatten()
+    key = torch.where((ids != 0) & (label_map != VOID), ids.long() * 256 + label_map, -1).numpy().ravel()
+    starts = _run_starts(key)  # a sort of runs, not of pixels, and no table as long as the largest id
+    found, which = np.unique(key[starts], return_inverse=True)
+    votes = np.bincount(which, np.diff(starts, append=key.size)).astype(np.int64)
     best: dict[int, tuple[int, int]] = {}
-    for key, count in zip(found.tolist(), votes[found].tolist(), strict=True):
-        object_id, label = divmod(key, 256)
+    for object_id, label, count in zip((found // 256).tolist(), (found % 256).tolist(), votes.tolist(), strict=True):
+        if object_id < 0:
+            continue
         best[object_id] = max(best.get(object_id, (0, 0)), (count, -label))  # the lower label wins a tie
     return {object_id: -negative for object_id, (_, negative) in best.items()}
 
@@ -111,7 +116,7 @@ def instances_from_id_map(ids: Tensor, labels: Mapping[int, int]) -> Instances:
     """The objects of an image of object ids, with masks and tight boxes.
 
     Args:
-        ids: uint8 or int ``[H, W]``; pixels whose id is not in ``labels`` belong to no object.
+        ids: whole numbers of any width, ``[H, W]``; pixels whose id is not in ``labels`` belong to no object.
         labels: object id -> class index; ids without a pixel give no instance.
 
     Returns:
@@ -119,13 +124,14 @@ def instances_from_id_map(ids: Tensor, labels: Mapping[int, int]) -> Instances:
     """
     height, width = ids.shape
     flat = np.ascontiguousarray(ids.numpy().T).ravel()  # COCO's run lengths go down the columns
-    starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
+    starts = _run_starts(flat)
     ends = np.append(starts[1:], flat.size)
-    values = flat[starts]
+    order = np.argsort(flat[starts], kind="stable")  # the runs of each object together, top to bottom
+    values = flat[starts][order]
     codes, found = [], []
     for object_id, label in labels.items():
-        runs = values == object_id
-        if runs.any():
+        runs = order[np.searchsorted(values, object_id, "left") : np.searchsorted(values, object_id, "right")]
+        if runs.size:
             codes.append({"size": [height, width], "counts": _run_lengths(starts[runs], ends[runs], flat.size)})
             found.append(label)
     masks = Masks.from_coco(codes, (height, width))
@@ -133,19 +139,24 @@ def instances_from_id_map(ids: Tensor, labels: Mapping[int, int]) -> Instances:
 
 
 def id_map_from_instances(instances: Instances) -> Tensor:
-    """The reverse of ``instances_from_id_map``: uint8 ``[H, W]`` with ids from 1 in order; where masks overlap, the later one shows.
+    """The reverse of ``instances_from_id_map``: int32 ``[H, W]`` with ids from 1 in order; where masks overlap, the later one shows.
 
     Raises:
-        DataError: when the instances have no masks, or there are more than 255.
+        DataError: when the instances have no masks, or there are more than ``MAX_IDS``.
     """
     if instances.masks is None:
         raise DataError("these instances have boxes but no masks, so they cannot be drawn as an image of object ids")
-    if len(instances) > 255:
-        raise DataError(f"an image of object ids holds 255 objects at most, not {len(instances)}")
-    ids = torch.zeros(instances.size, dtype=torch.uint8)
+    if len(instances) > MAX_IDS:
+        raise DataError(f"an image of object ids holds {MAX_IDS} objects at most, not {len(instances)}")
+    ids = torch.zeros(instances.size, dtype=torch.int32)
     for index in range(len(instances)):
         ids[instances.masks[[index]].dense()[0]] = index + 1
     return ids
+
+
+def _run_starts(values: NDArray[Any]) -> NDArray[Any]:
+    """Where runs of equal values begin in a row of at least one."""
+    return np.concatenate([[0], np.flatnonzero(values[1:] != values[:-1]) + 1])
 
 
 def _run_lengths(starts: NDArray[Any], ends: NDArray[Any], total: int) -> list[int]:

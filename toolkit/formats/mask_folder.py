@@ -5,7 +5,7 @@
     classes.txt           one class a line, in the order of the label values; a colour may follow: "grass 0 128 0"
     images/ID.png         any image format; folders below are kept
     labels/ID.png         one value a pixel (grey or palette), or the colours of classes.txt
-    instances/ID.png      optional: ids of objects, 0 = none
+    instances/ID.png      optional: ids of objects, 0 = none; of 8 or 16 bits
     train.txt, val.txt    optional: the ids of each split, one a line
 """
 
@@ -22,7 +22,7 @@ from toolkit.dataset import Dataset
 from toolkit.errors import DataError, OutputError
 from toolkit.files import atomic_write
 from toolkit.formats.label_images import Colour, id_map_from_instances
-from toolkit.images import write_label_map
+from toolkit.images import write_id_map, write_label_map
 from toolkit.types import Sample
 
 VOID_NAME = "void"
@@ -121,7 +121,7 @@ def write_sample(sample: Sample, folder: Path, palette: Sequence[Colour]) -> Non
     if sample.label_map is not None:
         write_label_map(folder / "labels" / f"{sample.id}.png", sample.label_map, palette)
     if has_masks and sample.instances is not None:
-        write_label_map(folder / "instances" / f"{sample.id}.png", id_map_from_instances(sample.instances), [(0, 0, 0)])
+        write_id_map(folder / "instances" / f"{sample.id}.png", id_map_from_instances(sample.instances))
 
 
 def _write_png(path: Path, sample: Sample) -> None:

@@ -1,0 +1,167 @@
+"""LabPics V1 Complex and V2: a folder for each photo, with a mask for each object."""
+
+from __future__ import annotations
+
+import json
+import re
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from toolkit.errors import DataError
+from toolkit.images import read_image
+
+from .classes import V1_NAMES, Scheme
+from .layout import Annotation, Layout, foreground, objects_from_masks, read_marks
+
+Found = Iterator[tuple[Tensor, int, bool]]
+"""Objects as they are read: mask, class, and whether it is a crowd."""
+
+
+class SceneFolders(Layout):
+    """``Train/NAME/`` with a photo and folders of masks. A folder without Train/ and Test/ counts as published training photos."""
+
+    image_name: ClassVar[str]
+
+    @classmethod
+    def is_at(cls, root: Path) -> bool:
+        """Whether any folder below is one of a photo with its annotation."""
+        layout = cls(root)
+        return any(layout._is_scene(scene) for part in ("train", "test") for scene in layout._scenes(part))
+
+    def _scenes(self, part: str) -> list[Path]:
+        """The folders of the photos."""
+        folder = self.folder(part)
+        if folder is None and part == "train" and self.folder("test") is None:
+            folder = self.root
+        found = folder.iterdir() if folder is not None and folder.is_dir() else ()
+        return sorted(path for path in found if path.is_dir() and not path.name.startswith("."))
+
+    def images(self, part: str) -> dict[str, Path]:
+        """The photos by the names of their folders."""
+        scenes = [scene for scene in self._scenes(part) if (scene / self.image_name).is_file()]
+        for scene in scenes:
+            if not self._is_scene(scene):
+                raise DataError(
+                    f"{scene / self.image_name} has no annotation: {self._missing(scene)}. Repair: unpack the whole archive, or remove the folder"
+                )
+        return {scene.name: scene / self.image_name for scene in scenes}
+
+    @abstractmethod
+    def _is_scene(self, scene: Path) -> bool:
+        """Whether a folder has a photo with its annotation."""
+
+    @abstractmethod
+    def _missing(self, scene: Path) -> str:
+        """What an annotation would be, in words."""
+
+    @abstractmethod
+    def _objects(self, scene: Path, image: Tensor, scheme: Scheme, kind: str) -> Found:
+        """The objects of a kind, ``vessels`` or ``materials``."""
+
+    def read(self, path: Path, scheme: Scheme) -> Annotation:
+        """Read a photo and its masks."""
+        image, scene = read_image(path), path.parent
+        size = (image.shape[1], image.shape[2])
+        vessels = objects_from_masks(self._objects(scene, image, scheme, "vessels") if scheme.vessels else (), size)
+        materials = objects_from_masks(self._objects(scene, image, scheme, "materials") if scheme.materials else (), size)
+        ignore = scene / "Ignore.png"
+        ignored = read_marks(ignore, image, path).any(dim=0) if ignore.is_file() else None
+        return Annotation(image, vessels, materials, ignored)
+
+
+class Complex(SceneFolders):
+    """V1 Complex: the classes of an object are numbers in the name of its mask, ``…CatID_6_7.png``."""
+
+    version = 1
+    roots: ClassVar[tuple[str, ...]] = ("", "Complex", "LabPicsV1/Complex", "LabPicsV1")
+    image_name = "Image.png"
+
+    def _is_scene(self, scene: Path) -> bool:
+        return (scene / self.image_name).is_file() and ((scene / "Vessel").is_dir() or (scene / "Material").is_dir())
+
+    def _missing(self, scene: Path) -> str:
+        return f"there is neither {scene / 'Vessel'} nor {scene / 'Material'}"
+
+    def _objects(self, scene: Path, image: Tensor, scheme: Scheme, kind: str) -> Found:
+        folder, label = (scene / "Vessel", scheme.vessel) if kind == "vessels" else (scene / "Material", scheme.material)
+        for path in sorted(folder.glob("*.png"), key=_by_number):
+            marks = read_marks(path, image, scene / self.image_name)
+            mask = foreground(marks)
+            if not bool(mask.any()) and bool((marks == 255).any()):
+                raise DataError(
+                    f"{path} has no pixel with the value 1 or 2, which V1 marks an object with, but such with 255. "
+                    "Repair: write masks with 1 for the object"
+                )
+            yield mask, label(_names_in(path.stem)), False
+
+
+class V2(SceneFolders):
+    """V2: ``Data.json`` lists the objects with their classes and masks."""
+
+    version = 2
+    roots: ClassVar[tuple[str, ...]] = (
+        "",
+        "LabPicsChemistry",
+        "LabPicsChemistry/LabPicsChemistry",
+        "LabPicsMedical",
+        "LabPicsMedical/LabPicsMedical",
+        "Chemistry",
+        "Medical",
+    )
+    image_name = "Image.jpg"
+
+    def _is_scene(self, scene: Path) -> bool:
+        return (scene / self.image_name).is_file() and (scene / "Data.json").is_file()
+
+    def _missing(self, scene: Path) -> str:
+        return f"{scene / 'Data.json'} is not there"
+
+    def _objects(self, scene: Path, image: Tensor, scheme: Scheme, kind: str) -> Found:
+        section, key, label = (
+            ("Vessels", "VesselType_ClassNames", scheme.vessel)
+            if kind == "vessels"
+            else ("MaterialsAndParts", "MaterialType_ClassNames", scheme.material)
+        )
+        for number, entry in _entries(scene / "Data.json", section):
+            if kind == "materials" and entry.get("IsPart"):
+                continue  # a clamp or a cork is neither vessel nor material
+            path = scene / section / f"{number}.png"
+            if not path.is_file():
+                raise DataError(
+                    f"{scene / 'Data.json'} lists {section} {number}, but its mask {path} is not there. Repair: unpack the whole archive"
+                )
+            names = entry.get(key) or ()
+            yield read_marks(path, image, scene / self.image_name).any(dim=0), label(names), entry.get("ASegmentableInstance") is False
+
+
+def _by_number(path: Path) -> tuple[int, str]:
+    number = re.match(r"\d+", path.stem)
+    return int(number[0]) if number else 0, path.name
+
+
+def _names_in(stem: str) -> Sequence[str]:
+    """The classes that the name of a mask of V1 gives as numbers."""
+    numbers = re.search(r"CatID_(\d+(?:_\d+)*)", stem)
+    return [V1_NAMES[number] for number in map(int, numbers[1].split("_") if numbers else ()) if number in V1_NAMES]
+
+
+def _entries(path: Path, section: str) -> list[tuple[str, Mapping[str, Any]]]:
+    """The objects that a ``Data.json`` lists in a section, by number.
+
+    Raises:
+        DataError: when the file is not JSON, or not of this make.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read as JSON: {error}. Repair: copy it again from the archive") from error
+    found = data.get(section) if isinstance(data, dict) else None
+    if not isinstance(found, dict) or not all(isinstance(entry, dict) for entry in found.values()):
+        raise DataError(
+            f"{path} has no mapping {section!r} of objects by number, as LabPics V2 has. Repair: copy it again from the archive"
+        )
+    return list(found.items())
