@@ -73,10 +73,10 @@ def moves_between_devices(case: ModelCase) -> None:
         with warnings.catch_warnings(), pretended_device():
             warnings.simplefilter("ignore")  # torch's, about its own wrappers
             send_away(model)
-            if isinstance(model, TrainableModel):
+            away = case.predict(model, samples)
+            if isinstance(model, TrainableModel):  # last, for batch norms learn from what they see
                 seed_everything(0, "loss")
                 model.train().loss(samples)
-            away = case.predict(model, samples)
     except RuntimeError as error:
         raise AssertionError(
             f"on another device than the CPU: {str(error).splitlines()[0]}. Repair: make tensors on self.device, register those that the "
