@@ -54,7 +54,7 @@ def drop_unused(network: nn.Module, encoder: nn.Module, size: Size) -> None:
     """Take out the parts of an encoder that the logits do not depend on, such as a classifier, or the stages below a smaller depth.
 
     Left in, they would be saved with every checkpoint, some would be computed for nothing, and training in several processes would wait
-    for their gradients. They are found by a pass over the meta device, which computes nothing; a second one sees that the rest works.
+    for their gradients. They are found by a pass forth and back; another one forth sees that the rest works.
 
     Args:
         network: takes images ``[B, 3, H, W]`` and returns logits.
@@ -65,13 +65,14 @@ def drop_unused(network: nn.Module, encoder: nn.Module, size: Size) -> None:
         Exception: whatever the network raises when it does not work on images of this size.
     """
     name = next(name for name, module in network.named_modules() if module is encoder)
-    images = torch.empty(2, 3, *size, device="meta")
-    shadow = copy.deepcopy(network).to("meta")
+    images = torch.zeros(1, 3, *size)
+    shadow = copy.deepcopy(network).eval()  # so that no random number is drawn, and no statistics change
     shadow(images).sum().backward()
     unused = {inner for inner, parameter in shadow.get_submodule(name).named_parameters() if parameter.grad is None}
     if unused:
         _drop(encoder, "", unused)
-        copy.deepcopy(network).to("meta")(images)
+        with torch.no_grad():
+            copy.deepcopy(network).eval()(images)
 
 
 def _drop(module: nn.Module, prefix: str, unused: set[str]) -> None:

@@ -1,0 +1,186 @@
+"""Encoders whose strides are turned into dilation, so that the deepest features are finer and still see as far."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import segmentation_models_pytorch as smp
+import torch
+from segmentation_models_pytorch.encoders.mix_transformer import MixVisionTransformerEncoder
+from torch import Tensor, nn
+from torchvision.models import mobilenet_v3_large
+
+from toolkit.encoders import check_encoder_name
+from toolkit.errors import ConfigError
+
+MOBILENET = "mobilenet_v3_large"
+COARSEST = 32
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """An encoder and what it gives.
+
+    Attributes:
+        name: what it is called in the settings.
+        output_stride: pixels for one value of the deepest features.
+        module: takes images ``[B, 3, H, W]`` and returns features, the deepest last; what is listed here are some of them.
+        low_level: position of the features of stride 4, and their channels; None where there are none.
+        auxiliary: the same of those that an auxiliary head is put on: of the stage before the last.
+        channels: of the deepest features.
+        divisor: images must be multiples of this many pixels; 1 where any size will do.
+    """
+
+    name: str
+    output_stride: int
+    module: nn.Module
+    low_level: tuple[int, int] | None
+    auxiliary: tuple[int, int]
+    channels: int
+    divisor: int
+
+
+def build_encoder(name: str, output_stride: int) -> Encoder:
+    """An encoder with random weights.
+
+    Args:
+        name: of segmentation_models.pytorch, ``tu-`` and a model of timm, or ``mobilenet_v3_large`` of torchvision.
+        output_stride: pixels for one value of the deepest features; 32 leaves the encoder as it is.
+
+    Raises:
+        ConfigError: when there is no such encoder, or it cannot be dilated.
+    """
+    check_encoder_name(name, also=[MOBILENET])
+    try:
+        module = _make(name, output_stride)
+        return _look_at(name, module, output_stride)
+    except (AssertionError, AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+        # what the libraries raise for encoders that cannot be dilated, or only take images of one size
+        repair = "another encoder" if output_stride == COARSEST else f"another encoder, or model.output_stride={COARSEST}"
+        raise ConfigError(
+            f"the encoder {name!r} cannot be used with an output stride of {output_stride}: {str(error) or 'it has no dilated form'}. Repair: take {repair}"
+        ) from error
+
+
+def _make(name: str, output_stride: int) -> nn.Module:
+    if name == MOBILENET:
+        return MobileNetV3Large(output_stride)
+    is_timm = name.startswith("tu-") or smp.encoders.is_equivalent_to_timm_universal(name)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`timm-` encoders are deprecated", DeprecationWarning)  # they work, and users have them
+        # timm dilates by the same rule as here; the other library also dilates the convolution that loses its stride
+        encoder: nn.Module = smp.encoders.get_encoder(name, weights=None, output_stride=output_stride if is_timm else COARSEST)
+    if output_stride < COARSEST and not is_timm:
+        if isinstance(encoder, MixVisionTransformerEncoder):
+            raise NotImplementedError("its attention is over strided features")
+        stages: dict[int, list[nn.Module]] = encoder.get_stages()  # type: ignore[operator]
+        for stride, modules in stages.items():
+            if stride > output_stride:
+                dilate(modules, max(1, stride // 2 // output_stride), stride // output_stride)
+    return encoder
+
+
+def dilate(modules: Iterable[nn.Module], before: int, after: int) -> None:
+    """Take the stride out of a stage of an encoder, with dilation in its place (the algorithme à trous).
+
+    At every place that the strided stage has a value, the dilated one then has the same value. For that, the convolution that loses its
+    stride keeps looking at its input as before, and those that come after it skip the values in between.
+
+    Args:
+        modules: of the stage.
+        before: how much finer the stage's input is than it was; 1 for the first stage that is treated.
+        after: how much finer its output is to be.
+
+    Raises:
+        NotImplementedError: when the stage pools, which has no dilated form.
+    """
+    for module in (inner for outer in modules for inner in outer.modules()):
+        if isinstance(module, nn.Conv2d):
+            rate = before if max(module.stride) > 1 else after
+            module.stride = (1, 1)
+            module.dilation = (module.dilation[0] * rate, module.dilation[1] * rate)
+            if not isinstance(module.padding, str):
+                module.padding = (module.padding[0] * rate, module.padding[1] * rate)
+            _pad_same(module, rate)
+        elif isinstance(module, (nn.MaxPool2d, nn.AvgPool2d)) and module.stride not in (1, (1, 1)):
+            raise NotImplementedError(f"it makes its features coarser by {type(module).__name__}")
+
+
+def _pad_same(convolution: nn.Conv2d, rate: int) -> None:
+    """Widen the padding of EfficientNet's convolutions, which is a module of its own and may be uneven."""
+    padding = getattr(convolution, "static_padding", None)
+    if isinstance(padding, nn.ZeroPad2d):
+        left, _, top, _ = (n * rate for n in padding.padding)
+        below, right = ((k - 1) * d for k, d in zip(convolution.kernel_size, convolution.dilation, strict=True))
+        convolution.static_padding = nn.ZeroPad2d((left, right - left, top, below - top))
+
+
+class MobileNetV3Large(nn.Sequential):
+    """torchvision's MobileNetV3-Large with the dilation of its DeepLabv3, which is also in the convolution that loses its stride.
+
+    Howard et al., Searching for MobileNetV3, ICCV 2019 (https://arxiv.org/abs/1905.02244).
+    """
+
+    LEVELS = (1, 3, 4, 12, 16)
+    """Layers that end at strides of 2, 4, 8, 16 and 32; that of stride 8 is the one that torchvision puts its auxiliary head on."""
+
+    auxiliary_level = -3
+
+    def __init__(self, output_stride: int) -> None:
+        super().__init__(*mobilenet_v3_large(weights=None, dilated=output_stride < COARSEST).features)
+        if output_stride == 8:
+            layers = list(self)
+            dilate(layers[7:13], 1, 2)
+            dilate(layers[13:], 2, 2)
+
+    def forward(self, input: Tensor) -> list[Tensor]:
+        """Features at five levels of images ``[B, 3, H, W]``."""
+        features = []
+        for index, layer in enumerate(self):
+            input = layer(input)
+            if index in self.LEVELS:
+                features.append(input)
+        return features
+
+
+def _look_at(name: str, module: nn.Module, output_stride: int) -> Encoder:
+    """Find out what an encoder gives by trying it."""
+    height, width = 2 * COARSEST, 3 * COARSEST
+    shapes = _shapes(module, height, width)
+    if shapes[-1][2:] != (height // output_stride, width // output_stride):
+        raise ValueError(f"its deepest features have a stride of {height / shapes[-1][2]:g}")
+    low_level = [i for i, shape in enumerate(shapes[:-1]) if shape[1] and shape[2] == height // 4]
+    auxiliary = len(shapes) + int(getattr(module, "auxiliary_level", -2))
+    return Encoder(
+        name,
+        output_stride,
+        module,
+        (low_level[0], shapes[low_level[0]][1]) if low_level else None,
+        (auxiliary, shapes[auxiliary][1]),
+        shapes[-1][1],
+        1 if _takes_any_size(module, output_stride) else COARSEST,
+    )
+
+
+def _takes_any_size(module: nn.Module, output_stride: int) -> bool:
+    """Whether features cover the whole of images of odd sizes, rather than losing their rim or failing."""
+    for height, width in ((1, 1), (COARSEST + 1, 2 * COARSEST - 1)):
+        try:
+            deepest = _shapes(module, height, width)[-1]
+        except Exception:  # a network may raise anything at all
+            return False
+        if deepest[2:] != (-(-height // output_stride), -(-width // output_stride)):
+            return False
+    return True
+
+
+def _shapes(module: nn.Module, height: int, width: int) -> list[tuple[int, ...]]:
+    """The shapes of the features of an image."""
+    module.eval()  # no random number is drawn, and no statistics change
+    try:
+        with torch.no_grad():
+            return [tuple(feature.shape) for feature in module(torch.zeros(1, 3, height, width))]
+    finally:
+        module.train()

@@ -1,0 +1,126 @@
+"""torchvision's published weights, those of encoders, and files of either."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import MobileNet_V3_Large_Weights, segmentation
+
+from toolkit.checkpoints import LoadReport, read_foreign, take_tensors
+from toolkit.downloads import weights_folder
+from toolkit.encoder_weights import check_reachable, load_encoder_weights
+from toolkit.errors import CheckpointError, DownloadError, UsageError
+from toolkit.model import Model
+from toolkit.semantic import IMAGENET_MEAN, IMAGENET_STD, SemanticModel
+
+from .encoders import MOBILENET
+from .network import DeepLab
+
+COCO = "torchvision-coco"
+
+PUBLISHED: dict[str, tuple[Any, tuple[int, ...]]] = {
+    "resnet50": (segmentation.DeepLabV3_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1, (96, 192, 288)),
+    "resnet101": (segmentation.DeepLabV3_ResNet101_Weights.COCO_WITH_VOC_LABELS_V1, (96, 192, 288)),
+    MOBILENET: (segmentation.DeepLabV3_MobileNet_V3_Large_Weights.COCO_WITH_VOC_LABELS_V1, (192, 384, 576)),
+}
+"""torchvision's DeepLabv3 by encoder, with the reach of its atrous rates in pixels of the image: rate times output stride."""
+
+
+def load_weights(model: Model, name: str) -> LoadReport:
+    """Give a model published weights.
+
+    Args:
+        model: of the plugin ``deeplabv3`` or ``deeplabv3plus``, which takes the encoder alone from DeepLabv3.
+        name: ``torchvision-coco``, ``imagenet`` or another name that the encoder has weights of, or the path of a file: of torchvision's
+            DeepLabv3, of an encoder, or exported from a run.
+
+    Returns:
+        what became of the tensors. The last layers start anew unless the classes are those that the weights were learnt for.
+
+    Raises:
+        UsageError: when there are no such weights, or the model's settings would make something else of them.
+        DownloadError: when they cannot be fetched.
+        CheckpointError: when a file is damaged or plainly for another model.
+    """
+    if not isinstance(model, SemanticModel) or not isinstance(model.network, DeepLab):
+        raise UsageError(f"weights={name}: expected a DeepLab, not {type(model).__name__}")
+    network = model.network
+    if name == COCO:
+        return _load_coco(model, network)
+    path = Path(name).expanduser()
+    is_file = bool(path.suffix) or path.exists()
+    if is_file and not path.is_file():
+        raise CheckpointError(f"no file of weights at {path}")
+    tensors = read_foreign(path) if is_file else {}
+    if any(key.startswith("classifier.") for key in tensors) and any(key.startswith("backbone.") for key in tensors):
+        return _take(model, tensors, str(path))
+    if network.encoder_name != MOBILENET:
+        return load_encoder_weights(model, network.encoder_name, name, plugin="deeplabv3")
+    if not is_file:
+        if name != "imagenet":
+            raise UsageError(f"the encoder {MOBILENET!r} has no weights {name!r}; it has: imagenet, and none")
+        _check_normalisation(model, name)
+        tensors = read_foreign(fetch(MobileNet_V3_Large_Weights.IMAGENET1K_V1.url))
+    return _take(model, {key.replace("features.", "backbone.", 1): value for key, value in tensors.items()}, name)
+
+
+def _load_coco(model: SemanticModel, network: DeepLab) -> LoadReport:
+    if network.encoder_name not in PUBLISHED:
+        raise UsageError(
+            f"weights={COCO}: torchvision has published DeepLabv3 on {', '.join(PUBLISHED)}, not on {network.encoder_name!r}. "
+            "Repair: model.encoder=resnet50, or weights=imagenet"
+        )
+    published, reach = PUBLISHED[network.encoder_name]
+    _check_normalisation(model, COCO)
+    _check_reach(network, reach)
+    categories = ("background", *published.meta["categories"][1:])
+    tensors = read_foreign(fetch(published.url))
+    return _take(model, tensors, f"weights={COCO}", anew=() if model.classes == categories else model.class_tensors)
+
+
+def _take(model: SemanticModel, tensors: Mapping[str, Tensor], source: str, anew: tuple[str, ...] = ()) -> LoadReport:
+    """Take over tensors by the names that they have in the network."""
+    if any(key.endswith("running_mean") for key in tensors) and not any(isinstance(m, nn.BatchNorm2d) for m in model.modules()):
+        raise UsageError(f"{source}: learnt with batch norm, which model.norm takes out. Repair: model.norm=batch, or weights=none")
+    return take_tensors(model, {f"network.{key}": value for key, value in tensors.items()}, source, anew=anew)
+
+
+def _check_normalisation(model: SemanticModel, name: str) -> None:
+    if (model.mean, model.std) != (IMAGENET_MEAN, IMAGENET_STD):
+        wanted = " ".join(f"model.{key}={list(values)}" for key, values in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)))
+        raise UsageError(f"weights={name} were learnt with another normalisation of images. Repair: add {wanted}")
+
+
+def _check_reach(network: DeepLab, reach: tuple[int, ...]) -> None:
+    """A dilated kernel that is spread over other pixels than it was learnt for is worth nothing; rates may follow the output stride."""
+    wanted = [pixels // network.output_stride for pixels in reach]
+    if list(network.rates) != wanted:
+        raise UsageError(
+            f"weights={COCO} were learnt with atrous rates that are {wanted} at an output stride of {network.output_stride}, "
+            f"not {list(network.rates)}. Repair: model.atrous_rates={wanted}"
+        )
+
+
+def fetch(url: str) -> Path:
+    """A file of torchvision's, from the cache where it is there. Its name ends in the first digits of its sha256.
+
+    Raises:
+        DownloadError: when it cannot be had; says what to fetch by hand.
+    """
+    target = weights_folder() / url.rsplit("/", 1)[-1]
+    if target.is_file():
+        return target
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        check_reachable(url)
+        torch.hub.download_url_to_file(url, str(target), target.stem.rsplit("-", 1)[-1], progress=sys.stderr.isatty())
+    except (OSError, RuntimeError) as error:  # no connection, a full disk; a wrong checksum
+        raise DownloadError(
+            f"{url} cannot be fetched: {error}. Repair: try again later, or fetch it elsewhere and put it at {target.resolve()}"
+        ) from error
+    return target
