@@ -14,8 +14,7 @@ PLUGIN = PluginManifest(
     defaults={
         "train": {
             "optimizer": "sgd",
-            "lr": 0.02,
-            "lr_batch_size": 16,
+            "lr": 0.0025,
             "weight_decay": 1e-4,
             "batch_size": 2,
             "steps": 9000,
@@ -26,5 +25,9 @@ PLUGIN = PluginManifest(
     },
     weights=tuple(Weights(name, LICENCE, PAGE) for name in ZOO),
     load_weights=".interop.weights:load_weights",
+    cannot={
+        "loss_is_a_mean_over_samples": "as in Detectron2, the heads' losses are means over the regions drawn from the whole batch, and "
+        "images are padded to the largest"
+    },
     paper="https://arxiv.org/abs/1703.06870",
 )

@@ -27,7 +27,7 @@ def encode(boxes: Tensor, targets: Tensor, weights: Weights) -> Tensor:
 
 def decode(boxes: Tensor, deltas: Tensor, weights: Weights) -> Tensor:
     """Boxes ``[N, 4]`` moved by deltas ``[N, K * 4]``, one box a class; float32 ``[N, K * 4]``."""
-    deltas = deltas.float().reshape(len(deltas), -1, 4) / torch.tensor(weights, device=deltas.device)
+    deltas = torch.unflatten(deltas.float(), 1, (-1, 4)) / torch.tensor(weights, device=deltas.device)
     size = (boxes[:, 2:] - boxes[:, :2])[:, None]
     centre = boxes[:, None, :2] + 0.5 * size
     new_centre = deltas[..., :2] * size + centre

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import torch
-from fvcore.nn.weight_init import c2_xavier_fill
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .layers import Conv2d
+from .layers import Conv2d, fill_uniform
 from .resnet import ResNet
 from .settings import FPNSettings
 
@@ -23,8 +22,8 @@ class FPN(nn.Module):
         for level, channels in enumerate(bottom_up.out_channels, start=2):
             lateral = Conv2d(channels, settings.out_channels, 1, norm=settings.norm)
             output = Conv2d(settings.out_channels, settings.out_channels, 3, norm=settings.norm)
-            c2_xavier_fill(lateral)
-            c2_xavier_fill(output)
+            fill_uniform(lateral)
+            fill_uniform(output)
             self.add_module(f"fpn_lateral{level}", lateral)
             self.add_module(f"fpn_output{level}", output)
         self.bottom_up = bottom_up

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from fvcore.nn.weight_init import c2_msra_fill, c2_xavier_fill
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .layers import Conv2d
+from .layers import Conv2d, fill_he, fill_uniform
 from .settings import BoxHeadSettings, KeypointHeadSettings, MaskHeadSettings
 
 
@@ -17,14 +16,14 @@ class BoxHead(nn.Sequential):
         super().__init__()
         for i in range(1, settings.num_conv + 1):
             conv = Conv2d(channels, settings.conv_dim, 3, norm=settings.norm, relu=True)
-            c2_msra_fill(conv)
+            fill_he(conv)
             self.add_module(f"conv{i}", conv)
             channels = settings.conv_dim
         self.add_module("flatten", nn.Flatten())
         self.out_features = channels * settings.pooler_resolution**2
         for i in range(1, settings.num_fc + 1):
             linear = nn.Linear(self.out_features, settings.fc_dim)
-            c2_xavier_fill(linear)
+            fill_uniform(linear)
             self.add_module(f"fc{i}", linear)
             self.add_module(f"fc_relu{i}", nn.ReLU(inplace=True))
             self.out_features = settings.fc_dim
@@ -54,11 +53,11 @@ class MaskHead(nn.Sequential):
         super().__init__()
         for i in range(1, settings.num_conv + 1):
             conv = Conv2d(channels, settings.conv_dim, 3, norm=settings.norm, relu=True)
-            c2_msra_fill(conv)
+            fill_he(conv)
             self.add_module(f"mask_fcn{i}", conv)
             channels = settings.conv_dim
         self.deconv = nn.ConvTranspose2d(channels, settings.conv_dim, 2, stride=2)
-        c2_msra_fill(self.deconv)
+        fill_he(self.deconv)
         self.add_module("deconv_relu", nn.ReLU(inplace=True))
         self.predictor = nn.Conv2d(settings.conv_dim, 1 if settings.class_agnostic else class_count, 1)
         nn.init.normal_(self.predictor.weight, std=0.001)
@@ -76,7 +75,7 @@ class KeypointHead(nn.Sequential):
             channels = width
         self.score_lowres = nn.ConvTranspose2d(channels, keypoint_count, 4, stride=2, padding=1)
         for layer in self.children():
-            c2_msra_fill(layer)
+            fill_he(layer)
 
     def forward(self, x: Tensor) -> Tensor:
         """Heat maps of regions; the last doubling of the resolution has no weights."""

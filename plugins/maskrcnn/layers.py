@@ -103,3 +103,22 @@ def freeze(module: nn.Module) -> None:
         for name, child in parent.named_children():
             if isinstance(child, (nn.BatchNorm2d, nn.SyncBatchNorm)):
                 setattr(parent, name, FrozenBatchNorm2d.of(child))
+
+
+def fill_he(layer: nn.Module) -> None:
+    """Start values for a layer before a ReLU: normal, scaled by the outputs (He et al. 2015; Caffe2's MSRAFill); biases 0."""
+    assert isinstance(layer.weight, Tensor)
+    nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+    _zero_bias(layer)
+
+
+def fill_uniform(layer: nn.Module) -> None:
+    """Start values for a layer that keeps the variance of its inputs: uniform, scaled by them (Caffe2's XavierFill); biases 0."""
+    assert isinstance(layer.weight, Tensor)
+    nn.init.kaiming_uniform_(layer.weight, a=1)
+    _zero_bias(layer)
+
+
+def _zero_bias(layer: nn.Module) -> None:
+    if isinstance(layer.bias, Tensor):
+        nn.init.zeros_(layer.bias)

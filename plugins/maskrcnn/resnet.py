@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from fvcore.nn.weight_init import c2_msra_fill
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .layers import Conv2d, freeze
+from .layers import Conv2d, fill_he, freeze
 from .settings import BackboneSettings
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
@@ -19,7 +18,7 @@ class Stem(nn.Module):
     def __init__(self, out_channels: int, norm: str) -> None:
         super().__init__()
         self.conv1 = Conv2d(3, out_channels, 7, stride=2, norm=norm, relu=True)
-        c2_msra_fill(self.conv1)
+        fill_he(self.conv1)
 
     def forward(self, x: Tensor) -> Tensor:
         """``[B, 3, H, W]`` to ``[B, out_channels, H / 4, W / 4]``."""
@@ -45,7 +44,7 @@ class Block(nn.Module):
             self.conv3 = Conv2d(bottleneck, out_channels, 1, norm=norm)
         self._has_third = bottleneck is not None
         for layer in self.children():
-            c2_msra_fill(layer)
+            fill_he(layer)
 
     def forward(self, x: Tensor) -> Tensor:
         """``[B, in_channels, H, W]`` to ``[B, out_channels, H / stride, W / stride]``."""

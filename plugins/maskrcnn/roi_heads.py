@@ -113,7 +113,7 @@ class RoIHeads(nn.Module):
         wanted = torch.cat(
             [_deltas_to_objects(r, t, self.class_count, options.bbox_reg_weights) for r, t in zip(regions, targets, strict=True)]
         )
-        given = deltas.reshape(len(labels), -1, 4)
+        given = torch.unflatten(deltas, 1, (-1, 4))
         given = given[positive, 0 if options.class_agnostic else labels[positive]]
         return {
             "loss_cls": F.cross_entropy(scores, labels, reduction="sum") / count,
@@ -162,7 +162,7 @@ class RoIHeads(nn.Module):
         counts = [len(p) for p in proposals]
         probabilities = scores.float().softmax(dim=1)
         found = [
-            self._keep(b.reshape(len(b), -1, 4), p, size)
+            self._keep(torch.unflatten(b, 1, (-1, 4)), p, size)
             for b, p, size in zip(torch.split(boxes, counts), torch.split(probabilities, counts), sizes, strict=True)
         ]
         return self.detect_in(features, [d.boxes for d in found], [d.labels for d in found], [d.scores for d in found])
