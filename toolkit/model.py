@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -143,6 +143,22 @@ class PromptableModel(TrainableModel):
                 if count < max(clicked.values()) and truth.masks is not None and current.masks is not None:
                     prompts = prompting.with_corrections(prompts, truth.masks, current.masks)
         return answers
+
+
+class TrackingModel(PromptableModel):
+    """A promptable model that follows objects through a video."""
+
+    @abstractmethod
+    def track(self, frames: Sequence[Sample], prompts: Mapping[int, Sequence[Prompts]]) -> Iterator[Prediction]:
+        """One prediction a frame, in order, from the first frame that has prompts to the last of the video.
+
+        Args:
+            frames: all of one size; decoded when they are asked for, so ask for each once and in order where you can.
+            prompts: what shows objects, by the number of the frame; each row of each item is an object of its own. There is at least one.
+
+        Returns:
+            The objects seen in each frame, labelled with their number: in the order of the frames, and in a frame of the rows.
+        """
 
 
 def total_loss(losses: Mapping[str, Tensor]) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from toolkit.errors import InvalidDataError, UsageError
-from toolkit.model import PromptableModel
-from toolkit.types import Instances, Prompts, Sample, Size
+from toolkit.model import TrackingModel
+from toolkit.types import Instances, Prediction, Prompts, Sample, Size
 
 from .answers import choose, to_masks
 from .cache import FeatureCache, default_folder
@@ -52,7 +52,7 @@ class EncodedImage:
         return ImageDecoder(self.network, self.features)
 
 
-class Sam2Model(PromptableModel):
+class Sam2Model(TrackingModel):
     """SAM 2 around the network of the package ``sam2``.
 
     Args:
@@ -105,6 +105,12 @@ class Sam2Model(PromptableModel):
     def find_all(self, encoded: EncodedImage) -> Instances:
         """Everything in the image."""
         raise UsageError(f"{encoded.name}: SAM 2 cannot segment an image without prompts yet. Repair: give it points or boxes")
+
+    def track(self, frames: Sequence[Sample], prompts: Mapping[int, Sequence[Prompts]]) -> Iterator[Prediction]:
+        """Follow objects by the package's video predictor, with these weights."""
+        from .video import track
+
+        return track(self, frames, prompts)
 
     def loss(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
         """The terms of the preset's loss; each the mean over the samples of the mean over a sample's objects.

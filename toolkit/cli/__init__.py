@@ -22,6 +22,7 @@ COMMANDS = {
     "train": "train a model on a dataset",
     "eval": "measure a run, or anyone's predictions, on a dataset",
     "infer": "run a trained model over images and folders",
+    "track": "follow objects through a video with a promptable model",
     "export": "write a run's weights as the software that the model comes from reads them",
     "data": "list, describe, fetch, check, export and convert datasets",
     "plugins": "list and describe model plugins",

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from toolkit.cli.options import add_settings_argument
 
 if TYPE_CHECKING:
     from toolkit.config import Settings
-    from toolkit.plugin import PluginManifest
+    from toolkit.plugin import Manifest, PluginManifest
+    from toolkit.testing import Result
 
-SUMMARY = "list and describe model plugins"
+SUMMARY = "list and describe model plugins; write and check plugins, datasets and evaluators"
+KINDS = ("semantic", "instance", "promptable", "dataset", "evaluator")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,11 +25,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listing.add_argument("--plugin", action="append", default=[], metavar="FILE", help="also this file or folder; may be repeated")
     info = actions.add_parser("info", help="one plugin: task, papers, licence, weights and settings")
     info.add_argument("name", metavar="NAME", help="a plugin's name, or the file or folder of one")
+    new = actions.add_parser("new", help="write a working plugin, dataset or evaluator with its test, to start from")
+    new.add_argument("name", metavar="NAME", help="what to call it: lower-case letters, digits and `_`")
+    new.add_argument("--kind", required=True, choices=KINDS, help="a model plugin of one of three tasks, or a dataset or evaluator")
+    new.add_argument("--out", type=Path, default=Path("."), metavar="DIR", help="folder to write `NAME.py` and `test_NAME.py` to")
+    check = actions.add_parser("check", help="try what every plugin, dataset or evaluator promises; exit code 1 when a promise is broken")
+    check.add_argument("name", metavar="NAME", help="name of a plugin, dataset or evaluator, or a file or folder that brings some")
+    check.add_argument("--data-dir", metavar="DIR", help="folder of the dataset that is checked; default: data/<name>")
+    add_settings_argument(check)
 
 
 def run(args: argparse.Namespace) -> int:
-    """List or describe."""
-    return _list(args.plugin) if args.action == "list" else _info(args.name)
+    """Do what the action says."""
+    if args.action == "list":
+        return _list(args.plugin)
+    if args.action == "info":
+        return _info(args.name)
+    return _new(args) if args.action == "new" else _check(args)
 
 
 def _list(paths: list[str]) -> int:
@@ -55,6 +73,70 @@ def _info(name: str) -> int:
     for line in describe_settings(settings_class(plugin), "model"):
         print(line)
     return 0
+
+
+def _new(args: argparse.Namespace) -> int:
+    import shlex
+
+    from toolkit.testing.scaffold import write_new
+
+    file, test = write_new(args.name, args.kind, args.out)
+    print(f"{file} and {test} are written")
+    commands = [["toolkit", "plugins", "check", str(file)], ["pytest", str(test)]]
+    if args.kind in ("semantic", "instance", "promptable"):
+        commands.insert(0, ["toolkit", "train", "--plugin", str(file), "--data", "shapes"])
+    for command in commands:
+        print(f"  {shlex.join(command)}")
+    return 0
+
+
+def _check(args: argparse.Namespace) -> int:
+    from toolkit.settings_tree import parse_overrides
+
+    settings, failed = parse_overrides(args.settings), 0
+    for manifest, results in _suites(args.name, args.data_dir, settings):
+        print(f"{manifest.kind} {manifest.name}: {manifest.summary}")
+        counts = dict.fromkeys(("passed", "failed", "skipped"), 0)
+        for result in results:
+            counts[result.state] += 1
+            print(f"  {result.state:<8} {result.name}: {result.promise}")
+            if result.message:
+                print(f"           {result.message}")
+        print(f"{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped\n")
+        failed += counts["failed"]
+    return 1 if failed else 0
+
+
+def _suites(name: str, folder: str | None, settings: Mapping[str, Any]) -> Iterator[tuple[Manifest, Iterator[Result]]]:
+    """Everything of this name, or in this file, with its checks."""
+    from toolkit import testing
+    from toolkit.plugin import DatasetManifest, PluginManifest
+
+    for manifest in _found(name):
+        if isinstance(manifest, PluginManifest):
+            model = testing.ModelCase(name, settings.get("model", {}), settings.get("train", {}))
+            yield manifest, testing.run_checks(testing.MODEL_CHECKS, model)
+        elif isinstance(manifest, DatasetManifest):
+            dataset = testing.DatasetCase(name, folder, settings.get("data", {}).get("options", {}))
+            yield manifest, testing.run_checks(testing.DATASET_CHECKS, dataset)
+        else:
+            evaluator = testing.EvaluatorCase(name, settings.get("evaluators", {}).get(manifest.name, {}))
+            yield manifest, testing.run_checks(testing.EVALUATOR_CHECKS, evaluator)
+
+
+def _found(name: str) -> list[Manifest]:
+    """The manifests of a file or folder, or those of this name, of whatever kind.
+
+    Raises:
+        UnknownNameError, UnavailableError, UsageError: when there is none, or it cannot be loaded.
+    """
+    from toolkit import registry
+
+    kinds = (registry.plugins(), registry.datasets(), registry.evaluators())
+    if registry.is_path(name):
+        return registry.add_path(name)
+    found: list[Manifest] = [manifest for kind in kinds for manifest in kind if manifest.name == name]
+    return found or [kinds[0].get(name)]
 
 
 def describe(plugin: PluginManifest) -> list[str]:

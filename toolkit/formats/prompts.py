@@ -217,16 +217,20 @@ class PromptFile:
         """
         known: dict[str, list[str]] = defaultdict(list)
         for name in names:
-            known[PurePosixPath(name).stem].append(name)
+            known[_stem(name)].append(name)
         self._by_image = {}
         for entry, prompts in self._prompts.items():
-            matches = [name for name in known[PurePosixPath(entry).stem] if _ends_with(name, entry)]
+            matches = [name for name in known[_stem(entry)] if _ends_with(name, entry)]
             exact = [name for name in matches if name == entry]
             if len(exact or matches) != 1:
                 found = f"{len(matches)} images are called so: {', '.join(matches[:3])}" if matches else "there is no such image"
                 some = ", ".join(sorted(name for group in known.values() for name in group)[:3])
                 raise DataError(f"{prompts[0].where} is for {entry!r}, but {found}. Repair: use names such as {some}")
             self._by_image.setdefault((exact or matches)[0], []).extend(prompts)
+
+    def names_image(self, name: str) -> bool:
+        """Whether the file has prompts for an image."""
+        return name in self._by_image
 
     def groups(self, name: str, size: Size) -> list[Prompts]:
         """The prompts for an image, at most one ``Prompts`` for each combination of points and box; empty when the file has none for it.
@@ -260,7 +264,13 @@ def _ends_with(name: str, entry: str) -> bool:
     ours, theirs = PurePosixPath(name), PurePosixPath(entry)
     same_suffix = not ours.suffix or not theirs.suffix or ours.suffix.lower() == theirs.suffix.lower()
     count = len(theirs.parts)
-    return same_suffix and ours.with_suffix("").parts[-count:] == theirs.with_suffix("").parts
+    return same_suffix and (*ours.parts[:-1], _stem(name))[-count:] == (*theirs.parts[:-1], _stem(entry))
+
+
+def _stem(name: str) -> str:
+    """The last part of a name without suffix; a number, such as that of a frame, without leading zeros."""
+    stem = PurePosixPath(name).stem
+    return str(int(stem)) if stem.isascii() and stem.isdigit() else stem
 
 
 def _check_inside(prompt: ObjectPrompt, name: str, size: Size) -> None:

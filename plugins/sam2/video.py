@@ -1,0 +1,134 @@
+"""Objects followed through a video, by the package's own video predictor with the model's weights."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from toolkit.types import Instances, Prediction, Prompts, Sample
+
+from .answers import to_masks
+from .clicks import BOTTOM_RIGHT, TOP_LEFT
+from .features import MEAN, STD
+from .prompting import grouped
+from .upstream import instantiate, network_config
+
+if TYPE_CHECKING:
+    from .model import Sam2Model
+
+VIDEO = {
+    "_target_": "sam2.sam2_video_predictor.SAM2VideoPredictor",
+    "binarize_mask_from_pts_for_mem_enc": True,
+    "fill_hole_area": 0,
+}
+"""What ``build_sam2_video_predictor`` adds, but for the filling of holes, which takes a CUDA kernel of its own."""
+
+
+@torch.no_grad()
+def track(model: Sam2Model, frames: Sequence[Sample], prompts: Mapping[int, Sequence[Prompts]]) -> Iterator[Prediction]:
+    """Follow objects; see ``toolkit.model.TrackingModel.track``."""
+    predictor: Any = _predictor(model)
+    state = _empty_state(predictor)
+    height, width = frames[0].size
+    state |= {"images": _Inputs(frames, model.image_size), "num_frames": len(frames), "video_height": height, "video_width": width}
+    count = 0
+    with _computing(model):
+        for index in sorted(prompts):
+            for given in prompts[index]:
+                count = _enter(predictor, state, index, frames[index], given, count)
+    keep = max(predictor.max_obj_ptrs_in_encoder, predictor.num_maskmem * predictor.memory_temporal_stride_for_eval) + 1
+    results = predictor.propagate_in_video(state)
+    while True:
+        with _computing(model):  # for one frame at a time, as the caller's own work between two frames is not to run in it
+            result = next(results, None)
+        if result is None:
+            return
+        index, _, logits = result
+        scores = _scores(state, index)
+        _forget(state, index - keep)
+        yield _prediction(frames[index], logits.float(), scores, model.settings.mask_threshold)
+
+
+@contextlib.contextmanager
+def _computing(model: Sam2Model) -> Iterator[None]:
+    """bfloat16, in which the package keeps its memory of earlier frames, and without its progress bar."""
+    with torch.autocast(model.device.type, dtype=torch.bfloat16), contextlib.redirect_stderr(io.StringIO()):
+        yield
+
+
+def _predictor(model: Sam2Model) -> Any:
+    filled = model.settings.filled()
+    config = network_config(model.settings.version, model.settings.size, filled.image_size) | VIDEO
+    predictor = instantiate(config)
+    predictor.load_state_dict(model.export_state())
+    return predictor.to(model.device).eval()
+
+
+def _empty_state(predictor: Any) -> dict[str, Any]:
+    """The predictor's state for a video of one black frame, which is then exchanged for the real ones: it only reads JPEG folders by itself."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
+        Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(Path(folder) / "0.jpg")
+        state: dict[str, Any] = predictor.init_state(folder)
+    state["cached_features"].clear()
+    return state
+
+
+class _Inputs(Sequence[Tensor]):
+    """The network's input for each frame, made when it is asked for; resized as the package resizes the frames of a video."""
+
+    def __init__(self, frames: Sequence[Sample], size: int) -> None:
+        self._frames, self._size = frames, size
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def __getitem__(self, index: Any) -> Any:
+        picture = Image.fromarray(self._frames[index].image.permute(1, 2, 0).numpy())
+        scaled = torch.from_numpy(np.array(picture.resize((self._size, self._size)))).permute(2, 0, 1) / 255
+        mean, std = (torch.tensor(values).view(3, 1, 1) for values in (MEAN, STD))
+        return (scaled - mean) / std
+
+
+def _enter(predictor: Any, state: dict[str, Any], index: int, frame: Sample, prompts: Prompts, count: int) -> int:
+    """Tell the predictor about the objects that are shown in one frame; returns how many there are now."""
+    inputs: dict[int, tuple[Tensor, Tensor]] = {}
+    for group in grouped(prompts, frame.path or frame.id, frame.size):
+        for row, points, labels in zip(group.rows.tolist(), group.points, group.labels, strict=True):
+            inputs[row] = points, labels
+    for row in range(len(prompts)):
+        points, labels = inputs[row]
+        is_box = torch.isin(labels, torch.tensor([TOP_LEFT, BOTTOM_RIGHT]))
+        box = points[is_box].flatten() if is_box.any() else None
+        clicks = {} if is_box.all() else {"points": points[~is_box], "labels": labels[~is_box].to(torch.int32)}
+        predictor.add_new_points_or_box(state, index, count + row, box=box, **clicks)
+    return count + len(prompts)
+
+
+def _scores(state: dict[str, Any], index: int) -> list[float]:
+    """How certain the network is that each object is in a frame."""
+    outputs = [state["output_dict_per_obj"][number] for number in range(len(state["obj_ids"]))]
+    found = [each["cond_frame_outputs"].get(index) or each["non_cond_frame_outputs"][index] for each in outputs]
+    return [float(each["object_score_logits"].float().sigmoid()) for each in found]
+
+
+def _forget(state: dict[str, Any], index: int) -> None:
+    """Let go of a frame's features that no later frame looks at, so that memory does not grow with the video."""
+    for outputs in state["output_dict_per_obj"].values():
+        outputs["non_cond_frame_outputs"].pop(index, None)
+
+
+def _prediction(frame: Sample, logits: Tensor, scores: list[float], threshold: float) -> Prediction:
+    """The objects that are seen in a frame, each labelled with its number."""
+    masks = to_masks(logits[:, 0], frame.size, threshold)
+    seen = masks.areas() > 0
+    every = Instances(frame.size, masks.boxes_xyxy(), torch.arange(len(masks)), masks, torch.tensor(scores, dtype=torch.float32))
+    return Prediction(frame.id, frame.size, instances=every[seen])

@@ -1,0 +1,136 @@
+"""Frames of videos and folders, and objects followed through them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from toolkit.errors import DataError, UsageError
+from toolkit.inference.frames import open_frames
+from toolkit.inference.predictor import Predictor
+from toolkit.inference.tracking import track_video
+from toolkit.model import Model, TrackingModel
+from toolkit.types import Instances, Masks, Prediction, Prompts, Sample
+
+SIZE = (32, 48)
+
+
+def frame(index: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """A bright square on grey that moves 3 pixels to the right each frame."""
+    picture = np.full((*SIZE, 3), 60, np.uint8)
+    picture[10:18, 3 * index : 3 * index + 8] = 230
+    return picture
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "frames"
+    path.mkdir()
+    for index in range(12):
+        cv2.imwrite(str(path / f"{index}.png"), frame(index))
+    return path
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    path = tmp_path / "film.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, SIZE[::-1])
+    for index in range(12):
+        writer.write(frame(index))
+    writer.release()
+    return path
+
+
+def test_a_folder_is_in_the_order_of_its_numbers(folder: Path) -> None:
+    frames = open_frames(folder)
+    assert frames.names == tuple(f"{index}.png" for index in range(12))
+    assert torch.equal(frames[11].image, torch.from_numpy(frame(11)).permute(2, 0, 1))
+
+
+def test_a_video_gives_any_frame_at_any_time(video: Path) -> None:
+    frames = open_frames(video)
+    assert len(frames) == 12
+    assert frames.names[11] == "000011"
+    for index in (0, 1, 2, 7, 7, 3, 11, 0):
+        sample = frames[index]
+        assert sample.size == SIZE
+        error = np.abs(sample.image.permute(1, 2, 0).numpy().astype(int) - frame(index)).mean()
+        assert error < 4  # JPEG inside
+    with pytest.raises(IndexError):
+        frames[12]
+
+
+def test_what_is_no_video_is_named(tmp_path: Path, folder: Path) -> None:
+    (tmp_path / "film.mp4").write_bytes(b"not a film")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=r"film.mp4 is no video that can be decoded"):
+        open_frames(tmp_path / "film.mp4")
+    with pytest.raises(UsageError, match="empty holds no image"):
+        open_frames(tmp_path / "empty")
+    with pytest.raises(UsageError, match="does not exist"):
+        open_frames(tmp_path / "none.mp4")
+    cv2.imwrite(str(folder / "5.png"), np.zeros((8, 9, 3), np.uint8))
+    with pytest.raises(DataError, match=r"5.png is 9 × 8 pixels \(width × height\), but the first frame 0.png is 48 × 32"):
+        open_frames(folder)[5]
+
+
+class Brightest(TrackingModel):
+    """Takes whatever is bright in a frame for every object."""
+
+    def encode(self, samples: Sequence[Sample]) -> list[Any]:
+        raise NotImplementedError
+
+    def answer(self, encoded: Any, prompts: Prompts) -> Instances:
+        raise NotImplementedError
+
+    def find_all(self, encoded: Any) -> Instances:
+        raise NotImplementedError
+
+    def loss(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
+        raise NotImplementedError
+
+    def track(self, frames: Sequence[Sample], prompts: Mapping[int, Sequence[Prompts]]) -> Iterator[Prediction]:
+        count = sum(len(group) for groups in prompts.values() for group in groups)
+        for index in range(min(prompts), len(frames)):
+            sample = frames[index]
+            masks = Masks.from_dense((sample.image.amin(0) > 150).repeat(count, 1, 1))
+            instances = Instances(sample.size, masks.boxes_xyxy(), torch.arange(count), masks, torch.ones(count))
+            yield Prediction(sample.id, sample.size, instances=instances)
+
+
+@pytest.mark.parametrize("kind", ["folder", "video"])
+def test_results_a_frame_with_a_class_for_each_object(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    source = request.getfixturevalue(kind)
+    prompts = tmp_path / "prompts.csv"
+    prompts.write_text("image,x,y,class\n2,9,12,square\n2,10,12,square\n4,15,12,other\n")
+    out = tmp_path / "out"
+    assert track_video(Predictor(Brightest(["x"]), device="cpu"), source, prompts, out) == 3
+    document = json.loads((out / "predictions.json").read_text())
+    assert [category["name"] for category in document["categories"]] == ["square 1", "square 2", "other"]
+    assert len(document["images"]) == 12
+    by_image = {image["id"]: image["file_name"] for image in document["images"]}
+    first = [each for each in document["annotations"] if by_image[each["image_id"]].lstrip("0").startswith("2")]
+    assert [each["bbox"][0] for each in first] == pytest.approx([6, 6, 6], abs=1)
+    assert len(document["annotations"]) == 30  # nothing in the two frames before the first prompt
+    assert len(list((out / "overlays").glob("*.jpg"))) == 12
+
+
+def test_what_cannot_track_is_refused(folder: Path, tmp_path: Path) -> None:
+    class Still(Model):
+        def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
+            raise NotImplementedError
+
+    (tmp_path / "p.csv").write_text("image,x,y\n0,1,1\n")
+    with pytest.raises(UsageError, match="Still cannot follow objects"):
+        track_video(Predictor(Still(["x"]), device="cpu"), folder, tmp_path / "p.csv", tmp_path / "out")
+    (tmp_path / "p.csv").write_text("image,x,y\n99,1,1\n")
+    with pytest.raises(DataError, match="is for '99', but there is no such image"):
+        track_video(Predictor(Brightest(["x"]), device="cpu"), folder, tmp_path / "p.csv", tmp_path / "out")

@@ -1,0 +1,49 @@
+"""``toolkit track``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from toolkit.cli.options import add_plugin_files_argument, load_plugin_files
+
+SUMMARY = "follow objects through a video with a promptable model"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Fill in the parser."""
+    parser.add_argument("run", metavar="RUN", help="folder of a run, or a checkpoint file")
+    parser.add_argument("video", type=Path, metavar="VIDEO", help="a video file, or a folder of images of one size")
+    which = "points and boxes that show the objects (CSV or JSON); `image` is the number of a frame, from 0, or its file name"
+    parser.add_argument("--prompts", required=True, type=Path, metavar="FILE", help=which)
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for overlays, predictions.json and manifest.jsonl")
+    parser.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:1, mps")
+    parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16"], help="precision of the forward pass")
+    parser.add_argument("--no-overlays", action="store_true", help="do not draw the objects over the frames")
+    add_plugin_files_argument(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Track, and say what was found."""
+    load_plugin_files(args)
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from toolkit.inference import load
+    from toolkit.inference.tracking import track_video
+
+    predictor = load(args.run, device=args.device, precision=args.precision)
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task("tracking", total=None)
+        count = track_video(
+            predictor,
+            args.video,
+            args.prompts,
+            args.out,
+            overlays=not args.no_overlays,
+            on_start=lambda frames: progress.update(task, total=frames),
+            on_record=lambda record: progress.advance(task),
+        )
+    print(f"{count} object{'s' * (count != 1)} followed; results a frame in {args.out}")
+    return 0

@@ -1,0 +1,107 @@
+"""The frames of a video, one at a time: a video file, or a folder of images."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import torch
+
+from toolkit.errors import DataError, UsageError
+from toolkit.images import IMAGE_SUFFIXES, read_image
+from toolkit.types import Sample
+
+
+class FrameFolder(Sequence[Sample]):
+    """The images of a folder, in the order of the numbers in their names (``2.jpg`` before ``10.jpg``).
+
+    Raises:
+        UsageError: when there is none.
+        DataError: on access, when one is not of the first one's size.
+        ImageError: on access, when one cannot be read.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.paths = sorted((path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES), key=_natural)
+        if not self.paths:
+            raise UsageError(f"{folder} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}). Repair: name a video or a folder of frames")
+        self.names = tuple(path.name for path in self.paths)
+        self._size = tuple(read_image(self.paths[0]).shape[1:])
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: Any) -> Any:
+        path = self.paths[index]
+        image = read_image(path)
+        if tuple(image.shape[1:]) != self._size:
+            ours, first = (f"{width} × {height}" for height, width in (tuple(image.shape[1:]), self._size))
+            raise DataError(f"{path} is {ours} pixels (width × height), but the first frame {self.names[0]} is {first}")
+        return Sample(self.names[index], image, path=str(path))
+
+
+class VideoFile(Sequence[Sample]):
+    """The frames of a video that OpenCV can decode, named by their numbers, which count from 0.
+
+    Raises:
+        DataError: when it cannot be decoded, or holds no frame.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._last: tuple[int, Sample | None] = (-1, None)
+        self._open()
+        count = 0
+        while self._capture.grab():  # what the header says is often wrong
+            count += 1
+        if not count:
+            raise DataError(
+                f"{path} is no video that can be decoded, or holds no frame. Repair: convert it to MP4 (H.264), or to a folder of images"
+            )
+        self.names = tuple(f"{index:06d}" for index in range(count))
+        self._open()
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: Any) -> Any:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        if index != self._last[0]:
+            if index < self._next:
+                self._open()
+            while self._next < index:
+                self._capture.grab()
+                self._next += 1
+            decoded, pixels = self._capture.read()
+            self._next += 1
+            if not decoded:
+                raise DataError(f"{self.path}: frame {index} of {len(self)} cannot be decoded. Repair: copy or convert the video again")
+            image = torch.from_numpy(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)).permute(2, 0, 1).contiguous()
+            self._last = index, Sample(self.names[index], image, path=f"{self.path}, frame {index}")
+        return self._last[1]
+
+    def _open(self) -> None:
+        self._capture = cv2.VideoCapture(str(self.path))
+        self._next = 0  # the frame that the next read gives
+
+
+def open_frames(path: Path) -> FrameFolder | VideoFile:
+    """The frames of a video file, or of a folder of images.
+
+    Raises:
+        UsageError: when there is no such file, or no image in the folder.
+        DataError: when the video cannot be decoded.
+    """
+    if path.is_dir():
+        return FrameFolder(path)
+    if not path.is_file():
+        raise UsageError(f"{path} does not exist. Repair: name a video or a folder of frames")
+    return VideoFile(path)
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.name)]
