@@ -131,7 +131,7 @@ def named(registry: Registry[M], name: str) -> M:
     Raises:
         UnknownNameError, UnavailableError, UsageError: as ``Registry.get`` and ``add_path``.
     """
-    if not _is_path(name):
+    if not is_path(name):
         return registry.get(name)
     found = [manifest for manifest in add_path(name) if isinstance(manifest, registry.kind)]
     if not found:
@@ -141,8 +141,9 @@ def named(registry: Registry[M], name: str) -> M:
 
 def stable_name(name: str) -> str:
     """A name as it is; a path made absolute, so that it means the same from any folder."""
-    return str(Path(name).expanduser().resolve()) if _is_path(name) else name
+    return str(Path(name).expanduser().resolve()) if is_path(name) else name
 
 
-def _is_path(name: str) -> bool:
+def is_path(name: str) -> bool:
+    """Whether a name is meant as the path of a file or folder: it ends in ``.py`` or has a slash in it."""
     return name.endswith(".py") or "/" in name or "\\" in name

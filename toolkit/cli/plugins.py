@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 SUMMARY = "list and describe model plugins; write and check plugins, datasets and evaluators"
 KINDS = ("semantic", "instance", "promptable", "dataset", "evaluator")
+SECTIONS = ("model", "train", "data", "evaluators")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -91,9 +92,12 @@ def _new(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> int:
+    from toolkit.errors import UsageError
     from toolkit.settings_tree import parse_overrides
 
     settings, failed = parse_overrides(args.settings), 0
+    if unknown := sorted(set(settings) - set(SECTIONS)):
+        raise UsageError(f"{unknown[0]}: no such section. Repair: begin the setting with one of {', '.join(SECTIONS)}, as in model.width=8")
     for manifest, results in _suites(args.name, args.data_dir, settings):
         print(f"{manifest.kind} {manifest.name}: {manifest.summary}")
         counts = dict.fromkeys(("passed", "failed", "skipped"), 0)
@@ -130,13 +134,21 @@ def _found(name: str) -> list[Manifest]:
     Raises:
         UnknownNameError, UnavailableError, UsageError: when there is none, or it cannot be loaded.
     """
-    from toolkit import registry
+    import difflib
 
-    kinds = (registry.plugins(), registry.datasets(), registry.evaluators())
+    from toolkit import registry
+    from toolkit.errors import UnknownNameError
+
     if registry.is_path(name):
         return registry.add_path(name)
-    found: list[Manifest] = [manifest for kind in kinds for manifest in kind if manifest.name == name]
-    return found or [kinds[0].get(name)]
+    kinds = (registry.plugins(), registry.datasets(), registry.evaluators())
+    known = [kind for kind in kinds if name in kind.names() or any(broken.name == name for broken in kind.broken)]
+    if not known:
+        names = sorted({one for kind in kinds for one in kind.names()})
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise UnknownNameError(f"no plugin, dataset or evaluator is called {name!r}.{hint} There are: {', '.join(names)}")
+    return [kind.get(name) for kind in known]
 
 
 def describe(plugin: PluginManifest) -> list[str]:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import shutil
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+from toolkit.errors import UsageError
 from toolkit.testing.checks import Check, check_declared, promise, skip
 from toolkit.testing.dataset_checks import DatasetCase
 from toolkit.testing.evaluator_checks import EvaluatorCase
@@ -96,7 +100,7 @@ class DatasetContract(Contract):
 
     Attributes:
         dataset: a name, or the path of a file or folder; a relative one from the folder of the test file.
-        folder: its files; None for a generated one. Override ``case`` where the folder is made by the test.
+        folder: its files. None: those that ``write_files`` writes, or none at all where the dataset is generated.
         limit: how many samples of each split are read.
     """
 
@@ -104,11 +108,28 @@ class DatasetContract(Contract):
     folder: ClassVar[str | Path | None] = None
     limit: ClassVar[int] = 20
     _checks = DATASET_CHECKS
+    _written: ClassVar[str | None] = None
+
+    @classmethod
+    def write_files(cls, folder: Path) -> None:
+        """Write a small dataset into an empty folder. Override it, unless ``folder`` is set or the dataset is generated."""
+        raise UsageError(f"{cls.__name__}: {cls.dataset} reads files. Repair: override write_files, or set folder")
 
     @classmethod
     def case(cls) -> DatasetCase:
         """The dataset with these settings."""
-        return DatasetCase(cls._place(cls.dataset), cls.folder, cls.settings, cls.limit)
+        case = DatasetCase(cls._place(cls.dataset), cls.folder, cls.settings, cls.limit)
+        if cls.folder is None and case.manifest.needs_folder:
+            cls._written = tempfile.mkdtemp()
+            cls.write_files(Path(cls._written))
+            case = replace(case, folder=cls._written)
+        return case
+
+    @classmethod
+    def teardown_class(cls) -> None:
+        """Remove what was written; called by pytest."""
+        if cls._written is not None:
+            shutil.rmtree(cls._written)
 
 
 class EvaluatorContract(Contract):

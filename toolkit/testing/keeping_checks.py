@@ -51,6 +51,9 @@ def weights_start_other_classes(case: ModelCase) -> None:
     """A checkpoint starts a model of other classes: all is taken but what depends on the classes, and the report says so."""
     old = case.build()
     new = case.build([*case.classes, "one more", "and another"], seed=1)
+    shapes = {name: value.shape for name, value in old.state_dict().items()}
+    if 2 * sum(shapes.get(name) == value.shape for name, value in new.state_dict().items()) < len(shapes):
+        skip("most of the model depends on its classes, so there is little to take over")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.safetensors"
         _save(case, old, path)

@@ -6,6 +6,7 @@ import torch
 
 from toolkit.errors import ToolkitError
 from toolkit.model import PromptableModel, TrainableModel
+from toolkit.prompting import AUTO
 from toolkit.testing.checks import expect, skip
 from toolkit.testing.compare import difference
 from toolkit.testing.model_case import ModelCase
@@ -96,7 +97,9 @@ def masks_and_boxes_agree(case: ModelCase) -> None:
                 "Repair: masks and boxes must be in the sample's own pixels and in the same order"
             )
     if not found:
-        skip("no object with a mask was predicted, so there was nothing to compare; lower the score threshold in the settings")
+        skip(
+            "no object with a mask was predicted, so there was nothing to compare; lower the score threshold in the settings, or train for more steps"
+        )
 
 
 def _whole(box: torch.Tensor) -> list[float]:
@@ -202,7 +205,7 @@ def prompts_are_answered(case: ModelCase) -> None:
     )
     for protocol, predictions in by_protocol.items():
         for sample, prediction in zip(samples, predictions, strict=True):
-            if protocol != model.UNPROMPTED:
+            if protocol != AUTO:
                 _check_answers(sample, prediction, f"protocol {protocol}")
 
 

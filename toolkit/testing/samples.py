@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from toolkit.dataset import Dataset
+from toolkit.prompting import box_prompts, point_prompts, truth_of
 from toolkit.types import VOID, Instances, Masks, Prompts, Sample, Size
 
 BACKGROUND = "background"
@@ -81,22 +82,15 @@ def _colour(label: int, classes: int) -> NDArray[np.int64]:
 
 
 def with_prompts(sample: Sample, *, points: bool = True, boxes: bool = True) -> Sample:
-    """The sample with a prompt for each of its objects: its box, and the pixel of its mask that is nearest to the mask's mean."""
-    instances = sample.instances
-    if instances is None or instances.masks is None:
-        raise ValueError(f"sample {sample.id!r} has no masks to take prompts from")
-    places = []
-    for mask in instances.masks.dense():
-        pixels = mask.nonzero().float()
-        nearest = pixels[(pixels - pixels.mean(0)).square().sum(1).argmin()]
-        places.append(nearest.flip(0) + 0.5)
-    count = len(instances)
+    """The sample with a prompt for each of its objects: its most interior point, its box, or both."""
+    truth = truth_of(sample)
+    point, box = point_prompts(truth), box_prompts(truth)
     return sample.with_(
         prompts=Prompts(
-            points_xy=(torch.stack(places) if places else torch.zeros(0, 2))[:, None] if points else None,
-            point_labels=torch.ones(count, 1, dtype=torch.int64) if points else None,
-            boxes_xyxy=instances.boxes_xyxy if boxes else None,
-            labels=instances.labels,
+            points_xy=point.points_xy if points else None,
+            point_labels=point.point_labels if points else None,
+            boxes_xyxy=box.boxes_xyxy if boxes else None,
+            labels=truth.labels,
         )
     )
 

@@ -1,0 +1,60 @@
+"""Writes new plugins, datasets and evaluators from working examples: ``toolkit plugins new``."""
+
+from __future__ import annotations
+
+import importlib.util
+import keyword
+import re
+from importlib import resources
+from pathlib import Path
+
+from toolkit import registry
+from toolkit.errors import OutputError, UsageError
+from toolkit.files import atomic_write
+
+KINDS = ("semantic", "instance", "promptable", "dataset", "evaluator")
+
+
+def write_new(name: str, kind: str, folder: Path) -> tuple[Path, Path]:
+    """Write ``NAME.py`` and ``test_NAME.py``, which keep the contract as they are.
+
+    Args:
+        name: what the user will call it.
+        kind: one of ``KINDS``; the first three are model plugins of that task.
+        folder: where to; made where it is missing.
+
+    Returns:
+        Both files.
+
+    Raises:
+        UsageError: when the name cannot be one, or is taken; says why.
+        OutputError: when a file is there already or cannot be written.
+    """
+    _check_name(name, kind)
+    files = folder / f"{name}.py", folder / f"test_{name}.py"
+    for file in files:
+        if file.exists():
+            raise OutputError(f"{file} is there already, and is not overwritten. Repair: choose another name or folder, or remove it")
+    for file, template in zip(files, (f"{kind}.py", f"tests_{kind}.py"), strict=True):
+        text = (resources.files("toolkit.testing") / "templates" / template).read_text(encoding="utf-8")
+        with atomic_write(file, "w") as out:
+            out.write(text.replace("mynet", name).replace("MyNet", _class_name(name)))
+    return files
+
+
+def _check_name(name: str, kind: str) -> None:
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        suggestion = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_").lstrip("0123456789_")
+        raise UsageError(
+            f"{name!r} cannot be a name: it becomes that of a Python file, so it must be lower-case letters, digits and '_', with a letter "
+            f"first. Repair: call it {suggestion or 'mynet'!r}, say"
+        )
+    known = {"dataset": registry.datasets().names, "evaluator": registry.evaluators().names}.get(kind, registry.plugins().names)()
+    if name in known:
+        raise UsageError(f"there is one called {name!r} already, and two of one name cannot be told apart. Repair: choose another name")
+    if keyword.iskeyword(name) or importlib.util.find_spec(name) is not None:
+        raise UsageError(f"{name!r} is the name of a Python module, which {name}.py would hide from its own test. Repair: choose another")
+
+
+def _class_name(name: str) -> str:
+    return "".join(part.capitalize() for part in name.split("_"))

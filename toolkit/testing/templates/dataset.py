@@ -1,0 +1,60 @@
+"""mynet: a dataset of photos beside label images. Change the reading to suit your files; the checks say what no longer holds.
+
+toolkit data check mynet.py --data-dir FOLDER
+toolkit train --plugin unet --data mynet.py --data-dir FOLDER
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from toolkit import Dataset, DatasetManifest, Sample, Settings
+from toolkit.errors import DataError
+from toolkit.formats.label_images import check_same_size
+from toolkit.images import read_image, read_label_map
+
+DATASET = DatasetManifest(
+    name="mynet",
+    summary="photos beside label images",
+    build=":build",
+    settings=":MyNetSettings",
+    tasks=("semantic",),
+    splits=("train", "val"),
+    layout="photos/NAME.jpg with labels/NAME.png, which hold a class index a pixel, 255 for void",
+    licence="yours",
+)
+
+
+class MyNetSettings(Settings):
+    """How the folder is read; the sentence under each field is its documentation."""
+
+    classes: tuple[str, ...] = Field(("background", "object"), min_length=1)
+    """Names of the class indexes, in order."""
+    val_every: int = Field(5, ge=2)
+    """Of so many photos one is held out for validation."""
+
+
+class MyNet(Dataset):
+    """One split of the folder."""
+
+    def __init__(self, folder: Path, split: str, settings: MyNetSettings) -> None:
+        self.folder, self.classes = folder, settings.classes
+        names = sorted(path.stem for path in (folder / "photos").glob("*.jpg"))
+        if not names:
+            raise DataError(f"{folder / 'photos'} holds no .jpg files. Repair: put the photos there, or name another folder")
+        self.ids = [name for i, name in enumerate(names) if (i % settings.val_every == 0) == (split == "val")]
+
+    def __getitem__(self, index: int) -> Sample:
+        """Read a photo and its label image."""
+        name = self.ids[index]
+        photo, labels = self.folder / "photos" / f"{name}.jpg", self.folder / "labels" / f"{name}.png"
+        image, label_map = read_image(photo), read_label_map(labels)
+        check_same_size(label_map, image, labels, photo)
+        return Sample(name, image, label_map=label_map, path=str(photo))
+
+
+def build(folder: Path, split: str, settings: MyNetSettings) -> MyNet:
+    """One split; ``folder`` is what ``--data-dir`` names."""
+    return MyNet(folder, split, settings)

@@ -1,0 +1,10 @@
+"""What every model plugin promises, checked for mynet: ``pytest test_mynet.py``."""
+
+from toolkit.testing import ModelContract
+
+
+class TestMyNet(ModelContract):
+    """A small network, so that the checks are quick."""
+
+    plugin = "mynet.py"
+    settings = {"width": 8}
