@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import masks_to_boxes
 
-from toolkit.prompting import correction
+from toolkit.prompting import correction, interior_point
 from toolkit.types import Masks
 
 ON, OFF, TOP_LEFT, BOTTOM_RIGHT = 1, 0, 2, 3
@@ -15,35 +15,54 @@ BOX_NOISE, MOST_BOX_NOISE = 0.1, 20.0
 """Corners of a box to learn from move by up to this part of its sides, and at most this many pixels (as SAM's authors do)."""
 
 
-def random_clicks(truth: Tensor, found: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """For each object a pixel drawn evenly from where the prediction is wrong: on the object where it is missed, off it elsewhere.
+def first_clicks(truth: Tensor, *, is_random: bool) -> tuple[Tensor, Tensor]:
+    """A click on each object: on any of its pixels, or on the most interior one. For an object that is not there, anywhere in the image.
 
     Args:
         truth: bool ``[P, H, W]``.
-        found: likewise; None stands for nothing found yet.
+        is_random: whether chance decides.
 
     Returns:
-        x and y as whole numbers, float32 ``[P, 1, 2]``, and labels ``[P, 1]``. Where nothing is wrong, a pixel off the object.
+        x and y as whole numbers, float32 ``[P, 1, 2]``, and labels ``[P, 1]``.
     """
-    wrong = truth if found is None else truth ^ found
-    points, labels = [], []
-    for wrong_pixels, true_pixels in zip(wrong.flatten(1), truth.flatten(1), strict=True):
-        choices = wrong_pixels.nonzero()
-        if not len(choices):
-            choices = (~true_pixels).nonzero() if not true_pixels.all() else true_pixels.nonzero()
-        pixel = choices[torch.randint(len(choices), (1,)).to(choices.device), 0]
-        points.append(torch.stack([pixel % truth.shape[2], pixel // truth.shape[2]], dim=1))
-        labels.append(true_pixels[pixel].long())
-    return torch.stack(points).float(), torch.stack(labels)
+    anywhere = truth | ~truth.flatten(1).any(1)[:, None, None]
+    points = _random_pixels(anywhere) if is_random else _most_interior(anywhere)
+    return points, torch.full((len(truth), 1), ON, device=truth.device)
 
 
-def centre_clicks(truth: Tensor, found: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Like ``random_clicks``, but in the middle of the largest error of each object, which is the same every time; padding where there is none."""
-    masks = Masks.from_dense(truth.cpu()).to_coco()
-    others = Masks.from_dense(torch.zeros_like(truth, device="cpu") if found is None else found.cpu()).to_coco()
-    clicks = [correction(mask, other) for mask, other in zip(masks, others, strict=True)]
-    points = torch.tensor([[click[:2]] for click in clicks], dtype=torch.float32)
-    return points.to(truth.device), torch.tensor([[click[2]] for click in clicks]).to(truth.device)
+def corrections(truth: Tensor, found: Tensor, *, is_random: bool) -> tuple[Tensor, Tensor]:
+    """A click on an error of each prediction: on the object where it is missed, off it where the prediction goes too far.
+
+    Args:
+        truth: bool ``[P, H, W]``.
+        found: likewise, what was predicted.
+        is_random: any of the pixels that are wrong; otherwise the most interior one of the largest error.
+
+    Returns:
+        As ``first_clicks``. Where nothing is wrong: a random click off the object, as SAM 2's authors do, or padding.
+    """
+    if not is_random:
+        codes = zip(*(Masks.from_dense(masks.cpu()).to_coco() for masks in (truth, found)), strict=True)
+        clicks = torch.tensor([correction(*pair) for pair in codes], device=truth.device)
+        return clicks[:, None, :2].float(), clicks[:, 2:].long()
+    wrong = truth ^ found
+    is_right = ~wrong.flatten(1).any(1)[:, None, None]
+    points = _random_pixels(wrong | (is_right & ~truth))
+    rows, (columns, lines) = torch.arange(len(truth), device=truth.device), points[:, 0].long().T
+    return points, truth[rows, lines, columns].long()[:, None]
+
+
+def _random_pixels(masks: Tensor) -> Tensor:
+    """A pixel of each mask, all equally likely; any pixel of an empty one. Float32 ``[P, 1, 2]``."""
+    counts = masks.flatten(1).sum(1)
+    which = (torch.rand(len(masks)).to(masks.device) * counts).long().clamp(max=(counts - 1).clamp_min(0))
+    pixels = (masks.flatten(1).cumsum(1) > which[:, None]).to(torch.uint8).argmax(1)  # the first with as many before it
+    return torch.stack([pixels % masks.shape[2], pixels // masks.shape[2]], dim=1)[:, None].float()
+
+
+def _most_interior(masks: Tensor) -> Tensor:
+    points = [interior_point(mask) for mask in masks.cpu().numpy()]
+    return torch.tensor([[point or (0.0, 0.0)] for point in points], device=masks.device)
 
 
 def boxes(truth: Tensor, *, noisy: bool) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from toolkit.errors import InvalidDataError
 from toolkit.types import Masks, Sample
 
-from .clicks import boxes, centre_clicks, random_clicks
+from .clicks import boxes, corrections, first_clicks
 from .decoder import DecoderOutput, ImageDecoder
 from .features import ImageFeatures
 from .losses import Terms, lab_loss, sam2_loss
@@ -81,14 +81,14 @@ class Learner:
 
     def _objects(self, decoder: ImageDecoder, truth: Tensor, use_box: bool, is_random: bool) -> Terms:
         """The terms of ``P`` objects, each ``[P]``, summed over the first prompt and its corrections."""
-        click = random_clicks if is_random else centre_clicks
-        points, labels = boxes(truth, noisy=is_random) if use_box else click(truth)
+        points, labels = boxes(truth, noisy=is_random) if use_box else first_clicks(truth, is_random=is_random)
         output = decoder(points, labels)
         total, previous = self._compare(output, truth, is_ambiguous=not use_box)
         for _ in range(self.corrections):
-            anywhere = is_random and bool(torch.rand(1) < ANYWHERE)
-            found = None if anywhere else self._in_full(previous)[:, 0] > 0
-            point, label = click(truth, found)
+            if is_random and bool(torch.rand(1) < ANYWHERE):
+                point, label = first_clicks(truth, is_random=True)
+            else:
+                point, label = corrections(truth, self._in_full(previous)[:, 0] > 0, is_random=is_random)
             points, labels = torch.cat([points, point], dim=1), torch.cat([labels, label], dim=1)
             output = decoder(points, labels, previous)
             terms, previous = self._compare(output, truth, is_ambiguous=False)

@@ -10,6 +10,8 @@ from .upstream import SAM2Base
 
 ADAPTED = ("qkv", "proj")
 """The linear layers of the backbone's attention that get adapters."""
+WITHOUT_EFFECT = ("token_to_image.k_proj.bias",)
+"""Ends of names of parameters of the mask decoder that cancel out: the bias of keys adds the same to all that a softmax compares."""
 
 
 def choose_trainable(network: SAM2Base, trainable: Trainable, lora: LoraSettings) -> None:
@@ -30,13 +32,17 @@ def choose_trainable(network: SAM2Base, trainable: Trainable, lora: LoraSettings
     }[trainable]
     for part in learning:
         part.requires_grad_(True)
+    for name, parameter in network.sam_mask_decoder.named_parameters():
+        if name.endswith(WITHOUT_EFFECT):
+            parameter.requires_grad_(False)
     if trainable == "decoder":
         network.sam_mask_decoder.conv_s0.requires_grad_(False)
         network.sam_mask_decoder.conv_s1.requires_grad_(False)
     if trainable == "full":
         network.no_mem_embed.requires_grad_(True)
     if trainable == "lora":
-        add_adapters(encoder.trunk, ADAPTED, lora.rank, lora.alpha)
+        for block in encoder.trunk.blocks:
+            add_adapters(block.attn, ADAPTED, lora.rank, lora.alpha)
 
 
 def is_frozen(*parts: nn.Module | nn.Parameter) -> bool:
