@@ -87,7 +87,7 @@ class Engine(TrainableModel):
         losses: dict[str, Tensor] = {}
         with _evaluating(self), torch.no_grad(), torch.random.fork_rng(devices=[]):
             for sample in samples:
-                torch.manual_seed(0)
+                torch.default_generator.manual_seed(0)  # what is drawn comes from the CPU, wherever the model is
                 for name, value in self.losses([sample], [self._test_size(sample)]).items():
                     losses[name] = losses.get(name, 0) + value / len(samples)
         return self.predict(samples), losses
