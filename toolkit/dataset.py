@@ -97,6 +97,8 @@ def missing_folder(manifest: DatasetManifest, folder: Path) -> str:
         lines.append(f"It must hold: {manifest.layout}")
     if manifest.origin_url:
         lines.append(f"The data come from {manifest.origin_url}")
+    if manifest.sample:
+        lines.append(f"To try things without them: toolkit data sample {manifest.name} draws a small stand-in")
     repair = f"toolkit data get {manifest.name}" if manifest.downloads else f"put them at {default_folder(manifest.name)}"
     lines.append(f"Repair: {repair}, or name the folder that has the files with --data-dir")
     return "\n".join(lines)

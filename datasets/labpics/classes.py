@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from toolkit.label_maps import BACKGROUND
+
 Objects = Literal["vessels", "materials", "both"]
-BACKGROUND = "background"
 
 V1_NAMES = {
     1: "Vessel",

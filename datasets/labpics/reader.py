@@ -35,7 +35,7 @@ class LabPicsSettings(Settings):
     classes: Literal["coarse", "fine"] = "coarse"
     """`coarse` is vessel and material; `fine` tells kinds of materials apart, and in V2 kinds of vessels."""
     whole_vessels: bool = False
-    """With `objects=both`, whether a vessel's mask covers what is in it, or stops there, so that a pixel is of one object at most."""
+    """With `objects=both`, whether a vessel's mask covers the materials in it, or stops where they begin."""
     layout: Literal["auto", "simple", "complex", "v2"] = "auto"
     """How the files lie; `auto` recognises it, and takes Simple where V1 has both."""
     val_fraction: float = Field(0.1, ge=0, lt=1)

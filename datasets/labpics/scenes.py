@@ -88,7 +88,7 @@ class Complex(SceneFolders):
 
     def _objects(self, scene: Path, image: Tensor, scheme: Scheme, kind: str) -> Found:
         folder, label = (scene / "Vessel", scheme.vessel) if kind == "vessels" else (scene / "Material", scheme.material)
-        for path in sorted(folder.glob("*.png"), key=_by_number):
+        for path in sorted(folder.glob("[!.]*.png"), key=_by_number):
             marks = read_marks(path, image, scene / self.image_name)
             mask = foreground(marks)
             if not bool(mask.any()) and bool((marks == 255).any()):

@@ -356,6 +356,7 @@ def test_complex(tmp_path: Path) -> None:
     )
     put_complex(root / "Train" / "two", Material__1_CatID_6_9_10=liquid)
     put_complex(root / "Test" / "three", Vessel__1_CatID_1=vessel)
+    (root / "Train" / "two" / "Material" / "._1.png").write_bytes(b"what some systems leave behind")
     dataset = labpics(tmp_path, layout="complex")
     assert dataset.ids == ("one", "two")
     assert labpics(tmp_path, "test").ids == ("three",)

@@ -13,6 +13,7 @@ from toolkit import registry
 from toolkit.cli import main
 from toolkit.dataset import Dataset, open_dataset
 from toolkit.errors import OutputError, UsageError
+from toolkit.plugin import DatasetManifest
 from toolkit.types import VOID
 
 SIZE = 96
@@ -112,12 +113,19 @@ def test_what_is_there_is_kept(drawn: Path, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_a_manifest_names_a_function() -> None:
+    with pytest.raises(UsageError, match="sample must read 'module:object', not 'draw'"):
+        DatasetManifest(name="x", summary="x", build=":b", tasks=("semantic",), sample="draw")
+
+
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     from toolkit.datasets.labpics import sample
 
     monkeypatch.setitem(sample.write_sample.__kwdefaults__, "train", 20)
     monkeypatch.setitem(sample.write_sample.__kwdefaults__, "test", 2)
     monkeypatch.chdir(tmp_path)
+    assert main(["data", "check", "labpics", "--split", "train"]) == 1
+    assert "toolkit data sample labpics draws a small stand-in" in capsys.readouterr().out
     assert main(["data", "sample", "labpics"]) == 0
     assert "22 images drawn and written to data/labpics" in capsys.readouterr().out
     assert main(["data", "check", "labpics", "val_fraction=0.3"]) == 0
