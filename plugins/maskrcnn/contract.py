@@ -88,7 +88,7 @@ class Engine(TrainableModel):
         with _evaluating(self), torch.no_grad(), torch.random.fork_rng(devices=[]):
             for sample in samples:
                 torch.default_generator.manual_seed(0)  # what is drawn comes from the CPU, wherever the model is
-                for name, value in self.losses([sample], [self._test_size(sample)]).items():
+                for name, value in self.losses([sample], [self.test_size(sample)]).items():
                     losses[name] = losses.get(name, 0) + value / len(samples)
         return self.predict(samples), losses
 
@@ -119,14 +119,15 @@ class Engine(TrainableModel):
             for sample, size in zip(samples, sizes, strict=True)
         ]
 
-    def _test_size(self, sample: Sample) -> Size:
+    def test_size(self, sample: Sample) -> Size:
+        """The size at which the network sees a sample when it predicts, before padding."""
         options = self.settings.input
         return network_size(sample.size, options.short_side_test, options.long_side_test)
 
     def _groups(self, samples: Sequence[Sample]) -> Iterator[tuple[list[int], list[Size]]]:
         """Positions and sizes of the samples that are the same size once padded: so no image's result depends on another's."""
         positions: dict[Size, list[int]] = {}
-        sizes = [self._test_size(sample) for sample in samples]
+        sizes = [self.test_size(sample) for sample in samples]
         for i, size in enumerate(sizes):
             positions.setdefault(padded_size([size]), []).append(i)
         for group in positions.values():
