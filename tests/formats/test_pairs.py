@@ -1,0 +1,72 @@
+"""Images beside label images: what is found, what is said of what does not match, and splits by hash."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from toolkit.errors import DataError
+from toolkit.formats.pairs import check_pairs, hashed_split, images_below, listed, read_lines
+
+
+def touch(*paths: Path) -> None:
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def test_images_are_found_by_id_at_any_depth(tmp_path: Path) -> None:
+    touch(*(tmp_path / name for name in ("b.JPG", "a/c.png", "a/c.txt", ".hidden.png", ".git/d.png", "._b.jpg")))
+    assert images_below(tmp_path) == {"b": tmp_path / "b.JPG", "a/c": tmp_path / "a" / "c.png"}
+
+
+def test_an_ending_is_required_and_left_out_of_the_id(tmp_path: Path) -> None:
+    touch(*(tmp_path / name for name in ("x_1.tif", "x_1_mask.tif", "x_2_mask.tif")))
+    assert list(images_below(tmp_path, "_mask")) == ["x_1", "x_2"]
+
+
+def test_two_files_of_one_id_and_a_missing_folder_are_named(tmp_path: Path) -> None:
+    touch(tmp_path / "a.jpg", tmp_path / "a.png")
+    with pytest.raises(DataError, match=r"a\.jpg and .*a\.png have the same id 'a'"):
+        images_below(tmp_path)
+    with pytest.raises(DataError, match=r"nowhere is not there, or not a folder\. Repair: unpack it"):
+        images_below(tmp_path / "nowhere", repair="unpack it")
+
+
+def test_what_does_not_match_is_counted_and_the_first_five_named() -> None:
+    images, labels = [f"i{n}" for n in range(8)], ["i0", "j0"]
+    with pytest.raises(DataError) as caught:
+        check_pairs(images, labels, Path("IMAGES"), Path("LABELS"), repair="look")
+    assert str(caught.value) == (
+        "images without a label image in LABELS: 7 (i1, i2, i3, i4, i5, …)\nlabel images without an image in IMAGES: 1 (j0)\nRepair: look"
+    )
+    check_pairs(images, reversed(images), Path(), Path(), repair="")
+    check_pairs([], [], Path(), Path(), repair="")
+    assert listed("lost", ["a", "b", "c", "d", "e"]) == "lost: 5 (a, b, c, d, e)"
+
+
+def test_lists_of_names(tmp_path: Path) -> None:
+    path = tmp_path / "train.txt"
+    path.write_text("\ufeffone \n\n two\r\n", encoding="utf-8")
+    assert read_lines(path) == ["one", "two"]
+    path.write_text("\n \n")
+    with pytest.raises(DataError, match=r"train\.txt is empty"):
+        read_lines(path)
+    path.write_bytes(b"\xff\xfe\xfa")
+    with pytest.raises(DataError, match="cannot be read as a list of names"):
+        read_lines(path)
+    with pytest.raises(DataError, match="cannot be read as a list of names"):
+        read_lines(tmp_path / "absent.txt")
+
+
+def test_splits_by_hash_keep_their_parts_and_stay() -> None:
+    names = [f"patient {n}" for n in range(4000)]
+    splits = {name: hashed_split(name, {"test": 0.2, "val": 0.1}) for name in names}
+    parts = {split: sum(s == split for s in splits.values()) / len(names) for split in ("train", "val", "test")}
+    assert abs(parts["test"] - 0.2) < 0.03
+    assert abs(parts["val"] - 0.1) < 0.02
+    assert parts["train"] == pytest.approx(1 - parts["val"] - parts["test"])
+    assert all(hashed_split(name, {"test": 0.2, "val": 0.3}) == "test" for name in names if splits[name] == "test")
+    assert {hashed_split(name, {}, rest="all") for name in names} == {"all"}
+    assert {hashed_split(name, {"val": 0.0}) for name in names} == {"train"}

@@ -1,0 +1,104 @@
+"""Images beside label images in folders: finding them, pairing them, and splitting what has no published split."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from toolkit.errors import DataError
+from toolkit.images import IMAGE_SUFFIXES
+
+
+def images_below(folder: Path, ending: str = "", *, repair: str = "check the folder that is named") -> dict[str, Path]:
+    """Image files below a folder, by id: the path in it without suffix, and without ``ending`` at the end of the name.
+
+    Hidden files and folders are passed over.
+
+    Args:
+        folder: where to look.
+        ending: only files whose names end in this (before the suffix), such as ``_mask``.
+        repair: what to do when the folder is not there, for the message.
+
+    Raises:
+        DataError: when the folder is not there or cannot be read, or two files have the same id.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not there, or not a folder. Repair: {repair}")
+    found: dict[str, Path] = {}
+    for parent, folders, names in os.walk(folder, onerror=_unreadable):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            path = Path(parent, name)
+            if path.suffix.lower() not in IMAGE_SUFFIXES or name.startswith(".") or not path.stem.endswith(ending):
+                continue
+            key = path.with_name(path.stem.removesuffix(ending)).relative_to(folder).as_posix()
+            if key in found:
+                raise DataError(f"{found[key]} and {path} have the same id {key!r}. Repair: rename or remove one of them")
+            found[key] = path
+    return found
+
+
+def _unreadable(error: OSError) -> None:
+    raise DataError(f"{error.filename} cannot be read: {error.strerror}. Repair: change its permissions") from error
+
+
+def check_pairs(images: Iterable[str], labels: Iterable[str], image_folder: Path, label_folder: Path, *, repair: str) -> None:
+    """Every image must have a label image, and the other way round.
+
+    Args:
+        images: ids of the images.
+        labels: ids of the label images.
+        image_folder: where images are, for the message.
+        label_folder: where label images are.
+        repair: what to do, for the message.
+
+    Raises:
+        DataError: says which are without the other, with the count and the first five.
+    """
+    images, labels = set(images), set(labels)
+    problems = []
+    if images - labels:
+        problems.append(listed(f"images without a label image in {label_folder}", sorted(images - labels)))
+    if labels - images:
+        problems.append(listed(f"label images without an image in {image_folder}", sorted(labels - images)))
+    if problems:
+        raise DataError("\n".join([*problems, f"Repair: {repair}"]))
+
+
+def listed(what: str, names: Sequence[str]) -> str:
+    """``what: 7 (a, b, c, d, e, …)``: how many there are, and the first five."""
+    return f"{what}: {len(names)} ({', '.join(names[:5])}{', …' if len(names) > 5 else ''})"
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a list of names, without those that are empty.
+
+    Raises:
+        DataError: when the file cannot be read, is no text, or lists nothing.
+    """
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read as a list of names: {error}. Repair: restore it") from error
+    if not lines:
+        raise DataError(f"{path} is empty. Repair: restore it, with a name on each line")
+    return lines
+
+
+def hashed_split(name: str, fractions: Mapping[str, float], rest: str = "train") -> str:
+    """The split that a name falls into by its hash; it stays when others are added or taken away.
+
+    Args:
+        name: of an image, or of what must not be torn apart, such as a patient.
+        fractions: part of the names that falls into each split; their sum is below 1.
+        rest: the split of all others.
+    """
+    position = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64
+    bound = 0.0
+    for split, fraction in fractions.items():
+        bound += fraction
+        if position < bound:
+            return split
+    return rest
