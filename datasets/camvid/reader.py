@@ -1,0 +1,103 @@
+"""Reads CamVid as it was published, and as SegNet's tutorial made it known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from torch import Tensor
+
+from toolkit.config import Settings
+from toolkit.dataset import Dataset
+from toolkit.errors import DataError, MissingSplitError
+from toolkit.formats.label_images import Colour, check_same_size, colours_to_label_map, values_to_label_map
+from toolkit.formats.pairs import check_pairs, images_below
+from toolkit.images import read_image, read_label_map
+from toolkit.types import VOID, Sample
+
+from .labels import COLOURS, GROUPS, VOID_LABEL, split_of
+
+IMAGES, LABELS = "701_StillsRaw_full", "LabeledApproved_full"
+_REPAIR = "unpack the whole archive; figures on a part of it compare with nothing"
+
+
+class CamVidSettings(Settings):
+    """How CamVid is read."""
+
+    num_classes: Literal[11, 32] = 11
+    """11 is the published protocol, which groups the labels; 32 keeps every label of the original, of which Void stands for no class."""
+
+
+def build(folder: Path, split: str, settings: CamVidSettings) -> CamVid:
+    """One split of the dataset in ``folder``.
+
+    Raises:
+        DataError: when the folder has neither layout, or images and label images do not match.
+        MissingSplitError: when the folder lacks the split.
+    """
+    for root in (folder, folder / "CamVid"):
+        if (root / LABELS).is_dir():
+            return _original(root, split, settings)
+        if (root / "trainannot").is_dir():
+            return _of_segnet(root, split, settings)
+    raise DataError(
+        f"{folder} is not CamVid: it has neither {LABELS}/ beside {IMAGES}/ nor trainannot/ beside train/. "
+        f"Repair: unpack both archives of the original there, or the folder CamVid of SegNet's tutorial"
+    )
+
+
+def _original(root: Path, split: str, settings: CamVidSettings) -> CamVid:
+    images = images_below(root / IMAGES, repair=_REPAIR)
+    labels = images_below(root / LABELS, "_L", repair=_REPAIR)
+    check_pairs(images, labels, root / IMAGES, root / LABELS, repair=_REPAIR)
+    ids = [frame for frame in images if split_of(frame) == split]
+    if not ids:
+        raise MissingSplitError(f"{root / IMAGES} has no frame of the split {split!r} among {len(images)}. Repair: {_REPAIR}")
+    groups = GROUPS if settings.num_classes == 11 else {label: (label,) for label in COLOURS if label != VOID_LABEL}
+    index = {label: i for i, labels_of_class in enumerate(groups.values()) for label in labels_of_class}
+    table = {colour: index.get(label, VOID) for label, colour in COLOURS.items()}
+    return CamVid(tuple(groups), {i: (images[i], labels[i]) for i in ids}, table)
+
+
+def _of_segnet(root: Path, split: str, settings: CamVidSettings) -> CamVid:
+    if settings.num_classes != 11:
+        raise DataError(f"{root} has SegNet's label images, in 11 classes. Repair: data.options.num_classes=11, or unpack the original")
+    folders = root / split, root / f"{split}annot"
+    if not any(folder.is_dir() for folder in folders):
+        raise MissingSplitError(f"{root} has no folder {split}/. Repair: {_REPAIR}")
+    images, labels = (images_below(folder, repair=_REPAIR) for folder in folders)
+    check_pairs(images, labels, *folders, repair=_REPAIR)
+    if not images:
+        raise MissingSplitError(f"{folders[0]} has no images. Repair: {_REPAIR}")
+    return CamVid(tuple(GROUPS), {i: (images[i], labels[i]) for i in images}, None)
+
+
+class CamVid(Dataset):
+    """One split of CamVid.
+
+    Args:
+        classes: their names.
+        files: image and label image, by id.
+        colours: class of each colour in the label images; None where they hold SegNet's values.
+    """
+
+    def __init__(self, classes: tuple[str, ...], files: Mapping[str, tuple[Path, Path]], colours: Mapping[Colour, int] | None) -> None:
+        self.classes = classes
+        self.palette = tuple(COLOURS[GROUPS[name][0] if len(classes) == len(GROUPS) else name] for name in classes)
+        self.ids = tuple(files)
+        self._files, self._colours = dict(files), colours
+
+    def __getitem__(self, index: int) -> Sample:
+        """Read one frame with its labels."""
+        name = self.ids[index]
+        image_path, label_path = self._files[name]
+        image = read_image(image_path)
+        label_map = self._read_label_map(label_path)
+        check_same_size(label_map, image, label_path, image_path)
+        return Sample(name, image, label_map, path=str(image_path))
+
+    def _read_label_map(self, path: Path) -> Tensor:
+        if self._colours is not None:
+            return colours_to_label_map(read_image(path), self._colours, path)
+        return values_to_label_map(read_label_map(path), {value: value for value in range(len(GROUPS))} | {len(GROUPS): VOID}, path)

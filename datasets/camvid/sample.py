@@ -1,0 +1,50 @@
+"""A generated stand-in for CamVid in the original's layout: discs and boxes by the names of its frames. Made for demos and tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from toolkit.errors import OutputError
+from toolkit.testing.samples import generate
+from toolkit.visualization import write_picture
+
+from .labels import COLOURS, GROUPS
+from .reader import IMAGES, LABELS
+
+FRAMES = {"train": "0006R0_f{:05d}", "val": "0016E5_{:05d}", "test": "Seq05VD_f{:05d}"}
+"""How frames are called; the first is number 930 of 0006R0, 7959 of 0016E5, and 0 of Seq05VD."""
+
+_FIRST = {"train": (930, 30), "val": (7959, 2), "test": (0, 30)}
+_SIZE = (90, 120)
+
+
+def write_sample(folder: str | Path, *, counts: Mapping[str, int] | None = None) -> int:
+    """Draw frames and write them as ``701_StillsRaw_full/`` and ``LabeledApproved_full/``.
+
+    Args:
+        folder: where to; it is made when missing.
+        counts: how many frames of each split; at most 101 each.
+
+    Returns:
+        How many frames were written.
+
+    Raises:
+        OutputError: when there are frames already, or a file cannot be written.
+    """
+    root = Path(folder)
+    if (root / IMAGES).exists() or (root / LABELS).exists():
+        raise OutputError(f"{root} has frames already. Repair: choose another folder, or delete them first")
+    counts = counts or {"train": 24, "val": 8, "test": 8}
+    colours = np.zeros((256, 3), np.uint8)
+    colours[: len(GROUPS)] = [COLOURS[labels[0]] for labels in GROUPS.values()]
+    for seed, (split, count) in enumerate(counts.items()):
+        first, step = _FIRST[split]
+        for index, sample in enumerate(generate(tuple(GROUPS), [_SIZE] * count, objects=len(GROUPS), seed=seed)):
+            frame = FRAMES[split].format(first + step * index)
+            assert sample.label_map is not None  # they are generated with one
+            write_picture(root / IMAGES / f"{frame}.png", sample.image.permute(1, 2, 0).numpy())
+            write_picture(root / LABELS / f"{frame}_L.png", colours[sample.label_map.numpy()])
+    return sum(counts.values())

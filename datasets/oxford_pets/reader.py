@@ -1,0 +1,121 @@
+"""Reads the Oxford-IIIT Pet dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from toolkit.config import Settings
+from toolkit.dataset import Dataset
+from toolkit.errors import DataError, MissingSplitError
+from toolkit.formats.label_images import check_same_size, values_to_label_map
+from toolkit.formats.pairs import hashed_split, listed, read_lines
+from toolkit.images import read_image, read_label_map
+from toolkit.types import VOID, Sample
+
+BREEDS = (
+    *("Abyssinian", "american_bulldog", "american_pit_bull_terrier", "basset_hound", "beagle", "Bengal", "Birman", "Bombay", "boxer"),
+    *("British_Shorthair", "chihuahua", "Egyptian_Mau", "english_cocker_spaniel", "english_setter", "german_shorthaired"),
+    *("great_pyrenees", "havanese", "japanese_chin", "keeshond", "leonberger", "Maine_Coon", "miniature_pinscher", "newfoundland"),
+    *("Persian", "pomeranian", "pug", "Ragdoll", "Russian_Blue", "saint_bernard", "samoyed", "scottish_terrier", "shiba_inu", "Siamese"),
+    *("Sphynx", "staffordshire_bull_terrier", "wheaten_terrier", "yorkshire_terrier"),
+)
+"""In the order of the class ids in the lists, from 1. A breed of cats begins with a capital letter, one of dogs with a small one."""
+
+PET, BACKGROUND, BORDER = 1, 2, 3
+"""The values of a trimap."""
+
+_REPAIR = "unpack images.tar.gz and annotations.tar.gz side by side; figures on a part of the set compare with nothing"
+
+
+class PetsSettings(Settings):
+    """How the Oxford-IIIT Pet dataset is read."""
+
+    classes: Literal["pet", "species", "breeds"] = "pet"
+    """Beside the background: one class for any pet, cat and dog, or the 37 breeds."""
+    border: Literal["void", "pet", "background"] = "void"
+    """What the band around the animal counts as, which the trimaps leave open."""
+    val_fraction: float = Field(0.1, gt=0, lt=1)
+    """Part of the published trainval that makes the split `val`, by a hash of the photo's name; the rest is `train`."""
+
+
+def build(folder: Path, split: str, settings: PetsSettings) -> Pets:
+    """One split of the dataset in ``folder``.
+
+    Raises:
+        DataError: when the folder is not the dataset, or files of the split are missing.
+        MissingSplitError: when the folder has no list of the split.
+    """
+    trimaps = folder / "annotations" / "trimaps"
+    if not trimaps.is_dir():
+        raise DataError(f"{folder} is not Oxford-IIIT Pet: there is no {trimaps}. Repair: {_REPAIR}")
+    path = folder / "annotations" / ("test.txt" if split == "test" else "trainval.txt")
+    if not path.is_file():
+        raise MissingSplitError(f"{path} is not there. Repair: {_REPAIR}")
+    names = _names(path)
+    if split in ("train", "val"):
+        names = [name for name in names if hashed_split(name, {"val": settings.val_fraction}) == split]
+        if not names:
+            raise MissingSplitError(f"no name in {path} falls into the split {split!r}. Repair: another data.options.val_fraction")
+    return Pets(folder, names, settings)
+
+
+def _names(path: Path) -> list[str]:
+    """The first word of each line; the second is the class id, which is that of the breed in the name."""
+    names = []
+    for line in read_lines(path):
+        if line.startswith("#"):
+            continue
+        words = line.split()
+        breed = _breed(words[0])
+        if breed not in BREEDS or words[1:2] != [str(BREEDS.index(breed) + 1)]:
+            raise DataError(
+                f"{path} has the line {line!r}; expected a name such as Abyssinian_1, then the id of its breed, 1 to {len(BREEDS)}. "
+                "Repair: restore the file from annotations.tar.gz"
+            )
+        names.append(words[0])
+    return names
+
+
+def _breed(name: str) -> str:
+    return name.rpartition("_")[0]
+
+
+class Pets(Dataset):
+    """One split of the Oxford-IIIT Pet dataset."""
+
+    def __init__(self, folder: Path, names: Sequence[str], settings: PetsSettings) -> None:
+        self._pets = {"pet": ("pet",), "species": ("cat", "dog"), "breeds": BREEDS}[settings.classes]
+        self.classes = ("background", *self._pets)
+        self.ids = tuple(names)
+        self._images, self._trimaps = folder / "images", folder / "annotations" / "trimaps"
+        self._border = settings.border
+        _check_complete(self._images, [f"{name}.jpg" for name in names])
+        _check_complete(self._trimaps, [f"{name}.png" for name in names])
+
+    def __getitem__(self, index: int) -> Sample:
+        """Read one photo with its trimap."""
+        name = self.ids[index]
+        image_path, label_path = self._images / f"{name}.jpg", self._trimaps / f"{name}.png"
+        image = read_image(image_path)
+        pet = self._label(_breed(name))
+        border = {"void": VOID, "pet": pet, "background": 0}[self._border]
+        label_map = values_to_label_map(read_label_map(label_path), {PET: pet, BACKGROUND: 0, BORDER: border}, label_path)
+        check_same_size(label_map, image, label_path, image_path)
+        return Sample(name, image, label_map, path=str(image_path))
+
+    def _label(self, breed: str) -> int:
+        """The index of the class that an animal of this breed has."""
+        if self._pets is BREEDS:
+            return 1 + BREEDS.index(breed)
+        return 1 if len(self._pets) == 1 or breed[0].isupper() else 2
+
+
+def _check_complete(folder: Path, names: Iterable[str]) -> None:
+    present = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
+    missing = [name for name in names if name not in present]
+    if missing:
+        raise DataError(f"{listed(f'files of the split that {folder} lacks', missing)}. Repair: {_REPAIR}")

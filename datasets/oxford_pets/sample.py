@@ -1,0 +1,49 @@
+"""A generated stand-in for the Oxford-IIIT Pet dataset in its own layout: a disc for each pet. Made for demos and tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch.nn import functional as F
+
+from toolkit.errors import OutputError
+from toolkit.images import write_label_map
+from toolkit.testing.samples import generate
+from toolkit.visualization import write_picture
+
+from .reader import BACKGROUND, BORDER, BREEDS, PET
+
+_PALETTE = ((0, 0, 0), (255, 255, 255), (0, 0, 0), (128, 128, 128))
+_SIZE = (90, 120)
+
+
+def write_sample(folder: str | Path, *, photos: int = 2) -> int:
+    """Draw photos and write them as ``images/`` and ``annotations/``.
+
+    Args:
+        folder: where to; it is made when missing.
+        photos: of each breed, in trainval and in test.
+
+    Returns:
+        How many photos were written.
+
+    Raises:
+        OutputError: when there is an ``annotations/`` already, or a file cannot be written.
+    """
+    root = Path(folder)
+    if (root / "annotations").exists():
+        raise OutputError(f"{root / 'annotations'} is there already. Repair: choose another folder, or delete it first")
+    for seed, split in enumerate(("trainval", "test")):
+        names = [(number, f"{breed}_{1 + seed * photos + i}") for number, breed in enumerate(BREEDS, start=1) for i in range(photos)]
+        samples = generate(("background", "pet"), [_SIZE] * len(names), objects=1, seed=seed)
+        for (_, name), sample in zip(names, samples, strict=True):
+            assert sample.label_map is not None  # they are generated with one
+            pet = (sample.label_map == 1).float()[None, None]
+            wide, narrow = F.max_pool2d(pet, 5, 1, 2)[0, 0], 1 - F.max_pool2d(1 - pet, 5, 1, 2)[0, 0]
+            trimap = torch.where(narrow > 0, PET, torch.where(wide > 0, BORDER, BACKGROUND)).to(torch.uint8)
+            write_picture(root / "images" / f"{name}.jpg", sample.image.permute(1, 2, 0).numpy())
+            write_label_map(root / "annotations" / "trimaps" / f"{name}.png", trimap, _PALETTE)
+        lines = [f"{name} {number} {1 if name[0].isupper() else 2} 1\n" for number, name in names]
+        (root / "annotations" / f"{split}.txt").write_text("".join(lines), encoding="utf-8")
+    return 2 * photos * len(BREEDS)

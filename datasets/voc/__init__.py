@@ -1,0 +1,20 @@
+"""PASCAL VOC: photos with 20 classes of objects, labelled pixel by pixel and object by object."""
+
+from toolkit.plugin import DatasetManifest
+
+DATASET = DatasetManifest(
+    name="voc",
+    summary="PASCAL VOC segmentation: 20 classes of objects in photos, 2007 to 2012",
+    build=".reader:build",
+    settings=".reader:VocSettings",
+    tasks=("semantic", "instance", "promptable"),
+    splits=("train", "val", "trainval", "test", "train_aug"),
+    layout=(
+        "VOCdevkit/VOC2012/ with JPEGImages/ID.jpg, SegmentationClass/ID.png, SegmentationObject/ID.png and "
+        "ImageSets/Segmentation/{train,val,trainval}.txt; for the split train_aug also SegmentationClassAug/ID.png and train_aug.txt"
+    ),
+    origin_url="http://host.robots.ox.ac.uk/pascal/VOC/voc2012/",
+    licence="annotations: free to use, see its page; photos: from Flickr, under Flickr's terms of use",
+    size="2012: 1,464 photos to train on and 1,449 to validate on; 10,582 with SBD",
+    sample=".sample:write_sample",
+)

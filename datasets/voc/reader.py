@@ -1,0 +1,112 @@
+"""Reads the segmentation part of PASCAL VOC."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from toolkit.colours import default_palette
+from toolkit.config import Settings
+from toolkit.dataset import Dataset
+from toolkit.errors import DataError, MissingSplitError
+from toolkit.formats.label_images import check_same_size, instances_from_id_map, majority_labels, values_to_label_map
+from toolkit.formats.pairs import listed, read_lines
+from toolkit.images import read_image, read_label_map
+from toolkit.types import VOID, Sample
+
+OBJECTS = (
+    *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
+    *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
+)
+"""The classes of objects in the order of their values in the label images, from 1."""
+
+BACKGROUND = "background"
+AUGMENTED = "train_aug"
+
+
+class VocSettings(Settings):
+    """How PASCAL VOC is read."""
+
+    year: Literal["2007", "2008", "2009", "2010", "2011", "2012"] = "2012"
+    """The challenge, which has a folder of its own in `VOCdevkit/`; 2007 has labels for its split `test`."""
+    background: bool = True
+    """Whether the background is the first of 21 classes, as semantic models want it; false leaves 20 classes, and the background is void."""
+
+
+def build(folder: Path, split: str, settings: VocSettings) -> Voc:
+    """One split of the dataset in ``folder``.
+
+    Raises:
+        DataError: when the folder is not PASCAL VOC, or files of the split are missing.
+        MissingSplitError: when the folder has no list of the split.
+    """
+    name = f"VOC{settings.year}"
+    roots = [root for root in (folder / "VOCdevkit" / name, folder / name, folder) if (root / "JPEGImages").is_dir()]
+    if not roots:
+        raise DataError(
+            f"{folder} is not PASCAL VOC: there is no {Path('VOCdevkit', name, 'JPEGImages')} in it. "
+            f"Repair: unpack VOCtrainval of {settings.year} there, or set data.options.year"
+        )
+    root = roots[0]
+    path = root / "ImageSets" / "Segmentation" / f"{split}.txt"
+    if not path.is_file():
+        there = ", ".join(sorted(file.stem for file in path.parent.glob("*.txt"))) or "none"
+        raise MissingSplitError(
+            f"{path} is not there, so there is no split {split!r} (there are: {there}). Repair: "
+            + ("put SBD's train_aug.txt and SegmentationClassAug/ there, see the README" if split == AUGMENTED else "choose another split")
+        )
+    return Voc(root, read_lines(path), "SegmentationClassAug" if split == AUGMENTED else "SegmentationClass", settings.background)
+
+
+class Voc(Dataset):
+    """One split, with a label map and, where ``SegmentationObject/`` has an image of object ids, instances.
+
+    Args:
+        root: the folder of one year.
+        ids: of the photos.
+        labels: folder of the label images.
+        background: whether it is a class.
+    """
+
+    def __init__(self, root: Path, ids: Sequence[str], labels: str, background: bool) -> None:
+        names = (BACKGROUND, *OBJECTS)
+        first = 0 if background else 1
+        self.classes = names[first:]
+        self.palette = default_palette(len(self.classes), first=first)
+        self.ids = tuple(dict.fromkeys(ids))
+        self._root, self._labels = root, labels
+        self._values = {value: value - first if value >= first else VOID for value in range(len(names))} | {255: VOID}
+        for kind, suffix in (("JPEGImages", ".jpg"), (labels, ".png")):
+            _check_complete(root / kind, suffix, self.ids)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Read one photo with its labels."""
+        name = self.ids[index]
+        image_path = self._root / "JPEGImages" / f"{name}.jpg"
+        label_path = self._root / self._labels / f"{name}.png"
+        image = read_image(image_path)
+        values = read_label_map(label_path)
+        label_map = values_to_label_map(values, self._values, label_path)
+        check_same_size(label_map, image, label_path, image_path)
+        sample = Sample(name, image, label_map, path=str(image_path))
+        ids_path = self._root / "SegmentationObject" / f"{name}.png"
+        if not ids_path.is_file():
+            return sample
+        ids = read_label_map(ids_path)
+        check_same_size(ids, image, ids_path, image_path)
+        of_objects = torch.where((values == 0) | (ids == 255), VOID, label_map)  # the border between objects is of none of them
+        ids = torch.where(ids == 255, 0, ids)
+        return sample.with_(instances=instances_from_id_map(ids, majority_labels(ids, of_objects)))
+
+
+def _check_complete(folder: Path, suffix: str, ids: Sequence[str]) -> None:
+    present = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
+    missing = [f"{name}{suffix}" for name in ids if f"{name}{suffix}" not in present]
+    if missing:
+        raise DataError(
+            f"{listed(f'files of the split that {folder} lacks', missing)}. Repair: unpack the whole archive; "
+            "figures on a part of it compare with nothing"
+        )
