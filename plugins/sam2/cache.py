@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -26,6 +27,8 @@ logger = logging.getLogger("toolkit")
 SUFFIX = ".features"
 KEEP_FREE = 2**30
 """Bytes of the disk that are left free for other things."""
+ABANDONED = 3600.0
+"""Seconds after which an unfinished file is taken to be left by a killed process."""
 _CHECKSUM = 8
 
 
@@ -116,6 +119,10 @@ class FeatureCache:
                 break
             path.unlink(missing_ok=True)
             used -= length
+        for path in self.folder.glob("*/.*"):
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_mtime < self._started - ABANDONED:
+                    path.unlink()
         return used
 
     def _give_up(self, reason: str) -> None:

@@ -8,7 +8,7 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
-import huggingface_hub as hub
+from huggingface_hub import constants, errors, hf_hub_download
 from torch import Tensor
 
 from toolkit.checkpoints import LoadReport, read_foreign
@@ -146,13 +146,13 @@ def _download(version: str, size: str) -> Path:
     repository = f"facebook/{family}-hiera-{size.replace('_', '-')}"
     try:
         try:
-            path = Path(hub.hf_hub_download(repository, filename, local_files_only=True))
-        except hub.errors.LocalEntryNotFoundError:
-            _check_reachable(hub.constants.ENDPOINT)
-            path = Path(hub.hf_hub_download(repository, filename))
-    except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
+            path = Path(hf_hub_download(repository, filename, local_files_only=True))
+        except errors.LocalEntryNotFoundError:
+            _check_reachable(constants.ENDPOINT)
+            path = Path(hf_hub_download(repository, filename))
+    except (OSError, ValueError, errors.HfHubHTTPError) as error:
         raise DownloadError(
-            f"{filename} of {repository} cannot be fetched from {hub.constants.ENDPOINT}: {error}. Repair: fetch {MIRROR[version]}/{filename} "
+            f"{filename} of {repository} cannot be fetched from {constants.ENDPOINT}: {error}. Repair: fetch {MIRROR[version]}/{filename} "
             "elsewhere and pass its path as weights=, or weights=none for random ones"
         ) from error
     _check_hash(path)
