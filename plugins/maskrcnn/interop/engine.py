@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import math
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import metadata
@@ -12,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from toolkit.errors import ConfigError
+from toolkit.errors import ConfigError, UnavailableError
 from toolkit.types import Instances, Masks, Sample, Size
 
 from ..contract import Engine
@@ -49,11 +52,26 @@ def why_not(settings: MaskRCNNSettings) -> str:
     return f"{odd[0]} is {normed[odd[0]][1]}, and its group norms have 32 groups" if odd else ""
 
 
+def import_quietly(name: str) -> Any:
+    """A module of Detectron2, without the warnings of what it imports, which its users cannot mend.
+
+    Raises:
+        UnavailableError: when it is installed and cannot be imported.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return importlib.import_module(f"detectron2.{name}")
+    except ImportError as error:
+        raise UnavailableError(
+            f"model.engine: Detectron2 is installed and cannot be imported: {error}. Repair: install it anew for this torch, or "
+            "model.engine=torchvision, which is the same network"
+        ) from error
+
+
 def to_cfg(settings: MaskRCNNSettings, class_count: int) -> Any:
     """Settings as a ``CfgNode`` of Detectron2, for its ``build_model``."""
-    from detectron2.config import get_cfg  # type: ignore[import-not-found, unused-ignore]
-
-    cfg = get_cfg()
+    cfg = import_quietly("config").get_cfg()
     for key, (_, only) in ONLY.items():
         _set(cfg, key, only)
     for key, entry in SETTINGS.items():
@@ -94,11 +112,9 @@ class Detectron2Engine(Engine):
 
     def __init__(self, settings: MaskRCNNSettings, classes: Sequence[str]) -> None:
         super().__init__(settings, classes)
-        from detectron2.modeling import build_model  # type: ignore[import-not-found, unused-ignore]
-
         if reason := why_not(settings):
             raise ConfigError(f"model.engine=detectron2: {reason}. Repair: change that, or model.engine=torchvision")
-        whole: Any = build_model(to_cfg(settings, len(classes)))
+        whole: Any = import_quietly("modeling").build_model(to_cfg(settings, len(classes)))
         # its parts are parts of this module, so that they are called as in Detectron2; the whole is kept out of the state dict
         self._whole = (whole,)
         self.backbone, self.proposal_generator, self.roi_heads = whole.backbone, whole.proposal_generator, whole.roi_heads
@@ -107,22 +123,22 @@ class Detectron2Engine(Engine):
 
     def losses(self, samples: Sequence[Sample], sizes: Sequence[Size]) -> dict[str, Tensor]:
         """See ``Engine``."""
-        from detectron2.utils.events import EventStorage  # type: ignore[import-not-found, unused-ignore]
-
         inputs = self.inputs(samples, sizes)
         for given, target in zip(inputs, self.targets(samples, sizes), strict=True):
             given["instances"] = _to_detectron2(target)
-        with EventStorage(), _learning(self):
-            losses: dict[str, Tensor] = self.whole(inputs)
+        try:
+            with import_quietly("utils.events").EventStorage(), _learning(self):
+                losses: dict[str, Tensor] = self.whole(inputs)
+        except FloatingPointError:  # boxes that are not finite; the training loop says what to do about a loss that is not
+            return {"loss_rpn_loc": torch.full((), math.nan, device=self.device)}
         return losses
 
     def detect(self, samples: Sequence[Sample], sizes: Sequence[Size]) -> list[Instances]:
         """See ``Engine``."""
-        from detectron2.modeling.postprocessing import detector_postprocess  # type: ignore[import-not-found, unused-ignore]
-
+        postprocess = import_quietly("modeling.postprocessing").detector_postprocess
         threshold = self.settings.mask_head.threshold
         found = self.whole.inference(self.inputs(samples, sizes), do_postprocess=False)
-        return [_from_detectron2(detector_postprocess(f, *sample.size, threshold)) for f, sample in zip(found, samples, strict=True)]
+        return [_from_detectron2(postprocess(f, *sample.size, threshold)) for f, sample in zip(found, samples, strict=True)]
 
     @property
     def whole(self) -> Any:
@@ -157,15 +173,13 @@ def _learning(model: Detectron2Engine) -> Iterator[None]:
 
 def _to_detectron2(target: Targets) -> Any:
     """Targets as Detectron2's ``Instances``."""
-    from detectron2.structures import BitMasks, Boxes, Keypoints  # type: ignore[import-not-found, unused-ignore]
-    from detectron2.structures import Instances as Detectron2Instances
-
-    instances = Detectron2Instances(target.size)
-    instances.gt_boxes, instances.gt_classes = Boxes(target.boxes), target.labels
+    structures = import_quietly("structures")
+    instances = structures.Instances(target.size)
+    instances.gt_boxes, instances.gt_classes = structures.Boxes(target.boxes), target.labels
     if target.masks is not None:
-        instances.gt_masks = BitMasks(_masks_at(target.masks, target.size))
+        instances.gt_masks = structures.BitMasks(_masks_at(target.masks, target.size))
     if target.keypoints is not None:
-        instances.gt_keypoints = Keypoints(target.keypoints)
+        instances.gt_keypoints = structures.Keypoints(target.keypoints)
     return instances
 
 
