@@ -37,11 +37,10 @@ class FPN(nn.Module):
         maps: list[Tensor] = []
         above: Tensor | None = None
         for level, features in reversed(list(enumerate(self.bottom_up(images), start=2))):
-            merged: Tensor = self.get_submodule(f"fpn_lateral{level}")(features)
-            if above is not None:
-                merged = merged + F.interpolate(above, scale_factor=2.0, mode="nearest")
-                if self.averages:
-                    merged = merged / 2
+            from_above = None if above is None else F.interpolate(above, scale_factor=2.0, mode="nearest")
+            merged: Tensor = self.get_submodule(f"fpn_lateral{level}")(features, from_above)
+            if self.averages and above is not None:
+                merged = merged / 2
             maps.insert(0, self.get_submodule(f"fpn_output{level}")(merged))
             above = merged
         return [*maps, torch.max_pool2d(maps[-1], kernel_size=1, stride=2)]

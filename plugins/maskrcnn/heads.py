@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .layers import Conv2d, fill_he, fill_uniform
+from .ops.linear import linear
 from .settings import BoxHeadSettings, KeypointHeadSettings, MaskHeadSettings
 
 
@@ -19,14 +21,19 @@ class BoxHead(nn.Sequential):
             fill_he(conv)
             self.add_module(f"conv{i}", conv)
             channels = settings.conv_dim
-        self.add_module("flatten", nn.Flatten())
         self.out_features = channels * settings.pooler_resolution**2
         for i in range(1, settings.num_fc + 1):
-            linear = nn.Linear(self.out_features, settings.fc_dim)
-            fill_uniform(linear)
-            self.add_module(f"fc{i}", linear)
+            layer = nn.Linear(self.out_features, settings.fc_dim)
+            fill_uniform(layer)
+            self.add_module(f"fc{i}", layer)
             self.add_module(f"fc_relu{i}", nn.ReLU(inplace=True))
             self.out_features = settings.fc_dim
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[R, C, s, s]`` to ``[R, out_features]``."""
+        for layer in self:
+            x = linear(x, layer) if x.dim() == 4 and isinstance(layer, nn.Linear) else layer(x)
+        return x.flatten(1)
 
 
 class BoxPredictor(nn.Module):
@@ -63,6 +70,37 @@ class MaskHead(nn.Sequential):
         nn.init.normal_(self.predictor.weight, std=0.001)
         assert self.predictor.bias is not None
         nn.init.zeros_(self.predictor.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of all classes."""
+        logits = F.linear(self._hidden(x), self.predictor.weight.flatten(1), self.predictor.bias)
+        return _interleave(logits).contiguous()
+
+    def of_classes(self, x: Tensor, labels: Tensor) -> Tensor:
+        """Logits ``[R, 2s, 2s]`` of one class a region, ``labels`` int64 ``[R]``, or of the only one there is; the others are not computed."""
+        channels = labels if self.predictor.out_channels > 1 else torch.zeros_like(labels)
+        weight, bias = self.predictor.weight.flatten(1)[channels], self.predictor.bias
+        assert bias is not None
+        hidden = self._hidden(x)
+        logits = torch.bmm(hidden.flatten(1, 4), weight[..., None]) + bias[channels, None, None]
+        return _interleave(logits.view(*hidden.shape[:-1], 1))[:, 0]
+
+    def _hidden(self, x: Tensor) -> Tensor:
+        """What the predictor sees, ``[R, s, s, 2, 2, conv_dim]``: the 2×2 pixels that a cell becomes stay together, so that the
+        deconvolution is a product of matrices."""
+        *convs, deconv, relu, _ = self
+        for conv in convs:
+            x = conv(x)
+        assert isinstance(deconv, nn.ConvTranspose2d)
+        assert deconv.bias is not None
+        weight = deconv.weight.permute(2, 3, 1, 0).flatten(0, 2)
+        hidden = relu(F.linear(x.permute(0, 2, 3, 1), weight, deconv.bias.repeat(4)))
+        return hidden.unflatten(-1, (2, 2, -1))  # type: ignore[no-any-return]
+
+
+def _interleave(pixels: Tensor) -> Tensor:
+    """``[R, s, s, 2, 2, K]`` to ``[R, K, 2s, 2s]``."""
+    return pixels.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)
 
 
 class KeypointHead(nn.Sequential):

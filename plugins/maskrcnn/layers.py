@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from .ops.convolution import Norm, convolve
 
 
 class FrozenBatchNorm2d(nn.Module):
@@ -87,12 +91,21 @@ class Conv2d(nn.Conv2d):
         self.norm = make_norm(norm, out_channels)
         self.relu = relu
 
-    def forward(self, x: Tensor) -> Tensor:
-        """``[B, C, H, W]`` to ``[B, out_channels, H / stride, W / stride]``."""
-        x = super().forward(x)
-        if self.norm is not None:
-            x = self.norm(x)
+    def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        """``[B, C, H, W]`` to ``[B, out_channels, H / stride, W / stride]``; a residual of that shape is added before the ReLU."""
+        if self.norm is None or _is_constant(self.norm):
+            return convolve(x, self, cast("Norm | None", self.norm), residual=residual, relu=self.relu)
+        x = self.norm(convolve(x, self))
+        if residual is not None:
+            x = x + residual
         return F.relu_(x) if self.relu else x
+
+
+def _is_constant(norm: nn.Module) -> bool:
+    """Whether a norm's statistics are constants, so that it can be folded into the convolution before it."""
+    if isinstance(norm, nn.modules.batchnorm._BatchNorm):
+        return not norm.training
+    return isinstance(norm, FrozenBatchNorm2d)
 
 
 def freeze(module: nn.Module) -> None:

@@ -85,4 +85,6 @@ class MaskRCNN(Engine):
             if self.settings.input.format == "BGR":
                 image = image.flip(0)
             images.append(pad_to((image - self.pixel_mean) / self.pixel_std, padded))
-        return torch.stack(images)
+        batch = torch.stack(images)
+        # the order of memory in which convolutions and RoIAlign are fast on a CPU; it stays so through the network
+        return batch.contiguous(memory_format=torch.channels_last) if batch.device.type == "cpu" else batch

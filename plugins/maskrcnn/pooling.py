@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torchvision.ops import roi_align
 
 from .boxes import area
+from .ops.roi_align import roi_align
 
 
 def assign_levels(boxes: Tensor, strides: Sequence[int]) -> Tensor:
@@ -33,10 +33,4 @@ def pool_regions(features: Sequence[Tensor], boxes: Sequence[Tensor], *, output_
     image = torch.repeat_interleave(torch.arange(len(boxes)), torch.tensor([len(b) for b in boxes])).to(features[0].device)
     flat = torch.cat(list(boxes))
     rois = torch.cat([image[:, None].to(flat.dtype), flat], dim=1)
-    levels = assign_levels(flat, strides)
-    pooled = features[0].new_zeros(len(flat), features[0].shape[1], output_size, output_size)
-    for i, (level, stride) in enumerate(zip(features, strides, strict=True)):
-        positions = torch.nonzero(levels == i).squeeze(1)
-        regions = roi_align(level.float(), rois[positions], output_size, 1 / stride, sampling_ratio=0, aligned=True)
-        pooled = pooled.index_put((positions,), regions.to(level.dtype))
-    return pooled
+    return roi_align(features, rois, assign_levels(flat, strides), strides, output_size)

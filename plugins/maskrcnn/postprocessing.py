@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from toolkit.types import Instances, Masks, Size
+from toolkit.types import Instances, Size
 
 from .boxes import are_larger, clip
+from .ops.paste import paste_masks
 from .roi_heads import Detections
 
 
@@ -32,30 +33,6 @@ def to_instances(found: Detections, network_size: Size, size: Size, threshold: f
         keypoints = keypoints_from(found.heatmaps.cpu()[keep], found.boxes.cpu()[keep])
         keypoints[..., :2] *= scale
     return Instances(size, boxes, found.labels.cpu()[keep], masks, found.scores.cpu()[keep], keypoints)
-
-
-def paste_masks(probabilities: Tensor, boxes: Tensor, size: Size, threshold: float = 0.5) -> Masks:
-    """Bring masks over boxes to masks of the image: bilinear between the middles of the cells, and towards 0 beyond the outer ones.
-
-    Args:
-        probabilities: float32 ``[N, m, m]``.
-        boxes: float32 ``[N, 4]`` with an area, in pixels of the image.
-        size: height and width of the image.
-        threshold: from which probability on a pixel is on the object.
-    """
-    height, width = size
-    counts: list[bytes] = []
-    for mask, box in zip(probabilities, boxes, strict=True):
-        x0, y0 = (box[:2].floor().int() - 1).clamp(min=0).tolist()
-        x1, y1 = min(int(box[2].ceil()) + 1, width), min(int(box[3].ceil()) + 1, height)
-        x = (torch.arange(x0, x1) + 0.5 - box[0]) / (box[2] - box[0]) * 2 - 1
-        y = (torch.arange(y0, y1) + 0.5 - box[1]) / (box[3] - box[1]) * 2 - 1
-        grid = torch.stack([x.expand(len(y), -1), y[:, None].expand(-1, len(x))], dim=-1)
-        crop = F.grid_sample(mask[None, None], grid[None], align_corners=False)[0, 0] >= threshold
-        whole = torch.zeros(1, height, width, dtype=torch.bool)
-        whole[0, y0:y1, x0:x1] = crop
-        counts += Masks.from_dense(whole).counts
-    return Masks(size, tuple(counts))
 
 
 def keypoints_from(heatmaps: Tensor, boxes: Tensor) -> Tensor:

@@ -36,23 +36,23 @@ class Block(nn.Module):
         self.shortcut = shortcut
         if bottleneck is None:
             self.conv1 = Conv2d(in_channels, out_channels, 3, stride=stride, norm=norm, relu=True)
-            self.conv2 = Conv2d(out_channels, out_channels, 3, norm=norm)
+            self.conv2 = Conv2d(out_channels, out_channels, 3, norm=norm, relu=True)
         else:
             first, second = (stride, 1) if stride_in_1x1 else (1, stride)
             self.conv1 = Conv2d(in_channels, bottleneck, 1, stride=first, norm=norm, relu=True)
             self.conv2 = Conv2d(bottleneck, bottleneck, 3, stride=second, norm=norm, relu=True)
-            self.conv3 = Conv2d(bottleneck, out_channels, 1, norm=norm)
+            self.conv3 = Conv2d(bottleneck, out_channels, 1, norm=norm, relu=True)
         self._has_third = bottleneck is not None
         for layer in self.children():
             fill_he(layer)
 
     def forward(self, x: Tensor) -> Tensor:
         """``[B, in_channels, H, W]`` to ``[B, out_channels, H / stride, W / stride]``."""
-        out = self.conv2(self.conv1(x))
+        residual = x if self.shortcut is None else self.shortcut(x)
+        out: Tensor = self.conv1(x)
         if self._has_third:
-            out = self.conv3(out)
-        out = out + (x if self.shortcut is None else self.shortcut(x))
-        return F.relu_(out)
+            return self.conv3(self.conv2(out), residual)  # type: ignore[no-any-return]
+        return self.conv2(out, residual)  # type: ignore[no-any-return]
 
 
 class ResNet(nn.Module):

@@ -121,16 +121,15 @@ class RoIHeads(nn.Module):
         }
 
     def _mask_loss(self, head: MaskHead, features: Sequence[Tensor], regions: Sequence[Regions], targets: Sequence[Targets]) -> Tensor:
-        logits: Tensor = head(self._pool(features, [r.boxes for r in regions], self.settings.mask_head.pooler_resolution))
+        pooled = self._pool(features, [r.boxes for r in regions], self.settings.mask_head.pooler_resolution)
+        logits = head.of_classes(pooled, torch.cat([r.labels for r in regions]))
         if not len(logits):
             return logits.sum() * 0  # keeps the head in the graph, which processes that train together need
-        labels = torch.cat([r.labels for r in regions])
         wanted = []
         for region, target in zip(regions, targets, strict=True):
             assert target.masks is not None  # made so
             wanted.append(mask_targets(target.masks, region.objects, region.boxes, target.size, logits.shape[-1]))
-        chosen = _of_class(logits, labels)
-        return F.binary_cross_entropy_with_logits(chosen, torch.cat(wanted).to(chosen))
+        return F.binary_cross_entropy_with_logits(logits, torch.cat(wanted).to(logits))
 
     def _keypoint_loss(
         self, head: KeypointHead, features: Sequence[Tensor], regions: Sequence[Regions], targets: Sequence[Targets]
@@ -175,8 +174,8 @@ class RoIHeads(nn.Module):
         masks: Sequence[Tensor | None] = [None] * len(boxes)
         heatmaps: Sequence[Tensor | None] = [None] * len(boxes)
         if self.mask_head is not None:
-            logits = self.mask_head(self._pool(features, boxes, self.settings.mask_head.pooler_resolution))
-            masks = torch.split(_of_class(logits, torch.cat(list(labels))).float().sigmoid(), counts)
+            pooled = self._pool(features, boxes, self.settings.mask_head.pooler_resolution)
+            masks = torch.split(self.mask_head.of_classes(pooled, torch.cat(list(labels))).float().sigmoid(), counts)
         if self.keypoint_head is not None:
             logits = self.keypoint_head(self._pool(features, boxes, self.settings.keypoint_head.pooler_resolution))
             heatmaps = torch.split(logits.float(), counts)
@@ -208,13 +207,6 @@ def _deltas_to_objects(regions: Regions, target: Targets, background: int, weigh
     """Deltas ``[P, 4]`` from the positive regions to their objects."""
     positive = regions.labels != background
     return encode(regions.boxes[positive], target.boxes[regions.objects[positive]], weights)
-
-
-def _of_class(logits: Tensor, labels: Tensor) -> Tensor:
-    """The channel ``[R, m, m]`` of each region's class from ``[R, K, m, m]``, or the only one there is."""
-    if logits.shape[1] == 1:
-        return logits[:, 0]
-    return logits[torch.arange(len(logits), device=logits.device), labels]
 
 
 def _keypoints_of(regions: Regions, target: Targets) -> Tensor:

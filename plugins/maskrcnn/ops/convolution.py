@@ -1,0 +1,139 @@
+"""Convolutions with all that follows them: a norm folded into the weight, a residual, a ReLU; by Winograd's algorithm where that pays."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import NamedTuple, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from . import winograd
+from .derived import derived, forget, needs_gradient
+
+
+class Norm(Protocol):
+    """A batch norm with constant statistics: frozen, or in eval mode. Tensors ``[O]``."""
+
+    weight: Tensor
+    bias: Tensor
+    running_mean: Tensor
+    running_var: Tensor
+    eps: float
+
+
+def convolve(x: Tensor, conv: nn.Conv2d, norm: Norm | None = None, *, residual: Tensor | None = None, relu: bool = False) -> Tensor:
+    """``relu(norm(conv(x)) + residual)`` in as few passes over memory as it takes.
+
+    Args:
+        x: ``[B, C, H, W]``; on a CPU in channels-last order if it is to be fast.
+        conv: its weight, bias, stride and so on count; its ``forward`` is not called.
+        norm: constant statistics and affine parameters, or None.
+        residual: of the output's shape, or None. It is left as it is.
+        relu: whether negative values become 0.
+    """
+    if torch.jit.is_tracing() or torch.compiler.is_compiling():  # type: ignore[attr-defined,no-untyped-call]
+        y = _plain(x, conv, norm)  # who counts operations, exports or compiles wants operators that are known
+        y = y if residual is None else y + residual
+        return F.relu(y) if relu else y
+    sources = _sources(conv, norm)
+    trains = needs_gradient(x, residual, *sources)
+    if trains:
+        forget(conv)
+    if _is_plain_3x3(conv) and winograd.pays(x, conv.weight):
+        y = winograd.conv3x3(x, *fold(conv, norm))
+    elif not trains and _can_fuse(x, conv):
+        dtype = _working_dtype(x)
+        return derived(conv, sources, dtype, lambda: _pack(conv, norm, x.shape, dtype))(x, residual, relu)
+    else:
+        y = _plain(x, conv, norm)
+    if residual is not None:
+        y += residual
+    return F.relu_(y) if relu else y
+
+
+def fold(conv: nn.Conv2d, norm: Norm | None) -> tuple[Tensor, Tensor | None]:
+    """Weight and bias of the one convolution that does what a convolution and a norm with constant statistics do; differentiable."""
+    if norm is None:
+        return conv.weight, conv.bias
+    scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+    shift = norm.bias - norm.running_mean * scale
+    return conv.weight * scale[:, None, None, None], shift if conv.bias is None else shift + conv.bias * scale
+
+
+def _plain(x: Tensor, conv: nn.Conv2d, norm: Norm | None) -> Tensor:
+    weight, bias = fold(conv, norm)
+    if conv.kernel_size == (1, 1):
+        # so that the gradient has the strides of the weight, also where they mean nothing: processes that train together compare them
+        weight = weight.flatten(1)[:, :, None, None]
+    return F.conv2d(x, weight, bias, conv.stride, conv.padding, conv.dilation, conv.groups)
+
+
+def _sources(conv: nn.Conv2d, norm: Norm | None) -> list[Tensor]:
+    tensors = [conv.weight, conv.bias]
+    if norm is not None:
+        tensors += [norm.weight, norm.bias, norm.running_mean, norm.running_var]
+    return [tensor for tensor in tensors if tensor is not None]
+
+
+def _is_plain_3x3(conv: nn.Conv2d) -> bool:
+    return conv.kernel_size == (3, 3) and conv.stride == conv.padding == conv.dilation == (1, 1) and conv.groups == 1
+
+
+# --- oneDNN's fused convolutions, as torch's compiler uses them ---
+
+
+class _Packed(NamedTuple):
+    """A convolution on a weight in the layout that suits the processor."""
+
+    dtype: torch.dtype
+    weight: Tensor  # opaque
+    bias: Tensor | None
+    geometry: tuple[list[int], list[int], list[int], int]  # padding, stride, dilation, groups
+
+    def __call__(self, x: Tensor, residual: Tensor | None, relu: bool) -> Tensor:
+        x = x.to(self.dtype)
+        convolution = torch.ops.mkldnn._convolution_pointwise
+        after = "relu" if relu else "none"
+        y: Tensor
+        if residual is None:
+            y = convolution(x, self.weight, self.bias, *self.geometry, after, [], "")
+        else:
+            residual = residual.to(self.dtype)
+            y = convolution.binary(x, residual, self.weight, self.bias, *self.geometry, "add", 1.0, after if relu else None, [], None)
+        return y
+
+
+def _pack(conv: nn.Conv2d, norm: Norm | None, shape: torch.Size, dtype: torch.dtype) -> _Packed:
+    """Pack for inputs ``[B, C, H, W]`` of about this shape; others work too."""
+    weight, bias = fold(conv, norm)
+    geometry = [int(n) for n in conv.padding], list(conv.stride), list(conv.dilation), conv.groups
+    weight = torch.ops.mkldnn._reorder_convolution_weight(weight.to(dtype), *geometry, list(shape))
+    return _Packed(dtype, weight, None if bias is None else bias.to(dtype), geometry)
+
+
+def _working_dtype(x: Tensor) -> torch.dtype:
+    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+
+
+def _can_fuse(x: Tensor, conv: nn.Conv2d) -> bool:
+    if x.device.type != "cpu" or not x.numel() or conv.padding_mode != "zeros" or isinstance(conv.padding, str):
+        return False
+    return (x.dtype == conv.weight.dtype or torch.is_autocast_enabled("cpu")) and _works(_working_dtype(x))
+
+
+@cache
+def _works(dtype: torch.dtype) -> bool:
+    """Whether torch has these operators, which it does not promise, and they do here what is expected of them."""
+    if dtype not in (torch.float32, torch.bfloat16) or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
+    x = torch.linspace(-2, 2, 64, dtype=dtype).view(1, 16, 2, 2)
+    conv = nn.Conv2d(16, 16, 1, bias=False)
+    try:
+        with torch.no_grad(), torch.autocast("cpu", enabled=False):
+            conv.weight.copy_(torch.eye(16)[:, :, None, None])
+            same = _pack(conv, None, x.shape, dtype)
+            return torch.equal(same(x, x, relu=True), F.relu(x + x)) and torch.equal(same(x, None, relu=False), x)
+    except (AttributeError, RuntimeError, TypeError):
+        return False

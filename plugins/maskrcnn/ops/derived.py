@@ -1,0 +1,76 @@
+"""What is made from parameters once and used until they change: folded, cast and reordered weights.
+
+To make them anew for every image would cost a tenth of the time. They are kept outside the modules, so nothing of them is in a
+``state_dict``, a copy or a pickle of a module, and they go when it goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, NamedTuple, TypeVar
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+T = TypeVar("T")
+
+
+class _Derived(NamedTuple):
+    """A value, and what it was made from.
+
+    ``sources`` are aliases, so that their memory is not given to other tensors while it is compared with that of the parameters of now.
+    ``versions`` count how often they had been written to.
+    """
+
+    key: Hashable
+    sources: list[Tensor]
+    versions: list[int]
+    value: Any
+
+    def is_current(self, key: Hashable, sources: Sequence[Tensor]) -> bool:
+        return (
+            self.key == key
+            and len(self.sources) == len(sources)
+            and all(
+                old.data_ptr() == new.data_ptr() and version == new._version
+                for old, new, version in zip(self.sources, sources, self.versions, strict=True)
+            )
+        )
+
+
+_kept: WeakKeyDictionary[nn.Module, _Derived] = WeakKeyDictionary()
+
+
+def needs_gradient(*tensors: Tensor | None) -> bool:
+    """Whether what is computed from these will be differentiated. Then nothing that was derived without gradients may be used."""
+    return torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors)
+
+
+def derived(module: nn.Module, sources: Sequence[Tensor], key: Hashable, make: Callable[[], T]) -> T:
+    """``make()``, called without gradients and autocast, or what it gave before.
+
+    Args:
+        module: what the value belongs to; one value a module is kept.
+        sources: the tensors that ``make`` looks at. The value is made anew when one of them was written to or replaced.
+        key: what else it depends on.
+        make: makes the value.
+    """
+    if any(tensor.is_inference() for tensor in sources):  # they do not count what is written to them
+        return _without_gradients(make)
+    entry = _kept.get(module)
+    if entry is None or not entry.is_current(key, sources):
+        versions = [tensor._version for tensor in sources]
+        entry = _kept[module] = _Derived(key, [tensor.detach() for tensor in sources], versions, _without_gradients(make))
+    value: T = entry.value
+    return value
+
+
+def forget(module: nn.Module) -> None:
+    """Free what is kept for a module whose parameters are about to change."""
+    _kept.pop(module, None)
+
+
+def _without_gradients(make: Callable[[], T]) -> T:
+    with torch.no_grad(), torch.autocast("cpu", enabled=False):
+        return make()
