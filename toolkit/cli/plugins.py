@@ -114,6 +114,8 @@ def _check(args: argparse.Namespace) -> int:
 def _suites(name: str, folder: str | None, settings: Mapping[str, Any]) -> Iterator[tuple[Manifest, Iterator[Result]]]:
     """Everything of this name, or in this file, with its checks."""
     from toolkit import testing
+    from toolkit.dataset import default_folder, missing_folder
+    from toolkit.errors import DataError
     from toolkit.plugin import DatasetManifest, PluginManifest
 
     for manifest in _found(name):
@@ -121,6 +123,8 @@ def _suites(name: str, folder: str | None, settings: Mapping[str, Any]) -> Itera
             model = testing.ModelCase(name, settings.get("model", {}), settings.get("train", {}))
             yield manifest, testing.run_checks(testing.MODEL_CHECKS, model)
         elif isinstance(manifest, DatasetManifest):
+            if manifest.needs_folder and not (root := Path(folder) if folder else default_folder(manifest.name)).is_dir():
+                raise DataError(missing_folder(manifest, root))
             dataset = testing.DatasetCase(name, folder, settings.get("data", {}).get("options", {}))
             yield manifest, testing.run_checks(testing.DATASET_CHECKS, dataset)
         else:

@@ -85,19 +85,18 @@ def perfect(sample: Sample) -> Prediction:
 
 
 def imperfect(sample: Sample, seed: int) -> Prediction:
-    """A prediction with moved objects, some of a wrong class; as many, and in the order of the truth, as prompted answers are."""
+    """The truth, moved: a little, or with ``seed`` 2, 5, … so far that nothing is right. As many objects, in order, as answers to prompts are."""
     truth = sample.instances
     assert truth is not None
     assert truth.masks is not None
     assert sample.label_map is not None
-    generator = torch.Generator().manual_seed(seed)
-    moves = (1 + seed % 3, seed % 4)
-    masks = Masks.from_dense(truth.masks.dense().roll(moves, (1, 2))) if len(truth) else Masks(truth.size)
-    labels = truth.labels.clone()
-    labels[torch.rand(len(labels), generator=generator) < 0.3] = int(truth.labels.max()) if len(truth) else 0
-    scores = torch.rand(len(labels), generator=generator) / 2 + 0.5
-    found = Instances(truth.size, masks.boxes_xyxy(), labels, masks, scores)
-    return Prediction(sample.id, sample.size, sample.label_map.roll(moves, (0, 1)), found)
+    is_lost = seed % 3 == 2
+    moves = (sample.size[0] // 2, sample.size[1] // 2) if is_lost else (1 + seed % 3, seed % 4)
+    masks = Masks.from_dense(truth.masks.dense().roll(moves, (1, 2))) if len(truth) else truth.masks
+    label_map = torch.zeros_like(sample.label_map) if is_lost else sample.label_map.roll(moves, (0, 1))
+    scores = torch.rand(len(truth), generator=torch.Generator().manual_seed(seed)) / 2 + 0.5
+    labels = truth.labels.flip(0) if is_lost else truth.labels
+    return Prediction(sample.id, sample.size, label_map, Instances(truth.size, masks.boxes_xyxy(), labels, masks, scores))
 
 
 def _updated(evaluator: Evaluator, pairs: Sequence[tuple[Sample, Prediction]]) -> Evaluator:

@@ -8,6 +8,7 @@ import hashlib
 import multiprocessing
 import os
 import tempfile
+import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from toolkit.types import Sample, Size
 P = ParamSpec("P")
 R = TypeVar("R")
 
-PATIENCE_S = 60
+PATIENCE_S = 30
 
 
 @cache
@@ -78,8 +79,10 @@ def in_two_processes(step: SharedStep) -> tuple[str, str]:
         other = elsewhere(_train_share, step, meeting, 1)
         try:
             own = _train_share(step, meeting, 0)
-        except Exception:
-            other.exception(timeout=2 * PATIENCE_S)  # its own error would follow from this one's
+        except Exception as error:
+            theirs = other.exception(timeout=2 * PATIENCE_S)
+            if theirs is not None and "gloo" in str(error):  # this process only lost the other
+                raise theirs from None
             raise
         return own, other.result(timeout=2 * PATIENCE_S)
 
@@ -111,7 +114,9 @@ def _train_share(step: SharedStep, meeting: str, rank: int) -> str:
         share = case.samples()[rank::2]
         for number in range(2):
             seed_everything(0, "step", number, rank)
-            total_loss(module([share])).backward()  # type: ignore[no-untyped-call]
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # torch's, about the strides of gradients
+                total_loss(module([share])).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         digest = hashlib.sha256()

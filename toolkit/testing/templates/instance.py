@@ -28,7 +28,7 @@ PLUGIN = PluginManifest(
     build=":build",
     settings=":MyNetSettings",
     evaluators=("coco",),
-    defaults={"train": {"steps": 600, "batch_size": 8, "lr": 2e-3, "clip_norm": 5.0}},
+    defaults={"train": {"steps": 400, "batch_size": 4, "lr": 2e-3, "clip_norm": 5.0}},
 )
 STRIDE = 16
 """Height and width of what the network sees are multiples of this; it answers at half resolution."""
@@ -75,7 +75,7 @@ class Network(nn.Module):
 
 def _block(channels_in: int, channels_out: int, stride: int = 1) -> nn.Sequential:
     # GroupNorm, as it looks at one image at a time: a prediction must not depend on the rest of the batch
-    return nn.Sequential(nn.Conv2d(channels_in, channels_out, 3, stride, 1, bias=False), nn.GroupNorm(8, channels_out), nn.ReLU())
+    return nn.Sequential(nn.Conv2d(channels_in, channels_out, 3, stride, 1, bias=False), nn.GroupNorm(4, channels_out), nn.ReLU())
 
 
 @dataclass(frozen=True)

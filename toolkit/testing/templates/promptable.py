@@ -29,7 +29,7 @@ PLUGIN = PluginManifest(
     build=":build",
     settings=":MyNetSettings",
     evaluators=("objects",),
-    defaults={"train": {"steps": 400, "batch_size": 4, "lr": 2e-3, "clip_norm": 5.0}},
+    defaults={"train": {"steps": 300, "batch_size": 4, "lr": 2e-3, "clip_norm": 5.0}},
 )
 STRIDE = 16
 """Height and width of what the network sees are multiples of this; it answers at a quarter of the resolution."""
@@ -165,7 +165,7 @@ def _dice(found: Tensor, target: Tensor) -> Tensor:
 def _block(channels_in: int, channels_out: int, stride: int = 1, dilation: int = 1) -> nn.Sequential:
     # GroupNorm, as it looks at one image at a time: an answer must not depend on the rest of the batch
     convolution = nn.Conv2d(channels_in, channels_out, 3, stride, dilation, dilation, bias=False)
-    return nn.Sequential(convolution, nn.GroupNorm(8, channels_out), nn.ReLU())
+    return nn.Sequential(convolution, nn.GroupNorm(4, channels_out), nn.ReLU())
 
 
 def build(settings: MyNetSettings, classes: Sequence[str]) -> MyNet:

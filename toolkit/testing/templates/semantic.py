@@ -23,7 +23,7 @@ PLUGIN = PluginManifest(
     build=":build",
     settings=":MyNetSettings",
     evaluators=("iou",),
-    defaults={"train": {"steps": 300, "batch_size": 8, "lr": 3e-3}},
+    defaults={"train": {"steps": 200, "batch_size": 8, "lr": 3e-3}},
 )
 
 
