@@ -106,7 +106,8 @@ def _from_pickle(path: Path) -> tuple[dict[str, Tensor], bool]:
 def _tensors(content: Mapping[Any, Any], path: Path) -> dict[str, Tensor]:
     for name, value in content.items():
         if not isinstance(name, str) or not isinstance(value, np.ndarray):
-            raise CheckpointError(f"{path}: expected arrays by name, but {str(name)[:80]!r} is a {type(value).__name__}")
+            kind = "an array" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
+            raise CheckpointError(f"{path}: expected arrays by name, but {str(name)[:80]!r} ({type(name).__name__}) names {kind}")
     if not content:
         raise CheckpointError(f"{path} holds no arrays")
     return {name: torch.from_numpy(value) for name, value in content.items()}
