@@ -17,4 +17,5 @@ DATASET = DatasetManifest(
     licence="annotations: free to use, see its page; photos: from Flickr, under Flickr's terms of use",
     size="2012: 1,464 photos to train on and 1,449 to validate on; 10,582 with SBD",
     sample=".sample:write_sample",
+    cannot={"splits_are_disjoint": "as published, trainval is train and val together, and train_aug contains train"},
 )
