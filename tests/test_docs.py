@@ -146,7 +146,8 @@ def test_python_use_works_as_shown(folder: Path, capsys: pytest.CaptureFixture[s
     picture = np.zeros((20, 30, 3), np.uint8)
     cv2.imwrite("photo.jpg", picture)
     readme, using = (
-        [b for b in fenced(page, "python") if "toolkit.load" in b] for page in (ROOT / "README.md", ROOT / "docs" / "using.md")
+        [b for b in fenced(page, "python") if "toolkit.load" in b and "Session" not in b]
+        for page in (ROOT / "README.md", ROOT / "docs" / "using.md")
     )
     names: dict[str, object] = {"one_more": picture}
     for block in readme + using:
@@ -158,6 +159,17 @@ def test_python_use_works_as_shown(folder: Path, capsys: pytest.CaptureFixture[s
     resolved: dict[str, object] = {}
     exec(compile(training.split("result =")[0], "documentation", "exec"), resolved)
     assert resolved["settings"].train.steps == 500  # type: ignore[attr-defined]
+
+
+def test_prompting_by_hand_works_as_shown(folder: Path) -> None:
+    pytest.importorskip("sam2")
+    train("sam2", "shapes", "runs/sam2-labpics", *SMALL, "weights=none", "model.size=toy", "train.epochs=null", "train.eval_first=false")
+    cv2.imwrite("photo.jpg", np.zeros((300, 400, 3), np.uint8))
+    (block,) = (b for b in fenced(ROOT / "docs" / "using.md", "python") if "Session" in b)
+    names: dict[str, object] = {"toolkit": toolkit}
+    exec(compile(block, "documentation", "exec"), names)
+    assert names["mask"].shape == (300, 400)  # type: ignore[attr-defined]
+    assert len(names["found"]) == 2  # type: ignore[arg-type]
 
 
 def test_the_recipe_that_is_shown_is_accepted(tmp_path: Path) -> None:
