@@ -19,8 +19,9 @@ _CLOSE = 1e-5  # more than rounding can move an interpolated probability
 def paste_masks(probabilities: Tensor, boxes: Tensor, size: Size, threshold: float = 0.5) -> Masks:
     """Stretch each mask over its box, bilinearly and towards 0 beyond its outer cells, and keep what reaches the threshold.
 
-    The same pixels as Detectron2's ``paste_masks_in_image``, which samples a grid with ``F.grid_sample``. Here rows and columns are
-    interpolated one after the other, inside the box only; the few pixels where rounding could decide are sampled as there.
+    Pixels more than one beyond the box are left out. All this as in Detectron2's ``paste_masks_in_image`` on a CPU, which samples a grid
+    with ``F.grid_sample``, and bit for bit. Here rows and columns are interpolated one after the other; the few pixels where rounding
+    could decide are sampled as there.
 
     Args:
         probabilities: float32 ``[N, m, m]`` on the CPU.
@@ -91,9 +92,11 @@ def _edges(on_object: np.ndarray[Any, Any], left: int, top: int, height: int) ->
 
 def _encode(edges: np.ndarray[Any, Any], size: Size) -> dict[str, Any]:
     """A run-length code from where runs begin and end; one that begins where another ends goes on from one column to the next."""
-    first, last = edges[:-1], edges[1:]
-    meets = np.flatnonzero(first == last)
-    edges = np.delete(edges, np.concatenate([meets, meets + 1]))
-    counts = np.diff(edges, prepend=0, append=size[0] * size[1])
+    meets = np.flatnonzero(edges[:-1] == edges[1:])
+    if len(meets):
+        edges = np.delete(edges, np.concatenate([meets, meets + 1]))
+    pixels = size[0] * size[1]
+    ends = [] if len(edges) and edges[-1] == pixels else [pixels]
+    counts = np.diff(np.concatenate([[0], edges, ends]).astype(np.int64))
     code: dict[str, Any] = coco_mask.frPyObjects({"size": list(size), "counts": counts.tolist()}, *size)
     return code
