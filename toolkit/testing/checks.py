@@ -99,14 +99,14 @@ def check_declared(checks: Sequence[Check[Any]], declared: Mapping[str, str], ow
 def explain(error: Exception, manifest: Manifest) -> str:
     """An error in words: a failed expectation as it is, anything else with its type and the author's line that it came from."""
     text = str(error).strip()
-    if isinstance(error, (AssertionError, ToolkitError)) and text:
-        return text
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if manifest.origin and Path(frame.filename).is_relative_to(manifest.origin)]
-    foreign = [frame for frame in frames if "/toolkit/testing/" not in Path(frame.filename).as_posix()]
-    place = (own or foreign or list(frames))[-1]
-    words = f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
-    return f"{words} ({Path(place.filename).name}, line {place.lineno}, in {place.name})"
+    if isinstance(error, (AssertionError, ToolkitError)) and text and not own:
+        return text
+    place = (own or frames)[-1]
+    if not isinstance(error, ToolkitError):
+        text = f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
+    return f"{text} ({Path(place.filename).name}, line {place.lineno}, in {place.name})"
 
 
 def expect(condition: bool, message: str) -> None:

@@ -18,7 +18,7 @@ from toolkit import registry
 from toolkit.dataset import Dataset, open_dataset
 from toolkit.errors import MissingSplitError, ToolkitError
 from toolkit.plugin import DatasetManifest
-from toolkit.testing.checks import expect, skip
+from toolkit.testing.checks import expect, explain, skip
 from toolkit.testing.second_process import elsewhere
 from toolkit.types import VOID, Sample
 
@@ -151,10 +151,10 @@ def same_in_another_process(case: DatasetCase) -> None:
             pickled = pickle.dumps(dataset)
         except Exception as error:
             raise AssertionError(
-                f"split {split!r} cannot be sent to loader processes: {type(error).__name__}: {error}. Repair: keep no open files, locks or "
+                f"split {split!r} cannot be sent to loader processes: {explain(error, case.manifest)}. Repair: keep no open files, locks or "
                 "functions defined inside functions in the dataset"
             ) from error
-        sent = elsewhere(_digests_of_sent, pickled, len(digests)).result()
+        sent = elsewhere(_digests_of_sent, case.dataset, pickled, len(digests)).result()
         expect(sent == own, f"samples of split {split!r} are others once the dataset was sent to another process")
 
 
@@ -165,7 +165,8 @@ def _digests(case: DatasetCase) -> dict[str, tuple[list[str], str, list[str]]]:
     }
 
 
-def _digests_of_sent(pickled: bytes, count: int) -> list[str]:
+def _digests_of_sent(name: str, pickled: bytes, count: int) -> list[str]:
+    registry.named(registry.datasets(), name)  # a file is loaded, as loader processes do
     dataset = pickle.loads(pickled)
     return [digest(dataset[index]) for index in range(count)]
 
@@ -216,7 +217,7 @@ def an_empty_folder_is_explained(case: DatasetCase) -> None:
             return
         except Exception as error:
             raise AssertionError(
-                f"an empty folder ends in {type(error).__name__}: {error}. Repair: raise DataError with the path and the repair"
+                f"an empty folder ends in {explain(error, case.manifest)}. Repair: raise DataError with the path and the repair"
             ) from error
         raise AssertionError(f"an empty folder opens as a dataset of {'no' if empty else len(dataset)} samples. Repair: raise DataError")
 

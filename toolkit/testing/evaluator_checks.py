@@ -18,7 +18,7 @@ from toolkit.errors import InvalidDataError, UsageError
 from toolkit.evaluation.base import Evaluator
 from toolkit.evaluation.report import Report, is_better
 from toolkit.plugin import EvaluatorManifest
-from toolkit.testing.checks import expect
+from toolkit.testing.checks import expect, explain
 from toolkit.testing.samples import CLASSES, GeneratedSamples, generate
 from toolkit.types import Instances, Masks, Prediction, Sample
 
@@ -213,5 +213,5 @@ def what_does_not_fit_is_refused(case: EvaluatorCase) -> None:
             expect(sample.id in str(error), f"the error for {what} does not name the sample {sample.id!r}: {error}")
             continue
         except Exception as error:
-            raise AssertionError(f"{what} ends in {type(error).__name__}: {error}. Repair: raise InvalidDataError with its id") from error
+            raise AssertionError(f"{what} ends in {explain(error, case.manifest)}. Repair: raise InvalidDataError with its id") from error
         raise AssertionError(f"{what} is taken in ({other.id!r} for {one.id!r}). Repair: raise InvalidDataError with the sample's id")

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from toolkit.errors import ToolkitError
 from toolkit.model import total_loss
-from toolkit.testing.checks import expect
+from toolkit.testing.checks import expect, explain
 from toolkit.testing.model_case import ModelCase
 from toolkit.testing.samples import unlabelled
 from toolkit.training.stream import seed_everything
@@ -41,7 +41,7 @@ def _describe(value: object) -> str:
 def loss_is_a_mean_over_samples(case: ModelCase) -> None:
     """The loss of a batch is the mean of the losses of its samples, so it may be split over processes and accumulated."""
     model = case.build_trainable().eval()  # batch norm and dropout stay out of it
-    batch = [*case.samples(1), *case.samples(1, objects=1, seed=1), *case.samples(1, objects=0, seed=2)]
+    batch = [*case.samples(1), *case.samples(1, objects=1, seed=1), *case.samples(1, objects=2, seed=2)]
     singles = [case.loss_of(model, [sample]) for sample in batch]
     together, mean = case.loss_of(model, batch), sum(singles) / len(singles)
     expect(
@@ -89,7 +89,7 @@ def missing_labels_are_named(case: ModelCase) -> None:
         return
     except Exception as error:
         raise AssertionError(
-            f"a sample without labels ends in {type(error).__name__}: {error}. Repair: raise InvalidDataError with the sample's id"
+            f"a sample without labels ends in {explain(error, case.manifest)}. Repair: raise InvalidDataError with the sample's id"
         ) from error
     raise AssertionError("a sample without labels has a loss. Repair: raise InvalidDataError with the sample's id")
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from toolkit.errors import ToolkitError
 from toolkit.model import PromptableModel, TrainableModel
 from toolkit.prompting import AUTO
-from toolkit.testing.checks import expect, skip
+from toolkit.testing.checks import expect, explain, skip
 from toolkit.testing.compare import difference
 from toolkit.testing.model_case import ModelCase
 from toolkit.testing.samples import unlabelled, with_prompts
@@ -113,10 +112,8 @@ def any_image_size(case: ModelCase) -> None:
         sample = unlabelled(case.samples(1, sizes=[size])[0])
         try:
             (prediction,) = case.predict(model, [sample])
-        except ToolkitError:
-            raise
         except Exception as error:
-            raise AssertionError(f"an image of {size[0]}×{size[1]} pixels (height×width): {type(error).__name__}: {error}") from error
+            raise AssertionError(f"an image of {size[0]}×{size[1]} pixels (height×width): {explain(error, case.manifest)}") from error
         expect(prediction.size == size, f"an image of {size} gave a prediction of {prediction.size}")
 
 

@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import torch
@@ -22,7 +21,6 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from toolkit import registry
-from toolkit.discovery import loaded_paths
 from toolkit.model import TrainableModel, total_loss
 from toolkit.testing.checks import skip
 from toolkit.types import Sample, Size
@@ -42,21 +40,21 @@ def _other_process() -> ProcessPoolExecutor:
 
 
 def elsewhere(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Future[R]:
-    """Call a function in the other process, where the plugins that were named by path are loaded too."""
+    """Call a function in the other process; a plugin that is named by path has to be named anew there."""
     seed = os.environ.get("PYTHONHASHSEED")
     os.environ["PYTHONHASHSEED"] = "1" if seed != "1" else "2"  # only the process that is about to start reads it
     try:
-        return _other_process().submit(_call, loaded_paths(), function, args, kwargs)
+        return _other_process().submit(_call, function, args, kwargs)
     finally:
         os.environ.pop("PYTHONHASHSEED")
         if seed is not None:
             os.environ["PYTHONHASHSEED"] = seed
 
 
-def _call(paths: list[Path], function: Callable[..., R], args: Any, kwargs: Any) -> R:
+def _call(function: Callable[..., R], args: Any, kwargs: Any) -> R:
     torch.set_num_threads(1)
-    for path in paths:
-        registry.add_path(path)
+    for each in (registry.plugins, registry.datasets, registry.evaluators):
+        each.cache_clear()  # what an earlier call named by path may be gone
     return function(*args, **kwargs)
 
 
