@@ -19,11 +19,12 @@ from torch import Tensor, nn
 from toolkit import registry
 from toolkit.config import TrainSettings, resolve
 from toolkit.errors import ConfigError, TrainingError, UsageError
-from toolkit.training import loop
 from toolkit.training.freezing import Freezing, with_own_rates
 from toolkit.training.loop import TrainResult, train
 from toolkit.training.optimizer import build_optimizer
 from toolkit.training.parts import matches, parts_table, select, top_parts
+from toolkit.training.state import Progress
+from toolkit.training.step import Stepper
 
 BACKBONE = str(Path(__file__).resolve().parents[1] / "support" / "backbone.py")
 FIXED = ["train.accelerator=cpu", "train.workers=0", "data.options.count=8", "train.eval_every=3"]
@@ -171,15 +172,15 @@ def test_resuming_before_and_after_the_thaw_changes_nothing(tiny: str, tmp_path:
     words = ["train.freeze=[encoder]", "train.unfreeze_at=4", "train.lr_factors={encoder: 0.1, neck: 2}", "train.ema=0.8"]
     words += ["train.checkpoint_every=1", "train.schedule=cosine", "train.log_every=1"]
     run(tiny, tmp_path / "whole", *words)
-    step = loop._Trainer._step
+    take = Stepper.take
 
-    def stopping(self: Any, *args: Any) -> Any:
-        if self.progress.step == stop:
+    def stopping(self: Stepper, batches: Any, clock: Any, progress: Progress, *rest: Any, **words: Any) -> Any:
+        if progress.step == stop:
             raise KeyboardInterrupt
-        return step(self, *args)
+        return take(self, batches, clock, progress, *rest, **words)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop._Trainer, "_step", stopping)
+        patch.setattr(Stepper, "take", stopping)
         with pytest.raises(KeyboardInterrupt):
             run(tiny, tmp_path / "stopped", *words)
     run(tiny, tmp_path / "stopped", *words, resume=True)

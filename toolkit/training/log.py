@@ -76,6 +76,11 @@ class RunLog:
         if self.folder is not None:
             logger.info(text)
 
+    def warn(self, text: str) -> None:
+        """A line for people that something is wrong."""
+        if self.folder is not None:
+            logger.warning("warning: %s", text)
+
     @staticmethod
     def _drop_lines_after(path: Path, step: int) -> None:
         """Keep the lines up to ``step``; a last line that a kill cut short goes too."""
