@@ -77,6 +77,14 @@ def test_winograd_is_part_of_it() -> None:
     x, residual = image(96, 60, 1), torch.randn(1, 128, 60, 60)
     with torch.no_grad():
         torch.testing.assert_close(conv(x, residual), reference(conv, x, residual), rtol=1e-4, atol=1e-4)
+    ours, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
+    y, expected = conv(ours, residual), reference(conv, theirs, residual)
+    for mine, other in zip(
+        torch.autograd.grad(y.square().mean(), [ours, conv.weight]),
+        torch.autograd.grad(expected.square().mean(), [theirs, conv.weight]),
+        strict=True,
+    ):
+        torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-7)
 
 
 @pytest.mark.parametrize("norm", ["none", "FrozenBN", "GN"])

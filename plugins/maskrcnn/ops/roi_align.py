@@ -57,13 +57,14 @@ class _RoIAlign(torch.autograd.Function):
         ctx.save_for_backward(rois, levels)
         ctx.strides, ctx.output_size, ctx.shapes = strides, output_size, [level.shape for level in features]
         channels = features[0].shape[1]
-        pooled = features[0].new_empty(len(rois) * output_size**2, channels)
+        pooled = torch.empty(len(rois), channels, output_size, output_size, dtype=features[0].dtype, memory_format=torch.channels_last)
+        bins = pooled.permute(0, 2, 3, 1).view(-1, channels)
         for level, (cells, stride) in enumerate(zip(features, strides, strict=True)):
             flat = cells.permute(0, 2, 3, 1).reshape(-1, channels)
             for sums in _sums(rois, levels == level, stride, output_size, cells.shape):
                 weights = sums.weights.to(flat.dtype)
-                pooled[sums.rows] = F.embedding_bag(sums.indexes, flat, per_sample_weights=weights, mode="sum")
-        return pooled.view(len(rois), output_size, output_size, channels).permute(0, 3, 1, 2)
+                bins[sums.rows] = F.embedding_bag(sums.indexes, flat, per_sample_weights=weights, mode="sum")
+        return pooled
 
     @staticmethod
     @torch.autograd.function.once_differentiable

@@ -97,12 +97,12 @@ def _convolve(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     outputs, channels = weight.shape[:2]
     kernel = _transforms().kernel @ weight.permute(2, 3, 1, 0).reshape(9, -1)
     kernel = kernel.view(-1, channels, outputs)
-    y = x.new_empty(len(x), x.shape[2], x.shape[3], outputs)
+    y = torch.empty(len(x), outputs, *x.shape[2:], memory_format=torch.channels_last)
     for chunk in _chunks(x.shape, _CHUNK):
         patches = (_transforms().patch @ _gather(x, chunk, _PATCH)).view(len(kernel), -1, channels)
         tiles = _transforms().tile @ torch.bmm(patches, kernel).view(len(kernel), -1)
         _scatter(tiles, bias, y, chunk)
-    return y.permute(0, 3, 1, 2)
+    return y
 
 
 def _weight_gradient(x: Tensor, grad: Tensor) -> Tensor:
@@ -144,8 +144,8 @@ def _gather(x: Tensor, chunk: _Chunk, side: int) -> Tensor:
 
 
 def _scatter(tiles: Tensor, bias: Tensor, y: Tensor, chunk: _Chunk) -> None:
-    """Write ``[16, tiles · channels]`` plus bias into ``y`` ``[N, H, W, C]``, less what lies outside it."""
-    images = y[chunk.images, chunk.top * _TILE : (chunk.top + chunk.rows) * _TILE]
+    """Write ``[16, tiles · channels]`` plus bias into ``y`` ``[N, C, H, W]``, less what lies outside it."""
+    images = y.permute(0, 2, 3, 1)[chunk.images, chunk.top * _TILE : (chunk.top + chunk.rows) * _TILE]
     number, height, width, channels = images.shape
     ordered = tiles.view(_TILE, _TILE, number, chunk.rows, -1, channels).permute(2, 3, 0, 4, 1, 5)
     if height % _TILE == width % _TILE == 0:
