@@ -66,7 +66,8 @@ def test_dilated_kernels_reach_farther() -> None:
 
 def test_frozen_parameters_are_told_apart() -> None:
     network = convolutions()
-    summary = summarise(SemanticModel(network, "abcde", encoder=network[0], frozen_encoder=True), (64, 64))
+    network[0].requires_grad_(False)
+    summary = summarise(SemanticModel(network, "abcde"), (64, 64))
     assert (summary.trainable, summary.frozen) == (45, 232)
     assert [layer.trainable for layer in summary.layers if layer.depth == 1] == [0, 0, 45]
 

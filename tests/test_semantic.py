@@ -301,44 +301,11 @@ def test_the_network_is_exported_by_its_own_names() -> None:
     assert tiny().encoder is None
 
 
-def test_frozen_encoder_keeps_weights_and_statistics() -> None:
-    model = tiny(with_encoder=True, frozen_encoder=True).train()
-    assert not model.network.encoder.training
-    assert model.network.head.training
-    frozen = copy.deepcopy(model.network.encoder.state_dict())
-    head = copy.deepcopy(model.network.head.state_dict())
-    groups = model.parameter_groups(0.1, 0.1)
-    assert sum(len(g["params"]) for g in groups) == len(list(model.network.head.parameters()))
-    optimizer = torch.optim.AdamW(groups)
-    for _ in range(3):
-        total_loss(model.loss([sample(16, 16)])).backward()
-        optimizer.step()
-    assert all(torch.equal(value, frozen[name]) for name, value in model.network.encoder.state_dict().items())
-    assert not any(torch.equal(value, head[name]) for name, value in model.network.head.state_dict().items())
-    model.eval()
-    assert not model.train().network.encoder.training
-
-
-def test_slower_encoder_has_its_own_learning_rate() -> None:
-    model = tiny(with_encoder=True, encoder_lr_factor=0.1)
-    groups = {g["name"]: g for g in model.parameter_groups(1e-2, 0.5)}
-    assert {name: (pytest.approx(g["lr"]), g["weight_decay"]) for name, g in groups.items()} == {
-        "weights": (1e-2, 0.5),
-        "biases and norms": (1e-2, 0.0),
-        "encoder weights": (1e-3, 0.5),
-        "encoder biases and norms": (1e-3, 0.0),
-    }
-    given = [id(p) for g in groups.values() for p in g["params"]]
-    assert sorted(given) == sorted(id(p) for p in model.parameters())
-    slow = [id(p) for name, g in groups.items() if name.startswith("encoder") for p in g["params"]]
-    assert sorted(slow) == sorted(id(p) for p in model.network.encoder.parameters())
-
-
 def test_copies_and_pickles_are_independent_models() -> None:
-    model = tiny(with_encoder=True, frozen_encoder=True).train()
+    model = tiny(with_encoder=True).train()
     assert not any("encoder" in name and not name.startswith("network.encoder") for name in model.state_dict())
     for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
-        assert not other.train().network.encoder.training
+        assert other.encoder is other.network.encoder
         assert other.network.encoder is not model.network.encoder
         assert torch.equal(other.predict([sample(9, 9)])[0].label_map, model.predict([sample(9, 9)])[0].label_map)
 
@@ -381,10 +348,6 @@ def test_constructions_that_make_no_sense_are_refused() -> None:
         SemanticModel(network, [str(i) for i in range(256)])
     with pytest.raises(UsageError, match="must be a part of the network"):
         SemanticModel(network, RGB, encoder=nn.Conv2d(3, 3, 1))
-    with pytest.raises(UsageError, match="need encoder"):
-        SemanticModel(network, RGB, frozen_encoder=True)
-    with pytest.raises(UsageError, match="need encoder"):
-        SemanticModel(network, RGB, encoder_lr_factor=0.1)
     with pytest.raises(ConfigError, match="has 2 weights, but there are 3 classes"):
         SemanticModel(network, RGB, loss=SegmentationLossSettings(class_weights=(1, 2)))
     with pytest.raises(InvalidDataError, match="no samples"):

@@ -45,9 +45,7 @@ class SemanticModel(TrainableModel):
         divisor: height and width that the network gets are multiples of this; images are padded at the bottom and on the right.
         padding: repeat the last row and column, or mirror the image about them; either works for images of any size.
         long_side: longer images are shrunk to this for the network, in pixels; predictions stay in the sample's grid.
-        encoder: the part of ``network`` that the next two are about.
-        encoder_lr_factor: the encoder learns at this multiple of the learning rate.
-        frozen_encoder: the encoder does not learn, and its batch norms keep their statistics.
+        encoder: the part of ``network`` that published weights are for.
         auxiliary_weight: of the losses of auxiliary heads, which are there for learning only. The network then has a method
             ``all_logits(images)`` that returns a list: what its ``forward`` returns, and the logits of each of them. 0: it has none.
         stride: pixels for one value of the network's coarsest features; ``divisor`` when None. An image that learns alone is made larger
@@ -73,8 +71,6 @@ class SemanticModel(TrainableModel):
         padding: Padding = "replicate",
         long_side: int | None = None,
         encoder: nn.Module | None = None,
-        encoder_lr_factor: float = 1.0,
-        frozen_encoder: bool = False,
         auxiliary_weight: float = 0.0,
         stride: int | None = None,
     ) -> None:
@@ -86,16 +82,11 @@ class SemanticModel(TrainableModel):
         self.network: nn.Module = network.to(memory_format=torch.channels_last)
         self.mean, self.std = tuple(mean), tuple(std)
         self.divisor, self.padding, self.long_side = divisor, padding, long_side
-        self.encoder_lr_factor, self.frozen_encoder = encoder_lr_factor, frozen_encoder
         self.auxiliary_weight, self.stride = auxiliary_weight, stride or divisor
         self._criterion = segmentation_loss(loss)
         self._encoder_name = _name_inside(network, encoder)
-        if self._encoder_name is None and (frozen_encoder or encoder_lr_factor != 1):
-            raise UsageError("frozen_encoder and encoder_lr_factor need encoder, the part of the network that they are about")
         if auxiliary_weight and not hasattr(network, "all_logits"):
             raise UsageError(f"auxiliary_weight needs a network with a method all_logits(images), which {type(network).__name__} has not")
-        if self.frozen_encoder and self.encoder is not None:
-            self.encoder.requires_grad_(False)
         # (x / 255 - mean) / std as one multiplication and one subtraction
         self.register_buffer("_scale", (1 / (255 * torch.tensor(self.std))).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("_shift", (torch.tensor(self.mean) / torch.tensor(self.std)).view(1, 3, 1, 1), persistent=False)
@@ -165,29 +156,9 @@ class SemanticModel(TrainableModel):
         size: Size = (images.shape[2], images.shape[3])
         return self._to_grid(self._run(images), self._working_size(size), size)
 
-    def parameter_groups(self, lr: float, weight_decay: float) -> list[dict[str, Any]]:
-        """The default groups, with those of a slower encoder apart."""
-        groups = super().parameter_groups(lr, weight_decay)
-        if self.encoder is None or self.encoder_lr_factor == 1:
-            return groups
-        inside = {id(parameter) for parameter in self.encoder.parameters()}
-        split = []
-        for group in groups:
-            encoder = [p for p in group["params"] if id(p) in inside]
-            split.append({**group, "params": [p for p in group["params"] if id(p) not in inside]})
-            split.append({**group, "name": f"encoder {group['name']}", "params": encoder, "lr": lr * self.encoder_lr_factor})
-        return [group for group in split if group["params"]]
-
     def export_state(self) -> dict[str, Tensor]:
         """The weights of the network alone, by the names that they have in it."""
         return dict(self.network.state_dict())
-
-    def train(self, mode: bool = True) -> SemanticModel:
-        """Switch between training and eval mode; a frozen encoder stays in eval mode."""
-        super().train(mode)
-        if self.frozen_encoder and self.encoder is not None:
-            self.encoder.eval()
-        return self
 
     @property
     def encoder(self) -> nn.Module | None:

@@ -72,8 +72,6 @@ def _model(settings: DeepLabV3Settings, encoder: Encoder, head: nn.Module, class
         divisor=encoder.divisor,
         long_side=settings.long_side,
         encoder=network.backbone,
-        encoder_lr_factor=settings.encoder_lr_factor,
-        frozen_encoder=settings.frozen_encoder,
         auxiliary_weight=settings.auxiliary_weight,
         stride=max(encoder.divisor, settings.output_stride),
     )

@@ -37,10 +37,6 @@ class DeepLabV3Settings(Settings):
     """Chance that a value after the pyramid is dropped while training."""
     auxiliary_weight: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     """Weight of the loss of an auxiliary head on the stage before the last, which is there for learning only; 0: no such head."""
-    frozen_encoder: bool = False
-    """Whether the encoder keeps its weights and batch statistics; needs `weights`."""
-    encoder_lr_factor: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    """The encoder learns at this multiple of the learning rate."""
     loss: SegmentationLossSettings = SegmentationLossSettings()
     """What is minimised."""
     long_side: int | None = Field(default=None, ge=1)

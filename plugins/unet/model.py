@@ -45,6 +45,4 @@ def build(settings: UNetSettings, classes: Sequence[str]) -> SemanticModel:
         padding="reflect",
         long_side=settings.long_side,
         encoder=encoder,
-        encoder_lr_factor=settings.encoder_lr_factor,
-        frozen_encoder=settings.frozen_encoder,
     )

@@ -31,10 +31,6 @@ class UNetSettings(Settings):
     """Norm after each convolution, the encoder's too; None is none for the originals and batch on an encoder."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Chance that a value of the deepest features is dropped while training."""
-    frozen_encoder: bool = False
-    """Whether the encoder (the contracting path) keeps its weights and batch statistics; needs `weights`."""
-    encoder_lr_factor: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    """The encoder learns at this multiple of the learning rate."""
     loss: SegmentationLossSettings = SegmentationLossSettings()
     """What is minimised."""
     long_side: int | None = Field(default=None, ge=1)

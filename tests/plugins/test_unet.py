@@ -26,6 +26,7 @@ from toolkit import encoder_weights
 from toolkit.errors import CheckpointError, ConfigError, DownloadError, UsageError
 from toolkit.model import total_loss
 from toolkit.semantic import SemanticModel
+from toolkit.training.freezing import Freezing
 from toolkit.types import VOID, Sample
 
 CLASSES = ("ground", "tree", "sky")
@@ -232,7 +233,8 @@ def test_loss_falls(encoder: str) -> None:
 
 @pytest.mark.parametrize("encoder", SMALL)
 def test_frozen_encoder_stays_bit_for_bit(encoder: str) -> None:
-    model = small(encoder, norm="batch", frozen_encoder=True).train()
+    model = small(encoder, norm="batch").train()
+    Freezing(model, ["encoder"]).hold()
     before = copy.deepcopy(model.state_dict())
     optimizer = torch.optim.AdamW(model.parameter_groups(1e-2, 1e-2))
     for step in range(3):
@@ -241,12 +243,6 @@ def test_frozen_encoder_stays_bit_for_bit(encoder: str) -> None:
     changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
     assert not any("encoder." in name for name in changed)
     assert {name for name, _ in model.named_parameters() if "encoder." not in name} <= changed
-
-
-def test_slower_encoder() -> None:
-    model = small("resnet18", encoder_lr_factor=0.1)
-    rates = {g["name"]: g["lr"] for g in model.parameter_groups(1.0, 0.0)}
-    assert rates == {"weights": 1.0, "biases and norms": 1.0, "encoder weights": 0.1, "encoder biases and norms": 0.1}
 
 
 def test_dropout_is_at_the_bottom_and_only_in_training() -> None:
@@ -290,7 +286,6 @@ def test_unusable_encoders_say_what_to_take_instead(encoder: str, message: str) 
         ({"dropout": 1.0}, "less than 1"),
         ({"upsampling": "cubic"}, "nearest"),
         ({"norm": "layer"}, "batch"),
-        ({"encoder_lr_factor": 0}, "greater than 0"),
         ({"std": (1, 0, 1)}, "std must be above 0"),
         ({"dept": 3}, "Extra inputs"),
     ],
