@@ -8,6 +8,7 @@ pixel by pixel.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -34,56 +35,62 @@ class DecoderOutput:
 
 
 class ImageDecoder:
-    """The mask decoder on the features of one image, with everything computed that does not depend on a prompt.
+    """The mask decoder on the features of some images, with everything computed that does not depend on a prompt.
 
     Args:
         network: has the weights; gradients reach those that are trainable.
-        features: of one image.
+        features: of each image.
     """
 
-    def __init__(self, network: SAM2Base, features: ImageFeatures) -> None:
+    def __init__(self, network: SAM2Base, features: Sequence[ImageFeatures]) -> None:
         self.prompt_encoder, self.decoder = network.sam_prompt_encoder, network.sam_mask_decoder
-        self.height, self.width = features.embedding.shape[1:]
-        self.tokens = features.embedding.flatten(1).T  # [N, C]
         self.position = self.prompt_encoder.get_dense_pe()[0].flatten(1).T
-        channels, h, w = features.stride8.shape[0], self.height, self.width
-        self.stride8 = features.stride8.view(channels, h, 2, w, 2).permute(1, 3, 2, 4, 0).reshape(h * w, 4, channels)
-        channels = features.stride4.shape[0]
-        blocks = features.stride4.view(channels, h, 2, 2, w, 2, 2)
-        self.stride4 = blocks.permute(1, 4, 2, 5, 3, 6, 0).reshape(h * w, 4, 4, channels)
+        images = torch.stack([each.embedding for each in features])
+        b, _, h, w = images.shape
+        self.height, self.width = h, w
+        self.tokens = images.flatten(2).transpose(1, 2)  # [B, N, C]
+        blocks = torch.stack([each.stride8 for each in features]).view(b, -1, h, 2, w, 2)
+        self.stride8 = blocks.permute(0, 2, 4, 3, 5, 1).reshape(b, h * w, 4, -1)
+        blocks = torch.stack([each.stride4 for each in features]).view(b, -1, h, 2, 2, w, 2, 2)
+        self.stride4 = blocks.permute(0, 2, 5, 3, 6, 4, 7, 1).reshape(b, h * w, 4, 4, -1)
 
-    def __call__(self, points: Tensor, labels: Tensor, masks: Tensor | None = None) -> DecoderOutput:
+    def __call__(self, points: Tensor, labels: Tensor, masks: Tensor | None = None, images: Tensor | None = None) -> DecoderOutput:
         """Decode ``P`` prompts of ``K`` points.
 
         Args:
             points: float32 ``[P, K, 2]``, x and y in pixels of the network's input.
             labels: int64 ``[P, K]``: 1 on the object, 0 off it, 2 and 3 the corners of a box, -1 padding.
             masks: logits ``[P, 1, S / 4, S / 4]`` of an earlier prediction that the prompt corrects, or None.
+            images: which image each prompt is of, ``[P]``; None where there is only one.
         """
         sparse, dense = self.prompt_encoder(points=(points, labels), boxes=None, masks=masks)
-        # without masks to correct, all prompts see the same image
-        shared = self.prompt_encoder.no_mask_embed.weight[None]
-        image = self.tokens + (shared if masks is None else dense.flatten(2).transpose(1, 2))
+        own_mask = self.prompt_encoder.no_mask_embed.weight[None] if masks is None else dense.flatten(2).transpose(1, 2)
+        image = _of(self.tokens, images) + own_mask  # [1, N, C] where all prompts see the same
         head = self.decoder
         own = [head.obj_score_token.weight, head.iou_token.weight, head.mask_tokens.weight]
         tokens = torch.cat([torch.cat(own).expand(len(sparse), -1, -1), sparse], dim=1)
         queries, image = _transform(head, tokens, image, self.position)
         mask_tokens = queries[:, 2 : 2 + head.num_mask_tokens]
         return DecoderOutput(
-            self._masks(mask_tokens, image), head.iou_prediction_head(queries[:, 1]), head.pred_obj_score_head(queries[:, 0])
+            self._masks(mask_tokens, image, images), head.iou_prediction_head(queries[:, 1]), head.pred_obj_score_head(queries[:, 0])
         )
 
-    def _masks(self, mask_tokens: Tensor, image: Tensor) -> Tensor:
+    def _masks(self, mask_tokens: Tensor, image: Tensor, images: Tensor | None) -> Tensor:
         """Mask logits ``[P, M, 4 h, 4 w]`` from tokens ``[P, M, C]`` and the image ``[P, h w, C]``."""
         first, norm, activation, second, last_activation = self.decoder.output_upscaling
-        pixels = _upscaled(first, image) + self.stride8  # [P, N, 4, C / 4]
+        pixels = _upscaled(first, image) + _of(self.stride8, images)  # [P, N, 4, C / 4]
         pixels = activation(F.layer_norm(pixels, pixels.shape[-1:], norm.weight, norm.bias, norm.eps))
-        pixels = last_activation(_upscaled(second, pixels) + self.stride4).flatten(1, 3)  # [P, 16 N, C / 8]
+        pixels = last_activation(_upscaled(second, pixels) + _of(self.stride4, images)).flatten(1, 3)  # [P, 16 N, C / 8]
         kernels = [mlp(mask_tokens[:, i]) for i, mlp in enumerate(self.decoder.output_hypernetworks_mlps)]
         blocks = torch.stack(kernels, dim=1) @ pixels.transpose(1, 2)
         p, m, h, w = len(mask_tokens), mask_tokens.shape[1], self.height, self.width
         whole: Tensor = blocks.view(p, m, h, w, 2, 2, 2, 2).permute(0, 1, 2, 4, 6, 3, 5, 7).reshape(p, m, 4 * h, 4 * w)
         return whole
+
+
+def _of(features: Tensor, images: Tensor | None) -> Tensor:
+    """The features of each prompt's image; those of the only image are shared."""
+    return features if images is None else features[images]
 
 
 def _upscaled(convolution: torch.nn.ConvTranspose2d, pixels: Tensor) -> Tensor:

@@ -50,14 +50,20 @@ class Learner:
         Raises:
             InvalidDataError: when a sample has no masks; names it.
         """
-        totals: list[Terms] = []
-        for sample, image in zip(samples, features, strict=True):
-            truth = self._truth(sample, is_random).to(image.embedding.device)
-            decoder = ImageDecoder(network, image)
-            use_box = self._use_box(is_random) and bool(truth.any())
-            parts = [self._objects(decoder, part, use_box, is_random) for part in torch.split(truth, chunk)]
-            totals.append({name: torch.cat([part[name] for part in parts]).mean() for name in parts[0]})
-        return {name: torch.stack([terms[name] for terms in totals]).mean() for name in totals[0]}
+        truths = [self._truth(sample, is_random) for sample in samples]
+        counts = torch.tensor([len(truth) for truth in truths])
+        decoder = ImageDecoder(network, list(features))
+        device = decoder.tokens.device
+        truth, images = torch.cat(truths).to(device), torch.arange(len(samples)).repeat_interleave(counts).to(device)
+        weights = (1 / (counts * len(samples))).repeat_interleave(counts).to(device)
+        has_box = self._has_box(truth, counts, is_random)
+        total: Terms = {}
+        for use_box in (False, True):
+            for rows in torch.split((has_box == use_box).nonzero()[:, 0], chunk):
+                if len(rows):
+                    terms = self._objects(decoder, truth[rows], images[rows], use_box, is_random)
+                    total = {name: total.get(name, 0) + (value * weights[rows]).sum() for name, value in terms.items()}
+        return total
 
     def _truth(self, sample: Sample, is_random: bool) -> Tensor:
         """Masks of the objects to learn from in the network's grid, bool ``[P, S, S]``; one empty mask where there is no object."""
@@ -74,15 +80,18 @@ class Learner:
             rows = rows[torch.randperm(len(rows))]
         return _in_grid(objects.masks[rows[: self.max_objects]], self.image_size)
 
-    def _use_box(self, is_random: bool) -> bool:
-        if self.kind == "mix":
-            return is_random and bool(torch.rand(1) < 0.5)
-        return self.kind == "box"
+    def _has_box(self, truth: Tensor, counts: Tensor, is_random: bool) -> Tensor:
+        """Which objects are prompted by their box, bool ``[P]``; one that is not there has none."""
+        total = int(counts.sum())
+        every_second = torch.cat([torch.arange(count) % 2 == 1 for count in counts.tolist()])  # of each sample
+        mixed = torch.rand(total) < 0.5 if is_random else every_second
+        chosen = mixed if self.kind == "mix" else torch.full((total,), self.kind == "box")
+        return chosen.to(truth.device) & truth.flatten(1).any(1)
 
-    def _objects(self, decoder: ImageDecoder, truth: Tensor, use_box: bool, is_random: bool) -> Terms:
+    def _objects(self, decoder: ImageDecoder, truth: Tensor, images: Tensor, use_box: bool, is_random: bool) -> Terms:
         """The terms of ``P`` objects, each ``[P]``, summed over the first prompt and its corrections."""
         points, labels = boxes(truth, noisy=is_random) if use_box else first_clicks(truth, is_random=is_random)
-        output = decoder(points, labels)
+        output = decoder(points, labels, None, images)
         total, previous = self._compare(output, truth, is_ambiguous=not use_box)
         for _ in range(self.corrections):
             if is_random and bool(torch.rand(1) < ANYWHERE):
@@ -90,7 +99,7 @@ class Learner:
             else:
                 point, label = corrections(truth, self._in_full(previous)[:, 0] > 0, is_random=is_random)
             points, labels = torch.cat([points, point], dim=1), torch.cat([labels, label], dim=1)
-            output = decoder(points, labels, previous)
+            output = decoder(points, labels, previous, images)
             terms, previous = self._compare(output, truth, is_ambiguous=False)
             total = {name: total[name] + value for name, value in terms.items()}
         return total

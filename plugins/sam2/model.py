@@ -27,7 +27,7 @@ from .settings import Sam2Settings
 from .upstream import SAM2Base, build_network
 
 CPU_CHUNK, GPU_CHUNK = 4, 64
-"""Prompts that are decoded at a time; on a CPU more do not fit its caches."""
+"""Prompts that are decoded at a time for images of 1024 pixels, and more for smaller ones; on a CPU more do not fit its caches."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class EncodedImage:
     @cached_property
     def decoder(self) -> ImageDecoder:
         """Answers prompts about this image."""
-        return ImageDecoder(self.network, self.features)
+        return ImageDecoder(self.network, [self.features])
 
 
 class Sam2Model(TrackingModel):
@@ -126,7 +126,8 @@ class Sam2Model(TrackingModel):
     @property
     def chunk(self) -> int:
         """Prompts that are decoded at a time."""
-        return self.settings.chunk or (CPU_CHUNK if self.device.type == "cpu" else GPU_CHUNK)
+        most = CPU_CHUNK if self.device.type == "cpu" else GPU_CHUNK
+        return self.settings.chunk or max(1, most * 1024**2 // self.image_size**2)
 
     def train(self, mode: bool = True) -> Sam2Model:
         """Switch between training and eval mode; what is frozen stays in eval mode.

@@ -65,7 +65,7 @@ class Sam2Settings(Settings):
     mask_threshold: float = Field(0.0, allow_inf_nan=False)
     """Logit above which a pixel belongs to the mask."""
     chunk: int | None = Field(None, ge=1)
-    """Prompts that go through the mask decoder at a time; empty is 4 on a CPU and 64 on a GPU."""
+    """Prompts that go through the mask decoder at a time; empty is 4 on a CPU and 64 on a GPU for images of 1024 pixels, and more for smaller ones."""
     cache: CacheSettings = CacheSettings()
     """The features of images, kept on disk."""
 

@@ -24,8 +24,9 @@ from sam2.sam2_image_predictor import SAM2ImagePredictor
 from sam2_cases import CLASSES, NO_CACHE, scene, toy
 from toolkit.plugins.sam2 import upstream
 from toolkit.plugins.sam2.answers import to_masks
+from toolkit.plugins.sam2.decoder import ImageDecoder
 from toolkit.plugins.sam2.features import from_trunk, network_input, network_points, trunk_features
-from toolkit.plugins.sam2.model import EncodedImage, Sam2Model, build
+from toolkit.plugins.sam2.model import Sam2Model, build
 from toolkit.plugins.sam2.settings import Sam2Settings
 
 from toolkit.checkpoints import CheckpointManifest, export_model, save_checkpoint
@@ -213,7 +214,7 @@ def test_the_decoder_gives_what_the_packages_own_gives(tokens: int, with_masks: 
         network.zero_grad()
         features = from_trunk(network, trunk_features(network, network_input(sample.image, 96, torch.device("cpu"))[None]))[0]
         if ours:
-            output = EncodedImage("a", sample.size, features, network).decoder(points, labels, masks)
+            output = ImageDecoder(network, [features])(points, labels, masks)
             results = output.masks, output.ious, output.object_logits
         else:
             sparse, dense = network.sam_prompt_encoder(points=(points, labels), boxes=None, masks=masks)
