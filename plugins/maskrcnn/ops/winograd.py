@@ -20,8 +20,8 @@ _POINTS = (0.0, 0.75, -0.75, 1.5, -1.5)
 """Where polynomials are interpolated, besides infinity. Rounding costs a quarter of what the usual 0, ±1, ±2 cost
 (Alam et al., "Winograd convolution for deep neural networks: efficient point selection", 2022)."""
 
-_CHUNK = 36_000  # tiles × channels worked on at once: some megabytes when transformed
-_WEIGHT_CHUNK = 160_000  # likewise for the gradient of the weight, which is summed over the chunks: fewer, larger ones
+_CHUNK = 20_000  # tiles × channels worked on at once: some megabytes when transformed
+_WEIGHT_CHUNK = 80_000  # likewise for the gradient of the weight, which is summed over the chunks: fewer, larger ones
 
 
 class _Transforms(NamedTuple):
@@ -79,7 +79,7 @@ class _Conv3x3(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         ctx.save_for_backward(x, weight)
-        return _convolve(x, weight, bias)
+        return _convolve(x, _kernel(weight), bias)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -87,16 +87,23 @@ class _Conv3x3(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         x_needed, weight_needed, bias_needed = ctx.needs_input_grad
         return (
-            _convolve(grad, weight.flip(2, 3).transpose(0, 1), grad.new_zeros(x.shape[1])) if x_needed else None,
+            _convolve(grad, _kernel(weight, adjoint=True), grad.new_zeros(x.shape[1])) if x_needed else None,
             _weight_gradient(x, grad) if weight_needed else None,
             grad.sum((0, 2, 3)) if bias_needed else None,
         )
 
 
-def _convolve(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    outputs, channels = weight.shape[:2]
-    kernel = _transforms().kernel @ weight.permute(2, 3, 1, 0).reshape(9, -1)
-    kernel = kernel.view(-1, channels, outputs)
+def _kernel(weight: Tensor, *, adjoint: bool = False) -> Tensor:
+    """The transformed kernel ``[36, C, O]`` of a weight ``[O, C, 3, 3]``; that of the adjoint convolution, ``[36, O, C]``."""
+    transform = _transforms().kernel
+    if adjoint:  # turned by 180°, and what were outputs are inputs now
+        return (transform.flip(1) @ weight.reshape(-1, 9).T).view(-1, *weight.shape[:2])
+    ordered = weight.transpose(0, 1)
+    return (transform @ ordered.reshape(-1, 9).T).view(-1, *ordered.shape[:2])
+
+
+def _convolve(x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
+    _, channels, outputs = kernel.shape
     y = torch.empty(len(x), outputs, *x.shape[2:], memory_format=torch.channels_last)
     for chunk in _chunks(x.shape, _CHUNK):
         patches = (_transforms().patch @ _gather(x, chunk, _PATCH)).view(len(kernel), -1, channels)
