@@ -20,7 +20,7 @@ from toolkit.errors import OutputError, UsageError
 from toolkit.files import atomic_write
 from toolkit.types import VOID, Instances, Prediction, Sample
 
-__all__ = ["contact_sheet", "default_palette", "overlay", "write_picture"]
+__all__ = ["contact_sheet", "default_palette", "grid_sheet", "overlay", "write_picture"]
 
 Picture: TypeAlias = NDArray[np.uint8]
 """uint8 ``[H, W, 3]``, RGB."""
@@ -182,6 +182,9 @@ def write_picture(path: str | os.PathLike[str], picture: Picture) -> None:
 Row: TypeAlias = "tuple[Tensor, Sample | Prediction | None, Prediction | Sample]"
 """An image (uint8 ``[3, H, W]``), its truth if known, and its prediction."""
 
+Cell: TypeAlias = "tuple[Tensor, Sample | Prediction | None]"
+"""An image (uint8 ``[3, H, W]``), and what is drawn over it."""
+
 
 def contact_sheet(
     rows: Sequence[Row],
@@ -206,18 +209,46 @@ def contact_sheet(
         UsageError: when there are no rows, or not as many titles as rows.
         OutputError: when the file cannot be written.
     """
-    if not rows or len(titles) not in (0, len(rows)):
-        raise UsageError(f"a contact sheet needs rows and a title for each or none; it got {len(rows)} rows and {len(titles)} titles")
     with_truth = any(truth is not None for _, truth, _ in rows)
     names = ["image", "truth", "prediction"] if with_truth else ["image", "prediction"]
+    cells: list[list[Cell | None]] = []
+    for image, truth, prediction in rows:
+        shown = _alike(truth, prediction)
+        middle: list[Cell | None] = [(image, shown) if shown is not None else None] if with_truth else []
+        cells.append([(image, None), *middle, (image, prediction)])
+    grid_sheet(names, cells, path, classes=classes, palette=palette, titles=titles, cell=cell)
+
+
+def grid_sheet(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Cell | None]],
+    path: str | os.PathLike[str],
+    *,
+    classes: Sequence[str],
+    palette: Palette,
+    titles: Sequence[str] = (),
+    cell: int = 320,
+) -> None:
+    """Write one picture of images in rows and columns, and below them what the colours mean.
+
+    Args:
+        columns: the captions above.
+        rows: for each column an image with what is drawn over it, or None for an empty place.
+        path, classes, palette, titles, cell: as in ``contact_sheet``.
+
+    Raises:
+        UsageError: when there are no rows, or not as many titles as rows.
+        OutputError: when the file cannot be written.
+    """
+    if not rows or len(titles) not in (0, len(rows)):
+        raise UsageError(f"a contact sheet needs rows and a title for each or none; it got {len(rows)} rows and {len(titles)} titles")
     lettering, gap = _Lettering(max(11, cell // 22)), max(4, cell // 40)
-    width = gap + len(names) * (cell + gap)
-    strips = [_caption_strip(names, cell, gap, lettering)]
-    for i, (image, truth, prediction) in enumerate(rows):
-        shown: list[Sample | Prediction | None] = [None, _alike(truth, prediction), prediction] if with_truth else [None, prediction]
+    width = gap + len(columns) * (cell + gap)
+    strips = [_caption_strip(columns, cell, gap, lettering)]
+    for i, row in enumerate(rows):
         if titles:
             strips.append(_text_strip(titles[i], width, gap, lettering))
-        strips.append(_picture_strip(image, shown, classes, palette, cell, gap))
+        strips.append(_picture_strip(row, classes, palette, cell, gap))
     strips.append(_legend(classes, palette, width, gap, lettering))
     write_picture(path, np.concatenate(strips))
 
@@ -247,24 +278,28 @@ def _caption_strip(names: Sequence[str], cell: int, gap: int, lettering: _Letter
     )
 
 
-def _picture_strip(
-    image: Tensor, shown: Sequence[Sample | Prediction | None], classes: Sequence[str], palette: Palette, cell: int, gap: int
-) -> Picture:
+def _picture_strip(row: Sequence[Cell | None], classes: Sequence[str], palette: Palette, cell: int, gap: int) -> Picture:
+    pictures = [None if each is None else _fitted(*each, classes, palette, cell) for each in row]
+    strip = _blank(max(picture.shape[0] for picture in pictures if picture is not None) + gap, gap + len(row) * (cell + gap))
+    for column, picture in enumerate(pictures):
+        if picture is not None:
+            x = gap + column * (cell + gap)
+            strip[: picture.shape[0], x : x + picture.shape[1]] = picture
+    return strip
+
+
+def _fitted(image: Tensor, labelled: Sample | Prediction | None, classes: Sequence[str], palette: Palette, cell: int) -> Picture:
+    """An image with what is known about it, in its own proportions, as large as a cell allows."""
     height, width = image.shape[1:]
     scale = min(cell / width, cell / height)
     size = max(1, round(height * scale)), max(1, round(width * scale))
-    strip = _blank(size[0] + gap, gap + len(shown) * (cell + gap))
-    for column, labelled in enumerate(shown):
-        if labelled is None and column > 0:  # this row has no truth
-            continue
-        if labelled is None:
-            picture = image.permute(1, 2, 0).numpy()
-        else:
-            picture = overlay(image, labelled, classes, palette, letter_height=math.ceil(_SHEET_LETTERS / scale))
-        method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        x = gap + column * (cell + gap)
-        strip[: size[0], x : x + size[1]] = cv2.resize(np.ascontiguousarray(picture), size[::-1], interpolation=method).reshape(*size, 3)
-    return strip
+    if labelled is None:
+        picture = image.permute(1, 2, 0).numpy()
+    else:
+        picture = overlay(image, labelled, classes, palette, letter_height=math.ceil(_SHEET_LETTERS / scale))
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    fitted = cv2.resize(np.ascontiguousarray(picture), size[::-1], interpolation=method)
+    return np.asarray(fitted, np.uint8).reshape(*size, 3)
 
 
 def _legend(classes: Sequence[str], palette: Palette, width: int, gap: int, lettering: _Lettering) -> Picture:

@@ -24,7 +24,7 @@ COMMANDS = {
     "infer": "run a trained model over images and folders",
     "track": "follow objects through a video with a promptable model",
     "export": "write a run's weights as the software that the model comes from reads them",
-    "data": "list, describe, fetch, check, export and convert datasets",
+    "data": "list, describe, fetch, draw, check, preview, export and convert datasets",
     "plugins": "list and describe model plugins",
     "summary": "layers, parameters, FLOPs and receptive field of a model",
     "doctor": "what is installed, which device will be used, and what to mend",

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toolkit.cli.options import natural, positive
+
 if TYPE_CHECKING:
     from rich.progress import Progress
     from rich.table import Table
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from toolkit.dataset_check import SplitReport
     from toolkit.plugin import DatasetManifest
 
-SUMMARY = "list, describe, fetch, draw, check, export and convert datasets"
+SUMMARY = "list, describe, fetch, draw, check, preview, export and convert datasets"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,19 +29,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     get = actions.add_parser("get", help="download a dataset, or learn where to get it")
     sample = actions.add_parser("sample", help="draw a small stand-in for a dataset that cannot be downloaded, in its own layout")
     check = actions.add_parser("check", help="read every sample, count what is there and report faults; exit code 1 when there are any")
+    preview = actions.add_parser("preview", help="draw a contact sheet of a dataset, as it is or augmented")
     export = actions.add_parser("export", help="write images and label images in the layout of the dataset `masks`")
     convert = actions.add_parser("convert", help="write objects in another annotation format, and say what it cannot hold")
-    for action in (info, get, sample, check, export, convert):
+    for action in (info, get, sample, check, preview, export, convert):
         action.add_argument("name", metavar="NAME", help="a dataset's name, or the file or folder that brings one")
-    for action in (get, sample, check, export, convert):
+    for action in (get, sample, check, preview, export, convert):
         action.add_argument("--data-dir", metavar="DIR", help="folder of the dataset; default: data/<name>")
     for action in (check, export, convert):
         action.add_argument("--split", action="append", metavar="S", help="only this split; may be repeated; default: all")
+    _add_preview_arguments(preview)
+    for action in (check, preview, export, convert):
         action.add_argument("settings", nargs="*", metavar="key=value", help="settings of the dataset, such as void=0")
     convert.add_argument("--to", required=True, choices=("coco", "labelme", "masks", "via", "yolo"), help="the format to write")
     for action, which in ((export, "folder to write to"), (convert, "folder to write to, new or empty")):
         action.add_argument("--out", required=True, metavar="DIR", help=which)
         action.add_argument("--limit", type=int, metavar="N", help="at most this many samples of each split")
+
+
+def _add_preview_arguments(preview: argparse.ArgumentParser) -> None:
+    preview.add_argument("--split", metavar="S", help="the split to show; default: the one to learn from")
+    preview.add_argument("--out", required=True, metavar="FILE", help="picture to write, such as sheet.jpg")
+    preview.add_argument("--count", type=positive, default=8, metavar="N", help="samples to show, from all over the split; default: 8")
+    source = preview.add_mutually_exclusive_group()
+    source.add_argument("--augment", metavar="LIST", help="augmentations to show: names, such as flip,blur, or a list as in a recipe")
+    source.add_argument("--plugin", metavar="P", help="show the augmentations of the recipe for this plugin and the dataset")
+    source.add_argument("--config", type=Path, metavar="FILE", help="show the augmentations of these settings")
+    preview.add_argument("--seed", type=natural, default=0, metavar="N", help="fixes the augmented forms; default: 0")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -49,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     from toolkit import registry
 
     manifest = registry.named(registry.datasets(), args.name)
-    actions = {"info": _info, "get": _get, "sample": _sample, "check": _check, "export": _export, "convert": _convert}
+    actions = {"info": _info, "get": _get, "sample": _sample, "check": _check, "preview": _preview, "export": _export, "convert": _convert}
     return actions[args.action](manifest, args)
 
 
@@ -204,6 +220,26 @@ def _print_faults(split: str, faults: list[str]) -> int:
     for fault in faults:
         print(f"{split}: fault: {fault}")
     return len(faults)
+
+
+def _preview(manifest: DatasetManifest, args: argparse.Namespace) -> int:
+    from toolkit.config import resolve
+    from toolkit.dataset import open_dataset
+    from toolkit.errors import UsageError
+    from toolkit.preview import parse_augment, preview
+
+    augment = parse_augment(args.augment) if args.augment else ()
+    if args.plugin or args.config:
+        overrides = [word if word.startswith("data.") else f"data.options.{word}" for word in args.settings]
+        augment = resolve(plugin=args.plugin, data=args.name, config=args.config, overrides=overrides).augment
+        if not augment:
+            whose = args.config or f"the recipe for {args.plugin} and {args.name}, if there is one,"
+            raise UsageError(f"{whose} lists no augmentations. Repair: leave the option out, or name some with --augment")
+    split = args.split or manifest.splits[0]
+    dataset = open_dataset(manifest, args.data_dir, split, _options(args.settings))
+    shown = preview(dataset, args.out, augment=augment, count=args.count, seed=args.seed)
+    print(f"{shown} of {len(dataset)} samples of {split}: {args.out}")
+    return 0
 
 
 def _export(manifest: DatasetManifest, args: argparse.Namespace) -> int:
