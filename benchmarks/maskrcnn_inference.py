@@ -1,0 +1,72 @@
+"""Mask R-CNN R50-FPN on one photo-sized image, against Detectron2 itself on a CPU with the same weights.
+
+``python benchmarks/maskrcnn_inference.py [--json]``, in an environment that has Detectron2.
+
+800 × 1066 pixels, 1,000 proposals, from the image to boxes, scores, classes and run-length coded masks. Detectron2 runs as it is, in
+fp32, and its masks are coded as its own COCO evaluator does it. That the detections are the same is checked in the same run; how far they
+agree is said in the table. Weights are random, but scaled to behave like trained ones.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from _maskrcnn import inputs, ours, peer, require_detectron2, sample
+from _timing import Comparison, compare, report
+from pycocotools import mask as coco_mask
+from torch import nn
+from torchvision.ops import box_iou
+
+from toolkit.types import Instances, Masks, Sample
+
+TARGETS = {"fp32": 1.6, "bf16": 2.8}
+
+
+def predict_peer(model: nn.Module, image: Sample) -> Instances:
+    """Detectron2's detections; masks coded one by one, as its COCO evaluator does."""
+    with torch.no_grad():
+        found = model(inputs(image))[0]["instances"]
+    codes = [coco_mask.encode(np.array(m[:, :, None], order="F", dtype="uint8"))[0]["counts"] for m in found.pred_masks.numpy()]
+    masks = Masks(image.size, tuple(codes))
+    return Instances(image.size, found.pred_boxes.tensor, found.pred_classes, masks, found.scores)
+
+
+def agreement(found: Instances, expected: Instances) -> tuple[float, float]:
+    """The part of ``expected`` that was found (same class, box IoU above 0.9), and the mean IoU of the masks of these."""
+    assert found.masks is not None
+    assert expected.masks is not None
+    overlap = box_iou(expected.boxes_xyxy, found.boxes_xyxy) * (expected.labels[:, None] == found.labels)
+    best, partner = overlap.max(dim=1)
+    matched = best > 0.9
+    pairs = zip(expected.masks[matched].to_coco(), found.masks[partner[matched]].to_coco(), strict=True)
+    ious = [float(coco_mask.iou([a], [b], [0])[0, 0]) if coco_mask.area(a) + coco_mask.area(b) else 1.0 for a, b in pairs]
+    return float(matched.float().mean()), float(np.mean(ious))
+
+
+def measure() -> list[Comparison]:
+    image = sample()
+    theirs = peer().eval()
+    model = ours(theirs).eval()
+    expected = predict_peer(theirs, image)
+    comparisons = []
+    for name, target in TARGETS.items():
+
+        def predict(low_precision: bool = name == "bf16") -> Instances:
+            with torch.autocast("cpu", torch.bfloat16, enabled=low_precision):
+                found = model.predict([image])[0].instances
+            assert found is not None
+            return found
+
+        part, mask_iou = agreement(predict(), expected)
+        if name == "fp32" and (part < 0.97 or mask_iou < 0.999):
+            raise SystemExit(f"fp32 finds {part:.0%} of what Detectron2 finds, with a mask IoU of {mask_iou:.4f}: not the same detections")
+        case = f"{name}: {part:.0%} of {len(expected)} detections found, mask IoU {mask_iou:.4f}"
+        comparisons.append(
+            compare(case, ("toolkit", predict), ("Detectron2, fp32", lambda: predict_peer(theirs, image)), rounds=5, target=target)
+        )
+    return comparisons
+
+
+if __name__ == "__main__":
+    require_detectron2()
+    raise SystemExit(report("Mask R-CNN R50-FPN, inference, 800 × 1066", measure()))
