@@ -66,12 +66,12 @@ def measure_run(
     fabric = make_fabric(accelerator=accelerator, devices=devices, precision=precision)
     fabric.launch()
     model, manifest = load_model(run)
-    wanted = _sections(overrides)
+    wanted = known_sections(overrides)
     config: Mapping[str, Any] = manifest.config
     saved_data = config.get("data", {}) if config.get("data", {}).get("name") == registry.stable_name(data) else {}
     options = merge(saved_data.get("options") or {}, wanted["data"].get("options", {}))
     split = split or registry.named(registry.datasets(), data).val_split
-    dataset = _open(data, data_dir or saved_data.get("dir"), split, options)
+    dataset = open_split(data, data_dir or saved_data.get("dir"), split, options)
     chosen = merge(dict(config.get("evaluators") or {}), wanted["evaluators"])
     if prompts is not None:
         model = _prompted(model, prompts, dataset)
@@ -81,7 +81,7 @@ def measure_run(
             f"the model in {run} knows the classes {', '.join(manifest.classes)}, but dataset {data!r} has {', '.join(dataset.classes)}. "
             "Repair: choose the dataset or options that it was trained with"
         )
-    evaluators = by_protocol(_evaluators(chosen, dataset), model)
+    evaluators = by_protocol(chosen_evaluators(chosen, dataset), model)
     model.to(fabric.device)
     validation = evaluate(model, dataset, evaluators, batch_size=batch_size, workers=workers, autocast=fabric.autocast())
     if not fabric.is_global_zero:
@@ -115,13 +115,13 @@ def measure_predictions(
     Raises:
         DataError: when a label image is missing, or a prediction is of another size, an unknown image or an unknown class.
     """
-    wanted = _sections(overrides)
-    dataset = _open(data, data_dir, split, wanted["data"].get("options", {}))
+    wanted = known_sections(overrides)
+    dataset = open_split(data, data_dir, split, wanted["data"].get("options", {}))
     image_ids = dataset.coco_image_ids or {sample_id: number for number, sample_id in enumerate(dataset.ids, start=1)}
     predictions = PredictionFiles(path, dataset.classes, image_ids=image_ids, category_ids=dataset.coco_category_ids)
     predictions.require(dataset.ids)
     tasks = registry.named(registry.datasets(), data).tasks
-    evaluators = _evaluators(wanted["evaluators"] or _fitting(tasks, predictions), dataset)
+    evaluators = chosen_evaluators(wanted["evaluators"] or _fitting(tasks, predictions), dataset)
     exact = _from_documents(evaluators, predictions, dataset)
     if exact is not None:
         return exact
@@ -157,7 +157,7 @@ def _from_documents(evaluators: Sequence[Evaluator], predictions: PredictionFile
     return [evaluator.report_document(document, predictions.results, category_ids) for evaluator in chosen]
 
 
-def _sections(overrides: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
+def known_sections(overrides: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
     """The overrides by section.
 
     Raises:
@@ -170,7 +170,12 @@ def _sections(overrides: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
     return sections
 
 
-def _open(data: str, data_dir: str | None, split: str | None, options: Mapping[str, Any]) -> Dataset:
+def open_split(data: str, data_dir: str | None, split: str | None, options: Mapping[str, Any]) -> Dataset:
+    """A split to measure on, by default that for validation.
+
+    Raises:
+        DataError: when it is empty.
+    """
     manifest = registry.named(registry.datasets(), data)
     dataset = open_dataset(manifest, data_dir, split or manifest.val_split, options)
     if not len(dataset):
@@ -178,7 +183,13 @@ def _open(data: str, data_dir: str | None, split: str | None, options: Mapping[s
     return dataset
 
 
-def _evaluators(settings: Mapping[str, Any], dataset: Dataset) -> list[Evaluator]:
+def chosen_evaluators(settings: Mapping[str, Any], dataset: Dataset) -> list[Evaluator]:
+    """The evaluators that settings name, for the classes of a dataset.
+
+    Raises:
+        UsageError: when they name none.
+        ConfigError: when a setting of theirs is wrong.
+    """
     evaluators = []
     for name, values in settings.items():
         manifest = registry.evaluators().get(name)
