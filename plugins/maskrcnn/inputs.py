@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
@@ -46,6 +47,13 @@ def resize(image: Tensor, size: Size) -> Tensor:
     picture = Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())
     resized = np.array(picture.resize((size[1], size[0]), Image.Resampling.BILINEAR))
     return torch.from_numpy(resized).permute(2, 0, 1)
+
+
+def nearest_pixels(length: int, new_length: int) -> NDArray[np.int32]:
+    """Which of ``length`` pixels each of ``new_length`` shows, by Pillow's nearest filter: where two are as near, its rounding decides."""
+    picture = Image.fromarray(np.arange(length, dtype=np.int32)[None])
+    resized: NDArray[np.int32] = np.array(picture.resize((new_length, 1), Image.Resampling.NEAREST))
+    return resized[0]
 
 
 def pad_to(image: Tensor, size: Size) -> Tensor:

@@ -14,6 +14,7 @@ from toolkit.errors import InvalidDataError
 from toolkit.types import Masks, Sample, Size
 
 from .boxes import are_larger
+from .inputs import nearest_pixels
 
 _LEAST_SIDE = 1e-5
 """Boxes with a shorter side, in pixels, are nothing to learn from."""
@@ -121,8 +122,7 @@ def mask_targets(masks: Masks, objects: Tensor, boxes: Tensor, size: Size, side:
     """
     objects, boxes = objects.cpu(), boxes.cpu()
     targets = torch.zeros(len(boxes), side, side)
-    # the middle of each pixel of the network's grid, in whole pixels of the mask's
-    rows, columns = (((np.arange(n) + 0.5) * (own / n)).astype(np.int64) for n, own in zip(size, masks.size, strict=True))
+    rows, columns = (nearest_pixels(own, n) for own, n in zip(masks.size, size, strict=True))
     codes = masks.to_coco()
     for i in torch.unique(objects).tolist():
         belongs = torch.nonzero(objects == i).squeeze(1)
