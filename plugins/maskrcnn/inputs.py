@@ -52,8 +52,7 @@ def resize(image: Tensor, size: Size) -> Tensor:
 def nearest_pixels(length: int, new_length: int) -> NDArray[np.int32]:
     """Which of ``length`` pixels each of ``new_length`` shows, by Pillow's nearest filter: where two are as near, its rounding decides."""
     picture = Image.fromarray(np.arange(length, dtype=np.int32)[None])
-    resized: NDArray[np.int32] = np.array(picture.resize((new_length, 1), Image.Resampling.NEAREST))
-    return resized[0]
+    return np.asarray(picture.resize((new_length, 1), Image.Resampling.NEAREST), dtype=np.int32).reshape(-1)
 
 
 def pad_to(image: Tensor, size: Size) -> Tensor:
