@@ -107,8 +107,7 @@ def _keypoints(sample: Sample, count: int, scale: Tensor, limit: Tensor) -> Tens
 def mask_targets(masks: Masks, objects: Tensor, boxes: Tensor, size: Size, side: int) -> Tensor:
     """Each box's part of its object's mask, as Detectron2 cuts it from a bit mask: RoIAlign, then a threshold of one half.
 
-    A mask is brought to the network's grid by the nearest pixel, but only where a box needs it, so no mask is ever dense in the network's
-    grid, and one at a time in its own.
+    A mask is brought to the network's grid by the nearest pixel, where a box needs it. Only one at a time is ever dense.
 
     Args:
         masks: in the sample's own grid.
@@ -124,6 +123,7 @@ def mask_targets(masks: Masks, objects: Tensor, boxes: Tensor, size: Size, side:
     targets = torch.zeros(len(boxes), side, side)
     rows, columns = (nearest_pixels(own, n) for own, n in zip(masks.size, size, strict=True))
     codes = masks.to_coco()
+    frame = torch.zeros(size)  # boxes keep their coordinates, so that rounding decides ties as in Detectron2
     for i in torch.unique(objects).tolist():
         belongs = torch.nonzero(objects == i).squeeze(1)
         mine = boxes[belongs]
@@ -131,9 +131,9 @@ def mask_targets(masks: Masks, objects: Tensor, boxes: Tensor, size: Size, side:
         x0, y0 = (mine[:, :2].min(dim=0).values.floor() - 1).clamp(min=0).int().tolist()
         x1, y1 = (mine[:, 2:].max(dim=0).values.ceil() + 1).int().tolist()
         dense = coco_mask.decode(codes[i])
-        crop = torch.from_numpy(dense[np.ix_(rows[y0:y1], columns[x0:x1])]).float()
-        local = mine - torch.tensor([x0, y0, x0, y0])
-        targets[belongs] = roi_align(crop[None, None], [local], side, 1.0, sampling_ratio=0, aligned=True)[:, 0]
+        frame[y0:y1, x0:x1] = torch.from_numpy(dense[np.ix_(rows[y0:y1], columns[x0:x1])])
+        targets[belongs] = roi_align(frame[None, None], [mine], side, 1.0, sampling_ratio=0, aligned=True)[:, 0]
+        frame[y0:y1, x0:x1] = 0
     return (targets >= 0.5).float()
 
 
