@@ -66,11 +66,15 @@ def _converted(target: str, folder: Path) -> dict[str, Any]:
     return parse_overrides(words)
 
 
-def _drawn(name: str, folder: Path) -> dict[str, Any]:
-    """The stand-in that a dataset draws of itself."""
-    manifest = registry.datasets().get(name)
-    manifest.resolve(manifest.sample)(folder, train=8, test=4, size=64)
-    return {"val_fraction": 0.4}
+def _drawn(name: str, **numbers: Any) -> Callable[[Path], dict[str, Any]]:
+    """The stand-in that a dataset draws of itself, with few images."""
+
+    def write(folder: Path) -> dict[str, Any]:
+        manifest = registry.datasets().get(name)
+        manifest.resolve(manifest.sample)(folder, **numbers)
+        return {"val_fraction": 0.4} if name == "labpics" else {}
+
+    return write
 
 
 def _msrc(folder: Path) -> dict[str, Any]:
@@ -87,10 +91,14 @@ def _msrc(folder: Path) -> dict[str, Any]:
 
 
 FOLDERS: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "brain-mri": _drawn("brain-mri", patients=12, slices=1),
+    "camvid": _drawn("camvid"),
+    "oxford-pets": _drawn("oxford-pets"),
+    "voc": _drawn("voc"),
     "balloon": lambda folder: _converted("via", folder),
     "coco": lambda folder: _converted("coco", folder),
     "labelme": lambda folder: _converted("labelme", folder),
-    "labpics": lambda folder: _drawn("labpics", folder),
+    "labpics": _drawn("labpics", train=8, test=4, size=64),
     "masks": lambda folder: _converted("masks", folder),
     "msrc": _msrc,
     "yolo": lambda folder: _converted("yolo", folder),

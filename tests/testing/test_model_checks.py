@@ -29,7 +29,7 @@ PLANTED = {
     "no_objects": "cross_entropy is nan",
     "one_class": r"\w+",
     "loss_is_finite": "the loss has no gradient",
-    "loss_is_a_mean_over_samples": "the loss of 3 samples is .* but the mean of their losses is",
+    "loss_is_a_mean_over_samples": "the loss of 4 samples is .* but the mean of their losses is",
     "loss_falls": "after 20 steps on one batch the loss is .*; it was",
     "gradients_reach_all_parameters": "no gradient reaches unused in 20 steps",
     "missing_labels_are_named": "does not name the sample 'generated-0-0'",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +13,7 @@ from toolkit.cli.options import add_settings_argument
 
 if TYPE_CHECKING:
     from toolkit.config import Settings
-    from toolkit.plugin import Manifest, PluginManifest
+    from toolkit.plugin import DatasetManifest, Manifest, PluginManifest
     from toolkit.testing import Result
 
 SUMMARY = "list and describe model plugins; write and check plugins, datasets and evaluators"
@@ -32,7 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     new.add_argument("--out", type=Path, default=Path("."), metavar="DIR", help="folder to write `NAME.py` and `test_NAME.py` to")
     check = actions.add_parser("check", help="try what every plugin, dataset or evaluator promises; exit code 1 when a promise is broken")
     check.add_argument("name", metavar="NAME", help="name of a plugin, dataset or evaluator, or a file or folder that brings some")
-    check.add_argument("--data-dir", metavar="DIR", help="folder of the dataset that is checked; default: data/<name>")
+    check.add_argument(
+        "--data-dir",
+        metavar="DIR",
+        help="folder of the dataset; default: data/<name>, or a stand-in where it can draw one",
+    )
     add_settings_argument(check)
 
 
@@ -114,8 +120,6 @@ def _check(args: argparse.Namespace) -> int:
 def _suites(name: str, folder: str | None, settings: Mapping[str, Any]) -> Iterator[tuple[Manifest, Iterator[Result]]]:
     """Everything of this name, or in this file, with its checks."""
     from toolkit import testing
-    from toolkit.dataset import default_folder, missing_folder
-    from toolkit.errors import DataError
     from toolkit.plugin import DatasetManifest, PluginManifest
 
     for manifest in _found(name):
@@ -123,13 +127,33 @@ def _suites(name: str, folder: str | None, settings: Mapping[str, Any]) -> Itera
             model = testing.ModelCase(name, settings.get("model", {}), settings.get("train", {}))
             yield manifest, testing.run_checks(testing.MODEL_CHECKS, model)
         elif isinstance(manifest, DatasetManifest):
-            if manifest.needs_folder and not (root := Path(folder) if folder else default_folder(manifest.name)).is_dir():
-                raise DataError(missing_folder(manifest, root))
-            dataset = testing.DatasetCase(name, folder, settings.get("data", {}).get("options", {}))
-            yield manifest, testing.run_checks(testing.DATASET_CHECKS, dataset)
+            with _files(manifest, folder) as root:
+                dataset = testing.DatasetCase(name, root, settings.get("data", {}).get("options", {}))
+                yield manifest, testing.run_checks(testing.DATASET_CHECKS, dataset)
         else:
             evaluator = testing.EvaluatorCase(name, settings.get("evaluators", {}).get(manifest.name, {}))
             yield manifest, testing.run_checks(testing.EVALUATOR_CHECKS, evaluator)
+
+
+@contextmanager
+def _files(manifest: DatasetManifest, folder: str | None) -> Iterator[Path | None]:
+    """The folder of a dataset: the one that was named, ``data/<name>``, or a stand-in that it draws for as long as this lasts.
+
+    Raises:
+        DataError: when there is none; says what it must hold.
+    """
+    from toolkit.dataset import default_folder, missing_folder
+    from toolkit.errors import DataError
+
+    root = Path(folder).expanduser() if folder else default_folder(manifest.name)
+    if not manifest.needs_folder or root.is_dir():
+        yield root if manifest.needs_folder else None
+    elif folder or not manifest.sample:
+        raise DataError(missing_folder(manifest, root))
+    else:
+        with tempfile.TemporaryDirectory() as drawn:
+            manifest.resolve(manifest.sample)(Path(drawn))
+            yield Path(drawn)
 
 
 def _found(name: str) -> list[Manifest]:

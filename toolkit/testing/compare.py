@@ -9,7 +9,7 @@ from torch import Tensor
 
 from toolkit.types import Instances, Masks, Prediction
 
-PIXELS = 0.01
+PIXELS = 0.002
 """The part of the pixels in which two nearly equal label maps or masks may differ: where two classes tie, rounding decides."""
 
 BOX = 0.1

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+from toolkit import registry
 from toolkit.errors import UsageError
 from toolkit.testing.checks import Check, check_declared, promise, skip
 from toolkit.testing.dataset_checks import DatasetCase
@@ -112,8 +113,11 @@ class DatasetContract(Contract):
 
     @classmethod
     def write_files(cls, folder: Path) -> None:
-        """Write a small dataset into an empty folder. Override it, unless ``folder`` is set or the dataset is generated."""
-        raise UsageError(f"{cls.__name__}: {cls.dataset} reads files. Repair: override write_files, or set folder")
+        """Write a small dataset into an empty folder: here the stand-in that the dataset draws. Override it where it draws none."""
+        manifest = registry.named(registry.datasets(), cls._place(cls.dataset))
+        if not manifest.sample:
+            raise UsageError(f"{cls.__name__}: {cls.dataset} reads files. Repair: override write_files, or set folder")
+        manifest.resolve(manifest.sample)(folder)
 
     @classmethod
     def case(cls) -> DatasetCase:

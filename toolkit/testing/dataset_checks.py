@@ -140,7 +140,8 @@ def same_sample_each_time(case: DatasetCase) -> None:
 
 def same_in_another_process(case: DatasetCase) -> None:
     """Sent to a loader process, or opened in a new one, a dataset gives the same ids, samples and fingerprint."""
-    opened = elsewhere(_digests, replace(case)).result()
+    name, folder = registry.stable_name(case.dataset), None if case.folder is None else Path(case.folder).resolve()
+    opened = elsewhere(_digests, replace(case, dataset=name, folder=folder)).result()
     for split, dataset in case.splits.items():
         ids, fingerprint, digests = opened[split]
         expect(ids == list(dataset.ids), f"split {split!r} has other ids in another process. Repair: sort them; sets have no order")
@@ -154,7 +155,7 @@ def same_in_another_process(case: DatasetCase) -> None:
                 f"split {split!r} cannot be sent to loader processes: {explain(error, case.manifest)}. Repair: keep no open files, locks or "
                 "functions defined inside functions in the dataset"
             ) from error
-        sent = elsewhere(_digests_of_sent, case.dataset, pickled, len(digests)).result()
+        sent = elsewhere(_digests_of_sent, name, pickled, len(digests)).result()
         expect(sent == own, f"samples of split {split!r} are others once the dataset was sent to another process")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from toolkit import registry
 from toolkit.checkpoints import CheckpointManifest, load_model, load_weights, save_checkpoint
 from toolkit.model import Model, TrainableModel
 from toolkit.testing.checks import expect, skip
@@ -109,7 +110,7 @@ def runs_in_two_processes(case: ModelCase) -> None:
     model = case.build_trainable()
     if not any(parameter.requires_grad for parameter in model.parameters()):
         skip("nothing in the model trains")
-    first, second = in_two_processes(SharedStep(case.plugin, dict(case.settings), dict(case.train), case.size))
+    first, second = in_two_processes(SharedStep(registry.stable_name(case.plugin), dict(case.settings), dict(case.train), case.size))
     expect(
         first == second,
         "after two steps the two processes have different weights. Repair: every process must build the same model and use the same "

@@ -119,16 +119,17 @@ def any_image_size(case: ModelCase) -> None:
 
 def batch_equals_singles(case: ModelCase) -> None:
     """A prediction does not depend on what else is in the batch."""
-    model, samples = case.build(), case.unlabelled()
-    together = case.predict(model, samples)
-    for sample, one in zip(samples, together, strict=True):
-        (alone,) = case.predict(model, [sample])
-        what = difference(one, alone)
-        expect(
-            not what,
-            f"sample {sample.id!r} of {sample.size} is predicted differently alone and in a batch of {len(samples)}: {what}. Repair: "
-            "let nothing be computed over the batch, and let padding not reach the result",
-        )
+    samples = case.unlabelled()
+    for model in (case.build(), case.trained_or_new()):
+        together = case.predict(model, samples)
+        for sample, one in zip(samples, together, strict=True):
+            (alone,) = case.predict(model, [sample])
+            what = difference(one, alone)
+            expect(
+                not what,
+                f"sample {sample.id!r} of {sample.size} is predicted differently alone and in a batch of {len(samples)}: {what}. Repair: "
+                "let nothing be computed over the batch, and let padding not reach the result",
+            )
 
 
 def truth_is_not_looked_at(case: ModelCase) -> None:

@@ -23,7 +23,7 @@ CLASSES = {
 
 
 class GeneratedSamples(Dataset):
-    """Discs and boxes on a dark ground, coloured by class, with label maps, instances and masks; the same every time.
+    """Discs and boxes on a dark or grey ground, coloured by class, with label maps, instances and masks; the same every time.
 
     Args:
         classes: the names that labels stand for; the objects are of all but ``background``.
@@ -49,7 +49,7 @@ class GeneratedSamples(Dataset):
             labels.append(has_background + (number - 1) % (len(self.classes) - has_background))
         visible = [number for number in range(1, self._objects + 1) if (ids == number).any()]
         label_map = np.full(size, 0 if has_background else VOID, np.uint8)
-        image = rng.integers(0, 60, (*size, 3))
+        image = rng.integers(0, 60, (*size, 3)) + (index % 2) * 80  # night and dusk, so that what mixes images shows
         for number in visible:
             inside = ids == number
             label_map[inside] = labels[number - 1]
