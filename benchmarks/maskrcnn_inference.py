@@ -1,6 +1,6 @@
 """Mask R-CNN R50-FPN on one photo-sized image, against Detectron2 itself on a CPU with the same weights.
 
-``python benchmarks/maskrcnn_inference.py [--json]``, in an environment that has Detectron2.
+``PYTHONPATH=. python benchmarks/maskrcnn_inference.py [--json]``, in an environment that has Detectron2 and what the toolkit needs.
 
 800 × 1066 pixels, 1,000 proposals, from the image to boxes, scores, classes and run-length coded masks. Detectron2 runs as it is, in
 fp32, and its masks are coded as its own COCO evaluator does it. That the detections are the same is checked in the same run; how far they

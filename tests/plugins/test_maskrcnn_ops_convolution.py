@@ -153,6 +153,14 @@ def test_changed_parameters_count_at_once(change: object, precision: torch.dtype
     torch.testing.assert_close(after.float(), expected.float(), rtol=0.03, atol=0.3)
 
 
+def test_trying_the_operators_draws_no_random_numbers() -> None:
+    """A run that is taken up again tries them at another step than the one that went through."""
+    convolution._works.cache_clear()
+    before = torch.get_rng_state()
+    convolution._works(torch.float32)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_precisions_take_turns() -> None:
     conv, x = layer(), image()
     with torch.no_grad():

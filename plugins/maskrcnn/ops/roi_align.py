@@ -44,9 +44,10 @@ def roi_align(features: Sequence[Tensor], rois: Tensor, levels: Tensor, strides:
 
 
 class _Sums(NamedTuple):
-    """Weighted sums of cells: sum ``i`` is ``weights[i] @ cells[indexes[i]]`` and goes to row ``rows[i]``."""
+    """Weighted sums of a level's cells: number ``i`` is ``weights[i] @ cells[indexes[i]]`` and goes to bin ``rows[i]``."""
 
-    rows: Tensor  # int64 [S]
+    level: int
+    rows: Tensor  # int32 [S]
     indexes: Tensor  # int32 [S, K]
     weights: Tensor  # float32 [S, K]
 
@@ -56,14 +57,13 @@ class _RoIAlign(torch.autograd.Function):
     def forward(ctx: Any, rois: Tensor, levels: Tensor, strides: tuple[int, ...], output_size: int, *features: Tensor) -> Tensor:
         ctx.save_for_backward(rois, levels)
         ctx.strides, ctx.output_size, ctx.shapes = strides, output_size, [level.shape for level in features]
-        channels = features[0].shape[1]
-        pooled = torch.empty(len(rois), channels, output_size, output_size, dtype=features[0].dtype, memory_format=torch.channels_last)
+        channels, dtype = features[0].shape[1], features[0].dtype
+        pooled = torch.empty(len(rois), channels, output_size, output_size, dtype=dtype, memory_format=torch.channels_last)
         bins = pooled.permute(0, 2, 3, 1).view(-1, channels)
-        for level, (cells, stride) in enumerate(zip(features, strides, strict=True)):
-            flat = cells.permute(0, 2, 3, 1).reshape(-1, channels)
-            for sums in _sums(rois, levels == level, stride, output_size, cells.shape):
-                weights = sums.weights.to(flat.dtype)
-                bins[sums.rows] = F.embedding_bag(sums.indexes, flat, per_sample_weights=weights, mode="sum")
+        flat = [level.permute(0, 2, 3, 1).reshape(-1, channels) for level in features]
+        for sums in _sums(rois, levels, strides, output_size, ctx.shapes):
+            weights = sums.weights.to(dtype)
+            bins[sums.rows] = F.embedding_bag(sums.indexes, flat[sums.level], per_sample_weights=weights, mode="sum")
         return pooled
 
     @staticmethod
@@ -71,64 +71,78 @@ class _RoIAlign(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         rois, levels = ctx.saved_tensors
         bins = grad.permute(0, 2, 3, 1).reshape(-1, grad.shape[1])
-        gradients: list[Tensor | None] = []
-        for level, (shape, stride) in enumerate(zip(ctx.shapes, ctx.strides, strict=True)):
-            batch, channels, height, width = shape
-            cells = grad.new_zeros(batch * height * width, channels)
-            for sums in _sums(rois, levels == level, stride, ctx.output_size, shape):
-                _add_transposed(cells, bins, sums)
-            gradients.append(cells.view(batch, height, width, channels).permute(0, 3, 1, 2))
+        cells = [grad.new_zeros(batch * height * width, channels) for batch, channels, height, width in ctx.shapes]
+        waiting: list[_Sums] = []
+        for sums in _sums(rois, levels, ctx.strides, ctx.output_size, ctx.shapes):
+            waiting.append(sums)
+            if sum(s.indexes.numel() for s in waiting) > _MAX_TERMS:
+                _add_transposed(cells, bins, waiting)
+                waiting = []
+        _add_transposed(cells, bins, waiting)
+        gradients = [c.view(b, h, w, -1).permute(0, 3, 1, 2) for c, (b, _, h, w) in zip(cells, ctx.shapes, strict=True)]
         return (None, None, None, None, *gradients)
 
 
-def _add_transposed(cells: Tensor, bins: Tensor, sums: _Sums) -> None:
-    """Add to each cell ``[N, C]`` its share of the bins ``[R, C]``: again sums, over the terms sorted by cell, and no two threads meet."""
-    used = sums.weights != 0
-    index, order = torch.sort(sums.indexes[used])
-    index, counts = torch.unique_consecutive(index, return_counts=True)
-    rows = sums.rows[:, None].expand_as(sums.indexes)[used][order]
-    weights = sums.weights[used][order].to(bins.dtype)
-    offsets = counts.cumsum(0) - counts
-    cells[index.long()] += F.embedding_bag(rows, bins, offsets, per_sample_weights=weights, mode="sum")
+def _add_transposed(cells: Sequence[Tensor], bins: Tensor, sums: Sequence[_Sums]) -> None:
+    """Add to each cell, ``[N, C]`` a level, its share of the bins ``[R, C]``: sums again, over the terms sorted by cell, so that no two
+    threads write to the same one."""
+    for level, target in enumerate(cells):
+        mine = [s for s in sums if s.level == level]
+        if not mine:
+            continue
+        index, order = torch.sort(torch.cat([s.indexes.flatten() for s in mine]))
+        rows = torch.cat([s.rows[:, None].expand_as(s.indexes).flatten() for s in mine])[order]
+        weights = torch.cat([s.weights.flatten() for s in mine])[order].to(bins.dtype)
+        index, counts = torch.unique_consecutive(index, return_counts=True)
+        offsets = (counts.cumsum(0) - counts).int()
+        target.index_add_(0, index, F.embedding_bag(rows, bins, offsets, per_sample_weights=weights, mode="sum"))
 
 
-def _sums(rois: Tensor, chosen: Tensor, stride: int, bins: int, shape: torch.Size) -> Iterator[_Sums]:
-    """The sums for the chosen regions, in batches whose bins have equally many samples along each side."""
-    _, _, height, width = shape
-    positions = torch.nonzero(chosen).squeeze(1)
-    image = rois[positions, 0].int()
-    start = rois[positions, 1:3] * (1 / stride) - 0.5
-    extent = rois[positions, 3:] * (1 / stride) - 0.5 - start
+def _sums(rois: Tensor, levels: Tensor, strides: Sequence[int], bins: int, shapes: Sequence[torch.Size]) -> Iterator[_Sums]:
+    """The sums of all regions, in batches whose bins have equally many samples along each side."""
+    scale = torch.tensor([1 / stride for stride in strides])[levels, None]
+    height, width = (torch.tensor([shape[side] for shape in shapes], dtype=torch.int32)[levels] for side in (2, 3))
+    image = rois[:, 0].int()
+    start = rois[:, 1:3] * scale - 0.5
+    extent = rois[:, 3:] * scale - 0.5 - start
     samples = torch.ceil(extent / bins).clamp(0, 1 << 30).long()  # x and y; 0 where a box is inside out
+    largest = [max(shape[side] for shape in shapes) for side in (3, 2)]
     for count in torch.unique(samples, dim=0):
-        samples_x, samples_y = count.tolist()
         same = torch.nonzero((samples == count).all(dim=1)).squeeze(1)
-        step = max(_MAX_TERMS // (bins**2 * min(samples_x + 1, width) * min(samples_y + 1, height)), 1)
-        for part in torch.split(same, step):
-            x, weight_x = _axis(start[part, 0], extent[part, 0], bins, width, samples_x)
-            y, weight_y = _axis(start[part, 1], extent[part, 1], bins, height, samples_y)
-            y = y + image[part, None, None] * height
-            indexes = y[:, :, None, :, None] * width + x[:, None, :, None, :]
-            weights = weight_y[:, :, None, :, None] * weight_x[:, None, :, None, :]
-            rows = positions[part, None] * bins**2 + torch.arange(bins**2)
-            yield _Sums(rows.flatten(), indexes.flatten(3).flatten(0, 2), weights.flatten(3).flatten(0, 2))
+        same = same[torch.sort(levels[same], stable=True).indices]
+        samples_x, samples_y = count.tolist()
+        taps_x, taps_y = (min(n + 1, cells) for n, cells in zip((samples_x, samples_y), largest, strict=True))
+        terms = bins * max(bins * taps_x * taps_y, samples_x, samples_y)
+        for part in torch.split(same, max(_MAX_TERMS // terms, 1)):
+            x, weight_x = _axis(start[part, 0], extent[part, 0], bins, width[part], samples_x, taps_x)
+            y, weight_y = _axis(start[part, 1], extent[part, 1], bins, height[part], samples_y, taps_y)
+            y = (y + (image * height)[part, None, None]) * width[part, None, None]
+            indexes = (y[:, :, None, :, None] + x[:, None, :, None, :]).flatten(3)
+            weights = (weight_y[:, :, None, :, None] * weight_x[:, None, :, None, :]).flatten(3)
+            rows = part[:, None].int() * bins**2 + torch.arange(bins**2, dtype=torch.int32)
+            first = 0
+            for level, number in enumerate(torch.bincount(levels[part]).tolist()):
+                of_level = slice(first, first + number)
+                first += number
+                if number:
+                    yield _Sums(level, rows[of_level].flatten(), indexes[of_level].flatten(0, 2), weights[of_level].flatten(0, 2))
 
 
-def _axis(start: Tensor, extent: Tensor, bins: int, cells: int, samples: int) -> tuple[Tensor, Tensor]:
-    """The cells that each bin takes from along one axis, and with which weights: int32 and float32 ``[R, bins, K]``.
+def _axis(start: Tensor, extent: Tensor, bins: int, cells: Tensor, samples: int, taps: int) -> tuple[Tensor, Tensor]:
+    """The cells that each bin takes from along one axis, and with which weights: int32 and float32 ``[R, bins, taps]``.
 
     Samples lie less than a cell apart, so their neighbours are at most ``samples + 1`` cells in a row.
     """
+    last = (cells - 1)[:, None, None]
     size = extent[:, None, None] / bins
     at = start[:, None, None] + torch.arange(bins)[:, None] * size + (torch.arange(samples) + 0.5) * size / max(samples, 1)
-    inside = (at >= -1) & (at <= cells)
-    at = at.clamp(0, cells - 1)
+    inside = (at >= -1) & (at <= last + 1)
+    at = torch.minimum(at.clamp_(min=0), last)
     low = at.int()
     share = at - low
     first = low[:, :, :1] if samples else low.new_zeros(len(start), bins, 1)
-    count = min(samples + 1, cells)
-    first = first.clamp(max=cells - count)
-    weights = at.new_zeros(len(start), bins, count)
-    for neighbour, weight in ((low, 1 - share), ((low + 1).clamp(max=cells - 1), share)):
+    first = torch.minimum(first, (last + 1 - taps).clamp(min=0))
+    weights = at.new_zeros(len(start), bins, taps)
+    for neighbour, weight in ((low, 1 - share), (torch.minimum(low + 1, last), share)):
         weights.scatter_add_(2, (neighbour - first).long(), weight * inside / samples)
-    return first + torch.arange(count, dtype=torch.int32), weights
+    return torch.minimum(first + torch.arange(taps, dtype=torch.int32), last), weights
