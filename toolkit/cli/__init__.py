@@ -21,6 +21,7 @@ from toolkit.errors import ToolkitError
 COMMANDS = {
     "train": "train a model on a dataset",
     "eval": "measure a run, or anyone's predictions, on a dataset",
+    "compare": "measure runs on the same images, side by side, and how far they differ",
     "infer": "run a trained model over images and folders",
     "track": "follow objects through a video with a promptable model",
     "export": "write a run's weights as the software that the model comes from reads them",

@@ -22,10 +22,12 @@ class Evaluator(ABC):
     Attributes:
         aligned: whether it compares the instances of a prediction with the true ones place by place, as answers to prompts are to be.
         protocol: of a promptable model, the protocol whose predictions it gets; empty for other models.
+        resamples: how often a comparison asks for a report of resampled images; fewer where a report takes long.
     """
 
     aligned: ClassVar[bool] = False
     protocol: str = ""
+    resamples: int = 1000
 
     @abstractmethod
     def reset(self) -> None:
@@ -71,6 +73,13 @@ class Evaluator(ABC):
     @abstractmethod
     def merge(self, states: Sequence[Any]) -> None:
         """Replace all that was taken in by the sum of these states (those of all processes, this one's included)."""
+
+    def merge_repeated(self, states: Sequence[Any], times: Sequence[int]) -> None:
+        """Replace all that was taken in by the sum of these states, each of them so many times: a bootstrap sample of images.
+
+        Override where ``merge`` takes what comes twice for the same thing.
+        """
+        self.merge([state for state, count in zip(states, times, strict=True) for _ in range(count)])
 
     @abstractmethod
     def report(self) -> Report:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 COCO_KEYPOINTS = 17
 
+_COPY = "\0"  # stands in no path, and so in no sample's id
+
 
 def _ascending(values: tuple[int, ...]) -> tuple[int, ...]:
     if list(values) != sorted(set(values)):
@@ -64,6 +66,8 @@ class Coco(Evaluator):
         settings: see ``CocoSettings``.
         classes: the names that labels stand for.
     """
+
+    resamples = 200
 
     def __init__(self, settings: CocoSettings, classes: Sequence[str]) -> None:
         self.settings = settings
@@ -115,9 +119,15 @@ class Coco(Evaluator):
         for state in states:
             self._images |= state
 
+    def merge_repeated(self, states: Sequence[dict[str, ImageRecord]], times: Sequence[int]) -> None:
+        """Replace what was taken in by ``states``, each so many times, as images of their own."""
+        self.reset()
+        for state, count in zip(states, times, strict=True):
+            self._images |= {f"{sample_id}{_COPY}{i}": record for sample_id, record in state.items() for i in range(count)}
+
     def report(self) -> Report:
         """The figures so far."""
-        in_order = sorted(self._images, key=lambda sample_id: (self._order.get(sample_id, len(self._order)), sample_id))
+        in_order = sorted(self._images, key=lambda key: (self._order.get(key.partition(_COPY)[0], len(self._order)), key))
         images = [self._images[sample_id] for sample_id in in_order]
         parts = {kind: coco_pair(images, kind, self.classes) for kind in self._kinds(images)}
         return self._report(parts, list(enumerate(self.classes, start=1)), bool(images))

@@ -106,21 +106,21 @@ def _metrics(
 
 
 def _per_class(precision: Floats, recall: Floats, thresholds: Floats, detections: Sequence[int]) -> dict[str, list[float]]:
-    everything, classes = precision[..., 0, -1], range(precision.shape[2])
-    values = {"AP": [_mean(everything[:, :, k]) for k in classes]}
+    everything = precision[..., 0, -1]  # threshold x recall x class
+    values = {"AP": _means(everything, (0, 1)).tolist()}
     for percent in (50, 75):
-        values[f"AP{percent}"] = [_mean(everything[np.isclose(thresholds, percent / 100)][..., k]) for k in classes]
-    return values | {f"AR{detections[-1]}": [_mean(recall[:, k, 0, -1]) for k in classes]}
+        values[f"AP{percent}"] = _means(everything[np.isclose(thresholds, percent / 100)], (0, 1)).tolist()
+    return values | {f"AR{detections[-1]}": _means(recall[:, :, 0, -1], (0,)).tolist()}
 
 
 def _curves(precision: Floats, thresholds: Floats, recalls: Sequence[float], names: Sequence[str]) -> dict[str, Curve]:
     """Precision over recall, as means over the classes for every threshold and for every class at IoU 0.5; AP over the threshold."""
     everything = precision[..., 0, -1]  # threshold x recall x class
-    by_threshold = {f"IoU {t:.2f}": [_mean(point) for point in everything[i]] for i, t in enumerate(thresholds)}
+    by_threshold = {f"IoU {t:.2f}": line for t, line in zip(thresholds, _means(everything, (2,)).tolist(), strict=True)}
     at_half = everything[np.isclose(thresholds, 0.5)][0]
     by_class = {name: at_half[:, k].tolist() for k, name in enumerate(names)}
-    ap = {"all classes": [_mean(p) for p in everything]}
-    ap |= {name: [_mean(p[:, k]) for p in everything] for k, name in enumerate(names)}
+    ap = {"all classes": _means(everything, (1, 2)).tolist()}
+    ap |= {name: line for name, line in zip(names, _means(everything, (1,)).T.tolist(), strict=True)}
     return {
         "PR": Curve("recall", "precision", list(recalls), by_threshold),
         "PR50": Curve("recall", "precision at IoU 0.5", list(recalls), by_class),
@@ -135,5 +135,11 @@ def _defined(values: Floats) -> Floats:
 
 def _mean(values: Floats) -> float:
     """The mean of what is defined."""
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else float("nan")
+    return float(_means(values, tuple(range(values.ndim))))
+
+
+def _means(values: Floats, axes: tuple[int, ...]) -> Floats:
+    """The means over some axes of what is defined; NaN where nothing is."""
+    known = ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(known, values, 0).sum(axes) / known.sum(axes))

@@ -31,6 +31,7 @@ class OfProtocol(Evaluator):
 
     def __init__(self, evaluator: Evaluator, protocol: str, *, with_classes: bool = True) -> None:
         self.evaluator, self.protocol, self.with_classes = evaluator, protocol, with_classes
+        self.resamples = evaluator.resamples
 
     def reset(self) -> None:
         """Forget everything."""
@@ -54,6 +55,10 @@ class OfProtocol(Evaluator):
     def merge(self, states: Sequence[Any]) -> None:
         """Replace what was taken in by the sum of ``states``."""
         self.evaluator.merge(states)
+
+    def merge_repeated(self, states: Sequence[Any], times: Sequence[int]) -> None:
+        """Replace what was taken in by ``states``, each so many times."""
+        self.evaluator.merge_repeated(states, times)
 
     def report(self) -> Report:
         """The figures so far, with the protocol in their names."""

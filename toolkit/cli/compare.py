@@ -1,0 +1,66 @@
+"""``toolkit compare``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from toolkit.cli.options import add_data_arguments, add_plugin_files_argument, load_plugin_files, natural, positive
+
+SUMMARY = "measure runs on the same images, side by side, and how far they differ"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Fill in the parser."""
+    parser.add_argument(
+        "runs", nargs="+", metavar="RUN", help="folders of runs, or checkpoint files; the others are compared with the first"
+    )
+    add_data_arguments(parser, required=False)
+    parser.add_argument("--split", metavar="S", help="split to measure on; default: the dataset's validation split")
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="also write a picture: images, truth, and what each run predicts")
+    parser.add_argument("--resamples", type=positive, metavar="N", help="bootstrap draws for the intervals; default: 1000, with coco 200")
+    parser.add_argument("--seed", type=natural, default=0, metavar="N", help="fixes the draws; default: 0")
+    parser.add_argument("--batch-size", type=positive, default=4, metavar="N", help="images at a time")
+    parser.add_argument("--workers", type=natural, default=2, metavar="N", help="processes that read images")
+    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"], help="kind of device")
+    parser.add_argument("--precision", default="fp32", choices=["fp32", "fp16", "bf16"], help="precision of the forward pass")
+    add_plugin_files_argument(parser)
+    what = "settings of data.options and evaluators, such as evaluators.iou={}"
+    parser.add_argument("settings", nargs="*", metavar="key=value", help=what)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, compare, and print one table."""
+    from toolkit.settings_tree import parse_overrides
+
+    # argparse gives all words before the first option to RUN
+    settings = [word for word in args.runs if "=" in word and not Path(word).exists()]
+    runs = [word for word in args.runs if word not in settings]
+    load_plugin_files(args)
+    overrides = parse_overrides([*settings, *args.settings])
+
+    from toolkit.evaluation.compare import compare_runs
+
+    comparison = compare_runs(
+        runs,
+        data=args.data,
+        data_dir=args.data_dir,
+        split=args.split,
+        overrides=overrides,
+        batch_size=args.batch_size,
+        workers=args.workers,
+        accelerator=args.device,
+        precision=args.precision,
+        resamples=args.resamples,
+        seed=args.seed,
+        sheet=args.out,
+    )
+    if args.json:
+        print(json.dumps(comparison.to_dict(), allow_nan=False))
+        return 0
+    from rich.console import Console
+
+    Console().print(comparison.table())
+    return 0

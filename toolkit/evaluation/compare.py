@@ -1,0 +1,287 @@
+"""Measures runs on the same images, and how far they differ: what ``toolkit compare`` does."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lightning_fabric import Fabric
+from numpy.typing import NDArray
+
+from toolkit import registry
+from toolkit.checkpoints import CheckpointManifest, load_model
+from toolkit.colours import default_palette
+from toolkit.dataset import Dataset
+from toolkit.errors import UsageError
+from toolkit.evaluation.alignment import Alignment
+from toolkit.evaluation.base import Evaluator
+from toolkit.evaluation.bootstrap import Difference, difference, draws, resampled_metrics
+from toolkit.evaluation.comparison import MEMORY, PARAMETERS, SPEED, Comparison, RunFigures
+from toolkit.evaluation.footprint import footprint
+from toolkit.evaluation.measure import chosen_evaluators, known_sections, open_split
+from toolkit.evaluation.protocols import by_protocol
+from toolkit.label_maps import BACKGROUND
+from toolkit.model import Model, PromptableModel
+from toolkit.settings_tree import merge
+from toolkit.training.devices import make_fabric
+from toolkit.training.stream import evaluation_batches
+from toolkit.training.validation import evaluating
+from toolkit.types import Prediction, Sample
+from toolkit.visualization import Cell, grid_sheet
+
+SHEET_ROWS = 8
+SPEED_DRAWS = 1000
+FEW = 30
+"""With fewer images than this, percentiles of the bootstrap are too narrow (Efron and Tibshirani 1993, chapter 13)."""
+
+
+def compare_runs(
+    runs: Sequence[str | Path],
+    *,
+    data: str | None = None,
+    data_dir: str | None = None,
+    split: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    batch_size: int = 4,
+    workers: int = 0,
+    accelerator: str = "auto",
+    precision: str = "fp32",
+    resamples: int | None = None,
+    seed: int = 0,
+    memory: bool = True,
+    sheet: str | os.PathLike[str] | None = None,
+) -> Comparison:
+    """Measure runs on the same images, and how far they differ.
+
+    Every batch goes through all models in turn, so that what disturbs the machine disturbs all of them.
+
+    Args:
+        runs: folders of runs or checkpoint files, two or more; the others are compared with the first.
+        data: name of the dataset; that of the runs when None, if they have the same.
+        data_dir: its folder; that of the first run that was trained on this dataset when None, else ``data/<name>``.
+        split: the dataset's validation split when None.
+        overrides: settings of the sections ``data`` and ``evaluators``. Without evaluators, those that all runs were measured by while
+            they trained, with the first run's settings; where they share none, ``iou``.
+        batch_size: images at a time.
+        workers: processes that read images.
+        accelerator, precision: as for training.
+        resamples: draws of images that the intervals are made from; as many as suit each evaluator when None.
+        seed: fixes the draws.
+        memory: whether to measure memory, each model in a process of its own.
+        sheet: a picture to write: images, their truth, and what each run predicts.
+
+    Raises:
+        UsageError: when there are fewer than two runs, they do not say which dataset to take, or no figure is common to them.
+        DataError: when the classes of a run are not those of the dataset.
+    """
+    if len(runs) < 2:
+        raise UsageError(f"a comparison needs two runs or more, not {len(runs)}")
+    fabric = make_fabric(accelerator=accelerator, devices=1, precision=precision)
+    fabric.launch()
+    models, manifests = zip(*(load_model(run) for run in runs), strict=True)
+    wanted = known_sections(overrides)
+    data = data or _common_dataset(runs, manifests)
+    saved = [config for config in map(_data_of, manifests) if config.get("name") == registry.stable_name(data)] or [{}]
+    options = merge(dict(saved[0].get("options") or {}), wanted["data"].get("options", {}))
+    split = split or registry.named(registry.datasets(), data).val_split
+    dataset = open_split(data, data_dir or saved[0].get("dir"), split, options)
+    chosen = wanted["evaluators"] or _common_evaluators(manifests)
+    contestants = []
+    for name, model in zip(_short_names(runs), models, strict=True):
+        evaluators = by_protocol(chosen_evaluators(chosen, dataset), model)
+        contestants.append(_Contestant(name, model.to(fabric.device), evaluators, dataset))
+
+    shown = set(_spread(len(dataset), SHEET_ROWS)) if sheet else set()
+    largest = _predict(contestants, dataset, fabric, batch_size=batch_size, workers=workers, shown=shown)
+    sizes = [footprint(run, largest, accelerator=accelerator, precision=precision) if memory else None for run in runs]
+    values = [contestant.figures(size) for contestant, size in zip(contestants, sizes, strict=True)]
+    spreads = [contestant.spreads(len(dataset), resamples, seed) for contestant in contestants]
+    if sheet:
+        _write_sheet(sheet, contestants, dataset, sorted(shown))
+    results = _side_by_side(contestants, manifests, values, spreads)
+    notes = list(
+        _notes(contestants, len(dataset), resamples, batch_size, any(config.get("options") != saved[0].get("options") for config in saved))
+    )
+    return Comparison(data, split, len(dataset), results, tuple(notes))
+
+
+@dataclass
+class _Contestant:
+    """A model in the comparison, and what was seen of it."""
+
+    name: str
+    model: Model
+    evaluators: Sequence[Evaluator]
+    dataset: Dataset
+    states: list[list[Any]] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    images: list[int] = field(default_factory=list)
+    shown: dict[int, Prediction] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.is_promptable = isinstance(self.model, PromptableModel)  # the classes of such a model are the prompts'
+        self.align = None if self.is_promptable else Alignment(self.model.classes, self.dataset.classes, self.name)
+        self.states = [[] for _ in self.evaluators]
+        for evaluator in self.evaluators:
+            evaluator.reset()
+            evaluator.prepare(self.dataset)
+
+    def predict(self, samples: Sequence[Sample]) -> dict[str, list[Prediction]]:
+        """Predictions by protocol, as ``toolkit.training.validation`` has them."""
+        if isinstance(self.model, PromptableModel):
+            return self.model.predict_protocols(samples)
+        return {"": self.model.predict(samples)}
+
+    def take_in(self, samples: Sequence[Sample], predictions: Mapping[str, Sequence[Prediction]], first: int, shown: set[int]) -> None:
+        """Keep a state of each evaluator for each image, and the predictions that are to be shown."""
+        aligned = {key: [self.align(each) for each in values] if self.align else list(values) for key, values in predictions.items()}
+        for evaluator, states in zip(self.evaluators, self.states, strict=True):
+            for sample, prediction in zip(samples, aligned[evaluator.protocol], strict=True):
+                evaluator.reset()
+                evaluator.update([sample], [prediction])
+                states.append(evaluator.state())
+        for i, prediction in enumerate(next(iter(aligned.values())), start=first):
+            if i in shown:
+                self.shown[i] = prediction
+
+    def figures(self, memory: int | None) -> dict[str, float]:
+        """The metrics on all images, speed and size."""
+        metrics: dict[str, float] = {}
+        for evaluator, states in zip(self.evaluators, self.states, strict=True):
+            evaluator.merge(states)
+            metrics |= evaluator.report().metrics
+        costs = {SPEED: sum(self.images) / sum(self.seconds), PARAMETERS: float(sum(p.numel() for p in self.model.parameters()))}
+        return metrics | costs | {MEMORY: math.nan if memory is None else float(memory)}
+
+    def spreads(self, count: int, resamples: int | None, seed: int) -> dict[str, NDArray[np.float64]]:
+        """Each metric, and the speed, in each draw of images (of batches); the draws are the same for all contestants."""
+        values: dict[str, NDArray[np.float64]] = {}
+        for evaluator, states in zip(self.evaluators, self.states, strict=True):
+            if count > 1:
+                values |= resampled_metrics(evaluator, states, draws(count, resamples or evaluator.resamples, seed))
+        if len(self.seconds) > 1:
+            times = draws(len(self.seconds), SPEED_DRAWS, seed)
+            values[SPEED] = (times @ np.array(self.images)) / (times @ np.array(self.seconds))
+        return values
+
+
+def _predict(
+    contestants: Sequence[_Contestant], dataset: Dataset, fabric: Fabric, *, batch_size: int, workers: int, shown: set[int]
+) -> list[Sample]:
+    """Send every batch through every model, each time beginning with another one; returns the batch with most pixels."""
+    largest: list[Sample] = []
+    done = 0
+    for number, samples in enumerate(evaluation_batches(dataset, batch_size=batch_size, rank=0, world=1, workers=workers)):
+        if not number:
+            for contestant in contestants:  # what the first call prepares is not to be timed
+                _timed(contestant, samples, fabric)
+        for i in range(len(contestants)):
+            contestant = contestants[(number + i) % len(contestants)]
+            predictions, seconds = _timed(contestant, samples, fabric)
+            contestant.seconds.append(seconds)
+            contestant.images.append(len(samples))
+            contestant.take_in(samples, predictions, done, shown)
+        done += len(samples)
+        largest = max(largest, samples, key=lambda batch: sum(sample.image[0].numel() for sample in batch))
+    return largest
+
+
+def _timed(contestant: _Contestant, samples: Sequence[Sample], fabric: Fabric) -> tuple[dict[str, list[Prediction]], float]:
+    with evaluating(contestant.model), fabric.autocast():
+        began = time.perf_counter()
+        predictions = contestant.predict(samples)  # which are on the CPU, so a GPU is done
+        return predictions, time.perf_counter() - began
+
+
+def _side_by_side(
+    contestants: Sequence[_Contestant],
+    manifests: Sequence[CheckpointManifest],
+    values: Sequence[Mapping[str, float]],
+    spreads: Sequence[Mapping[str, NDArray[np.float64]]],
+) -> tuple[RunFigures, ...]:
+    """The figures that all have, with differences to the first."""
+    common = [name for name in values[0] if all(name in each for each in values)]
+    if not set(common) - {SPEED, PARAMETERS, MEMORY}:
+        raise UsageError("these runs have no metric in common. Repair: name an evaluator that suits them all, such as evaluators.iou={}")
+    results = []
+    for i, (contestant, manifest) in enumerate(zip(contestants, manifests, strict=True)):
+        differences: dict[str, Difference] = {}
+        for name in common if i else ():
+            none = np.zeros(0)
+            both = (spreads[i][name], spreads[0][name]) if name in spreads[i] and name in spreads[0] else (none, none)
+            differences[name] = difference(values[i][name], values[0][name], *both)
+        figures = {name: values[i][name] for name in common}
+        results.append(RunFigures(contestant.name, manifest.plugin, manifest.step, figures, differences))
+    return tuple(results)
+
+
+def _notes(contestants: Sequence[_Contestant], images: int, resamples: int | None, batch_size: int, options_differ: bool) -> Iterable[str]:
+    counts = sorted({resamples or evaluator.resamples for contestant in contestants for evaluator in contestant.evaluators})
+    yield (
+        f"Intervals are from {' and '.join(map(str, counts))} bootstrap draws of images, the same for all runs; that of the speed is from "
+        f"draws of batches of {batch_size}, each predicted by all runs in turn."
+    )
+    yield f"Memory is that of the weights, and what predicting the {batch_size} largest images takes beside them."
+    if images < FEW:
+        yield f"{images} images are few: such intervals are too narrow."
+    if options_differ:
+        yield "The runs were trained with different data.options; those of the first are used here."
+    if any(contestant.is_promptable for contestant in contestants):
+        yield "The speed of a promptable model is that of all its prompt protocols together."
+
+
+def _data_of(manifest: CheckpointManifest) -> Mapping[str, Any]:
+    return manifest.config.get("data") or {}
+
+
+def _common_dataset(runs: Sequence[str | Path], manifests: Sequence[CheckpointManifest]) -> str:
+    names = [str(_data_of(manifest).get("name", "unknown")) for manifest in manifests]
+    if len(set(names)) > 1:
+        trained = ", ".join(f"{run} on {name}" for run, name in zip(runs, names, strict=True))
+        raise UsageError(f"the runs were trained on different datasets: {trained}. Repair: say with --data which to compare them on")
+    return names[0]
+
+
+def _common_evaluators(manifests: Sequence[CheckpointManifest]) -> dict[str, Any]:
+    first, *others = (dict(manifest.config.get("evaluators") or {}) for manifest in manifests)
+    return {name: values for name, values in first.items() if all(name in other for other in others)} or {"iou": {}}
+
+
+def _short_names(runs: Sequence[str | Path]) -> list[str]:
+    """The last part of each path, or as many as tell them apart."""
+    parts = [Path(run).expanduser().resolve().parts for run in runs]
+    for length in range(1, max(map(len, parts)) + 1):
+        names = [os.path.join(*each[-length:]) for each in parts]
+        if len(set(names)) == len(names):
+            return names
+    return [f"{Path(run).name} ({i})" for i, run in enumerate(runs, start=1)]
+
+
+def _spread(length: int, count: int) -> list[int]:
+    """Indexes from all over."""
+    count = min(length, count)
+    return [i * length // count for i in range(count)]
+
+
+def _write_sheet(path: str | os.PathLike[str], contestants: Sequence[_Contestant], dataset: Dataset, indexes: Sequence[int]) -> None:
+    rows: list[list[Cell | None]] = []
+    for index in indexes:
+        sample = dataset[index]
+        predictions = [contestant.shown[index] for contestant in contestants]
+        if (
+            all(prediction.instances is None for prediction in predictions) and sample.label_map is not None
+        ):  # objects are not to be compared with label maps
+            sample = sample.with_(instances=None)
+        elif all(prediction.label_map is None for prediction in predictions) and sample.instances is not None:
+            sample = sample.with_(label_map=None)
+        cells: list[Cell | None] = [(sample.image, None), (sample.image, sample)]
+        rows.append(cells + [(sample.image, prediction) for prediction in predictions])
+    palette = dataset.palette or default_palette(len(dataset.classes), first=int(dataset.classes[0] != BACKGROUND))
+    columns = ["image", "truth", *(contestant.name for contestant in contestants)]
+    grid_sheet(columns, rows, path, classes=dataset.classes, palette=palette, titles=[dataset.ids[index] for index in indexes])

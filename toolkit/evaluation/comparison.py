@@ -1,0 +1,113 @@
+"""What comes out of comparing runs, and how it is shown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from toolkit.evaluation.bootstrap import LEVEL, Difference
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+SPEED, PARAMETERS, MEMORY = "images_per_second", "parameters", "memory"
+
+
+@dataclass(frozen=True)
+class RunFigures:
+    """What was found out about one run.
+
+    Attributes:
+        name: short, and different from the others'.
+        plugin, step: what the checkpoint says of itself.
+        figures: the metrics by name, then ``images_per_second``, ``parameters`` and ``memory`` in bytes; what is not known is NaN.
+        differences: to the first run, by the same names; empty for that itself.
+    """
+
+    name: str
+    plugin: str
+    step: int
+    figures: Mapping[str, float]
+    differences: Mapping[str, Difference] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs side by side.
+
+    Attributes:
+        data, split, images: what they were measured on.
+        runs: in the order given; all have the same figures.
+        notes: sentences that a reader needs to judge them.
+    """
+
+    data: str
+    split: str
+    images: int
+    runs: tuple[RunFigures, ...]
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As what JSON can hold, with None for what is undefined."""
+        return {
+            "data": self.data,
+            "split": self.split,
+            "images": self.images,
+            "runs": [
+                {
+                    "name": run.name,
+                    "plugin": run.plugin,
+                    "step": run.step,
+                    "figures": {name: _number(value) for name, value in run.figures.items()},
+                    "differences": {
+                        name: {"value": _number(each.value), "low": _number(each.low), "high": _number(each.high)}
+                        for name, each in run.differences.items()
+                    },
+                }
+                for run in self.runs
+            ],
+            "notes": list(self.notes),
+        }
+
+    def table(self) -> Group:
+        """For ``rich``: a row a figure, with the value of each run, and its difference to the first run with the interval."""
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
+
+        first, *others = self.runs
+        title = f"{self.data}, {self.split}: {self.images} images"
+        table = Table("", title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
+        table.add_column(Text(first.name), justify="right")
+        for run in others:
+            table.add_column(Text(run.name), justify="right")
+            table.add_column(Text(f"− {first.name}"), no_wrap=True)
+        for name, value in first.figures.items():
+            unit, form = _FORMS.get(name, ("", "{:.4f}"))
+            cells = [f"{name} ({unit})" if unit else name, _shown(value, name, form)]
+            for run in others:
+                cells += [_shown(run.figures[name], name, form), _shown_difference(run.differences[name], name, form)]
+            table.add_row(*(Text(cell) for cell in cells))
+        legend = f"[low, high] is the {LEVEL:.0%} interval of the difference on these images; * it leaves out 0."
+        return Group(table, *(Text(note) for note in (legend, *self.notes)))
+
+
+_FORMS = {SPEED: ("", "{:.2f}"), PARAMETERS: ("", "{:,.0f}"), MEMORY: ("MB", "{:,.0f}")}
+
+
+def _shown(value: float, name: str, form: str) -> str:
+    return "–" if math.isnan(value) else form.format(value / 1e6 if name == MEMORY else value)
+
+
+def _shown_difference(each: Difference, name: str, form: str) -> str:
+    signed = form.replace("{:", "{:+")
+    value = _shown(each.value, name, signed)
+    if math.isnan(each.low):
+        return value
+    return f"{value} [{_shown(each.low, name, signed)}, {_shown(each.high, name, signed)}]{' *' if each.is_clear else ''}"
+
+
+def _number(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
