@@ -27,7 +27,7 @@ from toolkit.errors import CheckpointError, DownloadError
 from toolkit.training.assembly import build_model
 from toolkit.types import Sample
 
-pytestmark = pytest.mark.filterwarnings("ignore" if is_installed() else "error")  # of what Detectron2 imports
+pytestmark = [pytest.mark.filterwarnings("ignore")] if is_installed() else []  # of what Detectron2 imports
 needs_detectron2 = pytest.mark.skipif(not is_installed(), reason="Detectron2 is not installed")
 
 NARROW: dict[str, Any] = {"stem_out_channels": 8, "res2_out_channels": 16, "width_per_group": 8}
