@@ -32,6 +32,8 @@ def choose(output: DecoderOutput, decoder: MaskDecoder, choice: MaskChoice, *, i
     if choice == "best" and is_ambiguous:
         rows, best = torch.arange(len(output.ious), device=output.ious.device), output.ious[:, 1:].argmax(1) + 1
         return output.masks[rows, best], output.ious[rows, best]
+    if choice == "only":
+        return output.masks[:, 0], output.ious[:, 0]
     # a single mask that is not stable gives way to the best of three
     masks, ious = decoder._dynamic_multimask_via_stability(output.masks, output.ious)
     return masks[:, 0], ious[:, 0]

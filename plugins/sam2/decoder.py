@@ -15,8 +15,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .clicks import BOTTOM_RIGHT, OFF, ON, TOP_LEFT
 from .features import ImageFeatures
 from .upstream import Attention, MaskDecoder, SAM2Base
+
+_PEAK = 8.0
+"""The logit at a point in a rough mask; half of it inside of a box, and minus half outside."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +44,11 @@ class ImageDecoder:
     Args:
         network: has the weights; gradients reach those that are trainable.
         features: of each image.
+        drawn: whether the network sees each prompt as a rough mask too (``rough_masks``), in place of an earlier prediction.
     """
 
-    def __init__(self, network: SAM2Base, features: Sequence[ImageFeatures]) -> None:
+    def __init__(self, network: SAM2Base, features: Sequence[ImageFeatures], *, drawn: bool = False) -> None:
+        self.drawn = drawn
         self.prompt_encoder, self.decoder = network.sam_prompt_encoder, network.sam_mask_decoder
         self.position = self.prompt_encoder.get_dense_pe()[0].flatten(1).T
         images = torch.stack([each.embedding for each in features])
@@ -63,6 +69,8 @@ class ImageDecoder:
             masks: logits ``[P, 1, S / 4, S / 4]`` of an earlier prediction that the prompt corrects, or None.
             images: which image each prompt is of, ``[P]``; None where there is only one.
         """
+        if self.drawn:
+            masks = rough_masks(points, labels, 4 * self.height, 4 * self.width)
         sparse, dense = self.prompt_encoder(points=(points, labels), boxes=None, masks=masks)
         own_mask = self.prompt_encoder.no_mask_embed.weight[None] if masks is None else dense.flatten(2).transpose(1, 2)
         image = _of(self.tokens, images) + own_mask  # [1, N, C] where all prompts see the same
@@ -86,6 +94,33 @@ class ImageDecoder:
         p, m, h, w = len(mask_tokens), mask_tokens.shape[1], self.height, self.width
         whole: Tensor = blocks.view(p, m, h, w, 2, 2, 2, 2).permute(0, 1, 2, 4, 6, 3, 5, 7).reshape(p, m, 4 * h, 4 * w)
         return whole
+
+
+def rough_masks(points: Tensor, labels: Tensor, height: int, width: int) -> Tensor:
+    """Prompts drawn as the mask logits that they suggest by themselves: a box is full, and around a point there is a disc.
+
+    A network that starts from random weights takes very long to learn where the code of a point is in the image, and it has a way in for masks.
+
+    Args:
+        points, labels: of ``P`` prompts, as for ``ImageDecoder``.
+        height, width: of the logits; one of their pixels is 4 of the network's input.
+
+    Returns:
+        Float32 ``[P, 1, height, width]``, from about -4 (outside a box) to 8 (at a point).
+    """
+    x = 4 * torch.arange(width, device=points.device) + 2
+    y = (4 * torch.arange(height, device=points.device) + 2)[:, None]
+    logits = torch.zeros(len(points), height, width, device=points.device)
+    for point, label in zip(points.unbind(1), labels.unbind(1), strict=True):
+        distance = (x - point[:, 0, None, None]) ** 2 + (y - point[:, 1, None, None]) ** 2
+        sign = (label == ON).int() - (label == OFF).int()
+        logits = logits + _PEAK * sign[:, None, None] * torch.exp(-distance / (2 * (width / 4) ** 2))
+    if labels.shape[1] >= 2:
+        is_box = ((labels[:, 0] == TOP_LEFT) & (labels[:, 1] == BOTTOM_RIGHT))[:, None, None]
+        x0, y0, x1, y1 = points[:, :2].flatten(1)[:, :, None, None].unbind(1)
+        inside = (x >= x0) & (x <= x1) & (y >= y0) & (y <= y1)
+        logits = logits + is_box * (inside.float() - 0.5) * _PEAK
+    return logits[:, None]
 
 
 def _of(features: Tensor, images: Tensor | None) -> Tensor:

@@ -33,7 +33,7 @@ class Learner:
         filled = settings.filled()
         self.is_lab = settings.preset == "lab"
         self.kind, self.corrections, self.max_objects = filled.prompts, filled.corrections, settings.max_objects
-        self.image_size = filled.image_size
+        self.image_size, self.has_one_mask, self.rough_masks = filled.image_size, filled.mask == "only", settings.rough_masks
 
     def loss(
         self, network: SAM2Base, samples: Sequence[Sample], features: Iterable[ImageFeatures], *, chunk: int, is_random: bool
@@ -52,7 +52,7 @@ class Learner:
         """
         truths = [self._truth(sample, is_random) for sample in samples]
         counts = torch.tensor([len(truth) for truth in truths])
-        decoder = ImageDecoder(network, list(features))
+        decoder = ImageDecoder(network, list(features), drawn=self.rough_masks)
         device = decoder.tokens.device
         truth, images = torch.cat(truths).to(device), torch.arange(len(samples)).repeat_interleave(counts).to(device)
         weights = (1 / (counts * len(samples))).repeat_interleave(counts).to(device)
@@ -110,7 +110,7 @@ class Learner:
         if self.is_lab:
             masks, ious = output.masks[:, 1:2], output.ious[:, 1]
             return lab_loss(self._in_full(masks)[:, 0], truth, ious, exists), masks
-        chosen = slice(1, None) if is_ambiguous else slice(0, 1)
+        chosen = slice(1, None) if is_ambiguous and not self.has_one_mask else slice(0, 1)
         masks, ious = output.masks[:, chosen], output.ious[:, chosen]
         best = ious.argmax(1)[:, None, None, None].expand(-1, 1, *masks.shape[2:])
         return sam2_loss(self._in_full(masks), truth, ious, exists), masks.gather(1, best)

@@ -39,17 +39,19 @@ class EncodedImage:
         size: of its image, in pixels.
         features: of its image.
         network: decodes them.
+        drawn: whether it sees prompts as rough masks too.
     """
 
     name: str
     size: Size
     features: ImageFeatures
     network: SAM2Base
+    drawn: bool = False
 
     @cached_property
     def decoder(self) -> ImageDecoder:
         """Answers prompts about this image."""
-        return ImageDecoder(self.network, [self.features])
+        return ImageDecoder(self.network, [self.features], drawn=self.drawn)
 
 
 class Sam2Model(TrackingModel):
@@ -63,7 +65,7 @@ class Sam2Model(TrackingModel):
     def __init__(self, settings: Sam2Settings, classes: Sequence[str]) -> None:
         super().__init__(classes)
         self.settings, filled = settings, settings.filled()
-        self.image_size, self.mask_choice = filled.image_size, filled.mask
+        self.image_size, self.mask_choice, self._drawn = filled.image_size, filled.mask, settings.rough_masks
         self.network: SAM2Base = build_network(settings.version, settings.size, filled.image_size)
         choose_trainable(self.network, filled.trainable, settings.lora)
         self.network.image_encoder.to(memory_format=torch.channels_last)
@@ -76,7 +78,7 @@ class Sam2Model(TrackingModel):
     def encode(self, samples: Sequence[Sample]) -> list[EncodedImage]:
         """The features of each sample's image, on the model's device."""
         features = self._encoder.stream(samples, cached=self._keeps_features)
-        return [EncodedImage(s.path or s.id, s.size, found, self.network) for s, found in zip(samples, features, strict=True)]
+        return [EncodedImage(s.path or s.id, s.size, found, self.network, self._drawn) for s, found in zip(samples, features, strict=True)]
 
     @torch.no_grad()
     def answer(self, encoded: EncodedImage, prompts: Prompts) -> Instances:

@@ -12,7 +12,7 @@ Size = Literal["tiny", "small", "base_plus", "large", "toy"]
 Version = Literal["2.0", "2.1"]
 Trainable = Literal["decoder", "decoder+neck", "full", "lora"]
 PromptKind = Literal["point", "box", "mix"]
-MaskChoice = Literal["best", "first", "single"]
+MaskChoice = Literal["best", "first", "single", "only"]
 
 
 class LoraSettings(Settings):
@@ -61,7 +61,11 @@ class Sam2Settings(Settings):
     """Objects of an image that a step learns from at most, drawn at random; bounds the memory."""
     mask: MaskChoice | None = None
     """Which of the masks is predicted: `best` by its own score of three for a single point and one mask for clearer prompts, as SAM 2's
-    authors recommend; `first` of the three, which the preset `lab` trains; `single`. Empty is `first` for `lab` and `best` for `sam2`."""
+    authors recommend; `first` of the three, which the preset `lab` trains; `single`; or `only`, the single mask even for a point and however
+    unstable, which then learns from all prompts. Empty is `first` for `lab` and `best` for `sam2`."""
+    rough_masks: bool = False
+    """Whether the network sees each prompt as a rough mask too, from which a start at random weights learns to follow prompts much sooner. The
+    published weights were not trained so, and upstream's predictors do not draw them."""
     mask_threshold: float = Field(0.0, allow_inf_nan=False)
     """Logit above which a pixel belongs to the mask."""
     chunk: int | None = Field(None, ge=1)

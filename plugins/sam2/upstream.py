@@ -30,7 +30,7 @@ def _hydra_as_it_was() -> Iterator[None]:
 with _hydra_as_it_was():
     import sam2
     from sam2.modeling.sam.mask_decoder import MaskDecoder
-    from sam2.modeling.sam.transformer import Attention
+    from sam2.modeling.sam.transformer import Attention, TwoWayTransformer
     from sam2.modeling.sam2_base import SAM2Base
 
 __all__ = ["Attention", "MaskDecoder", "SAM2Base", "build_network"]
@@ -47,27 +47,29 @@ _WIDTHS = [32, 64, 128, 256]
 TOY = {
     "image_encoder": {
         "trunk": {"embed_dim": 32, "stages": [1, 1, 2, 1], "global_att_blocks": [3], "window_spec": [8, 8, 8, 4]},
-        "neck": {"d_model": 64, "backbone_channel_list": _WIDTHS[::-1], "position_encoding": {"num_pos_feats": 64}},
+        "neck": {"d_model": 128, "backbone_channel_list": _WIDTHS[::-1], "position_encoding": {"num_pos_feats": 128}},
     },
     "memory_attention": {
-        "d_model": 64,
+        "d_model": 128,
         "num_layers": 1,
         "layer": {
-            "d_model": 64,
+            "d_model": 128,
             "dim_feedforward": 128,
-            "self_attention": {"embedding_dim": 64},
-            "cross_attention": {"embedding_dim": 64, "kv_in_dim": 16},
+            "self_attention": {"embedding_dim": 128},
+            "cross_attention": {"embedding_dim": 128, "kv_in_dim": 16},
         },
     },
     "memory_encoder": {
         "out_dim": 16,
-        "in_dim": 64,
+        "in_dim": 128,
         "position_encoding": {"num_pos_feats": 16},
-        "mask_downsampler": {"embed_dim": 64},
-        "fuser": {"layer": {"dim": 64}},
+        "mask_downsampler": {"embed_dim": 128},
+        "fuser": {"layer": {"dim": 128}},
     },
 }
-"""What the toy size changes in the YAML of SAM 2.1 tiny."""
+"""What the toy size changes in the YAML of SAM 2.1 tiny. With fewer than 128 channels the decoder hardly learns to follow prompts."""
+TOY_TRANSFORMER = {"depth": 2, "embedding_dim": 128, "num_heads": 4, "mlp_dim": 512}
+"""The toy's mask decoder; ``SAM2Base`` has no setting for it and makes one for 256 channels."""
 
 
 def network_config(version: str, size: str, image_size: int) -> dict[str, Any]:
@@ -91,15 +93,18 @@ def network_config(version: str, size: str, image_size: int) -> dict[str, Any]:
     return {str(key): value for key, value in merged.items()}
 
 
-def build_network(version: str, size: str, image_size: int) -> SAM2Base:
+def build_network(version: str, size: str, image_size: int, changes: Mapping[str, Any] | None = None) -> SAM2Base:
     """The whole network with random weights, as ``sam2.build_sam.build_sam2`` makes it.
 
     Args:
         version: ``"2.0"`` or ``"2.1"``.
         size: ``tiny``, ``small``, ``base_plus``, ``large`` or ``toy``.
         image_size: height and width of its input, in pixels, a multiple of 32.
+        changes: entries of the configuration to replace.
     """
-    network: SAM2Base = instantiate(network_config(version, size, image_size))
+    network: SAM2Base = instantiate(network_config(version, size, image_size) | dict(changes or {}))
+    if size == "toy":
+        network.sam_mask_decoder.transformer = TwoWayTransformer(**TOY_TRANSFORMER)
     return network
 
 

@@ -20,7 +20,7 @@ from .answers import to_masks
 from .clicks import BOTTOM_RIGHT, TOP_LEFT
 from .features import MEAN, STD
 from .prompting import grouped
-from .upstream import instantiate, network_config
+from .upstream import build_network
 
 if TYPE_CHECKING:
     from .model import Sam2Model
@@ -67,8 +67,7 @@ def _computing(model: Sam2Model) -> Iterator[None]:
 
 def _predictor(model: Sam2Model) -> Any:
     filled = model.settings.filled()
-    config = network_config(model.settings.version, model.settings.size, filled.image_size) | VIDEO
-    predictor = instantiate(config)
+    predictor: Any = build_network(model.settings.version, model.settings.size, filled.image_size, VIDEO)
     predictor.load_state_dict(model.export_state())
     return predictor.to(model.device).eval()
 

@@ -52,10 +52,10 @@ PROMPTS = {
 def upstream(model: Any, folder: Path) -> dict[int, torch.Tensor]:
     """Mask logits ``[objects, 1, H, W]`` of each frame, by the package alone."""
     from toolkit.plugins.sam2 import video
-    from toolkit.plugins.sam2.upstream import instantiate, network_config
+    from toolkit.plugins.sam2.upstream import build_network
 
     filled = model.settings.filled()
-    predictor = instantiate(network_config(model.settings.version, model.settings.size, filled.image_size) | video.VIDEO)
+    predictor: Any = build_network(model.settings.version, model.settings.size, filled.image_size, video.VIDEO)
     predictor.load_state_dict(model.network.state_dict())
     predictor.eval()
     with contextlib.redirect_stderr(io.StringIO()), torch.autocast("cpu", dtype=torch.bfloat16):
