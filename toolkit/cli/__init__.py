@@ -26,7 +26,7 @@ COMMANDS = {
     "track": "follow objects through a video with a promptable model",
     "export": "write a run's weights as the software that the model comes from reads them",
     "data": "list, describe, fetch, draw, check, preview, export and convert datasets",
-    "plugins": "list and describe model plugins",
+    "plugins": "list and describe model plugins; write and check plugins, datasets and evaluators",
     "summary": "layers, parameters, FLOPs and receptive field of a model",
     "doctor": "what is installed, which device will be used, and what to mend",
     "demo": "train, measure and use a model of every family on generated images, in minutes",
