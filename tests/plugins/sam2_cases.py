@@ -18,7 +18,7 @@ NO_CACHE = {"enabled": False}
 def toy(**settings: Any) -> Sam2Model:
     """A toy model that is the same each time."""
     torch.manual_seed(0)
-    options = {"size": "toy", "image_size": 64, "cache": NO_CACHE, **settings}
+    options = {"size": "toy", "image_size": 64, "rough_masks": False, "cache": NO_CACHE, **settings}
     return build(Sam2Settings(**options), CLASSES)
 
 

@@ -101,7 +101,9 @@ def test_the_loss_is_the_same_with_the_cache_and_without(tmp_path: Path, steps: 
     with_cache = losses_of(samples, steps, cache={"folder": str(tmp_path), "precision": precision}, max_objects=1, **settings)
     assert len(kept(tmp_path)) > 4  # each image, and mirror images
     without = losses_of(samples, steps, max_objects=1, **settings)
-    assert max(abs(a - b) for a, b in zip(with_cache, without, strict=True)) < 1e-4
+    # in fp16 a pixel of the coarse masks may change sides, which the error of the predicted IoU counts as a whole one
+    limit = 1e-4 if precision == "fp32" else 5e-4
+    assert max(abs(a - b) for a, b in zip(with_cache, without, strict=True)) < limit
     assert len({round(loss, 3) for loss in without}) > steps // 2, "it was another loss in each step"
 
 

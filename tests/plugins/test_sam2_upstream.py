@@ -229,8 +229,11 @@ def test_the_decoder_gives_what_the_packages_own_gives(tokens: int, with_masks: 
         sum((each * torch.rand(each.shape, generator=weights)).sum() for each in results).backward()
         gradients.append({name: p.grad.clone() for name, p in network.named_parameters() if p.requires_grad and p.grad is not None})
     assert gradients[0].keys() == gradients[1].keys()
+    largest = max(float(gradient.abs().max()) for gradient in gradients[1].values())
     for name, gradient in gradients[0].items():
-        assert torch.allclose(gradient, gradients[1][name], rtol=1e-3, atol=1e-3 * float(gradients[1][name].abs().max()) + 1e-6), name
+        # that of self-attention's biases of keys is 0, and what is computed of it is rounding
+        atol = 1e-3 * float(gradients[1][name].abs().max()) + 1e-6 * largest
+        assert torch.allclose(gradient, gradients[1][name], rtol=1e-3, atol=atol), name
 
 
 def test_tiny_at_full_size_answers_as_the_image_predictor() -> None:
