@@ -2,31 +2,52 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 
 import cv2
 import pytest
 
+from toolkit import demo
 from toolkit.cli import main
 
-FEW = ["train.steps=2", "train.warmup_steps=0", "train.workers=0", "train.accelerator=cpu", "model.width=4"]
+FEW = ["train.steps=2", "train.warmup_steps=0", "train.workers=0", "train.accelerator=cpu"]
 SMALL = ["data.options.size=32", "data.options.train=8", "data.options.val=2", "data.options.test=3"]
+FAMILIES = {
+    "unet": ([*SMALL, "model.width=4"], "mean_iou", "labels/*.png", 3),
+    "maskrcnn": ([*SMALL, "model.engine=torchvision"], "segm/AP50", "instances/*.json", 3),
+    "sam2": ([], "box/mean_iou", "instances/*.json", 3),
+}
+"""What makes each family's demo short, a metric of it, and the results that it leaves."""
 
 
-def test_the_demo_leaves_figures_pictures_and_results(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_family_is_tried_here() -> None:
+    assert list(demo.FAMILIES) == list(FAMILIES)
+
+
+@pytest.mark.parametrize("plugin", FAMILIES)
+def test_the_demo_leaves_figures_pictures_and_results(
+    plugin: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if plugin == "sam2":
+        pytest.importorskip("sam2")
+        from toolkit.datasets.labpics import sample
+
+        monkeypatch.setattr(sample, "write_sample", functools.partial(sample.write_sample, train=12, test=3))
+    small, metric, results, count = FAMILIES[plugin]
     out = tmp_path / "demo"
-    for _ in range(2):  # the second clears the first away
-        assert main(["demo", "--out", str(out), "--only", "unet", *FEW, *SMALL]) == 0
-    figures = json.loads((out / "summary.json").read_text())
-    assert 0 <= figures["unet"]["metrics"]["mean_iou"] <= 1
-    assert figures["unet"]["train_seconds"] > 0
-    sheet = cv2.imread(str(out / figures["unet"]["contact_sheet"]))
+    for _ in range(2 if plugin == "unet" else 1):  # the second clears the first away
+        assert main(["demo", "--out", str(out), "--only", plugin, *FEW, *small]) == 0
+    figures = json.loads((out / "summary.json").read_text())[plugin]
+    assert 0 <= figures["metrics"][metric] <= 1
+    assert figures["train_seconds"] > 0
+    sheet = cv2.imread(str(out / figures["contact_sheet"]))
     assert sheet.shape[0] > 100
-    assert len(list((out / "unet-results" / "labels").glob("*.png"))) == 3
-    assert len(list((out / "unet-results" / "overlays").glob("*.jpg"))) == 3
+    assert len(list((out / f"{plugin}-results").glob(results))) == count
+    assert len(list((out / f"{plugin}-results" / "overlays").glob("*.jpg"))) == count
     shown = capsys.readouterr().out
-    for expected in ("mean_iou", "unet.jpg", "summary.json", "unet-results"):
+    for expected in (metric, f"{plugin}.jpg", "summary.json", f"{plugin}-results"):
         assert expected in shown.replace("\n", "")
 
 
@@ -35,3 +56,8 @@ def test_files_of_others_are_left_alone(tmp_path: Path, capsys: pytest.CaptureFi
     assert main(["demo", "--out", str(tmp_path), "--only", "unet", *FEW, *SMALL]) == 2
     assert "holds files that are not a demo's" in capsys.readouterr().err
     assert (tmp_path / "thesis.txt").read_text() == "my only copy"
+
+
+def test_a_plugin_that_is_not_shown_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--out", str(tmp_path), "--only", "resnet"]) == 2
+    assert "the demo does not show resnet. There are: unet, maskrcnn, sam2" in capsys.readouterr().err

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from toolkit import registry
-from toolkit.config import RunSettings, resolve
+from toolkit.config import RunSettings, recipe_folder, resolve
 from toolkit.dataset import Dataset, open_dataset
 from toolkit.errors import UsageError
 from toolkit.evaluation.measure import measure_run
@@ -27,8 +27,8 @@ from toolkit.visualization import Row, contact_sheet
 
 logger = logging.getLogger("toolkit")
 
-FAMILIES = {"unet": "shapes", "maskrcnn": "shapes", "sam2": "labpics"}
-"""A plugin of each family, and the dataset that it is shown on; a family joins by its recipe ``configs/<plugin>-<data>.yaml``."""
+FAMILIES = {"unet": "unet-shapes", "maskrcnn": "maskrcnn-shapes", "sam2": "sam2-labpics-toy"}
+"""A plugin of each family, and the recipe in ``configs/`` that it is shown by."""
 SHEET_ROWS = 6
 SHEET_CELL = 224
 SUMMARY = "summary.json"
@@ -69,8 +69,8 @@ def run_demo(
     unknown = [plugin for plugin in only if plugin not in FAMILIES]
     if unknown:
         raise UsageError(f"the demo does not show {', '.join(unknown)}. There are: {', '.join(FAMILIES)}")
-    chosen = {plugin: data for plugin, data in FAMILIES.items() if (plugin in only if only else _is_installed(plugin))}
-    settings = {plugin: resolve(plugin=plugin, data=data, overrides=overrides or {}) for plugin, data in chosen.items()}
+    chosen = {plugin: recipe for plugin, recipe in FAMILIES.items() if (plugin in only if only else _is_installed(plugin))}
+    settings = {plugin: resolve(config=recipe_folder() / f"{recipe}.yaml", overrides=overrides or {}) for plugin, recipe in chosen.items()}
     _claim(out)
     figures = {}
     for plugin, run_settings in settings.items():
