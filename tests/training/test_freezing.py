@@ -14,17 +14,20 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
+from support.small_settings import MODELS
 from torch import Tensor, nn
 
 from toolkit import registry
 from toolkit.config import TrainSettings, resolve
 from toolkit.errors import ConfigError, TrainingError, UsageError
+from toolkit.training.assembly import build_model, open_splits
 from toolkit.training.freezing import Freezing, with_own_rates
 from toolkit.training.loop import TrainResult, train
 from toolkit.training.optimizer import build_optimizer
 from toolkit.training.parts import matches, parts_table, select, top_parts
 from toolkit.training.state import Progress
 from toolkit.training.step import Stepper
+from toolkit.training.stream import seed_everything
 
 BACKBONE = str(Path(__file__).resolve().parents[1] / "support" / "backbone.py")
 FIXED = ["train.accelerator=cpu", "train.workers=0", "data.options.count=8", "train.eval_every=3"]
@@ -203,6 +206,31 @@ def test_two_processes_freeze_and_thaw_like_one(tiny: str, tmp_path: Path) -> No
         torch.testing.assert_close(two[name], value, rtol=0, atol=1e-5)
     run(tiny, tmp_path / "still", "train.steps=6", "train.freeze=net.0", plugin=tiny)
     assert not torch.equal(one["net.0.weight"], weights(tmp_path / "still")["net.0.weight"]), "the thawed part has learnt"
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_plugin_can_be_frozen_and_thawed(name: str, tmp_path: Path) -> None:
+    case = MODELS[name]
+    if missing := case.manifest.missing_requirements():
+        pytest.skip(f"needs {', '.join(missing)}")
+    fixed = {"steps": 3, "batch_size": 2, "workers": 0, "accelerator": "cpu", "lr": 1e-3}
+    tree = {"model": case.settings, "weights": "none", "data": {"options": {"size": 64, "train": 4, "val": 1}}, "train": fixed}
+    settings = resolve(plugin=name, data="shapes", overrides=tree)
+    dataset, _ = open_splits(settings)
+    seed_everything(settings.train.seed, "model")
+    start, _ = build_model(settings, case.manifest, dataset.classes)
+    part = next(n for n, each in top_parts(start).items() if any(p.requires_grad for p in each.parameters()))
+    before = dict(start.state_dict())
+    inside = {n for n, tensor in before.items() if n.startswith(f"{part}.")}
+    assert inside
+    assert inside < set(before)
+    for folder, more in (("frozen", {}), ("thawed", {"unfreeze_at": 1})):
+        words = {**tree, "train": {**fixed, "freeze": part, **more}}
+        train(resolve(plugin=name, data="shapes", overrides=words), tmp_path / folder)
+    still, moved = changed(before, weights(tmp_path / "frozen")), changed(before, weights(tmp_path / "thawed"))
+    assert not still & inside
+    assert still
+    assert moved & inside
 
 
 # Rates
