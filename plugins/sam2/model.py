@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from toolkit.errors import InvalidDataError, UsageError
+from toolkit.errors import InvalidDataError
 from toolkit.model import TrackingModel
 from toolkit.types import Instances, Prediction, Prompts, Sample, Size
 
@@ -36,17 +36,22 @@ class EncodedImage:
 
     Attributes:
         name: of the sample, for messages.
-        size: of its image, in pixels.
+        image: uint8 ``[3, H, W]``.
         features: of its image.
         network: decodes them.
         drawn: whether it sees prompts as rough masks too.
     """
 
     name: str
-    size: Size
+    image: Tensor
     features: ImageFeatures
     network: SAM2Base
     drawn: bool = False
+
+    @property
+    def size(self) -> Size:
+        """Height and width of the image, in pixels."""
+        return int(self.image.shape[1]), int(self.image.shape[2])
 
     @cached_property
     def decoder(self) -> ImageDecoder:
@@ -78,7 +83,7 @@ class Sam2Model(TrackingModel):
     def encode(self, samples: Sequence[Sample]) -> list[EncodedImage]:
         """The features of each sample's image, on the model's device."""
         features = self._encoder.stream(samples, cached=self._keeps_features)
-        return [EncodedImage(s.path or s.id, s.size, found, self.network, self._drawn) for s, found in zip(samples, features, strict=True)]
+        return [EncodedImage(s.path or s.id, s.image, found, self.network, self._drawn) for s, found in zip(samples, features, strict=True)]
 
     @torch.no_grad()
     def answer(self, encoded: EncodedImage, prompts: Prompts) -> Instances:
@@ -105,8 +110,10 @@ class Sam2Model(TrackingModel):
         return logits, scores
 
     def find_all(self, encoded: EncodedImage) -> Instances:
-        """Everything in the image."""
-        raise UsageError(f"{encoded.name}: SAM 2 cannot segment an image without prompts yet. Repair: give it points or boxes")
+        """Everything in the image, by the package's own generator, best first; the score is the predicted IoU."""
+        from .everything import find_all
+
+        return find_all(self, encoded.image)
 
     def track(self, frames: Sequence[Sample], prompts: Mapping[int, Sequence[Prompts]]) -> Iterator[Prediction]:
         """Follow objects by the package's video predictor, with these weights."""

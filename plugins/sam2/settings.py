@@ -37,6 +37,27 @@ class CacheSettings(Settings):
     """Kind of number they are kept in; fp16 takes 8.4 MB an image of 1024 pixels, and the loss agrees to 1e-4."""
 
 
+class AutoSettings(Settings):
+    """How everything in an image is found without prompts: by points on a grid, as upstream's ``SAM2AutomaticMaskGenerator`` does it."""
+
+    points_per_side: int = Field(default=32, ge=1)
+    """Points along each side of the grid."""
+    points_per_batch: int = Field(default=64, ge=1)
+    """Points that go through the mask decoder at a time."""
+    pred_iou_thresh: float = Field(default=0.8, ge=0, le=1)
+    """Masks of a lower predicted IoU go."""
+    stability_score_thresh: float = Field(default=0.95, ge=0, le=1)
+    """Masks that change more than this when the threshold moves go."""
+    stability_score_offset: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    """How far the threshold moves for that, in logits."""
+    box_nms_thresh: float = Field(default=0.7, ge=0, le=1)
+    """A mask goes where its box has a higher IoU than this with a better one."""
+    crop_n_layers: int = Field(default=0, ge=0, le=4)
+    """Layers of windows in which the image is looked at again, 2^layer a side."""
+    crop_n_points_downscale_factor: int = Field(default=1, ge=1)
+    """What the points of each further layer are divided by."""
+
+
 class Sam2Settings(Settings):
     """The network, what of it learns, and from which prompts."""
 
@@ -70,6 +91,8 @@ class Sam2Settings(Settings):
     """Logit above which a pixel belongs to the mask."""
     chunk: int | None = Field(None, ge=1)
     """Prompts that go through the mask decoder at a time; empty is 4 on a CPU and 64 on a GPU for images of 1024 pixels, and more for smaller ones."""
+    auto: AutoSettings = AutoSettings()
+    """How everything in an image is found without prompts."""
     cache: CacheSettings = CacheSettings()
     """The features of images, kept on disk."""
 

@@ -8,6 +8,7 @@ Here that is undone. A process that wants ``sam2.build_sam`` as well imports ``s
 from __future__ import annotations
 
 import importlib
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -106,6 +107,18 @@ def build_network(version: str, size: str, image_size: int, changes: Mapping[str
     if size == "toy":
         network.sam_mask_decoder.transformer = TwoWayTransformer(**TOY_TRANSFORMER)
     return network
+
+
+def automatic_mask_generator(network: SAM2Base, **settings: Any) -> Any:
+    """The package's generator of masks for everything in an image."""
+    with _hydra_as_it_was():
+        from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)  # by its resizing
+        generator: Any = SAM2AutomaticMaskGenerator(network, **settings)
+    generator.predictor._bb_feat_sizes = [(network.image_size // stride,) * 2 for stride in (4, 8, 16)]  # else those of 1024 pixels
+    return generator
 
 
 def instantiate(config: Any) -> Any:

@@ -26,7 +26,7 @@ from toolkit.plugins.sam2.losses import lab_loss, sam2_loss
 from toolkit.plugins.sam2.model import Sam2Model
 from toolkit.plugins.sam2.settings import Sam2Settings
 
-from toolkit.errors import InvalidDataError, UsageError
+from toolkit.errors import InvalidDataError
 from toolkit.model import total_loss
 from toolkit.types import Instances, Masks, Prompts, Sample
 
@@ -439,14 +439,6 @@ def test_protocols_encode_once_and_answer_one_to_one() -> None:
             assert sample.instances is not None
             assert prediction.instances is not None
             assert prediction.instances.labels.tolist() == sample.instances.labels.tolist()
-
-
-def test_segmenting_everything_is_refused_until_it_is_there() -> None:
-    with pytest.raises(UsageError, match="without prompts"):
-        toy().predict([scene()])
-
-
-# Settings
 
 
 def test_settings_have_the_defaults_of_their_preset_and_size() -> None:

@@ -1,0 +1,34 @@
+"""Everything in an image, without prompts, by the package's ``SAM2AutomaticMaskGenerator``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from toolkit.types import Instances, Masks
+
+from .upstream import automatic_mask_generator
+
+if TYPE_CHECKING:
+    from .model import Sam2Model
+
+
+@torch.no_grad()
+def find_all(model: Sam2Model, image: Tensor) -> Instances:
+    """The masks that upstream's generator finds, best first, labelled 0.
+
+    Args:
+        model: its network is used as it is, so without rough masks.
+        image: uint8 ``[3, H, W]``.
+    """
+    size = int(image.shape[1]), int(image.shape[2])
+    generator = automatic_mask_generator(
+        model.network, output_mode="coco_rle", mask_threshold=model.settings.mask_threshold, **model.settings.auto.model_dump()
+    )
+    found: list[dict[str, Any]] = generator.generate(image.permute(1, 2, 0).contiguous().cpu().numpy())
+    found.sort(key=lambda each: -each["predicted_iou"])
+    masks = Masks.from_coco([each["segmentation"] for each in found], size)
+    scores = torch.tensor([each["predicted_iou"] for each in found], dtype=torch.float32).clamp(0, 1)
+    return Instances(size, masks.boxes_xyxy(), torch.zeros(len(found), dtype=torch.int64), masks, scores)
