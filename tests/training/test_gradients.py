@@ -13,12 +13,13 @@ from torch import Tensor, nn
 
 from toolkit.config import TrainSettings, resolve
 from toolkit.errors import NonFiniteLossError
-from toolkit.training.diagnosis import EXPLODES, FIRST_LOOKS, STANDS, VANISH, Diagnosis
+from toolkit.training.diagnosis import EXPLODES, FIRST_LOOKS, STANDS, TOO_LARGE, VANISH, Diagnosis
 from toolkit.training.gradients import GradientView, Look
 from toolkit.training.log import read_metrics
 from toolkit.training.loop import TrainResult, train
 
-DEEP = str(Path(__file__).resolve().parents[1] / "support" / "deep.py")
+SUPPORT = Path(__file__).resolve().parents[1] / "support"
+DEEP, BACKBONE = str(SUPPORT / "deep.py"), str(SUPPORT / "backbone.py")
 
 
 def run(tiny: str, out: Path, *words: str, plugin: str = "", resume: bool = False) -> TrainResult:
@@ -132,6 +133,15 @@ def test_a_thousandfold_learning_rate_is_called_an_explosion(
     assert [record.levelname for record in caplog.records if warning in record.message] == ["WARNING"]
 
 
+def test_huge_steps_are_called_so_where_norms_keep_the_loss_down(tiny: str, tmp_path: Path) -> None:
+    """The weights of a network with norms may grow without harm, but what they held is gone."""
+    words = ["train.steps=12", "train.warmup_steps=6"]
+    assert run(tiny, tmp_path / "good", *words, plugin=BACKBONE).warnings == ()
+    (warning, *_) = run(tiny, tmp_path / "bad", *words, "train.lr=10", plugin=BACKBONE).warnings
+    assert TOO_LARGE in warning or EXPLODES in warning
+    assert "train.lr=1)" in warning
+
+
 def test_an_explosion_to_infinity_is_called_so_in_the_error(tiny: str, tmp_path: Path) -> None:
     with pytest.raises(
         NonFiniteLossError, match=r"step 2: the gradient's norm is inf.*Training explodes: the loss went from 0\.\d+ to \d.*e\+"
@@ -192,6 +202,15 @@ def test_a_new_head_that_starts_from_zero_is_no_explosion() -> None:
         (1.3, 1.2, {"a": 1e-3, "b": 1e-3, "c": 1e-3, "head": 1 / t}) for t in range(1, 9)
     ]
     assert follow(steps).told == {}
+
+
+def test_huge_steps_are_an_alarm_though_the_loss_falls() -> None:
+    sizes = [0.1, 2.0, 1.0, 0.6, 0.4, 0.3]
+    assert list(follow([(1 / i, 1.0, {"a": size, "b": size, "c": 1e-3}) for i, size in enumerate(sizes, start=1)]).told) == [TOO_LARGE]
+    assert follow([(1 / i, 1.0, {"a": size, "b": 1e-3, "c": 1e-3}) for i, size in enumerate(sizes, start=1)]).told == {}, (
+        "half of the layers"
+    )
+    assert follow([(1.0, 1.0, {"a": size}) for size in [0.15] * 10 + [9.0] + [0.1] * 10]).told == {}
 
 
 def test_a_loss_that_is_down_needs_no_gradient() -> None:

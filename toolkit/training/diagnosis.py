@@ -17,6 +17,10 @@ USUAL_UPDATE = 1e-3
 LARGE_UPDATE = 100 * USUAL_UPDATE
 """Ten such steps replace the weights of half of the layers."""
 
+HUGE_UPDATE = 300 * USUAL_UPDATE
+"""Steps of this size, in most of the looks of a window, leave little of what half of the layers held, whatever the loss says: a network
+with norms can still lower it. The first steps of AdamW on small networks reach 0.15."""
+
 WORSE_LOSS = 1.2
 """A loss as much above that of the start weights is worse than having learnt nothing."""
 
@@ -44,6 +48,7 @@ FIRST_LOOKS = 10
 
 
 EXPLODES, VANISH, STANDS = "training explodes", "the gradients vanish", "the weights hardly move"
+TOO_LARGE = "the steps are far too large"
 
 
 class Diagnosis:
@@ -82,7 +87,7 @@ class Diagnosis:
         if factor > 0.01 and look.moves:  # else what does not move does so as planned
             self._moves.append({name: move / factor for name, move in look.moves.items()})
         found = [self._explosion(*self._level())] if len(self._recent) >= 3 else []
-        found.append(self._vanishing())
+        found += [self._overshooting(), self._vanishing()]
         new = {kind: f"step {step}: {kind}: {text}" for kind, text in filter(None, found) if kind not in self.told}
         self.told |= new
         return list(new.values())
@@ -107,10 +112,19 @@ class Diagnosis:
         why = [f"the loss went from {first_loss:.3g} to {loss:.3g}", f"the gradient's norm from {first_norm:.3g} to {norm:.3g}"]
         if update >= LARGE_UPDATE:
             why.append(f"a step moved the layers by {update:.2g} times their size, where about {USUAL_UPDATE:g} is usual")
+        return EXPLODES, f"{', '.join(why)}. {self._slower()}"
+
+    def _overshooting(self) -> tuple[str, str] | None:
+        if EXPLODES in self.told or len(self._updates) < WINDOW or (update := median_low(self._updates)) < HUGE_UPDATE:
+            return None
+        what = f"of late they moved half of the layers by {update:.2g} times their size or more, where about {USUAL_UPDATE:g} is usual"
+        return TOO_LARGE, f"{what}. So training explodes, or learns little. {self._slower()}"
+
+    def _slower(self) -> str:
         options = self.settings
         tries = [f"a lower learning rate (train.lr={options.lr / 10:g})"]
         tries += ["train.clip_norm=1"] * (options.clip_norm is None) + ["train.warmup_steps=100"] * (not options.warmup_steps)
-        return EXPLODES, f"{', '.join(why)}. Try {_either(tries)}"
+        return f"Try {_either(tries)}"
 
     def _vanishing(self) -> tuple[str, str] | None:
         if self.first is None or not self._recent or len(self._moves) < WINDOW:
