@@ -43,7 +43,7 @@ MODELS: dict[str, ModelCase] = {
             "input": {"short_side_train": [], "short_side_test": 0, "pixel_std": [57.375, 57.12, 58.395]},
         },
     ),
-    "sam2": ModelCase("sam2", {"size": "toy", "image_size": 64, "preset": "sam2", "corrections": 1}, {"lr": 1e-3}, steps=12),
+    "sam2": ModelCase("sam2", {"size": "toy", "image_size": 64, "preset": "sam2", "corrections": 1}, {"lr": 1e-3}, steps=6),
 }
 """A case for each plugin that is built in, by its name."""
 

@@ -92,8 +92,8 @@ class _Functions(TorchFunctionMode):
 class _Autocast(torch.autocast):
     """Autocasting knows no ``meta``; there it is that of the CPU."""
 
-    def __init__(self, device_type: str, *args: Any, **kwargs: Any) -> None:
-        super().__init__("cpu" if device_type == AWAY.type else device_type, *args, **kwargs)
+    def __init__(self, device_type: str, dtype: torch.dtype | None = None, enabled: bool = True, cache_enabled: bool | None = None) -> None:
+        super().__init__("cpu" if device_type == AWAY.type else device_type, dtype, enabled, cache_enabled)
 
 
 @contextmanager

@@ -33,6 +33,8 @@ PLUGIN = PluginManifest(
 )
 STRIDE = 16
 """Height and width of what the network sees are multiples of this; it answers at a quarter of the resolution."""
+CLICKS = 4
+"""Clicks on the background that an image is learnt from."""
 
 
 class MyNetSettings(Settings):
@@ -46,7 +48,7 @@ class MyNetSettings(Settings):
     """The most objects of an image that a step learns from: its first."""
     grid: int = Field(8, ge=1)
     """Points a side of the grid that asks for everything in an image."""
-    score_threshold: float = Field(0.7, ge=0, le=1)
+    score_threshold: float = Field(0.8, ge=0, le=1)
     """The lowest score of what is kept when everything is asked for."""
 
 
@@ -135,25 +137,36 @@ class MyNet(PromptableModel):
         assert found.scores is not None
         found = found[found.scores >= self.settings.score_threshold]
         assert found.scores is not None
-        return found[nms(found.boxes_xyxy, found.scores, 0.7)]
+        return found[nms(found.boxes_xyxy, found.scores, 0.5)]
 
     def loss(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
-        """Cross-entropy and Dice of the masks that points and boxes ask for; each a mean over the samples of the mean over their objects."""
+        """Cross-entropy and Dice of the masks that clicks and boxes ask for; each a mean over the samples of the mean over their prompts."""
         cross_entropy, dice = torch.stack([self._terms(sample) for sample in samples]).mean(0)
         return {"cross_entropy": cross_entropy, "dice": dice}
 
     def _terms(self, sample: Sample) -> Tensor:
         """Both terms of one sample, float32 ``[2]``."""
-        truth = truth_of(sample)[: self.settings.max_objects]
+        truth = truth_of(sample)
+        assert truth.masks is not None
+        masks = truth.masks.dense()
+        wanted = [(self._clicks_beside(masks), torch.zeros(CLICKS, *sample.size))]  # asks for nothing
+        if len(truth):
+            few, target = truth[: self.settings.max_objects], masks[: self.settings.max_objects].float()
+            wanted += [(point_prompts(few), target), (box_prompts(few), target)]
         (encoded,) = self.encode([sample])
-        if not len(truth) or truth.masks is None:
-            return torch.stack([encoded.features.sum() * 0] * 2)  # nothing to point at; the gradient is 0, but there is one
-        target = truth.masks.dense().to(self.device).float()
         terms = []
-        for prompts in (point_prompts(truth), box_prompts(truth)):
-            logits = self.logits(encoded, prompts)
+        for prompts, target in wanted:
+            logits, target = self.logits(encoded, prompts), target.to(self.device)
             terms.append(torch.stack([F.binary_cross_entropy_with_logits(logits, target), _dice(logits.sigmoid(), target).mean()]))
         return torch.stack(terms).mean(0)
+
+    def _clicks_beside(self, masks: Tensor) -> Prompts:
+        """Clicks where no object is, at random while training; off the image where objects are everywhere."""
+        places = (~masks.any(0)).nonzero().flip(1)  # x and y, [P, 2]
+        if not len(places):
+            places = torch.full((1, 2), -1000)
+        chosen = torch.randint(len(places), (CLICKS,)) if self.training else torch.arange(CLICKS) * len(places) // CLICKS
+        return Prompts(places[chosen][:, None].float(), torch.ones(CLICKS, 1, dtype=torch.int64))
 
 
 def _dice(found: Tensor, target: Tensor) -> Tensor:
