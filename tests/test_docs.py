@@ -6,7 +6,9 @@ import importlib.util
 import json
 import re
 import shlex
+import sys
 import tomllib
+import unittest
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -83,7 +85,22 @@ def test_each_plugin_that_is_shown_trains(folder: Path, plugin: str) -> None:
 def test_nothing_that_is_shown_goes_untested(folder: Path) -> None:
     shown = {path.relative_to(folder).as_posix() for path in folder.rglob("*.py")}
     plugins = {"tinynet.py", "smallnet.py", "colournet.py", "mynet/__init__.py", "mynet/model.py"}
-    assert shown == {*plugins, "binary_masks.py", "presence.py"}
+    assert shown == {*plugins, "binary_masks.py", "presence.py", "test_smallnet.py"}
+
+
+def test_the_contract_that_is_shown_holds(folder: Path) -> None:
+    spec = importlib.util.spec_from_file_location("test_smallnet", folder / "test_smallnet.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+        module.TestSmallNet().test_save_and_load()
+        with pytest.raises(unittest.SkipTest, match="a semantic model predicts no objects"):
+            module.TestSmallNet().test_masks_and_boxes_agree()
+    finally:
+        del sys.modules[spec.name]
 
 
 def test_the_dataset_that_is_shown_reads_checks_and_trains(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -206,7 +223,9 @@ def test_every_option_that_is_named_exists() -> None:
     known = {option for parser in _parsers(build_parser()) for option in parser._option_string_actions}
     named = {word for page in PAGES for word in re.findall(r"`[^`\n]*?(--[a-z][a-z-]*)", _prose(page))}
     assert len(named) >= 15
-    assert named - known == {"--logdir", "--no-build-isolation", "--nproc-per-node"}, "the options of tensorboard, pip and torchrun, and no others"
+    assert named - known == {"--logdir", "--no-build-isolation", "--nproc-per-node"}, (
+        "the options of tensorboard, pip and torchrun, and no others"
+    )
 
 
 def _parsers(parser: object) -> Iterator[object]:

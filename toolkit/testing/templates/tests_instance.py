@@ -8,3 +8,4 @@ class TestMyNet(ModelContract):
 
     plugin = "mynet.py"
     settings = {"width": 8}
+    steps = 60  # until the first masks appear
