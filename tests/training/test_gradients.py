@@ -83,6 +83,7 @@ def test_weight_decay_is_no_move_of_the_gradient() -> None:
     steps.step()
     look = view.after(1.0)
     assert look.figures["update_ratio/first_layer"] == pytest.approx(0.05, rel=1e-4)
+    assert look.idle == {"0.weight"}
     assert look.moves["0.weight"] < 1e-6
 
 
@@ -223,6 +224,16 @@ def test_a_layer_that_is_used_now_and_then_is_not_starved() -> None:
     assert follow(seldom).told == {}
     assert follow([(1.0, 1.0, {"a": 1e-3} | ({} if i % 3 else {"b": 0.0})) for i in range(20)]).told == {}, "or gets no gradient at all"
     assert list(follow([(1.0, 1.0, {"a": 1e-3, "b": 0.0})] * 20).told) == [VANISH]
+
+
+def test_what_no_batch_uses_is_not_starved() -> None:
+    """Such as the embeddings of prompts that nobody gives: in the graph, but with a gradient of zero."""
+    diagnosis = Diagnosis(TrainSettings(steps=100))
+    for step in range(1, 20):
+        diagnosis.note(1.0, 1.0)
+        idle = frozenset({"b"} if step < 12 else ())
+        told = diagnosis.look(step, Look({}, {"a": 1e-3, "b": 0.0}, idle), 1.0)
+        assert bool(told) == (step == 12), "from the first gradient on, it is one that vanishes"
 
 
 def test_everything_is_said_once_also_in_a_resumed_run() -> None:

@@ -65,6 +65,7 @@ class Diagnosis:
         self._recent: deque[tuple[float, float]] = deque(maxlen=WINDOW)
         self._updates: deque[float] = deque(maxlen=WINDOW)
         self._moves: deque[dict[str, float]] = deque(maxlen=WINDOW)
+        self._idle: deque[frozenset[str]] = deque(maxlen=WINDOW)
 
     def note(self, loss: float, norm: float) -> None:
         """Take in the loss and gradient norm of a step, in order; those of the first are what later ones are compared with."""
@@ -83,9 +84,11 @@ class Diagnosis:
             look: what it did.
             factor: what the schedule multiplied the learning rate by.
         """
-        self._updates.append(median_low(look.moves.values()) if look.moves else 0.0)  # a new head starts from zero and moves far
+        used = [move for name, move in look.moves.items() if name not in look.idle]
+        self._updates.append(median_low(used) if used else 0.0)  # a new head starts from zero and moves far
         if factor > 0.01 and look.moves:  # else what does not move does so as planned
             self._moves.append({name: move / factor for name, move in look.moves.items()})
+            self._idle.append(look.idle)
         found = [self._explosion(*self._level())] if len(self._recent) >= 3 else []
         found += [self._overshooting(), self._vanishing()]
         new = {kind: f"step {step}: {kind}: {text}" for kind, text in filter(None, found) if kind not in self.told}
@@ -143,7 +146,8 @@ class Diagnosis:
                 return STANDS, f"{what}. Try a higher learning rate than train.lr={self.settings.lr:g}"
             dead = "Units are saturated or dead" + (", as they are when training has exploded" if EXPLODES in self.told else "")
             return VANISH, f"{what}. {dead}. {layers}"
-        starved = [name for name in names if most[name] < STARVED * most[top]]
+        unused = frozenset.intersection(*self._idle)
+        starved = [name for name in names if most[name] < STARVED * most[top] and name not in unused]
         if len(starved) < max(1, MANY * len(names)):
             return None
         shown = ", ".join(starved[:3]) + (", …" if len(starved) > 3 else "")

@@ -19,10 +19,12 @@ class Look:
             over that of the weights, for each parameter group of the optimizer.
         moves: name of each matrix or kernel that got a gradient -> how far the gradient moved it, relative to its norm. What weight
             decay adds is left out: it moves weights that learn nothing, too.
+        idle: those of them whose gradient was exactly zero, as it is of what the batch did not use.
     """
 
     figures: dict[str, float]
     moves: dict[str, float]
+    idle: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -78,9 +80,9 @@ class GradientView:
                 label = str(group.get("name") or f"group {i}").replace(" ", "_")
                 figures[f"grad_norm/{label}"] = gradient / clip_ratio
                 figures[f"update_ratio/{label}"] = step / size if size else math.nan
-        sizes, moved = norms[1], norms[3]
+        gradients, sizes, _, moved = norms
         moves = {w.name: moved[k] / sizes[k] for k, w in enumerate(weights) if w.now.dim() > 1 and sizes[k]}
-        return Look(figures, moves)
+        return Look(figures, moves, frozenset(w.name for k, w in enumerate(weights) if w.name in moves and not gradients[k]))
 
     def _moved(self, weight: _Weight) -> Tensor:
         """The norm of the part of the step that the gradient made, a scalar."""
