@@ -16,28 +16,34 @@ from toolkit.downloads import weights_folder
 from toolkit.errors import CheckpointError, DownloadError
 from toolkit.model import Model
 
-from . import caffe2
+from ..contract import Engine
+from . import caffe2, torchvision_names
 from .pickles import read_pickle
 from .zoo import ZOO
 
 BOTTOM_UP = "backbone.bottom_up."
+COUNT = ".num_batches_tracked"
 _NOT_WEIGHTS = ("pixel_mean", "pixel_std")  # older files have them; the settings say so now
 
 
-def load_weights(model: Model, name: str) -> LoadReport:
+def load_weights(model: Engine, name: str) -> LoadReport:
     """Take over what fits from a file of Detectron2's; heads for other classes start anew.
 
     Args:
         model: of either engine; its ``state_dict`` has Detectron2's names.
-        name: the path of a ``.pkl`` of the model zoo or of Caffe2, of a ``.pth`` that Detectron2 saved, or of a ``.safetensors`` with
-            the same names; or a name of the zoo, whose file must be in the folder of published weights.
+        name: the path of a ``.pkl`` of the model zoo or of Caffe2, of a ``.pth`` that Detectron2 saved, of a ResNet of torchvision's, or
+            of a ``.safetensors`` with the same names; or a name of the zoo, whose file must be in the folder of published weights.
 
     Raises:
         DownloadError: when a file of the zoo is not there; says where it is to be had.
         CheckpointError: when the file is damaged, would run code, or is for another network.
+        UsageError: when it was learnt on images that are prepared in another way.
     """
     path = _published(name) if name in ZOO else Path(name).expanduser()
     tensors = read_weights(path, tuple(model.state_dict()))
+    if torchvision_names.are_from_torchvision(tensors):
+        torchvision_names.check(model.settings, path)
+        tensors = {torchvision_names.rename(key): value for key, value in tensors.items()}
     _check_norms(model, tensors, path)
     _check_depth(model, tensors, path)
     filled = _no_statistics(model, tensors)
@@ -45,7 +51,9 @@ def load_weights(model: Model, name: str) -> LoadReport:
     return replace(
         report,
         loaded=tuple(key for key in report.loaded if key not in filled),
-        missing=tuple(key for key in report.missing if not key.endswith(".num_batches_tracked")),  # most files lack them
+        # batches that were counted matter to nobody, and only some kinds of batch norm have the count
+        missing=tuple(key for key in report.missing if not key.endswith(COUNT)),
+        unexpected=tuple(key for key in report.unexpected if not key.endswith(COUNT)),
     )
 
 
@@ -55,8 +63,8 @@ def _published(name: str) -> Path:
         return path
     raise DownloadError(
         f"weights={name} is not on this machine, and the toolkit does not fetch it, because its publisher gives no checksum. Repair: fetch "
-        f"{ZOO[name]}\nand put it at {path}, or give its path as weights=FILE; or train from random weights: weights=none "
-        "model.backbone.norm=GN model.backbone.freeze_at=0 model.fpn.norm=GN (configs/maskrcnn-balloon-scratch.yaml does)"
+        f"{ZOO[name]}\nand put it at {path}, or give its path as weights=FILE; or train from random weights, as "
+        "configs/maskrcnn-balloon-scratch.yaml does: weights=none model.backbone.norm=GN model.backbone.freeze_at=0 model.fpn.norm=GN"
     )
 
 

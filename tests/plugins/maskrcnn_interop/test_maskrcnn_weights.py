@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torchvision
 from safetensors.torch import save_file
 from toolkit.plugins.maskrcnn.contract import Engine
 from toolkit.plugins.maskrcnn.interop import caffe2
@@ -19,11 +20,13 @@ from toolkit.plugins.maskrcnn.interop.zoo import ZOO
 from toolkit.plugins.maskrcnn.model import MaskRCNN
 from toolkit.plugins.maskrcnn.settings import MaskRCNNSettings
 from torch import Tensor
+from torchvision.transforms.functional import normalize
 
 from toolkit import registry
 from toolkit.checkpoints import LoadReport
 from toolkit.config import resolve
-from toolkit.errors import CheckpointError, DownloadError
+from toolkit.errors import CheckpointError, DownloadError, UsageError
+from toolkit.semantic import IMAGENET_MEAN, IMAGENET_STD
 from toolkit.training.assembly import build_model
 from toolkit.types import Sample
 
@@ -288,6 +291,41 @@ def test_names_that_could_be_two_are_refused(tmp_path: Path) -> None:
     path = zoo_file(tmp_path / "short.pkl", {"conv1.weight": torch.zeros(8, 3, 7, 7)}, matching_heuristics=True)
     with pytest.raises(CheckpointError, match=r"'conv1\.weight' could be '.*' or '.*' of the model"):
         load_weights(model_of(), str(path))
+
+
+TORCHVISION = {"format": "RGB", "pixel_mean": [123.675, 116.28, 103.53], "pixel_std": [58.395, 57.12, 57.375]}
+
+
+@pytest.mark.parametrize(("depth", "norm"), [(18, "BN"), (50, "FrozenBN")])
+def test_resnets_of_torchvision(tmp_path: Path, depth: int, norm: str) -> None:
+    """Reference: the features of torchvision's own network on images that are prepared as it wants them."""
+    torch.manual_seed(2)
+    theirs = getattr(torchvision.models, f"resnet{depth}")().eval()
+    state = theirs.state_dict()
+    for name, value in state.items():
+        if "running" in name or "bn" in name:
+            value.add_(0.2 * torch.rand(value.shape)) if value.is_floating_point() else None
+    torch.save(state, tmp_path / "resnet.pth")
+    backbone = {"depth": depth, "norm": norm, "stride_in_1x1": False}
+    model = model_of(backbone=backbone, input=TORCHVISION).eval()
+    report = load_weights(model, str(tmp_path / "resnet.pth"))
+    assert report.unexpected == ("fc.weight", "fc.bias")
+    assert not [name for name in report.missing if "bottom_up" in name]
+    image = photo().image
+    with torch.no_grad():
+        x = theirs.maxpool(theirs.relu(theirs.bn1(theirs.conv1(normalize(image[None] / 255, IMAGENET_MEAN, IMAGENET_STD)))))
+        assert isinstance(model, MaskRCNN)
+        found = model.backbone.bottom_up(model.batch([photo()], [(64, 96)]))
+        for layer, features in zip((theirs.layer1, theirs.layer2, theirs.layer3, theirs.layer4), found, strict=True):
+            x = layer(x)
+            torch.testing.assert_close(features, x, rtol=1e-3, atol=1e-3)
+    with pytest.raises(
+        UsageError, match=r"resnet\.pth was learnt by torchvision.*Repair: add model\.input\.format=RGB model\.input\.pixel_mean=\["
+    ):
+        load_weights(model_of(backbone=backbone), str(tmp_path / "resnet.pth"))
+    if depth == 50:
+        with pytest.raises(UsageError, match=r"Repair: add model\.backbone\.stride_in_1x1=False$"):
+            load_weights(model_of(backbone={"depth": 50}, input=TORCHVISION), str(tmp_path / "resnet.pth"))
 
 
 # What is refused
