@@ -44,10 +44,10 @@ def test_the_script_is_valid_bash(bash_script: Path) -> None:
 @needs_bash
 def test_commands_and_options(bash_script: Path) -> None:
     assert complete(bash_script, "") == set(COMMANDS)
-    assert complete(bash_script, "tr") == {"train"}
+    assert complete(bash_script, "tr") == {"track", "train"}
     assert complete(bash_script, "train", "--se") == {"--seed"}
     assert complete(bash_script, "eval", "--pre") == {"--predictions", "--precision"}
-    assert complete(bash_script, "data", "") == {"list", "info", "get", "check", "export", "convert"}
+    assert complete(bash_script, "data", "") == {"list", "info", "get", "check", "export", "convert", "preview", "sample"}
     assert complete(bash_script, "completion", "") == set(SHELLS)
 
 

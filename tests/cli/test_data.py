@@ -47,7 +47,7 @@ def shapes_folder(tmp_path: Path) -> Path:
 
 
 def test_list_names_every_dataset(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.setenv("COLUMNS", "600")
     assert main(["data", "list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     for manifest in registry.datasets():

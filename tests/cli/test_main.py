@@ -145,7 +145,7 @@ def test_only_the_command_that_is_asked_for_is_imported() -> None:
     done = python(
         "import sys; from toolkit.cli import main; main(['plugins', '--help']); print([m for m in sys.modules if 'toolkit.cli.' in m])"
     )
-    assert done.stdout.splitlines()[-1] == "['toolkit.cli.plugins']"
+    assert done.stdout.splitlines()[-1] == "['toolkit.cli.options', 'toolkit.cli.plugins']"
 
 
 # --- exit codes

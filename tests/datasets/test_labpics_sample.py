@@ -133,7 +133,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeyp
     assert main(["data", "sample", "labpics", "--data-dir", "data/labpics"]) == 1
     assert "is there already" in capsys.readouterr().err
     assert main(["data", "sample", "msrc"]) == 2
-    assert "msrc has no sample that could be drawn. There is one of: labpics" in capsys.readouterr().err
+    assert "msrc has no sample that could be drawn. There is one of: " in capsys.readouterr().err
     assert main(["data", "get", "labpics"]) == 1
     message = capsys.readouterr().err
     assert "zenodo.org/records/3697452" in message

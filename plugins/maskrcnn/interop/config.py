@@ -236,7 +236,7 @@ def _jsonable(value: Any) -> Any:
 def main(words: Sequence[str]) -> int:
     """Print the recipe for a file; ``KEY=VALUE`` words are laid over it."""
     if not words or words[0].startswith("-"):
-        print("usage: python -m toolkit.plugins.maskrcnn.interop.config FILE [KEY=VALUE …] > recipe.yaml", file=sys.stderr)
+        sys.stderr.write("usage: python -m toolkit.plugins.maskrcnn.interop.config FILE [KEY=VALUE …] > recipe.yaml" + "\n")
         return 0 if words and words[0] in ("-h", "--help") else 2
     path = Path(words[0])
     try:
@@ -248,10 +248,10 @@ def main(words: Sequence[str]) -> int:
             overrides[key] = _literal(yaml.safe_load(text))
         recipe = to_recipe(read_config(path, overrides), path)
     except ToolkitError as error:
-        print(f"error: {error}", file=sys.stderr)
+        sys.stderr.write(f"error: {error}\n")
         return error.exit_code
-    print(f"# from {path}")
-    print(yaml.safe_dump(_jsonable(recipe), sort_keys=False, allow_unicode=True), end="")
+    sys.stdout.write(f"# from {path}\n")
+    sys.stdout.write(yaml.safe_dump(_jsonable(recipe), sort_keys=False, allow_unicode=True))
     return 0
 
 
