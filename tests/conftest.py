@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from toolkit import registry
+from toolkit import discovery, registry
 
 torch.set_num_threads(1)  # the suite runs in as many processes as there are cores
 
@@ -22,6 +22,7 @@ def _fresh_registries() -> Iterator[None]:
     yield
     for each in (registry.plugins, registry.datasets, registry.evaluators):
         each.cache_clear()
+    discovery._loaded.clear()
 
 
 @pytest.fixture
