@@ -21,7 +21,7 @@ from toolkit.files import atomic_write
 from toolkit.formats.mask_folder import write_split
 from toolkit.inference.pipeline import predict_folder
 from toolkit.inference.predictor import Predictor, load
-from toolkit.inference.prompting import PromptedModel
+from toolkit.inference.prompting import PromptedModel, prompted
 from toolkit.training.loop import train
 from toolkit.visualization import Row, contact_sheet
 
@@ -113,7 +113,9 @@ def _show(settings: RunSettings, out: Path, show_progress: bool) -> Part:
     train(settings, run, show_progress=show_progress)
     trained = time.perf_counter()
     reports = measure_run(run, data=settings.data.name, split="test") or []
-    predictor = load(run, prompts=_boxes(test_set, out) if registry.plugins().get(plugin).task == "promptable" else None)
+    predictor = load(run)
+    if isinstance(predictor.model, PromptedModel):  # the set's own classes, so that truth and answers are named and coloured alike
+        predictor = Predictor(prompted(predictor.model.model, _boxes(test_set, out), classes=test_set.classes), name=predictor.name)
     measured = time.perf_counter()
     summary = predict_folder(predictor, [photos / "images"], out / f"{plugin}-results")
     done = time.perf_counter()
