@@ -9,7 +9,6 @@ A whole plugin in one file::
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any, Literal, TypeAlias, final
 
 import torch
@@ -19,7 +18,7 @@ from torch.nn import functional as F
 from toolkit.errors import InvalidDataError, UsageError
 from toolkit.label_maps import logits_to_label_map
 from toolkit.losses import SegmentationLossSettings, segmentation_loss
-from toolkit.model import TrainableModel
+from toolkit.model import TrainableModel, evaluating
 from toolkit.types import VOID, Prediction, Sample, Size
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -98,7 +97,7 @@ class SemanticModel(TrainableModel):
         on the rest of the batch. Runs as in eval mode and without gradients whatever the mode is, and leaves the mode as it was.
         """
         predictions: dict[int, Prediction] = {}
-        with _evaluating(self), torch.no_grad():
+        with evaluating(self):
             for positions, images in _groups(samples):
                 raw = self._run(images)
                 predictions.update((i, self._prediction(samples[i], raw[row])) for row, i in enumerate(positions))
@@ -134,7 +133,7 @@ class SemanticModel(TrainableModel):
         """Predictions and losses from one forward pass; the losses, too, as in eval mode and free of the rest of the batch."""
         predictions: dict[int, Prediction] = {}
         sums: dict[str, Tensor] = {}
-        with _evaluating(self), torch.no_grad():
+        with evaluating(self):
             for positions, images in _groups(samples):
                 raw = self._run(images)
                 size: Size = (images.shape[2], images.shape[3])
@@ -286,15 +285,3 @@ def _name_inside(network: nn.Module, part: nn.Module | None) -> str | None:
     if part in names:
         return names[part]
     raise UsageError(f"encoder must be a part of the network, but no module of {type(network).__name__} is this {type(part).__name__}")
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Eval mode for a while; afterwards every module is in the mode that it was in."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True

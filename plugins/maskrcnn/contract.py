@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from toolkit.errors import ConfigError, InvalidDataError
-from toolkit.model import TrainableModel
+from toolkit.model import TrainableModel, evaluating
 from toolkit.types import Instances, Prediction, Sample, Size
 
 from .inputs import draw_short_side, network_size, padded_size
@@ -60,7 +59,7 @@ class Engine(TrainableModel):
         Images that are the same size once padded go through the network together.
         """
         predictions: dict[int, Prediction] = {}
-        with _evaluating(self), torch.no_grad():
+        with evaluating(self):
             for positions, sizes in self._groups(samples):
                 chosen = [samples[i] for i in positions]
                 for i, sample, found in zip(positions, chosen, self.detect(chosen, sizes), strict=True):
@@ -85,7 +84,7 @@ class Engine(TrainableModel):
     def validate(self, samples: Sequence[Sample]) -> tuple[list[Prediction], dict[str, Tensor]]:
         """Predictions, and losses at the size at which images are predicted; what is drawn for them is the same each time."""
         losses: dict[str, Tensor] = {}
-        with _evaluating(self), torch.no_grad(), torch.random.fork_rng(devices=[]):
+        with evaluating(self), torch.random.fork_rng(devices=[]):
             for sample in samples:
                 torch.default_generator.manual_seed(0)  # what is drawn comes from the CPU, wherever the model is
                 for name, value in self.losses([sample], [self.test_size(sample)]).items():
@@ -132,15 +131,3 @@ class Engine(TrainableModel):
             positions.setdefault(padded_size([size]), []).append(i)
         for group in positions.values():
             yield group, [sizes[i] for i in group]
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Eval mode for a while; afterwards every module is in the mode that it was in."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True

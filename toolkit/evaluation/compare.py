@@ -27,11 +27,10 @@ from toolkit.evaluation.footprint import footprint
 from toolkit.evaluation.measure import chosen_evaluators, known_sections, open_split
 from toolkit.evaluation.protocols import by_protocol
 from toolkit.label_maps import BACKGROUND
-from toolkit.model import Model, PromptableModel
+from toolkit.model import Model, PromptableModel, evaluating
 from toolkit.settings_tree import merge
 from toolkit.training.devices import make_fabric
 from toolkit.training.stream import evaluation_batches
-from toolkit.training.validation import evaluating
 from toolkit.types import Prediction, Sample
 from toolkit.visualization import Cell, grid_sheet
 

@@ -18,10 +18,9 @@ import torch
 from toolkit.checkpoints import load_model
 from toolkit.discovery import loaded_paths
 from toolkit.errors import TrainingError
-from toolkit.model import PromptableModel
+from toolkit.model import PromptableModel, evaluating
 from toolkit.registry import add_path
 from toolkit.training.devices import make_fabric
-from toolkit.training.validation import evaluating
 from toolkit.types import Sample
 
 STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")

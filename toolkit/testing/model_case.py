@@ -12,14 +12,13 @@ import torch
 from toolkit import registry
 from toolkit.config import Settings, TrainSettings, settings_class, validate
 from toolkit.errors import UsageError
-from toolkit.model import Model, TrainableModel, total_loss
+from toolkit.model import Model, TrainableModel, evaluating, total_loss
 from toolkit.plugin import PluginManifest
 from toolkit.settings_tree import copy_tree, merge
 from toolkit.testing.checks import skip
 from toolkit.testing.samples import CLASSES, generate, unlabelled, with_prompts
 from toolkit.training.optimizer import build_optimizer
 from toolkit.training.stream import seed_everything
-from toolkit.training.validation import evaluating
 from toolkit.types import Prediction, Sample, Size
 
 BATCH = 4

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from toolkit.dataset import Dataset
 from toolkit.evaluation.base import Evaluator
 from toolkit.evaluation.report import Report
-from toolkit.model import Model, PromptableModel, TrainableModel
+from toolkit.model import Model, PromptableModel, TrainableModel, evaluating
 from toolkit.training.stream import evaluation_batches
 from toolkit.types import Prediction, Sample
 
@@ -35,19 +34,6 @@ class Validation:
         if len(self.reports) == 1:
             return list(self.reports[0].metrics)[:3]
         return [next(iter(report.metrics)) for report in self.reports if report.metrics]
-
-
-@contextmanager
-def evaluating(model: torch.nn.Module) -> Iterator[None]:
-    """Eval mode without gradients; every module gets its own mode back."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 def evaluate(

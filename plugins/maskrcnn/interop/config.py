@@ -236,7 +236,7 @@ def _jsonable(value: Any) -> Any:
 def main(words: Sequence[str]) -> int:
     """Print the recipe for a file; ``KEY=VALUE`` words are laid over it."""
     if not words or words[0].startswith("-"):
-        sys.stderr.write("usage: python -m toolkit.plugins.maskrcnn.interop.config FILE [KEY=VALUE …] > recipe.yaml" + "\n")
+        sys.stderr.write("usage: python -m toolkit.plugins.maskrcnn.interop.config FILE [KEY=VALUE …] > recipe.yaml\n")
         return 0 if words and words[0] in ("-h", "--help") else 2
     path = Path(words[0])
     try:
