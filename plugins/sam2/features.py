@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from toolkit.derived import derived, forget, needs_gradient
 from toolkit.types import Size
 
 from .upstream import SAM2Base
@@ -56,8 +57,25 @@ def network_points(points: Tensor, image_size: Size, size: int) -> Tensor:
 
 def trunk_features(network: SAM2Base, images: Tensor) -> list[Tensor]:
     """The features of the four stages of the backbone, for normalised images ``[B, 3, S, S]``."""
-    features: list[Tensor] = network.image_encoder.trunk(images.contiguous(memory_format=torch.channels_last))
-    return features
+    trunk: Any = network.image_encoder.trunk
+    x = trunk.patch_embed(images.contiguous(memory_format=torch.channels_last))  # [B, H, W, C]
+    x = x + _position(trunk, x.shape[1:3])
+    stages = []
+    for i, block in enumerate(trunk.blocks):
+        x = block(x)
+        if i in trunk.stage_ends:
+            stages.append(x.permute(0, 3, 1, 2))
+    return stages
+
+
+def _position(trunk: Any, size: Sequence[int]) -> Tensor:
+    """The position embedding ``[1, H, W, C]``, which is made once where it does not learn: that takes a tenth as long as all the rest."""
+    sources = [trunk.pos_embed, trunk.pos_embed_window]
+    if needs_gradient(*sources):
+        forget(trunk)
+        position: Tensor = trunk._get_pos_embed(size)
+        return position
+    return derived(trunk, sources, tuple(size), lambda: trunk._get_pos_embed(size).contiguous())
 
 
 def from_trunk(network: SAM2Base, trunk: Sequence[Tensor]) -> list[ImageFeatures]:

@@ -10,10 +10,12 @@ import weakref
 import pytest
 import torch
 from toolkit.plugins.maskrcnn.layers import Conv2d, FrozenBatchNorm2d
-from toolkit.plugins.maskrcnn.ops import convolution, derived
+from toolkit.plugins.maskrcnn.ops import convolution
 from toolkit.plugins.maskrcnn.ops.linear import linear
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from toolkit import derived
 
 
 def layer(norm: str = "FrozenBN", kernel: int = 3, channels: int = 12, **options: bool | int) -> Conv2d:

@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from toolkit.derived import derived, forget, needs_gradient
+
 from . import winograd
-from .derived import derived, forget, needs_gradient
 
 
 class Norm(Protocol):

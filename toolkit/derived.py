@@ -1,6 +1,6 @@
 """What is made from parameters once and used until they change: folded, cast and reordered weights.
 
-To make them anew for every image would cost a tenth of the time. They are kept outside the modules, so nothing of them is in a
+To make them anew for every image can cost a tenth of the time. They are kept outside the modules, so nothing of them is in a
 ``state_dict``, a copy or a pickle of a module, and they go when it goes.
 """
 
