@@ -75,7 +75,8 @@ def _position(trunk: Any, size: Sequence[int]) -> Tensor:
         forget(trunk)
         position: Tensor = trunk._get_pos_embed(size)
         return position
-    return derived(trunk, sources, tuple(size), lambda: trunk._get_pos_embed(size).contiguous())
+    placed: Tensor = derived(trunk, sources, tuple(size), lambda: trunk._get_pos_embed(size).contiguous())
+    return placed
 
 
 def from_trunk(network: SAM2Base, trunk: Sequence[Tensor]) -> list[ImageFeatures]:
