@@ -11,8 +11,8 @@ from toolkit.types import Masks
 
 ON, OFF, TOP_LEFT, BOTTOM_RIGHT = 1, 0, 2, 3
 """Labels of points, as SAM 2 knows them."""
-BOX_NOISE, MOST_BOX_NOISE = 0.1, 20.0
-"""Corners of a box to learn from move by up to this part of its sides, and at most this many pixels (as SAM's authors do)."""
+MOST_BOX_NOISE = 20 / 1024
+"""Corners of a box to learn from move by at most this part of the image's side: SAM's authors allow 20 of 1024 pixels."""
 
 
 def first_clicks(truth: Tensor, *, is_random: bool) -> tuple[Tensor, Tensor]:
@@ -65,18 +65,18 @@ def _most_interior(masks: Tensor) -> Tensor:
     return torch.tensor([[point or (0.0, 0.0)] for point in points], device=masks.device)
 
 
-def boxes(truth: Tensor, *, noisy: bool) -> tuple[Tensor, Tensor]:
-    """The corners of each object's box as points ``[P, 2, 2]`` with labels ``[P, 2]``, moved at random where ``noisy``.
+def boxes(truth: Tensor, *, noise: float = 0.0) -> tuple[Tensor, Tensor]:
+    """The corners of each object's box as points ``[P, 2, 2]`` with labels ``[P, 2]``.
 
     Args:
         truth: bool ``[P, H, W]``, none of them empty.
-        noisy: see ``BOX_NOISE``.
+        noise: coordinates move at random by up to this part of the box's sides, and no more than ``MOST_BOX_NOISE``.
     """
     height, width = truth.shape[1:]
     corners = masks_to_boxes(truth)  # to the middle of the last pixel, as SAM's authors count
-    if noisy:
+    if noise:
         sides = (corners[:, 2:] - corners[:, :2]).repeat(1, 2)
         shift = 2 * torch.rand(corners.shape).to(corners.device) - 1
-        corners = corners + shift * (BOX_NOISE * sides).clamp_max(MOST_BOX_NOISE)
+        corners = corners + shift * (noise * sides).clamp_max(MOST_BOX_NOISE * max(height, width))
         corners = corners.clamp(min=corners.new_zeros(4), max=corners.new_tensor([width - 1, height - 1] * 2))
     return corners.view(-1, 2, 2), torch.tensor([[TOP_LEFT, BOTTOM_RIGHT]], device=truth.device).expand(len(truth), -1)

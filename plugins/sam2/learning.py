@@ -33,6 +33,7 @@ class Learner:
         filled = settings.filled()
         self.is_lab = settings.preset == "lab"
         self.kind, self.corrections, self.max_objects = filled.prompts, filled.corrections, settings.max_objects
+        self.box_noise = settings.box_noise
         self.image_size, self.has_one_mask, self.rough_masks = filled.image_size, filled.mask == "only", settings.rough_masks
 
     def loss(
@@ -90,7 +91,8 @@ class Learner:
 
     def _objects(self, decoder: ImageDecoder, truth: Tensor, images: Tensor, use_box: bool, is_random: bool) -> Terms:
         """The terms of ``P`` objects, each ``[P]``, summed over the first prompt and its corrections."""
-        points, labels = boxes(truth, noisy=is_random) if use_box else first_clicks(truth, is_random=is_random)
+        noise = self.box_noise if is_random else 0.0
+        points, labels = boxes(truth, noise=noise) if use_box else first_clicks(truth, is_random=is_random)
         output = decoder(points, labels, None, images)
         total, previous = self._compare(output, truth, is_ambiguous=not use_box)
         for _ in range(self.corrections):

@@ -76,6 +76,9 @@ class Sam2Settings(Settings):
     """How it learns: `lab` is the short recipe that is popular with laboratories, `sam2` that of SAM 2's authors."""
     prompts: PromptKind | None = None
     """Prompts to learn from; `mix` is a point or a box, half and half. Empty is `point` for the preset `lab` and `mix` for `sam2`."""
+    box_noise: float = Field(0.1, ge=0, le=1)
+    """How far the sides of a box to learn from move at random, as a part of their length; 0.1 is what SAM's authors chose, and 0 for boxes that
+    will always be tight."""
     corrections: int | None = Field(None, ge=0, le=16)
     """Clicks on errors of the prediction that follow a prompt while learning; empty is 0 for the preset `lab` and 7 for `sam2`."""
     max_objects: int = Field(8, ge=1)

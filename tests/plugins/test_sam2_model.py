@@ -344,16 +344,18 @@ def test_first_clicks_are_on_the_object_and_every_pixel_is_as_likely() -> None:
 
 def test_boxes_surround_the_object_give_or_take() -> None:
     torch.manual_seed(0)
-    mask = torch.zeros(200, 100, 300, dtype=torch.bool)
+    mask = torch.zeros(200, 100, 1024, dtype=torch.bool)
     mask[:, 10:41, 20:271] = True
-    corners, labels = clicks.boxes(mask, noisy=False)
+    corners, labels = clicks.boxes(mask)
     assert corners[0].tolist() == [[20, 10], [270, 40]]
     assert labels[0].tolist() == [2, 3]
-    moved = clicks.boxes(mask, noisy=True)[0] - corners
-    assert moved[..., 0].abs().max() <= 20, "never more than 20 pixels"
+    moved = clicks.boxes(mask, noise=0.1)[0] - corners
+    assert moved[..., 0].abs().max() <= 20, "never more than 20 of 1024 pixels"
     assert moved[..., 0].abs().max() > 18
     assert 2.5 < moved[..., 1].abs().max() <= 3, "and never more than a tenth of its side"
-    everything, _ = clicks.boxes(torch.ones(50, 8, 9, dtype=torch.bool), noisy=True)
+    small = mask[..., :128]
+    assert (clicks.boxes(small, noise=0.1)[0] - clicks.boxes(small)[0]).abs().max() <= 20 / 8, "and as much less in a smaller image"
+    everything, _ = clicks.boxes(torch.ones(50, 8, 9, dtype=torch.bool), noise=0.1)
     assert (everything >= 0).all()
     assert (everything <= torch.tensor([8, 7])).all()
 
