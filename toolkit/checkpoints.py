@@ -28,6 +28,7 @@ from toolkit.config import settings_class, validate
 from toolkit.errors import CheckpointError, UnknownNameError, UsageError
 from toolkit.files import atomic_write
 from toolkit.model import Model
+from toolkit.settings_tree import merge
 
 logger = logging.getLogger("toolkit")
 
@@ -247,8 +248,12 @@ def licence_of(run_or_file: str | Path) -> str:
     return "unknown" if manifest is None else manifest.start_weights.get("licence", "unknown")
 
 
-def load_model(run_or_file: str | Path) -> tuple[Model, CheckpointManifest]:
+def load_model(run_or_file: str | Path, settings: Mapping[str, Any] | None = None) -> tuple[Model, CheckpointManifest]:
     """Rebuild the model that a run or a checkpoint file holds, with its weights, in eval mode on the CPU.
+
+    Args:
+        run_or_file: a run's folder or a checkpoint file.
+        settings: of the model, nested; they are laid over those that it was trained with. The weights must still fit.
 
     Raises:
         CheckpointError: when the file is damaged, was not written by the toolkit, or does not fit its own plugin.
@@ -262,10 +267,12 @@ def load_model(run_or_file: str | Path) -> tuple[Model, CheckpointManifest]:
     tensors, manifest = read_checkpoint(path)
     if manifest is None:
         raise CheckpointError(f"{path} was not written by the toolkit: it has no manifest. Repair: pass it to training as weights={path}")
-    model = build_model(manifest, path)
+    model = build_model(manifest, path, settings)
     fit = _fit(model, tensors)
     if fit.missing or fit.unexpected or fit.mismatched:
-        raise CheckpointError(f"{path} does not fit the plugin {manifest.plugin!r} that is installed here: {fit}")
+        raise CheckpointError(
+            f"{path} does not fit the plugin {manifest.plugin!r} that is installed here{', with the settings given' * bool(settings)}: {fit}"
+        )
     version = registry.plugins().get(manifest.plugin).version
     if version != manifest.plugin_version:
         logger.warning(
@@ -275,16 +282,17 @@ def load_model(run_or_file: str | Path) -> tuple[Model, CheckpointManifest]:
     return model.eval(), manifest
 
 
-def build_model(manifest: CheckpointManifest, source: Path) -> Model:
-    """The model that a manifest describes, with random weights."""
+def build_model(manifest: CheckpointManifest, source: Path, settings: Mapping[str, Any] | None = None) -> Model:
+    """The model that a manifest describes, other settings laid over its own, with random weights."""
     try:
         plugin = registry.plugins().get(manifest.plugin)
     except UnknownNameError as error:
         raise UnknownNameError(
             f"{source} needs a plugin that is not here: {error}. Repair: name its file with --plugin, or to registry.add_path"
         ) from None
-    settings = validate(settings_class(plugin), manifest.model, source=f"the manifest in {source}")
-    model = plugin.resolve(plugin.build)(settings, manifest.classes)
+    where = f"the manifest in {source}{' with the settings given' * bool(settings)}"
+    chosen = validate(settings_class(plugin), merge(dict(manifest.model), settings or {}), source=where)
+    model = plugin.resolve(plugin.build)(chosen, manifest.classes)
     if not isinstance(model, Model):
         raise CheckpointError(f"plugin {manifest.plugin!r}: {plugin.build} must return a toolkit.Model, not {type(model).__name__}")
     return model

@@ -134,3 +134,9 @@ def test_ctrl_c(infer: Infer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     printed = capsys.readouterr().err
     assert f"stopped; what is done is in {tmp_path / 'out'}, and --resume goes on from there" in printed
     assert "Traceback" not in printed
+
+
+def test_settings_of_the_model_stand_among_the_paths(infer: Infer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert infer(str(tmp_path / "photos"), "model.width=3") == 2
+    assert "width" in capsys.readouterr().err
+    assert infer(str(tmp_path / "photos"), "train.steps=3") == 2, "which is no setting of the model, and no path that is there"

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import nn
 
 from toolkit.checkpoints import CheckpointManifest, save_checkpoint
-from toolkit.errors import CheckpointError, ImageError, InvalidDataError, UsageError
+from toolkit.errors import CheckpointError, ConfigError, ImageError, InvalidDataError, UsageError
 from toolkit.inference import Predictor, Tiling, load
 from toolkit.model import Model
 from toolkit.semantic import SemanticModel
@@ -167,3 +167,20 @@ def test_load_takes_a_run_or_a_file(tmp_path: Path, tiny: str) -> None:
     assert load(tmp_path / "other.safetensors").name != by_run.name
     with pytest.raises(CheckpointError):
         load(tmp_path / "nowhere")
+
+
+def test_settings_of_the_model_can_be_changed_where_the_weights_still_fit(tmp_path: Path, tiny: str) -> None:
+    from toolkit import registry
+    from toolkit.checkpoints import build_model
+
+    registry.add_path(tiny)
+    manifest = CheckpointManifest("tiny", "semantic", ("ground", "square"))
+    save_checkpoint(tmp_path / "best.safetensors", build_model(manifest, tmp_path).state_dict(), manifest)
+    changed = load(tmp_path, device="cpu", settings={"dropout": 0.5})
+    dropouts = [module.p for module in changed.model.modules() if isinstance(module, torch.nn.Dropout2d)]
+    assert dropouts == [0.5]
+    assert changed.name != load(tmp_path, device="cpu").name, "so that --resume does not mix results"
+    with pytest.raises(ConfigError, match="withd"):
+        load(tmp_path, settings={"withd": 4})
+    with pytest.raises(CheckpointError, match="with the settings given"):
+        load(tmp_path, settings={"width": 5})

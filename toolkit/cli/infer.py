@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from toolkit.cli.options import add_plugin_files_argument, load_plugin_files
+from toolkit.cli.options import add_plugin_files_argument, load_plugin_files, model_settings
 
 if TYPE_CHECKING:
     from toolkit.inference.pipeline import Summary
     from toolkit.inference.results import Record
+
+SETTING = re.compile(r"model\.[\w.]+=")
 
 SUMMARY = "run a trained model over images and folders"
 
@@ -21,7 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Fill in the parser."""
     parser.add_argument("run", metavar="RUN", help="folder of a run, or a checkpoint file")
     parser.add_argument(
-        "paths", nargs="+", metavar="PATH", help="images, folders (searched to any depth) or quoted patterns such as 'photos/**/*.jpg'"
+        "paths",
+        nargs="+",
+        metavar="PATH",
+        help="images, folders (searched to any depth) or quoted patterns such as 'photos/**/*.jpg'; "
+        "model.…=value changes a setting of the model",
     )
     parser.add_argument(
         "--out", required=True, type=Path, metavar="DIR", help="folder for labels, overlays, predictions.json and manifest.jsonl"
@@ -53,13 +60,15 @@ def run(args: argparse.Namespace) -> int:
 
     work = Work(args.batch_size) if args.workers is None else Work(args.batch_size, args.workers)
     tiling = Tiling(args.window, args.overlap)
-    predictor = load(args.run, device=args.device, precision=args.precision, tiling=tiling, prompts=args.prompts)
+    words = [path for path in args.paths if SETTING.match(path)]
+    settings = model_settings(words)
+    predictor = load(args.run, device=args.device, precision=args.precision, tiling=tiling, prompts=args.prompts, settings=settings)
     start = time.perf_counter()
     try:
         with _Progress() as progress:
             summary = predict_folder(
                 predictor,
-                args.paths,
+                [path for path in args.paths if path not in words],
                 args.out,
                 work=work,
                 overlays=not args.no_overlays,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from typing import Any
 
 
 def add_data_arguments(parser: argparse.ArgumentParser, *, required: bool) -> None:
@@ -29,6 +31,22 @@ def load_plugin_files(args: argparse.Namespace) -> None:
 def add_settings_argument(parser: argparse.ArgumentParser) -> None:
     """Any number of ``key=value``."""
     parser.add_argument("settings", nargs="*", metavar="key=value", help="settings by section, such as train.steps=500 or weights=none")
+
+
+def model_settings(words: Sequence[str]) -> dict[str, Any]:
+    """``model.key=value`` words, nested, without ``model``.
+
+    Raises:
+        UsageError: when a word is of another section.
+    """
+    from toolkit.errors import UsageError
+    from toolkit.settings_tree import parse_overrides
+
+    sections = parse_overrides(words)
+    if sections.keys() - {"model"}:
+        raise UsageError(f"settings of {', '.join(sorted(sections.keys() - {'model'}))} have no effect here. Repair: use model.…")
+    settings: dict[str, Any] = sections.get("model", {})
+    return settings
 
 
 def positive(text: str) -> int:

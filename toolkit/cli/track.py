@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from toolkit.cli.options import add_plugin_files_argument, load_plugin_files
+from toolkit.cli.options import add_plugin_files_argument, load_plugin_files, model_settings
 
 SUMMARY = "follow objects through a video with a promptable model"
 
@@ -21,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16"], help="precision of the forward pass")
     parser.add_argument("--no-overlays", action="store_true", help="do not draw the objects over the frames")
     add_plugin_files_argument(parser)
+    parser.add_argument("settings", nargs="*", metavar="model.…=value", help="settings of the model, laid over the run's own")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -32,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     from toolkit.inference import load
     from toolkit.inference.tracking import track_video
 
-    predictor = load(args.run, device=args.device, precision=args.precision)
+    predictor = load(args.run, device=args.device, precision=args.precision, settings=model_settings(args.settings))
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("tracking", total=None)

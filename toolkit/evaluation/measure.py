@@ -51,7 +51,7 @@ def measure_run(
         data: name of the dataset.
         data_dir: its folder; that of the run's own settings when the dataset is the same, else ``data/<name>``.
         split: the dataset's validation split when None.
-        overrides: settings of the sections ``data`` and ``evaluators``, nested; they are laid over the run's.
+        overrides: settings of the sections ``model``, ``data`` and ``evaluators``, nested; they are laid over the run's.
         prompts: for a promptable model: who prompts it, as for ``toolkit.load``; its answers are then measured as detections, by the
             evaluator ``coco`` unless ``overrides`` name others. None measures it by its prompt protocols.
         batch_size, workers, devices, accelerator, precision: how to go about it; they do not change what is measured.
@@ -65,8 +65,9 @@ def measure_run(
     """
     fabric = make_fabric(accelerator=accelerator, devices=devices, precision=precision)
     fabric.launch()
-    model, manifest = load_model(run)
-    wanted = known_sections(overrides)
+    rest, model_settings = _without_model(overrides)
+    model, manifest = load_model(run, model_settings)
+    wanted = known_sections(rest)
     config: Mapping[str, Any] = manifest.config
     saved_data = config.get("data", {}) if config.get("data", {}).get("name") == registry.stable_name(data) else {}
     options = merge(saved_data.get("options") or {}, wanted["data"].get("options", {}))
@@ -155,6 +156,12 @@ def _from_documents(evaluators: Sequence[Evaluator], predictions: PredictionFile
     check_mask_sizes(predictions.results, predictions.path, sizes)
     category_ids = dataset.coco_category_ids or range(1, len(dataset.classes) + 1)
     return [evaluator.report_document(document, predictions.results, category_ids) for evaluator in chosen]
+
+
+def _without_model(overrides: Mapping[str, Any] | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The overrides without the section ``model``, and that section."""
+    rest = dict(overrides or {})
+    return rest, rest.pop("model", {})
 
 
 def known_sections(overrides: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Literal, TypeAlias, overload
 
@@ -126,6 +127,7 @@ def load(
     precision: Precision = "fp32",
     tiling: Tiling | None = None,
     prompts: str | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> Predictor:
     """Load a trained model, ready to predict::
 
@@ -138,18 +140,21 @@ def load(
         tiling: when large images are predicted window by window.
         prompts: who prompts a promptable model: ``"auto"`` (it finds everything in the image, the default), ``"from:RUN"`` (another
             run's detections) or the path of a file, see ``toolkit.formats.prompts``.
+        settings: of the model, nested, laid over those that it was trained with; its weights must still fit.
 
     Raises:
         CheckpointError: when there is no usable checkpoint.
         UnavailableError: when the plugin cannot be loaded here.
         UsageError: when the device is not there.
     """
-    model, manifest = load_model(os.fspath(run))
+    model, manifest = load_model(os.fspath(run), settings)
     with open(find_checkpoint(os.fspath(run)), "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     first = 0 if manifest.task == "semantic" else 1  # black is for backgrounds, and other tasks' classes have none
     palette = manifest.palette or default_palette(len(manifest.classes), first=first)
     name = f"{manifest.plugin} {digest[:16]}"
+    if settings:
+        name = f"{name} {json.dumps(settings, sort_keys=True)}"
     if prompts is not None or isinstance(model, PromptableModel):
         model = prompted(model, prompts or AUTO, device=str(device))
         palette = default_palette(len(model.classes), first=1)
