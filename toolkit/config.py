@@ -39,6 +39,8 @@ class DataSettings(Settings):
     """Split to learn from; the dataset's first when empty."""
     val_split: str = ""
     """Split to validate on while training; the dataset's own choice when left out, and none at all when given as empty."""
+    in_memory: bool = False
+    """Whether training samples are kept in memory once they have been read, for sets that fit; each loader process keeps what it has read."""
     options: SerializeAsAny[Settings] = Settings()
     """The dataset's own settings; `toolkit data info NAME` lists them."""
 

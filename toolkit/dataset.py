@@ -57,6 +57,33 @@ class Dataset(ABC):
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+class InMemory(Dataset):
+    """A dataset that reads each sample once and keeps it, as it stands before any augmentation.
+
+    Args:
+        dataset: what is read from.
+    """
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset, self._kept = dataset, dict[int, Sample]()
+        self.classes, self.ids, self.palette = dataset.classes, dataset.ids, dataset.palette
+        self.coco_image_ids, self.coco_category_ids = dataset.coco_image_ids, dataset.coco_category_ids
+
+    def __getitem__(self, index: int) -> Sample:
+        """The sample at ``index``; what cannot be read is tried again each time."""
+        if index not in self._kept:
+            self._kept[index] = self._dataset[index]
+        return self._kept[index]
+
+    def coco_document(self) -> dict[str, Any] | None:
+        """That of the dataset."""
+        return self._dataset.coco_document()
+
+    def fingerprint(self) -> str:
+        """That of the dataset."""
+        return self._dataset.fingerprint()
+
+
 def default_folder(name: str) -> Path:
     """Where a dataset's files are looked for, and put by ``toolkit data get``, when no folder is named: ``data/<name>`` here."""
     return Path("data") / name

@@ -8,7 +8,7 @@ from pathlib import Path
 from toolkit import registry
 from toolkit.checkpoints import LoadReport, is_own, licence_of, load_weights
 from toolkit.config import RunSettings
-from toolkit.dataset import Dataset, open_dataset
+from toolkit.dataset import Dataset, InMemory, open_dataset
 from toolkit.downloads import fetch, weights_folder
 from toolkit.errors import DataError, UsageError
 from toolkit.evaluation.base import Evaluator
@@ -27,6 +27,8 @@ def open_splits(settings: RunSettings) -> tuple[Dataset, Dataset | None]:
     train_set = open_dataset(manifest, data.dir, data.train_split or manifest.splits[0], data.options)
     if not len(train_set):
         raise DataError(f"dataset {data.name!r}: the split {data.train_split!r} has no images")
+    if data.in_memory:
+        train_set = InMemory(train_set)
     if not data.val_split:
         return train_set, None
     val_set = open_dataset(manifest, data.dir, data.val_split, data.options)
