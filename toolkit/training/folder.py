@@ -16,6 +16,7 @@ CONFIG_FILE = "config.yaml"
 
 MAY_CHANGE = (
     "data.dir",
+    "data.in_memory",
     "train.steps",
     "train.epochs",
     "train.patience",
