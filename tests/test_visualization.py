@@ -44,6 +44,15 @@ def test_label_maps_tint_their_pixels_and_leave_void_alone() -> None:
     assert (image == 100).all()
 
 
+def test_objects_below_a_score_are_left_out() -> None:
+    left, right = np.zeros((80, 120), bool), np.zeros((80, 120), bool)
+    left[10:70, 5:50], right[10:70, 70:110] = True, True
+    both = objects((80, 120), left, right, labels=[1, 2])  # with scores of 0.9 and 0.5
+    for threshold, count in ((0.0, 2), (0.5, 2), (0.51, 1), (0.95, 0)):
+        picture = overlay(grey(), both, CLASSES, PALETTE, score_threshold=threshold)
+        assert [picture[40, 30].tolist() != [100] * 3, picture[40, 90].tolist() != [100] * 3] == [count > 0, count > 1]
+
+
 def test_instances_tint_their_masks_with_holes_and_get_boxes_and_names() -> None:
     mask = np.zeros((80, 120), bool)
     mask[30:70, 20:80] = True

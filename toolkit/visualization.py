@@ -34,7 +34,13 @@ _WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
 
 
 def overlay(
-    image: Tensor, labelled: Prediction | Sample, classes: Sequence[str], palette: Palette, *, letter_height: int | None = None
+    image: Tensor,
+    labelled: Prediction | Sample,
+    classes: Sequence[str],
+    palette: Palette,
+    *,
+    score_threshold: float = 0.0,
+    letter_height: int | None = None,
 ) -> Picture:
     """Draw what is known about an image over it: each class in its colour, objects with outline, box, name and score.
 
@@ -43,6 +49,7 @@ def overlay(
         labelled: a prediction, or a sample with its truth; a label map, instances or both. Void stays as it is.
         classes: the names that labels stand for; labels beyond them are shown as numbers.
         palette: one RGB colour a class.
+        score_threshold: objects with a lower score are left out.
         letter_height: of the names, in pixels; None fits it to the image.
 
     Returns:
@@ -53,8 +60,11 @@ def overlay(
     if labelled.label_map is not None:
         picture = _blend_label_map(picture, labelled.label_map.numpy(), colours)
     if labelled.instances is not None:
+        instances = labelled.instances
+        if instances.scores is not None:
+            instances = instances[instances.scores >= score_threshold]
         lettering = _Lettering(letter_height or round(min(max(min(picture.shape[:2]) / 45, 9), 40)))
-        _draw_instances(picture, labelled.instances, classes, colours, lettering)
+        _draw_instances(picture, instances, classes, colours, lettering)
     return picture
 
 

@@ -187,6 +187,20 @@ def test_overlays_can_be_left_out(photos: Path, tmp_path: Path) -> None:
     assert all("overlay" not in record.get("outputs", {}) for record in manifest(tmp_path / "out"))
 
 
+def test_detections_of_low_score_are_in_the_files_and_not_drawn(tmp_path: Path) -> None:
+    picture = np.zeros((40, 60, 3), np.uint8)
+    picture[:, :30, 0], picture[:5, :, 2] = 255, 255  # scores 0.5 and 0.125
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(picture).save(tmp_path / "photos" / "a.png")
+    drawn = {}
+    for name, options in {"default": {}, "all": {"draw_above": 0.0}, "none": {"draw_above": 0.9}}.items():
+        predict_folder(predictor(Spots()), [tmp_path / "photos"], tmp_path / name, **options)
+        assert len(json.loads((tmp_path / name / "predictions.json").read_text())["annotations"]) == 2
+        drawn[name] = read_image(tmp_path / name / "overlays" / "a.jpg").int() - torch.from_numpy(picture).permute(2, 0, 1)
+    changed = {name: [float(part.abs().float().mean()) > 20 for part in (d[:, 25:, :30], d[:, :5, 35:])] for name, d in drawn.items()}
+    assert changed == {"default": [True, False], "all": [True, True], "none": [False, False]}
+
+
 def test_large_images_are_tiled_and_the_manifest_says_so(photos: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = SemanticModel(nn.Conv2d(3, 3, 1), ("a", "b", "c"))

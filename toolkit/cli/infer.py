@@ -48,6 +48,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overlap", type=float, default=0.25, metavar="F", help="part of a window that the next one covers again")
     parser.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:1, mps")
     parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16"], help="precision of the forward pass")
+    parser.add_argument(
+        "--draw-above",
+        type=float,
+        metavar="S",
+        help="score that an object needs to be drawn; the files have all; default: 0.5, and 0 for answers to prompts",
+    )
     parser.add_argument("--no-overlays", action="store_true", help="do not draw the predictions over the photos")
     add_plugin_files_argument(parser)
 
@@ -72,6 +78,7 @@ def run(args: argparse.Namespace) -> int:
                 args.out,
                 work=work,
                 overlays=not args.no_overlays,
+                draw_above=args.draw_above,
                 resume=args.resume,
                 on_start=progress.start,
                 on_record=progress.advance,

@@ -26,6 +26,8 @@ from toolkit.inference.prompting import PromptedModel
 from toolkit.inference.results import Record, ResultFolder
 from toolkit.types import Prediction, Sample
 
+DRAW_ABOVE = 0.5
+"""The score that a detection needs to be drawn; detectors give many of lower scores, which only a precision-recall curve wants."""
 AHEAD_PIXELS = 1 << 26
 """How many pixels of decoded images may wait for the network, and as many for being written: 200 MB each."""
 
@@ -77,6 +79,7 @@ def predict_folder(
     *,
     work: Work | None = None,
     overlays: bool = True,
+    draw_above: float | None = None,
     resume: bool = False,
     on_start: Callable[[int, int], None] | None = None,
     on_record: Callable[[Record], None] | None = None,
@@ -91,6 +94,7 @@ def predict_folder(
         out: the folder of the results; see ``toolkit.inference.results``.
         work: batch size and threads.
         overlays: whether to draw the predictions over the photos.
+        draw_above: score that an object needs to be drawn; None is ``DRAW_ABOVE`` for detectors, and 0 where somebody asked for each object.
         resume: skip what is done there already; failures are tried again.
         on_start: called with the number of images to do and of those done before.
         on_record: called after each image.
@@ -103,7 +107,12 @@ def predict_folder(
     images = find_images(words, exclude=out)
     if isinstance(predictor.model, PromptedModel):
         predictor.model.assign(image.name for image in images)
-    with ResultFolder(out, predictor.classes, predictor.palette, model=predictor.name, overlays=overlays, resume=resume) as results:
+    if draw_above is None:
+        draw_above = 0.0 if isinstance(predictor.model, PromptedModel) else DRAW_ABOVE
+    folder = ResultFolder(
+        out, predictor.classes, predictor.palette, model=predictor.name, overlays=overlays, draw_above=draw_above, resume=resume
+    )
+    with folder as results:
         todo = [image for image in images if not results.is_done(image)]
         if on_start:
             on_start(len(todo), len(images) - len(todo))

@@ -78,6 +78,7 @@ class ResultFolder:
         palette: one RGB colour a class.
         model: identifies the weights, so that results of two models do not mix.
         overlays: whether to draw the predictions over the photos.
+        draw_above: score that an object needs to be drawn.
         resume: go on with the results that are there, rather than refuse to touch them.
 
     Raises:
@@ -86,8 +87,17 @@ class ResultFolder:
     """
 
     def __init__(
-        self, folder: Path, classes: Sequence[str], palette: Palette, *, model: str = "", overlays: bool = True, resume: bool = False
+        self,
+        folder: Path,
+        classes: Sequence[str],
+        palette: Palette,
+        *,
+        model: str = "",
+        overlays: bool = True,
+        draw_above: float = 0.0,
+        resume: bool = False,
     ) -> None:
+        self.draw_above = draw_above
         self.folder, self.classes, self.palette, self.model, self.overlays = folder, classes, palette, model, overlays
         self._done: dict[str, str] = {}  # the source of each image that is done, by name
         if self._manifest.exists() and not resume:
@@ -142,7 +152,8 @@ class ResultFolder:
                 json.dump(coco_annotations(prediction.instances), file)
         if self.overlays:
             outputs["overlay"] = f"overlays/{image.stem}.jpg"
-            write_picture(self.folder / outputs["overlay"], _fit_jpeg(overlay(sample.image, prediction, self.classes, self.palette)))
+            drawn = overlay(sample.image, prediction, self.classes, self.palette, score_threshold=self.draw_above)
+            write_picture(self.folder / outputs["overlay"], _fit_jpeg(drawn))
         objects = None if prediction.instances is None else len(prediction.instances)
         return Record(image.name, _source(image), "ok", self.model, size=sample.size, window=window, objects=objects, outputs=outputs)
 
