@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import shlex
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +14,7 @@ from typing import Any
 from toolkit import registry
 from toolkit.config import RunSettings, recipe_folder, resolve
 from toolkit.dataset import Dataset, open_dataset
-from toolkit.errors import TrainingError, UsageError
+from toolkit.errors import UsageError
 from toolkit.evaluation.measure import measure_run
 from toolkit.evaluation.report import Report
 from toolkit.files import atomic_write
@@ -114,7 +110,7 @@ def _show(settings: RunSettings, out: Path, show_progress: bool) -> Part:
     for _ in write_split(test_set, "test", photos):
         pass
     began = time.perf_counter()
-    _train(settings, run, show_progress)
+    train(settings, run, show_progress=show_progress)
     trained = time.perf_counter()
     reports = measure_run(run, data=settings.data.name, split="test") or []
     predictor = load(run)
@@ -126,21 +122,6 @@ def _show(settings: RunSettings, out: Path, show_progress: bool) -> Part:
     sheet = out / f"{plugin}.jpg"
     _draw(predictor, test_set, sheet)
     return Part(plugin, settings.data.name, reports, trained - began, done - measured, summary.done, sheet)
-
-
-def _train(settings: RunSettings, run: Path, show_progress: bool) -> None:
-    """In this process, or by the command of that name where several are to train: each of those starts the whole program anew."""
-    if settings.train.devices == 1:
-        train(settings, run, show_progress=show_progress)
-        return
-    recipe = run.with_suffix(".yaml")
-    with atomic_write(recipe, "w") as file:
-        file.write(settings.to_yaml())
-    # without torch's word of caution, once a process, that all parameters had gradients this time
-    environment = os.environ | {"TORCH_CPP_LOG_LEVEL": "ERROR"}
-    command = [sys.executable, "-m", "toolkit", "train", "--config", str(recipe), "--out", str(run)]
-    if subprocess.run(command, env=environment, check=False).returncode:
-        raise TrainingError(f"training {settings.plugin} failed; its message stands above. To see it again: {shlex.join(command[2:])}")
 
 
 def _with_sample(settings: RunSettings, out: Path) -> RunSettings:

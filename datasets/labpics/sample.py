@@ -50,7 +50,7 @@ class _Files:
         return self.folder / "Semantic" / FOLDERS[label] / f"{self.name}.png"
 
 
-def write_sample(folder: str | Path, *, train: int = 600, test: int = 60, size: int = 256, seed: int = 0) -> int:
+def write_sample(folder: str | Path, *, train: int = 200, test: int = 40, size: int = 256, seed: int = 0) -> int:
     """Draw a small LabPics and write it as ``folder/Simple/{Train,Test}/{Image,Instance,Semantic}``.
 
     Args:

@@ -44,17 +44,34 @@ IMAGE_PREDICTION = {
 }
 """What ``build_sam2`` adds to the mask decoder: a single mask that is not stable gives way to the best of three."""
 
+_CHANNELS = 192
 TOY = {
     "image_encoder": {
         "trunk": {"embed_dim": 32, "stages": [1, 1, 2, 1], "global_att_blocks": [3], "window_spec": [8, 8, 8, 4]},
-        "neck": {"backbone_channel_list": [256, 128, 64, 32]},
+        "neck": {"d_model": _CHANNELS, "backbone_channel_list": [256, 128, 64, 32], "position_encoding": {"num_pos_feats": _CHANNELS}},
     },
-    "memory_attention": {"num_layers": 1, "layer": {"dim_feedforward": 256}},
+    "memory_attention": {
+        "d_model": _CHANNELS,
+        "num_layers": 1,
+        "layer": {
+            "d_model": _CHANNELS,
+            "dim_feedforward": 128,
+            "self_attention": {"embedding_dim": _CHANNELS},
+            "cross_attention": {"embedding_dim": _CHANNELS, "kv_in_dim": 16},
+        },
+    },
+    "memory_encoder": {
+        "out_dim": 16,
+        "in_dim": _CHANNELS,
+        "position_encoding": {"num_pos_feats": 16},
+        "mask_downsampler": {"embed_dim": _CHANNELS},
+        "fuser": {"layer": {"dim": _CHANNELS}},
+    },
 }
-"""What the toy size changes in the YAML of SAM 2.1 tiny. Its decoder keeps the published 256 channels: with half as many it learns to follow
-prompts more slowly and is hardly faster, since on small images the time goes into starting many small operations."""
-TOY_TRANSFORMER = {"depth": 2, "embedding_dim": 256, "num_heads": 4, "mlp_dim": 512}
-"""The transformer in the toy's mask decoder; ``SAM2Base`` has no setting for it, and makes one with four times as wide layers."""
+"""What the toy size changes in the YAML of SAM 2.1 tiny. With fewer channels the decoder learns to follow prompts more slowly, and is hardly
+faster: on small images the time goes into starting many small operations."""
+TOY_TRANSFORMER = {"depth": 2, "embedding_dim": _CHANNELS, "num_heads": 4, "mlp_dim": 512}
+"""The toy's mask decoder; ``SAM2Base`` has no setting for it and makes one for 256 channels."""
 
 
 def network_config(version: str, size: str, image_size: int) -> dict[str, Any]:

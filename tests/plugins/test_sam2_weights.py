@@ -79,7 +79,7 @@ def test_a_file_gives_all_its_tensors(tmp_path: Path, prefix: str, wrapped: bool
     [
         (lambda state: state.pop("sam_mask_decoder.iou_token.weight"), r"1 missing in the file: sam_mask_decoder\.iou_token\.weight"),
         (lambda state: state.update({"sam_mask_decoder.extra": torch.zeros(1)}), r"1 not used: sam_mask_decoder\.extra"),
-        (lambda state: state.update({"no_mem_embed": torch.zeros(1, 1, 65)}), r"no_mem_embed: \[1, 1, 65\] -> \[1, 1, 256\]"),
+        (lambda state: state.update({"no_mem_embed": torch.zeros(1, 1, 65)}), r"no_mem_embed: \[1, 1, 65\] -> \[1, 1, 192\]"),
     ],
 )
 def test_a_file_that_does_not_fit_as_a_whole_is_refused(tmp_path: Path, change: Any, message: str) -> None:
