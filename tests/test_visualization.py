@@ -12,7 +12,7 @@ from toolkit.colours import default_palette
 from toolkit.errors import OutputError, UsageError
 from toolkit.images import image_size, read_image
 from toolkit.types import VOID, Instances, Masks, Prediction, Sample
-from toolkit.visualization import BLEND, contact_sheet, overlay, write_picture
+from toolkit.visualization import BLEND, confident, contact_sheet, overlay, write_picture
 
 CLASSES = ("background", "cat", "Flüssigkeit")
 PALETTE = default_palette(3)
@@ -49,7 +49,7 @@ def test_objects_below_a_score_are_left_out() -> None:
     left[10:70, 5:50], right[10:70, 70:110] = True, True
     both = objects((80, 120), left, right, labels=[1, 2])  # with scores of 0.9 and 0.5
     for threshold, count in ((0.0, 2), (0.5, 2), (0.51, 1), (0.95, 0)):
-        picture = overlay(grey(), both, CLASSES, PALETTE, score_threshold=threshold)
+        picture = overlay(grey(), confident(both, threshold), CLASSES, PALETTE)
         assert [picture[40, 30].tolist() != [100] * 3, picture[40, 90].tolist() != [100] * 3] == [count > 0, count > 1]
 
 

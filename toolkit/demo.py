@@ -23,7 +23,7 @@ from toolkit.inference.pipeline import predict_folder
 from toolkit.inference.predictor import Predictor, load
 from toolkit.inference.prompting import PromptedModel, prompted
 from toolkit.training.loop import train
-from toolkit.visualization import Row, contact_sheet
+from toolkit.visualization import Row, confident, contact_sheet
 
 logger = logging.getLogger("toolkit")
 
@@ -150,9 +150,11 @@ def _boxes(dataset: Dataset, out: Path) -> str:
 
 def _draw(predictor: Predictor, test_set: Dataset, sheet: Path) -> None:
     samples = [test_set[i] for i in range(min(SHEET_ROWS, len(test_set)))]
+    is_prompted = isinstance(predictor.model, PromptedModel)
     if isinstance(predictor.model, PromptedModel):
         predictor.model.assign(test_set.ids)
-    rows: list[Row] = [(s.image, s, p) for s, p in zip(samples, predictor.predict_samples(samples), strict=True)]
+    predictions = [p if is_prompted else confident(p) for p in predictor.predict_samples(samples)]
+    rows: list[Row] = [(s.image, s, p) for s, p in zip(samples, predictions, strict=True)]
     contact_sheet(rows, sheet, classes=predictor.classes, palette=predictor.palette, cell=SHEET_CELL)
 
 

@@ -33,13 +33,24 @@ _SHEET_LETTERS = 10  # height of the names of objects on contact sheets, in pixe
 _WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
 
 
+DRAW_ABOVE = 0.5
+"""The score that a detection needs to be drawn; detectors give many of lower scores, which only a precision-recall curve wants."""
+
+
+def confident(prediction: Prediction, score_threshold: float = DRAW_ABOVE) -> Prediction:
+    """The prediction without the objects of a lower score."""
+    found = prediction.instances
+    if found is None or found.scores is None:
+        return prediction
+    return replace(prediction, instances=found[found.scores >= score_threshold])
+
+
 def overlay(
     image: Tensor,
     labelled: Prediction | Sample,
     classes: Sequence[str],
     palette: Palette,
     *,
-    score_threshold: float = 0.0,
     letter_height: int | None = None,
 ) -> Picture:
     """Draw what is known about an image over it: each class in its colour, objects with outline, box, name and score.
@@ -49,7 +60,6 @@ def overlay(
         labelled: a prediction, or a sample with its truth; a label map, instances or both. Void stays as it is.
         classes: the names that labels stand for; labels beyond them are shown as numbers.
         palette: one RGB colour a class.
-        score_threshold: objects with a lower score are left out.
         letter_height: of the names, in pixels; None fits it to the image.
 
     Returns:
@@ -60,11 +70,8 @@ def overlay(
     if labelled.label_map is not None:
         picture = _blend_label_map(picture, labelled.label_map.numpy(), colours)
     if labelled.instances is not None:
-        instances = labelled.instances
-        if instances.scores is not None:
-            instances = instances[instances.scores >= score_threshold]
         lettering = _Lettering(letter_height or round(min(max(min(picture.shape[:2]) / 45, 9), 40)))
-        _draw_instances(picture, instances, classes, colours, lettering)
+        _draw_instances(picture, labelled.instances, classes, colours, lettering)
     return picture
 
 

@@ -32,7 +32,7 @@ from toolkit.settings_tree import merge
 from toolkit.training.devices import make_fabric
 from toolkit.training.stream import evaluation_batches
 from toolkit.types import Prediction, Sample
-from toolkit.visualization import Cell, grid_sheet
+from toolkit.visualization import Cell, confident, grid_sheet
 
 SHEET_ROWS = 8
 SPEED_DRAWS = 1000
@@ -272,7 +272,7 @@ def _write_sheet(path: str | os.PathLike[str], contestants: Sequence[_Contestant
     rows: list[list[Cell | None]] = []
     for index in indexes:
         sample = dataset[index]
-        predictions = [contestant.shown[index] for contestant in contestants]
+        predictions = [each.shown[index] if each.is_promptable else confident(each.shown[index]) for each in contestants]
         if (
             all(prediction.instances is None for prediction in predictions) and sample.label_map is not None
         ):  # objects are not to be compared with label maps

@@ -25,9 +25,8 @@ from toolkit.inference.predictor import Predictor
 from toolkit.inference.prompting import PromptedModel
 from toolkit.inference.results import Record, ResultFolder
 from toolkit.types import Prediction, Sample
+from toolkit.visualization import DRAW_ABOVE
 
-DRAW_ABOVE = 0.5
-"""The score that a detection needs to be drawn; detectors give many of lower scores, which only a precision-recall curve wants."""
 AHEAD_PIXELS = 1 << 26
 """How many pixels of decoded images may wait for the network, and as many for being written: 200 MB each."""
 

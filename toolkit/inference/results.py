@@ -29,7 +29,7 @@ from toolkit.files import atomic_write, remove_unfinished, writing
 from toolkit.images import write_label_map
 from toolkit.inference.inputs import InputImage
 from toolkit.types import Instances, Prediction, Sample
-from toolkit.visualization import Picture, overlay, write_picture
+from toolkit.visualization import Picture, confident, overlay, write_picture
 
 MANIFEST = "manifest.jsonl"
 PREDICTIONS = "predictions.json"
@@ -152,7 +152,7 @@ class ResultFolder:
                 json.dump(coco_annotations(prediction.instances), file)
         if self.overlays:
             outputs["overlay"] = f"overlays/{image.stem}.jpg"
-            drawn = overlay(sample.image, prediction, self.classes, self.palette, score_threshold=self.draw_above)
+            drawn = overlay(sample.image, confident(prediction, self.draw_above), self.classes, self.palette)
             write_picture(self.folder / outputs["overlay"], _fit_jpeg(drawn))
         objects = None if prediction.instances is None else len(prediction.instances)
         return Record(image.name, _source(image), "ok", self.model, size=sample.size, window=window, objects=objects, outputs=outputs)
