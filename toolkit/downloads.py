@@ -31,6 +31,8 @@ from toolkit.plugin import Download
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+CONNECT_SECONDS = 5.0
+"""How long a server may take to answer at all. The hub's own client tries for 23 seconds when there is no network."""
 _CHUNK = 2**18
 _TIMEOUT = 30.0  # seconds without a byte
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
@@ -184,6 +186,41 @@ def _by_hand(download: Download, target: Path, reason: str) -> str:
         f"Repair: try again later (what has arrived is kept), or fetch the file elsewhere and put it at {target.resolve()}\n"
         f"It must have {download.size:,} bytes and the sha256 {download.sha256}"
     )
+
+
+def check_reachable(address: str) -> None:
+    """Raise ``OSError`` when nothing answers within ``CONNECT_SECONDS``; any answer at all will do."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=CONNECT_SECONDS):
+            pass
+    except urllib.error.HTTPError:
+        pass
+
+
+def from_hub(repository: str, filename: str, *, revision: str | None = None, repair: str) -> Path:
+    """The path of a file of the Hugging Face Hub, from the hub's cache where it is there.
+
+    Args:
+        repository: ``owner/name``.
+        filename: in the repository.
+        revision: commit, branch or tag; None is the main branch.
+        repair: what to do where it cannot be had, for the message.
+
+    Raises:
+        DownloadError: when it cannot be had.
+    """
+    import huggingface_hub as hub
+
+    try:
+        try:
+            return Path(hub.hf_hub_download(repository, filename, revision=revision, local_files_only=True))
+        except hub.errors.LocalEntryNotFoundError:
+            check_reachable(hub.constants.ENDPOINT)
+            return Path(hub.hf_hub_download(repository, filename, revision=revision))
+    except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
+        raise DownloadError(
+            f"{filename} of {repository} cannot be fetched from {hub.constants.ENDPOINT}: {error}. Repair: {repair}"
+        ) from error
 
 
 def weights_folder() -> Path:

@@ -7,8 +7,6 @@ They are fetched from the Hugging Face Hub, as the libraries do, or taken from a
 from __future__ import annotations
 
 import json
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +17,9 @@ from torch import Tensor, nn
 
 from toolkit import checkpoints
 from toolkit.checkpoints import LoadReport
-from toolkit.errors import CheckpointError, DownloadError, UsageError
+from toolkit.downloads import from_hub
+from toolkit.errors import CheckpointError, UsageError
 from toolkit.semantic import SemanticModel
-
-CONNECT_SECONDS = 5.0
-"""How long a server may take to answer at all. The hub's own client tries for 23 seconds when there is no network."""
 
 FILE = "model.safetensors"
 
@@ -151,28 +147,9 @@ def _repository(encoder: str, name: str) -> tuple[str, str | None]:
 
 def _download(repository: str, revision: str | None, filename: str = FILE) -> Path:
     """The path of a file of the hub, from the cache where it is there."""
-    try:
-        return Path(hub.hf_hub_download(repository, filename, revision=revision, local_files_only=True))
-    except hub.errors.LocalEntryNotFoundError:
-        pass
-    endpoint = hub.constants.ENDPOINT
-    try:
-        check_reachable(endpoint)
-        return Path(hub.hf_hub_download(repository, filename, revision=revision))
-    except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
-        raise DownloadError(
-            f"{filename} of {repository} cannot be fetched from {endpoint}: {error}. Repair: weights=none, or fetch "
-            f"{endpoint}/{repository}/resolve/{revision or 'main'}/{filename} elsewhere and pass its path as weights="
-        ) from error
-
-
-def check_reachable(address: str) -> None:
-    """Raise ``OSError`` when nothing answers within ``CONNECT_SECONDS``; any answer at all will do."""
-    try:
-        with urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=CONNECT_SECONDS):
-            pass
-    except urllib.error.HTTPError:
-        pass
+    address = f"{hub.constants.ENDPOINT}/{repository}/resolve/{revision or 'main'}/{filename}"
+    repair = f"weights=none, or fetch {address} elsewhere and pass its path as weights="
+    return from_hub(repository, filename, revision=revision, repair=repair)
 
 
 def _check_normalisation(model: SemanticModel, encoder: str, name: str) -> None:

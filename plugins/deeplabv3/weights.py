@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torchvision.models import MobileNet_V3_Large_Weights, segmentation
 
 from toolkit.checkpoints import LoadReport, read_foreign, take_tensors
-from toolkit.downloads import weights_folder
-from toolkit.encoder_weights import check_reachable, load_encoder_weights
+from toolkit.downloads import check_reachable, weights_folder
+from toolkit.encoder_weights import load_encoder_weights
 from toolkit.errors import CheckpointError, DownloadError, UsageError
 from toolkit.model import Model
 from toolkit.semantic import IMAGENET_MEAN, IMAGENET_STD, SemanticModel

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
-from huggingface_hub import constants, errors, hf_hub_download
 from torch import Tensor
 
 from toolkit.checkpoints import LoadReport, read_foreign
+from toolkit.downloads import from_hub
 from toolkit.errors import CheckpointError, DownloadError, UsageError
 from toolkit.model import Model
 
@@ -19,8 +17,6 @@ from .lora import DOWN, UP
 from .model import Sam2Model
 from .settings import Sam2Settings
 
-CONNECT_SECONDS = 5.0
-"""How long the hub may take to answer at all."""
 OFFICIAL = "official"
 MIRROR = {
     "2.0": "https://dl.fbaipublicfiles.com/segment_anything_2/072824",
@@ -144,28 +140,10 @@ def _download(version: str, size: str) -> Path:
     family = "sam2.1" if version == "2.1" else "sam2"
     filename = f"{family}_hiera_{size}.pt"
     repository = f"facebook/{family}-hiera-{size.replace('_', '-')}"
-    try:
-        try:
-            path = Path(hf_hub_download(repository, filename, local_files_only=True))
-        except errors.LocalEntryNotFoundError:
-            _check_reachable(constants.ENDPOINT)
-            path = Path(hf_hub_download(repository, filename))
-    except (OSError, ValueError, errors.HfHubHTTPError) as error:
-        raise DownloadError(
-            f"{filename} of {repository} cannot be fetched from {constants.ENDPOINT}: {error}. Repair: fetch {MIRROR[version]}/{filename} "
-            "elsewhere and pass its path as weights=, or weights=none for random ones"
-        ) from error
+    repair = f"fetch {MIRROR[version]}/{filename} elsewhere and pass its path as weights=, or weights=none for random ones"
+    path = from_hub(repository, filename, repair=repair)
     _check_hash(path)
     return path
-
-
-def _check_reachable(address: str) -> None:
-    """Raise ``OSError`` when nothing answers; any answer at all will do. The hub's own client would try for long."""
-    try:
-        with urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=CONNECT_SECONDS):
-            pass
-    except urllib.error.HTTPError:
-        pass
 
 
 def _check_hash(path: Path) -> None:

@@ -135,8 +135,8 @@ def test_names_of_published_weights(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_without_a_network_the_error_says_what_to_fetch_by_hand(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A host that does not exist, and an empty cache: the real failure of a machine that is offline."""
-    monkeypatch.setattr(weights.constants, "ENDPOINT", "https://hub.invalid")
-    monkeypatch.setattr(weights.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "https://hub.invalid")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     start = time.monotonic()
     with pytest.raises(
         DownloadError,
@@ -155,7 +155,7 @@ def test_a_download_is_compared_with_the_published_hash(monkeypatch: pytest.Monk
     link = tmp_path / "sam2.1_hiera_tiny.pt"
     link.symlink_to(blob)
     asked = []
-    monkeypatch.setattr(weights, "hf_hub_download", lambda *names, **_: asked.append(names) or str(link))
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *names, **_: asked.append(names) or str(link))
     assert weights._download("2.1", "tiny") == link
     assert asked == [("facebook/sam2.1-hiera-tiny", "sam2.1_hiera_tiny.pt")]
     blob.write_bytes(b"weight5")

@@ -5,7 +5,6 @@ import itertools
 import json
 import math
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from toolkit.plugins.unet.original import Mirrored, OriginalUNet
 from toolkit.plugins.unet.settings import UNetSettings
 from torch import Tensor, nn
 
-from toolkit import encoder_weights
+from toolkit import downloads, encoder_weights
 from toolkit.errors import CheckpointError, ConfigError, DownloadError, UsageError
 from toolkit.model import total_loss
 from toolkit.semantic import SemanticModel
@@ -45,15 +44,6 @@ CHECKED_ENCODERS = [
     ("tu-convnext_atto", 5),
     ("timm-regnetx_002", 3),
 ]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    """Networks this small lose more time by sharing work among threads than they win."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def small(encoder: str, **options: Any) -> SemanticModel:
@@ -424,7 +414,7 @@ def test_a_download_that_breaks_off_names_host_and_cause(monkeypatch: pytest.Mon
         raise OSError("connection reset by peer")
 
     monkeypatch.setattr(encoder_weights.hub, "hf_hub_download", download)
-    monkeypatch.setattr(encoder_weights, "check_reachable", lambda endpoint: None)
+    monkeypatch.setattr(downloads, "check_reachable", lambda endpoint: None)
     with pytest.raises(DownloadError, match=r"smp-hub/resnet18\.imagenet cannot be fetched from https://.*connection reset by peer"):
         weights.load_weights(small("resnet18"), "imagenet")
 
