@@ -14,7 +14,7 @@ import json
 import tempfile
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import cv2
 import numpy as np
@@ -24,7 +24,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from toolkit.inference.pipeline import predict_folder
-from toolkit.inference.predictor import Predictor
+from toolkit.inference.predictor import Precision, Predictor
 from toolkit.inference.prompting import FromFile, PromptedModel
 
 PHOTOS, BOXES, SIZE = 2, 16, (1080, 1440)
@@ -40,7 +40,8 @@ def write_photos(folder: Path) -> dict[str, list[list[float]]]:
     for i in range(PHOTOS):
         picture = rng.normal(0, 1, (height // 16 + 1, width // 16 + 1, 3)).astype(np.float32)
         picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_CUBIC) * 20 + 128
-        name, boxes[f"{i:02}.jpg"] = f"{i:02}.jpg", []
+        name = f"{i:02}.jpg"
+        boxes[name] = []
         for cell in range(BOXES):
             half_width, half_height = rng.uniform(40, width / 9), rng.uniform(40, height / 9)
             x, y = (cell % 4 + 0.5) * width / 4, (cell // 4 + 0.5) * height / 4
@@ -83,14 +84,14 @@ def loop(predictor: Any, folder: Path, boxes: dict[str, list[list[float]]], out:
     out.write_text(json.dumps(results))
 
 
-def ours(weights: Any, prompts: Path, precision: str) -> Predictor:
+def ours(weights: Any, prompts: Path, precision: Precision) -> Predictor:
     """The plugin with the same weights, prompted by the file."""
     from toolkit.plugins.sam2.model import build
     from toolkit.plugins.sam2.settings import Sam2Settings
 
     model = build(Sam2Settings(size="tiny", preset="sam2", mask="single", cache={"enabled": False}), ("object",))
     model.network.load_state_dict(weights.state_dict())
-    return Predictor(PromptedModel(model, FromFile(prompts)), precision="bf16" if precision == "bf16" else "fp32")
+    return Predictor(PromptedModel(model, FromFile(prompts)), precision=precision)
 
 
 def agreement(results: Path, expected: Path) -> float:
@@ -121,7 +122,7 @@ def measure() -> list[Comparison]:
         def peer() -> None:
             loop(theirs, work / "photos", boxes, work / "peer.json")
 
-        for precision in ("fp32", "bf16"):
+        for precision in get_args(Precision):
             predictor = ours(weights, work / "boxes.csv", precision)
 
             def predict(predictor: Predictor = predictor) -> Path:

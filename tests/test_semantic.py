@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import copy
 import pickle
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -18,15 +18,6 @@ from toolkit.types import VOID, Sample
 
 RGB = ("red", "green", "blue")
 SIZES = [(1, 1), (1, 7), (9, 1), (5, 8), (31, 33), (64, 40)]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    """Networks this small lose more time by sharing work among threads than they win."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def sample(height: int, width: int, seed: int = 0, classes: int = 3) -> Sample:

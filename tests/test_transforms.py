@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator
 from typing import Any
 
 import cv2
@@ -39,15 +38,6 @@ GEOMETRIC = [
 ]
 PHOTOMETRIC = [Colour(), Colour(brightness=0, contrast=0, saturation=0, hue=0.5), Blur(p=1)]
 ALL = GEOMETRIC + PHOTOMETRIC
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    """The images are tiny: threads would wait for each other longer than they work."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def name_of(step: Settings) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -30,15 +29,6 @@ CLASSES = ("ground", "tree", "sky")
 SMALL = {"encoder": "tu-test_resnet", "channels": 8, "atrous_rates": (1, 2, 3)}
 PLUGINS = ("deeplabv3", "deeplabv3plus")
 TORCHVISION = [("resnet50", 8), ("resnet101", 8), ("mobilenet_v3_large", 16)]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    """Networks this small lose more time by sharing work among threads than they win."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def small(plugin: str = "deeplabv3", **options: Any) -> SemanticModel:

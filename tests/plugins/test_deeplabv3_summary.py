@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,14 +15,6 @@ from torch import Tensor, nn
 from toolkit import registry
 from toolkit.cli import main
 from toolkit.receptive_field import Field, receptive_field
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def summary_of(capsys: pytest.CaptureFixture[str], plugin: str, *settings: str) -> dict[str, Any]:

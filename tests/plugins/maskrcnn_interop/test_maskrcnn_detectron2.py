@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,14 +50,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "keypoints": {"keypoint_count": 4},
 }
 CLASSES = ("a", "b", "c")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def pair(settings: MaskRCNNSettings, classes: tuple[str, ...] = CLASSES) -> tuple[MaskRCNN, Detectron2Engine]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,14 +26,6 @@ pytestmark = [pytest.mark.filterwarnings("ignore")] if is_installed() else []  #
 
 FOLDER = Path(__file__).resolve().parents[2] / "fixtures" / "maskrcnn"
 ENGINES: dict[str, type[Engine]] = {"torchvision": MaskRCNN, "detectron2": Detectron2Engine}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @cache

@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 import pickle
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -50,14 +50,6 @@ HEADS = {
     for part in ("box_predictor.cls_score", "box_predictor.bbox_pred", "mask_head.predictor")
     for kind in ("weight", "bias")
 }
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def model_of(classes: tuple[str, ...] = COCO, engine: type[Engine] = MaskRCNN, **changes: Any) -> Engine:
