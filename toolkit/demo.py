@@ -150,10 +150,9 @@ def _boxes(dataset: Dataset, out: Path) -> str:
 
 def _draw(predictor: Predictor, test_set: Dataset, sheet: Path) -> None:
     samples = [test_set[i] for i in range(min(SHEET_ROWS, len(test_set)))]
-    is_prompted = isinstance(predictor.model, PromptedModel)
     if isinstance(predictor.model, PromptedModel):
         predictor.model.assign(test_set.ids)
-    predictions = [p if is_prompted else confident(p) for p in predictor.predict_samples(samples)]
+    predictions = [confident(p, predictor.draw_above) for p in predictor.predict_samples(samples)]
     rows: list[Row] = [(s.image, s, p) for s, p in zip(samples, predictions, strict=True)]
     contact_sheet(rows, sheet, classes=predictor.classes, palette=predictor.palette, cell=SHEET_CELL)
 

@@ -25,7 +25,6 @@ from toolkit.inference.predictor import Predictor
 from toolkit.inference.prompting import PromptedModel
 from toolkit.inference.results import Record, ResultFolder
 from toolkit.types import Prediction, Sample
-from toolkit.visualization import DRAW_ABOVE
 
 AHEAD_PIXELS = 1 << 26
 """How many pixels of decoded images may wait for the network, and as many for being written: 200 MB each."""
@@ -93,7 +92,7 @@ def predict_folder(
         out: the folder of the results; see ``toolkit.inference.results``.
         work: batch size and threads.
         overlays: whether to draw the predictions over the photos.
-        draw_above: score that an object needs to be drawn; None is ``DRAW_ABOVE`` for detectors, and 0 where somebody asked for each object.
+        draw_above: score that an object needs to be drawn; None is ``Predictor.draw_above``.
         resume: skip what is done there already; failures are tried again.
         on_start: called with the number of images to do and of those done before.
         on_record: called after each image.
@@ -107,7 +106,7 @@ def predict_folder(
     if isinstance(predictor.model, PromptedModel):
         predictor.model.assign(image.name for image in images)
     if draw_above is None:
-        draw_above = 0.0 if isinstance(predictor.model, PromptedModel) else DRAW_ABOVE
+        draw_above = predictor.draw_above
     folder = ResultFolder(
         out, predictor.classes, predictor.palette, model=predictor.name, overlays=overlays, draw_above=draw_above, resume=resume
     )

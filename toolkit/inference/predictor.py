@@ -20,12 +20,13 @@ from toolkit.checkpoints import find_checkpoint, load_model
 from toolkit.colours import Palette, default_palette
 from toolkit.errors import InvalidDataError, UsageError
 from toolkit.images import read_image
-from toolkit.inference.prompting import prompted
+from toolkit.inference.prompting import PromptedModel, prompted
 from toolkit.inference.sliding_window import Tiling, predict_tiled
 from toolkit.model import Model, PromptableModel
 from toolkit.prompting import AUTO
 from toolkit.semantic import SemanticModel
 from toolkit.types import Prediction, Sample
+from toolkit.visualization import DRAW_ABOVE
 
 Precision: TypeAlias = Literal["fp32", "bf16"]
 ImageLike: TypeAlias = "str | os.PathLike[str] | NDArray[np.uint8] | Image.Image | Tensor"
@@ -108,6 +109,11 @@ class Predictor:
                 results = self.model.predict([samples[i] for i in whole])
                 predictions.update(zip(whole, results, strict=True))
         return [predictions[i] for i in range(len(samples))]
+
+    @property
+    def draw_above(self) -> float:
+        """The score that an object needs to be drawn; where somebody has asked for each object, all are."""
+        return 0.0 if isinstance(self.model, PromptedModel) else DRAW_ABOVE
 
     def window_for(self, sample: Sample) -> int | None:
         """The window with which a sample will be tiled, or None."""
