@@ -55,10 +55,11 @@ class ImageDecoder:
         b, _, h, w = images.shape
         self.height, self.width = h, w
         self.tokens = images.flatten(2).transpose(1, 2)  # [B, N, C]
+        first, _, _, second, _ = self.decoder.output_upscaling
         blocks = torch.stack([each.stride8 for each in features]).view(b, -1, h, 2, w, 2)
-        self.stride8 = blocks.permute(0, 2, 4, 3, 5, 1).reshape(b, h * w, 4, -1)
+        self.stride8 = blocks.permute(0, 2, 4, 3, 5, 1).reshape(b, h * w, -1) + _bias(first)  # [B, N, 4 C / 4]
         blocks = torch.stack([each.stride4 for each in features]).view(b, -1, h, 2, 2, w, 2, 2)
-        self.stride4 = blocks.permute(0, 2, 5, 3, 6, 4, 7, 1).reshape(b, h * w, 4, 4, -1)
+        self.stride4 = blocks.permute(0, 2, 5, 3, 6, 4, 7, 1).reshape(b, 4 * h * w, -1) + _bias(second)  # [B, 4 N, 4 C / 8]
 
     def __call__(self, points: Tensor, labels: Tensor, masks: Tensor | None = None, images: Tensor | None = None) -> DecoderOutput:
         """Decode ``P`` prompts of ``K`` points.
@@ -86,9 +87,9 @@ class ImageDecoder:
     def _masks(self, mask_tokens: Tensor, image: Tensor, images: Tensor | None) -> Tensor:
         """Mask logits ``[P, M, 4 h, 4 w]`` from tokens ``[P, M, C]`` and the image ``[P, h w, C]``."""
         first, norm, activation, second, last_activation = self.decoder.output_upscaling
-        pixels = _upscaled(first, image) + _of(self.stride8, images)  # [P, N, 4, C / 4]
+        pixels = _upscaled(first, image, _of(self.stride8, images))  # [P, 4 N, C / 4]
         pixels = activation(F.layer_norm(pixels, pixels.shape[-1:], norm.weight, norm.bias, norm.eps))
-        pixels = last_activation(_upscaled(second, pixels) + _of(self.stride4, images)).flatten(1, 3)  # [P, 16 N, C / 8]
+        pixels = last_activation(_upscaled(second, pixels, _of(self.stride4, images)))  # [P, 16 N, C / 8]
         kernels = [mlp(mask_tokens[:, i]) for i, mlp in enumerate(self.decoder.output_hypernetworks_mlps)]
         blocks = torch.stack(kernels, dim=1) @ pixels.transpose(1, 2)
         p, m, h, w = len(mask_tokens), mask_tokens.shape[1], self.height, self.width
@@ -125,14 +126,29 @@ def rough_masks(points: Tensor, labels: Tensor, height: int, width: int) -> Tens
 
 def _of(features: Tensor, images: Tensor | None) -> Tensor:
     """The features of each prompt's image; those of the only image are shared."""
-    return features if images is None else features[images]
+    return features if images is None else features.index_select(0, images)  # its gradient is faster than that of indexing
 
 
-def _upscaled(convolution: torch.nn.ConvTranspose2d, pixels: Tensor) -> Tensor:
-    """A transposed convolution of kernel 2 and stride 2: pixels ``[…, C]`` to ``[…, 4, C']``, the four in reading order."""
-    kernel = convolution.weight.permute(2, 3, 1, 0).flatten(0, 2)  # [4 C', C]
-    bias = None if convolution.bias is None else convolution.bias.repeat(4)
-    return F.linear(pixels, kernel, bias).view(*pixels.shape[:-1], 4, -1)
+def _upscaled(convolution: torch.nn.ConvTranspose2d, pixels: Tensor, finer: Tensor) -> Tensor:
+    """A transposed convolution of kernel 2 and stride 2, added to finer features that hold its bias already.
+
+    Args:
+        convolution: from ``C`` to ``C'`` channels.
+        pixels: ``[P, N, C]``.
+        finer: ``[P, N, 4 C']``, or ``[1, N, 4 C']`` where all prompts share them; the four in reading order.
+
+    Returns:
+        ``[P, 4 N, C']``.
+    """
+    p, n, c = pixels.shape
+    kernel = convolution.weight.permute(0, 2, 3, 1).reshape(c, -1)  # [C, 4 C']
+    return torch.baddbmm(finer.expand(p, -1, -1), pixels, kernel.expand(p, -1, -1)).view(p, 4 * n, -1)
+
+
+def _bias(convolution: torch.nn.ConvTranspose2d) -> Tensor:
+    """The bias of each of the four pixels that a pixel becomes, ``[4 C']``."""
+    assert convolution.bias is not None
+    return convolution.bias.repeat(4)
 
 
 def _transform(head: MaskDecoder, tokens: Tensor, image: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
@@ -158,9 +174,9 @@ def _look_at_image(attention: Attention, queries: Tensor, keys: Tensor, values: 
     query = _heads(attention, attention.q_proj(queries))  # [P, H, T, D]
     by_key, by_value = _head_weights(attention, attention.k_proj), _head_weights(attention, attention.v_proj)  # [H, D, C]
     scale = query.shape[-1] ** -0.5
-    moved = (query @ by_key * scale).flatten(1, 2)  # [P, H T, C]; the bias of the keys adds the same to all, which softmax ignores
+    moved = (_by_head(query, by_key) * scale).flatten(1, 2)  # [P, H T, C]; the bias of the keys adds the same to all, which softmax ignores
     attended = (moved @ _shared(keys).transpose(-1, -2)).softmax(-1) @ _shared(values)
-    heads = attended.view(*query.shape[:3], -1) @ by_value.transpose(1, 2)
+    heads = _by_head(attended.view(*query.shape[:3], -1), by_value.transpose(1, 2))
     out: Tensor = attention.out_proj(heads.transpose(1, 2).flatten(2) + attention.v_proj.bias)
     return out
 
@@ -169,13 +185,19 @@ def _look_at_tokens(attention: Attention, image: Tensor, keys: Tensor, values: T
     """The image, ``[P, N, C]`` or ``[1, N, C]``, attends to tokens ``[P, T, C]``; the result is ``[P, N, C]``."""
     key, value = _heads(attention, attention.k_proj(keys)), _heads(attention, attention.v_proj(values))  # [P, H, T, D]
     scale = key.shape[-1] ** -0.5
-    moved = (key @ _head_weights(attention, attention.q_proj) * scale).flatten(1, 2)  # [P, H T, C]
-    offset = (key @ attention.q_proj.bias.view(key.shape[1], -1, 1) * scale).flatten(1, 2)  # [P, H T, 1]
+    moved = (_by_head(key, _head_weights(attention, attention.q_proj)) * scale).flatten(1, 2)  # [P, H T, C]
+    offset = (_by_head(key, attention.q_proj.bias.view(key.shape[1], -1, 1)) * scale).flatten(1, 2)  # [P, H T, 1]
     logits = moved @ _shared(image).transpose(-1, -2) + offset
     weights = logits.view(*key.shape[:3], -1).softmax(2).view_as(logits)  # over the tokens of a head
     back = attention.out_proj.weight.view(-1, key.shape[1], key.shape[3]).permute(1, 2, 0)  # [H, D, C]
-    update: Tensor = weights.transpose(1, 2) @ (value @ back).flatten(1, 2) + attention.out_proj.bias
-    return update
+    # The weights of each head add up to 1, so each may bring its share of the bias: the tokens are few, the pixels many.
+    brought = _by_head(value, back) + attention.out_proj.bias / key.shape[1]
+    return weights.transpose(1, 2) @ brought.flatten(1, 2)
+
+
+def _by_head(tokens: Tensor, weights: Tensor) -> Tensor:
+    """Tokens ``[P, H, T, A]`` times the weights ``[H, A, B]`` of each head. Unlike ``@``, this makes no copy of the weights for each prompt."""
+    return torch.einsum("phta,hab->phtb", tokens, weights)
 
 
 def _heads(attention: Attention, projected: Tensor) -> Tensor:

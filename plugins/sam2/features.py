@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from toolkit.derived import derived, forget, needs_gradient
@@ -80,15 +80,27 @@ def _position(trunk: Any, size: Sequence[int]) -> Tensor:
 
 
 def from_trunk(network: SAM2Base, trunk: Sequence[Tensor]) -> list[ImageFeatures]:
-    """The features of ``B`` images from those of the backbone."""
+    """The features of ``B`` images from those of the backbone.
+
+    The same as by the package's ``FpnNeck`` up to rounding, without its position encodings, which still images have no use for.
+    """
     encoder: Any = network.image_encoder
-    levels = _neck(encoder.neck, trunk)
     decoder = network.sam_mask_decoder
-    embedding = levels[2] + network.no_mem_embed.view(1, -1, 1, 1)
-    return [ImageFeatures(*maps) for maps in zip(embedding, decoder.conv_s1(levels[1]), decoder.conv_s0(levels[0]), strict=True)]
+    coarsest, stride16, stride8, stride4 = (layer.conv for layer in encoder.neck.convs)
+    above = F.interpolate(coarsest(trunk[3]).float(), scale_factor=2.0, mode=encoder.neck.fpn_interp_model)
+    embedding = stride16(trunk[2]) + above + network.no_mem_embed.view(1, -1, 1, 1)
+    finer = _in_one(stride8, decoder.conv_s1, trunk[1]), _in_one(stride4, decoder.conv_s0, trunk[0])
+    return [ImageFeatures(*maps) for maps in zip(embedding, *finer, strict=True)]
 
 
-def _neck(neck: Any, trunk: Sequence[Tensor]) -> list[Tensor]:
-    """The feature pyramid without its position encodings, which still images have no use for."""
-    levels: list[Tensor] = neck(list(trunk))[0]
-    return levels
+def _in_one(first: nn.Conv2d, second: nn.Conv2d, features: Tensor) -> Tensor:
+    """Two convolutions of single pixels, one after the other, as the one that they come to: nothing is between them at the finer levels."""
+    with torch.autocast(features.device.type, enabled=False):
+        weight = second.weight.flatten(1) @ first.weight.flatten(1)
+        bias = second.weight.flatten(1) @ _bias(first) + _bias(second)
+    return F.conv2d(features, weight[:, :, None, None], bias)
+
+
+def _bias(convolution: nn.Conv2d) -> Tensor:
+    assert convolution.bias is not None
+    return convolution.bias

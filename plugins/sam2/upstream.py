@@ -19,6 +19,8 @@ from omegaconf import OmegaConf
 
 from toolkit.errors import UnavailableError
 
+from .toy import CHANGES, TRANSFORMER, ConvStem
+
 
 @contextmanager
 def _hydra_as_it_was() -> Iterator[None]:
@@ -44,35 +46,6 @@ IMAGE_PREDICTION = {
 }
 """What ``build_sam2`` adds to the mask decoder: a single mask that is not stable gives way to the best of three."""
 
-_CHANNELS = 192
-TOY = {
-    "image_encoder": {
-        "trunk": {"embed_dim": 32, "stages": [1, 1, 2, 1], "global_att_blocks": [3], "window_spec": [8, 8, 8, 4]},
-        "neck": {"d_model": _CHANNELS, "backbone_channel_list": [256, 128, 64, 32], "position_encoding": {"num_pos_feats": _CHANNELS}},
-    },
-    "memory_attention": {
-        "d_model": _CHANNELS,
-        "num_layers": 1,
-        "layer": {
-            "d_model": _CHANNELS,
-            "dim_feedforward": 128,
-            "self_attention": {"embedding_dim": _CHANNELS},
-            "cross_attention": {"embedding_dim": _CHANNELS, "kv_in_dim": 16},
-        },
-    },
-    "memory_encoder": {
-        "out_dim": 16,
-        "in_dim": _CHANNELS,
-        "position_encoding": {"num_pos_feats": 16},
-        "mask_downsampler": {"embed_dim": _CHANNELS},
-        "fuser": {"layer": {"dim": _CHANNELS}},
-    },
-}
-"""What the toy size changes in the YAML of SAM 2.1 tiny. With fewer channels the decoder learns to follow prompts more slowly, and is hardly
-faster: on small images the time goes into starting many small operations."""
-TOY_TRANSFORMER = {"depth": 2, "embedding_dim": _CHANNELS, "num_heads": 4, "mlp_dim": 512}
-"""The toy's mask decoder; ``SAM2Base`` has no setting for it and makes one for 256 channels."""
-
 
 def network_config(version: str, size: str, image_size: int) -> dict[str, Any]:
     """The arguments of a network as the package's YAML gives them, nested, with ``_target_`` naming the classes.
@@ -88,7 +61,7 @@ def network_config(version: str, size: str, image_size: int) -> dict[str, Any]:
             "Repair: run from another folder, or install sam2 again"
         )
     published = OmegaConf.select(OmegaConf.load(path), "model")  # not by PyYAML, which takes 1e-6 for a word
-    changes = TOY if size == "toy" else {}
+    changes = CHANGES if size == "toy" else {}
     extra = {"image_size": image_size, "sam_mask_decoder_extra_args": IMAGE_PREDICTION}
     merged = OmegaConf.to_container(OmegaConf.merge(published, changes, extra), resolve=True)
     assert isinstance(merged, dict)
@@ -106,7 +79,9 @@ def build_network(version: str, size: str, image_size: int, changes: Mapping[str
     """
     network: SAM2Base = instantiate(network_config(version, size, image_size) | dict(changes or {}))
     if size == "toy":
-        network.sam_mask_decoder.transformer = TwoWayTransformer(**TOY_TRANSFORMER)
+        trunk: Any = network.image_encoder.trunk
+        trunk.patch_embed = ConvStem(trunk.patch_embed.proj.out_channels)
+        network.sam_mask_decoder.transformer = TwoWayTransformer(**TRANSFORMER)
     return network
 
 

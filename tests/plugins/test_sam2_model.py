@@ -120,7 +120,7 @@ def test_frozen_parts_stay_in_eval_mode() -> None:
 
 
 def test_adapters_begin_without_effect_and_end_as_plain_weights() -> None:
-    plain, adapted = toy(trainable="full"), toy(trainable="lora", lora={"rank": 3, "alpha": 5})
+    plain, adapted = toy(trainable="full").eval(), toy(trainable="lora", lora={"rank": 3, "alpha": 5}).eval()
     adapters = [layer for layer in adapted.modules() if isinstance(layer, LowRankLinear)]
     assert len(adapters) == 2 * len(adapted.network.image_encoder.trunk.blocks)
     assert all(layer.lora_down.shape[0] == 3 and layer.scale == 5 / 3 for layer in adapters)

@@ -86,10 +86,10 @@ def test_a_run_exports_to_what_build_sam2_opens(tmp_path: Path) -> None:
 
 
 def test_a_toy_is_of_the_same_make() -> None:
-    """The same tensors as in SAM 2.1 tiny but for the number of blocks, so that all that works on one works on the other."""
+    """The same tensors as in SAM 2.1 tiny but for the number of blocks and the stem, so that all that works on one works on the other."""
     names = [{name for name in upstream.build_network("2.1", size, 64).state_dict() if ".blocks." not in name} for size in ("toy", "tiny")]
     assert {name for name in names[1] - names[0] if not name.startswith("memory_attention.layers.")} == set()
-    assert names[0] <= names[1]
+    assert {name for name in names[0] - names[1] if not name.startswith("image_encoder.trunk.patch_embed.layers.")} == set()
 
 
 def test_hydra_is_left_alone_and_any_folder_will_do(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def shapes_of(version: str, size: str) -> dict[str, Tensor]:
 
 def random_state(seed: int = 7) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(seed)
-    return {name: torch.rand(value.shape, generator=generator) for name, value in toy().network.state_dict().items()}
+    return {name: (9 * torch.rand(value.shape, generator=generator)).to(value.dtype) for name, value in toy().network.state_dict().items()}
 
 
 def saved(content: Any, path: Path) -> str:
