@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from types import ModuleType
 
 import toolkit
+from toolkit.allocator import keep_freed_memory
 from toolkit.errors import ToolkitError
 
 # Written out, because `toolkit --help` must not import the commands to show them; a test compares with the modules.
@@ -78,6 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(stop.code or 0)
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
     logging.getLogger("toolkit").setLevel(logging.INFO)
+    keep_freed_memory()
     try:
         code = int(command_module(args.command).run(args))
         sys.stdout.flush()  # a reader that went away, as `head` does, shows here rather than while Python exits

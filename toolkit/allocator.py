@@ -1,0 +1,32 @@
+"""What the C library does with memory that has been freed."""
+
+from __future__ import annotations
+
+import os
+
+_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
+"""Names of ``mallopt``'s parameters, from ``malloc.h``."""
+_CHOSEN_ALREADY = ("LD_PRELOAD", "GLIBC_TUNABLES", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")
+
+
+def keep_freed_memory() -> bool:
+    """Let the GNU C library keep what this process has freed, to be used again, until the process ends.
+
+    By itself it gives large blocks, such as the feature maps of a network, back to the system at once and gets them anew in the next step;
+    the system clears each page first. On a CPU that can take as long as the arithmetic (``benchmarks/allocator.py`` measures it). In return, the
+    process stays as large as it ever was. The command ``toolkit`` does this; in a program of your own, call it before the first model.
+
+    Returns:
+        Whether it was done: not with another C library, and not where the environment has a say in it (another allocator in ``LD_PRELOAD``, or
+        glibc's own variables).
+    """
+    if any(name in os.environ for name in _CHOSEN_ALREADY):
+        return False
+    import ctypes  # not before it is needed: `toolkit --help` should be quick
+
+    try:
+        library = ctypes.CDLL(None)
+        adjust, _ = library.mallopt, library.gnu_get_libc_version
+    except (AttributeError, OSError, TypeError):  # a C library without these; TypeError on Windows
+        return False
+    return bool(adjust(_MMAP_THRESHOLD, 2**31 - 1) and adjust(_TRIM_THRESHOLD, -1))
