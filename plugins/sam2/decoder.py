@@ -192,7 +192,8 @@ def _look_at_tokens(attention: Attention, image: Tensor, keys: Tensor, values: T
     back = attention.out_proj.weight.view(-1, key.shape[1], key.shape[3]).permute(1, 2, 0)  # [H, D, C]
     # The weights of each head add up to 1, so each may bring its share of the bias: the tokens are few, the pixels many.
     brought = _by_head(value, back) + attention.out_proj.bias / key.shape[1]
-    return weights.transpose(1, 2) @ brought.flatten(1, 2)
+    update: Tensor = weights.transpose(1, 2) @ brought.flatten(1, 2)
+    return update
 
 
 def _by_head(tokens: Tensor, weights: Tensor) -> Tensor:
