@@ -164,7 +164,7 @@ class Instances:
         labels: int64 ``[N]``, indexes into the classes of the dataset or model.
         masks: ``N`` masks of the image's size, or None.
         scores: float32 ``[N]`` in 0…1 for predictions, None for truth.
-        keypoints: float32 ``[N, K, 3]`` as x, y, visibility (or score), or None.
+        keypoints: float32 ``[N, K, 3]`` as x, y in pixels, visibility (or score), or None; the middle of the first pixel is 0.5, 0.5.
         is_crowd: bool ``[N]``; a crowd region is neither to be found nor a false alarm. None means no crowds.
         areas: float64 ``[N]`` in square pixels, where a file states them, as COCO's do: the evaluator ``coco`` tells small objects
             from large by them. None: those of the masks, or else of the boxes.

@@ -163,7 +163,7 @@ def test_keypoints(tmp_path: Path) -> None:
     put(tmp_path, data)
     dataset = coco(tmp_path)
     assert dataset.keypoint_names == ("nose", "tail")  # type: ignore[attr-defined]
-    assert dataset[0].instances.keypoints.tolist() == [[[1, 2, 2], [3.5, 4, 1]], [[0, 0, 0], [0, 0, 0]], [[0, 0, 0], [0, 0, 0]]]
+    assert dataset[0].instances.keypoints.tolist() == [[[1.5, 2.5, 2], [4, 4.5, 1]], [[0, 0, 0], [0, 0, 0]], [[0, 0, 0], [0, 0, 0]]]
     data["annotations"][0]["keypoints"] = [1, 2, 2, 3]
     put(tmp_path, data)
     with pytest.raises(DataError, match=r"annotation 1 .* has 4 numbers as keypoints; expected 6"):

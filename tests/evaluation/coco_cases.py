@@ -121,7 +121,7 @@ def document(case: Case) -> dict[str, Any]:
             if truth.areas is not None:
                 entry["area"] = float(truth.areas[i])
             if truth.keypoints is not None:
-                entry |= {"keypoints": truth.keypoints[i].flatten().tolist(), "num_keypoints": int((truth.keypoints[i, :, 2] > 0).sum())}
+                entry |= {"keypoints": _as_indices(truth.keypoints[i]), "num_keypoints": int((truth.keypoints[i, :, 2] > 0).sum())}
             annotations.append(entry)
     images = [{"id": rank, "height": SIZE[0], "width": SIZE[1], "file_name": f"{sample_id}.jpg"} for sample_id, rank in ranks.items()]
     categories = [{"id": i, "name": name} for i, name in enumerate(case.classes, start=1)]
@@ -145,9 +145,14 @@ def results(case: Case, *, boxes: bool = True) -> list[dict[str, Any]]:
             if instances.masks is not None:
                 entry["segmentation"] = _text(instances.masks.to_coco()[i])
             if instances.keypoints is not None:
-                entry["keypoints"] = instances.keypoints[i].flatten().tolist()
+                entry["keypoints"] = _as_indices(instances.keypoints[i])
             found.append(entry)
     return found
+
+
+def _as_indices(keypoints: torch.Tensor) -> list[float]:
+    """A file names pixels: the one whose middle is at 0.5, 0.5 is 0, 0. A point that is not there is not moved."""
+    return [number for x, y, v in keypoints.double().tolist() for number in ((x - 0.5, y - 0.5, v) if v else (x, y, v))]
 
 
 def _text(code: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.evaluation.coco_figures import IoUType
+from toolkit.formats.coco_keypoints import to_indices
 from toolkit.types import Instances
 
 Floats = NDArray[np.float64]
@@ -27,7 +28,7 @@ class Objects:
         scores: float64 ``[N]``; zeros for truth.
         crowd: bool ``[N]``.
         masks: ``N`` compressed run-length codes, or None.
-        keypoints: float64 ``[N, K, 3]``, or None.
+        keypoints: float64 ``[N, K, 3]``, as COCO's files have them, or None.
     """
 
     boxes: Floats
@@ -67,7 +68,7 @@ def objects(instances: Instances, *, is_truth: bool) -> Objects:
         np.zeros(n) if instances.scores is None else instances.scores.numpy().astype(np.float64),
         np.zeros(n, dtype=np.bool_) if instances.is_crowd is None else instances.is_crowd.numpy().copy(),
         None if instances.masks is None else instances.masks.counts,
-        None if instances.keypoints is None else instances.keypoints.numpy().astype(np.float64),
+        None if instances.keypoints is None else to_indices(instances.keypoints.numpy().astype(np.float64)),
     )
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from toolkit.errors import DataError
+from toolkit.formats.coco_keypoints import from_indices
 from toolkit.formats.regions import Box, Polygon, Region, numbers, polygon, read_json
 from toolkit.types import Masks, Size
 
@@ -131,6 +132,7 @@ class CocoFile:
             keypoints = numbers(record["keypoints"], where, "keypoints")
             if len(keypoints) % 3 or len(keypoints) > 3 * len(self.keypoint_names):
                 raise DataError(f"{where} has {len(keypoints)} numbers as keypoints; expected {3 * len(self.keypoint_names)}")
+            keypoints = tuple(from_indices(np.array(keypoints, np.float64).reshape(-1, 3)).flatten().tolist())
         crowd = record.get("iscrowd", 0)
         if crowd not in (0, 1):
             raise DataError(f"{where} has {crowd!r} as iscrowd; expected 0 or 1")

@@ -12,6 +12,7 @@ import torch
 
 from toolkit.errors import DataError, InvalidDataError
 from toolkit.formats.coco import decode_counts
+from toolkit.formats.coco_keypoints import from_indices
 from toolkit.types import Instances, Masks, Size
 
 SHAPES = ("bbox", "segmentation", "keypoints")
@@ -127,9 +128,10 @@ def result_instances(annotations: Sequence[Mapping[str, Any]], size: Size, *, ar
         return Instances.empty(size, with_masks=True, with_scores=True)
     given = {key: all(annotation.get(key) is not None for annotation in annotations) for key in SHAPES}
     masks = _masks([annotation["segmentation"] for annotation in annotations], size) if given["segmentation"] else None
-    keypoints = torch.tensor([annotation["keypoints"] for annotation in annotations]) if given["keypoints"] else None
-    if keypoints is not None:
-        keypoints = keypoints.float().reshape(len(annotations), -1, 3)
+    keypoints = None
+    if given["keypoints"]:
+        points = np.array([annotation["keypoints"] for annotation in annotations], np.float64).reshape(len(annotations), -1, 3)
+        keypoints = torch.from_numpy(from_indices(points)).float()
     area = None
     if given["bbox"]:
         x, y, width, height = np.array([annotation["bbox"] for annotation in annotations], dtype=np.float64).T
@@ -138,8 +140,7 @@ def result_instances(annotations: Sequence[Mapping[str, Any]], size: Size, *, ar
     elif masks is not None:
         boxes, area = masks.boxes_xyxy(), masks.areas().double()
     elif keypoints is not None:
-        points = keypoints[:, :, :2]
-        boxes = torch.cat([points.amin(dim=1), points.amax(dim=1)], dim=1)
+        boxes = torch.cat([keypoints[:, :, :2].amin(dim=1), keypoints[:, :, :2].amax(dim=1)], dim=1)
     else:
         raise InvalidDataError("some detections have a bbox, others a mask or keypoints only; all must have the same")
     return Instances(

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from toolkit.dataset import Dataset
 from toolkit.files import atomic_write
+from toolkit.formats.coco_keypoints import to_indices
 from toolkit.formats.labelme import LABELS_FILE
 from toolkit.formats.outlines import one_polygon
 from toolkit.formats.regions import Box, Polygon, Region, rectangle
@@ -81,7 +82,8 @@ class CocoWriter(Writer):
         record |= {"bbox": [box[0], box[1], box[2] - box[0], box[3] - box[1]]}
         record["area"] = (box[2] - box[0]) * (box[3] - box[1]) if area is None else area
         if region.keypoints is not None:
-            record |= {"keypoints": list(region.keypoints), "num_keypoints": sum(v > 0 for v in region.keypoints[2::3])}
+            points = np.array(region.keypoints, np.float64).reshape(-1, 3)
+            record |= {"keypoints": to_indices(points).flatten().tolist(), "num_keypoints": int((points[:, 2] > 0).sum())}
             if not self._keypoints:
                 self._keypoints = [f"keypoint_{i + 1}" for i in range(len(region.keypoints) // 3)]
         return record

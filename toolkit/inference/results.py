@@ -21,11 +21,11 @@ from typing import IO, Any
 
 import cv2
 import numpy as np
-from torch import Tensor
 
 from toolkit.colours import Palette
 from toolkit.errors import UsageError
 from toolkit.files import atomic_write, remove_unfinished, writing
+from toolkit.formats.coco_keypoints import to_indices
 from toolkit.images import write_label_map
 from toolkit.inference.inputs import InputImage
 from toolkit.types import Instances, Prediction, Sample
@@ -262,7 +262,7 @@ def coco_annotations(instances: Instances) -> list[dict[str, Any]]:
         if codes:
             entry["segmentation"] = {"size": codes[i]["size"], "counts": codes[i]["counts"].decode()}
         if instances.keypoints is not None:
-            entry["keypoints"] = _numbers(instances.keypoints[i].flatten())
+            entry["keypoints"] = _numbers(to_indices(instances.keypoints[i].numpy()).flatten())
         entry["iscrowd"] = 0 if instances.is_crowd is None else int(instances.is_crowd[i])
         if instances.scores is not None:
             entry["score"] = _numbers([instances.scores[i]])[0]
@@ -270,7 +270,7 @@ def coco_annotations(instances: Instances) -> list[dict[str, Any]]:
     return entries
 
 
-def _numbers(values: Iterable[Tensor]) -> list[float]:
+def _numbers(values: Iterable[Any]) -> list[float]:
     """Floats whose decimal form is the shortest that gives back the float32."""
     return [float(str(np.float32(value))) for value in values]
 
