@@ -99,7 +99,8 @@ def interior_point(region: NDArray[np.bool_], offset: tuple[int, int] = (0, 0)) 
         return None
     padded = np.pad(region, 1).astype(np.uint8)
     distance = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
-    y, x = np.unravel_index(int(distance.argmax()), distance.shape)
+    # Squared distances are whole numbers. OpenCV's roots of equal ones may differ in their last bit, and not the same way in each process.
+    y, x = np.unravel_index(int(np.rint(distance * distance).argmax()), distance.shape)
     return float(x + offset[0]), float(y + offset[1])
 
 
