@@ -19,15 +19,15 @@ from _timing import Comparison, compare, report
 
 from toolkit import registry
 from toolkit.allocator import keep_freed_memory
-from toolkit.model import Model
+from toolkit.model import TrainableModel, total_loss
 from toolkit.types import Instances, Masks, Sample
 
 
-def model(name: str, **settings: object) -> Model:
+def model(name: str, **settings: object) -> TrainableModel:
     """A plugin's model with random weights."""
     torch.manual_seed(0)
     manifest = registry.plugins().get(name)
-    built: Model = manifest.resolve(manifest.build)(manifest.resolve(manifest.settings)(**settings), ("background", "thing"))
+    built: TrainableModel = manifest.resolve(manifest.build)(manifest.resolve(manifest.settings)(**settings), ("background", "thing"))
     return built
 
 
@@ -46,7 +46,7 @@ def training(name: str, samples: list[Sample], **settings: object) -> Callable[[
 
     def step() -> None:
         learner.zero_grad()
-        torch.stack(list(learner.loss(samples).values())).sum().backward()
+        total_loss(learner.loss(samples)).backward()
 
     return step
 

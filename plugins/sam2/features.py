@@ -95,12 +95,9 @@ def from_trunk(network: SAM2Base, trunk: Sequence[Tensor]) -> list[ImageFeatures
 
 def _in_one(first: nn.Conv2d, second: nn.Conv2d, features: Tensor) -> Tensor:
     """Two convolutions of single pixels, one after the other, as the one that they come to: nothing is between them at the finer levels."""
+    assert first.bias is not None
     with torch.autocast(features.device.type, enabled=False):
-        weight = second.weight.flatten(1) @ first.weight.flatten(1)
-        bias = second.weight.flatten(1) @ _bias(first) + _bias(second)
+        weight = second.weight.flatten(1)
+        bias = F.linear(first.bias, weight, second.bias)
+        weight = weight @ first.weight.flatten(1)
     return F.conv2d(features, weight[:, :, None, None], bias)
-
-
-def _bias(convolution: nn.Conv2d) -> Tensor:
-    assert convolution.bias is not None
-    return convolution.bias
