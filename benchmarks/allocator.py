@@ -18,8 +18,8 @@ import torch
 from _timing import Comparison, compare, report
 
 from toolkit import registry
-from toolkit.allocator import keep_freed_memory
-from toolkit.model import TrainableModel, total_loss
+from toolkit.models.contract import TrainableModel, total_loss
+from toolkit.runtime.allocator import keep_freed_memory
 from toolkit.types import Instances, Masks, Sample
 
 

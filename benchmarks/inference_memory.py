@@ -24,7 +24,7 @@ from PIL import Image
 
 from toolkit.inference.pipeline import Work, predict_folder
 from toolkit.inference.predictor import Predictor
-from toolkit.model import Model
+from toolkit.models.contract import Model
 from toolkit.types import Instances, Masks, Prediction, Sample
 
 

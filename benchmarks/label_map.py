@@ -12,7 +12,7 @@ from _timing import compare, report
 from torch import Tensor
 from torch.nn import functional as F
 
-from toolkit.label_maps import logits_to_label_map
+from toolkit.models.label_maps import logits_to_label_map
 
 CLASSES, SOURCE, SIZE = 21, (128, 256), (1024, 2048)
 

@@ -25,7 +25,7 @@ from pycocotools import mask as coco_mask
 
 from toolkit.inference.pipeline import predict_folder
 from toolkit.inference.predictor import Precision, Predictor
-from toolkit.inference.prompting import FromFile, PromptedModel
+from toolkit.models.prompted import FromFile, PromptedModel
 
 PHOTOS, BOXES, SIZE = 2, 16, (1080, 1440)
 TARGET = 2.5

@@ -27,8 +27,8 @@ from _timing import Comparison, compare, report
 from torch import Tensor
 
 from toolkit import registry
-from toolkit.dataset import open_dataset
-from toolkit.model import total_loss
+from toolkit.data.dataset import open_dataset
+from toolkit.models.contract import total_loss
 from toolkit.types import Sample
 
 PHOTOS, OBJECTS = 2, 4

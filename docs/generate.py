@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from toolkit import registry
-from toolkit.augmentations import AugmentSettings
 from toolkit.cli import build_parser
 from toolkit.config import DataSettings, RunSettings, Settings, TrainSettings, settings_class
-from toolkit.plugin import Manifest
+from toolkit.config.augmentations import AugmentSettings
+from toolkit.registry.manifests import Manifest
 
 HERE = Path(__file__).parent
 SECTIONS = ("model", "data", "augment", "evaluators", "train")

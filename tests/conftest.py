@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from toolkit import discovery, registry
+from toolkit import registry
+from toolkit.registry import discovery
 
 torch.set_num_threads(1)  # the suite runs in as many processes as there are cores
 

@@ -25,7 +25,7 @@ from toolkit.checkpoints import (
     take_tensors,
 )
 from toolkit.errors import CheckpointError, OutputError, UnknownNameError
-from toolkit.model import TrainableModel
+from toolkit.models.contract import TrainableModel
 from toolkit.types import Prediction, Sample
 
 CLASSES = ("ground", "square")

@@ -10,7 +10,7 @@ import pytest
 from support.small_settings import CANNOT, EVALUATORS, FOLDERS, MODELS, dataset_case
 
 from toolkit import registry
-from toolkit.plugin import Manifest
+from toolkit.registry.manifests import Manifest
 from toolkit.testing import DATASET_CHECKS, EVALUATOR_CHECKS, MODEL_CHECKS, DatasetCase, ModelCase
 from toolkit.testing.checks import check_declared
 

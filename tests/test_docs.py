@@ -21,7 +21,7 @@ from PIL import Image
 import toolkit
 from toolkit.cli import COMMANDS, build_parser, main, parse
 from toolkit.config import resolve
-from toolkit.discovery import ENTRY_POINT_GROUPS, VARIABLES
+from toolkit.registry.discovery import ENTRY_POINT_GROUPS, VARIABLES
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from toolkit.config import Settings, resolve
-    from toolkit.dataset import Dataset
+    from toolkit.data.dataset import Dataset
     from toolkit.evaluation.base import Evaluator
     from toolkit.evaluation.report import Report
     from toolkit.inference import load
-    from toolkit.model import Model, PromptableModel, TrainableModel
-    from toolkit.plugin import DatasetManifest, EvaluatorManifest, PluginManifest
-    from toolkit.semantic import SemanticModel
+    from toolkit.models.contract import Model, PromptableModel, TrainableModel
+    from toolkit.models.semantic import SemanticModel
+    from toolkit.registry.manifests import DatasetManifest, EvaluatorManifest, PluginManifest
     from toolkit.training.loop import train
     from toolkit.types import VOID, Instances, Masks, Prediction, Prompts, Sample
 
@@ -25,22 +25,22 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "VOID": "types",
-    "Dataset": "dataset",
-    "DatasetManifest": "plugin",
+    "Dataset": "data.dataset",
+    "DatasetManifest": "registry.manifests",
     "Evaluator": "evaluation.base",
-    "EvaluatorManifest": "plugin",
+    "EvaluatorManifest": "registry.manifests",
     "Instances": "types",
     "Masks": "types",
-    "Model": "model",
-    "PluginManifest": "plugin",
+    "Model": "models.contract",
+    "PluginManifest": "registry.manifests",
     "Prediction": "types",
-    "PromptableModel": "model",
+    "PromptableModel": "models.contract",
     "Prompts": "types",
     "Report": "evaluation.report",
     "Sample": "types",
-    "SemanticModel": "semantic",
+    "SemanticModel": "models.semantic",
     "Settings": "config",
-    "TrainableModel": "model",
+    "TrainableModel": "models.contract",
     "load": "inference",
     "resolve": "config",
     "train": "training.loop",

@@ -25,10 +25,10 @@ from torch import Tensor
 
 from toolkit import registry
 from toolkit.config import settings_class, validate
+from toolkit.config.tree import merge
 from toolkit.errors import CheckpointError, UnknownNameError, UsageError
-from toolkit.files import atomic_write
-from toolkit.model import Model
-from toolkit.settings_tree import merge
+from toolkit.models.contract import Model
+from toolkit.runtime.files import atomic_write
 
 logger = logging.getLogger("toolkit")
 
@@ -46,7 +46,7 @@ class CheckpointManifest:
 
     Attributes:
         plugin: name of the plugin that built the model.
-        task: what the model does, one of ``toolkit.plugin.TASKS``.
+        task: what the model does, one of ``toolkit.registry.manifests.TASKS``.
         classes: the names that label indexes stand for.
         plugin_version: version of the plugin's network; a change means that older weights may not fit.
         model: the plugin's settings, as plain values.

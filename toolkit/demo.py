@@ -13,17 +13,17 @@ from typing import Any
 
 from toolkit import registry
 from toolkit.config import RunSettings, recipe_folder, resolve
-from toolkit.dataset import Dataset, open_dataset
+from toolkit.data.dataset import Dataset, open_dataset
 from toolkit.errors import UsageError
-from toolkit.evaluation.measure import measure_run
 from toolkit.evaluation.report import Report
-from toolkit.files import atomic_write
+from toolkit.evaluation.runs import measure_run
 from toolkit.formats.mask_folder import write_split
 from toolkit.inference.pipeline import predict_folder
 from toolkit.inference.predictor import Predictor, load
-from toolkit.inference.prompting import PromptedModel, prompted
+from toolkit.models.prompted import PromptedModel, prompted
+from toolkit.runtime.files import atomic_write
 from toolkit.training.loop import train
-from toolkit.visualization import Row, confident, contact_sheet
+from toolkit.visualization.drawing import Row, confident, contact_sheet
 
 logger = logging.getLogger("toolkit")
 

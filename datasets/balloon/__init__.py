@@ -1,6 +1,6 @@
 """Balloons: Matterport's small instance segmentation set, or any other with annotations by VIA."""
 
-from toolkit.plugin import DatasetManifest
+from toolkit.registry.manifests import DatasetManifest
 
 DATASET = DatasetManifest(
     name="balloon",

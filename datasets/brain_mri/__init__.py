@@ -1,6 +1,6 @@
 """Brain MRI of lower-grade gliomas: slices with masks of the tumour, a folder for each patient."""
 
-from toolkit.plugin import DatasetManifest
+from toolkit.registry.manifests import DatasetManifest
 
 DATASET = DatasetManifest(
     name="brain-mri",

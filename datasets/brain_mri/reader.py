@@ -9,11 +9,11 @@ from pathlib import Path
 from pydantic import Field, model_validator
 
 from toolkit.config import Settings
-from toolkit.dataset import Dataset
+from toolkit.data.dataset import Dataset
+from toolkit.data.images import read_image, read_label_map
 from toolkit.errors import DataError, MissingSplitError
 from toolkit.formats.label_images import check_same_size, values_to_label_map
 from toolkit.formats.pairs import check_pairs, hashed_split, images_below
-from toolkit.images import read_image, read_label_map
 from toolkit.types import Sample
 
 MASK_ENDING = "_mask"

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from toolkit.data.generated import generate
 from toolkit.errors import OutputError
-from toolkit.files import atomic_write
-from toolkit.testing.samples import generate
+from toolkit.runtime.files import atomic_write
 
 _SIZE = (64, 64)
 

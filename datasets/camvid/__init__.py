@@ -1,6 +1,6 @@
 """CamVid: 701 frames of drives through Cambridge, in 11 or 32 classes."""
 
-from toolkit.plugin import DatasetManifest
+from toolkit.registry.manifests import DatasetManifest
 
 DATASET = DatasetManifest(
     name="camvid",

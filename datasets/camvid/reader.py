@@ -9,11 +9,11 @@ from typing import Literal
 from torch import Tensor
 
 from toolkit.config import Settings
-from toolkit.dataset import Dataset
+from toolkit.data.dataset import Dataset
+from toolkit.data.images import read_image, read_label_map
 from toolkit.errors import DataError, MissingSplitError
 from toolkit.formats.label_images import Colour, check_same_size, colours_to_label_map, values_to_label_map
 from toolkit.formats.pairs import check_pairs, images_below
-from toolkit.images import read_image, read_label_map
 from toolkit.types import VOID, Sample
 
 from .labels import COLOURS, GROUPS, VOID_LABEL, split_of

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from toolkit.data.generated import generate
 from toolkit.errors import OutputError
-from toolkit.testing.samples import generate
-from toolkit.visualization import write_picture
+from toolkit.visualization.drawing import write_picture
 
 from .labels import COLOURS, GROUPS
 from .reader import IMAGES, LABELS

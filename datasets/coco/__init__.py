@@ -1,6 +1,6 @@
 """COCO, and any data annotated in its format."""
 
-from toolkit.plugin import DatasetManifest
+from toolkit.registry.manifests import DatasetManifest
 
 DATASET = DatasetManifest(
     name="coco",

@@ -1,6 +1,6 @@
 """Your own photos, annotated with LabelMe."""
 
-from toolkit.plugin import DatasetManifest
+from toolkit.registry.manifests import DatasetManifest
 
 DATASET = DatasetManifest(
     name="labelme",

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from toolkit.config import Settings
+from toolkit.data.images import IMAGE_SUFFIXES
 from toolkit.errors import DataError, MissingSplitError
 from toolkit.formats.labelme import LABELS_FILE, labelme_regions, read_labelme, read_labels
 from toolkit.formats.regions import Region, RegionDataset
-from toolkit.images import IMAGE_SUFFIXES
 from toolkit.types import Size
 
 

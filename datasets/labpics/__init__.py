@@ -1,6 +1,6 @@
 """LabPics: photos of glassware in chemistry laboratories, with vessels and the materials in them outlined; versions 1 and 2."""
 
-from toolkit.plugin import DatasetManifest
+from toolkit.registry.manifests import DatasetManifest
 
 DATASET = DatasetManifest(
     name="labpics",

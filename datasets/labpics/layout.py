@@ -11,9 +11,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from toolkit.data.images import read_channels
 from toolkit.errors import DataError
 from toolkit.formats.label_images import check_same_size
-from toolkit.images import read_channels
 from toolkit.types import Instances, Masks, Size
 
 from .classes import Scheme

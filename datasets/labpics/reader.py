@@ -14,9 +14,9 @@ from pydantic import Field
 from torch import Tensor
 
 from toolkit.config import Settings
-from toolkit.dataset import Dataset
+from toolkit.data.dataset import Dataset
 from toolkit.errors import MissingSplitError
-from toolkit.label_maps import instances_to_label_map
+from toolkit.models.label_maps import instances_to_label_map
 from toolkit.types import VOID, Instances, Masks, Sample
 
 from .classes import Objects, Scheme, scheme

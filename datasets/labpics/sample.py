@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.errors import OutputError, UsageError
-from toolkit.files import atomic_write
+from toolkit.runtime.files import atomic_write
 
 from .glassware import UNSEGMENTED, Bench, draw_bench
 

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from toolkit.data.images import read_image
 from toolkit.errors import DataError
-from toolkit.images import read_image
 
 from .classes import V1_NAMES, Scheme
 from .layout import Annotation, Layout, foreground, objects_from_masks, read_marks

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from toolkit.data.images import IMAGE_SUFFIXES, read_image
 from toolkit.errors import DataError
 from toolkit.formats.label_images import instances_from_id_map, majority_labels
-from toolkit.images import IMAGE_SUFFIXES, read_image
 from toolkit.types import VOID, Instances
 
 from .classes import V1_NAMES, Scheme

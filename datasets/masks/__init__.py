@@ -1,6 +1,6 @@
 """Any folder of images beside a folder of label images."""
 
-from toolkit.plugin import DatasetManifest
+from toolkit.registry.manifests import DatasetManifest
 
 DATASET = DatasetManifest(
     name="masks",

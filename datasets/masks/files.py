@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from toolkit.data.images import IMAGE_SUFFIXES
 from toolkit.errors import DataError, MissingSplitError
 from toolkit.formats.pairs import check_pairs, hashed_split, images_below, listed, read_lines
-from toolkit.images import IMAGE_SUFFIXES
 
 SPLITS = ("train", "val", "test")
 _REPAIR = "create it, or set data.options.images=FOLDER and data.options.labels=FOLDER"

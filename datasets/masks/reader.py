@@ -10,7 +10,8 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from toolkit.config import Settings
-from toolkit.dataset import Dataset
+from toolkit.data.dataset import Dataset
+from toolkit.data.images import read_id_map, read_image, read_label_map
 from toolkit.errors import DataError
 from toolkit.formats.label_images import (
     Colour,
@@ -21,7 +22,6 @@ from toolkit.formats.label_images import (
     values_to_label_map,
 )
 from toolkit.formats.mask_folder import VOID_NAME, ClassLine, read_classes
-from toolkit.images import read_id_map, read_image, read_label_map
 from toolkit.types import VOID, Sample
 
 from .files import Folders, Item, all_labels, find_items

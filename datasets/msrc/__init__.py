@@ -1,6 +1,6 @@
 """MSRC v2: 591 photos of everyday scenes with 23 classes, from Microsoft Research Cambridge."""
 
-from toolkit.plugin import DatasetManifest
+from toolkit.registry.manifests import DatasetManifest
 
 DATASET = DatasetManifest(
     name="msrc",

@@ -9,7 +9,8 @@ from typing import Literal
 from torch import Tensor
 
 from toolkit.config import Settings
-from toolkit.dataset import Dataset
+from toolkit.data.dataset import Dataset
+from toolkit.data.images import read_image, read_label_map
 from toolkit.errors import DataError
 from toolkit.formats.label_images import (
     check_same_size,
@@ -18,7 +19,6 @@ from toolkit.formats.label_images import (
     majority_labels,
     values_to_label_map,
 )
-from toolkit.images import read_image, read_label_map
 from toolkit.types import VOID, Sample
 
 from .splits import ids_of

@@ -1,6 +1,6 @@
 """Oxford-IIIT Pet: photos of cats and dogs of 37 breeds, each with a trimap of the animal."""
 
-from toolkit.plugin import DatasetManifest
+from toolkit.registry.manifests import DatasetManifest
 
 DATASET = DatasetManifest(
     name="oxford-pets",

@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
+from toolkit.data.generated import generate
+from toolkit.data.images import write_label_map
 from toolkit.errors import OutputError
-from toolkit.images import write_label_map
-from toolkit.testing.samples import generate
-from toolkit.visualization import write_picture
+from toolkit.visualization.drawing import write_picture
 
 from .reader import BACKGROUND, BORDER, BREEDS, PET
 

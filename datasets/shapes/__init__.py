@@ -1,6 +1,6 @@
 """Generated photos of coloured shapes, with label maps and instances; nothing to download."""
 
-from toolkit.plugin import DatasetManifest
+from toolkit.registry.manifests import DatasetManifest
 
 DATASET = DatasetManifest(
     name="shapes",

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from toolkit.config import Settings
-from toolkit.dataset import Dataset
+from toolkit.data.dataset import Dataset
 from toolkit.formats.label_images import instances_from_id_map
 from toolkit.types import Sample
 

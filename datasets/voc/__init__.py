@@ -1,6 +1,6 @@
 """PASCAL VOC: photos with 20 classes of objects, labelled pixel by pixel and object by object."""
 
-from toolkit.plugin import DatasetManifest
+from toolkit.registry.manifests import DatasetManifest
 
 DATASET = DatasetManifest(
     name="voc",

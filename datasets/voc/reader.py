@@ -8,14 +8,14 @@ from typing import Literal
 
 import torch
 
-from toolkit.colours import default_palette
 from toolkit.config import Settings
-from toolkit.dataset import Dataset
+from toolkit.data.dataset import Dataset
+from toolkit.data.images import read_image, read_label_map
 from toolkit.errors import DataError, MissingSplitError
 from toolkit.formats.label_images import check_same_size, instances_from_id_map, majority_labels, values_to_label_map
 from toolkit.formats.pairs import listed, read_lines
-from toolkit.images import read_image, read_label_map
 from toolkit.types import VOID, Sample
+from toolkit.visualization.palettes import default_palette
 
 OBJECTS = (
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),

@@ -8,13 +8,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from toolkit.colours import default_palette
+from toolkit.data.generated import generate
+from toolkit.data.images import write_label_map
 from toolkit.errors import OutputError
 from toolkit.formats.label_images import id_map_from_instances
-from toolkit.images import write_label_map
-from toolkit.testing.samples import generate
 from toolkit.types import Sample
-from toolkit.visualization import write_picture
+from toolkit.visualization.drawing import write_picture
+from toolkit.visualization.palettes import default_palette
 
 from .reader import BACKGROUND, OBJECTS
 

@@ -1,6 +1,6 @@
 """Your own photos, with segments in YOLO's format."""
 
-from toolkit.plugin import DatasetManifest
+from toolkit.registry.manifests import DatasetManifest
 
 DATASET = DatasetManifest(
     name="yolo",

@@ -1,6 +1,6 @@
 """DeepLabv3 and DeepLabv3+: atrous spatial pyramid pooling on a dilated encoder."""
 
-from toolkit.plugin import PluginManifest, Weights
+from toolkit.registry.manifests import PluginManifest, Weights
 
 _HUB = "https://huggingface.co/smp-hub"
 _TRAIN = {

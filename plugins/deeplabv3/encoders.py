@@ -12,8 +12,8 @@ from segmentation_models_pytorch.encoders.mix_transformer import MixVisionTransf
 from torch import Tensor, nn
 from torchvision.models import mobilenet_v3_large
 
-from toolkit.encoders import check_encoder_name
 from toolkit.errors import ConfigError
+from toolkit.models.encoders import check_encoder_name
 
 MOBILENET = "mobilenet_v3_large"
 COARSEST = 32

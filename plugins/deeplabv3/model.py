@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from toolkit.encoders import drop_unused
 from toolkit.errors import ConfigError
-from toolkit.norms import replace_batch_norms
-from toolkit.semantic import SemanticModel
+from toolkit.models.encoders import drop_unused
+from toolkit.models.norms import replace_batch_norms
+from toolkit.models.semantic import SemanticModel
 
 from .encoders import COARSEST, Encoder, build_encoder
 from .network import DeepLab, DeepLabV3Head, DeepLabV3PlusHead

@@ -7,8 +7,8 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from toolkit.config import Settings
-from toolkit.losses import SegmentationLossSettings
-from toolkit.semantic import IMAGENET_MEAN, IMAGENET_STD
+from toolkit.models.losses import SegmentationLossSettings
+from toolkit.models.semantic import IMAGENET_MEAN, IMAGENET_STD
 
 OutputStride = Literal[8, 16, 32]
 

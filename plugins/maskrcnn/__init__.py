@@ -1,6 +1,6 @@
 """Mask R-CNN with a feature pyramid: Detectron2's network, with Detectron2's names for its weights, whether Detectron2 is installed or not."""
 
-from toolkit.plugin import PluginManifest, Weights
+from toolkit.registry.manifests import PluginManifest, Weights
 
 from .interop.zoo import LICENCE, PAGE, ZOO
 

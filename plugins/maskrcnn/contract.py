@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from toolkit.errors import ConfigError, InvalidDataError
-from toolkit.model import TrainableModel, evaluating
+from toolkit.models.contract import TrainableModel, evaluating
 from toolkit.types import Instances, Prediction, Sample, Size
 
 from .inputs import draw_short_side, network_size, padded_size

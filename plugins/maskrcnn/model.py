@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from toolkit.errors import ConfigError
-from toolkit.model import TrainableModel
+from toolkit.models.contract import TrainableModel
 from toolkit.types import Instances, Sample, Size
 
 from .contract import Engine

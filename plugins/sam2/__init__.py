@@ -1,6 +1,6 @@
 """SAM 2: segments what points and boxes show, and learns from masks of objects."""
 
-from toolkit.plugin import PluginManifest, Weights
+from toolkit.registry.manifests import PluginManifest, Weights
 
 _LICENCE = "Apache-2.0"
 _HUB = "https://huggingface.co/facebook"

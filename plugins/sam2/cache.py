@@ -20,7 +20,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from toolkit.errors import OutputError
-from toolkit.files import atomic_write
+from toolkit.runtime.files import atomic_write
 
 logger = logging.getLogger("toolkit")
 

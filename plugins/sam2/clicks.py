@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import masks_to_boxes
 
-from toolkit.prompting import correction, interior_point
+from toolkit.models.simulated_prompts import correction, interior_point
 from toolkit.types import Masks
 
 ON, OFF, TOP_LEFT, BOTTOM_RIGHT = 1, 0, 2, 3

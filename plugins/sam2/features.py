@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from toolkit.derived import derived, forget, needs_gradient
+from toolkit.models.derived import derived, forget, needs_gradient
 from toolkit.types import Size
 
 from .upstream import SAM2Base

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from toolkit.errors import InvalidDataError
-from toolkit.model import TrackingModel
+from toolkit.models.contract import TrackingModel
 from toolkit.types import Instances, Prediction, Prompts, Sample, Size
 
 from .answers import choose, to_masks

@@ -35,7 +35,7 @@ VIDEO = {
 
 @torch.no_grad()
 def track(model: Sam2Model, frames: Sequence[Sample], prompts: Mapping[int, Sequence[Prompts]]) -> Iterator[Prediction]:
-    """Follow objects; see ``toolkit.model.TrackingModel.track``."""
+    """Follow objects; see ``toolkit.models.contract.TrackingModel.track``."""
     predictor: Any = _predictor(model)
     state = _empty_state(predictor)
     height, width = frames[0].size

@@ -9,9 +9,9 @@ from pathlib import Path
 from torch import Tensor
 
 from toolkit.checkpoints import LoadReport, read_foreign
-from toolkit.downloads import from_hub
 from toolkit.errors import CheckpointError, DownloadError, UsageError
-from toolkit.model import Model
+from toolkit.models.contract import Model
+from toolkit.runtime.downloads import from_hub
 
 from .lora import DOWN, UP
 from .model import Sam2Model

@@ -1,6 +1,6 @@
 """U-Net: the network of the 2015 paper, and its decoder on the encoders of segmentation_models.pytorch and timm."""
 
-from toolkit.plugin import PluginManifest, Weights
+from toolkit.registry.manifests import PluginManifest, Weights
 
 _HUB = "https://huggingface.co/smp-hub"
 

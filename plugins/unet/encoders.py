@@ -7,9 +7,9 @@ import warnings
 import segmentation_models_pytorch as smp
 from torch import Tensor, nn
 
-from toolkit.encoders import check_encoder_name, drop_unused
 from toolkit.errors import ConfigError
-from toolkit.norms import Norm, replace_batch_norms
+from toolkit.models.encoders import check_encoder_name, drop_unused
+from toolkit.models.norms import Norm, replace_batch_norms
 
 from .settings import ORIGINALS, Upsampling
 

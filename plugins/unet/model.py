@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from toolkit.semantic import SemanticModel
+from toolkit.models.semantic import SemanticModel
 
 from .original import Mirrored, OriginalUNet
 from .settings import UNetSettings

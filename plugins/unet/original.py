@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from toolkit.norms import Norm, norm_layer
-from toolkit.semantic import pad
+from toolkit.models.norms import Norm, norm_layer
+from toolkit.models.semantic import pad
 
 from .settings import Upsampling
 

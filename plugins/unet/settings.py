@@ -7,9 +7,9 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from toolkit.config import Settings
-from toolkit.losses import SegmentationLossSettings
-from toolkit.norms import Norm
-from toolkit.semantic import IMAGENET_MEAN, IMAGENET_STD
+from toolkit.models.losses import SegmentationLossSettings
+from toolkit.models.norms import Norm
+from toolkit.models.semantic import IMAGENET_MEAN, IMAGENET_STD
 
 Upsampling = Literal["nearest", "bilinear", "transposed"]
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from toolkit.checkpoints import LoadReport
-from toolkit.encoder_weights import load_encoder_weights
 from toolkit.errors import UsageError
-from toolkit.model import Model
-from toolkit.semantic import SemanticModel
+from toolkit.models.contract import Model
+from toolkit.models.encoder_weights import load_encoder_weights
+from toolkit.models.semantic import SemanticModel
 
 from .encoders import EncoderUNet
 
@@ -19,7 +19,7 @@ def load_weights(model: Model, name: str) -> LoadReport:
         name: ``imagenet`` or another name that the encoder has weights of, or the path of a file of weights.
 
     Raises:
-        UsageError, DownloadError, CheckpointError: as ``toolkit.encoder_weights.load_encoder_weights``.
+        UsageError, DownloadError, CheckpointError: as ``toolkit.models.encoder_weights.load_encoder_weights``.
     """
     if not isinstance(model, SemanticModel) or not isinstance(model.network, EncoderUNet):
         raise UsageError(f"weights={name}: the original U-Net has no published weights. Repair: weights=none, or another model.encoder")

@@ -18,9 +18,9 @@ from toolkit.checkpoints import CheckpointManifest, save_checkpoint
 from toolkit.cli import main
 from toolkit.errors import DataError, UsageError
 from toolkit.evaluation.compare import compare_runs
-from toolkit.evaluation.comparison import MEMORY, PARAMETERS, SPEED, Comparison
-from toolkit.evaluation.footprint import footprint
-from toolkit.evaluation.measure import measure_run
+from toolkit.evaluation.memory import footprint
+from toolkit.evaluation.run_figures import MEMORY, PARAMETERS, SPEED, Comparison
+from toolkit.evaluation.runs import measure_run
 
 RIVALS = str(Path(__file__).resolve().parents[1] / "support" / "rivals.py")
 COMMON: dict[str, Any] = {"memory": False, "accelerator": "cpu"}
@@ -128,7 +128,7 @@ def test_memory_is_weights_and_what_predicting_takes(tmp_path: Path) -> None:
     if sys.platform != "linux":
         pytest.skip("only Linux tells the peak of a process since a moment")
     hungry = run(tmp_path / "hungry", megabytes=96, weights=2**22)
-    from toolkit.dataset import open_dataset
+    from toolkit.data.dataset import open_dataset
 
     samples = [open_dataset(registry.datasets().get("squares"), None, "val", {})[0]]
     taken = footprint(hungry, samples, accelerator="cpu", precision="fp32")

@@ -17,11 +17,11 @@ import pytest
 from toolkit import registry
 from toolkit.cli import main
 from toolkit.config import settings_class
-from toolkit.dataset import open_dataset
-from toolkit.plugin import DatasetManifest, Download
+from toolkit.data.dataset import open_dataset
+from toolkit.registry.manifests import DatasetManifest, Download
 
 PLUGIN_FILE = """
-from toolkit.plugin import DatasetManifest, Download
+from toolkit.registry.manifests import DatasetManifest, Download
 DATASET = DatasetManifest(
     name="fetched", summary="a set that can be downloaded", build="toolkit.datasets.masks.reader:build",
     settings="toolkit.datasets.masks.reader:MasksSettings", tasks=("semantic",), licence="CC0", origin_url="https://example.org/set",
@@ -139,7 +139,7 @@ def test_get_downloads_and_unpacks_to_where_the_others_look(site: str, capsys: p
 
 
 def test_get_offline_says_what_to_put_where(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    from toolkit import downloads
+    from toolkit.runtime import downloads
 
     monkeypatch.setattr(downloads.time, "sleep", lambda seconds: None)
     (tmp_path / "far.py").write_text(PLUGIN_FILE.format(url="http://127.0.0.1:9/set.zip", sha256="ab" * 32, size=5))
@@ -215,7 +215,7 @@ def test_export_to_where_nothing_can_be_written(tmp_path: Path, capsys: pytest.C
 
 
 def test_a_manifest_with_downloads_points_to_get() -> None:
-    from toolkit.dataset import missing_folder
+    from toolkit.data.dataset import missing_folder
 
     manifest = DatasetManifest(
         name="x", summary="x", build=":b", tasks=("semantic",), layout="images/", downloads=(Download("http://h/a", "0" * 64, 1),)

@@ -12,13 +12,13 @@ import pytest
 from numpy.typing import NDArray
 
 from toolkit import registry
-from toolkit.augmentations import Blur, Flip
 from toolkit.cli import main
-from toolkit.colours import default_palette
-from toolkit.dataset import open_dataset
+from toolkit.config.augmentations import Blur, Flip
+from toolkit.data.dataset import open_dataset
+from toolkit.data.preview import VARIANTS, parse_augment, preview
 from toolkit.errors import ConfigError, DataError
-from toolkit.preview import VARIANTS, parse_augment, preview
-from toolkit.visualization import grid_sheet, overlay
+from toolkit.visualization.drawing import grid_sheet, overlay
+from toolkit.visualization.palettes import default_palette
 
 CELL, GAP = 320, 8
 SHAPES = ["size=40", "train=9", "val=3", "test=2"]

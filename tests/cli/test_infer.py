@@ -13,7 +13,7 @@ from PIL import Image
 from toolkit import registry
 from toolkit.checkpoints import CheckpointManifest, build_model, save_checkpoint
 from toolkit.cli import main
-from toolkit.images import read_label_map
+from toolkit.data.images import read_label_map
 from toolkit.inference import load, pipeline
 
 PLUGIN = '''

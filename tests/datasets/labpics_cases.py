@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from toolkit import registry
-from toolkit.dataset import Dataset, open_dataset
+from toolkit.data.dataset import Dataset, open_dataset
 from toolkit.types import Sample
 
 H, W = 12, 16

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from toolkit import registry
-from toolkit.dataset import Dataset, open_dataset
+from toolkit.data.dataset import Dataset, open_dataset
 from toolkit.errors import DataError, MissingSplitError
 from toolkit.formats.regions import to_instances
 from toolkit.types import Sample

@@ -12,8 +12,8 @@ from toolkit.datasets.brain_mri.reader import patient_of
 from toolkit.datasets.brain_mri.sample import write_sample
 
 from toolkit import registry
-from toolkit.dataset import Dataset, open_dataset
-from toolkit.dataset_check import check_split
+from toolkit.data.checks import check_split
+from toolkit.data.dataset import Dataset, open_dataset
 from toolkit.errors import ConfigError, DataError, MissingSplitError, OutputError
 
 SPLITS = ("train", "val", "test")

@@ -12,8 +12,8 @@ from toolkit.datasets.camvid.labels import COLOURS, GROUPS, split_of
 from toolkit.datasets.camvid.sample import write_sample
 
 from toolkit import registry
-from toolkit.dataset import Dataset, open_dataset
-from toolkit.dataset_check import check_split
+from toolkit.data.checks import check_split
+from toolkit.data.dataset import Dataset, open_dataset
 from toolkit.errors import ConfigError, DataError, MissingSplitError, OutputError
 from toolkit.types import VOID
 

@@ -16,7 +16,7 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from toolkit import registry
-from toolkit.dataset import Dataset, open_dataset
+from toolkit.data.dataset import Dataset, open_dataset
 from toolkit.errors import DataError, ImageError, MissingSplitError
 from toolkit.formats.coco import decode_counts
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from toolkit import registry
-from toolkit.dataset import Dataset, open_dataset
+from toolkit.data.dataset import Dataset, open_dataset
 from toolkit.errors import DataError, MissingSplitError
 
 SIZE = (9, 12)

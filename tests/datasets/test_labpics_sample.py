@@ -11,9 +11,9 @@ import torch
 
 from toolkit import registry
 from toolkit.cli import main
-from toolkit.dataset import Dataset, open_dataset
+from toolkit.data.dataset import Dataset, open_dataset
 from toolkit.errors import OutputError, UsageError
-from toolkit.plugin import DatasetManifest
+from toolkit.registry.manifests import DatasetManifest
 from toolkit.types import VOID
 
 SIZE = 96

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from toolkit import registry
-from toolkit.dataset import Dataset, open_dataset
+from toolkit.data.dataset import Dataset, open_dataset
 from toolkit.errors import ConfigError, DataError, ImageError, MissingSplitError
 from toolkit.types import VOID
 

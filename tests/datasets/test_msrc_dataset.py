@@ -13,7 +13,7 @@ from toolkit.datasets.msrc.reader import COLOURS
 from toolkit.datasets.msrc.splits import SPLITS, ids_of
 
 from toolkit import registry
-from toolkit.dataset import Dataset, open_dataset
+from toolkit.data.dataset import Dataset, open_dataset
 from toolkit.errors import DataError
 from toolkit.types import VOID
 

@@ -12,8 +12,8 @@ from toolkit.datasets.oxford_pets.reader import BREEDS
 from toolkit.datasets.oxford_pets.sample import write_sample
 
 from toolkit import registry
-from toolkit.dataset import Dataset, open_dataset
-from toolkit.dataset_check import check_split
+from toolkit.data.checks import check_split
+from toolkit.data.dataset import Dataset, open_dataset
 from toolkit.errors import ConfigError, DataError, MissingSplitError, OutputError
 from toolkit.types import VOID
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from toolkit import registry
-from toolkit.dataset import Dataset, open_dataset
+from toolkit.data.dataset import Dataset, open_dataset
 from toolkit.errors import ConfigError, UsageError
 
 

@@ -15,11 +15,11 @@ from toolkit.datasets.voc.sample import write_sample
 from torchvision.models.segmentation import DeepLabV3_ResNet50_Weights
 
 from toolkit import registry
-from toolkit.colours import voc_colours
-from toolkit.dataset import Dataset, open_dataset
-from toolkit.dataset_check import check_split
+from toolkit.data.checks import check_split
+from toolkit.data.dataset import Dataset, open_dataset
 from toolkit.errors import DataError, MissingSplitError, OutputError
 from toolkit.types import VOID
+from toolkit.visualization.palettes import voc_colours
 
 IDS = {"train": ["2007_000032", "2007_000039"], "val": ["2008_000001"], "trainval": ["2007_000032", "2007_000039", "2008_000001"]}
 CLASSES_MAP = np.array([[0, 0, 15, 15], [0, 255, 15, 255], [1, 255, 15, 15], [1, 1, 15, 0]], np.uint8)

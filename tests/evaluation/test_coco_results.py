@@ -16,7 +16,7 @@ from pycocotools import mask as coco_mask
 from toolkit.cli import main
 from toolkit.errors import DataError
 from toolkit.evaluation.coco import Coco, CocoSettings
-from toolkit.evaluation.measure import measure_predictions
+from toolkit.evaluation.runs import measure_predictions
 from toolkit.formats.coco_results import result_instances
 from toolkit.formats.predictions import PredictionFiles
 

@@ -12,15 +12,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from toolkit.dataset import Dataset
+from toolkit.data.dataset import Dataset
 from toolkit.errors import InvalidDataError, UsageError
 from toolkit.evaluation.base import Evaluator
 from toolkit.evaluation.coco import Coco, CocoSettings
+from toolkit.evaluation.driver import evaluate
 from toolkit.evaluation.iou import IoU, IoUSettings
 from toolkit.evaluation.objects import Objects, ObjectsSettings
 from toolkit.evaluation.protocols import OfProtocol, by_protocol
-from toolkit.model import PromptableModel
-from toolkit.training.validation import evaluate
+from toolkit.models.contract import PromptableModel
 from toolkit.types import Instances, Masks, Prediction, Prompts, Sample
 
 CLASSES = ("flask", "water", "never seen")

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from toolkit import registry
-from toolkit.dataset import Dataset, open_dataset
+from toolkit.data.dataset import Dataset, open_dataset
 from toolkit.errors import DataError, OutputError
 from toolkit.formats.convert import WRITERS, Losses, convert_split, opening, require_empty
 from toolkit.types import VOID, Instances, Masks, Sample

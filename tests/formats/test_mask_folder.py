@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from toolkit import registry
-from toolkit.dataset import Dataset, open_dataset
+from toolkit.data.dataset import Dataset, open_dataset
 from toolkit.errors import DataError, OutputError
 from toolkit.formats.mask_folder import ClassLine, read_classes, write_classes, write_sample, write_split
 from toolkit.types import Instances, Sample

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from toolkit.inference import Predictor
-from toolkit.model import Model
+from toolkit.models.contract import Model
 from toolkit.types import Instances, Masks, Prediction, Sample
 
 

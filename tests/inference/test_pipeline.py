@@ -20,11 +20,11 @@ from pipeline_cases import GOOD, ORDER, Bright, Spots, files, manifest, predicto
 from pycocotools import mask as coco_mask
 from torch import nn
 
+from toolkit.data.images import image_size, read_image, read_label_map
 from toolkit.errors import InvalidDataError, OutputError, UsageError
-from toolkit.images import image_size, read_image, read_label_map
 from toolkit.inference import Tiling, pipeline
 from toolkit.inference.pipeline import Summary, Work, predict_folder
-from toolkit.semantic import SemanticModel
+from toolkit.models.semantic import SemanticModel
 from toolkit.types import Prediction, Sample
 
 

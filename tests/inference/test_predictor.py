@@ -14,8 +14,8 @@ from torch import nn
 from toolkit.checkpoints import CheckpointManifest, save_checkpoint
 from toolkit.errors import CheckpointError, ConfigError, ImageError, InvalidDataError, UsageError
 from toolkit.inference import Predictor, Tiling, load
-from toolkit.model import Model
-from toolkit.semantic import SemanticModel
+from toolkit.models.contract import Model
+from toolkit.models.semantic import SemanticModel
 from toolkit.types import Prediction, Sample
 
 

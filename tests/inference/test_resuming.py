@@ -92,7 +92,7 @@ import sys, time
 import torch
 from toolkit.inference import Predictor
 from toolkit.inference.pipeline import Work, predict_folder
-from toolkit.model import Model
+from toolkit.models.contract import Model
 from toolkit.types import Prediction
 
 class Slow(Model):

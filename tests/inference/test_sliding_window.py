@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from toolkit.errors import UsageError
 from toolkit.inference.sliding_window import AUTOMATIC_WINDOW, Tiling, predict_tiled, starts
-from toolkit.semantic import SemanticModel
+from toolkit.models.semantic import SemanticModel
 from toolkit.types import Sample
 
 CLASSES = ("a", "b", "c", "d", "e")

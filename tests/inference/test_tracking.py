@@ -17,7 +17,7 @@ from toolkit.errors import DataError, UsageError
 from toolkit.inference.frames import open_frames
 from toolkit.inference.predictor import Predictor
 from toolkit.inference.tracking import track_video
-from toolkit.model import Model, TrackingModel
+from toolkit.models.contract import Model, TrackingModel
 from toolkit.types import Instances, Masks, Prediction, Prompts, Sample
 
 SIZE = (32, 48)

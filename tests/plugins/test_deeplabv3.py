@@ -20,8 +20,8 @@ from torchvision.models import segmentation
 
 from toolkit import registry
 from toolkit.errors import ConfigError
-from toolkit.model import total_loss
-from toolkit.semantic import SemanticModel
+from toolkit.models.contract import total_loss
+from toolkit.models.semantic import SemanticModel
 from toolkit.training.freezing import Freezing
 from toolkit.types import VOID, Sample
 

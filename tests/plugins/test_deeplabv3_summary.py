@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from toolkit import registry
 from toolkit.cli import main
-from toolkit.receptive_field import Field, receptive_field
+from toolkit.models.receptive_field import Field, receptive_field
 
 
 def summary_of(capsys: pytest.CaptureFixture[str], plugin: str, *settings: str) -> dict[str, Any]:

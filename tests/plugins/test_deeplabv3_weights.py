@@ -17,7 +17,7 @@ from torch import Tensor
 from torchvision.models import mobilenet_v3_large, segmentation
 
 from toolkit.errors import CheckpointError, DownloadError, UsageError
-from toolkit.semantic import SemanticModel
+from toolkit.models.semantic import SemanticModel
 
 VOC = ("background", *segmentation.DeepLabV3_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1.meta["categories"][1:])
 MOBILENET: dict[str, Any] = {"encoder": "mobilenet_v3_large", "output_stride": 16, "atrous_rates": (12, 24, 36)}

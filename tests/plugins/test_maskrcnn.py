@@ -22,9 +22,9 @@ from torch.nn import functional as F
 
 from toolkit import registry
 from toolkit.config import recipe_folder, resolve
+from toolkit.data.generated import generate
 from toolkit.errors import ConfigError, InvalidDataError
-from toolkit.model import total_loss
-from toolkit.testing.samples import generate
+from toolkit.models.contract import total_loss
 from toolkit.types import Instances, Sample
 
 CLASSES = ("disc", "box")

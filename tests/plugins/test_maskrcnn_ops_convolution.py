@@ -15,7 +15,7 @@ from toolkit.plugins.maskrcnn.ops.linear import linear
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from toolkit import derived
+from toolkit.models import derived
 
 
 def layer(norm: str = "FrozenBN", kernel: int = 3, channels: int = 12, **options: bool | int) -> Conv2d:

@@ -26,8 +26,8 @@ from toolkit.plugins.sam2.cache import FeatureCache, WeightsDigest, image_digest
 from toolkit.plugins.sam2.model import Sam2Model
 
 from toolkit.errors import OutputError
-from toolkit.files import output_error
-from toolkit.model import total_loss
+from toolkit.models.contract import total_loss
+from toolkit.runtime.files import output_error
 from toolkit.types import Sample
 
 

@@ -27,7 +27,7 @@ from toolkit.plugins.sam2.model import Sam2Model
 from toolkit.plugins.sam2.settings import Sam2Settings
 
 from toolkit.errors import InvalidDataError
-from toolkit.model import total_loss
+from toolkit.models.contract import total_loss
 from toolkit.types import Instances, Masks, Prompts, Sample
 
 HEADS = {"sam_mask_decoder", "sam_prompt_encoder"}

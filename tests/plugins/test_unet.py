@@ -21,10 +21,11 @@ from toolkit.plugins.unet.original import Mirrored, OriginalUNet
 from toolkit.plugins.unet.settings import UNetSettings
 from torch import Tensor, nn
 
-from toolkit import downloads, encoder_weights
 from toolkit.errors import CheckpointError, ConfigError, DownloadError, UsageError
-from toolkit.model import total_loss
-from toolkit.semantic import SemanticModel
+from toolkit.models import encoder_weights
+from toolkit.models.contract import total_loss
+from toolkit.models.semantic import SemanticModel
+from toolkit.runtime import downloads
 from toolkit.training.freezing import Freezing
 from toolkit.types import VOID, Sample
 

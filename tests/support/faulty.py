@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from toolkit import VOID, PluginManifest, Prediction, Sample, Settings, TrainableModel
 from toolkit.errors import InvalidDataError
-from toolkit.losses import cross_entropy
+from toolkit.models.losses import cross_entropy
 
 PLUGIN = PluginManifest(
     name="faulty",

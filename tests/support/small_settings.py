@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 
 from toolkit import registry
-from toolkit.dataset import open_dataset
+from toolkit.config.tree import parse_overrides
+from toolkit.data.dataset import open_dataset
 from toolkit.formats.convert import Losses, convert_split, opening
-from toolkit.settings_tree import parse_overrides
 from toolkit.testing import DatasetCase, EvaluatorCase, ModelCase
 
 MODELS: dict[str, ModelCase] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from toolkit.config import resolve
-from toolkit.dataset import Dataset, InMemory
+from toolkit.data.dataset import Dataset, InMemory
 from toolkit.training.assembly import open_splits
 from toolkit.types import Sample
 

@@ -19,15 +19,15 @@ from torch import Tensor, nn
 
 from toolkit import registry
 from toolkit.config import TrainSettings, resolve
+from toolkit.data.loader import seed_everything
 from toolkit.errors import ConfigError, TrainingError, UsageError
+from toolkit.models.parts import matches, parts_table, select, top_parts
 from toolkit.training.assembly import build_model, open_splits
 from toolkit.training.freezing import Freezing, with_own_rates
 from toolkit.training.loop import TrainResult, train
 from toolkit.training.optimizer import build_optimizer
-from toolkit.training.parts import matches, parts_table, select, top_parts
 from toolkit.training.state import Progress
 from toolkit.training.step import Stepper
-from toolkit.training.stream import seed_everything
 
 BACKBONE = str(Path(__file__).resolve().parents[1] / "support" / "backbone.py")
 FIXED = ["train.accelerator=cpu", "train.workers=0", "data.options.count=8", "train.eval_every=3"]

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from types import ModuleType
 
 import toolkit
-from toolkit.allocator import keep_freed_memory
 from toolkit.errors import ToolkitError
+from toolkit.runtime.allocator import keep_freed_memory
 
 # Written out, because `toolkit --help` must not import the commands to show them; a test compares with the modules.
 COMMANDS = {

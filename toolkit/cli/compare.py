@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure, compare, and print one table."""
-    from toolkit.settings_tree import parse_overrides
+    from toolkit.config.tree import parse_overrides
 
     # argparse gives all words before the first option to RUN
     settings = [word for word in args.runs if "=" in word and not Path(word).exists()]

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from rich.progress import Progress
     from rich.table import Table
 
-    from toolkit.dataset import Dataset
-    from toolkit.dataset_check import SplitReport
-    from toolkit.plugin import DatasetManifest
+    from toolkit.data.checks import SplitReport
+    from toolkit.data.dataset import Dataset
+    from toolkit.registry.manifests import DatasetManifest
 
 SUMMARY = "list, describe, fetch, draw, check, preview, export and convert datasets"
 
@@ -110,9 +110,9 @@ def _info(manifest: DatasetManifest, args: argparse.Namespace) -> int:
 
 
 def _get(manifest: DatasetManifest, args: argparse.Namespace) -> int:
-    from toolkit.dataset import default_folder
-    from toolkit.downloads import fetch, is_archive, unpack
+    from toolkit.data.dataset import default_folder
     from toolkit.errors import DownloadError
+    from toolkit.runtime.downloads import fetch, is_archive, unpack
 
     folder = Path(args.data_dir).expanduser() if args.data_dir else default_folder(manifest.name)
     if not manifest.needs_folder:
@@ -137,7 +137,7 @@ def _get(manifest: DatasetManifest, args: argparse.Namespace) -> int:
 
 def _sample(manifest: DatasetManifest, args: argparse.Namespace) -> int:
     from toolkit import registry
-    from toolkit.dataset import default_folder
+    from toolkit.data.dataset import default_folder
     from toolkit.errors import UsageError
 
     if not manifest.sample:
@@ -151,14 +151,14 @@ def _sample(manifest: DatasetManifest, args: argparse.Namespace) -> int:
 
 def _options(words: list[str]) -> dict[str, Any]:
     """``key=value`` words; the ``data.options.`` that `toolkit train` wants in front may stay."""
-    from toolkit.settings_tree import parse_overrides
+    from toolkit.config.tree import parse_overrides
 
     return parse_overrides([word.removeprefix("data.options.") for word in words])
 
 
 def _check(manifest: DatasetManifest, args: argparse.Namespace) -> int:
-    from toolkit.dataset import open_dataset
-    from toolkit.dataset_check import check_split
+    from toolkit.data.checks import check_split
+    from toolkit.data.dataset import open_dataset
     from toolkit.errors import DataError, MissingSplitError
 
     options, faults = _options(args.settings), 0
@@ -224,9 +224,9 @@ def _print_faults(split: str, faults: list[str]) -> int:
 
 def _preview(manifest: DatasetManifest, args: argparse.Namespace) -> int:
     from toolkit.config import resolve
-    from toolkit.dataset import open_dataset
+    from toolkit.data.dataset import open_dataset
+    from toolkit.data.preview import parse_augment, preview
     from toolkit.errors import UsageError
-    from toolkit.preview import parse_augment, preview
 
     augment = parse_augment(args.augment) if args.augment else ()
     if args.plugin or args.config:
@@ -275,7 +275,7 @@ def _convert(manifest: DatasetManifest, args: argparse.Namespace) -> int:
 
 def _open_splits(manifest: DatasetManifest, args: argparse.Namespace) -> Iterator[tuple[str, Dataset]]:
     """The splits that were asked for, or all that the folder has."""
-    from toolkit.dataset import open_dataset
+    from toolkit.data.dataset import open_dataset
     from toolkit.errors import MissingSplitError, UsageError
 
     if args.limit is not None and args.limit < 1:

@@ -23,9 +23,9 @@ def run(args: argparse.Namespace) -> int:
     """Run the demo; print the tables and where the pictures are."""
     from rich.console import Console
 
+    from toolkit.config.tree import parse_overrides
     from toolkit.demo import SUMMARY as SUMMARY_FILE
     from toolkit.demo import run_demo
-    from toolkit.settings_tree import parse_overrides
 
     console = Console(soft_wrap=True)
     for part in run_demo(args.out, only=args.only, overrides=parse_overrides(args.settings)):

@@ -28,7 +28,7 @@ import toolkit
 from toolkit.cli.options import add_plugin_files_argument, load_plugin_files
 
 if TYPE_CHECKING:
-    from toolkit.plugin import Manifest
+    from toolkit.registry.manifests import Manifest
 
 SUMMARY = "what is installed, which device will be used, and what to mend"
 
@@ -206,7 +206,7 @@ def describe_device() -> dict[str, str]:
     try:
         import torch
 
-        from toolkit.training.devices import choose_accelerator, choose_precision
+        from toolkit.runtime.devices import choose_accelerator, choose_precision
     except Exception as error:  # broken installations raise anything at all
         return {"unknown": f"{type(error).__name__}: {error}"}
     with warnings.catch_warnings(record=True) as complaints:

@@ -41,8 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure, print, and keep the reports beside the run."""
+    from toolkit.config.tree import parse_overrides
     from toolkit.errors import UsageError
-    from toolkit.settings_tree import parse_overrides
 
     if args.run and "=" in args.run and not Path(args.run).exists():  # a setting that took the place of RUN
         args.settings.insert(0, args.run)
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     load_plugin_files(args)
     overrides = parse_overrides(args.settings)
 
-    from toolkit.evaluation.measure import measure_predictions, measure_run
+    from toolkit.evaluation.runs import measure_predictions, measure_run
 
     common: dict[str, Any] = {"data": args.data, "data_dir": args.data_dir, "split": args.split, "overrides": overrides}
     if args.run:

@@ -39,8 +39,8 @@ def model_settings(words: Sequence[str]) -> dict[str, Any]:
     Raises:
         UsageError: when a word is of another section.
     """
+    from toolkit.config.tree import parse_overrides
     from toolkit.errors import UsageError
-    from toolkit.settings_tree import parse_overrides
 
     sections = parse_overrides(words)
     if sections.keys() - {"model"}:

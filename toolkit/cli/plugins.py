@@ -13,7 +13,7 @@ from toolkit.cli.options import add_settings_argument
 
 if TYPE_CHECKING:
     from toolkit.config import Settings
-    from toolkit.plugin import DatasetManifest, Manifest, PluginManifest
+    from toolkit.registry.manifests import DatasetManifest, Manifest, PluginManifest
     from toolkit.testing import Result
 
 SUMMARY = "list and describe model plugins; write and check plugins, datasets and evaluators"
@@ -98,8 +98,8 @@ def _new(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> int:
+    from toolkit.config.tree import parse_overrides
     from toolkit.errors import UsageError
-    from toolkit.settings_tree import parse_overrides
 
     settings, failed = parse_overrides(args.settings), 0
     if unknown := sorted(set(settings) - set(SECTIONS)):
@@ -120,7 +120,7 @@ def _check(args: argparse.Namespace) -> int:
 def _suites(name: str, folder: str | None, settings: Mapping[str, Any]) -> Iterator[tuple[Manifest, Iterator[Result]]]:
     """Everything of this name, or in this file, with its checks."""
     from toolkit import testing
-    from toolkit.plugin import DatasetManifest, PluginManifest
+    from toolkit.registry.manifests import DatasetManifest, PluginManifest
 
     for manifest in _found(name):
         if isinstance(manifest, PluginManifest):
@@ -142,7 +142,7 @@ def _files(manifest: DatasetManifest, folder: str | None) -> Iterator[Path | Non
     Raises:
         DataError: when there is none; says what it must hold.
     """
-    from toolkit.dataset import default_folder, missing_folder
+    from toolkit.data.dataset import default_folder, missing_folder
     from toolkit.errors import DataError
 
     root = Path(folder).expanduser() if folder else default_folder(manifest.name)

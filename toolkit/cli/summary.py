@@ -12,8 +12,8 @@ from toolkit.cli.options import add_plugin_files_argument, load_plugin_files
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from toolkit.model import Model
-    from toolkit.model_summary import ModelSummary
+    from toolkit.models.contract import Model
+    from toolkit.models.summary import ModelSummary
 
 SUMMARY = "layers, parameters, FLOPs and receptive field of a model"
 
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     load_plugin_files(args)
     model, what = _model(args)
 
-    from toolkit.model_summary import summarise
+    from toolkit.models.summary import summarise
 
     summary = summarise(model, args.size)
     if args.json:
@@ -70,9 +70,9 @@ def _model(args: argparse.Namespace) -> tuple[Model, str]:
     """The model that is asked for, and a line that says which it is."""
     from toolkit import registry
     from toolkit.config import settings_class, validate
+    from toolkit.config.tree import parse_overrides
     from toolkit.errors import UsageError
-    from toolkit.model import Model
-    from toolkit.settings_tree import parse_overrides
+    from toolkit.models.contract import Model
 
     path = Path(args.model).expanduser()
     is_plugin = args.model in registry.plugins().names()

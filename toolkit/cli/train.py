@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     """Train; 0 when it came to its end."""
     from toolkit import registry
     from toolkit.config import resolve
-    from toolkit.settings_tree import merge, nest, parse_overrides
+    from toolkit.config.tree import merge, nest, parse_overrides
 
     flags = {"data.dir": args.data_dir, "train.seed": args.seed, "train.devices": args.devices, "train.num_nodes": args.num_nodes}
     overrides = merge(parse_overrides(args.settings), nest({key: value for key, value in flags.items() if value is not None}))

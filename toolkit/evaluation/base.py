@@ -10,7 +10,7 @@ from toolkit.errors import InvalidDataError
 from toolkit.evaluation.report import Report
 
 if TYPE_CHECKING:  # so that this package imports no torch
-    from toolkit.dataset import Dataset
+    from toolkit.data.dataset import Dataset
     from toolkit.types import Prediction, Sample
 
 

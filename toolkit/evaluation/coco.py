@@ -18,7 +18,7 @@ from toolkit.evaluation.report import Report
 from toolkit.types import Instances, Prediction, Sample
 
 if TYPE_CHECKING:
-    from toolkit.dataset import Dataset
+    from toolkit.data.dataset import Dataset
 
 COCO_KEYPOINTS = 17
 

@@ -16,23 +16,23 @@ from numpy.typing import NDArray
 
 from toolkit import registry
 from toolkit.checkpoints import CheckpointManifest, load_model
-from toolkit.colours import default_palette
-from toolkit.dataset import Dataset
+from toolkit.config.tree import merge
+from toolkit.data.dataset import Dataset
+from toolkit.data.loader import evaluation_batches
 from toolkit.errors import UsageError
 from toolkit.evaluation.alignment import Alignment
 from toolkit.evaluation.base import Evaluator
 from toolkit.evaluation.bootstrap import Difference, difference, draws, resampled_metrics
-from toolkit.evaluation.comparison import MEMORY, PARAMETERS, SPEED, Comparison, RunFigures
-from toolkit.evaluation.footprint import footprint
-from toolkit.evaluation.measure import chosen_evaluators, known_sections, open_split
+from toolkit.evaluation.memory import footprint
 from toolkit.evaluation.protocols import by_protocol
-from toolkit.label_maps import BACKGROUND
-from toolkit.model import Model, PromptableModel, evaluating
-from toolkit.settings_tree import merge
-from toolkit.training.devices import make_fabric
-from toolkit.training.stream import evaluation_batches
+from toolkit.evaluation.run_figures import MEMORY, PARAMETERS, SPEED, Comparison, RunFigures
+from toolkit.evaluation.runs import chosen_evaluators, known_sections, open_split
+from toolkit.models.contract import Model, PromptableModel, evaluating
+from toolkit.models.label_maps import BACKGROUND
+from toolkit.runtime.devices import make_fabric
 from toolkit.types import Prediction, Sample
-from toolkit.visualization import Cell, confident, grid_sheet
+from toolkit.visualization.drawing import Cell, confident, grid_sheet
+from toolkit.visualization.palettes import default_palette
 
 SHEET_ROWS = 8
 SPEED_DRAWS = 1000
@@ -132,7 +132,7 @@ class _Contestant:
             evaluator.prepare(self.dataset)
 
     def predict(self, samples: Sequence[Sample]) -> dict[str, list[Prediction]]:
-        """Predictions by protocol, as ``toolkit.training.validation`` has them."""
+        """Predictions by protocol, as ``toolkit.evaluation.driver`` has them."""
         if isinstance(self.model, PromptableModel):
             return self.model.predict_protocols(samples)
         return {"": self.model.predict(samples)}

@@ -14,7 +14,7 @@ from toolkit.errors import InvalidDataError
 from toolkit.evaluation.base import Evaluator
 from toolkit.evaluation.confusion import confusion_matrix
 from toolkit.evaluation.report import Report
-from toolkit.label_maps import instances_to_label_map
+from toolkit.models.label_maps import instances_to_label_map
 from toolkit.types import VOID, Prediction, Sample
 
 Floats = NDArray[np.float64]
@@ -44,7 +44,7 @@ class IoU(Evaluator):
     Void in a true label map is "not known", and counts by the setting ``void``.
 
     **Instances.** A sample without a label map, and likewise a prediction, is judged by its instances, painted by
-    ``toolkit.label_maps.instances_to_label_map``. So an instance model and a semantic model can be compared on either kind of set. What
+    ``toolkit.models.label_maps.instances_to_label_map``. So an instance model and a semantic model can be compared on either kind of set. What
     lies outside all instances is the class named ``background`` where the set has one. Where it has none, as is usual in sets of
     instances, it is no class, but it is *known* to be none: unlike void in a label map, a class predicted there is always a false
     positive, and void predicted there is right and, like every pixel without a true class, in no figure. A semantic model for such

@@ -1,6 +1,6 @@
 """The evaluators that come with the toolkit, as data."""
 
-from toolkit.plugin import EvaluatorManifest
+from toolkit.registry.manifests import EvaluatorManifest
 
 BUILT_IN = (
     EvaluatorManifest(

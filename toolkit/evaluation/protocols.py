@@ -12,12 +12,12 @@ import torch
 from toolkit.errors import UsageError
 from toolkit.evaluation.base import Evaluator
 from toolkit.evaluation.report import Report
-from toolkit.model import Model, PromptableModel
-from toolkit.prompting import AUTO
+from toolkit.models.contract import Model, PromptableModel
+from toolkit.models.simulated_prompts import AUTO
 from toolkit.types import Instances, Prediction, Sample
 
 if TYPE_CHECKING:
-    from toolkit.dataset import Dataset
+    from toolkit.data.dataset import Dataset
 
 
 class OfProtocol(Evaluator):

@@ -15,14 +15,14 @@ import cv2
 import torch
 from torch import Tensor
 
-from toolkit.dataset import Dataset
+from toolkit.data.dataset import Dataset
+from toolkit.data.images import IMAGE_SUFFIXES, read_image
 from toolkit.errors import DataError, OutputError
-from toolkit.files import atomic_write
 from toolkit.formats.label_images import MAX_IDS, id_map_from_instances
 from toolkit.formats.mask_folder import write_classes, write_sample
 from toolkit.formats.regions import Region, RegionDataset, to_instances
 from toolkit.formats.writers import CocoWriter, LabelmeWriter, ViaWriter, Writer, YoloWriter, tight_box
-from toolkit.images import IMAGE_SUFFIXES, read_image
+from toolkit.runtime.files import atomic_write
 from toolkit.types import VOID, Masks, Sample, Size
 
 WRITERS: dict[str, type[Writer]] = {"coco": CocoWriter, "labelme": LabelmeWriter, "yolo": YoloWriter, "via": ViaWriter}

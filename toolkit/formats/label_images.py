@@ -24,7 +24,7 @@ def values_to_label_map(values: Tensor, table: Mapping[int, int], path: str | Pa
     """Replace the raw values of a label image by class indexes.
 
     Args:
-        values: uint8 ``[H, W]``, as ``toolkit.images.read_label_map`` reads them.
+        values: uint8 ``[H, W]``, as ``toolkit.data.images.read_label_map`` reads them.
         table: value in the file -> class index, or ``VOID``.
         path: the file, for messages.
 

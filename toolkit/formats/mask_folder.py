@@ -18,11 +18,11 @@ from pathlib import Path
 
 import cv2
 
-from toolkit.dataset import Dataset
+from toolkit.data.dataset import Dataset
+from toolkit.data.images import write_id_map, write_label_map
 from toolkit.errors import DataError, OutputError
-from toolkit.files import atomic_write
 from toolkit.formats.label_images import Colour, id_map_from_instances
-from toolkit.images import write_id_map, write_label_map
+from toolkit.runtime.files import atomic_write
 from toolkit.types import Sample
 
 VOID_NAME = "void"

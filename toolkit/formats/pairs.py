@@ -7,8 +7,8 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from toolkit.data.images import IMAGE_SUFFIXES
 from toolkit.errors import DataError
-from toolkit.images import IMAGE_SUFFIXES
 
 
 def images_below(folder: Path, ending: str = "", *, repair: str = "check the folder that is named") -> dict[str, Path]:

@@ -15,9 +15,9 @@ import torch
 from pydantic_core import from_json
 from torch import Tensor
 
+from toolkit.data.images import read_label_map
 from toolkit.errors import DataError, InvalidDataError
 from toolkit.formats.coco_results import check_results, result_instances
-from toolkit.images import read_label_map
 from toolkit.types import VOID, Instances, Prediction, Size
 
 PREDICTIONS_FILE = "predictions.json"

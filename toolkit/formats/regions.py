@@ -20,9 +20,9 @@ import torch
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from toolkit.dataset import Dataset
+from toolkit.data.dataset import Dataset
+from toolkit.data.images import IMAGE_SUFFIXES, image_size, read_image
 from toolkit.errors import DataError
-from toolkit.images import IMAGE_SUFFIXES, image_size, read_image
 from toolkit.types import Instances, Masks, Sample, Size
 
 Polygon: TypeAlias = tuple[float, ...]

@@ -17,12 +17,12 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from toolkit.dataset import Dataset
-from toolkit.files import atomic_write
+from toolkit.data.dataset import Dataset
 from toolkit.formats.coco_keypoints import to_indices
 from toolkit.formats.labelme import LABELS_FILE
 from toolkit.formats.outlines import one_polygon
 from toolkit.formats.regions import Box, Polygon, Region, rectangle
+from toolkit.runtime.files import atomic_write
 from toolkit.types import Masks, Size
 
 

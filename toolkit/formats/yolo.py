@@ -12,9 +12,9 @@ from typing import Any
 
 import yaml
 
+from toolkit.data.images import IMAGE_SUFFIXES
 from toolkit.errors import DataError, MissingSplitError
 from toolkit.formats.regions import Box, Region, polygon
-from toolkit.images import IMAGE_SUFFIXES
 from toolkit.types import Size
 
 _DIGITS = 6  # of a pixel: what dividing by the size and multiplying again may blur is less

@@ -10,8 +10,8 @@ from typing import Any
 import cv2
 import torch
 
+from toolkit.data.images import IMAGE_SUFFIXES, read_image
 from toolkit.errors import DataError, UsageError
-from toolkit.images import IMAGE_SUFFIXES, read_image
 from toolkit.types import Sample
 
 

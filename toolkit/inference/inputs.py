@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from toolkit.data.images import IMAGE_SUFFIXES
 from toolkit.errors import UsageError
-from toolkit.images import IMAGE_SUFFIXES
 
 
 @dataclass(frozen=True)

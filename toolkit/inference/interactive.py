@@ -10,8 +10,8 @@ from torch import Tensor
 
 from toolkit.errors import InvalidDataError, UsageError
 from toolkit.inference.predictor import ImageLike, Predictor, as_sample
-from toolkit.inference.prompting import PromptedModel
-from toolkit.model import PromptableModel
+from toolkit.models.contract import PromptableModel
+from toolkit.models.prompted import PromptedModel
 from toolkit.types import Instances, Masks, Prompts
 
 

@@ -18,12 +18,12 @@ from typing import TypeAlias, TypeVar
 
 import torch
 
+from toolkit.data.images import image_size, read_image
 from toolkit.errors import ImageError, InvalidDataError, UsageError
-from toolkit.images import image_size, read_image
 from toolkit.inference.inputs import InputImage, find_images
 from toolkit.inference.predictor import Predictor
-from toolkit.inference.prompting import PromptedModel
 from toolkit.inference.results import Record, ResultFolder
+from toolkit.models.prompted import PromptedModel
 from toolkit.types import Prediction, Sample
 
 AHEAD_PIXELS = 1 << 26

@@ -17,16 +17,16 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from toolkit.checkpoints import find_checkpoint, load_model
-from toolkit.colours import Palette, default_palette
+from toolkit.data.images import read_image
 from toolkit.errors import InvalidDataError, UsageError
-from toolkit.images import read_image
-from toolkit.inference.prompting import PromptedModel, prompted
 from toolkit.inference.sliding_window import Tiling, predict_tiled
-from toolkit.model import Model, PromptableModel
-from toolkit.prompting import AUTO
-from toolkit.semantic import SemanticModel
+from toolkit.models.contract import Model, PromptableModel
+from toolkit.models.prompted import PromptedModel, prompted
+from toolkit.models.semantic import SemanticModel
+from toolkit.models.simulated_prompts import AUTO
 from toolkit.types import Prediction, Sample
-from toolkit.visualization import DRAW_ABOVE
+from toolkit.visualization.drawing import DRAW_ABOVE
+from toolkit.visualization.palettes import Palette, default_palette
 
 Precision: TypeAlias = Literal["fp32", "bf16"]
 ImageLike: TypeAlias = "str | os.PathLike[str] | NDArray[np.uint8] | Image.Image | Tensor"

@@ -22,14 +22,14 @@ from typing import IO, Any
 import cv2
 import numpy as np
 
-from toolkit.colours import Palette
+from toolkit.data.images import write_label_map
 from toolkit.errors import UsageError
-from toolkit.files import atomic_write, remove_unfinished, writing
 from toolkit.formats.coco_keypoints import to_indices
-from toolkit.images import write_label_map
 from toolkit.inference.inputs import InputImage
+from toolkit.runtime.files import atomic_write, remove_unfinished, writing
 from toolkit.types import Instances, Prediction, Sample
-from toolkit.visualization import Picture, confident, overlay, write_picture
+from toolkit.visualization.drawing import Picture, confident, overlay, write_picture
+from toolkit.visualization.palettes import Palette
 
 MANIFEST = "manifest.jsonl"
 PREDICTIONS = "predictions.json"

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from toolkit.errors import UsageError
-from toolkit.label_maps import logits_to_label_map
-from toolkit.semantic import SemanticModel
+from toolkit.models.label_maps import logits_to_label_map
+from toolkit.models.semantic import SemanticModel
 from toolkit.types import Size
 
 

@@ -6,16 +6,16 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from toolkit.colours import default_palette
 from toolkit.errors import UsageError
 from toolkit.formats.prompts import PromptFile
 from toolkit.inference.frames import FrameFolder, VideoFile, open_frames
 from toolkit.inference.inputs import InputImage
 from toolkit.inference.predictor import Predictor
-from toolkit.inference.prompting import PromptedModel
 from toolkit.inference.results import Record, ResultFolder
-from toolkit.model import TrackingModel
+from toolkit.models.contract import TrackingModel
+from toolkit.models.prompted import PromptedModel
 from toolkit.types import Instances, Prediction, Prompts
+from toolkit.visualization.palettes import default_palette
 
 
 def track_video(

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, Protocol, TypeAlias, TypeVar
 
 from toolkit.errors import ToolkitError, UsageError
-from toolkit.plugin import Manifest
+from toolkit.registry.manifests import Manifest
 
 State: TypeAlias = Literal["passed", "failed", "skipped"]
 

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from toolkit import registry
-from toolkit.dataset import Dataset, open_dataset
+from toolkit.data.dataset import Dataset, open_dataset
 from toolkit.errors import MissingSplitError, ToolkitError
-from toolkit.plugin import DatasetManifest
+from toolkit.registry.manifests import DatasetManifest
 from toolkit.testing.checks import expect, explain, skip
 from toolkit.testing.second_process import elsewhere
 from toolkit.types import VOID, Sample

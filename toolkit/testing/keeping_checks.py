@@ -10,13 +10,13 @@ import torch
 
 from toolkit import registry
 from toolkit.checkpoints import CheckpointManifest, load_model, load_weights, save_checkpoint
-from toolkit.model import Model, TrainableModel
+from toolkit.data.loader import seed_everything
+from toolkit.models.contract import Model, TrainableModel
 from toolkit.testing.checks import expect, skip
-from toolkit.testing.compare import difference
+from toolkit.testing.closeness import difference
 from toolkit.testing.model_case import ModelCase
 from toolkit.testing.pretend_device import pretended_device, send_away
 from toolkit.testing.second_process import SharedStep, in_two_processes
-from toolkit.training.stream import seed_everything
 
 
 def _save(case: ModelCase, model: Model, path: Path) -> None:

@@ -11,14 +11,14 @@ import torch
 
 from toolkit import registry
 from toolkit.config import Settings, TrainSettings, settings_class, validate
+from toolkit.config.tree import copy_tree, merge
+from toolkit.data.generated import CLASSES, generate, unlabelled, with_prompts
+from toolkit.data.loader import seed_everything
 from toolkit.errors import UsageError
-from toolkit.model import Model, TrainableModel, evaluating, total_loss
-from toolkit.plugin import PluginManifest
-from toolkit.settings_tree import copy_tree, merge
+from toolkit.models.contract import Model, TrainableModel, evaluating, total_loss
+from toolkit.registry.manifests import PluginManifest
 from toolkit.testing.checks import skip
-from toolkit.testing.samples import CLASSES, generate, unlabelled, with_prompts
 from toolkit.training.optimizer import build_optimizer
-from toolkit.training.stream import seed_everything
 from toolkit.types import Prediction, Sample, Size
 
 BATCH = 4

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from toolkit import registry
 from toolkit.errors import OutputError, UsageError
-from toolkit.files import atomic_write
+from toolkit.runtime.files import atomic_write
 
 KINDS = ("semantic", "instance", "promptable", "dataset", "evaluator")
 

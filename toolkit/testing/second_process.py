@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from toolkit import registry
-from toolkit.model import TrainableModel, total_loss
+from toolkit.models.contract import TrainableModel, total_loss
 from toolkit.testing.checks import skip
 from toolkit.types import Sample, Size
 
@@ -98,9 +98,9 @@ class _Loss(nn.Module):
 
 
 def _train_share(step: SharedStep, meeting: str, rank: int) -> str:
+    from toolkit.data.loader import seed_everything
     from toolkit.testing.model_case import ModelCase
     from toolkit.training.optimizer import build_optimizer
-    from toolkit.training.stream import seed_everything
 
     timeout = datetime.timedelta(seconds=PATIENCE_S)
     dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2, timeout=timeout)

@@ -8,12 +8,12 @@ from pathlib import Path
 from toolkit import registry
 from toolkit.checkpoints import LoadReport, is_own, licence_of, load_weights
 from toolkit.config import RunSettings
-from toolkit.dataset import Dataset, InMemory, open_dataset
-from toolkit.downloads import fetch, weights_folder
+from toolkit.data.dataset import Dataset, InMemory, open_dataset
 from toolkit.errors import DataError, UsageError
 from toolkit.evaluation.base import Evaluator
-from toolkit.model import TrainableModel
-from toolkit.plugin import PluginManifest
+from toolkit.models.contract import TrainableModel
+from toolkit.registry.manifests import PluginManifest
+from toolkit.runtime.downloads import fetch, weights_folder
 
 
 def open_splits(settings: RunSettings) -> tuple[Dataset, Dataset | None]:

@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from toolkit.config import RunSettings
+from toolkit.config.tree import read_yaml
 from toolkit.errors import UsageError
-from toolkit.settings_tree import read_yaml
 
 CONFIG_FILE = "config.yaml"
 

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from toolkit.errors import TrainingError
-from toolkit.training.parts import select
+from toolkit.models.parts import select
 
 
 class Freezing:
@@ -19,7 +19,7 @@ class Freezing:
 
     Args:
         model: the whole model; nothing happens to it yet.
-        patterns: see ``toolkit.training.parts``.
+        patterns: see ``toolkit.models.parts``.
 
     Raises:
         ConfigError: when a pattern stands for nothing.

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch.utils.tensorboard.writer import SummaryWriter
 
-from toolkit.files import atomic_write
+from toolkit.runtime.files import atomic_write
 
 logger = logging.getLogger("toolkit")
 

@@ -15,21 +15,21 @@ import toolkit
 from toolkit import registry
 from toolkit.checkpoints import BEST, LAST, CheckpointManifest, save_checkpoint
 from toolkit.config import RunSettings
+from toolkit.data.loader import seed_everything, training_batches
 from toolkit.errors import UsageError
+from toolkit.evaluation.driver import evaluate
 from toolkit.evaluation.protocols import by_protocol
 from toolkit.evaluation.report import is_better
-from toolkit.files import atomic_write, remove_unfinished
+from toolkit.models.parts import parts_table
+from toolkit.runtime.devices import is_first_process, make_fabric, naming_lost_peers, synchronise_batchnorm
+from toolkit.runtime.files import atomic_write, remove_unfinished
 from toolkit.training.assembly import StartWeights, build_evaluators, build_model, open_splits
-from toolkit.training.devices import is_first_process, make_fabric, naming_lost_peers, synchronise_batchnorm
 from toolkit.training.folder import CONFIG_FILE, check_folder
 from toolkit.training.interrupts import Interrupts
 from toolkit.training.log import Clock, RunLog
 from toolkit.training.optimizer import Ema, warmup_steps
-from toolkit.training.parts import parts_table
 from toolkit.training.state import RESUME_FILE, Progress, load_state, save_state
 from toolkit.training.step import Stepper
-from toolkit.training.stream import seed_everything, training_batches
-from toolkit.training.validation import evaluate
 
 
 @dataclass(frozen=True)
@@ -249,7 +249,7 @@ class _Trainer:
         )
 
     def _transform(self) -> Any:
-        from toolkit.transforms import build_transform
+        from toolkit.data.transforms import build_transform
 
         return build_transform(self.settings.augment) if self.settings.augment else None
 

@@ -20,8 +20,8 @@ from torch.optim import SGD, AdamW, Optimizer
 
 from toolkit.config import TrainSettings
 from toolkit.errors import ConfigError, TrainingError
-from toolkit.model import TrainableModel
-from toolkit.training.devices import choose_accelerator, choose_precision
+from toolkit.models.contract import TrainableModel
+from toolkit.runtime.devices import choose_accelerator, choose_precision
 from toolkit.training.freezing import with_own_rates
 
 

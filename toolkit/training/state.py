@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from toolkit.errors import CheckpointError
-from toolkit.files import atomic_write
+from toolkit.runtime.files import atomic_write
 
 RESUME_FILE = "resume.pt"
 

@@ -13,15 +13,15 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from toolkit.config import TrainSettings
+from toolkit.data.loader import seed_everything
 from toolkit.errors import NonFiniteLossError
-from toolkit.model import TrainableModel, total_loss
+from toolkit.models.contract import TrainableModel, total_loss
 from toolkit.training.diagnosis import FIRST_LOOKS, Diagnosis
 from toolkit.training.freezing import Freezing
 from toolkit.training.gradients import GradientView
 from toolkit.training.log import Clock, RunLog
 from toolkit.training.optimizer import build_optimizer, build_schedule, set_learning_rate
 from toolkit.training.state import RESUME_FILE, Progress
-from toolkit.training.stream import seed_everything
 from toolkit.types import Sample
 
 MOST_SKIPPED = 20

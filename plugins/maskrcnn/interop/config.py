@@ -20,8 +20,8 @@ import yaml
 from pydantic import ValidationError
 
 from toolkit.config import TrainSettings
+from toolkit.config.tree import Tree, nest, read_yaml
 from toolkit.errors import ConfigError, ToolkitError
-from toolkit.settings_tree import Tree, nest, read_yaml
 
 from ..settings import MaskRCNNSettings
 from .keys import ELSEWHERE, ONLY, SETTINGS, is_known, usual_res2_channels

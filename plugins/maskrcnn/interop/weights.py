@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from toolkit.checkpoints import LoadReport, read_foreign, take_tensors
-from toolkit.downloads import weights_folder
 from toolkit.errors import CheckpointError, DownloadError
-from toolkit.model import Model
+from toolkit.models.contract import Model
+from toolkit.runtime.downloads import weights_folder
 
 from ..contract import Engine
 from . import caffe2, torchvision_names

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from toolkit.derived import derived, forget, needs_gradient
+from toolkit.models.derived import derived, forget, needs_gradient
 
 from . import winograd
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from toolkit.derived import derived, forget, needs_gradient
+from toolkit.models.derived import derived, forget, needs_gradient
 
 
 def linear(regions: Tensor, layer: nn.Linear) -> Tensor:

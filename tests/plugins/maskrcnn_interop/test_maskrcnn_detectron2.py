@@ -20,9 +20,9 @@ from toolkit.plugins.maskrcnn.targets import make_targets, mask_targets
 from torch import Tensor
 
 from toolkit import registry
-from toolkit.dataset import open_dataset
+from toolkit.data.dataset import open_dataset
 from toolkit.errors import ConfigError, InvalidDataError, UnavailableError
-from toolkit.model import total_loss
+from toolkit.models.contract import total_loss
 from toolkit.types import Instances, Masks, Prediction, Sample
 
 pytestmark = [pytest.mark.filterwarnings("ignore")] if is_installed() else []  # of what Detectron2 imports

@@ -18,7 +18,7 @@ from toolkit.plugins.maskrcnn.model import MaskRCNN
 from toolkit.plugins.maskrcnn.settings import MaskRCNNSettings
 
 from toolkit.config import TrainSettings
-from toolkit.model import total_loss
+from toolkit.models.contract import total_loss
 from toolkit.training.optimizer import build_optimizer, build_schedule, set_learning_rate
 from toolkit.types import Instances, Masks, Sample
 

@@ -26,7 +26,7 @@ from toolkit import registry
 from toolkit.checkpoints import LoadReport
 from toolkit.config import resolve
 from toolkit.errors import CheckpointError, DownloadError, UsageError
-from toolkit.semantic import IMAGENET_MEAN, IMAGENET_STD
+from toolkit.models.semantic import IMAGENET_MEAN, IMAGENET_STD
 from toolkit.training.assembly import build_model
 from toolkit.types import Sample
 

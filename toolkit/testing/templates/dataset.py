@@ -11,9 +11,9 @@ from pathlib import Path
 from pydantic import Field
 
 from toolkit import Dataset, DatasetManifest, Sample, Settings
+from toolkit.data.images import read_image, read_label_map
 from toolkit.errors import DataError
 from toolkit.formats.label_images import check_same_size
-from toolkit.images import read_image, read_label_map
 
 DATASET = DatasetManifest(
     name="mynet",

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from toolkit import PluginManifest, SemanticModel, Settings
-from toolkit.losses import SegmentationLossSettings
+from toolkit.models.losses import SegmentationLossSettings
 
 PLUGIN = PluginManifest(
     name="mynet",

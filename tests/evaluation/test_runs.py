@@ -1,0 +1,204 @@
+"""`toolkit eval`: of runs and of predictions that anyone has made."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from toolkit import registry
+from toolkit.cli import main
+from toolkit.config import resolve
+from toolkit.data.dataset import Dataset, open_dataset
+from toolkit.errors import DataError, UsageError
+from toolkit.evaluation.runs import measure_predictions, measure_run
+from toolkit.formats.predictions import PredictionFiles
+from toolkit.training.loop import train
+from toolkit.types import Masks
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of the plugin ``tiny`` on ``squares``."""
+    tiny = str(Path(__file__).resolve().parents[1] / "support" / "tiny.py")
+    run = tmp_path_factory.mktemp("runs") / "tiny"
+    train(resolve(plugin=tiny, data=tiny, overrides=["train.steps=30", "train.workers=0", "train.accelerator=cpu"]), run)
+    return run
+
+
+@pytest.fixture
+def squares(tiny: str) -> Dataset:
+    return open_dataset(registry.named(registry.datasets(), tiny), None, "val")
+
+
+def write_truth(dataset: Dataset, folder: Path) -> None:
+    """A perfect model's label images."""
+    for i in range(len(dataset)):
+        sample = dataset[i]
+        path = folder / f"{sample.id}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        assert sample.label_map is not None
+        cv2.imwrite(str(path), sample.label_map.numpy())
+
+
+def test_json_is_one_object_and_nothing_else(trained: Path, tiny: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["eval", str(trained), "--data", "squares", "--plugin", tiny, "--json", "--workers", "0", "--device", "cpu"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert list(printed) == ["metrics"]
+    assert set(printed["metrics"]) >= {"mean_iou", "pixel_accuracy", "mean_dice", "mean_class_accuracy", "frequency_weighted_iou"}
+    kept = json.loads((trained / "eval-squares-val.json").read_text())
+    assert kept[0]["metrics"] == printed["metrics"]
+
+
+def test_the_table_has_a_row_for_each_class(trained: Path, tiny: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["eval", str(trained), "--data", "squares", "--plugin", tiny, "--workers", "0", "--device", "cpu", "--split", "train"]) == 0
+    shown = capsys.readouterr().out
+    for expected in ("mean_iou", "ground", "square", "dice"):
+        assert expected in shown
+
+
+def test_the_figures_are_those_of_training(trained: Path, tiny: str) -> None:
+    registry.add_path(tiny)
+    (report,) = measure_run(trained, data="squares", accelerator="cpu") or []
+    lines = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
+    best = max(line["val/mean_iou"] for line in lines if "val/mean_iou" in line)
+    assert report.metrics["mean_iou"] == pytest.approx(best)
+
+
+def test_predictions_of_a_run_measure_like_the_run(trained: Path, tiny: str, squares: Dataset, tmp_path: Path) -> None:
+    """infer -> label images -> eval --predictions comes to the same figures as eval RUN, from the folder and from the JSON file."""
+    photos, results = tmp_path / "photos", tmp_path / "results"
+    for i in range(len(squares)):
+        sample = squares[i]
+        path = photos / f"{sample.id}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), np.ascontiguousarray(sample.image.permute(1, 2, 0).numpy()[:, :, ::-1]))
+    assert main(["infer", str(trained), str(photos), "--out", str(results), "--plugin", tiny]) == 0
+    (expected,) = measure_run(trained, data="squares", accelerator="cpu") or []
+    for path in (results, results / "labels", results / "predictions.json"):
+        (report,) = measure_predictions(path, data="squares")
+        assert dict(report.metrics) == pytest.approx(dict(expected.metrics))
+
+
+def test_perfect_predictions_score_one(tiny: str, squares: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_truth(squares, tmp_path)
+    assert main(["eval", "--predictions", str(tmp_path), "--data", tiny, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["metrics"]["mean_iou"] == 1
+
+
+def test_names_without_the_subfolders_are_found_too(squares: Dataset, tmp_path: Path) -> None:
+    write_truth(squares, tmp_path)
+    flat = PredictionFiles(tmp_path / "val", squares.classes)
+    flat.require(squares.ids)
+    assert torch.equal(flat.read("val/3", (16, 16)).label_map, squares[3].label_map)  # type: ignore[arg-type]
+
+
+def test_missing_predictions_are_counted_and_named(tiny: str, squares: Dataset, tmp_path: Path) -> None:
+    write_truth(squares, tmp_path)
+    for i in range(7):
+        (tmp_path / "val" / f"{i}.png").unlink()
+    with pytest.raises(DataError, match=r"7 of 12 images have no prediction in .*: val/0, val/1, val/2, val/3, val/4, …"):
+        measure_predictions(tmp_path, data=tiny)
+
+
+def test_predictions_of_another_size_are_named(tiny: str, squares: Dataset, tmp_path: Path) -> None:
+    write_truth(squares, tmp_path)
+    cv2.imwrite(str(tmp_path / "val" / "2.png"), np.zeros((16, 17), np.uint8))
+    with pytest.raises(DataError, match=r"2\.png is \[16, 17\] \(height, width\), but the image val/2 is \[16, 16\]"):
+        measure_predictions(tmp_path, data=tiny)
+
+
+def coco_document() -> dict:
+    mask = np.zeros((1, 16, 16), bool)
+    mask[0, 2:5, 3:9] = True
+    (code,) = Masks.from_dense(mask).to_coco()
+    return {
+        "images": [{"id": 7, "file_name": "val/0.png", "width": 16, "height": 16}],
+        "categories": [{"id": 3, "name": "square"}],
+        "annotations": [
+            {
+                "image_id": 7,
+                "category_id": 3,
+                "bbox": [3, 2, 6, 3],
+                "score": 0.9,
+                "segmentation": {"size": [16, 16], "counts": code["counts"].decode()},
+            }
+        ],
+    }
+
+
+def test_instances_in_json_are_read_by_class_name(tmp_path: Path) -> None:
+    (tmp_path / "theirs.json").write_text(json.dumps(coco_document()))
+    instances = PredictionFiles(tmp_path / "theirs.json", ("ground", "square")).read("val/0", (16, 16)).instances
+    assert instances is not None
+    assert instances.labels.tolist() == [1]
+    assert instances.boxes_xyxy.tolist() == [[3, 2, 9, 5]]
+    assert instances.masks is not None
+    assert instances.masks.areas().tolist() == [18]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"categories": [{"id": 3, "name": "circle"}]}, "has classes that the dataset has not: circle"),
+        ({"images": []}, r"annotations\[0\] names an unknown image or category"),
+        ({"annotations": None}, "is no predictions file"),
+        ({"images": "x"}, "is no predictions file"),
+    ],
+)
+def test_faulty_json_is_explained(tmp_path: Path, change: dict, expected: str) -> None:
+    (tmp_path / "theirs.json").write_text(json.dumps(coco_document() | change))
+    with pytest.raises(DataError, match=expected):
+        PredictionFiles(tmp_path / "theirs.json", ("ground", "square"))
+
+
+def test_label_images_beside_a_json_with_other_class_order_are_translated(tmp_path: Path) -> None:
+    values = np.array([[0, 1], [255, 0]], np.uint8)
+    cv2.imwrite(str(tmp_path / "a.png"), values)
+    document = {
+        "images": [{"id": 1, "file_name": "a.jpg", "width": 2, "height": 2, "label_map": "a.png"}],
+        "categories": [{"id": 1, "name": "square"}, {"id": 2, "name": "ground"}],
+        "annotations": [],
+    }
+    (tmp_path / "predictions.json").write_text(json.dumps(document))
+    read = PredictionFiles(tmp_path, ("ground", "square")).read("a", (2, 2)).label_map
+    assert read is not None
+    assert read.tolist() == [[1, 0], [255, 1]]
+    cv2.imwrite(str(tmp_path / "a.png"), values + 1)
+    with pytest.raises(DataError, match=r"a\.png has the value 2, which is no class of"):
+        PredictionFiles(tmp_path, ("ground", "square")).read("a", (2, 2))
+
+
+def test_what_is_no_predictions_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken.json").write_text("{")
+    for path, expected in (
+        ("absent", "no predictions at"),
+        ("empty", "holds no .png label images"),
+        ("broken.json", "is no predictions file"),
+    ):
+        with pytest.raises(DataError, match=expected):
+            PredictionFiles(tmp_path / path, ("a",))
+
+
+def test_usage_faults(trained: Path, tiny: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["eval", "--data", "shapes"]) == 2
+    assert "either RUN or --predictions" in capsys.readouterr().err
+    assert main(["eval", str(trained), "--data", "squares", "--plugin", tiny, "train.steps=3"]) == 2
+    assert "settings of train have no effect here" in capsys.readouterr().err
+    assert main(["eval", str(trained), "--data", "shapes", "--plugin", tiny]) == 1
+    assert "knows the classes ground, square, but dataset 'shapes' has background" in capsys.readouterr().err
+    with pytest.raises(UsageError, match="has no split 'tset'"):
+        measure_predictions(trained, data=tiny, split="tset")
+
+
+def test_conventions_are_switched_by_settings(tiny: str, squares: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_truth(squares, tmp_path)
+    command = ["eval", "--predictions", str(tmp_path), "--data", tiny, "--json"]
+    assert main([*command, "evaluators.iou.void=false_positive"]) == 0
+    assert main([*command, "evaluators.iou.void=sometimes"]) == 2
+    assert "evaluators.iou" in capsys.readouterr().err

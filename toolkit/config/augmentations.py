@@ -1,0 +1,128 @@
+"""The settings of each augmentation that a recipe can list under ``augment``. Imports no torch; ``toolkit.data.transforms`` does the work."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from toolkit.config import Settings
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Pixels = Annotated[int, Field(ge=1)]
+
+
+class Flip(Settings):
+    """Mirror the image."""
+
+    name: Literal["flip"] = "flip"
+    """Always `flip`."""
+    p: Probability = 0.5
+    """Chance that it is applied."""
+    direction: Literal["horizontal", "vertical"] = "horizontal"
+    """Swap left and right, or top and bottom."""
+
+
+class Rotate(Settings):
+    """Turn the image about its centre; the size stays, and what comes in from outside is black and void."""
+
+    name: Literal["rotate"] = "rotate"
+    """Always `rotate`."""
+    p: Probability = 0.5
+    """Chance that it is applied."""
+    degrees: float = Field(10.0, gt=0, le=180)
+    """Largest angle, to either side."""
+
+
+class Scale(Settings):
+    """Make the image larger or smaller by a random factor, keeping its shape."""
+
+    name: Literal["scale"] = "scale"
+    """Always `scale`."""
+    min: float = Field(0.5, gt=0)
+    """Smallest factor."""
+    max: float = Field(2.0, gt=0)
+    """Largest factor."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Scale:
+        if self.min > self.max:
+            raise ValueError(f"min {self.min} is above max {self.max}")
+        return self
+
+
+class Resize(Settings):
+    """Bring the image to a given size: exactly one of the three."""
+
+    name: Literal["resize"] = "resize"
+    """Always `resize`."""
+    long_side: Pixels | None = None
+    """Length of the longer side, in pixels; the shape stays."""
+    short_side: Pixels | None = None
+    """Length of the shorter side, in pixels; the shape stays."""
+    size: tuple[Pixels, Pixels] | None = None
+    """Height and width, in pixels; the shape may change."""
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Resize:
+        given = [name for name in ("long_side", "short_side", "size") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give one of long_side, short_side and size, not {' and '.join(given) or 'none'}")
+        return self
+
+
+class Crop(Settings):
+    """Cut a window of a fixed size out at random. A smaller image lands at random in a black, void frame of that size."""
+
+    name: Literal["crop"] = "crop"
+    """Always `crop`."""
+    size: tuple[Pixels, Pixels]
+    """Height and width of the window, in pixels."""
+
+
+class Elastic(Settings):
+    """Warp the image smoothly (Simard et al. 2003; used to train the original U-Net)."""
+
+    name: Literal["elastic"] = "elastic"
+    """Always `elastic`."""
+    p: Probability = 0.5
+    """Chance that it is applied."""
+    amplitude: float = Field(10.0, gt=0)
+    """Standard deviation of the displacement, in pixels."""
+    spacing: float = Field(64.0, ge=4)
+    """Distance between independent displacements, in pixels; larger is smoother."""
+
+
+class Colour(Settings):
+    """Vary brightness, contrast, saturation and hue, in this order."""
+
+    name: Literal["colour"] = "colour"
+    """Always `colour`."""
+    p: Probability = 1.0
+    """Chance that it is applied."""
+    brightness: float = Field(0.2, ge=0, le=1)
+    """The factor is drawn from 1 − this to 1 + this."""
+    contrast: float = Field(0.2, ge=0, le=1)
+    """The factor is drawn from 1 − this to 1 + this."""
+    saturation: float = Field(0.2, ge=0, le=1)
+    """The factor is drawn from 1 − this to 1 + this."""
+    hue: float = Field(0.05, ge=0, le=0.5)
+    """The shift is drawn from minus to plus this, as a part of the colour circle."""
+
+
+class Blur(Settings):
+    """Blur with a Gaussian."""
+
+    name: Literal["blur"] = "blur"
+    """Always `blur`."""
+    p: Probability = 0.5
+    """Chance that it is applied."""
+    max_sigma: float = Field(1.5, gt=0.1, le=20)
+    """Largest standard deviation, in pixels; the smallest is 0.1."""
+
+
+AugmentSettings = Annotated[
+    Flip | Rotate | Scale | Resize | Crop | Elastic | Colour | Blur,
+    Field(discriminator="name"),
+]
+"""Any one augmentation, told apart by ``name``."""

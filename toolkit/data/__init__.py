@@ -1,0 +1,1 @@
+"""Data on its way to a model: the contract of datasets, reading images, augmenting, loading, checking, previewing."""

@@ -1,0 +1,139 @@
+"""The contract that every dataset meets, and ``open_dataset``, which makes one from its manifest."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from toolkit.config import Settings, settings_class, validate
+from toolkit.errors import DataError, UsageError
+from toolkit.registry.manifests import DatasetManifest
+from toolkit.types import Sample
+
+
+class Dataset(ABC):
+    """One split of a dataset: ``dataset[i]`` is a ``Sample``; the same index gives the same sample, in any process.
+
+    Attributes:
+        classes: the names that label indexes stand for.
+        ids: the ids of the samples, in order, known without reading an image.
+        palette: one RGB colour a class, or None for the toolkit's own.
+        coco_image_ids: the number that each sample has in the COCO file it comes from, by the sample's id; None for a dataset that is
+            not from one, where a sample's number is its position, from 1. COCO result files name images by it.
+        coco_category_ids: likewise the number of each class; None stands for 1, 2, 3, …
+    """
+
+    classes: tuple[str, ...]
+    ids: Sequence[str]
+    palette: tuple[tuple[int, int, int], ...] | None = None
+    coco_image_ids: Mapping[str, int] | None = None
+    coco_category_ids: Sequence[int] | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @abstractmethod
+    def __getitem__(self, index: int) -> Sample:
+        """Read the sample at ``index``.
+
+        Raises:
+            DataError: when its files cannot be used; names the file and the repair.
+        """
+
+    def coco_document(self) -> dict[str, Any] | None:
+        """The truth as it stands in a COCO file, for a dataset that comes from one; None for others.
+
+        It holds ``images``, ``categories`` (those of ``coco_category_ids``, in any order) and ``annotations`` of this split only, with
+        numbers in the file's own precision. With it a COCO result file is measured exactly as by pycocotools, without reading an image.
+        """
+        return None
+
+    def fingerprint(self) -> str:
+        """A short hash of what the dataset holds (ids and classes), kept with a checkpoint to tell data apart."""
+        text = "\n".join([*self.classes, "", *self.ids])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class InMemory(Dataset):
+    """A dataset that reads each sample once and keeps it, as it stands before any augmentation.
+
+    Args:
+        dataset: what is read from.
+    """
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset, self._kept = dataset, dict[int, Sample]()
+        self.classes, self.ids, self.palette = dataset.classes, dataset.ids, dataset.palette
+        self.coco_image_ids, self.coco_category_ids = dataset.coco_image_ids, dataset.coco_category_ids
+
+    def __getitem__(self, index: int) -> Sample:
+        """The sample at ``index``; what cannot be read is tried again each time."""
+        if index not in self._kept:
+            self._kept[index] = self._dataset[index]
+        return self._kept[index]
+
+    def coco_document(self) -> dict[str, Any] | None:
+        """That of the dataset."""
+        return self._dataset.coco_document()
+
+    def fingerprint(self) -> str:
+        """That of the dataset."""
+        return self._dataset.fingerprint()
+
+
+def default_folder(name: str) -> Path:
+    """Where a dataset's files are looked for, and put by ``toolkit data get``, when no folder is named: ``data/<name>`` here."""
+    return Path("data") / name
+
+
+def open_dataset(
+    manifest: DatasetManifest, folder: str | Path | None, split: str, options: Mapping[str, Any] | Settings | None = None
+) -> Dataset:
+    """One split of the dataset that a manifest describes.
+
+    Args:
+        manifest: what discovery found.
+        folder: where the files are; None stands for ``default_folder(manifest.name)``. Ignored by generated datasets.
+        split: one of ``manifest.splits``.
+        options: settings of the dataset, by name as the user gave them, or already validated.
+
+    Raises:
+        UsageError: when there is no such split; lists those there are.
+        ConfigError: when an option is unknown or has a wrong value; lists all faults.
+        DataError: when the folder is needed and absent; says what it must hold and where it comes from.
+    """
+    if split not in manifest.splits:
+        raise UsageError(f"dataset {manifest.name!r} has no split {split!r}. There are: {', '.join(manifest.splits)}")
+    settings = _settings(manifest, options or {})
+    root = (default_folder(manifest.name) if folder is None else Path(folder).expanduser()) if manifest.needs_folder else None
+    if root is not None and not root.is_dir():
+        raise DataError(missing_folder(manifest, root))
+    dataset = manifest.resolve(manifest.build)(root, split, settings)
+    if not isinstance(dataset, Dataset):
+        raise UsageError(f"{manifest.build!r} of dataset {manifest.name!r} must return a toolkit Dataset, not {type(dataset).__name__}")
+    return dataset
+
+
+def missing_folder(manifest: DatasetManifest, folder: Path) -> str:
+    """The message for a dataset whose folder is not there: what belongs in it, where that comes from, and the repair."""
+    lines = [f"dataset {manifest.name!r} needs a folder of files, and {folder} is {'not a folder' if folder.exists() else 'not there'}."]
+    if manifest.layout:
+        lines.append(f"It must hold: {manifest.layout}")
+    if manifest.origin_url:
+        lines.append(f"The data come from {manifest.origin_url}")
+    if manifest.sample:
+        lines.append(f"To try things without them: toolkit data sample {manifest.name} draws a small stand-in")
+    repair = f"toolkit data get {manifest.name}" if manifest.downloads else f"put them at {default_folder(manifest.name)}"
+    lines.append(f"Repair: {repair}, or name the folder that has the files with --data-dir")
+    return "\n".join(lines)
+
+
+def _settings(manifest: DatasetManifest, options: Mapping[str, Any] | Settings) -> Settings:
+    cls = settings_class(manifest)
+    if isinstance(options, Settings):
+        options = options.model_dump()
+    validated: Settings = validate(cls, options, source=f"settings of dataset {manifest.name!r}")
+    return validated

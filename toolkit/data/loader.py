@@ -1,0 +1,158 @@
+"""The endless, exactly repeatable stream of training batches.
+
+Every image that training looks at has a *position*: 0 for the first, counting on over epochs. The order of an epoch, the
+augmentation of an image and the random numbers of a step are functions of the seed and that position alone. So a resumed run
+sees what the killed one would have seen, and the number of loader processes changes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import random
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+
+from toolkit.data.dataset import Dataset
+from toolkit.errors import ToolkitError
+from toolkit.registry.discovery import load_path, loaded_paths
+from toolkit.types import Sample
+
+Transform = Callable[[Sample, int], Sample]
+
+
+def derive_seed(*parts: int | str) -> int:
+    """A 63-bit seed that depends on all parts and looks unrelated for neighbouring ones."""
+    digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
+    return int.from_bytes(digest) >> 1
+
+
+def seed_everything(*parts: int | str) -> None:
+    """Seed torch (all devices), NumPy and ``random`` from the parts."""
+    seed = derive_seed(*parts)
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)
+    random.seed(seed)
+
+
+class _View(TorchDataset["Sample | ToolkitError"]):
+    """The dataset as the loader sees it: asked for an (index, position), it gives the augmented sample, or why there is none.
+
+    The reason comes as a value, because torch would put a loader process's traceback in front of the message of an error raised there.
+    """
+
+    def __init__(self, dataset: Dataset, transform: Transform | None, seed: int) -> None:
+        self.dataset = dataset
+        self.transform = transform
+        self.seed = seed
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Where loader processes are started afresh (macOS, Windows), they first load the files that the user named."""
+        return _rebuild_view, (loaded_paths(), pickle.dumps((self.dataset, self.transform, self.seed)))
+
+    def __getitem__(self, item: tuple[int, int]) -> Sample | ToolkitError:
+        index, position = item
+        try:
+            sample = self.dataset[index]
+            return sample if self.transform is None else self.transform(sample, derive_seed(self.seed, "augment", position))
+        except ToolkitError as error:
+            return error
+
+
+def _rebuild_view(paths: list[Path], pickled: bytes) -> _View:
+    for path in paths:
+        load_path(path)
+    return _View(*pickle.loads(pickled))
+
+
+class _Positions:
+    """The (index, position) pairs of each batch part, for one of ``world`` processes, from ``start`` to ``steps``."""
+
+    def __init__(self, length: int, *, seed: int, batch_size: int, accumulate: int, rank: int, world: int, start: int, steps: int) -> None:
+        self.length, self.seed, self.batch_size = length, seed, batch_size
+        self.accumulate, self.rank, self.world = accumulate, rank, world
+        self.start, self.steps = start, steps
+        self.part = batch_size // (accumulate * world)
+
+    def __len__(self) -> int:
+        return (self.steps - self.start) * self.accumulate
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        for step in range(self.start, self.steps):
+            for part in range(self.accumulate):
+                first = step * self.batch_size + (self.rank * self.accumulate + part) * self.part
+                yield [(self.index_at(position), position) for position in range(first, first + self.part)]
+
+    def index_at(self, position: int) -> int:
+        """Which image stands at a position: epochs are permutations, each shuffled anew."""
+        epoch, offset = divmod(position, self.length)
+        return _permutation(self.length, derive_seed(self.seed, "order", epoch))[offset]
+
+
+@lru_cache(maxsize=2)
+def _permutation(length: int, seed: int) -> list[int]:
+    return torch.randperm(length, generator=torch.Generator().manual_seed(seed)).tolist()
+
+
+def _as_list(samples: Sequence[Sample | ToolkitError]) -> list[Sample | ToolkitError]:
+    return list(samples)
+
+
+def _raise_errors(batches: Iterator[list[Sample | ToolkitError]]) -> Iterator[list[Sample]]:
+    for batch in batches:
+        samples: list[Sample] = []
+        for item in batch:
+            if isinstance(item, ToolkitError):
+                raise item
+            samples.append(item)
+        yield samples
+
+
+def training_batches(
+    dataset: Dataset,
+    transform: Transform | None,
+    *,
+    seed: int,
+    batch_size: int,
+    accumulate: int,
+    rank: int,
+    world: int,
+    start: int,
+    steps: int,
+    workers: int,
+) -> Iterator[list[Sample]]:
+    """The batch parts of one process, ``accumulate`` for each step from ``start`` to ``steps``.
+
+    Raises:
+        ToolkitError: what the dataset raises for a sample, whichever process reads it.
+    """
+    positions = _Positions(
+        len(dataset), seed=seed, batch_size=batch_size, accumulate=accumulate, rank=rank, world=world, start=start, steps=steps
+    )
+    loader = DataLoader(
+        _View(dataset, transform, seed),
+        batch_sampler=positions,
+        num_workers=workers,
+        collate_fn=_as_list,
+    )
+    return _raise_errors(iter(loader))  # made at once, not in the first step: torch draws a random number for it
+
+
+def evaluation_batches(dataset: Dataset, *, batch_size: int, rank: int, world: int, workers: int) -> Iterator[list[Sample]]:
+    """Each sample of this process's share once, in order."""
+    indices = [(index, index) for index in range(rank, len(dataset), world)]
+    batches = [indices[i : i + batch_size] for i in range(0, len(indices), batch_size)]
+    loader = DataLoader(
+        _View(dataset, None, 0),
+        batch_sampler=batches,
+        num_workers=min(workers, len(batches)),
+        collate_fn=_as_list,
+    )
+    return _raise_errors(iter(loader))

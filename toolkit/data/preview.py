@@ -1,0 +1,89 @@
+"""A contact sheet of a dataset, as it is or as augmentation makes it: what ``toolkit data preview`` draws."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import yaml
+
+from toolkit.config import Settings, validate
+from toolkit.config.augmentations import AugmentSettings
+from toolkit.data.dataset import Dataset
+from toolkit.data.loader import derive_seed
+from toolkit.data.transforms import build_transform
+from toolkit.errors import ConfigError, DataError
+from toolkit.models.label_maps import BACKGROUND
+from toolkit.types import Sample
+from toolkit.visualization.drawing import Cell, grid_sheet
+from toolkit.visualization.palettes import default_palette
+
+VARIANTS = 3
+"""Augmented forms shown of each sample."""
+
+
+class _List(Settings):
+    """What a list of augmentations is checked by."""
+
+    augment: tuple[AugmentSettings, ...]
+
+
+def parse_augment(text: str) -> tuple[Settings, ...]:
+    """Augmentations from the command line: a YAML list as in a recipe, or names with commas between them, such as ``flip,blur``.
+
+    Raises:
+        ConfigError: when the list is empty, or with every fault in one message.
+    """
+    try:
+        value: Any = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--augment {text!r} is not valid YAML: {error}") from None
+    if isinstance(value, str):
+        value = [{"name": name.strip()} for name in value.split(",")]
+    if isinstance(value, dict):
+        value = [value]
+    if not isinstance(value, list) or not value:
+        raise ConfigError(f"--augment {text!r}: expected names, such as flip,blur, or a list, such as '[{{name: crop, size: [64, 64]}}]'")
+    value = [{"name": entry} if isinstance(entry, str) else entry for entry in value]
+    checked: _List = validate(_List, {"augment": value}, source=f"--augment {text!r}")
+    return tuple(checked.augment)
+
+
+def preview(
+    dataset: Dataset, path: str | os.PathLike[str], *, augment: Sequence[Settings] = (), count: int = 8, seed: int = 0, cell: int = 320
+) -> int:
+    """Write a picture with a row a sample: the image, the image with its labels, and augmented forms of it with theirs.
+
+    Args:
+        dataset: the samples are taken from all over it.
+        path: the picture to write; its suffix says in which format.
+        augment: what is done to the samples, in order; without it there are no augmented forms.
+        count: samples at most.
+        seed: fixes the augmented forms.
+        cell: width of a column in pixels.
+
+    Returns:
+        The number of samples shown.
+
+    Raises:
+        DataError: when the dataset is empty, or a sample cannot be read.
+        OutputError: when the picture cannot be written.
+    """
+    if not len(dataset):
+        raise DataError("the split has no samples to show")
+    shown = min(count, len(dataset))
+    indexes = [i * len(dataset) // shown for i in range(shown)]
+    transform = build_transform(augment) if augment else None
+    columns = ["image", "labels", *(f"augmented {i + 1}" for i in range(VARIANTS if transform else 0))]
+    rows = [_row(dataset[index], transform, derive_seed(seed, index)) for index in indexes]
+    titles = [dataset.ids[index] for index in indexes]
+    first = int(dataset.classes[0] != BACKGROUND)  # black is for a background
+    palette = dataset.palette or default_palette(len(dataset.classes), first=first)
+    grid_sheet(columns, rows, path, classes=dataset.classes, palette=palette, titles=titles, cell=cell)
+    return shown
+
+
+def _row(sample: Sample, transform: Callable[[Sample, int], Sample] | None, seed: int) -> list[Cell | None]:
+    forms = [transform(sample, derive_seed(seed, variant)) for variant in range(VARIANTS)] if transform else []
+    return [(sample.image, None), (sample.image, sample), *((form.image, form) for form in forms)]

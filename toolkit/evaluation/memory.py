@@ -1,0 +1,85 @@
+"""How much memory a model takes to predict, measured in a process of its own; run as a program it is that process.
+
+On a CPU it is the size of the weights, and what the process grows by while it predicts. On a CUDA device it is what torch allocates there at most.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import pickle
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from toolkit.checkpoints import load_model
+from toolkit.errors import TrainingError
+from toolkit.models.contract import PromptableModel, evaluating
+from toolkit.registry import add_path
+from toolkit.registry.discovery import loaded_paths
+from toolkit.runtime.devices import make_fabric
+from toolkit.types import Sample
+
+STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+def footprint(run: str | Path, samples: Sequence[Sample], *, accelerator: str, precision: str) -> int | None:
+    """Bytes that the model of a run takes to predict these samples in one batch; None where the system does not tell.
+
+    Raises:
+        TrainingError: when the process fails, as for want of memory.
+    """
+    job = pickle.dumps((loaded_paths(), str(run), list(samples), accelerator, precision, torch.get_num_threads()))
+    done = subprocess.run([sys.executable, "-m", __name__], input=job, capture_output=True, check=False)
+    if done.returncode:
+        reason = done.stderr.decode(errors="replace").strip().splitlines()
+        raise TrainingError(f"{run}: measuring its memory failed: {reason[-1] if reason else f'exit code {done.returncode}'}")
+    found = done.stdout.split()[-1].decode()
+    return None if found == "None" else int(found)
+
+
+def _measure(run: str, samples: list[Sample], accelerator: str, precision: str) -> int | None:
+    fabric = make_fabric(accelerator=accelerator, devices=1, precision=precision)
+    fabric.launch()
+    model, _ = load_model(run)
+    model.to(fabric.device)
+    on_gpu = fabric.device.type == "cuda"
+    if not on_gpu and not STATUS.exists():
+        return None
+    gc.collect()
+    before = _peak_after_reset(on_gpu)
+    with evaluating(model), fabric.autocast():
+        if isinstance(model, PromptableModel):
+            model.predict_protocols(samples)
+        else:
+            model.predict(samples)
+    if on_gpu:
+        return torch.cuda.max_memory_allocated()
+    weights = sum(tensor.nbytes for tensor in [*model.parameters(), *model.buffers()])
+    return weights + max(0, _status("VmHWM") - before)
+
+
+def _peak_after_reset(on_gpu: bool) -> int:
+    """Start the measurement of the peak anew; returns the bytes of the process now."""
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats()
+        return 0
+    with contextlib.suppress(OSError):  # where that is not allowed, loading counts, too
+        RESET.write_text("5")  # see proc(5): the peak becomes the present size
+    return _status("VmRSS")
+
+
+def _status(key: str) -> int:
+    (line,) = [line for line in STATUS.read_text().splitlines() if line.startswith(f"{key}:")]
+    return int(line.split()[1]) * 1024
+
+
+if __name__ == "__main__":
+    files, *job, threads = pickle.load(sys.stdin.buffer)
+    torch.set_num_threads(threads)
+    for file in files:
+        add_path(file)
+    sys.stdout.write(f"{_measure(*job)}\n")

@@ -1,0 +1,1 @@
+"""The contract of models, and what several plugins build on: semantic models, losses, encoders, prompts."""

@@ -1,0 +1,169 @@
+"""Published weights for the encoders of segmentation_models.pytorch and timm.
+
+They are fetched from the Hugging Face Hub, as the libraries do, or taken from a file. A plugin's ``load_weights`` calls
+``load_encoder_weights``.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub as hub
+import segmentation_models_pytorch as smp
+import timm
+from torch import Tensor, nn
+
+from toolkit import checkpoints
+from toolkit.checkpoints import LoadReport
+from toolkit.errors import CheckpointError, UsageError
+from toolkit.models.semantic import SemanticModel
+from toolkit.runtime.downloads import from_hub
+
+FILE = "model.safetensors"
+
+
+def load_encoder_weights(model: SemanticModel, encoder: str, name: str, *, plugin: str, depth: int = 5) -> LoadReport:
+    """Give a model's encoder its published weights; the rest of the network keeps its random ones.
+
+    Args:
+        model: knows which part of its network is the encoder.
+        encoder: the encoder's name: of segmentation_models.pytorch, or ``tu-`` and a model of timm.
+        name: ``imagenet`` or another name that the encoder has weights of, or the path of a file: of weights for the encoder, or for the
+            whole model.
+        plugin: the model's plugin, for messages.
+        depth: stages of the encoder.
+
+    Returns:
+        which tensors of the model were loaded and which start at random; ``unexpected`` are those of the file that have no place, such as
+        a classifier.
+
+    Raises:
+        UsageError: when there are no such weights, or they do not suit the model's norm or its normalisation of images.
+        DownloadError: when the hub cannot be reached.
+        CheckpointError: when a file is damaged or plainly for another encoder.
+    """
+    part = model.encoder
+    if part is None:
+        raise UsageError(f"weights={name}: this model has no encoder to load weights into. Repair: weights=none")
+    path = Path(name).expanduser()
+    if path.suffix or path.exists():
+        source = str(path)
+        if _is_whole_model(path, model):
+            return checkpoints.load_weights(model, path, plugin)
+    else:
+        source = f"the weights {name!r} of {encoder}"
+        path = _download(*_repository(encoder, name))
+        _check_normalisation(model, encoder, name)
+    return _take(model, part, encoder, _read(path, part, encoder, depth), source)
+
+
+def _is_whole_model(path: Path, model: SemanticModel) -> bool:
+    """Whether a file's tensors are named like those of the whole model, rather than of an encoder."""
+    own = model.state_dict()
+    return path.is_file() and sum(name in own for name in checkpoints.read_foreign(path)) >= checkpoints.LEAST_FIT * len(own)
+
+
+def _read(path: Path, part: nn.Module, encoder: str, depth: int) -> dict[str, Tensor]:
+    """The tensors of a file by the names that they have in the encoder."""
+    if not path.is_file():
+        raise CheckpointError(f"no file of weights at {path}")
+    tensors = checkpoints.read_foreign(path)
+    own = part.state_dict()
+    for prefix in ("", "encoder.", "network.encoder.", "backbone.", "network.backbone."):  # of an encoder alone, or in a whole model
+        stripped = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+        if any(key in own for key in stripped):
+            return stripped
+    if not _is_timm(encoder):
+        return tensors
+    # timm renames the tensors of a classifier to those of a feature extractor while loading, so let it
+    try:
+        filled = smp.encoders.TimmUniversalEncoder(
+            _timm_name(encoder), pretrained=True, depth=depth, pretrained_cfg_overlay={"state_dict": tensors}
+        )
+    except RuntimeError as error:
+        raise CheckpointError(f"{path} does not fit the encoder {encoder!r}: {error}") from None
+    return dict(filled.state_dict())
+
+
+def _take(model: SemanticModel, part: nn.Module, encoder: str, tensors: dict[str, Tensor], source: str) -> LoadReport:
+    own = part.state_dict()
+    fitting = {key: value for key, value in tensors.items() if key in own and own[key].shape == value.shape}
+    # batches counted so far say nothing of the fit, and old files lack them
+    wanted = [key for key in own if not key.endswith("num_batches_tracked")]
+    if sum(key in fitting for key in wanted) < checkpoints.LEAST_FIT * len(wanted):
+        repair = "Repair: model.norm=batch" if _has_batch_norms(tensors) and not _has_batch_norms(own) else "Repair: weights=none"
+        raise CheckpointError(
+            f"weights {source} are plainly for another encoder than {encoder!r}: only {len(fitting)} of its {len(own)} tensors fit. {repair}"
+        )
+    if _has_batch_norms(tensors) and not _has_batch_norms(own):
+        raise UsageError(
+            f"weights {source} were learnt with batch norm, which model.norm takes out. Repair: model.norm=batch, or weights=none"
+        )
+    nn.Module.load_state_dict(part, fitting, strict=False)  # the libraries' own versions change the dictionary
+    prefix = next(name for name, module in model.named_modules() if module is part) + "."
+    return LoadReport(
+        loaded=tuple(prefix + key for key in fitting),
+        reinitialised=tuple(key for key in model.state_dict() if not key.startswith(prefix)),
+        missing=tuple(prefix + key for key in wanted if key not in tensors),
+        unexpected=tuple(key for key in tensors if key not in own),
+        mismatched=tuple(
+            f"{prefix}{key}: {list(tensors[key].shape)} -> {list(value.shape)}"
+            for key, value in own.items()
+            if key in tensors and key not in fitting
+        ),
+    )
+
+
+def _has_batch_norms(tensors: dict[str, Tensor]) -> bool:
+    return any(key.endswith("running_mean") for key in tensors)
+
+
+def _is_timm(encoder: str) -> bool:
+    return encoder.startswith("tu-") or bool(smp.encoders.is_equivalent_to_timm_universal(encoder))
+
+
+def _timm_name(encoder: str) -> str:
+    """What timm calls an encoder ``tu-NAME``, or ``timm-NAME`` as older recipes write it."""
+    name = encoder.removeprefix("tu-").removeprefix("timm-")
+    return f"tf_{name}" if encoder.startswith("timm-mobilenetv3") else name
+
+
+def _repository(encoder: str, name: str) -> tuple[str, str | None]:
+    """Where on the hub the weights are, and of which revision."""
+    if _is_timm(encoder):
+        config: Any = timm.models.get_pretrained_cfg(_timm_name(encoder))
+        if name == "imagenet" and config is not None and config.hf_hub_id:
+            return config.hf_hub_id, None
+        known = ["imagenet"] if config is not None and config.hf_hub_id else []
+    else:
+        settings = smp.encoders.encoders[encoder]["pretrained_settings"]
+        if name in settings:
+            return settings[name]["repo_id"], settings[name]["revision"]
+        known = sorted(settings)
+    raise UsageError(f"the encoder {encoder!r} has no weights {name!r}; it has: {', '.join(known) or 'none'}, and none")
+
+
+def _download(repository: str, revision: str | None, filename: str = FILE) -> Path:
+    """The path of a file of the hub, from the cache where it is there."""
+    address = f"{hub.constants.ENDPOINT}/{repository}/resolve/{revision or 'main'}/{filename}"
+    repair = f"weights=none, or fetch {address} elsewhere and pass its path as weights="
+    return from_hub(repository, filename, revision=revision, repair=repair)
+
+
+def _check_normalisation(model: SemanticModel, encoder: str, name: str) -> None:
+    """Published weights are worth nothing on images that are normalised in another way."""
+    if _is_timm(encoder):
+        config: Any = timm.models.get_pretrained_cfg(_timm_name(encoder))
+        published: dict[str, Any] = {"mean": config.mean, "std": config.std}
+    else:
+        published = json.loads(_download(*_repository(encoder, name), "config.json").read_text(encoding="utf-8"))
+    mean, std = tuple(published["mean"]), tuple(published["std"])
+    scale = published.get("input_range", [0, 1])[-1]
+    mean, std = tuple(m / scale for m in mean), tuple(s / scale for s in std)
+    if published.get("input_space", "RGB") == "BGR":
+        raise UsageError(f"the weights {name!r} of {encoder!r} want images in BGR order, which is not supported. Repair: another encoder")
+    if any(abs(a - b) > 1e-3 for a, b in zip((*mean, *std), (*model.mean, *model.std), strict=True)):
+        wanted = " ".join(f"model.{key}=[{', '.join(f'{v:.6g}' for v in values)}]" for key, values in (("mean", mean), ("std", std)))
+        raise UsageError(f"the weights {name!r} of {encoder!r} were learnt with another normalisation of images. Repair: add {wanted}")

@@ -1,0 +1,183 @@
+"""A promptable model with somebody to prompt it: a file, another model's detections, or nobody."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from toolkit.errors import InvalidDataError, UsageError
+from toolkit.formats.prompts import UNNAMED, PromptFile
+from toolkit.models.contract import Model, PromptableModel
+from toolkit.models.simulated_prompts import AUTO
+from toolkit.types import Instances, Masks, Prediction, Prompts, Sample
+
+if TYPE_CHECKING:
+    from toolkit.inference.predictor import Predictor
+
+FROM = "from:"
+
+
+class PromptSource(ABC):
+    """Where prompts come from.
+
+    Attributes:
+        classes: what their labels stand for.
+        name: identifies the prompts in manifests.
+    """
+
+    classes: tuple[str, ...]
+    name: str
+
+    def assign(self, names: Iterable[str]) -> None:  # noqa: B027 - only a file needs to know
+        """Learn the names of all images before the first.
+
+        Raises:
+            DataError: when prompts are for an image that is not there.
+        """
+
+    @abstractmethod
+    def prompts(self, samples: Sequence[Sample]) -> list[list[tuple[Prompts, torch.Tensor | None]]]:
+        """For each sample groups of prompts, each with scores ``[N]`` to multiply those of the answers by, or None."""
+
+
+class FromFile(PromptSource):
+    """Prompts of a file, see ``toolkit.formats.prompts``."""
+
+    def __init__(self, path: Path, classes: Sequence[str] | None = None) -> None:
+        self._file = PromptFile(path, classes)
+        self.classes = self._file.classes
+        self.name = f"prompts {path.name} {hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
+
+    def assign(self, names: Iterable[str]) -> None:
+        """Match the names in the file with those of the images."""
+        self._file.assign(names)
+
+    def prompts(self, samples: Sequence[Sample]) -> list[list[tuple[Prompts, torch.Tensor | None]]]:
+        """What the file has for each sample."""
+        return [[(group, None) for group in self._file.groups(sample.id, sample.size)] for sample in samples]
+
+
+class FromDetector(PromptSource):
+    """Another model's detections: their boxes become the prompts, with their classes and scores.
+
+    Args:
+        detector: a model that predicts instances.
+        score_threshold: detections below it are not asked for.
+
+    Raises:
+        UsageError: when the model cannot detect.
+    """
+
+    def __init__(self, detector: Predictor, score_threshold: float = 0.05) -> None:
+        if isinstance(detector.model, PromptableModel):
+            raise UsageError(f"{FROM}: {type(detector.model).__name__} waits for prompts itself. Repair: name a run of a detector")
+        self._detector, self._threshold = detector, score_threshold
+        self.classes = detector.classes
+        self.name = f"prompts of {detector.name}"
+
+    def prompts(self, samples: Sequence[Sample]) -> list[list[tuple[Prompts, torch.Tensor | None]]]:
+        """The boxes that the detector finds in each sample."""
+        groups: list[list[tuple[Prompts, torch.Tensor | None]]] = []
+        for prediction in self._detector.predict_samples(samples):
+            found = prediction.instances
+            if found is None:
+                raise UsageError(f"{FROM}: {type(self._detector.model).__name__} predicts no instances. Repair: name a run of a detector")
+            if found.scores is not None:
+                found = found[found.scores >= self._threshold]
+            has_area = (found.boxes_xyxy[:, 2:] > found.boxes_xyxy[:, :2]).all(dim=1)
+            found = found[has_area]
+            groups.append([(Prompts(boxes_xyxy=found.boxes_xyxy, labels=found.labels), found.scores)])
+        return groups
+
+
+class PromptedModel(Model):
+    """A promptable model that asks a source for its prompts, and so predicts like any detector.
+
+    An answer's score is the model's own estimate of its mask's IoU, times the score of the detection that prompted it.
+
+    Args:
+        model: answers the prompts.
+        source: prompts; None leaves it to the model to find everything in the image, as objects without a class.
+    """
+
+    def __init__(self, model: PromptableModel, source: PromptSource | None) -> None:
+        super().__init__(source.classes if source else (UNNAMED,))
+        self.model, self.source = model, source
+
+    def assign(self, names: Iterable[str]) -> None:
+        """Learn the names of all images before the first; see ``PromptSource.assign``."""
+        if self.source:
+            self.source.assign(names)
+
+    def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
+        """One prediction a sample; a sample without prompts has no objects."""
+        if self.source is None:
+            return self.model.predict([sample.with_(prompts=None) for sample in samples])
+        work: list[tuple[int, Prompts, torch.Tensor | None]] = []
+        for i, groups in enumerate(self.source.prompts(samples)):
+            work += [(i, prompts, scores) for prompts, scores in groups if len(prompts)]
+        answers = self.model.predict([samples[i].with_(prompts=prompts) for i, prompts, _ in work]) if work else []
+        parts: list[list[Instances]] = [[] for _ in samples]
+        for (i, _, scores), answer in zip(work, answers, strict=True):
+            if answer.instances is None:
+                raise InvalidDataError(
+                    f"{type(self.model).__name__} answered the prompts for sample {answer.sample_id!r} without instances"
+                )
+            parts[i].append(_weighted(answer.instances, scores))
+        return [Prediction(s.id, s.size, instances=_joined(s, found)) for s, found in zip(samples, parts, strict=True)]
+
+
+def _weighted(answers: Instances, scores: torch.Tensor | None) -> Instances:
+    if scores is None or answers.scores is None:
+        return answers
+    return replace(answers, scores=answers.scores * scores)
+
+
+def _joined(sample: Sample, parts: Sequence[Instances]) -> Instances:
+    """The answers to all groups of prompts of one image."""
+    if len(parts) == 1:
+        return parts[0]
+    counts = tuple(code for part in parts if part.masks for code in part.masks.counts)
+    empty = Instances.empty(sample.size, with_masks=True, with_scores=True)
+    if not parts:
+        return empty
+    scores = [torch.ones(len(part)) if part.scores is None else part.scores for part in parts]
+    return Instances(
+        sample.size,
+        torch.cat([part.boxes_xyxy for part in parts]),
+        torch.cat([part.labels for part in parts]),
+        Masks(sample.size, counts),
+        torch.cat(scores),
+    )
+
+
+def prompted(model: Model, prompts: str, *, classes: Sequence[str] | None = None, device: str = "auto") -> PromptedModel:
+    """The model with the source of prompts that a word of the command line stands for.
+
+    Args:
+        model: must be promptable.
+        prompts: ``auto``, ``from:RUN`` for another run's detections, or the path of a file of prompts.
+        classes: what labels are to stand for; the source's own classes when None.
+        device: for the other run's model.
+
+    Raises:
+        UsageError: when the model takes no prompts, or the other run cannot detect.
+        DataError: when the file is at fault.
+    """
+    if not isinstance(model, PromptableModel):
+        raise UsageError(
+            f"--prompts {prompts}: {type(model).__name__} takes no prompts. Repair: leave --prompts out, or name a promptable run"
+        )
+    if prompts == AUTO:
+        return PromptedModel(model, None)
+    if prompts.startswith(FROM):
+        from toolkit.inference.predictor import load
+
+        return PromptedModel(model, FromDetector(load(prompts.removeprefix(FROM), device=device)))
+    return PromptedModel(model, FromFile(Path(prompts), classes))

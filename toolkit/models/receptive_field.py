@@ -1,0 +1,144 @@
+"""How far a network sees: the receptive field and the output stride of any network, found by running it once more in another algebra.
+
+The textbook recursion ``r += (k - 1) * j; j *= s`` holds for chains of layers. Skips, pyramids and attention branch, so here the network
+itself is run, with every operator replaced by what it does to *intervals*: each value stands for the columns of the image that it depends
+on, from its first to its last. An addition or a convolution unites the intervals that it takes in, a pooling over the image unites all of
+them, a ReLU or a norm leaves them alone, and whatever moves data (views, crops, concatenations, padding) moves them along. The union of
+intervals is a maximum: with the image ``x -> (N - 1 - x, x)`` as a batch of two, the maxima of both are the two ends of the interval.
+This is exact, needs no gradients that could vanish, and costs less than one ordinary pass because no products are taken.
+
+Two conventions: weights count as non-zero, and the statistics that a norm takes over the image (group and instance norm) are left out.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from toolkit.errors import ToolkitError, UsageError
+from toolkit.models.interval_algebra import NOTHING_BELOW, IntervalAlgebra
+
+LONGEST = 8192
+"""Receptive fields are followed up to this many pixels."""
+
+_SHORTEST = 128
+_STRIPS = (32, 64, 128, 256, 512)
+
+
+@dataclass(frozen=True)
+class Field:
+    """The receptive field of the outputs along one axis.
+
+    Attributes:
+        pixels: how many pixels one output depends on, from the first to the last; the most there are where outputs differ, as they do
+            after upsampling. None when each depends on the whole image, however large.
+        stride: pixels of the image from one output to the next.
+        at_least: the field is longer than ``pixels``, which is as far as it was followed.
+    """
+
+    pixels: int | None
+    stride: float
+    at_least: bool = False
+
+    def __str__(self) -> str:
+        return "the whole image" if self.pixels is None else f"{'at least ' * self.at_least}{self.pixels}"
+
+
+def receptive_field(network: nn.Module, *, channels: int = 3, divisor: int = 1) -> tuple[Field, Field]:
+    """The receptive field along the height and along the width.
+
+    Args:
+        network: takes images ``[B, channels, H, W]`` of any size that ``divisor`` divides and returns ``[B, C, h, w]``; stays as it is.
+        channels: of the images.
+        divisor: heights and widths that the network is tried on are multiples of this.
+
+    Raises:
+        UsageError: when the network has an operator whose intervals are not known, or fails on strips of the image; says which.
+    """
+    shadow = copy.deepcopy(network).cpu().float().eval()
+    with torch.no_grad():
+        for constant in (*shadow.parameters(), *shadow.buffers()):
+            if constant.is_floating_point():
+                constant.zero_()  # depends on no pixel
+    try:
+        return _along(shadow, 2, channels, divisor), _along(shadow, 3, channels, divisor)
+    except ToolkitError:
+        raise
+    except Exception as error:  # a network may raise anything at all
+        raise UsageError(
+            f"the receptive field cannot be found: on a strip of an image the network fails with {type(error).__name__}: {error}"
+        ) from error
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What the outputs along one axis see of an image of ``length`` pixels."""
+
+    length: int
+    outputs: int
+    pixels: int  # the most that an output in the middle sees
+    at_border: bool  # one of those sees the first or the last pixel, so may see farther
+    all_from_everywhere: bool  # even the first and the last output see everything
+
+
+def _along(network: nn.Module, dim: int, channels: int, divisor: int) -> Field:
+    """Look at longer and longer images until the outputs in the middle do not reach the border."""
+    strip, before = _thinnest(network, dim, channels, divisor)
+    length = 2 * before.length
+    while True:
+        look = _look(network, dim, channels, length, strip)
+        stride = (look.length - before.length) / max(1, look.outputs - before.outputs)
+        stride = int(stride) if stride == int(stride) else stride
+        is_longest = 2 * length > LONGEST
+        # outputs differ with their place in the grid of the deepest features; the middle quarter of the image has all places
+        if not look.at_border and (4 * look.pixels <= length or is_longest):
+            return Field(look.pixels, stride)
+        if is_longest:
+            return Field(None, stride) if look.all_from_everywhere else Field(min(look.pixels, length), stride, at_least=True)
+        seems_global = length >= 1024 and look.all_from_everywhere
+        length, before = (LONGEST // length * length if seems_global else 2 * length), look
+
+
+def _thinnest(network: nn.Module, dim: int, channels: int, divisor: int) -> tuple[int, _Look]:
+    """The thinnest strip that the network works on, and what it shows; a network without padding needs some height to have an output."""
+    for strip in _STRIPS:
+        strip, length = (-(-n // divisor) * divisor for n in (strip, max(strip, _SHORTEST)))
+        try:
+            look = _look(network, dim, channels, length, strip)
+        except ToolkitError:
+            raise
+        except Exception:  # a network may raise anything at all
+            if strip >= _STRIPS[-1]:
+                raise
+        else:
+            break
+    return strip, look
+
+
+def _look(network: nn.Module, dim: int, channels: int, length: int, strip: int) -> _Look:
+    position = torch.arange(length, dtype=torch.float32)
+    ends = torch.stack([length - 1 - position, position]) + NOTHING_BELOW
+    shape = (2, channels, length, strip) if dim == 2 else (2, channels, strip, length)
+    image = (ends[:, None, :, None] if dim == 2 else ends[:, None, None, :]).expand(shape).contiguous()
+    # fused attention is one operator; the plain one is made of those that are known
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), IntervalAlgebra(dim, length):
+        logits = network(image)
+    if not isinstance(logits, Tensor) or logits.dim() != 4 or not logits.numel():
+        returned = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise ValueError(f"expected logits [B, C, h, w], but it returned {returned}")
+    reached = logits.amax(dim=(1, 5 - dim)) - NOTHING_BELOW  # [2, outputs]; rows of 2 and 3 swap
+    first, last = length - 1 - reached[0], reached[1]
+    spans = (last - first + 1).clamp(min=0)
+    outputs = len(spans)
+    middle = slice(outputs * 3 // 8, max(outputs * 5 // 8, outputs * 3 // 8 + 1))
+    return _Look(
+        length,
+        outputs,
+        int(spans[middle].max()),
+        bool(((first[middle] <= 0) | (last[middle] >= length - 1)).any()),
+        bool(first[-1] <= 0 and last[0] >= length - 1),
+    )

@@ -1,0 +1,287 @@
+"""The model that semantic plugins are made of: a network in the middle, and around it all that has to do with samples.
+
+A whole plugin in one file::
+
+    def build(settings, classes):
+        return SemanticModel(nn.Sequential(nn.Conv2d(3, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, len(classes), 1)), classes)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, TypeAlias, final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from toolkit.errors import InvalidDataError, UsageError
+from toolkit.models.contract import TrainableModel, evaluating
+from toolkit.models.label_maps import logits_to_label_map
+from toolkit.models.losses import SegmentationLossSettings, segmentation_loss
+from toolkit.types import VOID, Prediction, Sample, Size
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+Padding: TypeAlias = Literal["replicate", "reflect"]
+
+
+@final
+class SemanticModel(TrainableModel):
+    """A semantic segmentation model around a network; made for composition, not for subclasses.
+
+    Images go to the network normalised and padded, as float32 ``[B, 3, H, W]`` in channels-last memory (1.3 times as fast on
+    a CPU). It returns logits ``[B, C, h, w]`` that cover the same picture at any resolution. They are brought to the image's grid by
+    bilinear interpolation, half-pixel centres aligned, for the loss and for the prediction alike.
+
+    Args:
+        network: the module in the middle; its parameters may be of any memory format.
+        classes: one name a channel of the logits.
+        loss: what is minimised; cross-entropy when None.
+        mean: of each channel in RGB order, for values in 0…1; subtracted first.
+        std: of each channel; divided by then.
+        divisor: height and width that the network gets are multiples of this; images are padded at the bottom and on the right.
+        padding: repeat the last row and column, or mirror the image about them; either works for images of any size.
+        long_side: longer images are shrunk to this for the network, in pixels; predictions stay in the sample's grid.
+        encoder: the part of ``network`` that published weights are for.
+        auxiliary_weight: of the losses of auxiliary heads, which are there for learning only. The network then has a method
+            ``all_logits(images)`` that returns a list: what its ``forward`` returns, and the logits of each of them. 0: it has none.
+        stride: pixels for one value of the network's coarsest features; ``divisor`` when None. An image that learns alone is made larger
+            than this (with void), because batch norm cannot train on a single value.
+
+    Raises:
+        UsageError: when these do not go together.
+        ConfigError: when the loss has class weights for another number of classes.
+    """
+
+    _scale: Tensor
+    _shift: Tensor
+
+    def __init__(
+        self,
+        network: nn.Module,
+        classes: Sequence[str],
+        *,
+        loss: SegmentationLossSettings | None = None,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+        divisor: int = 1,
+        padding: Padding = "replicate",
+        long_side: int | None = None,
+        encoder: nn.Module | None = None,
+        auxiliary_weight: float = 0.0,
+        stride: int | None = None,
+    ) -> None:
+        super().__init__(classes)
+        if not 1 <= len(self.classes) <= VOID:
+            raise UsageError(f"a semantic model needs 1 to {VOID} classes, not {len(self.classes)}")
+        loss = loss or SegmentationLossSettings()
+        loss.check_classes(len(self.classes))
+        self.network: nn.Module = network.to(memory_format=torch.channels_last)
+        self.mean, self.std = tuple(mean), tuple(std)
+        self.divisor, self.padding, self.long_side = divisor, padding, long_side
+        self.auxiliary_weight, self.stride = auxiliary_weight, stride or divisor
+        self._criterion = segmentation_loss(loss)
+        self._encoder_name = _name_inside(network, encoder)
+        if auxiliary_weight and not hasattr(network, "all_logits"):
+            raise UsageError(f"auxiliary_weight needs a network with a method all_logits(images), which {type(network).__name__} has not")
+        # (x / 255 - mean) / std as one multiplication and one subtraction
+        self.register_buffer("_scale", (1 / (255 * torch.tensor(self.std))).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("_shift", (torch.tensor(self.mean) / torch.tensor(self.std)).view(1, 3, 1, 1), persistent=False)
+
+    def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
+        """One label map a sample.
+
+        Images of one size go through the network together and are never padded to those of another, so a prediction does not depend
+        on the rest of the batch. Runs as in eval mode and without gradients whatever the mode is, and leaves the mode as it was.
+        """
+        predictions: dict[int, Prediction] = {}
+        with evaluating(self):
+            for positions, images in _groups(samples):
+                raw = self._run(images)
+                predictions.update((i, self._prediction(samples[i], raw[row])) for row, i in enumerate(positions))
+        return [predictions[i] for i in range(len(samples))]
+
+    def loss(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
+        """The terms of the loss. Images of differing sizes are padded with the mean colour and void to the largest."""
+        label_maps = [self._label_map(sample) for sample in samples]
+        if not label_maps:
+            raise InvalidDataError("the loss of no samples at all is undefined; expected one or more")
+        height = max(sample.size[0] for sample in samples)
+        width = max(sample.size[1] for sample in samples)
+        if self.stride > 1 and len(samples) == 1:  # batch norm cannot train on the single value that a tiny image would leave
+            width = max(width, self.stride + 1)
+        images = self._shift.new_zeros(len(samples), 3, height, width).contiguous(memory_format=torch.channels_last)  # 0 is the mean
+        target = torch.full((len(samples), height, width), VOID, dtype=torch.uint8)
+        for i, (sample, label_map) in enumerate(zip(samples, label_maps, strict=True)):
+            h, w = sample.size
+            images[i, :, :h, :w] = self._normalised(sample.image[None])[0]
+            target[i, :h, :w] = label_map
+        size = self._working_size((height, width))
+        images = self._padded(_shrunk(images, size))
+        network: Any = self.network
+        raw: list[Tensor] = network.all_logits(images) if self.auxiliary_weight else [network(images)]
+        losses, *auxiliary = (self._losses(self._checked(logits, images), size, target) for logits in raw)
+        for terms in auxiliary:
+            for name, value in terms.items():
+                key = f"auxiliary_{name}"
+                losses[key] = losses.get(key, 0) + self.auxiliary_weight * value
+        return losses
+
+    def validate(self, samples: Sequence[Sample]) -> tuple[list[Prediction], dict[str, Tensor]]:
+        """Predictions and losses from one forward pass; the losses, too, as in eval mode and free of the rest of the batch."""
+        predictions: dict[int, Prediction] = {}
+        sums: dict[str, Tensor] = {}
+        with evaluating(self):
+            for positions, images in _groups(samples):
+                raw = self._run(images)
+                size: Size = (images.shape[2], images.shape[3])
+                target = torch.stack([self._label_map(samples[i]) for i in positions])
+                for name, value in self._losses(raw, self._working_size(size), target).items():
+                    sums[name] = sums.get(name, 0) + value * (len(positions) / len(samples))
+                predictions.update((i, self._prediction(samples[i], raw[row])) for row, i in enumerate(positions))
+        return [predictions[i] for i in range(len(samples))], sums
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Logits in the images' own grid, for blending tiles and the like; their arg-max is what ``predict`` gives.
+
+        Args:
+            images: uint8 ``[B, 3, H, W]``, RGB.
+
+        Returns:
+            floating ``[B, C, H, W]`` on the model's device. Call in eval mode and without gradients for inference.
+        """
+        size: Size = (images.shape[2], images.shape[3])
+        return self._to_grid(self._run(images), self._working_size(size), size)
+
+    def export_state(self) -> dict[str, Tensor]:
+        """The weights of the network alone, by the names that they have in it."""
+        return dict(self.network.state_dict())
+
+    @property
+    def encoder(self) -> nn.Module | None:
+        """The part of the network that was named as its encoder."""
+        return None if self._encoder_name is None else self.network.get_submodule(self._encoder_name)
+
+    def _label_map(self, sample: Sample) -> Tensor:
+        """The label map of a sample, or an error that names the sample."""
+        if sample.label_map is None:
+            raise InvalidDataError(f"sample {sample.id!r} has no label_map, and the loss of a semantic model needs one")
+        beyond = (sample.label_map >= len(self.classes)) & (sample.label_map != VOID)
+        if bool(beyond.any()):
+            value = int(sample.label_map[beyond][0])
+            raise InvalidDataError(
+                f"the label map of sample {sample.id!r} has the value {value}, but there are {len(self.classes)} classes (0 to "
+                f"{len(self.classes) - 1}, and {VOID} for void)"
+            )
+        return sample.label_map
+
+    def _prediction(self, sample: Sample, raw: Tensor) -> Prediction:
+        """Bring the network's logits ``[C, h, w]`` to a label map without ever building full-size logits where that can be avoided."""
+        size = self._working_size(sample.size)
+        padded = _multiple(size, self.divisor)
+        if size == sample.size:
+            label_map = logits_to_label_map(raw, padded)[: size[0], : size[1]]
+        else:
+            label_map = logits_to_label_map(self._to_grid(raw[None], size, size)[0], sample.size)
+        return Prediction(sample.id, sample.size, label_map=label_map.cpu().contiguous())
+
+    def _working_size(self, size: Size) -> Size:
+        """The size at which the network sees an image, before padding."""
+        longest = max(size)
+        if self.long_side is None or longest <= self.long_side:
+            return size
+        height, width = (max(1, round(n * self.long_side / longest)) for n in size)
+        return height, width
+
+    def _run(self, images: Tensor) -> Tensor:
+        """The network's own logits of uint8 images ``[B, 3, H, W]``."""
+        size = self._working_size((images.shape[2], images.shape[3]))
+        images = self._padded(self._normalised(_shrunk(images, size)))
+        return self._checked(self.network(images), images)
+
+    def _normalised(self, images: Tensor) -> Tensor:
+        images = images.to(self._scale.device, memory_format=torch.channels_last)
+        return (images.to(self._scale.dtype) * self._scale).sub_(self._shift)
+
+    def _padded(self, images: Tensor) -> Tensor:
+        """Normalised images as the network gets them."""
+        height, width = images.shape[2:]
+        padded = _multiple((height, width), self.divisor)
+        images = pad(images, (0, padded[0] - height), (0, padded[1] - width), self.padding)
+        return images.contiguous(memory_format=torch.channels_last)
+
+    def _checked(self, logits: Tensor, images: Tensor) -> Tensor:
+        """Logits that the network returned for ``images``, of the shape that they must have and in full precision."""
+        if logits.dim() != 4 or logits.shape[:2] != (len(images), len(self.classes)):
+            raise UsageError(
+                f"the network must return logits [B, {len(self.classes)}, h, w], one channel a class; "
+                f"for images {list(images.shape)} it returned {list(logits.shape)}"
+            )
+        return logits if logits.dtype == torch.float64 else logits.float()
+
+    def _losses(self, raw: Tensor, working: Size, target: Tensor) -> dict[str, Tensor]:
+        """The terms of the loss of the network's logits, in the grid of the target ``[B, H, W]``."""
+        size: Size = (target.shape[1], target.shape[2])
+        return self._criterion(self._to_grid(raw, working, size), target.to(raw.device))
+
+    def _to_grid(self, raw: Tensor, working: Size, size: Size) -> Tensor:
+        """Bring the network's logits ``[B, C, h, w]`` of images that were ``working`` before padding to ``size``."""
+        logits = _upsampled(raw, _multiple(working, self.divisor))[:, :, : working[0], : working[1]]
+        return _upsampled(logits, size)
+
+
+def pad(images: Tensor, rows: tuple[int, int], columns: tuple[int, int], padding: Padding) -> Tensor:
+    """Pad images ``[B, C, H, W]`` by any number of rows (above, below) and columns (left, right), even beyond their own size."""
+    for dim, (before, after) in ((2, rows), (3, columns)):
+        if before or after:
+            index = torch.arange(-before, images.shape[dim] + after, device=images.device)
+            images = images.index_select(dim, _inside(index, images.shape[dim], padding))
+    return images
+
+
+def _inside(index: Tensor, length: int, padding: Padding) -> Tensor:
+    """Bring indexes that lie outside ``0 … length - 1`` inside. Mirrors face each other, so reflection has a period."""
+    last = length - 1
+    if padding == "replicate" or last == 0:
+        return index.clamp(0, last)
+    return last - (index % (2 * last) - last).abs()
+
+
+def _multiple(size: Size, divisor: int) -> Size:
+    return -(-size[0] // divisor) * divisor, -(-size[1] // divisor) * divisor
+
+
+def _shrunk(images: Tensor, size: Size) -> Tensor:
+    """Images ``[B, 3, H, W]``, uint8 or float, at ``size``, free of aliasing."""
+    if tuple(images.shape[2:]) == size:
+        return images
+    if not images.is_floating_point() and images.device.type != "cpu":  # torch resizes bytes on the CPU alone
+        return _shrunk(images.float(), size)
+    return F.interpolate(images, size, mode="bilinear", antialias=True)
+
+
+def _upsampled(logits: Tensor, size: Size) -> Tensor:
+    if tuple(logits.shape[2:]) == size:
+        return logits
+    return F.interpolate(logits, size, mode="bilinear", align_corners=False)
+
+
+def _groups(samples: Sequence[Sample]) -> Iterator[tuple[list[int], Tensor]]:
+    """The images of each size, stacked to uint8 ``[B, 3, H, W]``, with their positions."""
+    positions: dict[Size, list[int]] = {}
+    for i, sample in enumerate(samples):
+        positions.setdefault(sample.size, []).append(i)
+    for group in positions.values():
+        yield group, torch.stack([samples[i].image for i in group])
+
+
+def _name_inside(network: nn.Module, part: nn.Module | None) -> str | None:
+    """The name of a part of a network. Kept instead of the part itself, which would be a second entry in the state dict."""
+    if part is None:
+        return None
+    names: dict[nn.Module, str] = {module: name for name, module in network.named_modules()}
+    if part in names:
+        return names[part]
+    raise UsageError(f"encoder must be a part of the network, but no module of {type(network).__name__} is this {type(part).__name__}")

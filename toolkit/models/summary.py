@@ -1,0 +1,221 @@
+"""What a model is made of and what it costs: layers, parameters, FLOPs, activations, receptive field and output stride."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from toolkit.errors import ToolkitError, UsageError
+from toolkit.models.contract import Model
+from toolkit.models.receptive_field import Field, receptive_field
+from toolkit.models.semantic import SemanticModel
+from toolkit.types import Size
+
+Shape: TypeAlias = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One module of the network.
+
+    Attributes:
+        name: dotted path in the network.
+        type: name of its class.
+        output_shapes: of every tensor that it returns for one image, in order; empty when that is not known or it was not called.
+        parameters: how many numbers it learns or could learn, those of the modules inside it too.
+        trainable: how many of them learn.
+        kernel: of a convolution, its height and width in values; None for other modules.
+        dilation: of a convolution, along the height and the width.
+        effective_kernel: how far the kernel reaches, ``k + (k - 1)(d - 1)`` along each axis.
+    """
+
+    name: str
+    type: str
+    output_shapes: tuple[Shape, ...]
+    parameters: int
+    trainable: int
+    kernel: tuple[int, ...] | None = None
+    dilation: tuple[int, ...] | None = None
+    effective_kernel: tuple[int, ...] | None = None
+
+    @property
+    def depth(self) -> int:
+        """1 for the parts of the network, 2 for the parts of those, and so on."""
+        return self.name.count(".") + 1
+
+
+@dataclass(frozen=True)
+class ModelSummary:
+    """Figures of a model; None where they cannot be had, and ``notes`` say why.
+
+    Attributes:
+        layers: in the order in which the network holds them.
+        parameters: of the whole model.
+        trainable: how many of them learn.
+        input_shape: what the network gets for one image, after shrinking and padding.
+        output_shape: its logits.
+        flops: multiply-adds for one image, as fvcore counts them: one multiplication with its addition is one.
+        activations: values that convolutions and matrix products put out for one image (fvcore).
+        uncounted: operators that ``flops`` leaves out, with how often they run; they are cheap beside those counted.
+        receptive_field: along the height and the width.
+        output_stride: pixels that the network gets for one of its logits, along the height and the width.
+        notes: what there is to say about the figures.
+    """
+
+    layers: tuple[Layer, ...]
+    parameters: int
+    trainable: int
+    input_shape: Shape | None = None
+    output_shape: Shape | None = None
+    flops: int | None = None
+    activations: int | None = None
+    uncounted: Mapping[str, int] = field(default_factory=dict)
+    receptive_field: tuple[Field, Field] | None = None
+    output_stride: tuple[float, float] | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def frozen(self) -> int:
+        """Parameters that do not learn."""
+        return self.parameters - self.trainable
+
+
+def summarise(model: Model, size: Size = (512, 512)) -> ModelSummary:
+    """Look into a model; it stays as it is.
+
+    Args:
+        model: any; all figures are known for a ``SemanticModel``, for others only layers and parameters.
+        size: height and width of the image that shapes and costs are for.
+
+    Raises:
+        UsageError: when the network cannot work on an image of this size.
+    """
+    parameters, trainable = _count(model)
+    if not isinstance(model, SemanticModel):
+        note = (
+            f"{type(model).__name__} works on samples and has no one network that takes an image, so output shapes, FLOPs, activations, "
+            "receptive field and output stride are not defined"
+        )
+        return ModelSummary(tuple(_layers(model, {})), parameters, trainable, notes=(note,))
+    model = copy.deepcopy(model).eval()
+    shapes, input_shape = _shapes(model, size)
+    notes = []
+    flops = activations = fields = None
+    uncounted: dict[str, int] = {}
+    try:
+        flops, activations, uncounted = _cost(model.network, torch.zeros(input_shape))
+    except Exception as error:  # the network may defy tracing in any way
+        notes.append(f"FLOPs and activations cannot be counted: tracing fails with {type(error).__name__}: {error}")
+    if uncounted:
+        names = ", ".join(f"{name} ({count} ×)" for name, count in sorted(uncounted.items(), key=lambda item: -item[1]))
+        notes.append(f"FLOPs leave out: {names}")
+    try:
+        fields = receptive_field(model.network, channels=input_shape[1], divisor=model.divisor)
+    except ToolkitError as error:
+        notes.append(str(error))
+    output_shape = shapes[""][0]
+    return ModelSummary(
+        tuple(_layers(model.network, shapes)),
+        parameters,
+        trainable,
+        input_shape,
+        output_shape,
+        flops,
+        activations,
+        uncounted,
+        fields,
+        (fields[0].stride, fields[1].stride) if fields else (input_shape[2] / output_shape[2], input_shape[3] / output_shape[3]),
+        tuple(notes),
+    )
+
+
+def _count(module: nn.Module) -> tuple[int, int]:
+    """Parameters of a module, each counted once, and how many of them learn."""
+    parameters = list(module.parameters())
+    return sum(p.numel() for p in parameters), sum(p.numel() for p in parameters if p.requires_grad)
+
+
+def _layers(network: nn.Module, shapes: Mapping[str, tuple[Shape, ...]]) -> Iterator[Layer]:
+    for name, module in network.named_modules():
+        if name:
+            yield Layer(name, type(module).__name__, shapes.get(name, ()), *_count(module), *_kernel(module))
+
+
+def _kernel(module: nn.Module) -> tuple[Shape | None, Shape | None, Shape | None]:
+    """Kernel, dilation and effective kernel of a convolution (and of others that have such sizes for two axes, as deformable ones do)."""
+    kernel, dilation = getattr(module, "kernel_size", None), getattr(module, "dilation", None)
+    if not hasattr(module, "weight") or not all(isinstance(sizes, tuple) and len(sizes) == 2 for sizes in (kernel, dilation)):
+        return None, None, None
+    assert isinstance(kernel, tuple)  # as just seen; the checker does not follow
+    assert isinstance(dilation, tuple)
+    return kernel, dilation, tuple(k + (k - 1) * (d - 1) for k, d in zip(kernel, dilation, strict=True))
+
+
+def _shapes(model: SemanticModel, size: Size) -> tuple[dict[str, tuple[Shape, ...]], Shape]:
+    """Output shapes of every module of the network by name ("" is the network), and the shape of its input.
+
+    Found on the meta device, which computes nothing; a network that makes tensors of its own on the CPU is run there.
+    """
+    try:
+        return _run(copy.deepcopy(model).to("meta"), torch.empty(1, 3, *size, dtype=torch.uint8, device="meta"))
+    except ToolkitError:
+        raise
+    except Exception:  # meta tensors refuse whatever needs values
+        try:
+            return _run(model, torch.zeros(1, 3, *size, dtype=torch.uint8))
+        except Exception as error:
+            raise UsageError(
+                f"the network fails on an image of {size[0]} × {size[1]} pixels with {type(error).__name__}: {error}. Repair: another --size"
+            ) from error
+
+
+def _run(model: SemanticModel, image: Tensor) -> tuple[dict[str, tuple[Shape, ...]], Shape]:
+    shapes: dict[str, tuple[Shape, ...]] = {}
+    inputs: list[Shape] = []
+
+    def remember(name: str) -> Any:
+        def hook(module: nn.Module, args: object, output: object) -> None:
+            shapes.setdefault(name, tuple(tuple(leaf.shape) for leaf in tree_leaves(output) if isinstance(leaf, Tensor)))
+
+        return hook
+
+    handles = [module.register_forward_hook(remember(name)) for name, module in model.network.named_modules()]
+    handles.append(model.network.register_forward_pre_hook(lambda module, args: inputs.append(tuple(args[0].shape))))
+    try:
+        with torch.no_grad():
+            model.logits(image)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return shapes, inputs[0]
+
+
+def _cost(network: nn.Module, image: Tensor) -> tuple[int, int, dict[str, int]]:
+    """FLOPs, activations, and the operators that the FLOPs leave out."""
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # fvcore uses parts of torch that are deprecated, and tracing warns of what is right for one size
+        from fvcore.nn import ActivationCountAnalysis, FlopCountAnalysis
+
+        analyses = [kind(network, image) for kind in (FlopCountAnalysis, ActivationCountAnalysis)]
+        for analysis in analyses:
+            analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
+        analyses[0].set_op_handle("aten::scaled_dot_product_attention", _attention_flops)
+        flops, activations = (int(analysis.total()) for analysis in analyses)
+        uncounted = {name.removeprefix("aten::").rstrip("_"): 0 for name in analyses[0].unsupported_ops()}
+        for name, count in analyses[0].unsupported_ops().items():
+            uncounted[name.removeprefix("aten::").rstrip("_")] += count
+    return flops, activations, uncounted
+
+
+def _attention_flops(inputs: list[Any], outputs: list[Any]) -> int:
+    """Scores from queries ``[…, L, E]`` and keys ``[…, S, E]``, and their sums of values ``[…, S, V]``; fvcore does not know this operator."""
+    query, key, value = (tensor.type().sizes() for tensor in inputs[:3])
+    count: int = torch.Size(query[:-1]).numel() * key[-2] * (query[-1] + value[-1])
+    return count

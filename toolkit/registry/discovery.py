@@ -1,0 +1,144 @@
+"""Finds plugins, datasets and evaluators: built in, in installed packages, and in files or folders that the user names.
+
+A module holds its manifest, or several in a tuple, in a variable called ``PLUGIN``, ``DATASET`` or ``EVALUATOR``. Whatever goes wrong
+with one of them becomes a reason in the registry's ``broken`` list; it never takes the program down.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import importlib.util
+import pkgutil
+import sys
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import TypeVar
+
+from toolkit.errors import DuplicateNameError, ToolkitError, UsageError
+from toolkit.registry import Registry
+from toolkit.registry.manifests import DatasetManifest, EvaluatorManifest, Manifest, PluginManifest
+
+M = TypeVar("M", bound=Manifest)
+
+VARIABLES: dict[type[Manifest], str] = {PluginManifest: "PLUGIN", DatasetManifest: "DATASET", EvaluatorManifest: "EVALUATOR"}
+ENTRY_POINT_GROUPS: dict[type[Manifest], str] = {
+    PluginManifest: "toolkit.plugins",
+    DatasetManifest: "toolkit.datasets",
+    EvaluatorManifest: "toolkit.evaluators",
+}
+# Evaluators are part of the core, but come in through the same manifests.
+BUILT_IN_PACKAGES: dict[type[Manifest], str] = {PluginManifest: "toolkit.plugins", DatasetManifest: "toolkit.datasets"}
+
+
+_loaded: dict[Path, tuple[int, list[Manifest]]] = {}
+"""What each path brought, and when it was last changed, so that a file is executed once."""
+
+
+def discover(kind: type[M]) -> Registry[M]:
+    """A registry of everything of this kind that is built in or installed."""
+    registry = Registry(kind)
+    if kind is EvaluatorManifest:
+        from toolkit.evaluation.manifests import BUILT_IN
+
+        for manifest in _placed(BUILT_IN, kind, "toolkit.evaluation.manifests", "toolkit"):
+            _enter(registry, manifest)
+    else:
+        package = importlib.import_module(BUILT_IN_PACKAGES[kind])
+        for info in pkgutil.iter_modules(package.__path__):
+            module_name = f"{package.__name__}.{info.name}"
+            folder = getattr(info.module_finder, "path", package.__name__)
+            _load(registry, module_name, VARIABLES[kind], name=info.name, origin=str(Path(folder) / info.name))
+    for entry_point in metadata.entry_points(group=ENTRY_POINT_GROUPS[kind]):
+        distribution = entry_point.dist
+        origin = f"package {distribution.name} {distribution.version}" if distribution else f"entry point {entry_point.value}"
+        _load(registry, entry_point.module, entry_point.attr or VARIABLES[kind], name=entry_point.name, origin=origin)
+    return registry
+
+
+def load_path(path: Path) -> list[Manifest]:
+    """The manifests in one Python file, or in a folder with an ``__init__.py``; at least one.
+
+    Raises:
+        UsageError: when the path does not exist, cannot be imported, or holds no manifest.
+    """
+    path = path.expanduser().resolve()
+    file = path / "__init__.py" if path.is_dir() else path
+    if not file.is_file() or file.suffix != ".py":
+        raise UsageError(f"no plugin at {path}: expected a .py file, or a folder with an __init__.py")
+    changed = file.stat().st_mtime_ns
+    if path in _loaded and _loaded[path][0] == changed:
+        return _loaded[path][1]
+    module = _import_file(path, file)
+    manifests: list[Manifest] = []
+    for kind, variable in VARIABLES.items():
+        if hasattr(module, variable):
+            manifests += _placed(getattr(module, variable), kind, module.__name__, str(path))
+    if not manifests:
+        raise UsageError(
+            f"{file} holds no manifest: expected a variable {' or '.join(VARIABLES.values())}, such as PLUGIN = PluginManifest(…)"
+        )
+    _loaded[path] = (changed, manifests)
+    return manifests
+
+
+def loaded_paths() -> list[Path]:
+    """The files and folders that were loaded by path, so that another process can load them too."""
+    return list(_loaded)
+
+
+def _import_file(path: Path, file: Path) -> ModuleType:
+    """Import a file under a name of its own, so that it cannot shadow an installed package (``sam2.py`` and ``sam2``)."""
+    module_name = f"toolkit_user_plugins.{path.stem}"
+    search = [str(path)] if path.is_dir() else None
+    spec = importlib.util.spec_from_file_location(module_name, file, submodule_search_locations=search)
+    assert spec is not None  # a .py file always has a loader
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault("toolkit_user_plugins", ModuleType("toolkit_user_plugins"))
+    sys.modules[module_name] = module
+    try:
+        spec.loader.exec_module(module)
+    except ToolkitError:
+        del sys.modules[module_name]
+        raise
+    except Exception as error:  # a user's file may raise anything at all
+        del sys.modules[module_name]
+        raise UsageError(f"{file} cannot be imported: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _load(registry: Registry[M], module_name: str, variable: str, *, name: str, origin: str) -> None:
+    try:
+        module = importlib.import_module(module_name)
+        manifests = _placed(getattr(module, variable, None), registry.kind, module_name, origin)
+    except ModuleNotFoundError as error:
+        registry.discard(name, f"{error}. Repair, if that is the package's name: pip install {(error.name or '').split('.')[0]}", origin)
+        return
+    except Exception as error:  # someone else's module may raise anything at all
+        registry.discard(name, f"{type(error).__name__}: {error}", origin)
+        return
+    for manifest in manifests:
+        _enter(registry, manifest)
+
+
+def _enter(registry: Registry[M], manifest: M) -> None:
+    try:
+        registry.add(manifest)
+    except DuplicateNameError as error:
+        registry.discard(manifest.name, str(error), manifest.origin)
+
+
+def _placed(found: object, kind: type[M], module_name: str, origin: str) -> list[M]:
+    """The manifests that a variable holds, with their module and origin filled in."""
+    several = found if isinstance(found, tuple) and found else (found,)
+    manifests: list[M] = []
+    for manifest in several:
+        if not isinstance(manifest, kind):
+            raise UsageError(
+                f"{origin} must hold {VARIABLES[kind]} = {kind.__name__}(…), or several in a tuple, but there "
+                + ("is no such variable" if manifest is None else f"it is {type(manifest).__name__}")
+            )
+        manifests.append(dataclasses.replace(manifest, module=module_name, origin=origin))
+    return manifests

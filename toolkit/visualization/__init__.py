@@ -1,0 +1,1 @@
+"""Pictures for people: predictions over photos, and sheets of them."""
