@@ -13,19 +13,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from toolkit import registry
-from toolkit.checkpoints import (
-    CheckpointManifest,
-    LoadReport,
-    find_checkpoint,
-    load_model,
-    load_weights,
-    read_checkpoint,
-    read_foreign,
-    save_checkpoint,
-    take_tensors,
-)
+from toolkit.checkpoints import CheckpointManifest, LoadReport, find_checkpoint, read_checkpoint, read_foreign, save_checkpoint
 from toolkit.errors import CheckpointError, OutputError, UnknownNameError
+from toolkit.models.building import load_model
 from toolkit.models.contract import TrainableModel
+from toolkit.models.weights import load_weights, take_tensors
 from toolkit.types import Prediction, Sample
 
 CLASSES = ("ground", "square")

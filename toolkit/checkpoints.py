@@ -7,13 +7,12 @@ come from (dataset and its fingerprint, start weights and their licence, metrics
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
 import logging
 import pickle
 import re
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,11 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from toolkit import registry
-from toolkit.config import settings_class, validate
-from toolkit.config.tree import merge
-from toolkit.errors import CheckpointError, UnknownNameError, UsageError
-from toolkit.models.contract import Model
+from toolkit.errors import CheckpointError
 from toolkit.runtime.files import atomic_write
 
 logger = logging.getLogger("toolkit")
@@ -36,8 +31,6 @@ HEADER_KEY = "toolkit"
 FORMAT = 1
 BEST = "best.safetensors"
 LAST = "last.safetensors"
-LEAST_FIT = 0.5
-"""A file of which a smaller part of the tensors fits is taken to be for another model."""
 
 
 @dataclass(frozen=True)
@@ -246,167 +239,3 @@ def licence_of(run_or_file: str | Path) -> str:
     """The licence of the weights that a checkpoint was trained from, as far as its manifest knows it; ``unknown`` otherwise."""
     manifest = read_manifest(run_or_file)
     return "unknown" if manifest is None else manifest.start_weights.get("licence", "unknown")
-
-
-def load_model(run_or_file: str | Path, settings: Mapping[str, Any] | None = None) -> tuple[Model, CheckpointManifest]:
-    """Rebuild the model that a run or a checkpoint file holds, with its weights, in eval mode on the CPU.
-
-    Args:
-        run_or_file: a run's folder or a checkpoint file.
-        settings: of the model, nested; they are laid over those that it was trained with. The weights must still fit.
-
-    Raises:
-        CheckpointError: when the file is damaged, was not written by the toolkit, or does not fit its own plugin.
-        UnavailableError: when the plugin cannot be loaded here.
-    """
-    path = find_checkpoint(run_or_file)
-    if path.suffix != ".safetensors":
-        raise CheckpointError(
-            f"{path} is no checkpoint of the toolkit (those end in .safetensors). Repair: pass it to training as weights={path}"
-        )
-    tensors, manifest = read_checkpoint(path)
-    if manifest is None:
-        raise CheckpointError(f"{path} was not written by the toolkit: it has no manifest. Repair: pass it to training as weights={path}")
-    model = build_model(manifest, path, settings)
-    fit = _fit(model, tensors)
-    if fit.missing or fit.unexpected or fit.mismatched:
-        raise CheckpointError(
-            f"{path} does not fit the plugin {manifest.plugin!r} that is installed here{', with the settings given' * bool(settings)}: {fit}"
-        )
-    version = registry.plugins().get(manifest.plugin).version
-    if version != manifest.plugin_version:
-        logger.warning(
-            "%s was written by version %s of the plugin %s; this is version %s", path, manifest.plugin_version, manifest.plugin, version
-        )
-    model.load_state_dict(tensors)
-    return model.eval(), manifest
-
-
-def build_model(manifest: CheckpointManifest, source: Path, settings: Mapping[str, Any] | None = None) -> Model:
-    """The model that a manifest describes, other settings laid over its own, with random weights."""
-    try:
-        plugin = registry.plugins().get(manifest.plugin)
-    except UnknownNameError as error:
-        raise UnknownNameError(
-            f"{source} needs a plugin that is not here: {error}. Repair: name its file with --plugin, or to registry.add_path"
-        ) from None
-    where = f"the manifest in {source}{' with the settings given' * bool(settings)}"
-    chosen = validate(settings_class(plugin), merge(dict(manifest.model), settings or {}), source=where)
-    model = plugin.resolve(plugin.build)(chosen, manifest.classes)
-    if not isinstance(model, Model):
-        raise CheckpointError(f"plugin {manifest.plugin!r}: {plugin.build} must return a toolkit.Model, not {type(model).__name__}")
-    return model
-
-
-EXPORT_SUFFIXES = (".pth", ".pt")
-
-
-def export_model(run_or_file: str | Path, out: Path) -> int:
-    """Write ``{"model": tensors}`` by ``torch.save``, which Detectron2's checkpointer and ``build_sam2`` open, and the manifest beside it.
-
-    Args:
-        run_or_file: a run or a checkpoint of the toolkit.
-        out: a name that ends in one of ``EXPORT_SUFFIXES``; an older file is replaced. The manifest takes the same name in ``.json``.
-
-    Returns:
-        How many tensors were written.
-
-    Raises:
-        CheckpointError: when there is no usable checkpoint.
-        UsageError: when ``out`` has another suffix.
-        OutputError: when a file cannot be written; an older one of that name stays as it was.
-    """
-    if out.suffix not in EXPORT_SUFFIXES:
-        raise UsageError(f"{out}: exported weights are torch files. Repair: choose a name that ends in {' or '.join(EXPORT_SUFFIXES)}")
-    model, manifest = load_model(run_or_file)
-    state = {name: value.detach().cpu().contiguous() for name, value in model.export_state().items()}
-    buffer = io.BytesIO()  # torch hides a full disk behind an error of its own
-    torch.save({"model": state}, buffer)
-    with atomic_write(out, "wb") as file:
-        file.write(buffer.getbuffer())
-    with atomic_write(out.with_suffix(".json"), "w") as text:
-        text.write(manifest.to_json())
-    return len(state)
-
-
-def load_weights(model: Model, path: Path, plugin: str) -> LoadReport:
-    """Take over what fits from a file, as the start of training; a head for other classes starts anew.
-
-    Args:
-        model: gets the weights.
-        path: a run, a checkpoint of the toolkit, or a safetensors or torch file of tensors.
-        plugin: name of the model's plugin.
-
-    Raises:
-        CheckpointError: when the file is damaged, unsafe, of another plugin, or less than half of it fits.
-    """
-    path = find_checkpoint(path)
-    manifest: CheckpointManifest | None = None
-    if path.suffix == ".safetensors":
-        tensors, manifest = read_checkpoint(path)
-    else:
-        tensors = read_foreign(path)
-    if manifest is not None and manifest.plugin != plugin:
-        raise CheckpointError(
-            f"{path} is a checkpoint of the plugin {manifest.plugin!r}, not of {plugin!r}. "
-            f"Repair: train with --plugin {manifest.plugin}, or start from other weights"
-        )
-    return take_tensors(model, tensors, str(path), old_classes=len(manifest.classes) if manifest else None)
-
-
-def take_tensors(
-    model: Model, tensors: Mapping[str, Tensor], source: str, *, old_classes: int | None = None, anew: Collection[str] = ()
-) -> LoadReport:
-    """Take over what fits of tensors that are named like the model's own; a head for other classes starts anew.
-
-    Args:
-        model: gets the weights.
-        tensors: of a file, say, whose names a plugin has translated.
-        source: what they are, for messages.
-        old_classes: how many classes they were learnt for, where that is known.
-        anew: names of tensors that start anew even where they fit: those of a head for as many classes, but others.
-
-    Raises:
-        CheckpointError: when less than half of the model's tensors are among them.
-    """
-    fit = _fit(model, tensors, old_classes, anew)
-    if len(fit.loaded) < LEAST_FIT * len(model.state_dict()):
-        raise CheckpointError(
-            f"{source} is plainly for another model: only {len(fit.loaded)} of the {len(model.state_dict())} tensors of this one fit. {fit}"
-        )
-    model.load_state_dict({name: tensors[name] for name in fit.loaded}, strict=False)
-    return fit
-
-
-def _fit(model: Model, tensors: Mapping[str, Tensor], old_classes: int | None = None, anew: Collection[str] = ()) -> LoadReport:
-    """Compare names and shapes. A head's tensors are those that the model names, or that differ only where the number of classes stands."""
-    own = model.state_dict()
-    loaded, reinitialised, mismatched = [], [], []
-    for name, value in own.items():
-        if name not in tensors:
-            continue
-        theirs = tensors[name].shape
-        if name in anew:
-            reinitialised.append(name)
-        elif theirs == value.shape:
-            loaded.append(name)
-        elif (name in model.class_tensors and len(theirs) == value.dim()) or _is_head(
-            tuple(theirs), tuple(value.shape), old_classes, len(model.classes)
-        ):
-            reinitialised.append(name)
-        else:
-            mismatched.append(f"{name}: {list(theirs)} -> {list(value.shape)}")
-    return LoadReport(
-        tuple(loaded),
-        tuple(reinitialised),
-        tuple(name for name in own if name not in tensors),
-        tuple(name for name in tensors if name not in own),
-        tuple(mismatched),
-    )
-
-
-def _is_head(theirs: tuple[int, ...], ours: tuple[int, ...], old_classes: int | None, new_classes: int) -> bool:
-    if len(theirs) != len(ours):
-        return False
-    differing = [(a, b) for a, b in zip(theirs, ours, strict=True) if a != b]
-    return len(differing) == 1 and differing[0][1] == new_classes and old_classes in (None, differing[0][0])

@@ -23,7 +23,8 @@ from toolkit.inference.predictor import Predictor, load
 from toolkit.models.prompted import PromptedModel, prompted
 from toolkit.runtime.files import atomic_write
 from toolkit.training.loop import train
-from toolkit.visualization.drawing import Row, confident, contact_sheet
+from toolkit.visualization.drawing import confident
+from toolkit.visualization.sheets import Row, contact_sheet
 
 logger = logging.getLogger("toolkit")
 

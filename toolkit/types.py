@@ -20,6 +20,9 @@ from toolkit.errors import InvalidDataError
 VOID = 255
 """The value in a label map for pixels that belong to no class; so a label map has at most 255 classes."""
 
+BACKGROUND = "background"
+"""The class that pixels outside all objects belong to, where the classes name one so."""
+
 Size: TypeAlias = tuple[int, int]
 """Height and width in pixels."""
 

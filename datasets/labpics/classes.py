@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from toolkit.models.label_maps import BACKGROUND
+from toolkit.types import BACKGROUND
 
 Objects = Literal["vessels", "materials", "both"]
 

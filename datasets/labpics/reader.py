@@ -15,8 +15,8 @@ from torch import Tensor
 
 from toolkit.config import Settings
 from toolkit.data.dataset import Dataset
+from toolkit.data.painting import instances_to_label_map
 from toolkit.errors import MissingSplitError
-from toolkit.models.label_maps import instances_to_label_map
 from toolkit.types import VOID, Instances, Masks, Sample
 
 from .classes import Objects, Scheme, scheme

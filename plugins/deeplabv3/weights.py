@@ -11,11 +11,12 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import MobileNet_V3_Large_Weights, segmentation
 
-from toolkit.checkpoints import LoadReport, read_foreign, take_tensors
+from toolkit.checkpoints import LoadReport, read_foreign
 from toolkit.errors import CheckpointError, DownloadError, UsageError
 from toolkit.models.contract import Model
 from toolkit.models.encoder_weights import load_encoder_weights
 from toolkit.models.semantic import IMAGENET_MEAN, IMAGENET_STD, SemanticModel
+from toolkit.models.weights import take_tensors
 from toolkit.runtime.downloads import check_reachable, weights_folder
 
 from .encoders import MOBILENET

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from toolkit.types import Instances, Masks
 
-from .upstream import automatic_mask_generator
-
-if TYPE_CHECKING:
-    from .model import Sam2Model
+from .settings import Sam2Settings
+from .upstream import SAM2Base, automatic_mask_generator
 
 
 @torch.no_grad()
-def find_all(model: Sam2Model, image: Tensor) -> Instances:
+def find_all(network: SAM2Base, settings: Sam2Settings, image: Tensor) -> Instances:
     """The masks that upstream's generator finds, best first, labelled 0.
 
     Args:
-        model: its network is used as it is, so without rough masks.
+        network: is used as it is, so without rough masks.
+        settings: of the generator.
         image: uint8 ``[3, H, W]``.
     """
     size = int(image.shape[1]), int(image.shape[2])
     generator = automatic_mask_generator(
-        model.network, output_mode="coco_rle", mask_threshold=model.settings.mask_threshold, **model.settings.auto.model_dump()
+        network, output_mode="coco_rle", mask_threshold=settings.mask_threshold, **settings.auto.model_dump()
     )
     found: list[dict[str, Any]] = generator.generate(image.permute(1, 2, 0).contiguous().cpu().numpy())
     found.sort(key=lambda each: -each["predicted_iou"])

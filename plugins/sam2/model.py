@@ -18,6 +18,7 @@ from .answers import choose, to_masks
 from .cache import FeatureCache, default_folder
 from .decoder import ImageDecoder
 from .encoder import Encoder
+from .everything import find_all
 from .features import ImageFeatures, network_points
 from .learning import Learner
 from .lora import merged
@@ -25,6 +26,7 @@ from .parts import choose_trainable, hold_frozen_in_eval
 from .prompting import grouped
 from .settings import Sam2Settings
 from .upstream import SAM2Base, build_network
+from .video import track
 
 CPU_CHUNK, GPU_CHUNK = 4, 64
 """Prompts that are decoded at a time for images of 1024 pixels, and more for smaller ones; on a CPU more do not fit its caches."""
@@ -111,15 +113,11 @@ class Sam2Model(TrackingModel):
 
     def find_all(self, encoded: EncodedImage) -> Instances:
         """Everything in the image, by the package's own generator, best first; the score is the predicted IoU."""
-        from .everything import find_all
-
-        return find_all(self, encoded.image)
+        return find_all(self.network, self.settings, encoded.image)
 
     def track(self, frames: Sequence[Sample], prompts: Mapping[int, Sequence[Prompts]]) -> Iterator[Prediction]:
         """Follow objects by the package's video predictor, with these weights."""
-        from .video import track
-
-        return track(self, frames, prompts)
+        return track(self.settings, self.export_state(), frames, prompts, self.device)
 
     def loss(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
         """The terms of the preset's loss; each the mean over the samples of the mean over a sample's objects.

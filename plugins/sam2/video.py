@@ -7,7 +7,7 @@ import io
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,10 +20,8 @@ from .answers import to_masks
 from .clicks import BOTTOM_RIGHT, TOP_LEFT
 from .features import MEAN, STD
 from .prompting import grouped
+from .settings import Sam2Settings
 from .upstream import build_network
-
-if TYPE_CHECKING:
-    from .model import Sam2Model
 
 VIDEO = {
     "_target_": "sam2.sam2_video_predictor.SAM2VideoPredictor",
@@ -34,42 +32,51 @@ VIDEO = {
 
 
 @torch.no_grad()
-def track(model: Sam2Model, frames: Sequence[Sample], prompts: Mapping[int, Sequence[Prompts]]) -> Iterator[Prediction]:
-    """Follow objects; see ``toolkit.models.contract.TrackingModel.track``."""
-    predictor: Any = _predictor(model)
+def track(
+    settings: Sam2Settings,
+    weights: Mapping[str, Tensor],
+    frames: Sequence[Sample],
+    prompts: Mapping[int, Sequence[Prompts]],
+    device: torch.device,
+) -> Iterator[Prediction]:
+    """Follow objects; see ``toolkit.models.contract.TrackingModel.track``.
+
+    Args:
+        settings: of the model.
+        weights: those of its network, by the package's names.
+        frames, prompts: as in the contract.
+        device: where to compute.
+    """
+    image_size = settings.filled().image_size
+    predictor: Any = build_network(settings.version, settings.size, image_size, VIDEO)
+    predictor.load_state_dict(weights)
+    predictor.to(device).eval()
     state = _empty_state(predictor)
     height, width = frames[0].size
-    state |= {"images": _Inputs(frames, model.image_size), "num_frames": len(frames), "video_height": height, "video_width": width}
+    state |= {"images": _Inputs(frames, image_size), "num_frames": len(frames), "video_height": height, "video_width": width}
     count = 0
-    with _computing(model):
+    with _computing(device):
         for index in sorted(prompts):
             for given in prompts[index]:
                 count = _enter(predictor, state, index, frames[index], given, count)
     keep = max(predictor.max_obj_ptrs_in_encoder, predictor.num_maskmem * predictor.memory_temporal_stride_for_eval) + 1
     results = predictor.propagate_in_video(state)
     while True:
-        with _computing(model):  # for one frame at a time, as the caller's own work between two frames is not to run in it
+        with _computing(device):  # for one frame at a time, as the caller's own work between two frames is not to run in it
             result = next(results, None)
         if result is None:
             return
         index, _, logits = result
         scores = _scores(state, index)
         _forget(state, index - keep)
-        yield _prediction(frames[index], logits.float(), scores, model.settings.mask_threshold)
+        yield _prediction(frames[index], logits.float(), scores, settings.mask_threshold)
 
 
 @contextlib.contextmanager
-def _computing(model: Sam2Model) -> Iterator[None]:
+def _computing(device: torch.device) -> Iterator[None]:
     """bfloat16, in which the package keeps its memory of earlier frames, and without its progress bar."""
-    with torch.autocast(model.device.type, dtype=torch.bfloat16), contextlib.redirect_stderr(io.StringIO()):
+    with torch.autocast(device.type, dtype=torch.bfloat16), contextlib.redirect_stderr(io.StringIO()):
         yield
-
-
-def _predictor(model: Sam2Model) -> Any:
-    filled = model.settings.filled()
-    predictor: Any = build_network(model.settings.version, model.settings.size, filled.image_size, VIDEO)
-    predictor.load_state_dict(model.export_state())
-    return predictor.to(model.device).eval()
 
 
 def _empty_state(predictor: Any) -> dict[str, Any]:

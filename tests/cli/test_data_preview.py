@@ -17,8 +17,9 @@ from toolkit.config.augmentations import Blur, Flip
 from toolkit.data.dataset import open_dataset
 from toolkit.data.preview import VARIANTS, parse_augment, preview
 from toolkit.errors import ConfigError, DataError
-from toolkit.visualization.drawing import grid_sheet, overlay
+from toolkit.visualization.drawing import overlay
 from toolkit.visualization.palettes import default_palette
+from toolkit.visualization.sheets import grid_sheet
 
 CELL, GAP = 320, 8
 SHAPES = ["size=40", "train=9", "val=3", "test=2"]

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from toolkit import registry
-from toolkit.checkpoints import CheckpointManifest, load_model, save_checkpoint
+from toolkit.checkpoints import CheckpointManifest, save_checkpoint
 from toolkit.cli import main
+from toolkit.models.building import load_model
 
 
 @pytest.fixture

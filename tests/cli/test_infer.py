@@ -11,10 +11,11 @@ import pytest
 from PIL import Image
 
 from toolkit import registry
-from toolkit.checkpoints import CheckpointManifest, build_model, save_checkpoint
+from toolkit.checkpoints import CheckpointManifest, save_checkpoint
 from toolkit.cli import main
 from toolkit.data.images import read_label_map
 from toolkit.inference import load, pipeline
+from toolkit.models.building import build_model
 
 PLUGIN = '''
 """One convolution."""

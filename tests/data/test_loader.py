@@ -13,8 +13,9 @@ import torch
 
 from toolkit import registry
 from toolkit.data.dataset import Dataset, open_dataset
-from toolkit.data.loader import _View, derive_seed, evaluation_batches, seed_everything, training_batches
+from toolkit.data.loader import _View, evaluation_batches, training_batches
 from toolkit.errors import DataError
+from toolkit.runtime.seeding import derive_seed, seed_everything
 from toolkit.types import Sample
 
 

@@ -146,7 +146,7 @@ def test_a_window_for_a_model_that_cannot_use_one() -> None:
 
 def test_load_takes_a_run_or_a_file(tmp_path: Path, tiny: str) -> None:
     from toolkit import registry
-    from toolkit.checkpoints import build_model
+    from toolkit.models.building import build_model
 
     registry.add_path(tiny)
     manifest = CheckpointManifest("tiny", "semantic", ("ground", "square"))
@@ -171,7 +171,7 @@ def test_load_takes_a_run_or_a_file(tmp_path: Path, tiny: str) -> None:
 
 def test_settings_of_the_model_can_be_changed_where_the_weights_still_fit(tmp_path: Path, tiny: str) -> None:
     from toolkit import registry
-    from toolkit.checkpoints import build_model
+    from toolkit.models.building import build_model
 
     registry.add_path(tiny)
     manifest = CheckpointManifest("tiny", "semantic", ("ground", "square"))

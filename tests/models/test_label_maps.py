@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from toolkit.data.painting import instances_to_label_map
 from toolkit.errors import InvalidDataError
 from toolkit.models import label_maps
-from toolkit.models.label_maps import instances_to_label_map, logits_to_label_map
+from toolkit.models.label_maps import logits_to_label_map
 from toolkit.types import VOID, Instances, Masks, Size
 
 Array = np.ndarray

@@ -29,8 +29,9 @@ from toolkit.plugins.sam2.features import from_trunk, network_input, network_poi
 from toolkit.plugins.sam2.model import Sam2Model, build
 from toolkit.plugins.sam2.settings import Sam2Settings
 
-from toolkit.checkpoints import CheckpointManifest, export_model, save_checkpoint
+from toolkit.checkpoints import CheckpointManifest, save_checkpoint
 from toolkit.errors import UnavailableError
+from toolkit.export.weights import export_model
 from toolkit.types import Prompts, Sample
 
 CONFIGS = {

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 from toolkit import registry
 from toolkit.config import TrainSettings, resolve
-from toolkit.data.loader import seed_everything
 from toolkit.errors import ConfigError, TrainingError, UsageError
 from toolkit.models.parts import matches, parts_table, select, top_parts
+from toolkit.runtime.seeding import seed_everything
 from toolkit.training.assembly import build_model, open_splits
 from toolkit.training.freezing import Freezing, with_own_rates
 from toolkit.training.loop import TrainResult, train

@@ -13,10 +13,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from toolkit.checkpoints import load_model, read_checkpoint
+from toolkit.checkpoints import read_checkpoint
 from toolkit.cli import main
 from toolkit.config import resolve
 from toolkit.errors import CheckpointError, DataError, NonFiniteLossError, OutputError, UsageError
+from toolkit.models.building import load_model
 from toolkit.training.log import read_metrics
 from toolkit.training.loop import TrainResult, train
 

@@ -11,8 +11,9 @@ import torch
 from toolkit.data.images import image_size, read_image
 from toolkit.errors import OutputError, UsageError
 from toolkit.types import VOID, Instances, Masks, Prediction, Sample
-from toolkit.visualization.drawing import BLEND, confident, contact_sheet, overlay, write_picture
+from toolkit.visualization.drawing import BLEND, confident, overlay, write_picture
 from toolkit.visualization.palettes import default_palette
+from toolkit.visualization.sheets import contact_sheet
 
 CLASSES = ("background", "cat", "Flüssigkeit")
 PALETTE = default_palette(3)

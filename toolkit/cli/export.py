@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Export, and say what was written."""
     load_plugin_files(args)
-    from toolkit.checkpoints import export_model
+    from toolkit.export.weights import export_model
 
     count = export_model(args.run, args.out)
     print(f"{count} tensors in {args.out}; where they come from is in {args.out.with_suffix('.json')}")

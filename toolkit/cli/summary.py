@@ -77,7 +77,7 @@ def _model(args: argparse.Namespace) -> tuple[Model, str]:
     path = Path(args.model).expanduser()
     is_plugin = args.model in registry.plugins().names()
     if not is_plugin and (path.suffix == ".safetensors" or (path.is_dir() and not (path / "__init__.py").is_file())):
-        from toolkit.checkpoints import load_model
+        from toolkit.models.building import load_model
 
         if args.classes is not None or args.settings:
             raise UsageError(f"{path} brings its own classes and settings. Repair: leave out {' '.join(args.settings) or '--classes'}")

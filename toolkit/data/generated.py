@@ -10,16 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from toolkit.data.dataset import Dataset
-from toolkit.models.simulated_prompts import box_prompts, point_prompts, truth_of
-from toolkit.types import VOID, Instances, Masks, Prompts, Sample, Size
-
-BACKGROUND = "background"
-CLASSES = {
-    "semantic": (BACKGROUND, "disc", "box"),
-    "instance": ("disc", "box"),
-    "promptable": ("disc", "box"),
-}
-"""The classes that a model of each task is tried with."""
+from toolkit.types import BACKGROUND, VOID, Instances, Masks, Sample, Size
 
 
 class GeneratedSamples(Dataset):
@@ -79,22 +70,3 @@ def _shape(rng: np.random.Generator, size: Size, *, is_disc: bool) -> NDArray[np
 
 def _colour(label: int, classes: int) -> NDArray[np.int64]:
     return (np.array(colorsys.hsv_to_rgb(label / classes, 0.8, 0.9)) * 255).astype(np.int64)
-
-
-def with_prompts(sample: Sample, *, points: bool = True, boxes: bool = True) -> Sample:
-    """The sample with a prompt for each of its objects: its most interior point, its box, or both."""
-    truth = truth_of(sample)
-    point, box = point_prompts(truth), box_prompts(truth)
-    return sample.with_(
-        prompts=Prompts(
-            points_xy=point.points_xy if points else None,
-            point_labels=point.point_labels if points else None,
-            boxes_xyxy=box.boxes_xyxy if boxes else None,
-            labels=truth.labels,
-        )
-    )
-
-
-def unlabelled(sample: Sample) -> Sample:
-    """The sample as inference sees it: the image, and the prompts where there are any."""
-    return Sample(sample.id, sample.image, prompts=sample.prompts, path=sample.path)

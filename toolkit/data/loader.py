@@ -7,15 +7,12 @@ sees what the killed one would have seen, and the number of loader processes cha
 
 from __future__ import annotations
 
-import hashlib
 import pickle
-import random
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
@@ -23,23 +20,10 @@ from torch.utils.data import Dataset as TorchDataset
 from toolkit.data.dataset import Dataset
 from toolkit.errors import ToolkitError
 from toolkit.registry.discovery import load_path, loaded_paths
+from toolkit.runtime.seeding import derive_seed
 from toolkit.types import Sample
 
 Transform = Callable[[Sample, int], Sample]
-
-
-def derive_seed(*parts: int | str) -> int:
-    """A 63-bit seed that depends on all parts and looks unrelated for neighbouring ones."""
-    digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
-    return int.from_bytes(digest) >> 1
-
-
-def seed_everything(*parts: int | str) -> None:
-    """Seed torch (all devices), NumPy and ``random`` from the parts."""
-    seed = derive_seed(*parts)
-    torch.manual_seed(seed)
-    np.random.seed(seed % 2**32)
-    random.seed(seed)
 
 
 class _View(TorchDataset["Sample | ToolkitError"]):

@@ -11,13 +11,12 @@ import yaml
 from toolkit.config import Settings, validate
 from toolkit.config.augmentations import AugmentSettings
 from toolkit.data.dataset import Dataset
-from toolkit.data.loader import derive_seed
 from toolkit.data.transforms import build_transform
 from toolkit.errors import ConfigError, DataError
-from toolkit.models.label_maps import BACKGROUND
-from toolkit.types import Sample
-from toolkit.visualization.drawing import Cell, grid_sheet
+from toolkit.runtime.seeding import derive_seed
+from toolkit.types import BACKGROUND, Sample
 from toolkit.visualization.palettes import default_palette
+from toolkit.visualization.sheets import Cell, grid_sheet
 
 VARIANTS = 3
 """Augmented forms shown of each sample."""

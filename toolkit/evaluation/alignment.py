@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from toolkit.errors import DataError
-from toolkit.models.label_maps import BACKGROUND
-from toolkit.types import VOID, Prediction
+from toolkit.types import BACKGROUND, VOID, Prediction
 
 
 class Alignment:

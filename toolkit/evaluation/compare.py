@@ -15,7 +15,7 @@ from lightning_fabric import Fabric
 from numpy.typing import NDArray
 
 from toolkit import registry
-from toolkit.checkpoints import CheckpointManifest, load_model
+from toolkit.checkpoints import CheckpointManifest
 from toolkit.config.tree import merge
 from toolkit.data.dataset import Dataset
 from toolkit.data.loader import evaluation_batches
@@ -27,12 +27,13 @@ from toolkit.evaluation.memory import footprint
 from toolkit.evaluation.protocols import by_protocol
 from toolkit.evaluation.run_figures import MEMORY, PARAMETERS, SPEED, Comparison, RunFigures
 from toolkit.evaluation.runs import chosen_evaluators, known_sections, open_split
+from toolkit.models.building import load_model
 from toolkit.models.contract import Model, PromptableModel, evaluating
-from toolkit.models.label_maps import BACKGROUND
 from toolkit.runtime.devices import make_fabric
-from toolkit.types import Prediction, Sample
-from toolkit.visualization.drawing import Cell, confident, grid_sheet
+from toolkit.types import BACKGROUND, Prediction, Sample
+from toolkit.visualization.drawing import confident
 from toolkit.visualization.palettes import default_palette
+from toolkit.visualization.sheets import Cell, grid_sheet
 
 SHEET_ROWS = 8
 SPEED_DRAWS = 1000

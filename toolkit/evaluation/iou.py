@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from toolkit.config import Settings
+from toolkit.data.painting import instances_to_label_map
 from toolkit.errors import InvalidDataError
 from toolkit.evaluation.base import Evaluator
 from toolkit.evaluation.confusion import confusion_matrix
 from toolkit.evaluation.report import Report
-from toolkit.models.label_maps import instances_to_label_map
 from toolkit.types import VOID, Prediction, Sample
 
 Floats = NDArray[np.float64]

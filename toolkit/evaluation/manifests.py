@@ -2,7 +2,7 @@
 
 from toolkit.registry.manifests import EvaluatorManifest
 
-BUILT_IN = (
+EVALUATOR = (
     EvaluatorManifest(
         name="iou",
         summary="semantic segmentation: IoU, Dice and accuracy, over all pixels and for each class",

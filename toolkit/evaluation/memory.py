@@ -15,8 +15,8 @@ from pathlib import Path
 
 import torch
 
-from toolkit.checkpoints import load_model
 from toolkit.errors import TrainingError
+from toolkit.models.building import load_model
 from toolkit.models.contract import PromptableModel, evaluating
 from toolkit.registry import add_path
 from toolkit.registry.discovery import loaded_paths

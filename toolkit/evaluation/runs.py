@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from toolkit import registry
-from toolkit.checkpoints import load_model
 from toolkit.config import settings_class, validate
 from toolkit.config.tree import merge
 from toolkit.data.dataset import Dataset, open_dataset
@@ -20,6 +19,7 @@ from toolkit.evaluation.protocols import by_protocol
 from toolkit.evaluation.report import Report
 from toolkit.formats.coco_results import check_mask_sizes
 from toolkit.formats.predictions import PredictionFiles
+from toolkit.models.building import load_model
 from toolkit.models.contract import Model, PromptableModel
 from toolkit.models.prompted import prompted
 from toolkit.models.simulated_prompts import AUTO

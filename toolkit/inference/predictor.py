@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from toolkit.checkpoints import find_checkpoint, load_model
+from toolkit.checkpoints import find_checkpoint
 from toolkit.data.images import read_image
 from toolkit.errors import InvalidDataError, UsageError
 from toolkit.inference.sliding_window import Tiling, predict_tiled
+from toolkit.models.building import load_model
 from toolkit.models.contract import Model, PromptableModel
 from toolkit.models.prompted import PromptedModel, prompted
 from toolkit.models.semantic import SemanticModel

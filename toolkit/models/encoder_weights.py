@@ -15,10 +15,10 @@ import segmentation_models_pytorch as smp
 import timm
 from torch import Tensor, nn
 
-from toolkit import checkpoints
-from toolkit.checkpoints import LoadReport
+from toolkit.checkpoints import LoadReport, read_foreign
 from toolkit.errors import CheckpointError, UsageError
 from toolkit.models.semantic import SemanticModel
+from toolkit.models.weights import LEAST_FIT, load_weights
 from toolkit.runtime.downloads import from_hub
 
 FILE = "model.safetensors"
@@ -51,7 +51,7 @@ def load_encoder_weights(model: SemanticModel, encoder: str, name: str, *, plugi
     if path.suffix or path.exists():
         source = str(path)
         if _is_whole_model(path, model):
-            return checkpoints.load_weights(model, path, plugin)
+            return load_weights(model, path, plugin)
     else:
         source = f"the weights {name!r} of {encoder}"
         path = _download(*_repository(encoder, name))
@@ -62,14 +62,14 @@ def load_encoder_weights(model: SemanticModel, encoder: str, name: str, *, plugi
 def _is_whole_model(path: Path, model: SemanticModel) -> bool:
     """Whether a file's tensors are named like those of the whole model, rather than of an encoder."""
     own = model.state_dict()
-    return path.is_file() and sum(name in own for name in checkpoints.read_foreign(path)) >= checkpoints.LEAST_FIT * len(own)
+    return path.is_file() and sum(name in own for name in read_foreign(path)) >= LEAST_FIT * len(own)
 
 
 def _read(path: Path, part: nn.Module, encoder: str, depth: int) -> dict[str, Tensor]:
     """The tensors of a file by the names that they have in the encoder."""
     if not path.is_file():
         raise CheckpointError(f"no file of weights at {path}")
-    tensors = checkpoints.read_foreign(path)
+    tensors = read_foreign(path)
     own = part.state_dict()
     for prefix in ("", "encoder.", "network.encoder.", "backbone.", "network.backbone."):  # of an encoder alone, or in a whole model
         stripped = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
@@ -92,7 +92,7 @@ def _take(model: SemanticModel, part: nn.Module, encoder: str, tensors: dict[str
     fitting = {key: value for key, value in tensors.items() if key in own and own[key].shape == value.shape}
     # batches counted so far say nothing of the fit, and old files lack them
     wanted = [key for key in own if not key.endswith("num_batches_tracked")]
-    if sum(key in fitting for key in wanted) < checkpoints.LEAST_FIT * len(wanted):
+    if sum(key in fitting for key in wanted) < LEAST_FIT * len(wanted):
         repair = "Repair: model.norm=batch" if _has_batch_norms(tensors) and not _has_batch_norms(own) else "Repair: weights=none"
         raise CheckpointError(
             f"weights {source} are plainly for another encoder than {encoder!r}: only {len(fitting)} of its {len(own)} tensors fit. {repair}"

@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import TypeVar
 
 from toolkit.errors import DuplicateNameError, ToolkitError, UsageError
-from toolkit.registry import Registry
+from toolkit.registry.base import Registry
 from toolkit.registry.manifests import DatasetManifest, EvaluatorManifest, Manifest, PluginManifest
 
 M = TypeVar("M", bound=Manifest)
@@ -28,7 +28,8 @@ ENTRY_POINT_GROUPS: dict[type[Manifest], str] = {
     DatasetManifest: "toolkit.datasets",
     EvaluatorManifest: "toolkit.evaluators",
 }
-# Evaluators are part of the core, but come in through the same manifests.
+BUILT_IN_EVALUATORS = "toolkit.evaluation.manifests"
+"""Evaluators are part of the core, but come in through the same door; it is named here and not imported."""
 BUILT_IN_PACKAGES: dict[type[Manifest], str] = {PluginManifest: "toolkit.plugins", DatasetManifest: "toolkit.datasets"}
 
 
@@ -40,10 +41,7 @@ def discover(kind: type[M]) -> Registry[M]:
     """A registry of everything of this kind that is built in or installed."""
     registry = Registry(kind)
     if kind is EvaluatorManifest:
-        from toolkit.evaluation.manifests import BUILT_IN
-
-        for manifest in _placed(BUILT_IN, kind, "toolkit.evaluation.manifests", "toolkit"):
-            _enter(registry, manifest)
+        _load(registry, BUILT_IN_EVALUATORS, VARIABLES[kind], name="evaluators", origin="toolkit")
     else:
         package = importlib.import_module(BUILT_IN_PACKAGES[kind])
         for info in pkgutil.iter_modules(package.__path__):

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from toolkit import registry
-from toolkit.data.generated import CLASSES
 from toolkit.errors import UsageError
 from toolkit.testing.checks import Check, check_declared, promise, skip
 from toolkit.testing.dataset_checks import DatasetCase
 from toolkit.testing.evaluator_checks import EvaluatorCase
 from toolkit.testing.model_case import ModelCase
+from toolkit.testing.samples import CLASSES
 from toolkit.testing.suites import DATASET_CHECKS, EVALUATOR_CHECKS, MODEL_CHECKS
 from toolkit.types import Size
 

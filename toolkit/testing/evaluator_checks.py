@@ -14,12 +14,13 @@ import torch
 from toolkit import registry
 from toolkit.config import settings_class, validate
 from toolkit.data.dataset import Dataset
-from toolkit.data.generated import CLASSES, GeneratedSamples, generate
+from toolkit.data.generated import GeneratedSamples, generate
 from toolkit.errors import InvalidDataError, UsageError
 from toolkit.evaluation.base import Evaluator
 from toolkit.evaluation.report import Report, is_better
 from toolkit.registry.manifests import EvaluatorManifest
 from toolkit.testing.checks import expect, explain
+from toolkit.testing.samples import CLASSES
 from toolkit.types import Instances, Masks, Prediction, Sample
 
 SIZES = [(40, 48), (48, 40)] * 3

@@ -9,9 +9,11 @@ from pathlib import Path
 import torch
 
 from toolkit import registry
-from toolkit.checkpoints import CheckpointManifest, load_model, load_weights, save_checkpoint
-from toolkit.data.loader import seed_everything
+from toolkit.checkpoints import CheckpointManifest, save_checkpoint
+from toolkit.models.building import load_model
 from toolkit.models.contract import Model, TrainableModel
+from toolkit.models.weights import load_weights
+from toolkit.runtime.seeding import seed_everything
 from toolkit.testing.checks import expect, skip
 from toolkit.testing.closeness import difference
 from toolkit.testing.model_case import ModelCase

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from toolkit.data.generated import unlabelled
-from toolkit.data.loader import seed_everything
 from toolkit.errors import ToolkitError
 from toolkit.models.contract import total_loss
+from toolkit.runtime.seeding import seed_everything
 from toolkit.testing.checks import expect, explain
 from toolkit.testing.model_case import ModelCase
+from toolkit.testing.samples import unlabelled
 
 ROUNDING = 1e-4
 """How far the loss of a batch may be from the mean of its samples' losses, relative to it."""

@@ -12,12 +12,13 @@ import torch
 from toolkit import registry
 from toolkit.config import Settings, TrainSettings, settings_class, validate
 from toolkit.config.tree import copy_tree, merge
-from toolkit.data.generated import CLASSES, generate, unlabelled, with_prompts
-from toolkit.data.loader import seed_everything
+from toolkit.data.generated import generate
 from toolkit.errors import UsageError
 from toolkit.models.contract import Model, TrainableModel, evaluating, total_loss
 from toolkit.registry.manifests import PluginManifest
+from toolkit.runtime.seeding import seed_everything
 from toolkit.testing.checks import skip
+from toolkit.testing.samples import CLASSES, unlabelled, with_prompts
 from toolkit.training.optimizer import build_optimizer
 from toolkit.types import Prediction, Sample, Size
 

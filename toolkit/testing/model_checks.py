@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import torch
 
-from toolkit.data.generated import unlabelled, with_prompts
-from toolkit.data.loader import seed_everything
 from toolkit.models.contract import PromptableModel, TrainableModel, evaluating
 from toolkit.models.simulated_prompts import AUTO
+from toolkit.runtime.seeding import seed_everything
 from toolkit.testing.checks import expect, explain, skip
 from toolkit.testing.closeness import difference
 from toolkit.testing.model_case import ModelCase
+from toolkit.testing.samples import unlabelled, with_prompts
 from toolkit.types import VOID, Instances, Prediction, Sample
 
 ODD_SIZES = ((1, 1), (1, 37), (23, 1), (2, 3), (31, 33), (70, 130))

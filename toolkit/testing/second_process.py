@@ -98,7 +98,7 @@ class _Loss(nn.Module):
 
 
 def _train_share(step: SharedStep, meeting: str, rank: int) -> str:
-    from toolkit.data.loader import seed_everything
+    from toolkit.runtime.seeding import seed_everything
     from toolkit.testing.model_case import ModelCase
     from toolkit.training.optimizer import build_optimizer
 

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolkit import registry
-from toolkit.checkpoints import LoadReport, is_own, licence_of, load_weights
+from toolkit.checkpoints import LoadReport, is_own, licence_of
 from toolkit.config import RunSettings
 from toolkit.data.dataset import Dataset, InMemory, open_dataset
 from toolkit.errors import DataError, UsageError
 from toolkit.evaluation.base import Evaluator
 from toolkit.models.contract import TrainableModel
+from toolkit.models.weights import load_weights
 from toolkit.registry.manifests import PluginManifest
 from toolkit.runtime.downloads import fetch, weights_folder
 

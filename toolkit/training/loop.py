@@ -15,7 +15,7 @@ import toolkit
 from toolkit import registry
 from toolkit.checkpoints import BEST, LAST, CheckpointManifest, save_checkpoint
 from toolkit.config import RunSettings
-from toolkit.data.loader import seed_everything, training_batches
+from toolkit.data.loader import training_batches
 from toolkit.errors import UsageError
 from toolkit.evaluation.driver import evaluate
 from toolkit.evaluation.protocols import by_protocol
@@ -23,6 +23,7 @@ from toolkit.evaluation.report import is_better
 from toolkit.models.parts import parts_table
 from toolkit.runtime.devices import is_first_process, make_fabric, naming_lost_peers, synchronise_batchnorm
 from toolkit.runtime.files import atomic_write, remove_unfinished
+from toolkit.runtime.seeding import seed_everything
 from toolkit.training.assembly import StartWeights, build_evaluators, build_model, open_splits
 from toolkit.training.folder import CONFIG_FILE, check_folder
 from toolkit.training.interrupts import Interrupts

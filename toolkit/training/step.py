@@ -13,9 +13,9 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from toolkit.config import TrainSettings
-from toolkit.data.loader import seed_everything
 from toolkit.errors import NonFiniteLossError
 from toolkit.models.contract import TrainableModel, total_loss
+from toolkit.runtime.seeding import seed_everything
 from toolkit.training.diagnosis import FIRST_LOOKS, Diagnosis
 from toolkit.training.freezing import Freezing
 from toolkit.training.gradients import GradientView

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +19,7 @@ from toolkit.runtime.files import atomic_write
 from toolkit.types import VOID, Instances, Prediction, Sample
 from toolkit.visualization.palettes import Palette, default_palette, full_palette
 
-__all__ = ["contact_sheet", "default_palette", "grid_sheet", "overlay", "write_picture"]
+__all__ = ["default_palette", "overlay", "write_picture"]
 
 Picture: TypeAlias = NDArray[np.uint8]
 """uint8 ``[H, W, 3]``, RGB."""
@@ -29,8 +28,7 @@ BLEND = 0.45
 """How strongly a class colours its pixels; its outline has the full colour."""
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
-_SHEET_LETTERS = 10  # height of the names of objects on contact sheets, in pixels
-_WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
+WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 
 
 DRAW_ABOVE = 0.5
@@ -70,7 +68,7 @@ def overlay(
     if labelled.label_map is not None:
         picture = _blend_label_map(picture, labelled.label_map.numpy(), colours)
     if labelled.instances is not None:
-        lettering = _Lettering(letter_height or round(min(max(min(picture.shape[:2]) / 45, 9), 40)))
+        lettering = Lettering(letter_height or round(min(max(min(picture.shape[:2]) / 45, 9), 40)))
         _draw_instances(picture, labelled.instances, classes, colours, lettering)
     return picture
 
@@ -87,13 +85,13 @@ def _blend_label_map(picture: Picture, label_map: NDArray[np.uint8], colours: ND
 
 
 def _draw_instances(
-    picture: Picture, instances: Instances, classes: Sequence[str], colours: NDArray[np.uint8], lettering: _Lettering
+    picture: Picture, instances: Instances, classes: Sequence[str], colours: NDArray[np.uint8], lettering: Lettering
 ) -> None:
     """Draw objects in place, the best last so that they lie on top; names come after all masks so that none is hidden."""
     order = range(len(instances)) if instances.scores is None else torch.argsort(instances.scores, stable=True).tolist()
     line = max(1, round(min(picture.shape[:2]) / 400))
     for i in order:
-        colour = _rgb(colours[int(instances.labels[i]) % len(colours)])
+        colour = rgb(colours[int(instances.labels[i]) % len(colours)])
         if instances.masks is not None:
             _blend_mask(picture, {"size": list(instances.size), "counts": instances.masks.counts[i]}, colour, line)
         x0, y0, x1, y1 = (round(v) for v in instances.boxes_xyxy[i].tolist())
@@ -103,7 +101,7 @@ def _draw_instances(
         name = classes[label] if label < len(classes) else str(label)
         text = name if instances.scores is None else f"{name} {instances.scores[i]:.2f}"
         x0, y0 = (round(v) for v in instances.boxes_xyxy[i, :2].tolist())
-        _write_label(picture, text, (x0, y0), _rgb(colours[label % len(colours)]), lettering)
+        _write_label(picture, text, (x0, y0), rgb(colours[label % len(colours)]), lettering)
 
 
 def _blend_mask(picture: Picture, code: dict[str, Any], colour: tuple[int, int, int], line: int) -> None:
@@ -120,13 +118,13 @@ def _blend_mask(picture: Picture, code: dict[str, Any], colour: tuple[int, int, 
     cv2.drawContours(crop, outlines, -1, colour, line)
 
 
-def _rgb(colour: NDArray[np.uint8]) -> tuple[int, int, int]:
+def rgb(colour: NDArray[np.uint8]) -> tuple[int, int, int]:
     red, green, blue = (int(v) for v in colour)
     return red, green, blue
 
 
 @dataclass(frozen=True)
-class _Lettering:
+class Lettering:
     """Text of a height in pixels."""
 
     height: int
@@ -154,7 +152,7 @@ class _Lettering:
         return text + "..."
 
 
-def _write_label(picture: Picture, text: str, corner: tuple[int, int], colour: tuple[int, int, int], lettering: _Lettering) -> None:
+def _write_label(picture: Picture, text: str, corner: tuple[int, int], colour: tuple[int, int, int], lettering: Lettering) -> None:
     """Write on a patch of the object's colour: above the box where there is room, else inside it, never beyond the picture."""
     margin = max(2, lettering.height // 4)
     width, height = lettering.width(text) + 2 * margin, lettering.height + 2 * margin
@@ -167,7 +165,7 @@ def _write_label(picture: Picture, text: str, corner: tuple[int, int], colour: t
 def _readable_on(colour: tuple[int, int, int]) -> tuple[int, int, int]:
     """Black or white, by the luma of the background (ITU-R BT.601)."""
     red, green, blue = colour
-    return _BLACK if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else _WHITE
+    return BLACK if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else WHITE
 
 
 def write_picture(path: str | os.PathLike[str], picture: Picture) -> None:
@@ -194,146 +192,3 @@ def write_picture(path: str | os.PathLike[str], picture: Picture) -> None:
         )
     with atomic_write(path) as file:
         file.write(code)
-
-
-Row: TypeAlias = "tuple[Tensor, Sample | Prediction | None, Prediction | Sample]"
-"""An image (uint8 ``[3, H, W]``), its truth if known, and its prediction."""
-
-Cell: TypeAlias = "tuple[Tensor, Sample | Prediction | None]"
-"""An image (uint8 ``[3, H, W]``), and what is drawn over it."""
-
-
-def contact_sheet(
-    rows: Sequence[Row],
-    path: str | os.PathLike[str],
-    *,
-    classes: Sequence[str],
-    palette: Palette,
-    titles: Sequence[str] = (),
-    cell: int = 320,
-) -> None:
-    """Write one picture: a row an image with the image, the truth and the prediction, and below them what the colours mean.
-
-    Args:
-        rows: what to show; the column of the truth is left out when no row has one.
-        path: the picture to write; its suffix says in which format.
-        classes: names for the legend and the objects.
-        palette: one RGB colour a class.
-        titles: a caption for each row.
-        cell: width of a column in pixels; an image keeps its proportions and is at most as high.
-
-    Raises:
-        UsageError: when there are no rows, or not as many titles as rows.
-        OutputError: when the file cannot be written.
-    """
-    with_truth = any(truth is not None for _, truth, _ in rows)
-    names = ["image", "truth", "prediction"] if with_truth else ["image", "prediction"]
-    cells: list[list[Cell | None]] = []
-    for image, truth, prediction in rows:
-        shown = _alike(truth, prediction)
-        middle: list[Cell | None] = [(image, shown) if shown is not None else None] if with_truth else []
-        cells.append([(image, None), *middle, (image, prediction)])
-    grid_sheet(names, cells, path, classes=classes, palette=palette, titles=titles, cell=cell)
-
-
-def grid_sheet(
-    columns: Sequence[str],
-    rows: Sequence[Sequence[Cell | None]],
-    path: str | os.PathLike[str],
-    *,
-    classes: Sequence[str],
-    palette: Palette,
-    titles: Sequence[str] = (),
-    cell: int = 320,
-) -> None:
-    """Write one picture of images in rows and columns, and below them what the colours mean.
-
-    Args:
-        columns: the captions above.
-        rows: for each column an image with what is drawn over it, or None for an empty place.
-        path, classes, palette, titles, cell: as in ``contact_sheet``.
-
-    Raises:
-        UsageError: when there are no rows, or not as many titles as rows.
-        OutputError: when the file cannot be written.
-    """
-    if not rows or len(titles) not in (0, len(rows)):
-        raise UsageError(f"a contact sheet needs rows and a title for each or none; it got {len(rows)} rows and {len(titles)} titles")
-    lettering, gap = _Lettering(max(11, cell // 22)), max(4, cell // 40)
-    width = gap + len(columns) * (cell + gap)
-    strips = [_caption_strip(columns, cell, gap, lettering)]
-    for i, row in enumerate(rows):
-        if titles:
-            strips.append(_text_strip(titles[i], width, gap, lettering))
-        strips.append(_picture_strip(row, classes, palette, cell, gap))
-    strips.append(_legend(classes, palette, width, gap, lettering))
-    write_picture(path, np.concatenate(strips))
-
-
-def _alike(truth: Sample | Prediction | None, prediction: Prediction | Sample) -> Sample | Prediction | None:
-    """Of a truth that has both, only what the prediction has: objects are not to be compared with a label map."""
-    if truth is None or truth.instances is None or truth.label_map is None:
-        return truth
-    if prediction.instances is None:
-        return replace(truth, instances=None)
-    return replace(truth, label_map=None) if prediction.label_map is None else truth
-
-
-def _blank(height: int, width: int) -> Picture:
-    return np.full((height, width, 3), 255, np.uint8)
-
-
-def _text_strip(text: str, width: int, gap: int, lettering: _Lettering) -> Picture:
-    strip = _blank(lettering.height + 2 * gap, width)
-    lettering.write(strip, lettering.shortened(text, width - 2 * gap), gap, gap + lettering.height, _BLACK)
-    return strip
-
-
-def _caption_strip(names: Sequence[str], cell: int, gap: int, lettering: _Lettering) -> Picture:
-    return np.concatenate(
-        [_text_strip(name, cell + gap, gap, lettering) for name in names] + [_blank(lettering.height + 2 * gap, gap)], axis=1
-    )
-
-
-def _picture_strip(row: Sequence[Cell | None], classes: Sequence[str], palette: Palette, cell: int, gap: int) -> Picture:
-    pictures = [None if each is None else _fitted(*each, classes, palette, cell) for each in row]
-    strip = _blank(max(picture.shape[0] for picture in pictures if picture is not None) + gap, gap + len(row) * (cell + gap))
-    for column, picture in enumerate(pictures):
-        if picture is not None:
-            x = gap + column * (cell + gap)
-            strip[: picture.shape[0], x : x + picture.shape[1]] = picture
-    return strip
-
-
-def _fitted(image: Tensor, labelled: Sample | Prediction | None, classes: Sequence[str], palette: Palette, cell: int) -> Picture:
-    """An image with what is known about it, in its own proportions, as large as a cell allows."""
-    height, width = image.shape[1:]
-    scale = min(cell / width, cell / height)
-    size = max(1, round(height * scale)), max(1, round(width * scale))
-    if labelled is None:
-        picture = image.permute(1, 2, 0).numpy()
-    else:
-        picture = overlay(image, labelled, classes, palette, letter_height=math.ceil(_SHEET_LETTERS / scale))
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    fitted = cv2.resize(np.ascontiguousarray(picture), size[::-1], interpolation=method)
-    return np.asarray(fitted, np.uint8).reshape(*size, 3)
-
-
-def _legend(classes: Sequence[str], palette: Palette, width: int, gap: int, lettering: _Lettering) -> Picture:
-    """Patches of colour with their names, in as many lines as it takes."""
-    colours, patch, pitch = full_palette(palette), lettering.height, lettering.height + 2 * gap
-    places: list[tuple[int, int, str]] = []
-    x, y = gap, gap
-    for name in classes:
-        name = lettering.shortened(name, width - patch - 3 * gap)
-        needed = patch + 3 * gap + lettering.width(name)
-        if x > gap and x + needed > width:
-            x, y = gap, y + pitch
-        places.append((x, y, name))
-        x += needed
-    strip = _blank(y + pitch, width)
-    for index, (x, y, name) in enumerate(places):
-        cv2.rectangle(strip, (x, y), (x + patch - 1, y + patch - 1), _rgb(colours[index]), cv2.FILLED)
-        cv2.rectangle(strip, (x, y), (x + patch - 1, y + patch - 1), _BLACK, 1)
-        lettering.write(strip, name, x + patch + gap, y + patch - 1, _BLACK)
-    return strip

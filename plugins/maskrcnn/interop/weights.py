@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from toolkit.checkpoints import LoadReport, read_foreign, take_tensors
+from toolkit.checkpoints import LoadReport, read_foreign
 from toolkit.errors import CheckpointError, DownloadError
 from toolkit.models.contract import Model
+from toolkit.models.weights import take_tensors
 from toolkit.runtime.downloads import weights_folder
 
 from ..contract import Engine

@@ -1,0 +1,85 @@
+"""What all settings are: typed, frozen classes that report every fault at once."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, get_args
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from toolkit.errors import ConfigError, UsageError
+
+if TYPE_CHECKING:
+    from toolkit.registry.manifests import Manifest
+
+
+class Settings(BaseModel):
+    """Base of all settings: typed, frozen, and an unknown key is an error. One sentence under each field says what it does."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True)
+
+
+def settings_class(manifest: Manifest) -> type[Settings]:
+    """The settings class that a manifest names, or the empty one."""
+    cls = manifest.resolve(manifest.settings) if manifest.settings else Settings
+    if not (isinstance(cls, type) and issubclass(cls, Settings)):
+        raise UsageError(
+            f"{manifest.kind} {manifest.name!r}: {manifest.settings} must be a subclass of toolkit.config.Settings, not {cls!r}"
+        )
+    return cls
+
+
+def validate(cls: type[Any], tree: Mapping[str, Any], *, source: str) -> Any:
+    """Build a settings object.
+
+    Raises:
+        ConfigError: lists every fault with its key, value and, for unknown keys, the nearest name.
+    """
+    try:
+        return cls.model_validate(tree)
+    except ValidationError as error:
+        faults = [_explain(cls, fault) for fault in error.errors()]
+        raise ConfigError(
+            f"{source}: {len(faults)} fault{'s' * (len(faults) > 1)}\n" + "\n".join(f"  {fault}" for fault in faults)
+        ) from None
+
+
+def _explain(cls: type[BaseModel], fault: Any) -> str:
+    key = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        known = _fields_at(cls, fault["loc"][:-1])
+        near = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1, cutoff=0.5)
+        if near:
+            return f"{key}: unknown key; did you mean {near[0]!r}?"
+        return f"{key}: unknown key; there are: {', '.join(known) or 'none'}"
+    if fault["type"] == "missing":
+        return f"{key}: missing"
+    message = fault["msg"].removeprefix("Value error, ")
+    shown = "" if isinstance(fault["input"], dict) else f", not {fault['input']!r}"
+    return f"{key}: {message[0].lower()}{message[1:]}{shown}"
+
+
+def _fields_at(cls: Any, path: Sequence[Any]) -> list[str]:
+    """Names of the fields of the settings class that a path of keys leads to."""
+    for part in path:
+        for candidate in (cls, *get_args(cls)):
+            fields = getattr(candidate, "model_fields", {})
+            if part in fields:
+                cls = fields[part].annotation
+                break
+        else:  # an index into a sequence, or the tag of a union
+            choices = [a for a in _flatten(cls) if isinstance(part, int) or _tag(a) == part]
+            cls = choices[0] if len(choices) == 1 else next(iter(get_args(cls)), None)
+    return sorted(getattr(cls, "model_fields", {}))
+
+
+def _flatten(annotation: Any) -> list[Any]:
+    if hasattr(annotation, "model_fields"):
+        return [annotation]
+    return [leaf for inner in get_args(annotation) for leaf in _flatten(inner)]
+
+
+def _tag(cls: Any) -> Any:
+    field = getattr(cls, "model_fields", {}).get("name")
+    return next(iter(get_args(field.annotation)), None) if field else None

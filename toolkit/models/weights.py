@@ -1,0 +1,98 @@
+"""Start weights: taking over from a file what fits a model."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from toolkit.checkpoints import CheckpointManifest, LoadReport, find_checkpoint, read_checkpoint, read_foreign
+from toolkit.errors import CheckpointError
+from toolkit.models.contract import Model
+
+LEAST_FIT = 0.5
+"""A file of which a smaller part of the tensors fits is taken to be for another model."""
+
+
+def load_weights(model: Model, path: Path, plugin: str) -> LoadReport:
+    """Take over what fits from a file, as the start of training; a head for other classes starts anew.
+
+    Args:
+        model: gets the weights.
+        path: a run, a checkpoint of the toolkit, or a safetensors or torch file of tensors.
+        plugin: name of the model's plugin.
+
+    Raises:
+        CheckpointError: when the file is damaged, unsafe, of another plugin, or less than half of it fits.
+    """
+    path = find_checkpoint(path)
+    manifest: CheckpointManifest | None = None
+    if path.suffix == ".safetensors":
+        tensors, manifest = read_checkpoint(path)
+    else:
+        tensors = read_foreign(path)
+    if manifest is not None and manifest.plugin != plugin:
+        raise CheckpointError(
+            f"{path} is a checkpoint of the plugin {manifest.plugin!r}, not of {plugin!r}. "
+            f"Repair: train with --plugin {manifest.plugin}, or start from other weights"
+        )
+    return take_tensors(model, tensors, str(path), old_classes=len(manifest.classes) if manifest else None)
+
+
+def take_tensors(
+    model: Model, tensors: Mapping[str, Tensor], source: str, *, old_classes: int | None = None, anew: Collection[str] = ()
+) -> LoadReport:
+    """Take over what fits of tensors that are named like the model's own; a head for other classes starts anew.
+
+    Args:
+        model: gets the weights.
+        tensors: of a file, say, whose names a plugin has translated.
+        source: what they are, for messages.
+        old_classes: how many classes they were learnt for, where that is known.
+        anew: names of tensors that start anew even where they fit: those of a head for as many classes, but others.
+
+    Raises:
+        CheckpointError: when less than half of the model's tensors are among them.
+    """
+    fit = compare_tensors(model, tensors, old_classes, anew)
+    if len(fit.loaded) < LEAST_FIT * len(model.state_dict()):
+        raise CheckpointError(
+            f"{source} is plainly for another model: only {len(fit.loaded)} of the {len(model.state_dict())} tensors of this one fit. {fit}"
+        )
+    model.load_state_dict({name: tensors[name] for name in fit.loaded}, strict=False)
+    return fit
+
+
+def compare_tensors(model: Model, tensors: Mapping[str, Tensor], old_classes: int | None = None, anew: Collection[str] = ()) -> LoadReport:
+    """Compare names and shapes. A head's tensors are those that the model names, or that differ only where the number of classes stands."""
+    own = model.state_dict()
+    loaded, reinitialised, mismatched = [], [], []
+    for name, value in own.items():
+        if name not in tensors:
+            continue
+        theirs = tensors[name].shape
+        if name in anew:
+            reinitialised.append(name)
+        elif theirs == value.shape:
+            loaded.append(name)
+        elif (name in model.class_tensors and len(theirs) == value.dim()) or _is_head(
+            tuple(theirs), tuple(value.shape), old_classes, len(model.classes)
+        ):
+            reinitialised.append(name)
+        else:
+            mismatched.append(f"{name}: {list(theirs)} -> {list(value.shape)}")
+    return LoadReport(
+        tuple(loaded),
+        tuple(reinitialised),
+        tuple(name for name in own if name not in tensors),
+        tuple(name for name in tensors if name not in own),
+        tuple(mismatched),
+    )
+
+
+def _is_head(theirs: tuple[int, ...], ours: tuple[int, ...], old_classes: int | None, new_classes: int) -> bool:
+    if len(theirs) != len(ours):
+        return False
+    differing = [(a, b) for a, b in zip(theirs, ours, strict=True) if a != b]
+    return len(differing) == 1 and differing[0][1] == new_classes and old_classes in (None, differing[0][0])
