@@ -11,10 +11,16 @@ from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
 package_dir = {"toolkit": "toolkit", "toolkit.configs": "configs"}
-packages = [name for name in find_packages(include=["toolkit", "toolkit.*"]) if name != "toolkit.configs"] + ["toolkit.configs"]
+packages = [name for name in find_packages(include=["toolkit", "toolkit.*"]) if name != "toolkit.configs"] + [
+    "toolkit.configs"
+]
 for family in ("plugins", "datasets"):
     for inside in find_packages(family):
         package_dir[f"toolkit.{family}.{inside}"] = f"{family}/{inside.replace('.', '/')}"
         packages.append(f"toolkit.{family}.{inside}")
 
-setup(packages=packages, package_dir=package_dir, package_data={"toolkit": ["py.typed"], "toolkit.configs": ["*.yaml"]})
+setup(
+    packages=packages,
+    package_dir=package_dir,
+    package_data={"toolkit": ["py.typed"], "toolkit.configs": ["*.yaml"]},
+)

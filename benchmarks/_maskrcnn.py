@@ -48,7 +48,11 @@ def sample(objects: int = 12, size: tuple[int, int] = SIZE) -> Sample:
         half_height, half_width = size[0] * (0.03 + 0.2 * height), size[1] * (0.03 + 0.2 * width)
         dense.append(((y - size[0] * cy) / half_height) ** 2 + ((x - size[1] * cx) / half_width) ** 2 < 1)
     masks = Masks.from_dense(torch.stack(dense))
-    return Sample("generated", image(size), instances=Instances(size, masks.boxes_xyxy(), torch.arange(objects) % len(CLASSES), masks))
+    return Sample(
+        "generated",
+        image(size),
+        instances=Instances(size, masks.boxes_xyxy(), torch.arange(objects) % len(CLASSES), masks),
+    )
 
 
 def peer(**options: Any) -> nn.Module:
@@ -64,7 +68,9 @@ def peer(**options: Any) -> nn.Module:
         from detectron2.modeling import build_model
 
         config = get_cfg()
-        config.merge_from_file(model_zoo.get_config_file("COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x.yaml"))
+        config.merge_from_file(
+            model_zoo.get_config_file("COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x.yaml")
+        )
         config.MODEL.DEVICE = "cpu"
         config.merge_from_list([part for pair in options.items() for part in pair])
         torch.manual_seed(0)
@@ -101,7 +107,11 @@ def _calibrate(model: nn.Module) -> None:
     model.eval()(inputs(sample()))
     for hook in hooks:
         hook.remove()
-    head, box, mask = model.proposal_generator.rpn_head, model.roi_heads.box_predictor, model.roi_heads.mask_head
+    head, box, mask = (
+        model.proposal_generator.rpn_head,
+        model.roi_heads.box_predictor,
+        model.roi_heads.mask_head,
+    )
     for layer, output_std in (
         (head.objectness_logits, 2.0),
         (head.anchor_deltas, 0.3),

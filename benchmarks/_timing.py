@@ -51,7 +51,9 @@ def compare(
     times: tuple[list[float], list[float]] = ([], [])
     for n in range(rounds + 1):
         for (_, work), taken in zip((ours, peer), times, strict=True):
-            time.sleep(0.02)  # OpenMP's threads keep a core busy for a while after their work, which would be charged to the next one
+            time.sleep(
+                0.02
+            )  # OpenMP's threads keep a core busy for a while after their work, which would be charged to the next one
             start = time.perf_counter()
             work()
             if n:

@@ -27,7 +27,9 @@ def model(name: str, **settings: object) -> TrainableModel:
     """A plugin's model with random weights."""
     torch.manual_seed(0)
     manifest = registry.plugins().get(name)
-    built: TrainableModel = manifest.resolve(manifest.build)(manifest.resolve(manifest.settings)(**settings), ("background", "thing"))
+    built: TrainableModel = manifest.resolve(manifest.build)(
+        manifest.resolve(manifest.settings)(**settings), ("background", "thing")
+    )
     return built
 
 
@@ -65,15 +67,21 @@ def inference(name: str, samples: list[Sample], **settings: object) -> Callable[
 CASES: dict[str, Callable[[], Callable[[], object]]] = {
     "U-Net, training step, 4 of 512 x 512": lambda: training("unet", [sample(512, 512)] * 4),
     "U-Net, inference, 512 x 512": lambda: inference("unet", [sample(512, 512)]),
-    "Mask R-CNN, training step, 800 x 1066": lambda: training("maskrcnn", [sample(800, 1066)], engine="torchvision"),
-    "Mask R-CNN, inference, 800 x 1066": lambda: inference("maskrcnn", [sample(800, 1066)], engine="torchvision"),
+    "Mask R-CNN, training step, 800 x 1066": lambda: training(
+        "maskrcnn", [sample(800, 1066)], engine="torchvision"
+    ),
+    "Mask R-CNN, inference, 800 x 1066": lambda: inference(
+        "maskrcnn", [sample(800, 1066)], engine="torchvision"
+    ),
 }
 
 
 def serve(case: str, keeps: bool, connection: Connection) -> None:
     """A process that does the work of a case whenever it is told to."""
     if keeps and not keep_freed_memory():
-        connection.send("skipped: the setting has no effect here (not the GNU C library, or the environment sets it)")
+        connection.send(
+            "skipped: the setting has no effect here (not the GNU C library, or the environment sets it)"
+        )
         return
     work = CASES[case]()
     connection.send("")
@@ -96,7 +104,9 @@ def measure(case: str) -> Comparison:
         end.recv()
 
     ours, peer = ends
-    comparison = compare(case, ("kept", lambda: ask(ours)), ("the C library by itself", lambda: ask(peer)), rounds=5)
+    comparison = compare(
+        case, ("kept", lambda: ask(ours)), ("the C library by itself", lambda: ask(peer)), rounds=5
+    )
     for end, process in zip(ends, processes, strict=True):
         end.send(False)
         process.join()

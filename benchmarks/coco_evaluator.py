@@ -47,7 +47,9 @@ def ellipses(frames: np.ndarray) -> Masks:
     rows, columns = np.mgrid[: SIZE[0], : SIZE[1]] + 0.5
     counts: list[bytes] = []
     for x0, y0, x1, y1 in frames:
-        inside = ((columns - (x0 + x1) / 2) * 2 / (x1 - x0)) ** 2 + ((rows - (y0 + y1) / 2) * 2 / (y1 - y0)) ** 2 <= 1
+        inside = ((columns - (x0 + x1) / 2) * 2 / (x1 - x0)) ** 2 + (
+            (rows - (y0 + y1) / 2) * 2 / (y1 - y0)
+        ) ** 2 <= 1
         counts += Masks.from_dense(inside[None]).counts
     return Masks(SIZE, tuple(counts))
 
@@ -64,7 +66,13 @@ def make(images: int, with_masks: bool) -> tuple[list[Sample], list[Prediction]]
         if g:
             near = rng.choice(DETECTIONS, DETECTIONS // 3, replace=False)
             which = rng.integers(0, g, len(near))
-            moved = truth[which] + np.round(rng.normal(0, 0.08, (len(near), 4)) * np.tile(truth[which, 2:] - truth[which, :2], 2) * 4) / 4
+            moved = (
+                truth[which]
+                + np.round(
+                    rng.normal(0, 0.08, (len(near), 4)) * np.tile(truth[which, 2:] - truth[which, :2], 2) * 4
+                )
+                / 4
+            )
             moved[:, 2:] = np.maximum(moved[:, 2:], moved[:, :2] + 1)
             found[near], guesses[near] = moved, labels[which]
         truth_instances = Instances(
@@ -108,7 +116,9 @@ def entries(name: int, instances: Instances, masks: bool) -> list[dict[str, Any]
     return found
 
 
-def write(samples: list[Sample], predictions: list[Prediction], folder: Path, masks: bool) -> tuple[Path, Path]:
+def write(
+    samples: list[Sample], predictions: list[Prediction], folder: Path, masks: bool
+) -> tuple[Path, Path]:
     """The same as two JSON files, truth and results."""
     truth: list[dict[str, Any]] = []
     results: list[dict[str, Any]] = []
@@ -116,7 +126,10 @@ def write(samples: list[Sample], predictions: list[Prediction], folder: Path, ma
         truth += entries(number, sample.instances, masks)  # type: ignore[arg-type]
         results += entries(number, prediction.instances, masks)  # type: ignore[arg-type]
     document = {
-        "images": [{"id": i, "height": SIZE[0], "width": SIZE[1], "file_name": s.id} for i, s in enumerate(samples, start=1)],
+        "images": [
+            {"id": i, "height": SIZE[0], "width": SIZE[1], "file_name": s.id}
+            for i, s in enumerate(samples, start=1)
+        ],
         "categories": [{"id": i + 1, "name": f"class {i}"} for i in range(CLASSES)],
         "annotations": [entry | {"id": i} for i, entry in enumerate(truth, start=1)],
     }
@@ -174,20 +187,26 @@ def compare_kind(images: int, kind: str, target: float | None) -> list[Compariso
         files, files_ms = median(lambda: by_toolkit_from_files(truth, results, kind))
         expected, peer_ms = timed(lambda: by_pycocotools(truth, results, kind))
     for found in (memory, files):
-        difference = max(abs(found.metrics[f"{kind}/{name}"] - value) for name, value in zip(NAMES, expected, strict=True))
+        difference = max(
+            abs(found.metrics[f"{kind}/{name}"] - value) for name, value in zip(NAMES, expected, strict=True)
+        )
         if not difference < 1e-12:
             raise SystemExit(f"the figures for {kind} differ by {difference}")
     case = f"{kind}, {images:,} images, {objects:,} objects"
     peer = "pycocotools from JSON"
     return [
-        Comparison(f"{case}, from predictions", "toolkit", peer, memory_ms, peer_ms, peer_ms / memory_ms, target),
+        Comparison(
+            f"{case}, from predictions", "toolkit", peer, memory_ms, peer_ms, peer_ms / memory_ms, target
+        ),
         Comparison(f"{case}, from JSON", "toolkit", peer, files_ms, peer_ms, peer_ms / files_ms, None),
     ]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=5000, help="images with boxes; a target is set for 5,000 only")
+    parser.add_argument(
+        "--images", type=int, default=5000, help="images with boxes; a target is set for 5,000 only"
+    )
     parser.add_argument("--masks", action="store_true", help="also masks, on a tenth of the images")
     args, rest = parser.parse_known_args()
     sys.argv[1:] = rest

@@ -24,7 +24,8 @@ def label_maps() -> tuple[Tensor, Tensor]:
     """Areas of one class, a tenth of the truth void, and a prediction that is right in two rows of three; uint8 ``[H, W]``."""
     torch.manual_seed(0)
     truth, other = (
-        F.interpolate(torch.randn(1, CLASSES, 16, 32), SIZE, mode="bicubic")[0].max(0).indices.to(torch.uint8) for _ in range(2)
+        F.interpolate(torch.randn(1, CLASSES, 16, 32), SIZE, mode="bicubic")[0].max(0).indices.to(torch.uint8)
+        for _ in range(2)
     )
     prediction = truth.clone()
     prediction[::3] = other[::3]
@@ -42,16 +43,26 @@ def main() -> int:
     def peer(t: Tensor, p: Tensor, check: bool) -> Tensor:
         return multiclass_confusion_matrix(p, t, CLASSES, ignore_index=VOID, validate_args=check)
 
-    if confusion_matrix(truth, prediction, CLASSES)[:-1, :-1].tolist() != peer(truth, prediction, True).tolist():
+    if (
+        confusion_matrix(truth, prediction, CLASSES)[:-1, :-1].tolist()
+        != peer(truth, prediction, True).tolist()
+    ):
         raise SystemExit("the two matrices differ")
     cases = [
         # The target is for int64, which torch's arg-max gives and torchmetrics is made for; on uint8 it is faster, and ours gains less.
         ("labels as uint8", lambda: peer(truth, prediction, True), "torchmetrics", None),
         ("labels as int64", lambda: peer(truth64, prediction64, True), "torchmetrics", 30),
         ("labels as uint8", lambda: peer(truth, prediction, False), "torchmetrics, values unchecked", None),
-        ("labels as int64", lambda: peer(truth64, prediction64, False), "torchmetrics, values unchecked", None),
+        (
+            "labels as int64",
+            lambda: peer(truth64, prediction64, False),
+            "torchmetrics, values unchecked",
+            None,
+        ),
     ]
-    results = [compare(case, ("toolkit", ours), (name, work), target=target) for case, work, name, target in cases]
+    results = [
+        compare(case, ("toolkit", ours), (name, work), target=target) for case, work, name, target in cases
+    ]
     return report("Confusion matrix, 1024×2048, 21 classes (ours takes uint8 and checks the values)", results)
 
 

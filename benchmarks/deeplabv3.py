@@ -42,7 +42,9 @@ def main() -> int:
 
         with torch.no_grad():
             expected = logits()
-            difference = float((expected - model.logits(sample.image[None])).abs().max() / expected.abs().max())
+            difference = float(
+                (expected - model.logits(sample.image[None])).abs().max() / expected.abs().max()
+            )
         if difference > 1e-5:
             raise SystemExit(f"{height}×{width}: the logits differ by {difference:.1e} of the largest")
 

@@ -51,14 +51,14 @@ def network(photo: Tensor) -> nn.Sequential:
     head = nn.Conv2d(128, len(CLASSES), 1)
     model = nn.Sequential(*layers, head)
     with torch.no_grad():
-        logits = model(normalised(photo))
+        logits = model(normalized(photo))
         spread, mean = logits.std((0, 2, 3)), logits.mean((0, 2, 3))
         head.weight.div_(spread[:, None, None, None])
         head.bias.sub_(mean).div_(spread)
     return model
 
 
-def normalised(image: Tensor) -> Tensor:
+def normalized(image: Tensor) -> Tensor:
     """uint8 ``[3, H, W]`` to float32 ``[1, 3, H, W]``, as ``SemanticModel`` does by default."""
     mean, std = torch.tensor(IMAGENET_MEAN).view(3, 1, 1), torch.tensor(IMAGENET_STD).view(3, 1, 1)
     return ((image / 255 - mean) / std)[None]
@@ -84,7 +84,7 @@ def naive_loop(model: nn.Module, photos: list[Path], out: Path) -> None:
     for path in photos:
         image = torch.from_numpy(np.array(Image.open(path).convert("RGB"))).permute(2, 0, 1).contiguous()
         with torch.no_grad():
-            logits = model(normalised(image))
+            logits = model(normalized(image))
             logits = F.interpolate(logits, image.shape[1:], mode="bilinear")
             label_map = logits.argmax(dim=1)[0]
         result = Image.fromarray(label_map.numpy().astype(np.uint8))
@@ -115,7 +115,11 @@ class Bench:
 
     def pipeline(self, overlays: bool) -> float:
         """Seconds for the folder."""
-        return wall(lambda: predict_folder(self.predictor, [self.folder / "photos"], self._fresh(), work=self.work, overlays=overlays))
+        return wall(
+            lambda: predict_folder(
+                self.predictor, [self.folder / "photos"], self._fresh(), work=self.work, overlays=overlays
+            )
+        )
 
     def naive(self) -> float:
         """Seconds for the folder."""
@@ -146,7 +150,10 @@ class Bench:
         ours, theirs = self._fresh(), self._fresh()
         predict_folder(self.predictor, [self.folder / "photos"], ours, work=self.work, overlays=False)
         naive_loop(self.naive_model, self.photos[:3], theirs)
-        pairs = ((read_label_map(theirs / f"{p.stem}.png"), read_label_map(ours / "labels" / f"{p.stem}.png")) for p in self.photos[:3])
+        pairs = (
+            (read_label_map(theirs / f"{p.stem}.png"), read_label_map(ours / "labels" / f"{p.stem}.png"))
+            for p in self.photos[:3]
+        )
         return max(float((a != b).float().mean()) for a, b in pairs)
 
 

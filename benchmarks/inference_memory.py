@@ -40,7 +40,11 @@ class Blocks(Model):
 
     def _blocks(self, sample: Sample) -> Prediction:
         height, width = sample.size
-        boxes = [[x * width / 5, y * height / 4, (x + 0.8) * width / 5, (y + 0.8) * height / 4] for y in range(4) for x in range(5)]
+        boxes = [
+            [x * width / 5, y * height / 4, (x + 0.8) * width / 5, (y + 0.8) * height / 4]
+            for y in range(4)
+            for x in range(5)
+        ]
         polygons = [[[x0, y0, x1, y0, x1, y1, x0, y1]] for x0, y0, x1, y1 in boxes]
         labels = torch.zeros(20, dtype=torch.int64)
         masks = Masks.from_polygons(polygons, sample.size)
@@ -67,7 +71,9 @@ def run_once(count: int) -> float:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_photos(folder, count)
-        predict_folder(Predictor(Blocks(), device="cpu"), [folder / "photos"], folder / "out", work=Work(4, 2))
+        predict_folder(
+            Predictor(Blocks(), device="cpu"), [folder / "photos"], folder / "out", work=Work(4, 2)
+        )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1024 if sys.platform == "linux" else 1024**2)  # kilobytes on Linux, bytes on macOS
 
@@ -77,7 +83,9 @@ def measure(counts: Sequence[int]) -> dict[str, float]:
     figures = {}
     for count in counts:
         command = [sys.executable, os.path.abspath(__file__), "--once", str(count)]
-        figures[f"peak_mb_at_{count}"] = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        figures[f"peak_mb_at_{count}"] = float(
+            subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        )
     figures["growth"] = figures[f"peak_mb_at_{counts[-1]}"] / figures[f"peak_mb_at_{counts[0]}"]
     return figures
 

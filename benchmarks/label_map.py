@@ -44,8 +44,16 @@ def main() -> int:
     for case, logits, size, target in cases:
         ours = ("toolkit", lambda logits=logits, size=size: logits_to_label_map(logits, size))
         peers = [
-            ("interpolate + argmax", lambda logits=logits, size=size: interpolate(logits, size).argmax(0).to(torch.uint8), target),
-            ("interpolate + max", lambda logits=logits, size=size: interpolate(logits, size).max(0).indices.to(torch.uint8), None),
+            (
+                "interpolate + argmax",
+                lambda logits=logits, size=size: interpolate(logits, size).argmax(0).to(torch.uint8),
+                target,
+            ),
+            (
+                "interpolate + max",
+                lambda logits=logits, size=size: interpolate(logits, size).max(0).indices.to(torch.uint8),
+                None,
+            ),
         ]
         for name, peer, wanted in peers:
             if not torch.equal(ours[1](), peer()):

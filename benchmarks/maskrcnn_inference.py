@@ -26,7 +26,10 @@ def predict_peer(model: nn.Module, image: Sample) -> Instances:
     """Detectron2's detections; masks coded one by one, as its COCO evaluator does."""
     with torch.no_grad():
         found = model(inputs(image))[0]["instances"]
-    codes = [coco_mask.encode(np.array(m[:, :, None], order="F", dtype="uint8"))[0]["counts"] for m in found.pred_masks.numpy()]
+    codes = [
+        coco_mask.encode(np.array(m[:, :, None], order="F", dtype="uint8"))[0]["counts"]
+        for m in found.pred_masks.numpy()
+    ]
     masks = Masks(image.size, tuple(codes))
     return Instances(image.size, found.pred_boxes.tensor, found.pred_classes, masks, found.scores)
 
@@ -39,7 +42,10 @@ def agreement(found: Instances, expected: Instances) -> tuple[float, float]:
     best, partner = overlap.max(dim=1)
     matched = best > 0.9
     pairs = zip(expected.masks[matched].to_coco(), found.masks[partner[matched]].to_coco(), strict=True)
-    ious = [float(coco_mask.iou([a], [b], [0])[0, 0]) if coco_mask.area(a) + coco_mask.area(b) else 1.0 for a, b in pairs]
+    ious = [
+        float(coco_mask.iou([a], [b], [0])[0, 0]) if coco_mask.area(a) + coco_mask.area(b) else 1.0
+        for a, b in pairs
+    ]
     return float(matched.float().mean()), float(np.mean(ious))
 
 
@@ -59,10 +65,18 @@ def measure() -> list[Comparison]:
 
         part, mask_iou = agreement(predict(), expected)
         if name == "fp32" and (part < 0.97 or mask_iou < 0.999):
-            raise SystemExit(f"fp32 finds {part:.0%} of what Detectron2 finds, with a mask IoU of {mask_iou:.4f}: not the same detections")
+            raise SystemExit(
+                f"fp32 finds {part:.0%} of what Detectron2 finds, with a mask IoU of {mask_iou:.4f}: not the same detections"
+            )
         case = f"{name}: {part:.0%} of {len(expected)} detections found, mask IoU {mask_iou:.4f}"
         comparisons.append(
-            compare(case, ("toolkit", predict), ("Detectron2, fp32", lambda: predict_peer(theirs, image)), rounds=5, target=target)
+            compare(
+                case,
+                ("toolkit", predict),
+                ("Detectron2, fp32", lambda: predict_peer(theirs, image)),
+                rounds=5,
+                target=target,
+            )
         )
     return comparisons
 

@@ -30,18 +30,26 @@ SIZE = (3000, 4000)
 def peak_beyond_model(low_precision: bool) -> float:
     """Peak resident memory in MB of a prediction in this process, less what was resident before it."""
     torch.manual_seed(0)
-    settings = MaskRCNNSettings(engine="torchvision", roi=RoISettings(score_thresh_test=0.0, detections_per_image=300))
+    settings = MaskRCNNSettings(
+        engine="torchvision", roi=RoISettings(score_thresh_test=0.0, detections_per_image=300)
+    )
     model = MaskRCNN(settings, tuple("abc")).eval()
     for name, module in model.named_modules():
         if name.endswith("conv3.norm"):
-            nn.init.zeros_(module.weight)  # without statistics of trained weights, activations would overflow otherwise
-    photo = Sample("photo", image((SIZE[0] // 8, SIZE[1] // 8)).repeat_interleave(8, 1).repeat_interleave(8, 2))
+            nn.init.zeros_(
+                module.weight
+            )  # without statistics of trained weights, activations would overflow otherwise
+    photo = Sample(
+        "photo", image((SIZE[0] // 8, SIZE[1] // 8)).repeat_interleave(8, 1).repeat_interleave(8, 2)
+    )
     before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
     Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here on
     with torch.autocast("cpu", torch.bfloat16, enabled=low_precision):
         found = model.predict([photo])[0].instances
     if found is None or found.masks is None or len(found) != 300:
-        raise SystemExit(f"{0 if found is None else len(found)} instances were found; the benchmark is about 300")
+        raise SystemExit(
+            f"{0 if found is None else len(found)} instances were found; the benchmark is about 300"
+        )
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return int(status["VmHWM"].split()[0]) * 1024 / 1e6 - before
 
@@ -59,7 +67,9 @@ def main() -> None:
     figures = {}
     for precision in ("fp32", "bf16"):
         command = [sys.executable, __file__, "--once", precision]
-        figures[f"peak_mb_{precision}"] = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        figures[f"peak_mb_{precision}"] = float(
+            subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        )
     if args.json:
         print(json.dumps(figures))
     else:

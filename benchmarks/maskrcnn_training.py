@@ -28,7 +28,12 @@ def peer_losses(model: nn.Module, image: Sample) -> Callable[[], dict[str, Tenso
     objects = image.instances
     assert objects is not None
     assert objects.masks is not None
-    truth = Instances(image.size, gt_boxes=Boxes(objects.boxes_xyxy), gt_classes=objects.labels, gt_masks=BitMasks(objects.masks.dense()))
+    truth = Instances(
+        image.size,
+        gt_boxes=Boxes(objects.boxes_xyxy),
+        gt_classes=objects.labels,
+        gt_masks=BitMasks(objects.masks.dense()),
+    )
     batch = [{**inputs(image)[0], "instances": truth}]
 
     def losses() -> dict[str, Tensor]:
@@ -38,7 +43,9 @@ def peer_losses(model: nn.Module, image: Sample) -> Callable[[], dict[str, Tenso
     return losses
 
 
-def step(model: nn.Module, losses: Callable[[], Mapping[str, Tensor]], *, low_precision: bool = False) -> Callable[[], dict[str, float]]:
+def step(
+    model: nn.Module, losses: Callable[[], Mapping[str, Tensor]], *, low_precision: bool = False
+) -> Callable[[], dict[str, float]]:
     """A function that makes one step and returns the losses."""
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1e-6, momentum=0.9)
 
@@ -68,10 +75,14 @@ def measure() -> list[Comparison]:
     for name, target in TARGETS.items():
         our_step = step(model, lambda: model.losses([image], [image.size]), low_precision=name == "bf16")
         difference = furthest(our_step(), their_step())
-        if name == "fp32" and difference > 0.02:  # rounding can swap two proposals, and then other regions are drawn
+        if (
+            name == "fp32" and difference > 0.02
+        ):  # rounding can swap two proposals, and then other regions are drawn
             raise SystemExit(f"a loss differs from Detectron2's by {difference:.1%}: not the same step")
         case = f"{name}: losses within {difference:.2%}"
-        comparisons.append(compare(case, ("toolkit", our_step), ("Detectron2, fp32", their_step), rounds=4, target=target))
+        comparisons.append(
+            compare(case, ("toolkit", our_step), ("Detectron2, fp32", their_step), rounds=4, target=target)
+        )
     return comparisons
 
 

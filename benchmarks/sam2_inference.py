@@ -45,8 +45,8 @@ def write_photos(folder: Path) -> dict[str, list[list[float]]]:
         for cell in range(BOXES):
             half_width, half_height = rng.uniform(40, width / 9), rng.uniform(40, height / 9)
             x, y = (cell % 4 + 0.5) * width / 4, (cell // 4 + 0.5) * height / 4
-            colour = rng.uniform(0, 255, 3).tolist()
-            cv2.ellipse(picture, (int(x), int(y)), (int(half_width), int(half_height)), 0, 0, 360, colour, -1)
+            color = rng.uniform(0, 255, 3).tolist()
+            cv2.ellipse(picture, (int(x), int(y)), (int(half_width), int(half_height)), 0, 0, 360, color, -1)
             boxes[name].append([x - half_width, y - half_height, x + half_width, y + half_height])
         cv2.imwrite(str(folder / name), picture.clip(0, 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 92])
     return boxes
@@ -89,7 +89,9 @@ def ours(weights: Any, prompts: Path, precision: Precision) -> Predictor:
     from toolkit.plugins.sam2.model import build
     from toolkit.plugins.sam2.settings import Sam2Settings
 
-    model = build(Sam2Settings(size="tiny", preset="sam2", mask="single", cache={"enabled": False}), ("object",))
+    model = build(
+        Sam2Settings(size="tiny", preset="sam2", mask="single", cache={"enabled": False}), ("object",)
+    )
     model.network.load_state_dict(weights.state_dict())
     return Predictor(PromptedModel(model, FromFile(prompts)), precision=precision)
 
@@ -133,9 +135,15 @@ def measure() -> list[Comparison]:
             peer()
             mask_iou = agreement(predict(), work / "peer.json")
             if precision == "fp32" and mask_iou < 0.999:
-                raise SystemExit(f"in fp32 the masks have an IoU of {mask_iou:.4f} with the loop's: not the same work")
+                raise SystemExit(
+                    f"in fp32 the masks have an IoU of {mask_iou:.4f} with the loop's: not the same work"
+                )
             case = f"{precision}: mask IoU {mask_iou:.4f}"
-            comparisons.append(compare(case, ("toolkit", predict), ("SAM2ImagePredictor, fp32", peer), rounds=3, target=TARGET))
+            comparisons.append(
+                compare(
+                    case, ("toolkit", predict), ("SAM2ImagePredictor, fp32", peer), rounds=3, target=TARGET
+                )
+            )
     return comparisons
 
 

@@ -40,7 +40,11 @@ def photos() -> list[Sample]:
     options = {"size": 1024, "max_shapes": 8, "empty_fraction": 0}
     dataset = open_dataset(registry.datasets().get("shapes"), None, "train", options)
     found = (dataset[i] for i in range(len(dataset)))
-    enough = (s.with_(instances=s.instances[:OBJECTS]) for s in found if s.instances is not None and len(s.instances) >= OBJECTS)
+    enough = (
+        s.with_(instances=s.instances[:OBJECTS])
+        for s in found
+        if s.instances is not None and len(s.instances) >= OBJECTS
+    )
     return [next(enough) for _ in range(PHOTOS)]
 
 
@@ -63,7 +67,9 @@ class Recipe:
         for sample in self.samples:
             assert sample.instances is not None
             assert sample.instances.masks is not None
-            self.step(sample.image.permute(1, 2, 0).contiguous().numpy(), sample.instances.masks.dense().numpy())
+            self.step(
+                sample.image.permute(1, 2, 0).contiguous().numpy(), sample.instances.masks.dense().numpy()
+            )
 
     def step(self, image: np.ndarray[Any, Any], masks: np.ndarray[Any, Any]) -> None:
         """Forward, loss, backward, optimizer."""
@@ -79,11 +85,15 @@ class Recipe:
         self.scaler.step(self.optimizer)
         self.scaler.update()
 
-    def loss(self, image: np.ndarray[Any, Any], masks: np.ndarray[Any, Any], points: np.ndarray[Any, Any]) -> Tensor:
+    def loss(
+        self, image: np.ndarray[Any, Any], masks: np.ndarray[Any, Any], points: np.ndarray[Any, Any]
+    ) -> Tensor:
         """Cross-entropy of the pixels and 0.05 times the error of the predicted IoU, on the first mask."""
         predictor, network = self.predictor, self.predictor.model
         predictor.set_image(image)
-        _, coordinates, labels, _ = predictor._prep_prompts(points, np.ones(points.shape[:2]), None, None, True)
+        _, coordinates, labels, _ = predictor._prep_prompts(
+            points, np.ones(points.shape[:2]), None, None, True
+        )
         sparse, dense = network.sam_prompt_encoder(points=(coordinates, labels), boxes=None, masks=None)
         low, scores, _, _ = network.sam_mask_decoder(
             image_embeddings=predictor._features["image_embed"][-1].unsqueeze(0),
@@ -105,12 +115,18 @@ class Recipe:
 class Ours:
     """The same steps by the plugin, on features from the disk."""
 
-    def __init__(self, size: str, samples: list[Sample], device: torch.device, folder: Path, dtype: torch.dtype | None) -> None:
+    def __init__(
+        self, size: str, samples: list[Sample], device: torch.device, folder: Path, dtype: torch.dtype | None
+    ) -> None:
         from toolkit.plugins.sam2.model import build
         from toolkit.plugins.sam2.settings import Sam2Settings
 
         torch.manual_seed(0)
-        self.model = build(Sam2Settings(size=size, max_objects=OBJECTS, cache={"folder": str(folder)}), ("object",)).to(device).train()
+        self.model = (
+            build(Sam2Settings(size=size, max_objects=OBJECTS, cache={"folder": str(folder)}), ("object",))
+            .to(device)
+            .train()
+        )
         self.optimizer = torch.optim.AdamW(self.model.parameter_groups(LR, WEIGHT_DECAY), lr=LR)
         self.scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
         self.device, self.dtype, self.samples = device, dtype, samples
@@ -127,7 +143,12 @@ class Ours:
 
 
 def against_recipe(
-    size: str, samples: list[Sample], device: torch.device, folder: Path, dtype: torch.dtype | None, rounds: int
+    size: str,
+    samples: list[Sample],
+    device: torch.device,
+    folder: Path,
+    dtype: torch.dtype | None,
+    rounds: int,
 ) -> Comparison:
     """Time an epoch of each, in turn; the first, in which ours encodes the images, does not count."""
     torch.manual_seed(0)
@@ -145,14 +166,24 @@ def against_recipe(
 
         return run
 
-    return compare(name, ("cached features", finished(ours.epoch)), ("short recipe", finished(recipe.epoch)), rounds=rounds, target=5.0)
+    return compare(
+        name,
+        ("cached features", finished(ours.epoch)),
+        ("short recipe", finished(recipe.epoch)),
+        rounds=rounds,
+        target=5.0,
+    )
 
 
 def main() -> int:
     warnings.filterwarnings("ignore", ".torch.jit.script. is deprecated")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     samples = photos()
-    cases = [("tiny", torch.float16), ("large", torch.float16)] if device.type == "cuda" else [("tiny", None), ("tiny", torch.bfloat16)]
+    cases = (
+        [("tiny", torch.float16), ("large", torch.float16)]
+        if device.type == "cuda"
+        else [("tiny", None), ("tiny", torch.bfloat16)]
+    )
     comparisons = []
     with tempfile.TemporaryDirectory() as name:
         for size, dtype in cases:

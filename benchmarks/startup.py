@@ -25,7 +25,13 @@ def run(*words: str) -> None:
 def measure(words: list[str], rounds: int = 15) -> Comparison:
     case = " ".join(words)
     ours = f"toolkit {case}", lambda: run("-m", "toolkit", *words)
-    return compare(f"toolkit {case}", ours, ("python -c pass", lambda: run("-c", "pass")), rounds=rounds, target=TARGETS.get(case))
+    return compare(
+        f"toolkit {case}",
+        ours,
+        ("python -c pass", lambda: run("-c", "pass")),
+        rounds=rounds,
+        target=TARGETS.get(case),
+    )
 
 
 if __name__ == "__main__":

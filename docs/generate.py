@@ -31,22 +31,34 @@ def settings_reference() -> str:
         "# Settings\n",
         "Write them in a YAML file for `--config`, or as `key=value` on the command line, which wins; [using.md](using.md#settings) "
         "says how they come together. `null` means not set.\n",
-        _section("The run", "What is trained, on what, from which weights.", _rows("", RunSettings, leave_out=SECTIONS)),
+        _section(
+            "The run",
+            "What is trained, on what, from which weights.",
+            _rows("", RunSettings, leave_out=SECTIONS),
+        ),
         _section("`train`: how to learn", _doc(TrainSettings), _rows("train.", TrainSettings)),
-        _section("`data`: the dataset", _doc(DataSettings), _rows("data.", DataSettings, leave_out=("options",))),
+        _section(
+            "`data`: the dataset", _doc(DataSettings), _rows("data.", DataSettings, leave_out=("options",))
+        ),
     ]
     for dataset in _own(registry.datasets()):
         cls = settings_class(dataset)
-        parts.append(_section(f"`data.options`: the dataset `{dataset.name}`", _doc(cls), _rows("data.options.", cls)))
+        parts.append(
+            _section(f"`data.options`: the dataset `{dataset.name}`", _doc(cls), _rows("data.options.", cls))
+        )
     for plugin in _own(registry.plugins()):
         cls = settings_class(plugin)
         parts.append(_section(f"`model`: the plugin `{plugin.name}`", _doc(cls), _rows("model.", cls)))
     for evaluator in _own(registry.evaluators()):
         cls = settings_class(evaluator)
         rows = _rows(f"evaluators.{evaluator.name}.", cls)
-        parts.append(_section(f"`evaluators`: the evaluator `{evaluator.name}`", _sentence(evaluator.summary), rows))
+        parts.append(
+            _section(f"`evaluators`: the evaluator `{evaluator.name}`", _sentence(evaluator.summary), rows)
+        )
     parts.append("## `augment`: changes to the training images\n")
-    parts.append("A list, applied in order; each entry has a `name` and the settings of that name, as `- {name: flip, p: 0.3}`.\n")
+    parts.append(
+        "A list, applied in order; each entry has a `name` and the settings of that name, as `- {name: flip, p: 0.3}`.\n"
+    )
     for cls in get_args(get_args(AugmentSettings)[0]):
         name = cls.model_fields["name"].default
         parts.append(f"### `{name}`\n\n{_doc(cls)}\n\n" + _table(_rows("", cls, leave_out=("name",))))
@@ -66,7 +78,11 @@ def _section(title: str, text: str, rows: list[tuple[str, ...]]) -> str:
 
 
 def _table(rows: list[tuple[str, ...]]) -> str:
-    lines = ["| setting | value | default | what it does |", "|---|---|---|---|", *("| " + " | ".join(row) + " |" for row in rows)]
+    lines = [
+        "| setting | value | default | what it does |",
+        "|---|---|---|---|",
+        *("| " + " | ".join(row) + " |" for row in rows),
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -76,7 +92,11 @@ def _rows(prefix: str, cls: type[Settings], leave_out: tuple[str, ...] = ()) -> 
     for name, field in cls.model_fields.items():
         if name in leave_out:
             continue
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Settings) and field.annotation is not Settings:
+        if (
+            isinstance(field.annotation, type)
+            and issubclass(field.annotation, Settings)
+            and field.annotation is not Settings
+        ):
             rows += _rows(f"{prefix}{name}.", field.annotation)
             continue
         default = "required" if field.is_required() else _value(field.get_default(call_default_factory=True))
@@ -110,7 +130,12 @@ def _kind(annotation: Any) -> str:
 
 def _limits(metadata: Sequence[Any]) -> Iterator[str]:
     signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
-    return (f"{sign} {getattr(item, name)}" for item in metadata for name, sign in signs.items() if getattr(item, name, None) is not None)
+    return (
+        f"{sign} {getattr(item, name)}"
+        for item in metadata
+        for name, sign in signs.items()
+        if getattr(item, name, None) is not None
+    )
 
 
 def cli_reference() -> str:
@@ -124,18 +149,32 @@ def _command(name: str, parser: argparse.ArgumentParser) -> str:
     children = _children(parser)
     if children:
         helps = {action.dest: action.help for action in _subparsers(parser)._choices_actions}
-        parts = [_command(f"{name} {child}", sub).replace("\n\n", f"\n\n{_sentence(helps[child])}\n\n", 1) for child, sub in children]
-        return f"## `toolkit {name}`\n\n{parser.description}\n\n" + "\n".join(part.replace("## ", "### ", 1) for part in parts)
-    actions = [action for action in parser._actions if action.help != argparse.SUPPRESS and action.dest != "help"]
-    rows = [
-        f"| {_synopsis(action)} | {_sentence((action.help or '') % {'default': action.default})}{_default(action)} |" for action in actions
+        parts = [
+            _command(f"{name} {child}", sub).replace("\n\n", f"\n\n{_sentence(helps[child])}\n\n", 1)
+            for child, sub in children
+        ]
+        return f"## `toolkit {name}`\n\n{parser.description}\n\n" + "\n".join(
+            part.replace("## ", "### ", 1) for part in parts
+        )
+    actions = [
+        action for action in parser._actions if action.help != argparse.SUPPRESS and action.dest != "help"
     ]
-    table = "\n".join(["| argument | meaning |", "|---|---|", *rows]) + "\n" if rows else "It takes no arguments.\n"
+    rows = [
+        f"| {_synopsis(action)} | {_sentence((action.help or '') % {'default': action.default})}{_default(action)} |"
+        for action in actions
+    ]
+    table = (
+        "\n".join(["| argument | meaning |", "|---|---|", *rows]) + "\n"
+        if rows
+        else "It takes no arguments.\n"
+    )
     return f"## `toolkit {name}`\n\n" + (f"{parser.description}\n\n" if parser.description else "") + table
 
 
 def _subparsers(parser: argparse.ArgumentParser) -> Any:
-    return next((action for action in parser._actions if isinstance(action, argparse._SubParsersAction)), None)
+    return next(
+        (action for action in parser._actions if isinstance(action, argparse._SubParsersAction)), None
+    )
 
 
 def _children(parser: argparse.ArgumentParser) -> list[tuple[str, argparse.ArgumentParser]]:
@@ -148,12 +187,20 @@ def _synopsis(action: argparse.Action) -> str:
     metavar = str(action.metavar or choices).replace("|", r"\|")  # a bar ends a cell, in backticks too
     if not action.option_strings:
         return f"`{metavar}`" + (" …" if action.nargs in ("*", "+") else "")
-    return f"`{', '.join(action.option_strings)}`" if action.nargs == 0 else f"`{action.option_strings[-1]} {metavar}`"
+    return (
+        f"`{', '.join(action.option_strings)}`"
+        if action.nargs == 0
+        else f"`{action.option_strings[-1]} {metavar}`"
+    )
 
 
 def _default(action: argparse.Action) -> str:
     said = "default" in (action.help or "")
-    return "" if said or action.default in (None, False, argparse.SUPPRESS) or action.default == [] else f" Default: {action.default}."
+    return (
+        ""
+        if said or action.default in (None, False, argparse.SUPPRESS) or action.default == []
+        else f" Default: {action.default}."
+    )
 
 
 def _sentence(text: str) -> str:

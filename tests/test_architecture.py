@@ -52,7 +52,11 @@ def source_files() -> dict[str, Path]:
 
 
 FILES = source_files()
-CORE = {name: file for name, file in FILES.items() if not name.startswith(("toolkit.plugins.", "toolkit.datasets."))}
+CORE = {
+    name: file
+    for name, file in FILES.items()
+    if not name.startswith(("toolkit.plugins.", "toolkit.datasets."))
+}
 PLUGINS = {name: file for name, file in FILES.items() if name.startswith("toolkit.plugins.")}
 DATASETS = {name: file for name, file in FILES.items() if name.startswith("toolkit.datasets.")}
 
@@ -97,8 +101,16 @@ def _imports(node: ast.AST, package: str, *, at_module_level: bool, for_types_on
                 yield Import(module, alias.name, child.lineno, at_module_level, for_types_only)
         else:
             inside = isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
-            types = isinstance(child, ast.If) and ast.unparse(child.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
-            yield from _imports(child, package, at_module_level=at_module_level and not inside, for_types_only=for_types_only or types)
+            types = isinstance(child, ast.If) and ast.unparse(child.test) in (
+                "TYPE_CHECKING",
+                "typing.TYPE_CHECKING",
+            )
+            yield from _imports(
+                child,
+                package,
+                at_module_level=at_module_level and not inside,
+                for_types_only=for_types_only or types,
+            )
 
 
 def own_modules(imported: Import) -> Iterator[str]:
@@ -118,7 +130,11 @@ def part_of(module: str) -> str:
 def test_the_modules_are_found() -> None:
     assert len(CORE) >= 40
     assert {part_of(name) for name in PLUGINS} >= {"toolkit.plugins.unet"}
-    assert {part_of(name) for name in DATASETS} >= {"toolkit.datasets.masks", "toolkit.datasets.msrc", "toolkit.datasets.shapes"}
+    assert {part_of(name) for name in DATASETS} >= {
+        "toolkit.datasets.masks",
+        "toolkit.datasets.msrc",
+        "toolkit.datasets.shapes",
+    }
     assert set(ABOVE_THE_TORCH_LINE) <= set(FILES)
     found = {i.full: i.at_module_level for i in imports_of("toolkit.plugins.unet.model")}
     assert found["toolkit.models.semantic.SemanticModel"]
@@ -129,16 +145,24 @@ def test_the_modules_are_found() -> None:
 @pytest.mark.parametrize("module", CORE)
 def test_the_core_imports_no_plugin_and_no_dataset(module: str) -> None:
     wrong = [i for i in imports_of(module) if i.full.startswith(("toolkit.plugins.", "toolkit.datasets."))]
-    assert not wrong, f"{module} must find plugins and datasets through the registry, not import {wrong[0].full} (line {wrong[0].line})"
+    assert not wrong, (
+        f"{module} must find plugins and datasets through the registry, not import {wrong[0].full} (line {wrong[0].line})"
+    )
 
 
 @pytest.mark.parametrize("module", [*PLUGINS, *DATASETS])
 def test_plugins_and_datasets_import_the_core_and_themselves_only(module: str) -> None:
     for i in imports_of(module):
         if i.full.startswith(("toolkit.plugins.", "toolkit.datasets.")):
-            assert part_of(i.full) == part_of(module), f"{module}, line {i.line}: {i.full} belongs to another plugin or dataset"
-        assert not i.full.startswith("toolkit.cli"), f"{module}, line {i.line}: the command line is no part of the public core"
-        assert not (i.module.startswith("toolkit") and i.name.startswith("_")), f"{module}, line {i.line}: {i.full} is private"
+            assert part_of(i.full) == part_of(module), (
+                f"{module}, line {i.line}: {i.full} belongs to another plugin or dataset"
+            )
+        assert not i.full.startswith("toolkit.cli"), (
+            f"{module}, line {i.line}: the command line is no part of the public core"
+        )
+        assert not (i.module.startswith("toolkit") and i.name.startswith("_")), (
+            f"{module}, line {i.line}: {i.full} is private"
+        )
 
 
 @pytest.mark.parametrize("module", [name for name in CORE if not name.startswith("toolkit.cli")])
@@ -185,7 +209,15 @@ def test_only_the_command_line_prints(module: str) -> None:
 @pytest.mark.parametrize("module", FILES)
 def test_nothing_is_set_at_import(module: str) -> None:
     """No environment variables, threads or seeds as a side effect of an import."""
-    forbidden = ("os.environ", "os.putenv", "torch.set_", "torch.manual_seed", "np.random.seed", "random.seed", "cv2.setNumThreads")
+    forbidden = (
+        "os.environ",
+        "os.putenv",
+        "torch.set_",
+        "torch.manual_seed",
+        "np.random.seed",
+        "random.seed",
+        "cv2.setNumThreads",
+    )
     for statement in tree_of(FILES[module]).body:
         if isinstance(statement, (ast.Expr, ast.Assign, ast.AugAssign)):
             text = ast.unparse(statement)

@@ -13,7 +13,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from toolkit import registry
-from toolkit.checkpoints import CheckpointManifest, LoadReport, find_checkpoint, read_checkpoint, read_foreign, save_checkpoint
+from toolkit.checkpoints import (
+    CheckpointManifest,
+    LoadReport,
+    find_checkpoint,
+    read_checkpoint,
+    read_foreign,
+    save_checkpoint,
+)
 from toolkit.errors import CheckpointError, OutputError, UnknownNameError
 from toolkit.models.building import load_model
 from toolkit.models.contract import TrainableModel
@@ -26,7 +33,14 @@ CLASSES = ("ground", "square")
 @pytest.fixture
 def manifest(tiny: str) -> CheckpointManifest:
     registry.add_path(tiny)
-    return CheckpointManifest(plugin="tiny", task="semantic", classes=CLASSES, model={"width": 3}, palette=((0, 0, 0), (255, 0, 0)), step=7)
+    return CheckpointManifest(
+        plugin="tiny",
+        task="semantic",
+        classes=CLASSES,
+        model={"width": 3},
+        palette=((0, 0, 0), (255, 0, 0)),
+        step=7,
+    )
 
 
 def tiny_model(classes: Sequence[str] = CLASSES, width: int = 3) -> TrainableModel:
@@ -81,17 +95,27 @@ def test_the_best_checkpoint_of_a_run_is_preferred(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("keep", [0, 4, 9, 200, -1])
-def test_a_truncated_checkpoint_is_named_with_its_size(manifest: CheckpointManifest, tmp_path: Path, keep: int) -> None:
+def test_a_truncated_checkpoint_is_named_with_its_size(
+    manifest: CheckpointManifest, tmp_path: Path, keep: int
+) -> None:
     path = tmp_path / "best.safetensors"
     save_checkpoint(path, tiny_model().state_dict(), manifest)
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(CheckpointError, match=r"best\.safetensors \([\d,]+ bytes\) is truncated or not a safetensors file.*Repair"):
+    with pytest.raises(
+        CheckpointError,
+        match=r"best\.safetensors \([\d,]+ bytes\) is truncated or not a safetensors file.*Repair",
+    ):
         load_model(path)
 
 
 def test_a_damaged_manifest_and_a_newer_format_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
-    for text, expected in [("{", "damaged"), ('{"format": 1}', "damaged"), ("[]", "damaged"), ('{"format": 99}', "newer toolkit")]:
+    for text, expected in [
+        ("{", "damaged"),
+        ('{"format": 1}', "damaged"),
+        ("[]", "damaged"),
+        ('{"format": 99}', "newer toolkit"),
+    ]:
         save_file({"a": torch.zeros(1)}, path, {"toolkit": text})
         with pytest.raises(CheckpointError, match=expected):
             read_checkpoint(path)
@@ -103,51 +127,67 @@ def test_a_safetensors_file_of_others_is_no_run(tmp_path: Path) -> None:
         load_model(tmp_path / "a.safetensors")
 
 
-def test_an_unknown_plugin_in_a_checkpoint_says_how_to_name_its_file(manifest: CheckpointManifest, tmp_path: Path) -> None:
+def test_an_unknown_plugin_in_a_checkpoint_says_how_to_name_its_file(
+    manifest: CheckpointManifest, tmp_path: Path
+) -> None:
     save_checkpoint(tmp_path / "best.safetensors", tiny_model().state_dict(), manifest)
     registry.plugins.cache_clear()
     with pytest.raises(UnknownNameError, match="--plugin"):
         load_model(tmp_path)
 
 
-def test_weights_that_do_not_fit_their_own_plugin_are_refused(manifest: CheckpointManifest, tmp_path: Path) -> None:
-    save_checkpoint(tmp_path / "best.safetensors", tiny_model(width=5).state_dict(), manifest)  # the manifest says 3
+def test_weights_that_do_not_fit_their_own_plugin_are_refused(
+    manifest: CheckpointManifest, tmp_path: Path
+) -> None:
+    save_checkpoint(
+        tmp_path / "best.safetensors", tiny_model(width=5).state_dict(), manifest
+    )  # the manifest says 3
     with pytest.raises(CheckpointError, match="does not fit the plugin 'tiny'.*do not fit"):
         load_model(tmp_path)
 
 
-def test_a_head_for_other_classes_starts_anew_and_says_so(manifest: CheckpointManifest, tmp_path: Path) -> None:
+def test_a_head_for_other_classes_starts_anew_and_says_so(
+    manifest: CheckpointManifest, tmp_path: Path
+) -> None:
     path = tmp_path / "best.safetensors"
     save_checkpoint(path, tiny_model().state_dict(), manifest)
     model = tiny_model(("a", "b", "c"))
     before = {name: value.clone() for name, value in model.state_dict().items()}
     report = load_weights(model, path, "tiny")
     assert report.loaded == ("net.0.weight", "net.0.bias")
-    assert report.reinitialised == ("net.3.weight", "net.3.bias")
+    assert report.reinitialized == ("net.3.weight", "net.3.bias")
     assert "2 start anew because the classes differ: net.3.weight, net.3.bias" in str(report)
     saved = load_file(path)
     assert torch.equal(model.state_dict()["net.0.weight"], saved["net.0.weight"])
     assert torch.equal(model.state_dict()["net.3.weight"], before["net.3.weight"])
 
 
-def test_a_head_for_as_many_other_classes_starts_anew_where_that_is_asked_for(manifest: CheckpointManifest) -> None:
+def test_a_head_for_as_many_other_classes_starts_anew_where_that_is_asked_for(
+    manifest: CheckpointManifest,
+) -> None:
     theirs, model = tiny_model().state_dict(), tiny_model()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     report = take_tensors(model, theirs, "their network", anew=("net.3.weight", "net.3.bias"))
-    assert report == LoadReport(loaded=("net.0.weight", "net.0.bias"), reinitialised=("net.3.weight", "net.3.bias"))
+    assert report == LoadReport(
+        loaded=("net.0.weight", "net.0.bias"), reinitialized=("net.3.weight", "net.3.bias")
+    )
     for name, value in model.state_dict().items():
         assert torch.equal(value, (before if name.startswith("net.3") else theirs)[name])
     with pytest.raises(CheckpointError, match="their network is plainly for another model: only 0 of the 4"):
         take_tensors(model, {f"other.{name}": value for name, value in theirs.items()}, "their network")
 
 
-def test_a_checkpoint_of_another_plugin_is_refused_as_start(manifest: CheckpointManifest, tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_plugin_is_refused_as_start(
+    manifest: CheckpointManifest, tmp_path: Path
+) -> None:
     save_checkpoint(tmp_path / "best.safetensors", tiny_model().state_dict(), manifest)
     with pytest.raises(CheckpointError, match="is a checkpoint of the plugin 'tiny', not of 'unet'"):
         load_weights(tiny_model(), tmp_path, "unet")
 
 
-@pytest.mark.parametrize("wrap", [lambda s: s, lambda s: {"model": s}, lambda s: {"state_dict": s, "epoch": 3}])
+@pytest.mark.parametrize(
+    "wrap", [lambda s: s, lambda s: {"model": s}, lambda s: {"state_dict": s, "epoch": 3}]
+)
 def test_torch_files_of_tensors_are_read(manifest: CheckpointManifest, tmp_path: Path, wrap: object) -> None:
     model = tiny_model()
     torch.save(wrap(model.state_dict()), tmp_path / "theirs.pth")  # type: ignore[operator]
@@ -182,13 +222,17 @@ def test_a_file_that_would_run_code_is_refused_and_runs_none(tmp_path: Path, nam
         torch.save(content, path)
     else:
         path.write_bytes(pickle.dumps(content))
-    with pytest.raises(CheckpointError, match=r"evil\..* is refused: .* could run code \([Uu]nsupported [^)]*\)\. Repair") as raised:
+    with pytest.raises(
+        CheckpointError, match=r"evil\..* is refused: .* could run code \([Uu]nsupported [^)]*\)\. Repair"
+    ) as raised:
         read_foreign(path)
     assert "Re-running" not in str(raised.value), "torch's advice to switch the protection off is not ours"
     assert not trace.exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04broken", b"not at all", b"hello world", bytes(range(256))])
+@pytest.mark.parametrize(
+    "content", [b"", b"PK\x03\x04broken", b"not at all", b"hello world", bytes(range(256))]
+)
 def test_damaged_torch_files_are_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "theirs.pth").write_bytes(content)
     with pytest.raises(CheckpointError, match=r"theirs\.pth is (truncated|refused).*Repair"):
@@ -202,7 +246,9 @@ def test_torch_files_without_a_state_dict_are_refused(tmp_path: Path, content: o
         read_foreign(tmp_path / "theirs.pth")
 
 
-def test_a_full_disk_leaves_the_older_checkpoint(manifest: CheckpointManifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_the_older_checkpoint(
+    manifest: CheckpointManifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "best.safetensors"
     save_checkpoint(path, tiny_model().state_dict(), manifest)
     before = path.read_bytes()
@@ -219,7 +265,10 @@ def test_a_full_disk_leaves_the_older_checkpoint(manifest: CheckpointManifest, t
 
 def test_reports_read_well() -> None:
     report = LoadReport(("a",), (), tuple(f"m{i}" for i in range(6)), ("u",), ("x: [1] -> [2]",))
-    assert str(report) == "1 tensors taken; 6 missing in the file: m0, m1, m2, m3 and 2 more; 1 not used: u; 1 do not fit: x: [1] -> [2]"
+    assert (
+        str(report)
+        == "1 tensors taken; 6 missing in the file: m0, m1, m2, m3 and 2 more; 1 not used: u; 1 do not fit: x: [1] -> [2]"
+    )
 
 
 def test_a_model_names_the_tensors_that_follow_its_classes(tmp_path: Path) -> None:
@@ -244,6 +293,6 @@ def test_a_model_names_the_tensors_that_follow_its_classes(tmp_path: Path) -> No
     file = tmp_path / "old.safetensors"
     save_file(old.state_dict(), file)
     report = load_weights(new, file, "detector")
-    assert report.reinitialised == ("score.weight",)
+    assert report.reinitialized == ("score.weight",)
     assert report.mismatched == ("neck.weight: [7, 3] -> [5, 3]",)
     assert report.loaded == ("body.weight", "body.bias")

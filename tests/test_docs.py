@@ -24,13 +24,20 @@ from toolkit.config import resolve
 from toolkit.registry.discovery import ENTRY_POINT_GROUPS, VARIABLES
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "CHANGELOG.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 FEW = ["train.steps=2", "train.batch_size=2", "train.workers=0", "train.accelerator=cpu"]
 SMALL = ["data.options.size=32", "data.options.train=8", "data.options.val=2"]
 
 
 def fenced(page: Path, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    return re.findall(
+        rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
 
 
 def files_in(page: Path, language: str) -> dict[str, str]:
@@ -77,14 +84,14 @@ def train(plugin: str, data: str, out: str, *words: str) -> None:
     assert Path(out, "best.safetensors").is_file()
 
 
-@pytest.mark.parametrize("plugin", ["tinynet.py", "smallnet.py", "colournet.py", "./mynet"])
+@pytest.mark.parametrize("plugin", ["tinynet.py", "smallnet.py", "colornet.py", "./mynet"])
 def test_each_plugin_that_is_shown_trains(folder: Path, plugin: str) -> None:
     train(plugin, "shapes", "run", *SMALL)
 
 
 def test_nothing_that_is_shown_goes_untested(folder: Path) -> None:
     shown = {path.relative_to(folder).as_posix() for path in folder.rglob("*.py")}
-    plugins = {"tinynet.py", "smallnet.py", "colournet.py", "mynet/__init__.py", "mynet/model.py"}
+    plugins = {"tinynet.py", "smallnet.py", "colornet.py", "mynet/__init__.py", "mynet/model.py"}
     assert shown == {*plugins, "binary_masks.py", "presence.py", "test_smallnet.py"}
 
 
@@ -103,13 +110,17 @@ def test_the_contract_that_is_shown_holds(folder: Path) -> None:
         del sys.modules[spec.name]
 
 
-def test_the_dataset_that_is_shown_reads_checks_and_trains(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_dataset_that_is_shown_reads_checks_and_trains(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     rng = np.random.default_rng(0)
     for sub in ("photos", "masks"):
         Path("set", sub).mkdir(parents=True)
     for i in range(6):
         Image.fromarray(rng.integers(0, 256, (40, 30, 3), dtype=np.uint8)).save(f"set/photos/{i}.jpg")
-        Image.fromarray(np.where(rng.random((40, 30)) < 0.5, 0, 255).astype(np.uint8)).save(f"set/masks/{i}.png")
+        Image.fromarray(np.where(rng.random((40, 30)) < 0.5, 0, 255).astype(np.uint8)).save(
+            f"set/masks/{i}.png"
+        )
     assert main(["data", "check", "binary_masks.py", "--data-dir", "set", "val_every=3"]) == 0
     shown = capsys.readouterr().out
     assert "train: 4 samples" in shown
@@ -120,7 +131,19 @@ def test_the_dataset_that_is_shown_reads_checks_and_trains(folder: Path, capsys:
 def test_the_evaluator_that_is_shown_measures(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train("smallnet.py", "shapes", "run", *SMALL)
     capsys.readouterr()
-    words = ["eval", "run", "--data", "shapes", "--plugin", "smallnet.py", "--plugin", "presence.py", "--json", "--device", "cpu"]
+    words = [
+        "eval",
+        "run",
+        "--data",
+        "shapes",
+        "--plugin",
+        "smallnet.py",
+        "--plugin",
+        "presence.py",
+        "--json",
+        "--device",
+        "cpu",
+    ]
     assert main([*words, "--workers", "0", "evaluators.presence.min_pixels=1"]) == 0
     metrics = json.loads(capsys.readouterr().out)["metrics"]
     assert 0 <= metrics["presence_accuracy"] <= 1
@@ -180,7 +203,16 @@ def test_python_use_works_as_shown(folder: Path, capsys: pytest.CaptureFixture[s
 
 def test_prompting_by_hand_works_as_shown(folder: Path) -> None:
     pytest.importorskip("sam2")
-    train("sam2", "shapes", "runs/sam2-labpics", *SMALL, "weights=none", "model.size=toy", "train.epochs=null", "train.eval_first=false")
+    train(
+        "sam2",
+        "shapes",
+        "runs/sam2-labpics",
+        *SMALL,
+        "weights=none",
+        "model.size=toy",
+        "train.epochs=null",
+        "train.eval_first=false",
+    )
     cv2.imwrite("photo.jpg", np.zeros((300, 400, 3), np.uint8))
     (block,) = (b for b in fenced(ROOT / "docs" / "using.md", "python") if "Session" in b)
     names: dict[str, object] = {"toolkit": toolkit}
@@ -204,7 +236,9 @@ def test_the_entry_point_that_is_shown_is_the_manifest(folder: Path) -> None:
     assert set(groups) <= set(ENTRY_POINT_GROUPS.values())
     ((name, target),) = groups["toolkit.plugins"].items()
     module, _, variable = target.partition(":")
-    assert f'{variable} = PluginManifest(\n    name="{name}"' in (folder / module / "__init__.py").read_text(encoding="utf-8")
+    assert f'{variable} = PluginManifest(\n    name="{name}"' in (folder / module / "__init__.py").read_text(
+        encoding="utf-8"
+    )
     page = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
     for word in (*ENTRY_POINT_GROUPS.values(), *VARIABLES.values()):
         assert f"`{word}`" in page
@@ -248,7 +282,9 @@ def test_every_setting_that_is_named_exists(generate: ModuleType) -> None:
     known |= {key.rpartition(".")[0] for key in known}
     named = set()
     for page in PAGES:
-        text = re.sub(r"^```text\n.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL).replace("\\_", "_")
+        text = re.sub(
+            r"^```text\n.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
+        ).replace("\\_", "_")
         words = re.findall(r"(?<![\w./-])((?:train|data|model|evaluators)\.[a-z_.]*[a-z_])\b(?!\()", text)
         named |= {word for word in words if not word.endswith((".py", ".txt", ".yaml"))}
     assert len(named) >= 30
@@ -280,10 +316,14 @@ def _anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize(("name", "write"), [("settings.md", "settings_reference"), ("cli.md", "cli_reference")])
+@pytest.mark.parametrize(
+    ("name", "write"), [("settings.md", "settings_reference"), ("cli.md", "cli_reference")]
+)
 def test_the_references_are_up_to_date(generate: ModuleType, name: str, write: str) -> None:
     written = (ROOT / "docs" / name).read_text(encoding="utf-8")
-    assert written == getattr(generate, write)(), f"docs/{name} is out of date. Repair: .venv/bin/python docs/generate.py"
+    assert written == getattr(generate, write)(), (
+        f"docs/{name} is out of date. Repair: .venv/bin/python docs/generate.py"
+    )
 
 
 def test_the_references_tell_what_everything_is(generate: ModuleType) -> None:

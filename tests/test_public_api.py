@@ -52,7 +52,9 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         from toolkit import Modell  # noqa: F401
 
 
-@pytest.mark.parametrize("statement", ["import toolkit", "from toolkit import PluginManifest, DatasetManifest, EvaluatorManifest"])
+@pytest.mark.parametrize(
+    "statement", ["import toolkit", "from toolkit import PluginManifest, DatasetManifest, EvaluatorManifest"]
+)
 def test_importing_the_package_brings_no_torch(statement: str) -> None:
     code = f"{statement}; import sys; print(sorted({{'torch', 'numpy', 'cv2', 'pydantic', 'yaml'}} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

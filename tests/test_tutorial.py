@@ -16,10 +16,25 @@ from toolkit.cli import main
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "tutorial.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
-FEW = ["train.steps=2", "train.batch_size=2", "train.workers=0", "train.accelerator=cpu", "data.options.size=32", "data.options.val=2"]
+FEW = [
+    "train.steps=2",
+    "train.batch_size=2",
+    "train.workers=0",
+    "train.accelerator=cpu",
+    "data.options.size=32",
+    "data.options.val=2",
+]
 SMALL = {
     "train": FEW,
-    "eval": ["data.options.size=32", "data.options.test=3", "data.options.val=3", "--device", "cpu", "--workers", "0"],
+    "eval": [
+        "data.options.size=32",
+        "data.options.test=3",
+        "data.options.val=3",
+        "--device",
+        "cpu",
+        "--workers",
+        "0",
+    ],
     "infer": ["--device", "cpu"],
 }
 """What makes each command quick; nothing else is changed."""
@@ -45,12 +60,16 @@ def named(block: str) -> str | None:
     return match[1] if match else None
 
 
-def test_all_commands_run_in_order_and_all_files_work(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_commands_run_in_order_and_all_files_work(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     ran = []
     for language, block in BLOCKS:
         name = named(block)
         if name:
-            assert name == "pyproject.toml" or (folder / name).exists(), "files of the tutorial replace those that `new` has written"
+            assert name == "pyproject.toml" or (folder / name).exists(), (
+                "files of the tutorial replace those that `new` has written"
+            )
             (folder / name).write_text(block, encoding="utf-8")
         for line in block.splitlines() if language == "sh" else ():
             if line.startswith("toolkit "):
@@ -60,7 +79,9 @@ def test_all_commands_run_in_order_and_all_files_work(folder: Path, capsys: pyte
     assert (folder / "runs" / "leafnet-shapes" / "best.safetensors").is_file()
     assert len(list((folder / "results").rglob("*.png"))) >= 8
     assert {path.name for path in folder.glob("*.py")} == {
-        f"{test}{name}.py" for test in ("", "test_") for name in ("leafnet", "findnet", "pointnet", "herbarium", "presence")
+        f"{test}{name}.py"
+        for test in ("", "test_")
+        for name in ("leafnet", "findnet", "pointnet", "herbarium", "presence")
     }
 
 
@@ -70,7 +91,9 @@ def test_the_mistake_is_named_as_shown(folder: Path, capsys: pytest.CaptureFixtu
     (changed,) = (block for _, block in BLOCKS if block.startswith("# instead of: "))
     old, new = re.fullmatch(r"# instead of: (.*)\n    (.*)\n", changed).groups()  # type: ignore[union-attr]
     assert old in plugin
-    (folder / "leafnet.py").write_text(plugin.replace(old, new).replace("def build", f"{added}\n\ndef build"), encoding="utf-8")
+    (folder / "leafnet.py").write_text(
+        plugin.replace(old, new).replace("def build", f"{added}\n\ndef build"), encoding="utf-8"
+    )
     assert run("toolkit plugins check leafnet.py") == 1
     shown = capsys.readouterr().out
     (expected,) = (block for language, block in BLOCKS if language == "text")
@@ -85,7 +108,10 @@ def test_the_test_that_is_shown_passes(folder: Path) -> None:
             (folder / str(named(block))).write_text(block, encoding="utf-8")
     assert "pytest test_leafnet.py" in commands()
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "test_leafnet.py", "-k", "not two_processes"], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "pytest", "-q", "test_leafnet.py", "-k", "not two_processes"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout[-3000:]
     assert re.search(r"^22 passed, 2 skipped, 1 deselected", done.stdout, re.MULTILINE)
@@ -99,9 +125,15 @@ def test_the_package_that_is_shown_is_found(folder: Path, monkeypatch: pytest.Mo
     assert project["tool"]["setuptools"]["py-modules"] == ["leafnet"]
     information = folder / "leafnet-0.1.dist-info"
     information.mkdir()
-    (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['project']['name']}\nVersion: 0.1\n")
+    (information / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {project['project']['name']}\nVersion: 0.1\n"
+    )
     groups = project["project"]["entry-points"].items()
-    lines = [line for group, entries in groups for line in (f"[{group}]", *(f"{name} = {target}" for name, target in entries.items()))]
+    lines = [
+        line
+        for group, entries in groups
+        for line in (f"[{group}]", *(f"{name} = {target}" for name, target in entries.items()))
+    ]
     (information / "entry_points.txt").write_text("\n".join(lines))
     monkeypatch.syspath_prepend(folder)
     assert main(["plugins", "info", "leafnet"]) == 0

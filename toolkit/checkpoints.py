@@ -1,7 +1,7 @@
 """Checkpoints: safetensors files with a JSON manifest in their header. Opening one never runs code.
 
 The manifest says everything that is needed to rebuild the model (plugin, its settings, classes) and where the weights
-come from (dataset and its fingerprint, start weights and their licence, metrics).
+come from (dataset and its fingerprint, start weights and their license, metrics).
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ class CheckpointManifest:
         classes: the names that label indexes stand for.
         plugin_version: version of the plugin's network; a change means that older weights may not fit.
         model: the plugin's settings, as plain values.
-        palette: one RGB colour a class, or None for the default colours.
+        palette: one RGB color a class, or None for the default colors.
         config: the settings of the whole run.
         dataset: name, split and fingerprint of the training data.
-        start_weights: what training started from, with its licence.
+        start_weights: what training started from, with its license.
         metrics: figures on the validation split when the checkpoint was written.
         step: optimizer steps taken.
         toolkit: version of the toolkit that wrote the file.
@@ -88,7 +88,7 @@ class CheckpointManifest:
             values = {key: value for key, value in values.items() if key in known}
             values["classes"] = tuple(values["classes"])
             if values.get("palette") is not None:
-                values["palette"] = tuple(tuple(colour) for colour in values["palette"])
+                values["palette"] = tuple(tuple(color) for color in values["palette"])
             return cls(**values)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise CheckpointError(f"the manifest in {source} is damaged: {error}") from None
@@ -100,23 +100,29 @@ class LoadReport:
 
     Attributes:
         loaded: taken over.
-        reinitialised: left at their start values on purpose, because the classes differ (a new head).
+        reinitialized: left at their start values on purpose, because the classes differ (a new head).
         missing: in the model, not in the file.
         unexpected: in the file, not in the model.
         mismatched: in both with shapes that differ for another reason; ``name: file shape -> model shape``.
     """
 
     loaded: tuple[str, ...] = ()
-    reinitialised: tuple[str, ...] = ()
+    reinitialized: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     unexpected: tuple[str, ...] = ()
     mismatched: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         lines = [f"{len(self.loaded)} tensors taken"]
-        if self.reinitialised:
-            lines.append(f"{len(self.reinitialised)} start anew because the classes differ: {_some(self.reinitialised)}")
-        for what, names in (("missing in the file", self.missing), ("not used", self.unexpected), ("do not fit", self.mismatched)):
+        if self.reinitialized:
+            lines.append(
+                f"{len(self.reinitialized)} start anew because the classes differ: {_some(self.reinitialized)}"
+            )
+        for what, names in (
+            ("missing in the file", self.missing),
+            ("not used", self.unexpected),
+            ("do not fit", self.mismatched),
+        ):
             if names:
                 lines.append(f"{len(names)} {what}: {_some(names)}")
         return "; ".join(lines)
@@ -155,7 +161,9 @@ def find_checkpoint(run_or_file: str | Path) -> Path:
         for name in (BEST, LAST):
             if (path / name).is_file():
                 return path / name
-        raise CheckpointError(f"{path} holds neither {BEST} nor {LAST}: it is no run, or its training stopped before the first checkpoint")
+        raise CheckpointError(
+            f"{path} holds neither {BEST} nor {LAST}: it is no run, or its training stopped before the first checkpoint"
+        )
     if not path.is_file():
         raise CheckpointError(f"no run or checkpoint at {path}")
     return path
@@ -204,13 +212,23 @@ def read_foreign(path: Path) -> dict[str, Tensor]:
             f"{path} is refused: it is no plain file of tensors, and opening it could run code ({found[0] if found else 'unknown content'}). "
             "Repair: save its state_dict alone, best as .safetensors"
         ) from None
-    except Exception as error:  # torch raises many kinds for files that are damaged, or something else altogether
-        raise CheckpointError(f"{path} is truncated or not a torch file: {_first_line(error)}. Repair: copy or download it again") from None
+    except (
+        Exception
+    ) as error:  # torch raises many kinds for files that are damaged, or something else altogether
+        raise CheckpointError(
+            f"{path} is truncated or not a torch file: {_first_line(error)}. Repair: copy or download it again"
+        ) from None
     for key in ("model", "state_dict"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
-    if not isinstance(content, dict) or not content or not all(isinstance(value, Tensor) for value in content.values()):
-        raise CheckpointError(f"{path} holds no state dict: expected tensors by name, at the top level or under 'model' or 'state_dict'")
+    if (
+        not isinstance(content, dict)
+        or not content
+        or not all(isinstance(value, Tensor) for value in content.values())
+    ):
+        raise CheckpointError(
+            f"{path} holds no state dict: expected tensors by name, at the top level or under 'model' or 'state_dict'"
+        )
     return content
 
 
@@ -235,7 +253,7 @@ def is_own(run_or_file: str | Path) -> bool:
     return read_manifest(run_or_file) is not None
 
 
-def licence_of(run_or_file: str | Path) -> str:
-    """The licence of the weights that a checkpoint was trained from, as far as its manifest knows it; ``unknown`` otherwise."""
+def license_of(run_or_file: str | Path) -> str:
+    """The license of the weights that a checkpoint was trained from, as far as its manifest knows it; ``unknown`` otherwise."""
     manifest = read_manifest(run_or_file)
-    return "unknown" if manifest is None else manifest.start_weights.get("licence", "unknown")
+    return "unknown" if manifest is None else manifest.start_weights.get("license", "unknown")

@@ -50,7 +50,11 @@ class Part:
 
 
 def run_demo(
-    out: Path, *, only: Sequence[str] = (), overrides: Mapping[str, Any] | None = None, show_progress: bool = True
+    out: Path,
+    *,
+    only: Sequence[str] = (),
+    overrides: Mapping[str, Any] | None = None,
+    show_progress: bool = True,
 ) -> Iterator[Part]:
     """Train, measure and infer, one family after the other; leaves runs, results, contact sheets and ``summary.json`` in ``out``.
 
@@ -70,8 +74,15 @@ def run_demo(
     unknown = [plugin for plugin in only if plugin not in FAMILIES]
     if unknown:
         raise UsageError(f"the demo does not show {', '.join(unknown)}. There are: {', '.join(FAMILIES)}")
-    chosen = {plugin: recipe for plugin, recipe in FAMILIES.items() if (plugin in only if only else _is_installed(plugin))}
-    settings = {plugin: resolve(config=recipe_folder() / f"{recipe}.yaml", overrides=overrides or {}) for plugin, recipe in chosen.items()}
+    chosen = {
+        plugin: recipe
+        for plugin, recipe in FAMILIES.items()
+        if (plugin in only if only else _is_installed(plugin))
+    }
+    settings = {
+        plugin: resolve(config=recipe_folder() / f"{recipe}.yaml", overrides=overrides or {})
+        for plugin, recipe in chosen.items()
+    }
     _claim(out)
     figures = {}
     for plugin, run_settings in settings.items():
@@ -87,7 +98,12 @@ def _is_installed(plugin: str) -> bool:
     manifest = registry.plugins().get(plugin)
     missing = manifest.missing_requirements()
     if missing:
-        logger.info("%s is left out: it needs %s. To see it too: %s", plugin, ", ".join(missing), manifest.install_line())
+        logger.info(
+            "%s is left out: it needs %s. To see it too: %s",
+            plugin,
+            ", ".join(missing),
+            manifest.install_line(),
+        )
     return not missing
 
 
@@ -95,7 +111,9 @@ def _claim(out: Path) -> None:
     """Clear away an older demo, and nothing else."""
     if out.exists() and any(out.iterdir()):
         if not (out / MARK).exists():
-            raise UsageError(f"{out} holds files that are not a demo's. Repair: choose another folder by --out")
+            raise UsageError(
+                f"{out} holds files that are not a demo's. Repair: choose another folder by --out"
+            )
         shutil.rmtree(out)
     out.mkdir(parents=True, exist_ok=True)
     (out / MARK).touch()
@@ -106,7 +124,9 @@ def _show(settings: RunSettings, out: Path, show_progress: bool) -> Part:
     plugin = settings.plugin
     run = out / plugin
     settings = _with_sample(settings, out)
-    test_set = open_dataset(registry.datasets().get(settings.data.name), settings.data.dir, "test", settings.data.options)
+    test_set = open_dataset(
+        registry.datasets().get(settings.data.name), settings.data.dir, "test", settings.data.options
+    )
     photos = out / f"{settings.data.name}-photos"
     for _ in write_split(test_set, "test", photos):
         pass
@@ -115,8 +135,13 @@ def _show(settings: RunSettings, out: Path, show_progress: bool) -> Part:
     trained = time.perf_counter()
     reports = measure_run(run, data=settings.data.name, split="test") or []
     predictor = load(run)
-    if isinstance(predictor.model, PromptedModel):  # the set's own classes, so that truth and answers are named and coloured alike
-        predictor = Predictor(prompted(predictor.model.model, _boxes(test_set, out), classes=test_set.classes), name=predictor.name)
+    if isinstance(
+        predictor.model, PromptedModel
+    ):  # the set's own classes, so that truth and answers are named and colored alike
+        predictor = Predictor(
+            prompted(predictor.model.model, _boxes(test_set, out), classes=test_set.classes),
+            name=predictor.name,
+        )
     measured = time.perf_counter()
     summary = predict_folder(predictor, [photos / "images"], out / f"{plugin}-results")
     done = time.perf_counter()

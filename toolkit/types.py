@@ -40,7 +40,9 @@ def _describe(value: object) -> str:
     return f"{type(value).__name__} {value!r}"
 
 
-def _check_tensor(owner: str, name: str, value: object, dtype: torch.dtype, shape: tuple[int | None, ...]) -> None:
+def _check_tensor(
+    owner: str, name: str, value: object, dtype: torch.dtype, shape: tuple[int | None, ...]
+) -> None:
     fits = (
         isinstance(value, Tensor)
         and value.dtype == dtype
@@ -48,7 +50,9 @@ def _check_tensor(owner: str, name: str, value: object, dtype: torch.dtype, shap
         and all(want is None or want == got for want, got in zip(shape, value.shape, strict=True))
     )
     expected = [("any" if want is None else want) for want in shape]
-    _check(fits, f"{owner}.{name} must be {str(dtype).removeprefix('torch.')} {expected}, not {_describe(value)}")
+    _check(
+        fits, f"{owner}.{name} must be {str(dtype).removeprefix('torch.')} {expected}, not {_describe(value)}"
+    )
 
 
 def _check_size(owner: str, size: object) -> None:
@@ -87,7 +91,7 @@ class Masks:
 
     @classmethod
     def from_polygons(cls, polygons: Sequence[Sequence[Sequence[float]]], size: Size) -> Masks:
-        """Rasterise ``N`` objects, each a list of flat polygons ``[x0, y0, x1, y1, …]``, by COCO's rule (union of the parts)."""
+        """Rasterize ``N`` objects, each a list of flat polygons ``[x0, y0, x1, y1, …]``, by COCO's rule (union of the parts)."""
         counts = []
         for parts in polygons:
             codes = coco_mask.frPyObjects([list(part) for part in parts], *size)
@@ -99,7 +103,10 @@ class Masks:
         """Take COCO RLE dictionaries, compressed (``str`` or ``bytes``) or not (a list of counts)."""
         counts = []
         for code in codes:
-            _check(tuple(code["size"]) == size, f"mask code has size {code['size']}, but the image has {list(size)}")
+            _check(
+                tuple(code["size"]) == size,
+                f"mask code has size {code['size']}, but the image has {list(size)}",
+            )
             if isinstance(code["counts"], list):
                 _check(
                     sum(code["counts"]) == size[0] * size[1],
@@ -132,7 +139,9 @@ class Masks:
         if not self.counts:
             return torch.zeros(0, dtype=torch.int64)
         codes = self.to_coco()
-        parts = [coco_mask.area(codes[start : start + 255]) for start in range(0, len(codes), 255)]  # it fails on more than 255 at once
+        parts = [
+            coco_mask.area(codes[start : start + 255]) for start in range(0, len(codes), 255)
+        ]  # it fails on more than 255 at once
         return torch.from_numpy(np.concatenate(parts).astype(np.int64))
 
     def boxes_xyxy(self) -> Tensor:
@@ -148,7 +157,9 @@ def _positions(index: Index, length: int) -> list[int]:
     """Positions that ``index`` (slice, integers or a bool mask) picks out of ``length`` items."""
     if isinstance(index, Tensor):
         index = index.numpy()
-    positions = np.arange(length)[index if isinstance(index, slice) else np.asarray(index, dtype=_index_dtype(index))]
+    positions = np.arange(length)[
+        index if isinstance(index, slice) else np.asarray(index, dtype=_index_dtype(index))
+    ]
     return [int(i) for i in positions]
 
 
@@ -191,11 +202,19 @@ class Instances:
         n = len(self.boxes_xyxy)
         _check_tensor("Instances", "labels", self.labels, torch.int64, (n,))
         if n:
-            _check(bool(torch.isfinite(self.boxes_xyxy).all()), "Instances.boxes_xyxy has NaN or infinite values")
+            _check(
+                bool(torch.isfinite(self.boxes_xyxy).all()), "Instances.boxes_xyxy has NaN or infinite values"
+            )
             ordered = (self.boxes_xyxy[:, 2:] >= self.boxes_xyxy[:, :2]).all(dim=1)
             first = int((~ordered).to(torch.int8).argmax())
-            _check(bool(ordered.all()), f"Instances.boxes_xyxy[{first}] has x1 < x0 or y1 < y0: {self.boxes_xyxy[first].tolist()}")
-            _check(int(self.labels.min()) >= 0, f"Instances.labels must be 0 or more, not {int(self.labels.min())}")
+            _check(
+                bool(ordered.all()),
+                f"Instances.boxes_xyxy[{first}] has x1 < x0 or y1 < y0: {self.boxes_xyxy[first].tolist()}",
+            )
+            _check(
+                int(self.labels.min()) >= 0,
+                f"Instances.labels must be 0 or more, not {int(self.labels.min())}",
+            )
         if self.masks is not None:
             _check(
                 len(self.masks) == n and self.masks.size == self.size,
@@ -265,11 +284,15 @@ class Prompts:
     def __post_init__(self) -> None:
         given = self.points_xy if self.points_xy is not None else self.boxes_xyxy
         if given is None:
-            raise InvalidDataError("Prompts needs points_xy with point_labels, or boxes_xyxy, or both; it got neither")
+            raise InvalidDataError(
+                "Prompts needs points_xy with point_labels, or boxes_xyxy, or both; it got neither"
+            )
         n = len(given)
         if self.points_xy is not None:
             _check_tensor("Prompts", "points_xy", self.points_xy, torch.float32, (n, None, 2))
-            _check_tensor("Prompts", "point_labels", self.point_labels, torch.int64, (n, self.points_xy.shape[1]))
+            _check_tensor(
+                "Prompts", "point_labels", self.point_labels, torch.int64, (n, self.points_xy.shape[1])
+            )
         else:
             _check(self.point_labels is None, "Prompts.point_labels is given without points_xy")
         if self.boxes_xyxy is not None:

@@ -13,6 +13,6 @@ DATASET = DatasetManifest(
         "a folder balloon/ around both, as in the archive, may stay"
     ),
     origin_url="https://github.com/matterport/Mask_RCNN/releases/tag/v2.1",
-    licence="photos from Flickr, each under its owner's terms; the publisher states none",
+    license="photos from Flickr, each under its owner's terms; the publisher states none",
     size="74 photos with 305 balloons, up to 2048 x 2048 pixels",
 )

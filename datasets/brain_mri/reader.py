@@ -32,7 +32,9 @@ class BrainMriSettings(Settings):
     @model_validator(mode="after")
     def _something_to_learn_from(self) -> BrainMriSettings:
         if self.val_fraction + self.test_fraction >= 1:
-            raise ValueError(f"val_fraction {self.val_fraction} and test_fraction {self.test_fraction} leave nothing to learn from")
+            raise ValueError(
+                f"val_fraction {self.val_fraction} and test_fraction {self.test_fraction} leave nothing to learn from"
+            )
         return self
 
 
@@ -45,14 +47,22 @@ def build(folder: Path, split: str, settings: BrainMriSettings) -> BrainMri:
     """
     root = next((folder / name for name in _ROOTS if (folder / name).is_dir()), folder)
     files = {name: path for name, path in images_below(root).items() if "/" in name}
-    masks = {name.removesuffix(MASK_ENDING): path for name, path in files.items() if name.endswith(MASK_ENDING)}
+    masks = {
+        name.removesuffix(MASK_ENDING): path for name, path in files.items() if name.endswith(MASK_ENDING)
+    }
     slices = {name: path for name, path in files.items() if not name.endswith(MASK_ENDING)}
     if not files:
         raise DataError(
             f"{root} has no folders of patients with .tif files. Repair: unpack the archive there, so that "
             f"{root / 'TCGA_CS_4941_19960909' / 'TCGA_CS_4941_19960909_1.tif'} exists"
         )
-    check_pairs(slices, masks, root, root, repair=f"unpack the whole archive; the mask of NAME.tif is called NAME{MASK_ENDING}.tif")
+    check_pairs(
+        slices,
+        masks,
+        root,
+        root,
+        repair=f"unpack the whole archive; the mask of NAME.tif is called NAME{MASK_ENDING}.tif",
+    )
     fractions = {"test": settings.test_fraction, "val": settings.val_fraction}
     ids = [name for name in slices if hashed_split(patient_of(name), fractions) == split]
     if not ids:

@@ -1,15 +1,15 @@
-"""The labels of the original with their colours, how they are grouped into 11 classes, and which frame is in which split."""
+"""The labels of the original with their colors, how they are grouped into 11 classes, and which frame is in which split."""
 
 from __future__ import annotations
 
 import re
 
 from toolkit.errors import DataError
-from toolkit.formats.label_images import Colour
+from toolkit.formats.label_images import Color
 
 VOID_LABEL = "Void"
 
-COLOURS: dict[str, Colour] = {
+COLORS: dict[str, Color] = {
     "Animal": (64, 128, 64),
     "Archway": (192, 0, 128),
     "Bicyclist": (0, 128, 192),
@@ -67,14 +67,16 @@ _VAL_FRAMES = range(7959, 8160)
 def split_of(frame: str) -> str:
     """The split of a frame such as ``0016E5_07959``: 367 to train, 101 to validate and 233 to test, as in SegNet's tutorial.
 
-    The dusk drive (0001TP) is cut in half, Seq05VD is for testing, and the densely labelled part of 0016E5 for validation.
+    The dusk drive (0001TP) is cut in half, Seq05VD is for testing, and the densely labeled part of 0016E5 for validation.
 
     Raises:
         DataError: when the name is not that of a frame.
     """
     match = re.fullmatch(r"(0001TP|0006R0|0016E5|Seq05VD)_f?(\d+)", frame)
     if match is None:
-        raise DataError(f"{frame!r} is not the name of a frame of CamVid, such as 0001TP_006690. Repair: remove the file")
+        raise DataError(
+            f"{frame!r} is not the name of a frame of CamVid, such as 0001TP_006690. Repair: remove the file"
+        )
     sequence, number = match[1], int(match[2])
     if sequence == "Seq05VD" or (sequence == "0001TP" and number > _LAST_TRAINING_FRAME):
         return "test"

@@ -12,11 +12,11 @@ from toolkit.config import Settings
 from toolkit.data.dataset import Dataset
 from toolkit.data.images import read_image, read_label_map
 from toolkit.errors import DataError, MissingSplitError
-from toolkit.formats.label_images import Colour, check_same_size, colours_to_label_map, values_to_label_map
+from toolkit.formats.label_images import Color, check_same_size, colors_to_label_map, values_to_label_map
 from toolkit.formats.pairs import check_pairs, images_below
 from toolkit.types import VOID, Sample
 
-from .labels import COLOURS, GROUPS, VOID_LABEL, split_of
+from .labels import COLORS, GROUPS, VOID_LABEL, split_of
 
 IMAGES, LABELS = "701_StillsRaw_full", "LabeledApproved_full"
 _REPAIR = "unpack the whole archive; figures on a part of it compare with nothing"
@@ -53,16 +53,22 @@ def _original(root: Path, split: str, settings: CamVidSettings) -> CamVid:
     check_pairs(images, labels, root / IMAGES, root / LABELS, repair=_REPAIR)
     ids = [frame for frame in images if split_of(frame) == split]
     if not ids:
-        raise MissingSplitError(f"{root / IMAGES} has no frame of the split {split!r} among {len(images)}. Repair: {_REPAIR}")
-    groups = GROUPS if settings.num_classes == 11 else {label: (label,) for label in COLOURS if label != VOID_LABEL}
+        raise MissingSplitError(
+            f"{root / IMAGES} has no frame of the split {split!r} among {len(images)}. Repair: {_REPAIR}"
+        )
+    groups = (
+        GROUPS if settings.num_classes == 11 else {label: (label,) for label in COLORS if label != VOID_LABEL}
+    )
     index = {label: i for i, labels_of_class in enumerate(groups.values()) for label in labels_of_class}
-    table = {colour: index.get(label, VOID) for label, colour in COLOURS.items()}
+    table = {color: index.get(label, VOID) for label, color in COLORS.items()}
     return CamVid(tuple(groups), {i: (images[i], labels[i]) for i in ids}, table)
 
 
 def _of_segnet(root: Path, split: str, settings: CamVidSettings) -> CamVid:
     if settings.num_classes != 11:
-        raise DataError(f"{root} has SegNet's label images, in 11 classes. Repair: data.options.num_classes=11, or unpack the original")
+        raise DataError(
+            f"{root} has SegNet's label images, in 11 classes. Repair: data.options.num_classes=11, or unpack the original"
+        )
     folders = root / split, root / f"{split}annot"
     if not any(folder.is_dir() for folder in folders):
         raise MissingSplitError(f"{root} has no folder {split}/. Repair: {_REPAIR}")
@@ -79,14 +85,21 @@ class CamVid(Dataset):
     Args:
         classes: their names.
         files: image and label image, by id.
-        colours: class of each colour in the label images; None where they hold SegNet's values.
+        colors: class of each color in the label images; None where they hold SegNet's values.
     """
 
-    def __init__(self, classes: tuple[str, ...], files: Mapping[str, tuple[Path, Path]], colours: Mapping[Colour, int] | None) -> None:
+    def __init__(
+        self,
+        classes: tuple[str, ...],
+        files: Mapping[str, tuple[Path, Path]],
+        colors: Mapping[Color, int] | None,
+    ) -> None:
         self.classes = classes
-        self.palette = tuple(COLOURS[GROUPS[name][0] if len(classes) == len(GROUPS) else name] for name in classes)
+        self.palette = tuple(
+            COLORS[GROUPS[name][0] if len(classes) == len(GROUPS) else name] for name in classes
+        )
         self.ids = tuple(files)
-        self._files, self._colours = dict(files), colours
+        self._files, self._colors = dict(files), colors
 
     def __getitem__(self, index: int) -> Sample:
         """Read one frame with its labels."""
@@ -98,6 +111,8 @@ class CamVid(Dataset):
         return Sample(name, image, label_map, path=str(image_path))
 
     def _read_label_map(self, path: Path) -> Tensor:
-        if self._colours is not None:
-            return colours_to_label_map(read_image(path), self._colours, path)
-        return values_to_label_map(read_label_map(path), {value: value for value in range(len(GROUPS))} | {len(GROUPS): VOID}, path)
+        if self._colors is not None:
+            return colors_to_label_map(read_image(path), self._colors, path)
+        return values_to_label_map(
+            read_label_map(path), {value: value for value in range(len(GROUPS))} | {len(GROUPS): VOID}, path
+        )

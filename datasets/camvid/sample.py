@@ -11,7 +11,7 @@ from toolkit.data.generated import generate
 from toolkit.errors import OutputError
 from toolkit.visualization.drawing import write_picture
 
-from .labels import COLOURS, GROUPS
+from .labels import COLORS, GROUPS
 from .reader import IMAGES, LABELS
 
 FRAMES = {"train": "0006R0_f{:05d}", "val": "0016E5_{:05d}", "test": "Seq05VD_f{:05d}"}
@@ -38,13 +38,15 @@ def write_sample(folder: str | Path, *, counts: Mapping[str, int] | None = None)
     if (root / IMAGES).exists() or (root / LABELS).exists():
         raise OutputError(f"{root} has frames already. Repair: choose another folder, or delete them first")
     counts = counts or {"train": 24, "val": 8, "test": 8}
-    colours = np.zeros((256, 3), np.uint8)
-    colours[: len(GROUPS)] = [COLOURS[labels[0]] for labels in GROUPS.values()]
+    colors = np.zeros((256, 3), np.uint8)
+    colors[: len(GROUPS)] = [COLORS[labels[0]] for labels in GROUPS.values()]
     for seed, (split, count) in enumerate(counts.items()):
         first, step = _FIRST[split]
-        for index, sample in enumerate(generate(tuple(GROUPS), [_SIZE] * count, objects=len(GROUPS), seed=seed)):
+        for index, sample in enumerate(
+            generate(tuple(GROUPS), [_SIZE] * count, objects=len(GROUPS), seed=seed)
+        ):
             frame = FRAMES[split].format(first + step * index)
             assert sample.label_map is not None  # they are generated with one
             write_picture(root / IMAGES / f"{frame}.png", sample.image.permute(1, 2, 0).numpy())
-            write_picture(root / LABELS / f"{frame}_L.png", colours[sample.label_map.numpy()])
+            write_picture(root / LABELS / f"{frame}_L.png", colors[sample.label_map.numpy()])
     return sum(counts.values())

@@ -13,6 +13,6 @@ DATASET = DatasetManifest(
         "or images/ for all; files of other names are settings"
     ),
     origin_url="https://cocodataset.org/#download",
-    licence="annotations CC BY 4.0; photos from Flickr, each under its owner's terms",
+    license="annotations CC BY 4.0; photos from Flickr, each under its owner's terms",
     size="2017: 118,287 + 5,000 photos, 19 GB; yours: as large as you like",
 )

@@ -48,18 +48,24 @@ def _annotation_file(folder: Path, split: str, name: str) -> Path:
         found = sorted(folder.glob(pattern.format(split)))
         if len(found) > 1:
             names = ", ".join(path.relative_to(folder).as_posix() for path in found)
-            raise DataError(f"{folder} has more than one annotation file of the split {split!r}: {names}. Repair: set {split}=FILE")
+            raise DataError(
+                f"{folder} has more than one annotation file of the split {split!r}: {names}. Repair: set {split}=FILE"
+            )
         if found:
             return found[0]
     tried = ", ".join(pattern.format(split) for pattern in PATTERNS)
-    raise MissingSplitError(f"{folder} has no annotations of the split {split!r}: none of {tried}. Repair: set {split}=FILE")
+    raise MissingSplitError(
+        f"{folder} has no annotations of the split {split!r}: none of {tried}. Repair: set {split}=FILE"
+    )
 
 
 def _image_folder(folder: Path, split: str, file: CocoFile, setting: str) -> Path:
     """The folder that has the first image; ``instances_train2017.json`` belongs to ``train2017/``."""
     stem = file.path.stem.rpartition("_")[2]
     usual = dict.fromkeys((stem, split, f"images/{stem}", f"images/{split}", "images", "."))
-    tried = [folder / name for name in ([setting.format(split=split)] if setting else [*usual])] + ([] if setting else [file.path.parent])
+    tried = [folder / name for name in ([setting.format(split=split)] if setting else [*usual])] + (
+        [] if setting else [file.path.parent]
+    )
     if not file.images:
         return tried[0]
     first = file.images[0]["file_name"]
@@ -84,7 +90,9 @@ class Coco(RegionDataset):
         self.ids = unique_ids([image["file_name"] for image in file.images])
         self.keypoint_names = file.keypoint_names
         self.num_keypoints = len(file.keypoint_names)
-        numbered = all(isinstance(key, int) for key in (*file.category_ids, *(image["id"] for image in file.images)))
+        numbered = all(
+            isinstance(key, int) for key in (*file.category_ids, *(image["id"] for image in file.images))
+        )
         if numbered:  # as COCO's own; ids that are text cannot stand in files of results
             self.coco_category_ids = file.category_ids
             self.coco_image_ids = {one: image["id"] for one, image in zip(self.ids, file.images, strict=True)}

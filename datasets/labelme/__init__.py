@@ -12,6 +12,6 @@ DATASET = DatasetManifest(
         "train/ and val/, and test/ where there is one, each with ID.json by LabelMe beside its image; labels.txt (one class a line) fixes the "
         "order of the classes, which is alphabetical otherwise"
     ),
-    licence="yours",
+    license="yours",
     size="as large as you like",
 )

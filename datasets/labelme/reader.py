@@ -37,10 +37,14 @@ def build(folder: Path, split: str, settings: LabelmeSettings) -> Labelme:
     """
     own = folder / str(getattr(settings, split))
     if not own.is_dir():
-        raise MissingSplitError(f"{own} is not there. Repair: put the files of the split {split!r} there, or set {split}=FOLDER")
+        raise MissingSplitError(
+            f"{own} is not there. Repair: put the files of the split {split!r} there, or set {split}=FOLDER"
+        )
     files = sorted(own.rglob("*.json"))
     if not files:
-        raise DataError(f"{own} has no files by LabelMe (*.json). Repair: put them there, or set {split}=FOLDER")
+        raise DataError(
+            f"{own} has no files by LabelMe (*.json). Repair: put them there, or set {split}=FOLDER"
+        )
     folders = (folder / name for name in (settings.train, settings.val, settings.test))
     return Labelme(own, files, settings.classes or _classes(folder, list(folders)), settings.other_shapes)
 
@@ -56,7 +60,13 @@ def _classes(folder: Path, folders: list[Path]) -> tuple[str, ...]:
 class Labelme(RegionDataset):
     """One split: the images that have a file by LabelMe, by name. An image without one has not been annotated."""
 
-    def __init__(self, folder: Path, files: list[Path], classes: tuple[str, ...], other_shapes: Literal["error", "skip"]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        files: list[Path],
+        classes: tuple[str, ...],
+        other_shapes: Literal["error", "skip"],
+    ) -> None:
         self.classes = classes
         self.ids = tuple(path.relative_to(folder).with_suffix("").as_posix() for path in files)
         self._files = files
@@ -69,15 +79,23 @@ class Labelme(RegionDataset):
         said = file.parent / str(self._contents(index)["imagePath"]).replace("\\", "/")
         if said.is_file():
             return said
-        beside = (path for path in sorted(file.parent.glob(f"{file.stem}.*")) if path.suffix.lower() in IMAGE_SUFFIXES)
+        beside = (
+            path
+            for path in sorted(file.parent.glob(f"{file.stem}.*"))
+            if path.suffix.lower() in IMAGE_SUFFIXES
+        )
         found = next(beside, None)
         if found is None:
-            raise DataError(f"{file} is of {said}, which is not there, and no image of that name is beside it. Repair: put it there")
+            raise DataError(
+                f"{file} is of {said}, which is not there, and no image of that name is beside it. Repair: put it there"
+            )
         return found
 
     def regions(self, index: int, size: Size) -> list[Region]:
         """The objects of the image."""
-        return labelme_regions(self._contents(index), size, self._files[index], self._labels, self._other_shapes)
+        return labelme_regions(
+            self._contents(index), size, self._files[index], self._labels, self._other_shapes
+        )
 
     def _contents(self, index: int) -> dict[str, Any]:
         return read_labelme(self._files[index])

@@ -15,7 +15,7 @@ DATASET = DatasetManifest(
         "the archives' own folders around them (LabPicsV1/Simple, LabPicsChemistry, …) may stay"
     ),
     origin_url="https://zenodo.org/records/3697452 (V1) and https://zenodo.org/records/4736111 (V2)",
-    licence="V2: annotations CC BY-NC-ND 4.0, photos their owners'; V1: see its record",
+    license="V2: annotations CC BY-NC-ND 4.0, photos their owners'; V1: see its record",
     size="V1: 2,187 photos; V2: several gigabytes",
     sample=".sample:write_sample",
 )

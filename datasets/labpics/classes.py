@@ -26,7 +26,18 @@ V1_NAMES = {
 }
 """V1's numbers of what is a vessel or a material, by the names that V2 gives the same (2, 3 and 4 are parts of vessels, 5 is Ignore)."""
 
-MATERIALS = ("Liquid", "Suspension", "Foam", "Gel", "Solid", "Granular", "Powder", "SolidLargChunk", "Vapor", "Other Material")
+MATERIALS = (
+    "Liquid",
+    "Suspension",
+    "Foam",
+    "Gel",
+    "Solid",
+    "Granular",
+    "Powder",
+    "SolidLargChunk",
+    "Vapor",
+    "Other Material",
+)
 V2_MATERIALS = ("Urine", "Blood", *MATERIALS)
 V2_VESSELS = (
     "Syringe",
@@ -103,4 +114,6 @@ def scheme(objects: Objects, classes: Literal["coarse", "fine"], version: int) -
 def _most_precise(names: Sequence[str], known: Sequence[str]) -> str:
     """The first of the names that is known and not a general one; else a general one; else the last that is known."""
     candidates = [name for name in names if name in known[:-1]]
-    return next((name for name in candidates if name not in _GENERAL), candidates[0] if candidates else known[-1])
+    return next(
+        (name for name in candidates if name not in _GENERAL), candidates[0] if candidates else known[-1]
+    )

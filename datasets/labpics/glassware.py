@@ -37,10 +37,10 @@ class Bench:
     kinds: list[int] = field(default_factory=list)
 
 
-def _round_bottom(centre: float, radius: float, neck: float) -> Callable[[Floats], Floats]:
+def _round_bottom(center: float, radius: float, neck: float) -> Callable[[Floats], Floats]:
     def profile(t: Floats) -> Floats:
-        ball = np.sqrt(np.clip(radius**2 - (t - centre) ** 2, 0, None))
-        stem = np.where(t < centre, np.interp(t, (0, 0.03, 0.05), (neck * 1.3, neck * 1.3, neck)), 0)
+        ball = np.sqrt(np.clip(radius**2 - (t - center) ** 2, 0, None))
+        stem = np.where(t < center, np.interp(t, (0, 0.03, 0.05), (neck * 1.3, neck * 1.3, neck)), 0)
         return np.asarray(np.maximum(ball, stem), np.float32)
 
     return profile
@@ -80,14 +80,29 @@ class Shape:
 
 SHAPES = (
     Shape(_straight((0, 0.40), (0.03, 0.36), (0.93, 0.36), (1, 0.30)), (0.42, 0.62), (0.45, 0.72)),  # beaker
-    Shape(_straight((0, 0.16), (0.03, 0.12), (0.28, 0.12), (0.93, 0.40), (1, 0.36)), (0.50, 0.72), (0.58, 0.76)),  # Erlenmeyer flask
+    Shape(
+        _straight((0, 0.16), (0.03, 0.12), (0.28, 0.12), (0.93, 0.40), (1, 0.36)), (0.50, 0.72), (0.58, 0.76)
+    ),  # Erlenmeyer flask
     Shape(_round_bottom(0.67, 0.33, 0.10), (0.50, 0.75), (0.62, 0.80)),  # round-bottomed flask
     Shape(_round_bottom(0.88, 0.12, 0.12), (0.55, 0.80), (0.40, 0.70), stoppered=True),  # test tube
     Shape(
-        _straight((0, 0.19), (0.03, 0.15), (0.92, 0.15), (0.94, 0.26), (1, 0.26)), (0.55, 0.80), (0.40, 0.70), floor=0.93
+        _straight((0, 0.19), (0.03, 0.15), (0.92, 0.15), (0.94, 0.26), (1, 0.26)),
+        (0.55, 0.80),
+        (0.40, 0.70),
+        floor=0.93,
     ),  # measuring cylinder
-    Shape(_straight((0, 0.14), (0.16, 0.14), (0.30, 0.27), (0.97, 0.27), (1, 0.24)), (0.50, 0.72), (0.52, 0.75), stoppered=True),  # bottle
-    Shape(_straight((0, 0.30), (0.14, 0.30), (0.18, 0.36), (0.95, 0.36), (1, 0.32)), (0.38, 0.55), (0.48, 0.72), stoppered=True),  # jar
+    Shape(
+        _straight((0, 0.14), (0.16, 0.14), (0.30, 0.27), (0.97, 0.27), (1, 0.24)),
+        (0.50, 0.72),
+        (0.52, 0.75),
+        stoppered=True,
+    ),  # bottle
+    Shape(
+        _straight((0, 0.30), (0.14, 0.30), (0.18, 0.36), (0.95, 0.36), (1, 0.32)),
+        (0.38, 0.55),
+        (0.48, 0.72),
+        stoppered=True,
+    ),  # jar
 )
 
 LIQUIDS = (
@@ -132,20 +147,27 @@ class _Canvas:
             inside = (abs(x - middle) < wide) & (y > self.edge - high) & (y < self.edge)
             back[inside] = back[inside] * 0.6 + self._tone(40, 230) * 0.4
         back = cv2.resize(cv2.GaussianBlur(back, (0, 0), n / 180), (n, n), interpolation=cv2.INTER_LINEAR)
-        grain = cv2.resize(rng.normal(0, 1, (quarter, 8)).astype(np.float32), (n, n), interpolation=cv2.INTER_CUBIC)
-        bench = top * (0.75 + 0.35 * (self.y - self.edge) / n)[..., None] + (self._clouds(6, n) + grain[..., None]) * 5
+        grain = cv2.resize(
+            rng.normal(0, 1, (quarter, 8)).astype(np.float32), (n, n), interpolation=cv2.INTER_CUBIC
+        )
+        bench = (
+            top * (0.75 + 0.35 * (self.y - self.edge) / n)[..., None]
+            + (self._clouds(6, n) + grain[..., None]) * 5
+        )
         share = np.clip((self.y - self.edge) / (n / 90), 0, 1)[..., None]
         mixed: Floats = back + (bench - back) * share
         return mixed
 
     def _tone(self, low: float, high: float) -> Floats:
-        """A dull colour of random brightness."""
-        grey = self.rng.uniform(low, high)
-        return np.clip(grey + self.rng.uniform(-22, 22, 3), 0, 255).astype(np.float32)
+        """A dull color of random brightness."""
+        gray = self.rng.uniform(low, high)
+        return np.clip(gray + self.rng.uniform(-22, 22, 3), 0, 255).astype(np.float32)
 
     def _clouds(self, cells: int, size: int) -> Floats:
         coarse = self.rng.normal(0, 1, (cells + 1, cells + 1)).astype(np.float32)
-        return np.asarray(cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC), np.float32)[..., None]
+        return np.asarray(cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC), np.float32)[
+            ..., None
+        ]
 
     # --- vessels ---
 
@@ -153,7 +175,14 @@ class _Canvas:
         """A vessel out of focus at the back of the bench, marked as not segmented."""
         rng, n = self.rng, self.n
         shape = SHAPES[int(rng.integers(len(SHAPES)))]
-        vessel = _Vessel(self, shape, rng.uniform(0.15, 0.85) * n, self.edge + 0.02 * n, rng.uniform(0.12, 0.18) * n, lean=0)
+        vessel = _Vessel(
+            self,
+            shape,
+            rng.uniform(0.15, 0.85) * n,
+            self.edge + 0.02 * n,
+            rng.uniform(0.12, 0.18) * n,
+            lean=0,
+        )
         vessel.paint_glass()
         vessel.image[:] = cv2.GaussianBlur(vessel.image, (0, 0), n / 120)
         vessel.vessels[vessel.inside] = vessel.materials[vessel.inside] = UNSEGMENTED
@@ -186,7 +215,9 @@ class _Canvas:
         """The scene at its final size, with the blur and noise of a camera."""
         small = cv2.resize(self.image, (size, size), interpolation=cv2.INTER_AREA)
         small = small * self.rng.uniform(0.85, 1.1) + self.rng.normal(0, self.rng.uniform(1, 5), small.shape)
-        materials, vessels = (each[::OVERSAMPLING, ::OVERSAMPLING].copy() for each in (self.materials, self.vessels))
+        materials, vessels = (
+            each[::OVERSAMPLING, ::OVERSAMPLING].copy() for each in (self.materials, self.vessels)
+        )
         return Bench(np.clip(small, 0, 255).astype(np.uint8), materials, vessels, self.kinds)
 
 
@@ -196,13 +227,20 @@ class _Vessel:
     All arrays are of the box around it; ``image``, ``materials`` and ``vessels`` are views of the canvas.
     """
 
-    def __init__(self, canvas: _Canvas, shape: Shape, middle: float, foot: float, height: float, lean: float) -> None:
+    def __init__(
+        self, canvas: _Canvas, shape: Shape, middle: float, foot: float, height: float, lean: float
+    ) -> None:
         self.canvas, self.shape, self.middle, self.foot, self.height = canvas, shape, middle, foot, height
         reach = (shape.widest() + abs(lean)) * height + 2
         box = tuple(
-            slice(max(0, int(low)), min(canvas.n, int(high))) for low, high in ((foot - height, foot + 2), (middle - reach, middle + reach))
+            slice(max(0, int(low)), min(canvas.n, int(high)))
+            for low, high in ((foot - height, foot + 2), (middle - reach, middle + reach))
         )
-        self.image, self.materials, self.vessels = canvas.image[box], canvas.materials[box], canvas.vessels[box]
+        self.image, self.materials, self.vessels = (
+            canvas.image[box],
+            canvas.materials[box],
+            canvas.vessels[box],
+        )
         self.y, self.x = canvas.y[box], canvas.x[box]
         self.t = ((self.y - foot) / height + 1).astype(np.float32)
         self.half = np.maximum(shape.profile(np.clip(self.t, 0, 1)) * height, 1e-3).astype(np.float32)
@@ -210,12 +248,20 @@ class _Vessel:
         self.u = self.dx / self.half
         self.inside: Bools = (abs(self.u) <= 1) & (self.t >= 0) & (self.t <= 1)
         wall = max(2.0, 0.018 * height)
-        self.hollow: Bools = (abs(self.dx) <= self.half - wall) & (self.t >= 0.02) & (self.t <= shape.floor - wall / height)
+        self.hollow: Bools = (
+            (abs(self.dx) <= self.half - wall) & (self.t >= 0.02) & (self.t <= shape.floor - wall / height)
+        )
 
     def paint_back(self) -> None:
         """What is seen through the glass: the room behind it, squeezed as by a lens, and tinted."""
         rows, columns = (axis.astype(np.float32) for axis in np.indices(self.t.shape))
-        seen = cv2.remap(self.image.copy(), columns - 0.5 * self.dx * abs(self.u), rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        seen = cv2.remap(
+            self.image.copy(),
+            columns - 0.5 * self.dx * abs(self.u),
+            rows,
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
         tint = self.canvas.rng.uniform((196, 206, 206), (226, 236, 236)).astype(np.float32)
         self._mix(self.inside, seen * 0.72 + tint * 0.28, 1)
 
@@ -228,11 +274,11 @@ class _Vessel:
         if layers == 2:
             kinds.append(FOAM if rng.random() < 0.4 and kinds[0] != POWDER else LIQUID)
             levels = [level + (1 - level) * rng.uniform(0.4, 0.6), level]
-        colours = rng.permutation(len(LIQUIDS))
-        for kind, surface, colour in zip(kinds[:layers], levels, colours, strict=False):
-            self._pour(kind, surface, np.array(LIQUIDS[colour], np.float32))
+        colors = rng.permutation(len(LIQUIDS))
+        for kind, surface, color in zip(kinds[:layers], levels, colors, strict=False):
+            self._pour(kind, surface, np.array(LIQUIDS[color], np.float32))
 
-    def _pour(self, kind: int, level: float, colour: Floats) -> None:
+    def _pour(self, kind: int, level: float, color: Floats) -> None:
         """Fill from the surface at ``level`` down to what is there already."""
         rng = self.canvas.rng
         bulge = np.sqrt(np.clip(1 - self.u**2, 0, 1)) * self.half * 0.13 / self.height
@@ -241,16 +287,20 @@ class _Vessel:
         self.canvas.kinds.append(kind)
         self.materials[mine] = len(self.canvas.kinds)
         if kind == POWDER:
-            colour = np.array(POWDERS[int(rng.integers(len(POWDERS)))], np.float32)
+            color = np.array(POWDERS[int(rng.integers(len(POWDERS)))], np.float32)
             grains = rng.normal(0, 22, self.t.shape)[..., None]
-            self._mix(mine, colour * (1 - 0.25 * self.u**2)[..., None] + grains, 1)
+            self._mix(mine, color * (1 - 0.25 * self.u**2)[..., None] + grains, 1)
         elif kind == FOAM:
-            bubbles = cv2.GaussianBlur(rng.normal(0, 200, self.t.shape).astype(np.float32), (0, 0), 2.2)[..., None]
-            self._mix(mine, 0.25 * colour + 175 + bubbles, 0.95)
+            bubbles = cv2.GaussianBlur(rng.normal(0, 200, self.t.shape).astype(np.float32), (0, 0), 2.2)[
+                ..., None
+            ]
+            self._mix(mine, 0.25 * color + 175 + bubbles, 0.95)
         else:
             milky = kind == SUSPENSION
             deep = np.clip((self.t - level) / (1.001 - level), 0, 1)
-            paint = (0.55 * colour + 100 if milky else colour) * (1.12 - 0.35 * deep - 0.15 * self.u**2)[..., None]
+            paint = (0.55 * color + 100 if milky else color) * (1.12 - 0.35 * deep - 0.15 * self.u**2)[
+                ..., None
+            ]
             self._mix(mine, paint, 0.94 if milky else 0.78)
             surface: Bools = mine & (self.t <= level + bulge)
             self._mix(surface, paint * 1.15 + 26, 0.75)
@@ -272,14 +322,16 @@ class _Vessel:
         """A cap or a label on some vessels; both are parts of the vessel."""
         rng = self.canvas.rng
         if self.shape.stoppered and rng.random() < 0.5:
-            colour = rng.uniform(20, 220, 3).astype(np.float32)
-            self._mix(self.inside & (self.t < 0.11), colour * (1 - 0.4 * self.u**2)[..., None], 0.97)
+            color = rng.uniform(20, 220, 3).astype(np.float32)
+            self._mix(self.inside & (self.t < 0.11), color * (1 - 0.4 * self.u**2)[..., None], 0.97)
         elif rng.random() < 0.25:
-            paper: Bools = self.hollow & (abs(self.u) < 0.6) & (abs(self.t - 0.36) < 0.05) & (self.materials == 0)
+            paper: Bools = (
+                self.hollow & (abs(self.u) < 0.6) & (abs(self.t - 0.36) < 0.05) & (self.materials == 0)
+            )
             lines = (self.y // max(3, self.height * 0.012)) % 3 == 0
             self._mix(paper, np.where(lines, 0.6, 0.95)[..., None] * WHITE, 0.95)
 
     def _mix(self, where: Bools, paint: Floats, opacity: float | Floats) -> None:
-        """Lay paint (RGB, of the box or of one colour) over the picture where ``where`` says."""
+        """Lay paint (RGB, of the box or of one color) over the picture where ``where`` says."""
         share = (where * np.asarray(opacity, np.float32))[..., None]
         self.image += (paint - self.image) * share

@@ -120,7 +120,9 @@ def objects_from_masks(found: Iterable[tuple[Tensor, int, bool]], size: Size) ->
             crowds.append(is_crowd)
     masks = Masks(size, tuple(codes))
     is_crowd_of = torch.tensor(crowds, dtype=torch.bool) if any(crowds) else None
-    return Instances(size, masks.boxes_xyxy(), torch.tensor(labels, dtype=torch.int64), masks, is_crowd=is_crowd_of)
+    return Instances(
+        size, masks.boxes_xyxy(), torch.tensor(labels, dtype=torch.int64), masks, is_crowd=is_crowd_of
+    )
 
 
 def read_marks(path: Path, image: Tensor, image_path: Path) -> Tensor:

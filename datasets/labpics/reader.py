@@ -37,7 +37,7 @@ class LabPicsSettings(Settings):
     whole_vessels: bool = False
     """With `objects=both`, whether a vessel's mask covers the materials in it, or stops where they begin."""
     layout: Literal["auto", "simple", "complex", "v2"] = "auto"
-    """How the files lie; `auto` recognises it, and takes Simple where V1 has both."""
+    """How the files lie; `auto` recognizes it, and takes Simple where V1 has both."""
     val_fraction: float = Field(0.1, ge=0, lt=1)
     """Part of the published training photos that is held out for validation, by the hash of their names."""
 
@@ -55,7 +55,9 @@ def build(folder: Path, split: str, settings: LabPicsSettings) -> LabPics:
     layout.check(names)
     published = layout.images("test" if split == "test" else "train")
     images = {
-        name: path for name, path in published.items() if split == "test" or _is_held_out(name, settings.val_fraction) == (split == "val")
+        name: path
+        for name, path in published.items()
+        if split == "test" or _is_held_out(name, settings.val_fraction) == (split == "val")
     }
     if not images:
         raise MissingSplitError(_why_missing(layout, split, len(published), settings.val_fraction))
@@ -78,7 +80,13 @@ class LabPics(Dataset):
         read = self._layout.read(path, self._scheme)
         flat = _join(_emptied(read.vessels, read.materials), read.materials)  # a pixel of at most one kind
         objects = _join(read.vessels, read.materials) if self._whole_vessels else flat
-        return Sample(name, read.image, self._label_map(read, flat), _join(objects, self._crowds(read, flat)), path=str(path))
+        return Sample(
+            name,
+            read.image,
+            self._label_map(read, flat),
+            _join(objects, self._crowds(read, flat)),
+            path=str(path),
+        )
 
     def _label_map(self, read: Annotation, flat: Instances) -> Tensor:
         label_map = instances_to_label_map(flat, self.classes) if read.label_map is None else read.label_map
@@ -110,7 +118,8 @@ def _why_missing(layout: Layout, split: str, published: int, fraction: float) ->
         return f"{layout.root} has no photos in {folder}, so there is no split {split!r}. Repair: unpack the whole archive"
     return (
         f"none of the {published} photos of {layout.root / 'Train'} falls into the split {split!r} by the hash of its name, with val_fraction={fraction}. "
-        "Repair: set data.options.val_fraction=0.3" + ("; or train without validation by data.val_split=" if split == "val" else "")
+        "Repair: set data.options.val_fraction=0.3"
+        + ("; or train without validation by data.val_split=" if split == "val" else "")
     )
 
 
@@ -144,7 +153,12 @@ def _join(first: Instances, *others: Instances) -> Instances:
     if not parts:
         return Instances.empty(first.size, with_masks=True)
     counts = tuple(code for part in parts for code in (part.masks or Masks(part.size)).counts)
-    crowd = torch.cat([torch.zeros(len(part), dtype=torch.bool) if part.is_crowd is None else part.is_crowd for part in parts])
+    crowd = torch.cat(
+        [
+            torch.zeros(len(part), dtype=torch.bool) if part.is_crowd is None else part.is_crowd
+            for part in parts
+        ]
+    )
     return Instances(
         first.size,
         torch.cat([part.boxes_xyxy for part in parts]),

@@ -50,7 +50,9 @@ class _Files:
         return self.folder / "Semantic" / FOLDERS[label] / f"{self.name}.png"
 
 
-def write_sample(folder: str | Path, *, train: int = 200, test: int = 40, size: int = 256, seed: int = 0) -> int:
+def write_sample(
+    folder: str | Path, *, train: int = 200, test: int = 40, size: int = 256, seed: int = 0
+) -> int:
     """Draw a small LabPics and write it as ``folder/Simple/{Train,Test}/{Image,Instance,Semantic}``.
 
     Args:
@@ -84,14 +86,18 @@ def write_sample(folder: str | Path, *, train: int = 200, test: int = 40, size: 
 def _write(files: _Files, bench: Bench) -> None:
     _encode(files.image(), cv2.cvtColor(bench.image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 95])
     empty = np.zeros_like(bench.vessels)
-    _encode(files.instance(), cv2.merge([bench.materials, empty, bench.vessels]))  # in the order blue, green, red
+    _encode(
+        files.instance(), cv2.merge([bench.materials, empty, bench.vessels])
+    )  # in the order blue, green, red
     for label, mask in _semantic(bench):
         if mask.any():  # as published, a class that an image does not show has no file
             _encode(files.semantic(label), mask.astype(np.uint8))
 
 
 def _semantic(bench: Bench) -> Iterator[tuple[int, NDArray[np.bool_]]]:
-    kinds = np.array([0, *bench.kinds], np.uint8)[np.where(bench.materials == UNSEGMENTED, 0, bench.materials)]
+    kinds = np.array([0, *bench.kinds], np.uint8)[
+        np.where(bench.materials == UNSEGMENTED, 0, bench.materials)
+    ]
     yield 1, (bench.vessels != 0) & (bench.vessels != UNSEGMENTED)
     yield 6, (kinds == 6) | (kinds == 7)
     yield 10, kinds == 12

@@ -66,8 +66,12 @@ class SceneFolders(Layout):
         """Read a photo and its masks."""
         image, scene = read_image(path), path.parent
         size = (image.shape[1], image.shape[2])
-        vessels = objects_from_masks(self._objects(scene, image, scheme, "vessels") if scheme.vessels else (), size)
-        materials = objects_from_masks(self._objects(scene, image, scheme, "materials") if scheme.materials else (), size)
+        vessels = objects_from_masks(
+            self._objects(scene, image, scheme, "vessels") if scheme.vessels else (), size
+        )
+        materials = objects_from_masks(
+            self._objects(scene, image, scheme, "materials") if scheme.materials else (), size
+        )
         ignore = scene / "Ignore.png"
         ignored = read_marks(ignore, image, path).any(dim=0) if ignore.is_file() else None
         return Annotation(image, vessels, materials, ignored)
@@ -81,13 +85,17 @@ class Complex(SceneFolders):
     image_name = "Image.png"
 
     def _is_scene(self, scene: Path) -> bool:
-        return (scene / self.image_name).is_file() and ((scene / "Vessel").is_dir() or (scene / "Material").is_dir())
+        return (scene / self.image_name).is_file() and (
+            (scene / "Vessel").is_dir() or (scene / "Material").is_dir()
+        )
 
     def _missing(self, scene: Path) -> str:
         return f"there is neither {scene / 'Vessel'} nor {scene / 'Material'}"
 
     def _objects(self, scene: Path, image: Tensor, scheme: Scheme, kind: str) -> Found:
-        folder, label = (scene / "Vessel", scheme.vessel) if kind == "vessels" else (scene / "Material", scheme.material)
+        folder, label = (
+            (scene / "Vessel", scheme.vessel) if kind == "vessels" else (scene / "Material", scheme.material)
+        )
         for path in sorted(folder.glob("[!.]*.png"), key=_by_number):
             marks = read_marks(path, image, scene / self.image_name)
             mask = foreground(marks)
@@ -135,7 +143,11 @@ class V2(SceneFolders):
                     f"{scene / 'Data.json'} lists {section} {number}, but its mask {path} is not there. Repair: unpack the whole archive"
                 )
             names = entry.get(key) or ()
-            yield read_marks(path, image, scene / self.image_name).any(dim=0), label(names), entry.get("ASegmentableInstance") is False
+            yield (
+                read_marks(path, image, scene / self.image_name).any(dim=0),
+                label(names),
+                entry.get("ASegmentableInstance") is False,
+            )
 
 
 def _by_number(path: Path) -> tuple[int, str]:
@@ -146,7 +158,11 @@ def _by_number(path: Path) -> tuple[int, str]:
 def _names_in(stem: str) -> Sequence[str]:
     """The classes that the name of a mask of V1 gives as numbers."""
     numbers = re.search(r"CatID_(\d+(?:_\d+)*)", stem)
-    return [V1_NAMES[number] for number in map(int, numbers[1].split("_") if numbers else ()) if number in V1_NAMES]
+    return [
+        V1_NAMES[number]
+        for number in map(int, numbers[1].split("_") if numbers else ())
+        if number in V1_NAMES
+    ]
 
 
 def _entries(path: Path, section: str) -> list[tuple[str, Mapping[str, Any]]]:
@@ -158,7 +174,9 @@ def _entries(path: Path, section: str) -> list[tuple[str, Mapping[str, Any]]]:
     try:
         data = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as JSON: {error}. Repair: copy it again from the archive") from error
+        raise DataError(
+            f"{path} cannot be read as JSON: {error}. Repair: copy it again from the archive"
+        ) from error
     found = data.get(section) if isinstance(data, dict) else None
     if not isinstance(found, dict) or not all(isinstance(entry, dict) for entry in found.values()):
         raise DataError(

@@ -33,7 +33,9 @@ class Simple(Layout):
     @classmethod
     def is_at(cls, root: Path) -> bool:
         """Whether a part has a folder of photos beside one of ids."""
-        return any((folder / "Image").is_dir() and (folder / "Instance").is_dir() for folder in _parts(cls(root)))
+        return any(
+            (folder / "Image").is_dir() and (folder / "Instance").is_dir() for folder in _parts(cls(root))
+        )
 
     def images(self, part: str) -> dict[str, Path]:
         """The photos by name, of which each has a file of ids."""
@@ -45,7 +47,9 @@ class Simple(Layout):
             if path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith("."):
                 continue
             if path.stem in found:
-                raise DataError(f"{found[path.stem]} and {path} have one file of ids between them. Repair: rename or remove one of them")
+                raise DataError(
+                    f"{found[path.stem]} and {path} have one file of ids between them. Repair: rename or remove one of them"
+                )
             found[path.stem] = path
         missing = [path for path in found.values() if not _beside(path, "Instance").is_file()]
         if missing:
@@ -68,7 +72,9 @@ class Simple(Layout):
         """Read a photo, its ids and its semantic maps."""
         image = read_image(path)
         materials, vessels = self._ids(path, image)
-        unsegmented = ((materials == UNSEGMENTED) & bool(scheme.materials)) | ((vessels == UNSEGMENTED) & bool(scheme.vessels))
+        unsegmented = ((materials == UNSEGMENTED) & bool(scheme.materials)) | (
+            (vessels == UNSEGMENTED) & bool(scheme.vessels)
+        )
         label_map, ignored = self._semantic(path, image, scheme)
         kinds: dict[int, int] = {}
         if label_map is not None and len(scheme.materials) > 1:
@@ -89,10 +95,14 @@ class Simple(Layout):
         ids_path = _beside(path, "Instance")
         ids = read_marks(ids_path, image, path)
         red, green, blue = ids
-        if torch.equal(red, green) and torch.equal(red, blue) and bool(((red != 0) & (red != UNSEGMENTED)).any()):
+        if (
+            torch.equal(red, green)
+            and torch.equal(red, blue)
+            and bool(((red != 0) & (red != UNSEGMENTED)).any())
+        ):
             raise DataError(
-                f"{ids_path} is grey: it has the same ids in all channels. LabPics keeps materials in the blue channel and vessels in the red one. "
-                "Repair: write it in colour, or use the dataset `masks` for images with one id a pixel"
+                f"{ids_path} is gray: it has the same ids in all channels. LabPics keeps materials in the blue channel and vessels in the red one. "
+                "Repair: write it in color, or use the dataset `masks` for images with one id a pixel"
             )
         return blue, red
 
@@ -105,17 +115,24 @@ class Simple(Layout):
         needed = ([1] if scheme.vessels else []) + ([16] if scheme.materials else [])
         if not any(number in folders for number in (*needed, IGNORE)):
             return None, None
-        label_map, beyond = torch.zeros(image.shape[1:], dtype=torch.uint8), torch.zeros(image.shape[1:], dtype=torch.bool)
+        label_map, beyond = (
+            torch.zeros(image.shape[1:], dtype=torch.uint8),
+            torch.zeros(image.shape[1:], dtype=torch.bool),
+        )
         for number in _PAINT_ORDER:
             names = scheme.vessels if number == 1 else scheme.materials
             file = folders.get(number, path.parent) / f"{path.stem}.png"
             if names and number in folders and file.is_file():
                 marks = read_marks(file, image, path)
-                label_map[foreground(marks)] = (scheme.vessel if number == 1 else scheme.material)([V1_NAMES[number]])
+                label_map[foreground(marks)] = (scheme.vessel if number == 1 else scheme.material)(
+                    [V1_NAMES[number]]
+                )
                 beyond |= marks[2] >= 3
         label_map[beyond & (label_map == 0)] = VOID
         ignore = folders.get(IGNORE, path.parent) / f"{path.stem}.png"
-        ignored = foreground(read_marks(ignore, image, path)) if IGNORE in folders and ignore.is_file() else None
+        ignored = (
+            foreground(read_marks(ignore, image, path)) if IGNORE in folders and ignore.is_file() else None
+        )
         return label_map if all(number in folders for number in needed) else None, ignored
 
 

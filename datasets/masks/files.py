@@ -37,7 +37,9 @@ def all_labels(folders: Folders, label_suffix: str) -> dict[str, Path]:
     return images_below(folders.labels, label_suffix, repair=_REPAIR)
 
 
-def find_items(root: Path, folders: Folders, split: str, label_suffix: str, val_fraction: float, test_fraction: float) -> tuple[Item, ...]:
+def find_items(
+    root: Path, folders: Folders, split: str, label_suffix: str, val_fraction: float, test_fraction: float
+) -> tuple[Item, ...]:
     """The samples of a split, by id.
 
     Raises:
@@ -55,7 +57,9 @@ def find_items(root: Path, folders: Folders, split: str, label_suffix: str, val_
     if lists:
         ids = _listed(lists, split, images)
     else:
-        repair = "give both the same name (data.options.label_suffix=_mask when labels are called ID_mask.png)"
+        repair = (
+            "give both the same name (data.options.label_suffix=_mask when labels are called ID_mask.png)"
+        )
         check_pairs(images, labels, folders.images, folders.labels, repair=repair)
         foldered = [name for name in SPLITS if any(i.startswith(f"{name}/") for i in images)]
         fractions = {"test": test_fraction, "val": val_fraction}

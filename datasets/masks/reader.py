@@ -14,9 +14,9 @@ from toolkit.data.dataset import Dataset
 from toolkit.data.images import read_id_map, read_image, read_label_map
 from toolkit.errors import DataError
 from toolkit.formats.label_images import (
-    Colour,
+    Color,
     check_same_size,
-    colours_to_label_map,
+    colors_to_label_map,
     instances_from_id_map,
     majority_labels,
     values_to_label_map,
@@ -50,7 +50,9 @@ class MasksSettings(Settings):
     @model_validator(mode="after")
     def _something_to_learn_from(self) -> MasksSettings:
         if self.val_fraction + self.test_fraction >= 1:
-            raise ValueError(f"val_fraction {self.val_fraction} and test_fraction {self.test_fraction} leave nothing to learn from")
+            raise ValueError(
+                f"val_fraction {self.val_fraction} and test_fraction {self.test_fraction} leave nothing to learn from"
+            )
         return self
 
 
@@ -62,42 +64,55 @@ def build(folder: Path, split: str, settings: MasksSettings) -> MaskFolder:
         MissingSplitError: when the folder does not have this split.
     """
     folders = Folders(folder / settings.images, folder / settings.labels, folder / settings.instances)
-    items = find_items(folder, folders, split, settings.label_suffix, settings.val_fraction, settings.test_fraction)
-    colour_coded = _is_colour(items[0].label)
+    items = find_items(
+        folder, folders, split, settings.label_suffix, settings.val_fraction, settings.test_fraction
+    )
+    color_coded = _is_color(items[0].label)
     lines = _read_class_lines(folder, settings)
     if lines is None:
-        if colour_coded:
-            raise DataError(f"{items[0].label} is in colour, so its classes must be named. {_COLOUR_REPAIR}")
+        if color_coded:
+            raise DataError(f"{items[0].label} is in color, so its classes must be named. {_COLOR_REPAIR}")
         labels = all_labels(folders, settings.label_suffix)
-        lines = _numbered(folders.labels, max(_largest(path, settings.void) for path in labels.values()), settings.void)
-    return MaskFolder(items, lines, folders.instances, settings.void, colour_coded)
+        lines = _numbered(
+            folders.labels, max(_largest(path, settings.void) for path in labels.values()), settings.void
+        )
+    return MaskFolder(items, lines, folders.instances, settings.void, color_coded)
 
 
-_COLOUR_REPAIR = "Repair: write classes.txt with a line such as 'grass 0 128 0' for every class, and 'void 0 0 0' for pixels of no class"
+_COLOR_REPAIR = "Repair: write classes.txt with a line such as 'grass 0 128 0' for every class, and 'void 0 0 0' for pixels of no class"
 
 
 class MaskFolder(Dataset):
     """One split of a folder of images and label images, with instances where there are images of object ids."""
 
     def __init__(
-        self, items: tuple[Item, ...], lines: tuple[ClassLine, ...], instances: Path, void: int | None, colour_coded: bool
+        self,
+        items: tuple[Item, ...],
+        lines: tuple[ClassLine, ...],
+        instances: Path,
+        void: int | None,
+        color_coded: bool,
     ) -> None:
         named = [line for line in lines if line.name != VOID_NAME]
-        colours = [line.colour for line in named if line.colour is not None]
+        colors = [line.color for line in named if line.color is not None]
         self.classes = tuple(line.name for line in named)
-        self.palette = tuple(colours) if len(colours) == len(named) else None
+        self.palette = tuple(colors) if len(colors) == len(named) else None
         self.ids = tuple(item.id for item in items)
         self._items = items
         self._instances = instances
         self._values = _value_table(lines, void)
-        self._colours: dict[Colour, int] = {}
-        if not colour_coded:
+        self._colors: dict[Color, int] = {}
+        if not color_coded:
             self.palette = self.palette or _palette_of(items[0].label, self._values, len(named))
         else:
             if self.palette is None:
-                raise DataError(f"{items[0].label} is in colour, but not every class has a colour. {_COLOUR_REPAIR}")
+                raise DataError(
+                    f"{items[0].label} is in color, but not every class has a color. {_COLOR_REPAIR}"
+                )
             index = {name: i for i, name in enumerate(self.classes)}
-            self._colours = {line.colour: index.get(line.name, VOID) for line in lines if line.colour is not None}
+            self._colors = {
+                line.color: index.get(line.name, VOID) for line in lines if line.color is not None
+            }
 
     def __getitem__(self, index: int) -> Sample:
         """Read one image with its labels."""
@@ -114,8 +129,8 @@ class MaskFolder(Dataset):
         return sample.with_(instances=instances_from_id_map(ids, majority_labels(ids, label_map)))
 
     def _read_label_map(self, path: Path) -> Tensor:
-        if self._colours:
-            return colours_to_label_map(read_image(path), self._colours, path)
+        if self._colors:
+            return colors_to_label_map(read_image(path), self._colors, path)
         return values_to_label_map(read_label_map(path), self._values, path)
 
 
@@ -152,8 +167,8 @@ def _numbered(labels: Path, largest: int, void: int | None) -> tuple[ClassLine, 
     return tuple(ClassLine(f"class_{value}") for value in range(largest + 1) if value != void)
 
 
-def _palette_of(path: Path, table: Mapping[int, int], count: int) -> tuple[Colour, ...] | None:
-    """The colours that a label image with a palette shows the classes in."""
+def _palette_of(path: Path, table: Mapping[int, int], count: int) -> tuple[Color, ...] | None:
+    """The colors that a label image with a palette shows the classes in."""
     try:
         with Image.open(path) as image:
             flat = image.getpalette() if image.mode == "P" else None
@@ -163,11 +178,11 @@ def _palette_of(path: Path, table: Mapping[int, int], count: int) -> tuple[Colou
         return None
     value_of = {index: value for value, index in table.items()}
     places = [3 * value_of[index] for index in range(count)]
-    colours = [(flat[place], flat[place + 1], flat[place + 2]) for place in places if place + 2 < len(flat)]
-    return tuple(colours) if len(colours) == count else None
+    colors = [(flat[place], flat[place + 1], flat[place + 2]) for place in places if place + 2 < len(flat)]
+    return tuple(colors) if len(colors) == count else None
 
 
-def _is_colour(path: Path) -> bool:
+def _is_color(path: Path) -> bool:
     try:
         with Image.open(path) as image:
             return image.mode in ("RGB", "RGBA")

@@ -14,7 +14,7 @@ from toolkit.data.images import read_image, read_label_map
 from toolkit.errors import DataError
 from toolkit.formats.label_images import (
     check_same_size,
-    colours_to_label_map,
+    colors_to_label_map,
     instances_from_id_map,
     majority_labels,
     values_to_label_map,
@@ -23,7 +23,7 @@ from toolkit.types import VOID, Sample
 
 from .splits import ids_of
 
-COLOURS: dict[str, tuple[int, int, int]] = {
+COLORS: dict[str, tuple[int, int, int]] = {
     "building": (128, 0, 0),
     "grass": (0, 128, 0),
     "tree": (128, 128, 0),
@@ -48,7 +48,7 @@ COLOURS: dict[str, tuple[int, int, int]] = {
     "body": (64, 64, 0),
     "boat": (192, 64, 0),
 }
-"""The 23 classes in the order of the published table, with their colours in the ground truth. Void is black."""
+"""The 23 classes in the order of the published table, with their colors in the ground truth. Void is black."""
 
 RARE = ("horse", "mountain")
 ARCHIVE_FOLDER = "MSRC_ObjCategImageDatabase_v2"
@@ -67,11 +67,11 @@ class Layout:
 
     image: str
     label: str
-    colour_coded: bool
+    color_coded: bool
 
 
-ORIGINAL = Layout("Images/{}.bmp", "GroundTruth/{}_GT.bmp", colour_coded=True)
-PNG = Layout("images/{}.png", "labels/{}.png", colour_coded=False)
+ORIGINAL = Layout("Images/{}.bmp", "GroundTruth/{}_GT.bmp", color_coded=True)
+PNG = Layout("images/{}.png", "labels/{}.png", color_coded=False)
 
 
 def build(folder: Path, split: str, settings: MsrcSettings) -> Msrc:
@@ -94,21 +94,25 @@ class Msrc(Dataset):
     """One split of MSRC v2, with a label map and, where ``instances/`` has an image of segment ids, instances."""
 
     def __init__(self, root: Path, layout: Layout, split: str, num_classes: int) -> None:
-        self.classes = tuple(name for name in COLOURS if num_classes == 23 or name not in RARE)
-        self.palette = tuple(COLOURS[name] for name in self.classes)
+        self.classes = tuple(name for name in COLORS if num_classes == 23 or name not in RARE)
+        self.palette = tuple(COLORS[name] for name in self.classes)
         self.ids = ids_of(split)
         self._root = root
         self._layout = layout
         index = {name: i for i, name in enumerate(self.classes)}
-        self._values = {0: VOID} | {value: index.get(name, VOID) for value, name in enumerate(COLOURS, start=1)}
-        self._colours = {(0, 0, 0): VOID} | {colour: index.get(name, VOID) for name, colour in COLOURS.items()}
+        self._values = {0: VOID} | {
+            value: index.get(name, VOID) for value, name in enumerate(COLORS, start=1)
+        }
+        self._colors = {(0, 0, 0): VOID} | {color: index.get(name, VOID) for name, color in COLORS.items()}
         self._check_complete(split)
 
     def _check_complete(self, split: str) -> None:
         for template in (self._layout.image, self._layout.label):
             folder = (self._root / template).parent
             present = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
-            missing = [name for name in (Path(template.format(i)).name for i in self.ids) if name not in present]
+            missing = [
+                name for name in (Path(template.format(i)).name for i in self.ids) if name not in present
+            ]
             if missing:
                 raise DataError(
                     f"{folder} lacks {len(missing)} of the {len(self.ids)} files of split {split!r}: {', '.join(missing[:5])}"
@@ -132,6 +136,6 @@ class Msrc(Dataset):
         return sample.with_(instances=instances_from_id_map(ids, majority_labels(ids, label_map)))
 
     def _read_label_map(self, path: Path) -> Tensor:
-        if self._layout.colour_coded:
-            return colours_to_label_map(read_image(path), self._colours, path)
+        if self._layout.color_coded:
+            return colors_to_label_map(read_image(path), self._colors, path)
         return values_to_label_map(read_label_map(path), self._values, path)

@@ -11,7 +11,7 @@ DATASET = DatasetManifest(
     splits=("train", "val", "trainval", "test"),
     layout="images/Abyssinian_1.jpg with annotations/trimaps/Abyssinian_1.png (1 = pet, 2 = background, 3 = border), annotations/{trainval,test}.txt",
     origin_url="https://www.robots.ox.ac.uk/~vgg/data/pets/",
-    licence="CC BY-SA 4.0; the photos are their owners'",
+    license="CC BY-SA 4.0; the photos are their owners'",
     size="3,680 photos to train and validate on, 3,669 to test on; 800 MB",
     sample=".sample:write_sample",
     cannot={"splits_are_disjoint": "train and val are parts of trainval, as published"},

@@ -17,10 +17,47 @@ from toolkit.formats.pairs import hashed_split, listed, read_lines
 from toolkit.types import VOID, Sample
 
 BREEDS = (
-    *("Abyssinian", "american_bulldog", "american_pit_bull_terrier", "basset_hound", "beagle", "Bengal", "Birman", "Bombay", "boxer"),
-    *("British_Shorthair", "chihuahua", "Egyptian_Mau", "english_cocker_spaniel", "english_setter", "german_shorthaired"),
-    *("great_pyrenees", "havanese", "japanese_chin", "keeshond", "leonberger", "Maine_Coon", "miniature_pinscher", "newfoundland"),
-    *("Persian", "pomeranian", "pug", "Ragdoll", "Russian_Blue", "saint_bernard", "samoyed", "scottish_terrier", "shiba_inu", "Siamese"),
+    *(
+        "Abyssinian",
+        "american_bulldog",
+        "american_pit_bull_terrier",
+        "basset_hound",
+        "beagle",
+        "Bengal",
+        "Birman",
+        "Bombay",
+        "boxer",
+    ),
+    *(
+        "British_Shorthair",
+        "chihuahua",
+        "Egyptian_Mau",
+        "english_cocker_spaniel",
+        "english_setter",
+        "german_shorthaired",
+    ),
+    *(
+        "great_pyrenees",
+        "havanese",
+        "japanese_chin",
+        "keeshond",
+        "leonberger",
+        "Maine_Coon",
+        "miniature_pinscher",
+        "newfoundland",
+    ),
+    *(
+        "Persian",
+        "pomeranian",
+        "pug",
+        "Ragdoll",
+        "Russian_Blue",
+        "saint_bernard",
+        "samoyed",
+        "scottish_terrier",
+        "shiba_inu",
+        "Siamese",
+    ),
     *("Sphynx", "staffordshire_bull_terrier", "wheaten_terrier", "yorkshire_terrier"),
 )
 """In the order of the class ids in the lists, from 1. A breed of cats begins with a capital letter, one of dogs with a small one."""
@@ -59,7 +96,9 @@ def build(folder: Path, split: str, settings: PetsSettings) -> Pets:
     if split in ("train", "val"):
         names = [name for name in names if hashed_split(name, {"val": settings.val_fraction}) == split]
         if not names:
-            raise MissingSplitError(f"no name in {path} falls into the split {split!r}. Repair: another data.options.val_fraction")
+            raise MissingSplitError(
+                f"no name in {path} falls into the split {split!r}. Repair: another data.options.val_fraction"
+            )
     return Pets(folder, names, settings)
 
 
@@ -103,7 +142,9 @@ class Pets(Dataset):
         image = read_image(image_path)
         pet = self._label(_breed(name))
         border = {"void": VOID, "pet": pet, "background": 0}[self._border]
-        label_map = values_to_label_map(read_label_map(label_path), {PET: pet, BACKGROUND: 0, BORDER: border}, label_path)
+        label_map = values_to_label_map(
+            read_label_map(label_path), {PET: pet, BACKGROUND: 0, BORDER: border}, label_path
+        )
         check_same_size(label_map, image, label_path, image_path)
         return Sample(name, image, label_map, path=str(image_path))
 

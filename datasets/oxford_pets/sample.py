@@ -33,9 +33,15 @@ def write_sample(folder: str | Path, *, photos: int = 2) -> int:
     """
     root = Path(folder)
     if (root / "annotations").exists():
-        raise OutputError(f"{root / 'annotations'} is there already. Repair: choose another folder, or delete it first")
+        raise OutputError(
+            f"{root / 'annotations'} is there already. Repair: choose another folder, or delete it first"
+        )
     for seed, split in enumerate(("trainval", "test")):
-        names = [(number, f"{breed}_{1 + seed * photos + i}") for number, breed in enumerate(BREEDS, start=1) for i in range(photos)]
+        names = [
+            (number, f"{breed}_{1 + seed * photos + i}")
+            for number, breed in enumerate(BREEDS, start=1)
+            for i in range(photos)
+        ]
         samples = generate(("background", "pet"), [_SIZE] * len(names), objects=1, seed=seed)
         for (_, name), sample in zip(names, samples, strict=True):
             assert sample.label_map is not None  # they are generated with one

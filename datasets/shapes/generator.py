@@ -1,4 +1,4 @@
-"""Draws textured scenes with coloured shapes that overlap, for demos and for tests of semantic, instance and promptable models.
+"""Draws textured scenes with colored shapes that overlap, for demos and for tests of semantic, instance and promptable models.
 
 Everything is drawn from one NumPy generator an image, seeded by (seed, split, index), and computed in whole numbers, so an image
 is the same bits in every process and on every machine.
@@ -26,8 +26,8 @@ CLASSES = ("background", "circle", "triangle", "square", "ring", "star")
 """What label indexes stand for, in the label map and in the instances alike; no instance is ever ``background``."""
 
 PALETTE = ((0, 0, 0), (225, 55, 55), (60, 185, 75), (60, 85, 230), (240, 190, 45), (220, 60, 215))
-_COLOUR_SPREAD = 45
-"""How far a shape may be from the colour of its class, a channel: far enough that some pass for another class."""
+_COLOR_SPREAD = 45
+"""How far a shape may be from the color of its class, a channel: far enough that some pass for another class."""
 SPLIT_NUMBERS = {"train": 0, "val": 1, "test": 2}
 
 
@@ -106,7 +106,10 @@ class Scene:
             _DRAW[CLASSES[label]](mask, (x, y), radius, int(rng.integers(0, 360)))
             inside = mask != 0
             remaining = visible - np.bincount(self.ids[inside], minlength=len(visible))
-            if all(5 * now >= 2 * own for now, own in zip(remaining[1:].tolist(), self._own_areas[1:], strict=True)):
+            if all(
+                5 * now >= 2 * own
+                for now, own in zip(remaining[1:].tolist(), self._own_areas[1:], strict=True)
+            ):
                 self.labels.append(label)
                 self._own_areas.append(int(inside.sum()))
                 self.ids[inside] = len(self.labels)
@@ -114,11 +117,11 @@ class Scene:
                 return
 
     def _paint(self, inside: NDArray[np.bool_], label: int) -> None:
-        """Fill a shape with a textured colour near that of its class."""
+        """Fill a shape with a textured color near that of its class."""
         rng = self._rng
-        colour = np.array(PALETTE[label]) + rng.integers(-_COLOUR_SPREAD, _COLOUR_SPREAD + 1, 3)
+        color = np.array(PALETTE[label]) + rng.integers(-_COLOR_SPREAD, _COLOR_SPREAD + 1, 3)
         texture = _texture(rng, len(self.ids), 6, 0, 60)[inside].astype(np.int64) - 30
-        self.image[inside] = np.clip(colour + texture, 0, 255)
+        self.image[inside] = np.clip(color + texture, 0, 255)
 
     def photograph(self, noise: float) -> NDArray[np.uint8]:
         """The image with noise of this strength, 0 to 1."""
@@ -129,7 +132,7 @@ class Scene:
 
 
 def _texture(rng: Generator, size: int, cells: int, low: int, high: int) -> NDArray[np.uint8]:
-    """Random colours on a coarse grid, blended in between by OpenCV's exact whole-number interpolation."""
+    """Random colors on a coarse grid, blended in between by OpenCV's exact whole-number interpolation."""
     coarse = rng.integers(low, high, (cells + 1, cells + 1, 3), dtype=np.uint8)
     return np.asarray(cv2.resize(coarse, (size, size), interpolation=cv2.INTER_LINEAR_EXACT), dtype=np.uint8)
 
@@ -139,32 +142,35 @@ def _texture(rng: Generator, size: int, cells: int, low: int, high: int) -> NDAr
 Point = tuple[int, int]
 
 
-def _circle(mask: NDArray[np.uint8], centre: Point, radius: int, angle: int) -> None:
-    cv2.circle(mask, centre, radius, 1, cv2.FILLED)
+def _circle(mask: NDArray[np.uint8], center: Point, radius: int, angle: int) -> None:
+    cv2.circle(mask, center, radius, 1, cv2.FILLED)
 
 
-def _ring(mask: NDArray[np.uint8], centre: Point, radius: int, angle: int) -> None:
-    cv2.circle(mask, centre, radius, 1, cv2.FILLED)
-    cv2.circle(mask, centre, radius // 2, 0, cv2.FILLED)
+def _ring(mask: NDArray[np.uint8], center: Point, radius: int, angle: int) -> None:
+    cv2.circle(mask, center, radius, 1, cv2.FILLED)
+    cv2.circle(mask, center, radius // 2, 0, cv2.FILLED)
 
 
-def _polygon(mask: NDArray[np.uint8], centre: Point, radii: Sequence[int], angle: int) -> None:
-    """Fill a polygon whose corners lie evenly around the centre, at these distances."""
+def _polygon(mask: NDArray[np.uint8], center: Point, radii: Sequence[int], angle: int) -> None:
+    """Fill a polygon whose corners lie evenly around the center, at these distances."""
     turns = [math.radians(angle + 360 * i / len(radii)) for i in range(len(radii))]
-    corners = [(centre[0] + round(r * math.cos(t)), centre[1] + round(r * math.sin(t))) for r, t in zip(radii, turns, strict=True)]
+    corners = [
+        (center[0] + round(r * math.cos(t)), center[1] + round(r * math.sin(t)))
+        for r, t in zip(radii, turns, strict=True)
+    ]
     cv2.fillPoly(mask, [np.array(corners, np.int32)], 1)
 
 
-def _triangle(mask: NDArray[np.uint8], centre: Point, radius: int, angle: int) -> None:
-    _polygon(mask, centre, [radius * 5 // 4] * 3, angle)
+def _triangle(mask: NDArray[np.uint8], center: Point, radius: int, angle: int) -> None:
+    _polygon(mask, center, [radius * 5 // 4] * 3, angle)
 
 
-def _square(mask: NDArray[np.uint8], centre: Point, radius: int, angle: int) -> None:
-    _polygon(mask, centre, [radius] * 4, angle)
+def _square(mask: NDArray[np.uint8], center: Point, radius: int, angle: int) -> None:
+    _polygon(mask, center, [radius] * 4, angle)
 
 
-def _star(mask: NDArray[np.uint8], centre: Point, radius: int, angle: int) -> None:
-    _polygon(mask, centre, [radius * 5 // 4, radius // 2] * 5, angle)
+def _star(mask: NDArray[np.uint8], center: Point, radius: int, angle: int) -> None:
+    _polygon(mask, center, [radius * 5 // 4, radius // 2] * 5, angle)
 
 
 _DRAW: dict[str, Callable[[NDArray[np.uint8], Point, int, int], None]] = {

@@ -1,4 +1,4 @@
-"""PASCAL VOC: photos with 20 classes of objects, labelled pixel by pixel and object by object."""
+"""PASCAL VOC: photos with 20 classes of objects, labeled pixel by pixel and object by object."""
 
 from toolkit.registry.manifests import DatasetManifest
 
@@ -14,8 +14,10 @@ DATASET = DatasetManifest(
         "ImageSets/Segmentation/{train,val,trainval}.txt; for the split train_aug also SegmentationClassAug/ID.png and train_aug.txt"
     ),
     origin_url="http://host.robots.ox.ac.uk/pascal/VOC/voc2012/",
-    licence="annotations: free to use, see its page; photos: from Flickr, under Flickr's terms of use",
+    license="annotations: free to use, see its page; photos: from Flickr, under Flickr's terms of use",
     size="2012: 1,464 photos to train on and 1,449 to validate on; 10,582 with SBD",
     sample=".sample:write_sample",
-    cannot={"splits_are_disjoint": "as published, trainval is train and val together, and train_aug contains train"},
+    cannot={
+        "splits_are_disjoint": "as published, trainval is train and val together, and train_aug contains train"
+    },
 )

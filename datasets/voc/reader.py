@@ -12,14 +12,30 @@ from toolkit.config import Settings
 from toolkit.data.dataset import Dataset
 from toolkit.data.images import read_image, read_label_map
 from toolkit.errors import DataError, MissingSplitError
-from toolkit.formats.label_images import check_same_size, instances_from_id_map, majority_labels, values_to_label_map
+from toolkit.formats.label_images import (
+    check_same_size,
+    instances_from_id_map,
+    majority_labels,
+    values_to_label_map,
+)
 from toolkit.formats.pairs import listed, read_lines
 from toolkit.types import VOID, Sample
 from toolkit.visualization.palettes import default_palette
 
 OBJECTS = (
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
-    *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
+    *(
+        "diningtable",
+        "dog",
+        "horse",
+        "motorbike",
+        "person",
+        "pottedplant",
+        "sheep",
+        "sofa",
+        "train",
+        "tvmonitor",
+    ),
 )
 """The classes of objects in the order of their values in the label images, from 1."""
 
@@ -44,7 +60,11 @@ def build(folder: Path, split: str, settings: VocSettings) -> Voc:
         MissingSplitError: when the folder has no list of the split.
     """
     name = f"VOC{settings.year}"
-    roots = [root for root in (folder / "VOCdevkit" / name, folder / name, folder) if (root / "JPEGImages").is_dir()]
+    roots = [
+        root
+        for root in (folder / "VOCdevkit" / name, folder / name, folder)
+        if (root / "JPEGImages").is_dir()
+    ]
     if not roots:
         raise DataError(
             f"{folder} is not PASCAL VOC: there is no {Path('VOCdevkit', name, 'JPEGImages')} in it. "
@@ -56,9 +76,18 @@ def build(folder: Path, split: str, settings: VocSettings) -> Voc:
         there = ", ".join(sorted(file.stem for file in path.parent.glob("*.txt"))) or "none"
         raise MissingSplitError(
             f"{path} is not there, so there is no split {split!r} (there are: {there}). Repair: "
-            + ("put SBD's train_aug.txt and SegmentationClassAug/ there, see the README" if split == AUGMENTED else "choose another split")
+            + (
+                "put SBD's train_aug.txt and SegmentationClassAug/ there, see the README"
+                if split == AUGMENTED
+                else "choose another split"
+            )
         )
-    return Voc(root, read_lines(path), "SegmentationClassAug" if split == AUGMENTED else "SegmentationClass", settings.background)
+    return Voc(
+        root,
+        read_lines(path),
+        "SegmentationClassAug" if split == AUGMENTED else "SegmentationClass",
+        settings.background,
+    )
 
 
 class Voc(Dataset):
@@ -78,7 +107,9 @@ class Voc(Dataset):
         self.palette = default_palette(len(self.classes), first=first)
         self.ids = tuple(dict.fromkeys(ids))
         self._root, self._labels = root, labels
-        self._values = {value: value - first if value >= first else VOID for value in range(len(names))} | {255: VOID}
+        self._values = {value: value - first if value >= first else VOID for value in range(len(names))} | {
+            255: VOID
+        }
         for kind, suffix in (("JPEGImages", ".jpg"), (labels, ".png")):
             _check_complete(root / kind, suffix, self.ids)
 
@@ -97,7 +128,9 @@ class Voc(Dataset):
             return sample
         ids = read_label_map(ids_path)
         check_same_size(ids, image, ids_path, image_path)
-        of_objects = torch.where((values == 0) | (ids == 255), VOID, label_map)  # the border between objects is of none of them
+        of_objects = torch.where(
+            (values == 0) | (ids == 255), VOID, label_map
+        )  # the border between objects is of none of them
         ids = torch.where(ids == 255, 0, ids)
         return sample.with_(instances=instances_from_id_map(ids, majority_labels(ids, of_objects)))
 

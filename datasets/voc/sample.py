@@ -64,11 +64,13 @@ def _write(root: Path, name: str, sample: Sample, first: int) -> None:
     border = _border(ids)
     write_picture(root / "JPEGImages" / f"{name}.jpg", sample.image.permute(1, 2, 0).numpy())
     for kind, values in (("SegmentationClass", labels), ("SegmentationObject", ids)):
-        write_label_map(root / kind / f"{name}.png", torch.where(border, 255, values).to(torch.uint8), _PALETTE)
+        write_label_map(
+            root / kind / f"{name}.png", torch.where(border, 255, values).to(torch.uint8), _PALETTE
+        )
 
 
 def _border(ids: Tensor) -> Tensor:
-    """Where a neighbour is of another object, bool ``[H, W]``."""
+    """Where a neighbor is of another object, bool ``[H, W]``."""
     border = torch.zeros_like(ids, dtype=torch.bool)
     border[1:] |= ids[1:] != ids[:-1]
     border[:, 1:] |= ids[:, 1:] != ids[:, :-1]

@@ -12,6 +12,6 @@ DATASET = DatasetManifest(
         "data.yaml (names of the classes; folders of images as train, val and test), images/train/ID.jpg with labels/train/ID.txt "
         "(a line an object: class, then x y of each point as parts of width and height), likewise for val"
     ),
-    licence="yours",
+    license="yours",
     size="as large as you like",
 )

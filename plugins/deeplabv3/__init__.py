@@ -14,12 +14,22 @@ _TRAIN = {
 _WEIGHTS = (
     Weights(
         "torchvision-coco",
-        "BSD-3-Clause, as torchvision; learnt on COCO's images with PASCAL VOC's classes, from ImageNet",
+        "BSD-3-Clause, as torchvision; learned on COCO's images with PASCAL VOC's classes, from ImageNet",
         "https://github.com/pytorch/vision/tree/main/references/segmentation",
     ),
-    Weights("imagenet", "of the encoder's publisher, mostly BSD-3-Clause or Apache-2.0; learnt on ImageNet", _HUB),
-    Weights("ssl", "CC-BY-NC-4.0; semi-supervised, on YFCC100M", "https://github.com/facebookresearch/semi-supervised-ImageNet1K-models"),
-    Weights("swsl", "CC-BY-NC-4.0; weakly supervised, on IG-1B", "https://github.com/facebookresearch/semi-supervised-ImageNet1K-models"),
+    Weights(
+        "imagenet", "of the encoder's publisher, mostly BSD-3-Clause or Apache-2.0; learned on ImageNet", _HUB
+    ),
+    Weights(
+        "ssl",
+        "CC-BY-NC-4.0; semi-supervised, on YFCC100M",
+        "https://github.com/facebookresearch/semi-supervised-ImageNet1K-models",
+    ),
+    Weights(
+        "swsl",
+        "CC-BY-NC-4.0; weakly supervised, on IG-1B",
+        "https://github.com/facebookresearch/semi-supervised-ImageNet1K-models",
+    ),
 )
 
 PLUGIN = (

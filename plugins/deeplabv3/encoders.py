@@ -56,9 +56,22 @@ def build_encoder(name: str, output_stride: int) -> Encoder:
     try:
         module = _make(name, output_stride)
         return _look_at(name, module, output_stride)
-    except (AssertionError, AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+    except (
+        AssertionError,
+        AttributeError,
+        IndexError,
+        KeyError,
+        NotImplementedError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
         # what the libraries raise for encoders that cannot be dilated, or only take images of one size
-        repair = "another encoder" if output_stride == COARSEST else f"another encoder, or model.output_stride={COARSEST}"
+        repair = (
+            "another encoder"
+            if output_stride == COARSEST
+            else f"another encoder, or model.output_stride={COARSEST}"
+        )
         raise ConfigError(
             f"the encoder {name!r} cannot be used with an output stride of {output_stride}: {str(error) or 'it has no dilated form'}. Repair: take {repair}"
         ) from error
@@ -69,9 +82,13 @@ def _make(name: str, output_stride: int) -> nn.Module:
         return MobileNetV3Large(output_stride)
     is_timm = name.startswith("tu-") or smp.encoders.is_equivalent_to_timm_universal(name)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "`timm-` encoders are deprecated", DeprecationWarning)  # they work, and users have them
+        warnings.filterwarnings(
+            "ignore", "`timm-` encoders are deprecated", DeprecationWarning
+        )  # they work, and users have them
         # timm dilates by the same rule as here; the other library also dilates the convolution that loses its stride
-        encoder: nn.Module = smp.encoders.get_encoder(name, weights=None, output_stride=output_stride if is_timm else COARSEST)
+        encoder: nn.Module = smp.encoders.get_encoder(
+            name, weights=None, output_stride=output_stride if is_timm else COARSEST
+        )
     if output_stride < COARSEST and not is_timm:
         if isinstance(encoder, MixVisionTransformerEncoder):
             raise NotImplementedError("its attention is over strided features")
@@ -113,7 +130,9 @@ def _pad_same(convolution: nn.Conv2d, rate: int) -> None:
     padding = getattr(convolution, "static_padding", None)
     if isinstance(padding, nn.ZeroPad2d):
         left, _, top, _ = (n * rate for n in padding.padding)
-        below, right = ((k - 1) * d for k, d in zip(convolution.kernel_size, convolution.dilation, strict=True))
+        below, right = (
+            (k - 1) * d for k, d in zip(convolution.kernel_size, convolution.dilation, strict=True)
+        )
         convolution.static_padding = nn.ZeroPad2d((left, right - left, top, below - top))
 
 

@@ -59,7 +59,9 @@ def build_plus(settings: DeepLabV3PlusSettings, classes: Sequence[str]) -> Seman
     return _model(settings, encoder, head, classes)
 
 
-def _model(settings: DeepLabV3Settings, encoder: Encoder, head: nn.Module, classes: Sequence[str]) -> SemanticModel:
+def _model(
+    settings: DeepLabV3Settings, encoder: Encoder, head: nn.Module, classes: Sequence[str]
+) -> SemanticModel:
     network = DeepLab(encoder, head, settings.rates(), len(classes) if settings.auxiliary_weight else None)
     replace_batch_norms(network, settings.norm)
     drop_unused(network, network.backbone, (2 * COARSEST, 3 * COARSEST))
@@ -75,5 +77,7 @@ def _model(settings: DeepLabV3Settings, encoder: Encoder, head: nn.Module, class
         auxiliary_weight=settings.auxiliary_weight,
         stride=max(encoder.divisor, settings.output_stride),
     )
-    model.class_tensors = tuple(f"network.{name}.{kind}" for name in network.last_layers() for kind in ("weight", "bias"))
+    model.class_tensors = tuple(
+        f"network.{name}.{kind}" for name in network.last_layers() for kind in ("weight", "bias")
+    )
     return model

@@ -37,7 +37,14 @@ class DeepLabV3Head(nn.Sequential):
         dropout: float = 0.5,
     ) -> None:
         super().__init__(
-            ASPP(encoder.channels, channels, rates, separable=separable, image_pooling=image_pooling, dropout=dropout),
+            ASPP(
+                encoder.channels,
+                channels,
+                rates,
+                separable=separable,
+                image_pooling=image_pooling,
+                dropout=dropout,
+            ),
             *convolution(channels, channels, 3, separable=separable),
             nn.Conv2d(channels, classes, 1),
         )
@@ -79,7 +86,14 @@ class DeepLabV3PlusHead(nn.Module):
         super().__init__()
         assert encoder.low_level is not None  # the caller saw to it
         self._level, inputs = encoder.low_level
-        self.aspp = ASPP(encoder.channels, channels, rates, separable=separable, image_pooling=image_pooling, dropout=dropout)
+        self.aspp = ASPP(
+            encoder.channels,
+            channels,
+            rates,
+            separable=separable,
+            image_pooling=image_pooling,
+            dropout=dropout,
+        )
         self.low_level = nn.Sequential(*convolution(inputs, low_level_channels))
         self.decoder = nn.Sequential(
             *convolution(channels + low_level_channels, channels, 3, separable=separable),
@@ -105,7 +119,9 @@ class DeepLab(nn.Module):
         auxiliary_classes: channels of the auxiliary head's logits; None: there is no such head.
     """
 
-    def __init__(self, encoder: Encoder, head: nn.Module, rates: Sequence[int], auxiliary_classes: int | None = None) -> None:
+    def __init__(
+        self, encoder: Encoder, head: nn.Module, rates: Sequence[int], auxiliary_classes: int | None = None
+    ) -> None:
         super().__init__()
         self.encoder_name, self.output_stride, self.rates = encoder.name, encoder.output_stride, tuple(rates)
         self.backbone, self.classifier = encoder.module, head
@@ -114,7 +130,9 @@ class DeepLab(nn.Module):
         self.aux_classifier = (
             None
             if auxiliary_classes is None
-            else nn.Sequential(*convolution(inputs, inner, 3), nn.Dropout(0.1), nn.Conv2d(inner, auxiliary_classes, 1))
+            else nn.Sequential(
+                *convolution(inputs, inner, 3), nn.Dropout(0.1), nn.Conv2d(inner, auxiliary_classes, 1)
+            )
         )
 
     def forward(self, images: Tensor) -> Tensor:
@@ -125,10 +143,16 @@ class DeepLab(nn.Module):
     def all_logits(self, images: Tensor) -> list[Tensor]:
         """What ``forward`` returns, and the logits of the auxiliary head where there is one."""
         features = self.backbone(images)
-        auxiliary = [] if self.aux_classifier is None else [self.aux_classifier(features[self._auxiliary_level])]
+        auxiliary = (
+            [] if self.aux_classifier is None else [self.aux_classifier(features[self._auxiliary_level])]
+        )
         return [self.classifier(features), *auxiliary]
 
     def last_layers(self) -> list[str]:
         """The names of the layers that have a channel a class."""
         heads = {"classifier": self.classifier, "aux_classifier": self.aux_classifier}
-        return [[f"{name}.{inner}" for inner, _ in head.named_modules()][-1] for name, head in heads.items() if head is not None]
+        return [
+            [f"{name}.{inner}" for inner, _ in head.named_modules()][-1]
+            for name, head in heads.items()
+            if head is not None
+        ]

@@ -38,7 +38,7 @@ class DeepLabV3Settings(Settings):
     auxiliary_weight: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     """Weight of the loss of an auxiliary head on the stage before the last, which is there for learning only; 0: no such head."""
     loss: SegmentationLossSettings = SegmentationLossSettings()
-    """What is minimised."""
+    """What is minimized."""
     long_side: int | None = Field(default=None, ge=1)
     """Longer images are shrunk to this many pixels for the network; predictions stay in the image's own grid."""
     mean: tuple[float, float, float] = IMAGENET_MEAN

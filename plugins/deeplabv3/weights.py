@@ -41,7 +41,7 @@ def load_weights(model: Model, name: str) -> LoadReport:
             DeepLabv3, of an encoder, or exported from a run.
 
     Returns:
-        what became of the tensors. The last layers start anew unless the classes are those that the weights were learnt for.
+        what became of the tensors. The last layers start anew unless the classes are those that the weights were learned for.
 
     Raises:
         UsageError: when there are no such weights, or the model's settings would make something else of them.
@@ -58,16 +58,20 @@ def load_weights(model: Model, name: str) -> LoadReport:
     if is_file and not path.is_file():
         raise CheckpointError(f"no file of weights at {path}")
     tensors = read_foreign(path) if is_file else {}
-    if any(key.startswith("classifier.") for key in tensors) and any(key.startswith("backbone.") for key in tensors):
+    if any(key.startswith("classifier.") for key in tensors) and any(
+        key.startswith("backbone.") for key in tensors
+    ):
         return _take(model, tensors, str(path))
     if network.encoder_name != MOBILENET:
         return load_encoder_weights(model, network.encoder_name, name, plugin="deeplabv3")
     if not is_file:
         if name != "imagenet":
             raise UsageError(f"the encoder {MOBILENET!r} has no weights {name!r}; it has: imagenet, and none")
-        _check_normalisation(model, name)
+        _check_normalization(model, name)
         tensors = read_foreign(fetch(MobileNet_V3_Large_Weights.IMAGENET1K_V1.url))
-    return _take(model, {key.replace("features.", "backbone.", 1): value for key, value in tensors.items()}, name)
+    return _take(
+        model, {key.replace("features.", "backbone.", 1): value for key, value in tensors.items()}, name
+    )
 
 
 def _load_coco(model: SemanticModel, network: DeepLab) -> LoadReport:
@@ -77,32 +81,44 @@ def _load_coco(model: SemanticModel, network: DeepLab) -> LoadReport:
             "Repair: model.encoder=resnet50, or weights=imagenet"
         )
     published, reach = PUBLISHED[network.encoder_name]
-    _check_normalisation(model, COCO)
+    _check_normalization(model, COCO)
     _check_reach(network, reach)
     categories = ("background", *published.meta["categories"][1:])
     tensors = read_foreign(fetch(published.url))
-    return _take(model, tensors, f"weights={COCO}", anew=() if model.classes == categories else model.class_tensors)
+    return _take(
+        model, tensors, f"weights={COCO}", anew=() if model.classes == categories else model.class_tensors
+    )
 
 
-def _take(model: SemanticModel, tensors: Mapping[str, Tensor], source: str, anew: tuple[str, ...] = ()) -> LoadReport:
+def _take(
+    model: SemanticModel, tensors: Mapping[str, Tensor], source: str, anew: tuple[str, ...] = ()
+) -> LoadReport:
     """Take over tensors by the names that they have in the network."""
-    if any(key.endswith("running_mean") for key in tensors) and not any(isinstance(m, nn.BatchNorm2d) for m in model.modules()):
-        raise UsageError(f"{source}: learnt with batch norm, which model.norm takes out. Repair: model.norm=batch, or weights=none")
+    if any(key.endswith("running_mean") for key in tensors) and not any(
+        isinstance(m, nn.BatchNorm2d) for m in model.modules()
+    ):
+        raise UsageError(
+            f"{source}: learned with batch norm, which model.norm takes out. Repair: model.norm=batch, or weights=none"
+        )
     return take_tensors(model, {f"network.{key}": value for key, value in tensors.items()}, source, anew=anew)
 
 
-def _check_normalisation(model: SemanticModel, name: str) -> None:
+def _check_normalization(model: SemanticModel, name: str) -> None:
     if (model.mean, model.std) != (IMAGENET_MEAN, IMAGENET_STD):
-        wanted = " ".join(f"model.{key}={list(values)}" for key, values in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)))
-        raise UsageError(f"weights={name} were learnt with another normalisation of images. Repair: add {wanted}")
+        wanted = " ".join(
+            f"model.{key}={list(values)}" for key, values in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD))
+        )
+        raise UsageError(
+            f"weights={name} were learned with another normalization of images. Repair: add {wanted}"
+        )
 
 
 def _check_reach(network: DeepLab, reach: tuple[int, ...]) -> None:
-    """A dilated kernel that is spread over other pixels than it was learnt for is worth nothing; rates may follow the output stride."""
+    """A dilated kernel that is spread over other pixels than it was learned for is worth nothing; rates may follow the output stride."""
     wanted = [pixels // network.output_stride for pixels in reach]
     if list(network.rates) != wanted:
         raise UsageError(
-            f"weights={COCO} were learnt with atrous rates that are {wanted} at an output stride of {network.output_stride}, "
+            f"weights={COCO} were learned with atrous rates that are {wanted} at an output stride of {network.output_stride}, "
             f"not {list(network.rates)}. Repair: model.atrous_rates={wanted}"
         )
 
@@ -119,7 +135,9 @@ def fetch(url: str) -> Path:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         check_reachable(url)
-        torch.hub.download_url_to_file(url, str(target), target.stem.rsplit("-", 1)[-1], progress=sys.stderr.isatty())
+        torch.hub.download_url_to_file(
+            url, str(target), target.stem.rsplit("-", 1)[-1], progress=sys.stderr.isatty()
+        )
     except (OSError, RuntimeError) as error:  # no connection, a full disk; a wrong checksum
         raise DownloadError(
             f"{url} cannot be fetched: {error}. Repair: try again later, or fetch it elsewhere and put it at {target.resolve()}"

@@ -2,7 +2,7 @@
 
 from toolkit.registry.manifests import PluginManifest, Weights
 
-from .interop.zoo import LICENCE, PAGE, ZOO
+from .interop.zoo import LICENSE, PAGE, ZOO
 
 PLUGIN = PluginManifest(
     name="maskrcnn",
@@ -23,7 +23,7 @@ PLUGIN = PluginManifest(
             "eval_batch_size": 1,
         }
     },
-    weights=tuple(Weights(name, LICENCE, PAGE) for name in ZOO),
+    weights=tuple(Weights(name, LICENSE, PAGE) for name in ZOO),
     load_weights=".interop.weights:load_weights",
     cannot={
         "loss_is_a_mean_over_samples": "as in Detectron2, the heads' losses are means over the regions drawn from the whole batch, and "

@@ -21,7 +21,9 @@ def cell_anchors(sizes: Sequence[float], aspect_ratios: Sequence[float]) -> Tens
     return torch.tensor(anchors)
 
 
-def grid_anchors(settings: AnchorSettings, features: Sequence[Tensor], strides: Sequence[int]) -> list[Tensor]:
+def grid_anchors(
+    settings: AnchorSettings, features: Sequence[Tensor], strides: Sequence[int]
+) -> list[Tensor]:
     """Anchors of each level, float32 ``[H * W * A, 4]`` in pixels of the network's input, by row, then column, then anchor of the cell.
 
     Args:
@@ -32,7 +34,10 @@ def grid_anchors(settings: AnchorSettings, features: Sequence[Tensor], strides: 
     anchors = []
     for (sizes, ratios), level, stride in zip(settings.by_level(), features, strides, strict=True):
         height, width = level.shape[-2:]
-        x, y = (torch.arange(n, device=level.device, dtype=torch.float32) * stride + settings.offset * stride for n in (width, height))
+        x, y = (
+            torch.arange(n, device=level.device, dtype=torch.float32) * stride + settings.offset * stride
+            for n in (width, height)
+        )
         shift_y, shift_x = torch.meshgrid(y, x, indexing="ij")
         shifts = torch.stack([shift_x, shift_y, shift_x, shift_y], dim=-1).reshape(-1, 1, 4)
         anchors.append((shifts + cell_anchors(sizes, ratios).to(level.device)).reshape(-1, 4))

@@ -29,16 +29,18 @@ def decode(boxes: Tensor, deltas: Tensor, weights: Weights) -> Tensor:
     """Boxes ``[N, 4]`` moved by deltas ``[N, K * 4]``, one box a class; float32 ``[N, K * 4]``."""
     deltas = torch.unflatten(deltas.float(), 1, (-1, 4)) / torch.tensor(weights, device=deltas.device)
     size = (boxes[:, 2:] - boxes[:, :2])[:, None]
-    centre = boxes[:, None, :2] + 0.5 * size
-    new_centre = deltas[..., :2] * size + centre
+    center = boxes[:, None, :2] + 0.5 * size
+    new_center = deltas[..., :2] * size + center
     new_half = 0.5 * (deltas[..., 2:].clamp(max=MOST_GROWTH).exp() * size)
-    return torch.cat([new_centre - new_half, new_centre + new_half], dim=-1).flatten(1)
+    return torch.cat([new_center - new_half, new_center + new_half], dim=-1).flatten(1)
 
 
 def clip(boxes: Tensor, size: Size) -> Tensor:
     """Boxes ``[..., 4]`` with what lies outside the image cut off."""
     height, width = size
-    return torch.stack([boxes[..., i].clamp(min=0, max=width if i % 2 == 0 else height) for i in range(4)], dim=-1)
+    return torch.stack(
+        [boxes[..., i].clamp(min=0, max=width if i % 2 == 0 else height) for i in range(4)], dim=-1
+    )
 
 
 def are_larger(boxes: Tensor, side: float) -> Tensor:
@@ -48,8 +50,12 @@ def are_larger(boxes: Tensor, side: float) -> Tensor:
 
 def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:
     """Intersection over union, ``[N, M]`` of boxes ``[N, 4]`` and ``[M, 4]``; 0 where they do not meet, also for boxes without area."""
-    width = (torch.minimum(a[:, None, 2], b[None, :, 2]) - torch.maximum(a[:, None, 0], b[None, :, 0])).clamp_(min=0)
-    height = (torch.minimum(a[:, None, 3], b[None, :, 3]) - torch.maximum(a[:, None, 1], b[None, :, 1])).clamp_(min=0)
+    width = (
+        torch.minimum(a[:, None, 2], b[None, :, 2]) - torch.maximum(a[:, None, 0], b[None, :, 0])
+    ).clamp_(min=0)
+    height = (
+        torch.minimum(a[:, None, 3], b[None, :, 3]) - torch.maximum(a[:, None, 1], b[None, :, 1])
+    ).clamp_(min=0)
     intersection = width.mul_(height)
     union = area(a)[:, None] + area(b)[None] - intersection
     return torch.where(intersection > 0, intersection / union, 0.0)

@@ -40,7 +40,9 @@ class Engine(TrainableModel):
         parts = ["box_predictor.cls_score"]
         parts += [] if settings.box_head.class_agnostic else ["box_predictor.bbox_pred"]
         parts += ["mask_head.predictor"] if settings.masks and not settings.mask_head.class_agnostic else []
-        self.class_tensors: tuple[str, ...] = tuple(f"roi_heads.{part}.{kind}" for part in parts for kind in ("weight", "bias"))
+        self.class_tensors: tuple[str, ...] = tuple(
+            f"roi_heads.{part}.{kind}" for part in parts for kind in ("weight", "bias")
+        )
 
     @abstractmethod
     def losses(self, samples: Sequence[Sample], sizes: Sequence[Size]) -> dict[str, Tensor]:
@@ -69,7 +71,7 @@ class Engine(TrainableModel):
     def loss(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
         """Detectron2's losses: ``loss_rpn_cls``, ``loss_rpn_loc``, ``loss_cls``, ``loss_box_reg``, ``loss_mask`` and ``loss_keypoint``.
 
-        Anchors and proposals are drawn at random, and so is the length of each image's shorter side. The losses are normalised as in
+        Anchors and proposals are drawn at random, and so is the length of each image's shorter side. The losses are normalized as in
         Detectron2, over what is drawn from the whole batch: those of the RPN are means over the samples; the others are so as far as every
         image gives the same number of regions (``loss_mask``: of objects' regions).
 
@@ -79,14 +81,22 @@ class Engine(TrainableModel):
         if not samples:
             raise InvalidDataError("the loss of no samples at all is undefined; expected one or more")
         options = self.settings.input
-        return self.losses(samples, [network_size(sample.size, draw_short_side(options), options.long_side_train) for sample in samples])
+        return self.losses(
+            samples,
+            [
+                network_size(sample.size, draw_short_side(options), options.long_side_train)
+                for sample in samples
+            ],
+        )
 
     def validate(self, samples: Sequence[Sample]) -> tuple[list[Prediction], dict[str, Tensor]]:
         """Predictions, and losses at the size at which images are predicted; what is drawn for them is the same each time."""
         losses: dict[str, Tensor] = {}
         with evaluating(self), torch.random.fork_rng(devices=[]):
             for sample in samples:
-                torch.default_generator.manual_seed(0)  # what is drawn comes from the CPU, wherever the model is
+                torch.default_generator.manual_seed(
+                    0
+                )  # what is drawn comes from the CPU, wherever the model is
                 for name, value in self.losses([sample], [self.test_size(sample)]).items():
                     losses[name] = losses.get(name, 0) + value / len(samples)
         return self.predict(samples), losses
@@ -97,7 +107,9 @@ class Engine(TrainableModel):
         others: list[nn.Parameter] = []
         for module in self.modules():
             is_norm = isinstance(module, (nn.modules.batchnorm._BatchNorm, nn.GroupNorm))
-            (norms if is_norm else others).extend(p for p in module.parameters(recurse=False) if p.requires_grad)
+            (norms if is_norm else others).extend(
+                p for p in module.parameters(recurse=False) if p.requires_grad
+            )
         groups = [
             {"name": "weights", "params": others, "lr": lr, "weight_decay": weight_decay},
             {"name": "norms", "params": norms, "lr": lr, "weight_decay": self.settings.weight_decay_norm},

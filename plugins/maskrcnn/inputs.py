@@ -1,4 +1,4 @@
-"""Images on their way to the network: resized as Detectron2 does it, normalised, padded."""
+"""Images on their way to the network: resized as Detectron2 does it, normalized, padded."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ def network_size(size: Size, short_side: int, long_side: int) -> Size:
         return size
     # in the order in which Detectron2 computes, so that rounding falls alike
     scale = short_side / min(size)
-    height, width = (float(short_side), scale * size[1]) if size[0] < size[1] else (scale * size[0], float(short_side))
+    height, width = (
+        (float(short_side), scale * size[1]) if size[0] < size[1] else (scale * size[0], float(short_side))
+    )
     if max(height, width) > long_side:
         shrink = long_side / max(height, width)
         height, width = height * shrink, width * shrink
@@ -56,7 +58,7 @@ def nearest_pixels(length: int, new_length: int) -> NDArray[np.int32]:
 
 
 def pad_to(image: Tensor, size: Size) -> Tensor:
-    """A normalised image ``[3, H, W]`` with zeros below and to the right."""
+    """A normalized image ``[3, H, W]`` with zeros below and to the right."""
     return F.pad(image, (0, size[1] - image.shape[2], 0, size[0] - image.shape[1]))
 
 

@@ -87,7 +87,9 @@ class Conv2d(nn.Conv2d):
         relu: bool = False,
     ) -> None:
         has_bias = norm == "none" if bias is None else bias
-        super().__init__(in_channels, out_channels, kernel_size, stride=stride, padding=kernel_size // 2, bias=has_bias)
+        super().__init__(
+            in_channels, out_channels, kernel_size, stride=stride, padding=kernel_size // 2, bias=has_bias
+        )
         self.norm = make_norm(norm, out_channels)
         self.relu = relu
 

@@ -15,7 +15,9 @@ _PAIRS_AT_ONCE = 2**22
 """Pairs of object and box compared at once; 300 objects and 270,000 anchors at once would cost gigabytes."""
 
 
-def match(objects: Tensor, boxes: Tensor, thresholds: Sequence[float], *, allow_low_quality: bool) -> tuple[Tensor, Tensor]:
+def match(
+    objects: Tensor, boxes: Tensor, thresholds: Sequence[float], *, allow_low_quality: bool
+) -> tuple[Tensor, Tensor]:
     """Give every box the object that it overlaps most.
 
     Args:

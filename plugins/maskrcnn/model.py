@@ -45,7 +45,7 @@ def build(settings: MaskRCNNSettings, classes: Sequence[str]) -> TrainableModel:
 class MaskRCNN(Engine):
     """Detectron2's ``GeneralizedRCNN`` with a feature pyramid, on torchvision's operators.
 
-    Every rule is Detectron2's: how images are resized, what counts as an object, what is drawn for the losses and how they are normalised.
+    Every rule is Detectron2's: how images are resized, what counts as an object, what is drawn for the losses and how they are normalized.
     """
 
     pixel_mean: Tensor
@@ -56,8 +56,12 @@ class MaskRCNN(Engine):
         self.backbone = FPN(ResNet(settings.backbone), settings.fpn)
         self.proposal_generator = ProposalGenerator(settings.fpn.out_channels, settings.anchors, settings.rpn)
         self.roi_heads = RoIHeads(settings, len(classes))
-        self.register_buffer("pixel_mean", torch.tensor(settings.input.pixel_mean)[:, None, None], persistent=False)
-        self.register_buffer("pixel_std", torch.tensor(settings.input.pixel_std)[:, None, None], persistent=False)
+        self.register_buffer(
+            "pixel_mean", torch.tensor(settings.input.pixel_mean)[:, None, None], persistent=False
+        )
+        self.register_buffer(
+            "pixel_std", torch.tensor(settings.input.pixel_std)[:, None, None], persistent=False
+        )
 
     def losses(self, samples: Sequence[Sample], sizes: Sequence[Size]) -> dict[str, Tensor]:
         """See ``Engine``."""
@@ -71,13 +75,18 @@ class MaskRCNN(Engine):
     def detect(self, samples: Sequence[Sample], sizes: Sequence[Size]) -> list[Instances]:
         """See ``Engine``."""
         features = self.backbone(self.batch(samples, sizes))
-        proposals = self.proposal_generator.proposals(self.proposal_generator(features), sizes, training=False)
+        proposals = self.proposal_generator.proposals(
+            self.proposal_generator(features), sizes, training=False
+        )
         found = self.roi_heads.detect(features, proposals, sizes)
         threshold = self.settings.mask_head.threshold
-        return [to_instances(f, size, sample.size, threshold) for f, size, sample in zip(found, sizes, samples, strict=True)]
+        return [
+            to_instances(f, size, sample.size, threshold)
+            for f, size, sample in zip(found, sizes, samples, strict=True)
+        ]
 
     def batch(self, samples: Sequence[Sample], sizes: Sequence[Size]) -> Tensor:
-        """Images resized to ``sizes``, normalised and padded: float32 ``[B, 3, H, W]`` on the model's device."""
+        """Images resized to ``sizes``, normalized and padded: float32 ``[B, 3, H, W]`` on the model's device."""
         padded = padded_size(sizes)
         images = []
         for sample, size in zip(samples, sizes, strict=True):

@@ -18,7 +18,9 @@ def assign_levels(boxes: Tensor, strides: Sequence[int]) -> Tensor:
     return levels.clamp(lowest, highest).to(torch.int64) - lowest
 
 
-def pool_regions(features: Sequence[Tensor], boxes: Sequence[Tensor], *, output_size: int, strides: Sequence[int]) -> Tensor:
+def pool_regions(
+    features: Sequence[Tensor], boxes: Sequence[Tensor], *, output_size: int, strides: Sequence[int]
+) -> Tensor:
     """RoIAlign (aligned, as many samples a bin as it has cells) over the levels of a pyramid.
 
     Args:
@@ -30,7 +32,9 @@ def pool_regions(features: Sequence[Tensor], boxes: Sequence[Tensor], *, output_
     Returns:
         ``[sum of N, C, output_size, output_size]`` in the features' dtype, image by image.
     """
-    image = torch.repeat_interleave(torch.arange(len(boxes)), torch.tensor([len(b) for b in boxes])).to(features[0].device)
+    image = torch.repeat_interleave(torch.arange(len(boxes)), torch.tensor([len(b) for b in boxes])).to(
+        features[0].device
+    )
     flat = torch.cat(list(boxes))
     rois = torch.cat([image[:, None].to(flat.dtype), flat], dim=1)
     return roi_align(features, rois, assign_levels(flat, strides), strides, output_size)

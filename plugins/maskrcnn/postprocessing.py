@@ -49,7 +49,9 @@ def keypoints_from(heatmaps: Tensor, boxes: Tensor) -> Tensor:
     for i, (maps, box) in enumerate(zip(heatmaps, boxes, strict=True)):
         extent = (box[2:] - box[:2]).clamp(min=1)
         cells_x, cells_y = extent.ceil().int().tolist()
-        large = F.interpolate(maps[None], size=(cells_y, cells_x), mode="bicubic", align_corners=False)[0].flatten(1)
+        large = F.interpolate(maps[None], size=(cells_y, cells_x), mode="bicubic", align_corners=False)[
+            0
+        ].flatten(1)
         highest, position = large.max(dim=1)
         cell = torch.stack([position % cells_x, position // cells_x], dim=1)
         keypoints[i, :, :2] = (cell + 0.5) * (extent / extent.ceil()) + box[:2]

@@ -28,7 +28,16 @@ class Stem(nn.Module):
 class Block(nn.Module):
     """Convolutions beside a shortcut: two 3×3 ones, or 1×1, 3×3, 1×1 where ``bottleneck`` channels are given."""
 
-    def __init__(self, in_channels: int, out_channels: int, *, stride: int, norm: str, bottleneck: int | None, stride_in_1x1: bool) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        stride: int,
+        norm: str,
+        bottleneck: int | None,
+        stride_in_1x1: bool,
+    ) -> None:
         super().__init__()
         shortcut = None
         if in_channels != out_channels or stride != 1:

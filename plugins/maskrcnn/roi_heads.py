@@ -70,14 +70,18 @@ class RoIHeads(nn.Module):
         channels = settings.fpn.out_channels
         self.settings, self.class_count = settings, class_count
         self.box_head = BoxHead(channels, settings.box_head)
-        self.box_predictor = BoxPredictor(self.box_head.out_features, class_count, class_agnostic=settings.box_head.class_agnostic)
+        self.box_predictor = BoxPredictor(
+            self.box_head.out_features, class_count, class_agnostic=settings.box_head.class_agnostic
+        )
         self.mask_head = MaskHead(channels, class_count, settings.mask_head) if settings.masks else None
         count = settings.keypoint_count
         self.keypoint_head = KeypointHead(channels, count, settings.keypoint_head) if count else None
 
     # --- learning ---
 
-    def losses(self, features: Sequence[Tensor], proposals: Sequence[Tensor], targets: Sequence[Targets]) -> dict[str, Tensor]:
+    def losses(
+        self, features: Sequence[Tensor], proposals: Sequence[Tensor], targets: Sequence[Targets]
+    ) -> dict[str, Tensor]:
         """``loss_cls`` and ``loss_box_reg``, and ``loss_mask`` and ``loss_keypoint`` where there are such heads.
 
         Classes: the mean over all regions drawn. Boxes: the sum over those on objects, divided by all that were drawn. Masks: the mean
@@ -97,30 +101,48 @@ class RoIHeads(nn.Module):
         """Label the proposals ``[N, 4]`` of an image and draw those to learn from; positives come first."""
         options = self.settings.roi
         boxes = torch.cat([proposals, target.boxes]) if options.proposal_append_gt else proposals
-        objects, matched = matching.match(target.boxes, boxes, (options.iou_threshold,), allow_low_quality=False)
+        objects, matched = matching.match(
+            target.boxes, boxes, (options.iou_threshold,), allow_low_quality=False
+        )
         labels = torch.full_like(objects, self.class_count)
         positive = matched == POSITIVE
         labels[positive] = target.labels[objects[positive]]
-        chosen = torch.cat(matching.subsample(labels, options.batch_size_per_image, options.positive_fraction, self.class_count))
+        chosen = torch.cat(
+            matching.subsample(
+                labels, options.batch_size_per_image, options.positive_fraction, self.class_count
+            )
+        )
         return Regions(boxes, labels, objects)[chosen]
 
-    def _box_losses(self, features: Sequence[Tensor], regions: Sequence[Regions], targets: Sequence[Targets]) -> dict[str, Tensor]:
+    def _box_losses(
+        self, features: Sequence[Tensor], regions: Sequence[Regions], targets: Sequence[Targets]
+    ) -> dict[str, Tensor]:
         options = self.settings.box_head
         scores, deltas = self._predict_boxes(features, [r.boxes for r in regions])
         labels = torch.cat([r.labels for r in regions])
         count = max(len(labels), 1)
         positive = torch.nonzero(labels != self.class_count).squeeze(1)
         wanted = torch.cat(
-            [_deltas_to_objects(r, t, self.class_count, options.bbox_reg_weights) for r, t in zip(regions, targets, strict=True)]
+            [
+                _deltas_to_objects(r, t, self.class_count, options.bbox_reg_weights)
+                for r, t in zip(regions, targets, strict=True)
+            ]
         )
         given = torch.unflatten(deltas, 1, (-1, 4))
         given = given[positive, 0 if options.class_agnostic else labels[positive]]
         return {
             "loss_cls": F.cross_entropy(scores, labels, reduction="sum") / count,
-            "loss_box_reg": delta_loss(given, wanted, options.smooth_l1_beta) * (options.bbox_reg_loss_weight / count),
+            "loss_box_reg": delta_loss(given, wanted, options.smooth_l1_beta)
+            * (options.bbox_reg_loss_weight / count),
         }
 
-    def _mask_loss(self, head: MaskHead, features: Sequence[Tensor], regions: Sequence[Regions], targets: Sequence[Targets]) -> Tensor:
+    def _mask_loss(
+        self,
+        head: MaskHead,
+        features: Sequence[Tensor],
+        regions: Sequence[Regions],
+        targets: Sequence[Targets],
+    ) -> Tensor:
         pooled = self._pool(features, [r.boxes for r in regions], self.settings.mask_head.pooler_resolution)
         logits = head.of_classes(pooled, torch.cat([r.labels for r in regions]))
         if not len(logits):
@@ -128,11 +150,17 @@ class RoIHeads(nn.Module):
         wanted = []
         for region, target in zip(regions, targets, strict=True):
             assert target.masks is not None  # made so
-            wanted.append(mask_targets(target.masks, region.objects, region.boxes, target.size, logits.shape[-1]))
+            wanted.append(
+                mask_targets(target.masks, region.objects, region.boxes, target.size, logits.shape[-1])
+            )
         return F.binary_cross_entropy_with_logits(logits, torch.cat(wanted).to(logits))
 
     def _keypoint_loss(
-        self, head: KeypointHead, features: Sequence[Tensor], regions: Sequence[Regions], targets: Sequence[Targets]
+        self,
+        head: KeypointHead,
+        features: Sequence[Tensor],
+        regions: Sequence[Regions],
+        targets: Sequence[Targets],
     ) -> Tensor:
         options = self.settings.keypoint_head
         regions = [_with_visible_keypoints(r, t) for r, t in zip(regions, targets, strict=True)]
@@ -143,12 +171,18 @@ class RoIHeads(nn.Module):
             return logits.sum() * 0
         total = F.cross_entropy(logits.flatten(2)[valid], cells[valid], reduction="sum")
         roi = self.settings.roi
-        possible = len(targets) * self.settings.keypoint_count * roi.batch_size_per_image * roi.positive_fraction
-        return total * (options.loss_weight / (int(valid.sum()) if options.normalize_by_visible else possible))
+        possible = (
+            len(targets) * self.settings.keypoint_count * roi.batch_size_per_image * roi.positive_fraction
+        )
+        return total * (
+            options.loss_weight / (int(valid.sum()) if options.normalize_by_visible else possible)
+        )
 
     # --- finding ---
 
-    def detect(self, features: Sequence[Tensor], proposals: Sequence[Tensor], sizes: Sequence[Size]) -> list[Detections]:
+    def detect(
+        self, features: Sequence[Tensor], proposals: Sequence[Tensor], sizes: Sequence[Size]
+    ) -> list[Detections]:
         """What is found in each image: boxes first, then masks and keypoints of those that remain.
 
         Args:
@@ -162,12 +196,20 @@ class RoIHeads(nn.Module):
         probabilities = scores.float().softmax(dim=1)
         found = [
             self._keep(torch.unflatten(b, 1, (-1, 4)), p, size)
-            for b, p, size in zip(torch.split(boxes, counts), torch.split(probabilities, counts), sizes, strict=True)
+            for b, p, size in zip(
+                torch.split(boxes, counts), torch.split(probabilities, counts), sizes, strict=True
+            )
         ]
-        return self.detect_in(features, [d.boxes for d in found], [d.labels for d in found], [d.scores for d in found])
+        return self.detect_in(
+            features, [d.boxes for d in found], [d.labels for d in found], [d.scores for d in found]
+        )
 
     def detect_in(
-        self, features: Sequence[Tensor], boxes: Sequence[Tensor], labels: Sequence[Tensor], scores: Sequence[Tensor]
+        self,
+        features: Sequence[Tensor],
+        boxes: Sequence[Tensor],
+        labels: Sequence[Tensor],
+        scores: Sequence[Tensor],
     ) -> list[Detections]:
         """Masks and keypoints of boxes ``[N, 4]`` that are known already, image by image."""
         counts = [len(b) for b in boxes]
@@ -175,9 +217,13 @@ class RoIHeads(nn.Module):
         heatmaps: Sequence[Tensor | None] = [None] * len(boxes)
         if self.mask_head is not None:
             pooled = self._pool(features, boxes, self.settings.mask_head.pooler_resolution)
-            masks = torch.split(self.mask_head.of_classes(pooled, torch.cat(list(labels))).float().sigmoid(), counts)
+            masks = torch.split(
+                self.mask_head.of_classes(pooled, torch.cat(list(labels))).float().sigmoid(), counts
+            )
         if self.keypoint_head is not None:
-            logits = self.keypoint_head(self._pool(features, boxes, self.settings.keypoint_head.pooler_resolution))
+            logits = self.keypoint_head(
+                self._pool(features, boxes, self.settings.keypoint_head.pooler_resolution)
+            )
             heatmaps = torch.split(logits.float(), counts)
         return [Detections(*parts) for parts in zip(boxes, scores, labels, masks, heatmaps, strict=True)]
 
@@ -200,10 +246,14 @@ class RoIHeads(nn.Module):
         return scores, deltas
 
     def _pool(self, features: Sequence[Tensor], boxes: Sequence[Tensor], output_size: int) -> Tensor:
-        return pool_regions(list(features[: len(ROI_STRIDES)]), list(boxes), output_size=output_size, strides=ROI_STRIDES)
+        return pool_regions(
+            list(features[: len(ROI_STRIDES)]), list(boxes), output_size=output_size, strides=ROI_STRIDES
+        )
 
 
-def _deltas_to_objects(regions: Regions, target: Targets, background: int, weights: tuple[float, float, float, float]) -> Tensor:
+def _deltas_to_objects(
+    regions: Regions, target: Targets, background: int, weights: tuple[float, float, float, float]
+) -> Tensor:
     """Deltas ``[P, 4]`` from the positive regions to their objects."""
     positive = regions.labels != background
     return encode(regions.boxes[positive], target.boxes[regions.objects[positive]], weights)
@@ -215,7 +265,7 @@ def _keypoints_of(regions: Regions, target: Targets) -> Tensor:
 
 
 def _with_visible_keypoints(regions: Regions, target: Targets) -> Regions:
-    """The regions that have a labelled keypoint of their object inside."""
+    """The regions that have a labeled keypoint of their object inside."""
     points = _keypoints_of(regions, target)
     xy = points[..., :2]
     inside = (xy >= regions.boxes[:, None, :2]) & (xy <= regions.boxes[:, None, 2:])

@@ -86,17 +86,28 @@ class ProposalGenerator(nn.Module):
         before = options.pre_nms_topk_train if training else options.pre_nms_topk_test
         after = options.post_nms_topk_train if training else options.post_nms_topk_test
         scores, boxes, levels = [], [], []
-        for i, (anchors, logits, deltas) in enumerate(zip(output.anchors, output.logits, output.deltas, strict=True)):
+        for i, (anchors, logits, deltas) in enumerate(
+            zip(output.anchors, output.logits, output.deltas, strict=True)
+        ):
             count = min(before, logits.shape[1])
             best, positions = logits.float().topk(count, dim=1)
             chosen = deltas.gather(1, positions[..., None].expand(-1, -1, 4))
             boxes.append(
-                decode(anchors[positions.flatten()], chosen.flatten(0, 1), options.bbox_reg_weights).reshape(len(logits), count, 4)
+                decode(anchors[positions.flatten()], chosen.flatten(0, 1), options.bbox_reg_weights).reshape(
+                    len(logits), count, 4
+                )
             )
             scores.append(best)
             levels.append(torch.full((count,), i, device=logits.device))
-        all_boxes, all_scores, all_levels = torch.cat(boxes, dim=1), torch.cat(scores, dim=1), torch.cat(levels)
-        return [self._best(b, s, all_levels, size, after) for b, s, size in zip(all_boxes, all_scores, sizes, strict=True)]
+        all_boxes, all_scores, all_levels = (
+            torch.cat(boxes, dim=1),
+            torch.cat(scores, dim=1),
+            torch.cat(levels),
+        )
+        return [
+            self._best(b, s, all_levels, size, after)
+            for b, s, size in zip(all_boxes, all_scores, sizes, strict=True)
+        ]
 
     def _best(self, boxes: Tensor, scores: Tensor, levels: Tensor, size: Size, count: int) -> Tensor:
         finite = torch.isfinite(boxes).all(dim=1) & torch.isfinite(scores)
@@ -110,26 +121,35 @@ class ProposalGenerator(nn.Module):
         options = self.settings
         anchors = torch.cat(output.anchors)
         logits, deltas = torch.cat(output.logits, dim=1), torch.cat(output.deltas, dim=1)
-        classification, localisation = [], []
+        classification, localization = [], []
         for i, target in enumerate(targets):
             objects, labels = self.label_anchors(anchors, target)
             on_object = torch.nonzero(labels == POSITIVE).squeeze(1)
             counted = torch.nonzero(labels != IGNORED).squeeze(1)
-            classification.append(F.binary_cross_entropy_with_logits(logits[i, counted], labels[counted].to(logits.dtype), reduction="sum"))
+            classification.append(
+                F.binary_cross_entropy_with_logits(
+                    logits[i, counted], labels[counted].to(logits.dtype), reduction="sum"
+                )
+            )
             wanted = encode(anchors[on_object], target.boxes[objects[on_object]], options.bbox_reg_weights)
-            localisation.append(delta_loss(deltas[i, on_object], wanted, options.smooth_l1_beta))
+            localization.append(delta_loss(deltas[i, on_object], wanted, options.smooth_l1_beta))
         total = options.batch_size_per_image * len(targets)
         return {
             "loss_rpn_cls": torch.stack(classification).sum() * (options.loss_weight / total),
-            "loss_rpn_loc": torch.stack(localisation).sum() * (options.loss_weight * options.bbox_reg_loss_weight / total),
+            "loss_rpn_loc": torch.stack(localization).sum()
+            * (options.loss_weight * options.bbox_reg_loss_weight / total),
         }
 
     @torch.no_grad()
     def label_anchors(self, anchors: Tensor, target: Targets) -> tuple[Tensor, Tensor]:
         """The object of each anchor, int64 ``[R]``, and whether it counts: 1 on an object, 0 background, -1 not drawn."""
         options = self.settings
-        objects, matched = matching.match(target.boxes, anchors, options.iou_thresholds, allow_low_quality=True)
-        positive, negative = matching.subsample(matched, options.batch_size_per_image, options.positive_fraction, NEGATIVE)
+        objects, matched = matching.match(
+            target.boxes, anchors, options.iou_thresholds, allow_low_quality=True
+        )
+        positive, negative = matching.subsample(
+            matched, options.batch_size_per_image, options.positive_fraction, NEGATIVE
+        )
         labels = torch.full_like(matched, IGNORED)
         labels[positive], labels[negative] = POSITIVE, NEGATIVE
         return objects, labels

@@ -57,7 +57,7 @@ class AnchorSettings(Settings):
     aspect_ratios: tuple[tuple[Positive, ...], ...] = ((0.5, 1.0, 2.0),)
     """Heights over widths: a list for each of P2 to P6, or one list for all."""
     offset: float = Field(default=0.0, ge=0, lt=1)
-    """Where in a cell its anchors are centred, as a part of the stride; 0.5 is the middle."""
+    """Where in a cell its anchors are centered, as a part of the stride; 0.5 is the middle."""
 
     @model_validator(mode="after")
     def _one_count_on_all_levels(self) -> AnchorSettings:
@@ -73,7 +73,9 @@ class AnchorSettings(Settings):
 
     def by_level(self) -> list[tuple[tuple[float, ...], tuple[float, ...]]]:
         """Sizes and aspect ratios of each level, P2 to P6."""
-        sizes, ratios = (lists * LEVELS if len(lists) == 1 else lists for lists in (self.sizes, self.aspect_ratios))
+        sizes, ratios = (
+            lists * LEVELS if len(lists) == 1 else lists for lists in (self.sizes, self.aspect_ratios)
+        )
         return list(zip(sizes, ratios, strict=True))
 
     @property

@@ -22,13 +22,13 @@ _LEAST_SIDE = 1e-5
 
 @dataclass(frozen=True)
 class Targets:
-    """The ``M`` objects of one image that are learnt from.
+    """The ``M`` objects of one image that are learned from.
 
     Attributes:
         size: height and width of the image as the network sees it, before padding.
         boxes: float32 ``[M, 4]`` in that grid, on the model's device.
         labels: int64 ``[M]``, on the model's device.
-        masks: in the sample's own grid, or None where none are learnt from.
+        masks: in the sample's own grid, or None where none are learned from.
         keypoints: float32 ``[M, K, 3]`` as x, y, visibility in the network's grid, on the model's device, or None.
     """
 
@@ -39,7 +39,15 @@ class Targets:
     keypoints: Tensor | None = None
 
 
-def make_targets(sample: Sample, size: Size, *, class_count: int, with_masks: bool, keypoint_count: int, device: torch.device) -> Targets:
+def make_targets(
+    sample: Sample,
+    size: Size,
+    *,
+    class_count: int,
+    with_masks: bool,
+    keypoint_count: int,
+    device: torch.device,
+) -> Targets:
     """Bring the objects of a sample to the network's grid of ``size``. Crowds, empty masks and boxes without area are left out.
 
     Raises:
@@ -57,7 +65,9 @@ def make_targets(sample: Sample, size: Size, *, class_count: int, with_masks: bo
         )
     scale = torch.tensor([size[1] / sample.size[1], size[0] / sample.size[0]], dtype=torch.float64)
     limit = torch.tensor([size[1], size[0]], dtype=torch.float64)
-    boxes = torch.minimum((instances.boxes_xyxy.double() * scale.repeat(2)).clamp(min=0), limit.repeat(2)).float()
+    boxes = torch.minimum(
+        (instances.boxes_xyxy.double() * scale.repeat(2)).clamp(min=0), limit.repeat(2)
+    ).float()
     keep = are_larger(boxes, _LEAST_SIDE)
     if instances.is_crowd is not None:
         keep &= ~instances.is_crowd
@@ -87,13 +97,15 @@ def _masks(sample: Sample) -> Masks:
 
 
 def _keypoints(sample: Sample, count: int, scale: Tensor, limit: Tensor) -> Tensor:
-    """Keypoints in the network's grid; those outside it are marked as unlabelled."""
+    """Keypoints in the network's grid; those outside it are marked as unlabeled."""
     instances = sample.instances
     assert instances is not None  # the caller saw to it
     if instances.keypoints is None:
         if not len(instances):
             return torch.zeros(0, count, 3)
-        raise InvalidDataError(f"the objects of sample {sample.id!r} have no keypoints. Repair: model.keypoint_count=0, or give keypoints")
+        raise InvalidDataError(
+            f"the objects of sample {sample.id!r} have no keypoints. Repair: model.keypoint_count=0, or give keypoints"
+        )
     if instances.keypoints.shape[1] != count:
         raise InvalidDataError(
             f"the objects of sample {sample.id!r} have {instances.keypoints.shape[1]} keypoints each, but model.keypoint_count is {count}"
@@ -127,12 +139,14 @@ def mask_targets(masks: Masks, objects: Tensor, boxes: Tensor, size: Size, side:
     for i in torch.unique(objects).tolist():
         belongs = torch.nonzero(objects == i).squeeze(1)
         mine = boxes[belongs]
-        # RoIAlign looks up to half a pixel beyond a box, and at the neighbours of where it looks
+        # RoIAlign looks up to half a pixel beyond a box, and at the neighbors of where it looks
         x0, y0 = (mine[:, :2].min(dim=0).values.floor() - 1).clamp(min=0).int().tolist()
         x1, y1 = (mine[:, 2:].max(dim=0).values.ceil() + 1).int().tolist()
         dense = coco_mask.decode(codes[i])
         frame[y0:y1, x0:x1] = torch.from_numpy(dense[np.ix_(rows[y0:y1], columns[x0:x1])])
-        targets[belongs] = roi_align(frame[None, None], [mine], side, 1.0, sampling_ratio=0, aligned=True)[:, 0]
+        targets[belongs] = roi_align(frame[None, None], [mine], side, 1.0, sampling_ratio=0, aligned=True)[
+            :, 0
+        ]
         frame[y0:y1, x0:x1] = 0
     return (targets >= 0.5).float()
 
@@ -146,7 +160,7 @@ def keypoint_targets(keypoints: Tensor, boxes: Tensor, side: int) -> tuple[Tenso
         side: height and width of a heat map.
 
     Returns:
-        the cell's index, int64 ``[R, K]``, and whether the keypoint is labelled and inside its box, bool ``[R, K]``.
+        the cell's index, int64 ``[R, K]``, and whether the keypoint is labeled and inside its box, bool ``[R, K]``.
     """
     start, end = boxes[:, None, :2], boxes[:, None, 2:]
     xy = keypoints[..., :2]

@@ -2,7 +2,7 @@
 
 from toolkit.registry.manifests import PluginManifest, Weights
 
-_LICENCE = "Apache-2.0"
+_LICENSE = "Apache-2.0"
 _HUB = "https://huggingface.co/facebook"
 
 PLUGIN = PluginManifest(
@@ -27,15 +27,15 @@ PLUGIN = PluginManifest(
         },
     },
     weights=(
-        Weights("official", f"{_LICENCE}; the published checkpoint of model.version and model.size", _HUB),
-        Weights("sam2-tiny", _LICENCE, f"{_HUB}/sam2-hiera-tiny"),
-        Weights("sam2-small", _LICENCE, f"{_HUB}/sam2-hiera-small"),
-        Weights("sam2-base_plus", _LICENCE, f"{_HUB}/sam2-hiera-base-plus"),
-        Weights("sam2-large", _LICENCE, f"{_HUB}/sam2-hiera-large"),
-        Weights("sam2.1-tiny", _LICENCE, f"{_HUB}/sam2.1-hiera-tiny"),
-        Weights("sam2.1-small", _LICENCE, f"{_HUB}/sam2.1-hiera-small"),
-        Weights("sam2.1-base_plus", _LICENCE, f"{_HUB}/sam2.1-hiera-base-plus"),
-        Weights("sam2.1-large", _LICENCE, f"{_HUB}/sam2.1-hiera-large"),
+        Weights("official", f"{_LICENSE}; the published checkpoint of model.version and model.size", _HUB),
+        Weights("sam2-tiny", _LICENSE, f"{_HUB}/sam2-hiera-tiny"),
+        Weights("sam2-small", _LICENSE, f"{_HUB}/sam2-hiera-small"),
+        Weights("sam2-base_plus", _LICENSE, f"{_HUB}/sam2-hiera-base-plus"),
+        Weights("sam2-large", _LICENSE, f"{_HUB}/sam2-hiera-large"),
+        Weights("sam2.1-tiny", _LICENSE, f"{_HUB}/sam2.1-hiera-tiny"),
+        Weights("sam2.1-small", _LICENSE, f"{_HUB}/sam2.1-hiera-small"),
+        Weights("sam2.1-base_plus", _LICENSE, f"{_HUB}/sam2.1-hiera-base-plus"),
+        Weights("sam2.1-large", _LICENSE, f"{_HUB}/sam2.1-hiera-large"),
     ),
     load_weights=".weights:load_weights",
     paper="https://arxiv.org/abs/2408.00714",

@@ -15,7 +15,9 @@ from .settings import MaskChoice
 from .upstream import MaskDecoder
 
 
-def choose(output: DecoderOutput, decoder: MaskDecoder, choice: MaskChoice, *, is_ambiguous: bool) -> tuple[Tensor, Tensor]:
+def choose(
+    output: DecoderOutput, decoder: MaskDecoder, choice: MaskChoice, *, is_ambiguous: bool
+) -> tuple[Tensor, Tensor]:
     """Of the masks that the decoder gives for ``P`` prompts, the one that is predicted.
 
     Args:
@@ -30,7 +32,10 @@ def choose(output: DecoderOutput, decoder: MaskDecoder, choice: MaskChoice, *, i
     if choice == "first":
         return output.masks[:, 1], output.ious[:, 1]
     if choice == "best" and is_ambiguous:
-        rows, best = torch.arange(len(output.ious), device=output.ious.device), output.ious[:, 1:].argmax(1) + 1
+        rows, best = (
+            torch.arange(len(output.ious), device=output.ious.device),
+            output.ious[:, 1:].argmax(1) + 1,
+        )
         return output.masks[rows, best], output.ious[rows, best]
     if choice == "only":
         return output.masks[:, 0], output.ious[:, 0]
@@ -42,11 +47,13 @@ def choose(output: DecoderOutput, decoder: MaskDecoder, choice: MaskChoice, *, i
 def to_masks(logits: Tensor, size: Size, threshold: float) -> Masks:
     """Mask logits ``[P, h, w]`` of a whole image brought to its own pixels, where they are above the threshold.
 
-    The interpolation is that of ``F.interpolate`` (bilinear, half-pixel centres), done by OpenCV, which takes a seventh of the time. One mask
+    The interpolation is that of ``F.interpolate`` (bilinear, half-pixel centers), done by OpenCV, which takes a seventh of the time. One mask
     comes after the other, so the memory is that of one.
     """
     counts = []
     for mask in logits.float().cpu().numpy():
-        columns = cv2.resize(np.ascontiguousarray(mask.T), size)  # [W, H]: run-length codes go column by column
+        columns = cv2.resize(
+            np.ascontiguousarray(mask.T), size
+        )  # [W, H]: run-length codes go column by column
         counts.append(coco_mask.encode((columns > threshold).view(np.uint8).T)["counts"])
     return Masks(size, tuple(counts))

@@ -105,7 +105,9 @@ class FeatureCache:
             )
             return False
         if shutil.disk_usage(self.folder).free < size + KEEP_FREE:
-            self._give_up(f"the disk of {self.folder} is full. Repair: free some space, or name a folder elsewhere with model.cache.folder")
+            self._give_up(
+                f"the disk of {self.folder} is full. Repair: free some space, or name a folder elsewhere with model.cache.folder"
+            )
             return False
         self._used += size
         return True
@@ -165,7 +167,11 @@ class WeightsDigest:
 
     def of(self, parts: Sequence[nn.Module | nn.Parameter]) -> str:
         """The hash, in hex."""
-        tensors = [tensor for part in parts for tensor in ([part] if isinstance(part, nn.Parameter) else part.state_dict().values())]
+        tensors = [
+            tensor
+            for part in parts
+            for tensor in ([part] if isinstance(part, nn.Parameter) else part.state_dict().values())
+        ]
         seen = tuple((tensor.data_ptr(), tensor._version) for tensor in tensors)
         if seen != self._seen:
             digest = hashlib.sha256()

@@ -56,7 +56,9 @@ def _random_pixels(masks: Tensor) -> Tensor:
     """A pixel of each mask, all equally likely; any pixel of an empty one. Float32 ``[P, 1, 2]``."""
     counts = masks.flatten(1).sum(1)
     which = (torch.rand(len(masks)).to(masks.device) * counts).long().clamp(max=(counts - 1).clamp_min(0))
-    pixels = (masks.flatten(1).cumsum(1) > which[:, None]).to(torch.uint8).argmax(1)  # the first with as many before it
+    pixels = (
+        (masks.flatten(1).cumsum(1) > which[:, None]).to(torch.uint8).argmax(1)
+    )  # the first with as many before it
     return torch.stack([pixels % masks.shape[2], pixels // masks.shape[2]], dim=1)[:, None].float()
 
 
@@ -79,4 +81,6 @@ def boxes(truth: Tensor, *, noise: float = 0.0) -> tuple[Tensor, Tensor]:
         shift = 2 * torch.rand(corners.shape).to(corners.device) - 1
         corners = corners + shift * (noise * sides).clamp_max(MOST_BOX_NOISE * max(height, width))
         corners = corners.clamp(min=corners.new_zeros(4), max=corners.new_tensor([width - 1, height - 1] * 2))
-    return corners.view(-1, 2, 2), torch.tensor([[TOP_LEFT, BOTTOM_RIGHT]], device=truth.device).expand(len(truth), -1)
+    return corners.view(-1, 2, 2), torch.tensor([[TOP_LEFT, BOTTOM_RIGHT]], device=truth.device).expand(
+        len(truth), -1
+    )

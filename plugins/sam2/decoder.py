@@ -57,11 +57,17 @@ class ImageDecoder:
         self.tokens = images.flatten(2).transpose(1, 2)  # [B, N, C]
         first, _, _, second, _ = self.decoder.output_upscaling
         blocks = torch.stack([each.stride8 for each in features]).view(b, -1, h, 2, w, 2)
-        self.stride8 = blocks.permute(0, 2, 4, 3, 5, 1).reshape(b, h * w, -1) + _bias(first)  # [B, N, 4 C / 4]
+        self.stride8 = blocks.permute(0, 2, 4, 3, 5, 1).reshape(b, h * w, -1) + _bias(
+            first
+        )  # [B, N, 4 C / 4]
         blocks = torch.stack([each.stride4 for each in features]).view(b, -1, h, 2, 2, w, 2, 2)
-        self.stride4 = blocks.permute(0, 2, 5, 3, 6, 4, 7, 1).reshape(b, 4 * h * w, -1) + _bias(second)  # [B, 4 N, 4 C / 8]
+        self.stride4 = blocks.permute(0, 2, 5, 3, 6, 4, 7, 1).reshape(b, 4 * h * w, -1) + _bias(
+            second
+        )  # [B, 4 N, 4 C / 8]
 
-    def __call__(self, points: Tensor, labels: Tensor, masks: Tensor | None = None, images: Tensor | None = None) -> DecoderOutput:
+    def __call__(
+        self, points: Tensor, labels: Tensor, masks: Tensor | None = None, images: Tensor | None = None
+    ) -> DecoderOutput:
         """Decode ``P`` prompts of ``K`` points.
 
         Args:
@@ -73,7 +79,11 @@ class ImageDecoder:
         if self.drawn:
             masks = rough_masks(points, labels, 4 * self.height, 4 * self.width)
         sparse, dense = self.prompt_encoder(points=(points, labels), boxes=None, masks=masks)
-        own_mask = self.prompt_encoder.no_mask_embed.weight[None] if masks is None else dense.flatten(2).transpose(1, 2)
+        own_mask = (
+            self.prompt_encoder.no_mask_embed.weight[None]
+            if masks is None
+            else dense.flatten(2).transpose(1, 2)
+        )
         image = _of(self.tokens, images) + own_mask  # [1, N, C] where all prompts see the same
         head = self.decoder
         own = [head.obj_score_token.weight, head.iou_token.weight, head.mask_tokens.weight]
@@ -81,7 +91,9 @@ class ImageDecoder:
         queries, image = _transform(head, tokens, image, self.position)
         mask_tokens = queries[:, 2 : 2 + head.num_mask_tokens]
         return DecoderOutput(
-            self._masks(mask_tokens, image, images), head.iou_prediction_head(queries[:, 1]), head.pred_obj_score_head(queries[:, 0])
+            self._masks(mask_tokens, image, images),
+            head.iou_prediction_head(queries[:, 1]),
+            head.pred_obj_score_head(queries[:, 0]),
         )
 
     def _masks(self, mask_tokens: Tensor, image: Tensor, images: Tensor | None) -> Tensor:
@@ -93,7 +105,9 @@ class ImageDecoder:
         kernels = [mlp(mask_tokens[:, i]) for i, mlp in enumerate(self.decoder.output_hypernetworks_mlps)]
         blocks = torch.stack(kernels, dim=1) @ pixels.transpose(1, 2)
         p, m, h, w = len(mask_tokens), mask_tokens.shape[1], self.height, self.width
-        whole: Tensor = blocks.view(p, m, h, w, 2, 2, 2, 2).permute(0, 1, 2, 4, 6, 3, 5, 7).reshape(p, m, 4 * h, 4 * w)
+        whole: Tensor = (
+            blocks.view(p, m, h, w, 2, 2, 2, 2).permute(0, 1, 2, 4, 6, 3, 5, 7).reshape(p, m, 4 * h, 4 * w)
+        )
         return whole
 
 
@@ -126,7 +140,9 @@ def rough_masks(points: Tensor, labels: Tensor, height: int, width: int) -> Tens
 
 def _of(features: Tensor, images: Tensor | None) -> Tensor:
     """The features of each prompt's image; those of the only image are shared."""
-    return features if images is None else features.index_select(0, images)  # its gradient is faster than that of indexing
+    return (
+        features if images is None else features.index_select(0, images)
+    )  # its gradient is faster than that of indexing
 
 
 def _upscaled(convolution: torch.nn.ConvTranspose2d, pixels: Tensor, finer: Tensor) -> Tensor:
@@ -162,9 +178,13 @@ def _transform(head: MaskDecoder, tokens: Tensor, image: Tensor, position: Tenso
             q = queries + tokens
             queries = layer.norm1(queries + layer.self_attn(q=q, k=q, v=queries))
         placed = image + position
-        queries = layer.norm2(queries + _look_at_image(layer.cross_attn_token_to_image, queries + tokens, placed, image))
+        queries = layer.norm2(
+            queries + _look_at_image(layer.cross_attn_token_to_image, queries + tokens, placed, image)
+        )
         queries = layer.norm3(queries + layer.mlp(queries))
-        image = layer.norm4(image + _look_at_tokens(layer.cross_attn_image_to_token, placed, queries + tokens, queries))
+        image = layer.norm4(
+            image + _look_at_tokens(layer.cross_attn_image_to_token, placed, queries + tokens, queries)
+        )
     seen = _look_at_image(transformer.final_attn_token_to_image, queries + tokens, image + position, image)
     return transformer.norm_final_attn(queries + seen), image
 
@@ -172,9 +192,14 @@ def _transform(head: MaskDecoder, tokens: Tensor, image: Tensor, position: Tenso
 def _look_at_image(attention: Attention, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     """Tokens ``[P, T, C]`` attend to the image, ``[P, N, C]`` or ``[1, N, C]``."""
     query = _heads(attention, attention.q_proj(queries))  # [P, H, T, D]
-    by_key, by_value = _head_weights(attention, attention.k_proj), _head_weights(attention, attention.v_proj)  # [H, D, C]
+    by_key, by_value = (
+        _head_weights(attention, attention.k_proj),
+        _head_weights(attention, attention.v_proj),
+    )  # [H, D, C]
     scale = query.shape[-1] ** -0.5
-    moved = (_by_head(query, by_key) * scale).flatten(1, 2)  # [P, H T, C]; the bias of the keys adds the same to all, which softmax ignores
+    moved = (_by_head(query, by_key) * scale).flatten(
+        1, 2
+    )  # [P, H T, C]; the bias of the keys adds the same to all, which softmax ignores
     attended = (moved @ _shared(keys).transpose(-1, -2)).softmax(-1) @ _shared(values)
     heads = _by_head(attended.view(*query.shape[:3], -1), by_value.transpose(1, 2))
     out: Tensor = attention.out_proj(heads.transpose(1, 2).flatten(2) + attention.v_proj.bias)
@@ -183,10 +208,15 @@ def _look_at_image(attention: Attention, queries: Tensor, keys: Tensor, values: 
 
 def _look_at_tokens(attention: Attention, image: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     """The image, ``[P, N, C]`` or ``[1, N, C]``, attends to tokens ``[P, T, C]``; the result is ``[P, N, C]``."""
-    key, value = _heads(attention, attention.k_proj(keys)), _heads(attention, attention.v_proj(values))  # [P, H, T, D]
+    key, value = (
+        _heads(attention, attention.k_proj(keys)),
+        _heads(attention, attention.v_proj(values)),
+    )  # [P, H, T, D]
     scale = key.shape[-1] ** -0.5
     moved = (_by_head(key, _head_weights(attention, attention.q_proj)) * scale).flatten(1, 2)  # [P, H T, C]
-    offset = (_by_head(key, attention.q_proj.bias.view(key.shape[1], -1, 1)) * scale).flatten(1, 2)  # [P, H T, 1]
+    offset = (_by_head(key, attention.q_proj.bias.view(key.shape[1], -1, 1)) * scale).flatten(
+        1, 2
+    )  # [P, H T, 1]
     logits = moved @ _shared(image).transpose(-1, -2) + offset
     weights = logits.view(*key.shape[:3], -1).softmax(2).view_as(logits)  # over the tokens of a head
     back = attention.out_proj.weight.view(-1, key.shape[1], key.shape[3]).permute(1, 2, 0)  # [H, D, C]

@@ -57,10 +57,22 @@ class Encoder:
     def _inputs(self, samples: Sequence[Sample], device: torch.device) -> Tensor:
         return torch.stack([network_input(sample.image, self.image_size, device) for sample in samples])
 
-    def _read_or_compute(self, samples: Sequence[Sample], device: torch.device, kept: Kept, cache: FeatureCache) -> list[list[Tensor]]:
-        prefix = (FORMAT, kept, self._weights.of(self._frozen_parts(kept)), self.image_size, _precision(device))
+    def _read_or_compute(
+        self, samples: Sequence[Sample], device: torch.device, kept: Kept, cache: FeatureCache
+    ) -> list[list[Tensor]]:
+        prefix = (
+            FORMAT,
+            kept,
+            self._weights.of(self._frozen_parts(kept)),
+            self.image_size,
+            _precision(device),
+        )
         keys = [key_of(*prefix, image_digest(sample.image)) for sample in samples]
-        found = {key: [tensor.to(device) for tensor in tensors] for key in keys if (tensors := cache.read(key)) is not None}
+        found = {
+            key: [tensor.to(device) for tensor in tensors]
+            for key in keys
+            if (tensors := cache.read(key)) is not None
+        }
         missing = {key: sample for key, sample in zip(keys, samples, strict=True) if key not in found}
         if missing:
             with torch.no_grad():
@@ -81,7 +93,13 @@ class Encoder:
         if kept == "trunk":
             return [trunk]
         decoder = self.network.sam_mask_decoder
-        return [trunk, self.network.image_encoder.neck, decoder.conv_s0, decoder.conv_s1, self.network.no_mem_embed]
+        return [
+            trunk,
+            self.network.image_encoder.neck,
+            decoder.conv_s0,
+            decoder.conv_s1,
+            self.network.no_mem_embed,
+        ]
 
     def _kept(self) -> Kept | None:
         """What can be kept with the parts that are frozen at this moment."""
@@ -90,4 +108,8 @@ class Encoder:
 
 
 def _precision(device: torch.device) -> str:
-    return str(torch.get_autocast_dtype(device.type)) if torch.is_autocast_enabled(device.type) else "torch.float32"
+    return (
+        str(torch.get_autocast_dtype(device.type))
+        if torch.is_autocast_enabled(device.type)
+        else "torch.float32"
+    )

@@ -15,7 +15,7 @@ from .upstream import SAM2Base, automatic_mask_generator
 
 @torch.no_grad()
 def find_all(network: SAM2Base, settings: Sam2Settings, image: Tensor) -> Instances:
-    """The masks that upstream's generator finds, best first, labelled 0.
+    """The masks that upstream's generator finds, best first, labeled 0.
 
     Args:
         network: is used as it is, so without rough masks.

@@ -38,13 +38,15 @@ class ImageFeatures:
 
 
 def network_input(image: Tensor, size: int, device: torch.device) -> Tensor:
-    """An image uint8 ``[3, H, W]`` brought to ``[3, size, size]`` and normalised, as ``SAM2Transforms`` does it.
+    """An image uint8 ``[3, H, W]`` brought to ``[3, size, size]`` and normalized, as ``SAM2Transforms`` does it.
 
     Bilinear and free of aliasing; height and width are scaled by different factors.
     """
     scaled = image.to(device).float().div_(255)
     if scaled.shape[1:] != (size, size):
-        scaled = F.interpolate(scaled[None], (size, size), mode="bilinear", align_corners=False, antialias=True)[0]
+        scaled = F.interpolate(
+            scaled[None], (size, size), mode="bilinear", align_corners=False, antialias=True
+        )[0]
     mean, std = (scaled.new_tensor(values).view(3, 1, 1) for values in (MEAN, STD))
     return (scaled - mean) / std
 
@@ -56,7 +58,7 @@ def network_points(points: Tensor, image_size: Size, size: int) -> Tensor:
 
 
 def trunk_features(network: SAM2Base, images: Tensor) -> list[Tensor]:
-    """The features of the four stages of the backbone, for normalised images ``[B, 3, S, S]``."""
+    """The features of the four stages of the backbone, for normalized images ``[B, 3, S, S]``."""
     trunk: Any = network.image_encoder.trunk
     x = trunk.patch_embed(images.contiguous(memory_format=torch.channels_last))  # [B, H, W, C]
     x = x + _position(trunk, x.shape[1:3])

@@ -32,12 +32,26 @@ class Learner:
     def __init__(self, settings: Sam2Settings) -> None:
         filled = settings.filled()
         self.is_lab = settings.preset == "lab"
-        self.kind, self.corrections, self.max_objects = filled.prompts, filled.corrections, settings.max_objects
+        self.kind, self.corrections, self.max_objects = (
+            filled.prompts,
+            filled.corrections,
+            settings.max_objects,
+        )
         self.box_noise = settings.box_noise
-        self.image_size, self.has_one_mask, self.rough_masks = filled.image_size, filled.mask == "only", settings.rough_masks
+        self.image_size, self.has_one_mask, self.rough_masks = (
+            filled.image_size,
+            filled.mask == "only",
+            settings.rough_masks,
+        )
 
     def loss(
-        self, network: SAM2Base, samples: Sequence[Sample], features: Iterable[ImageFeatures], *, chunk: int, is_random: bool
+        self,
+        network: SAM2Base,
+        samples: Sequence[Sample],
+        features: Iterable[ImageFeatures],
+        *,
+        chunk: int,
+        is_random: bool,
     ) -> dict[str, Tensor]:
         """The terms of the loss, each the mean over the samples of the mean over a sample's objects.
 
@@ -55,7 +69,10 @@ class Learner:
         counts = torch.tensor([len(truth) for truth in truths])
         decoder = ImageDecoder(network, list(features), drawn=self.rough_masks)
         device = decoder.tokens.device
-        truth, images = torch.cat(truths).to(device), torch.arange(len(samples)).repeat_interleave(counts).to(device)
+        truth, images = (
+            torch.cat(truths).to(device),
+            torch.arange(len(samples)).repeat_interleave(counts).to(device),
+        )
         weights = (1 / (counts * len(samples))).repeat_interleave(counts).to(device)
         has_box = self._has_box(truth, counts, is_random)
         total: Terms = {}
@@ -63,14 +80,19 @@ class Learner:
             for rows in torch.split((has_box == use_box).nonzero()[:, 0], chunk):
                 if len(rows):
                     terms = self._objects(decoder, truth[rows], images[rows], use_box, is_random)
-                    total = {name: total.get(name, 0) + (value * weights[rows]).sum() for name, value in terms.items()}
+                    total = {
+                        name: total.get(name, 0) + (value * weights[rows]).sum()
+                        for name, value in terms.items()
+                    }
         return total
 
     def _truth(self, sample: Sample, is_random: bool) -> Tensor:
         """Masks of the objects to learn from in the network's grid, bool ``[P, S, S]``; one empty mask where there is no object."""
         objects = sample.instances
         if objects is None or objects.masks is None:
-            raise InvalidDataError(f"sample {sample.path or sample.id!r} has no masks of objects, which this model learns from")
+            raise InvalidDataError(
+                f"sample {sample.path or sample.id!r} has no masks of objects, which this model learns from"
+            )
         usable = objects.masks.areas() > 0
         if objects.is_crowd is not None:
             usable &= ~objects.is_crowd
@@ -84,12 +106,16 @@ class Learner:
     def _has_box(self, truth: Tensor, counts: Tensor, is_random: bool) -> Tensor:
         """Which objects are prompted by their box, bool ``[P]``; one that is not there has none."""
         total = int(counts.sum())
-        every_second = torch.cat([torch.arange(count) % 2 == 1 for count in counts.tolist()])  # of each sample
+        every_second = torch.cat(
+            [torch.arange(count) % 2 == 1 for count in counts.tolist()]
+        )  # of each sample
         mixed = torch.rand(total) < 0.5 if is_random else every_second
         chosen = mixed if self.kind == "mix" else torch.full((total,), self.kind == "box")
         return chosen.to(truth.device) & truth.flatten(1).any(1)
 
-    def _objects(self, decoder: ImageDecoder, truth: Tensor, images: Tensor, use_box: bool, is_random: bool) -> Terms:
+    def _objects(
+        self, decoder: ImageDecoder, truth: Tensor, images: Tensor, use_box: bool, is_random: bool
+    ) -> Terms:
         """The terms of ``P`` objects, each ``[P]``, summed over the first prompt and its corrections."""
         noise = self.box_noise if is_random else 0.0
         points, labels = boxes(truth, noise=noise) if use_box else first_clicks(truth, is_random=is_random)
@@ -119,7 +145,9 @@ class Learner:
 
     def _in_full(self, masks: Tensor) -> Tensor:
         """Logits ``[P, M, S / 4, S / 4]`` at the resolution of the truth, in float32."""
-        return F.interpolate(masks.float(), (self.image_size, self.image_size), mode="bilinear", align_corners=False)
+        return F.interpolate(
+            masks.float(), (self.image_size, self.image_size), mode="bilinear", align_corners=False
+        )
 
 
 def _in_grid(masks: Masks, size: int) -> Tensor:

@@ -37,7 +37,10 @@ class LowRankLinear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         """The corrected product."""
-        return F.linear(input, self.weight, self.bias) + F.linear(F.linear(input, self.lora_down), self.lora_up) * self.scale
+        return (
+            F.linear(input, self.weight, self.bias)
+            + F.linear(F.linear(input, self.lora_down), self.lora_up) * self.scale
+        )
 
 
 def add_adapters(part: nn.Module, names: tuple[str, ...], rank: int, alpha: float) -> None:

@@ -1,4 +1,4 @@
-"""What is minimised, for each object: the loss of the short recipe, and that of SAM 2's authors.
+"""What is minimized, for each object: the loss of the short recipe, and that of SAM 2's authors.
 
 Each function takes mask logits and truth at one resolution and returns named terms ``[P]``, one value an object, weighted already. An object
 that is not there (an empty true mask) has a term for its object score alone. Everything is computed in float32, under autocast too.
@@ -19,7 +19,7 @@ Terms = dict[str, Tensor]
 def lab_loss(logits: Tensor, truth: Tensor, ious: Tensor, object_logits: Tensor) -> Terms:
     """The short recipe: cross-entropy of the pixels, and 0.05 times the error of the predicted IoU.
 
-    It has no images without objects. So that these are of use, the object score is learnt beside, with the weight of the IoU; of a published
+    It has no images without objects. So that these are of use, the object score is learned beside, with the weight of the IoU; of a published
     network it is right about objects that are there already, and changes next to nothing.
 
     Args:
@@ -34,7 +34,11 @@ def lab_loss(logits: Tensor, truth: Tensor, ious: Tensor, object_logits: Tensor)
         pixels = F.binary_cross_entropy_with_logits(logits, target, reduction="none").flatten(1).mean(1)
         score = (ious.float() - _ious(logits, truth)).abs()
         known = F.binary_cross_entropy_with_logits(object_logits.float(), there, reduction="none")
-        return {"mask": pixels * there, "iou": LAB_SCORE_WEIGHT * score * there, "object_score": LAB_SCORE_WEIGHT * known}
+        return {
+            "mask": pixels * there,
+            "iou": LAB_SCORE_WEIGHT * score * there,
+            "object_score": LAB_SCORE_WEIGHT * known,
+        }
 
 
 def sam2_loss(logits: Tensor, truth: Tensor, ious: Tensor, object_logits: Tensor) -> Terms:
@@ -60,7 +64,9 @@ def sam2_loss(logits: Tensor, truth: Tensor, ious: Tensor, object_logits: Tensor
             "mask": focal.gather(1, best)[:, 0] * there,
             "dice": dice.gather(1, best)[:, 0] * there,
             "iou": score * there,
-            "object_score": F.binary_cross_entropy_with_logits(object_logits.float(), there, reduction="none"),
+            "object_score": F.binary_cross_entropy_with_logits(
+                object_logits.float(), there, reduction="none"
+            ),
         }
 
 

@@ -85,7 +85,10 @@ class Sam2Model(TrackingModel):
     def encode(self, samples: Sequence[Sample]) -> list[EncodedImage]:
         """The features of each sample's image, on the model's device."""
         features = self._encoder.stream(samples, cached=self._keeps_features)
-        return [EncodedImage(s.path or s.id, s.image, found, self.network, self._drawn) for s, found in zip(samples, features, strict=True)]
+        return [
+            EncodedImage(s.path or s.id, s.image, found, self.network, self._drawn)
+            for s, found in zip(samples, features, strict=True)
+        ]
 
     @torch.no_grad()
     def answer(self, encoded: EncodedImage, prompts: Prompts) -> Instances:
@@ -107,7 +110,9 @@ class Sam2Model(TrackingModel):
             points = network_points(group.points, encoded.size, self.image_size)
             for chunk in torch.split(torch.arange(len(points)), self.chunk):
                 output = encoded.decoder(points[chunk].to(self.device), group.labels[chunk].to(self.device))
-                mask, iou = choose(output, self.network.sam_mask_decoder, self.mask_choice, is_ambiguous=group.is_ambiguous)
+                mask, iou = choose(
+                    output, self.network.sam_mask_decoder, self.mask_choice, is_ambiguous=group.is_ambiguous
+                )
                 logits[group.rows[chunk]], scores[group.rows[chunk]] = mask.float().cpu(), iou.float().cpu()
         return logits, scores
 
@@ -115,7 +120,9 @@ class Sam2Model(TrackingModel):
         """Everything in the image, by the package's own generator, best first; the score is the predicted IoU."""
         return find_all(self.network, self.settings, encoded.image)
 
-    def track(self, frames: Sequence[Sample], prompts: Mapping[int, Sequence[Prompts]]) -> Iterator[Prediction]:
+    def track(
+        self, frames: Sequence[Sample], prompts: Mapping[int, Sequence[Prompts]]
+    ) -> Iterator[Prediction]:
         """Follow objects by the package's video predictor, with these weights."""
         return track(self.settings, self.export_state(), frames, prompts, self.device)
 
@@ -156,7 +163,11 @@ def _cache(settings: Sam2Settings) -> FeatureCache | None:
     if not options.enabled:
         return None
     folder = Path(options.folder).expanduser() if options.folder else default_folder()
-    return FeatureCache(folder, max_bytes=int(options.max_gb * 1e9), dtype=torch.float16 if options.precision == "fp16" else torch.float32)
+    return FeatureCache(
+        folder,
+        max_bytes=int(options.max_gb * 1e9),
+        dtype=torch.float16 if options.precision == "fp16" else torch.float32,
+    )
 
 
 def build(settings: Sam2Settings, classes: Sequence[str]) -> Sam2Model:

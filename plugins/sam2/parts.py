@@ -47,7 +47,11 @@ def choose_trainable(network: SAM2Base, trainable: Trainable, lora: LoraSettings
 
 def is_frozen(*parts: nn.Module | nn.Parameter) -> bool:
     """Whether nothing in these learns."""
-    return not any(p.requires_grad for part in parts for p in ([part] if isinstance(part, nn.Parameter) else part.parameters()))
+    return not any(
+        p.requires_grad
+        for part in parts
+        for p in ([part] if isinstance(part, nn.Parameter) else part.parameters())
+    )
 
 
 def hold_frozen_in_eval(module: nn.Module) -> None:

@@ -57,7 +57,9 @@ def grouped(prompts: Prompts, name: str, size: Size) -> Iterator[PromptGroup]:
             labels = prompts.point_labels[rows][given].view(len(rows), count)
         if prompts.boxes_xyxy is not None:
             points = torch.cat([prompts.boxes_xyxy[rows].view(-1, 2, 2), points], dim=1)
-            labels = torch.cat([torch.tensor([[TOP_LEFT, BOTTOM_RIGHT]]).expand(len(rows), -1), labels], dim=1)
+            labels = torch.cat(
+                [torch.tensor([[TOP_LEFT, BOTTOM_RIGHT]]).expand(len(rows), -1), labels], dim=1
+            )
         yield PromptGroup(rows, points, labels, is_ambiguous=labels.shape[1] == 1)
 
 
@@ -72,10 +74,14 @@ def _check(prompts: Prompts, name: str, size: Size) -> None:
             )
         inside = ((prompts.points_xy >= 0) & (prompts.points_xy <= torch.tensor([width, height]))).all(2)
         for row, column in (~inside & (prompts.point_labels != PADDING)).nonzero()[:1].tolist():
-            raise InvalidDataError(f"{where} prompt {row} has a point outside the image: {prompts.points_xy[row, column].tolist()}")
+            raise InvalidDataError(
+                f"{where} prompt {row} has a point outside the image: {prompts.points_xy[row, column].tolist()}"
+            )
         if prompts.boxes_xyxy is None:
             for row in (prompts.point_labels == PADDING).all(1).nonzero()[:1, 0].tolist():
-                raise InvalidDataError(f"{where} prompt {row} has neither a point nor a box. Repair: leave it out")
+                raise InvalidDataError(
+                    f"{where} prompt {row} has neither a point nor a box. Repair: leave it out"
+                )
     if prompts.boxes_xyxy is not None:
         x0, y0, x1, y1 = prompts.boxes_xyxy.T
         usable = (x0 <= x1) & (y0 <= y1) & (x0 <= width) & (y0 <= height) & (x1 >= 0) & (y1 >= 0)

@@ -63,7 +63,9 @@ class Sam2Settings(Settings):
 
     size: Size = "tiny"
     """Size of the image encoder; `toy` is a small network of the same make, for demos and tests, which has no published weights."""
-    version: Annotated[Version, BeforeValidator(lambda value: str(value) if isinstance(value, float) else value)] = "2.1"
+    version: Annotated[
+        Version, BeforeValidator(lambda value: str(value) if isinstance(value, float) else value)
+    ] = "2.1"
     """Version of the published network, which `weights` must match."""
     image_size: int | None = Field(None, ge=64)
     """Height and width that images are brought to, a multiple of 32; 1024 when empty, and 128 for `toy`."""

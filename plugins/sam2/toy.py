@@ -10,8 +10,17 @@ from torch import Tensor, nn
 _CHANNELS = 192
 CHANGES: dict[str, Any] = {
     "image_encoder": {
-        "trunk": {"embed_dim": 32, "stages": [1, 1, 2, 1], "global_att_blocks": [3], "window_spec": [8, 8, 8, 4]},
-        "neck": {"d_model": _CHANNELS, "backbone_channel_list": [256, 128, 64, 32], "position_encoding": {"num_pos_feats": _CHANNELS}},
+        "trunk": {
+            "embed_dim": 32,
+            "stages": [1, 1, 2, 1],
+            "global_att_blocks": [3],
+            "window_spec": [8, 8, 8, 4],
+        },
+        "neck": {
+            "d_model": _CHANNELS,
+            "backbone_channel_list": [256, 128, 64, 32],
+            "position_encoding": {"num_pos_feats": _CHANNELS},
+        },
     },
     "memory_attention": {
         "d_model": _CHANNELS,
@@ -48,7 +57,9 @@ class ConvStem(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(*_layer(3, 32, stride=2), *_layer(32, 64, stride=2), *_layer(64, 64), *_layer(64, 64))
+        self.layers = nn.Sequential(
+            *_layer(3, 32, stride=2), *_layer(32, 64, stride=2), *_layer(64, 64), *_layer(64, 64)
+        )
         self.proj = nn.Conv2d(64, channels, 1)
         self.to(memory_format=torch.channels_last)
 
@@ -59,4 +70,8 @@ class ConvStem(nn.Module):
 
 
 def _layer(inputs: int, outputs: int, *, stride: int = 1) -> tuple[nn.Module, ...]:
-    return nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+    return (
+        nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    )

@@ -1,6 +1,6 @@
 """The package ``sam2`` as it is used here: its classes, and networks built from its own YAML, without Hydra's global state.
 
-``import sam2`` initialises global Hydra where nobody has, after which ``@hydra.main`` and ``hydra.initialize`` of the same process fail.
+``import sam2`` initializes global Hydra where nobody has, after which ``@hydra.main`` and ``hydra.initialize`` of the same process fail.
 Here that is undone. A process that wants ``sam2.build_sam`` as well imports ``sam2`` before this plugin, or calls
 ``hydra.initialize_config_module("sam2", version_base="1.2")``.
 """
@@ -68,7 +68,9 @@ def network_config(version: str, size: str, image_size: int) -> dict[str, Any]:
     return {str(key): value for key, value in merged.items()}
 
 
-def build_network(version: str, size: str, image_size: int, changes: Mapping[str, Any] | None = None) -> SAM2Base:
+def build_network(
+    version: str, size: str, image_size: int, changes: Mapping[str, Any] | None = None
+) -> SAM2Base:
     """The whole network with random weights, as ``sam2.build_sam.build_sam2`` makes it.
 
     Args:
@@ -91,9 +93,13 @@ def automatic_mask_generator(network: SAM2Base, **settings: Any) -> Any:
         from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
 
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)  # by its resizing
+        warnings.filterwarnings(
+            "ignore", "`torch.jit.script` is deprecated", FutureWarning
+        )  # by its resizing
         generator: Any = SAM2AutomaticMaskGenerator(network, **settings)
-    generator.predictor._bb_feat_sizes = [(network.image_size // stride,) * 2 for stride in (4, 8, 16)]  # else those of 1024 pixels
+    generator.predictor._bb_feat_sizes = [
+        (network.image_size // stride,) * 2 for stride in (4, 8, 16)
+    ]  # else those of 1024 pixels
     return generator
 
 
@@ -105,6 +111,8 @@ def instantiate(config: Any) -> Any:
             return arguments
         module, _, name = config["_target_"].rpartition(".")
         if not module.startswith("sam2."):
-            raise UnavailableError(f"the YAML of sam2 names {config['_target_']}, which is not in that package")
+            raise UnavailableError(
+                f"the YAML of sam2 names {config['_target_']}, which is not in that package"
+            )
         return getattr(importlib.import_module(module), name)(**arguments)
     return [instantiate(value) for value in config] if isinstance(config, list) else config

@@ -53,16 +53,29 @@ def track(
     predictor.to(device).eval()
     state = _empty_state(predictor)
     height, width = frames[0].size
-    state |= {"images": _Inputs(frames, image_size), "num_frames": len(frames), "video_height": height, "video_width": width}
+    state |= {
+        "images": _Inputs(frames, image_size),
+        "num_frames": len(frames),
+        "video_height": height,
+        "video_width": width,
+    }
     count = 0
     with _computing(device):
         for index in sorted(prompts):
             for given in prompts[index]:
                 count = _enter(predictor, state, index, frames[index], given, count)
-    keep = max(predictor.max_obj_ptrs_in_encoder, predictor.num_maskmem * predictor.memory_temporal_stride_for_eval) + 1
+    keep = (
+        max(
+            predictor.max_obj_ptrs_in_encoder,
+            predictor.num_maskmem * predictor.memory_temporal_stride_for_eval,
+        )
+        + 1
+    )
     results = predictor.propagate_in_video(state)
     while True:
-        with _computing(device):  # for one frame at a time, as the caller's own work between two frames is not to run in it
+        with _computing(
+            device
+        ):  # for one frame at a time, as the caller's own work between two frames is not to run in it
             result = next(results, None)
         if result is None:
             return
@@ -104,7 +117,9 @@ class _Inputs(Sequence[Tensor]):
         return (scaled - mean) / std
 
 
-def _enter(predictor: Any, state: dict[str, Any], index: int, frame: Sample, prompts: Prompts, count: int) -> int:
+def _enter(
+    predictor: Any, state: dict[str, Any], index: int, frame: Sample, prompts: Prompts, count: int
+) -> int:
     """Tell the predictor about the objects that are shown in one frame; returns how many there are now."""
     inputs: dict[int, tuple[Tensor, Tensor]] = {}
     for group in grouped(prompts, frame.path or frame.id, frame.size):
@@ -114,7 +129,9 @@ def _enter(predictor: Any, state: dict[str, Any], index: int, frame: Sample, pro
         points, labels = inputs[row]
         is_box = torch.isin(labels, torch.tensor([TOP_LEFT, BOTTOM_RIGHT]))
         box = points[is_box].flatten() if is_box.any() else None
-        clicks = {} if is_box.all() else {"points": points[~is_box], "labels": labels[~is_box].to(torch.int32)}
+        clicks = (
+            {} if is_box.all() else {"points": points[~is_box], "labels": labels[~is_box].to(torch.int32)}
+        )
         predictor.add_new_points_or_box(state, index, count + row, box=box, **clicks)
     return count + len(prompts)
 
@@ -122,7 +139,9 @@ def _enter(predictor: Any, state: dict[str, Any], index: int, frame: Sample, pro
 def _scores(state: dict[str, Any], index: int) -> list[float]:
     """How certain the network is that each object is in a frame."""
     outputs = [state["output_dict_per_obj"][number] for number in range(len(state["obj_ids"]))]
-    found = [each["cond_frame_outputs"].get(index) or each["non_cond_frame_outputs"][index] for each in outputs]
+    found = [
+        each["cond_frame_outputs"].get(index) or each["non_cond_frame_outputs"][index] for each in outputs
+    ]
     return [float(each["object_score_logits"].float().sigmoid()) for each in found]
 
 
@@ -133,8 +152,14 @@ def _forget(state: dict[str, Any], index: int) -> None:
 
 
 def _prediction(frame: Sample, logits: Tensor, scores: list[float], threshold: float) -> Prediction:
-    """The objects that are seen in a frame, each labelled with its number."""
+    """The objects that are seen in a frame, each labeled with its number."""
     masks = to_masks(logits[:, 0], frame.size, threshold)
     seen = masks.areas() > 0
-    every = Instances(frame.size, masks.boxes_xyxy(), torch.arange(len(masks)), masks, torch.tensor(scores, dtype=torch.float32))
+    every = Instances(
+        frame.size,
+        masks.boxes_xyxy(),
+        torch.arange(len(masks)),
+        masks,
+        torch.tensor(scores, dtype=torch.float32),
+    )
     return Prediction(frame.id, frame.size, instances=every[seen])

@@ -51,14 +51,17 @@ def load_weights(model: Model, source: str) -> LoadReport:
     return _take(model, tensors, path)
 
 
-def recognise(tensors: Mapping[str, Tensor], path: Path) -> tuple[str, str]:
+def recognize(tensors: Mapping[str, Tensor], path: Path) -> tuple[str, str]:
     """The version and the size of the network that tensors belong to.
 
     Raises:
         CheckpointError: when they are of no SAM 2; says so by name for SAM 1.
     """
     if _PATCHES not in tensors:
-        if any(name.startswith("image_encoder.blocks.") or name.startswith("image_encoder.patch_embed.") for name in tensors):
+        if any(
+            name.startswith("image_encoder.blocks.") or name.startswith("image_encoder.patch_embed.")
+            for name in tensors
+        ):
             raise CheckpointError(
                 f"{path} is a checkpoint of SAM 1 (Segment Anything of 2023), whose network is another. Repair: weights=official, or a file of SAM 2"
             )
@@ -82,7 +85,7 @@ def _named(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
 
 
 def _check_kind(tensors: Mapping[str, Tensor], settings: Sam2Settings, path: Path) -> None:
-    version, size = recognise(tensors, path)
+    version, size = recognize(tensors, path)
     if (version, size) != (settings.version, settings.size):
         raise CheckpointError(
             f"{path} is of SAM {version} {size}, but the model is SAM {settings.version} {settings.size}. "
@@ -96,7 +99,9 @@ def _take(model: Sam2Model, tensors: dict[str, Tensor], path: Path) -> LoadRepor
     missing = [name for name in own if name not in tensors and name not in adapters]
     unexpected = [name for name in tensors if name not in own]
     mismatched = [
-        f"{n}: {list(tensors[n].shape)} -> {list(v.shape)}" for n, v in own.items() if n in tensors and tensors[n].shape != v.shape
+        f"{n}: {list(tensors[n].shape)} -> {list(v.shape)}"
+        for n, v in own.items()
+        if n in tensors and tensors[n].shape != v.shape
     ]
     report = LoadReport(
         loaded=tuple(f"network.{name}" for name in own if name in tensors),
@@ -105,7 +110,9 @@ def _take(model: Sam2Model, tensors: dict[str, Tensor], path: Path) -> LoadRepor
         mismatched=tuple(mismatched),
     )
     if missing or unexpected or mismatched:
-        raise CheckpointError(f"{path} does not fit SAM {model.settings.version} {model.settings.size} as a whole: {report}")
+        raise CheckpointError(
+            f"{path} does not fit SAM {model.settings.version} {model.settings.size} as a whole: {report}"
+        )
     model.network.load_state_dict(tensors, strict=not adapters)
     return report
 
@@ -118,7 +125,9 @@ def _chosen(name: str, settings: Sam2Settings) -> tuple[str, str]:
     """
     wanted = (settings.version, settings.size)
     if settings.size == "toy":
-        raise UsageError(f"weights={name}: the size toy has no published weights. Repair: weights=none, or another model.size")
+        raise UsageError(
+            f"weights={name}: the size toy has no published weights. Repair: weights=none, or another model.size"
+        )
     if name == OFFICIAL:
         return wanted
     version, _, size = name.removeprefix("sam").partition("-")

@@ -22,15 +22,29 @@ PLUGIN = PluginManifest(
         }
     },
     weights=(
-        Weights("imagenet", "of the encoder's publisher, mostly BSD-3-Clause or Apache-2.0; learnt on ImageNet", _HUB),
         Weights(
-            "ssl", "CC-BY-NC-4.0; semi-supervised, on YFCC100M", "https://github.com/facebookresearch/semi-supervised-ImageNet1K-models"
+            "imagenet",
+            "of the encoder's publisher, mostly BSD-3-Clause or Apache-2.0; learned on ImageNet",
+            _HUB,
         ),
         Weights(
-            "swsl", "CC-BY-NC-4.0; weakly supervised, on IG-1B", "https://github.com/facebookresearch/semi-supervised-ImageNet1K-models"
+            "ssl",
+            "CC-BY-NC-4.0; semi-supervised, on YFCC100M",
+            "https://github.com/facebookresearch/semi-supervised-ImageNet1K-models",
         ),
-        Weights("advprop", "Apache-2.0; EfficientNet with adversarial examples", "https://arxiv.org/abs/1911.09665"),
-        Weights("noisy-student", "Apache-2.0; EfficientNet, self-trained", "https://arxiv.org/abs/1911.04252"),
+        Weights(
+            "swsl",
+            "CC-BY-NC-4.0; weakly supervised, on IG-1B",
+            "https://github.com/facebookresearch/semi-supervised-ImageNet1K-models",
+        ),
+        Weights(
+            "advprop",
+            "Apache-2.0; EfficientNet with adversarial examples",
+            "https://arxiv.org/abs/1911.09665",
+        ),
+        Weights(
+            "noisy-student", "Apache-2.0; EfficientNet, self-trained", "https://arxiv.org/abs/1911.04252"
+        ),
     ),
     load_weights=".weights:load_weights",
     paper="https://arxiv.org/abs/1505.04597",

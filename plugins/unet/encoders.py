@@ -25,7 +25,7 @@ class EncoderUNet(nn.Module):
         classes: channels of the logits.
         depth: how often the resolution is halved, 1 to 5.
         width: channels of the decoder at full resolution, doubled at every halving.
-        upsampling: how the decoder doubles the resolution; transposed puts a learnt 2 × 2 convolution before each of its blocks.
+        upsampling: how the decoder doubles the resolution; transposed puts a learned 2 × 2 convolution before each of its blocks.
         norm: instead of every batch norm, the encoder's too; layer norms stay.
         dropout: of the deepest features.
 
@@ -50,7 +50,9 @@ class EncoderUNet(nn.Module):
         channels = [width * 2**level for level in reversed(range(depth))]
         try:
             with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", "`timm-` encoders are deprecated", DeprecationWarning)  # they work, and users have them
+                warnings.filterwarnings(
+                    "ignore", "`timm-` encoders are deprecated", DeprecationWarning
+                )  # they work, and users have them
                 whole = smp.Unet(
                     encoder_name,
                     encoder_depth=depth,
@@ -64,10 +66,21 @@ class EncoderUNet(nn.Module):
             if upsampling == "transposed":
                 inputs = [self.encoder.out_channels[-1], *channels[:-1]]
                 blocks = zip(self.decoder.blocks, inputs, strict=True)
-                self.decoder.blocks = nn.ModuleList(TransposedUpsampling(block, count) for block, count in blocks)
+                self.decoder.blocks = nn.ModuleList(
+                    TransposedUpsampling(block, count) for block, count in blocks
+                )
             replace_batch_norms(self, norm)
             drop_unused(self, self.encoder, (2 * DIVISOR, 3 * DIVISOR))
-        except (AssertionError, AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+        except (
+            AssertionError,
+            AttributeError,
+            IndexError,
+            KeyError,
+            NotImplementedError,
+            RuntimeError,
+            TypeError,
+            ValueError,
+        ) as error:
             # what the libraries raise for encoders without usable stages, or for images of one size only
             raise ConfigError(
                 f"the encoder {encoder_name!r} cannot be used with depth {depth} on images of any size: {error}. "
@@ -81,14 +94,16 @@ class EncoderUNet(nn.Module):
 
 
 class TransposedUpsampling(nn.Module):
-    """A learnt up-convolution before a decoder block, whose own interpolation then has nothing left to do."""
+    """A learned up-convolution before a decoder block, whose own interpolation then has nothing left to do."""
 
     def __init__(self, block: nn.Module, channels: int) -> None:
         super().__init__()
         self.upsampling = nn.ConvTranspose2d(channels, channels, 2, stride=2)
         self.block = block
 
-    def forward(self, features: Tensor, height: int, width: int, skip_connection: Tensor | None = None) -> Tensor:
+    def forward(
+        self, features: Tensor, height: int, width: int, skip_connection: Tensor | None = None
+    ) -> Tensor:
         """Features ``[B, C, height, width]`` from features of half that size and the skip of that size."""
         merged: Tensor = self.block(self.upsampling(features), height, width, skip_connection=skip_connection)
         return merged

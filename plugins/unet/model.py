@@ -24,7 +24,14 @@ def build(settings: UNetSettings, classes: Sequence[str]) -> SemanticModel:
     if settings.is_original:
         padded = settings.encoder == "original_padded"
         original = OriginalUNet(
-            3, len(classes), depth=depth, width=width, padded=padded, upsampling=upsampling, norm=norm, dropout=settings.dropout
+            3,
+            len(classes),
+            depth=depth,
+            width=width,
+            padded=padded,
+            upsampling=upsampling,
+            norm=norm,
+            dropout=settings.dropout,
         )
         encoder = original.encoder
         network, divisor = (original, 2**depth) if padded else (Mirrored(original), 1)
@@ -32,7 +39,13 @@ def build(settings: UNetSettings, classes: Sequence[str]) -> SemanticModel:
         from .encoders import DIVISOR, EncoderUNet  # imports timm, which takes seconds
 
         network = EncoderUNet(
-            settings.encoder, len(classes), depth=depth, width=width, upsampling=upsampling, norm=norm, dropout=settings.dropout
+            settings.encoder,
+            len(classes),
+            depth=depth,
+            width=width,
+            upsampling=upsampling,
+            norm=norm,
+            dropout=settings.dropout,
         )
         encoder, divisor = network.encoder, DIVISOR
     return SemanticModel(

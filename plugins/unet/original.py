@@ -48,15 +48,19 @@ class OriginalUNet(nn.Module):
         self.depth = depth
         widths = [width * 2**level for level in range(depth + 1)]
         inputs = [in_channels, *widths[:-1]]
-        self.encoder = nn.ModuleList(_two_convolutions(i, o, padded, norm) for i, o in zip(inputs, widths, strict=True))
+        self.encoder = nn.ModuleList(
+            _two_convolutions(i, o, padded, norm) for i, o in zip(inputs, widths, strict=True)
+        )
         self.dropout = nn.Dropout(dropout)
         self.upsamplings = nn.ModuleList(_upsampling(width, upsampling) for width in reversed(widths[1:]))
-        self.decoder = nn.ModuleList(_two_convolutions(2 * width, width, padded, norm) for width in reversed(widths[:-1]))
+        self.decoder = nn.ModuleList(
+            _two_convolutions(2 * width, width, padded, norm) for width in reversed(widths[:-1])
+        )
         self.head = nn.Conv2d(width, classes, 1)
-        _initialise(self)
+        _initialize(self)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits ``[B, classes, h, w]`` of images ``[B, in_channels, H, W]``; unpadded, of their centre."""
+        """Logits ``[B, classes, h, w]`` of images ``[B, in_channels, H, W]``; unpadded, of their center."""
         x = self.encoder[0](images)
         skips = []
         for block in list(self.encoder)[1:]:
@@ -65,7 +69,7 @@ class OriginalUNet(nn.Module):
         x = self.dropout(x)
         for upsampling, block, skip in zip(self.upsamplings, self.decoder, reversed(skips), strict=True):
             x = upsampling(x)
-            x = block(torch.cat([_centre(skip, x), x], dim=1))
+            x = block(torch.cat([_center(skip, x), x], dim=1))
         logits: Tensor = self.head(x)
         return logits
 
@@ -124,17 +128,19 @@ def _upsampling(in_channels: int, upsampling: Upsampling) -> nn.Module:
     if upsampling == "transposed":
         return nn.ConvTranspose2d(in_channels, in_channels // 2, 2, stride=2)
     # a 1 x 1 convolution and an interpolation give the same in either order, and this one costs a quarter
-    return nn.Sequential(nn.Conv2d(in_channels, in_channels // 2, 1), nn.Upsample(scale_factor=2, mode=upsampling))
+    return nn.Sequential(
+        nn.Conv2d(in_channels, in_channels // 2, 1), nn.Upsample(scale_factor=2, mode=upsampling)
+    )
 
 
-def _centre(features: Tensor, like: Tensor) -> Tensor:
+def _center(features: Tensor, like: Tensor) -> Tensor:
     """The middle of ``features``, of the height and width of ``like``."""
     height, width = like.shape[2:]
     top, left = (features.shape[2] - height) // 2, (features.shape[3] - width) // 2
     return features[:, :, top : top + height, left : left + width]
 
 
-def _initialise(network: nn.Module) -> None:
+def _initialize(network: nn.Module) -> None:
     """A standard deviation of sqrt(2 / N), where N values come into one neuron (section 3 of the paper; He et al. 2015)."""
     for module in network.modules():
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):

@@ -32,7 +32,7 @@ class UNetSettings(Settings):
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Chance that a value of the deepest features is dropped while training."""
     loss: SegmentationLossSettings = SegmentationLossSettings()
-    """What is minimised."""
+    """What is minimized."""
     long_side: int | None = Field(default=None, ge=1)
     """Longer images are shrunk to this many pixels for the network; predictions stay in the image's own grid."""
     mean: tuple[float, float, float] = IMAGENET_MEAN
@@ -48,7 +48,9 @@ class UNetSettings(Settings):
     @model_validator(mode="after")
     def _usable(self) -> UNetSettings:
         if not self.is_original and self.depth is not None and self.depth > 5:
-            raise ValueError(f"depth must be 5 or less on the encoder {self.encoder!r}; only the originals can be deeper")
+            raise ValueError(
+                f"depth must be 5 or less on the encoder {self.encoder!r}; only the originals can be deeper"
+            )
         if min(self.std) <= 0:
             raise ValueError(f"std must be above 0, not {self.std}")
         return self
@@ -59,4 +61,7 @@ class UNetSettings(Settings):
         return self.depth or depth, self.width or width, self.upsampling or upsampling, self.norm or norm
 
 
-_USUAL: dict[bool, tuple[int, int, Upsampling, Norm]] = {True: (4, 64, "transposed", "none"), False: (5, 16, "nearest", "batch")}
+_USUAL: dict[bool, tuple[int, int, Upsampling, Norm]] = {
+    True: (4, 64, "transposed", "none"),
+    False: (5, 16, "nearest", "batch"),
+}

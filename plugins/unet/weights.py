@@ -22,5 +22,9 @@ def load_weights(model: Model, name: str) -> LoadReport:
         UsageError, DownloadError, CheckpointError: as ``toolkit.models.encoder_weights.load_encoder_weights``.
     """
     if not isinstance(model, SemanticModel) or not isinstance(model.network, EncoderUNet):
-        raise UsageError(f"weights={name}: the original U-Net has no published weights. Repair: weights=none, or another model.encoder")
-    return load_encoder_weights(model, model.network.encoder_name, name, plugin="unet", depth=model.network.depth)
+        raise UsageError(
+            f"weights={name}: the original U-Net has no published weights. Repair: weights=none, or another model.encoder"
+        )
+    return load_encoder_weights(
+        model, model.network.encoder_name, name, plugin="unet", depth=model.network.depth
+    )

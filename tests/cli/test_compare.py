@@ -46,7 +46,10 @@ def run(
     manifest = registry.plugins().get(plugin)
     model = manifest.resolve(manifest.build)(manifest.resolve(manifest.settings)(**settings), tuple(classes))
     folder.mkdir(parents=True)
-    config = {"data": {"name": data, "options": options or {}}, "evaluators": {name: {} for name in evaluators}}
+    config = {
+        "data": {"name": data, "options": options or {}},
+        "evaluators": {name: {} for name in evaluators},
+    }
     about = CheckpointManifest(plugin, manifest.task, tuple(classes), model=settings, config=config, step=7)
     save_checkpoint(folder / "last.safetensors", model.state_dict(), about)
     return folder
@@ -77,7 +80,9 @@ def test_the_metrics_are_those_of_eval_with_differences_to_the_first(tmp_path: P
 
 
 def test_equal_runs_differ_in_nothing_but_speed(tmp_path: Path) -> None:
-    comparison = compare_runs([run(tmp_path / "a", threshold=80), run(tmp_path / "b", threshold=80)], **COMMON)
+    comparison = compare_runs(
+        [run(tmp_path / "a", threshold=80), run(tmp_path / "b", threshold=80)], **COMMON
+    )
     for name, found in comparison.runs[1].differences.items():
         if name in (SPEED, MEMORY):
             continue
@@ -88,7 +93,9 @@ def test_equal_runs_differ_in_nothing_but_speed(tmp_path: Path) -> None:
 
 
 def test_the_slower_one_is_called_slower(tmp_path: Path) -> None:
-    comparison = compare_runs([run(tmp_path / "a", milliseconds=3), run(tmp_path / "b", milliseconds=30)], batch_size=2, **COMMON)
+    comparison = compare_runs(
+        [run(tmp_path / "a", milliseconds=3), run(tmp_path / "b", milliseconds=30)], batch_size=2, **COMMON
+    )
     fast, slow = (each[SPEED] for each in figures(comparison))
     assert slow < 1000 / 30
     assert fast > 1.5 * slow
@@ -108,7 +115,17 @@ def test_an_instance_model_against_a_semantic_one_by_iou(tmp_path: Path) -> None
 
 
 def test_instance_models_are_compared_by_coco(tmp_path: Path) -> None:
-    runs = [run(tmp_path / str(t), "blob", classes=("square",), data="lone-squares", evaluators=("coco",), threshold=t) for t in (110, 85)]
+    runs = [
+        run(
+            tmp_path / str(t),
+            "blob",
+            classes=("square",),
+            data="lone-squares",
+            evaluators=("coco",),
+            threshold=t,
+        )
+        for t in (110, 85)
+    ]
     comparison = compare_runs(runs, resamples=20, **COMMON)
     assert comparison.runs[0].figures["segm/AP"] == pytest.approx(1)
     assert comparison.runs[1].differences["segm/AP"].high < 0
@@ -117,7 +134,10 @@ def test_instance_models_are_compared_by_coco(tmp_path: Path) -> None:
 
 
 def test_several_evaluators_and_settings_can_be_asked_for(tmp_path: Path) -> None:
-    runs = [run(tmp_path / str(t), "blob", classes=("square",), data="lone-squares", evaluators=(), threshold=t) for t in (110, 90)]
+    runs = [
+        run(tmp_path / str(t), "blob", classes=("square",), data="lone-squares", evaluators=(), threshold=t)
+        for t in (110, 90)
+    ]
     overrides = {"evaluators": {"iou": {}, "coco": {"iou_types": ["bbox"]}}}
     (first, _) = figures(compare_runs(runs, resamples=5, overrides=overrides, **COMMON))
     assert {"mean_iou", "bbox/AP"} <= set(first)
@@ -136,10 +156,25 @@ def test_memory_is_weights_and_what_predicting_takes(tmp_path: Path) -> None:
     assert 16 + 90 < taken / 2**20 < 16 + 96 + 60, "16 MB are weights"
 
 
-def test_the_command_prints_one_table_or_one_object_and_a_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str], tiny: str) -> None:
+def test_the_command_prints_one_table_or_one_object_and_a_picture(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], tiny: str
+) -> None:
     runs = [str(run(tmp_path / name / "net", threshold=t)) for name, t in (("one", 60), ("two", 110))]
     sheet = tmp_path / "sheet.png"
-    command = ["compare", *runs, "--device", "cpu", "--workers", "0", "--plugin", RIVALS, "--plugin", tiny, "--resamples", "50"]
+    command = [
+        "compare",
+        *runs,
+        "--device",
+        "cpu",
+        "--workers",
+        "0",
+        "--plugin",
+        RIVALS,
+        "--plugin",
+        tiny,
+        "--resamples",
+        "50",
+    ]
     assert main([*command, "--json", "--out", str(sheet), "data.options.count=6"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["data"], found["split"], found["images"]) == ("squares", "val", 6)
@@ -178,7 +213,10 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path, capsys: pytest.Captu
     cats = run(tmp_path / "cats", classes=("ground", "square", "cat"))
     with pytest.raises(UsageError, match="two runs or more, not 1"):
         compare_runs([one], **COMMON)
-    with pytest.raises(UsageError, match=r"different datasets: .*one on squares, .*lone on lone-squares\. Repair: say with --data"):
+    with pytest.raises(
+        UsageError,
+        match=r"different datasets: .*one on squares, .*lone on lone-squares\. Repair: say with --data",
+    ):
         compare_runs([one, lone], **COMMON)
     with pytest.raises(DataError, match="cats cannot be measured here.*the model alone has cat"):
         compare_runs([one, cats], **COMMON)

@@ -31,14 +31,19 @@ def complete(file: Path, *words: str, cwd: Path | None = None) -> set[str]:
         _shtab_toolkit toolkit "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}"
         printf '%s\\n' "${COMPREPLY[@]}"
     """
-    done = subprocess.run([BASH, "-c", asked, "bash", str(file), *words], capture_output=True, text=True, check=True, cwd=cwd)
+    done = subprocess.run(
+        [BASH, "-c", asked, "bash", str(file), *words], capture_output=True, text=True, check=True, cwd=cwd
+    )
     assert done.stderr == ""
     return set(done.stdout.split("\n")) - {""}
 
 
 @needs_bash
 def test_the_script_is_valid_bash(bash_script: Path) -> None:
-    assert subprocess.run([BASH, "-n", str(bash_script)], capture_output=True, text=True, check=False).stderr == ""
+    assert (
+        subprocess.run([BASH, "-n", str(bash_script)], capture_output=True, text=True, check=False).stderr
+        == ""
+    )
 
 
 @needs_bash
@@ -47,7 +52,16 @@ def test_commands_and_options(bash_script: Path) -> None:
     assert complete(bash_script, "tr") == {"track", "train"}
     assert complete(bash_script, "train", "--se") == {"--seed"}
     assert complete(bash_script, "eval", "--pre") == {"--predictions", "--precision"}
-    assert complete(bash_script, "data", "") == {"list", "info", "get", "check", "export", "convert", "preview", "sample"}
+    assert complete(bash_script, "data", "") == {
+        "list",
+        "info",
+        "get",
+        "check",
+        "export",
+        "convert",
+        "preview",
+        "sample",
+    }
     assert complete(bash_script, "completion", "") == set(SHELLS)
 
 
@@ -60,7 +74,9 @@ def test_plugins_and_files(bash_script: Path, tmp_path: Path, words: tuple[str, 
 
 
 @needs_bash
-@pytest.mark.parametrize("words", [("train", "--data"), ("eval", "run", "--data"), ("data", "info"), ("data", "check")])
+@pytest.mark.parametrize(
+    "words", [("train", "--data"), ("eval", "run", "--data"), ("data", "info"), ("data", "check")]
+)
 def test_datasets_and_files(bash_script: Path, tmp_path: Path, words: tuple[str, ...]) -> None:
     (tmp_path / "photos.py").touch()
     assert complete(bash_script, *words, "", cwd=tmp_path) == {"photos.py", *registry.datasets().names()}

@@ -24,7 +24,7 @@ PLUGIN_FILE = """
 from toolkit.registry.manifests import DatasetManifest, Download
 DATASET = DatasetManifest(
     name="fetched", summary="a set that can be downloaded", build="toolkit.datasets.masks.reader:build",
-    settings="toolkit.datasets.masks.reader:MasksSettings", tasks=("semantic",), licence="CC0", origin_url="https://example.org/set",
+    settings="toolkit.datasets.masks.reader:MasksSettings", tasks=("semantic",), license="CC0", origin_url="https://example.org/set",
     downloads=(Download("{url}", "{sha256}", {size}),),
 )
 """
@@ -42,17 +42,21 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def shapes_folder(tmp_path: Path) -> Path:
     folder = tmp_path / "shapes"
-    assert main(["data", "export", "shapes", "--out", str(folder), "size=40", "train=6", "val=3", "test=2"]) == 0
+    assert (
+        main(["data", "export", "shapes", "--out", str(folder), "size=40", "train=6", "val=3", "test=2"]) == 0
+    )
     return folder
 
 
-def test_list_names_every_dataset(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_list_names_every_dataset(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COLUMNS", "600")
     assert main(["data", "list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     for manifest in registry.datasets():
         line = next(line for line in lines if line.startswith(manifest.name))
-        assert all(part in line for part in (*manifest.tasks, manifest.licence, manifest.size))
+        assert all(part in line for part in (*manifest.tasks, manifest.license, manifest.size))
 
 
 @pytest.mark.parametrize("name", registry.datasets().names())
@@ -60,7 +64,14 @@ def test_info_says_all_that_is_known(name: str, capsys: pytest.CaptureFixture[st
     assert main(["data", "info", name]) == 0
     out = capsys.readouterr().out
     manifest = registry.datasets().get(name)
-    for fact in (manifest.summary, manifest.licence, manifest.layout, manifest.origin_url, manifest.size, *manifest.splits):
+    for fact in (
+        manifest.summary,
+        manifest.license,
+        manifest.layout,
+        manifest.origin_url,
+        manifest.size,
+        *manifest.splits,
+    ):
         assert fact in out
     for setting, field in settings_class(manifest).model_fields.items():
         assert f"data.options.{setting}=" in out
@@ -84,7 +95,7 @@ def test_get_without_a_download_says_where_to_go(capsys: pytest.CaptureFixture[s
     message = capsys.readouterr().err
     for part in (
         "https://www.microsoft.com",
-        "Licence: ",
+        "License: ",
         "Put the files into here",
         "GroundTruth/1_10_s_GT.bmp",
         "toolkit data check msrc --data-dir here",
@@ -103,8 +114,12 @@ def site(tmp_path: Path) -> Iterator[str]:
     served.mkdir()
     with zipfile.ZipFile(served / "set.zip", "w") as bundle:
         for name in ("a", "b"):
-            bundle.writestr(f"images/{name}.png", cv2.imencode(".png", np.zeros((4, 5, 3), np.uint8))[1].tobytes())
-            bundle.writestr(f"labels/{name}.png", cv2.imencode(".png", np.ones((4, 5), np.uint8))[1].tobytes())
+            bundle.writestr(
+                f"images/{name}.png", cv2.imencode(".png", np.zeros((4, 5, 3), np.uint8))[1].tobytes()
+            )
+            bundle.writestr(
+                f"labels/{name}.png", cv2.imencode(".png", np.ones((4, 5), np.uint8))[1].tobytes()
+            )
         bundle.writestr("train.txt", "a\n")
         bundle.writestr("val.txt", "b\n")
     data = (served / "set.zip").read_bytes()
@@ -113,7 +128,9 @@ def site(tmp_path: Path) -> Iterator[str]:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         url = f"http://127.0.0.1:{server.server_port}/set.zip"
-        (tmp_path / "fetched.py").write_text(PLUGIN_FILE.format(url=url, sha256=hashlib.sha256(data).hexdigest(), size=len(data)))
+        (tmp_path / "fetched.py").write_text(
+            PLUGIN_FILE.format(url=url, sha256=hashlib.sha256(data).hexdigest(), size=len(data))
+        )
         yield str(tmp_path / "fetched.py")
         server.shutdown()
         thread.join()
@@ -124,7 +141,9 @@ class _Quiet(SimpleHTTPRequestHandler):
         """Keep quiet."""
 
 
-def test_get_downloads_and_unpacks_to_where_the_others_look(site: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_get_downloads_and_unpacks_to_where_the_others_look(
+    site: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["data", "check", site]) == 1
     assert "Repair: toolkit data get fetched" in capsys.readouterr().out
     assert main(["data", "get", site]) == 0
@@ -138,11 +157,15 @@ def test_get_downloads_and_unpacks_to_where_the_others_look(site: str, capsys: p
     assert main(["data", "check", site, "--split", "test"]) == 1, "a split that was asked for must be there"
 
 
-def test_get_offline_says_what_to_put_where(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_get_offline_says_what_to_put_where(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     from toolkit.runtime import downloads
 
     monkeypatch.setattr(downloads.time, "sleep", lambda seconds: None)
-    (tmp_path / "far.py").write_text(PLUGIN_FILE.format(url="http://127.0.0.1:9/set.zip", sha256="ab" * 32, size=5))
+    (tmp_path / "far.py").write_text(
+        PLUGIN_FILE.format(url="http://127.0.0.1:9/set.zip", sha256="ab" * 32, size=5)
+    )
     assert main(["data", "get", str(tmp_path / "far.py"), "--data-dir", "d"]) == 1
     message = capsys.readouterr().err
     assert "http://127.0.0.1:9/set.zip could not be downloaded: no connection" in message
@@ -159,7 +182,11 @@ def test_check_counts_what_is_there(shapes_folder: Path, capsys: pytest.CaptureF
     samples = [dataset[i] for i in range(6)]
     total = sum(len(s.instances) for s in samples)
     assert f"train: 6 samples, 40…40 pixels wide and 40…40 high, {total} instances" in out
-    rows = {line.split()[0]: line.split()[1:] for line in out.split("val:")[0].splitlines() if line.split()[0] in dataset.classes}
+    rows = {
+        line.split()[0]: line.split()[1:]
+        for line in out.split("val:")[0].splitlines()
+        if line.split()[0] in dataset.classes
+    }
     for label, name in enumerate(dataset.classes):
         pixels = sum(int((s.label_map == label).sum()) for s in samples)
         images = sum(bool((s.label_map == label).any()) for s in samples)
@@ -171,7 +198,9 @@ def test_check_goes_on_past_faults(shapes_folder: Path, capsys: pytest.CaptureFi
     labels = shapes_folder / "labels"
     (labels / "train-00001.png").write_bytes(b"")
     cv2.imwrite(str(labels / "train-00003.png"), np.full((40, 40), 9, np.uint8))
-    (shapes_folder / "images" / "train-00004.png").write_bytes((shapes_folder / "images" / "train-00004.png").read_bytes()[:200])
+    (shapes_folder / "images" / "train-00004.png").write_bytes(
+        (shapes_folder / "images" / "train-00004.png").read_bytes()[:200]
+    )
     cv2.imwrite(str(labels / "val-00000.png"), np.zeros((40, 41), np.uint8))
     capsys.readouterr()
     assert main(["data", "check", "masks", "--data-dir", str(shapes_folder)]) == 1
@@ -201,9 +230,31 @@ def test_check_of_a_folder_that_is_not_there(capsys: pytest.CaptureFixture[str])
 
 def test_export_takes_part_of_a_split(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "some"
-    assert main(["data", "export", "shapes", "--split", "test", "--out", str(out), "--limit", "3", "data.options.size=40"]) == 0
+    assert (
+        main(
+            [
+                "data",
+                "export",
+                "shapes",
+                "--split",
+                "test",
+                "--out",
+                str(out),
+                "--limit",
+                "3",
+                "data.options.size=40",
+            ]
+        )
+        == 0
+    )
     assert f"test: 3 samples written to {out}" in capsys.readouterr().out
-    assert sorted(path.name for path in out.iterdir()) == ["classes.txt", "images", "instances", "labels", "test.txt"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "classes.txt",
+        "images",
+        "instances",
+        "labels",
+        "test.txt",
+    ]
     assert len(list((out / "images").iterdir())) == 3
     assert cv2.imread(str(out / "images" / "test-00000.png")).shape == (40, 40, 3)
 
@@ -218,6 +269,11 @@ def test_a_manifest_with_downloads_points_to_get() -> None:
     from toolkit.data.dataset import missing_folder
 
     manifest = DatasetManifest(
-        name="x", summary="x", build=":b", tasks=("semantic",), layout="images/", downloads=(Download("http://h/a", "0" * 64, 1),)
+        name="x",
+        summary="x",
+        build=":b",
+        tasks=("semantic",),
+        layout="images/",
+        downloads=(Download("http://h/a", "0" * 64, 1),),
     )
     assert missing_folder(manifest, Path("y")).splitlines()[-1].startswith("Repair: toolkit data get x, or")

@@ -14,13 +14,20 @@ SHAPES = ["size=40", "train=3", "val=2", "test=1"]
 
 
 @pytest.mark.parametrize("target", [*WRITERS, "masks"])
-def test_the_line_that_it_prints_opens_the_result(tmp_path: Path, capsys: pytest.CaptureFixture[str], target: str) -> None:
+def test_the_line_that_it_prints_opens_the_result(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], target: str
+) -> None:
     out = tmp_path / "a folder"
     assert main(["data", "convert", "shapes", "--to", target, "--out", str(out), *SHAPES]) == 0
     *lines, last = capsys.readouterr().out.splitlines()
-    assert lines[:3] == [f"{split}: {count} samples written to {out}" for split, count in (("train", 3), ("val", 2), ("test", 1))]
+    assert lines[:3] == [
+        f"{split}: {count} samples written to {out}"
+        for split, count in (("train", 3), ("val", 2), ("test", 1))
+    ]
     assert lines[3:] == (
-        ["nothing was lost"] if target == "masks" else ["lost: images with a label map: what it says of pixels outside objects (6)"]
+        ["nothing was lost"]
+        if target == "masks"
+        else ["lost: images with a label map: what it says of pixels outside objects (6)"]
     )
     command = shlex.split(last.removeprefix("They open as: "))
     assert command[0] == "toolkit"
@@ -32,7 +39,25 @@ def test_the_line_that_it_prints_opens_the_result(tmp_path: Path, capsys: pytest
 
 def test_one_split_and_a_limit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
-    assert main(["data", "convert", "shapes", "--to", "coco", "--out", str(out), "--split", "val", "--limit", "1", *SHAPES]) == 0
+    assert (
+        main(
+            [
+                "data",
+                "convert",
+                "shapes",
+                "--to",
+                "coco",
+                "--out",
+                str(out),
+                "--split",
+                "val",
+                "--limit",
+                "1",
+                *SHAPES,
+            ]
+        )
+        == 0
+    )
     assert "val: 1 samples" in capsys.readouterr().out
     assert sorted(path.name for path in out.iterdir()) == ["annotations", "val"]
 
@@ -46,7 +71,10 @@ def test_wrong_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").touch()
     assert main([*words, "coco"]) == 1
-    assert "holds something already. Repair: remove it, or choose another folder with --out" in capsys.readouterr().err
+    assert (
+        "holds something already. Repair: remove it, or choose another folder with --out"
+        in capsys.readouterr().err
+    )
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.txt"]
 
 
@@ -54,13 +82,33 @@ def test_splits_with_different_classes(tmp_path: Path, capsys: pytest.CaptureFix
     for split, name in (("train", "cat"), ("val", "dog")):
         text = f'{{"images": [], "annotations": [], "categories": [{{"id": 1, "name": "{name}"}}]}}'
         (tmp_path / f"{split}.json").write_text(text)
-    words = ["data", "convert", "coco", "--data-dir", str(tmp_path), "--to", "yolo", "--out", str(tmp_path / "out")]
+    words = [
+        "data",
+        "convert",
+        "coco",
+        "--data-dir",
+        str(tmp_path),
+        "--to",
+        "yolo",
+        "--out",
+        str(tmp_path / "out"),
+    ]
     assert main(words) == 1
     assert "the splits train, val have different classes" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_without_any_split(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["data", "convert", "coco", "--data-dir", str(tmp_path), "--to", "yolo", "--out", str(tmp_path / "out")]
+    words = [
+        "data",
+        "convert",
+        "coco",
+        "--data-dir",
+        str(tmp_path),
+        "--to",
+        "yolo",
+        "--out",
+        str(tmp_path / "out"),
+    ]
     assert main(words) == 1
     assert "has no annotations of the split" in capsys.readouterr().err

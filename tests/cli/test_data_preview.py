@@ -39,7 +39,12 @@ def cells(sheet: NDArray[np.uint8], rows: int, columns: int) -> list[list[NDArra
     found = []
     for row in range(rows):
         top = band + (row + 1) * band + row * (CELL + GAP)
-        found.append([sheet[top : top + CELL, GAP + i * (CELL + GAP) : GAP + i * (CELL + GAP) + CELL] for i in range(columns)])
+        found.append(
+            [
+                sheet[top : top + CELL, GAP + i * (CELL + GAP) : GAP + i * (CELL + GAP) + CELL]
+                for i in range(columns)
+            ]
+        )
     return found
 
 
@@ -47,7 +52,9 @@ def enlarged(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(image, (CELL, CELL), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
-def test_the_sheet_shows_samples_from_all_over_the_split(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_sheet_shows_samples_from_all_over_the_split(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "sheet.png"
     assert main(["data", "preview", "shapes", "--out", str(out), "--count", "3", *SHAPES]) == 0
     assert capsys.readouterr().out == f"3 of 9 samples of train: {out}\n"
@@ -56,8 +63,8 @@ def test_the_sheet_shows_samples_from_all_over_the_split(tmp_path: Path, capsys:
     for row, index in zip(cells(picture(out), 3, 2), (0, 3, 6), strict=True):
         sample = dataset[index]
         assert np.array_equal(row[0], enlarged(sample.image.permute(1, 2, 0).numpy()))
-        labelled = overlay(sample.image, sample, dataset.classes, palette, letter_height=2)
-        assert np.array_equal(row[1], enlarged(labelled))
+        labeled = overlay(sample.image, sample, dataset.classes, palette, letter_height=2)
+        assert np.array_equal(row[1], enlarged(labeled))
 
 
 def test_augmented_forms_move_image_and_labels_and_repeat_by_seed(tmp_path: Path) -> None:
@@ -71,14 +78,29 @@ def test_augmented_forms_move_image_and_labels_and_repeat_by_seed(tmp_path: Path
     for row, index in zip(cells(sheet, 2, 2 + VARIANTS), (0, 4), strict=True):
         sample = dataset[index].with_(instances=None)
         mirrored = sample.with_(image=sample.image.flip(2), label_map=sample.label_map.flip(1))
-        plain = enlarged(overlay(mirrored.image, mirrored, dataset.classes, dataset.palette or default_palette(6)))
+        plain = enlarged(
+            overlay(mirrored.image, mirrored, dataset.classes, dataset.palette or default_palette(6))
+        )
         for form in row[2:]:
-            assert np.mean(np.abs(form.astype(int) - plain).max(2) < 40) > 0.6, "but for the boxes and names of objects"
+            assert np.mean(np.abs(form.astype(int) - plain).max(2) < 40) > 0.6, (
+                "but for the boxes and names of objects"
+            )
 
 
 def test_other_seeds_give_other_forms(tmp_path: Path) -> None:
     for seed in (0, 1):
-        command = ["data", "preview", "shapes", "--augment", "rotate,blur,scale", "--seed", str(seed), "--count", "1", *SHAPES]
+        command = [
+            "data",
+            "preview",
+            "shapes",
+            "--augment",
+            "rotate,blur,scale",
+            "--seed",
+            str(seed),
+            "--count",
+            "1",
+            *SHAPES,
+        ]
         assert main([*command, "--out", str(tmp_path / f"{seed}.png")]) == 0
     assert not np.array_equal(picture(tmp_path / "0.png"), picture(tmp_path / "1.png"))
 
@@ -88,7 +110,22 @@ def test_a_recipe_can_say_what_to_show(source: str, tmp_path: Path, root: Path) 
     where = {"--plugin": "unet", "--config": str(root / "configs" / "unet-shapes.yaml")}[source]
     same = "[{name: flip}, {name: flip, direction: vertical}]"  # what that recipe lists
     for name, words in (("recipe", [source, where]), ("list", ["--augment", same])):
-        assert main(["data", "preview", "shapes", *words, "--count", "2", "--out", str(tmp_path / f"{name}.png"), *SHAPES]) == 0
+        assert (
+            main(
+                [
+                    "data",
+                    "preview",
+                    "shapes",
+                    *words,
+                    "--count",
+                    "2",
+                    "--out",
+                    str(tmp_path / f"{name}.png"),
+                    *SHAPES,
+                ]
+            )
+            == 0
+        )
     assert np.array_equal(picture(tmp_path / "recipe.png"), picture(tmp_path / "list.png"))
 
 
@@ -98,10 +135,30 @@ def test_images_of_any_shape_and_samples_without_labels_fit(tmp_path: Path) -> N
     for name, size in (("wide", (10, 300)), ("tall", (200, 9)), ("dot", (1, 1))):
         cv2.imwrite(str(folder / "train" / f"{name}.png"), np.full((*size, 3), 90, np.uint8))
         shape = {"label": "a", "shape_type": "rectangle", "points": [[0, 0], [1, 1]]}
-        document = {"imagePath": f"{name}.png", "imageHeight": size[0], "imageWidth": size[1], "shapes": [shape] if name == "wide" else []}
+        document = {
+            "imagePath": f"{name}.png",
+            "imageHeight": size[0],
+            "imageWidth": size[1],
+            "shapes": [shape] if name == "wide" else [],
+        }
         (folder / "train" / f"{name}.json").write_text(json.dumps(document))
     out = tmp_path / "sheet.jpg"
-    assert main(["data", "preview", "labelme", "--data-dir", str(folder), "--out", str(out), "--augment", "flip,scale"]) == 0
+    assert (
+        main(
+            [
+                "data",
+                "preview",
+                "labelme",
+                "--data-dir",
+                str(folder),
+                "--out",
+                str(out),
+                "--augment",
+                "flip,scale",
+            ]
+        )
+        == 0
+    )
     assert picture(out).shape[1] == GAP + (2 + VARIANTS) * (CELL + GAP)
 
 
@@ -121,7 +178,11 @@ def test_images_of_any_shape_and_samples_without_labels_fit(tmp_path: Path) -> N
     ],
 )
 def test_what_cannot_be_shown_is_explained(
-    words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    words: list[str],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "recipe.yaml").write_text("plugin: unet\ntrain: {steps: 1}\n")
@@ -148,7 +209,9 @@ def test_empty_places_stay_white(tmp_path: Path) -> None:
     dataset = open_dataset(registry.datasets().get("shapes"), None, "val", {"size": 40})
     image = dataset[0].image
     rows = [[(image, None), None], [None, (image, None)]]
-    grid_sheet(["a", "b"], rows, tmp_path / "s.png", classes=["x"], palette=[(1, 2, 3)], titles=["one", "two"])
+    grid_sheet(
+        ["a", "b"], rows, tmp_path / "s.png", classes=["x"], palette=[(1, 2, 3)], titles=["one", "two"]
+    )
     first, second = cells(picture(tmp_path / "s.png"), 2, 2)
     assert (first[1] == 255).all()
     assert (second[0] == 255).all()

@@ -33,7 +33,9 @@ def test_all_that_is_built_in_works(capsys: pytest.CaptureFixture[str]) -> None:
     assert code == 0
     names = {(finding["kind"], finding["name"]) for finding in report["parts"]}
     assert names == {
-        (each.kind.kind, name) for each in (registry.plugins(), registry.datasets(), registry.evaluators()) for name in each.names()
+        (each.kind.kind, name)
+        for each in (registry.plugins(), registry.datasets(), registry.evaluators())
+        for name in each.names()
     }
     assert {("plugin", "unet"), ("dataset", "shapes"), ("evaluator", "iou")} <= names
     assert all(finding["state"] != "broken" for finding in report["parts"])
@@ -41,7 +43,9 @@ def test_all_that_is_built_in_works(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_every_requirement_is_imported(capsys: pytest.CaptureFixture[str], root: Path) -> None:
     _, report = diagnose(capsys)
-    works = {finding["name"]: finding["detail"] for finding in report["packages"] if finding["state"] == "works"}
+    works = {
+        finding["name"]: finding["detail"] for finding in report["packages"] if finding["state"] == "works"
+    }
     declared = [text for text in metadata.requires("toolkit") or [] if "extra" not in text]
     assert len(declared) >= 10
     assert len(works) >= len(declared)
@@ -53,7 +57,15 @@ def test_every_requirement_is_imported(capsys: pytest.CaptureFixture[str], root:
 def test_the_text_names_device_and_machine(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor"]) == 0
     text = capsys.readouterr().out
-    for words in ("accelerator", "precision", "CPU threads", "CPU cores", "disk free here", "python", "everything required works"):
+    for words in (
+        "accelerator",
+        "precision",
+        "CPU threads",
+        "CPU cores",
+        "disk free here",
+        "python",
+        "everything required works",
+    ):
         assert words in text
     assert f"ok      torch: {torch.__version__.split('+')[0]}" in text
 
@@ -116,7 +128,9 @@ def test_a_missing_extra_is_no_failure(capsys: pytest.CaptureFixture[str], tmp_p
         ({"code": "build = 3"}, "cannot be called"),
     ],
 )
-def test_code_that_does_not_load_is_broken(capsys: pytest.CaptureFixture[str], tmp_path: Path, values: dict[str, str], reason: str) -> None:
+def test_code_that_does_not_load_is_broken(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, values: dict[str, str], reason: str
+) -> None:
     code, report = diagnose(capsys, "--plugin", write_plugin(tmp_path, **values))
     assert (code, report["ok"]) == (1, False)
     assert part(report, "mine")["state"] == "broken"
@@ -124,7 +138,9 @@ def test_code_that_does_not_load_is_broken(capsys: pytest.CaptureFixture[str], t
     assert part(report, "unet")["state"] == "works", "one broken plugin takes no other down"
 
 
-def test_broken_installed_plugins_are_explained(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
+def test_broken_installed_plugins_are_explained(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, root: Path
+) -> None:
     monkeypatch.syspath_prepend(root / "tests" / "support" / "fake_distribution")
     for each in (registry.plugins, registry.datasets):
         each.cache_clear()
@@ -142,16 +158,29 @@ def with_requirements(monkeypatch: pytest.MonkeyPatch, *requirements: str) -> No
 
 
 def test_requirements_that_fail(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "half_installed.py").write_text("raise OSError('libcuda.so.1: cannot open shared object file')\n")
+    (tmp_path / "half_installed.py").write_text(
+        "raise OSError('libcuda.so.1: cannot open shared object file')\n"
+    )
     info = tmp_path / "half_installed-3.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: half-installed\nVersion: 3.0\n")
     monkeypatch.syspath_prepend(tmp_path)
-    with_requirements(monkeypatch, "numpy>=1.0", "numpy>=999", "no-such-package", "half-installed<4", 'pytest; extra == "dev"')
+    with_requirements(
+        monkeypatch,
+        "numpy>=1.0",
+        "numpy>=999",
+        "no-such-package",
+        "half-installed<4",
+        'pytest; extra == "dev"',
+    )
     fine, old, absent, half, *optional = doctor.check_packages()
     assert (fine.state, fine.repair) == ("works", "")
     assert (old.state, old.detail) == ("broken", f"{metadata.version('numpy')} does not meet numpy>=999")
-    assert (absent.state, absent.detail, absent.repair) == ("broken", "not installed", "pip install 'no-such-package'")
+    assert (absent.state, absent.detail, absent.repair) == (
+        "broken",
+        "not installed",
+        "pip install 'no-such-package'",
+    )
     assert half.state == "broken"
     assert "3.0 is installed, but importing it fails: OSError: libcuda.so.1" in half.detail
     assert half.repair == "pip install --force-reinstall 'half-installed<4'"
@@ -162,10 +191,14 @@ def test_a_module_may_come_from_another_distribution(monkeypatch: pytest.MonkeyP
     (tmp_path / "other_way.py").write_text("__version__ = '7'\n")
     monkeypatch.syspath_prepend(tmp_path)
     with_requirements(monkeypatch, "other-way>=1")
-    assert doctor.check_packages()[0] == doctor.Finding("package", "other-way", "works", "7, from another distribution")
+    assert doctor.check_packages()[0] == doctor.Finding(
+        "package", "other-way", "works", "7, from another distribution"
+    )
 
 
-def test_a_broken_requirement_fails_the_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_requirement_fails_the_command(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     with_requirements(monkeypatch, "no-such-package>=1")
     assert main(["doctor"]) == 1
     text = capsys.readouterr().out
@@ -180,5 +213,8 @@ def test_it_works_without_the_packages_that_it_looks_for(without: str) -> None:
     done = subprocess.run([sys.executable, "-c", hide], capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
-    assert f"BROKEN  {without}: {metadata.version(without)} is installed, but importing it fails: ModuleNotFoundError" in done.stdout
+    assert (
+        f"BROKEN  {without}: {metadata.version(without)} is installed, but importing it fails: ModuleNotFoundError"
+        in done.stdout
+    )
     assert f"Repair: pip install --force-reinstall '{without}" in done.stdout

@@ -17,7 +17,9 @@ from toolkit.models.building import load_model
 @pytest.fixture
 def checkpoint(tiny: str, tmp_path: Path) -> Path:
     registry.add_path(tiny)
-    manifest = CheckpointManifest(plugin="tiny", task="semantic", classes=("ground", "square"), model={"width": 3}, step=7)
+    manifest = CheckpointManifest(
+        plugin="tiny", task="semantic", classes=("ground", "square"), model={"width": 3}, step=7
+    )
     plugin = registry.plugins().get("tiny")
     model = plugin.resolve(plugin.build)(plugin.resolve(plugin.settings)(width=3), manifest.classes)
     path = tmp_path / "best.safetensors"
@@ -25,7 +27,9 @@ def checkpoint(tiny: str, tmp_path: Path) -> Path:
     return path
 
 
-def test_the_file_holds_the_weights_and_opens_without_running_code(checkpoint: Path, tmp_path: Path, tiny: str) -> None:
+def test_the_file_holds_the_weights_and_opens_without_running_code(
+    checkpoint: Path, tmp_path: Path, tiny: str
+) -> None:
     out = tmp_path / "model.pth"
     assert main(["export", str(checkpoint), "--out", str(out), "--plugin", tiny]) == 0
     content = torch.load(out, weights_only=True)

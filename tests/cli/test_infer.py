@@ -37,16 +37,32 @@ def infer(tmp_path: Path) -> Infer:
     plugin = tmp_path / "one_conv.py"
     plugin.write_text(PLUGIN)
     registry.add_path(plugin)
-    manifest = CheckpointManifest("one-conv", "semantic", ("ground", "square"), palette=((9, 9, 9), (250, 0, 0)))
+    manifest = CheckpointManifest(
+        "one-conv", "semantic", ("ground", "square"), palette=((9, 9, 9), (250, 0, 0))
+    )
     (tmp_path / "run").mkdir()
-    save_checkpoint(tmp_path / "run" / "best.safetensors", build_model(manifest, tmp_path).state_dict(), manifest)
+    save_checkpoint(
+        tmp_path / "run" / "best.safetensors", build_model(manifest, tmp_path).state_dict(), manifest
+    )
     (tmp_path / "photos" / "deep").mkdir(parents=True)
     rng = np.random.default_rng(0)
     for name in ("a.jpg", "deep/b.png"):
         Image.fromarray(rng.integers(0, 256, (40, 60, 3), dtype=np.uint8)).save(tmp_path / "photos" / name)
 
     def run(*words: str, out: str = "out") -> int:
-        return main(["infer", "--device", "cpu", str(tmp_path / "run"), *words, "--out", str(tmp_path / out), "--plugin", str(plugin)])
+        return main(
+            [
+                "infer",
+                "--device",
+                "cpu",
+                str(tmp_path / "run"),
+                *words,
+                "--out",
+                str(tmp_path / out),
+                "--plugin",
+                str(plugin),
+            ]
+        )
 
     return run
 
@@ -57,18 +73,35 @@ def test_a_folder(infer: Infer, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert printed.out.startswith("2 images done in ")
     assert printed.out.endswith(f"results in {tmp_path / 'out'}\n")
     assert printed.err == ""
-    expected = ["labels/a.png", "labels/deep/b.png", "manifest.jsonl", "overlays/a.jpg", "overlays/deep/b.jpg", "predictions.json"]
-    assert sorted(p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*") if p.is_file()) == expected
+    expected = [
+        "labels/a.png",
+        "labels/deep/b.png",
+        "manifest.jsonl",
+        "overlays/a.jpg",
+        "overlays/deep/b.jpg",
+        "predictions.json",
+    ]
+    assert (
+        sorted(
+            p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*") if p.is_file()
+        )
+        == expected
+    )
     want = load(tmp_path / "run", device="cpu").predict(tmp_path / "photos/a.jpg").label_map
     assert (read_label_map(tmp_path / "out/labels/a.png") == want).all()
     assert Image.open(tmp_path / "out/labels/a.png").getpalette()[:6] == [9, 9, 9, 250, 0, 0]
 
 
-def test_bad_images_are_reported_counted_and_skipped(infer: Infer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_images_are_reported_counted_and_skipped(
+    infer: Infer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "photos" / "[empty].jpg").write_bytes(b"")
     assert infer(str(tmp_path / "photos"), "--batch-size", "1", "--workers", "1") == 3
     printed = capsys.readouterr()
-    assert f"skipped: {tmp_path}/photos/[empty].jpg is empty (0 bytes). Repair: copy or download it again" in printed.err
+    assert (
+        f"skipped: {tmp_path}/photos/[empty].jpg is empty (0 bytes). Repair: copy or download it again"
+        in printed.err
+    )
     assert "2 images done" in printed.out
     assert "1 skipped (manifest.jsonl says why)" in printed.out
 
@@ -82,7 +115,10 @@ def test_resume(infer: Infer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_windows_and_no_overlays(infer: Infer, tmp_path: Path) -> None:
-    assert infer(str(tmp_path / "photos"), "--window", "32", "--overlap", "0.5", "--no-overlays", out="tiled") == 0
+    assert (
+        infer(str(tmp_path / "photos"), "--window", "32", "--overlap", "0.5", "--no-overlays", out="tiled")
+        == 0
+    )
     assert infer(str(tmp_path / "photos"), out="whole") == 0
     lines = [json.loads(line) for line in (tmp_path / "tiled" / "manifest.jsonl").read_text().splitlines()]
     assert [line["window"] for line in lines] == [32, 32]
@@ -104,7 +140,9 @@ def test_windows_and_no_overlays(infer: Infer, tmp_path: Path) -> None:
         (["{}/photos", "--precision", "fp8"], "invalid choice: 'fp8'"),
     ],
 )
-def test_wrong_usage(infer: Infer, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str) -> None:
+def test_wrong_usage(
+    infer: Infer, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
     assert infer(*(word.format(tmp_path) for word in words)) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
@@ -115,7 +153,9 @@ def test_a_run_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "error: no run or checkpoint at" in capsys.readouterr().err
 
 
-def test_a_full_disk(infer: Infer, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk(
+    infer: Infer, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     import errno
 
     def full(*args: object) -> None:
@@ -126,7 +166,9 @@ def test_a_full_disk(infer: Infer, tmp_path: Path, capsys: pytest.CaptureFixture
     assert "cannot be written: the disk is full. Repair: free some space" in capsys.readouterr().err
 
 
-def test_ctrl_c(infer: Infer, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c(
+    infer: Infer, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def interrupt(*args: object) -> None:
         raise KeyboardInterrupt
 
@@ -137,7 +179,11 @@ def test_ctrl_c(infer: Infer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "Traceback" not in printed
 
 
-def test_settings_of_the_model_stand_among_the_paths(infer: Infer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_settings_of_the_model_stand_among_the_paths(
+    infer: Infer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert infer(str(tmp_path / "photos"), "model.width=3") == 2
     assert "width" in capsys.readouterr().err
-    assert infer(str(tmp_path / "photos"), "train.steps=3") == 2, "which is no setting of the model, and no path that is there"
+    assert infer(str(tmp_path / "photos"), "train.steps=3") == 2, (
+        "which is no setting of the model, and no path that is there"
+    )

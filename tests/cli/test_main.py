@@ -56,7 +56,10 @@ print(json.dumps([code, sorted({name.partition(".")[0] for name in sys.modules})
 
 
 def test_every_command_has_its_module_and_every_module_its_command() -> None:
-    modules = {info.name: importlib.import_module(f"toolkit.cli.{info.name}") for info in pkgutil.iter_modules(cli.__path__)}
+    modules = {
+        info.name: importlib.import_module(f"toolkit.cli.{info.name}")
+        for info in pkgutil.iter_modules(cli.__path__)
+    }
     commands = {name: module for name, module in modules.items() if hasattr(module, "SUMMARY")}
     assert len(commands) >= 9
     assert {name: module.SUMMARY for name, module in commands.items()} == COMMANDS
@@ -72,7 +75,10 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     text = " ".join(capsys.readouterr().out.split())
     for name, summary in COMMANDS.items():
         assert f" {name} {summary}" in text
-    assert "exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 done but some inputs were skipped" in text
+    assert (
+        "exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 done but some inputs were skipped"
+        in text
+    )
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -110,9 +116,16 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_python_m_toolkit_is_the_same() -> None:
-    done = subprocess.run([sys.executable, "-m", "toolkit", "--version"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "toolkit", "--version"], capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stdout) == (0, f"toolkit {toolkit.__version__}\n")
-    done = subprocess.run([sys.executable, "-m", "toolkit", "plugins", "info", "unett"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "toolkit", "plugins", "info", "unett"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 2
     assert done.stderr.startswith("error: no plugin is called 'unett'. Did you mean 'unet'?")
     assert done.stdout == ""
@@ -127,7 +140,11 @@ def test_help_imports_next_to_nothing() -> None:
     assert not HEAVY & modules
 
 
-@pytest.mark.parametrize("words", [[name, "--help"] for name in COMMANDS] + [["plugins", "list", "--help"], ["--version"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "words",
+    [[name, "--help"] for name in COMMANDS] + [["plugins", "list", "--help"], ["--version"]],
+    ids=" ".join,
+)
 def test_help_of_a_command_imports_no_torch(words: list[str]) -> None:
     code, modules = imported_by(*words)
     assert code == 0
@@ -138,7 +155,18 @@ def test_help_of_a_command_imports_no_torch(words: list[str]) -> None:
 def test_lists_import_no_torch(words: list[str]) -> None:
     code, modules = imported_by(*words)
     assert code == 0
-    assert not {"torch", "torchvision", "numpy", "cv2", "lightning_fabric", "timm", "segmentation_models_pytorch"} & modules
+    assert (
+        not {
+            "torch",
+            "torchvision",
+            "numpy",
+            "cv2",
+            "lightning_fabric",
+            "timm",
+            "segmentation_models_pytorch",
+        }
+        & modules
+    )
 
 
 def test_only_the_command_that_is_asked_for_is_imported() -> None:
@@ -161,12 +189,30 @@ def test_only_the_command_that_is_asked_for_is_imported() -> None:
         (["eval", "run"], "the following arguments are required: --data"),
         (["train"], "error: which plugin? none was given. Repair: add --plugin NAME"),
         (["train", "--plugin", "unet"], "error: which dataset? none was given. Repair: add --data NAME"),
-        (["train", "--plugin", "unett", "--data", "shapes"], "error: no plugin is called 'unett'. Did you mean 'unet'?"),
-        (["train", "--plugin", "unet", "--data", "shape"], "error: no dataset is called 'shape'. Did you mean 'shapes'?"),
-        (["train", "--plugin", "unet", "--data", "shapes", "train.stpes=5"], "train.stpes: unknown key; did you mean 'steps'?"),
-        (["train", "--plugin", "unet", "--data", "shapes", "model.widht=5"], "model.widht: unknown key; did you mean 'width'?"),
-        (["train", "--plugin", "unet", "--data", "shapes", "train.steps=many"], "train.steps: input should be a valid integer"),
-        (["train", "--plugin", "unet", "--data", "shapes", "steps"], "error: expected key=value, such as train.steps=100, not 'steps'"),
+        (
+            ["train", "--plugin", "unett", "--data", "shapes"],
+            "error: no plugin is called 'unett'. Did you mean 'unet'?",
+        ),
+        (
+            ["train", "--plugin", "unet", "--data", "shape"],
+            "error: no dataset is called 'shape'. Did you mean 'shapes'?",
+        ),
+        (
+            ["train", "--plugin", "unet", "--data", "shapes", "train.stpes=5"],
+            "train.stpes: unknown key; did you mean 'steps'?",
+        ),
+        (
+            ["train", "--plugin", "unet", "--data", "shapes", "model.widht=5"],
+            "model.widht: unknown key; did you mean 'width'?",
+        ),
+        (
+            ["train", "--plugin", "unet", "--data", "shapes", "train.steps=many"],
+            "train.steps: input should be a valid integer",
+        ),
+        (
+            ["train", "--plugin", "unet", "--data", "shapes", "steps"],
+            "error: expected key=value, such as train.steps=100, not 'steps'",
+        ),
         (["data", "info", "shaeps"], "error: no dataset is called 'shaeps'. Did you mean 'shapes'?"),
     ],
 )
@@ -210,7 +256,11 @@ def command(monkeypatch: pytest.MonkeyPatch) -> list[BaseException | int]:
     ],
 )
 def test_exit_codes(
-    capsys: pytest.CaptureFixture[str], command: list[BaseException | int], outcome: BaseException | int, code: int, message: str
+    capsys: pytest.CaptureFixture[str],
+    command: list[BaseException | int],
+    outcome: BaseException | int,
+    code: int,
+    message: str,
 ) -> None:
     command.append(outcome)
     assert main(["plugins", "list"]) == code
@@ -249,7 +299,9 @@ def test_a_reader_that_goes_away_is_no_crash(words: list[str]) -> None:
     try:
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
         command = [sys.executable, "-m", "toolkit", *words]
-        done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False, env=environment)
+        done = subprocess.run(
+            command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False, env=environment
+        )
     finally:
         os.close(writer)
     assert (done.returncode, done.stderr) == (1, "")

@@ -14,7 +14,14 @@ from toolkit import registry
 from toolkit.cli import main
 from toolkit.testing.scaffold import KINDS
 
-FEW = ["train.steps=2", "train.batch_size=2", "train.workers=0", "train.accelerator=cpu", "data.options.size=32", "data.options.val=2"]
+FEW = [
+    "train.steps=2",
+    "train.batch_size=2",
+    "train.workers=0",
+    "train.accelerator=cpu",
+    "data.options.size=32",
+    "data.options.val=2",
+]
 
 
 @pytest.fixture
@@ -30,8 +37,18 @@ def new(name: str, kind: str, *words: str) -> int:
 def test_everything_that_is_written_passes_its_own_test(folder: Path) -> None:
     for kind in KINDS:
         assert new(f"my_{kind}", kind) == 0
-    options = ["-q", "-k", "not two_processes", "-W", "ignore:__array__ implementation:DeprecationWarning", "-W", "error::UserWarning"]
-    done = subprocess.run([sys.executable, "-m", "pytest", *options], capture_output=True, text=True, check=False)
+    options = [
+        "-q",
+        "-k",
+        "not two_processes",
+        "-W",
+        "ignore:__array__ implementation:DeprecationWarning",
+        "-W",
+        "error::UserWarning",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout[-3000:]
     assert re.search(r"^90 passed, 3 skipped, 3 deselected", done.stdout, re.MULTILINE), done.stdout[-300:]
 
@@ -70,9 +87,15 @@ def test_what_is_written_bears_the_name_and_reads_well(folder: Path, kind: str) 
     (manifest,) = registry.add_path(file)
     assert manifest.name == "maple_leaf"
     assert "class TestMapleLeaf(" in test.read_text(encoding="utf-8")
-    imports = [node for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if isinstance(node, ast.ImportFrom)]
+    imports = [
+        node
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom)
+    ]
     assert not [
-        node.module for node in imports if node.module and re.search(r"(^|\.)_[a-z]|^toolkit\.(cli|plugins|datasets|testing)", node.module)
+        node.module
+        for node in imports
+        if node.module and re.search(r"(^|\.)_[a-z]|^toolkit\.(cli|plugins|datasets|testing)", node.module)
     ]
 
 
@@ -97,7 +120,9 @@ def test_nothing_is_overwritten(folder: Path, capsys: pytest.CaptureFixture[str]
         ("class", "semantic", "'class' is the name of a Python module|'class' cannot"),
     ],
 )
-def test_names_that_cannot_be_are_explained(folder: Path, capsys: pytest.CaptureFixture[str], name: str, kind: str, message: str) -> None:
+def test_names_that_cannot_be_are_explained(
+    folder: Path, capsys: pytest.CaptureFixture[str], name: str, kind: str, message: str
+) -> None:
     assert new(name, kind) == 2
     assert re.search(message, capsys.readouterr().err)
     assert not list(folder.iterdir())

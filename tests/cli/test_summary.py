@@ -33,7 +33,9 @@ def test_a_plugin_with_settings(capsys: pytest.CaptureFixture[str]) -> None:
     assert summary["input_shape"] == [1, 3, 64, 96]
     assert summary["output_shape"] == [1, 3, 64, 96]
     assert summary["output_stride"] == [1, 1]
-    assert summary["parameters"] == sum(layer["parameters"] for layer in summary["layers"] if "." not in layer["name"])
+    assert summary["parameters"] == sum(
+        layer["parameters"] for layer in summary["layers"] if "." not in layer["name"]
+    )
     assert summary["frozen"] == 0
     # a value at a quarter of the resolution sees 32 pixels, and the way back up needs 4 of them, 4 pixels apart
     assert summary["receptive_field"][0] == {"pixels": 44, "stride": 1, "at_least": False}
@@ -87,7 +89,10 @@ def test_a_plugin_in_a_file(capsys: pytest.CaptureFixture[str], tiny: str) -> No
         (["unet", "--classes", "0"], "--classes must be 1 or more, not 0"),
         (["unet", "--depth", "-1"], "--depth must be 0 or more, not -1"),
         (["unet", "--size", "0x5"], "expected height and width, such as 512x512, not '0x5'"),
-        (["runs/there-is-none"], "expected a plugin's name or file, the folder of a run, or a checkpoint file"),
+        (
+            ["runs/there-is-none"],
+            "expected a plugin's name or file, the folder of a run, or a checkpoint file",
+        ),
     ],
 )
 def test_wrong_usage(capsys: pytest.CaptureFixture[str], words: list[str], message: str) -> None:

@@ -24,7 +24,9 @@ def test_defaults_of_the_plugin_recipe_and_command_line_in_that_order(tiny: str,
 
 def test_resolved_settings_run_again_as_they_are(tiny: str, tmp_path: Path) -> None:
     settings = resolve(
-        plugin=tiny, data=tiny, overrides=["model.width=7", "train.lr=1e-3", "data.options.count=3", "augment=[{name: flip}]"]
+        plugin=tiny,
+        data=tiny,
+        overrides=["model.width=7", "train.lr=1e-3", "data.options.count=3", "augment=[{name: flip}]"],
     )
     saved = tmp_path / "config.yaml"
     saved.write_text(settings.to_yaml())
@@ -34,7 +36,14 @@ def test_resolved_settings_run_again_as_they_are(tiny: str, tmp_path: Path) -> N
 
 
 def test_all_faults_are_reported_at_once_with_the_nearest_names(tiny: str) -> None:
-    words = ["train.stpes=3", "model.widht=2", "train.lr=-1", "colour=red", "data.options.cuont=3", "augment=[{name: flip, chance: 1}]"]
+    words = [
+        "train.stpes=3",
+        "model.widht=2",
+        "train.lr=-1",
+        "color=red",
+        "data.options.cuont=3",
+        "augment=[{name: flip, chance: 1}]",
+    ]
     with pytest.raises(ConfigError) as caught:
         resolve(plugin=tiny, data=tiny, overrides=words)
     message = str(caught.value)
@@ -44,7 +53,7 @@ def test_all_faults_are_reported_at_once_with_the_nearest_names(tiny: str) -> No
         "did you mean 'width'",
         "train.lr: ",
         "-1",
-        "colour: unknown key",
+        "color: unknown key",
         "'count'",
     ):
         assert expected in message
@@ -93,7 +102,9 @@ def test_learning_rate_of_a_recipe_follows_the_batch_size(tiny: str) -> None:
     assert lr("train.batch_size=8") == pytest.approx(0.02)
     assert lr("train.batch_size=16", "train.lr_scaling=sqrt") == pytest.approx(0.02)
     assert lr("train.batch_size=8", "train.lr_scaling=none") == pytest.approx(0.01)
-    assert lr("train.batch_size=8", "train.lr=0.5") == pytest.approx(0.5), "a rate given by hand is for the batch in force"
+    assert lr("train.batch_size=8", "train.lr=0.5") == pytest.approx(0.5), (
+        "a rate given by hand is for the batch in force"
+    )
 
 
 def test_scaled_rate_survives_saving(tiny: str, tmp_path: Path) -> None:
@@ -134,7 +145,9 @@ def test_words_must_be_key_value() -> None:
 
 
 trees = st.recursive(
-    st.integers() | st.text(), lambda inner: st.dictionaries(st.sampled_from(["a", "b", "c"]), inner, max_size=3), max_leaves=8
+    st.integers() | st.text(),
+    lambda inner: st.dictionaries(st.sampled_from(["a", "b", "c"]), inner, max_size=3),
+    max_leaves=8,
 ).filter(lambda tree: isinstance(tree, dict))
 
 
@@ -175,8 +188,14 @@ def test_every_setting_says_what_it_does() -> None:
     for cls in _settings_classes(Settings):
         if cls.__module__.startswith("toolkit") and not cls.__qualname__.startswith("Evaluators"):
             for name, field in cls.model_fields.items():
-                assert field.description or name in ("name", "model", "options", "augment", "data", "evaluators", "iou"), (
-                    f"{cls.__qualname__}.{name}"
-                )
+                assert field.description or name in (
+                    "name",
+                    "model",
+                    "options",
+                    "augment",
+                    "data",
+                    "evaluators",
+                    "iou",
+                ), f"{cls.__qualname__}.{name}"
                 checked += 1
     assert checked > 40

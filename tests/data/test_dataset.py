@@ -36,7 +36,9 @@ def build_wrong(folder: Path | None, split: str, settings: CountSettings) -> lis
     return [1]
 
 
-def manifest(build: str = "Counted", settings: str = f"{__name__}:CountSettings", needs_folder: bool = True) -> DatasetManifest:
+def manifest(
+    build: str = "Counted", settings: str = f"{__name__}:CountSettings", needs_folder: bool = True
+) -> DatasetManifest:
     return DatasetManifest(
         name="counted",
         summary="for tests",
@@ -86,13 +88,15 @@ def test_faults(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no split 'test'. There are: train, val"):
         open_dataset(manifest(), tmp_path, "test")
     with pytest.raises(ConfigError, match="2 faults"):
-        open_dataset(manifest(), tmp_path, "train", {"count": "many", "colour": 1})
+        open_dataset(manifest(), tmp_path, "train", {"count": "many", "color": 1})
     with pytest.raises(ConfigError, match="unknown key"):
-        open_dataset(manifest(settings=""), tmp_path, "train", {"colour": 1})
+        open_dataset(manifest(settings=""), tmp_path, "train", {"color": 1})
     with pytest.raises(UsageError, match="must return a toolkit Dataset, not list"):
         open_dataset(manifest("build_wrong"), tmp_path, "train")
 
 
 def test_fingerprints_tell_data_apart(tmp_path: Path) -> None:
     three, four = (open_dataset(manifest(), tmp_path, "train", {"count": n}) for n in (3, 4))
-    assert three.fingerprint() == open_dataset(manifest(), tmp_path, "val").fingerprint() != four.fingerprint()
+    assert (
+        three.fingerprint() == open_dataset(manifest(), tmp_path, "val").fingerprint() != four.fingerprint()
+    )

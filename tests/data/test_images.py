@@ -72,9 +72,13 @@ KINDS = [
 
 
 @pytest.mark.parametrize(("kind", "mode", "options"), KINDS, ids=lambda value: str(value))
-def test_every_kind_of_file_reads_as_rgb(tmp_path: Path, kind: str, mode: str, options: dict[str, object]) -> None:
+def test_every_kind_of_file_reads_as_rgb(
+    tmp_path: Path, kind: str, mode: str, options: dict[str, object]
+) -> None:
     data = encoded(photo(), kind, mode, **options)
-    path = tmp_path / "größe und leerzeichen 画像.img"  # OpenCV's own file reading fails on some systems for such names
+    path = (
+        tmp_path / "größe und leerzeichen 画像.img"
+    )  # OpenCV's own file reading fails on some systems for such names
     path.write_bytes(data)
     image = read_image(path)
     assert image.dtype == torch.uint8
@@ -85,10 +89,10 @@ def test_every_kind_of_file_reads_as_rgb(tmp_path: Path, kind: str, mode: str, o
 
 
 def test_transparency_is_dropped_not_blended(tmp_path: Path) -> None:
-    colour = photo()
-    rgba = np.dstack([colour, np.zeros(colour.shape[:2], np.uint8)])
+    color = photo()
+    rgba = np.dstack([color, np.zeros(color.shape[:2], np.uint8)])
     Image.fromarray(rgba).save(tmp_path / "clear.png")
-    np.testing.assert_array_equal(as_hwc(read_image(tmp_path / "clear.png")), colour)
+    np.testing.assert_array_equal(as_hwc(read_image(tmp_path / "clear.png")), color)
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
@@ -144,7 +148,9 @@ def test_odd_sizes(tmp_path: Path, height: int, width: int, suffix: str) -> None
 
 
 @pytest.mark.parametrize(("kind", "mode", "options"), KINDS, ids=lambda value: str(value))
-def test_a_file_cut_off_anywhere_is_refused(tmp_path: Path, kind: str, mode: str, options: dict[str, object]) -> None:
+def test_a_file_cut_off_anywhere_is_refused(
+    tmp_path: Path, kind: str, mode: str, options: dict[str, object]
+) -> None:
     data = encoded(photo(), kind, mode, **options)
     path = tmp_path / "cut.bin"
     for length in np.linspace(1, len(data) - 1, 40).astype(int):
@@ -162,9 +168,15 @@ def test_a_photo_cut_off_anywhere_says_so(tmp_path: Path, capfd: pytest.CaptureF
     path = tmp_path / "camera.jpg"
     path.write_bytes(data)
     assert read_image(path).shape == (3, 900, 1200)
-    for length in [*np.linspace(len(segment) + 700, len(data) - 3, 15).astype(int), len(data) - 2, len(data) - 1]:
+    for length in [
+        *np.linspace(len(segment) + 700, len(data) - 3, 15).astype(int),
+        len(data) - 2,
+        len(data) - 1,
+    ]:
         path.write_bytes(data[:length])
-        with pytest.raises(ImageError, match=r"camera\.jpg is cut off: it ends after \d+ bytes.*Repair: copy"):
+        with pytest.raises(
+            ImageError, match=r"camera\.jpg is cut off: it ends after \d+ bytes.*Repair: copy"
+        ):
             read_image(path)
     assert capfd.readouterr().err == ""  # no noise from C libraries
 
@@ -188,10 +200,16 @@ BAD = [
 
 @pytest.mark.parametrize(("data", "message"), BAD)
 @pytest.mark.parametrize("read", [read_image, image_size, read_label_map])
-def test_bad_content_names_file_fault_and_repair(tmp_path: Path, data: bytes, message: str, read: object) -> None:
+def test_bad_content_names_file_fault_and_repair(
+    tmp_path: Path, data: bytes, message: str, read: object
+) -> None:
     path = tmp_path / "bad.jpg"
     path.write_bytes(data)
-    expected = rf"bad\.jpg (damaged header|has a damaged header|{message})" if read is image_size else rf"bad\.jpg .*{message}"
+    expected = (
+        rf"bad\.jpg (damaged header|has a damaged header|{message})"
+        if read is image_size
+        else rf"bad\.jpg .*{message}"
+    )
     with pytest.raises(ImageError, match=expected):
         read(path)
 
@@ -208,11 +226,15 @@ def test_files_that_cannot_be_opened(tmp_path: Path, read: object, monkeypatch: 
 
     monkeypatch.setattr("builtins.open", denied)
     monkeypatch.setattr(Path, "read_bytes", denied)
-    with pytest.raises(ImageError, match=r"locked\.jpg may not be read: permission denied\. Repair: change its permissions"):
+    with pytest.raises(
+        ImageError, match=r"locked\.jpg may not be read: permission denied\. Repair: change its permissions"
+    ):
         read(tmp_path / "locked.jpg")
 
 
-def test_a_small_file_that_claims_to_be_huge_is_refused_before_decoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_small_file_that_claims_to_be_huge_is_refused_before_decoding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = bytearray(encoded(photo(), "PNG"))
     data[16:24] = (60_000).to_bytes(4, "big") * 2
     data[29:33] = __import__("zlib").crc32(data[12:29]).to_bytes(4, "big")
@@ -220,7 +242,10 @@ def test_a_small_file_that_claims_to_be_huge_is_refused_before_decoding(tmp_path
     path.write_bytes(data)
     monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
     for read in (read_image, image_size, read_label_map):
-        with pytest.raises(ImageError, match=r"bomb\.png says that it has 60000 x 60000 pixels, more than the 400000000.*Repair"):
+        with pytest.raises(
+            ImageError,
+            match=r"bomb\.png says that it has 60000 x 60000 pixels, more than the 400000000.*Repair",
+        ):
             read(path)
 
 
@@ -252,12 +277,12 @@ def test_label_maps_come_back_as_written_and_show_the_palette(tmp_path: Path, sh
     path = tmp_path / "deep" / "map.png"
     write_label_map(path, label_map, palette)
     assert torch.equal(read_label_map(path), label_map)
-    colours = np.asarray(Image.open(path).convert("RGB"))
-    np.testing.assert_array_equal(colours, full_palette(palette)[label_map.numpy()])
+    colors = np.asarray(Image.open(path).convert("RGB"))
+    np.testing.assert_array_equal(colors, full_palette(palette)[label_map.numpy()])
     assert [p.name for p in path.parent.iterdir()] == ["map.png"]
 
 
-def test_void_has_its_colour() -> None:
+def test_void_has_its_color() -> None:
     assert full_palette([(1, 2, 3)])[VOID].tolist() == [224, 224, 192]
     assert full_palette([(1, 2, 3)])[0].tolist() == [1, 2, 3]
 
@@ -272,12 +297,12 @@ def test_label_maps_of_few_bits_keep_their_indexes(tmp_path: Path, bits: int, mo
         image.putpalette([c for i in range(2**bits) for c in (255 - i, i, 7)])
         image.save(path, bits=bits)
     else:
-        path.write_bytes(grey_png(values, bits))
+        path.write_bytes(gray_png(values, bits))
     assert torch.equal(read_label_map(path), torch.from_numpy(values))
 
 
-def grey_png(values: np.ndarray, bits: int) -> bytes:
-    """A grey PNG of few bits a pixel, which neither Pillow nor OpenCV writes."""
+def gray_png(values: np.ndarray, bits: int) -> bytes:
+    """A gray PNG of few bits a pixel, which neither Pillow nor OpenCV writes."""
     import struct
     import zlib
 
@@ -289,7 +314,12 @@ def grey_png(values: np.ndarray, bits: int) -> bytes:
         unpacked = (row[:, None] >> np.arange(bits - 1, -1, -1)) & 1
         rows.append(b"\0" + np.packbits(unpacked.reshape(-1).astype(np.uint8)).tobytes())
     header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], bits, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"".join(rows))) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b"".join(rows)))
+        + chunk(b"IEND", b"")
+    )
 
 
 def test_16_bit_label_maps(tmp_path: Path) -> None:
@@ -297,20 +327,28 @@ def test_16_bit_label_maps(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "fits.png"), values)
     assert torch.equal(read_label_map(tmp_path / "fits.png"), torch.from_numpy(values.astype(np.uint8)))
     cv2.imwrite(str(tmp_path / "ids.png"), values * 4)
-    with pytest.raises(ImageError, match=r"ids\.png has the value 1020; expected class indexes up to 254, and 255 for void"):
+    with pytest.raises(
+        ImageError, match=r"ids\.png has the value 1020; expected class indexes up to 254, and 255 for void"
+    ):
         read_label_map(tmp_path / "ids.png")
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA"])
-def test_colour_is_not_a_label_map(tmp_path: Path, mode: str) -> None:
+def test_color_is_not_a_label_map(tmp_path: Path, mode: str) -> None:
     Image.fromarray(photo()).convert(mode).save(tmp_path / "c.png")
-    with pytest.raises(ImageError, match=rf"c\.png is a colour image \(mode {mode}\); expected one class index a pixel\. Repair"):
+    with pytest.raises(
+        ImageError,
+        match=rf"c\.png is a color image \(mode {mode}\); expected one class index a pixel\. Repair",
+    ):
         read_label_map(tmp_path / "c.png")
 
 
 def test_jpeg_is_not_a_label_map(tmp_path: Path) -> None:
     Image.fromarray(photo()).convert("L").save(tmp_path / "c.jpg")
-    with pytest.raises(ImageError, match=r"c\.jpg is a JPEG, whose compression changes label values\. Repair: save label maps as PNG"):
+    with pytest.raises(
+        ImageError,
+        match=r"c\.jpg is a JPEG, whose compression changes label values\. Repair: save label maps as PNG",
+    ):
         read_label_map(tmp_path / "c.jpg")
 
 
@@ -381,11 +419,13 @@ def test_channels_hold_numbers(tmp_path: Path, dtype: type) -> None:
     found = read_channels(tmp_path / "c.png")
     assert found.dtype == torch.int32
     assert np.array_equal(as_hwc(found), pixels)
-    cv2.imwrite(str(tmp_path / "grey.png"), pixels[..., 1])
-    assert np.array_equal(as_hwc(read_channels(tmp_path / "grey.png")), np.stack([pixels[..., 1]] * 3, axis=2))
+    cv2.imwrite(str(tmp_path / "gray.png"), pixels[..., 1])
+    assert np.array_equal(
+        as_hwc(read_channels(tmp_path / "gray.png")), np.stack([pixels[..., 1]] * 3, axis=2)
+    )
 
 
-def test_channels_of_a_palette_are_its_colours(tmp_path: Path) -> None:
+def test_channels_of_a_palette_are_its_colors(tmp_path: Path) -> None:
     pixels = np.random.default_rng(1).choice(np.array([[0, 0, 0], [3, 0, 250], [7, 1, 2]], np.uint8), (9, 13))
     Image.fromarray(pixels).convert("P", palette=Image.Palette.ADAPTIVE, colors=3).save(tmp_path / "p.png")
     assert np.array_equal(as_hwc(read_channels(tmp_path / "p.png")), pixels)
@@ -401,6 +441,6 @@ def test_numbers_are_not_read_from_damaged_or_lossy_files(tmp_path: Path) -> Non
             (tmp_path / "cut.png").write_bytes(data[:cut])
             with pytest.raises(ImageError, match=r"cut.png is cut off"):
                 read(tmp_path / "cut.png")
-    (tmp_path / "colour.png").write_bytes(encoded(photo(), "PNG"))
-    with pytest.raises(ImageError, match="is a colour image"):
-        read_id_map(tmp_path / "colour.png")
+    (tmp_path / "color.png").write_bytes(encoded(photo(), "PNG"))
+    with pytest.raises(ImageError, match="is a color image"):
+        read_id_map(tmp_path / "color.png")

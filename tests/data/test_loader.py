@@ -27,11 +27,22 @@ def squares(tiny: str) -> Dataset:
 
 def noise(sample: Sample, seed: int) -> Sample:
     generator = torch.Generator().manual_seed(seed)
-    return sample.with_(image=torch.randint(0, 255, sample.image.shape, generator=generator, dtype=torch.uint8))
+    return sample.with_(
+        image=torch.randint(0, 255, sample.image.shape, generator=generator, dtype=torch.uint8)
+    )
 
 
 def stream(dataset: Dataset, **changes: object) -> list[list[Sample]]:
-    values: dict = {"seed": 3, "batch_size": 4, "accumulate": 1, "rank": 0, "world": 1, "start": 0, "steps": 6, "workers": 0} | changes
+    values: dict = {
+        "seed": 3,
+        "batch_size": 4,
+        "accumulate": 1,
+        "rank": 0,
+        "world": 1,
+        "start": 0,
+        "steps": 6,
+        "workers": 0,
+    } | changes
     return list(training_batches(dataset, noise, **values))
 
 
@@ -40,7 +51,9 @@ def flat(batches: list[list[Sample]]) -> list[Sample]:
 
 
 def same(left: list[Sample], right: list[Sample]) -> bool:
-    return len(left) == len(right) and all(a.id == b.id and torch.equal(a.image, b.image) for a, b in zip(left, right, strict=True))
+    return len(left) == len(right) and all(
+        a.id == b.id and torch.equal(a.image, b.image) for a, b in zip(left, right, strict=True)
+    )
 
 
 def test_every_epoch_is_a_permutation_and_no_two_are_alike(squares: Dataset) -> None:
@@ -61,7 +74,9 @@ def test_the_number_of_workers_changes_nothing(squares: Dataset, workers: int) -
 
 
 @pytest.mark.parametrize(("accumulate", "world"), [(2, 1), (1, 2), (2, 2), (4, 1)])
-def test_parts_and_processes_together_see_the_same_batch(squares: Dataset, accumulate: int, world: int) -> None:
+def test_parts_and_processes_together_see_the_same_batch(
+    squares: Dataset, accumulate: int, world: int
+) -> None:
     whole = stream(squares)
     shares = [stream(squares, accumulate=accumulate, world=world, rank=rank) for rank in range(world)]
     for step, batch in enumerate(whole):
@@ -70,7 +85,9 @@ def test_parts_and_processes_together_see_the_same_batch(squares: Dataset, accum
         assert same(flat(parts), batch)
 
 
-def test_a_dataset_from_a_users_file_survives_pickling_to_a_fresh_process(squares: Dataset, tiny: str, tmp_path: Path) -> None:
+def test_a_dataset_from_a_users_file_survives_pickling_to_a_fresh_process(
+    squares: Dataset, tiny: str, tmp_path: Path
+) -> None:
     (tmp_path / "view.pickle").write_bytes(pickle.dumps(_View(squares, None, 0)))
     code = f"import pickle; view = pickle.load(open({str(tmp_path / 'view.pickle')!r}, 'rb')); print(view[(2, 0)].id)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -81,8 +98,13 @@ def test_another_seed_gives_another_stream(squares: Dataset) -> None:
     assert not same(flat(stream(squares, seed=4)), flat(stream(squares)))
 
 
-def test_seeds_differ_for_neighbouring_parts() -> None:
-    seeds = {derive_seed(seed, word, step) for seed in range(10) for word in ("order", "step") for step in range(50)}
+def test_seeds_differ_for_neighboring_parts() -> None:
+    seeds = {
+        derive_seed(seed, word, step)
+        for seed in range(10)
+        for word in ("order", "step")
+        for step in range(50)
+    }
     assert len(seeds) == 1000
     assert all(0 <= seed < 2**63 for seed in seeds)
 
@@ -96,11 +118,15 @@ def test_seeding_repeats_random_numbers() -> None:
 
 
 @pytest.mark.parametrize(("world", "batch_size", "workers"), [(1, 4, 0), (2, 2, 0), (3, 4, 1), (9, 1, 0)])
-def test_evaluation_sees_each_sample_once(squares: Dataset, world: int, batch_size: int, workers: int) -> None:
+def test_evaluation_sees_each_sample_once(
+    squares: Dataset, world: int, batch_size: int, workers: int
+) -> None:
     seen = [
         sample.id
         for rank in range(world)
-        for batch in evaluation_batches(squares, batch_size=batch_size, rank=rank, world=world, workers=workers)
+        for batch in evaluation_batches(
+            squares, batch_size=batch_size, rank=rank, world=world, workers=workers
+        )
         for sample in batch
     ]
     assert sorted(seen) == sorted(squares.ids)
@@ -119,7 +145,9 @@ def test_a_fault_in_the_data_reads_the_same_from_any_process(tiny: str, workers:
 
 def test_the_stream_draws_no_random_number_once_it_is_made(squares: Dataset) -> None:
     """Those of a step must not depend on whether it is the first one of a resumed run."""
-    batches = training_batches(squares, noise, seed=3, batch_size=4, accumulate=1, rank=0, world=1, start=0, steps=2, workers=0)
+    batches = training_batches(
+        squares, noise, seed=3, batch_size=4, accumulate=1, rank=0, world=1, start=0, steps=2, workers=0
+    )
     before = torch.get_rng_state()
     next(batches)
     assert torch.equal(torch.get_rng_state(), before)

@@ -14,13 +14,15 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from toolkit.config import Settings
-from toolkit.config.augmentations import Blur, Colour, Crop, Elastic, Flip, Resize, Rotate, Scale
+from toolkit.config.augmentations import Blur, Color, Crop, Elastic, Flip, Resize, Rotate, Scale
 from toolkit.data import transforms
 from toolkit.data.transforms import AugmentSettings, build_transform, resize_sample
 from toolkit.errors import ConfigError, InvalidDataError
 from toolkit.types import VOID, Instances, Masks, Prompts, Sample
 
-COLOURS = torch.tensor([[20, 30, 40], [250, 40, 40], [40, 250, 40], [40, 40, 250]], dtype=torch.uint8)  # background, three objects
+COLORS = torch.tensor(
+    [[20, 30, 40], [250, 40, 40], [40, 250, 40], [40, 40, 250]], dtype=torch.uint8
+)  # background, three objects
 
 GEOMETRIC = [
     Flip(p=1),
@@ -36,7 +38,7 @@ GEOMETRIC = [
     Crop(size=(100, 130)),
     Elastic(p=1),
 ]
-PHOTOMETRIC = [Colour(), Colour(brightness=0, contrast=0, saturation=0, hue=0.5), Blur(p=1)]
+PHOTOMETRIC = [Color(), Color(brightness=0, contrast=0, saturation=0, hue=0.5), Blur(p=1)]
 ALL = GEOMETRIC + PHOTOMETRIC
 
 
@@ -45,20 +47,35 @@ def name_of(step: Settings) -> str:
 
 
 def scene(height: int = 64, width: int = 90, **changes: Any) -> Sample:
-    """Three rectangles in three colours, with everything known about them."""
+    """Three rectangles in three colors, with everything known about them."""
     ids = torch.zeros(height, width, dtype=torch.uint8)
     ids[8:30, 10:40] = 1
     ids[20:60, 50:80] = 2
     ids[40:56, 5:30] = 3
     masks = Masks.from_dense(torch.stack([ids == k for k in (1, 2, 3)]))
-    instances = Instances((height, width), masks.boxes_xyxy(), torch.tensor([1, 2, 3]), masks, is_crowd=torch.tensor([False, True, False]))
-    fields = {"image": COLOURS[ids.int()].permute(2, 0, 1).contiguous(), "label_map": ids, "instances": instances} | changes
+    instances = Instances(
+        (height, width),
+        masks.boxes_xyxy(),
+        torch.tensor([1, 2, 3]),
+        masks,
+        is_crowd=torch.tensor([False, True, False]),
+    )
+    fields = {
+        "image": COLORS[ids.int()].permute(2, 0, 1).contiguous(),
+        "label_map": ids,
+        "instances": instances,
+    } | changes
     return Sample("scene", **fields)
 
 
 def empty(size: tuple[int, int]) -> Sample:
     label_map = torch.zeros(size, dtype=torch.uint8)
-    return Sample("empty", torch.full((3, *size), 7, dtype=torch.uint8), label_map, Instances.empty(size, with_masks=True))
+    return Sample(
+        "empty",
+        torch.full((3, *size), 7, dtype=torch.uint8),
+        label_map,
+        Instances.empty(size, with_masks=True),
+    )
 
 
 def assert_consistent(sample: Sample) -> None:
@@ -67,7 +84,9 @@ def assert_consistent(sample: Sample) -> None:
     assert sample.instances.masks is not None
     assert sample.label_map is not None
     dense = sample.instances.masks.dense()
-    for mask, label, box in zip(dense, sample.instances.labels.tolist(), sample.instances.boxes_xyxy, strict=True):
+    for mask, label, box in zip(
+        dense, sample.instances.labels.tolist(), sample.instances.boxes_xyxy, strict=True
+    ):
         assert torch.equal(mask, sample.label_map == label)
         ys, xs = mask.nonzero().unbind(1)
         assert box.tolist() == [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]
@@ -84,19 +103,23 @@ def test_objects_stay_on_their_pixels(step: Settings) -> None:
         assert moved.instances is not None
         assert moved.instances.masks is not None
         for mask, label in zip(moved.instances.masks.dense(), moved.instances.labels.tolist(), strict=True):
-            inner = cv2.erode(mask.numpy().astype(np.uint8), np.ones((5, 5), np.uint8), borderValue=0).astype(bool)
+            inner = cv2.erode(mask.numpy().astype(np.uint8), np.ones((5, 5), np.uint8), borderValue=0).astype(
+                bool
+            )
             if inner.any():
-                off = (moved.image[:, inner].int() - COLOURS[label][:, None].int()).abs().max()
-                assert off <= 12, f"an object of class {label} is {off} away from its colour"
+                off = (moved.image[:, inner].int() - COLORS[label][:, None].int()).abs().max()
+                assert off <= 12, f"an object of class {label} is {off} away from its color"
                 checked += 1
-        outside = cv2.erode((moved.label_map == 0).numpy().astype(np.uint8), np.ones((5, 5), np.uint8), borderValue=0).astype(bool)
+        outside = cv2.erode(
+            (moved.label_map == 0).numpy().astype(np.uint8), np.ones((5, 5), np.uint8), borderValue=0
+        ).astype(bool)
         if outside.any():
-            assert (moved.image[:, outside].int() - COLOURS[0][:, None].int()).abs().max() <= 12
+            assert (moved.image[:, outside].int() - COLORS[0][:, None].int()).abs().max() <= 12
     assert checked >= 5
 
 
 @pytest.mark.parametrize("step", PHOTOMETRIC, ids=name_of)
-def test_colours_change_and_labels_do_not(step: Settings) -> None:
+def test_colors_change_and_labels_do_not(step: Settings) -> None:
     before = scene()
     after = build_transform([step])(before, 0)
     assert not torch.equal(before.image, after.image)
@@ -113,7 +136,9 @@ def test_flips_and_crops_equal_slicing() -> None:
     upside_down = build_transform([Flip(p=1, direction="vertical")])(before, 0)
     assert torch.equal(upside_down.image, before.image.flip(-2))
 
-    marked = before.with_(image=torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 64, 90), dtype=np.uint8)))
+    marked = before.with_(
+        image=torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 64, 90), dtype=np.uint8))
+    )
     offsets = set()
     for seed in range(20):
         cropped = build_transform([Crop(size=(50, 70))])(marked, seed)
@@ -129,7 +154,7 @@ def test_flips_and_crops_equal_slicing() -> None:
 
 
 @pytest.mark.parametrize("factor", [3, 1 / 3])
-def test_resized_masks_lie_centred_on_the_resized_image(factor: float) -> None:
+def test_resized_masks_lie_centered_on_the_resized_image(factor: float) -> None:
     """By less than a tenth of a pixel; the usual "nearest" is off by up to half of the factor."""
     image = torch.zeros(3, 90, 90, dtype=torch.uint8)
     image[:, 30:60, 21:69] = 255
@@ -138,11 +163,11 @@ def test_resized_masks_lie_centred_on_the_resized_image(factor: float) -> None:
     resized = resize_sample(Sample("x", image, ids), (size, size))
     assert resized.size == (size, size)
 
-    def centre(weights: torch.Tensor) -> list[float]:
+    def center(weights: torch.Tensor) -> list[float]:
         weights = weights.double()
         return [float((weights.sum(1 - axis) * torch.arange(size)).sum() / weights.sum()) for axis in (0, 1)]
 
-    assert centre(resized.label_map) == pytest.approx(centre(resized.image[0]), abs=0.1)
+    assert center(resized.label_map) == pytest.approx(center(resized.image[0]), abs=0.1)
 
 
 def test_resized_labels_equal_the_formula_of_nearest_exact() -> None:
@@ -175,7 +200,9 @@ def test_outside_is_black_and_void_and_every_label_value_survives() -> None:
     assert torch.equal(framed.label_map[inside], values.flatten())
     assert (framed.label_map[~inside] == VOID).all()
     assert (framed.image[:, ~inside] == 0).all()
-    turned = build_transform([Rotate(p=1, degrees=45)])(sample.with_(label_map=torch.zeros(16, 16, dtype=torch.uint8)), 1)
+    turned = build_transform([Rotate(p=1, degrees=45)])(
+        sample.with_(label_map=torch.zeros(16, 16, dtype=torch.uint8)), 1
+    )
     assert turned.label_map[0, 0] == VOID
     assert set(turned.label_map.flatten().tolist()) == {0, VOID}
 
@@ -195,18 +222,23 @@ def test_same_seed_same_result_and_the_global_state_is_left_alone(step: Settings
     assert first.instances.masks == again.instances.masks
 
 
-@pytest.mark.parametrize("step", [s for s in ALL if s.name not in ("resize",) and "0.5 0.5" not in name_of(s)], ids=name_of)
+@pytest.mark.parametrize(
+    "step", [s for s in ALL if s.name not in ("resize",) and "0.5 0.5" not in name_of(s)], ids=name_of
+)
 def test_other_seeds_give_other_results(step: Settings) -> None:
-    augment = build_transform([step, Colour()])
+    augment = build_transform([step, Color()])
     results = {augment(scene(), seed).image.numpy().tobytes() for seed in range(4)}
     assert len(results) == 4
 
 
 def test_chance_of_application() -> None:
     before = scene()
-    flipped = sum(not torch.equal(build_transform([Flip(p=0.3)])(before, seed).image, before.image) for seed in range(400))
+    flipped = sum(
+        not torch.equal(build_transform([Flip(p=0.3)])(before, seed).image, before.image)
+        for seed in range(400)
+    )
     assert 85 <= flipped <= 155  # 120 expected; beyond this in one of 10,000 cases
-    for step in (Flip(p=0), Rotate(p=0), Elastic(p=0), Colour(p=0), Blur(p=0)):
+    for step in (Flip(p=0), Rotate(p=0), Elastic(p=0), Color(p=0), Blur(p=0)):
         assert torch.equal(build_transform([step])(before, 0).image, before.image)
 
 
@@ -235,7 +267,9 @@ def test_instances_that_leave_are_dropped_with_every_field() -> None:
     for seed in range(60):
         cropped = build_transform([Crop(size=(12, 12))])(scene(), seed)
         assert_consistent(cropped)
-        assert cropped.instances.is_crowd.tolist() == [label == 2 for label in cropped.instances.labels.tolist()]
+        assert cropped.instances.is_crowd.tolist() == [
+            label == 2 for label in cropped.instances.labels.tolist()
+        ]
         seen.add(tuple(cropped.instances.labels.tolist()))
     assert () in seen
     assert len(seen) >= 4
@@ -265,7 +299,11 @@ def test_a_box_around_a_turned_or_warped_object_holds_it() -> None:
 def test_keypoints_move_and_vanish_outside() -> None:
     before = scene()
     points = torch.tensor(
-        [[[12.0, 10.0, 2.0], [39.5, 29.5, 1.0]], [[50.0, 20.0, 2.0], [80.0, 60.0, 2.0]], [[5.0, 40.0, 0.0], [9.0, 50.0, 2.0]]]
+        [
+            [[12.0, 10.0, 2.0], [39.5, 29.5, 1.0]],
+            [[50.0, 20.0, 2.0], [80.0, 60.0, 2.0]],
+            [[5.0, 40.0, 0.0], [9.0, 50.0, 2.0]],
+        ]
     )
     instances = Instances(before.size, before.instances.boxes_xyxy, before.instances.labels, keypoints=points)
     with_points = before.with_(instances=instances)
@@ -274,7 +312,9 @@ def test_keypoints_move_and_vanish_outside() -> None:
     assert doubled[2, 0].tolist() == [0.0, 0.0, 0.0]
     for seed in range(5):
         cropped = build_transform([Crop(size=(30, 45))])(with_points, seed)
-        left = [(instances.boxes_xyxy[label - 1], i) for i, label in enumerate(cropped.instances.labels.tolist())]
+        left = [
+            (instances.boxes_xyxy[label - 1], i) for i, label in enumerate(cropped.instances.labels.tolist())
+        ]
         for _, i in left:
             x, y, visible = cropped.instances.keypoints[i].unbind(1)
             assert ((visible == 0) | ((x >= 0) & (x < 45) & (y >= 0) & (y < 30))).all()
@@ -285,7 +325,7 @@ def test_keypoints_move_and_vanish_outside() -> None:
 def test_prompts_are_refused_rather_than_left_behind() -> None:
     prompts = Prompts(boxes_xyxy=torch.tensor([[1.0, 2.0, 3.0, 4.0]]))
     with_prompts = scene(prompts=prompts)
-    assert build_transform([Colour()])(with_prompts, 0).prompts is prompts
+    assert build_transform([Color()])(with_prompts, 0).prompts is prompts
     with pytest.raises(InvalidDataError, match="draw the prompts after augmenting"):
         build_transform([Flip(p=1)])(with_prompts, 0)
 
@@ -310,7 +350,9 @@ def test_no_steps_change_nothing() -> None:
     seed=st.integers(0, 2**32),
     size=st.tuples(st.integers(60, 80), st.integers(80, 100)),
 )
-def test_any_list_of_steps_keeps_everything_together(steps: list[Settings], seed: int, size: tuple[int, int]) -> None:
+def test_any_list_of_steps_keeps_everything_together(
+    steps: list[Settings], seed: int, size: tuple[int, int]
+) -> None:
     assert_consistent(build_transform(steps)(scene(*size), seed))
 
 
@@ -325,7 +367,7 @@ def test_any_list_of_steps_keeps_everything_together(steps: list[Settings], seed
         ({"name": "scale", "min": 2, "max": 1}, "min 2.0 is above max 1.0"),
         ({"name": "resize"}, "give one of long_side, short_side and size, not none"),
         ({"name": "resize", "long_side": 5, "size": [1, 2]}, "long_side and size"),
-        ({"name": "colour", "hue": 0.7}, "less than or equal to 0.5"),
+        ({"name": "color", "hue": 0.7}, "less than or equal to 0.5"),
     ],
 )
 def test_wrong_settings_are_explained(given_settings: dict[str, Any], message: str) -> None:
@@ -339,7 +381,9 @@ def test_settings_come_from_a_recipe() -> None:
     class Recipe(Settings):
         augment: tuple[AugmentSettings, ...] = ()
 
-    recipe = validate(Recipe, {"augment": [{"name": "flip", "p": 0.1}, {"name": "crop", "size": [8, 9]}]}, source="recipe")
+    recipe = validate(
+        Recipe, {"augment": [{"name": "flip", "p": 0.1}, {"name": "crop", "size": [8, 9]}]}, source="recipe"
+    )
     assert recipe.augment == (Flip(p=0.1), Crop(size=(8, 9)))
     with pytest.raises(ConfigError, match="recipe: 2 faults"):
         validate(Recipe, {"augment": [{"name": "flip", "q": 0.1}, {"name": "mosaic"}]}, source="recipe")

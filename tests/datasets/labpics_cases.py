@@ -39,7 +39,10 @@ def objects(sample: Sample) -> list[tuple[int, bytes]]:
     assert found.masks is not None
     crowd = torch.zeros(len(found), dtype=torch.bool) if found.is_crowd is None else found.is_crowd
     kept = found[~crowd]
-    return sorted((int(label), mask.numpy().tobytes()) for label, mask in zip(kept.labels, kept.masks.dense(), strict=True))
+    return sorted(
+        (int(label), mask.numpy().tobytes())
+        for label, mask in zip(kept.labels, kept.masks.dense(), strict=True)
+    )
 
 
 def expected(*pairs: tuple[int, np.ndarray]) -> list[tuple[int, bytes]]:

@@ -94,18 +94,27 @@ def test_round_shapes(tmp_path: Path) -> None:
     assert np.array_equal(circle, np.hypot(xs - 6, ys - 4.5) <= 3.2)
     ellipse = one(tmp_path / "b", {"name": "ellipse", "cx": 6, "cy": 4, "rx": 5, "ry": 2})
     assert np.array_equal(ellipse, ((xs - 6) / 5) ** 2 + ((ys - 4) / 2) ** 2 <= 1)
-    turned = one(tmp_path / "c", {"name": "ellipse", "cx": 6, "cy": 4, "rx": 4, "ry": 2, "theta": math.pi / 2})
+    turned = one(
+        tmp_path / "c", {"name": "ellipse", "cx": 6, "cy": 4, "rx": 4, "ry": 2, "theta": math.pi / 2}
+    )
     assert np.array_equal(turned, ((xs - 6) / 2) ** 2 + ((ys - 4) / 4) ** 2 <= 1)
 
 
 def test_classes_from_an_attribute(tmp_path: Path) -> None:
-    regions = [region(TRIANGLE, kind="dog"), region(TRIANGLE, kind={"cat": True, "dog": False}), region(TRIANGLE, kind="cow")]
+    regions = [
+        region(TRIANGLE, kind="dog"),
+        region(TRIANGLE, kind={"cat": True, "dog": False}),
+        region(TRIANGLE, kind="cow"),
+    ]
     put(tmp_path / "train", regions[:2])
     dataset = balloons(tmp_path, attribute="kind", classes=["cat", "dog"])
     assert dataset.classes == ("cat", "dog")
     assert dataset[0].instances.labels.tolist() == [1, 0]
     put(tmp_path / "train", regions)
-    with pytest.raises(DataError, match=r"json: image 'a.jpg', region 2 has 'cow' as its attribute 'kind', .* one of cat, dog"):
+    with pytest.raises(
+        DataError,
+        match=r"json: image 'a.jpg', region 2 has 'cow' as its attribute 'kind', .* one of cat, dog",
+    ):
         balloons(tmp_path, attribute="kind", classes=["cat", "dog"])[0]
 
 
@@ -122,7 +131,10 @@ def test_classes_from_an_attribute(tmp_path: Path) -> None:
         ({"name": "rect", "x": 3, "y": 2, "width": 0, "height": 4}, "covers no pixel"),
         ({"name": "circle", "cx": 3, "cy": 2, "r": 0}, "make no ellipse"),
         ({"name": "circle", "cx": 30, "cy": 2, "r": 3}, "covers no pixel"),
-        ({"name": "rect", "x": 3000, "y": 2, "width": 5, "height": 4}, "reaches 3000, far outside the image of 12 x 9"),
+        (
+            {"name": "rect", "x": 3000, "y": 2, "width": 5, "height": 4},
+            "reaches 3000, far outside the image of 12 x 9",
+        ),
     ],
 )
 def test_faults_name_file_image_and_region(tmp_path: Path, shape: Any, message: str) -> None:
@@ -141,7 +153,10 @@ def test_files_that_are_not_of_via(tmp_path: Path) -> None:
         ([1], "is not a VIA file"),
         ({"k": {"regions": []}}, "image 'k' has no filename"),
         ({"k": {"filename": "a.jpg"}}, "image 'a.jpg': regions must be a mapping"),
-        ({"k": {"filename": "a.jpg", "regions": []}, "l": {"filename": "a.jpg", "regions": []}}, "has the image 'a.jpg' twice"),
+        (
+            {"k": {"filename": "a.jpg", "regions": []}, "l": {"filename": "a.jpg", "regions": []}},
+            "has the image 'a.jpg' twice",
+        ),
         ({"k": {"filename": "z.jpg", "regions": []}}, "names 1 photos that are not beside it: z.jpg"),
     ):
         file.write_text(json.dumps(data))
@@ -174,7 +189,14 @@ def test_the_real_set(shared_data: Path) -> None:
             size = dataset.image_size(index)  # type: ignore[attr-defined]
             assert size == (int(row["height"]), int(row["width"]))
             boxes.append(to_instances(dataset.regions(index, size), size).boxes_xyxy.numpy())  # type: ignore[attr-defined]
-            expected.append(np.array([[box[key] for key in ("xmin", "ymin", "xmax", "ymax")] for box in ast.literal_eval(row["bbox"])]))
+            expected.append(
+                np.array(
+                    [
+                        [box[key] for key in ("xmin", "ymin", "xmax", "ymax")]
+                        for box in ast.literal_eval(row["bbox"])
+                    ]
+                )
+            )
     assert rows == {}
     difference = np.abs(np.concatenate(boxes) - np.concatenate(expected))
     assert len(difference) == 305

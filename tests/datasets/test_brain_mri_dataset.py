@@ -37,7 +37,9 @@ def write(root: Path, patients: list[str], slices: int = 12, **options: Any) -> 
         for index in range(1, slices + 1):
             name = f"{patient}_{index}"
             Image.fromarray(pixels_of(name)).save(root / patient / f"{name}.tif", **options)
-            Image.fromarray(mask if index % 2 else np.zeros_like(mask)).save(root / patient / f"{name}_mask.tif", **options)
+            Image.fromarray(mask if index % 2 else np.zeros_like(mask)).save(
+                root / patient / f"{name}_mask.tif", **options
+            )
 
 
 def patients(count: int) -> list[str]:
@@ -46,16 +48,22 @@ def patients(count: int) -> list[str]:
 
 @pytest.mark.parametrize("where", ["", "kaggle_3m", "lgg-mri-segmentation/kaggle_3m"])
 @pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_deflate"])
-def test_slices_of_three_channels_and_their_masks(tmp_path: Path, where: str, compression: str | None) -> None:
+def test_slices_of_three_channels_and_their_masks(
+    tmp_path: Path, where: str, compression: str | None
+) -> None:
     write(tmp_path / where, patients(2), slices=11, compression=compression)
     dataset = brain_mri(tmp_path, val_fraction=0, test_fraction=0)
     assert dataset.classes == ("background", "tumour")
-    assert [name.rsplit("_", 1)[1] for name in dataset.ids] == [str(n) for n in range(1, 12)] * 2, "in the order of the scan"
+    assert [name.rsplit("_", 1)[1] for name in dataset.ids] == [str(n) for n in range(1, 12)] * 2, (
+        "in the order of the scan"
+    )
     for index in (0, 1, 21):
         sample = dataset[index]
         folder, file = sample.id.split("/")
         assert file.startswith(folder)
-        assert np.array_equal(sample.image.permute(1, 2, 0).numpy(), pixels_of(file)), "channels are in the order of the file"
+        assert np.array_equal(sample.image.permute(1, 2, 0).numpy(), pixels_of(file)), (
+            "channels are in the order of the file"
+        )
         assert sample.label_map.sum() == (9 if int(file.rsplit("_", 1)[1]) % 2 else 0)
         assert sample.label_map[2:, 3:].float().mean() in (0, 1)
 
@@ -66,7 +74,10 @@ def test_no_patient_is_in_two_splits(tmp_path: Path) -> None:
     twice = [name[:-8] + "20091231" for name in names[:15]]
     write(tmp_path, names + twice, slices=2)
     splits = {split: brain_mri(tmp_path, split, val_fraction=0.25, test_fraction=0.25) for split in SPLITS}
-    owners = {split: {name.split("/")[0][: len("TCGA_CS_1000")] for name in dataset.ids} for split, dataset in splits.items()}
+    owners = {
+        split: {name.split("/")[0][: len("TCGA_CS_1000")] for name in dataset.ids}
+        for split, dataset in splits.items()
+    }
     assert all(owners.values())
     assert not owners["train"] & owners["val"]
     assert not owners["train"] & owners["test"]
@@ -80,24 +91,37 @@ def test_a_patient_stays_where_it_is_when_others_come(tmp_path: Path) -> None:
     write(tmp_path / "few", names[:15], slices=1)
     write(tmp_path / "many", names, slices=1)
     for split in SPLITS:
-        few, many = (set(brain_mri(tmp_path / which, split, val_fraction=0.3, test_fraction=0.3).ids) for which in ("few", "many"))
+        few, many = (
+            set(brain_mri(tmp_path / which, split, val_fraction=0.3, test_fraction=0.3).ids)
+            for which in ("few", "many")
+        )
         assert few == {name for name in many if name.split("/")[0] in names[:15]}
 
 
 def test_the_ratios_can_be_chosen(tmp_path: Path) -> None:
     write(tmp_path, patients(40), slices=1)
-    sizes = [len(brain_mri(tmp_path, "val", val_fraction=fraction, test_fraction=0.1)) for fraction in (0.1, 0.4, 0.8)]
+    sizes = [
+        len(brain_mri(tmp_path, "val", val_fraction=fraction, test_fraction=0.1))
+        for fraction in (0.1, 0.4, 0.8)
+    ]
     assert sizes == sorted(sizes)
     assert sizes[0] < 10 < 25 < sizes[2]
     with pytest.raises(ConfigError, match="leave nothing to learn from"):
         brain_mri(tmp_path, val_fraction=0.5, test_fraction=0.5)
-    with pytest.raises(MissingSplitError, match=r"none of the 40 patients .* falls into the split 'test' .*data\.options\.test_fraction"):
+    with pytest.raises(
+        MissingSplitError,
+        match=r"none of the 40 patients .* falls into the split 'test' .*data\.options\.test_fraction",
+    ):
         brain_mri(tmp_path, "test", test_fraction=0)
 
 
 @pytest.mark.parametrize(
     ("name", "patient"),
-    [("TCGA_CS_4941_19960909/x_1", "TCGA_CS_4941"), ("TCGA_CS_4941/x_1", "TCGA_CS_4941"), ("anna/scan_12345678", "anna")],
+    [
+        ("TCGA_CS_4941_19960909/x_1", "TCGA_CS_4941"),
+        ("TCGA_CS_4941/x_1", "TCGA_CS_4941"),
+        ("anna/scan_12345678", "anna"),
+    ],
 )
 def test_a_patient_is_the_folder_without_the_date(name: str, patient: str) -> None:
     assert patient_of(name) == patient
@@ -112,7 +136,10 @@ def test_what_does_not_match_is_counted_and_named(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         brain_mri(tmp_path)
     first, second, repair = str(caught.value).splitlines()
-    assert first == f"images without a label image in {tmp_path}: 7 ({', '.join(f'{name}/{name}_{n}' for n in range(1, 6))}, …)"
+    assert (
+        first
+        == f"images without a label image in {tmp_path}: 7 ({', '.join(f'{name}/{name}_{n}' for n in range(1, 6))}, …)"
+    )
     assert second == f"label images without an image in {tmp_path}: 1 ({name}/{name}_9)"
     assert repair == "Repair: unpack the whole archive; the mask of NAME.tif is called NAME_mask.tif"
 
@@ -135,7 +162,10 @@ def test_faults_are_named(tmp_path: Path) -> None:
 
 def test_a_folder_without_patients(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((5, 6), np.uint8)).save(tmp_path / "loose.tif")
-    with pytest.raises(DataError, match=r"has no folders of patients with \.tif files\. Repair: .*TCGA_CS_4941_19960909_1\.tif exists"):
+    with pytest.raises(
+        DataError,
+        match=r"has no folders of patients with \.tif files\. Repair: .*TCGA_CS_4941_19960909_1\.tif exists",
+    ):
         brain_mri(tmp_path)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from toolkit.datasets.camvid.labels import COLOURS, GROUPS, split_of
+from toolkit.datasets.camvid.labels import COLORS, GROUPS, split_of
 from toolkit.datasets.camvid.sample import write_sample
 
 from toolkit import registry
@@ -17,8 +17,12 @@ from toolkit.data.dataset import Dataset, open_dataset
 from toolkit.errors import ConfigError, DataError, MissingSplitError, OutputError
 from toolkit.types import VOID
 
-NAMES = list(COLOURS)
-FRAMES = {"train": ["0001TP_008520", "0006R0_f00930"], "val": ["0016E5_07959"], "test": ["0001TP_008550", "Seq05VD_f05100"]}
+NAMES = list(COLORS)
+FRAMES = {
+    "train": ["0001TP_008520", "0006R0_f00930"],
+    "val": ["0016E5_07959"],
+    "test": ["0001TP_008550", "Seq05VD_f05100"],
+}
 
 
 def camvid(folder: Path, split: str = "train", **options: Any) -> Dataset:
@@ -37,12 +41,14 @@ def image_of(frame: str) -> np.ndarray:
 
 @pytest.fixture
 def original(tmp_path: Path) -> Path:
-    lookup = np.array(list(COLOURS.values()), np.uint8)
+    lookup = np.array(list(COLORS.values()), np.uint8)
     for folder in ("701_StillsRaw_full", "LabeledApproved_full"):
         (tmp_path / folder).mkdir()
     for frame in (frame for frames in FRAMES.values() for frame in frames):
         cv2.imwrite(str(tmp_path / "701_StillsRaw_full" / f"{frame}.png"), image_of(frame))
-        cv2.imwrite(str(tmp_path / "LabeledApproved_full" / f"{frame}_L.png"), lookup[values_of(frame, 32)][..., ::-1])
+        cv2.imwrite(
+            str(tmp_path / "LabeledApproved_full" / f"{frame}_L.png"), lookup[values_of(frame, 32)][..., ::-1]
+        )
     return tmp_path
 
 
@@ -53,13 +59,17 @@ def segnet(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
             (tmp_path / request.param / folder).mkdir(parents=True)
         for frame in frames:
             cv2.imwrite(str(tmp_path / request.param / split / f"{frame}.png"), image_of(frame))
-            cv2.imwrite(str(tmp_path / request.param / f"{split}annot" / f"{frame}.png"), values_of(frame, 12))
+            cv2.imwrite(
+                str(tmp_path / request.param / f"{split}annot" / f"{frame}.png"), values_of(frame, 12)
+            )
     return tmp_path
 
 
 def every_frame() -> list[str]:
-    """The 701 frames of the archive: one in thirty of four drives (with one that is late), and one in two where it was labelled densely."""
-    frames = [f"0001TP_{n:06d}" for n in range(6690, 10381, 30)] + [f"0006R0_f{n:05d}" for n in range(930, 3931, 30)]
+    """The 701 frames of the archive: one in thirty of four drives (with one that is late), and one in two where it was labeled densely."""
+    frames = [f"0001TP_{n:06d}" for n in range(6690, 10381, 30)] + [
+        f"0006R0_f{n:05d}" for n in range(930, 3931, 30)
+    ]
     numbers = [901 if n == 900 else n for n in range(390, 2401, 30)]
     numbers += [*range(4350, 7921, 30), *range(7959, 8160, 2), *range(8190, 8641, 30)]
     return frames + [f"0016E5_{n:05d}" for n in numbers] + [f"Seq05VD_f{n:05d}" for n in range(0, 5101, 30)]
@@ -73,9 +83,9 @@ def test_the_published_split() -> None:
 
 
 def test_labels_are_grouped_once_each() -> None:
-    assert len(COLOURS) == len(set(COLOURS.values())) == 32
+    assert len(COLORS) == len(set(COLORS.values())) == 32
     grouped = [label for labels in GROUPS.values() for label in labels]
-    assert sorted([*grouped, "Void"]) == sorted(COLOURS)
+    assert sorted([*grouped, "Void"]) == sorted(COLORS)
 
 
 @pytest.mark.parametrize("split", FRAMES)
@@ -83,17 +93,21 @@ def test_the_original_in_all_its_labels(original: Path, split: str) -> None:
     dataset = camvid(original, split, num_classes=32)
     assert list(dataset.ids) == FRAMES[split]
     assert dataset.classes == tuple(name for name in NAMES if name != "Void")
-    assert dataset.palette == tuple(COLOURS[name] for name in dataset.classes)
+    assert dataset.palette == tuple(COLORS[name] for name in dataset.classes)
     for sample in (dataset[i] for i in range(len(dataset))):
         assert (sample.image[0] == 200).all()
         assert sample.image[2, 0, 0] == int(sample.id[-3:]) % 256
-        for value, label in zip(values_of(sample.id, 32).flatten().tolist(), sample.label_map.flatten().tolist(), strict=True):
+        for value, label in zip(
+            values_of(sample.id, 32).flatten().tolist(), sample.label_map.flatten().tolist(), strict=True
+        ):
             assert label == VOID if NAMES[value] == "Void" else dataset.classes[label] == NAMES[value]
 
 
 def test_the_original_in_eleven_classes(original: Path) -> None:
     sample = camvid(original, "val")[0]
-    for value, label in zip(values_of(sample.id, 32).flatten().tolist(), sample.label_map.flatten().tolist(), strict=True):
+    for value, label in zip(
+        values_of(sample.id, 32).flatten().tolist(), sample.label_map.flatten().tolist(), strict=True
+    ):
         groups = [i for i, labels in enumerate(GROUPS.values()) if NAMES[value] in labels]
         assert [label] == (groups or [VOID])
 
@@ -113,13 +127,15 @@ def test_the_layout_of_segnet(segnet: Path, split: str) -> None:
 def test_faults_of_the_original_are_named(original: Path) -> None:
     label = original / "LabeledApproved_full" / "0016E5_07959_L.png"
     cv2.imwrite(str(label), np.full((6, 8, 3), 9, np.uint8))
-    with pytest.raises(DataError, match=r"0016E5_07959_L\.png has the colour \(9, 9, 9\) in 48 pixels"):
+    with pytest.raises(DataError, match=r"0016E5_07959_L\.png has the color \(9, 9, 9\) in 48 pixels"):
         camvid(original, "val")[0]
     cv2.imwrite(str(label), np.zeros((5, 8, 3), np.uint8))
     with pytest.raises(DataError, match="has 8 x 5 pixels, but its image .* has 8 x 6"):
         camvid(original, "val")[0]
     label.unlink()
-    with pytest.raises(DataError, match=r"images without a label image in .*LabeledApproved_full: 1 \(0016E5_07959\)"):
+    with pytest.raises(
+        DataError, match=r"images without a label image in .*LabeledApproved_full: 1 \(0016E5_07959\)"
+    ):
         camvid(original, "train")
     (original / "701_StillsRaw_full" / "0016E5_07959.png").unlink()
     with pytest.raises(MissingSplitError, match="no frame of the split 'val' among 4"):
@@ -137,10 +153,15 @@ def test_faults_of_segnets_layout_are_named(segnet: Path) -> None:
         camvid(segnet, num_classes=12)
     label = next(segnet.rglob("valannot/*.png"))
     cv2.imwrite(str(label), np.full((6, 8), 12, np.uint8))
-    with pytest.raises(DataError, match=r"has the value 12 in 48 pixels, which stands for no class; expected 0…11"):
+    with pytest.raises(
+        DataError, match=r"has the value 12 in 48 pixels, which stands for no class; expected 0…11"
+    ):
         camvid(segnet, "val")[0]
     label.rename(label.with_name("other.png"))
-    with pytest.raises(DataError, match=r"without a label image in .*valannot: 1 \(0016E5_07959\)\n.*without an image in .*: 1 \(other\)"):
+    with pytest.raises(
+        DataError,
+        match=r"without a label image in .*valannot: 1 \(0016E5_07959\)\n.*without an image in .*: 1 \(other\)",
+    ):
         camvid(segnet, "val")
     for folder in ("val", "valannot"):
         for path in (label.parents[1] / folder).iterdir():
@@ -151,7 +172,10 @@ def test_faults_of_segnets_layout_are_named(segnet: Path) -> None:
 
 
 def test_a_folder_without_camvid(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="neither LabeledApproved_full/ beside 701_StillsRaw_full/ nor trainannot/ beside train/"):
+    with pytest.raises(
+        DataError,
+        match="neither LabeledApproved_full/ beside 701_StillsRaw_full/ nor trainannot/ beside train/",
+    ):
         camvid(tmp_path)
     with pytest.raises(DataError, match=r"It must hold: either 701_StillsRaw_full/0001TP_006690\.png"):
         camvid(tmp_path / "nowhere")

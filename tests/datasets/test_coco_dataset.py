@@ -29,7 +29,15 @@ def coco(folder: Path, split: str = "val", **options: Any) -> Dataset:
 
 
 def annotation(key: int, **fields: Any) -> dict[str, Any]:
-    return {"id": key, "image_id": 7, "category_id": 3, "segmentation": SQUARE, "bbox": [2, 3, 7, 5], "area": 35, "iscrowd": 0} | fields
+    return {
+        "id": key,
+        "image_id": 7,
+        "category_id": 3,
+        "segmentation": SQUARE,
+        "bbox": [2, 3, 7, 5],
+        "area": 35,
+        "iscrowd": 0,
+    } | fields
 
 
 def document(*annotations: dict[str, Any]) -> dict[str, Any]:
@@ -61,13 +69,23 @@ def random_annotations(rng: np.random.Generator) -> list[dict[str, Any]]:
         mask[5, 6] = 1
         code = coco_mask.encode(mask)
         runs = np.diff(np.flatnonzero(np.diff(np.concatenate([[2], mask.ravel("F"), [2]]))))
-        segmentation: Any = [rng.uniform(-2, 25, 2 * rng.integers(3, 9)).tolist() for _ in range(rng.integers(1, 4))]
+        segmentation: Any = [
+            rng.uniform(-2, 25, 2 * rng.integers(3, 9)).tolist() for _ in range(rng.integers(1, 4))
+        ]
         if key % 3 == 1:
             segmentation = {"size": [HEIGHT, WIDTH], "counts": code["counts"].decode()}
         elif key % 3 == 2:
             segmentation = {"size": [HEIGHT, WIDTH], "counts": [0] * int(mask[0, 0]) + runs.tolist()}
-        fields = {"segmentation": segmentation, "image_id": int(rng.choice([7, 900])), "category_id": int(rng.choice([3, 90]))}
-        found.append(annotation(key * 11, **fields, iscrowd=int(key % 5 == 1), bbox=[1.5, 2.25, float(rng.uniform(1, 9)), 4]))
+        fields = {
+            "segmentation": segmentation,
+            "image_id": int(rng.choice([7, 900])),
+            "category_id": int(rng.choice([3, 90])),
+        }
+        found.append(
+            annotation(
+                key * 11, **fields, iscrowd=int(key % 5 == 1), bbox=[1.5, 2.25, float(rng.uniform(1, 9)), 4]
+            )
+        )
     return found
 
 
@@ -136,7 +154,9 @@ def test_boxes_are_cut_off_at_the_border_or_taken_from_the_mask(tmp_path: Path) 
 
 
 def test_what_coco_needs_to_be_measured_by_is_kept(tmp_path: Path) -> None:
-    data = document(annotation(1, area=12.25), annotation(2, area=None), annotation(3, image_id=900, area=None))
+    data = document(
+        annotation(1, area=12.25), annotation(2, area=None), annotation(3, image_id=900, area=None)
+    )
     put(tmp_path, data)
     dataset = coco(tmp_path)
     assert dataset.coco_image_ids == {"a": 7, "sub/b": 900}
@@ -151,19 +171,28 @@ def test_what_coco_needs_to_be_measured_by_is_kept(tmp_path: Path) -> None:
 
 
 def test_a_tiny_object_with_a_box_stays(tmp_path: Path) -> None:
-    put(tmp_path, document(annotation(1, segmentation=[[3.1, 3.1, 3.2, 3.1, 3.2, 3.2]], bbox=[3.1, 3.1, 0.1, 0.1])))
+    put(
+        tmp_path,
+        document(annotation(1, segmentation=[[3.1, 3.1, 3.2, 3.1, 3.2, 3.2]], bbox=[3.1, 3.1, 0.1, 0.1])),
+    )
     instances = coco(tmp_path)[0].instances
     assert instances.masks.areas().tolist() == [0]
     assert len(instances) == 1
 
 
 def test_keypoints(tmp_path: Path) -> None:
-    data = document(annotation(1, keypoints=[1, 2, 2, 3.5, 4, 1]), annotation(2), annotation(3, category_id=90))
+    data = document(
+        annotation(1, keypoints=[1, 2, 2, 3.5, 4, 1]), annotation(2), annotation(3, category_id=90)
+    )
     data["categories"][1]["keypoints"] = ["nose", "tail"]
     put(tmp_path, data)
     dataset = coco(tmp_path)
     assert dataset.keypoint_names == ("nose", "tail")  # type: ignore[attr-defined]
-    assert dataset[0].instances.keypoints.tolist() == [[[1.5, 2.5, 2], [4, 4.5, 1]], [[0, 0, 0], [0, 0, 0]], [[0, 0, 0], [0, 0, 0]]]
+    assert dataset[0].instances.keypoints.tolist() == [
+        [[1.5, 2.5, 2], [4, 4.5, 1]],
+        [[0, 0, 0], [0, 0, 0]],
+        [[0, 0, 0], [0, 0, 0]],
+    ]
     data["annotations"][0]["keypoints"] = [1, 2, 2, 3]
     put(tmp_path, data)
     with pytest.raises(DataError, match=r"annotation 1 .* has 4 numbers as keypoints; expected 6"):
@@ -183,9 +212,17 @@ def _change(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        ("annotations.1.image_id", 8, "annotation 12 has the image_id 8, which is none of the file's 2 images"),
+        (
+            "annotations.1.image_id",
+            8,
+            "annotation 12 has the image_id 8, which is none of the file's 2 images",
+        ),
         ("annotations.1.image_id", [7], r"annotation 12 has the image_id \[7\], which is none"),
-        ("annotations.1.category_id", 4, "annotation 12 has the category_id 4, which is none of the file's 2 categories"),
+        (
+            "annotations.1.category_id",
+            4,
+            "annotation 12 has the category_id 4, which is none of the file's 2 categories",
+        ),
         ("annotations.1.category_id", None, "annotation 12 has the category_id None"),
         ("annotations.1.id", 11, "the id 11 occurs twice among the annotations"),
         ("annotations.1", 3, r"annotations\[1\] is not a record"),
@@ -222,8 +259,14 @@ RLE = {"size": [HEIGHT, WIDTH], "counts": [100, 20, 480]}
         ({"segmentation": [[2, 3, 9, 3, 9, 8, 2]]}, "a polygon has 7 numbers"),
         ({"segmentation": [[2, 3, 900, 3, 9, 8]]}, "reaches 900, far outside the image of 30 x 20"),
         ({"segmentation": "mask.png"}, "segmentation must be a list of polygons or run lengths, not str"),
-        ({"segmentation": RLE | {"size": [WIDTH, HEIGHT]}}, r"the run lengths are of size \[30, 20\], but the image has \[20, 30\]"),
-        ({"segmentation": RLE | {"counts": [100, 20, 400]}}, "the run lengths cover 520 pixels, but the image has 600"),
+        (
+            {"segmentation": RLE | {"size": [WIDTH, HEIGHT]}},
+            r"the run lengths are of size \[30, 20\], but the image has \[20, 30\]",
+        ),
+        (
+            {"segmentation": RLE | {"counts": [100, 20, 400]}},
+            "the run lengths cover 520 pixels, but the image has 600",
+        ),
         ({"segmentation": RLE | {"counts": [100, -20, 520]}}, "the run lengths cover 600 pixels"),
         ({"segmentation": RLE | {"counts": [100.5, 19.5, 480]}}, "no whole numbers"),
         ({"segmentation": RLE | {"counts": "zz"}}, "the run lengths cover"),
@@ -271,7 +314,9 @@ def test_an_image_of_another_size(tmp_path: Path) -> None:
     data = document(annotation(11))
     data["images"][0]["height"] = 21
     put(tmp_path, data)
-    with pytest.raises(DataError, match=r"image 7 \(a.png\) should have 30 x 21 pixels, but the file has 30 x 20"):
+    with pytest.raises(
+        DataError, match=r"image 7 \(a.png\) should have 30 x 21 pixels, but the file has 30 x 20"
+    ):
         coco(tmp_path)[0]
 
 
@@ -289,7 +334,9 @@ def test_an_image_of_another_size(tmp_path: Path) -> None:
 def test_usual_layouts_are_found(tmp_path: Path, name: str, images: str) -> None:
     put(tmp_path, document(annotation(11)), name, images)
     assert len(coco(tmp_path)[0].instances) == 1
-    with pytest.raises(MissingSplitError, match="no annotations of the split 'train'.*Repair: set train=FILE"):
+    with pytest.raises(
+        MissingSplitError, match="no annotations of the split 'train'.*Repair: set train=FILE"
+    ):
         coco(tmp_path, "train")
 
 
@@ -306,7 +353,8 @@ def test_what_cannot_be_decided_is_asked(tmp_path: Path) -> None:
     put(tmp_path, document(), "annotations/instances_val2014.json")
     put(tmp_path, document(), "annotations/instances_val2017.json")
     with pytest.raises(
-        DataError, match=r"more than one annotation file .*instances_val2014.json, .*instances_val2017.json. Repair: set val=FILE"
+        DataError,
+        match=r"more than one annotation file .*instances_val2014.json, .*instances_val2017.json. Repair: set val=FILE",
     ):
         coco(tmp_path)
 

@@ -31,7 +31,14 @@ def put(folder: Path, *shapes: Any, name: str = "a", **fields: Any) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(folder / f"{name}.png"), np.full((*SIZE, 3), 90, np.uint8))
     path = folder / f"{name}.json"
-    data = {"version": "5.5.0", "shapes": list(shapes), "imagePath": f"{name}.png", "imageData": None, "imageHeight": 9, "imageWidth": 12}
+    data = {
+        "version": "5.5.0",
+        "shapes": list(shapes),
+        "imagePath": f"{name}.png",
+        "imageData": None,
+        "imageHeight": 9,
+        "imageWidth": 12,
+    }
     path.write_text(json.dumps(data | fields))
     return path
 
@@ -115,14 +122,18 @@ def test_images_are_found(tmp_path: Path) -> None:
     put(tmp_path / "train", imagePath="C:\\photos\\IMG.JPG")
     assert labelme(tmp_path)[0].path == str(tmp_path / "train" / "a.png")
     (tmp_path / "train" / "a.png").unlink()
-    with pytest.raises(DataError, match=r"a.json is of .*IMG.JPG, which is not there, and no image of that name is beside it"):
+    with pytest.raises(
+        DataError, match=r"a.json is of .*IMG.JPG, which is not there, and no image of that name is beside it"
+    ):
         labelme(tmp_path)[0]
 
 
 def test_shapes_without_an_area(tmp_path: Path) -> None:
     for kind in ("point", "points", "line", "linestrip"):
         put(tmp_path / "train", shape(SQUARE), shape([[1, 2], [3, 4]], kind))
-        with pytest.raises(DataError, match=rf"a.json: shape 1 \(cat\) is a {kind}, which has no area.*other_shapes=skip"):
+        with pytest.raises(
+            DataError, match=rf"a.json: shape 1 \(cat\) is a {kind}, which has no area.*other_shapes=skip"
+        ):
             labelme(tmp_path)[0]
         assert len(labelme(tmp_path, other_shapes="skip")[0].instances) == 1
 
@@ -139,8 +150,8 @@ def test_shapes_without_an_area(tmp_path: Path) -> None:
         (shape([[1, 2], [1, 2]], "circle"), "make no ellipse"),
         (shape([[1, 2], [1, 5]], "rectangle"), "covers no pixel"),
         (shape([[1, 2], [3, 5]], "cuboid"), "is a 'cuboid', which is unknown"),
-        (shape([[1, 2], [3, 5]], "mask", mask="no"), "mask must be a grey PNG in base 64"),
-        (shape([[1, 2], [3, 5]], "mask"), "mask must be a grey PNG"),
+        (shape([[1, 2], [3, 5]], "mask", mask="no"), "mask must be a gray PNG in base 64"),
+        (shape([[1, 2], [3, 5]], "mask"), "mask must be a gray PNG"),
         (shape([[10, 2], [14, 5]], "mask", mask=png(np.ones((4, 5)))), "reaches out of the image of 12 x 9"),
     ],
 )
@@ -155,7 +166,10 @@ def test_faults_of_files(tmp_path: Path) -> None:
     put(tmp_path / "train", imageHeight=10)
     with pytest.raises(DataError, match=r"a.json is of an image of 12 x 10 pixels, but its image has 12 x 9"):
         labelme(tmp_path)[0]
-    for data, message in (([], "is not a file of LabelMe"), ({"shapes": [{}], "imagePath": "a.png"}, "shape 0 has no label")):
+    for data, message in (
+        ([], "is not a file of LabelMe"),
+        ({"shapes": [{}], "imagePath": "a.png"}, "shape 0 has no label"),
+    ):
         (tmp_path / "train" / "a.json").write_text(json.dumps(data))
         with pytest.raises(DataError, match=message):
             labelme(tmp_path)

@@ -20,7 +20,12 @@ from toolkit.types import VOID
 
 
 def put_simple(
-    root: Path, materials: np.ndarray, vessels: np.ndarray, name: str = "a", part: str = "Train", **semantic: np.ndarray
+    root: Path,
+    materials: np.ndarray,
+    vessels: np.ndarray,
+    name: str = "a",
+    part: str = "Train",
+    **semantic: np.ndarray,
 ) -> None:
     """A photo with its ids, and semantic maps given as ``c16_Filled=…``."""
     put(root / part / "Image" / f"{name}.jpg", np.full((*materials.shape, 3), 90, np.uint8))
@@ -47,10 +52,16 @@ def naive(materials: np.ndarray, vessels: np.ndarray, wanted: str, whole: bool) 
     st.integers(1, 9), st.integers(1, 9), st.sampled_from([np.uint8, np.uint16]), st.booleans(), st.sampled_from(["vessels", "materials", "both"]),
     st.booleans(), st.integers(0, 2**32 - 1),
 )  # fmt: skip
-def test_ids_become_objects(height: int, width: int, dtype: type, background: bool, wanted: str, whole: bool, seed: int) -> None:
+def test_ids_become_objects(
+    height: int, width: int, dtype: type, background: bool, wanted: str, whole: bool, seed: int
+) -> None:
     """Ids of 8 and 16 bits, in maps with and without a pixel of background; 254 is no object."""
     rng = np.random.default_rng(seed)
-    known = [1, 2, 7, 200, 253, 254, 255] + ([256, 257, 300, 510, 40_000, 65_535] if dtype == np.uint16 else []) + [0] * (3 * background)
+    known = (
+        [1, 2, 7, 200, 253, 254, 255]
+        + ([256, 257, 300, 510, 40_000, 65_535] if dtype == np.uint16 else [])
+        + [0] * (3 * background)
+    )
     materials, vessels = rng.choice(np.array(known, dtype), (2, height, width))
     if (materials == vessels).all():
         vessels = np.zeros_like(vessels)
@@ -75,7 +86,9 @@ def test_the_two_faults_of_the_short_recipe(tmp_path: Path) -> None:
     vessels = np.where(np.arange(W) < 12, 2, 3).astype(np.uint8) * np.ones((H, 1), np.uint8)
     put_simple(tmp_path, materials, vessels)
     sample = labpics(tmp_path)[0]
-    assert objects(sample) == expected((MATERIAL, box(0, H, 0, 8)), (VESSEL, box(0, H, 8, 12)), (VESSEL, box(0, H, 12, W)))
+    assert objects(sample) == expected(
+        (MATERIAL, box(0, H, 0, 8)), (VESSEL, box(0, H, 8, 12)), (VESSEL, box(0, H, 12, W))
+    )
     assert (sample.label_map != 0).all()
 
 
@@ -165,7 +178,14 @@ def test_fine_classes_need_semantic_maps(tmp_path: Path) -> None:
 
 def test_regions_to_ignore_are_crowds(tmp_path: Path) -> None:
     ignore = box(0, 12, 6, 12)
-    put_simple(tmp_path, box(5, 9, 1, 4), box(2, 10, 1, 8), c1_Vessel=box(2, 10, 1, 8), c16_Filled=box(5, 9, 1, 4), c5_Ignore=ignore)
+    put_simple(
+        tmp_path,
+        box(5, 9, 1, 4),
+        box(2, 10, 1, 8),
+        c1_Vessel=box(2, 10, 1, 8),
+        c16_Filled=box(5, 9, 1, 4),
+        c5_Ignore=ignore,
+    )
     sample = labpics(tmp_path)[0]
     crowds = sample.instances[sample.instances.is_crowd]
     region = ignore.copy()
@@ -190,10 +210,14 @@ def test_simple_faults_name_the_files(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=f"{ids} has {H} x {W} pixels, but its image {image} has {W} x {H}"):
         labpics(tmp_path)[0]
     put(ids, box(0, 9, 0, 9, 7))
-    with pytest.raises(DataError, match=f"{ids} is grey: .* materials in the blue channel and vessels in the red one"):
+    with pytest.raises(
+        DataError, match=f"{ids} is gray: .* materials in the blue channel and vessels in the red one"
+    ):
         labpics(tmp_path)[0]
     put(ids, box(0, H, 0, W, 254))
-    assert len(labpics(tmp_path)[0].instances) == 0, "a file that a program made smaller by leaving out equal channels"
+    assert len(labpics(tmp_path)[0].instances) == 0, (
+        "a file that a program made smaller by leaving out equal channels"
+    )
     ids.write_bytes(cv2.imencode(".jpg", np.zeros((H, W, 3), np.uint8))[1].tobytes())
     with pytest.raises(ImageError, match=f"{ids} is a JPEG"):
         labpics(tmp_path)[0]
@@ -210,7 +234,7 @@ def test_simple_faults_name_the_files(tmp_path: Path) -> None:
 
 
 def test_ids_in_a_palette(tmp_path: Path) -> None:
-    """A program that makes PNGs smaller stores few colours as a palette: it is the colours that count."""
+    """A program that makes PNGs smaller stores few colors as a palette: it is the colors that count."""
     materials, vessels = box(5, 9, 2, 6, 3), box(1, 10, 1, 8, 250)
     put_simple(tmp_path, materials, vessels)
     ids = tmp_path / "Train" / "Instance" / "a.png"
@@ -234,7 +258,13 @@ def test_a_rotated_photo(tmp_path: Path) -> None:
 
 def test_other_files_are_left_alone(tmp_path: Path) -> None:
     put_simple(tmp_path, box(5, 9, 2, 6), box(1, 10, 1, 8))
-    for name in ("Image/Thumbs.db", "Image/.hidden.jpg", "Instance/notes.txt", "Semantic/readme.txt", "Semantic/old_things/a.png"):
+    for name in (
+        "Image/Thumbs.db",
+        "Image/.hidden.jpg",
+        "Instance/notes.txt",
+        "Semantic/readme.txt",
+        "Semantic/old_things/a.png",
+    ):
         path = tmp_path / "Train" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("x")
@@ -260,14 +290,18 @@ def test_splits_are_those_published_and_part_of_the_first(tmp_path: Path) -> Non
     assert not films[0] & films[1], "stills of one film are much alike, so they stay together"
     for name in names[:40]:
         (tmp_path / "Train" / "Image" / f"{name}.jpg").unlink()
-    assert set(labpics(tmp_path, "val", **options).ids) == set(val.ids) - set(names[:40]), "the others stay where they are"
+    assert set(labpics(tmp_path, "val", **options).ids) == set(val.ids) - set(names[:40]), (
+        "the others stay where they are"
+    )
 
 
 def test_splits_that_are_not_there(tmp_path: Path) -> None:
     put_simple(tmp_path, box(1, 2, 1, 2), box(1, 3, 1, 3))
     with pytest.raises(MissingSplitError, match=r"has no photos in Test/.*no split 'test'"):
         labpics(tmp_path, "test")
-    with pytest.raises(MissingSplitError, match=r"none of the 1 photos .* split 'val' .* val_fraction=0.0.*data.val_split="):
+    with pytest.raises(
+        MissingSplitError, match=r"none of the 1 photos .* split 'val' .* val_fraction=0.0.*data.val_split="
+    ):
         labpics(tmp_path, "val")
     (tmp_path / "Train").rename(tmp_path / "Test")
     with pytest.raises(MissingSplitError, match="no photos in Train/"):
@@ -280,7 +314,13 @@ def test_what_is_not_labpics(tmp_path: Path) -> None:
     (tmp_path / "Train" / "Image").mkdir(parents=True)
     with pytest.raises(DataError) as caught:
         labpics(tmp_path)
-    for part in (str(tmp_path), "V1 Simple:  Train/Image/NAME.jpg with Train/Instance/NAME.png", "V1 Complex: ", "Data.json", "Repair: "):
+    for part in (
+        str(tmp_path),
+        "V1 Simple:  Train/Image/NAME.jpg with Train/Instance/NAME.png",
+        "V1 Complex: ",
+        "Data.json",
+        "Repair: ",
+    ):
         assert part in str(caught.value)
 
 
@@ -335,7 +375,12 @@ def test_complex(tmp_path: Path) -> None:
     assert objects(whole) == expected((VESSEL, vessel), (VESSEL, seen), (MATERIAL, liquid), (MATERIAL, foam))
     assert np.array_equal(whole.label_map, want)
     fine = labpics(tmp_path, classes="fine")
-    assert [fine.classes[i] for i in fine[0].instances[:4].labels.tolist()] == ["Vessel", "Vessel", "Suspension", "Foam"]
+    assert [fine.classes[i] for i in fine[0].instances[:4].labels.tolist()] == [
+        "Vessel",
+        "Vessel",
+        "Suspension",
+        "Foam",
+    ]
     assert [fine.classes[i] for i in fine[1].instances.labels.tolist()] == ["Gel"]
     assert objects(labpics(tmp_path, objects="vessels")[0]) == expected((1, vessel), (1, seen))
 
@@ -343,7 +388,9 @@ def test_complex(tmp_path: Path) -> None:
 def test_complex_faults(tmp_path: Path) -> None:
     put_complex(tmp_path / "Train" / "one", Vessel__1_CatID_1=box(0, 3, 0, 3))
     put_complex(tmp_path / "Train" / "two")
-    with pytest.raises(DataError, match=r"two/Image.png has no annotation: there is neither .*two/Vessel nor .*two/Material"):
+    with pytest.raises(
+        DataError, match=r"two/Image.png has no annotation: there is neither .*two/Vessel nor .*two/Material"
+    ):
         labpics(tmp_path)
     put_complex(tmp_path / "Train" / "two", Vessel__5=box(0, 3, 0, 3, 255))
     with pytest.raises(DataError, match=r"5.png has no pixel with the value 1 or 2.* but such with 255"):

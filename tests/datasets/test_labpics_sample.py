@@ -64,13 +64,15 @@ def test_materials_lie_in_their_vessels(drawn: Path) -> None:
 
 
 def test_objects_stand_out(drawn: Path) -> None:
-    """A material differs in colour from the glass above it, far beyond the camera's noise."""
+    """A material differs in color from the glass above it, far beyond the camera's noise."""
     dataset = opened(drawn)
     differences = []
     for index in range(len(dataset)):
         sample = dataset[index]
         for mask in sample.instances.masks[sample.instances.labels == 2].dense().numpy():
-            around = cv2.dilate(mask.astype(np.uint8), np.ones((9, 9), np.uint8)).astype(bool) & (sample.label_map.numpy() == 1)
+            around = cv2.dilate(mask.astype(np.uint8), np.ones((9, 9), np.uint8)).astype(bool) & (
+                sample.label_map.numpy() == 1
+            )
             pixels = sample.image.permute(1, 2, 0).numpy().astype(float)
             differences.append(np.abs(pixels[mask].mean(axis=0) - pixels[around].mean(axis=0)).max())
     assert np.median(differences) > 40
@@ -89,7 +91,11 @@ def test_the_label_map_is_that_of_the_objects(drawn: Path) -> None:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 def test_the_seed_decides(drawn: Path, tmp_path: Path) -> None:
@@ -118,7 +124,9 @@ def test_a_manifest_names_a_function() -> None:
         DatasetManifest(name="x", summary="x", build=":b", tasks=("semantic",), sample="draw")
 
 
-def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     from toolkit.datasets.labpics import sample
 
     monkeypatch.setitem(sample.write_sample.__kwdefaults__, "train", 20)

@@ -28,7 +28,10 @@ def put_v2(scene: Path, data: dict[str, Any], ignore: np.ndarray | None = None, 
 
 def data_of(*materials: dict[str, Any], vessel: Any = ("Vessel", "RoundFlask", "Flask")) -> dict[str, Any]:
     vessels = {"1": {"Indx": 1, "VesselType_ClassNames": list(vessel)}}
-    return {"Vessels": vessels, "MaterialsAndParts": {str(i): entry for i, entry in enumerate(materials, start=1)}}
+    return {
+        "Vessels": vessels,
+        "MaterialsAndParts": {str(i): entry for i, entry in enumerate(materials, start=1)},
+    }
 
 
 def test_v2(tmp_path: Path) -> None:
@@ -61,28 +64,45 @@ def test_v2(tmp_path: Path) -> None:
     want[liquid != 0], want[drops != 0] = MATERIAL, VOID
     assert np.array_equal(sample.label_map, want)
     fine = labpics(tmp_path, classes="fine")
-    assert [fine.classes[i] for i in fine[0].instances.labels.tolist()] == ["RoundFlask", "Suspension", "Solid"]
+    assert [fine.classes[i] for i in fine[0].instances.labels.tolist()] == [
+        "RoundFlask",
+        "Suspension",
+        "Solid",
+    ]
 
 
 def test_v2_names_that_nobody_knows(tmp_path: Path) -> None:
     put_v2(
         tmp_path / "1",
         data_of(NESTED, NESTED, vessel=["Vessel", "Teapot"]),
-        **{f"{k}__{i}": box(i, i + 2, 0, 5) for k, i in (("Vessels", 1), ("MaterialsAndParts", 1), ("MaterialsAndParts", 2))},
+        **{
+            f"{k}__{i}": box(i, i + 2, 0, 5)
+            for k, i in (("Vessels", 1), ("MaterialsAndParts", 1), ("MaterialsAndParts", 2))
+        },
     )
     fine = labpics(tmp_path, classes="fine")
     assert fine.ids == ("1",), "a folder without Train/ and Test/ is one of training photos"
     assert [fine.classes[i] for i in fine[0].instances.labels.tolist()][:1] == ["Other Material"]
-    assert fine.classes[labpics(tmp_path, classes="fine", objects="both", whole_vessels=True)[0].instances.labels[0]] == "Vessel"
+    assert (
+        fine.classes[
+            labpics(tmp_path, classes="fine", objects="both", whole_vessels=True)[0].instances.labels[0]
+        ]
+        == "Vessel"
+    )
 
 
 def test_v2_faults(tmp_path: Path) -> None:
     scene = tmp_path / "Train" / "1"
     put_v2(scene, data_of(NESTED), Vessels__1=box(0, 3, 0, 3))
-    with pytest.raises(DataError, match=r"Data.json lists MaterialsAndParts 1, but its mask .*MaterialsAndParts/1.png is not there"):
+    with pytest.raises(
+        DataError,
+        match=r"Data.json lists MaterialsAndParts 1, but its mask .*MaterialsAndParts/1.png is not there",
+    ):
         labpics(tmp_path)[0]
     put(scene / "MaterialsAndParts" / "1.png", np.zeros((H, W + 1), np.uint8))
-    with pytest.raises(DataError, match=r"MaterialsAndParts/1.png has 17 x 12 pixels, but its image .*Image.jpg has 16 x 12"):
+    with pytest.raises(
+        DataError, match=r"MaterialsAndParts/1.png has 17 x 12 pixels, but its image .*Image.jpg has 16 x 12"
+    ):
         labpics(tmp_path)[0]
     for text, message in (
         ("{", "cannot be read as JSON"),
@@ -120,7 +140,10 @@ def test_the_real_image_of_v2(shared_data: Path) -> None:
     assert np.array_equal(crowds.masks.dense()[0], region)
     assert np.array_equal(sample.label_map == VOID, region)
     assert np.array_equal(sample.label_map == MATERIAL, mask("SemanticMaps/FullImage/Filled.png"))
-    assert np.array_equal((sample.label_map == VESSEL) | (sample.label_map == MATERIAL), np.any([each for _, each in pairs], axis=0))
+    assert np.array_equal(
+        (sample.label_map == VESSEL) | (sample.label_map == MATERIAL),
+        np.any([each for _, each in pairs], axis=0),
+    )
     fine = labpics(folder, classes="fine")
     names = {fine.classes[i] for i in fine[0].instances[~fine[0].instances.is_crowd].labels.tolist()}
     assert names == {"ChromatographyColumn", "RoundFlask", "Cylinder", "Tube", "Suspension", "Liquid"}

@@ -28,7 +28,10 @@ def put(path: Path, pixels: np.ndarray) -> None:
 
 def put_pair(folder: Path, name: str, label: np.ndarray | None = None, ending: str = ".jpg") -> None:
     put(folder / "images" / f"{name}{ending}", np.full((5, 7, 3), 90, np.uint8))
-    put(folder / "labels" / f"{name}.png", np.tile(np.array([0, 1, 2, 255, 1, 0, 2], np.uint8), (5, 1)) if label is None else label)
+    put(
+        folder / "labels" / f"{name}.png",
+        np.tile(np.array([0, 1, 2, 255, 1, 0, 2], np.uint8), (5, 1)) if label is None else label,
+    )
 
 
 def only_train(folder: Path, *names: str) -> None:
@@ -54,7 +57,9 @@ def test_classes_are_numbered_without_a_file(tmp_path: Path) -> None:
     put_pair(tmp_path, "b", np.full((5, 7), 4, np.uint8))
     only_train(tmp_path, "a")
     dataset = masks(tmp_path)
-    assert dataset.classes == ("class_0", "class_1", "class_2", "class_3", "class_4"), "of all label images, whatever the split"
+    assert dataset.classes == ("class_0", "class_1", "class_2", "class_3", "class_4"), (
+        "of all label images, whatever the split"
+    )
 
 
 def test_void_below_the_classes(tmp_path: Path) -> None:
@@ -82,26 +87,28 @@ def test_every_value_can_be_a_class(tmp_path: Path) -> None:
     assert dataset[0].label_map[0].tolist() == [0, 254, 7, 8, 9, 10, 11]
 
 
-def test_colour_coded_labels(tmp_path: Path) -> None:
-    colours = np.array([[0, 0, 0], [128, 0, 0], [0, 128, 64]], np.uint8)
+def test_color_coded_labels(tmp_path: Path) -> None:
+    colors = np.array([[0, 0, 0], [128, 0, 0], [0, 128, 64]], np.uint8)
     picks = np.tile(np.array([0, 1, 2, 0, 1, 0, 2]), (5, 1))
-    put_pair(tmp_path, "a", colours[picks][..., ::-1])
+    put_pair(tmp_path, "a", colors[picks][..., ::-1])
     only_train(tmp_path, "a")
-    with pytest.raises(DataError, match=r"a.png is in colour, so its classes must be named. Repair: write classes.txt"):
+    with pytest.raises(
+        DataError, match=r"a.png is in color, so its classes must be named. Repair: write classes.txt"
+    ):
         masks(tmp_path)
     (tmp_path / "classes.txt").write_text("red\ngreen 0 128 64\n")
-    with pytest.raises(DataError, match="not every class has a colour"):
+    with pytest.raises(DataError, match="not every class has a color"):
         masks(tmp_path)
     (tmp_path / "classes.txt").write_text("void 0 0 0\nred 128 0 0\ngreen 0 128 64\n")
     dataset = masks(tmp_path)
     assert dataset.palette == ((128, 0, 0), (0, 128, 64))
     assert dataset[0].label_map[0].tolist() == [VOID, 0, 1, VOID, 0, VOID, 1]
     (tmp_path / "classes.txt").write_text("red 128 0 0\ngreen 0 128 64\n")
-    with pytest.raises(DataError, match=r"a.png has the colour \(0, 0, 0\) in 15 pixels"):
+    with pytest.raises(DataError, match=r"a.png has the color \(0, 0, 0\) in 15 pixels"):
         masks(tmp_path)[0]
 
 
-def test_colours_of_a_palette_image(tmp_path: Path) -> None:
+def test_colors_of_a_palette_image(tmp_path: Path) -> None:
     put_pair(tmp_path, "a")
     image = Image.fromarray(np.tile(np.array([0, 1, 2, 255, 1, 0, 2], np.uint8), (5, 1)))
     image.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90] + [0] * 759)
@@ -119,7 +126,12 @@ def test_objects(tmp_path: Path) -> None:
     only_train(tmp_path, "a", "b")
     first, second = masks(tmp_path)[0], masks(tmp_path)[1]
     assert sorted(first.instances.labels.tolist()) == [1, 1, 2]
-    by_label = {label: area for label, area in zip(first.instances.labels.tolist(), first.instances.masks.areas().tolist(), strict=True)}
+    by_label = {
+        label: area
+        for label, area in zip(
+            first.instances.labels.tolist(), first.instances.masks.areas().tolist(), strict=True
+        )
+    }
     assert by_label == {1: 5, 2: 10}
     assert second.instances is None
 
@@ -169,14 +181,19 @@ def test_splits_by_hash(tmp_path: Path) -> None:
     for name in names:
         put(tmp_path / "images" / f"{name}.png", np.zeros((1, 1, 3), np.uint8))
         put(tmp_path / "labels" / f"{name}.png", np.zeros((1, 1), np.uint8))
-    splits = {split: set(masks(tmp_path, split, val_fraction=0.2, test_fraction=0.3).ids) for split in ("train", "val", "test")}
+    splits = {
+        split: set(masks(tmp_path, split, val_fraction=0.2, test_fraction=0.3).ids)
+        for split in ("train", "val", "test")
+    }
     assert sorted(i for ids in splits.values() for i in ids) == names, "disjoint and complete"
     assert 12 <= len(splits["val"]) <= 36
     assert 24 <= len(splits["test"]) <= 48
     for name in names[:60]:
         (tmp_path / "images" / f"{name}.png").unlink()
         (tmp_path / "labels" / f"{name}.png").unlink()
-    assert set(masks(tmp_path, "test", val_fraction=0.2, test_fraction=0.3).ids) == splits["test"] & set(names[60:]), "stays as it was"
+    assert set(masks(tmp_path, "test", val_fraction=0.2, test_fraction=0.3).ids) == splits["test"] & set(
+        names[60:]
+    ), "stays as it was"
     with pytest.raises(MissingSplitError, match="none of the 60 images falls into it"):
         masks(tmp_path, "val", val_fraction=0)
     with pytest.raises(ConfigError, match="leave nothing to learn from"):
@@ -231,9 +248,14 @@ def test_faulty_label_images(tmp_path: Path) -> None:
     (tmp_path / "classes.txt").write_text("cat\ndog\nbird\n")
     only_train(tmp_path, "a", "b", "c")
     dataset = masks(tmp_path)
-    with pytest.raises(DataError, match=r"labels/a.png has 5 x 7 pixels, but its image .*images/a.jpg has 7 x 5"):
+    with pytest.raises(
+        DataError, match=r"labels/a.png has 5 x 7 pixels, but its image .*images/a.jpg has 7 x 5"
+    ):
         dataset[0]
-    with pytest.raises(DataError, match=r"labels/b.png has the value 3 in 10 pixels, which stands for no class; expected 0…2, 255"):
+    with pytest.raises(
+        DataError,
+        match=r"labels/b.png has the value 3 in 10 pixels, which stands for no class; expected 0…2, 255",
+    ):
         dataset[1]
     with pytest.raises(ImageError, match=r"c.png"):
         dataset[2]

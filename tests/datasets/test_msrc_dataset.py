@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from toolkit.datasets.msrc.reader import COLOURS
+from toolkit.datasets.msrc.reader import COLORS
 from toolkit.datasets.msrc.splits import SPLITS, ids_of
 
 from toolkit import registry
@@ -17,7 +17,7 @@ from toolkit.data.dataset import Dataset, open_dataset
 from toolkit.errors import DataError
 from toolkit.types import VOID
 
-NAMES = list(COLOURS)
+NAMES = list(COLORS)
 
 
 def msrc(folder: Path, split: str = "val", **options: Any) -> Dataset:
@@ -35,7 +35,7 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     folders = ("images", "labels") if request.param == "png" else ("Images", "GroundTruth")
     for each in folders:
         (root / each).mkdir(parents=True)
-    lookup = np.array([(0, 0, 0), *COLOURS.values()], np.uint8)
+    lookup = np.array([(0, 0, 0), *COLORS.values()], np.uint8)
     for name in ids_of("val"):
         values = values_of(name)
         image = np.repeat(values[..., None] * 10, 3, axis=2)
@@ -74,10 +74,12 @@ def test_the_protocol_of_21_classes(folder: Path) -> None:
     assert len(dataset.classes) == 21
     assert not {"horse", "mountain"} & set(dataset.classes)
     assert dataset.palette is not None
-    for name, colour in zip(dataset.classes, dataset.palette, strict=True):
-        assert COLOURS[name] == colour
+    for name, color in zip(dataset.classes, dataset.palette, strict=True):
+        assert COLORS[name] == color
     sample = dataset[3]
-    for value, label in zip(values_of(sample.id).flatten().tolist(), sample.label_map.flatten().tolist(), strict=True):
+    for value, label in zip(
+        values_of(sample.id).flatten().tolist(), sample.label_map.flatten().tolist(), strict=True
+    ):
         name = "void" if value == 0 else NAMES[value - 1]
         assert label == (VOID if name in ("void", "horse", "mountain") else dataset.classes.index(name))
 
@@ -113,11 +115,14 @@ def test_faults_name_the_file(folder: Path) -> None:
         broken = np.zeros((6, 8, 3), np.uint8)
         broken[2, :5] = (3, 2, 1)
         cv2.imwrite(str(path), broken)
-        with pytest.raises(DataError, match=rf"{path.name} has the colour \(1, 2, 3\) in 5 pixels"):
+        with pytest.raises(DataError, match=rf"{path.name} has the color \(1, 2, 3\) in 5 pixels"):
             msrc(folder)[0]
     else:
         cv2.imwrite(str(path), np.full((6, 8), 24, np.uint8))
-        with pytest.raises(DataError, match=rf"{path.name} has the value 24 in 48 pixels, which stands for no class; expected 0…23"):
+        with pytest.raises(
+            DataError,
+            match=rf"{path.name} has the value 24 in 48 pixels, which stands for no class; expected 0…23",
+        ):
             msrc(folder)[0]
     cv2.imwrite(str(path), np.zeros((8, 6, 3) if coded else (8, 6), np.uint8))
     with pytest.raises(DataError, match=r"has 6 x 8 pixels, but its image .* has 8 x 6"):

@@ -35,12 +35,16 @@ def line(name: str) -> str:
 def folder(tmp_path: Path) -> Path:
     for each in ("images", "annotations/trimaps"):
         (tmp_path / each).mkdir(parents=True)
-    (tmp_path / "annotations" / "trainval.txt").write_text("#Image CLASS-ID SPECIES BREED ID\n" + "".join(map(line, TRAINVAL)))
+    (tmp_path / "annotations" / "trainval.txt").write_text(
+        "#Image CLASS-ID SPECIES BREED ID\n" + "".join(map(line, TRAINVAL))
+    )
     (tmp_path / "annotations" / "test.txt").write_text("".join(map(line, TEST)))
     for name in TRAINVAL + TEST:
         cv2.imwrite(str(tmp_path / "images" / f"{name}.jpg"), np.zeros((3, 4, 3), np.uint8))
         cv2.imwrite(str(tmp_path / "annotations" / "trimaps" / f"{name}.png"), TRIMAP)
-        (tmp_path / "annotations" / "trimaps" / f"._{name}.png").write_bytes(b"left behind by a Mac, as in the archive")
+        (tmp_path / "annotations" / "trimaps" / f"._{name}.png").write_bytes(
+            b"left behind by a Mac, as in the archive"
+        )
     return tmp_path
 
 
@@ -76,7 +80,9 @@ def test_train_and_val_are_parts_of_the_published_trainval(folder: Path) -> None
     assert 0 < len(val) < len(train)
     assert not set(TEST) & {*train.ids, *val.ids}
     assert list(pets(folder, "test").ids) == TEST
-    with pytest.raises(MissingSplitError, match=r"falls into the split 'val'\. Repair: another data\.options\.val_fraction"):
+    with pytest.raises(
+        MissingSplitError, match=r"falls into the split 'val'\. Repair: another data\.options\.val_fraction"
+    ):
         pets(folder, "val", val_fraction=1e-9)
     with pytest.raises(ConfigError, match="val_fraction"):
         pets(folder, "val", val_fraction=1)
@@ -98,7 +104,9 @@ def test_faults_are_named(folder: Path) -> None:
         pets(folder, "test")
     for wrong in ("Sphynx_201 1 1 1", "poodle_1 38 2 1", "Sphynx_201"):
         (folder / "annotations" / "test.txt").write_text(f"{wrong}\n")
-        with pytest.raises(DataError, match=rf"test\.txt has the line '{wrong}'; expected a name such as Abyssinian_1"):
+        with pytest.raises(
+            DataError, match=rf"test\.txt has the line '{wrong}'; expected a name such as Abyssinian_1"
+        ):
             pets(folder, "test")
     (folder / "annotations" / "test.txt").unlink()
     with pytest.raises(MissingSplitError, match=r"test\.txt is not there"):

@@ -30,7 +30,10 @@ def test_the_same_bits_every_time() -> None:
 
 def test_splits_seeds_and_indexes_differ() -> None:
     pictures = {
-        shapes(split, seed=seed)[i].image.numpy().tobytes() for split in ("train", "val", "test") for seed in (0, 1) for i in (0, 1)
+        shapes(split, seed=seed)[i].image.numpy().tobytes()
+        for split in ("train", "val", "test")
+        for seed in (0, 1)
+        for i in (0, 1)
     }
     assert len(pictures) == 12
 
@@ -43,7 +46,9 @@ def test_labels_agree_with_each_other() -> None:
         masks = sample.instances.masks.dense()
         assert int(masks.sum(0).max() if len(masks) else 0) <= 1, "visible parts do not overlap"
         drawn = torch.zeros_like(sample.label_map)
-        for mask, label, box in zip(masks, sample.instances.labels.tolist(), sample.instances.boxes_xyxy, strict=True):
+        for mask, label, box in zip(
+            masks, sample.instances.labels.tolist(), sample.instances.boxes_xyxy, strict=True
+        ):
             assert label > 0, "no instance is background"
             drawn[mask] = label
             ys, xs = mask.nonzero().unbind(1)
@@ -52,7 +57,9 @@ def test_labels_agree_with_each_other() -> None:
         assert torch.equal(drawn, sample.label_map)
         boxes = sample.instances.boxes_xyxy
         overlaps += sum(
-            bool((torch.maximum(a[:2], b[:2]) < torch.minimum(a[2:], b[2:])).all()) for i, a in enumerate(boxes) for b in boxes[:i]
+            bool((torch.maximum(a[:2], b[:2]) < torch.minimum(a[2:], b[2:])).all())
+            for i, a in enumerate(boxes)
+            for b in boxes[:i]
         )
     assert seen == {1, 2, 3, 4, 5}
     assert overlaps > 10

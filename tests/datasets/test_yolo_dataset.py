@@ -22,7 +22,9 @@ def yolo(folder: Path, split: str = "train", **options: Any) -> Dataset:
     return open_dataset(registry.datasets().get("yolo"), folder, split, options)
 
 
-def put(folder: Path, name: str, lines: str | None, images: str = "images/train", labels: str = "labels/train") -> Path:
+def put(
+    folder: Path, name: str, lines: str | None, images: str = "images/train", labels: str = "labels/train"
+) -> Path:
     image, label = folder / images / f"{name}.png", folder / labels / f"{name}.txt"
     image.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(image), np.full((*SIZE, 3), 90, np.uint8))

@@ -79,7 +79,9 @@ def make_case(seed: int, *, with_masks: bool) -> Case:
         d = int(rng.choice([0, 2, 10])) if not many else int(rng.integers(101, 140))
         truth_boxes = random_boxes(rng, g, whole)
         boxes = nearby(rng, truth_boxes, d, whole)
-        scores = rng.random(d) if rng.random() < 0.5 else rng.integers(0, 4, d) / 4  # ties in half of the images
+        scores = (
+            rng.random(d) if rng.random() < 0.5 else rng.integers(0, 4, d) / 4
+        )  # ties in half of the images
         truth = Instances(
             SIZE,
             torch.from_numpy(truth_boxes),
@@ -104,7 +106,9 @@ def make_case(seed: int, *, with_masks: bool) -> Case:
 
 def document(case: Case) -> dict[str, Any]:
     """The truth as a COCO file has it; images are numbered in the order of their ids, from 1."""
-    ranks = {sample_id: i for i, sample_id in enumerate(sorted(sample.id for sample in case.samples), start=1)}
+    ranks = {
+        sample_id: i for i, sample_id in enumerate(sorted(sample.id for sample in case.samples), start=1)
+    }
     annotations: list[dict[str, Any]] = []
     for sample in case.samples:
         truth = sample.instances
@@ -112,8 +116,15 @@ def document(case: Case) -> dict[str, Any]:
         boxes = truth.boxes_xyxy.double()
         for i in range(len(truth)):
             x0, y0, x1, y1 = boxes[i].tolist()
-            entry = {"id": len(annotations) + 1, "image_id": ranks[sample.id], "category_id": int(truth.labels[i]) + 1}
-            entry |= {"bbox": [x0, y0, x1 - x0, y1 - y0], "iscrowd": int(truth.is_crowd[i]) if truth.is_crowd is not None else 0}
+            entry = {
+                "id": len(annotations) + 1,
+                "image_id": ranks[sample.id],
+                "category_id": int(truth.labels[i]) + 1,
+            }
+            entry |= {
+                "bbox": [x0, y0, x1 - x0, y1 - y0],
+                "iscrowd": int(truth.is_crowd[i]) if truth.is_crowd is not None else 0,
+            }
             entry["area"] = (x1 - x0) * (y1 - y0)
             if truth.masks is not None:
                 entry["segmentation"] = _text(truth.masks.to_coco()[i])
@@ -121,16 +132,24 @@ def document(case: Case) -> dict[str, Any]:
             if truth.areas is not None:
                 entry["area"] = float(truth.areas[i])
             if truth.keypoints is not None:
-                entry |= {"keypoints": _as_indices(truth.keypoints[i]), "num_keypoints": int((truth.keypoints[i, :, 2] > 0).sum())}
+                entry |= {
+                    "keypoints": _as_indices(truth.keypoints[i]),
+                    "num_keypoints": int((truth.keypoints[i, :, 2] > 0).sum()),
+                }
             annotations.append(entry)
-    images = [{"id": rank, "height": SIZE[0], "width": SIZE[1], "file_name": f"{sample_id}.jpg"} for sample_id, rank in ranks.items()]
+    images = [
+        {"id": rank, "height": SIZE[0], "width": SIZE[1], "file_name": f"{sample_id}.jpg"}
+        for sample_id, rank in ranks.items()
+    ]
     categories = [{"id": i, "name": name} for i, name in enumerate(case.classes, start=1)]
     return {"images": images, "categories": categories, "annotations": annotations}
 
 
 def results(case: Case, *, boxes: bool = True) -> list[dict[str, Any]]:
     """The predictions as a COCO results list."""
-    ranks = {sample_id: i for i, sample_id in enumerate(sorted(sample.id for sample in case.samples), start=1)}
+    ranks = {
+        sample_id: i for i, sample_id in enumerate(sorted(sample.id for sample in case.samples), start=1)
+    }
     found = []
     for prediction in case.predictions:
         instances = prediction.instances
@@ -138,7 +157,10 @@ def results(case: Case, *, boxes: bool = True) -> list[dict[str, Any]]:
         assert instances.scores is not None
         for i in range(len(instances)):
             x0, y0, x1, y1 = instances.boxes_xyxy[i].double().tolist()
-            entry: dict[str, Any] = {"image_id": ranks[prediction.sample_id], "category_id": int(instances.labels[i]) + 1}
+            entry: dict[str, Any] = {
+                "image_id": ranks[prediction.sample_id],
+                "category_id": int(instances.labels[i]) + 1,
+            }
             entry["score"] = float(instances.scores[i])
             if boxes:
                 entry["bbox"] = [x0, y0, x1 - x0, y1 - y0]
@@ -152,7 +174,11 @@ def results(case: Case, *, boxes: bool = True) -> list[dict[str, Any]]:
 
 def _as_indices(keypoints: torch.Tensor) -> list[float]:
     """A file names pixels: the one whose middle is at 0.5, 0.5 is 0, 0. A point that is not there is not moved."""
-    return [number for x, y, v in keypoints.double().tolist() for number in ((x - 0.5, y - 0.5, v) if v else (x, y, v))]
+    return [
+        number
+        for x, y, v in keypoints.double().tolist()
+        for number in ((x - 0.5, y - 0.5, v) if v else (x, y, v))
+    ]
 
 
 def _text(code: dict[str, Any]) -> dict[str, Any]:
@@ -167,7 +193,7 @@ def reference(
     max_detections: Sequence[int] | None = None,
     sigmas: Sequence[float] | None = None,
 ) -> COCOeval:
-    """pycocotools' evaluation, summarised, without its prints."""
+    """pycocotools' evaluation, summarized, without its prints."""
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO()
         coco.dataset = truth

@@ -36,7 +36,9 @@ def case(index: int) -> tuple[Sample, Prediction]:
     scores = torch.from_numpy(rng.choice([0.6, 0.8, 0.9], count).astype(np.float32))  # with ties
     image = torch.zeros(3, 24, 30, dtype=torch.uint8)
     sample = Sample(f"image {index}", image, instances=Instances((24, 30), truth.boxes_xyxy(), labels, truth))
-    return sample, Prediction(sample.id, sample.size, instances=Instances((24, 30), found.boxes_xyxy(), labels, found, scores))
+    return sample, Prediction(
+        sample.id, sample.size, instances=Instances((24, 30), found.boxes_xyxy(), labels, found, scores)
+    )
 
 
 EVALUATORS: dict[str, Any] = {
@@ -63,7 +65,10 @@ def test_a_draw_is_measured_as_images_that_really_come_so_often(name: str) -> No
         for (sample, prediction), count in zip(cases, times, strict=True):
             for copy in range(count):
                 other = f"{sample.id}, copy {copy}"
-                naive.update([sample.with_(id=other)], [Prediction(other, prediction.size, instances=prediction.instances)])
+                naive.update(
+                    [sample.with_(id=other)],
+                    [Prediction(other, prediction.size, instances=prediction.instances)],
+                )
         metrics = naive.report().metrics
         assert found.keys() == metrics.keys()
         for metric, value in metrics.items():
@@ -77,7 +82,9 @@ def test_copies_do_not_change_the_order_among_equal_scores() -> None:
     for name, hit in (("z", True), ("a", False)):
         box = torch.tensor([[0.0, 0.0, 8.0, 8.0]])
         truth = Instances((9, 9), box, torch.tensor([0]))
-        found = Instances((9, 9), box if hit else box[:, [0, 1, 3, 3]] / 4, torch.tensor([0]), scores=torch.tensor([0.5]))
+        found = Instances(
+            (9, 9), box if hit else box[:, [0, 1, 3, 3]] / 4, torch.tensor([0]), scores=torch.tensor([0.5])
+        )
         evaluator.reset()
         sample = Sample(name, torch.zeros(3, 9, 9, dtype=torch.uint8), instances=truth)
         evaluator.update([sample], [Prediction(name, (9, 9), instances=found)])
@@ -109,7 +116,9 @@ def test_an_interval_holds_the_true_difference_as_often_as_it_says() -> None:
         found = difference(second.mean(), first.mean(), counts @ second / 50, counts @ first / 50)
         held += found.low <= 0.1 <= found.high
         paired.append(found.high - found.low)
-        other = difference(second.mean(), first.mean(), draws(50, 300, seed=trial + 999) @ second / 50, counts @ first / 50)
+        other = difference(
+            second.mean(), first.mean(), draws(50, 300, seed=trial + 999) @ second / 50, counts @ first / 50
+        )
         unpaired.append(other.high - other.low)
     assert 0.90 <= held / 300 <= 0.98
     assert np.mean(paired) < np.mean(unpaired) / 2, "on the same images, what is hard for both cancels out"
@@ -135,17 +144,24 @@ def test_classes_are_matched_by_name_and_a_background_becomes_void() -> None:
     assert aligned.label_map is not None
     assert aligned.label_map.tolist() == [[VOID, 1, 0, VOID]]
     masks = Masks.from_dense(torch.eye(3, dtype=torch.bool)[:, None])
-    instances = Instances((1, 3), masks.boxes_xyxy(), torch.tensor([2, 0, 1]), masks, torch.tensor([0.1, 0.2, 0.3]))
+    instances = Instances(
+        (1, 3), masks.boxes_xyxy(), torch.tensor([2, 0, 1]), masks, torch.tensor([0.1, 0.2, 0.3])
+    )
     moved = align(Prediction("s", (1, 3), instances=instances)).instances
     assert moved is not None
     assert moved.labels.tolist() == [0, 1], "what is found to be background is no object"
     assert moved.scores is not None
     assert moved.scores.tolist() == pytest.approx([0.1, 0.3])
-    other = Alignment(("a", "b"), ("background", "a", "b"), "m")(Prediction("s", (1, 2), torch.tensor([[0, 1]], dtype=torch.uint8)))
+    other = Alignment(("a", "b"), ("background", "a", "b"), "m")(
+        Prediction("s", (1, 2), torch.tensor([[0, 1]], dtype=torch.uint8))
+    )
     assert other.label_map is not None
     assert other.label_map.tolist() == [[1, 2]]
 
 
 def test_other_classes_are_refused_by_name() -> None:
-    with pytest.raises(DataError, match="runs/x cannot be measured here.*the model alone has cat, dog; the dataset alone has car"):
+    with pytest.raises(
+        DataError,
+        match="runs/x cannot be measured here.*the model alone has cat, dog; the dataset alone has car",
+    ):
         Alignment(("background", "dog", "cat"), ("car",), "runs/x")

@@ -36,13 +36,17 @@ def measure(case: Case, **settings: Any) -> Report:
 def assert_equal(found: Any, expected: Any, case: str) -> None:
     expected = np.asarray(expected, dtype=float)
     expected = np.where(expected < 0, np.nan, expected)
-    np.testing.assert_allclose(np.asarray(found, dtype=float), expected, rtol=0, atol=1e-12, equal_nan=True, err_msg=case)
+    np.testing.assert_allclose(
+        np.asarray(found, dtype=float), expected, rtol=0, atol=1e-12, equal_nan=True, err_msg=case
+    )
 
 
 def assert_same_figures(report: Report, expected: Any, kind: str, case: str) -> None:
     """The twelve numbers, per-class AP, and all curves."""
     assert_equal([report.metrics[f"{kind}/{name}"] for name in NAMES], expected.stats, case)
-    precision = np.where(expected.eval["precision"] < 0, np.nan, expected.eval["precision"])[..., 0, -1]  # threshold x recall x class
+    precision = np.where(expected.eval["precision"] < 0, np.nan, expected.eval["precision"])[
+        ..., 0, -1
+    ]  # threshold x recall x class
     for k, name in enumerate(report.classes):
         assert_equal(report.curves[f"{kind}/PR50"].y[name], precision[0, :, k], case)
         assert_equal(report.curves[f"{kind}/AP by IoU"].y[name], precision[:, :, k].mean(axis=1), case)
@@ -53,7 +57,9 @@ def assert_same_figures(report: Report, expected: Any, kind: str, case: str) -> 
 def test_boxes_equal_pycocotools(block: int) -> None:
     for seed in range(block * 150, (block + 1) * 150):
         case = make_case(seed, with_masks=False)
-        assert_same_figures(measure(case), reference(document(case), results(case), "bbox"), "bbox", f"seed {seed}")
+        assert_same_figures(
+            measure(case), reference(document(case), results(case), "bbox"), "bbox", f"seed {seed}"
+        )
 
 
 @pytest.mark.parametrize("block", range(5))
@@ -63,7 +69,12 @@ def test_boxes_and_masks_equal_pycocotools(block: int) -> None:
         case = make_case(seed, with_masks=True)
         report = measure(case)
         for kind in ("bbox", "segm"):
-            assert_same_figures(report, reference(document(case), results(case, boxes=kind == "bbox"), kind), kind, f"{kind}, seed {seed}")
+            assert_same_figures(
+                report,
+                reference(document(case), results(case, boxes=kind == "bbox"), kind),
+                kind,
+                f"{kind}, seed {seed}",
+            )
 
 
 @pytest.mark.parametrize("with_masks", [False, True])
@@ -77,7 +88,9 @@ def test_documents_equal_pycocotools_in_double_precision(with_masks: bool) -> No
         for kind in ("bbox", "segm") if with_masks else ("bbox",):
             if found and truth["annotations"]:
                 copies = json.loads(json.dumps([truth, found]))
-                report = Coco(CocoSettings(), case.classes).report_document(truth, found, range(1, len(case.classes) + 1))
+                report = Coco(CocoSettings(), case.classes).report_document(
+                    truth, found, range(1, len(case.classes) + 1)
+                )
                 assert_same_figures(report, reference(*copies, kind), kind, f"{kind}, seed {seed}")
 
 
@@ -121,7 +134,9 @@ def test_ties_between_images_go_by_the_order_of_the_dataset() -> None:
     truth = [Instances(SIZE, box, label), Instances.empty(SIZE)]
     image = torch.zeros((3, *SIZE), dtype=torch.uint8)
     samples = [Sample(name, image, instances=each) for name, each in zip(("z", "a"), truth, strict=True)]
-    predictions = [Prediction(name, SIZE, instances=Instances(SIZE, box, label, scores=score)) for name in ("z", "a")]
+    predictions = [
+        Prediction(name, SIZE, instances=Instances(SIZE, box, label, scores=score)) for name in ("z", "a")
+    ]
 
     found = []
     for numbers in (None, {"z": 9, "a": 4}):
@@ -171,11 +186,22 @@ def with_keypoints(case: Case, points: int, seed: int) -> Case:
     def add(instances: Instances) -> Instances:
         n = len(instances)
         boxes = instances.boxes_xyxy.numpy()
-        at = boxes[:, None, :2] + np.linspace(0, 1, points)[None, :, None] * (boxes[:, None, 2:] - boxes[:, None, :2])
+        at = boxes[:, None, :2] + np.linspace(0, 1, points)[None, :, None] * (
+            boxes[:, None, 2:] - boxes[:, None, :2]
+        )
         at += rng.normal(0, 2, at.shape)
         visible = rng.integers(0, 3, (n, points, 1)) * (rng.random((n, 1, 1)) < 0.8)
         stacked = torch.from_numpy(np.concatenate([at, visible], axis=2).astype(np.float32))
-        return Instances(SIZE, instances.boxes_xyxy, instances.labels, None, instances.scores, stacked, instances.is_crowd, instances.areas)
+        return Instances(
+            SIZE,
+            instances.boxes_xyxy,
+            instances.labels,
+            None,
+            instances.scores,
+            stacked,
+            instances.is_crowd,
+            instances.areas,
+        )
 
     samples = [sample.with_(instances=add(sample.instances)) for sample in case.samples]  # type: ignore[arg-type]
     predictions = [Prediction(p.sample_id, SIZE, instances=add(p.instances)) for p in case.predictions]  # type: ignore[arg-type]
@@ -191,8 +217,12 @@ def test_keypoints_equal_pycocotools(sigmas: tuple[float, ...] | None) -> None:
             assert not any(len(each.instances) for each in (*case.samples, *case.predictions))  # type: ignore[arg-type]
             continue
         names = ("AP", "AP50", "AP75", "APm", "APl", "AR20", "ARm", "ARl")
-        assert [name for name in report.metrics if name.startswith("keypoints/")] == [f"keypoints/{name}" for name in names]
-        stats = reference(document(case), results(case), "keypoints", sigmas=sigmas).stats  # AR50 and AR75 are COCO's extras
+        assert [name for name in report.metrics if name.startswith("keypoints/")] == [
+            f"keypoints/{name}" for name in names
+        ]
+        stats = reference(
+            document(case), results(case), "keypoints", sigmas=sigmas
+        ).stats  # AR50 and AR75 are COCO's extras
         expected = [*stats[:6], *stats[8:]]
         assert_equal([report.metrics[f"keypoints/{name}"] for name in names], expected, f"seed {seed}")
 
@@ -213,7 +243,9 @@ def test_boundaries_are_what_erosion_takes_away() -> None:
             assert instances is not None
             assert instances.masks is not None
             for mask, code in zip(instances.masks.dense().numpy(), instances.masks.to_coco(), strict=True):
-                assert (coco_mask.decode(boundary(code)) == naive_boundary(mask, 4)).all()  # 2 % of a diagonal of 200
+                assert (
+                    coco_mask.decode(boundary(code)) == naive_boundary(mask, 4)
+                ).all()  # 2 % of a diagonal of 200
 
 
 class NaiveBoundaryEval(COCOeval):
@@ -229,7 +261,9 @@ class NaiveBoundaryEval(COCOeval):
                 a, b = (coco_mask.decode(each["segmentation"]).astype(bool) for each in (det, gt))
                 pairs = ((a, b), (naive_boundary(a, 4), naive_boundary(b, 4)))
                 unions = [x.sum() if gt["iscrowd"] else (x | y).sum() for x, y in pairs]
-                overlaps[d, g] = min((x & y).sum() / max(union, 1) for (x, y), union in zip(pairs, unions, strict=True))
+                overlaps[d, g] = min(
+                    (x & y).sum() / max(union, 1) for (x, y), union in zip(pairs, unions, strict=True)
+                )
         return overlaps
 
 
@@ -238,7 +272,9 @@ def test_boundary_ap_counts_the_smaller_overlap(monkeypatch: pytest.MonkeyPatch)
     for seed in range(12):
         case = make_case(seed, with_masks=True)
         report = measure(case, boundary=True)
-        assert_same_figures(report, reference(document(case), results(case, boxes=False), "segm"), "boundary", f"seed {seed}")
+        assert_same_figures(
+            report, reference(document(case), results(case, boxes=False), "segm"), "boundary", f"seed {seed}"
+        )
 
 
 def test_boundary_without_masks_says_so() -> None:
@@ -259,12 +295,30 @@ def test_iou_types_choose_and_demand() -> None:
 @pytest.mark.parametrize(
     ("sample", "instances", "expected"),
     [
-        (EMPTY.with_(instances=None), Instances.empty(SIZE), "has no instances, so the evaluator coco has nothing to compare"),
-        (EMPTY, Instances(SIZE, torch.zeros(1, 4), torch.zeros(1, dtype=torch.int64)), "must have instances with scores"),
-        (EMPTY, Instances(SIZE, torch.zeros(1, 4), torch.tensor([7]), scores=torch.ones(1)), "has label 7, but there are 2 classes"),
+        (
+            EMPTY.with_(instances=None),
+            Instances.empty(SIZE),
+            "has no instances, so the evaluator coco has nothing to compare",
+        ),
         (
             EMPTY,
-            Instances(SIZE, torch.zeros(1, 4), torch.tensor([0]), scores=torch.ones(1), keypoints=torch.zeros(1, 5, 3)),
+            Instances(SIZE, torch.zeros(1, 4), torch.zeros(1, dtype=torch.int64)),
+            "must have instances with scores",
+        ),
+        (
+            EMPTY,
+            Instances(SIZE, torch.zeros(1, 4), torch.tensor([7]), scores=torch.ones(1)),
+            "has label 7, but there are 2 classes",
+        ),
+        (
+            EMPTY,
+            Instances(
+                SIZE,
+                torch.zeros(1, 4),
+                torch.tensor([0]),
+                scores=torch.ones(1),
+                keypoints=torch.zeros(1, 5, 3),
+            ),
             "has 5 keypoints. Repair: give evaluators.coco.keypoint_sigmas as many values, not 17",
         ),
     ],

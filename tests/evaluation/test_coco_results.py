@@ -35,13 +35,19 @@ def _flat(case: Case) -> bool:
 
 def sparse(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The same with images numbered 3, 6, 9 … and categories 7, 14, 21 …."""
-    return [entry | {"image_id": entry["image_id"] * 3, "category_id": entry["category_id"] * 7} for entry in entries]
+    return [
+        entry | {"image_id": entry["image_id"] * 3, "category_id": entry["category_id"] * 7}
+        for entry in entries
+    ]
 
 
 def write(folder: Path, case: Case) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """A COCO dataset with its images in ``folder``, and ``results.json`` beside it; what the two files hold."""
     truth, found = document(case), sparse(results(case))
-    truth["images"] = [image | {"id": image["id"] * 3, "file_name": image["file_name"].replace("jpg", "png")} for image in truth["images"]]
+    truth["images"] = [
+        image | {"id": image["id"] * 3, "file_name": image["file_name"].replace("jpg", "png")}
+        for image in truth["images"]
+    ]
     truth["categories"] = [category | {"id": category["id"] * 7} for category in truth["categories"]]
     truth["annotations"] = sparse(truth["annotations"])
     (folder / "annotations").mkdir(parents=True)
@@ -53,18 +59,30 @@ def write(folder: Path, case: Case) -> tuple[dict[str, Any], list[dict[str, Any]
     return truth, found
 
 
-def assert_reference(metrics: dict[str, Any], truth: dict[str, Any], found: list[dict[str, Any]], kind: str) -> None:
+def assert_reference(
+    metrics: dict[str, Any], truth: dict[str, Any], found: list[dict[str, Any]], kind: str
+) -> None:
     stats = reference(*json.loads(json.dumps([truth, found])), kind).stats
     got = np.array([metrics[f"{kind}/{name}"] for name in NAMES], dtype=float)
     np.testing.assert_allclose(got, np.where(stats < 0, np.nan, stats), rtol=0, atol=1e-12, equal_nan=True)
 
 
-def test_the_command_equals_pycocotools_on_both_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_equals_pycocotools_on_both_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     cases = usable(range(14))
     assert len(cases) >= 5
     for i, case in enumerate(cases):
         truth, found = write(tmp_path / str(i), case)
-        command = ["eval", "--predictions", str(tmp_path / str(i) / "results.json"), "--data", "coco", "--data-dir", str(tmp_path / str(i))]
+        command = [
+            "eval",
+            "--predictions",
+            str(tmp_path / str(i) / "results.json"),
+            "--data",
+            "coco",
+            "--data-dir",
+            str(tmp_path / str(i)),
+        ]
         assert main([*command, "--json"]) == 0
         printed = json.loads(capsys.readouterr().out)["metrics"]
         for kind in ("bbox", "segm"):
@@ -77,7 +95,9 @@ def test_masks_alone_are_sized_by_their_own_area(tmp_path: Path) -> None:
         for entry in found:
             del entry["bbox"]
         (tmp_path / str(i) / "results.json").write_text(json.dumps(found))
-        (report,) = measure_predictions(tmp_path / str(i) / "results.json", data="coco", data_dir=str(tmp_path / str(i)))
+        (report,) = measure_predictions(
+            tmp_path / str(i) / "results.json", data="coco", data_dir=str(tmp_path / str(i))
+        )
         for kind in ("bbox", "segm"):
             assert_reference(dict(report.metrics), truth, found, kind)
 
@@ -101,10 +121,14 @@ def test_perfect_instances_merge_to_perfect_classes(tmp_path: Path) -> None:
     objects = [entry for entry in truth["annotations"] if not entry["iscrowd"]]
     objects.sort(key=lambda entry: int(coco_mask.area(entry["segmentation"])), reverse=True)
     keys = ("image_id", "category_id", "bbox", "segmentation")
-    perfect = [{key: entry[key] for key in keys} | {"score": 0.6 + 0.001 * i} for i, entry in enumerate(objects)]
+    perfect = [
+        {key: entry[key] for key in keys} | {"score": 0.6 + 0.001 * i} for i, entry in enumerate(objects)
+    ]
     (tmp_path / "results.json").write_text(json.dumps(perfect))
     options: dict[str, Any] = {"data": "coco", "data_dir": str(tmp_path)}
-    (report,) = measure_predictions(tmp_path / "results.json", **options, overrides={"evaluators": {"iou": {}}})
+    (report,) = measure_predictions(
+        tmp_path / "results.json", **options, overrides={"evaluators": {"iou": {}}}
+    )
     assert report.name == "iou"
     assert report.metrics["mean_iou"] == 1
     (report,) = measure_predictions(tmp_path / "results.json", **options)
@@ -131,7 +155,11 @@ def test_a_predictions_file_may_leave_out_images_without_objects(tmp_path: Path)
     truth, found = write(tmp_path, case)
     named = {entry["image_id"] for entry in found[:1]}
     images = [image for image in truth["images"] if image["id"] in named]
-    content = {"images": images, "categories": truth["categories"], "annotations": [e for e in found if e["image_id"] in named]}
+    content = {
+        "images": images,
+        "categories": truth["categories"],
+        "annotations": [e for e in found if e["image_id"] in named],
+    }
     (tmp_path / "predictions.json").write_text(json.dumps(content))
     (report,) = measure_predictions(tmp_path / "predictions.json", data="coco", data_dir=str(tmp_path))
     assert_reference(dict(report.metrics), truth, content["annotations"], "bbox")
@@ -156,9 +184,15 @@ def test_a_predictions_file_may_leave_out_images_without_objects(tmp_path: Path)
             {"segmentation": {"size": [120, 160], "counts": "n17=0"}},
             r"results\[1\] has a mask whose run lengths cover \d+ pixels, but its image has",
         ),
-        ({"segmentation": {"size": [120, 160], "counts": ""}}, r"results\[1\] has a mask whose run lengths cover"),
+        (
+            {"segmentation": {"size": [120, 160], "counts": ""}},
+            r"results\[1\] has a mask whose run lengths cover",
+        ),
         ({"segmentation": {"size": [120, 160], "counts": 3}}, "whose counts are neither text nor a list"),
-        ({"segmentation": {"size": [3, 4], "counts": "<"}}, r"results\[1\] has a mask of size \[3, 4\], but its image has \[120, 160\]"),
+        (
+            {"segmentation": {"size": [3, 4], "counts": "<"}},
+            r"results\[1\] has a mask of size \[3, 4\], but its image has \[120, 160\]",
+        ),
     ],
 )
 def test_faulty_results_are_named(tmp_path: Path, change: dict[str, Any], expected: str) -> None:
@@ -170,7 +204,9 @@ def test_faulty_results_are_named(tmp_path: Path, change: dict[str, Any], expect
         measure_predictions(tmp_path / "results.json", data="coco", data_dir=str(tmp_path))
     by_sample = {"evaluators": {"coco": {}, "iou": {}}}
     with pytest.raises(DataError, match=expected.removeprefix(r"results\[1\] has ")):
-        measure_predictions(tmp_path / "results.json", data="coco", data_dir=str(tmp_path), overrides=by_sample)
+        measure_predictions(
+            tmp_path / "results.json", data="coco", data_dir=str(tmp_path), overrides=by_sample
+        )
 
 
 def test_what_is_no_result_is_named(tmp_path: Path) -> None:

@@ -33,7 +33,10 @@ def test_any_number_of_classes(classes: int) -> None:
     rng = np.random.default_rng(classes)
     values = np.array([*range(classes), VOID], dtype=np.uint8)
     truth, prediction = rng.choice(values, (2, 120, 130))
-    assert np.array_equal(confusion_matrix(truth, prediction, classes), sklearn_matrix(truth.ravel(), prediction.ravel(), labels=values))
+    assert np.array_equal(
+        confusion_matrix(truth, prediction, classes),
+        sklearn_matrix(truth.ravel(), prediction.ravel(), labels=values),
+    )
 
 
 @pytest.mark.parametrize("shape", [(4100, 4100), (1, 16_800_004), (16_800_004, 1)])
@@ -59,7 +62,10 @@ def test_views_and_empty_maps() -> None:
 def test_a_value_beyond_the_classes_is_named(name: str) -> None:
     maps = {"truth": np.zeros((4, 4), np.uint8), "prediction": np.zeros((4, 4), np.uint8)}
     maps[name][1, :3] = 7
-    with pytest.raises(InvalidDataError, match=f"the {name} has value 7 in 3 pixels, but there are 5 classes: values are 0 … 4"):
+    with pytest.raises(
+        InvalidDataError,
+        match=f"the {name} has value 7 in 3 pixels, but there are 5 classes: values are 0 … 4",
+    ):
         confusion_matrix(maps["truth"], maps["prediction"], 5)
     maps[name][2, 2] = 254
     with pytest.raises(InvalidDataError, match=r"value 7 in 3 pixels \(and 1 other"):
@@ -70,12 +76,19 @@ def test_a_value_beyond_the_classes_is_named(name: str) -> None:
     ("truth", "prediction", "classes", "message"),
     [
         (np.zeros((2, 3), np.uint8), np.zeros((3, 2), np.uint8), 2, r"differ in size: \[2, 3\] and \[3, 2\]"),
-        (np.zeros((2, 3), np.int64), np.zeros((2, 3), np.uint8), 2, r"truth must be uint8 \[H, W\], not int64"),
+        (
+            np.zeros((2, 3), np.int64),
+            np.zeros((2, 3), np.uint8),
+            2,
+            r"truth must be uint8 \[H, W\], not int64",
+        ),
         (np.zeros((2, 3), np.uint8), np.zeros((1, 2, 3), np.uint8), 2, r"prediction must be uint8 \[H, W\]"),
         (np.zeros((2, 3), np.uint8), np.zeros((2, 3), np.uint8), 256, "num_classes must be 1 … 255, not 256"),
         (np.zeros((2, 3), np.uint8), np.zeros((2, 3), np.uint8), 0, "num_classes"),
     ],
 )
-def test_what_does_not_fit_is_refused(truth: np.ndarray, prediction: np.ndarray, classes: int, message: str) -> None:
+def test_what_does_not_fit_is_refused(
+    truth: np.ndarray, prediction: np.ndarray, classes: int, message: str
+) -> None:
     with pytest.raises(InvalidDataError, match=message):
         confusion_matrix(truth, prediction, classes)

@@ -17,10 +17,14 @@ from toolkit.types import VOID, Instances, Masks, Prediction, Sample, Size
 Map = np.ndarray
 
 
-def sample(truth: Map | None, name: str = "a", instances: Instances | None = None, size: Size | None = None) -> Sample:
+def sample(
+    truth: Map | None, name: str = "a", instances: Instances | None = None, size: Size | None = None
+) -> Sample:
     size = size or (truth.shape if truth is not None else instances.size)  # type: ignore[union-attr]
     label_map = None if truth is None else torch.from_numpy(truth)
-    return Sample(name, torch.zeros(3, *size, dtype=torch.uint8), label_map, instances, path=f"photos/{name}.jpg")
+    return Sample(
+        name, torch.zeros(3, *size, dtype=torch.uint8), label_map, instances, path=f"photos/{name}.jpg"
+    )
 
 
 def prediction(guess: Map, name: str = "a") -> Prediction:
@@ -67,7 +71,9 @@ def test_equals_a_naive_loop_on_thousands_of_cases(void: str) -> None:
         report = measure(truth, guess, classes, void)
         assert np.array_equal(report.per_class["iou"], expected, equal_nan=True)
         defined = [value for value in expected if not math.isnan(value)]
-        assert report.metrics["mean_iou"] == pytest.approx(np.mean(defined) if defined else math.nan, nan_ok=True)
+        assert report.metrics["mean_iou"] == pytest.approx(
+            np.mean(defined) if defined else math.nan, nan_ok=True
+        )
 
 
 @pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
@@ -84,7 +90,9 @@ def test_equals_scikit_learn() -> None:
         assert metrics["mean_dice"] == pytest.approx(f1_score(t, p, average="macro"))
         assert metrics["mean_class_accuracy"] == pytest.approx(balanced_accuracy_score(t, p))
         present = sorted({*t.tolist(), *p.tolist()})
-        assert [report.per_class["dice"][c] for c in present] == pytest.approx(f1_score(t, p, average=None, labels=present))
+        assert [report.per_class["dice"][c] for c in present] == pytest.approx(
+            f1_score(t, p, average=None, labels=present)
+        )
 
 
 def test_void_in_the_truth_by_both_conventions() -> None:
@@ -120,7 +128,13 @@ def test_absent_classes_are_nan_and_out_of_the_means_and_noted() -> None:
 
 def test_without_samples_everything_is_nan() -> None:
     report = IoU(IoUSettings(), ["a", "b"]).report()
-    assert list(report.metrics) == ["mean_iou", "mean_dice", "pixel_accuracy", "mean_class_accuracy", "frequency_weighted_iou"]
+    assert list(report.metrics) == [
+        "mean_iou",
+        "mean_dice",
+        "pixel_accuracy",
+        "mean_class_accuracy",
+        "frequency_weighted_iou",
+    ]
     assert all(math.isnan(value) for value in report.metrics.values())
     assert all(math.isnan(value) for values in report.per_class.values() for value in values)
     assert report.notes == ("No samples were evaluated, so every figure is undefined.",)
@@ -175,7 +189,9 @@ def objects(width: int, *spans: tuple[int, int], labels: list[int], **more: obje
 
 
 def scored(width: int, *spans: tuple[int, int], labels: list[int], scores: list[float]) -> Prediction:
-    return Prediction("a", (1, width), instances=objects(width, *spans, labels=labels, scores=torch.tensor(scores)))
+    return Prediction(
+        "a", (1, width), instances=objects(width, *spans, labels=labels, scores=torch.tensor(scores))
+    )
 
 
 def measure_one(classes: tuple[str, ...], truth: Sample, guess: Prediction, **settings: object) -> Report:
@@ -226,7 +242,9 @@ def test_weak_predictions_are_not_painted() -> None:
 
 @pytest.mark.parametrize("classes", [("cat", "dog"), ("cat", "background")])
 def test_crowds_are_left_out(classes: tuple[str, ...]) -> None:
-    truth = sample(None, instances=objects(6, (0, 2), (1, 5), labels=[0, 0], is_crowd=torch.tensor([False, True])))
+    truth = sample(
+        None, instances=objects(6, (0, 2), (1, 5), labels=[0, 0], is_crowd=torch.tensor([False, True]))
+    )
     with_guess_in_crowd = measure_one(classes, truth, scored(6, (0, 5), labels=[0], scores=[1.0]))
     assert with_guess_in_crowd.per_class["iou"][0] == 1
     outside = measure_one(classes, truth, scored(6, (0, 6), labels=[0], scores=[1.0]))
@@ -234,7 +252,10 @@ def test_crowds_are_left_out(classes: tuple[str, ...]) -> None:
 
 
 def test_no_objects_and_none_predicted() -> None:
-    truth, guess = sample(None, instances=Instances.empty((3, 4), with_masks=True)), Instances.empty((3, 4), with_scores=True)
+    truth, guess = (
+        sample(None, instances=Instances.empty((3, 4), with_masks=True)),
+        Instances.empty((3, 4), with_scores=True),
+    )
     report = measure_one(("background", "cat"), truth, Prediction("a", (3, 4), instances=guess))
     assert report.per_class["iou"][0] == 1
     assert math.isnan(report.per_class["iou"][1])
@@ -244,7 +265,10 @@ def test_no_objects_and_none_predicted() -> None:
 
 
 def test_a_value_beyond_the_classes_names_the_value_and_the_sample() -> None:
-    with pytest.raises(InvalidDataError, match=r"sample 'a' \(photos/a.jpg\): the truth has value 9 in 1 pixels, but there are 2 classes"):
+    with pytest.raises(
+        InvalidDataError,
+        match=r"sample 'a' \(photos/a.jpg\): the truth has value 9 in 1 pixels, but there are 2 classes",
+    ):
         measure(*maps([0, 9], [0, 0]), 2)
     with pytest.raises(InvalidDataError, match=r"sample 'a'.*the prediction has value 2"):
         measure(*maps([0, 1], [0, 2]), 2)
@@ -259,9 +283,9 @@ def test_a_faulty_pair_changes_nothing() -> None:
 
 
 def test_a_sample_without_labels_is_refused() -> None:
-    unlabelled = Sample("a", torch.zeros(3, 1, 2, dtype=torch.uint8))
+    unlabeled = Sample("a", torch.zeros(3, 1, 2, dtype=torch.uint8))
     with pytest.raises(InvalidDataError, match="sample 'a': it has neither a label map nor instances"):
-        measure_one(("cat",), unlabelled, prediction(*maps([0, 0])))
+        measure_one(("cat",), unlabeled, prediction(*maps([0, 0])))
 
 
 def test_instances_without_masks_are_refused() -> None:

@@ -30,26 +30,47 @@ def blobs(generator: np.random.Generator, count: int, size: tuple[int, int]) -> 
     """Random masks; some are empty."""
     noise = generator.random((count, *size)).astype(np.float32)
     smooth = [cv2.GaussianBlur(each, (0, 0), 3) for each in noise]
-    return np.array([each > np.quantile(each, generator.choice([0.5, 0.8, 1.0])) for each in smooth]).reshape(count, *size)
+    return np.array([each > np.quantile(each, generator.choice([0.5, 0.8, 1.0])) for each in smooth]).reshape(
+        count, *size
+    )
 
 
-def instances(masks: NDArray[np.bool_], labels: Sequence[int], crowd: Sequence[bool] | None = None) -> Instances:
+def instances(
+    masks: NDArray[np.bool_], labels: Sequence[int], crowd: Sequence[bool] | None = None
+) -> Instances:
     codes = Masks.from_dense(masks)
     is_crowd = None if crowd is None else torch.tensor(crowd, dtype=torch.bool)
     return Instances(
-        codes.size, codes.boxes_xyxy(), torch.tensor(labels, dtype=torch.int64), codes, torch.ones(len(labels)), is_crowd=is_crowd
+        codes.size,
+        codes.boxes_xyxy(),
+        torch.tensor(labels, dtype=torch.int64),
+        codes,
+        torch.ones(len(labels)),
+        is_crowd=is_crowd,
     )
 
 
 def case(seed: int) -> tuple[Sample, Prediction, NDArray[np.bool_], NDArray[np.bool_], list[int], list[bool]]:
     generator = np.random.default_rng(seed)
-    count, size = int(generator.integers(0, 5)), (int(generator.integers(8, 60)), int(generator.integers(8, 60)))
+    count, size = (
+        int(generator.integers(0, 5)),
+        (int(generator.integers(8, 60)), int(generator.integers(8, 60))),
+    )
     truth, found = blobs(generator, count, size), blobs(generator, count, size)
     if count:
         found[0] = truth[0]
     labels, crowd = generator.integers(0, 2, count).tolist(), (generator.random(count) < 0.2).tolist()
-    sample = Sample(str(seed), torch.zeros((3, *size), dtype=torch.uint8), instances=instances(truth, labels, crowd))
-    return sample, Prediction(sample.id, size, instances=instances(found, labels)), truth, found, labels, crowd
+    sample = Sample(
+        str(seed), torch.zeros((3, *size), dtype=torch.uint8), instances=instances(truth, labels, crowd)
+    )
+    return (
+        sample,
+        Prediction(sample.id, size, instances=instances(found, labels)),
+        truth,
+        found,
+        labels,
+        crowd,
+    )
 
 
 def naive_boundary(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -71,7 +92,14 @@ def test_figures_are_means_of_those_of_dense_masks() -> None:
         for a, b, label, is_crowd in zip(truth, found, labels, crowd, strict=True):
             if a.any() and not is_crowd:
                 edges = naive_boundary(a), naive_boundary(b)
-                rows.append((label, (a & b).sum() / (a | b).sum(), 2 * (a & b).sum() / (a.sum() + b.sum()), _iou(*edges)))
+                rows.append(
+                    (
+                        label,
+                        (a & b).sum() / (a | b).sum(),
+                        2 * (a & b).sum() / (a.sum() + b.sum()),
+                        _iou(*edges),
+                    )
+                )
     table = np.array(rows)
     assert len(table) > 8
     report = evaluator.report()
@@ -87,7 +115,10 @@ def _iou(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
 
 
 def test_merged_states_are_the_whole() -> None:
-    whole, parts = Objects(ObjectsSettings(), CLASSES), [Objects(ObjectsSettings(), CLASSES) for _ in range(3)]
+    whole, parts = (
+        Objects(ObjectsSettings(), CLASSES),
+        [Objects(ObjectsSettings(), CLASSES) for _ in range(3)],
+    )
     for seed in range(9):
         sample, prediction, *_ = case(seed)
         whole.update([sample], [prediction])
@@ -108,7 +139,10 @@ def test_without_objects_everything_is_undefined() -> None:
     ("found", "message"),
     [
         (instances(np.ones((1, 4, 4), dtype=bool), [0]), "has 1 masks for 2 objects"),
-        (Instances((4, 4), torch.zeros((2, 4)), torch.zeros(2, dtype=torch.int64)), "has no masks for 2 objects"),
+        (
+            Instances((4, 4), torch.zeros((2, 4)), torch.zeros(2, dtype=torch.int64)),
+            "has no masks for 2 objects",
+        ),
     ],
 )
 def test_predictions_that_are_no_answers_are_refused(found: Instances, message: str) -> None:
@@ -119,7 +153,8 @@ def test_predictions_that_are_no_answers_are_refused(found: Instances, message: 
     beyond = instances(np.ones((2, 4, 4), dtype=bool), [0, 3])
     with pytest.raises(InvalidDataError, match="label 3, but there are 3 classes"):
         Objects(ObjectsSettings(), CLASSES).update(
-            [sample.with_(instances=beyond)], [Prediction("a", (4, 4), instances=instances(np.ones((2, 4, 4), dtype=bool), [0, 1]))]
+            [sample.with_(instances=beyond)],
+            [Prediction("a", (4, 4), instances=instances(np.ones((2, 4, 4), dtype=bool), [0, 1]))],
         )
 
 
@@ -163,7 +198,11 @@ class Triangles(Dataset):
 
     def __getitem__(self, index: int) -> Sample:
         mask = np.tril(np.ones((1, 20 + index, 20 + index), dtype=bool))
-        return Sample(self.ids[index], torch.zeros((3, *mask.shape[1:]), dtype=torch.uint8), instances=instances(mask, [0]))
+        return Sample(
+            self.ids[index],
+            torch.zeros((3, *mask.shape[1:]), dtype=torch.uint8),
+            instances=instances(mask, [0]),
+        )
 
 
 def evaluators() -> list[Evaluator]:
@@ -176,7 +215,9 @@ def test_each_protocol_is_measured_by_the_evaluators_that_suit_it() -> None:
     names = [name for each in chosen for name in each.report().metrics]
     validation = evaluate(model, Triangles(), chosen, with_loss=True, batch_size=1)
     metrics = validation.metrics()
-    assert set(names) <= set(metrics)  # known before the first sample, so that the best checkpoint can be chosen by any of them
+    assert set(names) <= set(
+        metrics
+    )  # known before the first sample, so that the best checkpoint can be chosen by any of them
     assert metrics["box/mean_iou"] == pytest.approx((210 / 400 + 231 / 441) / 2)
     assert metrics["point/mean_iou"] == pytest.approx((25 / 210 + 25 / 231) / 2)
     assert metrics["auto/segm/AP"] == 0  # 55 pixels of 210
@@ -189,9 +230,15 @@ def test_corrections_follow_the_answers_and_share_the_first_click() -> None:
     model = Guesser(["triangle"])
     evaluate(model, Triangles(), by_protocol(evaluators(), model), batch_size=2)
     points = [prompts for prompts in model.asked if prompts.points_xy is not None]
-    assert [prompts.points_xy.shape[1] for prompts in points if prompts.points_xy is not None] == [1, 2, 3] * 2
+    assert [prompts.points_xy.shape[1] for prompts in points if prompts.points_xy is not None] == [
+        1,
+        2,
+        3,
+    ] * 2
     assert points[2].point_labels is not None
-    assert points[2].point_labels.tolist() == [[1, 1, 1]]  # the square lies in the triangle, so only something lacks
+    assert points[2].point_labels.tolist() == [
+        [1, 1, 1]
+    ]  # the square lies in the triangle, so only something lacks
 
 
 def test_objects_without_prompts_count_as_of_one_class() -> None:

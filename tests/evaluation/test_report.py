@@ -12,7 +12,13 @@ from toolkit.errors import InvalidDataError
 from toolkit.evaluation import Report, is_better
 
 NAN = math.nan
-REPORT = Report("iou", {"mean_iou": 0.5, "pixel_accuracy": NAN}, {"iou": [0.25, NAN]}, ("[cat]", "dog"), ("dog is absent.",))
+REPORT = Report(
+    "iou",
+    {"mean_iou": 0.5, "pixel_accuracy": NAN},
+    {"iou": [0.25, NAN]},
+    ("[cat]", "dog"),
+    ("dog is absent.",),
+)
 
 
 def test_undefined_is_null_in_json() -> None:

@@ -26,7 +26,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of the plugin ``tiny`` on ``squares``."""
     tiny = str(Path(__file__).resolve().parents[1] / "support" / "tiny.py")
     run = tmp_path_factory.mktemp("runs") / "tiny"
-    train(resolve(plugin=tiny, data=tiny, overrides=["train.steps=30", "train.workers=0", "train.accelerator=cpu"]), run)
+    train(
+        resolve(
+            plugin=tiny, data=tiny, overrides=["train.steps=30", "train.workers=0", "train.accelerator=cpu"]
+        ),
+        run,
+    )
     return run
 
 
@@ -45,17 +50,62 @@ def write_truth(dataset: Dataset, folder: Path) -> None:
         cv2.imwrite(str(path), sample.label_map.numpy())
 
 
-def test_json_is_one_object_and_nothing_else(trained: Path, tiny: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["eval", str(trained), "--data", "squares", "--plugin", tiny, "--json", "--workers", "0", "--device", "cpu"]) == 0
+def test_json_is_one_object_and_nothing_else(
+    trained: Path, tiny: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        main(
+            [
+                "eval",
+                str(trained),
+                "--data",
+                "squares",
+                "--plugin",
+                tiny,
+                "--json",
+                "--workers",
+                "0",
+                "--device",
+                "cpu",
+            ]
+        )
+        == 0
+    )
     printed = json.loads(capsys.readouterr().out)
     assert list(printed) == ["metrics"]
-    assert set(printed["metrics"]) >= {"mean_iou", "pixel_accuracy", "mean_dice", "mean_class_accuracy", "frequency_weighted_iou"}
+    assert set(printed["metrics"]) >= {
+        "mean_iou",
+        "pixel_accuracy",
+        "mean_dice",
+        "mean_class_accuracy",
+        "frequency_weighted_iou",
+    }
     kept = json.loads((trained / "eval-squares-val.json").read_text())
     assert kept[0]["metrics"] == printed["metrics"]
 
 
-def test_the_table_has_a_row_for_each_class(trained: Path, tiny: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["eval", str(trained), "--data", "squares", "--plugin", tiny, "--workers", "0", "--device", "cpu", "--split", "train"]) == 0
+def test_the_table_has_a_row_for_each_class(
+    trained: Path, tiny: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        main(
+            [
+                "eval",
+                str(trained),
+                "--data",
+                "squares",
+                "--plugin",
+                tiny,
+                "--workers",
+                "0",
+                "--device",
+                "cpu",
+                "--split",
+                "train",
+            ]
+        )
+        == 0
+    )
     shown = capsys.readouterr().out
     for expected in ("mean_iou", "ground", "square", "dice"):
         assert expected in shown
@@ -69,7 +119,9 @@ def test_the_figures_are_those_of_training(trained: Path, tiny: str) -> None:
     assert report.metrics["mean_iou"] == pytest.approx(best)
 
 
-def test_predictions_of_a_run_measure_like_the_run(trained: Path, tiny: str, squares: Dataset, tmp_path: Path) -> None:
+def test_predictions_of_a_run_measure_like_the_run(
+    trained: Path, tiny: str, squares: Dataset, tmp_path: Path
+) -> None:
     """infer -> label images -> eval --predictions comes to the same figures as eval RUN, from the folder and from the JSON file."""
     photos, results = tmp_path / "photos", tmp_path / "results"
     for i in range(len(squares)):
@@ -84,7 +136,9 @@ def test_predictions_of_a_run_measure_like_the_run(trained: Path, tiny: str, squ
         assert dict(report.metrics) == pytest.approx(dict(expected.metrics))
 
 
-def test_perfect_predictions_score_one(tiny: str, squares: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_perfect_predictions_score_one(
+    tiny: str, squares: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     write_truth(squares, tmp_path)
     assert main(["eval", "--predictions", str(tmp_path), "--data", tiny, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["metrics"]["mean_iou"] == 1
@@ -101,14 +155,18 @@ def test_missing_predictions_are_counted_and_named(tiny: str, squares: Dataset, 
     write_truth(squares, tmp_path)
     for i in range(7):
         (tmp_path / "val" / f"{i}.png").unlink()
-    with pytest.raises(DataError, match=r"7 of 12 images have no prediction in .*: val/0, val/1, val/2, val/3, val/4, …"):
+    with pytest.raises(
+        DataError, match=r"7 of 12 images have no prediction in .*: val/0, val/1, val/2, val/3, val/4, …"
+    ):
         measure_predictions(tmp_path, data=tiny)
 
 
 def test_predictions_of_another_size_are_named(tiny: str, squares: Dataset, tmp_path: Path) -> None:
     write_truth(squares, tmp_path)
     cv2.imwrite(str(tmp_path / "val" / "2.png"), np.zeros((16, 17), np.uint8))
-    with pytest.raises(DataError, match=r"2\.png is \[16, 17\] \(height, width\), but the image val/2 is \[16, 16\]"):
+    with pytest.raises(
+        DataError, match=r"2\.png is \[16, 17\] \(height, width\), but the image val/2 is \[16, 16\]"
+    ):
         measure_predictions(tmp_path, data=tiny)
 
 
@@ -133,7 +191,9 @@ def coco_document() -> dict:
 
 def test_instances_in_json_are_read_by_class_name(tmp_path: Path) -> None:
     (tmp_path / "theirs.json").write_text(json.dumps(coco_document()))
-    instances = PredictionFiles(tmp_path / "theirs.json", ("ground", "square")).read("val/0", (16, 16)).instances
+    instances = (
+        PredictionFiles(tmp_path / "theirs.json", ("ground", "square")).read("val/0", (16, 16)).instances
+    )
     assert instances is not None
     assert instances.labels.tolist() == [1]
     assert instances.boxes_xyxy.tolist() == [[3, 2, 9, 5]]
@@ -196,7 +256,9 @@ def test_usage_faults(trained: Path, tiny: str, capsys: pytest.CaptureFixture[st
         measure_predictions(trained, data=tiny, split="tset")
 
 
-def test_conventions_are_switched_by_settings(tiny: str, squares: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_conventions_are_switched_by_settings(
+    tiny: str, squares: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     write_truth(squares, tmp_path)
     command = ["eval", "--predictions", str(tmp_path), "--data", tiny, "--json"]
     assert main([*command, "evaluators.iou.void=false_positive"]) == 0

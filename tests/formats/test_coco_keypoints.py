@@ -20,7 +20,10 @@ def test_a_point_on_a_pixel_is_in_its_middle_and_one_that_is_not_there_stays() -
 
 
 def test_detections_come_back_from_their_file_as_they_were() -> None:
-    boxes, points = torch.tensor([[10.0, 10, 30, 40]]), torch.tensor([[[12.25, 20.5, 0.75], [29.5, 39.0, 0.125]]])
+    boxes, points = (
+        torch.tensor([[10.0, 10, 30, 40]]),
+        torch.tensor([[[12.25, 20.5, 0.75], [29.5, 39.0, 0.125]]]),
+    )
     found = Instances((50, 60), boxes, torch.tensor([1]), scores=torch.tensor([0.5]), keypoints=points)
     (written,) = coco_annotations(found)
     assert written["keypoints"] == [11.75, 20.0, 0.75, 29.0, 38.5, 0.125]

@@ -38,10 +38,16 @@ def sample(name: str, masks: np.ndarray | None, labels: list[int], **fields: Any
     image = torch.from_numpy(rng.integers(0, 256, (3, *SIZE), dtype=np.uint8))
     if masks is None:
         fields.setdefault("boxes_xyxy", torch.zeros((0, 4)))
-        return Sample(name, image, instances=Instances(SIZE, labels=torch.tensor(labels, dtype=torch.int64), **fields))
+        return Sample(
+            name, image, instances=Instances(SIZE, labels=torch.tensor(labels, dtype=torch.int64), **fields)
+        )
     encoded = Masks.from_dense(masks) if len(masks) else Masks(SIZE)
     fields.setdefault("boxes_xyxy", encoded.boxes_xyxy())
-    return Sample(name, image, instances=Instances(SIZE, labels=torch.tensor(labels, dtype=torch.int64), masks=encoded, **fields))
+    return Sample(
+        name,
+        image,
+        instances=Instances(SIZE, labels=torch.tensor(labels, dtype=torch.int64), masks=encoded, **fields),
+    )
 
 
 def blobs(rng: np.random.Generator, count: int) -> np.ndarray:
@@ -50,11 +56,15 @@ def blobs(rng: np.random.Generator, count: int) -> np.ndarray:
     return noise > np.quantile(noise, 0.6, axis=(1, 2), keepdims=True)
 
 
-def convert(dataset: Dataset, target: str, folder: Path, limit: int | None = None) -> tuple[Dataset, dict[str, int]]:
+def convert(
+    dataset: Dataset, target: str, folder: Path, limit: int | None = None
+) -> tuple[Dataset, dict[str, int]]:
     """What the written files read as, and what was lost."""
     losses = Losses()
     assert list(convert_split(dataset, "train", folder, target, losses, limit)) == list(dataset.ids)[:limit]
-    return reopened(target, folder, dataset.classes), {text.split(":")[0]: count for text, count in losses.items() if count}
+    return reopened(target, folder, dataset.classes), {
+        text.split(":")[0]: count for text, count in losses.items() if count
+    }
 
 
 def reopened(target: str, folder: Path, classes: tuple[str, ...]) -> Dataset:
@@ -67,7 +77,10 @@ def objects(dataset: Dataset, one: Sample) -> list[tuple[str, bytes]]:
     """Class and mask of each object."""
     assert one.instances is not None
     assert one.instances.masks is not None
-    return [(dataset.classes[i], code) for i, code in zip(one.instances.labels.tolist(), one.instances.masks.counts, strict=True)]
+    return [
+        (dataset.classes[i], code)
+        for i, code in zip(one.instances.labels.tolist(), one.instances.masks.counts, strict=True)
+    ]
 
 
 @pytest.mark.parametrize("target", list(WRITERS))
@@ -138,7 +151,9 @@ def test_what_is_lost_is_counted(tmp_path: Path, target: str) -> None:
     boxes[2] = torch.tensor([1.0, 1, 2, 2])
     crowds = torch.tensor([False, False, False, True])
     areas = torch.tensor([20.5, 24, 0.5, 70], dtype=torch.float64)
-    given = sample("a", one, [0, 1, 1, 2], boxes_xyxy=boxes, keypoints=keypoints, is_crowd=crowds, areas=areas)
+    given = sample(
+        "a", one, [0, 1, 1, 2], boxes_xyxy=boxes, keypoints=keypoints, is_crowd=crowds, areas=areas
+    )
     dataset = Given([given])
     back, lost = convert(dataset, target, tmp_path)
     again = back[0].instances
@@ -184,7 +199,9 @@ def coco_source(folder: Path) -> Dataset:
         [[1, 1, 5, 1, 5, 5, 1, 5], [10.5, 10, 20.5, 10.2, 14, 19]],
         [[20, -3.5, 36, 4, 22, 12.3]],
     ]
-    records = [{"id": i + 1, "image_id": 40, "category_id": 9, "segmentation": part} for i, part in enumerate(parts)]
+    records = [
+        {"id": i + 1, "image_id": 40, "category_id": 9, "segmentation": part} for i, part in enumerate(parts)
+    ]
     document = {
         "images": [{"id": 40, "file_name": "p.jpg"}, {"id": 7, "file_name": "q.jpg"}],
         "categories": [{"id": 9, "name": "dog"}, {"id": 200, "name": "cat"}],
@@ -236,13 +253,17 @@ def test_what_has_no_place(tmp_path: Path) -> None:
     outside = Given([sample("../a", np.zeros((0, *SIZE), bool), [])])
     with pytest.raises(DataError, match=r"'../a' lies outside the dataset's folder"):
         convert(outside, "coco", tmp_path)
-    semantic = Given([Sample("a", torch.zeros((3, *SIZE), dtype=torch.uint8), torch.zeros(SIZE, dtype=torch.uint8))])
+    semantic = Given(
+        [Sample("a", torch.zeros((3, *SIZE), dtype=torch.uint8), torch.zeros(SIZE, dtype=torch.uint8))]
+    )
     with pytest.raises(DataError, match="'a' has a label map but no objects, which only --to masks can hold"):
         convert(semantic, "coco", tmp_path)
     assert torch.equal(convert(semantic, "masks", tmp_path / "m")[0][0].label_map, semantic[0].label_map)
     classes = tuple(f"c{i}" for i in range(255))
     with pytest.raises(DataError, match="holds 255 classes, background included, not 256"):
-        convert(Given([sample("a", blobs(np.random.default_rng(0), 1), [0])], classes), "masks", tmp_path / "n")
+        convert(
+            Given([sample("a", blobs(np.random.default_rng(0), 1), [0])], classes), "masks", tmp_path / "n"
+        )
 
 
 def test_only_into_an_empty_folder(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What label images promise: values and colours become classes, ids become objects, and faults name the file."""
+"""What label images promise: values and colors become classes, ids become objects, and faults name the file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from toolkit.errors import DataError
 from toolkit.formats.label_images import (
     MAX_IDS,
     check_same_size,
-    colours_to_label_map,
+    colors_to_label_map,
     id_map_from_instances,
     instances_from_id_map,
     majority_labels,
@@ -39,27 +39,36 @@ def test_every_value_has_its_own_place() -> None:
 
 def test_an_unknown_value_is_named_with_its_pixels() -> None:
     values = torch.tensor([[0, 1, 7], [7, 7, 9]], dtype=torch.uint8)
-    with pytest.raises(DataError, match=r"maps/a.png has the value 7 in 3 pixels \(and 1 other such value\).*expected 0…2, 255"):
+    with pytest.raises(
+        DataError,
+        match=r"maps/a.png has the value 7 in 3 pixels \(and 1 other such value\).*expected 0…2, 255",
+    ):
         values_to_label_map(values, {0: 0, 1: 1, 2: 2, 255: VOID}, "maps/a.png")
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(1, 30), st.integers(0, 2**32 - 1))
-def test_colours_become_classes(count: int, seed: int) -> None:
+def test_colors_become_classes(count: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    colours = sorted({tuple(int(part) for part in row) for row in rng.integers(0, 256, (count, 3))}, key=lambda c: c[::-1])
-    table = {colour: int(rng.integers(0, 256)) for colour in colours}
-    picks = rng.integers(0, len(colours), (9, 11))
-    image = torch.from_numpy(np.array(colours, np.uint8)[picks]).permute(2, 0, 1)
-    assert np.array_equal(colours_to_label_map(image, table, "a.png").numpy(), np.array(list(table.values()), np.uint8)[picks])
+    colors = sorted(
+        {tuple(int(part) for part in row) for row in rng.integers(0, 256, (count, 3))}, key=lambda c: c[::-1]
+    )
+    table = {color: int(rng.integers(0, 256)) for color in colors}
+    picks = rng.integers(0, len(colors), (9, 11))
+    image = torch.from_numpy(np.array(colors, np.uint8)[picks]).permute(2, 0, 1)
+    assert np.array_equal(
+        colors_to_label_map(image, table, "a.png").numpy(), np.array(list(table.values()), np.uint8)[picks]
+    )
 
 
-def test_an_unknown_colour_is_named_with_its_pixels() -> None:
+def test_an_unknown_color_is_named_with_its_pixels() -> None:
     image = torch.zeros(3, 4, 5, dtype=torch.uint8)
     image[:, 1, 2:] = torch.tensor([128, 0, 3], dtype=torch.uint8)[:, None]
     image[:, 3, 4] = 200
-    with pytest.raises(DataError, match=r"b.bmp has the colour \(128, 0, 3\) in 3 pixels \(and 1 other such colour\)"):
-        colours_to_label_map(image, {(0, 0, 0): 0, (128, 0, 2): 1}, "b.bmp")
+    with pytest.raises(
+        DataError, match=r"b.bmp has the color \(128, 0, 3\) in 3 pixels \(and 1 other such color\)"
+    ):
+        colors_to_label_map(image, {(0, 0, 0): 0, (128, 0, 2): 1}, "b.bmp")
 
 
 def test_sizes_must_agree() -> None:
@@ -86,7 +95,9 @@ def test_ids_become_objects(ids: torch.Tensor, order: list[int], count: int) -> 
 @settings(max_examples=100, deadline=None)
 @given(ids_maps, st.integers(0, 2**32 - 1))
 def test_majority_is_that_of_a_naive_count(ids: torch.Tensor, seed: int) -> None:
-    label_map = torch.from_numpy(np.random.default_rng(seed).choice([0, 1, 2, VOID], tuple(ids.shape)).astype(np.uint8))
+    label_map = torch.from_numpy(
+        np.random.default_rng(seed).choice([0, 1, 2, VOID], tuple(ids.shape)).astype(np.uint8)
+    )
     expected = {}
     for object_id in range(1, 5):
         votes = [int(((ids == object_id) & (label_map == label)).sum()) for label in range(3)]
@@ -108,14 +119,24 @@ def test_more_ids_than_a_byte_holds() -> None:
 def test_wide_ids_are_told_apart(height: int, width: int, count: int, seed: int) -> None:
     """Ids of up to 31 bits, among them such that agree in their low bytes; every one of them is found, with or without background."""
     rng = np.random.default_rng(seed)
-    known = np.unique(np.concatenate([rng.integers(1, 2**31 - 1, count), rng.integers(1, 200, 5) + 65_536, [254, 255, 256, 510, 65_535]]))
+    known = np.unique(
+        np.concatenate(
+            [
+                rng.integers(1, 2**31 - 1, count),
+                rng.integers(1, 200, 5) + 65_536,
+                [254, 255, 256, 510, 65_535],
+            ]
+        )
+    )
     ids = torch.from_numpy(rng.choice(known, (height, width)).astype(np.int32))
     label_map = torch.from_numpy(rng.integers(0, 3, (height, width), dtype=np.uint8))
     labels = majority_labels(ids, label_map)
     present = ids.unique().tolist()
     assert sorted(labels) == present
     assert all(
-        ((ids == i) & (label_map == labels[i])).sum() == max(((ids == i) & (label_map == c)).sum() for c in range(3)) for i in present
+        ((ids == i) & (label_map == labels[i])).sum()
+        == max(((ids == i) & (label_map == c)).sum() for c in range(3))
+        for i in present
     )
     found = instances_from_id_map(ids, labels)
     assert found.labels.tolist() == list(labels.values())
@@ -129,7 +150,10 @@ def test_as_many_objects_as_ids_can_be_drawn() -> None:
     instances = instances_from_id_map(ids, dict.fromkeys(range(1, 301), 0))
     assert torch.equal(id_map_from_instances(instances), ids)
     many = Instances(
-        (1, 1), torch.zeros((MAX_IDS + 1, 4)), torch.zeros(MAX_IDS + 1, dtype=torch.int64), Masks((1, 1), (b"01",) * (MAX_IDS + 1))
+        (1, 1),
+        torch.zeros((MAX_IDS + 1, 4)),
+        torch.zeros(MAX_IDS + 1, dtype=torch.int64),
+        Masks((1, 1), (b"01",) * (MAX_IDS + 1)),
     )
     with pytest.raises(DataError, match="holds 65535 objects at most, not 65536"):
         id_map_from_instances(many)

@@ -15,7 +15,9 @@ from toolkit.types import Instances, Sample
 
 
 def shapes(split: str = "train", **options: object) -> Dataset:
-    return open_dataset(registry.datasets().get("shapes"), None, split, {"size": 48, "train": 5, "val": 2} | options)
+    return open_dataset(
+        registry.datasets().get("shapes"), None, split, {"size": 48, "train": 5, "val": 2} | options
+    )
 
 
 def classes_file(tmp_path: Path, text: str) -> Path:
@@ -24,7 +26,7 @@ def classes_file(tmp_path: Path, text: str) -> Path:
     return path
 
 
-def test_names_with_and_without_colours(tmp_path: Path) -> None:
+def test_names_with_and_without_colors(tmp_path: Path) -> None:
     text = "sky\n\n  traffic light  \ngrass 0 128 0\nroad, wet\t1, 2, 3\nlane 4\nvoid 0 0 0\n"
     assert read_classes(classes_file(tmp_path, text)) == (
         ClassLine("sky"),
@@ -41,8 +43,8 @@ def test_names_with_and_without_colours(tmp_path: Path) -> None:
     [
         ("", "is empty"),
         ("a\nb\na\n", "has the class a twice"),
-        ("a 1 2 3\nb 1 2 3\n", r"has the colour \(1, 2, 3\) twice"),
-        ("a 1 2 300\n", r"colour \(1, 2, 300\); each part must be 0…255"),
+        ("a 1 2 3\nb 1 2 3\n", r"has the color \(1, 2, 3\) twice"),
+        ("a 1 2 300\n", r"color \(1, 2, 300\); each part must be 0…255"),
         ("\n".join(f"c{i}" for i in range(300)), "names 300 classes"),
     ],
 )
@@ -60,8 +62,11 @@ def test_unreadable_list_of_classes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("palette", [None, ((1, 2, 3), (4, 5, 6))])
 def test_classes_there_and_back(tmp_path: Path, palette: tuple[tuple[int, int, int], ...] | None) -> None:
     write_classes(tmp_path / "c.txt", ("traffic light", "café"), palette)
-    colours = palette or (None, None)
-    assert read_classes(tmp_path / "c.txt") == (ClassLine("traffic light", colours[0]), ClassLine("café", colours[1]))
+    colors = palette or (None, None)
+    assert read_classes(tmp_path / "c.txt") == (
+        ClassLine("traffic light", colors[0]),
+        ClassLine("café", colors[1]),
+    )
 
 
 def test_a_written_split_reads_back_equal(tmp_path: Path) -> None:

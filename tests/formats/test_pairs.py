@@ -17,7 +17,9 @@ def touch(*paths: Path) -> None:
 
 
 def test_images_are_found_by_id_at_any_depth(tmp_path: Path) -> None:
-    touch(*(tmp_path / name for name in ("b.JPG", "a/c.png", "a/c.txt", ".hidden.png", ".git/d.png", "._b.jpg")))
+    touch(
+        *(tmp_path / name for name in ("b.JPG", "a/c.png", "a/c.txt", ".hidden.png", ".git/d.png", "._b.jpg"))
+    )
     assert images_below(tmp_path) == {"b": tmp_path / "b.JPG", "a/c": tmp_path / "a" / "c.png"}
 
 
@@ -63,10 +65,14 @@ def test_lists_of_names(tmp_path: Path) -> None:
 def test_splits_by_hash_keep_their_parts_and_stay() -> None:
     names = [f"patient {n}" for n in range(4000)]
     splits = {name: hashed_split(name, {"test": 0.2, "val": 0.1}) for name in names}
-    parts = {split: sum(s == split for s in splits.values()) / len(names) for split in ("train", "val", "test")}
+    parts = {
+        split: sum(s == split for s in splits.values()) / len(names) for split in ("train", "val", "test")
+    }
     assert abs(parts["test"] - 0.2) < 0.03
     assert abs(parts["val"] - 0.1) < 0.02
     assert parts["train"] == pytest.approx(1 - parts["val"] - parts["test"])
-    assert all(hashed_split(name, {"test": 0.2, "val": 0.3}) == "test" for name in names if splits[name] == "test")
+    assert all(
+        hashed_split(name, {"test": 0.2, "val": 0.3}) == "test" for name in names if splits[name] == "test"
+    )
     assert {hashed_split(name, {}, rest="all") for name in names} == {"all"}
     assert {hashed_split(name, {"val": 0.0}) for name in names} == {"train"}

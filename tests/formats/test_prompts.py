@@ -45,7 +45,12 @@ def test_boxes_points_and_both_come_in_groups_of_their_kind(tmp_path: Path) -> N
         "a.jpg": [
             {"box_xyxy": [1, 2, 30, 40]},
             {"points_xy": [[3, 4]]},
-            {"points_xy": [[5, 6], [7, 8]], "point_labels": [1, 0], "box_xyxy": [-3, 0, 300, 9], "class": "cup"},
+            {
+                "points_xy": [[5, 6], [7, 8]],
+                "point_labels": [1, 0],
+                "box_xyxy": [-3, 0, 300, 9],
+                "class": "cup",
+            },
             {"box_xyxy": [2, 2, 3, 3]},
         ]
     }
@@ -86,7 +91,9 @@ def test_the_boxes_of_a_coco_file(tmp_path: Path) -> None:
         ("a.JPG", ["a.jpg"], "a.jpg"),
     ],
 )
-def test_a_name_stands_for_the_image_whose_path_ends_so(tmp_path: Path, entry: str, names: list[str], found: str) -> None:
+def test_a_name_stands_for_the_image_whose_path_ends_so(
+    tmp_path: Path, entry: str, names: list[str], found: str
+) -> None:
     file = PromptFile(write(tmp_path, f"image,x,y\n{entry},1,1\n"))
     file.assign(names)
     assert [name for name in names if file.groups(name, (9, 9))] == [found]
@@ -95,7 +102,10 @@ def test_a_name_stands_for_the_image_whose_path_ends_so(tmp_path: Path, entry: s
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["b.jpg"], r"prompts.csv, line 2 is for 'a.jpg', but there is no such image. Repair: use names such as b.jpg"),
+        (
+            ["b.jpg"],
+            r"prompts.csv, line 2 is for 'a.jpg', but there is no such image. Repair: use names such as b.jpg",
+        ),
         (["x/a.jpg", "y/a.jpg"], "2 images are called so: x/a.jpg, y/a.jpg"),
         (["a.png"], "there is no such image"),
         ([], "there is no such image"),
@@ -138,7 +148,10 @@ def test_prompts_outside_the_image_are_errors(tmp_path: Path, row: str, message:
         ('{"a": [{"box_xyxy": [5, 5, 5, 9]}]}', "expected x1 > x0"),
         ('{"a": [{"box_xyxy": [5, 5]}]}', "expected x0, y0, x1, y1"),
         ('{"a": [{"box_xyxy": [5, 5, NaN, 9]}]}', "x1 = nan; expected a number of pixels"),
-        ('{"images": [], "annotations": [{"bbox": [1, 2, 3, 4], "image_id": 4}]}', "of image 4, which is not among the images"),
+        (
+            '{"images": [], "annotations": [{"bbox": [1, 2, 3, 4], "image_id": 4}]}',
+            "of image 4, which is not among the images",
+        ),
         ('{"images": [], "annotations": [{"image_id": 4}]}', "is no COCO document: KeyError: 'bbox'"),
         ("image,u,v\na,1,2", "has the columns image, u, v; expected image with x, y"),
         ("image,x,y\na,one,2", "line 2 has x = 'one'"),

@@ -12,7 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toolkit.errors import DataError
-from toolkit.formats.regions import Region, ellipse, numbers, polygon, read_json, rectangle, to_instances, unique_ids
+from toolkit.formats.regions import (
+    Region,
+    ellipse,
+    numbers,
+    polygon,
+    read_json,
+    rectangle,
+    to_instances,
+    unique_ids,
+)
 from toolkit.types import Masks
 
 SIZE = (9, 12)
@@ -28,17 +37,19 @@ def decoded(code: bytes, size: tuple[int, int] = SIZE) -> np.ndarray:
     st.tuples(st.floats(0.1, 9), st.floats(0.1, 9)),
     st.floats(-7, 7),
 )
-def test_an_ellipse_has_the_pixels_whose_centres_it_holds(centre: tuple[float, float], radii: tuple[float, float], theta: float) -> None:
-    mask = decoded(ellipse(centre, radii, theta, SIZE, "f"))
+def test_an_ellipse_has_the_pixels_whose_centers_it_holds(
+    center: tuple[float, float], radii: tuple[float, float], theta: float
+) -> None:
+    mask = decoded(ellipse(center, radii, theta, SIZE, "f"))
     turn = complex(math.cos(theta), -math.sin(theta))
     for y in range(SIZE[0]):
         for x in range(SIZE[1]):
-            point = complex(x + 0.5 - centre[0], y + 0.5 - centre[1]) * turn
+            point = complex(x + 0.5 - center[0], y + 0.5 - center[1]) * turn
             distance = math.hypot(point.real / radii[0], point.imag / radii[1])
             assert mask[y, x] == (distance <= 1) or abs(distance - 1) < 1e-9
 
 
-def test_theta_turns_from_x_towards_y() -> None:
+def test_theta_turns_from_x_toward_y() -> None:
     """As on a canvas, whose y points down."""
     mask = decoded(ellipse((6, 4.5), (5, 0.8), math.pi / 4, SIZE, "f"))
     ys, xs = np.nonzero(mask)
@@ -47,11 +58,12 @@ def test_theta_turns_from_x_towards_y() -> None:
 
 
 @pytest.mark.parametrize(
-    ("centre", "radii", "theta"), [((1, 2), (0, 1), 0), ((1, 2), (1, -1), 0), ((math.nan, 2), (1, 1), 0), ((1, 2), (1, 1), math.inf)]
+    ("center", "radii", "theta"),
+    [((1, 2), (0, 1), 0), ((1, 2), (1, -1), 0), ((math.nan, 2), (1, 1), 0), ((1, 2), (1, 1), math.inf)],
 )
-def test_what_is_no_ellipse(centre: tuple[float, float], radii: tuple[float, float], theta: float) -> None:
+def test_what_is_no_ellipse(center: tuple[float, float], radii: tuple[float, float], theta: float) -> None:
     with pytest.raises(DataError, match=r"^here: .* make no ellipse"):
-        ellipse(centre, radii, theta, SIZE, "here")
+        ellipse(center, radii, theta, SIZE, "here")
 
 
 @settings(deadline=None)

@@ -24,7 +24,10 @@ class Bright(Model):
 
     def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
         self.seen += [sample.id for sample in samples]
-        return [Prediction(s.id, s.size, label_map=(s.image.float().mean(0) > 127).to(torch.uint8)) for s in samples]
+        return [
+            Prediction(s.id, s.size, label_map=(s.image.float().mean(0) > 127).to(torch.uint8))
+            for s in samples
+        ]
 
 
 class Spots(Model):
@@ -40,8 +43,14 @@ class Spots(Model):
         masks = sample.image > 200
         found = [channel for channel in range(3) if masks[channel].any()]
         coded = Masks.from_dense(masks[found])
-        scores = torch.stack([sample.image[channel].float().mean() / 255 for channel in found]) if found else torch.zeros(0)
-        return Instances(sample.size, coded.boxes_xyxy(), torch.tensor(found, dtype=torch.int64), coded, scores)
+        scores = (
+            torch.stack([sample.image[channel].float().mean() / 255 for channel in found])
+            if found
+            else torch.zeros(0)
+        )
+        return Instances(
+            sample.size, coded.boxes_xyxy(), torch.tensor(found, dtype=torch.int64), coded, scores
+        )
 
 
 def write_image(path: Path, seed: int = 0, height: int = 24, width: int = 37) -> None:
@@ -50,7 +59,19 @@ def write_image(path: Path, seed: int = 0, height: int = 24, width: int = 37) ->
     Image.fromarray(blocks).resize((width, height), Image.Resampling.NEAREST).save(path)
 
 
-ORDER = ["0.png", "1.png", "2.png", "2b.jpg", "3.png", "4.png", "4b.png", "5.png", "deep/text.jpg", "deep/wide.jpg", "deep/er/x.png"]
+ORDER = [
+    "0.png",
+    "1.png",
+    "2.png",
+    "2b.jpg",
+    "3.png",
+    "4.png",
+    "4b.png",
+    "5.png",
+    "deep/text.jpg",
+    "deep/wide.jpg",
+    "deep/er/x.png",
+]
 GOOD = [name for name in ORDER if name not in ("2b.jpg", "4b.png", "deep/text.jpg")]
 
 
@@ -63,4 +84,8 @@ def manifest(out: Path) -> list[dict[str, object]]:
 
 
 def files(out: Path) -> dict[str, bytes]:
-    return {path.relative_to(out).as_posix(): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
+    return {
+        path.relative_to(out).as_posix(): path.read_bytes()
+        for path in sorted(out.rglob("*"))
+        if path.is_file()
+    }

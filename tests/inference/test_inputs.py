@@ -24,7 +24,12 @@ def names(*words: object, **options: object) -> list[tuple[str, str]]:
 def test_folders_are_searched_to_any_depth_in_a_fixed_order(tmp_path: Path) -> None:
     deep = tmp_path.joinpath("b", *["d"] * 200)
     touch(
-        tmp_path / "c.JPG", tmp_path / "a.png", tmp_path / "b" / "z.tif", tmp_path / "notes.txt", tmp_path / "a" / "1.webp", deep / "x.bmp"
+        tmp_path / "c.JPG",
+        tmp_path / "a.png",
+        tmp_path / "b" / "z.tif",
+        tmp_path / "notes.txt",
+        tmp_path / "a" / "1.webp",
+        deep / "x.bmp",
     )
     below = "b/" + "d/" * 200
     expected = ["a.png", "c.JPG", "a/1.webp", "b/z.tif", below + "x.bmp"]
@@ -33,14 +38,24 @@ def test_folders_are_searched_to_any_depth_in_a_fixed_order(tmp_path: Path) -> N
 
 
 def test_hidden_files_and_the_results_are_left_out(tmp_path: Path) -> None:
-    touch(tmp_path / "a.jpg", tmp_path / "._a.jpg", tmp_path / ".cache" / "b.jpg", tmp_path / "out" / "overlays" / "a.jpg")
+    touch(
+        tmp_path / "a.jpg",
+        tmp_path / "._a.jpg",
+        tmp_path / ".cache" / "b.jpg",
+        tmp_path / "out" / "overlays" / "a.jpg",
+    )
     assert names(tmp_path, exclude=tmp_path / "out") == [("a.jpg", "a")]
     assert names(tmp_path / "*", exclude=tmp_path / "out") == [("a.jpg", "a")]
     assert names(tmp_path / "**" / "*.jpg", exclude=tmp_path / "out") == [("a.jpg", "a")]
 
 
 def test_patterns_are_named_from_their_fixed_part(tmp_path: Path) -> None:
-    touch(tmp_path / "p" / "x" / "1.jpg", tmp_path / "p" / "y" / "1.jpg", tmp_path / "p" / "y" / "n.txt", tmp_path / "q" / "1.jpg")
+    touch(
+        tmp_path / "p" / "x" / "1.jpg",
+        tmp_path / "p" / "y" / "1.jpg",
+        tmp_path / "p" / "y" / "n.txt",
+        tmp_path / "q" / "1.jpg",
+    )
     both = [("x/1.jpg", "x/1"), ("y/1.jpg", "y/1")]
     for pattern in ("p/*/*.jpg", "p/**/*.jpg", "p/*", "p/**", "p/[xy]/?.jpg", "p/*/*"):
         assert names(tmp_path / pattern) == both, pattern
@@ -58,7 +73,9 @@ def test_an_image_given_twice_comes_once(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_the_same_name_below_two_folders_keeps_the_folders(tmp_path: Path) -> None:
-    touch(tmp_path / "one" / "s" / "a.jpg", tmp_path / "two" / "s" / "a.jpg", tmp_path / "two" / "s" / "b.jpg")
+    touch(
+        tmp_path / "one" / "s" / "a.jpg", tmp_path / "two" / "s" / "a.jpg", tmp_path / "two" / "s" / "b.jpg"
+    )
     expected = [("one/s/a.jpg", "one/s/a"), ("two/s/a.jpg", "two/s/a"), ("two/s/b.jpg", "two/s/b")]
     assert names(tmp_path / "one", tmp_path / "two") == expected
     no_clash = [("a.jpg", "a"), ("s/a.jpg", "s/a"), ("s/b.jpg", "s/b")]
@@ -90,7 +107,9 @@ def test_a_broken_link_is_an_image_that_will_fail(tmp_path: Path) -> None:
 
 def test_nothing_to_do_is_an_error_that_says_where_it_looked(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UsageError, match=r"no image \(\.bmp, \.jpeg, .*\) in .*empty\. Repair: check the path"):
+    with pytest.raises(
+        UsageError, match=r"no image \(\.bmp, \.jpeg, .*\) in .*empty\. Repair: check the path"
+    ):
         find_images([tmp_path / "empty"])
     with pytest.raises(UsageError, match=r"nowhere does not exist\. Repair: check the path"):
         find_images([tmp_path / "empty", tmp_path / "nowhere"])
@@ -98,7 +117,9 @@ def test_nothing_to_do_is_an_error_that_says_where_it_looked(tmp_path: Path) -> 
         find_images([tmp_path / "*.jpg"])
 
 
-def test_a_folder_without_permission_is_reported_and_the_rest_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_without_permission_is_reported_and_the_rest_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     touch(tmp_path / "a.jpg", tmp_path / "locked" / "b.jpg", tmp_path / "z" / "c.jpg")
     scandir = os.scandir
 

@@ -51,7 +51,9 @@ def test_label_maps_overlays_manifest_and_predictions(photos: Path, tmp_path: Pa
         assert record["status"] == "ok"
         assert record["size"] == list(image.shape[1:])
         assert record["outputs"] == {"label_map": f"labels/{stem}.png", "overlay": f"overlays/{stem}.jpg"}
-        assert torch.equal(read_label_map(out / f"labels/{stem}.png"), (image.float().mean(0) > 127).to(torch.uint8))
+        assert torch.equal(
+            read_label_map(out / f"labels/{stem}.png"), (image.float().mean(0) > 127).to(torch.uint8)
+        )
         assert image_size(out / f"overlays/{stem}.jpg") == tuple(image.shape[1:])
     errors = {record["image"]: record["error"] for record in records if record["status"] == "failed"}
     assert "2b.jpg is empty (0 bytes)" in errors["2b.jpg"]
@@ -59,10 +61,18 @@ def test_label_maps_overlays_manifest_and_predictions(photos: Path, tmp_path: Pa
     assert "text.jpg is not an image" in errors["deep/text.jpg"]
     predictions = json.loads((out / "predictions.json").read_text())
     assert [entry["file_name"] for entry in predictions["images"]] == GOOD
-    assert predictions["images"][0] == {"id": 1, "file_name": "0.png", "width": 30, "height": 20, "label_map": "labels/0.png"}
+    assert predictions["images"][0] == {
+        "id": 1,
+        "file_name": "0.png",
+        "width": 30,
+        "height": 20,
+        "label_map": "labels/0.png",
+    }
     assert predictions["categories"] == [{"id": 1, "name": "dark"}, {"id": 2, "name": "bright"}]
     assert predictions["annotations"] == []
-    assert set(files(out)) == {"manifest.jsonl", "predictions.json"} | {p for r in records for p in r.get("outputs", {}).values()}
+    assert set(files(out)) == {"manifest.jsonl", "predictions.json"} | {
+        p for r in records for p in r.get("outputs", {}).values()
+    }
 
 
 def test_objects_are_written_in_cocos_form_and_lose_nothing(photos: Path, tmp_path: Path) -> None:
@@ -70,25 +80,35 @@ def test_objects_are_written_in_cocos_form_and_lose_nothing(photos: Path, tmp_pa
     Image.new("RGB", (9, 8)).save(photos / "black.png")  # no objects
     predict_folder(predictor(model), [photos], out)
     predictions = json.loads((out / "predictions.json").read_text())
-    assert [entry["id"] for entry in predictions["annotations"]] == list(range(1, len(predictions["annotations"]) + 1))
+    assert [entry["id"] for entry in predictions["annotations"]] == list(
+        range(1, len(predictions["annotations"]) + 1)
+    )
     assert len(predictions["annotations"]) > 10
     assert all("label_map" not in entry for entry in predictions["images"])
-    assert {record["image"]: record["objects"] for record in manifest(out) if record["status"] == "ok"}["black.png"] == 0
+    assert {record["image"]: record["objects"] for record in manifest(out) if record["status"] == "ok"}[
+        "black.png"
+    ] == 0
     for entry in predictions["images"]:
         want = model.instances(Sample("a", read_image(photos / entry["file_name"])))
         got = [a for a in predictions["annotations"] if a["image_id"] == entry["id"]]
         assert len(got) == len(want)
         for i, annotation in enumerate(got):
             x, y, width, height = annotation["bbox"]
-            np.testing.assert_array_equal(np.float32([x, y, x + width, y + height]), want.boxes_xyxy[i].numpy())
+            np.testing.assert_array_equal(
+                np.float32([x, y, x + width, y + height]), want.boxes_xyxy[i].numpy()
+            )
             assert annotation["category_id"] == int(want.labels[i]) + 1
             assert np.float32(annotation["score"]) == want.scores[i].numpy()
             assert annotation["area"] == int(want.masks.areas()[i])
             assert annotation["iscrowd"] == 0
-            np.testing.assert_array_equal(coco_mask.decode(annotation["segmentation"]), want.masks[[i]].dense()[0].numpy())
+            np.testing.assert_array_equal(
+                coco_mask.decode(annotation["segmentation"]), want.masks[[i]].dense()[0].numpy()
+            )
 
 
-def test_pycocotools_reads_predictions(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_pycocotools_reads_predictions(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     from pycocotools.coco import COCO
 
     predict_folder(predictor(Spots()), [photos], tmp_path / "out")
@@ -109,7 +129,9 @@ def test_nothing_depends_on_workers_or_batches(photos: Path, tmp_path: Path) -> 
 
 def test_a_network_gives_the_same_in_batches(photos: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    model = SemanticModel(nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 3, 1)), ("a", "b", "c"))
+    model = SemanticModel(
+        nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 3, 1)), ("a", "b", "c")
+    )
     for batch_size in (1, 4):
         predict_folder(predictor(model), [photos], tmp_path / f"out{batch_size}", work=Work(batch_size, 2))
     assert files(tmp_path / "out1") == files(tmp_path / "out4")
@@ -130,8 +152,13 @@ def test_detections_of_low_score_are_in_the_files_and_not_drawn(tmp_path: Path) 
     for name, options in {"default": {}, "all": {"draw_above": 0.0}, "none": {"draw_above": 0.9}}.items():
         predict_folder(predictor(Spots()), [tmp_path / "photos"], tmp_path / name, **options)
         assert len(json.loads((tmp_path / name / "predictions.json").read_text())["annotations"]) == 2
-        drawn[name] = read_image(tmp_path / name / "overlays" / "a.jpg").int() - torch.from_numpy(picture).permute(2, 0, 1)
-    changed = {name: [float(part.abs().float().mean()) > 20 for part in (d[:, 25:, :30], d[:, :5, 35:])] for name, d in drawn.items()}
+        drawn[name] = read_image(tmp_path / name / "overlays" / "a.jpg").int() - torch.from_numpy(
+            picture
+        ).permute(2, 0, 1)
+    changed = {
+        name: [float(part.abs().float().mean()) > 20 for part in (d[:, 25:, :30], d[:, :5, 35:])]
+        for name, d in drawn.items()
+    }
     assert changed == {"default": [True, False], "all": [True, True], "none": [False, False]}
 
 
@@ -140,12 +167,18 @@ def test_large_images_are_tiled_and_the_manifest_says_so(photos: Path, tmp_path:
     model = SemanticModel(nn.Conv2d(3, 3, 1), ("a", "b", "c"))
     predict_folder(predictor(model), [photos], tmp_path / "whole")
     predict_folder(predictor(model, tiling=Tiling(window=32)), [photos], tmp_path / "tiled")
-    tiled = {record["image"]: record.get("window") for record in manifest(tmp_path / "tiled") if record["status"] == "ok"}
+    tiled = {
+        record["image"]: record.get("window")
+        for record in manifest(tmp_path / "tiled")
+        if record["status"] == "ok"
+    }
     assert {name for name, window in tiled.items() if window} == {"deep/wide.jpg", "deep/er/x.png"}
     assert tiled["deep/wide.jpg"] == 32
     for name in tiled:
         stem = name.rsplit(".", 1)[0]
-        assert (tmp_path / "whole/labels" / f"{stem}.png").read_bytes() == (tmp_path / "tiled/labels" / f"{stem}.png").read_bytes()
+        assert (tmp_path / "whole/labels" / f"{stem}.png").read_bytes() == (
+            tmp_path / "tiled/labels" / f"{stem}.png"
+        ).read_bytes()
 
 
 def test_overlays_of_images_longer_than_jpeg_allows_are_shrunk(tmp_path: Path) -> None:
@@ -160,7 +193,10 @@ def test_clashing_names_overwrite_nothing(tmp_path: Path) -> None:
     write_image(tmp_path / "one" / "a.jpg", 2)
     write_image(tmp_path / "two" / "a.png", 3)
     predict_folder(predictor(), [tmp_path / "one", tmp_path / "two"], tmp_path / "out")
-    labels = {path.relative_to(tmp_path / "out/labels").as_posix() for path in (tmp_path / "out/labels").rglob("*.png")}
+    labels = {
+        path.relative_to(tmp_path / "out/labels").as_posix()
+        for path in (tmp_path / "out/labels").rglob("*.png")
+    }
     assert labels == {"one/a.png.png", "one/a.jpg.png", "two/a.png"}
 
 
@@ -174,7 +210,9 @@ def test_nothing_is_written_when_there_is_nothing_to_do(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_that_cannot_be_searched_is_skipped(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_searched_is_skipped(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     scandir = os.scandir
 
     def refuse(path: object) -> object:
@@ -187,7 +225,9 @@ def test_a_folder_that_cannot_be_searched_is_skipped(photos: Path, tmp_path: Pat
     assert "cannot be searched: Permission denied" in manifest(tmp_path / "out")[-1]["error"]
 
 
-def test_a_full_disk_stops_the_run_and_loses_nothing(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_stops_the_run_and_loses_nothing(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = tmp_path / "out"
     replace, count = os.replace, 0
 
@@ -200,7 +240,9 @@ def test_a_full_disk_stops_the_run_and_loses_nothing(photos: Path, tmp_path: Pat
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", full)
-        with pytest.raises(OutputError, match=r"labels/.*\.png cannot be written: the disk is full\. Repair: free some space"):
+        with pytest.raises(
+            OutputError, match=r"labels/.*\.png cannot be written: the disk is full\. Repair: free some space"
+        ):
             predict_folder(predictor(), [photos], out, work=Work(2, 1))
     assert [record["image"] for record in manifest(out)] == ORDER[:5]
     assert not [name for name in files(out) if name.endswith(".part")]
@@ -215,7 +257,9 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "tiny"
     folder.mkdir()
     try:
-        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], capture_output=True, check=False)
+        mounted = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], capture_output=True, check=False
+        )
     except FileNotFoundError:
         pytest.skip("no command to mount a file system here")
     if mounted.returncode:
@@ -230,7 +274,9 @@ def test_a_disk_that_is_really_full(tiny_disk: Path, tmp_path: Path) -> None:
         write_image(tmp_path / "photos" / f"{i:02}.png", i, 60, 80)
     with pytest.raises(OutputError, match=r"cannot be written: the disk is full\. Repair: free some space"):
         predict_folder(predictor(), [tmp_path / "photos"], tiny_disk / "out")
-    records = manifest(tiny_disk / "out") if (tiny_disk / "out/manifest.jsonl").read_bytes().endswith(b"\n") else []
+    records = (
+        manifest(tiny_disk / "out") if (tiny_disk / "out/manifest.jsonl").read_bytes().endswith(b"\n") else []
+    )
     for record in records:
         assert all((tiny_disk / "out" / path).is_file() for path in record["outputs"].values())
 
@@ -280,22 +326,34 @@ class Picky(Bright):
         (InvalidDataError("logits must be finite"), "logits must be finite"),
     ],
 )
-def test_images_that_the_model_cannot_do_are_skipped_alone(photos: Path, tmp_path: Path, error: BaseException, message: str) -> None:
+def test_images_that_the_model_cannot_do_are_skipped_alone(
+    photos: Path, tmp_path: Path, error: BaseException, message: str
+) -> None:
     for batch_size in (1, 4):
         out = tmp_path / f"out{batch_size}"
-        assert predict_folder(predictor(Picky(error)), [photos], out, work=Work(batch_size, 2)) == Summary(done=6, failed=5, resumed=0)
-        failed = {record["image"]: record["error"] for record in manifest(out) if record["status"] == "failed"}
+        assert predict_folder(predictor(Picky(error)), [photos], out, work=Work(batch_size, 2)) == Summary(
+            done=6, failed=5, resumed=0
+        )
+        failed = {
+            record["image"]: record["error"] for record in manifest(out) if record["status"] == "failed"
+        }
         assert f"1.png (30 x 21 pixels) cannot be predicted: {message}" in failed["1.png"]
         assert set(failed) == {"1.png", "5.png", "2b.jpg", "4b.png", "deep/text.jpg"}
 
 
 def test_a_bug_in_a_model_is_not_hidden(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
-        predict_folder(predictor(Picky(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))), [photos], tmp_path / "out")
+        predict_folder(
+            predictor(Picky(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))),
+            [photos],
+            tmp_path / "out",
+        )
     assert not _workers()
 
 
-def test_what_waits_is_bounded_in_number_and_in_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_waits_is_bounded_in_number_and_in_pixels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for i in range(60):
         write_image(tmp_path / "photos" / f"{i:02}.png", i, 20, 20)
     waiting, most, lock = 0, 0, threading.Lock()

@@ -30,7 +30,10 @@ class Bright(Model):
     def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
         self.batches.append(len(samples))
         self.grad_modes.append(torch.is_grad_enabled() or self.training)
-        return [Prediction(s.id, s.size, label_map=(s.image.float().mean(0) > 127).to(torch.uint8)) for s in samples]
+        return [
+            Prediction(s.id, s.size, label_map=(s.image.float().mean(0) > 127).to(torch.uint8))
+            for s in samples
+        ]
 
 
 def picture(height: int = 20, width: int = 31, seed: int = 0) -> np.ndarray:
@@ -57,7 +60,11 @@ def test_every_kind_of_image_gives_the_same(tmp_path: Path) -> None:
         assert isinstance(prediction, Prediction)
         assert torch.equal(prediction.label_map, want)
     listed = predictor.predict(kinds)
-    assert [p.sample_id for p in listed] == [*map(str, range(6)), str(tmp_path / "a.png"), str(tmp_path / "a.png")]
+    assert [p.sample_id for p in listed] == [
+        *map(str, range(6)),
+        str(tmp_path / "a.png"),
+        str(tmp_path / "a.png"),
+    ]
     assert all(torch.equal(p.label_map, want) for p in listed)
     assert not any(predictor.model.grad_modes)
 
@@ -134,12 +141,17 @@ def test_unknown_devices_and_precisions() -> None:
     with pytest.raises(UsageError, match=r"precision must be fp32 or bf16, not 'fp8'"):
         Predictor(Bright(), precision="fp8")
     for device in ("gpu", "cuda:99"):
-        with pytest.raises(UsageError, match=rf"device '{device}' cannot be used here: .*Repair: use --device cpu, or auto"):
+        with pytest.raises(
+            UsageError, match=rf"device '{device}' cannot be used here: .*Repair: use --device cpu, or auto"
+        ):
             Predictor(Bright(), device=device)
 
 
 def test_a_window_for_a_model_that_cannot_use_one() -> None:
-    with pytest.raises(UsageError, match=r"window is for semantic models; Bright predicts images whole\. Repair: leave window out"):
+    with pytest.raises(
+        UsageError,
+        match=r"window is for semantic models; Bright predicts images whole\. Repair: leave window out",
+    ):
         Predictor(Bright(), device="cpu", tiling=Tiling(window=64))
     Predictor(Bright(), device="cpu", tiling=Tiling())
 
@@ -161,8 +173,8 @@ def test_load_takes_a_run_or_a_file(tmp_path: Path, tiny: str) -> None:
     for predictor in (by_run, by_file):
         assert not predictor.model.training
         assert torch.equal(predictor.predict(picture()).label_map, expected.label_map)
-    coloured = CheckpointManifest("tiny", "semantic", ("ground", "square"), palette=((1, 2, 3), (4, 5, 6)))
-    save_checkpoint(tmp_path / "other.safetensors", model.state_dict(), coloured)
+    colored = CheckpointManifest("tiny", "semantic", ("ground", "square"), palette=((1, 2, 3), (4, 5, 6)))
+    save_checkpoint(tmp_path / "other.safetensors", model.state_dict(), colored)
     assert load(tmp_path / "other.safetensors").palette == ((1, 2, 3), (4, 5, 6))
     assert load(tmp_path / "other.safetensors").name != by_run.name
     with pytest.raises(CheckpointError):

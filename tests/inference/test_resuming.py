@@ -21,7 +21,10 @@ def test_results_are_not_touched_without_resume(photos: Path, tmp_path: Path) ->
     out = tmp_path / "out"
     predict_folder(predictor(), [photos], out)
     before = files(out)
-    with pytest.raises(UsageError, match=r"out holds results already\. Repair: go on with them by --resume, or choose another folder"):
+    with pytest.raises(
+        UsageError,
+        match=r"out holds results already\. Repair: go on with them by --resume, or choose another folder",
+    ):
         predict_folder(predictor(), [photos], out)
     assert files(out) == before
 
@@ -31,12 +34,16 @@ def test_resume_skips_what_is_done_and_tries_failures_again(photos: Path, tmp_pa
     predict_folder(predictor(), [photos], out)
     fresh = files(out)
     again = Bright()
-    assert predict_folder(predictor(again), [photos], out, resume=True) == Summary(done=0, failed=3, resumed=8)
+    assert predict_folder(predictor(again), [photos], out, resume=True) == Summary(
+        done=0, failed=3, resumed=8
+    )
     assert again.seen == []
     assert files(out) == fresh
     write_image(photos / "2b.jpg", 9)
     (out / "labels" / "1.png").unlink()
-    assert predict_folder(predictor(again), [photos], out, resume=True) == Summary(done=2, failed=2, resumed=7)
+    assert predict_folder(predictor(again), [photos], out, resume=True) == Summary(
+        done=2, failed=2, resumed=7
+    )
     assert again.seen == ["1.png", "2b.jpg"]
     assert [record["image"] for record in manifest(out)] == ORDER
     predict_folder(predictor(), [photos], tmp_path / "straight")
@@ -47,7 +54,9 @@ def test_resume_adds_other_images(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     predict_folder(predictor(), [photos / "deep"], out)
     write_image(tmp_path / "more" / "y.png", 3)
-    assert predict_folder(predictor(), [tmp_path / "more"], out, resume=True) == Summary(done=1, failed=0, resumed=0)
+    assert predict_folder(predictor(), [tmp_path / "more"], out, resume=True) == Summary(
+        done=1, failed=0, resumed=0
+    )
     names = [entry["file_name"] for entry in json.loads((out / "predictions.json").read_text())["images"]]
     assert names == ["wide.jpg", "er/x.png", "y.png"]
 
@@ -65,15 +74,22 @@ def test_resume_never_mixes_models_or_images(photos: Path, tmp_path: Path) -> No
     out = tmp_path / "out"
     predict_folder(predictor(name="unet 1"), [photos], out)
     before = files(out)
-    with pytest.raises(UsageError, match=r"holds results of another model \(unet 1, not unet 2\)\. Repair: choose another --out"):
+    with pytest.raises(
+        UsageError,
+        match=r"holds results of another model \(unet 1, not unet 2\)\. Repair: choose another --out",
+    ):
         predict_folder(predictor(name="unet 2"), [photos], out, resume=True)
     write_image(tmp_path / "other" / "1.png", 5)
-    with pytest.raises(UsageError, match=r"holds results of another image named 1\.png: .*photos.*, not .*other.*Repair"):
+    with pytest.raises(
+        UsageError, match=r"holds results of another image named 1\.png: .*photos.*, not .*other.*Repair"
+    ):
         predict_folder(predictor(name="unet 1"), [tmp_path / "other"], out, resume=True)
     assert files(out) == before
 
 
-@pytest.mark.parametrize(("cut", "first"), [(1, "5.png"), (20, "4.png"), (70, "4.png")])  # the line's end alone, or a part of it
+@pytest.mark.parametrize(
+    ("cut", "first"), [(1, "5.png"), (20, "4.png"), (70, "4.png")]
+)  # the line's end alone, or a part of it
 def test_resume_after_a_line_was_cut_off(photos: Path, tmp_path: Path, cut: int, first: str) -> None:
     out = tmp_path / "out"
     predict_folder(predictor(), [photos], out)
@@ -113,7 +129,9 @@ def test_resume_after_sigkill_ends_as_if_never_killed(tmp_path: Path, root: Path
         write_image(photos / f"{i:02}.png", i)
     process = subprocess.Popen([sys.executable, "-c", KILLED, str(photos), str(out)], cwd=root)
     deadline = time.monotonic() + 120
-    while not ((out / "manifest.jsonl").exists() and len((out / "manifest.jsonl").read_bytes().splitlines()) >= 5):
+    while not (
+        (out / "manifest.jsonl").exists() and len((out / "manifest.jsonl").read_bytes().splitlines()) >= 5
+    ):
         assert process.poll() is None, "ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -18,7 +18,9 @@ CLASSES = ("a", "b", "c", "d", "e")
 def model(kernel: int, seed: int = 0) -> SemanticModel:
     """A local network: two convolutions, so a pixel depends on those up to ``kernel - 1`` away."""
     torch.manual_seed(seed)
-    network = nn.Sequential(nn.Conv2d(3, 8, kernel, padding=kernel // 2), nn.ReLU(), nn.Conv2d(8, 5, kernel, padding=kernel // 2))
+    network = nn.Sequential(
+        nn.Conv2d(3, 8, kernel, padding=kernel // 2), nn.ReLU(), nn.Conv2d(8, 5, kernel, padding=kernel // 2)
+    )
     return SemanticModel(network, CLASSES).eval()
 
 
@@ -35,7 +37,9 @@ def whole(net: SemanticModel, pixels: Tensor) -> Tensor:
 @pytest.mark.parametrize("overlap", [0, 0.25, 0.5, 0.9])
 @pytest.mark.parametrize("window", [1, 2, 7, 32, 100])
 @pytest.mark.parametrize("length", [1, 2, 31, 32, 33, 64, 500])
-def test_windows_cover_everything_evenly_with_enough_overlap(length: int, window: int, overlap: float) -> None:
+def test_windows_cover_everything_evenly_with_enough_overlap(
+    length: int, window: int, overlap: float
+) -> None:
     window = min(window, length)
     tops = starts(length, window, overlap)
     assert tops[0] == 0
@@ -47,7 +51,9 @@ def test_windows_cover_everything_evenly_with_enough_overlap(length: int, window
 
 
 @torch.no_grad()
-@pytest.mark.parametrize(("height", "width"), [(64, 64), (65, 130), (40, 300), (300, 40), (1, 200), (131, 97)])
+@pytest.mark.parametrize(
+    ("height", "width"), [(64, 64), (65, 130), (40, 300), (300, 40), (1, 200), (131, 97)]
+)
 @pytest.mark.parametrize("overlap", [0, 0.3, 0.75])
 def test_a_network_that_sees_one_pixel_gives_the_same_tiled(height: int, width: int, overlap: float) -> None:
     net, pixels = model(kernel=1), image(height, width)
@@ -85,7 +91,11 @@ def test_blending_leaves_no_seams() -> None:
 
     class Halves(nn.Module):
         def forward(self, images: Tensor) -> Tensor:
-            left = (torch.arange(images.shape[3]) < images.shape[3] // 2).float().expand(len(images), 1, images.shape[2], -1)
+            left = (
+                (torch.arange(images.shape[3]) < images.shape[3] // 2)
+                .float()
+                .expand(len(images), 1, images.shape[2], -1)
+            )
             return torch.cat([left, 1 - left], dim=1)
 
     net = SemanticModel(Halves(), ("left", "right")).eval()

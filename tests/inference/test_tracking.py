@@ -24,7 +24,7 @@ SIZE = (32, 48)
 
 
 def frame(index: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """A bright square on grey that moves 3 pixels to the right each frame."""
+    """A bright square on gray that moves 3 pixels to the right each frame."""
     picture = np.full((*SIZE, 3), 60, np.uint8)
     picture[10:18, 3 * index : 3 * index + 8] = 230
     return picture
@@ -78,7 +78,9 @@ def test_what_is_no_video_is_named(tmp_path: Path, folder: Path) -> None:
     with pytest.raises(UsageError, match="does not exist"):
         open_frames(tmp_path / "none.mp4")
     cv2.imwrite(str(folder / "5.png"), np.zeros((8, 9, 3), np.uint8))
-    with pytest.raises(DataError, match=r"5.png is 9 × 8 pixels \(width × height\), but the first frame 0.png is 48 × 32"):
+    with pytest.raises(
+        DataError, match=r"5.png is 9 × 8 pixels \(width × height\), but the first frame 0.png is 48 × 32"
+    ):
         open_frames(folder)[5]
 
 
@@ -97,17 +99,23 @@ class Brightest(TrackingModel):
     def loss(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
         raise NotImplementedError
 
-    def track(self, frames: Sequence[Sample], prompts: Mapping[int, Sequence[Prompts]]) -> Iterator[Prediction]:
+    def track(
+        self, frames: Sequence[Sample], prompts: Mapping[int, Sequence[Prompts]]
+    ) -> Iterator[Prediction]:
         count = sum(len(group) for groups in prompts.values() for group in groups)
         for index in range(min(prompts), len(frames)):
             sample = frames[index]
             masks = Masks.from_dense((sample.image.amin(0) > 150).repeat(count, 1, 1))
-            instances = Instances(sample.size, masks.boxes_xyxy(), torch.arange(count), masks, torch.ones(count))
+            instances = Instances(
+                sample.size, masks.boxes_xyxy(), torch.arange(count), masks, torch.ones(count)
+            )
             yield Prediction(sample.id, sample.size, instances=instances)
 
 
 @pytest.mark.parametrize("kind", ["folder", "video"])
-def test_results_a_frame_with_a_class_for_each_object(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+def test_results_a_frame_with_a_class_for_each_object(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
     source = request.getfixturevalue(kind)
     prompts = tmp_path / "prompts.csv"
     prompts.write_text("image,x,y,class\n2,9,12,square\n2,10,12,square\n4,15,12,other\n")
@@ -117,7 +125,9 @@ def test_results_a_frame_with_a_class_for_each_object(kind: str, request: pytest
     assert [category["name"] for category in document["categories"]] == ["square 1", "square 2", "other"]
     assert len(document["images"]) == 12
     by_image = {image["id"]: image["file_name"] for image in document["images"]}
-    first = [each for each in document["annotations"] if by_image[each["image_id"]].lstrip("0").startswith("2")]
+    first = [
+        each for each in document["annotations"] if by_image[each["image_id"]].lstrip("0").startswith("2")
+    ]
     assert [each["bbox"][0] for each in first] == pytest.approx([6, 6, 6], abs=1)
     assert len(document["annotations"]) == 30  # nothing in the two frames before the first prompt
     assert len(list((out / "overlays").glob("*.jpg"))) == 12

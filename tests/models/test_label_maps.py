@@ -19,7 +19,11 @@ Array = np.ndarray
 
 
 def reference(logits: Tensor, size: Size) -> Tensor:
-    return F.interpolate(logits[None], size=size, mode="bilinear", align_corners=False)[0].argmax(0).to(torch.uint8)
+    return (
+        F.interpolate(logits[None], size=size, mode="bilinear", align_corners=False)[0]
+        .argmax(0)
+        .to(torch.uint8)
+    )
 
 
 def blobs(classes: int, height: int, width: int) -> Tensor:
@@ -101,7 +105,12 @@ def test_pruning_alone_equals_torch(kind: str) -> None:
 def test_pruning_is_taken_for_smooth_logits_and_not_for_noise() -> None:
     size = (256, 512)
     budget = 21 * size[0] * size[1]
-    assert label_maps._pruned_argmax(F.interpolate(torch.randn(1, 21, 4, 8), size=(32, 64), mode="bicubic")[0], size, budget) is not None
+    assert (
+        label_maps._pruned_argmax(
+            F.interpolate(torch.randn(1, 21, 4, 8), size=(32, 64), mode="bicubic")[0], size, budget
+        )
+        is not None
+    )
     assert label_maps._pruned_argmax(torch.randn(21, 32, 64), size, budget) is None
 
 
@@ -122,13 +131,20 @@ def test_pixels_that_only_rounding_decides_are_asked_of_torch(monkeypatch: pytes
     assert asked > 1000
 
 
-@pytest.mark.parametrize(("source", "target"), [(1, 200), (2, 129), (7, 1000), (128, 1024), (200, 131), (100, 100), (333, 1000), (3, 131)])
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [(1, 200), (2, 129), (7, 1000), (128, 1024), (200, 131), (100, 100), (333, 1000), (3, 131)],
+)
 def test_taps_are_the_weights_of_torch(source: int, target: int) -> None:
     taps = label_maps._taps(source, target)
     signal = torch.randn(source)
     padded = np.pad(signal.numpy(), 1, mode="edge")
-    expected = F.interpolate(signal[None, None, None], size=(1, target), mode="bilinear", align_corners=False)[0, 0, 0]
-    assert np.allclose(taps.low * padded[taps.cell] + taps.high * padded[taps.cell + 1], expected.numpy(), rtol=0, atol=1e-6)
+    expected = F.interpolate(
+        signal[None, None, None], size=(1, target), mode="bilinear", align_corners=False
+    )[0, 0, 0]
+    assert np.allclose(
+        taps.low * padded[taps.cell] + taps.high * padded[taps.cell + 1], expected.numpy(), rtol=0, atol=1e-6
+    )
     assert np.array_equal(np.repeat(np.arange(source + 1), taps.count), taps.cell)
 
 
@@ -209,7 +225,9 @@ def test_small_true_objects_lie_on_large_ones_and_later_on_earlier() -> None:
     found = instances_to_label_map(instances, ("a", "b", "c"))
     assert found.dtype == torch.uint8
     assert found.is_contiguous()
-    assert torch.equal(found, torch.tensor(expected, dtype=torch.uint8).masked_fill_(torch.tensor(expected) == 9, VOID))
+    assert torch.equal(
+        found, torch.tensor(expected, dtype=torch.uint8).masked_fill_(torch.tensor(expected) == 9, VOID)
+    )
 
 
 def test_of_predictions_the_highest_score_wins() -> None:
@@ -225,7 +243,9 @@ def test_uncovered_pixels_are_background_where_it_is_a_class() -> None:
 
 
 def test_crowds_are_void_below_everything() -> None:
-    instances = squares((1, 4), (1, 0, 2, 1), (0, 0, 3, 1), labels=[1, 1], is_crowd=torch.tensor([False, True]))
+    instances = squares(
+        (1, 4), (1, 0, 2, 1), (0, 0, 3, 1), labels=[1, 1], is_crowd=torch.tensor([False, True])
+    )
     assert instances_to_label_map(instances, ("background", "a")).tolist() == [[VOID, 1, VOID, 0]]
 
 
@@ -234,12 +254,17 @@ def test_painting_equals_a_naive_loop() -> None:
     for _ in range(50):
         n, height, width = (int(v) for v in rng.integers((0, 1, 1), (6, 12, 12)))
         dense = torch.from_numpy(rng.random((n, height, width)) < 0.4)
-        scores, labels = torch.from_numpy(rng.permutation(n).astype(np.float32) / 10), torch.from_numpy(rng.integers(0, 3, n))
+        scores, labels = (
+            torch.from_numpy(rng.permutation(n).astype(np.float32) / 10),
+            torch.from_numpy(rng.integers(0, 3, n)),
+        )
         masks = Masks.from_dense(dense)
         expected = torch.full((height, width), VOID, dtype=torch.uint8)
         for i in scores.argsort():
             expected[dense[i]] = labels[i].to(torch.uint8)
-        found = instances_to_label_map(Instances((height, width), masks.boxes_xyxy(), labels, masks, scores), "abc")
+        found = instances_to_label_map(
+            Instances((height, width), masks.boxes_xyxy(), labels, masks, scores), "abc"
+        )
         assert torch.equal(found, expected)
 
 

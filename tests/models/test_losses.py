@@ -11,14 +11,24 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from toolkit.errors import ConfigError
-from toolkit.models.losses import SegmentationLossSettings, _lovasz, cross_entropy, dice, focal, lovasz_softmax, segmentation_loss
+from toolkit.models.losses import (
+    SegmentationLossSettings,
+    _lovasz,
+    cross_entropy,
+    dice,
+    focal,
+    lovasz_softmax,
+    segmentation_loss,
+)
 from toolkit.types import VOID
 
 LOSSES = {"cross_entropy": cross_entropy, "dice": dice, "focal": focal, "lovasz": lovasz_softmax}
 all_losses = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
 
 
-def case(seed: int, batch: int = 2, classes: int = 4, height: int = 5, width: int = 7, void: float = 0.2) -> tuple[Tensor, Tensor]:
+def case(
+    seed: int, batch: int = 2, classes: int = 4, height: int = 5, width: int = 7, void: float = 0.2
+) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     logits = 3 * torch.randn(batch, classes, height, width, generator=generator, dtype=torch.float64)
     target = torch.randint(0, classes, (batch, height, width), generator=generator, dtype=torch.uint8)
@@ -39,7 +49,11 @@ def pixels_of(logits: Tensor, target: Tensor) -> list[tuple[list[float], int]]:
 def naive_focal(logits: Tensor, target: Tensor, gamma: float, weights: list[float]) -> float:
     pixels = pixels_of(logits, target)
     total = sum(weights[label] for _, label in pixels)
-    return sum(weights[label] * -((1 - p[label]) ** gamma) * math.log(p[label]) for p, label in pixels) / total if total else 0.0
+    return (
+        sum(weights[label] * -((1 - p[label]) ** gamma) * math.log(p[label]) for p, label in pixels) / total
+        if total
+        else 0.0
+    )
 
 
 def naive_dice(logits: Tensor, target: Tensor, weights: list[float]) -> float:
@@ -55,14 +69,17 @@ def naive_dice(logits: Tensor, target: Tensor, weights: list[float]) -> float:
 
 
 def jaccard_loss(wrong: set[int], truth: set[int]) -> float:
-    """The set function of the paper (eq. 4): 1 - IoU when the pixels in ``wrong`` are mislabelled."""
+    """The set function of the paper (eq. 4): 1 - IoU when the pixels in ``wrong`` are mislabeled."""
     return len(wrong) / len(truth | wrong)
 
 
 def naive_lovasz_extension(errors: list[float], truth: set[int]) -> float:
     """The paper's definition (eq. 7 and 8): errors in falling order times the growth of the set function."""
     order = sorted(range(len(errors)), key=lambda i: -errors[i])
-    return sum(errors[i] * (jaccard_loss(set(order[: k + 1]), truth) - jaccard_loss(set(order[:k]), truth)) for k, i in enumerate(order))
+    return sum(
+        errors[i] * (jaccard_loss(set(order[: k + 1]), truth) - jaccard_loss(set(order[:k]), truth))
+        for k, i in enumerate(order)
+    )
 
 
 def naive_lovasz(logits: Tensor, target: Tensor, weights: list[float]) -> float:
@@ -89,10 +106,16 @@ def test_losses_equal_naive_ones_image_by_image(seed: int, weights: list[float] 
     def mean(values: list[float]) -> float:
         return sum(values) / len(values)
 
-    expected_ce = [float(F.cross_entropy(x[None], t[None].long(), weight=tensor, ignore_index=VOID)) for x, t in images]
+    expected_ce = [
+        float(F.cross_entropy(x[None], t[None].long(), weight=tensor, ignore_index=VOID)) for x, t in images
+    ]
     assert float(cross_entropy(logits, target, tensor)) == pytest.approx(mean(expected_ce), rel=1e-9)
-    assert float(dice(logits, target, tensor)) == pytest.approx(mean([naive_dice(x, t, naive) for x, t in images]), rel=1e-9)
-    assert float(lovasz_softmax(logits, target, tensor)) == pytest.approx(mean([naive_lovasz(x, t, naive) for x, t in images]), rel=1e-9)
+    assert float(dice(logits, target, tensor)) == pytest.approx(
+        mean([naive_dice(x, t, naive) for x, t in images]), rel=1e-9
+    )
+    assert float(lovasz_softmax(logits, target, tensor)) == pytest.approx(
+        mean([naive_lovasz(x, t, naive) for x, t in images]), rel=1e-9
+    )
     for gamma in (0.5, 2.0, 3.0):
         expected = mean([naive_focal(x, t, gamma, naive) for x, t in images])
         assert float(focal(logits, target, tensor, gamma=gamma)) == pytest.approx(expected, rel=1e-9)
@@ -109,7 +132,9 @@ def test_lovasz_is_the_jaccard_loss_at_every_vertex() -> None:
         mask = torch.tensor([[float(i in truth) for i in range(4)]], dtype=torch.float64)
         for wrong in itertools.product([0.0, 1.0], repeat=4):
             value = float(_lovasz(torch.tensor([wrong], dtype=torch.float64), mask))
-            assert value == pytest.approx(jaccard_loss({i for i, w in enumerate(wrong) if w}, truth), abs=1e-12)
+            assert value == pytest.approx(
+                jaccard_loss({i for i, w in enumerate(wrong) if w}, truth), abs=1e-12
+            )
 
 
 @all_losses
@@ -137,7 +162,9 @@ def test_batch_of_four_is_the_mean_of_two_twos(loss) -> None:
 @all_losses
 def test_void_pixels_have_no_say(loss) -> None:
     logits, target = case(4)
-    other = torch.where((target == VOID)[:, None], 100 * torch.randn_like(logits), logits).requires_grad_(True)
+    other = torch.where((target == VOID)[:, None], 100 * torch.randn_like(logits), logits).requires_grad_(
+        True
+    )
     value = loss(other, target)
     torch.testing.assert_close(value, loss(logits, target))
     value.backward()
@@ -196,7 +223,9 @@ def test_int64_targets_are_the_same(loss) -> None:
 
 def test_terms_are_weighted_and_named() -> None:
     logits, target = case(10)
-    settings = SegmentationLossSettings(cross_entropy=0, dice=2, focal=0.5, lovasz=3, focal_gamma=1, class_weights=(1, 2, 3, 4))
+    settings = SegmentationLossSettings(
+        cross_entropy=0, dice=2, focal=0.5, lovasz=3, focal_gamma=1, class_weights=(1, 2, 3, 4)
+    )
     loss = segmentation_loss(settings)
     weights = torch.tensor([1.0, 2, 3, 4], dtype=torch.float64)
     values = loss(logits, target)

@@ -41,10 +41,14 @@ class BoxAnswer(PromptableModel):
             assert prompts.points_xy is not None
             boxes = torch.cat([prompts.points_xy[:, 0], prompts.points_xy[:, 0] + 1], dim=1)
         assert prompts.labels is not None
-        return Instances(encoded, boxes, prompts.labels, boxes_as_masks(boxes, encoded), torch.full((len(boxes),), 0.8))
+        return Instances(
+            encoded, boxes, prompts.labels, boxes_as_masks(boxes, encoded), torch.full((len(boxes),), 0.8)
+        )
 
     def find_all(self, encoded: Any) -> Instances:
-        return self.answer(encoded, Prompts(boxes_xyxy=torch.tensor([[0.0, 0, 2, 2]]), labels=torch.tensor([0])))
+        return self.answer(
+            encoded, Prompts(boxes_xyxy=torch.tensor([[0.0, 0, 2, 2]]), labels=torch.tensor([0]))
+        )
 
     def loss(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
         raise NotImplementedError
@@ -56,7 +60,13 @@ class Detector(Model):
     def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
         boxes = torch.tensor([[1.0, 1, 5, 6], [2, 2, 4, 4], [3, 3, 3, 9]])
         return [
-            Prediction(s.id, s.size, instances=Instances(s.size, boxes, torch.tensor([1, 0, 1]), scores=torch.tensor([0.5, 0.01, 0.9])))
+            Prediction(
+                s.id,
+                s.size,
+                instances=Instances(
+                    s.size, boxes, torch.tensor([1, 0, 1]), scores=torch.tensor([0.5, 0.01, 0.9])
+                ),
+            )
             for s in samples
         ]
 
@@ -66,7 +76,9 @@ def sample(name: str = "a") -> Sample:
 
 
 def test_detections_become_prompts_with_their_classes_and_scores() -> None:
-    model = PromptedModel(BoxAnswer(["whatever"]), FromDetector(Predictor(Detector(["dog", "cat"]), device="cpu")))
+    model = PromptedModel(
+        BoxAnswer(["whatever"]), FromDetector(Predictor(Detector(["dog", "cat"]), device="cpu"))
+    )
     assert model.classes == ("dog", "cat")
     for prediction in model.predict([sample("a"), sample("b")]):
         found = prediction.instances
@@ -80,7 +92,12 @@ def test_detections_become_prompts_with_their_classes_and_scores() -> None:
 def test_a_file_gives_each_image_its_own_prompts(tmp_path: Path) -> None:
     path = tmp_path / "prompts.json"
     path.write_text(
-        json.dumps({"a": [{"box_xyxy": [1, 1, 4, 4]}, {"points_xy": [[7, 8]], "class": "cup"}], "b": [{"points_xy": [[0, 0]]}]})
+        json.dumps(
+            {
+                "a": [{"box_xyxy": [1, 1, 4, 4]}, {"points_xy": [[7, 8]], "class": "cup"}],
+                "b": [{"points_xy": [[0, 0]]}],
+            }
+        )
     )
     model = PromptedModel(BoxAnswer(["whatever"]), FromFile(path))
     model.assign(["a", "b", "c"])
@@ -113,7 +130,9 @@ def test_what_cannot_be_prompted_or_cannot_prompt_is_refused() -> None:
 
     class Semantic(Model):
         def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
-            return [Prediction(s.id, s.size, label_map=torch.zeros(s.size, dtype=torch.uint8)) for s in samples]
+            return [
+                Prediction(s.id, s.size, label_map=torch.zeros(s.size, dtype=torch.uint8)) for s in samples
+            ]
 
     with pytest.raises(UsageError, match="Semantic predicts no instances"):
         FromDetector(Predictor(Semantic(["cat"]), device="cpu")).prompts([sample()])
@@ -130,7 +149,9 @@ def test_a_folder_with_a_file_of_prompts(tmp_path: Path) -> None:
     assert predict_folder(predictor, [photos], tmp_path / "out").done == 2
     document = json.loads((tmp_path / "out" / "predictions.json").read_text())
     names = {image["id"]: image["file_name"] for image in document["images"]}
-    assert [(names[each["image_id"]], each["bbox"]) for each in document["annotations"]] == [("deep/b.png", [2, 3, 5, 6])]
+    assert [(names[each["image_id"]], each["bbox"]) for each in document["annotations"]] == [
+        ("deep/b.png", [2, 3, 5, 6])
+    ]
     assert [category["name"] for category in document["categories"]] == ["cup"]
 
 
@@ -161,7 +182,9 @@ def test_a_session_answers_corrects_and_undoes() -> None:
 
 def test_a_session_refuses_what_lies_outside_and_what_takes_no_prompts() -> None:
     session = Session(Predictor(BoxAnswer(["whatever"]), device="cpu"), np.zeros((12, 16, 3), dtype=np.uint8))
-    with pytest.raises(InvalidDataError, match=r"the point \(16, 3\) lies outside the image, which is 16 × 12"):
+    with pytest.raises(
+        InvalidDataError, match=r"the point \(16, 3\) lies outside the image, which is 16 × 12"
+    ):
         session.point(16, 3)
     with pytest.raises(InvalidDataError, match="covers nothing"):
         session.box(20, 0, 30, 9)

@@ -26,9 +26,17 @@ def chain(*layers: tuple[str, int, int, int]) -> tuple[nn.Sequential, int, int]:
     for kind, kernel, stride, dilation in layers:
         padding = dilation * (kernel - 1) // 2
         if kind == "conv":
-            modules += [nn.Conv2d(3, 3, kernel, stride, padding, dilation), nn.BatchNorm2d(3), nn.ReLU(inplace=True)]
+            modules += [
+                nn.Conv2d(3, 3, kernel, stride, padding, dilation),
+                nn.BatchNorm2d(3),
+                nn.ReLU(inplace=True),
+            ]
         else:
-            modules.append(nn.MaxPool2d(kernel, stride, padding) if kind == "max" else nn.AvgPool2d(kernel, stride, padding))
+            modules.append(
+                nn.MaxPool2d(kernel, stride, padding)
+                if kind == "max"
+                else nn.AvgPool2d(kernel, stride, padding)
+            )
         field += (kernel - 1) * dilation * jump
         jump *= stride
     return nn.Sequential(*modules), field, jump
@@ -58,7 +66,8 @@ def test_single_convolution(kernel: int, stride: int, dilation: int, padding: in
 def test_chains_follow_the_recursion(seed: int) -> None:
     rng = random.Random(seed)
     layers = [
-        (rng.choice(["conv", "conv", "max", "avg"]), rng.choice([1, 3, 5]), rng.choice([1, 1, 2]), 1) for _ in range(rng.randint(1, 7))
+        (rng.choice(["conv", "conv", "max", "avg"]), rng.choice([1, 3, 5]), rng.choice([1, 1, 2]), 1)
+        for _ in range(rng.randint(1, 7))
     ]
     layers = [(kind, k, s, rng.choice([1, 2, 3]) if kind == "conv" else 1) for kind, k, s, _ in layers]
     network, expected, stride = chain(*layers)
@@ -66,7 +75,9 @@ def test_chains_follow_the_recursion(seed: int) -> None:
 
 
 def test_axes_are_told_apart() -> None:
-    height, width = receptive_field(nn.Sequential(nn.Conv2d(3, 2, (1, 7), stride=(1, 2)), nn.Conv2d(2, 2, (3, 1))))
+    height, width = receptive_field(
+        nn.Sequential(nn.Conv2d(3, 2, (1, 7), stride=(1, 2)), nn.Conv2d(2, 2, (3, 1)))
+    )
     assert (height, width) == (Field(3, 1), Field(7, 2))
 
 
@@ -86,13 +97,18 @@ class UNet(nn.Module):
         self.pool = pool(2)
         self.down = nn.ModuleList(self._block(3 if level == 0 else 1) for level in range(depth + 1))
         self.ups = nn.ModuleList(
-            nn.ConvTranspose2d(1, 1, 2, stride=2) if up == "transposed" else nn.Upsample(scale_factor=2, mode=up) for _ in range(depth)
+            nn.ConvTranspose2d(1, 1, 2, stride=2)
+            if up == "transposed"
+            else nn.Upsample(scale_factor=2, mode=up)
+            for _ in range(depth)
         )
         self.up = nn.ModuleList(self._block(2) for _ in range(depth))
 
     @staticmethod
     def _block(channels: int) -> nn.Sequential:
-        return nn.Sequential(nn.Conv2d(channels, 1, 3, padding=1), nn.ReLU(), nn.Conv2d(1, 1, 3, padding=1), nn.ReLU())
+        return nn.Sequential(
+            nn.Conv2d(channels, 1, 3, padding=1), nn.ReLU(), nn.Conv2d(1, 1, 3, padding=1), nn.ReLU()
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         skips = []
@@ -109,7 +125,7 @@ class UNet(nn.Module):
 def test_the_u_net_of_2015() -> None:
     """140 pixels down to the bottom; one output needs 5 values there, 16 pixels apart: a coarse value under every other fine one.
 
-    Backwards from the output, two 3 x 3 convolutions widen n values to n + 4, and n neighbours at twice the resolution come from
+    Backwards from the output, two 3 x 3 convolutions widen n values to n + 4, and n neighbors at twice the resolution come from
     at most n // 2 + 1: 1 -> 5 -> 3 -> 7 -> 4 -> 8 -> 5 -> 9 -> 5.
     """
     needed = 1
@@ -130,7 +146,9 @@ class Pyramid(nn.Module):
     def __init__(self, *, with_image_pooling: bool) -> None:
         super().__init__()
         self.stem = nn.Conv2d(3, 4, 7, stride=4, padding=3)
-        self.branches = nn.ModuleList([nn.Conv2d(4, 4, 1), *(nn.Conv2d(4, 4, 3, padding=d, dilation=d) for d in (6, 12, 18))])
+        self.branches = nn.ModuleList(
+            [nn.Conv2d(4, 4, 1), *(nn.Conv2d(4, 4, 3, padding=d, dilation=d) for d in (6, 12, 18))]
+        )
         self.with_image_pooling = with_image_pooling
 
     def forward(self, x: Tensor) -> Tensor:
@@ -286,5 +304,7 @@ def test_branching_networks_agree_with_gradients(seed: int) -> None:
 
 def test_the_u_net_agrees_with_gradients() -> None:
     torch.manual_seed(0)
-    network = UNet(3, "bilinear", pool=nn.AvgPool2d)  # the gradient of a maximum goes to one of its inputs only
+    network = UNet(
+        3, "bilinear", pool=nn.AvgPool2d
+    )  # the gradient of a maximum goes to one of its inputs only
     assert along_width(network, divisor=8).pixels == by_gradients(network, 512)

@@ -28,7 +28,7 @@ def sample(height: int, width: int, seed: int = 0, classes: int = 3) -> Sample:
     return Sample(f"{seed}-{height}x{width}", image, label_map=torch.from_numpy(label_map))
 
 
-class Colours(nn.Module):
+class Colors(nn.Module):
     """Its logits are the image's own channels, at a fraction of the resolution, so the right prediction is known."""
 
     def __init__(self, stride: int = 1) -> None:
@@ -48,7 +48,10 @@ class Tiny(nn.Module):
     def __init__(self, classes: int = 3, *, norm: bool = True) -> None:
         super().__init__()
         self.encoder = nn.Sequential(
-            nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.BatchNorm2d(8) if norm else nn.Identity(), nn.ReLU(), nn.Conv2d(8, 8, 3, 2, 1)
+            nn.Conv2d(3, 8, 3, stride=2, padding=1),
+            nn.BatchNorm2d(8) if norm else nn.Identity(),
+            nn.ReLU(),
+            nn.Conv2d(8, 8, 3, 2, 1),
         )
         self.head = nn.Sequential(nn.Dropout(0.5 if norm else 0.0), nn.Conv2d(8, classes, 1))
 
@@ -65,7 +68,7 @@ def tiny(**options: object) -> SemanticModel:
 
 
 def naive_prediction(model: SemanticModel, one: Sample) -> Tensor:
-    """Predict one image with nothing but plain torch calls, each step spelt out."""
+    """Predict one image with nothing but plain torch calls, each step spelled out."""
     image = one.image[None].float() / 255
     image = (image - torch.tensor(model.mean).view(1, 3, 1, 1)) / torch.tensor(model.std).view(1, 3, 1, 1)
     height, width = one.size
@@ -94,8 +97,8 @@ def test_logits_and_prediction_equal_the_plain_recipe(size: tuple[int, int]) -> 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(("divisor", "padding"), [(1, "replicate"), (7, "replicate"), (32, "reflect")])
 def test_prediction_lies_on_the_image(size: tuple[int, int], divisor: int, padding: str) -> None:
-    """With the identity for a network, every pixel must be labelled by its own strongest channel: nothing shifts or leaks."""
-    model = SemanticModel(Colours(), RGB, divisor=divisor, padding=padding, mean=(0, 0, 0), std=(1, 1, 1))
+    """With the identity for a network, every pixel must be labeled by its own strongest channel: nothing shifts or leaks."""
+    model = SemanticModel(Colors(), RGB, divisor=divisor, padding=padding, mean=(0, 0, 0), std=(1, 1, 1))
     one = sample(*size)
     assert torch.equal(model.predict([one])[0].label_map, one.image.int().argmax(0).to(torch.uint8))
     assert model.network.seen.shape[2] % divisor == 0
@@ -103,21 +106,23 @@ def test_prediction_lies_on_the_image(size: tuple[int, int], divisor: int, paddi
     torch.testing.assert_close(model.network.seen[0, :, : size[0], : size[1]], one.image / 255)
 
 
-def test_coarse_logits_are_centred() -> None:
+def test_coarse_logits_are_centered() -> None:
     """A picture of two halves through a network at an eighth of the resolution: the border between the labels stays in the middle."""
     image = torch.zeros(3, 64, 96, dtype=torch.uint8)
     image[0, :, :48], image[1, :, 48:] = 200, 200
-    model = SemanticModel(Colours(stride=8), RGB, divisor=8, mean=(0, 0, 0), std=(1, 1, 1))
+    model = SemanticModel(Colors(stride=8), RGB, divisor=8, mean=(0, 0, 0), std=(1, 1, 1))
     expected = (torch.arange(96) >= 48).to(torch.uint8).expand(64, 96)
     assert torch.equal(model.predict([Sample("halves", image)])[0].label_map, expected)
 
 
 @pytest.mark.parametrize("stride", [1, 4])
 @pytest.mark.parametrize("size", [(100, 61), (61, 100), (400, 3), (41, 40)])
-def test_long_side_shrinks_what_the_network_sees_but_not_the_prediction(size: tuple[int, int], stride: int) -> None:
+def test_long_side_shrinks_what_the_network_sees_but_not_the_prediction(
+    size: tuple[int, int], stride: int
+) -> None:
     image = torch.zeros(3, *size, dtype=torch.uint8)
     image[0], image[1] = torch.linspace(0, 255, size[1]), torch.linspace(0, 255, size[0])[:, None]
-    model = SemanticModel(Colours(stride), RGB, divisor=stride, long_side=40, mean=(0, 0, 0), std=(1, 1, 1))
+    model = SemanticModel(Colors(stride), RGB, divisor=stride, long_side=40, mean=(0, 0, 0), std=(1, 1, 1))
     (prediction,) = model.predict([Sample("ramps", image)])
     shrunk = [max(1, round(n * 40 / max(size))) for n in size]
     assert list(model.network.seen.shape[2:]) == [-(-n // stride) * stride for n in shrunk]
@@ -131,13 +136,15 @@ def test_long_side_shrinks_what_the_network_sees_but_not_the_prediction(size: tu
 
 def test_images_within_long_side_are_left_alone() -> None:
     one = sample(40, 31)
-    small, large = (SemanticModel(Colours(), RGB, long_side=side) for side in (40, None))
+    small, large = (SemanticModel(Colors(), RGB, long_side=side) for side in (40, None))
     assert torch.equal(small.logits(one.image[None]), large.logits(one.image[None]))
 
 
 def test_batch_equals_singles() -> None:
     model = tiny().eval()
-    batch = [sample(*size, seed=i) for i, size in enumerate([(31, 33), (8, 8), (31, 33), (1, 1), (8, 8), (33, 31)])]
+    batch = [
+        sample(*size, seed=i) for i, size in enumerate([(31, 33), (8, 8), (31, 33), (1, 1), (8, 8), (33, 31)])
+    ]
     together = model.predict(batch)
     assert [p.sample_id for p in together] == [s.id for s in batch]
     for one, prediction in zip(batch, together, strict=True):
@@ -158,7 +165,9 @@ def test_predicting_leaves_no_trace(training: bool) -> None:
     assert torch.equal(torch.get_rng_state(), generator)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert all(p.grad is None for p in model.parameters())
-    assert torch.equal(first, model.eval().predict([sample(20, 20)])[0].label_map)  # and the mode makes no difference
+    assert torch.equal(
+        first, model.eval().predict([sample(20, 20)])[0].label_map
+    )  # and the mode makes no difference
 
 
 def test_modes_are_restored_after_an_error() -> None:
@@ -186,7 +195,7 @@ def test_validate_is_predict_and_loss_in_one_pass() -> None:
 
 
 def test_loss_is_that_of_the_padded_batch() -> None:
-    """Images of two sizes: mean colour and void fill up the smaller one, so its loss comes from its own pixels alone."""
+    """Images of two sizes: mean color and void fill up the smaller one, so its loss comes from its own pixels alone."""
     model = SemanticModel(nn.Conv2d(3, 3, 1), RGB)
     batch = [sample(6, 9), sample(12, 4, seed=1)]
     expected = []
@@ -205,7 +214,9 @@ def test_loss_is_that_of_the_padded_batch() -> None:
 
 def test_four_equal_two_and_two() -> None:
     torch.manual_seed(0)
-    model = SemanticModel(Tiny(norm=False), RGB, divisor=4, loss=SegmentationLossSettings(dice=1, focal=1, lovasz=1))
+    model = SemanticModel(
+        Tiny(norm=False), RGB, divisor=4, loss=SegmentationLossSettings(dice=1, focal=1, lovasz=1)
+    )
     batch = [sample(16, 20, seed=i) for i in range(4)]
 
     def gradients(parts: Sequence[Sequence[Sample]]) -> list[Tensor]:
@@ -228,7 +239,11 @@ def test_loss_falls_and_reaches_every_parameter() -> None:
         optimizer.zero_grad()
         loss = total_loss(model.loss([one]))
         loss.backward()
-        assert all(p.grad is not None and torch.isfinite(p.grad).all() and p.grad.any() for p in model.parameters() if p.dim() > 1)
+        assert all(
+            p.grad is not None and torch.isfinite(p.grad).all() and p.grad.any()
+            for p in model.parameters()
+            if p.dim() > 1
+        )
         optimizer.step()
         values.append(loss.item())
     assert np.mean(values[-3:]) < 0.9 * np.mean(values[:3])
@@ -245,7 +260,9 @@ def test_one_tiny_image_can_train_a_strided_network_that_takes_any_size() -> Non
     network = nn.Sequential(nn.Conv2d(3, 4, 3, stride=4, padding=1), nn.BatchNorm2d(4), nn.Conv2d(4, 3, 1))
     with pytest.raises(ValueError, match="more than 1 value"):
         SemanticModel(network, RGB).train().loss([sample(2, 3, seed=2)])
-    assert torch.isfinite(total_loss(SemanticModel(network, RGB, stride=4).train().loss([sample(2, 3, seed=2)])))
+    assert torch.isfinite(
+        total_loss(SemanticModel(network, RGB, stride=4).train().loss([sample(2, 3, seed=2)]))
+    )
 
 
 class TwoHeads(nn.Module):
@@ -265,17 +282,24 @@ class TwoHeads(nn.Module):
 def test_auxiliary_heads_learn_and_do_nothing_else() -> None:
     torch.manual_seed(0)
     network = TwoHeads()
-    model = SemanticModel(network, RGB, divisor=4, auxiliary_weight=0.4, loss=SegmentationLossSettings(dice=1))
+    model = SemanticModel(
+        network, RGB, divisor=4, auxiliary_weight=0.4, loss=SegmentationLossSettings(dice=1)
+    )
     one = sample(8, 12)
     losses = model.loss([one])
-    single = [SemanticModel(head, RGB, divisor=4, loss=SegmentationLossSettings(dice=1)).loss([one]) for head in network.heads]
+    single = [
+        SemanticModel(head, RGB, divisor=4, loss=SegmentationLossSettings(dice=1)).loss([one])
+        for head in network.heads
+    ]
     assert list(losses) == ["cross_entropy", "dice", "auxiliary_cross_entropy", "auxiliary_dice"]
     for name in ("cross_entropy", "dice"):
         torch.testing.assert_close(losses[name], single[0][name])
         torch.testing.assert_close(losses[f"auxiliary_{name}"], 0.4 * (single[1][name] + single[2][name]))
     total_loss(losses).backward()
     assert all(parameter.grad is not None for parameter in model.parameters())
-    network.heads[1] = network.heads[2] = nn.Identity()  # neither predicting nor validating has any use for them
+    network.heads[1] = network.heads[2] = (
+        nn.Identity()
+    )  # neither predicting nor validating has any use for them
     predictions, held_out = model.validate([one])
     assert set(held_out) == {"cross_entropy", "dice"}
     assert torch.equal(predictions[0].label_map, model.predict([one])[0].label_map)
@@ -287,18 +311,24 @@ def test_the_network_is_exported_by_its_own_names() -> None:
     model = tiny(with_encoder=True)
     network = Tiny()
     network.load_state_dict(model.export_state())
-    assert all(torch.equal(value, network.state_dict()[name]) for name, value in model.network.state_dict().items())
+    assert all(
+        torch.equal(value, network.state_dict()[name]) for name, value in model.network.state_dict().items()
+    )
     assert model.encoder is model.network.encoder
     assert tiny().encoder is None
 
 
 def test_copies_and_pickles_are_independent_models() -> None:
     model = tiny(with_encoder=True).train()
-    assert not any("encoder" in name and not name.startswith("network.encoder") for name in model.state_dict())
+    assert not any(
+        "encoder" in name and not name.startswith("network.encoder") for name in model.state_dict()
+    )
     for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
         assert other.encoder is other.network.encoder
         assert other.network.encoder is not model.network.encoder
-        assert torch.equal(other.predict([sample(9, 9)])[0].label_map, model.predict([sample(9, 9)])[0].label_map)
+        assert torch.equal(
+            other.predict([sample(9, 9)])[0].label_map, model.predict([sample(9, 9)])[0].label_map
+        )
 
 
 def test_bfloat16_autocast_gives_float32_logits_and_losses() -> None:
@@ -322,7 +352,10 @@ def test_sample_image_is_not_written_to() -> None:
     ("bad", "message"),
     [
         (lambda s: s.with_(label_map=None), r"'0-8x8' has no label_map"),
-        (lambda s: s.with_(label_map=torch.full((8, 8), 7, dtype=torch.uint8)), r"'0-8x8' has the value 7, but there are 3 classes"),
+        (
+            lambda s: s.with_(label_map=torch.full((8, 8), 7, dtype=torch.uint8)),
+            r"'0-8x8' has the value 7, but there are 3 classes",
+        ),
     ],
 )
 @pytest.mark.parametrize("method", ["loss", "validate"])

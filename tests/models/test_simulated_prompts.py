@@ -9,7 +9,13 @@ import torch
 from numpy.typing import NDArray
 
 from toolkit.errors import InvalidDataError
-from toolkit.models.simulated_prompts import corrections_of, interior_point, point_prompts, truth_of, with_corrections
+from toolkit.models.simulated_prompts import (
+    corrections_of,
+    interior_point,
+    point_prompts,
+    truth_of,
+    with_corrections,
+)
 from toolkit.types import Instances, Masks, Prompts, Sample
 
 
@@ -19,7 +25,7 @@ def blob(generator: np.random.Generator, size: tuple[int, int]) -> NDArray[np.bo
 
 
 def squared_distances(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """From each pixel's centre to the nearest pixel that is not of the mask, as whole numbers; the mask is surrounded by such."""
+    """From each pixel's center to the nearest pixel that is not of the mask, as whole numbers; the mask is surrounded by such."""
     outside = np.argwhere(~np.pad(mask, 1)) - 1
     pixels = np.indices(mask.shape).reshape(2, -1).T
     return ((pixels[:, None] - outside[None]) ** 2).sum(2).min(1).reshape(mask.shape)
@@ -44,7 +50,9 @@ def test_of_equally_interior_points_the_first_is_taken(seed: int, monkeypatch: p
 
     def inexact(*args: int) -> NDArray[np.float32]:
         distance = exact(*args)
-        return np.where(generator.random(distance.shape) < 0.5, distance, np.nextafter(distance, np.float32(np.inf)))
+        return np.where(
+            generator.random(distance.shape) < 0.5, distance, np.nextafter(distance, np.float32(np.inf))
+        )
 
     monkeypatch.setattr(cv2, "distanceTransform", inexact)
     for side in range(1, 60):
@@ -84,7 +92,13 @@ def test_corrections_hit_the_largest_fault() -> None:
 
 
 def test_names_of_protocols() -> None:
-    assert [corrections_of(name) for name in ("box", "auto", "point", "point+1", "point+12")] == [0, 0, 0, 1, 12]
+    assert [corrections_of(name) for name in ("box", "auto", "point", "point+1", "point+12")] == [
+        0,
+        0,
+        0,
+        1,
+        12,
+    ]
     for name in ("points", "point+0", "point+", "boxes", ""):
         with pytest.raises(InvalidDataError, match="no prompt protocol"):
             corrections_of(name)
@@ -92,5 +106,7 @@ def test_names_of_protocols() -> None:
 
 def test_a_sample_without_masks_cannot_be_pointed_at() -> None:
     sample = Sample("a", torch.zeros((3, 4, 4), dtype=torch.uint8), instances=Instances.empty((4, 4)))
-    with pytest.raises(InvalidDataError, match="'a' has no masks of objects, so there is nothing to point at"):
+    with pytest.raises(
+        InvalidDataError, match="'a' has no masks of objects, so there is nothing to point at"
+    ):
         truth_of(sample)

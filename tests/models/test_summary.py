@@ -15,7 +15,7 @@ from toolkit.errors import UsageError
 from toolkit.models.contract import Model
 from toolkit.models.receptive_field import Field
 from toolkit.models.semantic import SemanticModel
-from toolkit.models.summary import summarise
+from toolkit.models.summary import summarize
 from toolkit.types import Prediction, Sample
 
 
@@ -25,7 +25,7 @@ def convolutions() -> nn.Sequential:
 
 
 def test_figures_counted_by_hand() -> None:
-    summary = summarise(SemanticModel(convolutions(), "abcde"), (64, 96))
+    summary = summarize(SemanticModel(convolutions(), "abcde"), (64, 96))
     assert summary.input_shape == (1, 3, 64, 96)
     assert summary.output_shape == (1, 5, 16, 24)
     assert summary.parameters == summary.trainable == 3 * 8 * 9 + 2 * 8 + 8 * 5 + 5
@@ -40,7 +40,9 @@ def test_figures_counted_by_hand() -> None:
 
 
 def test_layers_have_types_shapes_and_parameters() -> None:
-    layers = {layer.name: layer for layer in summarise(SemanticModel(convolutions(), "abcde"), (64, 64)).layers}
+    layers = {
+        layer.name: layer for layer in summarize(SemanticModel(convolutions(), "abcde"), (64, 64)).layers
+    }
     assert list(layers) == ["0", "0.0", "0.1", "0.2", "1", "2"]
     assert [layer.depth for layer in layers.values()] == [1, 2, 2, 2, 1, 1]
     assert layers["0.0"].type == "Conv2d"
@@ -56,36 +58,38 @@ def test_dilated_kernels_reach_farther() -> None:
         nn.MaxPool2d(3, 1, 1, dilation=1),
         nn.Conv2d(4, 4, (5, 1), dilation=(2, 7), padding=(4, 0)),
     ]
-    summary = summarise(SemanticModel(nn.Sequential(*layers, nn.Conv2d(4, 5, 1)), "abcde"), (64, 64))
+    summary = summarize(SemanticModel(nn.Sequential(*layers, nn.Conv2d(4, 5, 1)), "abcde"), (64, 64))
     assert [layer.effective_kernel for layer in summary.layers] == [(25, 25), None, (9, 1), (1, 1)]
     assert [layer.dilation for layer in summary.layers] == [(12, 12), None, (2, 7), (1, 1)]
     (line,) = [line for line in describe(summary) if line.startswith("dilated kernels")]
     assert line.split(maxsplit=2)[2] == "3×3 by 12 reaches 25×25 (1 ×), 5×1 by 2×7 reaches 9×1 (1 ×)"
-    assert not [line for line in describe(summarise(SemanticModel(convolutions(), "abcde"))) if "dilated" in line]
+    assert not [
+        line for line in describe(summarize(SemanticModel(convolutions(), "abcde"))) if "dilated" in line
+    ]
 
 
 def test_frozen_parameters_are_told_apart() -> None:
     network = convolutions()
     network[0].requires_grad_(False)
-    summary = summarise(SemanticModel(network, "abcde"), (64, 64))
+    summary = summarize(SemanticModel(network, "abcde"), (64, 64))
     assert (summary.trainable, summary.frozen) == (45, 232)
     assert [layer.trainable for layer in summary.layers if layer.depth == 1] == [0, 0, 45]
 
 
 def test_shared_parameters_count_once() -> None:
     conv = nn.Conv2d(3, 3, 3, padding=1)
-    assert summarise(SemanticModel(nn.Sequential(conv, conv), "abc"), (32, 32)).parameters == 84
+    assert summarize(SemanticModel(nn.Sequential(conv, conv), "abc"), (32, 32)).parameters == 84
 
 
 def test_shrinking_and_padding_show_in_the_input() -> None:
     model = SemanticModel(convolutions(), "abcde", divisor=32, long_side=100)
-    assert summarise(model, (150, 200)).input_shape == (1, 3, 96, 128)
+    assert summarize(model, (150, 200)).input_shape == (1, 3, 96, 128)
 
 
 def test_the_model_stays_as_it_is() -> None:
     model = SemanticModel(convolutions(), "abcde")
     before = copy.deepcopy(model.state_dict())
-    summarise(model, (64, 64))
+    summarize(model, (64, 64))
     assert model.training
     assert not model.network._forward_hooks
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
@@ -106,7 +110,7 @@ class Attention(nn.Module):
 
 
 def test_attention_is_counted() -> None:
-    summary = summarise(SemanticModel(Attention(), "ab"), (64, 128))
+    summary = summarize(SemanticModel(Attention(), "ab"), (64, 128))
     tokens = 8 * 16
     assert summary.flops == tokens * 6 * 3 * 64 + tokens * tokens * (6 + 6) + tokens * 2 * 6
     assert summary.receptive_field == (Field(None, 8), Field(None, 8))
@@ -120,7 +124,7 @@ class NeedsValues(nn.Module):
 
 
 def test_a_network_that_looks_at_values_is_run() -> None:
-    summary = summarise(SemanticModel(NeedsValues(), "ab"), (8, 8))
+    summary = summarize(SemanticModel(NeedsValues(), "ab"), (8, 8))
     assert summary.output_shape == (1, 2, 8, 8)
     assert summary.receptive_field is None
     assert any("_local_scalar_dense" in note for note in summary.notes)
@@ -128,8 +132,10 @@ def test_a_network_that_looks_at_values_is_run() -> None:
 
 
 def test_an_image_that_does_not_fit_the_network() -> None:
-    with pytest.raises(UsageError, match=r"fails on an image of 4 × 4 pixels with RuntimeError: .* Repair: another --size"):
-        summarise(SemanticModel(nn.Conv2d(3, 2, 7), "ab"), (4, 4))
+    with pytest.raises(
+        UsageError, match=r"fails on an image of 4 × 4 pixels with RuntimeError: .* Repair: another --size"
+    ):
+        summarize(SemanticModel(nn.Conv2d(3, 2, 7), "ab"), (4, 4))
 
 
 class Boxes(Model):
@@ -145,7 +151,7 @@ class Boxes(Model):
 
 
 def test_other_models_get_what_there_is_and_a_sentence() -> None:
-    summary = summarise(Boxes("ab"))
+    summary = summarize(Boxes("ab"))
     assert (summary.parameters, summary.trainable, summary.frozen) == (15 + 8, 8, 15)
     assert [(layer.name, layer.output_shapes) for layer in summary.layers] == [("trunk", ()), ("head", ())]
     assert summary.flops is summary.receptive_field is summary.output_stride is None

@@ -38,9 +38,17 @@ py-modules = ["toolkit_tiny"]
 
 
 def run(command: Sequence[str | Path], folder: Path) -> str:
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {"COLUMNS": "200"}
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {
+        "COLUMNS": "200"
+    }
     done = subprocess.run(
-        [str(word) for word in command], cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
+        [str(word) for word in command],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout
@@ -71,14 +79,30 @@ def fresh(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (package / "pyproject.toml").write_text(THIRD_PARTY_PYPROJECT)
     shutil.copy(Path(__file__).resolve().parents[1] / "support" / "tiny.py", package / "toolkit_tiny.py")
     for what in (wheel, package):
-        run([sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", "--no-build-isolation", what], folder)
+        run(
+            [
+                sys.executable,
+                "-m",
+                "pip",
+                "--python",
+                python,
+                "install",
+                "--quiet",
+                "--no-deps",
+                "--no-build-isolation",
+                what,
+            ],
+            folder,
+        )
     return python
 
 
 def test_the_wheel_holds_the_toolkit_and_nothing_else(wheel: Path, root: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-        top_level = next(archive.read(name).decode().split() for name in names if name.endswith("top_level.txt"))
+        top_level = next(
+            archive.read(name).decode().split() for name in names if name.endswith("top_level.txt")
+        )
     assert top_level == ["toolkit"]
     assert not [name for name in names if not name.startswith("toolkit")]
     for family in ("plugins", "datasets"):
@@ -99,18 +123,27 @@ def test_the_installed_toolkit_is_the_wheel(fresh: Path, tmp_path: Path, root: P
 def test_lists_are_those_of_the_checkout(fresh: Path, tmp_path: Path, root: Path, command: list[str]) -> None:
     here = run([sys.executable, "-m", "toolkit", *command], root).splitlines()
     there = run([fresh, "-m", "toolkit", *command], tmp_path).splitlines()
-    assert [line.split() for line in here] == [line.split() for line in there if not line.startswith(("tiny", "squares"))]
+    assert [line.split() for line in here] == [
+        line.split() for line in there if not line.startswith(("tiny", "squares"))
+    ]
     assert len(there) == len(here) + 1, "and the third-party package adds one"
 
 
 def test_recipes_are_found_in_the_wheel(fresh: Path, tmp_path: Path, root: Path) -> None:
     code = "from toolkit.config import recipe_folder; print(*sorted(p.name for p in recipe_folder().glob('*.yaml')))"
-    assert run([fresh, "-c", code], tmp_path).split() == sorted(path.name for path in (root / "configs").glob("*.yaml"))
+    assert run([fresh, "-c", code], tmp_path).split() == sorted(
+        path.name for path in (root / "configs").glob("*.yaml")
+    )
 
 
-def test_a_third_party_plugin_trains_by_entry_point_and_as_a_single_file(fresh: Path, tmp_path: Path, tiny: str) -> None:
+def test_a_third_party_plugin_trains_by_entry_point_and_as_a_single_file(
+    fresh: Path, tmp_path: Path, tiny: str
+) -> None:
     few = ["train.steps=3", "train.workers=0", "train.accelerator=cpu"]
-    run([fresh, "-m", "toolkit", "train", "--plugin", "tiny", "--data", "squares", "--out", "by-name", *few], tmp_path)
+    run(
+        [fresh, "-m", "toolkit", "train", "--plugin", "tiny", "--data", "squares", "--out", "by-name", *few],
+        tmp_path,
+    )
     run([fresh, "-m", "toolkit", "eval", "by-name", "--data", "squares", "--device", "cpu"], tmp_path)
     environment_without = [sys.executable, "-m", "toolkit"]
     run([*environment_without, "train", "--plugin", tiny, "--data", tiny, "--out", "by-file", *few], tmp_path)

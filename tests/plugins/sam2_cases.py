@@ -35,4 +35,8 @@ def scene(objects: int = 2, *, size: tuple[int, int] = (60, 84), seed: int = 0) 
         image[:, mask] += rng.integers(80, 160, (3, 1), dtype=np.uint8)
     found = Masks.from_dense(masks)
     labels = torch.from_numpy(rng.integers(0, len(CLASSES), objects))
-    return Sample(f"scene-{seed}-{objects}", torch.from_numpy(image), instances=Instances(size, found.boxes_xyxy(), labels, found))
+    return Sample(
+        f"scene-{seed}-{objects}",
+        torch.from_numpy(image),
+        instances=Instances(size, found.boxes_xyxy(), labels, found),
+    )

@@ -34,7 +34,11 @@ TORCHVISION = [("resnet50", 8), ("resnet101", 8), ("mobilenet_v3_large", 16)]
 def small(plugin: str = "deeplabv3", **options: Any) -> SemanticModel:
     torch.manual_seed(0)
     values = {**SMALL, **options}
-    return build(DeepLabV3Settings(**values), CLASSES) if plugin == "deeplabv3" else build_plus(DeepLabV3PlusSettings(**values), CLASSES)
+    return (
+        build(DeepLabV3Settings(**values), CLASSES)
+        if plugin == "deeplabv3"
+        else build_plus(DeepLabV3PlusSettings(**values), CLASSES)
+    )
 
 
 def sample(height: int, width: int, seed: int = 0) -> Sample:
@@ -43,7 +47,7 @@ def sample(height: int, width: int, seed: int = 0) -> Sample:
     return Sample(f"{seed}-{height}x{width}", image, label_map=image.int().argmax(0).to(torch.uint8))
 
 
-def randomised(network: nn.Module) -> nn.Module:
+def randomized(network: nn.Module) -> nn.Module:
     """With statistics and scales in every norm that are not those of the start, so that each of them shows in the result."""
     generator = torch.Generator().manual_seed(3)
     for module in network.modules():
@@ -63,17 +67,23 @@ def test_equal_to_torchvision_with_the_same_weights(encoder: str, stride: int) -
     """Logits of both heads within 1e-5 of their own size on images of any size, and the same label maps, loaded by the same names."""
     torch.manual_seed(0)
     make = getattr(segmentation, f"deeplabv3_{encoder}")
-    peer = randomised(make(weights=None, weights_backbone=None, num_classes=3, aux_loss=True)).eval()
-    settings = DeepLabV3Settings(encoder=encoder, output_stride=stride, atrous_rates=(12, 24, 36), auxiliary_weight=0.5)
+    peer = randomized(make(weights=None, weights_backbone=None, num_classes=3, aux_loss=True)).eval()
+    settings = DeepLabV3Settings(
+        encoder=encoder, output_stride=stride, atrous_rates=(12, 24, 36), auxiliary_weight=0.5
+    )
     model = build(settings, CLASSES).eval()
     model.network.load_state_dict(peer.state_dict())
     assert model.divisor == 1
     for size in [(64, 96), (65, 43), (1, 1)]:
         one = sample(*size)
-        images = (one.image[None] / 255 - torch.tensor(model.mean).view(3, 1, 1)) / torch.tensor(model.std).view(3, 1, 1)
+        images = (one.image[None] / 255 - torch.tensor(model.mean).view(3, 1, 1)) / torch.tensor(
+            model.std
+        ).view(3, 1, 1)
         with torch.no_grad():
             theirs = peer(images)
-            auxiliary = F.interpolate(model.network.all_logits(images)[1], size, mode="bilinear", align_corners=False)
+            auxiliary = F.interpolate(
+                model.network.all_logits(images)[1], size, mode="bilinear", align_corners=False
+            )
             ours = model.logits(one.image[None])
         for got, expected in ((ours, theirs["out"]), (auxiliary, theirs["aux"])):
             assert (got - expected).abs().max() <= 1e-5 * max(1, expected.abs().max())
@@ -84,8 +94,16 @@ def test_equal_to_torchvision_with_the_same_weights(encoder: str, stride: int) -
 
 
 def test_what_is_exported_loads_into_torchvision() -> None:
-    model = small(encoder="mobilenet_v3_large", channels=256, output_stride=16, atrous_rates=(12, 24, 36), auxiliary_weight=0.5)
-    peer = segmentation.deeplabv3_mobilenet_v3_large(weights=None, weights_backbone=None, num_classes=3, aux_loss=True)
+    model = small(
+        encoder="mobilenet_v3_large",
+        channels=256,
+        output_stride=16,
+        atrous_rates=(12, 24, 36),
+        auxiliary_weight=0.5,
+    )
+    peer = segmentation.deeplabv3_mobilenet_v3_large(
+        weights=None, weights_backbone=None, num_classes=3, aux_loss=True
+    )
     peer.load_state_dict(model.export_state())
 
 
@@ -94,12 +112,19 @@ def test_what_is_exported_loads_into_torchvision() -> None:
 
 @pytest.mark.parametrize(
     ("encoder", "stride"),
-    [("resnet18", 8), ("resnet18", 16), ("resnet50", 8), ("mobilenet_v2", 8), ("mobilenet_v2", 16), ("tu-resnet18", 8)],
+    [
+        ("resnet18", 8),
+        ("resnet18", 16),
+        ("resnet50", 8),
+        ("mobilenet_v2", 8),
+        ("mobilenet_v2", 16),
+        ("tu-resnet18", 8),
+    ],
 )
 def test_dilation_keeps_every_value_that_the_strided_encoder_has(encoder: str, stride: int) -> None:
     """The algorithme à trous: the dilated encoder's features at every second or fourth place are those of the encoder as published."""
     torch.manual_seed(0)
-    strided = randomised(build_encoder(encoder, 32).module).eval()
+    strided = randomized(build_encoder(encoder, 32).module).eval()
     dilated = build_encoder(encoder, stride).module.eval()
     dilated.load_state_dict(strided.state_dict())
     images = torch.randn(1, 3, 96, 64)
@@ -107,26 +132,47 @@ def test_dilation_keeps_every_value_that_the_strided_encoder_has(encoder: str, s
         coarse, fine = strided(images)[-1], dilated(images)[-1]
     step = 32 // stride
     assert fine.shape[2:] == (96 // stride, 64 // stride)
-    torch.testing.assert_close(fine[:, :, ::step, ::step], coarse, rtol=1e-4, atol=1e-5 * float(coarse.abs().max()))
+    torch.testing.assert_close(
+        fine[:, :, ::step, ::step], coarse, rtol=1e-4, atol=1e-5 * float(coarse.abs().max())
+    )
 
 
 @pytest.mark.parametrize(("stride", "expected"), [(8, (2, 4)), (16, (1, 2)), (32, (1, 1))])
 def test_dilation_of_torchvisions_mobilenet(stride: int, expected: tuple[int, int]) -> None:
     """Where torchvision stops at 16, a stride of 8 doubles every dilation from there on."""
     network = MobileNetV3Large(stride)
-    depthwise = {name: module for name, module in network.named_modules() if isinstance(module, nn.Conv2d) and module.groups > 1}
-    assert {m.dilation[0] for name, m in depthwise.items() if 8 <= int(name.split(".")[0]) <= 12} == {expected[0]}
+    depthwise = {
+        name: module
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Conv2d) and module.groups > 1
+    }
+    assert {m.dilation[0] for name, m in depthwise.items() if 8 <= int(name.split(".")[0]) <= 12} == {
+        expected[0]
+    }
     assert {m.dilation[0] for name, m in depthwise.items() if int(name.split(".")[0]) >= 13} == {expected[1]}
     with torch.no_grad():
-        assert [64 // f.shape[2] for f in network.eval()(torch.zeros(1, 3, 64, 64))] == [2, 4, 8, min(stride, 16), stride]
+        assert [64 // f.shape[2] for f in network.eval()(torch.zeros(1, 3, 64, 64))] == [
+            2,
+            4,
+            8,
+            min(stride, 16),
+            stride,
+        ]
 
 
 @pytest.mark.parametrize(
     ("encoder", "plugin"),
-    [("tu-test_convnext", "deeplabv3"), ("mit_b0", "deeplabv3plus"), ("densenet121", "deeplabv3"), ("efficientnet-b0", "deeplabv3plus")],
+    [
+        ("tu-test_convnext", "deeplabv3"),
+        ("mit_b0", "deeplabv3plus"),
+        ("densenet121", "deeplabv3"),
+        ("efficientnet-b0", "deeplabv3plus"),
+    ],
 )
 def test_encoders_of_every_kind_learn_and_predict(plugin: str, encoder: str) -> None:
-    model = small(plugin, encoder=encoder, output_stride=32 if encoder in ("mit_b0", "densenet121") else 16).train()
+    model = small(
+        plugin, encoder=encoder, output_stride=32 if encoder in ("mit_b0", "densenet121") else 16
+    ).train()
     total_loss(model.loss([sample(40, 33), sample(40, 33, 1)])).backward()
     assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
     sizes = [(1, 1), (33, 31)]
@@ -170,14 +216,16 @@ def test_image_pooling_is_the_mean_everywhere() -> None:
     features = torch.randn(2, 4, 5, 7)
     with torch.no_grad():
         pooled = pyramid.convs[-1](features)
-        by_hand = F.relu(pyramid.convs[-1][1](features.mean((2, 3), keepdim=True)) / (1 + pyramid.convs[-1][2].eps) ** 0.5)
+        by_hand = F.relu(
+            pyramid.convs[-1][1](features.mean((2, 3), keepdim=True)) / (1 + pyramid.convs[-1][2].eps) ** 0.5
+        )
     torch.testing.assert_close(pooled, by_hand.expand(2, 2, 5, 7))
 
 
-def test_one_value_is_normalised_by_the_running_statistics() -> None:
+def test_one_value_is_normalized_by_the_running_statistics() -> None:
     """A batch of one leaves image pooling a single value, which has no variance; more than one are as with any batch norm."""
     torch.manual_seed(0)
-    norm, plain = randomised(PatientBatchNorm2d(4)), randomised(nn.BatchNorm2d(4))
+    norm, plain = randomized(PatientBatchNorm2d(4)), randomized(nn.BatchNorm2d(4))
     before = copy.deepcopy(norm.state_dict())
     one, two = torch.randn(1, 4, 1, 1), torch.randn(2, 4, 1, 1)
     with pytest.raises(ValueError, match="more than 1 value"):
@@ -204,13 +252,22 @@ def test_a_batch_of_one_can_train(plugin: str, size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("plugin", PLUGINS)
 @pytest.mark.parametrize(
     "options",
-    [{"norm": "group"}, {"separable": True}, {"separable": False, "image_pooling": False}, {"auxiliary_weight": 0.4, "output_stride": 16}],
+    [
+        {"norm": "group"},
+        {"separable": True},
+        {"separable": False, "image_pooling": False},
+        {"auxiliary_weight": 0.4, "output_stride": 16},
+    ],
     ids=lambda options: " ".join(options),
 )
 def test_every_form_learns_and_predicts(plugin: str, options: dict[str, Any]) -> None:
     model = small(plugin, **options).train()
     kinds = {type(m) for m in model.modules() if isinstance(m, (nn.BatchNorm2d, nn.GroupNorm))}
-    assert (nn.GroupNorm in kinds) == (options.get("norm") == "group") == (not any(issubclass(k, nn.BatchNorm2d) for k in kinds))
+    assert (
+        (nn.GroupNorm in kinds)
+        == (options.get("norm") == "group")
+        == (not any(issubclass(k, nn.BatchNorm2d) for k in kinds))
+    )
     total_loss(model.loss([sample(24, 17), sample(13, 20)])).backward()
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
     predictions = model.predict([sample(1, 1), sample(5, 33)])
@@ -230,7 +287,11 @@ def test_the_decoder_brings_features_of_stride_4() -> None:
 @pytest.mark.parametrize("plugin", PLUGINS)
 def test_batch_equals_singles_and_leaves_no_trace(plugin: str) -> None:
     model = small(plugin).train()
-    before, random, modes = copy.deepcopy(model.state_dict()), torch.get_rng_state(), [m.training for m in model.modules()]
+    before, random, modes = (
+        copy.deepcopy(model.state_dict()),
+        torch.get_rng_state(),
+        [m.training for m in model.modules()],
+    )
     batch = [sample(*size, seed=i) for i, size in enumerate([(20, 31), (7, 7), (20, 31), (1, 1)])]
     for one, prediction in zip(batch, model.predict(batch), strict=True):
         assert prediction.sample_id == one.id
@@ -268,7 +329,9 @@ def test_frozen_encoder_stays_bit_for_bit() -> None:
         optimizer.step()
     changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
     assert not any(name.startswith("network.backbone.") for name in changed)
-    assert {name for name, _ in model.named_parameters() if not name.startswith("network.backbone.")} <= changed
+    assert {
+        name for name, _ in model.named_parameters() if not name.startswith("network.backbone.")
+    } <= changed
 
 
 @pytest.mark.parametrize("plugin", PLUGINS)
@@ -276,7 +339,9 @@ def test_the_tensors_that_follow_the_classes_are_named(plugin: str) -> None:
     model, other = small(plugin, auxiliary_weight=0.4), small(plugin, auxiliary_weight=0.4)
     values = {**SMALL, "auxiliary_weight": 0.4}
     other = (
-        build(DeepLabV3Settings(**values), "abcdefg") if plugin == "deeplabv3" else build_plus(DeepLabV3PlusSettings(**values), "abcdefg")
+        build(DeepLabV3Settings(**values), "abcdefg")
+        if plugin == "deeplabv3"
+        else build_plus(DeepLabV3PlusSettings(**values), "abcdefg")
     )
     shapes = {name: value.shape for name, value in other.state_dict().items()}
     differing = {name for name, value in model.state_dict().items() if value.shape != shapes[name]}

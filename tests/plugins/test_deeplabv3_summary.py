@@ -19,7 +19,9 @@ from toolkit.models.receptive_field import Field, receptive_field
 
 def summary_of(capsys: pytest.CaptureFixture[str], plugin: str, *settings: str) -> dict[str, Any]:
     capsys.readouterr()
-    assert main(["summary", plugin, "--size", "64x64", "--classes", "2", "--json", "channels=4", *settings]) == 0
+    assert (
+        main(["summary", plugin, "--size", "64x64", "--classes", "2", "--json", "channels=4", *settings]) == 0
+    )
     values: dict[str, Any] = json.loads(capsys.readouterr().out)
     return values
 
@@ -51,10 +53,23 @@ def support(network: nn.Module, length: int) -> tuple[int, int]:
 
 @pytest.mark.parametrize("stride", [8, 16, 32])
 @pytest.mark.parametrize("plugin", ["deeplabv3", "deeplabv3plus"])
-def test_the_receptive_field_is_the_support_of_the_gradient(capsys: pytest.CaptureFixture[str], plugin: str, stride: int) -> None:
-    words = ["encoder=tu-test_resnet", f"output_stride={stride}", "atrous_rates=[1,2,3]", "image_pooling=false"]
+def test_the_receptive_field_is_the_support_of_the_gradient(
+    capsys: pytest.CaptureFixture[str], plugin: str, stride: int
+) -> None:
+    words = [
+        "encoder=tu-test_resnet",
+        f"output_stride={stride}",
+        "atrous_rates=[1,2,3]",
+        "image_pooling=false",
+    ]
     values = summary_of(capsys, plugin, *words)
-    settings = {"encoder": "tu-test_resnet", "output_stride": stride, "atrous_rates": (1, 2, 3), "image_pooling": False, "channels": 4}
+    settings = {
+        "encoder": "tu-test_resnet",
+        "output_stride": stride,
+        "atrous_rates": (1, 2, 3),
+        "image_pooling": False,
+        "channels": 4,
+    }
     manifest = registry.plugins().get(plugin)
     model = manifest.resolve(manifest.build)(manifest.resolve(manifest.settings)(**settings), ("a", "b"))
     pixels, step = support(model.network, 2048)
@@ -75,7 +90,12 @@ def by_recursion(layers: list[tuple[int, int, int]]) -> int:
 def test_the_receptive_field_of_resnet50_by_hand(stride: int, blocks: tuple[int, int]) -> None:
     """The 3 x 3 convolutions of its 3, 4, 6 and 3 blocks; dilation keeps the field what it is without."""
     layers = [(7, 2, 1), (3, 2, 1)]
-    for count, step, dilation, first in [(3, 1, 1, 1), (4, 2, 1, 1), (6, 2, blocks[0], 1), (3, 2, blocks[1], blocks[0])]:
+    for count, step, dilation, first in [
+        (3, 1, 1, 1),
+        (4, 2, 1, 1),
+        (6, 2, blocks[0], 1),
+        (3, 2, blocks[1], blocks[0]),
+    ]:
         step = 1 if dilation > first else step
         layers += [(3, step, first), *[(3, 1, dilation)] * (count - 1)]
 
@@ -116,9 +136,19 @@ def test_effective_kernels(capsys: pytest.CaptureFixture[str]) -> None:
                 assert layers[name]["effective_kernel"][1] == int(touched.max() - touched.min()) + 1
         elif name:
             assert layers[name]["effective_kernel"] is None
-    assert dilated == 3 + (1 + 3) + 3  # in the stages of stride 16 and 32, where the first of each keeps its dilation, and in the pyramid
+    assert (
+        dilated == 3 + (1 + 3) + 3
+    )  # in the stages of stride 16 and 32, where the first of each keeps its dilation, and in the pyramid
     capsys.readouterr()
-    assert main(["summary", "deeplabv3", "encoder=resnet18", "channels=4", "--size", "64x64", "--depth", "0"]) == 0
+    assert (
+        main(["summary", "deeplabv3", "encoder=resnet18", "channels=4", "--size", "64x64", "--depth", "0"])
+        == 0
+    )
     printed = " ".join(capsys.readouterr().out.split())
-    for part in ("3×3 by 2 reaches 5×5 (4 ×)", "3×3 by 4 reaches 9×9 (3 ×)", "by 12 reaches 25×25 (1 ×)", "by 36 reaches 73×73 (1 ×)"):
+    for part in (
+        "3×3 by 2 reaches 5×5 (4 ×)",
+        "3×3 by 4 reaches 9×9 (3 ×)",
+        "by 12 reaches 25×25 (1 ×)",
+        "by 36 reaches 73×73 (1 ×)",
+    ):
         assert part in printed

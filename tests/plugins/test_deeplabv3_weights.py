@@ -20,14 +20,20 @@ from toolkit.errors import CheckpointError, DownloadError, UsageError
 from toolkit.models.semantic import SemanticModel
 
 VOC = ("background", *segmentation.DeepLabV3_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1.meta["categories"][1:])
-MOBILENET: dict[str, Any] = {"encoder": "mobilenet_v3_large", "output_stride": 16, "atrous_rates": (12, 24, 36)}
+MOBILENET: dict[str, Any] = {
+    "encoder": "mobilenet_v3_large",
+    "output_stride": 16,
+    "atrous_rates": (12, 24, 36),
+}
 
 
 @pytest.fixture(scope="module")
 def theirs() -> dict[str, Tensor]:
     """The tensors of torchvision's smallest DeepLabv3, as its published file has them."""
     torch.manual_seed(1)
-    network = segmentation.deeplabv3_mobilenet_v3_large(weights=None, weights_backbone=None, num_classes=21, aux_loss=True)
+    network = segmentation.deeplabv3_mobilenet_v3_large(
+        weights=None, weights_backbone=None, num_classes=21, aux_loss=True
+    )
     return dict(network.state_dict())
 
 
@@ -53,28 +59,45 @@ def test_the_whole_network_with_its_own_classes(cache: Path, theirs: dict[str, T
     model = mobilenet(auxiliary_weight=0.5)
     report = weights.load_weights(model, "torchvision-coco")
     assert {name.removeprefix("network.") for name in report.loaded} == set(theirs)
-    assert report.reinitialised == report.missing == report.unexpected == report.mismatched == ()
+    assert report.reinitialized == report.missing == report.unexpected == report.mismatched == ()
     assert all(torch.equal(value, theirs[name]) for name, value in model.network.state_dict().items())
 
 
-@pytest.mark.parametrize("classes", [("cat", "dog"), tuple(f"other {i}" for i in range(21))], ids=["fewer", "as many others"])
-def test_the_last_layer_starts_anew_for_other_classes(cache: Path, theirs: dict[str, Tensor], classes: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    "classes", [("cat", "dog"), tuple(f"other {i}" for i in range(21))], ids=["fewer", "as many others"]
+)
+def test_the_last_layer_starts_anew_for_other_classes(
+    cache: Path, theirs: dict[str, Tensor], classes: tuple[str, ...]
+) -> None:
     """As many classes that mean something else are other classes, too."""
     published(cache, theirs)
     model = mobilenet(classes)
     before = copy.deepcopy(model.state_dict())
     report = weights.load_weights(model, "torchvision-coco")
-    assert report.reinitialised == model.class_tensors == ("network.classifier.4.weight", "network.classifier.4.bias")
+    assert (
+        report.reinitialized
+        == model.class_tensors
+        == ("network.classifier.4.weight", "network.classifier.4.bias")
+    )
     assert "2 start anew because the classes differ" in str(report)
-    assert {name.split(".")[0] for name in (n.removeprefix("network.") for n in report.unexpected)} == {"aux_classifier"}
+    assert {name.split(".")[0] for name in (n.removeprefix("network.") for n in report.unexpected)} == {
+        "aux_classifier"
+    }
     for name, value in model.state_dict().items():
-        assert torch.equal(value, before[name] if name in model.class_tensors else theirs[name.removeprefix("network.")])
+        assert torch.equal(
+            value, before[name] if name in model.class_tensors else theirs[name.removeprefix("network.")]
+        )
 
 
 def test_rates_may_follow_the_output_stride_and_nothing_else(cache: Path, theirs: dict[str, Tensor]) -> None:
     published(cache, theirs)
-    assert weights.load_weights(mobilenet(output_stride=8, atrous_rates=(24, 48, 72)), "torchvision-coco").loaded
-    with pytest.raises(UsageError, match=r"at an output stride of 16, not \[6, 12, 18\]\. Repair: model\.atrous_rates=\[12, 24, 36\]"):
+    assert weights.load_weights(
+        mobilenet(output_stride=8, atrous_rates=(24, 48, 72)), "torchvision-coco"
+    ).loaded
+    with pytest.raises(
+        UsageError,
+        match=r"at an output stride of 16, not \[6, 12, 18\]\. Repair: model\.atrous_rates=\[12, 24, 36\]",
+    ):
         weights.load_weights(mobilenet(atrous_rates=None), "torchvision-coco")
 
 
@@ -86,11 +109,13 @@ def test_deeplabv3plus_takes_the_encoder(cache: Path, theirs: dict[str, Tensor])
     assert torch.equal(model.state_dict()["network.backbone.0.0.weight"], theirs["backbone.0.0.weight"])
 
 
-def test_files_of_torchvision_and_exported_ones_are_known_by_their_tensors(tmp_path: Path, theirs: dict[str, Tensor]) -> None:
+def test_files_of_torchvision_and_exported_ones_are_known_by_their_tensors(
+    tmp_path: Path, theirs: dict[str, Tensor]
+) -> None:
     torch.save(theirs, tmp_path / "theirs.pth")
     model = mobilenet(("a", "b"))
     report = weights.load_weights(model, str(tmp_path / "theirs.pth"))
-    assert set(report.reinitialised) == set(model.class_tensors)
+    assert set(report.reinitialized) == set(model.class_tensors)
     torch.save({"model": model.export_state()}, tmp_path / "ours.pth")
     again = mobilenet(("a", "b"))
     assert weights.load_weights(again, str(tmp_path / "ours.pth")).missing == ()
@@ -113,23 +138,37 @@ def test_imagenet_weights_of_torchvisions_mobilenet(cache: Path, source: str) ->
 def test_weights_of_encoders_of_the_libraries(tmp_path: Path) -> None:
     """A classifier's file; the encoder's dilation changes none of its tensors."""
     torch.manual_seed(2)
-    model, other = (build(DeepLabV3Settings(encoder="resnet18", channels=8, output_stride=stride), VOC) for stride in (8, 32))
-    save_file({name: value.contiguous() for name, value in other.network.backbone.state_dict().items()}, tmp_path / "resnet18.safetensors")
+    model, other = (
+        build(DeepLabV3Settings(encoder="resnet18", channels=8, output_stride=stride), VOC)
+        for stride in (8, 32)
+    )
+    save_file(
+        {name: value.contiguous() for name, value in other.network.backbone.state_dict().items()},
+        tmp_path / "resnet18.safetensors",
+    )
     report = weights.load_weights(model, str(tmp_path / "resnet18.safetensors"))
     assert {name for name in model.state_dict() if name.startswith("network.backbone.")} == set(report.loaded)
     assert torch.equal(model.network.backbone.conv1.weight, other.network.backbone.conv1.weight)
-    with pytest.raises(UsageError, match="the encoder 'resnet18' has no weights 'noisy-student'; it has: imagenet, ssl, swsl"):
+    with pytest.raises(
+        UsageError, match="the encoder 'resnet18' has no weights 'noisy-student'; it has: imagenet, ssl, swsl"
+    ):
         weights.load_weights(model, "noisy-student")
 
 
 def test_what_does_not_suit_is_refused(cache: Path, theirs: dict[str, Tensor], tmp_path: Path) -> None:
     published(cache, theirs)
     small = build(DeepLabV3Settings(encoder="tu-test_resnet", channels=8), VOC)
-    with pytest.raises(UsageError, match=r"on resnet50, resnet101, mobilenet_v3_large, not on 'tu-test_resnet'\. Repair: model\.encoder"):
+    with pytest.raises(
+        UsageError,
+        match=r"on resnet50, resnet101, mobilenet_v3_large, not on 'tu-test_resnet'\. Repair: model\.encoder",
+    ):
         weights.load_weights(small, "torchvision-coco")
     with pytest.raises(UsageError, match=r"Repair: model\.norm=batch"):
         weights.load_weights(mobilenet(norm="group"), "torchvision-coco")
-    with pytest.raises(UsageError, match=r"Repair: add model\.mean=\[0\.485, 0\.456, 0\.406\] model\.std=\[0\.229, 0\.224, 0\.225\]"):
+    with pytest.raises(
+        UsageError,
+        match=r"Repair: add model\.mean=\[0\.485, 0\.456, 0\.406\] model\.std=\[0\.229, 0\.224, 0\.225\]",
+    ):
         weights.load_weights(mobilenet(mean=(0.5, 0.5, 0.5)), "torchvision-coco")
     with pytest.raises(UsageError, match="it has: imagenet, and none"):
         weights.load_weights(mobilenet(), "swsl")
@@ -140,17 +179,24 @@ def test_what_does_not_suit_is_refused(cache: Path, theirs: dict[str, Tensor], t
         weights.load_weights(small, str(tmp_path / "theirs.pth"))
 
 
-def test_without_a_network_the_error_says_what_to_fetch_and_where_to_put_it(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_network_the_error_says_what_to_fetch_and_where_to_put_it(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def unreachable(address: str) -> None:
         raise OSError("no route to host")
 
     monkeypatch.setattr(weights, "check_reachable", unreachable)
     file = "deeplabv3_mobilenet_v3_large-fc3c493d.pth"
-    with pytest.raises(DownloadError, match=rf"models/{file} cannot be fetched: no route to host\. Repair: .* put it at {cache}/{file}"):
+    with pytest.raises(
+        DownloadError,
+        match=rf"models/{file} cannot be fetched: no route to host\. Repair: .* put it at {cache}/{file}",
+    ):
         weights.load_weights(mobilenet(), "torchvision-coco")
 
 
-def test_a_download_is_kept_only_if_its_checksum_is_that_of_its_name(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_download_is_kept_only_if_its_checksum_is_that_of_its_name(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(weights, "check_reachable", lambda address: None)
     (tmp_path / "content").write_bytes(b"weights")
     digest = hashlib.sha256(b"weights").hexdigest()

@@ -49,7 +49,10 @@ TINY: dict[str, Any] = {
 
 def tiny(seed: int = 0, classes: tuple[str, ...] = CLASSES, **changes: Any) -> MaskRCNN:
     torch.manual_seed(seed)
-    merged = {key: {**TINY[key], **value} if isinstance(TINY.get(key), dict) else value for key, value in changes.items()}
+    merged = {
+        key: {**TINY[key], **value} if isinstance(TINY.get(key), dict) else value
+        for key, value in changes.items()
+    }
     model = build(MaskRCNNSettings(**{**TINY, **merged}), classes)
     assert isinstance(model, MaskRCNN)
     return model
@@ -72,7 +75,9 @@ def with_keypoints(sample: Sample, count: int, visibility: float = 2) -> Sample:
     places = torch.rand(len(boxes), count, 2, generator=torch.Generator().manual_seed(0))
     xy = boxes[:, None, :2] + places * (boxes[:, None, 2:] - boxes[:, None, :2])
     points = torch.cat([xy, torch.full((len(boxes), count, 1), visibility)], 2)
-    return sample.with_(instances=Instances(instances.size, boxes, instances.labels, instances.masks, keypoints=points))
+    return sample.with_(
+        instances=Instances(instances.size, boxes, instances.labels, instances.masks, keypoints=points)
+    )
 
 
 # Layers
@@ -96,7 +101,10 @@ def test_a_new_frozen_batch_norm_changes_nothing() -> None:
     torch.testing.assert_close(FrozenBatchNorm2d(5)(x), x)
 
 
-@pytest.mark.parametrize(("channels", "groups"), [(256, 32), (64, 32), (32, 32), (48, 12), (24, 6), (16, 4), (8, 2), (7, 1), (1, 1)])
+@pytest.mark.parametrize(
+    ("channels", "groups"),
+    [(256, 32), (64, 32), (32, 32), (48, 12), (24, 6), (16, 4), (8, 2), (7, 1), (1, 1)],
+)
 def test_groups_are_32_where_that_divides(channels: int, groups: int) -> None:
     assert group_count(channels) == groups
 
@@ -130,15 +138,19 @@ def test_frozen_stages_keep_their_names() -> None:
 
 @pytest.mark.parametrize(("depth", "stride_in_1x1"), [(50, True), (50, False), (18, True)])
 def test_where_the_resolution_is_halved(depth: int, stride_in_1x1: bool) -> None:
-    backbone = tiny(backbone={"depth": depth, "stride_in_1x1": stride_in_1x1, "width_per_group": 4}).backbone.bottom_up
+    backbone = tiny(
+        backbone={"depth": depth, "stride_in_1x1": stride_in_1x1, "width_per_group": 4}
+    ).backbone.bottom_up
     block = backbone.get_submodule("res3.0")
-    strides = {name: layer.stride[0] for name, layer in block.named_children() if isinstance(layer, nn.Conv2d)}
+    strides = {
+        name: layer.stride[0] for name, layer in block.named_children() if isinstance(layer, nn.Conv2d)
+    }
     halved = {"conv1"} if depth == 18 or stride_in_1x1 else {"conv2"}
     assert {name for name, stride in strides.items() if stride == 2} == halved | {"shortcut"}
 
 
 def test_pyramid_is_the_sum_from_above() -> None:
-    """Written out: each level is its lateral convolution plus the level above, twice as large by nearest neighbours."""
+    """Written out: each level is its lateral convolution plus the level above, twice as large by nearest neighbors."""
     torch.manual_seed(0)
     fpn = tiny(backbone={"norm": "FrozenBN"}).backbone
     images = torch.randn(1, 3, 64, 96)
@@ -146,7 +158,9 @@ def test_pyramid_is_the_sum_from_above() -> None:
     merged = None
     for level in (5, 4, 3, 2):
         lateral = fpn.get_submodule(f"fpn_lateral{level}")(fpn.bottom_up(images)[level - 2])
-        merged = lateral if merged is None else lateral + merged.repeat_interleave(2, 2).repeat_interleave(2, 3)
+        merged = (
+            lateral if merged is None else lateral + merged.repeat_interleave(2, 2).repeat_interleave(2, 3)
+        )
         torch.testing.assert_close(features[level - 2], fpn.get_submodule(f"fpn_output{level}")(merged))
     assert torch.equal(features[4], features[3][:, :, ::2, ::2])
     assert [tuple(level.shape[2:]) for level in features] == [(16, 24), (8, 12), (4, 6), (2, 3), (1, 2)]
@@ -158,7 +172,10 @@ def test_pyramid_is_the_sum_from_above() -> None:
 def test_losses_are_what_the_loops_say() -> None:
     """All anchors and proposals are drawn, so nothing is left to chance; sums are written out in float64."""
     everything = {"batch_size_per_image": 100_000, "positive_fraction": 1.0}
-    model = tiny(rpn=everything | {"bbox_reg_loss_weight": 2.0}, roi={"batch_size_per_image": 10_000, "positive_fraction": 1.0}).eval()
+    model = tiny(
+        rpn=everything | {"bbox_reg_loss_weight": 2.0},
+        roi={"batch_size_per_image": 10_000, "positive_fraction": 1.0},
+    ).eval()
     for head in (
         model.proposal_generator.rpn_head.anchor_deltas,
         model.roi_heads.box_predictor.bbox_pred,
@@ -201,7 +218,9 @@ def test_losses_are_what_the_loops_say() -> None:
             if label < 2:
                 delta = encode(boxes[r : r + 1], truth[objects[r]][None], (10, 10, 5, 5))[0]
                 expected["loss_box_reg"] += float((moves[r, 4 * label : 4 * label + 4] - delta).abs().sum())
-                expected["loss_mask"] += float(F.binary_cross_entropy_with_logits(mask_logits[r, label], targets[r]))
+                expected["loss_mask"] += float(
+                    F.binary_cross_entropy_with_logits(mask_logits[r, label], targets[r])
+                )
                 masked += 1
     for name, count in (("loss_cls", regions), ("loss_box_reg", regions), ("loss_mask", masked)):
         expected[name] /= count
@@ -214,7 +233,7 @@ def test_what_is_drawn_follows_the_seed() -> None:
     assert losses(model, batch, 1) == losses(model, batch, 1) != losses(model, batch, 2)
 
 
-def test_crowds_are_not_learnt_from() -> None:
+def test_crowds_are_not_learned_from() -> None:
     model, (sample,) = tiny().eval(), samples(1)
     instances = sample.instances
     assert instances is not None
@@ -228,12 +247,20 @@ def test_crowds_are_not_learnt_from() -> None:
 
 @pytest.mark.parametrize("norm", ["none", "BN", "SyncBN", "GN"])
 def test_images_without_objects_train(norm: str) -> None:
-    model = tiny(mask_head={"norm": norm}, fpn={"norm": norm}, keypoint_count=3, keypoint_head={"conv_dims": [8]}).train()
+    model = tiny(
+        mask_head={"norm": norm}, fpn={"norm": norm}, keypoint_count=3, keypoint_head={"conv_dims": [8]}
+    ).train()
     batch = samples(2, objects=0)
     values = model.loss(batch)
     total_loss(values).backward()
     assert all(math.isfinite(value.item()) for value in values.values())
-    assert values["loss_mask"] == values["loss_keypoint"] == values["loss_box_reg"] == values["loss_rpn_loc"] == 0
+    assert (
+        values["loss_mask"]
+        == values["loss_keypoint"]
+        == values["loss_box_reg"]
+        == values["loss_rpn_loc"]
+        == 0
+    )
     assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
 
 
@@ -288,7 +315,9 @@ def test_boxes_alone() -> None:
     assert not any("mask" in name for name in model.state_dict())
     (sample,) = samples(1)
     assert sample.instances is not None
-    no_masks = sample.with_(instances=Instances(sample.size, sample.instances.boxes_xyxy, sample.instances.labels))
+    no_masks = sample.with_(
+        instances=Instances(sample.size, sample.instances.boxes_xyxy, sample.instances.labels)
+    )
     assert set(losses(model, [no_masks])) == {"loss_rpn_cls", "loss_rpn_loc", "loss_cls", "loss_box_reg"}
     prediction = model.predict([sample])[0].instances
     assert prediction is not None
@@ -298,16 +327,22 @@ def test_boxes_alone() -> None:
 
 
 @pytest.mark.parametrize("by_visible", [True, False])
-def test_keypoints_are_learnt_and_found(by_visible: bool) -> None:
+def test_keypoints_are_learned_and_found(by_visible: bool) -> None:
     head = {"conv_dims": [8, 8], "normalize_by_visible": by_visible, "loss_weight": 4.0}
-    model = tiny(keypoint_count=3, keypoint_head=head, roi={"score_thresh_test": 0.0}, rpn={"post_nms_topk_train": 1})
+    model = tiny(
+        keypoint_count=3, keypoint_head=head, roi={"score_thresh_test": 0.0}, rpn={"post_nms_topk_train": 1}
+    )
     batch = [with_keypoints(sample, 3) for sample in samples()]
     assert model.roi_heads.keypoint_head is not None
     nn.init.zeros_(model.roi_heads.keypoint_head.score_lowres.weight)  # flat heat maps
-    count = sum(len(sample.instances) for sample in batch if sample.instances) * 3  # no proposal but the objects' own is good enough
+    count = (
+        sum(len(sample.instances) for sample in batch if sample.instances) * 3
+    )  # no proposal but the objects' own is good enough
     normalizer = count if by_visible else 2 * 3 * 16 * 0.25
     assert losses(model, batch)["loss_keypoint"] == pytest.approx(4 * math.log(56**2) * count / normalizer)
-    assert losses(model, [with_keypoints(sample, 3, visibility=0) for sample in samples()])["loss_keypoint"] == 0
+    assert (
+        losses(model, [with_keypoints(sample, 3, visibility=0) for sample in samples()])["loss_keypoint"] == 0
+    )
     prediction = model.predict(batch[:1])[0].instances
     assert prediction is not None
     assert prediction.keypoints is not None
@@ -321,7 +356,9 @@ def test_keypoints_are_learnt_and_found(by_visible: bool) -> None:
 
 @pytest.mark.parametrize("weight_decay_norm", [0.0, 0.3])
 def test_norms_have_a_decay_of_their_own(weight_decay_norm: float) -> None:
-    model = tiny(weight_decay_norm=weight_decay_norm, backbone={"freeze_at": 2, "norm": "BN"}, fpn={"norm": "GN"})
+    model = tiny(
+        weight_decay_norm=weight_decay_norm, backbone={"freeze_at": 2, "norm": "BN"}, fpn={"norm": "GN"}
+    )
     groups = {group["name"]: group for group in model.parameter_groups(0.1, 0.01)}
     decays = {id(p): group["weight_decay"] for group in groups.values() for p in group["params"]}
     for name, parameter in model.named_parameters():
@@ -356,7 +393,9 @@ def test_channels_come_in_the_order_of_the_weights(order: str) -> None:
     image = torch.tensor([10, 20, 30], dtype=torch.uint8)[:, None, None].expand(3, 5, 7)
     batch = model.batch([Sample("a", image)], [(5, 7)])
     r, g, b = 10, 20, 30
-    expected = [(b - 1) / 1, (g - 2) / 2, (r - 3) / 4] if order == "BGR" else [(r - 1) / 1, (g - 2) / 2, (b - 3) / 4]
+    expected = (
+        [(b - 1) / 1, (g - 2) / 2, (r - 3) / 4] if order == "BGR" else [(r - 1) / 1, (g - 2) / 2, (b - 3) / 4]
+    )
     assert batch.shape == (1, 3, 32, 32)
     assert batch[0, :, 2, 3].tolist() == expected
     assert float(batch[:, :, 5:].abs().sum() + batch[:, :, :, 7:].abs().sum()) == 0
@@ -427,7 +466,10 @@ def test_manifest_names_things_that_exist() -> None:
 def test_recipes_build_models_that_learn(recipe: str) -> None:
     settings = resolve(config=Path(recipe_folder()) / recipe, overrides={"model.engine": "torchvision"})
     assert isinstance(settings.model, MaskRCNNSettings)
-    assert settings.weights in {"none", *(weights.name for weights in registry.plugins().get("maskrcnn").weights)}
+    assert settings.weights in {
+        "none",
+        *(weights.name for weights in registry.plugins().get("maskrcnn").weights),
+    }
     if settings.weights == "none":  # frozen at random values it would learn little
         model = MaskRCNN(settings.model, CLASSES)
         assert all(parameter.requires_grad for parameter in model.parameters())
@@ -435,7 +477,11 @@ def test_recipes_build_models_that_learn(recipe: str) -> None:
 
 
 def test_class_tensors_are_those_that_follow_from_the_classes() -> None:
-    for changes in ({}, {"box_head": {"class_agnostic": True}, "mask_head": {"class_agnostic": True}}, {"masks": False}):
+    for changes in (
+        {},
+        {"box_head": {"class_agnostic": True}, "mask_head": {"class_agnostic": True}},
+        {"masks": False},
+    ):
         two, three = tiny(**changes), tiny(classes=("a", "b", "c"), **changes)
         shapes: dict[str, Tensor] = three.state_dict()
         differing = {name for name, value in two.state_dict().items() if shapes[name].shape != value.shape}

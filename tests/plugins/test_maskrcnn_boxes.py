@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toolkit.plugins.maskrcnn import matching
 from toolkit.plugins.maskrcnn.anchors import cell_anchors, grid_anchors
-from toolkit.plugins.maskrcnn.boxes import MOST_GROWTH, are_larger, clip, decode, delta_loss, encode, pairwise_iou
+from toolkit.plugins.maskrcnn.boxes import (
+    MOST_GROWTH,
+    are_larger,
+    clip,
+    decode,
+    delta_loss,
+    encode,
+    pairwise_iou,
+)
 from toolkit.plugins.maskrcnn.pooling import assign_levels, pool_regions
 from toolkit.plugins.maskrcnn.roi_heads import RoIHeads
 from toolkit.plugins.maskrcnn.rpn import ProposalGenerator, RPNOutput
@@ -76,27 +84,42 @@ def naive_decode(box: Sequence[float], delta: Sequence[float], weights: Sequence
 @pytest.mark.parametrize("classes", [1, 3])
 def test_decoding_moves_boxes_class_by_class(classes: int) -> None:
     boxes, weights = random_boxes(20), (10.0, 10.0, 5.0, 5.0)
-    deltas = torch.randn(20, classes * 4, generator=torch.Generator().manual_seed(1)) * 10  # far beyond what clamping allows
+    deltas = (
+        torch.randn(20, classes * 4, generator=torch.Generator().manual_seed(1)) * 10
+    )  # far beyond what clamping allows
     decoded = decode(boxes, deltas, weights)
     for i in range(20):
-        expected = [v for k in range(classes) for v in naive_decode(boxes[i].tolist(), deltas[i, 4 * k : 4 * k + 4].tolist(), weights)]
+        expected = [
+            v
+            for k in range(classes)
+            for v in naive_decode(boxes[i].tolist(), deltas[i, 4 * k : 4 * k + 4].tolist(), weights)
+        ]
         torch.testing.assert_close(decoded[i], torch.tensor(expected), rtol=1e-4, atol=1e-3)
 
 
 @given(st.integers(0, 2**31), st.sampled_from([(1.0, 1.0, 1.0, 1.0), (10.0, 10.0, 5.0, 5.0)]))
 def test_decoding_undoes_encoding(seed: int, weights: tuple[float, float, float, float]) -> None:
     boxes, targets = random_boxes(8, seed, least=2), random_boxes(8, seed + 1, least=2)
-    torch.testing.assert_close(decode(boxes, encode(boxes, targets, weights), weights), targets, rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(
+        decode(boxes, encode(boxes, targets, weights), weights), targets, rtol=1e-4, atol=1e-3
+    )
 
 
 def test_growth_is_bounded() -> None:
-    decoded = decode(torch.tensor([[0.0, 0, 16, 16]]), torch.tensor([[0.0, 0, 1e6, MOST_GROWTH]]), (1.0, 1.0, 1.0, 1.0))
+    decoded = decode(
+        torch.tensor([[0.0, 0, 16, 16]]), torch.tensor([[0.0, 0, 1e6, MOST_GROWTH]]), (1.0, 1.0, 1.0, 1.0)
+    )
     torch.testing.assert_close(decoded, torch.tensor([[-492.0, -492, 508, 508]]))
 
 
 def test_no_boxes_at_all() -> None:
     none = torch.zeros(0, 4)
-    assert encode(none, none, (1, 1, 1, 1)).shape == decode(none, none, (1, 1, 1, 1)).shape == clip(none, (3, 3)).shape == (0, 4)
+    assert (
+        encode(none, none, (1, 1, 1, 1)).shape
+        == decode(none, none, (1, 1, 1, 1)).shape
+        == clip(none, (3, 3)).shape
+        == (0, 4)
+    )
     assert pairwise_iou(none, torch.ones(3, 4)).shape == (0, 3)
     assert float(delta_loss(none, none, 0.5)) == 0
 
@@ -118,14 +141,18 @@ def test_clipping_and_sizes() -> None:
 @pytest.mark.parametrize("beta", [0.0, 0.5])
 def test_loss_of_deltas(beta: float) -> None:
     given_, wanted = torch.randn(6, 4, generator=torch.Generator().manual_seed(0)), torch.zeros(6, 4)
-    total = sum(0.5 * d * d / beta if abs(d) < beta else abs(d) - 0.5 * beta for d in given_.flatten().tolist())
+    total = sum(
+        0.5 * d * d / beta if abs(d) < beta else abs(d) - 0.5 * beta for d in given_.flatten().tolist()
+    )
     assert float(delta_loss(given_, wanted, beta)) == pytest.approx(total, rel=1e-5)
 
 
 # Matching
 
 
-def naive_match(objects: Tensor, boxes: Tensor, thresholds: Sequence[float], low_quality: bool) -> tuple[list[int], list[int]]:
+def naive_match(
+    objects: Tensor, boxes: Tensor, thresholds: Sequence[float], low_quality: bool
+) -> tuple[list[int], list[int]]:
     iou = pairwise_iou(objects, boxes).tolist()
     indexes, labels = [], []
     for j in range(len(boxes)):
@@ -138,11 +165,18 @@ def naive_match(objects: Tensor, boxes: Tensor, thresholds: Sequence[float], low
     return indexes, labels
 
 
-@pytest.mark.parametrize(("thresholds", "low_quality"), [((0.3, 0.7), True), ((0.3, 0.7), False), ((0.5,), False)])
+@pytest.mark.parametrize(
+    ("thresholds", "low_quality"), [((0.3, 0.7), True), ((0.3, 0.7), False), ((0.5,), False)]
+)
 @pytest.mark.parametrize(("objects", "boxes"), [(6, 200), (1, 50), (0, 20), (5, 0), (40, 7)])
 @pytest.mark.parametrize("pairs", [1, 300, 2**22])
 def test_matching_is_what_the_loops_say(
-    monkeypatch: pytest.MonkeyPatch, thresholds: tuple[float, ...], low_quality: bool, objects: int, boxes: int, pairs: int
+    monkeypatch: pytest.MonkeyPatch,
+    thresholds: tuple[float, ...],
+    low_quality: bool,
+    objects: int,
+    boxes: int,
+    pairs: int,
 ) -> None:
     monkeypatch.setattr(matching, "_PAIRS_AT_ONCE", pairs)
     some, others = random_boxes(objects), random_boxes(boxes, 1)
@@ -152,7 +186,9 @@ def test_matching_is_what_the_loops_say(
 
 
 def test_an_object_that_no_box_touches_makes_no_box_positive() -> None:
-    index, labels = matching.match(torch.tensor([[500.0, 500, 510, 510]]), random_boxes(9), (0.3, 0.7), allow_low_quality=True)
+    index, labels = matching.match(
+        torch.tensor([[500.0, 500, 510, 510]]), random_boxes(9), (0.3, 0.7), allow_low_quality=True
+    )
     assert labels.tolist() == [0] * 9
     assert index.tolist() == [0] * 9
 
@@ -161,7 +197,8 @@ def test_an_object_that_no_box_touches_makes_no_box_positive() -> None:
 
 
 @pytest.mark.parametrize(
-    ("positives", "negatives", "expected"), [(100, 100, (8, 24)), (3, 100, (3, 29)), (100, 4, (8, 4)), (0, 100, (0, 32)), (0, 0, (0, 0))]
+    ("positives", "negatives", "expected"),
+    [(100, 100, (8, 24)), (3, 100, (3, 29)), (100, 4, (8, 4)), (0, 100, (0, 32)), (0, 0, (0, 0))],
 )
 def test_drawing_fills_up_with_background(positives: int, negatives: int, expected: tuple[int, int]) -> None:
     labels = torch.tensor([2, 0] * (positives // 2) + [0] * (positives % 2) + [5] * negatives + [-1] * 50)
@@ -205,7 +242,7 @@ def test_a_region_goes_to_the_level_of_its_size(width: float, height: float) -> 
 
 
 def naive_roi_align(features: Tensor, box: list[float], side: int, stride: int) -> Tensor:
-    """Means of bilinear samples, ceil(extent of a bin) of them each way, at positions that count from cell centres."""
+    """Means of bilinear samples, ceil(extent of a bin) of them each way, at positions that count from cell centers."""
     height, width = features.shape[1:]
     x0, y0, x1, y1 = (v / stride - 0.5 for v in box)
     bin_w, bin_h = (x1 - x0) / side, (y1 - y0) / side
@@ -257,7 +294,10 @@ def test_pooling_no_regions_keeps_shape_and_graph() -> None:
 def naive_nms(boxes: Tensor, scores: Tensor, groups: list[int], threshold: float) -> list[int]:
     kept: list[int] = []
     for i in scores.argsort(descending=True, stable=True).tolist():
-        if all(groups[i] != groups[k] or float(pairwise_iou(boxes[i : i + 1], boxes[k : k + 1])) <= threshold for k in kept):
+        if all(
+            groups[i] != groups[k] or float(pairwise_iou(boxes[i : i + 1], boxes[k : k + 1])) <= threshold
+            for k in kept
+        ):
             kept.append(i)
     return kept
 
@@ -266,7 +306,12 @@ def naive_nms(boxes: Tensor, scores: Tensor, groups: list[int], threshold: float
 def test_proposals_are_the_best_of_each_level_without_duplicates(training: bool) -> None:
     torch.manual_seed(0)
     settings = RPNSettings(
-        pre_nms_topk_train=20, pre_nms_topk_test=12, post_nms_topk_train=25, post_nms_topk_test=9, nms_thresh=0.5, min_size=3
+        pre_nms_topk_train=20,
+        pre_nms_topk_test=12,
+        post_nms_topk_train=25,
+        post_nms_topk_test=9,
+        nms_thresh=0.5,
+        min_size=3,
     )
     counts = (60, 15, 6, 2, 1)
     anchors = [random_boxes(count, i, size=130) - 15 for i, count in enumerate(counts)]
@@ -281,7 +326,9 @@ def test_proposals_are_the_best_of_each_level_without_duplicates(training: bool)
         for level, count in enumerate(counts):
             order = logits[level][image].topk(min(before, count)).indices.tolist()
             for k in order:
-                box = torch.tensor(naive_decode(anchors[level][k].tolist(), deltas[level][image, k].tolist(), (1, 1, 1, 1)))
+                box = torch.tensor(
+                    naive_decode(anchors[level][k].tolist(), deltas[level][image, k].tolist(), (1, 1, 1, 1))
+                )
                 if not bool(torch.isfinite(box).all()) or not math.isfinite(float(logits[level][image, k])):
                     continue
                 box = clip(box, size)
@@ -298,7 +345,9 @@ def test_proposals_are_the_best_of_each_level_without_duplicates(training: bool)
 def test_detections_are_kept_class_by_class(shared: bool) -> None:
     torch.manual_seed(0)
     options = {"score_thresh_test": 0.2, "nms_thresh_test": 0.4, "detections_per_image": 12}
-    heads = RoIHeads(MaskRCNNSettings(roi=options, fpn={"out_channels": 4}, box_head={"fc_dim": 4}, masks=False), 3)
+    heads = RoIHeads(
+        MaskRCNNSettings(roi=options, fpn={"out_channels": 4}, box_head={"fc_dim": 4}, masks=False), 3
+    )
     boxes = torch.stack([random_boxes(40, seed=i, size=120) - 10 for i in range(1 if shared else 3)], dim=1)
     probabilities = (torch.randn(40, 4) * 2).softmax(1)
     found = heads._keep(boxes, probabilities, (100, 80))
@@ -309,7 +358,9 @@ def test_detections_are_kept_class_by_class(shared: bool) -> None:
     assert torch.equal(found.boxes, flat[kept])
     assert torch.equal(found.scores, scores[kept])
     assert found.labels.tolist() == [candidates[i][1] for i in kept]
-    assert len(nms(flat, scores, 0.4)) < len(naive_nms(flat, scores, [k for _, k in candidates], 0.4))  # classes do matter here
+    assert len(nms(flat, scores, 0.4)) < len(
+        naive_nms(flat, scores, [k for _, k in candidates], 0.4)
+    )  # classes do matter here
 
 
 def test_detections_that_are_not_finite_are_dropped() -> None:

@@ -50,7 +50,13 @@ def image(channels: int = 12, size: int = 10, number: int = 2) -> Tensor:
 @pytest.mark.parametrize("norm", ["none", "FrozenBN", "BN", "GN"])
 @pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (1, 1), (1, 2), (7, 2)])
 def test_the_same_as_layer_by_layer(
-    kernel: int, stride: int, norm: str, relu: bool, with_residual: bool, fused: bool, monkeypatch: pytest.MonkeyPatch
+    kernel: int,
+    stride: int,
+    norm: str,
+    relu: bool,
+    with_residual: bool,
+    fused: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if not fused:  # as where torch lacks the operators
         monkeypatch.setattr(convolution, "_works", lambda _: False)
@@ -63,12 +69,12 @@ def test_the_same_as_layer_by_layer(
         for _ in range(2):
             torch.testing.assert_close(conv(x, residual), expected, rtol=1e-5, atol=1e-5)
     assert residual is None or torch.equal(residual, kept)
-    learnt, known = copy.deepcopy(conv).train(), copy.deepcopy(conv).train()
-    y, expected = learnt(x, residual), reference(known, x, residual)
+    learned, known = copy.deepcopy(conv).train(), copy.deepcopy(conv).train()
+    y, expected = learned(x, residual), reference(known, x, residual)
     torch.testing.assert_close(y, expected, rtol=1e-5, atol=1e-5)
     y.square().sum().backward()
     expected.square().sum().backward()
-    for mine, other in zip(learnt.parameters(), known.parameters(), strict=True):
+    for mine, other in zip(learned.parameters(), known.parameters(), strict=True):
         torch.testing.assert_close(mine.grad, other.grad, rtol=1e-4, atol=1e-3)
 
 
@@ -142,7 +148,10 @@ def layer_of_other_values() -> Conv2d:
     return other
 
 
-@pytest.mark.parametrize("change", [change_in_place, change_norm, change_data, change_by_optimizer, change_by_loading, change_by_assigning])
+@pytest.mark.parametrize(
+    "change",
+    [change_in_place, change_norm, change_data, change_by_optimizer, change_by_loading, change_by_assigning],
+)
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 def test_changed_parameters_count_at_once(change: object, precision: torch.dtype) -> None:
     conv, x = layer(), image()

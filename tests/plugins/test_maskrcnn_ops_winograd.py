@@ -30,16 +30,18 @@ def tensors(case: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
 
 @pytest.mark.parametrize("chunk", [1, 400, 36_000])
 @pytest.mark.parametrize("case", CASES)
-def test_the_same_as_the_plain_convolution(case: tuple[int, ...], chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_as_the_plain_convolution(
+    case: tuple[int, ...], chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "_CHUNK", chunk)
     monkeypatch.setattr(module, "_WEIGHT_CHUNK", chunk)
     given = [tensor.requires_grad_() for tensor in tensors(case)]
     exact = [tensor.detach().double().requires_grad_() for tensor in given]
     y, expected = conv3x3(*given), F.conv2d(*exact, padding=1)
     torch.testing.assert_close(y.double(), expected, rtol=0, atol=2e-5)
-    towards = torch.randn(y.shape, generator=torch.Generator().manual_seed(0))
-    gradients = torch.autograd.grad(y, given, towards)
-    for mine, other in zip(gradients, torch.autograd.grad(expected, exact, towards.double()), strict=True):
+    toward = torch.randn(y.shape, generator=torch.Generator().manual_seed(0))
+    gradients = torch.autograd.grad(y, given, toward)
+    for mine, other in zip(gradients, torch.autograd.grad(expected, exact, toward.double()), strict=True):
         scale = float(other.abs().max()) if other.numel() else 1.0
         torch.testing.assert_close(mine.double(), other, rtol=0, atol=2e-5 * max(scale, 1))
 

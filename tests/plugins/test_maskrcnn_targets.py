@@ -37,8 +37,12 @@ def sample_of(size: Size, instances: Instances | None, name: str = "photo") -> S
     return Sample(name, torch.zeros(3, *size, dtype=torch.uint8), instances=instances)
 
 
-def targets_of(sample: Sample, size: Size, *, classes: int = 3, masks: bool = True, keypoints: int = 0) -> Targets:
-    return make_targets(sample, size, class_count=classes, with_masks=masks, keypoint_count=keypoints, device=CPU)
+def targets_of(
+    sample: Sample, size: Size, *, classes: int = 3, masks: bool = True, keypoints: int = 0
+) -> Targets:
+    return make_targets(
+        sample, size, class_count=classes, with_masks=masks, keypoint_count=keypoints, device=CPU
+    )
 
 
 # Sizes and pixels
@@ -87,7 +91,10 @@ def test_padding_to_multiples_of_32() -> None:
 
 def test_short_sides_are_drawn_from_the_list_or_the_range() -> None:
     torch.manual_seed(0)
-    choice, span = InputSettings(short_side_train=(10, 20, 40)), InputSettings(short_side_train=(10, 14), short_side_sampling="range")
+    choice, span = (
+        InputSettings(short_side_train=(10, 20, 40)),
+        InputSettings(short_side_train=(10, 14), short_side_sampling="range"),
+    )
     assert {draw_short_side(choice) for _ in range(100)} == {10, 20, 40}
     assert {draw_short_side(span) for _ in range(200)} == {10, 11, 12, 13, 14}
     assert draw_short_side(InputSettings(short_side_train=())) == 0
@@ -114,7 +121,9 @@ def test_crowds_empty_masks_and_flat_boxes_are_left_out() -> None:
 
 
 def test_boxes_are_kept_inside_the_image() -> None:
-    instances = Instances((10, 10), torch.tensor([[-5.0, -1, 15, 12], [20, 20, 30, 30]]), torch.tensor([0, 1]))
+    instances = Instances(
+        (10, 10), torch.tensor([[-5.0, -1, 15, 12], [20, 20, 30, 30]]), torch.tensor([0, 1])
+    )
     target = targets_of(sample_of((10, 10), instances), (20, 20), masks=False)
     assert target.boxes.tolist() == [[0, 0, 20, 20]]
     assert target.masks is None
@@ -125,8 +134,16 @@ def test_boxes_are_kept_inside_the_image() -> None:
     [
         (None, {}, "sample 'photo' has no instances.*Repair"),
         ({}, {}, "sample 'photo' have boxes but no masks. Repair: model.masks=false"),
-        ({"labels": torch.tensor([0, 5])}, {"masks": False}, "sample 'photo' has an object of label 5, but there are 3 classes"),
-        ({}, {"masks": False, "keypoints": 4}, "sample 'photo' have no keypoints. Repair: model.keypoint_count=0"),
+        (
+            {"labels": torch.tensor([0, 5])},
+            {"masks": False},
+            "sample 'photo' has an object of label 5, but there are 3 classes",
+        ),
+        (
+            {},
+            {"masks": False, "keypoints": 4},
+            "sample 'photo' have no keypoints. Repair: model.keypoint_count=0",
+        ),
         (
             {"keypoints": torch.zeros(2, 3, 3)},
             {"masks": False, "keypoints": 4},
@@ -134,7 +151,9 @@ def test_boxes_are_kept_inside_the_image() -> None:
         ),
     ],
 )
-def test_labels_that_are_missing_are_named(changes: dict[str, Any] | None, options: dict[str, Any], message: str) -> None:
+def test_labels_that_are_missing_are_named(
+    changes: dict[str, Any] | None, options: dict[str, Any], message: str
+) -> None:
     fields = {"boxes_xyxy": torch.tensor([[0.0, 0, 5, 5]] * 2), "labels": torch.tensor([0, 1])}
     instances = None if changes is None else Instances((10, 10), **{**fields, **changes})
     with pytest.raises(InvalidDataError, match=message):
@@ -146,7 +165,7 @@ def test_no_objects_need_no_masks_and_no_keypoints() -> None:
     assert (len(target.boxes), target.masks, tuple(target.keypoints.shape)) == (0, Masks((10, 10)), (0, 4, 3))  # type: ignore[union-attr]
 
 
-def test_keypoints_outside_count_as_unlabelled() -> None:
+def test_keypoints_outside_count_as_unlabeled() -> None:
     points = torch.tensor([[[1.0, 2, 2], [10, 10, 1], [11, 2, 2], [-1, 2, 1], [5, 5, 0]]])
     instances = Instances((10, 10), torch.tensor([[0.0, 0, 9, 9]]), torch.tensor([0]), keypoints=points)
     target = targets_of(sample_of((10, 10), instances), (20, 30), masks=False, keypoints=5)
@@ -169,7 +188,9 @@ def test_mask_targets_are_cut_from_whole_masks(size: Size, side: int) -> None:
     objects = torch.randint(0, 4, (len(boxes),), generator=generator)
     pictures = [Image.fromarray(mask.numpy()).resize(size[::-1], Image.Resampling.NEAREST) for mask in dense]
     whole = torch.stack([torch.from_numpy(np.array(picture)) for picture in pictures]).float()[:, None]
-    expected = roi_align(whole, torch.cat([objects[:, None].float(), boxes], 1), side, 1.0, sampling_ratio=0, aligned=True)[:, 0]
+    expected = roi_align(
+        whole, torch.cat([objects[:, None].float(), boxes], 1), side, 1.0, sampling_ratio=0, aligned=True
+    )[:, 0]
     found = mask_targets(Masks.from_dense(dense), objects, boxes, size, side)
     decided = (expected - 0.5).abs() > 1e-4  # where exactly half of a bin is covered, rounding decides
     assert torch.equal(found[decided], (expected >= 0.5).float()[decided])
@@ -177,7 +198,9 @@ def test_mask_targets_are_cut_from_whole_masks(size: Size, side: int) -> None:
 
 
 def test_no_mask_targets() -> None:
-    assert mask_targets(Masks((9, 9)), torch.zeros(0, dtype=torch.int64), torch.zeros(0, 4), (9, 9), 28).shape == (0, 28, 28)
+    assert mask_targets(
+        Masks((9, 9)), torch.zeros(0, dtype=torch.int64), torch.zeros(0, 4), (9, 9), 28
+    ).shape == (0, 28, 28)
 
 
 # Masks that are found
@@ -194,7 +217,9 @@ def naive_paste(mask: Tensor, box: list[float], size: Size) -> Tensor:
             for i in (math.floor(v), math.floor(v) + 1):
                 for j in (math.floor(u), math.floor(u) + 1):
                     if 0 <= i < side and 0 <= j < side:
-                        out[row, column] += max(0, 1 - abs(v - i)) * max(0, 1 - abs(u - j)) * float(mask[i, j])
+                        out[row, column] += (
+                            max(0, 1 - abs(v - i)) * max(0, 1 - abs(u - j)) * float(mask[i, j])
+                        )
     return out
 
 
@@ -203,7 +228,9 @@ def naive_paste(mask: Tensor, box: list[float], size: Size) -> Tensor:
 def test_pasted_masks_are_what_the_loops_say(side: int, threshold: float) -> None:
     size = (24, 31)
     masks = torch.rand(5, side, side, generator=torch.Generator().manual_seed(side))
-    boxes = torch.tensor([[2.3, 3.1, 20.7, 19.9], [0, 0, 31, 24], [30.2, 1, 30.9, 20], [5, 5, 5.2, 5.1], [25, 18, 31, 24]])
+    boxes = torch.tensor(
+        [[2.3, 3.1, 20.7, 19.9], [0, 0, 31, 24], [30.2, 1, 30.9, 20], [5, 5, 5.2, 5.1], [25, 18, 31, 24]]
+    )
     pasted = paste_masks(masks, boxes, size, threshold)
     assert pasted.size == size
     for mask, box, found in zip(masks, boxes, pasted.dense(), strict=True):
@@ -228,7 +255,11 @@ def test_detections_return_to_the_grid_of_the_image() -> None:
 
 def test_nothing_found() -> None:
     none = Detections(
-        torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.int64), torch.zeros(0, 28, 28), torch.zeros(0, 5, 56, 56)
+        torch.zeros(0, 4),
+        torch.zeros(0),
+        torch.zeros(0, dtype=torch.int64),
+        torch.zeros(0, 28, 28),
+        torch.zeros(0, 5, 56, 56),
     )
     instances = to_instances(none, (64, 64), (10, 20), 0.5)
     assert len(instances) == 0
@@ -242,7 +273,9 @@ def test_nothing_found() -> None:
 
 def test_keypoint_targets_are_cells_of_the_box() -> None:
     boxes = torch.tensor([[10.0, 20, 66, 132]])  # a cell is 1 × 2 pixels
-    points = torch.tensor([[[10.0, 20, 2], [66, 132, 1], [37.5, 75, 2], [9.9, 50, 2], [30, 132.1, 2], [40, 60, 0]]])
+    points = torch.tensor(
+        [[[10.0, 20, 2], [66, 132, 1], [37.5, 75, 2], [9.9, 50, 2], [30, 132.1, 2], [40, 60, 0]]]
+    )
     cells, valid = keypoint_targets(points, boxes, 56)
     assert valid.tolist() == [[True, True, True, False, False, False]]
     assert cells[0, :3].tolist() == [0, 55 * 56 + 55, 27 * 56 + 27]
@@ -251,7 +284,9 @@ def test_keypoint_targets_are_cells_of_the_box() -> None:
 def test_keypoints_lie_on_the_peaks_and_undo_the_targets() -> None:
     torch.manual_seed(0)
     boxes = torch.tensor([[10.0, 20, 122, 132], [0, 0, 30.5, 44.2], [5, 5, 5.3, 5.2]])
-    points = boxes[:, None, :2] + (0.1 + 0.8 * torch.rand(3, 4, 2)) * (boxes[:, None, 2:] - boxes[:, None, :2])
+    points = boxes[:, None, :2] + (0.1 + 0.8 * torch.rand(3, 4, 2)) * (
+        boxes[:, None, 2:] - boxes[:, None, :2]
+    )
     cells, valid = keypoint_targets(torch.cat([points, torch.ones(3, 4, 1)], 2), boxes, 56)
     assert bool(valid.all())
     rows, columns = np.mgrid[:56, :56]
@@ -271,7 +306,9 @@ def test_keypoints_lie_on_the_peaks_and_undo_the_targets() -> None:
 # Memory
 
 
-@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peak memory is read from Linux's /proc")
+@pytest.mark.skipif(
+    not Path("/proc/self/clear_refs").exists(), reason="peak memory is read from Linux's /proc"
+)
 def test_hundreds_of_objects_in_a_large_photo_cost_no_gigabytes() -> None:
     """100 masks of 12 megapixels are 1.2 GB when dense; learning from them and finding as many must stay far below."""
     size, network, count = (3000, 4000), (800, 1067), 100

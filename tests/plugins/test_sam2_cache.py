@@ -17,7 +17,11 @@ import pytest
 import torch
 from torch import Tensor
 
-pytest.importorskip("toolkit.plugins.sam2.upstream", reason="needs the package sam2: see toolkit plugins info sam2", exc_type=ImportError)
+pytest.importorskip(
+    "toolkit.plugins.sam2.upstream",
+    reason="needs the package sam2: see toolkit plugins info sam2",
+    exc_type=ImportError,
+)
 
 from sam2_cases import scene, toy
 from toolkit.plugins.sam2 import cache as cache_module
@@ -83,7 +87,8 @@ def mirrored(sample: Sample) -> Sample:
     assert sample.instances.masks is not None
     flipped = type(sample.instances.masks).from_dense(sample.instances.masks.dense().flip(2))
     return sample.with_(
-        image=sample.image.flip(2), instances=type(sample.instances)(sample.size, flipped.boxes_xyxy(), sample.instances.labels, flipped)
+        image=sample.image.flip(2),
+        instances=type(sample.instances)(sample.size, flipped.boxes_xyxy(), sample.instances.labels, flipped),
     )
 
 
@@ -96,9 +101,13 @@ def mirrored(sample: Sample) -> Sample:
         (10, "fp32", {"trainable": "decoder", "preset": "sam2", "corrections": 1}),
     ],
 )
-def test_the_loss_is_the_same_with_the_cache_and_without(tmp_path: Path, steps: int, precision: str, settings: dict[str, Any]) -> None:
+def test_the_loss_is_the_same_with_the_cache_and_without(
+    tmp_path: Path, steps: int, precision: str, settings: dict[str, Any]
+) -> None:
     samples = [scene(2, seed=seed) for seed in range(4)]
-    with_cache = losses_of(samples, steps, cache={"folder": str(tmp_path), "precision": precision}, max_objects=1, **settings)
+    with_cache = losses_of(
+        samples, steps, cache={"folder": str(tmp_path), "precision": precision}, max_objects=1, **settings
+    )
     assert len(kept(tmp_path)) > 4  # each image, and mirror images
     without = losses_of(samples, steps, max_objects=1, **settings)
     # in fp16 a pixel of the coarse masks may change sides, which the error of the predicted IoU counts as a whole one
@@ -125,7 +134,10 @@ def test_each_image_is_encoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_what_was_in_the_cache_makes_no_difference(tmp_path: Path) -> None:
     """So that a resumed run ends bit for bit as one that was never stopped."""
-    model, samples = toy(trainable="decoder", cache={"folder": str(tmp_path)}).eval(), [scene(seed=0), scene(seed=1)]
+    model, samples = (
+        toy(trainable="decoder", cache={"folder": str(tmp_path)}).eval(),
+        [scene(seed=0), scene(seed=1)],
+    )
     first = total_loss(model.loss(samples))
     assert kept(tmp_path)
     assert torch.equal(first, total_loss(model.loss(samples)))
@@ -150,7 +162,9 @@ def test_other_weights_images_precisions_and_sizes_have_other_features(tmp_path:
     with torch.no_grad():
         next(model.network.image_encoder.trunk.parameters()).add_(0.01)
     assert count(model, sample) == 2
-    changed = {name: value + 0.01 if "conv_s0" in name else value for name, value in model.state_dict().items()}
+    changed = {
+        name: value + 0.01 if "conv_s0" in name else value for name, value in model.state_dict().items()
+    }
     model.load_state_dict(changed)
     assert count(model, sample) == 3
     assert count(toy(image_size=96, **options), sample) == 4
@@ -298,7 +312,9 @@ def test_training_goes_on_where_nothing_can_be_kept(
     if how == "no space while writing":
         monkeypatch.setattr(cache_module, "atomic_write", full)
     elif how == "little space left":
-        monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**12, 10**12 - 10**6, 10**6))
+        monkeypatch.setattr(
+            shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**12, 10**12 - 10**6, 10**6)
+        )
     else:
         folder.write_text("a file where the folder should be")
     model = toy(trainable="decoder", cache={"folder": str(folder)}).train()
@@ -310,7 +326,9 @@ def test_training_goes_on_where_nothing_can_be_kept(
     assert not kept(folder)
 
 
-def test_an_error_that_is_not_the_disks_is_not_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_that_is_not_the_disks_is_not_hidden(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(*_: Any) -> bytes:
         raise RuntimeError("a fault of ours")
 

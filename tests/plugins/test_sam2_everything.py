@@ -20,7 +20,9 @@ def test_masks_are_those_of_upstreams_generator() -> None:
 
     plugin = registry.plugins().get("sam2")
     torch.manual_seed(0)
-    model = plugin.resolve(plugin.build)(plugin.resolve(plugin.settings)(size="toy", auto=AUTO), ("thing",)).eval()
+    model = plugin.resolve(plugin.build)(
+        plugin.resolve(plugin.settings)(size="toy", auto=AUTO), ("thing",)
+    ).eval()
     image = np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8)
     generator = SAM2AutomaticMaskGenerator(model.network, **AUTO)
     generator.predictor._bb_feat_sizes = [(32, 32), (16, 16), (8, 8)]  # written out for 1024 pixels there
@@ -38,6 +40,8 @@ def test_masks_are_those_of_upstreams_generator() -> None:
 def test_an_image_with_nothing_that_is_certain_has_no_objects() -> None:
     plugin = registry.plugins().get("sam2")
     auto = {"points_per_side": 2, "pred_iou_thresh": 1.0}
-    model = plugin.resolve(plugin.build)(plugin.resolve(plugin.settings)(size="toy", auto=auto), ("thing",)).eval()
+    model = plugin.resolve(plugin.build)(
+        plugin.resolve(plugin.settings)(size="toy", auto=auto), ("thing",)
+    ).eval()
     (prediction,) = model.predict([Sample("a", torch.zeros(3, 40, 50, dtype=torch.uint8))])
     assert len(prediction.instances) == 0

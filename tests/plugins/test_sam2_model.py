@@ -15,7 +15,11 @@ from pydantic import ValidationError
 from torch import Tensor
 from torch.nn import functional as F
 
-pytest.importorskip("toolkit.plugins.sam2.upstream", reason="needs the package sam2: see toolkit plugins info sam2", exc_type=ImportError)
+pytest.importorskip(
+    "toolkit.plugins.sam2.upstream",
+    reason="needs the package sam2: see toolkit plugins info sam2",
+    exc_type=ImportError,
+)
 
 from sam2_cases import scene, toy
 from toolkit.plugins.sam2 import clicks
@@ -34,11 +38,13 @@ HEADS = {"sam_mask_decoder", "sam_prompt_encoder"}
 
 
 def objects(masks: np.ndarray[Any, Any], is_crowd: list[bool] | None = None) -> Sample:
-    """A sample of these masks ``[N, H, W]`` on a grey image."""
+    """A sample of these masks ``[N, H, W]`` on a gray image."""
     found = Masks.from_dense(masks)
     crowd = None if is_crowd is None else torch.tensor(is_crowd)
     size = found.size
-    instances = Instances(size, found.boxes_xyxy(), torch.zeros(len(masks), dtype=torch.int64), found, is_crowd=crowd)
+    instances = Instances(
+        size, found.boxes_xyxy(), torch.zeros(len(masks), dtype=torch.int64), found, is_crowd=crowd
+    )
     return Sample("a-sample", torch.full((3, *size), 90, dtype=torch.uint8), instances=instances)
 
 
@@ -49,7 +55,11 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Tensor, Tensor, Tensor 
     original = ImageDecoder.__call__
 
     def record(
-        self: ImageDecoder, points: Tensor, labels: Tensor, masks: Tensor | None = None, images: Tensor | None = None
+        self: ImageDecoder,
+        points: Tensor,
+        labels: Tensor,
+        masks: Tensor | None = None,
+        images: Tensor | None = None,
     ) -> DecoderOutput:
         calls.append((points, labels, masks))
         return original(self, points, labels, masks, images)
@@ -79,13 +89,17 @@ def parts_that_learn(model: Sam2Model) -> dict[str, int]:
         ("lora", HEADS | {"image_encoder.trunk"}),
     ],
 )
-def test_what_is_named_learns_and_the_rest_stays_bit_for_bit(trainable: str, learning_parts: set[str]) -> None:
+def test_what_is_named_learns_and_the_rest_stays_bit_for_bit(
+    trainable: str, learning_parts: set[str]
+) -> None:
     model = toy(trainable=trainable, preset="sam2", corrections=1).train()
     assert set(parts_that_learn(model)) == learning_parts
     frozen = {name: value.clone() for name, value in model.named_parameters() if not value.requires_grad}
     before = copy.deepcopy(model.state_dict())
     groups = model.parameter_groups(1e-2, 0.1)
-    assert {id(p) for group in groups for p in group["params"]} == {id(p) for p in model.parameters() if p.requires_grad}
+    assert {id(p) for group in groups for p in group["params"]} == {
+        id(p) for p in model.parameters() if p.requires_grad
+    }
     optimizer = torch.optim.AdamW(groups)
     for step in range(2):
         torch.manual_seed(step)
@@ -104,7 +118,11 @@ def test_all_that_learns_is_reached_but_for_masks_that_were_never_best() -> None
         model.zero_grad()
         torch.manual_seed(seed)
         total_loss(model.loss([scene(3, seed=seed), scene(0)])).backward()
-        reached |= {name for name, p in model.network.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+        reached |= {
+            name
+            for name, p in model.network.named_parameters()
+            if p.grad is not None and p.grad.abs().sum() > 0
+        }
     idle = {name for name, p in model.network.named_parameters() if p.requires_grad} - reached
     assert not {name for name in idle if not name.startswith("sam_mask_decoder.output_hypernetworks_mlps")}
 
@@ -114,7 +132,9 @@ def test_frozen_parts_stay_in_eval_mode() -> None:
     assert model.training
     assert model.network.sam_mask_decoder.training
     assert not any(part.training for part in model.network.image_encoder.modules() if list(part.parameters()))
-    assert not any(part.training for part in model.network.memory_attention.modules() if list(part.parameters()))
+    assert not any(
+        part.training for part in model.network.memory_attention.modules() if list(part.parameters())
+    )
     assert not any(part.training for part in model.eval().modules())
     assert toy(trainable="full").train().network.image_encoder.trunk.training
 
@@ -162,7 +182,9 @@ def test_the_preset_lab_is_the_short_recipe(seed: int, asked: list[Any]) -> None
         sparse, dense = network.sam_prompt_encoder(points=(points, labels), boxes=None, masks=None)
         position = network.sam_prompt_encoder.get_dense_pe()
         fine = [features.stride4[None], features.stride8[None]]
-        low, scores, _, _ = network.sam_mask_decoder(features.embedding[None], position, sparse, dense, True, True, fine)
+        low, scores, _, _ = network.sam_mask_decoder(
+            features.embedding[None], position, sparse, dense, True, True, fine
+        )
     assert sample.instances is not None
     assert sample.instances.masks is not None
     # objects come in random order, but a point is on its own, unless they overlap
@@ -196,7 +218,7 @@ def test_an_object_that_is_not_there_has_an_object_score_only(criterion: Any) ->
     assert logits.grad is not None
     assert not logits.grad[0].any()
     assert exists.grad is not None
-    assert exists.grad[0] > 0 > exists.grad[1], "learnt to be absent, and present"
+    assert exists.grad[0] > 0 > exists.grad[1], "learned to be absent, and present"
 
 
 @pytest.mark.parametrize("criterion", [lab_loss, sam2_loss])
@@ -210,7 +232,9 @@ def test_losses_are_computed_in_full_precision(criterion: Any, dtype: torch.dtyp
     with torch.autocast("cpu", torch.bfloat16):
         found = criterion(logits, truth, ious, exists)
     wide = criterion(logits.float(), truth, ious, exists)
-    assert all(torch.equal(value, wide[name]) and value.dtype == torch.float32 for name, value in found.items())
+    assert all(
+        torch.equal(value, wide[name]) and value.dtype == torch.float32 for name, value in found.items()
+    )
 
 
 def test_samples_count_the_same_however_many_objects_they_have() -> None:
@@ -233,10 +257,12 @@ def test_300_objects_cost_no_more_than_the_most_that_are_asked_for(asked: list[A
     first, asked[:] = torch.cat([points for points, _, _ in asked])[:5], []
     torch.manual_seed(1)
     model.loss([objects(masks), scene(2)])
-    assert not torch.equal(first, torch.cat([points for points, _, _ in asked])[:5]), "others are drawn each time"
+    assert not torch.equal(first, torch.cat([points for points, _, _ in asked])[:5]), (
+        "others are drawn each time"
+    )
 
 
-def test_crowds_and_empty_masks_are_not_learnt_from(asked: list[Any]) -> None:
+def test_crowds_and_empty_masks_are_not_learned_from(asked: list[Any]) -> None:
     masks = np.zeros((4, 20, 20), dtype=bool)
     masks[0, :9], masks[1, 12:, 3:9], masks[3, 12:, 12:] = True, True, True
     model = toy().train()
@@ -251,7 +277,11 @@ def test_crowds_and_empty_masks_are_not_learnt_from(asked: list[Any]) -> None:
 def test_a_sample_without_masks_is_named() -> None:
     sample = scene()
     boxes_only = Instances(sample.size, torch.tensor([[1.0, 1, 5, 5]]), torch.tensor([0]))
-    for each in (sample.with_(instances=None), sample.with_(instances=boxes_only), sample.with_(instances=None, path="photos/a.jpg")):
+    for each in (
+        sample.with_(instances=None),
+        sample.with_(instances=boxes_only),
+        sample.with_(instances=None, path="photos/a.jpg"),
+    ):
         with pytest.raises(InvalidDataError, match=f"'{each.path or sample.id}' has no masks of objects"):
             toy().loss([each])
     with pytest.raises(InvalidDataError, match="no samples at all"):
@@ -284,7 +314,9 @@ def kinds(asked: list[tuple[Tensor, Tensor, Tensor | None]]) -> Counter[tuple[in
         ({"preset": "sam2", "corrections": 0, "prompts": "point"}, {(1,)}),
     ],
 )
-def test_prompts_are_of_the_kinds_that_are_asked_for(asked: list[Any], settings: dict[str, Any], expected: set[tuple[int, ...]]) -> None:
+def test_prompts_are_of_the_kinds_that_are_asked_for(
+    asked: list[Any], settings: dict[str, Any], expected: set[tuple[int, ...]]
+) -> None:
     model = toy(**settings).train()
     for seed in range(12):
         torch.manual_seed(seed)
@@ -339,7 +371,9 @@ def test_first_clicks_are_on_the_object_and_every_pixel_is_as_likely() -> None:
     nowhere, labels = clicks.first_clicks(torch.zeros(2, 6, 9, dtype=torch.bool), is_random=True)
     assert labels.tolist() == [[1], [1]]
     assert (nowhere >= 0).all()
-    assert torch.equal(clicks.first_clicks(mask, is_random=False)[0], clicks.first_clicks(mask, is_random=False)[0])
+    assert torch.equal(
+        clicks.first_clicks(mask, is_random=False)[0], clicks.first_clicks(mask, is_random=False)[0]
+    )
 
 
 def test_boxes_surround_the_object_give_or_take() -> None:
@@ -354,7 +388,9 @@ def test_boxes_surround_the_object_give_or_take() -> None:
     assert moved[..., 0].abs().max() > 18
     assert 2.5 < moved[..., 1].abs().max() <= 3, "and never more than a tenth of its side"
     small = mask[..., :128]
-    assert (clicks.boxes(small, noise=0.1)[0] - clicks.boxes(small)[0]).abs().max() <= 20 / 8, "and as much less in a smaller image"
+    assert (clicks.boxes(small, noise=0.1)[0] - clicks.boxes(small)[0]).abs().max() <= 20 / 8, (
+        "and as much less in a smaller image"
+    )
     everything, _ = clicks.boxes(torch.ones(50, 8, 9, dtype=torch.bool), noise=0.1)
     assert (everything >= 0).all()
     assert (everything <= torch.tensor([8, 7])).all()
@@ -380,7 +416,10 @@ def test_no_prompts_have_no_answers_and_labels_come_back() -> None:
     assert len(none) == 0
     assert none.masks is not None
     box = torch.tensor([[2.0, 2, 30, 40], [5, 5, 60, 50]])
-    assert model.answer(encoded, Prompts(boxes_xyxy=box, labels=torch.tensor([1, 0]))).labels.tolist() == [1, 0]
+    assert model.answer(encoded, Prompts(boxes_xyxy=box, labels=torch.tensor([1, 0]))).labels.tolist() == [
+        1,
+        0,
+    ]
     assert model.answer(encoded, Prompts(boxes_xyxy=box)).labels.tolist() == [0, 0]
 
 
@@ -394,8 +433,14 @@ def test_no_prompts_have_no_answers_and_labels_come_back() -> None:
         (Prompts(torch.tensor([[[3.0, -1]]]), torch.tensor([[0]])), "prompt 0 has a point outside"),
         (Prompts(torch.tensor([[[3.0, float("nan")]]]), torch.tensor([[1]])), "prompt 0 has a point outside"),
         (Prompts(torch.tensor([[[3.0, 3]]]), torch.tensor([[2]])), "a point has the label 2; there are 1"),
-        (Prompts(torch.tensor([[[3.0, 3]], [[9, 9]]]), torch.tensor([[1], [-1]])), "prompt 1 has neither a point nor a box"),
-        (Prompts(boxes_xyxy=torch.tensor([[90.0, 3, 95, 9]])), "prompt 0 has a box x0, y0, x1, y1 that is not in the image"),
+        (
+            Prompts(torch.tensor([[[3.0, 3]], [[9, 9]]]), torch.tensor([[1], [-1]])),
+            "prompt 1 has neither a point nor a box",
+        ),
+        (
+            Prompts(boxes_xyxy=torch.tensor([[90.0, 3, 95, 9]])),
+            "prompt 0 has a box x0, y0, x1, y1 that is not in the image",
+        ),
         (Prompts(boxes_xyxy=torch.tensor([[9.0, 3, 5, 9]])), "prompt 0 has a box"),
         (Prompts(boxes_xyxy=torch.tensor([[0.0, 0, float("inf"), 9]])), "prompt 0 has a box"),
     ],
@@ -444,8 +489,16 @@ def test_protocols_encode_once_and_answer_one_to_one() -> None:
 
 
 def test_settings_have_the_defaults_of_their_preset_and_size() -> None:
-    lab, sam2, small = (Sam2Settings(**options).filled() for options in ({}, {"preset": "sam2"}, {"size": "toy"}))
-    assert (lab.image_size, lab.trainable, lab.prompts, lab.corrections, lab.mask) == (1024, "decoder", "point", 0, "first")
+    lab, sam2, small = (
+        Sam2Settings(**options).filled() for options in ({}, {"preset": "sam2"}, {"size": "toy"})
+    )
+    assert (lab.image_size, lab.trainable, lab.prompts, lab.corrections, lab.mask) == (
+        1024,
+        "decoder",
+        "point",
+        0,
+        "first",
+    )
     assert (sam2.prompts, sam2.corrections, sam2.mask) == ("mix", 7, "best")
     assert (small.image_size, small.trainable) == (128, "full")
     assert Sam2Settings(version=2.0).version == "2.0", "as YAML reads it"
@@ -478,7 +531,7 @@ def test_models_can_be_copied_and_sent_to_other_processes() -> None:
         assert torch.equal(theirs.features.embedding, mine.features.embedding)
         with torch.no_grad():
             other.network.no_mem_embed.add_(1)
-        assert torch.allclose(other.encode([sample])[0].features.embedding, mine.features.embedding + 1, atol=1e-5), (
-            "it uses its own network"
-        )
+        assert torch.allclose(
+            other.encode([sample])[0].features.embedding, mine.features.embedding + 1, atol=1e-5
+        ), "it uses its own network"
         assert torch.equal(model.encode([sample])[0].features.embedding, mine.features.embedding)

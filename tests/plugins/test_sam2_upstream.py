@@ -14,7 +14,11 @@ import pytest
 import torch
 from torch import Tensor
 
-pytest.importorskip("toolkit.plugins.sam2.upstream", reason="needs the package sam2: see toolkit plugins info sam2", exc_type=ImportError)
+pytest.importorskip(
+    "toolkit.plugins.sam2.upstream",
+    reason="needs the package sam2: see toolkit plugins info sam2",
+    exc_type=ImportError,
+)
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
@@ -39,7 +43,9 @@ CONFIGS = {
     for version, folder, prefix in (("2.0", "sam2", "sam2_hiera_"), ("2.1", "sam2.1", "sam2.1_hiera_"))
     for size, letter in (("tiny", "t"), ("small", "s"), ("base_plus", "b+"), ("large", "l"))
 }
-pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")  # by the package's transforms
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.torch.jit.script. is deprecated"
+)  # by the package's transforms
 
 
 @pytest.fixture
@@ -53,7 +59,11 @@ def _hydra() -> Iterator[None]:
 def predictor_of(model: Sam2Model) -> SAM2ImagePredictor:
     predictor = SAM2ImagePredictor(model.network.eval())
     side = model.image_size
-    predictor._bb_feat_sizes = [(side // 4, side // 4), (side // 8, side // 8), (side // 16, side // 16)]  # they are those of 1024 pixels
+    predictor._bb_feat_sizes = [
+        (side // 4, side // 4),
+        (side // 8, side // 8),
+        (side // 16, side // 16),
+    ]  # they are those of 1024 pixels
     return predictor
 
 
@@ -67,7 +77,10 @@ def as_array(sample: Sample) -> np.ndarray[Any, Any]:
 @pytest.mark.usefixtures("_hydra")
 @pytest.mark.parametrize(("version", "size"), list(CONFIGS))
 def test_networks_are_described_as_build_sam2_describes_them(version: str, size: str) -> None:
-    extra = [f"++model.sam_mask_decoder_extra_args.{key}={value}" for key, value in upstream.IMAGE_PREDICTION.items()]
+    extra = [
+        f"++model.sam_mask_decoder_extra_args.{key}={value}"
+        for key, value in upstream.IMAGE_PREDICTION.items()
+    ]
     theirs = hydra.compose(config_name=CONFIGS[version, size], overrides=extra)
     assert upstream.network_config(version, size, 1024) == OmegaConf.to_container(theirs.model, resolve=True)
 
@@ -88,9 +101,14 @@ def test_a_run_exports_to_what_build_sam2_opens(tmp_path: Path) -> None:
 
 def test_a_toy_is_of_the_same_make() -> None:
     """The same tensors as in SAM 2.1 tiny but for the number of blocks and the stem, so that all that works on one works on the other."""
-    names = [{name for name in upstream.build_network("2.1", size, 64).state_dict() if ".blocks." not in name} for size in ("toy", "tiny")]
+    names = [
+        {name for name in upstream.build_network("2.1", size, 64).state_dict() if ".blocks." not in name}
+        for size in ("toy", "tiny")
+    ]
     assert {name for name in names[1] - names[0] if not name.startswith("memory_attention.layers.")} == set()
-    assert {name for name in names[0] - names[1] if not name.startswith("image_encoder.trunk.patch_embed.layers.")} == set()
+    assert {
+        name for name in names[0] - names[1] if not name.startswith("image_encoder.trunk.patch_embed.layers.")
+    } == set()
 
 
 def test_hydra_is_left_alone_and_any_folder_will_do(tmp_path: Path) -> None:
@@ -108,11 +126,13 @@ import sys
 for name in [name for name in sys.modules if name == "sam2" or name.startswith(("sam2.", "toolkit.plugins.sam2"))]:
     del sys.modules[name]
 from toolkit.plugins.sam2.upstream import build_network
-assert not GlobalHydra.instance().is_initialized(), "import sam2 initialised Hydra, and it stayed so"
+assert not GlobalHydra.instance().is_initialized(), "import sam2 initialized Hydra, and it stayed so"
 with hydra.initialize(version_base=None, config_path=None, job_name="mine"):
     pass
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -194,7 +214,10 @@ def question(prompts: Prompts, row: int) -> dict[str, Any]:
     asked: dict[str, Any] = {"point_coords": None, "point_labels": None, "box": None}
     if prompts.points_xy is not None and prompts.point_labels is not None:
         given = prompts.point_labels[row] >= 0
-        asked["point_coords"], asked["point_labels"] = prompts.points_xy[row][given].numpy(), prompts.point_labels[row][given].numpy()
+        asked["point_coords"], asked["point_labels"] = (
+            prompts.points_xy[row][given].numpy(),
+            prompts.point_labels[row][given].numpy(),
+        )
     if prompts.boxes_xyxy is not None:
         asked["box"] = prompts.boxes_xyxy[row].numpy()
     return asked
@@ -213,7 +236,9 @@ def test_the_decoder_gives_what_the_packages_own_gives(tokens: int, with_masks: 
     gradients = []
     for ours in (True, False):
         network.zero_grad()
-        features = from_trunk(network, trunk_features(network, network_input(sample.image, 96, torch.device("cpu"))[None]))[0]
+        features = from_trunk(
+            network, trunk_features(network, network_input(sample.image, 96, torch.device("cpu"))[None])
+        )[0]
         if ours:
             output = ImageDecoder(network, [features])(points, labels, masks)
             results = output.masks, output.ious, output.object_logits
@@ -221,14 +246,22 @@ def test_the_decoder_gives_what_the_packages_own_gives(tokens: int, with_masks: 
             sparse, dense = network.sam_prompt_encoder(points=(points, labels), boxes=None, masks=masks)
             decoder, fine = network.sam_mask_decoder, [features.stride4[None], features.stride8[None]]
             position = network.sam_prompt_encoder.get_dense_pe()
-            logits, ious, _, exists = decoder.predict_masks(features.embedding[None], position, sparse, dense, True, fine)
+            logits, ious, _, exists = decoder.predict_masks(
+                features.embedding[None], position, sparse, dense, True, fine
+            )
             for mine, theirs in zip(results, (logits, ious, exists), strict=True):
                 assert mine.shape == theirs.shape
                 assert torch.allclose(mine, theirs, atol=1e-5)
             results = logits, ious, exists
         weights = torch.Generator().manual_seed(9)
         sum((each * torch.rand(each.shape, generator=weights)).sum() for each in results).backward()
-        gradients.append({name: p.grad.clone() for name, p in network.named_parameters() if p.requires_grad and p.grad is not None})
+        gradients.append(
+            {
+                name: p.grad.clone()
+                for name, p in network.named_parameters()
+                if p.requires_grad and p.grad is not None
+            }
+        )
     assert gradients[0].keys() == gradients[1].keys()
     largest = max(float(gradient.abs().max()) for gradient in gradients[1].values())
     for name, gradient in gradients[0].items():
@@ -276,7 +309,9 @@ def test_points_are_moved_as_the_package_moves_them() -> None:
 def upstream_losses(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The package's own ``training/loss_fns.py``, without its trainer, whose requirements are many and of which it uses one word."""
     monkeypatch.setitem(sys.modules, "training.trainer", SimpleNamespace(CORE_LOSS_KEY="core_loss"))
-    return pytest.importorskip("training.loss_fns", reason="this build of the package sam2 brings no training code")
+    return pytest.importorskip(
+        "training.loss_fns", reason="this build of the package sam2 brings no training code"
+    )
 
 
 @pytest.mark.parametrize("count", [1, 3])
@@ -304,11 +339,18 @@ def test_losses_of_the_preset_are_those_of_sam2s_authors(upstream_losses: Any, s
     }
     theirs = criterion([outputs], truth[None])
     ours = sam2_loss(logits, truth, ious, exists[:, 0])
-    names = {"mask": ("loss_mask", 20), "dice": ("loss_dice", 1), "iou": ("loss_iou", 1), "object_score": ("loss_class", 1)}
+    names = {
+        "mask": ("loss_mask", 20),
+        "dice": ("loss_dice", 1),
+        "iou": ("loss_iou", 1),
+        "object_score": ("loss_class", 1),
+    }
     for name, (key, weight) in names.items():
         assert ours[name].mean().item() == pytest.approx(weight * theirs[key].item(), abs=1e-5), name
     total = sum(term.mean() for term in ours.values())
     assert total.item() == pytest.approx(theirs["core_loss"].item(), abs=1e-5)
     mine = torch.autograd.grad(total, [logits, ious, exists])
-    for one, other in zip(mine, torch.autograd.grad(theirs["core_loss"], [logits, ious, exists]), strict=True):
+    for one, other in zip(
+        mine, torch.autograd.grad(theirs["core_loss"], [logits, ious, exists]), strict=True
+    ):
         assert torch.allclose(one, other, atol=1e-6)

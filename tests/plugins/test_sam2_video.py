@@ -38,7 +38,9 @@ def model() -> Any:
     plugin = registry.plugins().get("sam2")
     torch.manual_seed(0)
     built = plugin.resolve(plugin.build)(plugin.resolve(plugin.settings)(size="toy"), ("thing",)).eval()
-    with torch.no_grad():  # random weights find nothing: say that objects are there, and make masks of both signs
+    with (
+        torch.no_grad()
+    ):  # random weights find nothing: say that objects are there, and make masks of both signs
         built.network.sam_mask_decoder.pred_obj_score_head.layers[-1].bias.fill_(5.0)
     return built
 
@@ -55,7 +57,9 @@ def upstream(model: Any, folder: Path) -> dict[int, torch.Tensor]:
     from toolkit.plugins.sam2.upstream import build_network
 
     filled = model.settings.filled()
-    predictor: Any = build_network(model.settings.version, model.settings.size, filled.image_size, video.VIDEO)
+    predictor: Any = build_network(
+        model.settings.version, model.settings.size, filled.image_size, video.VIDEO
+    )
     predictor.load_state_dict(model.network.state_dict())
     predictor.eval()
     with contextlib.redirect_stderr(io.StringIO()), torch.autocast("cpu", dtype=torch.bfloat16):
@@ -71,7 +75,12 @@ def test_masks_are_those_of_the_package(model: Any, frames: Path) -> None:
     assert len(found) == len(expected) == COUNT
     seen = 0
     for index, prediction in enumerate(found):
-        masks = {int(label): mask for label, mask in zip(prediction.instances.labels, prediction.instances.masks.dense(), strict=True)}
+        masks = {
+            int(label): mask
+            for label, mask in zip(
+                prediction.instances.labels, prediction.instances.masks.dense(), strict=True
+            )
+        }
         for number, logits in enumerate(expected[index][:, 0]):
             wanted = logits > 0
             mask = masks.get(number, torch.zeros_like(wanted))
@@ -81,12 +90,16 @@ def test_masks_are_those_of_the_package(model: Any, frames: Path) -> None:
     assert seen >= COUNT
 
 
-def test_memory_does_not_grow_with_the_video(model: Any, frames: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_does_not_grow_with_the_video(
+    model: Any, frames: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from toolkit.plugins.sam2 import video
 
     states = []
     original = video._empty_state
-    monkeypatch.setattr(video, "_empty_state", lambda predictor: states.append(original(predictor)) or states[0])
+    monkeypatch.setattr(
+        video, "_empty_state", lambda predictor: states.append(original(predictor)) or states[0]
+    )
     short = open_frames(frames)
     long = [short[index % COUNT] for index in range(40)]
     list(model.track(long, {0: PROMPTS[0]}))

@@ -12,12 +12,16 @@ import pytest
 import torch
 from torch import Tensor
 
-pytest.importorskip("toolkit.plugins.sam2.upstream", reason="needs the package sam2: see toolkit plugins info sam2", exc_type=ImportError)
+pytest.importorskip(
+    "toolkit.plugins.sam2.upstream",
+    reason="needs the package sam2: see toolkit plugins info sam2",
+    exc_type=ImportError,
+)
 
 from sam2_cases import toy
 from toolkit.plugins.sam2 import weights
 from toolkit.plugins.sam2.settings import Sam2Settings
-from toolkit.plugins.sam2.weights import load_weights, recognise
+from toolkit.plugins.sam2.weights import load_weights, recognize
 
 from toolkit import registry
 from toolkit.errors import CheckpointError, DownloadError, UsageError
@@ -36,7 +40,10 @@ def shapes_of(version: str, size: str) -> dict[str, Tensor]:
 
 def random_state(seed: int = 7) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(seed)
-    return {name: (9 * torch.rand(value.shape, generator=generator)).to(value.dtype) for name, value in toy().network.state_dict().items()}
+    return {
+        name: (9 * torch.rand(value.shape, generator=generator)).to(value.dtype)
+        for name, value in toy().network.state_dict().items()
+    }
 
 
 def saved(content: Any, path: Path) -> str:
@@ -45,22 +52,28 @@ def saved(content: Any, path: Path) -> str:
 
 
 @pytest.mark.parametrize(("version", "size"), KINDS)
-def test_version_and_size_are_recognised(version: str, size: str) -> None:
+def test_version_and_size_are_recognized(version: str, size: str) -> None:
     from toolkit.plugins.sam2.upstream import network_config
 
-    assert recognise(shapes_of(version, size), Path("file.pt")) == (version, size)
+    assert recognize(shapes_of(version, size), Path("file.pt")) == (version, size)
     trunk = network_config(version, size, 1024)["image_encoder"]["trunk"]
-    assert BLOCKS[size] == (trunk["embed_dim"], sum(trunk.get("stages", (2, 3, 16, 3)))), "as the package has them"
+    assert BLOCKS[size] == (trunk["embed_dim"], sum(trunk.get("stages", (2, 3, 16, 3)))), (
+        "as the package has them"
+    )
 
 
 @pytest.mark.parametrize("model", [("2.1", "tiny"), ("2.0", "large")])
 @pytest.mark.parametrize("file", [("2.0", "tiny"), ("2.1", "base_plus")])
-def test_a_checkpoint_of_another_kind_names_the_settings_that_fit(tmp_path: Path, file: tuple[str, str], model: tuple[str, str]) -> None:
+def test_a_checkpoint_of_another_kind_names_the_settings_that_fit(
+    tmp_path: Path, file: tuple[str, str], model: tuple[str, str]
+) -> None:
     with pytest.raises(
         CheckpointError,
         match=rf"is of SAM {file[0]} {file[1]}, but the model is SAM {model[0]} {model[1]}\. Repair: model\.version={file[0]} model\.size={file[1]}",
     ):
-        weights._check_kind(shapes_of(*file), Sam2Settings(version=model[0], size=model[1]), tmp_path / "file.pt")
+        weights._check_kind(
+            shapes_of(*file), Sam2Settings(version=model[0], size=model[1]), tmp_path / "file.pt"
+        )
 
 
 @pytest.mark.parametrize("prefix", ["", "network.", "module."])
@@ -68,7 +81,9 @@ def test_a_checkpoint_of_another_kind_names_the_settings_that_fit(tmp_path: Path
 def test_a_file_gives_all_its_tensors(tmp_path: Path, prefix: str, wrapped: bool) -> None:
     state, model = random_state(), toy()
     content = {prefix + name: value for name, value in state.items()}
-    report = load_weights(model, saved({"model": content, "epoch": 3} if wrapped else content, tmp_path / "weights.pt"))
+    report = load_weights(
+        model, saved({"model": content, "epoch": 3} if wrapped else content, tmp_path / "weights.pt")
+    )
     assert all(torch.equal(value, state[name]) for name, value in model.network.state_dict().items())
     assert set(report.loaded) == set(model.state_dict())
     assert report.missing == report.unexpected == report.mismatched == ()
@@ -77,9 +92,18 @@ def test_a_file_gives_all_its_tensors(tmp_path: Path, prefix: str, wrapped: bool
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda state: state.pop("sam_mask_decoder.iou_token.weight"), r"1 missing in the file: sam_mask_decoder\.iou_token\.weight"),
-        (lambda state: state.update({"sam_mask_decoder.extra": torch.zeros(1)}), r"1 not used: sam_mask_decoder\.extra"),
-        (lambda state: state.update({"no_mem_embed": torch.zeros(1, 1, 65)}), r"no_mem_embed: \[1, 1, 65\] -> \[1, 1, 192\]"),
+        (
+            lambda state: state.pop("sam_mask_decoder.iou_token.weight"),
+            r"1 missing in the file: sam_mask_decoder\.iou_token\.weight",
+        ),
+        (
+            lambda state: state.update({"sam_mask_decoder.extra": torch.zeros(1)}),
+            r"1 not used: sam_mask_decoder\.extra",
+        ),
+        (
+            lambda state: state.update({"no_mem_embed": torch.zeros(1, 1, 65)}),
+            r"no_mem_embed: \[1, 1, 65\] -> \[1, 1, 192\]",
+        ),
     ],
 )
 def test_a_file_that_does_not_fit_as_a_whole_is_refused(tmp_path: Path, change: Any, message: str) -> None:
@@ -89,14 +113,21 @@ def test_a_file_that_does_not_fit_as_a_whole_is_refused(tmp_path: Path, change: 
     before = {name: value.clone() for name, value in model.state_dict().items()}
     with pytest.raises(CheckpointError, match=message):
         load_weights(model, saved({"model": state}, tmp_path / "weights.pt"))
-    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items()), "nothing was taken"
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items()), (
+        "nothing was taken"
+    )
 
 
 def test_sam_1_other_files_and_code_are_refused_by_name(tmp_path: Path) -> None:
-    first = {"image_encoder.patch_embed.proj.weight": torch.zeros(1), "image_encoder.blocks.0.norm1.weight": torch.zeros(1)}
+    first = {
+        "image_encoder.patch_embed.proj.weight": torch.zeros(1),
+        "image_encoder.blocks.0.norm1.weight": torch.zeros(1),
+    }
     with pytest.raises(CheckpointError, match="is a checkpoint of SAM 1"):
         load_weights(toy(), saved(first, tmp_path / "sam_vit_b.pth"))
-    with pytest.raises(CheckpointError, match=r"is no checkpoint of SAM 2: it has no tensor .*, but fc\.weight"):
+    with pytest.raises(
+        CheckpointError, match=r"is no checkpoint of SAM 2: it has no tensor .*, but fc\.weight"
+    ):
         load_weights(toy(), saved({"fc.weight": torch.zeros(1)}, tmp_path / "resnet.pth"))
     with pytest.raises(CheckpointError, match="opening it could run code"):
         load_weights(toy(), saved({"model": random_state(), "hook": os.system}, tmp_path / "code.pt"))
@@ -122,7 +153,11 @@ def test_names_of_published_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     for published in manifest.weights[1:]:
         version, _, size = published.name.removeprefix("sam").partition("-")
         settings = Sam2Settings(version="2.0" if version == "2" else version, size=size)
-        assert weights._chosen(published.name, settings) == weights._chosen("official", settings) == (settings.version, settings.size)
+        assert (
+            weights._chosen(published.name, settings)
+            == weights._chosen("official", settings)
+            == (settings.version, settings.size)
+        )
     with pytest.raises(
         UsageError,
         match=r"weights=sam2-large are of SAM 2\.0 large, but the model is SAM 2\.1 tiny\. Repair: model\.version=2\.0 model\.size=large",
@@ -133,7 +168,9 @@ def test_names_of_published_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     assert manifest.resolve(manifest.load_weights) is load_weights
 
 
-def test_without_a_network_the_error_says_what_to_fetch_by_hand(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_a_network_the_error_says_what_to_fetch_by_hand(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """A host that does not exist, and an empty cache: the real failure of a machine that is offline."""
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "https://hub.invalid")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
@@ -147,7 +184,9 @@ def test_without_a_network_the_error_says_what_to_fetch_by_hand(monkeypatch: pyt
     assert time.monotonic() - start < 10
 
 
-def test_a_download_is_compared_with_the_published_hash(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_download_is_compared_with_the_published_hash(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """The hub's cache calls a large file by the sha256 that the hub publishes."""
     content = b"weights"
     blob = tmp_path / hashlib.sha256(content).hexdigest()
@@ -155,7 +194,9 @@ def test_a_download_is_compared_with_the_published_hash(monkeypatch: pytest.Monk
     link = tmp_path / "sam2.1_hiera_tiny.pt"
     link.symlink_to(blob)
     asked = []
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *names, **_: asked.append(names) or str(link))
+    monkeypatch.setattr(
+        "huggingface_hub.hf_hub_download", lambda *names, **_: asked.append(names) or str(link)
+    )
     assert weights._download("2.1", "tiny") == link
     assert asked == [("facebook/sam2.1-hiera-tiny", "sam2.1_hiera_tiny.pt")]
     blob.write_bytes(b"weight5")

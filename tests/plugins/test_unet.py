@@ -73,7 +73,13 @@ def test_the_original_is_that_of_the_paper() -> None:
     assert network.input_length(388) == 572
     assert network.margin == (572 - 388) // 2
     assert sum(c.kernel_size == (3, 3) for c in convolutions(network)) == 18
-    assert sum(isinstance(c, nn.ConvTranspose2d) and c.kernel_size == c.stride == (2, 2) for c in convolutions(network)) == 4
+    assert (
+        sum(
+            isinstance(c, nn.ConvTranspose2d) and c.kernel_size == c.stride == (2, 2)
+            for c in convolutions(network)
+        )
+        == 4
+    )
     assert not any(c.padding[0] for c in convolutions(network))
 
 
@@ -94,7 +100,9 @@ def test_start_weights_have_the_spread_of_the_paper() -> None:
     torch.manual_seed(0)
     network = OriginalUNet(3, 2, width=16)
     for c in convolutions(network):
-        incoming = c.in_channels * (9 if c.kernel_size == (3, 3) else 1)  # a pixel of an up-convolution comes from one pixel
+        incoming = c.in_channels * (
+            9 if c.kernel_size == (3, 3) else 1
+        )  # a pixel of an up-convolution comes from one pixel
         assert c.weight.std().item() == pytest.approx(math.sqrt(2 / incoming), rel=0.25)
         assert not c.bias.any()
     spread = network(torch.randn(1, 3, 188, 188)).std().item()
@@ -136,7 +144,7 @@ def pass_through(network: OriginalUNet) -> None:
 @pytest.mark.parametrize("size", [(1, 1), (10, 200), (37, 64), (61, 5)])
 @pytest.mark.parametrize("encoder", ["original", "original_padded"])
 def test_the_prediction_of_the_original_lies_on_the_image(encoder: str, size: tuple[int, int]) -> None:
-    """Crops, mirrored margins and padding must cancel out exactly: a network that copies colours gives back the image."""
+    """Crops, mirrored margins and padding must cancel out exactly: a network that copies colors gives back the image."""
     model = small(encoder, mean=(0, 0, 0), std=(1, 1, 1))
     network = model.network.network if encoder == "original" else model.network
     pass_through(network)
@@ -151,7 +159,9 @@ def test_unpadded_network_sees_mirrored_context() -> None:
     torch.manual_seed(0)
     network = OriginalUNet(3, 2, depth=2, width=4)
     image = torch.randn(1, 3, 40, 40)
-    mirrored = np.pad(image.numpy(), ((0, 0), (0, 0), (network.margin,) * 2, (network.margin,) * 2), mode="reflect")
+    mirrored = np.pad(
+        image.numpy(), ((0, 0), (0, 0), (network.margin,) * 2, (network.margin,) * 2), mode="reflect"
+    )
     assert network.input_length(40) == 40 + 2 * network.margin
     with torch.no_grad():
         torch.testing.assert_close(Mirrored(network)(image), network(torch.from_numpy(mirrored)))
@@ -161,7 +171,10 @@ def test_unpadded_network_sees_mirrored_context() -> None:
 
 
 @pytest.mark.parametrize("encoder", SMALL)
-@pytest.mark.parametrize(("upsampling", "norm"), list(itertools.product(["nearest", "bilinear", "transposed"], ["batch", "group", "none"])))
+@pytest.mark.parametrize(
+    ("upsampling", "norm"),
+    list(itertools.product(["nearest", "bilinear", "transposed"], ["batch", "group", "none"])),
+)
 def test_every_combination_learns_and_predicts(encoder: str, upsampling: str, norm: str) -> None:
     model = small(encoder, upsampling=upsampling, norm=norm, dropout=0.1)
     norms = [type(m) for m in model.modules() if isinstance(m, (nn.BatchNorm2d, nn.GroupNorm))]
@@ -198,7 +211,11 @@ def test_batch_equals_singles(encoder: str) -> None:
 @pytest.mark.parametrize("encoder", SMALL)
 def test_predicting_leaves_no_trace(encoder: str) -> None:
     model = small(encoder, norm="batch", dropout=0.5).train()
-    before, random, modes = copy.deepcopy(model.state_dict()), torch.get_rng_state(), [m.training for m in model.modules()]
+    before, random, modes = (
+        copy.deepcopy(model.state_dict()),
+        torch.get_rng_state(),
+        [m.training for m in model.modules()],
+    )
     model.predict([sample(9, 9)])
     model.validate([sample(9, 9)])
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
@@ -300,7 +317,11 @@ def test_manifest_names_things_that_exist() -> None:
     assert manifest.resolve(manifest.settings) is UNetSettings
     assert manifest.resolve(manifest.load_weights) is weights.load_weights
     assert manifest.task == "semantic"
-    published = {name for settings in encoder_weights.smp.encoders.encoders.values() for name in settings["pretrained_settings"]}
+    published = {
+        name
+        for settings in encoder_weights.smp.encoders.encoders.values()
+        for name in settings["pretrained_settings"]
+    }
     assert {w.name for w in manifest.weights} <= published
 
 
@@ -310,10 +331,15 @@ def test_manifest_names_things_that_exist() -> None:
 def random_weights(model: SemanticModel) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(7)
     state = model.network.encoder.state_dict()
-    return {k: torch.rand(v.shape, generator=generator).to(v.dtype) if v.is_floating_point() else v.clone() for k, v in state.items()}
+    return {
+        k: torch.rand(v.shape, generator=generator).to(v.dtype) if v.is_floating_point() else v.clone()
+        for k, v in state.items()
+    }
 
 
-def fake_hub(monkeypatch: pytest.MonkeyPatch, folder: Path, tensors: dict[str, Tensor], config: dict[str, Any]) -> list[str]:
+def fake_hub(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, tensors: dict[str, Tensor], config: dict[str, Any]
+) -> list[str]:
     """Stand in for the Hugging Face Hub: files that have been fetched before."""
     asked: list[str] = []
     save_file(tensors, folder / "model.safetensors")
@@ -327,11 +353,18 @@ def fake_hub(monkeypatch: pytest.MonkeyPatch, folder: Path, tensors: dict[str, T
     return asked
 
 
-IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225], "input_range": [0, 1], "input_space": "RGB"}
+IMAGENET = {
+    "mean": [0.485, 0.456, 0.406],
+    "std": [0.229, 0.224, 0.225],
+    "input_range": [0, 1],
+    "input_space": "RGB",
+}
 
 
 @pytest.mark.parametrize("depth", [5, 3])
-def test_published_weights_reach_the_encoder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, depth: int) -> None:
+def test_published_weights_reach_the_encoder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, depth: int
+) -> None:
     model = small("resnet18", depth=depth)
     tensors = random_weights(small("resnet18", depth=5))
     tensors["fc.weight"] = torch.zeros(1000, 512)
@@ -340,8 +373,10 @@ def test_published_weights_reach_the_encoder(monkeypatch: pytest.MonkeyPatch, tm
     assert asked == ["smp-hub/resnet18.imagenet/model.safetensors", "smp-hub/resnet18.imagenet/config.json"]
     state = model.state_dict()
     assert set(report.loaded) == {name for name in state if name.startswith("network.encoder.")}
-    assert all(torch.equal(state[name], tensors[name.removeprefix("network.encoder.")]) for name in report.loaded)
-    assert set(report.reinitialised) == set(state) - set(report.loaded)
+    assert all(
+        torch.equal(state[name], tensors[name.removeprefix("network.encoder.")]) for name in report.loaded
+    )
+    assert set(report.reinitialized) == set(state) - set(report.loaded)
     assert "fc.weight" in report.unexpected
     assert ("layer4.0.conv1.weight" in report.unexpected) == (depth == 3)
     assert report.missing == report.mismatched == ()
@@ -353,7 +388,9 @@ def test_timm_weights_reach_the_encoder(monkeypatch: pytest.MonkeyPatch, tmp_pat
     original = timm.create_model("convnext_atto")
     fake_hub(monkeypatch, tmp_path, original.state_dict(), {})
     model = small("tu-convnext_atto")
-    report = weights.load_weights(model, "imagenet" if source == "hub" else str(tmp_path / "model.safetensors"))
+    report = weights.load_weights(
+        model, "imagenet" if source == "hub" else str(tmp_path / "model.safetensors")
+    )
     assert torch.equal(model.network.encoder.state_dict()["model.stem_0.weight"], original.stem[0].weight)
     assert set(report.loaded) == {name for name in model.state_dict() if name.startswith("network.encoder.")}
 
@@ -362,9 +399,13 @@ def test_timm_weights_reach_the_encoder(monkeypatch: pytest.MonkeyPatch, tmp_pat
 def test_a_file_of_weights_is_found_by_its_tensors(tmp_path: Path, prefix: str) -> None:
     model = small("resnet18")
     tensors = random_weights(model)
-    torch.save({"state_dict": {prefix + name: value for name, value in tensors.items()}}, tmp_path / "resnet.pth")
+    torch.save(
+        {"state_dict": {prefix + name: value for name, value in tensors.items()}}, tmp_path / "resnet.pth"
+    )
     weights.load_weights(model, str(tmp_path / "resnet.pth"))
-    assert all(torch.equal(value, tensors[name]) for name, value in model.network.encoder.state_dict().items())
+    assert all(
+        torch.equal(value, tensors[name]) for name, value in model.network.encoder.state_dict().items()
+    )
 
 
 def test_weights_that_do_not_suit_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -380,8 +421,15 @@ def test_weights_that_do_not_suit_are_refused(monkeypatch: pytest.MonkeyPatch, t
     fake_hub(monkeypatch, tmp_path, {f"other.{name}": value for name, value in tensors.items()}, IMAGENET)
     with pytest.raises(CheckpointError, match="plainly for another encoder than 'resnet18'"):
         weights.load_weights(model, "imagenet")
-    fake_hub(monkeypatch, tmp_path, tensors, {**IMAGENET, "mean": [127.5] * 3, "std": [127.5] * 3, "input_range": [0, 255]})
-    with pytest.raises(UsageError, match=r"Repair: add model\.mean=\[0\.5, 0\.5, 0\.5\] model\.std=\[0\.5, 0\.5, 0\.5\]"):
+    fake_hub(
+        monkeypatch,
+        tmp_path,
+        tensors,
+        {**IMAGENET, "mean": [127.5] * 3, "std": [127.5] * 3, "input_range": [0, 255]},
+    )
+    with pytest.raises(
+        UsageError, match=r"Repair: add model\.mean=\[0\.5, 0\.5, 0\.5\] model\.std=\[0\.5, 0\.5, 0\.5\]"
+    ):
         weights.load_weights(model, "imagenet")
     fake_hub(monkeypatch, tmp_path, tensors, {**IMAGENET, "input_space": "BGR"})
     with pytest.raises(UsageError, match="BGR"):
@@ -402,7 +450,8 @@ def test_without_a_network_the_error_comes_at_once_and_says_what_to_do(
     monkeypatch.setattr(encoder_weights.hub.constants, "HF_HUB_CACHE", str(tmp_path))
     start = time.monotonic()
     with pytest.raises(
-        DownloadError, match=r"https://hub\.invalid: .*Repair: weights=none, or fetch https://hub\.invalid/.*/model.safetensors"
+        DownloadError,
+        match=r"https://hub\.invalid: .*Repair: weights=none, or fetch https://hub\.invalid/.*/model.safetensors",
     ):
         weights.load_weights(small(encoder, depth=3), "imagenet")
     assert time.monotonic() - start < 10
@@ -416,7 +465,10 @@ def test_a_download_that_breaks_off_names_host_and_cause(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(encoder_weights.hub, "hf_hub_download", download)
     monkeypatch.setattr(downloads, "check_reachable", lambda endpoint: None)
-    with pytest.raises(DownloadError, match=r"smp-hub/resnet18\.imagenet cannot be fetched from https://.*connection reset by peer"):
+    with pytest.raises(
+        DownloadError,
+        match=r"smp-hub/resnet18\.imagenet cannot be fetched from https://.*connection reset by peer",
+    ):
         weights.load_weights(small("resnet18"), "imagenet")
 
 

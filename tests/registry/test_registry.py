@@ -14,7 +14,12 @@ from toolkit.registry.manifests import DatasetManifest, Download, PluginManifest
 
 
 def manifest(name: str = "net", **values: object) -> PluginManifest:
-    fields: dict = {"summary": "a net", "task": "semantic", "build": ".model:build", "origin": "here"} | values
+    fields: dict = {
+        "summary": "a net",
+        "task": "semantic",
+        "build": ".model:build",
+        "origin": "here",
+    } | values
     return PluginManifest(name=name, **fields)
 
 
@@ -86,17 +91,27 @@ def test_a_clash_names_both_origins() -> None:
 def test_a_missing_requirement_says_what_installs_it() -> None:
     needy = registry.plugins().get("needy")
     with pytest.raises(
-        UnavailableError, match=r"needs no-such-distribution>=2 \(not installed\)\. Repair: pip install 'no-such-distribution>=2'"
+        UnavailableError,
+        match=r"needs no-such-distribution>=2 \(not installed\)\. Repair: pip install 'no-such-distribution>=2'",
     ):
         needy.resolve(needy.build)
 
 
 @pytest.mark.usefixtures("fake_distribution")
-def test_plugins_list_shows_the_broken_ones_and_succeeds(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plugins_list_shows_the_broken_ones_and_succeeds(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     assert main(["plugins", "list"]) == 0
     shown = capsys.readouterr().out
-    for expected in ("fake-net", "ready", "import-error", "no_such_module_at_all", "needy", "pip install 'no-such-distribution>=2'"):
+    for expected in (
+        "fake-net",
+        "ready",
+        "import-error",
+        "no_such_module_at_all",
+        "needy",
+        "pip install 'no-such-distribution>=2'",
+    ):
         assert expected in shown
 
 
@@ -109,7 +124,9 @@ def test_unknown_names_suggest_the_nearest_and_list_all() -> None:
     names = registry.Registry(PluginManifest)
     names.add(manifest("unet"))
     names.add(manifest("sam2"))
-    with pytest.raises(UnknownNameError, match=r"no plugin is called 'u-net'\. Did you mean 'unet'\? There are: sam2, unet"):
+    with pytest.raises(
+        UnknownNameError, match=r"no plugin is called 'u-net'\. Did you mean 'unet'\? There are: sam2, unet"
+    ):
         names.get("u-net")
 
 
@@ -140,7 +157,10 @@ def test_a_module_may_bring_several_in_a_tuple(tmp_path: Path) -> None:
         assert found.origin == str(file)
         assert found.resolve(found.build)(None, ()) == "a model"
     file.write_text("PLUGIN = (1, 2)\n")
-    with pytest.raises(UsageError, match=r"must hold PLUGIN = PluginManifest\(…\), or several in a tuple, but there it is int"):
+    with pytest.raises(
+        UsageError,
+        match=r"must hold PLUGIN = PluginManifest\(…\), or several in a tuple, but there it is int",
+    ):
         registry.add_path(file)
 
 
@@ -192,7 +212,9 @@ def test_absent_files_are_named() -> None:
 
 def test_a_file_called_like_a_package_does_not_shadow_it(tmp_path: Path) -> None:
     file = tmp_path / "torch.py"
-    file.write_text("from toolkit import PluginManifest\nPLUGIN = PluginManifest(name='t', summary='s', task='semantic', build=':b')\n")
+    file.write_text(
+        "from toolkit import PluginManifest\nPLUGIN = PluginManifest(name='t', summary='s', task='semantic', build=':b')\n"
+    )
     assert registry.named(registry.plugins(), str(file)).name == "t"
     import torch
 
@@ -205,7 +227,10 @@ def test_an_import_that_fails_late_is_explained(tmp_path: Path) -> None:
         "from toolkit import PluginManifest\nPLUGIN = PluginManifest(name='late', summary='s', task='semantic', build='no_such_module:b')\n"
     )
     found = registry.named(registry.plugins(), str(file))
-    with pytest.raises(UnavailableError, match=r"plugin 'late' from .*late\.py cannot be loaded: .*No module named 'no_such_module'"):
+    with pytest.raises(
+        UnavailableError,
+        match=r"plugin 'late' from .*late\.py cannot be loaded: .*No module named 'no_such_module'",
+    ):
         found.resolve(found.build)
 
 
@@ -221,6 +246,6 @@ def test_manifests_of_datasets_are_complete() -> None:
     for each in found:
         assert isinstance(each, DatasetManifest)
         assert each.tasks
-        assert each.licence, each.name
+        assert each.license, each.name
         assert each.val_split in each.splits
         assert each.layout or not each.needs_folder, each.name

@@ -27,8 +27,12 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 def page_faults(word: str, **environment: str) -> int:
     """Pages that the system hands out while 64 MiB are taken and freed twenty times."""
-    clean = {name: value for name, value in os.environ.items() if name not in allocator._CHOSEN_ALREADY} | environment
-    done = subprocess.run([sys.executable, "-c", FAULTS, word], env=clean, capture_output=True, text=True, timeout=60)
+    clean = {
+        name: value for name, value in os.environ.items() if name not in allocator._CHOSEN_ALREADY
+    } | environment
+    done = subprocess.run(
+        [sys.executable, "-c", FAULTS, word], env=clean, capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 0, done.stderr
     return int(done.stdout)
 

@@ -17,7 +17,9 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "
 def set_srun(monkeypatch: pytest.MonkeyPatch, tasks: int) -> None:
     """The variables that matter of those which srun sets in the first of its tasks on one node."""
     values = {"SLURM_JOB_NAME": "job", "SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_NODEID": "0"}
-    for name, value in (values | dict.fromkeys(("SLURM_NTASKS", "SLURM_NTASKS_PER_NODE", "SLURM_STEP_NUM_TASKS"), str(tasks))).items():
+    for name, value in (
+        values | dict.fromkeys(("SLURM_NTASKS", "SLURM_NTASKS_PER_NODE", "SLURM_STEP_NUM_TASKS"), str(tasks))
+    ).items():
         monkeypatch.setenv(name, value)
 
 
@@ -27,7 +29,8 @@ def test_another_number_of_processes_than_srun_has_started_is_refused(
 ) -> None:
     set_srun(monkeypatch, tasks)
     with pytest.raises(
-        ConfigError, match=rf"srun has started {tasks} process.* {devices} device.* {nodes} node.*Repair: .*product is {tasks}"
+        ConfigError,
+        match=rf"srun has started {tasks} process.* {devices} device.* {nodes} node.*Repair: .*product is {tasks}",
     ):
         make_fabric(accelerator="cpu", devices=devices, num_nodes=nodes, precision="fp32")
 
@@ -49,13 +52,33 @@ def test_a_batch_script_may_run_one_process_of_the_tasks_it_has(monkeypatch: pyt
 
 def test_torchrun_trains_one_run_or_none(tiny: str, tmp_path: Path) -> None:
     """Two processes that each took themselves for the whole run would write over each other's files."""
-    command = [*TORCHRUN, "-m", "toolkit", "train", "--plugin", tiny, "--data", tiny, "train.steps=2", "train.accelerator=cpu"]
-    refused = subprocess.run([*command, "--out", str(tmp_path / "none")], capture_output=True, text=True, timeout=240, check=False)
+    command = [
+        *TORCHRUN,
+        "-m",
+        "toolkit",
+        "train",
+        "--plugin",
+        tiny,
+        "--data",
+        tiny,
+        "train.steps=2",
+        "train.accelerator=cpu",
+    ]
+    refused = subprocess.run(
+        [*command, "--out", str(tmp_path / "none")], capture_output=True, text=True, timeout=240, check=False
+    )
     assert refused.returncode != 0
-    assert "error: torchrun has started 2 process(es), but 1 device(s) on 1 node(s) are asked for" in refused.stderr
+    assert (
+        "error: torchrun has started 2 process(es), but 1 device(s) on 1 node(s) are asked for"
+        in refused.stderr
+    )
     assert not (tmp_path / "none").exists()
     done = subprocess.run(
-        [*command, "--devices", "2", "--out", str(tmp_path / "one")], capture_output=True, text=True, timeout=240, check=False
+        [*command, "--devices", "2", "--out", str(tmp_path / "one")],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("trained 2 steps") == 1
@@ -64,7 +87,20 @@ def test_torchrun_trains_one_run_or_none(tiny: str, tmp_path: Path) -> None:
 
 def test_a_fault_in_one_process_is_told_without_a_traceback_of_the_other(tiny: str, tmp_path: Path) -> None:
     """The second process reads a sample that the first does not."""
-    command = [sys.executable, "-m", "toolkit", "train", "--plugin", tiny, "--data", tiny, "--out", str(tmp_path / "run"), "--devices", "2"]
+    command = [
+        sys.executable,
+        "-m",
+        "toolkit",
+        "train",
+        "--plugin",
+        tiny,
+        "--data",
+        tiny,
+        "--out",
+        str(tmp_path / "run"),
+        "--devices",
+        "2",
+    ]
     words = ["train.steps=3", "train.batch_size=2", "train.accelerator=cpu", "data.options.damaged=train/1"]
     done = subprocess.run([*command, *words], capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode != 0

@@ -117,7 +117,11 @@ def test_starts_over_where_the_server_cannot_resume(server: Server, tmp_path: Pa
     assert server.requests == ["bytes=70000-"]
 
 
-@pytest.mark.parametrize("stale", [b"something else" * 5000, b"z" * 200_000, b"y" * len(BODY)], ids=["shorter", "longer", "as long"])
+@pytest.mark.parametrize(
+    "stale",
+    [b"something else" * 5000, b"z" * 200_000, b"y" * len(BODY)],
+    ids=["shorter", "longer", "as long"],
+)
 def test_starts_over_from_a_part_of_something_else(server: Server, tmp_path: Path, stale: bytes) -> None:
     (tmp_path / "data.bin.part").write_bytes(stale)
     assert quick(download(server), tmp_path).read_bytes() == BODY
@@ -141,7 +145,10 @@ def test_gives_up_when_nothing_arrives_and_keeps_what_has(server: Server, tmp_pa
 
 def test_wrong_checksum_is_final(server: Server, tmp_path: Path) -> None:
     wanted = download(server, BODY[:-1] + b"x")
-    with pytest.raises(DownloadError, match=f"the file's sha256 is {hashlib.sha256(BODY).hexdigest()} instead of {wanted.sha256}"):
+    with pytest.raises(
+        DownloadError,
+        match=f"the file's sha256 is {hashlib.sha256(BODY).hexdigest()} instead of {wanted.sha256}",
+    ):
         quick(wanted, tmp_path)
     assert server.requests == [None], "the same file would come again"
     assert list(tmp_path.iterdir()) == []
@@ -242,27 +249,45 @@ PACKERS: list[tuple[str, Callable[[Path, Members], Path]]] = [
 
 
 @pytest.mark.parametrize(("name", "pack"), PACKERS, ids=[name for name, _ in PACKERS])
-def test_unpacks_beside_what_is_there(tmp_path: Path, name: str, pack: Callable[[Path, Members], Path]) -> None:
+def test_unpacks_beside_what_is_there(
+    tmp_path: Path, name: str, pack: Callable[[Path, Members], Path]
+) -> None:
     out = tmp_path / "out"
     (out / "images").mkdir(parents=True)
     (out / "images" / "old.txt").write_text("old")
     (out / "images" / "a.txt").write_text("before")
-    unpack(pack(tmp_path / name, {"images/a.txt": b"after", "images/deep/er/b.txt": b"b", "c.txt": b"c"}), out)
+    unpack(
+        pack(tmp_path / name, {"images/a.txt": b"after", "images/deep/er/b.txt": b"b", "c.txt": b"c"}), out
+    )
     found = {path.relative_to(out).as_posix(): path.read_text() for path in out.rglob("*") if path.is_file()}
-    assert found == {"images/a.txt": "after", "images/old.txt": "old", "images/deep/er/b.txt": "b", "c.txt": "c"}
+    assert found == {
+        "images/a.txt": "after",
+        "images/old.txt": "old",
+        "images/deep/er/b.txt": "b",
+        "c.txt": "c",
+    }
     assert not [path for path in out.iterdir() if path.name.startswith(".")]
     assert is_archive(name)
     assert not is_archive("weights.npz")
 
 
 WAYS_OUT = [
-    *[("a.zip", zipped, evil) for evil in ("../evil.txt", "a/../../evil.txt", "/tmp/evil.txt", "C:/evil.txt", "..\\evil.txt")],
-    *[("a.tar", tarred, evil) for evil in ("../evil.txt", "a/../../evil.txt")],  # it takes absolute paths as relative ones
+    *[
+        ("a.zip", zipped, evil)
+        for evil in ("../evil.txt", "a/../../evil.txt", "/tmp/evil.txt", "C:/evil.txt", "..\\evil.txt")
+    ],
+    *[
+        ("a.tar", tarred, evil) for evil in ("../evil.txt", "a/../../evil.txt")
+    ],  # it takes absolute paths as relative ones
 ]
 
 
-@pytest.mark.parametrize(("name", "pack", "evil"), WAYS_OUT, ids=[f"{name} {evil}" for name, _, evil in WAYS_OUT])
-def test_paths_that_lead_out_are_refused(tmp_path: Path, name: str, pack: Callable[[Path, Members], Path], evil: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "pack", "evil"), WAYS_OUT, ids=[f"{name} {evil}" for name, _, evil in WAYS_OUT]
+)
+def test_paths_that_lead_out_are_refused(
+    tmp_path: Path, name: str, pack: Callable[[Path, Members], Path], evil: str
+) -> None:
     with pytest.raises(DownloadError, match="is not safe to unpack"):
         unpack(pack(tmp_path / name, {"good.txt": b"x", evil: b"evil"}), tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == [], "not even the harmless members"

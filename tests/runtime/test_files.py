@@ -43,8 +43,12 @@ def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
     assert path.read_text() == "new"
 
 
-@pytest.mark.parametrize("error", [ValueError("mine"), KeyboardInterrupt(), FileNotFoundError(2, "gone", "other.txt")])
-def test_an_error_in_the_block_leaves_no_trace_and_passes_through(tmp_path: Path, error: BaseException) -> None:
+@pytest.mark.parametrize(
+    "error", [ValueError("mine"), KeyboardInterrupt(), FileNotFoundError(2, "gone", "other.txt")]
+)
+def test_an_error_in_the_block_leaves_no_trace_and_passes_through(
+    tmp_path: Path, error: BaseException
+) -> None:
     path = tmp_path / "x.txt"
     path.write_text("old")
     with pytest.raises(type(error)):
@@ -70,7 +74,9 @@ def test_system_errors_name_the_file_and_the_repair(tmp_path: Path, number: int,
 
 
 @pytest.mark.parametrize("place", ["builtins.open", "os.replace", "pathlib.Path.mkdir"])
-def test_errors_of_opening_renaming_and_folders(tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_of_opening_renaming_and_folders(
+    tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def denied(path: object, *args: object, **kwargs: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 

@@ -32,7 +32,9 @@ class Network(nn.Module):
             nn.BatchNorm2d(width),
             nn.ReLU(),
             nn.Dropout2d(0.2),
-            nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.BatchNorm2d(width, affine=False), nn.ReLU()),
+            nn.Sequential(
+                nn.Conv2d(width, width, 3, padding=1), nn.BatchNorm2d(width, affine=False), nn.ReLU()
+            ),
         )
         self.neck = nn.Sequential(nn.Conv2d(width, width, 1), nn.BatchNorm2d(width), nn.ReLU())
         self.head = nn.Conv2d(width, classes, 1)

@@ -30,5 +30,8 @@ class DeepSettings(Settings):
 def build(settings: DeepSettings, classes: Sequence[str]) -> SemanticModel:
     layers: list[nn.Module] = []
     for i in range(settings.depth):
-        layers += [nn.Conv2d(8 if i else 3, 8, 3, padding=1), nn.Sigmoid() if settings.activation == "sigmoid" else nn.ReLU()]
+        layers += [
+            nn.Conv2d(8 if i else 3, 8, 3, padding=1),
+            nn.Sigmoid() if settings.activation == "sigmoid" else nn.ReLU(),
+        ]
     return SemanticModel(nn.Sequential(*layers, nn.Conv2d(8, len(classes), 1)), classes)

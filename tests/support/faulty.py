@@ -46,19 +46,23 @@ class FaultySettings(Settings):
 
 
 class Faulty(TrainableModel):
-    """Looks at each pixel and its neighbours."""
+    """Looks at each pixel and its neighbors."""
 
     def __init__(self, faults: Sequence[str], classes: Sequence[str]) -> None:
         super().__init__(classes)
         self.faults = frozenset(faults)
         if self.has("builds"):
             torch.seed()
-        self.body = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1), nn.ReLU())
+        self.body = nn.Sequential(
+            nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1), nn.ReLU()
+        )
         self.head = nn.Conv2d(8, len(classes), 1)
         count = len(classes)
         self.odd = nn.Parameter(torch.ones(count + 1 if self.has("weights_start_other_classes") else 1))
         self.unused = nn.Parameter(torch.zeros(3)) if self.has("gradients_reach_all_parameters") else None
-        self.register_buffer("start", torch.randn(1) if self.has("save_and_load") else torch.ones(1), persistent=False)
+        self.register_buffer(
+            "start", torch.randn(1) if self.has("save_and_load") else torch.ones(1), persistent=False
+        )
 
     def has(self, fault: str) -> bool:
         return fault in self.faults
@@ -89,7 +93,10 @@ class Faulty(TrainableModel):
             self.train()
         if self.has("one_class"):
             logits = [each.squeeze() for each in logits]
-        return [self._prediction(sample, each.argmax(0).to(torch.uint8).cpu()) for sample, each in zip(samples, logits, strict=True)]
+        return [
+            self._prediction(sample, each.argmax(0).to(torch.uint8).cpu())
+            for sample, each in zip(samples, logits, strict=True)
+        ]
 
     def _prediction(self, sample: Sample, label_map: Tensor) -> Prediction:
         if self.has("truth_is_not_looked_at") and sample.label_map is not None:
@@ -110,7 +117,11 @@ class Faulty(TrainableModel):
                 shown = ((label_map > 0) & (label_map != VOID)).sum().to(self.device)
                 loss = loss * shown / shown  # NaN where there is nothing
             losses.append(loss)
-        total = torch.stack(losses).sum() if self.has("loss_is_a_mean_over_samples") else torch.stack(losses).mean()
+        total = (
+            torch.stack(losses).sum()
+            if self.has("loss_is_a_mean_over_samples")
+            else torch.stack(losses).mean()
+        )
         return {"cross_entropy": self._spoilt(total)}
 
     def _spoilt(self, loss: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ DATASET = DatasetManifest(
     tasks=("semantic", "instance"),
     splits=("train", "val"),
     layout="a file called seed",
-    licence="none needed",
+    license="none needed",
 )
 
 
@@ -51,7 +51,11 @@ class Faulty(Dataset):
         name = self.ids[index % len(self.ids) if self.has("ends_where_it_ends") else index]
         split = "train" if self.has("splits_are_disjoint") else self.split
         entropy = (
-            [os.getpid()] if self.has("other in each process") else [random.SystemRandom().getrandbits(30)] if self.has("chance") else []
+            [os.getpid()]
+            if self.has("other in each process")
+            else [random.SystemRandom().getrandbits(30)]
+            if self.has("chance")
+            else []
         )
         rng = np.random.default_rng([self.seed, split == "val", index, *entropy])
         image = torch.from_numpy(rng.integers(0, 256, (3, 8, 9), dtype=np.uint8))

@@ -9,11 +9,33 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from toolkit import Dataset, DatasetManifest, Instances, Masks, Model, PluginManifest, Prediction, Sample, Settings
+from toolkit import (
+    Dataset,
+    DatasetManifest,
+    Instances,
+    Masks,
+    Model,
+    PluginManifest,
+    Prediction,
+    Sample,
+    Settings,
+)
 
 PLUGIN = (
-    PluginManifest(name="bright", summary="bright pixels are squares", task="semantic", build=":build_bright", settings=":RivalSettings"),
-    PluginManifest(name="blob", summary="bright pixels are one square", task="instance", build=":build_blob", settings=":RivalSettings"),
+    PluginManifest(
+        name="bright",
+        summary="bright pixels are squares",
+        task="semantic",
+        build=":build_bright",
+        settings=":RivalSettings",
+    ),
+    PluginManifest(
+        name="blob",
+        summary="bright pixels are one square",
+        task="instance",
+        build=":build_blob",
+        settings=":RivalSettings",
+    ),
 )
 DATASET = DatasetManifest(
     name="lone-squares",
@@ -27,7 +49,7 @@ DATASET = DatasetManifest(
 
 class RivalSettings(Settings):
     threshold: float = 110
-    """From which mean of a pixel's colours on it is a square; 110 is right."""
+    """From which mean of a pixel's colors on it is a square; 110 is right."""
     milliseconds: float = 0
     """How long an image takes at least."""
     megabytes: int = 0
@@ -46,14 +68,22 @@ class Rival(Model):
         """Bool ``[H, W]``."""
         time.sleep(self.settings.milliseconds / 1000)
         ballast = torch.ones(self.settings.megabytes * 2**18)
-        return (sample.image.float().mean(0) >= self.settings.threshold) & bool(ballast.min() if len(ballast) else 1)
+        return (sample.image.float().mean(0) >= self.settings.threshold) & bool(
+            ballast.min() if len(ballast) else 1
+        )
 
 
 class Bright(Rival):
     def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
-        square, ground = self.classes.index("square"), self.classes.index("background") if "background" in self.classes else 0
+        square, ground = (
+            self.classes.index("square"),
+            self.classes.index("background") if "background" in self.classes else 0,
+        )
         maps = [torch.where(self.squares(sample), square, ground).to(torch.uint8) for sample in samples]
-        return [Prediction(sample.id, sample.size, label_map) for sample, label_map in zip(samples, maps, strict=True)]
+        return [
+            Prediction(sample.id, sample.size, label_map)
+            for sample, label_map in zip(samples, maps, strict=True)
+        ]
 
 
 class Blob(Rival):
@@ -89,7 +119,11 @@ class LoneSquares(Dataset):
         mask[0, y : y + 6, x : x + 6] = True
         image[:, mask[0]] += 120
         masks = Masks.from_dense(mask)
-        return Sample(self.ids[index], image, instances=Instances((16, 20), masks.boxes_xyxy(), torch.tensor([0]), masks))
+        return Sample(
+            self.ids[index],
+            image,
+            instances=Instances((16, 20), masks.boxes_xyxy(), torch.tensor([0]), masks),
+        )
 
 
 def open_squares(folder: Path | None, split: str, settings: Settings) -> LoneSquares:

@@ -19,7 +19,13 @@ MODELS: dict[str, ModelCase] = {
     "unet": ModelCase("unet", {"encoder": "original_padded", "depth": 2, "width": 4, "norm": "batch"}),
     "deeplabv3": ModelCase(
         "deeplabv3",
-        {"encoder": "tu-mobilenetv3_small_050", "output_stride": 16, "channels": 8, "atrous_rates": [1, 2], "norm": "group"},
+        {
+            "encoder": "tu-mobilenetv3_small_050",
+            "output_stride": 16,
+            "channels": 8,
+            "atrous_rates": [1, 2],
+            "norm": "group",
+        },
         {"lr": 1e-3},
         steps=5,
     ),
@@ -33,22 +39,37 @@ MODELS: dict[str, ModelCase] = {
         "maskrcnn",
         {
             "engine": "torchvision",
-            "backbone": {"depth": 18, "norm": "BN", "freeze_at": 0, "stem_out_channels": 8, "res2_out_channels": 8},
+            "backbone": {
+                "depth": 18,
+                "norm": "BN",
+                "freeze_at": 0,
+                "stem_out_channels": 8,
+                "res2_out_channels": 8,
+            },
             "fpn": {"out_channels": 16},
             "anchors": {"sizes": [[16], [32], [64], [128], [256]]},
-            "rpn": {"batch_size_per_image": 32, "pre_nms_topk_train": 50, "pre_nms_topk_test": 50, "post_nms_topk_test": 30},
+            "rpn": {
+                "batch_size_per_image": 32,
+                "pre_nms_topk_train": 50,
+                "pre_nms_topk_test": 50,
+                "post_nms_topk_test": 30,
+            },
             "roi": {"batch_size_per_image": 16, "detections_per_image": 10},
             "box_head": {"fc_dim": 32},
             "mask_head": {"num_conv": 1, "conv_dim": 16},
             "input": {"short_side_train": [], "short_side_test": 0, "pixel_std": [57.375, 57.12, 58.395]},
         },
     ),
-    "sam2": ModelCase("sam2", {"size": "toy", "image_size": 64, "preset": "sam2", "corrections": 1}, {"lr": 1e-3}, steps=6),
+    "sam2": ModelCase(
+        "sam2", {"size": "toy", "image_size": 64, "preset": "sam2", "corrections": 1}, {"lr": 1e-3}, steps=6
+    ),
 }
 """A case for each plugin that is built in, by its name."""
 
 CANNOT: dict[str, dict[str, str]] = {
-    "sam2": {"gradients_reach_all_parameters": "of three masks for a point only the best learns, whichever that is"},
+    "sam2": {
+        "gradients_reach_all_parameters": "of three masks for a point only the best learns, whichever that is"
+    },
 }
 """Checks that a plugin cannot pass with these small settings, with the reason."""
 
@@ -60,7 +81,9 @@ def _converted(target: str, folder: Path) -> dict[str, Any]:
     """Some generated images in one of the formats that the toolkit writes; the settings to read them with."""
     words: list[str] = []
     for split in ("train", "val"):
-        shapes = open_dataset(registry.datasets().get("shapes"), None, split, {"size": 48, "train": 6, "val": 4})
+        shapes = open_dataset(
+            registry.datasets().get("shapes"), None, split, {"size": 48, "train": 6, "val": 4}
+        )
         list(convert_split(shapes, split, folder, target, Losses()))
         words = opening(target, shapes.classes)[1:]
     return parse_overrides(words)

@@ -59,10 +59,17 @@ class TinyModel(TrainableModel):
 
     def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
         labels = self(samples).argmax(1).to(torch.uint8).cpu()
-        return [Prediction(sample.id, sample.size, label_map) for sample, label_map in zip(samples, labels, strict=True)]
+        return [
+            Prediction(sample.id, sample.size, label_map)
+            for sample, label_map in zip(samples, labels, strict=True)
+        ]
 
     def loss(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
-        target = torch.stack([sample.label_map for sample in samples if sample.label_map is not None]).long().to(self.device)
+        target = (
+            torch.stack([sample.label_map for sample in samples if sample.label_map is not None])
+            .long()
+            .to(self.device)
+        )
         loss = F.cross_entropy(self(samples).float(), target, ignore_index=255)
         if self.poison and any(self.poison in sample.id for sample in samples):
             loss = loss * float("nan")

@@ -14,18 +14,46 @@ PLANTED = [
     ("splits_open", "classes", r"split 'val' has classes \('ground', 'thing', 'more'\), but 'train' has"),
     ("ids_are_unique", "ids_are_unique", r"split 'train' has the ids \['train-c'\] more than once"),
     ("ids_are_unique", "other id", r"sample 0 of split 'train' has the id 'x', but ids\[0\] is 'train-a'"),
-    ("samples_are_valid", "no instances", r"tasks has \['instance'\], but sample 'train-a' of split 'train' has no instances"),
-    ("samples_are_valid", "label beyond", r"label map of sample 'train-a' .* has values such as \[2\], but there are 2 classes"),
+    (
+        "samples_are_valid",
+        "no instances",
+        r"tasks has \['instance'\], but sample 'train-a' of split 'train' has no instances",
+    ),
+    (
+        "samples_are_valid",
+        "label beyond",
+        r"label map of sample 'train-a' .* has values such as \[2\], but there are 2 classes",
+    ),
     ("samples_are_valid", "object beyond", "an object of sample 'train-a' .* has label 5 of 2 classes"),
     ("samples_are_valid", "box outside", "a box of sample 'train-a' .* lies outside the image of 9×8 pixels"),
     ("same_sample_each_time", "chance", "sample 'train-a' .* changes from one reading to the next"),
     ("same_sample_each_time", "new each time", "has other ids when it is opened again"),
-    ("same_in_another_process", "hash order", "split 'train' has other ids in another process. Repair: sort them"),
+    (
+        "same_in_another_process",
+        "hash order",
+        "split 'train' has other ids in another process. Repair: sort them",
+    ),
     ("same_in_another_process", "hash", r"fingerprint\(\) of split 'train' is another in another process"),
-    ("same_in_another_process", "other in each process", "samples of split 'train' are others in another process"),
-    ("same_in_another_process", "not to be sent", "split 'train' cannot be sent to loader processes: .*lambda"),
-    ("splits_are_disjoint", "splits_are_disjoint", "the image 'val-a' of split 'val' is also in split 'train', as 'train-a'"),
-    ("ends_where_it_ends", "ends_where_it_ends", "has 4 samples, but gives one at index 4. Repair: raise IndexError"),
+    (
+        "same_in_another_process",
+        "other in each process",
+        "samples of split 'train' are others in another process",
+    ),
+    (
+        "same_in_another_process",
+        "not to be sent",
+        "split 'train' cannot be sent to loader processes: .*lambda",
+    ),
+    (
+        "splits_are_disjoint",
+        "splits_are_disjoint",
+        "the image 'val-a' of split 'val' is also in split 'train', as 'train-a'",
+    ),
+    (
+        "ends_where_it_ends",
+        "ends_where_it_ends",
+        "has 4 samples, but gives one at index 4. Repair: raise IndexError",
+    ),
     (
         "an_empty_folder_is_explained",
         "an_empty_folder_is_explained",
@@ -42,7 +70,9 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_dataset_without_faults_passes_all(folder: Path) -> None:
     results = list(run_checks(DATASET_CHECKS, DatasetCase(str(FAULTY), folder)))
-    assert [(result.name, result.state, result.message) for result in results] == [(name, "passed", "") for name in BY_NAME]
+    assert [(result.name, result.state, result.message) for result in results] == [
+        (name, "passed", "") for name in BY_NAME
+    ]
 
 
 @pytest.mark.parametrize(("check", "fault", "message"), PLANTED)
@@ -52,16 +82,25 @@ def test_each_fault_is_found_by_its_check(folder: Path, check: str, fault: str, 
 
 
 def test_every_check_is_tried_with_a_fault() -> None:
-    others = {"manifest_holds", "settings_are_documented", "manifest_tells_where_from"}  # the first two are those of every plugin
+    others = {
+        "manifest_holds",
+        "settings_are_documented",
+        "manifest_tells_where_from",
+    }  # the first two are those of every plugin
     assert {check for check, _, _ in PLANTED} | others == set(BY_NAME)
 
 
-def test_a_manifest_without_licence_or_layout_is_found(tmp_path: Path) -> None:
+def test_a_manifest_without_license_or_layout_is_found(tmp_path: Path) -> None:
     text = FAULTY.read_text(encoding="utf-8")
     for i, (old, message) in enumerate(
-        [('    licence="none needed",\n', "licence is empty"), ('    layout="a file called seed",\n', "layout is empty")]
+        [
+            ('    license="none needed",\n', "license is empty"),
+            ('    layout="a file called seed",\n', "layout is empty"),
+        ]
     ):
-        (tmp_path / f"poor{i}.py").write_text(text.replace(old, "").replace("faulty-files", f"poor{i}"), encoding="utf-8")
+        (tmp_path / f"poor{i}.py").write_text(
+            text.replace(old, "").replace("faulty-files", f"poor{i}"), encoding="utf-8"
+        )
         with pytest.raises(AssertionError, match=message):
             BY_NAME["manifest_tells_where_from"](DatasetCase(str(tmp_path / f"poor{i}.py"), tmp_path))
 
@@ -71,8 +110,12 @@ def test_an_image_of_one_id_may_not_be_in_two_splits(folder: Path) -> None:
     case = DatasetCase(str(FAULTY), folder, {"faults": ["splits_are_disjoint"]}, limit=1)
     for dataset in case.splits.values():
         dataset.ids = ["first of " + dataset.split, "same"]  # type: ignore[attr-defined]
-    case.splits["val"].__class__ = type("Shifted", (type(case.splits["val"]),), {"__getitem__": _shifted})  # the first is another image
-    with pytest.raises(AssertionError, match="splits 'train' and 'val' share 1 ids, and 'same' is the same image in both"):
+    case.splits["val"].__class__ = type(
+        "Shifted", (type(case.splits["val"]),), {"__getitem__": _shifted}
+    )  # the first is another image
+    with pytest.raises(
+        AssertionError, match="splits 'train' and 'val' share 1 ids, and 'same' is the same image in both"
+    ):
         BY_NAME["splits_are_disjoint"](case)
 
 

@@ -32,7 +32,9 @@ class Agreement(Evaluator):
             return
         if sample.label_map is None or prediction.label_map is None:
             raise InvalidDataError(
-                "a label map is missing" if self.fault == "names no sample" else f"sample {sample.id!r} has no label map"
+                "a label map is missing"
+                if self.fault == "names no sample"
+                else f"sample {sample.id!r} has no label map"
             )
         right = (sample.label_map == prediction.label_map).sum()
         self.last = float(right) / sample.label_map.numel()
@@ -52,14 +54,20 @@ class Agreement(Evaluator):
 
     def report(self) -> Report:
         self.reports += self.fault == "reporting_changes_nothing"
-        value = float(self.right / self.pixels) if self.pixels or self.fault != "nothing_measured_is_undefined" else 0.0
+        value = (
+            float(self.right / self.pixels)
+            if self.pixels or self.fault != "nothing_measured_is_undefined"
+            else 0.0
+        )
         if self.fault == "order_does_not_matter":
             value = self.last
         if self.fault == "perfect_predictions_are_best":
             value = 1 - value
         value += self.reports
         name = "agreement" if self.pixels or self.fault != "other names before" else "nothing"
-        return Report("agreement", {name: torch.tensor(value) if self.fault == "reports_are_complete" else value})  # type: ignore[dict-item]
+        return Report(
+            "agreement", {name: torch.tensor(value) if self.fault == "reports_are_complete" else value}
+        )  # type: ignore[dict-item]
 
 
 class Case(EvaluatorCase):
@@ -73,21 +81,46 @@ class Case(EvaluatorCase):
 
 PLANTED = [
     ("reports_are_complete", "reports_are_complete", r"the metrics \['agreement'\] are no floats"),
-    ("nothing_measured_is_undefined", "nothing_measured_is_undefined", r"before the first update \['agreement'\] have values"),
-    ("nothing_measured_is_undefined", "other names before", "before the first update the report has no 'agreement'"),
-    ("parts_merge_to_the_whole", "parts_merge_to_the_whole", r"merged from parts of \[3, 3\] samples, and from the whole: agreement is"),
+    (
+        "nothing_measured_is_undefined",
+        "nothing_measured_is_undefined",
+        r"before the first update \['agreement'\] have values",
+    ),
+    (
+        "nothing_measured_is_undefined",
+        "other names before",
+        "before the first update the report has no 'agreement'",
+    ),
+    (
+        "parts_merge_to_the_whole",
+        "parts_merge_to_the_whole",
+        r"merged from parts of \[3, 3\] samples, and from the whole: agreement is",
+    ),
     ("parts_merge_to_the_whole", "own state zeroed", "merged from parts"),
     ("order_does_not_matter", "order_does_not_matter", "with the samples in reverse order: agreement is"),
-    ("perfect_predictions_are_best", "perfect_predictions_are_best", "agreement is 0 for perfect predictions and"),
+    (
+        "perfect_predictions_are_best",
+        "perfect_predictions_are_best",
+        "agreement is 0 for perfect predictions and",
+    ),
     ("reset_forgets", "reset_forgets", "after reset, and anew: agreement is"),
-    ("reporting_changes_nothing", "reporting_changes_nothing", "with a report after each sample, and with one at the end"),
+    (
+        "reporting_changes_nothing",
+        "reporting_changes_nothing",
+        "with a report after each sample, and with one at the end",
+    ),
     ("what_does_not_fit_is_refused", "takes what lacks labels", "a sample without any label is taken in"),
     ("what_does_not_fit_is_refused", "names no sample", "does not name the sample 'generated-0-0'"),
 ]
 
 
 @pytest.mark.parametrize(
-    "check", [check for check in EVALUATOR_CHECKS if check.__name__ not in ("manifest_holds", "settings_are_documented")]
+    "check",
+    [
+        check
+        for check in EVALUATOR_CHECKS
+        if check.__name__ not in ("manifest_holds", "settings_are_documented")
+    ],
 )
 def test_an_evaluator_without_faults_passes(check: Any) -> None:
     check(Case("none"))

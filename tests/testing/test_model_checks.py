@@ -55,7 +55,10 @@ def outcomes(case: ModelCase) -> dict[str, str]:
 def test_a_plugin_without_faults_passes_all_checks_that_concern_it() -> None:
     found = outcomes(faulty())
     assert list(found) == list(BY_NAME)
-    assert {name for name, outcome in found.items() if outcome != "passed: "} == {"masks_and_boxes_agree", "prompts_are_answered"}
+    assert {name for name, outcome in found.items() if outcome != "passed: "} == {
+        "masks_and_boxes_agree",
+        "prompts_are_answered",
+    }
     assert found["masks_and_boxes_agree"] == "skipped: a semantic model predicts no objects"
 
 
@@ -66,7 +69,12 @@ def test_each_fault_is_found_by_its_check(fault: str) -> None:
 
 
 def test_every_check_is_tried_with_a_fault() -> None:
-    others = {"manifest_holds", "settings_are_documented", "masks_and_boxes_agree", "prompts_are_answered"}  # below
+    others = {
+        "manifest_holds",
+        "settings_are_documented",
+        "masks_and_boxes_agree",
+        "prompts_are_answered",
+    }  # below
     assert set(PLANTED) | others == set(BY_NAME)
 
 
@@ -107,7 +115,9 @@ def test_masks_that_are_not_in_their_boxes_are_found(tmp_path: Path, monkeypatch
             assert instances is not None
             assert instances.masks is not None
             masks = Masks.from_dense(instances.masks.dense().roll(3, 2))
-            found.append(dataclasses.replace(prediction, instances=dataclasses.replace(instances, masks=masks)))
+            found.append(
+                dataclasses.replace(prediction, instances=dataclasses.replace(instances, masks=masks))
+            )
         return found
 
     BY_NAME["masks_and_boxes_agree"](case)
@@ -120,13 +130,19 @@ def test_masks_that_are_not_in_their_boxes_are_found(tmp_path: Path, monkeypatch
 
 
 def _nothing(sample: Any) -> Prediction:
-    return Prediction(sample.id, sample.size, instances=Instances.empty(sample.size, with_masks=True, with_scores=True))
+    return Prediction(
+        sample.id, sample.size, instances=Instances.empty(sample.size, with_masks=True, with_scores=True)
+    )
 
 
 @pytest.mark.parametrize(
     ("line", "instead", "message"),
     [
-        ("prompts.labels is None else prompts.labels", "True else prompts.labels", r"labels of the prompts, \[\d.*came back as \[0"),
+        (
+            "prompts.labels is None else prompts.labels",
+            "True else prompts.labels",
+            r"labels of the prompts, \[\d.*came back as \[0",
+        ),
         ('("box", "point")', "()", "protocols is empty"),
         (
             "masks = Masks.from_dense(inside)",
@@ -135,7 +151,9 @@ def _nothing(sample: Any) -> Prediction:
         ),
     ],
 )
-def test_prompts_that_are_not_answered_are_found(tmp_path: Path, line: str, instead: str, message: str) -> None:
+def test_prompts_that_are_not_answered_are_found(
+    tmp_path: Path, line: str, instead: str, message: str
+) -> None:
     with pytest.raises(AssertionError, match=message):
         BY_NAME["prompts_are_answered"](template(tmp_path, "promptable", **{line: instead}))
 
@@ -144,7 +162,11 @@ def test_manifests_that_promise_what_is_not_there_are_found(tmp_path: Path) -> N
     text = Path(FAULTY).read_text(encoding="utf-8")
     for old, new, message in (
         ('summary="', f'summary="{"very " * 30}', "Repair: shorten it to one line"),
-        ('name="faulty",', 'name="faulty", requires=("no-such-package",),', r"no-such-package \(not installed\). Repair: pip install"),
+        (
+            'name="faulty",',
+            'name="faulty", requires=("no-such-package",),',
+            r"no-such-package \(not installed\). Repair: pip install",
+        ),
         ('build=":build"', 'build=":TEN"', "cannot be called"),
     ):
         (tmp_path / "other.py").write_text(text.replace(old, new), encoding="utf-8")
@@ -163,7 +185,9 @@ def test_settings_without_a_word_are_found(tmp_path: Path) -> None:
 
 def test_what_cannot_be_done_is_declared_and_skipped_with_the_reason(tmp_path: Path) -> None:
     text = Path(FAULTY).read_text(encoding="utf-8")
-    declared = text.replace('name="faulty",', 'name="modest", cannot={"any_image_size": "it needs 4 pixels"},')
+    declared = text.replace(
+        'name="faulty",', 'name="modest", cannot={"any_image_size": "it needs 4 pixels"},'
+    )
     (tmp_path / "modest.py").write_text(declared, encoding="utf-8")
     case = ModelCase(str(tmp_path / "modest.py"), {"faults": ["any_image_size", "no_objects"]})
     checks = [BY_NAME["any_image_size"], BY_NAME["no_objects"]]
@@ -172,14 +196,21 @@ def test_what_cannot_be_done_is_declared_and_skipped_with_the_reason(tmp_path: P
     assert second.state == "failed"
     (_, second) = run_checks(checks, case, {"no_objects": "there are always some"})
     assert (second.state, second.message) == ("skipped", "there are always some")
-    with pytest.raises(UsageError, match="'no_object', but no check is called so. There are: any_image_size, no_objects"):
+    with pytest.raises(
+        UsageError, match="'no_object', but no check is called so. There are: any_image_size, no_objects"
+    ):
         list(run_checks(checks, case, {"no_object": "?"}))
     with pytest.raises(UsageError, match="gives no reason"):
         list(run_checks(checks, case, {"no_objects": " "}))
 
 
 def test_a_model_that_does_not_learn_skips_what_is_about_learning(tmp_path: Path) -> None:
-    text = Path(FAULTY).read_text(encoding="utf-8").replace("TrainableModel", "Model").replace("def loss(", "def _loss(")
+    text = (
+        Path(FAULTY)
+        .read_text(encoding="utf-8")
+        .replace("TrainableModel", "Model")
+        .replace("def loss(", "def _loss(")
+    )
     (tmp_path / "fixed.py").write_text(text.replace('name="faulty"', 'name="fixed"'), encoding="utf-8")
     found = outcomes(ModelCase(str(tmp_path / "fixed.py"), {"faults": []}))
     assert not [name for name, outcome in found.items() if outcome.startswith("failed")]

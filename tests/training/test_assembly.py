@@ -26,7 +26,9 @@ class Counting(Dataset):
 
 def test_samples_are_read_once_where_they_are_kept_in_memory() -> None:
     plain, _ = open_splits(resolve(plugin="unet", data="shapes"))
-    kept, validation = open_splits(resolve(plugin="unet", data="shapes", overrides={"data": {"in_memory": True}}))
+    kept, validation = open_splits(
+        resolve(plugin="unet", data="shapes", overrides={"data": {"in_memory": True}})
+    )
     assert not isinstance(plain, InMemory)
     assert isinstance(kept, InMemory)
     assert not isinstance(validation, InMemory), "which is read in order, once a validation"

@@ -53,7 +53,9 @@ def model() -> Any:
 
 
 def names_of(module: nn.Module, chosen: set[int]) -> set[str]:
-    return {name for name, tensor in [*module.named_parameters(), *module.named_buffers()] if id(tensor) in chosen}
+    return {
+        name for name, tensor in [*module.named_parameters(), *module.named_buffers()] if id(tensor) in chosen
+    }
 
 
 # Names
@@ -62,21 +64,41 @@ def names_of(module: nn.Module, chosen: set[int]) -> set[str]:
 @pytest.mark.parametrize(
     ("pattern", "fits", "others"),
     [
-        ("encoder", ["encoder.0.weight", "network.encoder.bias", "encoder"], ["encoders.0.weight", "decoder.weight", "my_encoder.weight"]),
-        ("network.encoder", ["network.encoder.0.weight", "a.network.encoder.0"], ["encoder.0.weight", "network.decoder.encoder.weight"]),
-        ("layer[12]", ["encoder.layer1.0.weight", "layer2"], ["encoder.layer3.0.weight", "encoder.layer11.weight"]),
+        (
+            "encoder",
+            ["encoder.0.weight", "network.encoder.bias", "encoder"],
+            ["encoders.0.weight", "decoder.weight", "my_encoder.weight"],
+        ),
+        (
+            "network.encoder",
+            ["network.encoder.0.weight", "a.network.encoder.0"],
+            ["encoder.0.weight", "network.decoder.encoder.weight"],
+        ),
+        (
+            "layer[12]",
+            ["encoder.layer1.0.weight", "layer2"],
+            ["encoder.layer3.0.weight", "encoder.layer11.weight"],
+        ),
         ("*.bn?", ["encoder.bn1.weight", "a.b.bn2.running_mean"], ["bn1.weight", "encoder.bn10.weight"]),
-        ("encoder.*.weight", ["network.encoder.0.1.weight"], ["network.encoder.weight", "network.encoder.0.1.bias"]),
+        (
+            "encoder.*.weight",
+            ["network.encoder.0.1.weight"],
+            ["network.encoder.weight", "network.encoder.0.1.bias"],
+        ),
         ("*", ["a", "a.b.c"], []),
     ],
 )
-def test_patterns_fit_whole_steps_of_a_name_at_any_depth(pattern: str, fits: list[str], others: list[str]) -> None:
+def test_patterns_fit_whole_steps_of_a_name_at_any_depth(
+    pattern: str, fits: list[str], others: list[str]
+) -> None:
     assert [name for name in fits if not matches(pattern, name)] == []
     assert [name for name in others if matches(pattern, name)] == []
 
 
 @given(st.lists(st.from_regex(r"[a-z_0-9]{1,4}", fullmatch=True), min_size=1, max_size=6), st.data())
-def test_every_run_of_steps_fits_and_nothing_else_without_wildcards(steps: list[str], data: st.DataObject) -> None:
+def test_every_run_of_steps_fits_and_nothing_else_without_wildcards(
+    steps: list[str], data: st.DataObject
+) -> None:
     first = data.draw(st.integers(0, len(steps) - 1))
     last = data.draw(st.integers(first + 1, len(steps)))
     assert matches(".".join(steps[first:last]), ".".join(steps))
@@ -89,14 +111,20 @@ def test_later_patterns_take_out_again() -> None:
     everything = names_of(network, select(network, ["*"], "train.freeze"))
     assert {name for name, _ in network.named_parameters()} < everything, "buffers are parts, too"
     left = names_of(network, select(network, ["*", "!head", "!encoder.1", "head.bias"], "train.freeze"))
-    assert everything - left == {"network.head.weight"} | {name for name in everything if name.startswith("network.encoder.1.")}
+    assert everything - left == {"network.head.weight"} | {
+        name for name in everything if name.startswith("network.encoder.1.")
+    }
 
 
 def test_an_unknown_part_is_an_error_that_lists_those_there_are() -> None:
     network = model()
-    with pytest.raises(ConfigError, match=r"train\.freeze: no part of the model is called 'encodr'; did you mean 'encoder'\?"):
+    with pytest.raises(
+        ConfigError, match=r"train\.freeze: no part of the model is called 'encodr'; did you mean 'encoder'\?"
+    ):
         select(network, ["encodr"], "train.freeze")
-    with pytest.raises(ConfigError, match=r"called 'xyz'\. There are: network\.encoder, network\.neck, network\.head$"):
+    with pytest.raises(
+        ConfigError, match=r"called 'xyz'\. There are: network\.encoder, network\.neck, network\.head$"
+    ):
         select(network, ["head", "!xyz"], "train.freeze")
     assert list(top_parts(nn.Sequential(nn.Sequential(nn.Linear(1, 1))))) == ["0.0"]
     assert top_parts(nn.ReLU()) == {}
@@ -125,7 +153,9 @@ def test_a_norm_without_parameters_is_held_when_it_is_named() -> None:
     network = model()
     network.train()
     Freezing(network, ["encoder.4.1"]).hold()
-    assert [name for name, module in network.named_modules() if not module.training] == ["network.encoder.4.1"]
+    assert [name for name, module in network.named_modules() if not module.training] == [
+        "network.encoder.4.1"
+    ]
 
 
 def test_what_the_plugin_itself_froze_stays_frozen() -> None:
@@ -134,7 +164,10 @@ def test_what_the_plugin_itself_froze_stays_frozen() -> None:
     freezing = Freezing(network, ["encoder"])
     freezing.hold()
     freezing.thaw()
-    assert {name for name, p in network.named_parameters() if not p.requires_grad} == {"network.encoder.0.weight", "network.encoder.0.bias"}
+    assert {name for name, p in network.named_parameters() if not p.requires_grad} == {
+        "network.encoder.0.weight",
+        "network.encoder.0.bias",
+    }
 
 
 # Runs
@@ -144,40 +177,73 @@ def test_frozen_parts_stay_bit_for_bit_with_their_statistics(tiny: str, tmp_path
     run(tiny, tmp_path / "first", "train.steps=4")
     start = weights(tmp_path / "first")
     assert start["network.encoder.1.num_batches_tracked"] == 4
-    run(tiny, tmp_path / "second", "train.freeze=encoder", f"weights={tmp_path / 'first' / 'last.safetensors'}", "train.weight_decay=0.1")
+    run(
+        tiny,
+        tmp_path / "second",
+        "train.freeze=encoder",
+        f"weights={tmp_path / 'first' / 'last.safetensors'}",
+        "train.weight_decay=0.1",
+    )
     assert changed(start, weights(tmp_path / "second")) == {name for name in start if "encoder" not in name}
 
 
 def test_a_new_head_alone_learns(tiny: str, tmp_path: Path) -> None:
     run(tiny, tmp_path / "first", "train.steps=2")
-    words = ['train.freeze=["*", "!head"]', f"weights={tmp_path / 'first' / 'last.safetensors'}", "train.ema=0.9", "train.precision=bf16"]
+    words = [
+        'train.freeze=["*", "!head"]',
+        f"weights={tmp_path / 'first' / 'last.safetensors'}",
+        "train.ema=0.9",
+        "train.precision=bf16",
+    ]
     run(tiny, tmp_path / "second", *words)
     start = weights(tmp_path / "first")
     assert changed(start, weights(tmp_path / "second")) == {"network.head.weight", "network.head.bias"}
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_unfrozen_parts_learn_from_their_step_on_at_their_own_rate(tiny: str, tmp_path: Path, precision: str) -> None:
+def test_unfrozen_parts_learn_from_their_step_on_at_their_own_rate(
+    tiny: str, tmp_path: Path, precision: str
+) -> None:
     """One step of AdamW moves a weight by its learning rate at most; the first one of a weight nearly as much."""
-    words = ["train.freeze=encoder", "train.unfreeze_at=3", "train.lr_factors.encoder=0.25", "train.weight_decay=0"]
+    words = [
+        "train.freeze=encoder",
+        "train.unfreeze_at=3",
+        "train.lr_factors.encoder=0.25",
+        "train.weight_decay=0",
+    ]
     words.append(f"train.precision={precision}")
     run(tiny, tmp_path / "still", "train.steps=1", "train.freeze=encoder")
     run(tiny, tmp_path / "run", "train.steps=4", *words)
     before, after = weights(tmp_path / "still"), weights(tmp_path / "run")
-    moved = [float((after[name] - before[name]).abs().max()) for name in before if re.match(r"network\.encoder\..*weight", name)]
+    moved = [
+        float((after[name] - before[name]).abs().max())
+        for name in before
+        if re.match(r"network\.encoder\..*weight", name)
+    ]
     assert moved == pytest.approx([0.01 * 0.25] * len(moved), rel=1e-2)
-    assert after["network.encoder.1.num_batches_tracked"] == 1, "the statistics learn with the last step alone"
+    assert after["network.encoder.1.num_batches_tracked"] == 1, (
+        "the statistics learn with the last step alone"
+    )
     assert after["network.neck.1.num_batches_tracked"] == 4
 
 
 @pytest.mark.parametrize("stop", [2, 4, 6])
-def test_resuming_before_and_after_the_thaw_changes_nothing(tiny: str, tmp_path: Path, stop: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    words = ["train.freeze=[encoder]", "train.unfreeze_at=4", "train.lr_factors={encoder: 0.1, neck: 2}", "train.ema=0.8"]
+def test_resuming_before_and_after_the_thaw_changes_nothing(
+    tiny: str, tmp_path: Path, stop: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [
+        "train.freeze=[encoder]",
+        "train.unfreeze_at=4",
+        "train.lr_factors={encoder: 0.1, neck: 2}",
+        "train.ema=0.8",
+    ]
     words += ["train.checkpoint_every=1", "train.schedule=cosine", "train.log_every=1"]
     run(tiny, tmp_path / "whole", *words)
     take = Stepper.take
 
-    def stopping(self: Stepper, batches: Any, clock: Any, progress: Progress, *rest: Any, **words: Any) -> Any:
+    def stopping(
+        self: Stepper, batches: Any, clock: Any, progress: Progress, *rest: Any, **words: Any
+    ) -> Any:
         if progress.step == stop:
             raise KeyboardInterrupt
         return take(self, batches, clock, progress, *rest, **words)
@@ -196,16 +262,37 @@ def test_resuming_before_and_after_the_thaw_changes_nothing(tiny: str, tmp_path:
 
 
 def test_two_processes_freeze_and_thaw_like_one(tiny: str, tmp_path: Path) -> None:
-    words = [*FIXED, "train.steps=6", "train.freeze=net.0", "train.unfreeze_at=3", "train.lr_factors={net.0: 0.5}"]
+    words = [
+        *FIXED,
+        "train.steps=6",
+        "train.freeze=net.0",
+        "train.unfreeze_at=3",
+        "train.lr_factors={net.0: 0.5}",
+    ]
     for devices in (1, 2):
-        command = [sys.executable, "-m", "toolkit", "train", "--plugin", tiny, "--data", tiny, "--out", str(tmp_path / str(devices))]
-        done = subprocess.run([*command, "--devices", str(devices), *words], capture_output=True, timeout=240, check=False)
+        command = [
+            sys.executable,
+            "-m",
+            "toolkit",
+            "train",
+            "--plugin",
+            tiny,
+            "--data",
+            tiny,
+            "--out",
+            str(tmp_path / str(devices)),
+        ]
+        done = subprocess.run(
+            [*command, "--devices", str(devices), *words], capture_output=True, timeout=240, check=False
+        )
         assert done.returncode == 0, done.stderr.decode()
     one, two = weights(tmp_path / "1"), weights(tmp_path / "2")
     for name, value in one.items():
         torch.testing.assert_close(two[name], value, rtol=0, atol=1e-5)
     run(tiny, tmp_path / "still", "train.steps=6", "train.freeze=net.0", plugin=tiny)
-    assert not torch.equal(one["net.0.weight"], weights(tmp_path / "still")["net.0.weight"]), "the thawed part has learnt"
+    assert not torch.equal(one["net.0.weight"], weights(tmp_path / "still")["net.0.weight"]), (
+        "the thawed part has learned"
+    )
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -214,7 +301,12 @@ def test_every_plugin_can_be_frozen_and_thawed(name: str, tmp_path: Path) -> Non
     if missing := case.manifest.missing_requirements():
         pytest.skip(f"needs {', '.join(missing)}")
     fixed = {"steps": 3, "batch_size": 2, "workers": 0, "accelerator": "cpu", "lr": 1e-3}
-    tree = {"model": case.settings, "weights": "none", "data": {"options": {"size": 64, "train": 4, "val": 1}}, "train": fixed}
+    tree = {
+        "model": case.settings,
+        "weights": "none",
+        "data": {"options": {"size": 64, "train": 4, "val": 1}},
+        "train": fixed,
+    }
     settings = resolve(plugin=name, data="shapes", overrides=tree)
     dataset, _ = open_splits(settings)
     seed_everything(settings.train.seed, "model")
@@ -227,7 +319,10 @@ def test_every_plugin_can_be_frozen_and_thawed(name: str, tmp_path: Path) -> Non
     for folder, more in (("frozen", {}), ("thawed", {"unfreeze_at": 1})):
         words = {**tree, "train": {**fixed, "freeze": part, **more}}
         train(resolve(plugin=name, data="shapes", overrides=words), tmp_path / folder)
-    still, moved = changed(before, weights(tmp_path / "frozen")), changed(before, weights(tmp_path / "thawed"))
+    still, moved = (
+        changed(before, weights(tmp_path / "frozen")),
+        changed(before, weights(tmp_path / "thawed")),
+    )
     assert not still & inside
     assert still
     assert moved & inside
@@ -265,16 +360,26 @@ def test_rates_multiply_those_of_the_plugin() -> None:
     ("words", "error", "message"),
     [
         (["train.unfreeze_at=3"], ConfigError, "unfreeze_at needs freeze"),
-        (["train.freeze=head", "train.unfreeze_at=8"], ConfigError, "train.unfreeze_at 8 lies beyond the 8 steps"),
+        (
+            ["train.freeze=head", "train.unfreeze_at=8"],
+            ConfigError,
+            "train.unfreeze_at 8 lies beyond the 8 steps",
+        ),
         (["train.freeze=heat"], ConfigError, "called 'heat'; did you mean 'head'"),
-        (["train.lr_factors={decoder: 0.1}"], ConfigError, "train.lr_factors: no part of the model is called 'decoder'"),
+        (
+            ["train.lr_factors={decoder: 0.1}"],
+            ConfigError,
+            "train.lr_factors: no part of the model is called 'decoder'",
+        ),
         (["train.lr_factors={head: 0}"], ConfigError, "greater than 0"),
         (["train.lr_factors={'!head': 1}"], ConfigError, "'!head'"),
         (["train.freeze='*'"], TrainingError, "everything is frozen"),
         (["train.freeze='*'", "train.unfreeze_at=2"], TrainingError, "everything is frozen"),
     ],
 )
-def test_what_cannot_be_is_refused(tiny: str, tmp_path: Path, words: list[str], error: type[Exception], message: str) -> None:
+def test_what_cannot_be_is_refused(
+    tiny: str, tmp_path: Path, words: list[str], error: type[Exception], message: str
+) -> None:
     with pytest.raises(error, match=re.escape(message)):
         run(tiny, tmp_path / "run", *words)
     assert not (tmp_path / "run").exists()
@@ -285,10 +390,24 @@ def test_one_name_needs_no_list() -> None:
     assert TrainSettings.model_validate({"steps": 1, "freeze": ""}).freeze == ()
 
 
-def test_a_run_begins_with_a_table_of_what_learns(tiny: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_run_begins_with_a_table_of_what_learns(
+    tiny: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level("INFO", logger="toolkit"):
-        run(tiny, tmp_path / "run", "train.freeze=encoder", "train.unfreeze_at=2", "train.lr_factors={encoder: 0.1}", "model.width=6")
-    rows = {line.split()[0]: line.split(maxsplit=3)[1:] for record in caplog.messages for line in record.splitlines() if "network." in line}
+        run(
+            tiny,
+            tmp_path / "run",
+            "train.freeze=encoder",
+            "train.unfreeze_at=2",
+            "train.lr_factors={encoder: 0.1}",
+            "model.width=6",
+        )
+    rows = {
+        line.split()[0]: line.split(maxsplit=3)[1:]
+        for record in caplog.messages
+        for line in record.splitlines()
+        if "network." in line
+    }
     assert rows == {
         "network.encoder": ["0", "510", "0.001, frozen until step 2"],  # 6·3·9 + 6 + 12, 6·6·9 + 6
         "network.neck": ["54", "0", "0.01"],
@@ -313,7 +432,9 @@ def test_the_table_goes_into_parts_of_which_only_some_learns() -> None:
     ]
     deep = nn.Sequential(*(nn.Sequential(nn.Linear(1, 1), nn.Linear(1, 1)) for _ in range(40)))
     Freezing(deep, ["1"]).hold()
-    assert len(parts_table(deep, [{"params": list(deep.parameters()), "base_lr": 1.0}]).splitlines()) == 41, "no more detail than fits"
+    assert len(parts_table(deep, [{"params": list(deep.parameters()), "base_lr": 1.0}]).splitlines()) == 41, (
+        "no more detail than fits"
+    )
 
 
 def test_a_run_from_before_a_setting_existed_can_be_resumed(tiny: str, tmp_path: Path) -> None:

@@ -103,7 +103,9 @@ def test_the_log_has_them_by_group_and_with_the_ratio_of_clipping(tiny: str, tmp
     for line in lines:
         assert {f"{kind}/{group}" for kind in ("grad_norm", "update_ratio") for group in groups} <= set(line)
         whole = float(line["grad_norm"] or 0)
-        assert math.hypot(*(float(line[f"grad_norm/{group}"] or 0) for group in groups)) == pytest.approx(whole, rel=1e-4)
+        assert math.hypot(*(float(line[f"grad_norm/{group}"] or 0) for group in groups)) == pytest.approx(
+            whole, rel=1e-4
+        )
         assert line["clip_ratio"] == pytest.approx(min(1, 0.3 / whole), rel=1e-3)
     assert 0 < min(float(line["clip_ratio"] or 0) for line in lines) < 1
     board = EventAccumulator(str(tmp_path / "run")).Reload()
@@ -145,7 +147,8 @@ def test_huge_steps_are_called_so_where_norms_keep_the_loss_down(tiny: str, tmp_
 
 def test_an_explosion_to_infinity_is_called_so_in_the_error(tiny: str, tmp_path: Path) -> None:
     with pytest.raises(
-        NonFiniteLossError, match=r"step 2: the gradient's norm is inf.*Training explodes: the loss went from 0\.\d+ to \d.*e\+"
+        NonFiniteLossError,
+        match=r"step 2: the gradient's norm is inf.*Training explodes: the loss went from 0\.\d+ to \d.*e\+",
     ):
         run(tiny, tmp_path / "run", "model.activation=relu", "train.lr=10", plugin=DEEP)
 
@@ -157,7 +160,9 @@ def test_a_nan_from_the_data_is_no_explosion(tiny: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
-def test_gradients_that_vanish_in_a_deep_network_are_called_so(tiny: str, tmp_path: Path, optimizer: str) -> None:
+def test_gradients_that_vanish_in_a_deep_network_are_called_so(
+    tiny: str, tmp_path: Path, optimizer: str
+) -> None:
     words = ["train.steps=8", f"train.optimizer={optimizer}"]
     (warning,) = run(tiny, tmp_path / "deep", *words, plugin=DEEP).warnings
     assert VANISH in warning
@@ -174,11 +179,17 @@ def test_weights_that_stand_still_are_called_so(tiny: str, tmp_path: Path) -> No
 
 def test_a_run_to_the_end_of_its_schedule_has_nothing_to_be_warned_of(tiny: str, tmp_path: Path) -> None:
     """At the end the learning rate, and with it every step, is next to nothing."""
-    words = ["train.steps=60", "train.log_every=1", "train.schedule=poly", "train.warmup_steps=10", "model.width=8"]
+    words = [
+        "train.steps=60",
+        "train.log_every=1",
+        "train.schedule=poly",
+        "train.warmup_steps=10",
+        "model.width=8",
+    ]
     assert run(tiny, tmp_path / "run", *words).warnings == ()
 
 
-# Judgements
+# Judgments
 
 
 def follow(steps: list[tuple[float, float, dict[str, float]]], factor: float = 1.0) -> Diagnosis:
@@ -207,10 +218,17 @@ def test_a_new_head_that_starts_from_zero_is_no_explosion() -> None:
 
 def test_huge_steps_are_an_alarm_though_the_loss_falls() -> None:
     sizes = [0.1, 2.0, 1.0, 0.6, 0.4, 0.3]
-    assert list(follow([(1 / i, 1.0, {"a": size, "b": size, "c": 1e-3}) for i, size in enumerate(sizes, start=1)]).told) == [TOO_LARGE]
-    assert follow([(1 / i, 1.0, {"a": size, "b": 1e-3, "c": 1e-3}) for i, size in enumerate(sizes, start=1)]).told == {}, (
-        "half of the layers"
-    )
+    assert list(
+        follow(
+            [(1 / i, 1.0, {"a": size, "b": size, "c": 1e-3}) for i, size in enumerate(sizes, start=1)]
+        ).told
+    ) == [TOO_LARGE]
+    assert (
+        follow(
+            [(1 / i, 1.0, {"a": size, "b": 1e-3, "c": 1e-3}) for i, size in enumerate(sizes, start=1)]
+        ).told
+        == {}
+    ), "half of the layers"
     assert follow([(1.0, 1.0, {"a": size}) for size in [0.15] * 10 + [9.0] + [0.1] * 10]).told == {}
 
 
@@ -222,7 +240,9 @@ def test_a_loss_that_is_down_needs_no_gradient() -> None:
 def test_a_layer_that_is_used_now_and_then_is_not_starved() -> None:
     seldom = [(1.0, 1.0, {"a": 1e-3, "b": 1e-3 if i % 4 == 0 else 0.0}) for i in range(20)]
     assert follow(seldom).told == {}
-    assert follow([(1.0, 1.0, {"a": 1e-3} | ({} if i % 3 else {"b": 0.0})) for i in range(20)]).told == {}, "or gets no gradient at all"
+    assert follow([(1.0, 1.0, {"a": 1e-3} | ({} if i % 3 else {"b": 0.0})) for i in range(20)]).told == {}, (
+        "or gets no gradient at all"
+    )
     assert list(follow([(1.0, 1.0, {"a": 1e-3, "b": 0.0})] * 20).told) == [VANISH]
 
 
@@ -248,7 +268,9 @@ def test_everything_is_said_once_also_in_a_resumed_run() -> None:
     assert resumed.first == (1.0, 1.0)
 
 
-def test_the_first_steps_are_all_looked_at(tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_steps_are_all_looked_at(
+    tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[int] = []
     look = Diagnosis.look
 

@@ -50,7 +50,9 @@ def test_a_run_learns_and_leaves_everything_that_was_promised(tiny: str, tmp_pat
     losses = [line["loss"] for line in lines if "loss" in line]
     assert losses[-1] < losses[0] / 2  # type: ignore[operator]
     assert all("val/loss" in line for line in lines if "val/mean_iou" in line)
-    assert all({"lr", "grad_norm", "images_per_second", "data_wait"} <= set(line) for line in lines if "loss" in line)
+    assert all(
+        {"lr", "grad_norm", "images_per_second", "data_wait"} <= set(line) for line in lines if "loss" in line
+    )
 
     _, manifest = read_checkpoint(run / "best.safetensors")
     assert manifest is not None
@@ -59,7 +61,9 @@ def test_a_run_learns_and_leaves_everything_that_was_promised(tiny: str, tmp_pat
     assert manifest.metrics["mean_iou"] == pytest.approx(result.best)
     assert manifest.dataset["fingerprint"]
     assert manifest.config["train"]["steps"] == 60
-    assert resolve(config=run / "config.yaml").model_dump() == resolve(config=run / "config.yaml").model_dump()
+    assert (
+        resolve(config=run / "config.yaml").model_dump() == resolve(config=run / "config.yaml").model_dump()
+    )
     model, _ = load_model(run)
     assert equal(dict(model.state_dict()), weights(run, "best.safetensors"))
 
@@ -72,17 +76,39 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tiny: str,
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
-def test_accumulated_parts_give_the_step_of_the_whole_batch(tiny: str, tmp_path: Path, optimizer: str) -> None:
+def test_accumulated_parts_give_the_step_of_the_whole_batch(
+    tiny: str, tmp_path: Path, optimizer: str
+) -> None:
     run_tiny(tiny, tmp_path / "whole", "train.steps=4", f"train.optimizer={optimizer}")
     run_tiny(tiny, tmp_path / "parts", "train.steps=4", f"train.optimizer={optimizer}", "train.accumulate=4")
     assert equal(weights(tmp_path / "whole"), weights(tmp_path / "parts"), tolerance=1e-5)
 
 
 def test_two_processes_train_and_measure_like_one(tiny: str, tmp_path: Path) -> None:
-    words = ["train.steps=6", "train.eval_every=3", "train.log_every=1", "train.accelerator=cpu", "train.workers=0", "data.options.count=9"]
+    words = [
+        "train.steps=6",
+        "train.eval_every=3",
+        "train.log_every=1",
+        "train.accelerator=cpu",
+        "train.workers=0",
+        "data.options.count=9",
+    ]
     for devices in (1, 2):
-        command = [sys.executable, "-m", "toolkit", "train", "--plugin", tiny, "--data", tiny, "--out", str(tmp_path / str(devices))]
-        done = subprocess.run([*command, "--devices", str(devices), *words], capture_output=True, timeout=240, check=False)
+        command = [
+            sys.executable,
+            "-m",
+            "toolkit",
+            "train",
+            "--plugin",
+            tiny,
+            "--data",
+            tiny,
+            "--out",
+            str(tmp_path / str(devices)),
+        ]
+        done = subprocess.run(
+            [*command, "--devices", str(devices), *words], capture_output=True, timeout=240, check=False
+        )
         assert done.returncode == 0, done.stderr.decode()
         assert b"find_unused_parameters" not in done.stderr, "torch's advice is not for the user"
     assert equal(weights(tmp_path / "1"), weights(tmp_path / "2"), tolerance=1e-5)
@@ -91,10 +117,25 @@ def test_two_processes_train_and_measure_like_one(tiny: str, tmp_path: Path) -> 
     for left, right in zip(one, two, strict=True):
         for name in left.keys() - {"images_per_second", "data_wait"}:
             assert right[name] == pytest.approx(left[name], abs=1e-5), name
-    command = [sys.executable, "-m", "toolkit", "eval", str(tmp_path / "1"), "--data", tiny, "--plugin", tiny, "--json", "--device", "cpu"]
+    command = [
+        sys.executable,
+        "-m",
+        "toolkit",
+        "eval",
+        str(tmp_path / "1"),
+        "--data",
+        tiny,
+        "--plugin",
+        tiny,
+        "--json",
+        "--device",
+        "cpu",
+    ]
     figures = []
     for devices in (1, 2):
-        done = subprocess.run([*command, "--devices", str(devices)], capture_output=True, timeout=240, check=False)
+        done = subprocess.run(
+            [*command, "--devices", str(devices)], capture_output=True, timeout=240, check=False
+        )
         assert done.returncode == 0, done.stderr.decode()
         figures.append(json.loads(done.stdout))
     assert figures[0] == figures[1]
@@ -102,7 +143,9 @@ def test_two_processes_train_and_measure_like_one(tiny: str, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_precisions_train_on_a_cpu(tiny: str, tmp_path: Path, precision: str) -> None:
-    result = run_tiny(tiny, tmp_path / "run", "train.steps=40", f"train.precision={precision}", "model.width=8")
+    result = run_tiny(
+        tiny, tmp_path / "run", "train.steps=40", f"train.precision={precision}", "model.width=8"
+    )
     assert result.best > 0.6
     state = torch.load(tmp_path / "run" / "resume.pt", weights_only=True)
     assert bool(state["precision"]) == (precision == "fp16"), "only fp16 has a GradScaler"
@@ -116,7 +159,9 @@ def test_a_nan_loss_stops_with_step_loss_and_samples(tiny: str, tmp_path: Path) 
     assert "cross_entropy is nan" in message
     assert "train/8" in message
     assert "train.lr" in message
-    assert f"the last saved state is in {run}" in message, "with this seed the sample comes after the first step"
+    assert f"the last saved state is in {run}" in message, (
+        "with this seed the sample comes after the first step"
+    )
     assert all(bool(torch.isfinite(value).all()) for value in weights(run).values())
 
 
@@ -126,7 +171,9 @@ def test_a_nan_that_stays_stops_fp16_too(tiny: str, tmp_path: Path) -> None:
 
 
 def test_one_overflow_is_skipped_in_fp16_and_training_goes_on(tiny: str, tmp_path: Path) -> None:
-    result = run_tiny(tiny, tmp_path / "run", "train.steps=30", "model.poison=train/7", "train.precision=fp16")
+    result = run_tiny(
+        tiny, tmp_path / "run", "train.steps=30", "model.poison=train/7", "train.precision=fp16"
+    )
     assert result.finished
     assert all(bool(torch.isfinite(value).all()) for value in weights(tmp_path / "run").values())
 
@@ -146,15 +193,27 @@ def test_gradients_are_clipped_by_their_global_norm(tiny: str, tmp_path: Path) -
     before, after = weights(tmp_path / "zero"), weights(tmp_path / "clipped")
     moved = math.sqrt(sum(float((after[name] - before[name]).square().sum()) for name in before))
     assert moved == pytest.approx(0.01, rel=1e-3)
-    assert read_metrics(tmp_path / "clipped")[0]["grad_norm"] > 0.01, "what is logged is the norm before clipping"  # type: ignore[operator]
+    assert read_metrics(tmp_path / "clipped")[0]["grad_norm"] > 0.01, (
+        "what is logged is the norm before clipping"
+    )  # type: ignore[operator]
 
 
 def test_early_stopping(tiny: str, tmp_path: Path) -> None:
-    result = run_tiny(tiny, tmp_path / "run", "train.steps=1000", "train.eval_every=1", "train.patience=3", "train.lr=1e-9")
+    result = run_tiny(
+        tiny, tmp_path / "run", "train.steps=1000", "train.eval_every=1", "train.patience=3", "train.lr=1e-9"
+    )
     assert result.finished
     assert result.steps == 4, "the first validation is the best, the next three are no better"
     assert (
-        run_tiny(tiny, tmp_path / "run", "train.steps=1000", "train.eval_every=1", "train.patience=3", "train.lr=1e-9", resume=True).steps
+        run_tiny(
+            tiny,
+            tmp_path / "run",
+            "train.steps=1000",
+            "train.eval_every=1",
+            "train.patience=3",
+            "train.lr=1e-9",
+            resume=True,
+        ).steps
         == 4
     )
 
@@ -167,7 +226,9 @@ def test_the_moving_average_is_what_is_kept_and_measured(tiny: str, tmp_path: Pa
 
 
 def test_epochs_become_steps(tiny: str, tmp_path: Path) -> None:
-    assert run_tiny(tiny, tmp_path / "run", "train.epochs=1.5", "data.options.count=6").steps == 3  # 9 images in fours
+    assert (
+        run_tiny(tiny, tmp_path / "run", "train.epochs=1.5", "data.options.count=6").steps == 3
+    )  # 9 images in fours
 
 
 def test_another_run_is_never_overwritten(tiny: str, tmp_path: Path) -> None:
@@ -195,7 +256,9 @@ def test_a_run_that_cannot_start_leaves_nothing_in_the_way(tiny: str, tmp_path: 
 
 def test_a_run_is_not_resumed_as_another(tiny: str, tmp_path: Path) -> None:
     run_tiny(tiny, tmp_path / "run", "train.steps=3")
-    with pytest.raises(UsageError, match=r"model\.width was 4 and is now 5; train\.lr was 0\.01 and is now 0\.5"):
+    with pytest.raises(
+        UsageError, match=r"model\.width was 4 and is now 5; train\.lr was 0\.01 and is now 0\.5"
+    ):
         run_tiny(tiny, tmp_path / "run", "train.steps=3", "model.width=5", "train.lr=0.5", resume=True)
     longer = run_tiny(tiny, tmp_path / "run", "train.steps=5", "train.log_every=1", resume=True)
     assert longer.steps == 5
@@ -209,7 +272,9 @@ def test_a_damaged_resume_file_is_named(tiny: str, tmp_path: Path) -> None:
         run_tiny(tiny, tmp_path / "run", "train.steps=9", resume=True)
 
 
-def test_a_full_disk_stops_and_keeps_the_last_state(tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_stops_and_keeps_the_last_state(
+    tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = tmp_path / "run"
     real, calls = os.replace, []
 
@@ -244,13 +309,20 @@ def test_the_best_can_be_chosen_by_the_validation_loss(tiny: str, tmp_path: Path
 
 
 def test_unknown_weights_list_the_official_names(tiny: str, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="weights=nothing.pth: no such file, and no official weights of plugin 'tiny'"):
+    with pytest.raises(
+        UsageError, match="weights=nothing.pth: no such file, and no official weights of plugin 'tiny'"
+    ):
         run_tiny(tiny, tmp_path / "run", "weights=nothing.pth")
 
 
 def test_training_starts_from_another_run(tiny: str, tmp_path: Path) -> None:
     run_tiny(tiny, tmp_path / "first", "train.steps=5")
-    words = ["train.steps=1", "train.lr=1e-12", "train.weight_decay=0", f"weights={tmp_path / 'first' / 'last.safetensors'}"]
+    words = [
+        "train.steps=1",
+        "train.lr=1e-12",
+        "train.weight_decay=0",
+        f"weights={tmp_path / 'first' / 'last.safetensors'}",
+    ]
     run_tiny(tiny, tmp_path / "second", *words)
     assert equal(weights(tmp_path / "first"), weights(tmp_path / "second"), tolerance=1e-6)
     _, manifest = read_checkpoint(tmp_path / "second" / "last.safetensors")
@@ -258,9 +330,28 @@ def test_training_starts_from_another_run(tiny: str, tmp_path: Path) -> None:
     assert manifest.start_weights["name"].endswith("last.safetensors")
 
 
-def test_the_command_line_trains_and_reports(tiny: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_line_trains_and_reports(
+    tiny: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = str(tmp_path / "run")
-    assert main(["train", "--plugin", tiny, "--data", tiny, "--out", run, "--seed", "3", "train.steps=2", "train.workers=0"]) == 0
+    assert (
+        main(
+            [
+                "train",
+                "--plugin",
+                tiny,
+                "--data",
+                tiny,
+                "--out",
+                run,
+                "--seed",
+                "3",
+                "train.steps=2",
+                "train.workers=0",
+            ]
+        )
+        == 0
+    )
     assert "trained 2 steps, best mean_iou" in capsys.readouterr().out
     assert resolve(config=tmp_path / "run" / "config.yaml").train.seed == 3
     assert main(["train", "--plugin", tiny, "--data", tiny, "--out", run]) == 2
@@ -280,15 +371,24 @@ def test_resuming_clears_away_what_a_kill_left_half_written(tiny: str, tmp_path:
     assert before - left == {".0123456789ab.part"}, "and nothing else"
 
 
-def test_without_validation_there_is_no_best(tiny: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_validation_there_is_no_best(
+    tiny: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = tmp_path / "run"
-    assert main(["train", "--plugin", tiny, "--data", tiny, "--out", str(run), "train.steps=1", "data.val_split="]) == 0
+    assert (
+        main(
+            ["train", "--plugin", tiny, "--data", tiny, "--out", str(run), "train.steps=1", "data.val_split="]
+        )
+        == 0
+    )
     assert capsys.readouterr().out == f"trained 1 steps: {run}\n"
     assert load_model(run)[1].step == 1
     assert not (run / "best.safetensors").exists()
 
 
-def test_the_recipe_scaled_for_another_batch_says_so(tiny: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_recipe_scaled_for_another_batch_says_so(
+    tiny: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level("INFO", logger="toolkit"):
         run_tiny(tiny, tmp_path / "run", "train.steps=1", "train.batch_size=8")
     assert "learning rate 0.01 is stated for 4 images a step; with 8 it is scaled to 0.02" in caplog.text

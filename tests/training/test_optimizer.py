@@ -27,8 +27,12 @@ def tiny_model(tiny: str):
 @pytest.mark.parametrize("step", [0, 1, 10, 50, 99])
 def test_schedules_follow_their_formulas(step: int) -> None:
     assert build_schedule(settings(schedule="constant"), 100)(step) == 1
-    assert build_schedule(settings(schedule="cosine"), 100)(step) == pytest.approx(0.5 * (1 + math.cos(math.pi * step / 100)))
-    assert build_schedule(settings(schedule="poly", poly_power=0.9), 100)(step) == pytest.approx((1 - step / 100) ** 0.9)
+    assert build_schedule(settings(schedule="cosine"), 100)(step) == pytest.approx(
+        0.5 * (1 + math.cos(math.pi * step / 100))
+    )
+    assert build_schedule(settings(schedule="poly", poly_power=0.9), 100)(step) == pytest.approx(
+        (1 - step / 100) ** 0.9
+    )
     multistep = build_schedule(settings(schedule="multistep", milestones=(10, 50), gamma=0.5), 100)
     assert multistep(step) == pytest.approx(0.5 ** sum(step >= m for m in (10, 50)))
 
@@ -68,7 +72,9 @@ def test_frozen_parameters_do_not_reach_the_optimizer(tiny: str) -> None:
     model = tiny_model(tiny)
     model.net[0].requires_grad_(False)
     optimizer = build_optimizer(model, settings())
-    assert sum(p.numel() for group in optimizer.param_groups for p in group["params"]) == sum(p.numel() for p in model.net[3].parameters())
+    assert sum(p.numel() for group in optimizer.param_groups for p in group["params"]) == sum(
+        p.numel() for p in model.net[3].parameters()
+    )
     model.requires_grad_(False)
     with pytest.raises(TrainingError, match="everything is frozen"):
         build_optimizer(model, settings())

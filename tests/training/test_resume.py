@@ -33,8 +33,22 @@ SETTINGS = [
 
 
 def start(tiny: str, run: Path, *words: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "toolkit", "train", "--plugin", tiny, "--data", tiny, "--out", str(run), *words]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    command = [
+        sys.executable,
+        "-m",
+        "toolkit",
+        "train",
+        "--plugin",
+        tiny,
+        "--data",
+        tiny,
+        "--out",
+        str(run),
+        *words,
+    ]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    )
 
 
 def finish(process: subprocess.Popen[bytes]) -> None:
@@ -78,16 +92,22 @@ def test_killed_and_resumed_equals_never_killed(tiny: str, tmp_path: Path) -> No
     assert all(torch.equal(moments[0][i]["exp_avg"], moments[1][i]["exp_avg"]) for i in moments[0])
 
     expected_lines, got_lines = read_metrics(whole), read_metrics(killed)
-    assert [line["step"] for line in got_lines] == [line["step"] for line in expected_lines], "no step is logged twice or lost"
+    assert [line["step"] for line in got_lines] == [line["step"] for line in expected_lines], (
+        "no step is logged twice or lost"
+    )
     assert [line.get("loss") for line in got_lines] == [line.get("loss") for line in expected_lines]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_polite_interrupt_saves_the_step_in_hand(tiny: str, tmp_path: Path, number: signal.Signals) -> None:
     run = tmp_path / "run"
-    process = start(tiny, run, *SETTINGS, "train.steps=100000", "train.checkpoint_every=100000", "train.eval_every=100000")
+    process = start(
+        tiny, run, *SETTINGS, "train.steps=100000", "train.checkpoint_every=100000", "train.eval_every=100000"
+    )
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and not ((run / "metrics.jsonl").exists() and (run / "metrics.jsonl").stat().st_size):
+    while time.monotonic() < deadline and not (
+        (run / "metrics.jsonl").exists() and (run / "metrics.jsonl").stat().st_size
+    ):
         time.sleep(0.01)
     process.send_signal(number)
     output, errors = process.communicate(timeout=60)

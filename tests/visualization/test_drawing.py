@@ -19,7 +19,7 @@ CLASSES = ("background", "cat", "Flüssigkeit")
 PALETTE = default_palette(3)
 
 
-def grey(height: int = 80, width: int = 120, value: int = 100) -> torch.Tensor:
+def gray(height: int = 80, width: int = 120, value: int = 100) -> torch.Tensor:
     return torch.full((3, height, width), value, dtype=torch.uint8)
 
 
@@ -31,7 +31,7 @@ def objects(size: tuple[int, int], *masks: np.ndarray, labels: list[int]) -> Pre
 
 
 def test_label_maps_tint_their_pixels_and_leave_void_alone() -> None:
-    image = grey()
+    image = gray()
     label_map = torch.zeros((80, 120), dtype=torch.uint8)
     label_map[20:60, 30:90] = 1
     label_map[:, 110:] = VOID
@@ -40,7 +40,7 @@ def test_label_maps_tint_their_pixels_and_leave_void_alone() -> None:
     assert picture.dtype == np.uint8
     tinted = np.round((1 - BLEND) * 100 + BLEND * np.array(PALETTE[1]))
     np.testing.assert_allclose(picture[40, 60], tinted, atol=1)
-    assert picture[40, 30].tolist() == list(PALETTE[1])  # the outline has the full colour
+    assert picture[40, 30].tolist() == list(PALETTE[1])  # the outline has the full color
     assert picture[40, 115].tolist() == [100, 100, 100]
     assert (image == 100).all()
 
@@ -50,22 +50,27 @@ def test_objects_below_a_score_are_left_out() -> None:
     left[10:70, 5:50], right[10:70, 70:110] = True, True
     both = objects((80, 120), left, right, labels=[1, 2])  # with scores of 0.9 and 0.5
     for threshold, count in ((0.0, 2), (0.5, 2), (0.51, 1), (0.95, 0)):
-        picture = overlay(grey(), confident(both, threshold), CLASSES, PALETTE)
-        assert [picture[40, 30].tolist() != [100] * 3, picture[40, 90].tolist() != [100] * 3] == [count > 0, count > 1]
+        picture = overlay(gray(), confident(both, threshold), CLASSES, PALETTE)
+        assert [picture[40, 30].tolist() != [100] * 3, picture[40, 90].tolist() != [100] * 3] == [
+            count > 0,
+            count > 1,
+        ]
 
 
 def test_instances_tint_their_masks_with_holes_and_get_boxes_and_names() -> None:
     mask = np.zeros((80, 120), bool)
     mask[30:70, 20:80] = True
     mask[40:60, 40:60] = False  # a hole
-    picture = overlay(grey(), objects((80, 120), mask, labels=[1]), CLASSES, PALETTE)
+    picture = overlay(gray(), objects((80, 120), mask, labels=[1]), CLASSES, PALETTE)
     tinted = np.round((1 - BLEND) * 100 + BLEND * np.array(PALETTE[1]))
     np.testing.assert_allclose(picture[35, 60], tinted, atol=1)
     assert picture[50, 50].tolist() == [100, 100, 100]
     assert picture[69, 50].tolist() == list(PALETTE[1])  # the box's lower edge
     assert picture[75, 100].tolist() == [100, 100, 100]
     name = picture[18:30, 20:60]
-    assert (name == np.array(PALETTE[1])).all(axis=2).mean() > 0.3  # the name stands on a patch of its colour …
+    assert (name == np.array(PALETTE[1])).all(
+        axis=2
+    ).mean() > 0.3  # the name stands on a patch of its color …
     assert (name.min(axis=2) > 150).any()  # … in white
 
 
@@ -73,26 +78,38 @@ def test_boxes_alone_unknown_labels_and_no_objects() -> None:
     size = (80, 120)
     boxes = torch.tensor([[10.0, 20.0, 50.0, 60.0], [-5.0, -5.0, 500.0, 500.0]])
     instances = Instances(size, boxes, torch.tensor([1, 999]), scores=torch.tensor([0.5, 0.6]))
-    drawn = overlay(grey(), Prediction("a", size, instances=instances), CLASSES, PALETTE)
+    drawn = overlay(gray(), Prediction("a", size, instances=instances), CLASSES, PALETTE)
     assert drawn[59, 30].tolist() == list(PALETTE[1])
-    empty = overlay(grey(), Prediction("a", size, instances=Instances.empty(size, with_masks=True, with_scores=True)), CLASSES, PALETTE)
+    empty = overlay(
+        gray(),
+        Prediction("a", size, instances=Instances.empty(size, with_masks=True, with_scores=True)),
+        CLASSES,
+        PALETTE,
+    )
     assert (empty == 100).all()
 
 
 def test_truth_is_drawn_like_a_prediction() -> None:
     label_map = torch.ones((80, 120), dtype=torch.uint8)
-    truth = overlay(grey(), Sample("a", grey(), label_map=label_map), CLASSES, PALETTE)
-    np.testing.assert_array_equal(truth, overlay(grey(), Prediction("a", (80, 120), label_map=label_map), CLASSES, PALETTE))
+    truth = overlay(gray(), Sample("a", gray(), label_map=label_map), CLASSES, PALETTE)
+    np.testing.assert_array_equal(
+        truth, overlay(gray(), Prediction("a", (80, 120), label_map=label_map), CLASSES, PALETTE)
+    )
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (2000, 10), (7, 5)])
 def test_odd_sizes(size: tuple[int, int], tmp_path: Path) -> None:
-    image = grey(*size)
+    image = gray(*size)
     full = objects(size, np.ones(size, bool), labels=[2])
     assert overlay(image, full, CLASSES, PALETTE).shape == (*size, 3)
     label_map = Prediction("a", size, label_map=torch.full(size, 2, dtype=torch.uint8))
     assert overlay(image, label_map, CLASSES, PALETTE).shape == (*size, 3)
-    contact_sheet([(image, None, full), (image, label_map, label_map)], tmp_path / "s.png", classes=CLASSES, palette=PALETTE)
+    contact_sheet(
+        [(image, None, full), (image, label_map, label_map)],
+        tmp_path / "s.png",
+        classes=CLASSES,
+        palette=PALETTE,
+    )
 
 
 def test_many_objects_in_a_large_image_need_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,7 +122,7 @@ def test_many_objects_in_a_large_image_need_little_memory(monkeypatch: pytest.Mo
     masks = [np.zeros(size, bool) for _ in range(40)]
     for i, mask in enumerate(masks):
         mask[i : i + 20, i : i + 20] = True
-    overlay(grey(*size), objects(size, *masks, labels=[1] * 40), CLASSES, PALETTE)
+    overlay(gray(*size), objects(size, *masks, labels=[1] * 40), CLASSES, PALETTE)
     assert len(decoded) == 40
     assert all(isinstance(code, dict) for code in decoded)  # one by one
 
@@ -115,29 +132,34 @@ def test_more_classes_than_a_label_map_could_have() -> None:
     assert len(set(palette)) == 1203
     mask = np.zeros((80, 120), bool)
     mask[30:70, 20:80] = True
-    picture = overlay(grey(), objects((80, 120), mask, labels=[1000]), [str(i) for i in range(1203)], palette)
+    picture = overlay(gray(), objects((80, 120), mask, labels=[1000]), [str(i) for i in range(1203)], palette)
     assert picture[69, 50].tolist() == list(palette[1000])
 
 
 def test_contact_sheet_shows_every_cell_and_a_legend(tmp_path: Path) -> None:
     size = (60, 100)
-    truth = Sample("a", grey(*size, value=200), label_map=torch.full(size, 1, dtype=torch.uint8))
+    truth = Sample("a", gray(*size, value=200), label_map=torch.full(size, 1, dtype=torch.uint8))
     prediction = Prediction("a", size, label_map=torch.full(size, 2, dtype=torch.uint8))
     path = tmp_path / "new" / "sheet.png"
     tall = Prediction("b", (30, 10), label_map=torch.full((30, 10), 2, dtype=torch.uint8))
-    rows = [(grey(*size, value=200), truth, prediction), (grey(30, 10), None, tall)]
+    rows = [(gray(*size, value=200), truth, prediction), (gray(30, 10), None, tall)]
     contact_sheet(
-        rows, path, classes=CLASSES, palette=PALETTE, titles=["first", "second, with a title that is far too long " * 9], cell=200
+        rows,
+        path,
+        classes=CLASSES,
+        palette=PALETTE,
+        titles=["first", "second, with a title that is far too long " * 9],
+        cell=200,
     )
     sheet = read_image(path).permute(1, 2, 0).numpy()
     assert sheet.shape[1] == 5 + 3 * 205
-    for column, colour in enumerate([(200,) * 3, PALETTE[1], PALETTE[2]]):
-        want = colour if column == 0 else np.round((1 - BLEND) * 200 + BLEND * np.array(colour))
+    for column, color in enumerate([(200,) * 3, PALETTE[1], PALETTE[2]]):
+        want = color if column == 0 else np.round((1 - BLEND) * 200 + BLEND * np.array(color))
         cells = sheet[:, 5 + column * 205 : 205 + column * 205]
         assert (np.abs(cells.astype(int) - np.array(want)).max(axis=2) <= 1).sum() >= 0.9 * 200 * 120
     legend = sheet[-40:]
-    for colour in PALETTE:
-        assert (legend == np.array(colour)).all(axis=2).any()
+    for color in PALETTE:
+        assert (legend == np.array(color)).all(axis=2).any()
 
 
 def test_the_truth_is_shown_as_what_the_prediction_is(tmp_path: Path) -> None:
@@ -145,19 +167,21 @@ def test_the_truth_is_shown_as_what_the_prediction_is(tmp_path: Path) -> None:
     mask = np.zeros(size, bool)
     mask[20:60, 30:90] = True
     label_map = torch.full(size, 1, dtype=torch.uint8)
-    both = Sample("a", grey(), label_map=label_map, instances=objects(size, mask, labels=[2]).instances)
+    both = Sample("a", gray(), label_map=label_map, instances=objects(size, mask, labels=[2]).instances)
     semantic, found = both.with_(instances=None), both.with_(label_map=None)
     for prediction in (semantic, found, both):
         sheets = []
         for truth in (both, prediction):
-            contact_sheet([(grey(), truth, prediction)], tmp_path / "s.png", classes=CLASSES, palette=PALETTE)
+            contact_sheet([(gray(), truth, prediction)], tmp_path / "s.png", classes=CLASSES, palette=PALETTE)
             sheets.append(read_image(tmp_path / "s.png"))
         assert torch.equal(*sheets)
 
 
 def test_without_any_truth_there_is_no_column_for_it(tmp_path: Path) -> None:
     prediction = Prediction("a", (60, 100), label_map=torch.zeros((60, 100), dtype=torch.uint8))
-    contact_sheet([(grey(60, 100), None, prediction)], tmp_path / "s.jpg", classes=CLASSES, palette=PALETTE, cell=200)
+    contact_sheet(
+        [(gray(60, 100), None, prediction)], tmp_path / "s.jpg", classes=CLASSES, palette=PALETTE, cell=200
+    )
     assert image_size(tmp_path / "s.jpg")[1] == 5 + 2 * 205
 
 
@@ -166,7 +190,13 @@ def test_faults_of_the_caller(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="needs rows and a title for each or none; it got 0 rows"):
         contact_sheet([], tmp_path / "s.png", classes=CLASSES, palette=PALETTE)
     with pytest.raises(UsageError, match="1 rows and 2 titles"):
-        contact_sheet([(grey(), None, prediction)], tmp_path / "s.png", classes=CLASSES, palette=PALETTE, titles=["a", "b"])
+        contact_sheet(
+            [(gray(), None, prediction)],
+            tmp_path / "s.png",
+            classes=CLASSES,
+            palette=PALETTE,
+            titles=["a", "b"],
+        )
     with pytest.raises(UsageError, match=r"a picture must end in \.jpg.*not '\.gif'"):
         write_picture(tmp_path / "s.gif", np.zeros((2, 2, 3), np.uint8))
     assert not list(tmp_path.iterdir())
@@ -181,6 +211,7 @@ def test_write_picture_is_rgb_and_refuses_what_jpeg_cannot_hold(tmp_path: Path) 
         assert red[0] > 190
         assert max(red[1:]) < 12
     with pytest.raises(
-        OutputError, match=r"wide\.jpg cannot be written: a \.jpg of 70000 x 1 pixels cannot be encoded .*Repair: use \.png"
+        OutputError,
+        match=r"wide\.jpg cannot be written: a \.jpg of 70000 x 1 pixels cannot be encoded .*Repair: use \.png",
     ):
         write_picture(tmp_path / "wide.jpg", np.zeros((1, 70_000, 3), np.uint8))

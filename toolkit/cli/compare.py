@@ -6,7 +6,13 @@ import argparse
 import json
 from pathlib import Path
 
-from toolkit.cli.options import add_data_arguments, add_plugin_files_argument, load_plugin_files, natural, positive
+from toolkit.cli.options import (
+    add_data_arguments,
+    add_plugin_files_argument,
+    load_plugin_files,
+    natural,
+    positive,
+)
 
 SUMMARY = "measure runs on the same images, side by side, and how far they differ"
 
@@ -14,18 +20,37 @@ SUMMARY = "measure runs on the same images, side by side, and how far they diffe
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Fill in the parser."""
     parser.add_argument(
-        "runs", nargs="+", metavar="RUN", help="folders of runs, or checkpoint files; the others are compared with the first"
+        "runs",
+        nargs="+",
+        metavar="RUN",
+        help="folders of runs, or checkpoint files; the others are compared with the first",
     )
     add_data_arguments(parser, required=False)
-    parser.add_argument("--split", metavar="S", help="split to measure on; default: the dataset's validation split")
+    parser.add_argument(
+        "--split", metavar="S", help="split to measure on; default: the dataset's validation split"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="also write a picture: images, truth, and what each run predicts")
-    parser.add_argument("--resamples", type=positive, metavar="N", help="bootstrap draws for the intervals; default: 1000, with coco 200")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="also write a picture: images, truth, and what each run predicts",
+    )
+    parser.add_argument(
+        "--resamples",
+        type=positive,
+        metavar="N",
+        help="bootstrap draws for the intervals; default: 1000, with coco 200",
+    )
     parser.add_argument("--seed", type=natural, default=0, metavar="N", help="fixes the draws; default: 0")
     parser.add_argument("--batch-size", type=positive, default=4, metavar="N", help="images at a time")
     parser.add_argument("--workers", type=natural, default=2, metavar="N", help="processes that read images")
-    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"], help="kind of device")
-    parser.add_argument("--precision", default="fp32", choices=["fp32", "fp16", "bf16"], help="precision of the forward pass")
+    parser.add_argument(
+        "--device", default="auto", choices=["auto", "cpu", "cuda", "mps"], help="kind of device"
+    )
+    parser.add_argument(
+        "--precision", default="fp32", choices=["fp32", "fp16", "bf16"], help="precision of the forward pass"
+    )
     add_plugin_files_argument(parser)
     what = "settings of data.options and evaluators, such as evaluators.iou={}"
     parser.add_argument("settings", nargs="*", metavar="key=value", help=what)

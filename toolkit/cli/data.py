@@ -24,24 +24,41 @@ SUMMARY = "list, describe, fetch, draw, check, preview, export and convert datas
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Fill in the parser."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    actions.add_parser("list", help="all datasets: what they train, licence and size")
-    info = actions.add_parser("info", help="one dataset: origin, licence, folder layout and settings")
+    actions.add_parser("list", help="all datasets: what they train, license and size")
+    info = actions.add_parser("info", help="one dataset: origin, license, folder layout and settings")
     get = actions.add_parser("get", help="download a dataset, or learn where to get it")
-    sample = actions.add_parser("sample", help="draw a small stand-in for a dataset that cannot be downloaded, in its own layout")
-    check = actions.add_parser("check", help="read every sample, count what is there and report faults; exit code 1 when there are any")
+    sample = actions.add_parser(
+        "sample", help="draw a small stand-in for a dataset that cannot be downloaded, in its own layout"
+    )
+    check = actions.add_parser(
+        "check",
+        help="read every sample, count what is there and report faults; exit code 1 when there are any",
+    )
     preview = actions.add_parser("preview", help="draw a contact sheet of a dataset, as it is or augmented")
-    export = actions.add_parser("export", help="write images and label images in the layout of the dataset `masks`")
-    convert = actions.add_parser("convert", help="write objects in another annotation format, and say what it cannot hold")
+    export = actions.add_parser(
+        "export", help="write images and label images in the layout of the dataset `masks`"
+    )
+    convert = actions.add_parser(
+        "convert", help="write objects in another annotation format, and say what it cannot hold"
+    )
     for action in (info, get, sample, check, preview, export, convert):
-        action.add_argument("name", metavar="NAME", help="a dataset's name, or the file or folder that brings one")
+        action.add_argument(
+            "name", metavar="NAME", help="a dataset's name, or the file or folder that brings one"
+        )
     for action in (get, sample, check, preview, export, convert):
         action.add_argument("--data-dir", metavar="DIR", help="folder of the dataset; default: data/<name>")
     for action in (check, export, convert):
-        action.add_argument("--split", action="append", metavar="S", help="only this split; may be repeated; default: all")
+        action.add_argument(
+            "--split", action="append", metavar="S", help="only this split; may be repeated; default: all"
+        )
     _add_preview_arguments(preview)
     for action in (check, preview, export, convert):
-        action.add_argument("settings", nargs="*", metavar="key=value", help="settings of the dataset, such as void=0")
-    convert.add_argument("--to", required=True, choices=("coco", "labelme", "masks", "via", "yolo"), help="the format to write")
+        action.add_argument(
+            "settings", nargs="*", metavar="key=value", help="settings of the dataset, such as void=0"
+        )
+    convert.add_argument(
+        "--to", required=True, choices=("coco", "labelme", "masks", "via", "yolo"), help="the format to write"
+    )
     for action, which in ((export, "folder to write to"), (convert, "folder to write to, new or empty")):
         action.add_argument("--out", required=True, metavar="DIR", help=which)
         action.add_argument("--limit", type=int, metavar="N", help="at most this many samples of each split")
@@ -50,12 +67,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_preview_arguments(preview: argparse.ArgumentParser) -> None:
     preview.add_argument("--split", metavar="S", help="the split to show; default: the one to learn from")
     preview.add_argument("--out", required=True, metavar="FILE", help="picture to write, such as sheet.jpg")
-    preview.add_argument("--count", type=positive, default=8, metavar="N", help="samples to show, from all over the split; default: 8")
+    preview.add_argument(
+        "--count",
+        type=positive,
+        default=8,
+        metavar="N",
+        help="samples to show, from all over the split; default: 8",
+    )
     source = preview.add_mutually_exclusive_group()
-    source.add_argument("--augment", metavar="LIST", help="augmentations to show: names, such as flip,blur, or a list as in a recipe")
-    source.add_argument("--plugin", metavar="P", help="show the augmentations of the recipe for this plugin and the dataset")
-    source.add_argument("--config", type=Path, metavar="FILE", help="show the augmentations of these settings")
-    preview.add_argument("--seed", type=natural, default=0, metavar="N", help="fixes the augmented forms; default: 0")
+    source.add_argument(
+        "--augment",
+        metavar="LIST",
+        help="augmentations to show: names, such as flip,blur, or a list as in a recipe",
+    )
+    source.add_argument(
+        "--plugin", metavar="P", help="show the augmentations of the recipe for this plugin and the dataset"
+    )
+    source.add_argument(
+        "--config", type=Path, metavar="FILE", help="show the augmentations of these settings"
+    )
+    preview.add_argument(
+        "--seed", type=natural, default=0, metavar="N", help="fixes the augmented forms; default: 0"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -65,7 +98,15 @@ def run(args: argparse.Namespace) -> int:
     from toolkit import registry
 
     manifest = registry.named(registry.datasets(), args.name)
-    actions = {"info": _info, "get": _get, "sample": _sample, "check": _check, "preview": _preview, "export": _export, "convert": _convert}
+    actions = {
+        "info": _info,
+        "get": _get,
+        "sample": _sample,
+        "check": _check,
+        "preview": _preview,
+        "export": _export,
+        "convert": _convert,
+    }
     return actions[args.action](manifest, args)
 
 
@@ -75,9 +116,13 @@ def _list() -> int:
 
     from toolkit import registry
 
-    table = Table("dataset", "tasks", "what it is", "licence", "size", box=None, header_style="bold", pad_edge=False)
+    table = Table(
+        "dataset", "tasks", "what it is", "license", "size", box=None, header_style="bold", pad_edge=False
+    )
     for manifest in registry.datasets():
-        table.add_row(manifest.name, ", ".join(manifest.tasks), manifest.summary, manifest.licence, manifest.size)
+        table.add_row(
+            manifest.name, ", ".join(manifest.tasks), manifest.summary, manifest.license, manifest.size
+        )
     for broken in registry.datasets().broken:
         table.add_row(broken.name, "", f"from {broken.origin}", f"broken: {broken.reason}", "")
     Console().print(table)
@@ -92,7 +137,7 @@ def _info(manifest: DatasetManifest, args: argparse.Namespace) -> int:
         "tasks": ", ".join(manifest.tasks),
         "size": manifest.size,
         "splits": f"{', '.join(manifest.splits)}; {manifest.val_split} is held out while training",
-        "licence": manifest.licence,
+        "license": manifest.license,
         "origin": manifest.origin_url,
         "folder": manifest.layout,
         "requires": ", ".join(manifest.requires),
@@ -119,12 +164,20 @@ def _get(manifest: DatasetManifest, args: argparse.Namespace) -> int:
         print(f"{manifest.name} is generated; there is nothing to download")
         return 0
     if not manifest.downloads:
-        where = f"It is published at {manifest.origin_url}" if manifest.origin_url else "You bring the files yourself."
+        where = (
+            f"It is published at {manifest.origin_url}"
+            if manifest.origin_url
+            else "You bring the files yourself."
+        )
         raise DownloadError(
             f"{manifest.name} cannot be downloaded by this command. {where}\n"
-            f"Licence: {manifest.licence}\nPut the files into {folder}, so that it holds: {manifest.layout}\n"
+            f"License: {manifest.license}\nPut the files into {folder}, so that it holds: {manifest.layout}\n"
             f"Then check them: toolkit data check {manifest.name} --data-dir {folder}"
-            + (f"\nTo try things without them: toolkit data sample {manifest.name}" if manifest.sample else "")
+            + (
+                f"\nTo try things without them: toolkit data sample {manifest.name}"
+                if manifest.sample
+                else ""
+            )
         )
     for download in manifest.downloads:
         path = fetch(download, folder)
@@ -142,10 +195,14 @@ def _sample(manifest: DatasetManifest, args: argparse.Namespace) -> int:
 
     if not manifest.sample:
         drawn = ", ".join(each.name for each in registry.datasets() if each.sample)
-        raise UsageError(f"{manifest.name} has no sample that could be drawn. There is one of: {drawn}; and shapes needs no files at all")
+        raise UsageError(
+            f"{manifest.name} has no sample that could be drawn. There is one of: {drawn}; and shapes needs no files at all"
+        )
     folder = Path(args.data_dir).expanduser() if args.data_dir else default_folder(manifest.name)
     count = manifest.resolve(manifest.sample)(folder)
-    print(f"{count} images drawn and written to {folder}; they stand in for {manifest.name} and are no part of it")
+    print(
+        f"{count} images drawn and written to {folder}; they stand in for {manifest.name} and are no part of it"
+    )
     return 0
 
 
@@ -191,7 +248,9 @@ def _print_report(split: str, report: SplitReport) -> None:
     if report.sizes:
         line += f", {min(widths)}…{max(widths)} pixels wide and {min(heights)}…{max(heights)} high"
     if report.void_pixels:
-        line += f", {report.void_pixels / (report.void_pixels + int(report.pixels.sum())):.1%} of the pixels void"
+        line += (
+            f", {report.void_pixels / (report.void_pixels + int(report.pixels.sum())):.1%} of the pixels void"
+        )
     if int(report.instances.sum()):
         line += f", {int(report.instances.sum())} instances, {report.without_instances} samples without any"
     if report.crowds:
@@ -210,7 +269,9 @@ def _class_table(report: SplitReport) -> Table:
             table.add_column(heading, justify="right")
     total = max(1, int(report.pixels.sum()))
     for index, name in enumerate(report.classes):
-        cells = [f"{int(report.pixels[index]) / total:.2%}", str(int(report.images[index]))] if has_pixels else []
+        cells = (
+            [f"{int(report.pixels[index]) / total:.2%}", str(int(report.images[index]))] if has_pixels else []
+        )
         cells += [str(int(report.instances[index]))] if has_instances else []
         table.add_row(name, *cells)
     return table
@@ -234,7 +295,9 @@ def _preview(manifest: DatasetManifest, args: argparse.Namespace) -> int:
         augment = resolve(plugin=args.plugin, data=args.name, config=args.config, overrides=overrides).augment
         if not augment:
             whose = args.config or f"the recipe for {args.plugin} and {args.name}, if there is one,"
-            raise UsageError(f"{whose} lists no augmentations. Repair: leave the option out, or name some with --augment")
+            raise UsageError(
+                f"{whose} lists no augmentations. Repair: leave the option out, or name some with --augment"
+            )
     split = args.split or manifest.splits[0]
     dataset = open_dataset(manifest, args.data_dir, split, _options(args.settings))
     shown = preview(dataset, args.out, augment=augment, count=args.count, seed=args.seed)
@@ -262,14 +325,20 @@ def _convert(manifest: DatasetManifest, args: argparse.Namespace) -> int:
     splits, losses = list(_open_splits(manifest, args)), Losses()
     if len({dataset.classes for _, dataset in splits}) > 1:
         names = ", ".join(split for split, _ in splits)
-        raise DataError(f"the splits {names} have different classes. Repair: convert each to a folder of its own with --split")
+        raise DataError(
+            f"the splits {names} have different classes. Repair: convert each to a folder of its own with --split"
+        )
     for split, dataset in splits:
-        _write(split, dataset, convert_split(dataset, split, Path(args.out), args.to, losses, args.limit), args)
+        _write(
+            split, dataset, convert_split(dataset, split, Path(args.out), args.to, losses, args.limit), args
+        )
     for line in losses.lines() or ["nothing was lost"]:
         print(line)
     words = opening(args.to, splits[0][1].classes)
     only = [word for split, _ in splits for word in ("--split", split)]
-    print(f"They open as: {shlex.join(['toolkit', 'data', 'check', words[0], '--data-dir', args.out, *only, *words[1:]])}")
+    print(
+        f"They open as: {shlex.join(['toolkit', 'data', 'check', words[0], '--data-dir', args.out, *only, *words[1:]])}"
+    )
     return 0
 
 

@@ -13,9 +13,19 @@ SUMMARY = "train, measure and use a model of every family on generated images, i
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Fill in the parser."""
     parser.add_argument(
-        "--out", type=Path, default=Path("runs/demo"), metavar="DIR", help="folder for everything it makes; default: runs/demo"
+        "--out",
+        type=Path,
+        default=Path("runs/demo"),
+        metavar="DIR",
+        help="folder for everything it makes; default: runs/demo",
     )
-    parser.add_argument("--only", action="append", default=[], metavar="PLUGIN", help="show this family alone; may be repeated")
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="PLUGIN",
+        help="show this family alone; may be repeated",
+    )
     add_settings_argument(parser)
 
 
@@ -30,7 +40,9 @@ def run(args: argparse.Namespace) -> int:
     console = Console(soft_wrap=True)
     for part in run_demo(args.out, only=args.only, overrides=parse_overrides(args.settings)):
         for report in part.reports:
-            console.print(f"\n[bold]{part.plugin}[/bold] on the test split of {part.data}, after {part.train_seconds:.0f} s of training")
+            console.print(
+                f"\n[bold]{part.plugin}[/bold] on the test split of {part.data}, after {part.train_seconds:.0f} s of training"
+            )
             console.print(report.table())
         console.print(f"results and overlays of {part.images} photos: {args.out / f'{part.plugin}-results'}")
         console.print(f"image, truth and prediction side by side: {part.sheet}")

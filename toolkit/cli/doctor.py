@@ -67,7 +67,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Look at everything and print; 1 when something is broken."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of other people's modules, while they are imported; not what is asked for here
+        warnings.simplefilter(
+            "ignore"
+        )  # of other people's modules, while they are imported; not what is asked for here
         machine, device = describe_machine(), describe_device()
         packages = check_packages()
         try:
@@ -77,7 +79,10 @@ def run(args: argparse.Namespace) -> int:
             parts = [Finding("plugin", "all", "broken", f"{type(error).__name__}: {error}")]
     broken = sum(finding.state == "broken" for finding in packages + parts)
     if args.json:
-        findings = {"packages": [asdict(finding) for finding in packages], "parts": [asdict(finding) for finding in parts]}
+        findings = {
+            "packages": [asdict(finding) for finding in packages],
+            "parts": [asdict(finding) for finding in parts],
+        }
         print(json.dumps({"ok": not broken, "machine": machine, "device": device} | findings))
         return 1 if broken else 0
     for line in _report(machine, device, packages, parts):
@@ -85,12 +90,16 @@ def run(args: argparse.Namespace) -> int:
     return 1 if broken else 0
 
 
-def _report(machine: dict[str, str], device: dict[str, str], packages: list[Finding], parts: list[Finding]) -> list[str]:
+def _report(
+    machine: dict[str, str], device: dict[str, str], packages: list[Finding], parts: list[Finding]
+) -> list[str]:
     sections = {
         "machine": [f"{key:<18}{value}" for key, value in machine.items()],
         "device for training": [f"{key:<18}{value}" for key, value in device.items()],
         "packages": [_line(finding, finding.name) for finding in packages],
-        "plugins, datasets and evaluators": [_line(finding, f"{finding.kind} {finding.name}") for finding in parts],
+        "plugins, datasets and evaluators": [
+            _line(finding, f"{finding.kind} {finding.name}") for finding in parts
+        ],
     }
     lines = [f"toolkit {toolkit.__version__} from {Path(toolkit.__file__).parent}"]
     for heading, section in sections.items():
@@ -111,7 +120,9 @@ def check_packages() -> list[Finding]:
         requirements = [text for text in metadata.requires("toolkit") or [] if "extra ==" not in text]
     except metadata.PackageNotFoundError:
         detail = "it is used without being installed, so its requirements are not known"
-        return [Finding("package", "toolkit", "broken", detail, repair="pip install --editable . in the checkout")]
+        return [
+            Finding("package", "toolkit", "broken", detail, repair="pip install --editable . in the checkout")
+        ]
     return [_check_requirement(text) for text in requirements] + [_check_optional(name) for name in OPTIONAL]
 
 
@@ -130,7 +141,12 @@ def _check_requirement(text: str) -> Finding:
         detail = f"{version} is installed, but importing it fails: {type(error).__name__}: {error}"
         return Finding("package", name, "broken", detail, f"pip install --force-reinstall '{text}'")
     if not version:  # another distribution brings the same module, as opencv-python does
-        return Finding("package", name, "works", f"{getattr(module, '__version__', 'unknown version')}, from another distribution")
+        return Finding(
+            "package",
+            name,
+            "works",
+            f"{getattr(module, '__version__', 'unknown version')}, from another distribution",
+        )
     if _is_too_old(text, version):
         return Finding("package", name, "broken", f"{version} does not meet {text}", repair)
     return Finding("package", name, "works", version)
@@ -158,21 +174,31 @@ def check_parts() -> list[Finding]:
     findings = []
     for each in (registry.plugins(), registry.datasets(), registry.evaluators()):
         findings += [_check_part(manifest) for manifest in each]
-        findings += [Finding(each.kind.kind, broken.name, "broken", f"{broken.reason} (from {broken.origin})") for broken in each.broken]
+        findings += [
+            Finding(each.kind.kind, broken.name, "broken", f"{broken.reason} (from {broken.origin})")
+            for broken in each.broken
+        ]
     return findings
 
 
 def _check_part(manifest: Manifest) -> Finding:
     missing = manifest.missing_requirements()
     if missing:
-        return Finding(manifest.kind, manifest.name, "absent", f"needs {', '.join(missing)}", manifest.install_line())
+        return Finding(
+            manifest.kind, manifest.name, "absent", f"needs {', '.join(missing)}", manifest.install_line()
+        )
     from toolkit.config import settings_class
 
     try:
         settings_class(manifest)
         for reference in filter(None, (manifest.build, getattr(manifest, "load_weights", ""))):
             if not callable(manifest.resolve(reference)):
-                return Finding(manifest.kind, manifest.name, "broken", f"{reference} from {manifest.origin} cannot be called")
+                return Finding(
+                    manifest.kind,
+                    manifest.name,
+                    "broken",
+                    f"{reference} from {manifest.origin} cannot be called",
+                )
     except Exception as error:  # its modules may raise anything at all
         return Finding(manifest.kind, manifest.name, "broken", str(error))
     return Finding(manifest.kind, manifest.name, "works", f"from {manifest.origin}")
@@ -181,7 +207,11 @@ def _check_part(manifest: Manifest) -> Finding:
 def describe_machine() -> dict[str, str]:
     """Python, system, cores, memory and disk."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    facts = {"python": f"{platform.python_version()} ({sys.executable})", "system": platform.platform(), "CPU cores": str(cores)}
+    facts = {
+        "python": f"{platform.python_version()} ({sys.executable})",
+        "system": platform.platform(),
+        "CPU cores": str(cores),
+    }
     memory = _memory_bytes()
     if memory:
         facts["memory"] = f"{memory / 2**30:.1f} GiB"
@@ -217,11 +247,19 @@ def describe_device() -> dict[str, str]:
         "precision": choose_precision("auto", accelerator),
         "CPU threads": str(torch.get_num_threads()),
     }
-    built_for = f"CUDA {torch.version.cuda}" if torch.version.cuda else f"ROCm {torch.version.hip}" if torch.version.hip else "the CPU only"
+    built_for = (
+        f"CUDA {torch.version.cuda}"
+        if torch.version.cuda
+        else f"ROCm {torch.version.hip}"
+        if torch.version.hip
+        else "the CPU only"
+    )
     facts["torch built for"] = built_for
     for i in range(torch.cuda.device_count()):
         gpu = torch.cuda.get_device_properties(i)
-        facts[f"GPU {i}"] = f"{gpu.name}, {gpu.total_memory / 2**30:.1f} GiB, compute capability {gpu.major}.{gpu.minor}"
+        facts[f"GPU {i}"] = (
+            f"{gpu.name}, {gpu.total_memory / 2**30:.1f} GiB, compute capability {gpu.major}.{gpu.minor}"
+        )
     if complaints:  # such as a driver that is too old
         facts["complaints"] = "; ".join(" ".join(str(complaint.message).split()) for complaint in complaints)
     return facts

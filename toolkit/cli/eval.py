@@ -8,7 +8,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolkit.cli.options import add_data_arguments, add_plugin_files_argument, add_settings_argument, load_plugin_files, natural, positive
+from toolkit.cli.options import (
+    add_data_arguments,
+    add_plugin_files_argument,
+    add_settings_argument,
+    load_plugin_files,
+    natural,
+    positive,
+)
 
 if TYPE_CHECKING:
     from toolkit.evaluation.report import Report
@@ -28,13 +35,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="with a promptable RUN: auto, from:RUN2 (another run's detections) or a file, and measure the answers as detections; "
         "default: measure by the model's prompt protocols",
     )
-    parser.add_argument("--split", metavar="S", help="split to measure on; default: the dataset's validation split")
-    parser.add_argument("--json", action="store_true", help='print one JSON object {"metrics": {name: value}} and nothing else')
-    parser.add_argument("--batch-size", type=positive, default=4, metavar="N", help="with RUN: images at a time")
-    parser.add_argument("--workers", type=natural, default=2, metavar="N", help="with RUN: processes that read images")
-    parser.add_argument("--devices", type=positive, default=1, metavar="N", help="with RUN: devices, or CPU processes")
-    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"], help="with RUN: kind of device")
-    parser.add_argument("--precision", default="fp32", choices=["fp32", "fp16", "bf16"], help="with RUN: precision of the forward pass")
+    parser.add_argument(
+        "--split", metavar="S", help="split to measure on; default: the dataset's validation split"
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help='print one JSON object {"metrics": {name: value}} and nothing else',
+    )
+    parser.add_argument(
+        "--batch-size", type=positive, default=4, metavar="N", help="with RUN: images at a time"
+    )
+    parser.add_argument(
+        "--workers", type=natural, default=2, metavar="N", help="with RUN: processes that read images"
+    )
+    parser.add_argument(
+        "--devices", type=positive, default=1, metavar="N", help="with RUN: devices, or CPU processes"
+    )
+    parser.add_argument(
+        "--device", default="auto", choices=["auto", "cpu", "cuda", "mps"], help="with RUN: kind of device"
+    )
+    parser.add_argument(
+        "--precision",
+        default="fp32",
+        choices=["fp32", "fp16", "bf16"],
+        help="with RUN: precision of the forward pass",
+    )
     add_plugin_files_argument(parser)
     add_settings_argument(parser)
 
@@ -54,7 +80,12 @@ def run(args: argparse.Namespace) -> int:
 
     from toolkit.evaluation.runs import measure_predictions, measure_run
 
-    common: dict[str, Any] = {"data": args.data, "data_dir": args.data_dir, "split": args.split, "overrides": overrides}
+    common: dict[str, Any] = {
+        "data": args.data,
+        "data_dir": args.data_dir,
+        "split": args.split,
+        "overrides": overrides,
+    }
     if args.run:
         common["prompts"] = args.prompts
         speed = {"batch_size": args.batch_size, "workers": args.workers, "devices": args.devices}

@@ -31,7 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "model.…=value changes a setting of the model",
     )
     parser.add_argument(
-        "--out", required=True, type=Path, metavar="DIR", help="folder for labels, overlays, predictions.json and manifest.jsonl"
+        "--out",
+        required=True,
+        type=Path,
+        metavar="DIR",
+        help="folder for labels, overlays, predictions.json and manifest.jsonl",
     )
     parser.add_argument(
         "--prompts",
@@ -39,22 +43,44 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="for promptable models: auto (everything in the image, the default), from:RUN (another run's detections), "
         "or a CSV or JSON file of points and boxes",
     )
-    parser.add_argument("--resume", action="store_true", help="skip what is done in DIR already; failures are tried again")
-    parser.add_argument("--batch-size", type=int, default=4, metavar="N", help="images that the model gets at a time")
-    parser.add_argument("--workers", type=int, metavar="N", help="threads that decode and write; default: one a core, at most 8")
     parser.add_argument(
-        "--window", type=int, metavar="PX", help="predict images larger than this window by window; default: only very large ones"
+        "--resume", action="store_true", help="skip what is done in DIR already; failures are tried again"
     )
-    parser.add_argument("--overlap", type=float, default=0.25, metavar="F", help="part of a window that the next one covers again")
+    parser.add_argument(
+        "--batch-size", type=int, default=4, metavar="N", help="images that the model gets at a time"
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="threads that decode and write; default: one a core, at most 8",
+    )
+    parser.add_argument(
+        "--window",
+        type=int,
+        metavar="PX",
+        help="predict images larger than this window by window; default: only very large ones",
+    )
+    parser.add_argument(
+        "--overlap",
+        type=float,
+        default=0.25,
+        metavar="F",
+        help="part of a window that the next one covers again",
+    )
     parser.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:1, mps")
-    parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16"], help="precision of the forward pass")
+    parser.add_argument(
+        "--precision", default="fp32", choices=["fp32", "bf16"], help="precision of the forward pass"
+    )
     parser.add_argument(
         "--draw-above",
         type=float,
         metavar="S",
         help="score that an object needs to be drawn; the files have all; default: 0.5, and 0 for answers to prompts",
     )
-    parser.add_argument("--no-overlays", action="store_true", help="do not draw the predictions over the photos")
+    parser.add_argument(
+        "--no-overlays", action="store_true", help="do not draw the predictions over the photos"
+    )
     add_plugin_files_argument(parser)
 
 
@@ -68,7 +94,14 @@ def run(args: argparse.Namespace) -> int:
     tiling = Tiling(args.window, args.overlap)
     words = [path for path in args.paths if SETTING.match(path)]
     settings = model_settings(words)
-    predictor = load(args.run, device=args.device, precision=args.precision, tiling=tiling, prompts=args.prompts, settings=settings)
+    predictor = load(
+        args.run,
+        device=args.device,
+        precision=args.precision,
+        tiling=tiling,
+        prompts=args.prompts,
+        settings=settings,
+    )
     start = time.perf_counter()
     try:
         with _Progress() as progress:

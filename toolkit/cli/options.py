@@ -9,14 +9,25 @@ from typing import Any
 
 def add_data_arguments(parser: argparse.ArgumentParser, *, required: bool) -> None:
     """``--data`` and ``--data-dir``."""
-    parser.add_argument("--data", required=required, metavar="D", help="a dataset's name (`toolkit data list`), or a file that brings one")
-    parser.add_argument("--data-dir", metavar="DIR", help="folder that holds the dataset; default: data/<name>")
+    parser.add_argument(
+        "--data",
+        required=required,
+        metavar="D",
+        help="a dataset's name (`toolkit data list`), or a file that brings one",
+    )
+    parser.add_argument(
+        "--data-dir", metavar="DIR", help="folder that holds the dataset; default: data/<name>"
+    )
 
 
 def add_plugin_files_argument(parser: argparse.ArgumentParser) -> None:
     """``--plugin FILE`` for commands that get the plugin's name from a run."""
     parser.add_argument(
-        "--plugin", action="append", default=[], metavar="FILE", help="file or folder of a plugin that is not installed; may be repeated"
+        "--plugin",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="file or folder of a plugin that is not installed; may be repeated",
     )
 
 
@@ -30,7 +41,12 @@ def load_plugin_files(args: argparse.Namespace) -> None:
 
 def add_settings_argument(parser: argparse.ArgumentParser) -> None:
     """Any number of ``key=value``."""
-    parser.add_argument("settings", nargs="*", metavar="key=value", help="settings by section, such as train.steps=500 or weights=none")
+    parser.add_argument(
+        "settings",
+        nargs="*",
+        metavar="key=value",
+        help="settings by section, such as train.steps=500 or weights=none",
+    )
 
 
 def model_settings(words: Sequence[str]) -> dict[str, Any]:
@@ -44,7 +60,9 @@ def model_settings(words: Sequence[str]) -> dict[str, Any]:
 
     sections = parse_overrides(words)
     if sections.keys() - {"model"}:
-        raise UsageError(f"settings of {', '.join(sorted(sections.keys() - {'model'}))} have no effect here. Repair: use model.…")
+        raise UsageError(
+            f"settings of {', '.join(sorted(sections.keys() - {'model'}))} have no effect here. Repair: use model.…"
+        )
     settings: dict[str, Any] = sections.get("model", {})
     return settings
 

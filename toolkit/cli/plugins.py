@@ -25,15 +25,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Fill in the parser."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     listing = actions.add_parser("list", help="all plugins, and what keeps the broken ones from working")
-    listing.add_argument("--plugin", action="append", default=[], metavar="FILE", help="also this file or folder; may be repeated")
-    info = actions.add_parser("info", help="one plugin: task, papers, licence, weights and settings")
+    listing.add_argument(
+        "--plugin",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="also this file or folder; may be repeated",
+    )
+    info = actions.add_parser("info", help="one plugin: task, papers, license, weights and settings")
     info.add_argument("name", metavar="NAME", help="a plugin's name, or the file or folder of one")
-    new = actions.add_parser("new", help="write a working plugin, dataset or evaluator with its test, to start from")
+    new = actions.add_parser(
+        "new", help="write a working plugin, dataset or evaluator with its test, to start from"
+    )
     new.add_argument("name", metavar="NAME", help="what to call it: lower-case letters, digits and `_`")
-    new.add_argument("--kind", required=True, choices=KINDS, help="a model plugin of one of three tasks, or a dataset or evaluator")
-    new.add_argument("--out", type=Path, default=Path("."), metavar="DIR", help="folder to write `NAME.py` and `test_NAME.py` to")
-    check = actions.add_parser("check", help="try what every plugin, dataset or evaluator promises; exit code 1 when a promise is broken")
-    check.add_argument("name", metavar="NAME", help="name of a plugin, dataset or evaluator, or a file or folder that brings some")
+    new.add_argument(
+        "--kind",
+        required=True,
+        choices=KINDS,
+        help="a model plugin of one of three tasks, or a dataset or evaluator",
+    )
+    new.add_argument(
+        "--out",
+        type=Path,
+        default=Path("."),
+        metavar="DIR",
+        help="folder to write `NAME.py` and `test_NAME.py` to",
+    )
+    check = actions.add_parser(
+        "check",
+        help="try what every plugin, dataset or evaluator promises; exit code 1 when a promise is broken",
+    )
+    check.add_argument(
+        "name",
+        metavar="NAME",
+        help="name of a plugin, dataset or evaluator, or a file or folder that brings some",
+    )
     check.add_argument(
         "--data-dir",
         metavar="DIR",
@@ -103,7 +129,9 @@ def _check(args: argparse.Namespace) -> int:
 
     settings, failed = parse_overrides(args.settings), 0
     if unknown := sorted(set(settings) - set(SECTIONS)):
-        raise UsageError(f"{unknown[0]}: no such section. Repair: begin the setting with one of {', '.join(SECTIONS)}, as in model.width=8")
+        raise UsageError(
+            f"{unknown[0]}: no such section. Repair: begin the setting with one of {', '.join(SECTIONS)}, as in model.width=8"
+        )
     for manifest, results in _suites(args.name, args.data_dir, settings):
         print(f"{manifest.kind} {manifest.name}: {manifest.summary}")
         counts = dict.fromkeys(("passed", "failed", "skipped"), 0)
@@ -117,7 +145,9 @@ def _check(args: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _suites(name: str, folder: str | None, settings: Mapping[str, Any]) -> Iterator[tuple[Manifest, Iterator[Result]]]:
+def _suites(
+    name: str, folder: str | None, settings: Mapping[str, Any]
+) -> Iterator[tuple[Manifest, Iterator[Result]]]:
     """Everything of this name, or in this file, with its checks."""
     from toolkit import testing
     from toolkit.registry.manifests import DatasetManifest, PluginManifest
@@ -170,12 +200,16 @@ def _found(name: str) -> list[Manifest]:
     if registry.is_path(name):
         return registry.add_path(name)
     kinds = (registry.plugins(), registry.datasets(), registry.evaluators())
-    known = [kind for kind in kinds if name in kind.names() or any(broken.name == name for broken in kind.broken)]
+    known = [
+        kind for kind in kinds if name in kind.names() or any(broken.name == name for broken in kind.broken)
+    ]
     if not known:
         names = sorted({one for kind in kinds for one in kind.names()})
         near = difflib.get_close_matches(name, names, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise UnknownNameError(f"no plugin, dataset or evaluator is called {name!r}.{hint} There are: {', '.join(names)}")
+        raise UnknownNameError(
+            f"no plugin, dataset or evaluator is called {name!r}.{hint} There are: {', '.join(names)}"
+        )
     return [kind.get(name) for kind in known]
 
 
@@ -185,12 +219,15 @@ def describe(plugin: PluginManifest) -> list[str]:
         "task": plugin.task,
         "evaluators": ", ".join(plugin.evaluators),
         "paper": plugin.paper,
-        "licence": plugin.licence,
+        "license": plugin.license,
         "requires": ", ".join(plugin.requires),
         "from": plugin.origin,
     }
-    lines = [f"{plugin.name}: {plugin.summary}", *(f"  {key:<11}{value}" for key, value in facts.items() if value)]
-    lines += [f"  weights    {w.name} ({w.licence}; {w.source})" for w in plugin.weights]
+    lines = [
+        f"{plugin.name}: {plugin.summary}",
+        *(f"  {key:<11}{value}" for key, value in facts.items() if value),
+    ]
+    lines += [f"  weights    {w.name} ({w.license}; {w.source})" for w in plugin.weights]
     return lines
 
 

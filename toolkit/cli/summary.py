@@ -23,13 +23,40 @@ SIZE = (512, 512)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Fill in the parser."""
-    parser.add_argument("model", metavar="PLUGIN|RUN|FILE", help="a plugin's name or file, the folder of a run, or a checkpoint file")
-    parser.add_argument("--classes", type=int, metavar="N", help=f"classes that a plugin's model is built for; default: {CLASSES}")
-    parser.add_argument("--size", type=_size, default=SIZE, metavar="HxW", help="height and width of the image; default: 512x512")
-    parser.add_argument("--depth", type=int, default=2, metavar="N", help="levels of modules in the table, 0 for none; default: 2")
-    parser.add_argument("--json", action="store_true", help="print one JSON object, with the layers of all levels, and nothing else")
+    parser.add_argument(
+        "model",
+        metavar="PLUGIN|RUN|FILE",
+        help="a plugin's name or file, the folder of a run, or a checkpoint file",
+    )
+    parser.add_argument(
+        "--classes",
+        type=int,
+        metavar="N",
+        help=f"classes that a plugin's model is built for; default: {CLASSES}",
+    )
+    parser.add_argument(
+        "--size",
+        type=_size,
+        default=SIZE,
+        metavar="HxW",
+        help="height and width of the image; default: 512x512",
+    )
+    parser.add_argument(
+        "--depth",
+        type=int,
+        default=2,
+        metavar="N",
+        help="levels of modules in the table, 0 for none; default: 2",
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print one JSON object, with the layers of all levels, and nothing else",
+    )
     add_plugin_files_argument(parser)
-    parser.add_argument("settings", nargs="*", metavar="key=value", help="settings of the plugin, such as encoder=resnet34")
+    parser.add_argument(
+        "settings", nargs="*", metavar="key=value", help="settings of the plugin, such as encoder=resnet34"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -41,9 +68,9 @@ def run(args: argparse.Namespace) -> int:
     load_plugin_files(args)
     model, what = _model(args)
 
-    from toolkit.models.summary import summarise
+    from toolkit.models.summary import summarize
 
-    summary = summarise(model, args.size)
+    summary = summarize(model, args.size)
     if args.json:
         print(json.dumps({"model": what} | to_json(summary), allow_nan=False))
         return 0
@@ -76,15 +103,24 @@ def _model(args: argparse.Namespace) -> tuple[Model, str]:
 
     path = Path(args.model).expanduser()
     is_plugin = args.model in registry.plugins().names()
-    if not is_plugin and (path.suffix == ".safetensors" or (path.is_dir() and not (path / "__init__.py").is_file())):
+    if not is_plugin and (
+        path.suffix == ".safetensors" or (path.is_dir() and not (path / "__init__.py").is_file())
+    ):
         from toolkit.models.building import load_model
 
         if args.classes is not None or args.settings:
-            raise UsageError(f"{path} brings its own classes and settings. Repair: leave out {' '.join(args.settings) or '--classes'}")
+            raise UsageError(
+                f"{path} brings its own classes and settings. Repair: leave out {' '.join(args.settings) or '--classes'}"
+            )
         model, manifest = load_model(path)
-        return model, f"{path}: plugin {manifest.plugin}, {len(manifest.classes)} classes, step {manifest.step}"
+        return (
+            model,
+            f"{path}: plugin {manifest.plugin}, {len(manifest.classes)} classes, step {manifest.step}",
+        )
     if not is_plugin and "/" in args.model and not path.exists():
-        raise UsageError(f"nothing at {path}: expected a plugin's name or file, the folder of a run, or a checkpoint file")
+        raise UsageError(
+            f"nothing at {path}: expected a plugin's name or file, the folder of a run, or a checkpoint file"
+        )
     count = CLASSES if args.classes is None else args.classes
     if count < 1:
         raise UsageError(f"--classes must be 1 or more, not {count}")
@@ -93,7 +129,9 @@ def _model(args: argparse.Namespace) -> tuple[Model, str]:
     settings = validate(settings_class(plugin), tree, source=f"settings of plugin {plugin.name!r}")
     model = plugin.resolve(plugin.build)(settings, tuple(f"class {i}" for i in range(count)))
     if not isinstance(model, Model):
-        raise UsageError(f"plugin {plugin.name!r}: {plugin.build} must return a toolkit.Model, not {type(model).__name__}")
+        raise UsageError(
+            f"plugin {plugin.name!r}: {plugin.build} must return a toolkit.Model, not {type(model).__name__}"
+        )
     return model, " ".join(["plugin", plugin.name, *args.settings, f"for {count} classes"])
 
 
@@ -107,7 +145,12 @@ def layer_table(summary: ModelSummary, depth: int) -> Table:
         if layer.depth <= depth:
             frozen = " (frozen)" if layer.parameters and not layer.trainable else ""
             name = "  " * (layer.depth - 1) + layer.name.rpartition(".")[2]
-            table.add_row(name, layer.type, _shapes(layer.output_shapes), f"{layer.parameters:,}{frozen}" if layer.parameters else "")
+            table.add_row(
+                name,
+                layer.type,
+                _shapes(layer.output_shapes),
+                f"{layer.parameters:,}{frozen}" if layer.parameters else "",
+            )
     return table
 
 
@@ -120,16 +163,26 @@ def _shapes(shapes: tuple[tuple[int, ...], ...]) -> str:
 
 def describe(summary: ModelSummary) -> list[str]:
     """The figures of the whole model, in lines; those that are not known are left out, and the notes say why."""
-    facts: dict[str, str] = {"parameters": f"{summary.parameters:,}: {summary.trainable:,} trainable, {summary.frozen:,} frozen"}
+    facts: dict[str, str] = {
+        "parameters": f"{summary.parameters:,}: {summary.trainable:,} trainable, {summary.frozen:,} frozen"
+    }
     if summary.input_shape and summary.output_shape:
-        facts["image"] = f"{_shapes((summary.input_shape,))} as the network gets it, logits {_shapes((summary.output_shape,))}"
+        facts["image"] = (
+            f"{_shapes((summary.input_shape,))} as the network gets it, logits {_shapes((summary.output_shape,))}"
+        )
     if summary.flops is not None and summary.activations is not None:
-        facts["FLOPs"] = f"{summary.flops / 1e9:,.4g} G, a multiplication with its addition counted as one (fvcore)"
-        facts["activations"] = f"{summary.activations / 1e6:,.4g} M, outputs of convolutions and matrix products (fvcore)"
+        facts["FLOPs"] = (
+            f"{summary.flops / 1e9:,.4g} G, a multiplication with its addition counted as one (fvcore)"
+        )
+        facts["activations"] = (
+            f"{summary.activations / 1e6:,.4g} M, outputs of convolutions and matrix products (fvcore)"
+        )
     if dilated := _dilated(summary):
         facts["dilated kernels"] = dilated
     if summary.receptive_field:
-        facts["receptive field"] = _axes([f"{axis} pixels" if axis.pixels else str(axis) for axis in summary.receptive_field])
+        facts["receptive field"] = _axes(
+            [f"{axis} pixels" if axis.pixels else str(axis) for axis in summary.receptive_field]
+        )
     if summary.output_stride:
         facts["output stride"] = _axes([f"{stride:g}" for stride in summary.output_stride])
     return [f"{key:<17}{value}" for key, value in facts.items()] + [f"note: {note}" for note in summary.notes]

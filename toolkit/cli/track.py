@@ -13,15 +13,27 @@ SUMMARY = "follow objects through a video with a promptable model"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Fill in the parser."""
     parser.add_argument("run", metavar="RUN", help="folder of a run, or a checkpoint file")
-    parser.add_argument("video", type=Path, metavar="VIDEO", help="a video file, or a folder of images of one size")
+    parser.add_argument(
+        "video", type=Path, metavar="VIDEO", help="a video file, or a folder of images of one size"
+    )
     which = "points and boxes that show the objects (CSV or JSON); `image` is the number of a frame, from 0, or its file name"
     parser.add_argument("--prompts", required=True, type=Path, metavar="FILE", help=which)
-    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for overlays, predictions.json and manifest.jsonl")
+    parser.add_argument(
+        "--out",
+        required=True,
+        type=Path,
+        metavar="DIR",
+        help="folder for overlays, predictions.json and manifest.jsonl",
+    )
     parser.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:1, mps")
-    parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16"], help="precision of the forward pass")
+    parser.add_argument(
+        "--precision", default="fp32", choices=["fp32", "bf16"], help="precision of the forward pass"
+    )
     parser.add_argument("--no-overlays", action="store_true", help="do not draw the objects over the frames")
     add_plugin_files_argument(parser)
-    parser.add_argument("settings", nargs="*", metavar="model.…=value", help="settings of the model, laid over the run's own")
+    parser.add_argument(
+        "settings", nargs="*", metavar="model.…=value", help="settings of the model, laid over the run's own"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -33,7 +45,9 @@ def run(args: argparse.Namespace) -> int:
     from toolkit.inference import load
     from toolkit.inference.tracking import track_video
 
-    predictor = load(args.run, device=args.device, precision=args.precision, settings=model_settings(args.settings))
+    predictor = load(
+        args.run, device=args.device, precision=args.precision, settings=model_settings(args.settings)
+    )
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("tracking", total=None)

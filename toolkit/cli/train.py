@@ -14,14 +14,29 @@ SUMMARY = "train a model on a dataset"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Fill in the parser."""
-    parser.add_argument("--plugin", metavar="P", help="a plugin's name (`toolkit plugins list`), or the file or folder of one")
+    parser.add_argument(
+        "--plugin", metavar="P", help="a plugin's name (`toolkit plugins list`), or the file or folder of one"
+    )
     add_data_arguments(parser, required=False)
-    parser.add_argument("--config", type=Path, metavar="FILE", help="settings in YAML; default: the recipe for this plugin and dataset")
-    parser.add_argument("--out", type=Path, metavar="RUN", help="folder of the run; default: runs/<plugin>-<data>")
-    parser.add_argument("--resume", action="store_true", help="go on with the run at --out from its last saved state")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="settings in YAML; default: the recipe for this plugin and dataset",
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="RUN", help="folder of the run; default: runs/<plugin>-<data>"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with the run at --out from its last saved state"
+    )
     parser.add_argument("--seed", type=int, metavar="N", help="fixes every random choice (train.seed)")
-    parser.add_argument("--devices", type=int, metavar="N", help="devices, or CPU processes, on each node (train.devices)")
-    parser.add_argument("--num-nodes", type=int, metavar="N", help="machines that take part (train.num_nodes)")
+    parser.add_argument(
+        "--devices", type=int, metavar="N", help="devices, or CPU processes, on each node (train.devices)"
+    )
+    parser.add_argument(
+        "--num-nodes", type=int, metavar="N", help="machines that take part (train.num_nodes)"
+    )
     add_settings_argument(parser)
 
 
@@ -31,13 +46,23 @@ def run(args: argparse.Namespace) -> int:
     from toolkit.config import resolve
     from toolkit.config.tree import merge, nest, parse_overrides
 
-    flags = {"data.dir": args.data_dir, "train.seed": args.seed, "train.devices": args.devices, "train.num_nodes": args.num_nodes}
-    overrides = merge(parse_overrides(args.settings), nest({key: value for key, value in flags.items() if value is not None}))
+    flags = {
+        "data.dir": args.data_dir,
+        "train.seed": args.seed,
+        "train.devices": args.devices,
+        "train.num_nodes": args.num_nodes,
+    }
+    overrides = merge(
+        parse_overrides(args.settings),
+        nest({key: value for key, value in flags.items() if value is not None}),
+    )
     config = args.config
     if args.resume and config is None:
         config = _config_of_run(args)
     settings = resolve(plugin=args.plugin, data=args.data, config=config, overrides=overrides)
-    out = args.out or default_run(registry.named(registry.plugins(), settings.plugin).name, settings.data.name)
+    out = args.out or default_run(
+        registry.named(registry.plugins(), settings.plugin).name, settings.data.name
+    )
 
     from toolkit.training.loop import train
 
@@ -67,5 +92,7 @@ def _config_of_run(args: argparse.Namespace) -> Path:
 def _closing(result: Any) -> str:
     if not result.finished:
         return f"stopped after step {result.steps}: {result.run} (go on with --resume)"
-    best = "" if math.isnan(result.best) else f", best {result.best_metric} {result.best:.4f}"  # NaN without validation
+    best = (
+        "" if math.isnan(result.best) else f", best {result.best_metric} {result.best:.4f}"
+    )  # NaN without validation
     return f"trained {result.steps} steps{best}: {result.run}"

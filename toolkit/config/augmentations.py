@@ -24,7 +24,7 @@ class Flip(Settings):
 
 
 class Rotate(Settings):
-    """Turn the image about its centre; the size stays, and what comes in from outside is black and void."""
+    """Turn the image about its center; the size stays, and what comes in from outside is black and void."""
 
     name: Literal["rotate"] = "rotate"
     """Always `rotate`."""
@@ -67,7 +67,9 @@ class Resize(Settings):
     def _one_of(self) -> Resize:
         given = [name for name in ("long_side", "short_side", "size") if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError(f"give one of long_side, short_side and size, not {' and '.join(given) or 'none'}")
+            raise ValueError(
+                f"give one of long_side, short_side and size, not {' and '.join(given) or 'none'}"
+            )
         return self
 
 
@@ -93,11 +95,11 @@ class Elastic(Settings):
     """Distance between independent displacements, in pixels; larger is smoother."""
 
 
-class Colour(Settings):
+class Color(Settings):
     """Vary brightness, contrast, saturation and hue, in this order."""
 
-    name: Literal["colour"] = "colour"
-    """Always `colour`."""
+    name: Literal["color"] = "color"
+    """Always `color`."""
     p: Probability = 1.0
     """Chance that it is applied."""
     brightness: float = Field(0.2, ge=0, le=1)
@@ -107,7 +109,7 @@ class Colour(Settings):
     saturation: float = Field(0.2, ge=0, le=1)
     """The factor is drawn from 1 − this to 1 + this."""
     hue: float = Field(0.05, ge=0, le=0.5)
-    """The shift is drawn from minus to plus this, as a part of the colour circle."""
+    """The shift is drawn from minus to plus this, as a part of the color circle."""
 
 
 class Blur(Settings):
@@ -122,7 +124,7 @@ class Blur(Settings):
 
 
 AugmentSettings = Annotated[
-    Flip | Rotate | Scale | Resize | Crop | Elastic | Colour | Blur,
+    Flip | Rotate | Scale | Resize | Crop | Elastic | Color | Blur,
     Field(discriminator="name"),
 ]
 """Any one augmentation, told apart by ``name``."""

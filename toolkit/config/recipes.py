@@ -42,7 +42,9 @@ def resolve(
     data = data or (data_section or {}).get("name")
     if not plugin or not data:
         where = f"{config} does not name it" if config else "none was given"
-        raise UsageError(f"which {'plugin' if not plugin else 'dataset'}? {where}. Repair: add --{'plugin' if not plugin else 'data'} NAME")
+        raise UsageError(
+            f"which {'plugin' if not plugin else 'dataset'}? {where}. Repair: add --{'plugin' if not plugin else 'data'} NAME"
+        )
     plugin_manifest = registry.named(registry.plugins(), plugin)
     data_manifest = registry.named(registry.datasets(), data)
     if config is None:
@@ -53,13 +55,18 @@ def resolve(
     _state_batch_of_lr(tree, words)
     tree = merge(tree, words)
     if isinstance(tree.get("data") or {}, dict):
-        tree["data"] = merge({"train_split": data_manifest.splits[0], "val_split": data_manifest.val_split}, tree.get("data") or {})
+        tree["data"] = merge(
+            {"train_split": data_manifest.splits[0], "val_split": data_manifest.val_split},
+            tree.get("data") or {},
+        )
         tree["data"]["name"] = registry.stable_name(data)
     tree["plugin"] = registry.stable_name(plugin)
     wanted = merge({name: {} for name in plugin_manifest.evaluators}, tree.get("evaluators") or {})
     tree["evaluators"] = wanted
     manifests = {name: registry.named(registry.evaluators(), name) for name in wanted}
-    return build(RunSettings.__name__, tree, plugin_manifest, data_manifest, manifests, source=_source(config, words))
+    return build(
+        RunSettings.__name__, tree, plugin_manifest, data_manifest, manifests, source=_source(config, words)
+    )
 
 
 def _source(config: Path | None, words: Tree) -> str:
@@ -69,7 +76,15 @@ def _source(config: Path | None, words: Tree) -> str:
     return f"{config} with the settings of the command line" if words else str(config)
 
 
-def build(name: str, tree: Tree, plugin: Manifest, data: Manifest, evaluators: Mapping[str, Manifest], *, source: str) -> RunSettings:
+def build(
+    name: str,
+    tree: Tree,
+    plugin: Manifest,
+    data: Manifest,
+    evaluators: Mapping[str, Manifest],
+    *,
+    source: str,
+) -> RunSettings:
     """Validate a tree against the settings classes that the plugin, the dataset and the evaluators bring."""
     options = _field(data)
     evaluator_fields: Any = {key: _field(manifest) for key, manifest in evaluators.items()}

@@ -118,11 +118,15 @@ class TrainSettings(Settings):
         if self.unfreeze_at and not self.freeze:
             raise ValueError("unfreeze_at needs freeze, which names what is frozen until then")
         if taken_out := [key for key in self.lr_factors if key.startswith("!")]:
-            raise ValueError(f"lr_factors names parts with their factor, so that {taken_out[0]!r} has no meaning there")
+            raise ValueError(
+                f"lr_factors names parts with their factor, so that {taken_out[0]!r} has no meaning there"
+            )
         parts = self.accumulate * self.devices * self.num_nodes
         if self.batch_size % parts:
             below = self.batch_size // parts * parts
-            nearest = f"nearest that do are {below} and {below + parts}" if below else f"least that does is {parts}"
+            nearest = (
+                f"nearest that do are {below} and {below + parts}" if below else f"least that does is {parts}"
+            )
             raise ValueError(
                 f"batch_size {self.batch_size} does not divide into devices × num_nodes × accumulate = {parts} parts; the {nearest}"
             )

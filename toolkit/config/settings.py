@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 class Settings(BaseModel):
     """Base of all settings: typed, frozen, and an unknown key is an error. One sentence under each field says what it does."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True
+    )
 
 
 def settings_class(manifest: Manifest) -> type[Settings]:
@@ -41,7 +43,8 @@ def validate(cls: type[Any], tree: Mapping[str, Any], *, source: str) -> Any:
     except ValidationError as error:
         faults = [_explain(cls, fault) for fault in error.errors()]
         raise ConfigError(
-            f"{source}: {len(faults)} fault{'s' * (len(faults) > 1)}\n" + "\n".join(f"  {fault}" for fault in faults)
+            f"{source}: {len(faults)} fault{'s' * (len(faults) > 1)}\n"
+            + "\n".join(f"  {fault}" for fault in faults)
         ) from None
 
 

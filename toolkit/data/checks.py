@@ -45,7 +45,9 @@ class SplitReport:
     sizes: dict[Size, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.pixels, self.images, self.instances = (torch.zeros(len(self.classes), dtype=torch.int64) for _ in range(3))
+        self.pixels, self.images, self.instances = (
+            torch.zeros(len(self.classes), dtype=torch.int64) for _ in range(3)
+        )
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ class Dataset(ABC):
     Attributes:
         classes: the names that label indexes stand for.
         ids: the ids of the samples, in order, known without reading an image.
-        palette: one RGB colour a class, or None for the toolkit's own.
+        palette: one RGB color a class, or None for the toolkit's own.
         coco_image_ids: the number that each sample has in the COCO file it comes from, by the sample's id; None for a dataset that is
             not from one, where a sample's number is its position, from 1. COCO result files name images by it.
         coco_category_ids: likewise the number of each class; None stands for 1, 2, 3, …
@@ -90,7 +90,10 @@ def default_folder(name: str) -> Path:
 
 
 def open_dataset(
-    manifest: DatasetManifest, folder: str | Path | None, split: str, options: Mapping[str, Any] | Settings | None = None
+    manifest: DatasetManifest,
+    folder: str | Path | None,
+    split: str,
+    options: Mapping[str, Any] | Settings | None = None,
 ) -> Dataset:
     """One split of the dataset that a manifest describes.
 
@@ -106,27 +109,43 @@ def open_dataset(
         DataError: when the folder is needed and absent; says what it must hold and where it comes from.
     """
     if split not in manifest.splits:
-        raise UsageError(f"dataset {manifest.name!r} has no split {split!r}. There are: {', '.join(manifest.splits)}")
+        raise UsageError(
+            f"dataset {manifest.name!r} has no split {split!r}. There are: {', '.join(manifest.splits)}"
+        )
     settings = _settings(manifest, options or {})
-    root = (default_folder(manifest.name) if folder is None else Path(folder).expanduser()) if manifest.needs_folder else None
+    root = (
+        (default_folder(manifest.name) if folder is None else Path(folder).expanduser())
+        if manifest.needs_folder
+        else None
+    )
     if root is not None and not root.is_dir():
         raise DataError(missing_folder(manifest, root))
     dataset = manifest.resolve(manifest.build)(root, split, settings)
     if not isinstance(dataset, Dataset):
-        raise UsageError(f"{manifest.build!r} of dataset {manifest.name!r} must return a toolkit Dataset, not {type(dataset).__name__}")
+        raise UsageError(
+            f"{manifest.build!r} of dataset {manifest.name!r} must return a toolkit Dataset, not {type(dataset).__name__}"
+        )
     return dataset
 
 
 def missing_folder(manifest: DatasetManifest, folder: Path) -> str:
     """The message for a dataset whose folder is not there: what belongs in it, where that comes from, and the repair."""
-    lines = [f"dataset {manifest.name!r} needs a folder of files, and {folder} is {'not a folder' if folder.exists() else 'not there'}."]
+    lines = [
+        f"dataset {manifest.name!r} needs a folder of files, and {folder} is {'not a folder' if folder.exists() else 'not there'}."
+    ]
     if manifest.layout:
         lines.append(f"It must hold: {manifest.layout}")
     if manifest.origin_url:
         lines.append(f"The data come from {manifest.origin_url}")
     if manifest.sample:
-        lines.append(f"To try things without them: toolkit data sample {manifest.name} draws a small stand-in")
-    repair = f"toolkit data get {manifest.name}" if manifest.downloads else f"put them at {default_folder(manifest.name)}"
+        lines.append(
+            f"To try things without them: toolkit data sample {manifest.name} draws a small stand-in"
+        )
+    repair = (
+        f"toolkit data get {manifest.name}"
+        if manifest.downloads
+        else f"put them at {default_folder(manifest.name)}"
+    )
     lines.append(f"Repair: {repair}, or name the folder that has the files with --data-dir")
     return "\n".join(lines)
 

@@ -14,7 +14,7 @@ from toolkit.types import BACKGROUND, VOID, Instances, Masks, Sample, Size
 
 
 class GeneratedSamples(Dataset):
-    """Discs and boxes on a dark or grey ground, coloured by class, with label maps, instances and masks; the same every time.
+    """Discs and boxes on a dark or gray ground, colored by class, with label maps, instances and masks; the same every time.
 
     Args:
         classes: the names that labels stand for; the objects are of all but ``background``.
@@ -23,7 +23,9 @@ class GeneratedSamples(Dataset):
         seed: another seed gives other images.
     """
 
-    def __init__(self, classes: Sequence[str], sizes: Sequence[Size], *, objects: int = 3, seed: int = 0) -> None:
+    def __init__(
+        self, classes: Sequence[str], sizes: Sequence[Size], *, objects: int = 3, seed: int = 0
+    ) -> None:
         self.classes = tuple(classes)
         self.ids = [f"generated-{seed}-{i}" for i in range(len(sizes))]
         self._sizes, self._objects, self._seed = list(sizes), objects, seed
@@ -40,18 +42,29 @@ class GeneratedSamples(Dataset):
             labels.append(has_background + (number - 1) % (len(self.classes) - has_background))
         visible = [number for number in range(1, self._objects + 1) if (ids == number).any()]
         label_map = np.full(size, 0 if has_background else VOID, np.uint8)
-        image = rng.integers(0, 60, (*size, 3)) + (index % 2) * 80  # night and dusk, so that what mixes images shows
+        image = (
+            rng.integers(0, 60, (*size, 3)) + (index % 2) * 80
+        )  # night and dusk, so that what mixes images shows
         for number in visible:
             inside = ids == number
             label_map[inside] = labels[number - 1]
-            image[inside] = _colour(labels[number - 1], len(self.classes)) + rng.integers(-20, 21, (int(inside.sum()), 3))
+            image[inside] = _color(labels[number - 1], len(self.classes)) + rng.integers(
+                -20, 21, (int(inside.sum()), 3)
+            )
         masks = Masks.from_dense(np.stack([ids == number for number in visible])) if visible else Masks(size)
-        instances = Instances(size, masks.boxes_xyxy(), torch.tensor([labels[number - 1] for number in visible], dtype=torch.int64), masks)
+        instances = Instances(
+            size,
+            masks.boxes_xyxy(),
+            torch.tensor([labels[number - 1] for number in visible], dtype=torch.int64),
+            masks,
+        )
         pixels = torch.from_numpy(image.clip(0, 255).astype(np.uint8)).permute(2, 0, 1).contiguous()
         return Sample(sample_id, pixels, torch.from_numpy(label_map), instances)
 
 
-def generate(classes: Sequence[str], sizes: Sequence[Size], *, objects: int = 3, seed: int = 0) -> list[Sample]:
+def generate(
+    classes: Sequence[str], sizes: Sequence[Size], *, objects: int = 3, seed: int = 0
+) -> list[Sample]:
     """All of ``GeneratedSamples``."""
     dataset = GeneratedSamples(classes, sizes, objects=objects, seed=seed)
     return [dataset[index] for index in range(len(dataset))]
@@ -64,9 +77,11 @@ def _shape(rng: np.random.Generator, size: Size, *, is_disc: bool) -> NDArray[np
     y, x = rng.uniform(0.2, 0.8) * height, rng.uniform(0.2, 0.8) * width
     rows, columns = np.mgrid[:height, :width] + 0.5
     down, right = np.abs(rows - y), np.abs(columns - x)
-    inside: NDArray[np.bool_] = down**2 + right**2 <= radius**2 if is_disc else np.maximum(down, right) <= radius
+    inside: NDArray[np.bool_] = (
+        down**2 + right**2 <= radius**2 if is_disc else np.maximum(down, right) <= radius
+    )
     return inside
 
 
-def _colour(label: int, classes: int) -> NDArray[np.int64]:
+def _color(label: int, classes: int) -> NDArray[np.int64]:
     return (np.array(colorsys.hsv_to_rgb(label / classes, 0.8, 0.9)) * 255).astype(np.int64)

@@ -18,7 +18,15 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
+from PIL import (
+    BmpImagePlugin,
+    Image,
+    ImageFile,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
 from torch import Tensor
 
 from toolkit.errors import ImageError, InvalidDataError
@@ -43,14 +51,16 @@ _PARSERS: dict[bytes, type[ImageFile.ImageFile]] = {
     b"II*\0": TiffImagePlugin.TiffImageFile,
     b"MM\0*": TiffImagePlugin.TiffImageFile,
 }
-_JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")  # neither an escaped byte of data nor a restart nor a fill byte
+_JPEG_MARKER = re.compile(
+    rb"\xff[^\x00\x01\xd0-\xd7\xff]"
+)  # neither an escaped byte of data nor a restart nor a fill byte
 _REPAIR_COPY = "Repair: copy or download it again"
 
 
 def read_image(path: FilePath) -> Tensor:
     """Read a JPEG, PNG, BMP, WebP or TIFF file as RGB.
 
-    Grey becomes three equal channels; palettes and CMYK become RGB; transparency is dropped without blending, as is usual in
+    Gray becomes three equal channels; palettes and CMYK become RGB; transparency is dropped without blending, as is usual in
     the field; 16 bits a channel become 8 by ``round(value / 257)``, which maps the full range onto the full range; EXIF
     orientation is applied; of several pages or frames the first is read.
 
@@ -66,7 +76,9 @@ def read_image(path: FilePath) -> Tensor:
     if array.dtype == np.uint16:
         array = cv2.convertScaleAbs(array, alpha=1 / 257)
     if array.dtype != np.uint8:
-        raise ImageError(f"{path} has {array.dtype} pixels; expected 8 or 16 bits a channel. Repair: convert it to an 8-bit PNG")
+        raise ImageError(
+            f"{path} has {array.dtype} pixels; expected 8 or 16 bits a channel. Repair: convert it to an 8-bit PNG"
+        )
     return torch.from_numpy(cv2.cvtColor(array, cv2.COLOR_BGR2RGB, dst=array)).permute(2, 0, 1)
 
 
@@ -86,17 +98,19 @@ def image_size(path: FilePath) -> Size:
 
 
 def read_label_map(path: FilePath) -> Tensor:
-    """Read a label image: the raw index of every pixel, not the colour that a palette gives it.
+    """Read a label image: the raw index of every pixel, not the color that a palette gives it.
 
     Returns:
         uint8 ``[H, W]``.
 
     Raises:
-        ImageError: when the file cannot be read, is a colour image or a JPEG, or has values above 255.
+        ImageError: when the file cannot be read, is a color image or a JPEG, or has values above 255.
     """
     values = _read_values(path)
     if values.size and int(values.max()) > 255:
-        raise ImageError(f"{path} has the value {int(values.max())}; expected class indexes up to 254, and {VOID} for void")
+        raise ImageError(
+            f"{path} has the value {int(values.max())}; expected class indexes up to 254, and {VOID} for void"
+        )
     return torch.from_numpy(values.astype(np.uint8))
 
 
@@ -107,18 +121,20 @@ def read_id_map(path: FilePath) -> Tensor:
         int32 ``[H, W]``.
 
     Raises:
-        ImageError: when the file cannot be read, is a colour image or a JPEG, or has negative numbers.
+        ImageError: when the file cannot be read, is a color image or a JPEG, or has negative numbers.
     """
     values = _read_values(path)
     if values.size and int(values.min()) < 0:
-        raise ImageError(f"{path} has the value {int(values.min())}; expected object ids from 0, which is none")
+        raise ImageError(
+            f"{path} has the value {int(values.min())}; expected object ids from 0, which is none"
+        )
     return torch.from_numpy(values.astype(np.int32))
 
 
 def read_channels(path: FilePath) -> Tensor:
-    """Read an image whose colour channels hold numbers, such as ids or marks, of 8 or 16 bits each.
+    """Read an image whose color channels hold numbers, such as ids or marks, of 8 or 16 bits each.
 
-    A palette counts as a way of storing colours; grey becomes three equal channels; transparency is dropped.
+    A palette counts as a way of storing colors; gray becomes three equal channels; transparency is dropped.
 
     Returns:
         int32 ``[3, H, W]``: red, green and blue.
@@ -140,8 +156,8 @@ def _read_values(path: FilePath) -> NDArray[Any]:
         _require_exact(path, image)
         if image.mode not in ("1", "L", "P") and not image.mode.startswith("I"):
             raise ImageError(
-                f"{path} is a colour image (mode {image.mode}); expected one class index a pixel. "
-                "Repair: save it as a grey or palette PNG, or use a dataset that reads colour-coded truth"
+                f"{path} is a color image (mode {image.mode}); expected one class index a pixel. "
+                "Repair: save it as a gray or palette PNG, or use a dataset that reads color-coded truth"
             )
         try:
             values = np.array(image)
@@ -152,16 +168,18 @@ def _read_values(path: FilePath) -> NDArray[Any]:
 
 def _require_exact(path: FilePath, image: ImageFile.ImageFile) -> None:
     if isinstance(image, JpegImagePlugin.JpegImageFile):
-        raise ImageError(f"{path} is a JPEG, whose compression changes label values. Repair: save label maps as PNG")
+        raise ImageError(
+            f"{path} is a JPEG, whose compression changes label values. Repair: save label maps as PNG"
+        )
 
 
 def write_label_map(path: FilePath, label_map: Tensor | NDArray[np.uint8], palette: Palette) -> None:
-    """Write a label map as a palette PNG: viewers show the colours, ``read_label_map`` gives the indexes back.
+    """Write a label map as a palette PNG: viewers show the colors, ``read_label_map`` gives the indexes back.
 
     Args:
         path: where to; missing folders are made.
         label_map: uint8 ``[H, W]``.
-        palette: one RGB colour an index, from 0 on; the others get the colours of PASCAL VOC's rule, so void is (224, 224, 192).
+        palette: one RGB color an index, from 0 on; the others get the colors of PASCAL VOC's rule, so void is (224, 224, 192).
 
     Raises:
         InvalidDataError: when ``label_map`` is not uint8 ``[H, W]``.
@@ -172,12 +190,14 @@ def write_label_map(path: FilePath, label_map: Tensor | NDArray[np.uint8], palet
         raise InvalidDataError(f"label_map must be uint8 [H, W], not {array.dtype} {list(array.shape)}")
     image = Image.fromarray(array)
     image.putpalette(full_palette(palette)[:256].tobytes())
-    with atomic_write(path) as file:  # run-length matching suits label maps: as fast as storing them, smaller than the default
+    with atomic_write(
+        path
+    ) as file:  # run-length matching suits label maps: as fast as storing them, smaller than the default
         image.save(file, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
 
 
 def write_id_map(path: FilePath, ids: Tensor) -> None:
-    """Write an image of object ids that ``read_id_map`` gives back: a palette PNG, or from id 256 on a grey one of 16 bits.
+    """Write an image of object ids that ``read_id_map`` gives back: a palette PNG, or from id 256 on a gray one of 16 bits.
 
     Args:
         path: where to; missing folders are made.
@@ -202,7 +222,9 @@ def _unreadable(path: FilePath, error: OSError) -> ImageError:
         PermissionError: "may not be read: permission denied. Repair: change its permissions",
         IsADirectoryError: "is a folder, not an image. Repair: name a file in it",
     }
-    return ImageError(f"{path} {repairs.get(type(error)) or f'cannot be read: {error.strerror or error}. Repair: check the disk'}")
+    return ImageError(
+        f"{path} {repairs.get(type(error)) or f'cannot be read: {error.strerror or error}. Repair: check the disk'}"
+    )
 
 
 def _read_bytes(path: FilePath) -> bytes:
@@ -226,7 +248,9 @@ def _header(path: FilePath, data: bytes, file: Any = None) -> ImageFile.ImageFil
             "Repair: remove it, or convert it to one of these"
         )
     if file is None and _is_cut_off(parser, data):
-        raise ImageError(f"{path} is cut off: it ends after {len(data)} bytes, in the middle of the image. {_REPAIR_COPY}")
+        raise ImageError(
+            f"{path} is cut off: it ends after {len(data)} bytes, in the middle of the image. {_REPAIR_COPY}"
+        )
     try:
         if file is not None:
             file.seek(0)
@@ -250,7 +274,7 @@ def _is_turned(header: ImageFile.ImageFile) -> bool:
 
 
 def _is_cut_off(parser: type[ImageFile.ImageFile], data: bytes) -> bool:
-    """Whether the end of the image is missing, for the formats that mark it (decoders may fill the rest with grey)."""
+    """Whether the end of the image is missing, for the formats that mark it (decoders may fill the rest with gray)."""
     if parser is JpegImagePlugin.JpegImageFile:
         return not _has_end_of_jpeg(data)
     if parser is PngImagePlugin.PngImageFile:
@@ -281,13 +305,15 @@ def _decode(path: FilePath, data: bytes) -> NDArray[Any]:
     except cv2.error as error:
         raise ImageError(f"{path} cannot be decoded: {error.err}. {_REPAIR_COPY}") from error
     if array is None:
-        raise ImageError(f"{path} cannot be decoded: it is damaged, cut off or of an unusual kind. {_REPAIR_COPY}, or convert it to PNG")
+        raise ImageError(
+            f"{path} cannot be decoded: it is damaged, cut off or of an unusual kind. {_REPAIR_COPY}, or convert it to PNG"
+        )
     return np.asarray(array)
 
 
 def _undo_scaling(image: Image.Image, data: bytes, values: NDArray[Any]) -> NDArray[Any]:
-    """Pillow stretches grey PNGs of 2 and 4 bits to 0…255; label indexes must stay what they are."""
-    bits, colour_type = data[24], data[25]  # of the PNG's first chunk
-    if isinstance(image, PngImagePlugin.PngImageFile) and colour_type == 0 and bits in (2, 4):
+    """Pillow stretches gray PNGs of 2 and 4 bits to 0…255; label indexes must stay what they are."""
+    bits, color_type = data[24], data[25]  # of the PNG's first chunk
+    if isinstance(image, PngImagePlugin.PngImageFile) and color_type == 0 and bits in (2, 4):
         values //= 255 // (2**bits - 1)
     return values

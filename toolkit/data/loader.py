@@ -45,7 +45,11 @@ class _View(TorchDataset["Sample | ToolkitError"]):
         index, position = item
         try:
             sample = self.dataset[index]
-            return sample if self.transform is None else self.transform(sample, derive_seed(self.seed, "augment", position))
+            return (
+                sample
+                if self.transform is None
+                else self.transform(sample, derive_seed(self.seed, "augment", position))
+            )
         except ToolkitError as error:
             return error
 
@@ -59,7 +63,18 @@ def _rebuild_view(paths: list[Path], pickled: bytes) -> _View:
 class _Positions:
     """The (index, position) pairs of each batch part, for one of ``world`` processes, from ``start`` to ``steps``."""
 
-    def __init__(self, length: int, *, seed: int, batch_size: int, accumulate: int, rank: int, world: int, start: int, steps: int) -> None:
+    def __init__(
+        self,
+        length: int,
+        *,
+        seed: int,
+        batch_size: int,
+        accumulate: int,
+        rank: int,
+        world: int,
+        start: int,
+        steps: int,
+    ) -> None:
         self.length, self.seed, self.batch_size = length, seed, batch_size
         self.accumulate, self.rank, self.world = accumulate, rank, world
         self.start, self.steps = start, steps
@@ -118,7 +133,14 @@ def training_batches(
         ToolkitError: what the dataset raises for a sample, whichever process reads it.
     """
     positions = _Positions(
-        len(dataset), seed=seed, batch_size=batch_size, accumulate=accumulate, rank=rank, world=world, start=start, steps=steps
+        len(dataset),
+        seed=seed,
+        batch_size=batch_size,
+        accumulate=accumulate,
+        rank=rank,
+        world=world,
+        start=start,
+        steps=steps,
     )
     loader = DataLoader(
         _View(dataset, transform, seed),
@@ -126,10 +148,14 @@ def training_batches(
         num_workers=workers,
         collate_fn=_as_list,
     )
-    return _raise_errors(iter(loader))  # made at once, not in the first step: torch draws a random number for it
+    return _raise_errors(
+        iter(loader)
+    )  # made at once, not in the first step: torch draws a random number for it
 
 
-def evaluation_batches(dataset: Dataset, *, batch_size: int, rank: int, world: int, workers: int) -> Iterator[list[Sample]]:
+def evaluation_batches(
+    dataset: Dataset, *, batch_size: int, rank: int, world: int, workers: int
+) -> Iterator[list[Sample]]:
     """Each sample of this process's share once, in order."""
     indices = [(index, index) for index in range(rank, len(dataset), world)]
     batches = [indices[i : i + batch_size] for i in range(0, len(indices), batch_size)]

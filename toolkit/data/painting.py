@@ -31,7 +31,9 @@ def instances_to_label_map(instances: Instances, classes: Sequence[str]) -> Tens
     """
     masks = instances.masks
     if masks is None and len(instances):
-        raise InvalidDataError(f"a label map needs masks, but these {len(instances)} instances have only boxes")
+        raise InvalidDataError(
+            f"a label map needs masks, but these {len(instances)} instances have only boxes"
+        )
     if len(instances) and int(instances.labels.max()) >= len(classes):
         raise InvalidDataError(
             f"an instance has label {int(instances.labels.max())}, but there are {len(classes)} classes: 0 … {len(classes) - 1}"

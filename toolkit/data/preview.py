@@ -43,14 +43,22 @@ def parse_augment(text: str) -> tuple[Settings, ...]:
     if isinstance(value, dict):
         value = [value]
     if not isinstance(value, list) or not value:
-        raise ConfigError(f"--augment {text!r}: expected names, such as flip,blur, or a list, such as '[{{name: crop, size: [64, 64]}}]'")
+        raise ConfigError(
+            f"--augment {text!r}: expected names, such as flip,blur, or a list, such as '[{{name: crop, size: [64, 64]}}]'"
+        )
     value = [{"name": entry} if isinstance(entry, str) else entry for entry in value]
     checked: _List = validate(_List, {"augment": value}, source=f"--augment {text!r}")
     return tuple(checked.augment)
 
 
 def preview(
-    dataset: Dataset, path: str | os.PathLike[str], *, augment: Sequence[Settings] = (), count: int = 8, seed: int = 0, cell: int = 320
+    dataset: Dataset,
+    path: str | os.PathLike[str],
+    *,
+    augment: Sequence[Settings] = (),
+    count: int = 8,
+    seed: int = 0,
+    cell: int = 320,
 ) -> int:
     """Write a picture with a row a sample: the image, the image with its labels, and augmented forms of it with theirs.
 
@@ -84,5 +92,7 @@ def preview(
 
 
 def _row(sample: Sample, transform: Callable[[Sample, int], Sample] | None, seed: int) -> list[Cell | None]:
-    forms = [transform(sample, derive_seed(seed, variant)) for variant in range(VARIANTS)] if transform else []
+    forms = (
+        [transform(sample, derive_seed(seed, variant)) for variant in range(VARIANTS)] if transform else []
+    )
     return [(sample.image, None), (sample.image, sample), *((form.image, form) for form in forms)]

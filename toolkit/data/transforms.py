@@ -1,7 +1,7 @@
 """Data augmentation that moves image, label map, masks and boxes together.
 
 Built on the functions of torchvision's transforms v2: they come with torch, are maintained with it, and one call moves an
-image, a mask or a box by the same rule. The alternative, albumentations, is archived under the MIT licence, and its successor is AGPL.
+image, a mask or a box by the same rule. The alternative, albumentations, is archived under the MIT license, and its successor is AGPL.
 
 Every random choice is drawn from a generator of its own, first on the image; the drawn moves are then replayed on the
 labels. So the same sample and seed give the same result in any process, torch's global random state is never touched, and
@@ -22,7 +22,17 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
 from toolkit.config import Settings
-from toolkit.config.augmentations import AugmentSettings, Blur, Colour, Crop, Elastic, Flip, Resize, Rotate, Scale
+from toolkit.config.augmentations import (
+    AugmentSettings,
+    Blur,
+    Color,
+    Crop,
+    Elastic,
+    Flip,
+    Resize,
+    Rotate,
+    Scale,
+)
 from toolkit.errors import InvalidDataError
 from toolkit.types import Instances, Masks, Sample, Size
 
@@ -112,7 +122,11 @@ def _moved_masks(masks: Tensor, moves: Sequence[Move]) -> Tensor:
 def _moved_instances(sample: Sample, instances: Instances, moves: Sequence[Move], size: Size) -> Instances:
     masks = None if instances.masks is None else _moved_rle(instances.masks, moves, size)
     boxes = _moved_boxes(instances.boxes_xyxy, instances.size, moves) if masks is None else masks.boxes_xyxy()
-    keypoints = None if instances.keypoints is None else _moved_keypoints(sample, instances.keypoints, instances.size, moves)
+    keypoints = (
+        None
+        if instances.keypoints is None
+        else _moved_keypoints(sample, instances.keypoints, instances.size, moves)
+    )
     moved = Instances(size, boxes, instances.labels, masks, instances.scores, keypoints, instances.is_crowd)
     # What is left must cover a pixel; the box of a mask always does, and that of an empty mask is all zeros.
     return moved[((boxes[:, 2:] - boxes[:, :2]) >= 1).all(dim=1)]
@@ -136,10 +150,12 @@ def _moved_boxes(boxes: Tensor, size: Size, moves: Sequence[Move]) -> Tensor:
 
 
 def _moved_keypoints(sample: Sample, keypoints: Tensor, size: Size, moves: Sequence[Move]) -> Tensor:
-    """Keypoints move as boxes without extent: torchvision's own keypoints count from pixel centres, ours from pixel corners."""
+    """Keypoints move as boxes without extent: torchvision's own keypoints count from pixel centers, ours from pixel corners."""
     xy = keypoints[..., :2].reshape(-1, 2)
     visibility = keypoints[..., 2].reshape(-1).clone()
-    moved: Any = tv_tensors.BoundingBoxes(xy.repeat(1, 2), format="XYXY", canvas_size=size, clamping_mode=None)
+    moved: Any = tv_tensors.BoundingBoxes(
+        xy.repeat(1, 2), format="XYXY", canvas_size=size, clamping_mode=None
+    )
     for move in moves:
         if move.apply in (F.horizontal_flip, F.vertical_flip):
             raise InvalidDataError(
@@ -150,7 +166,9 @@ def _moved_keypoints(sample: Sample, keypoints: Tensor, size: Size, moves: Seque
         height, width = moved.canvas_size
         x, y = moved.as_subclass(Tensor)[:, :2].unbind(1)
         visibility[(x < 0) | (y < 0) | (x >= width) | (y >= height)] = 0
-    points = moved.as_subclass(Tensor)[:, :2] * (visibility > 0)[:, None]  # COCO's form of an invisible point: 0, 0, 0
+    points = (
+        moved.as_subclass(Tensor)[:, :2] * (visibility > 0)[:, None]
+    )  # COCO's form of an invisible point: 0, 0, 0
     return torch.cat([points, visibility[:, None]], dim=1).reshape(keypoints.shape)
 
 
@@ -200,10 +218,17 @@ def _resize_move(size: Size) -> Move:
     def resize(x: Any) -> Any:
         if isinstance(x, tv_tensors.Mask):
             # torchvision resizes masks by "nearest", which is off the bilinear image by up to half a pixel; "nearest-exact" is not.
-            plain = F.resize_image(x.as_subclass(Tensor), list(size), interpolation=InterpolationMode.NEAREST_EXACT)
+            plain = F.resize_image(
+                x.as_subclass(Tensor), list(size), interpolation=InterpolationMode.NEAREST_EXACT
+            )
             return tv_tensors.Mask(plain)
-        if isinstance(x, tv_tensors.Image) and size == (1, 1):  # torch 2.15 fails to shrink whole-number images to a single pixel
-            return tv_tensors.Image(x.as_subclass(Tensor).float().mean(dim=(1, 2), keepdim=True).round().to(torch.uint8))
+        if isinstance(x, tv_tensors.Image) and size == (
+            1,
+            1,
+        ):  # torch 2.15 fails to shrink whole-number images to a single pixel
+            return tv_tensors.Image(
+                x.as_subclass(Tensor).float().mean(dim=(1, 2), keepdim=True).round().to(torch.uint8)
+            )
         return F.resize(x, list(size), interpolation=InterpolationMode.BILINEAR, antialias=True)
 
     return Move(resize)
@@ -211,7 +236,10 @@ def _resize_move(size: Size) -> Move:
 
 def _draw_crop(settings: Crop, size: Size, rng: Generator) -> Move | None:
     # A negative offset is a margin: the image lies somewhere inside the window, or the window somewhere inside the image.
-    top, left = (_integer(rng, min(0, have - want), max(0, have - want)) for have, want in zip(size, settings.size, strict=True))
+    top, left = (
+        _integer(rng, min(0, have - want), max(0, have - want))
+        for have, want in zip(size, settings.size, strict=True)
+    )
     height, width = settings.size
     return Move(lambda x: F.crop(x, top, left, height, width))
 
@@ -222,12 +250,16 @@ def _draw_elastic(settings: Elastic, size: Size, rng: Generator) -> Move | None:
     height, width = size
     nodes = [math.ceil(side / settings.spacing) + 1 for side in size]
     coarse = torch.randn((1, 2, *nodes), generator=rng) * settings.amplitude
-    field = torch.nn.functional.interpolate(coarse, size=size, mode="bicubic", align_corners=True)  # [1, 2, H, W] as x, y in pixels
-    displacement = field.permute(0, 2, 3, 1) * torch.tensor([2 / width, 2 / height])  # torchvision counts -1…1 across the image
+    field = torch.nn.functional.interpolate(
+        coarse, size=size, mode="bicubic", align_corners=True
+    )  # [1, 2, H, W] as x, y in pixels
+    displacement = field.permute(0, 2, 3, 1) * torch.tensor(
+        [2 / width, 2 / height]
+    )  # torchvision counts -1…1 across the image
     return Move(lambda x: F.elastic(x, displacement, interpolation=InterpolationMode.BILINEAR))
 
 
-def _draw_colour(settings: Colour, size: Size, rng: Generator) -> Move | None:
+def _draw_color(settings: Color, size: Size, rng: Generator) -> Move | None:
     if _uniform(rng, 0, 1) >= settings.p:
         return None
     steps: list[Callable[[Any], Any]] = []
@@ -257,7 +289,9 @@ def _draw_blur(settings: Blur, size: Size, rng: Generator) -> Move | None:
     if _uniform(rng, 0, 1) >= settings.p:
         return None
     sigma = _uniform(rng, 0.1, settings.max_sigma)
-    radius = min(math.ceil(3 * sigma), min(size) - 1)  # the kernel mirrors the edge, so it must not reach beyond the image
+    radius = min(
+        math.ceil(3 * sigma), min(size) - 1
+    )  # the kernel mirrors the edge, so it must not reach beyond the image
     if radius == 0:
         return None
     return Move(lambda x: F.gaussian_blur(x, [2 * radius + 1] * 2, [sigma, sigma]), geometric=False)
@@ -270,6 +304,6 @@ _DRAW: dict[type[Settings], Callable[[Any, Size, Generator], Move | None]] = {
     Resize: _draw_resize,
     Crop: _draw_crop,
     Elastic: _draw_elastic,
-    Colour: _draw_colour,
+    Color: _draw_color,
     Blur: _draw_blur,
 }

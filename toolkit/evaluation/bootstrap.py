@@ -41,11 +41,15 @@ class Difference:
 
 def draws(images: int, count: int, seed: int) -> NDArray[np.int64]:
     """How often each image is in each draw, int64 ``[count, images]``; every row sums up to ``images``."""
-    counts: NDArray[np.int64] = np.random.default_rng(seed).multinomial(images, np.full(images, 1 / images), size=count)
+    counts: NDArray[np.int64] = np.random.default_rng(seed).multinomial(
+        images, np.full(images, 1 / images), size=count
+    )
     return counts
 
 
-def resampled_metrics(evaluator: Evaluator, states: Sequence[Any], counts: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+def resampled_metrics(
+    evaluator: Evaluator, states: Sequence[Any], counts: NDArray[np.int64]
+) -> dict[str, NDArray[np.float64]]:
     """The metrics of each draw by name, float64 ``[draws]``.
 
     Args:
@@ -57,10 +61,16 @@ def resampled_metrics(evaluator: Evaluator, states: Sequence[Any], counts: NDArr
     for times in counts.tolist():
         evaluator.merge_repeated(states, times)
         reports.append(evaluator.report().metrics)
-    return {name: np.array([report.get(name, np.nan) for report in reports]) for name in reports[0]} if reports else {}
+    return (
+        {name: np.array([report.get(name, np.nan) for report in reports]) for name in reports[0]}
+        if reports
+        else {}
+    )
 
 
-def difference(value: float, first: float, values: NDArray[np.float64], first_values: NDArray[np.float64]) -> Difference:
+def difference(
+    value: float, first: float, values: NDArray[np.float64], first_values: NDArray[np.float64]
+) -> Difference:
     """The difference of two figures, with the interval from their values in the same draws."""
     spread = values - first_values
     spread = spread[~np.isnan(spread)]

@@ -37,7 +37,9 @@ class CocoSettings(Settings):
     iou_types: Annotated[tuple[IoUType, ...], Field(min_length=1)] | None = None
     """What is compared, of `bbox`, `segm` and `keypoints`; `null` compares all that both truth and predictions have."""
 
-    max_detections: Annotated[tuple[Annotated[int, Field(gt=0)], ...], Field(min_length=1), AfterValidator(_ascending)] = (1, 10, 100)
+    max_detections: Annotated[
+        tuple[Annotated[int, Field(gt=0)], ...], Field(min_length=1), AfterValidator(_ascending)
+    ] = (1, 10, 100)
     """The numbers of detections an image for which AR is given, lowest first; AP counts as many as the last. Keypoints count 20, as in COCO."""
 
     boundary: bool = False
@@ -81,30 +83,51 @@ class Coco(Evaluator):
 
     def prepare(self, dataset: Dataset) -> None:
         """Learn the order of the images."""
-        self._order = dict(dataset.coco_image_ids or {sample_id: position for position, sample_id in enumerate(dataset.ids, start=1)})
+        self._order = dict(
+            dataset.coco_image_ids
+            or {sample_id: position for position, sample_id in enumerate(dataset.ids, start=1)}
+        )
 
     def _update(self, sample: Sample, prediction: Prediction) -> None:
         where = f"sample {sample.id!r}" + (f" ({sample.path})" if sample.path else "")
         if sample.instances is None:
-            raise InvalidDataError(f"{where} has no instances, so the evaluator coco has nothing to compare a prediction with")
-        if prediction.instances is None or (len(prediction.instances) and prediction.instances.scores is None):
-            raise InvalidDataError(f"the prediction for {where} must have instances with scores for the evaluator coco")
+            raise InvalidDataError(
+                f"{where} has no instances, so the evaluator coco has nothing to compare a prediction with"
+            )
+        if prediction.instances is None or (
+            len(prediction.instances) and prediction.instances.scores is None
+        ):
+            raise InvalidDataError(
+                f"the prediction for {where} must have instances with scores for the evaluator coco"
+            )
         for name, instances in (("truth", sample.instances), ("prediction", prediction.instances)):
             if len(instances) and int(instances.labels.max()) >= len(self.classes):
                 label = int(instances.labels.max())
-                raise InvalidDataError(f"the {name} of {where} has label {label}, but there are {len(self.classes)} classes")
+                raise InvalidDataError(
+                    f"the {name} of {where} has label {label}, but there are {len(self.classes)} classes"
+                )
             self._check_fields(f"the {name} of {where}", instances)
         self._images[sample.id] = ImageRecord(
-            sample.size, objects(sample.instances, is_truth=True), objects(prediction.instances, is_truth=False)
+            sample.size,
+            objects(sample.instances, is_truth=True),
+            objects(prediction.instances, is_truth=False),
         )
 
     def _check_fields(self, owner: str, instances: Instances) -> None:
         for kind, value in (("segm", instances.masks), ("keypoints", instances.keypoints)):
             if len(instances) and value is None and kind in (self.settings.iou_types or ()):
-                raise InvalidDataError(f"{owner} has no {'masks' if kind == 'segm' else kind}, but iou_types asks for {kind!r}")
+                raise InvalidDataError(
+                    f"{owner} has no {'masks' if kind == 'segm' else kind}, but iou_types asks for {kind!r}"
+                )
         points = None if instances.keypoints is None else instances.keypoints.shape[1]
-        sigmas = COCO_KEYPOINTS if self.settings.keypoint_sigmas is None else len(self.settings.keypoint_sigmas)
-        if len(instances) and points not in (None, sigmas) and "keypoints" in (self.settings.iou_types or ("keypoints",)):
+        sigmas = (
+            COCO_KEYPOINTS if self.settings.keypoint_sigmas is None else len(self.settings.keypoint_sigmas)
+        )
+        if (
+            len(instances)
+            and points not in (None, sigmas)
+            and "keypoints" in (self.settings.iou_types or ("keypoints",))
+        ):
             raise InvalidDataError(
                 f"{owner} has {points} keypoints. Repair: give evaluators.coco.keypoint_sigmas as many values, not {sigmas}"
             )
@@ -123,16 +146,22 @@ class Coco(Evaluator):
         """Replace what was taken in by ``states``, each so many times, as images of their own."""
         self.reset()
         for state, count in zip(states, times, strict=True):
-            self._images |= {f"{sample_id}{_COPY}{i}": record for sample_id, record in state.items() for i in range(count)}
+            self._images |= {
+                f"{sample_id}{_COPY}{i}": record for sample_id, record in state.items() for i in range(count)
+            }
 
     def report(self) -> Report:
         """The figures so far."""
-        in_order = sorted(self._images, key=lambda key: (self._order.get(key.partition(_COPY)[0], len(self._order)), key))
+        in_order = sorted(
+            self._images, key=lambda key: (self._order.get(key.partition(_COPY)[0], len(self._order)), key)
+        )
         images = [self._images[sample_id] for sample_id in in_order]
         parts = {kind: coco_pair(images, kind, self.classes) for kind in self._kinds(images)}
         return self._report(parts, list(enumerate(self.classes, start=1)), bool(images))
 
-    def report_document(self, document: dict[str, Any], results: list[dict[str, Any]], category_ids: Sequence[int]) -> Report:
+    def report_document(
+        self, document: dict[str, Any], results: list[dict[str, Any]], category_ids: Sequence[int]
+    ) -> Report:
         """The figures of a COCO results file against a COCO document, in the files' own precision, without update.
 
         As pycocotools has it, the area of a detection is that of its box where the first result has one.
@@ -150,7 +179,9 @@ class Coco(Evaluator):
             given = all(key in entry for entry in results)
             if not given and kind in (self.settings.iou_types or ()):
                 raise InvalidDataError(f"not every result has {key!r}, but iou_types asks for {kind!r}")
-            annotated = bool(document["annotations"]) and all(key in entry for entry in document["annotations"])
+            annotated = bool(document["annotations"]) and all(
+                key in entry for entry in document["annotations"]
+            )
             kinds += [kind] if given and annotated else []
         kinds = list(self.settings.iou_types or kinds)
         categories = list(zip(category_ids, self.classes, strict=True))
@@ -172,10 +203,16 @@ class Coco(Evaluator):
         return kinds
 
     def _report(
-        self, pairs: dict[IoUType, tuple[hotcoco.COCO, hotcoco.COCO]], categories: Sequence[tuple[int, str]], any_images: bool
+        self,
+        pairs: dict[IoUType, tuple[hotcoco.COCO, hotcoco.COCO]],
+        categories: Sequence[tuple[int, str]],
+        any_images: bool,
     ) -> Report:
         limits, sigmas = self.settings.max_detections, self.settings.keypoint_sigmas
-        parts = [figures(*pair, kind, categories, max_detections=limits, sigmas=sigmas) for kind, pair in pairs.items()]
+        parts = [
+            figures(*pair, kind, categories, max_detections=limits, sigmas=sigmas)
+            for kind, pair in pairs.items()
+        ]
         if self.settings.boundary and "segm" in pairs:
             parts.append(boundary_figures(*pairs["segm"], categories, max_detections=limits))
         metrics = {name: value for part in parts for name, value in part.metrics.items()}

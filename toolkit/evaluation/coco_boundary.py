@@ -32,7 +32,9 @@ def boundary(code: dict[str, Any]) -> dict[str, Any]:
     edge: NDArray[np.uint8] = np.zeros((height, width), dtype=np.uint8, order="F")
     if w and h:
         inside = np.ascontiguousarray(coco_mask.decode(code)[y : y + h, x : x + w])
-        eroded = cv2.erode(inside, np.ones((3, 3), np.uint8), iterations=steps, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+        eroded = cv2.erode(
+            inside, np.ones((3, 3), np.uint8), iterations=steps, borderType=cv2.BORDER_CONSTANT, borderValue=0
+        )
         edge[y : y + h, x : x + w] = inside - eroded
     encoded: dict[str, Any] = coco_mask.encode(edge)
     return encoded
@@ -47,11 +49,15 @@ class _BoundaryEval(COCOeval):  # type: ignore[misc]
             return overlap
         truth, found = self._gts[imgId, catId], self._dts[imgId, catId]
         best = np.argsort([-each["score"] for each in found], kind="mergesort")[: self.params.maxDets[-1]]
-        edges = [[boundary(each["segmentation"]) for each in part] for part in ([found[i] for i in best], truth)]
+        edges = [
+            [boundary(each["segmentation"]) for each in part] for part in ([found[i] for i in best], truth)
+        ]
         return np.minimum(overlap, coco_mask.iou(*edges, [int(each["iscrowd"]) for each in truth]))
 
 
-def evaluate_boundaries(truth: hotcoco.COCO, detections: hotcoco.COCO, max_detections: Sequence[int]) -> COCOeval:
+def evaluate_boundaries(
+    truth: hotcoco.COCO, detections: hotcoco.COCO, max_detections: Sequence[int]
+) -> COCOeval:
     """The evaluation, accumulated, of the masks of both."""
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints
         pair = []

@@ -64,7 +64,11 @@ def figures(
 
 
 def boundary_figures(
-    truth: hotcoco.COCO, detections: hotcoco.COCO, categories: Sequence[tuple[int, str]], *, max_detections: Sequence[int]
+    truth: hotcoco.COCO,
+    detections: hotcoco.COCO,
+    categories: Sequence[tuple[int, str]],
+    *,
+    max_detections: Sequence[int],
 ) -> Figures:
     """The same figures for masks compared along their outlines; see ``toolkit.evaluation.coco_boundary``."""
     from toolkit.evaluation.coco_boundary import evaluate_boundaries
@@ -76,7 +80,9 @@ def boundary_figures(
     return _figures("boundary", evaluation.eval, parameters, categories)
 
 
-def _figures(kind: str, found: Mapping[str, Any], parameters: hotcoco.Params, categories: Sequence[tuple[int, str]]) -> Figures:
+def _figures(
+    kind: str, found: Mapping[str, Any], parameters: hotcoco.Params, categories: Sequence[tuple[int, str]]
+) -> Figures:
     row = {category: i for i, category in enumerate(parameters.cat_ids)}
     order = [row[category] for category, _ in categories]
     precision = _defined(found["precision"])[:, :, order]  # threshold x recall x class x area x detections
@@ -85,9 +91,18 @@ def _figures(kind: str, found: Mapping[str, Any], parameters: hotcoco.Params, ca
     thresholds = np.asarray(parameters.iou_thrs)
     names = [name for _, name in categories]
     return Figures(
-        {f"{kind}/{name}": value for name, value in _metrics(precision, recall, thresholds, areas, parameters.max_dets).items()},
-        {f"{kind}/{name}": values for name, values in _per_class(precision, recall, thresholds, parameters.max_dets).items()},
-        {f"{kind}/{name}": curve for name, curve in _curves(precision, thresholds, parameters.rec_thrs, names).items()},
+        {
+            f"{kind}/{name}": value
+            for name, value in _metrics(precision, recall, thresholds, areas, parameters.max_dets).items()
+        },
+        {
+            f"{kind}/{name}": values
+            for name, values in _per_class(precision, recall, thresholds, parameters.max_dets).items()
+        },
+        {
+            f"{kind}/{name}": curve
+            for name, curve in _curves(precision, thresholds, parameters.rec_thrs, names).items()
+        },
     )
 
 
@@ -105,7 +120,9 @@ def _metrics(
     return metrics | {f"AR{letter}": _mean(recall[:, :, i, -1]) for letter, i in sizes.items()}
 
 
-def _per_class(precision: Floats, recall: Floats, thresholds: Floats, detections: Sequence[int]) -> dict[str, list[float]]:
+def _per_class(
+    precision: Floats, recall: Floats, thresholds: Floats, detections: Sequence[int]
+) -> dict[str, list[float]]:
     everything = precision[..., 0, -1]  # threshold x recall x class
     values = {"AP": _means(everything, (0, 1)).tolist()}
     for percent in (50, 75):
@@ -113,10 +130,14 @@ def _per_class(precision: Floats, recall: Floats, thresholds: Floats, detections
     return values | {f"AR{detections[-1]}": _means(recall[:, :, 0, -1], (0,)).tolist()}
 
 
-def _curves(precision: Floats, thresholds: Floats, recalls: Sequence[float], names: Sequence[str]) -> dict[str, Curve]:
+def _curves(
+    precision: Floats, thresholds: Floats, recalls: Sequence[float], names: Sequence[str]
+) -> dict[str, Curve]:
     """Precision over recall, as means over the classes for every threshold and for every class at IoU 0.5; AP over the threshold."""
     everything = precision[..., 0, -1]  # threshold x recall x class
-    by_threshold = {f"IoU {t:.2f}": line for t, line in zip(thresholds, _means(everything, (2,)).tolist(), strict=True)}
+    by_threshold = {
+        f"IoU {t:.2f}": line for t, line in zip(thresholds, _means(everything, (2,)).tolist(), strict=True)
+    }
     at_half = everything[np.isclose(thresholds, 0.5)][0]
     by_class = {name: at_half[:, k].tolist() for k, name in enumerate(names)}
     ap = {"all classes": _means(everything, (1, 2)).tolist()}

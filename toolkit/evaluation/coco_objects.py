@@ -72,9 +72,13 @@ def objects(instances: Instances, *, is_truth: bool) -> Objects:
     )
 
 
-def coco_pair(images: Sequence[ImageRecord], kind: IoUType, classes: Sequence[str]) -> tuple[hotcoco.COCO, hotcoco.COCO]:
+def coco_pair(
+    images: Sequence[ImageRecord], kind: IoUType, classes: Sequence[str]
+) -> tuple[hotcoco.COCO, hotcoco.COCO]:
     """Truth and detections for hotcoco; images and classes are numbered from 1 in the order given."""
-    entries = [{"id": i, "height": image.size[0], "width": image.size[1]} for i, image in enumerate(images, start=1)]
+    entries = [
+        {"id": i, "height": image.size[0], "width": image.size[1]} for i, image in enumerate(images, start=1)
+    ]
     categories = [{"id": i, "name": name} for i, name in enumerate(classes, start=1)]
     truth, found = [image.truth for image in images], [image.found for image in images]
     if kind == "keypoints":
@@ -103,7 +107,9 @@ def coco_pair(images: Sequence[ImageRecord], kind: IoUType, classes: Sequence[st
         _column(found, lambda each: each.scores)[:, None],
         (_column(found, lambda each: each.labels) + 1)[:, None],
     ]
-    dt = gt.load_res(np.concatenate(rows, axis=1, dtype=np.float64), segmentation=codes[1])  # in the form (image, box, score, class)
+    dt = gt.load_res(
+        np.concatenate(rows, axis=1, dtype=np.float64), segmentation=codes[1]
+    )  # in the form (image, box, score, class)
     stated = _column(found, areas)
     if len(stated):
         dt.update_anns(ids=np.arange(1, len(stated) + 1), area=stated)
@@ -114,13 +120,21 @@ def _image_ids(parts: Sequence[Objects]) -> NDArray[np.int64]:
     return np.repeat(np.arange(1, len(parts) + 1), [len(part.labels) for part in parts])
 
 
-def _column(parts: Sequence[Objects], get: Callable[[Objects], NDArray[Any]], empty: tuple[int, ...] = (0,)) -> NDArray[Any]:
+def _column(
+    parts: Sequence[Objects], get: Callable[[Objects], NDArray[Any]], empty: tuple[int, ...] = (0,)
+) -> NDArray[Any]:
     values = [get(part) for part in parts if len(part.labels)]
     return np.concatenate(values) if values else np.zeros(empty)
 
 
-def _codes(images: Sequence[ImageRecord], parts: Sequence[Objects]) -> list[dict[str, Any] | list[list[float]]]:
-    return [{"size": list(image.size), "counts": code} for image, part in zip(images, parts, strict=True) for code in part.masks or ()]
+def _codes(
+    images: Sequence[ImageRecord], parts: Sequence[Objects]
+) -> list[dict[str, Any] | list[list[float]]]:
+    return [
+        {"size": list(image.size), "counts": code}
+        for image, part in zip(images, parts, strict=True)
+        for code in part.masks or ()
+    ]
 
 
 def _keypoint_annotations(parts: Sequence[Objects]) -> list[dict[str, Any]]:

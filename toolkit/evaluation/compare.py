@@ -87,7 +87,9 @@ def compare_runs(
     models, manifests = zip(*(load_model(run) for run in runs), strict=True)
     wanted = known_sections(overrides)
     data = data or _common_dataset(runs, manifests)
-    saved = [config for config in map(_data_of, manifests) if config.get("name") == registry.stable_name(data)] or [{}]
+    saved = [
+        config for config in map(_data_of, manifests) if config.get("name") == registry.stable_name(data)
+    ] or [{}]
     options = merge(dict(saved[0].get("options") or {}), wanted["data"].get("options", {}))
     split = split or registry.named(registry.datasets(), data).val_split
     dataset = open_split(data, data_dir or saved[0].get("dir"), split, options)
@@ -99,14 +101,23 @@ def compare_runs(
 
     shown = set(_spread(len(dataset), SHEET_ROWS)) if sheet else set()
     largest = _predict(contestants, dataset, fabric, batch_size=batch_size, workers=workers, shown=shown)
-    sizes = [footprint(run, largest, accelerator=accelerator, precision=precision) if memory else None for run in runs]
+    sizes = [
+        footprint(run, largest, accelerator=accelerator, precision=precision) if memory else None
+        for run in runs
+    ]
     values = [contestant.figures(size) for contestant, size in zip(contestants, sizes, strict=True)]
     spreads = [contestant.spreads(len(dataset), resamples, seed) for contestant in contestants]
     if sheet:
         _write_sheet(sheet, contestants, dataset, sorted(shown))
     results = _side_by_side(contestants, manifests, values, spreads)
     notes = list(
-        _notes(contestants, len(dataset), resamples, batch_size, any(config.get("options") != saved[0].get("options") for config in saved))
+        _notes(
+            contestants,
+            len(dataset),
+            resamples,
+            batch_size,
+            any(config.get("options") != saved[0].get("options") for config in saved),
+        )
     )
     return Comparison(data, split, len(dataset), results, tuple(notes))
 
@@ -125,8 +136,12 @@ class _Contestant:
     shown: dict[int, Prediction] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.is_promptable = isinstance(self.model, PromptableModel)  # the classes of such a model are the prompts'
-        self.align = None if self.is_promptable else Alignment(self.model.classes, self.dataset.classes, self.name)
+        self.is_promptable = isinstance(
+            self.model, PromptableModel
+        )  # the classes of such a model are the prompts'
+        self.align = (
+            None if self.is_promptable else Alignment(self.model.classes, self.dataset.classes, self.name)
+        )
         self.states = [[] for _ in self.evaluators]
         for evaluator in self.evaluators:
             evaluator.reset()
@@ -138,9 +153,18 @@ class _Contestant:
             return self.model.predict_protocols(samples)
         return {"": self.model.predict(samples)}
 
-    def take_in(self, samples: Sequence[Sample], predictions: Mapping[str, Sequence[Prediction]], first: int, shown: set[int]) -> None:
+    def take_in(
+        self,
+        samples: Sequence[Sample],
+        predictions: Mapping[str, Sequence[Prediction]],
+        first: int,
+        shown: set[int],
+    ) -> None:
         """Keep a state of each evaluator for each image, and the predictions that are to be shown."""
-        aligned = {key: [self.align(each) for each in values] if self.align else list(values) for key, values in predictions.items()}
+        aligned = {
+            key: [self.align(each) for each in values] if self.align else list(values)
+            for key, values in predictions.items()
+        }
         for evaluator, states in zip(self.evaluators, self.states, strict=True):
             for sample, prediction in zip(samples, aligned[evaluator.protocol], strict=True):
                 evaluator.reset()
@@ -156,7 +180,10 @@ class _Contestant:
         for evaluator, states in zip(self.evaluators, self.states, strict=True):
             evaluator.merge(states)
             metrics |= evaluator.report().metrics
-        costs = {SPEED: sum(self.images) / sum(self.seconds), PARAMETERS: float(sum(p.numel() for p in self.model.parameters()))}
+        costs = {
+            SPEED: sum(self.images) / sum(self.seconds),
+            PARAMETERS: float(sum(p.numel() for p in self.model.parameters())),
+        }
         return metrics | costs | {MEMORY: math.nan if memory is None else float(memory)}
 
     def spreads(self, count: int, resamples: int | None, seed: int) -> dict[str, NDArray[np.float64]]:
@@ -164,7 +191,9 @@ class _Contestant:
         values: dict[str, NDArray[np.float64]] = {}
         for evaluator, states in zip(self.evaluators, self.states, strict=True):
             if count > 1:
-                values |= resampled_metrics(evaluator, states, draws(count, resamples or evaluator.resamples, seed))
+                values |= resampled_metrics(
+                    evaluator, states, draws(count, resamples or evaluator.resamples, seed)
+                )
         if len(self.seconds) > 1:
             times = draws(len(self.seconds), SPEED_DRAWS, seed)
             values[SPEED] = (times @ np.array(self.images)) / (times @ np.array(self.seconds))
@@ -172,12 +201,20 @@ class _Contestant:
 
 
 def _predict(
-    contestants: Sequence[_Contestant], dataset: Dataset, fabric: Fabric, *, batch_size: int, workers: int, shown: set[int]
+    contestants: Sequence[_Contestant],
+    dataset: Dataset,
+    fabric: Fabric,
+    *,
+    batch_size: int,
+    workers: int,
+    shown: set[int],
 ) -> list[Sample]:
     """Send every batch through every model, each time beginning with another one; returns the batch with most pixels."""
     largest: list[Sample] = []
     done = 0
-    for number, samples in enumerate(evaluation_batches(dataset, batch_size=batch_size, rank=0, world=1, workers=workers)):
+    for number, samples in enumerate(
+        evaluation_batches(dataset, batch_size=batch_size, rank=0, world=1, workers=workers)
+    ):
         if not number:
             for contestant in contestants:  # what the first call prepares is not to be timed
                 _timed(contestant, samples, fabric)
@@ -192,7 +229,9 @@ def _predict(
     return largest
 
 
-def _timed(contestant: _Contestant, samples: Sequence[Sample], fabric: Fabric) -> tuple[dict[str, list[Prediction]], float]:
+def _timed(
+    contestant: _Contestant, samples: Sequence[Sample], fabric: Fabric
+) -> tuple[dict[str, list[Prediction]], float]:
     with evaluating(contestant.model), fabric.autocast():
         began = time.perf_counter()
         predictions = contestant.predict(samples)  # which are on the CPU, so a GPU is done
@@ -208,21 +247,39 @@ def _side_by_side(
     """The figures that all have, with differences to the first."""
     common = [name for name in values[0] if all(name in each for each in values)]
     if not set(common) - {SPEED, PARAMETERS, MEMORY}:
-        raise UsageError("these runs have no metric in common. Repair: name an evaluator that suits them all, such as evaluators.iou={}")
+        raise UsageError(
+            "these runs have no metric in common. Repair: name an evaluator that suits them all, such as evaluators.iou={}"
+        )
     results = []
     for i, (contestant, manifest) in enumerate(zip(contestants, manifests, strict=True)):
         differences: dict[str, Difference] = {}
         for name in common if i else ():
             none = np.zeros(0)
-            both = (spreads[i][name], spreads[0][name]) if name in spreads[i] and name in spreads[0] else (none, none)
+            both = (
+                (spreads[i][name], spreads[0][name])
+                if name in spreads[i] and name in spreads[0]
+                else (none, none)
+            )
             differences[name] = difference(values[i][name], values[0][name], *both)
         figures = {name: values[i][name] for name in common}
         results.append(RunFigures(contestant.name, manifest.plugin, manifest.step, figures, differences))
     return tuple(results)
 
 
-def _notes(contestants: Sequence[_Contestant], images: int, resamples: int | None, batch_size: int, options_differ: bool) -> Iterable[str]:
-    counts = sorted({resamples or evaluator.resamples for contestant in contestants for evaluator in contestant.evaluators})
+def _notes(
+    contestants: Sequence[_Contestant],
+    images: int,
+    resamples: int | None,
+    batch_size: int,
+    options_differ: bool,
+) -> Iterable[str]:
+    counts = sorted(
+        {
+            resamples or evaluator.resamples
+            for contestant in contestants
+            for evaluator in contestant.evaluators
+        }
+    )
     yield (
         f"Intervals are from {' and '.join(map(str, counts))} bootstrap draws of images, the same for all runs; that of the speed is from "
         f"draws of batches of {batch_size}, each predicted by all runs in turn."
@@ -244,13 +301,17 @@ def _common_dataset(runs: Sequence[str | Path], manifests: Sequence[CheckpointMa
     names = [str(_data_of(manifest).get("name", "unknown")) for manifest in manifests]
     if len(set(names)) > 1:
         trained = ", ".join(f"{run} on {name}" for run, name in zip(runs, names, strict=True))
-        raise UsageError(f"the runs were trained on different datasets: {trained}. Repair: say with --data which to compare them on")
+        raise UsageError(
+            f"the runs were trained on different datasets: {trained}. Repair: say with --data which to compare them on"
+        )
     return names[0]
 
 
 def _common_evaluators(manifests: Sequence[CheckpointManifest]) -> dict[str, Any]:
     first, *others = (dict(manifest.config.get("evaluators") or {}) for manifest in manifests)
-    return {name: values for name, values in first.items() if all(name in other for other in others)} or {"iou": {}}
+    return {name: values for name, values in first.items() if all(name in other for other in others)} or {
+        "iou": {}
+    }
 
 
 def _short_names(runs: Sequence[str | Path]) -> list[str]:
@@ -269,11 +330,15 @@ def _spread(length: int, count: int) -> list[int]:
     return [i * length // count for i in range(count)]
 
 
-def _write_sheet(path: str | os.PathLike[str], contestants: Sequence[_Contestant], dataset: Dataset, indexes: Sequence[int]) -> None:
+def _write_sheet(
+    path: str | os.PathLike[str], contestants: Sequence[_Contestant], dataset: Dataset, indexes: Sequence[int]
+) -> None:
     rows: list[list[Cell | None]] = []
     for index in indexes:
         sample = dataset[index]
-        predictions = [each.shown[index] if each.is_promptable else confident(each.shown[index]) for each in contestants]
+        predictions = [
+            each.shown[index] if each.is_promptable else confident(each.shown[index]) for each in contestants
+        ]
         if (
             all(prediction.instances is None for prediction in predictions) and sample.label_map is not None
         ):  # objects are not to be compared with label maps
@@ -282,6 +347,15 @@ def _write_sheet(path: str | os.PathLike[str], contestants: Sequence[_Contestant
             sample = sample.with_(label_map=None)
         cells: list[Cell | None] = [(sample.image, None), (sample.image, sample)]
         rows.append(cells + [(sample.image, prediction) for prediction in predictions])
-    palette = dataset.palette or default_palette(len(dataset.classes), first=int(dataset.classes[0] != BACKGROUND))
+    palette = dataset.palette or default_palette(
+        len(dataset.classes), first=int(dataset.classes[0] != BACKGROUND)
+    )
     columns = ["image", "truth", *(contestant.name for contestant in contestants)]
-    grid_sheet(columns, rows, path, classes=dataset.classes, palette=palette, titles=[dataset.ids[index] for index in indexes])
+    grid_sheet(
+        columns,
+        rows,
+        path,
+        classes=dataset.classes,
+        palette=palette,
+        titles=[dataset.ids[index] for index in indexes],
+    )

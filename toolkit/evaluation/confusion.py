@@ -16,7 +16,7 @@ STRIP_PIXELS = 1 << 24
 """OpenCV returns its counts as float32, which holds whole numbers up to this one."""
 
 LANES = 4
-"""Neighbours are mostly of one class, and a CPU that adds to one count again and again waits for itself each time. So the pixels are
+"""Neighbors are mostly of one class, and a CPU that adds to one count again and again waits for itself each time. So the pixels are
 taken in turn from four places far apart, which is half as fast again."""
 
 LabelMap = Tensor | NDArray[Any]
@@ -41,7 +41,9 @@ def confusion_matrix(truth: LabelMap, prediction: LabelMap, num_classes: int) ->
         raise InvalidDataError(f"num_classes must be 1 … {VOID}, not {num_classes}")
     pair = [_array("truth", truth), _array("prediction", prediction)]
     if pair[0].shape != pair[1].shape:
-        raise InvalidDataError(f"truth and prediction differ in size: {list(pair[0].shape)} and {list(pair[1].shape)}")
+        raise InvalidDataError(
+            f"truth and prediction differ in size: {list(pair[0].shape)} and {list(pair[1].shape)}"
+        )
     truths, predictions = (array.reshape(-1) for array in pair)
     counts = np.zeros((256, 256), dtype=np.int64)  # all values that a byte can have, so that none goes unseen
     whole = len(truths) // LANES * LANES
@@ -72,7 +74,10 @@ def _array(name: str, label_map: LabelMap) -> NDArray[np.uint8]:
 def _check_values(name: str, totals: NDArray[np.int64], num_classes: int) -> None:
     unknown = np.flatnonzero(totals[num_classes:VOID]) + num_classes
     if len(unknown):
-        value, more = int(unknown[0]), f" (and {len(unknown) - 1} other such values)" if len(unknown) > 1 else ""
+        value, more = (
+            int(unknown[0]),
+            f" (and {len(unknown) - 1} other such values)" if len(unknown) > 1 else "",
+        )
         raise InvalidDataError(
             f"the {name} has value {value} in {int(totals[value])} pixels{more}, but there are {num_classes} classes: "
             f"values are 0 … {num_classes - 1}, and {VOID} for void"

@@ -64,7 +64,9 @@ def evaluate(
     sums: dict[str, float] = {}
     seen = 0
     with evaluating(model):
-        for samples in evaluation_batches(dataset, batch_size=batch_size, rank=rank, world=world, workers=workers):
+        for samples in evaluation_batches(
+            dataset, batch_size=batch_size, rank=rank, world=world, workers=workers
+        ):
             with autocast or nullcontext():
                 predictions, losses = _forward(model, samples, with_loss)
             for name, value in losses.items():
@@ -77,12 +79,20 @@ def evaluate(
         dist.all_gather_object(shares, ([evaluator.state() for evaluator in evaluators], sums, seen))
         for i, evaluator in enumerate(evaluators):
             evaluator.merge([states[i] for states, _, _ in shares])
-        sums = {name: sum(share[name] for _, share, _ in shares if share) for name in next(s for _, s, _ in shares)}
+        sums = {
+            name: sum(share[name] for _, share, _ in shares if share)
+            for name in next(s for _, s, _ in shares)
+        }
         seen = sum(count for _, _, count in shares)
-    return Validation(tuple(evaluator.report() for evaluator in evaluators), {name: value / max(seen, 1) for name, value in sums.items()})
+    return Validation(
+        tuple(evaluator.report() for evaluator in evaluators),
+        {name: value / max(seen, 1) for name, value in sums.items()},
+    )
 
 
-def _forward(model: Model, samples: list[Sample], with_loss: bool) -> tuple[dict[str, list[Prediction]], dict[str, Tensor]]:
+def _forward(
+    model: Model, samples: list[Sample], with_loss: bool
+) -> tuple[dict[str, list[Prediction]], dict[str, Tensor]]:
     """Predictions by protocol (the empty name where there are none), and losses where they are wanted."""
     if isinstance(model, PromptableModel):
         return model.predict_protocols(samples), model.loss(samples) if with_loss else {}

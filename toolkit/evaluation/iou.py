@@ -65,7 +65,9 @@ class IoU(Evaluator):
     def reset(self) -> None:
         """Forget everything."""
         c = len(self.classes)
-        self._matrix = np.zeros((c + 1, c + 1), dtype=np.int64)  # truth x prediction; the last row holds only false positives
+        self._matrix = np.zeros(
+            (c + 1, c + 1), dtype=np.int64
+        )  # truth x prediction; the last row holds only false positives
         self._samples = 0
 
     def _update(self, sample: Sample, prediction: Prediction) -> None:
@@ -85,7 +87,9 @@ class IoU(Evaluator):
                 counts[-1] = 0
             return counts
         if sample.instances is None:
-            raise InvalidDataError("it has neither a label map nor instances, so there is nothing to compare a prediction with")
+            raise InvalidDataError(
+                "it has neither a label map nor instances, so there is nothing to compare a prediction with"
+            )
         truth = instances_to_label_map(sample.instances, self.classes)
         crowd = sample.instances.is_crowd
         if crowd is not None and sample.instances.masks is not None and bool(crowd.any()):
@@ -129,10 +133,18 @@ class IoU(Evaluator):
             "mean_dice": _mean(dice),
             "pixel_accuracy": float(_divide(correct.sum(), true.sum())),
             "mean_class_accuracy": _mean(accuracy),
-            "frequency_weighted_iou": float(np.sum(share[true > 0] * iou[true > 0])) if true.any() else float("nan"),
+            "frequency_weighted_iou": float(np.sum(share[true > 0] * iou[true > 0]))
+            if true.any()
+            else float("nan"),
         }
         per_class = {"iou": iou.tolist(), "dice": dice.tolist(), "accuracy": accuracy.tolist()}
-        return Report("iou", metrics, per_class, self.classes, self._notes(absent=np.isnan(iou), missing=np.isnan(accuracy)))
+        return Report(
+            "iou",
+            metrics,
+            per_class,
+            self.classes,
+            self._notes(absent=np.isnan(iou), missing=np.isnan(accuracy)),
+        )
 
     def _notes(self, absent: NDArray[np.bool_], missing: NDArray[np.bool_]) -> tuple[str, ...]:
         if not self._samples:
@@ -141,7 +153,9 @@ class IoU(Evaluator):
         if absent.any():
             notes.append(f"{self._some(absent)} absent from truth and prediction and left out of the means.")
         if (missing & ~absent).any():
-            notes.append(f"{self._some(missing & ~absent)} absent from the truth, though predicted, and left out of mean_class_accuracy.")
+            notes.append(
+                f"{self._some(missing & ~absent)} absent from the truth, though predicted, and left out of mean_class_accuracy."
+            )
         if self.settings.void == "false_positive":
             notes.append("Classes predicted on void pixels count as false positives.")
         return tuple(notes)

@@ -32,11 +32,15 @@ def footprint(run: str | Path, samples: Sequence[Sample], *, accelerator: str, p
     Raises:
         TrainingError: when the process fails, as for want of memory.
     """
-    job = pickle.dumps((loaded_paths(), str(run), list(samples), accelerator, precision, torch.get_num_threads()))
+    job = pickle.dumps(
+        (loaded_paths(), str(run), list(samples), accelerator, precision, torch.get_num_threads())
+    )
     done = subprocess.run([sys.executable, "-m", __name__], input=job, capture_output=True, check=False)
     if done.returncode:
         reason = done.stderr.decode(errors="replace").strip().splitlines()
-        raise TrainingError(f"{run}: measuring its memory failed: {reason[-1] if reason else f'exit code {done.returncode}'}")
+        raise TrainingError(
+            f"{run}: measuring its memory failed: {reason[-1] if reason else f'exit code {done.returncode}'}"
+        )
     found = done.stdout.split()[-1].decode()
     return None if found == "None" else int(found)
 

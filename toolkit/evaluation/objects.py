@@ -56,7 +56,9 @@ class Objects(Evaluator):
     def _update(self, sample: Sample, prediction: Prediction) -> None:
         truth, found = sample.instances, prediction.instances
         if truth is None or truth.masks is None:
-            raise InvalidDataError(f"sample {sample.id!r} has no masks of objects, so there is nothing to compare a prediction with")
+            raise InvalidDataError(
+                f"sample {sample.id!r} has no masks of objects, so there is nothing to compare a prediction with"
+            )
         if found is None or found.masks is None or len(found) != len(truth):
             count = "no masks" if found is None or found.masks is None else f"{len(found)} masks"
             raise InvalidDataError(
@@ -65,7 +67,9 @@ class Objects(Evaluator):
             )
         beyond = [int(label) for label in truth.labels if label >= len(self.classes)]
         if beyond:
-            raise InvalidDataError(f"sample {sample.id!r} has the label {beyond[0]}, but there are {len(self.classes)} classes")
+            raise InvalidDataError(
+                f"sample {sample.id!r} has the label {beyond[0]}, but there are {len(self.classes)} classes"
+            )
         counted = truth.masks.areas() > 0
         if truth.is_crowd is not None:
             counted &= ~truth.is_crowd
@@ -76,7 +80,11 @@ class Objects(Evaluator):
 
     def _compare(self, truth: Masks, found: Masks) -> NDArray[np.float64]:
         iou = _iou(truth.to_coco()[0], found.to_coco()[0])
-        edges = _iou(boundary(truth.to_coco()[0]), boundary(found.to_coco()[0])) if self.settings.boundary else np.nan
+        edges = (
+            _iou(boundary(truth.to_coco()[0]), boundary(found.to_coco()[0]))
+            if self.settings.boundary
+            else np.nan
+        )
         return np.array([iou, 2 * iou / (1 + iou), edges])
 
     def state(self) -> dict[str, Any]:
@@ -100,7 +108,13 @@ class Objects(Evaluator):
         metrics = {f"mean_{name}": float(means[i]) for i, name in enumerate(figures)}
         metrics["class_mean_iou"] = float(seen.mean()) if len(seen) else float("nan")
         notes = () if self._counts.any() else ("No object was evaluated, so every figure is undefined.",)
-        return Report("objects", metrics, {name: per_class[:, i].tolist() for i, name in enumerate(figures)}, self.classes, notes)
+        return Report(
+            "objects",
+            metrics,
+            {name: per_class[:, i].tolist() for i, name in enumerate(figures)},
+            self.classes,
+            notes,
+        )
 
 
 def _iou(truth: dict[str, Any], found: dict[str, Any]) -> float:

@@ -64,14 +64,18 @@ class Report:
     def __post_init__(self) -> None:
         for metric, values in self.per_class.items():
             if len(values) != len(self.classes):
-                raise InvalidDataError(f"Report {self.name!r}: {metric} has {len(values)} values for {len(self.classes)} classes")
+                raise InvalidDataError(
+                    f"Report {self.name!r}: {metric} has {len(values)} values for {len(self.classes)} classes"
+                )
 
     def to_dict(self) -> dict[str, Any]:
         """The report as what JSON can hold, NaN and infinity as None."""
         document: dict[str, Any] = {
             "name": self.name,
             "metrics": {metric: _number(value) for metric, value in self.metrics.items()},
-            "per_class": {metric: [_number(value) for value in values] for metric, values in self.per_class.items()},
+            "per_class": {
+                metric: [_number(value) for value in values] for metric, values in self.per_class.items()
+            },
             "classes": list(self.classes),
             "notes": list(self.notes),
         }
@@ -116,7 +120,12 @@ def is_better(metric: str, new: float, old: float) -> bool:
 
 def _curve(curve: Curve) -> dict[str, Any]:
     lines = {name: [_number(value) for value in values] for name, values in curve.y.items()}
-    return {"x_label": curve.x_label, "y_label": curve.y_label, "x": [_number(value) for value in curve.x], "y": lines}
+    return {
+        "x_label": curve.x_label,
+        "y_label": curve.y_label,
+        "x": [_number(value) for value in curve.x],
+        "y": lines,
+    }
 
 
 def _number(value: float) -> float | None:

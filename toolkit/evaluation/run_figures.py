@@ -62,7 +62,11 @@ class Comparison:
                     "step": run.step,
                     "figures": {name: _number(value) for name, value in run.figures.items()},
                     "differences": {
-                        name: {"value": _number(each.value), "low": _number(each.low), "high": _number(each.high)}
+                        name: {
+                            "value": _number(each.value),
+                            "low": _number(each.low),
+                            "high": _number(each.high),
+                        }
                         for name, each in run.differences.items()
                     },
                 }
@@ -88,9 +92,14 @@ class Comparison:
             unit, form = _FORMS.get(name, ("", "{:.4f}"))
             cells = [f"{name} ({unit})" if unit else name, _shown(value, name, form)]
             for run in others:
-                cells += [_shown(run.figures[name], name, form), _shown_difference(run.differences[name], name, form)]
+                cells += [
+                    _shown(run.figures[name], name, form),
+                    _shown_difference(run.differences[name], name, form),
+                ]
             table.add_row(*(Text(cell) for cell in cells))
-        legend = f"[low, high] is the {LEVEL:.0%} interval of the difference on these images; * it leaves out 0."
+        legend = (
+            f"[low, high] is the {LEVEL:.0%} interval of the difference on these images; * it leaves out 0."
+        )
         return Group(table, *(Text(note) for note in (legend, *self.notes)))
 
 

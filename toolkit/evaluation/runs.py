@@ -69,7 +69,9 @@ def measure_run(
     model, manifest = load_model(run, model_settings)
     wanted = known_sections(rest)
     config: Mapping[str, Any] = manifest.config
-    saved_data = config.get("data", {}) if config.get("data", {}).get("name") == registry.stable_name(data) else {}
+    saved_data = (
+        config.get("data", {}) if config.get("data", {}).get("name") == registry.stable_name(data) else {}
+    )
     options = merge(saved_data.get("options") or {}, wanted["data"].get("options", {}))
     split = split or registry.named(registry.datasets(), data).val_split
     dataset = open_split(data, data_dir or saved_data.get("dir"), split, options)
@@ -77,14 +79,18 @@ def measure_run(
     if prompts is not None:
         model = _prompted(model, prompts, dataset)
         chosen = wanted["evaluators"] or {"coco": {}}
-    if tuple(dataset.classes) != model.classes and not isinstance(model, PromptableModel):  # whose classes are the prompts'
+    if tuple(dataset.classes) != model.classes and not isinstance(
+        model, PromptableModel
+    ):  # whose classes are the prompts'
         raise DataError(
             f"the model in {run} knows the classes {', '.join(manifest.classes)}, but dataset {data!r} has {', '.join(dataset.classes)}. "
             "Repair: choose the dataset or options that it was trained with"
         )
     evaluators = by_protocol(chosen_evaluators(chosen, dataset), model)
     model.to(fabric.device)
-    validation = evaluate(model, dataset, evaluators, batch_size=batch_size, workers=workers, autocast=fabric.autocast())
+    validation = evaluate(
+        model, dataset, evaluators, batch_size=batch_size, workers=workers, autocast=fabric.autocast()
+    )
     if not fabric.is_global_zero:
         return None
     reports = list(validation.reports)
@@ -107,7 +113,12 @@ def _prompted(model: Model, prompts: str, dataset: Dataset) -> Model:
 
 
 def measure_predictions(
-    path: Path, *, data: str, data_dir: str | None = None, split: str | None = None, overrides: Mapping[str, Any] | None = None
+    path: Path,
+    *,
+    data: str,
+    data_dir: str | None = None,
+    split: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
 ) -> list[Report]:
     """Evaluate predictions that anyone has made, see ``toolkit.formats.predictions``; arguments as in ``measure_run``.
 
@@ -118,8 +129,12 @@ def measure_predictions(
     """
     wanted = known_sections(overrides)
     dataset = open_split(data, data_dir, split, wanted["data"].get("options", {}))
-    image_ids = dataset.coco_image_ids or {sample_id: number for number, sample_id in enumerate(dataset.ids, start=1)}
-    predictions = PredictionFiles(path, dataset.classes, image_ids=image_ids, category_ids=dataset.coco_category_ids)
+    image_ids = dataset.coco_image_ids or {
+        sample_id: number for number, sample_id in enumerate(dataset.ids, start=1)
+    }
+    predictions = PredictionFiles(
+        path, dataset.classes, image_ids=image_ids, category_ids=dataset.coco_category_ids
+    )
     predictions.require(dataset.ids)
     tasks = registry.named(registry.datasets(), data).tasks
     evaluators = chosen_evaluators(wanted["evaluators"] or _fitting(tasks, predictions), dataset)
@@ -144,7 +159,9 @@ def _fitting(tasks: Sequence[str], predictions: PredictionFiles) -> dict[str, An
     return {TASK_EVALUATORS[task]: {} for task in meant or possible}
 
 
-def _from_documents(evaluators: Sequence[Evaluator], predictions: PredictionFiles, dataset: Dataset) -> list[Report] | None:
+def _from_documents(
+    evaluators: Sequence[Evaluator], predictions: PredictionFiles, dataset: Dataset
+) -> list[Report] | None:
     """The reports from two COCO files alone; None where there are none, or an evaluator needs the images."""
     chosen = [evaluator for evaluator in evaluators if isinstance(evaluator, Coco)]
     if predictions.results is None or dataset.coco_image_ids is None or len(chosen) < len(evaluators):
@@ -152,7 +169,11 @@ def _from_documents(evaluators: Sequence[Evaluator], predictions: PredictionFile
     document = dataset.coco_document()
     if document is None:
         return None
-    sizes = {image["id"]: (image["height"], image["width"]) for image in document["images"] if {"height", "width"} <= image.keys()}
+    sizes = {
+        image["id"]: (image["height"], image["width"])
+        for image in document["images"]
+        if {"height", "width"} <= image.keys()
+    }
     check_mask_sizes(predictions.results, predictions.path, sizes)
     category_ids = dataset.coco_category_ids or range(1, len(dataset.classes) + 1)
     return [evaluator.report_document(document, predictions.results, category_ids) for evaluator in chosen]
@@ -171,9 +192,13 @@ def known_sections(overrides: Mapping[str, Any] | None) -> dict[str, dict[str, A
         UsageError: when there are others than ``data.options`` and ``evaluators``.
     """
     sections: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS} | dict(overrides or {})
-    unknown = [name for name in sections if name not in SECTIONS] + [f"data.{key}" for key in sections["data"] if key != "options"]
+    unknown = [name for name in sections if name not in SECTIONS] + [
+        f"data.{key}" for key in sections["data"] if key != "options"
+    ]
     if unknown:
-        raise UsageError(f"settings of {', '.join(unknown)} have no effect here. Repair: use data.options.… or evaluators.…")
+        raise UsageError(
+            f"settings of {', '.join(unknown)} have no effect here. Repair: use data.options.… or evaluators.…"
+        )
     return sections
 
 

@@ -30,7 +30,9 @@ def export_model(run_or_file: str | Path, out: Path) -> int:
         OutputError: when a file cannot be written; an older one of that name stays as it was.
     """
     if out.suffix not in EXPORT_SUFFIXES:
-        raise UsageError(f"{out}: exported weights are torch files. Repair: choose a name that ends in {' or '.join(EXPORT_SUFFIXES)}")
+        raise UsageError(
+            f"{out}: exported weights are torch files. Repair: choose a name that ends in {' or '.join(EXPORT_SUFFIXES)}"
+        )
     model, manifest = load_model(run_or_file)
     state = {name: value.detach().cpu().contiguous() for name, value in model.export_state().items()}
     buffer = io.BytesIO()  # torch hides a full disk behind an error of its own

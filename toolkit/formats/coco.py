@@ -38,7 +38,9 @@ class CocoFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         data = read_json(path, "annotations in COCO's format")
-        if not isinstance(data, dict) or not all(isinstance(data.get(key), list) for key in ("images", "annotations", "categories")):
+        if not isinstance(data, dict) or not all(
+            isinstance(data.get(key), list) for key in ("images", "annotations", "categories")
+        ):
             raise DataError(
                 f"{path} is not a COCO annotation file: it must hold lists called images, annotations and categories. "
                 "Repair: name the file of the annotations (a list of results, or captions, will not do)"
@@ -52,25 +54,41 @@ class CocoFile:
         self.classes = tuple(category["name"] for _, category in categories)
         twice = next((name for name in self.classes if self.classes.count(name) > 1), None)
         if twice is not None:
-            raise DataError(f"{path} has two categories called {twice!r}. Repair: rename one, or give their annotations one category_id")
+            raise DataError(
+                f"{path} has two categories called {twice!r}. Repair: rename one, or give their annotations one category_id"
+            )
         self._labels = {key: index for index, (key, _) in enumerate(categories)}
         named = (category.get("keypoints") for _, category in categories)
-        self.keypoint_names: tuple[str, ...] = max((tuple(names) for names in named if isinstance(names, list)), key=len, default=())
+        self.keypoint_names: tuple[str, ...] = max(
+            (tuple(names) for names in named if isinstance(names, list)), key=len, default=()
+        )
         by_id = self._by_id(data["images"], "images", "file_name")
         self.images = list(by_id.values())
-        named_twice = [name for name, uses in Counter(image["file_name"] for image in self.images).items() if uses > 1]
+        named_twice = [
+            name for name, uses in Counter(image["file_name"] for image in self.images).items() if uses > 1
+        ]
         if named_twice:
-            raise DataError(f"{path} has two images with the file_name {named_twice[0]!r}. Repair: merge them, or rename one")
+            raise DataError(
+                f"{path} has two images with the file_name {named_twice[0]!r}. Repair: merge them, or rename one"
+            )
         self._by_image: dict[Any, list[tuple[str, dict[str, Any]]]] = {key: [] for key in by_id}
         self._index(data["annotations"])
 
     def _by_id(self, records: Iterable[Any], kind: str, needed: str) -> dict[Any, dict[str, Any]]:
         found: dict[Any, dict[str, Any]] = {}
         for position, record in enumerate(records):
-            if not isinstance(record, dict) or not isinstance(record.get("id"), (int, str)) or not isinstance(record.get(needed), str):
-                raise DataError(f"{self.path}: {kind}[{position}] needs an id, and a {needed} that is text. Repair: correct the file")
+            if (
+                not isinstance(record, dict)
+                or not isinstance(record.get("id"), (int, str))
+                or not isinstance(record.get(needed), str)
+            ):
+                raise DataError(
+                    f"{self.path}: {kind}[{position}] needs an id, and a {needed} that is text. Repair: correct the file"
+                )
             if record["id"] in found:
-                raise DataError(f"{self.path}: the id {record['id']!r} occurs twice among the {kind}. Repair: give each its own id")
+                raise DataError(
+                    f"{self.path}: the id {record['id']!r} occurs twice among the {kind}. Repair: give each its own id"
+                )
             found[record["id"]] = record
         return found
 
@@ -78,11 +96,15 @@ class CocoFile:
         seen: set[Any] = set()
         for position, record in enumerate(annotations):
             if not isinstance(record, dict):
-                raise DataError(f"{self.path}: annotations[{position}] is not a record, but {type(record).__name__}")
+                raise DataError(
+                    f"{self.path}: annotations[{position}] is not a record, but {type(record).__name__}"
+                )
             key = record.get("id")
             name = f"annotations[{position}]" if key is None else f"annotation {key!r}"
             if key is not None and key in seen:
-                raise DataError(f"{self.path}: the id {key!r} occurs twice among the annotations. Repair: give each its own id")
+                raise DataError(
+                    f"{self.path}: the id {key!r} occurs twice among the annotations. Repair: give each its own id"
+                )
             seen.add(key)
             for what, known in (("image_id", self._by_image), ("category_id", self._labels)):
                 if not isinstance(record.get(what), (int, str)) or record[what] not in known:
@@ -117,7 +139,9 @@ class CocoFile:
                 found.append(self._region(record, size, where, degenerate == "skip"))
             except _DegenerateError as error:
                 if degenerate == "error":
-                    raise DataError(f"{error}. Repair: correct it, or leave such objects out with degenerate=skip") from error
+                    raise DataError(
+                        f"{error}. Repair: correct it, or leave such objects out with degenerate=skip"
+                    ) from error
         return found
 
     def _region(self, record: dict[str, Any], size: Size, where: str, skip_parts: bool) -> Region:
@@ -131,7 +155,9 @@ class CocoFile:
         if self.keypoint_names and record.get("keypoints") is not None:
             keypoints = numbers(record["keypoints"], where, "keypoints")
             if len(keypoints) % 3 or len(keypoints) > 3 * len(self.keypoint_names):
-                raise DataError(f"{where} has {len(keypoints)} numbers as keypoints; expected {3 * len(self.keypoint_names)}")
+                raise DataError(
+                    f"{where} has {len(keypoints)} numbers as keypoints; expected {3 * len(self.keypoint_names)}"
+                )
             keypoints = tuple(from_indices(np.array(keypoints, np.float64).reshape(-1, 3)).flatten().tolist())
         crowd = record.get("iscrowd", 0)
         if crowd not in (0, 1):
@@ -139,7 +165,9 @@ class CocoFile:
         area = None if record.get("area") is None else numbers([record["area"]], where, "area")[0]
         if area is not None and area < 0:
             raise DataError(f"{where} has the area {area:g}; expected 0 or more")
-        return Region(self._labels[record["category_id"]], where, parts, code, box, bool(crowd), keypoints, area)
+        return Region(
+            self._labels[record["category_id"]], where, parts, code, box, bool(crowd), keypoints, area
+        )
 
 
 class _DegenerateError(Exception):
@@ -156,7 +184,9 @@ def _box(value: Any, size: Size, where: str) -> Box:
         raise _DegenerateError(f"{where}: bbox {list(box)} has a width or height of 0 or less")
     x0, y0, x1, y1 = max(0.0, x), max(0.0, y), min(float(size[1]), x + width), min(float(size[0]), y + height)
     if x0 >= x1 or y0 >= y1:
-        raise _DegenerateError(f"{where}: bbox {list(box)} lies outside the image of {size[1]} x {size[0]} pixels")
+        raise _DegenerateError(
+            f"{where}: bbox {list(box)} lies outside the image of {size[1]} x {size[0]} pixels"
+        )
     return x0, y0, x1, y1
 
 
@@ -167,10 +197,14 @@ def _mask(value: Any, size: Size, where: str, skip_parts: bool) -> tuple[tuple[P
     if isinstance(value, dict):
         return (), _run_lengths(value, size, where)
     if not isinstance(value, list) or not all(isinstance(part, list) for part in value):
-        raise DataError(f"{where}: segmentation must be a list of polygons or run lengths, not {type(value).__name__}")
+        raise DataError(
+            f"{where}: segmentation must be a list of polygons or run lengths, not {type(value).__name__}"
+        )
     parts = []
     for part in value:
-        if len(numbers(part, where, "a polygon")) < 6 or not _encloses(polygon(part, size, where, "a polygon")):
+        if len(numbers(part, where, "a polygon")) < 6 or not _encloses(
+            polygon(part, size, where, "a polygon")
+        ):
             if skip_parts:
                 continue
             raise _DegenerateError(f"{where}: a polygon with {len(part) // 2} points encloses no area")
@@ -190,12 +224,16 @@ def _encloses(flat: Polygon) -> bool:
 def _run_lengths(value: dict[str, Any], size: Size, where: str) -> bytes:
     """Compressed run lengths of exactly the image's size; pycocotools would read beyond its memory if they were of another."""
     if value.get("size") != list(size):
-        raise DataError(f"{where}: the run lengths are of size {value.get('size')}, but the image has {list(size)} (height, width)")
+        raise DataError(
+            f"{where}: the run lengths are of size {value.get('size')}, but the image has {list(size)} (height, width)"
+        )
     counts = value.get("counts")
     if isinstance(counts, list):
         lengths = np.array(numbers(counts, where, "counts"))
         if (lengths != np.floor(lengths)).any():
-            raise DataError(f"{where}: counts has lengths that are no whole numbers. Repair: correct the file")
+            raise DataError(
+                f"{where}: counts has lengths that are no whole numbers. Repair: correct the file"
+            )
     elif isinstance(counts, str) and counts.isascii():
         lengths = decode_counts(counts.encode())
     else:
@@ -207,7 +245,9 @@ def _run_lengths(value: dict[str, Any], size: Size, where: str) -> bytes:
         )
     if isinstance(counts, str):
         return counts.encode()
-    code: bytes = coco_mask.frPyObjects({"size": list(size), "counts": lengths.astype(int).tolist()}, *size)["counts"]
+    code: bytes = coco_mask.frPyObjects({"size": list(size), "counts": lengths.astype(int).tolist()}, *size)[
+        "counts"
+    ]
     return code
 
 

@@ -18,7 +18,9 @@ from toolkit.types import Instances, Masks, Size
 SHAPES = ("bbox", "segmentation", "keypoints")
 
 
-def check_results(results: Sequence[Any], path: Path, image_ids: Collection[int], category_ids: Collection[int]) -> None:
+def check_results(
+    results: Sequence[Any], path: Path, image_ids: Collection[int], category_ids: Collection[int]
+) -> None:
     """Check that every detection can be placed and ranked.
 
     Args:
@@ -75,13 +77,26 @@ def _mask_fault(code: Mapping[str, Any], size: Size) -> str:
 def _plainly_right(results: Sequence[Any], images: set[int], categories: set[int]) -> bool:
     """Whether all are boxes without fault, found by column, five times as fast as one by one; False settles nothing."""
     try:
-        known = {entry["image_id"] for entry in results} <= images and {entry["category_id"] for entry in results} <= categories
+        known = {entry["image_id"] for entry in results} <= images and {
+            entry["category_id"] for entry in results
+        } <= categories
         scores = np.array([entry["score"] for entry in results])
         boxes = np.array([entry["bbox"] for entry in results])
     except (TypeError, KeyError, ValueError):
         return False
-    numeric = scores.dtype.kind in "if" and boxes.dtype.kind in "if" and boxes.shape == (len(results), 4) and scores.ndim == 1
-    if not (known and numeric and np.isfinite(scores).all() and np.isfinite(boxes).all() and (boxes[:, 2:] >= 0).all()):
+    numeric = (
+        scores.dtype.kind in "if"
+        and boxes.dtype.kind in "if"
+        and boxes.shape == (len(results), 4)
+        and scores.ndim == 1
+    )
+    if not (
+        known
+        and numeric
+        and np.isfinite(scores).all()
+        and np.isfinite(boxes).all()
+        and (boxes[:, 2:] >= 0).all()
+    ):
         return False
     return not any("keypoints" in entry for entry in results)
 
@@ -101,10 +116,16 @@ def _fault(entry: Any, images: set[int], categories: set[int]) -> str:
     if not any(key in entry for key in SHAPES):
         return "has neither bbox nor segmentation nor keypoints"
     box = entry.get("bbox")
-    if box is not None and not (isinstance(box, list) and len(box) == 4 and all(map(_finite, box)) and box[2] >= 0 and box[3] >= 0):
-        return f"has the bbox {box!r}; expected x, y, width, height as finite numbers, the last two not below 0"
+    if box is not None and not (
+        isinstance(box, list) and len(box) == 4 and all(map(_finite, box)) and box[2] >= 0 and box[3] >= 0
+    ):
+        return (
+            f"has the bbox {box!r}; expected x, y, width, height as finite numbers, the last two not below 0"
+        )
     points = entry.get("keypoints")
-    if points is not None and not (isinstance(points, list) and points and len(points) % 3 == 0 and all(map(_finite, points))):
+    if points is not None and not (
+        isinstance(points, list) and points and len(points) % 3 == 0 and all(map(_finite, points))
+    ):
         return f"has the keypoints {points!r}; expected x, y, score of each as finite numbers"
     return ""
 
@@ -113,7 +134,9 @@ def _finite(value: Any) -> bool:
     return isinstance(value, (int, float)) and math.isfinite(value)
 
 
-def result_instances(annotations: Sequence[Mapping[str, Any]], size: Size, *, areas: bool = False) -> Instances:
+def result_instances(
+    annotations: Sequence[Mapping[str, Any]], size: Size, *, areas: bool = False
+) -> Instances:
     """The detections of one image, whose class stands under ``label``.
 
     Args:
@@ -127,10 +150,16 @@ def result_instances(annotations: Sequence[Mapping[str, Any]], size: Size, *, ar
     if not annotations:
         return Instances.empty(size, with_masks=True, with_scores=True)
     given = {key: all(annotation.get(key) is not None for annotation in annotations) for key in SHAPES}
-    masks = _masks([annotation["segmentation"] for annotation in annotations], size) if given["segmentation"] else None
+    masks = (
+        _masks([annotation["segmentation"] for annotation in annotations], size)
+        if given["segmentation"]
+        else None
+    )
     keypoints = None
     if given["keypoints"]:
-        points = np.array([annotation["keypoints"] for annotation in annotations], np.float64).reshape(len(annotations), -1, 3)
+        points = np.array([annotation["keypoints"] for annotation in annotations], np.float64).reshape(
+            len(annotations), -1, 3
+        )
         keypoints = torch.from_numpy(from_indices(points)).float()
     area = None
     if given["bbox"]:
@@ -142,7 +171,9 @@ def result_instances(annotations: Sequence[Mapping[str, Any]], size: Size, *, ar
     elif keypoints is not None:
         boxes = torch.cat([keypoints[:, :, :2].amin(dim=1), keypoints[:, :, :2].amax(dim=1)], dim=1)
     else:
-        raise InvalidDataError("some detections have a bbox, others a mask or keypoints only; all must have the same")
+        raise InvalidDataError(
+            "some detections have a bbox, others a mask or keypoints only; all must have the same"
+        )
     return Instances(
         size,
         boxes,
@@ -160,5 +191,8 @@ def _masks(codes: Sequence[Any], size: Size) -> Masks:
         fault = _mask_fault(code, size) if isinstance(code, dict) else ""
         if fault:
             raise InvalidDataError(f"a mask {fault}")
-    parts = (Masks.from_coco([code], size) if isinstance(code, dict) else Masks.from_polygons([code], size) for code in codes)
+    parts = (
+        Masks.from_coco([code], size) if isinstance(code, dict) else Masks.from_polygons([code], size)
+        for code in codes
+    )
     return Masks(size, tuple(part.counts[0] for part in parts))

@@ -25,7 +25,12 @@ from toolkit.formats.writers import CocoWriter, LabelmeWriter, ViaWriter, Writer
 from toolkit.runtime.files import atomic_write
 from toolkit.types import VOID, Masks, Sample, Size
 
-WRITERS: dict[str, type[Writer]] = {"coco": CocoWriter, "labelme": LabelmeWriter, "yolo": YoloWriter, "via": ViaWriter}
+WRITERS: dict[str, type[Writer]] = {
+    "coco": CocoWriter,
+    "labelme": LabelmeWriter,
+    "yolo": YoloWriter,
+    "via": ViaWriter,
+}
 BACKGROUND = "background"
 
 
@@ -37,7 +42,9 @@ class Losses(Counter[str]):
         return [f"lost: {text} ({count})" for text, count in self.items() if count]
 
 
-def convert_split(dataset: Dataset, split: str, folder: Path, target: str, losses: Losses, limit: int | None = None) -> Iterator[str]:
+def convert_split(
+    dataset: Dataset, split: str, folder: Path, target: str, losses: Losses, limit: int | None = None
+) -> Iterator[str]:
     """Write a split in one of the formats of ``WRITERS``, or as ``masks``; one sample at a time.
 
     Args:
@@ -74,13 +81,18 @@ def opening(target: str, classes: Sequence[str]) -> list[str]:
     """The dataset that reads a format, and the settings that it needs for what was written."""
     if target == "masks":
         return ["masks"]
-    via = ["attribute=class", f"classes={json.dumps(list(classes), ensure_ascii=False)}"]  # VIA's files do not list the classes
+    via = [
+        "attribute=class",
+        f"classes={json.dumps(list(classes), ensure_ascii=False)}",
+    ]  # VIA's files do not list the classes
     return [WRITERS[target].opens_with, *(via if target == "via" else ())]
 
 
 def _checked(sample_id: str) -> str:
     if Path(sample_id).is_absolute() or ".." in Path(sample_id).parts:
-        raise DataError(f"the image {sample_id!r} lies outside the dataset's folder, so it has no place in another. Repair: move it inside")
+        raise DataError(
+            f"the image {sample_id!r} lies outside the dataset's folder, so it has no place in another. Repair: move it inside"
+        )
     return sample_id
 
 
@@ -94,9 +106,15 @@ def _read(dataset: Dataset, index: int, losses: Losses) -> tuple[bytes, str, Siz
     sample = dataset[index]
     regions = regions_of(sample)
     losses["images with a label map: what it says of pixels outside objects"] += sample.label_map is not None
-    losses["objects with a score: the score"] += 0 if sample.instances is None or sample.instances.scores is None else len(regions)
+    losses["objects with a score: the score"] += (
+        0 if sample.instances is None or sample.instances.scores is None else len(regions)
+    )
     path = Path(sample.path or "")
-    if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file() and torch.equal(read_image(path), sample.image):
+    if (
+        path.suffix.lower() in IMAGE_SUFFIXES
+        and path.is_file()
+        and torch.equal(read_image(path), sample.image)
+    ):
         return path.read_bytes(), path.suffix, sample.size, regions
     return _png(sample.image), ".png", sample.size, regions
 
@@ -114,7 +132,9 @@ def regions_of(sample: Sample) -> list[Region]:
     """
     instances = sample.instances
     if instances is None:
-        raise DataError(f"sample {sample.id!r} has a label map but no objects, which only --to masks can hold")
+        raise DataError(
+            f"sample {sample.id!r} has a label map but no objects, which only --to masks can hold"
+        )
     keypoints = None if instances.keypoints is None else instances.keypoints.flatten(1).tolist()
     tight = None if instances.masks is None else instances.masks.boxes_xyxy()
     return [
@@ -122,7 +142,9 @@ def regions_of(sample: Sample) -> list[Region]:
             label=int(instances.labels[i]),
             where=f"sample {sample.id!r}, object {i}",
             code=None if instances.masks is None else instances.masks.counts[i],
-            box_xyxy=None if tight is not None and torch.equal(tight[i], instances.boxes_xyxy[i]) else _box(instances.boxes_xyxy[i]),
+            box_xyxy=None
+            if tight is not None and torch.equal(tight[i], instances.boxes_xyxy[i])
+            else _box(instances.boxes_xyxy[i]),
             is_crowd=instances.is_crowd is not None and bool(instances.is_crowd[i]),
             keypoints=None if keypoints is None else tuple(keypoints[i]),
             area=None if instances.areas is None else float(instances.areas[i]),
@@ -148,7 +170,9 @@ def _what_fits(regions: Sequence[Region], size: Size, target: str, losses: Losse
         if region.is_crowd or empty:
             continue
         _count_losses(region, size, losses)
-        losses["objects with a box alone: written as a rectangle, which reads as a mask"] += target != "yolo" and not region.has_mask
+        losses["objects with a box alone: written as a rectangle, which reads as a mask"] += (
+            target != "yolo" and not region.has_mask
+        )
         joined = target != "labelme" and len(region.polygons) > 1
         losses["objects of several polygons: joined to one polygon with the same pixels"] += joined
         found.append(region)
@@ -159,7 +183,9 @@ def _count_losses(region: Region, size: Size, losses: Losses) -> None:
     losses["objects with keypoints: the keypoints"] += region.keypoints is not None and any(region.keypoints)
     if region.has_mask:
         own = region.box_xyxy
-        losses["objects whose box is not that of the mask: the box"] += own is not None and own != tight_box(region, size)
+        losses["objects whose box is not that of the mask: the box"] += own is not None and own != tight_box(
+            region, size
+        )
         losses["objects with an area stated: the area"] += region.area is not None
 
 
@@ -170,12 +196,16 @@ def _write_masks(dataset: Dataset, split: str, folder: Path, losses: Losses, ind
     if painted and BACKGROUND not in classes:
         classes, shift = (BACKGROUND, *classes), 1
     if len(classes) > VOID:
-        raise DataError(f"a label image holds {VOID} classes, background included, not {len(classes)}. Repair: choose another format")
+        raise DataError(
+            f"a label image holds {VOID} classes, background included, not {len(classes)}. Repair: choose another format"
+        )
     write_classes(folder / "classes.txt", classes, None if shift else dataset.palette)
     for index in indexes:
         sample = dataset[index].with_(id=_checked(dataset.ids[index]))
         if sample.instances is not None:
-            sample = _as_label_images(sample, regions_of(sample), classes.index(BACKGROUND) if painted else None, shift, losses)
+            sample = _as_label_images(
+                sample, regions_of(sample), classes.index(BACKGROUND) if painted else None, shift, losses
+            )
         write_sample(sample, folder, () if shift else dataset.palette or ())
         written.append(sample.id)
         yield sample.id
@@ -183,7 +213,9 @@ def _write_masks(dataset: Dataset, split: str, folder: Path, losses: Losses, ind
         file.write("".join(f"{one}\n" for one in written))
 
 
-def _as_label_images(sample: Sample, regions: Sequence[Region], background: int | None, shift: int, losses: Losses) -> Sample:
+def _as_label_images(
+    sample: Sample, regions: Sequence[Region], background: int | None, shift: int, losses: Losses
+) -> Sample:
     """The sample with the objects that an image of object ids can hold, and with a label map that is painted where there is none."""
     size = sample.size
     losses["objects with a box alone: the whole object"] += sum(not region.has_mask for region in regions)
@@ -194,7 +226,9 @@ def _as_label_images(sample: Sample, regions: Sequence[Region], background: int 
     kept = kept[:MAX_IDS]
     for region in kept:
         _count_losses(region, size, losses)
-    losses["objects with a score: the score"] += 0 if sample.instances is None or sample.instances.scores is None else len(kept)
+    losses["objects with a score: the score"] += (
+        0 if sample.instances is None or sample.instances.scores is None else len(kept)
+    )
     instances = to_instances(kept, size)
     ids = id_map_from_instances(instances)
     visible = torch.bincount(ids.flatten(), minlength=len(kept) + 1)[1:]
@@ -217,4 +251,6 @@ def require_empty(folder: Path) -> None:
         OutputError: when the folder holds anything.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise OutputError(f"{folder} holds something already. Repair: remove it, or choose another folder with --out")
+        raise OutputError(
+            f"{folder} holds something already. Repair: remove it, or choose another folder with --out"
+        )

@@ -1,4 +1,4 @@
-"""Label images: what their values or colours mean, and the objects in images of object ids."""
+"""Label images: what their values or colors mean, and the objects in images of object ids."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from torch import Tensor
 from toolkit.errors import DataError
 from toolkit.types import VOID, Instances, Masks
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
 MAX_IDS = 65_535
-"""Objects in one image of ids: the largest number that a grey PNG of 16 bits holds."""
+"""Objects in one image of ids: the largest number that a gray PNG of 16 bits holds."""
 
 
 def values_to_label_map(values: Tensor, table: Mapping[int, int], path: str | Path) -> Tensor:
@@ -47,21 +47,21 @@ def values_to_label_map(values: Tensor, table: Mapping[int, int], path: str | Pa
     return lookup[values.int()]
 
 
-def colours_to_label_map(image: Tensor, table: Mapping[Colour, int], path: str | Path) -> Tensor:
-    """Replace the colours of a label image by class indexes.
+def colors_to_label_map(image: Tensor, table: Mapping[Color, int], path: str | Path) -> Tensor:
+    """Replace the colors of a label image by class indexes.
 
     Args:
         image: uint8 ``[3, H, W]``, RGB.
-        table: colour in the file -> class index, or ``VOID``.
+        table: color in the file -> class index, or ``VOID``.
         path: the file, for messages.
 
     Returns:
         uint8 ``[H, W]``.
 
     Raises:
-        DataError: when a colour is not in the table; names the file, the first such colour and how many pixels have it.
+        DataError: when a color is not in the table; names the file, the first such color and how many pixels have it.
     """
-    keys = np.array([_packed(colour) for colour in table], dtype=np.int32)
+    keys = np.array([_packed(color) for color in table], dtype=np.int32)
     order = np.argsort(keys)
     keys, indexes = keys[order], np.array(list(table.values()), dtype=np.uint8)[order]
     red, green, blue = image.numpy().astype(np.int32)
@@ -69,12 +69,12 @@ def colours_to_label_map(image: Tensor, table: Mapping[Colour, int], path: str |
     position = np.minimum(np.searchsorted(keys, packed), len(keys) - 1)
     wrong = packed[keys[position] != packed]
     if wrong.size:
-        colours, counts = np.unique(wrong, return_counts=True)
+        colors, counts = np.unique(wrong, return_counts=True)
         first = int(wrong[0])
-        count = int(counts[colours == first][0])
+        count = int(counts[colors == first][0])
         raise DataError(
-            f"{path} has the colour {_unpacked(first)} in {count} pixels{_and_others(len(colours) - 1, 'colour')}, "
-            "which stands for no class. Repair: save the label image without compression or smoothing, or correct the table of colours"
+            f"{path} has the color {_unpacked(first)} in {count} pixels{_and_others(len(colors) - 1, 'color')}, "
+            "which stands for no class. Repair: save the label image without compression or smoothing, or correct the table of colors"
         )
     return torch.from_numpy(indexes[position])
 
@@ -105,7 +105,9 @@ def majority_labels(ids: Tensor, label_map: Tensor) -> dict[int, int]:
     found, which = np.unique(key[starts], return_inverse=True)
     votes = np.bincount(which, np.diff(starts, append=key.size)).astype(np.int64)
     best: dict[int, tuple[int, int]] = {}
-    for object_id, label, count in zip((found // 256).tolist(), (found % 256).tolist(), votes.tolist(), strict=True):
+    for object_id, label, count in zip(
+        (found // 256).tolist(), (found % 256).tolist(), votes.tolist(), strict=True
+    ):
         if object_id < 0:
             continue
         best[object_id] = max(best.get(object_id, (0, 0)), (count, -label))  # the lower label wins a tie
@@ -132,7 +134,9 @@ def instances_from_id_map(ids: Tensor, labels: Mapping[int, int]) -> Instances:
     for object_id, label in labels.items():
         runs = order[np.searchsorted(values, object_id, "left") : np.searchsorted(values, object_id, "right")]
         if runs.size:
-            codes.append({"size": [height, width], "counts": _run_lengths(starts[runs], ends[runs], flat.size)})
+            codes.append(
+                {"size": [height, width], "counts": _run_lengths(starts[runs], ends[runs], flat.size)}
+            )
             found.append(label)
     masks = Masks.from_coco(codes, (height, width))
     return Instances((height, width), masks.boxes_xyxy(), torch.tensor(found, dtype=torch.int64), masks)
@@ -145,7 +149,9 @@ def id_map_from_instances(instances: Instances) -> Tensor:
         DataError: when the instances have no masks, or there are more than ``MAX_IDS``.
     """
     if instances.masks is None:
-        raise DataError("these instances have boxes but no masks, so they cannot be drawn as an image of object ids")
+        raise DataError(
+            "these instances have boxes but no masks, so they cannot be drawn as an image of object ids"
+        )
     if len(instances) > MAX_IDS:
         raise DataError(f"an image of object ids holds {MAX_IDS} objects at most, not {len(instances)}")
     ids = torch.zeros(instances.size, dtype=torch.int32)
@@ -167,11 +173,11 @@ def _run_lengths(starts: NDArray[Any], ends: NDArray[Any], total: int) -> list[i
     return lengths
 
 
-def _packed(colour: Sequence[int]) -> int:
-    return colour[0] << 16 | colour[1] << 8 | colour[2]
+def _packed(color: Sequence[int]) -> int:
+    return color[0] << 16 | color[1] << 8 | color[2]
 
 
-def _unpacked(key: int) -> Colour:
+def _unpacked(key: int) -> Color:
     return key >> 16, key >> 8 & 255, key & 255
 
 

@@ -32,8 +32,14 @@ def read_labelme(path: Path) -> dict[str, Any]:
         DataError: when it is no file of LabelMe, or a shape has no label.
     """
     data = read_json(path, "annotations by LabelMe")
-    if not isinstance(data, dict) or not isinstance(data.get("shapes"), list) or not isinstance(data.get("imagePath"), str):
-        raise DataError(f"{path} is not a file of LabelMe: it must hold shapes and imagePath. Repair: remove it from the folder")
+    if (
+        not isinstance(data, dict)
+        or not isinstance(data.get("shapes"), list)
+        or not isinstance(data.get("imagePath"), str)
+    ):
+        raise DataError(
+            f"{path} is not a file of LabelMe: it must hold shapes and imagePath. Repair: remove it from the folder"
+        )
     for index, shape in enumerate(data["shapes"]):
         if not isinstance(shape, dict) or not isinstance(shape.get("label"), str):
             raise DataError(f"{path}: shape {index} has no label. Repair: give it one")
@@ -49,15 +55,23 @@ def read_labels(path: Path) -> tuple[str, ...]:
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read as a list of labels: {error}. Repair: write one a line, in UTF-8") from error
+        raise DataError(
+            f"{path} cannot be read as a list of labels: {error}. Repair: write one a line, in UTF-8"
+        ) from error
     names = tuple(line for line in lines if line and line not in NO_CLASSES)
     if not names or len(set(names)) < len(names):
-        raise DataError(f"{path} names {'a label twice' if names else 'no labels'}. Repair: write each label on a line of its own")
+        raise DataError(
+            f"{path} names {'a label twice' if names else 'no labels'}. Repair: write each label on a line of its own"
+        )
     return names
 
 
 def labelme_regions(
-    data: dict[str, Any], size: Size, path: Path, labels: Mapping[str, int], other_shapes: Literal["error", "skip"]
+    data: dict[str, Any],
+    size: Size,
+    path: Path,
+    labels: Mapping[str, int],
+    other_shapes: Literal["error", "skip"],
 ) -> list[Region]:
     """The objects of an image, in the order of their first shapes.
 
@@ -82,12 +96,18 @@ def labelme_regions(
         label, group = shape["label"], shape.get("group_id")
         where = f"{path}: shape {index} ({label})"
         if label not in labels:
-            raise DataError(f"{where} is of no class; expected one of {', '.join(labels)}. Repair: correct it, or add it to the classes")
+            raise DataError(
+                f"{where} is of no class; expected one of {', '.join(labels)}. Repair: correct it, or add it to the classes"
+            )
         part = _part(shape, size, where, labels[label])
         if part is None and other_shapes == "error":
-            raise DataError(f"{where} is a {shape.get('shape_type')}, which has no area. Repair: remove it, or set other_shapes=skip")
+            raise DataError(
+                f"{where} is a {shape.get('shape_type')}, which has no area. Repair: remove it, or set other_shapes=skip"
+            )
         if part is not None:
-            objects.setdefault((label, index) if group is None else (label, "group", str(group)), []).append(part)
+            objects.setdefault((label, index) if group is None else (label, "group", str(group)), []).append(
+                part
+            )
     return [_joined(parts, size) for parts in objects.values()]
 
 
@@ -95,7 +115,9 @@ def _part(shape: dict[str, Any], size: Size, where: str, label: int) -> Region |
     """One shape as a region; None when it has no area."""
     kind = shape.get("shape_type") or "polygon"  # early versions knew nothing else
     points = shape.get("points")
-    if not isinstance(points, list) or not all(isinstance(point, list) and len(point) == 2 for point in points):
+    if not isinstance(points, list) or not all(
+        isinstance(point, list) and len(point) == 2 for point in points
+    ):
         raise DataError(f"{where}: points must be a list of [x, y]. Repair: correct the file")
     flat = numbers([value for point in points for value in point], where, "points")
     if kind == "polygon":
@@ -106,7 +128,9 @@ def _part(shape: dict[str, Any], size: Size, where: str, label: int) -> Region |
         if kind == "rectangle":
             return Region(label, where, (polygon(list(rectangle(*flat)), size, where, "the rectangle"),))
         if kind == "mask":
-            return Region(label, where, code=_pasted(shape.get("mask"), (int(flat[0]), int(flat[1])), size, where))
+            return Region(
+                label, where, code=_pasted(shape.get("mask"), (int(flat[0]), int(flat[1])), size, where)
+            )
         radius = math.hypot(flat[2] - flat[0], flat[3] - flat[1])  # the second point lies on the circle
         return Region(label, where, code=ellipse((flat[0], flat[1]), (radius, radius), 0, size, where))
     if kind in ("point", "points", "line", "linestrip"):
@@ -124,10 +148,12 @@ def _pasted(mask: Any, corner: tuple[int, int], size: Size, where: str) -> bytes
     except (TypeError, ValueError, binascii.Error, cv2.error):
         pixels = None
     if pixels is None or pixels.ndim != 2:
-        raise DataError(f"{where}: mask must be a grey PNG in base 64. Repair: draw it again")
+        raise DataError(f"{where}: mask must be a gray PNG in base 64. Repair: draw it again")
     (x, y), (height, width) = corner, pixels.shape
     if x < 0 or y < 0 or x + width > size[1] or y + height > size[0]:
-        raise DataError(f"{where}: a mask of {width} x {height} pixels at {x}, {y} reaches out of the image of {size[1]} x {size[0]}")
+        raise DataError(
+            f"{where}: a mask of {width} x {height} pixels at {x}, {y} reaches out of the image of {size[1]} x {size[0]}"
+        )
     full = np.zeros(size, bool)
     full[y : y + height, x : x + width] = pixels != 0
     return Masks.from_dense(full[None]).counts[0]

@@ -2,9 +2,9 @@
 
 ::
 
-    classes.txt           one class a line, in the order of the label values; a colour may follow: "grass 0 128 0"
+    classes.txt           one class a line, in the order of the label values; a color may follow: "grass 0 128 0"
     images/ID.png         any image format; folders below are kept
-    labels/ID.png         one value a pixel (grey or palette), or the colours of classes.txt
+    labels/ID.png         one value a pixel (gray or palette), or the colors of classes.txt
     instances/ID.png      optional: ids of objects, 0 = none; of 8 or 16 bits
     train.txt, val.txt    optional: the ids of each split, one a line
 """
@@ -21,7 +21,7 @@ import cv2
 from toolkit.data.dataset import Dataset
 from toolkit.data.images import write_id_map, write_label_map
 from toolkit.errors import DataError, OutputError
-from toolkit.formats.label_images import Colour, id_map_from_instances
+from toolkit.formats.label_images import Color, id_map_from_instances
 from toolkit.runtime.files import atomic_write
 from toolkit.types import Sample
 
@@ -31,29 +31,38 @@ _LINE = re.compile(r"(?P<name>.*\S)\s+(?P<red>\d{1,3})[\s,]+(?P<green>\d{1,3})[\
 
 @dataclass(frozen=True)
 class ClassLine:
-    """One line of a list of classes: a name and, where it is given, a colour. The name ``void`` stands for no class."""
+    """One line of a list of classes: a name and, where it is given, a color. The name ``void`` stands for no class."""
 
     name: str
-    colour: Colour | None = None
+    color: Color | None = None
 
 
 def read_classes(path: Path) -> tuple[ClassLine, ...]:
     """Read a list of classes: one name a line, which may be followed by red, green and blue. Empty lines are skipped.
 
     Raises:
-        DataError: when the file cannot be read, is empty, names a class twice, or has a colour beyond 255 or used twice.
+        DataError: when the file cannot be read, is empty, names a class twice, or has a color beyond 255 or used twice.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read as a list of classes: {error}. Repair: write one class name a line, in UTF-8") from error
+        raise DataError(
+            f"{path} cannot be read as a list of classes: {error}. Repair: write one class name a line, in UTF-8"
+        ) from error
     lines = [_parse(line.strip(), path) for line in text.splitlines() if line.strip()]
     if not lines:
-        raise DataError(f"{path} is empty. Repair: write one class name a line, in the order of the label values")
-    for what, values in (("class", [line.name for line in lines]), ("colour", [str(line.colour) for line in lines if line.colour])):
+        raise DataError(
+            f"{path} is empty. Repair: write one class name a line, in the order of the label values"
+        )
+    for what, values in (
+        ("class", [line.name for line in lines]),
+        ("color", [str(line.color) for line in lines if line.color]),
+    ):
         double = next((value for value in values if values.count(value) > 1), None)
         if double is not None:
-            raise DataError(f"{path} has the {what} {double} twice. Repair: give every class its own line and its own colour")
+            raise DataError(
+                f"{path} has the {what} {double} twice. Repair: give every class its own line and its own color"
+            )
     if len({line.name for line in lines} - {VOID_NAME}) > 255:
         raise DataError(f"{path} names {len(lines)} classes; a label map has at most 255")
     return tuple(lines)
@@ -63,19 +72,23 @@ def _parse(line: str, path: Path) -> ClassLine:
     match = _LINE.fullmatch(line)
     if match is None:
         return ClassLine(line)
-    colour = (int(match["red"]), int(match["green"]), int(match["blue"]))
-    if max(colour) > 255:
-        raise DataError(f"{path} gives {match['name']!r} the colour {colour}; each part must be 0…255")
-    return ClassLine(match["name"], colour)
+    color = (int(match["red"]), int(match["green"]), int(match["blue"]))
+    if max(color) > 255:
+        raise DataError(f"{path} gives {match['name']!r} the color {color}; each part must be 0…255")
+    return ClassLine(match["name"], color)
 
 
-def write_classes(path: Path, classes: Sequence[str], palette: Sequence[Colour] | None) -> None:
+def write_classes(path: Path, classes: Sequence[str], palette: Sequence[Color] | None) -> None:
     """Write a list of classes that ``read_classes`` reads back.
 
     Raises:
         OutputError: when the file cannot be written.
     """
-    lines = classes if palette is None else [f"{name} {' '.join(map(str, colour))}" for name, colour in zip(classes, palette, strict=True)]
+    lines = (
+        classes
+        if palette is None
+        else [f"{name} {' '.join(map(str, color))}" for name, color in zip(classes, palette, strict=True)]
+    )
     with atomic_write(path, "w") as file:
         file.write("".join(f"{line}\n" for line in lines))
 
@@ -100,7 +113,9 @@ def write_split(dataset: Dataset, split: str, folder: Path, limit: int | None = 
     """
     classes_file = folder / "classes.txt"
     if classes_file.exists() and tuple(line.name for line in read_classes(classes_file)) != dataset.classes:
-        raise OutputError(f"{folder} holds data with other classes ({classes_file}). Repair: choose another folder")
+        raise OutputError(
+            f"{folder} holds data with other classes ({classes_file}). Repair: choose another folder"
+        )
     write_classes(classes_file, dataset.classes, dataset.palette)
     written = []
     for index in range(min(len(dataset), limit if limit is not None else len(dataset))):
@@ -112,11 +127,13 @@ def write_split(dataset: Dataset, split: str, folder: Path, limit: int | None = 
         file.write("".join(f"{one}\n" for one in written))
 
 
-def write_sample(sample: Sample, folder: Path, palette: Sequence[Colour]) -> None:
+def write_sample(sample: Sample, folder: Path, palette: Sequence[Color]) -> None:
     """Write ``images/ID.png`` and what the sample has of ``labels/ID.png`` and ``instances/ID.png``."""
     has_masks = sample.instances is not None and sample.instances.masks is not None
     if sample.label_map is None and not has_masks:
-        raise DataError(f"sample {sample.id!r} has neither a label map nor masks, so there is no label image to write")
+        raise DataError(
+            f"sample {sample.id!r} has neither a label map nor masks, so there is no label image to write"
+        )
     _write_png(folder / "images" / f"{sample.id}.png", sample)
     if sample.label_map is not None:
         write_label_map(folder / "labels" / f"{sample.id}.png", sample.label_map, palette)
@@ -125,7 +142,9 @@ def write_sample(sample: Sample, folder: Path, palette: Sequence[Colour]) -> Non
 
 
 def _write_png(path: Path, sample: Sample) -> None:
-    encoded, data = cv2.imencode(".png", cv2.cvtColor(sample.image.permute(1, 2, 0).contiguous().numpy(), cv2.COLOR_RGB2BGR))
+    encoded, data = cv2.imencode(
+        ".png", cv2.cvtColor(sample.image.permute(1, 2, 0).contiguous().numpy(), cv2.COLOR_RGB2BGR)
+    )
     if not encoded:
         raise OutputError(f"{path}: the image could not be encoded as PNG")
     with atomic_write(path) as file:

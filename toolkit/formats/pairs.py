@@ -11,7 +11,9 @@ from toolkit.data.images import IMAGE_SUFFIXES
 from toolkit.errors import DataError
 
 
-def images_below(folder: Path, ending: str = "", *, repair: str = "check the folder that is named") -> dict[str, Path]:
+def images_below(
+    folder: Path, ending: str = "", *, repair: str = "check the folder that is named"
+) -> dict[str, Path]:
     """Image files below a folder, by id: the path in it without suffix, and without ``ending`` at the end of the name.
 
     Hidden files and folders are passed over.
@@ -31,20 +33,30 @@ def images_below(folder: Path, ending: str = "", *, repair: str = "check the fol
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             path = Path(parent, name)
-            if path.suffix.lower() not in IMAGE_SUFFIXES or name.startswith(".") or not path.stem.endswith(ending):
+            if (
+                path.suffix.lower() not in IMAGE_SUFFIXES
+                or name.startswith(".")
+                or not path.stem.endswith(ending)
+            ):
                 continue
             key = path.with_name(path.stem.removesuffix(ending)).relative_to(folder).as_posix()
             if key in found:
-                raise DataError(f"{found[key]} and {path} have the same id {key!r}. Repair: rename or remove one of them")
+                raise DataError(
+                    f"{found[key]} and {path} have the same id {key!r}. Repair: rename or remove one of them"
+                )
             found[key] = path
     return found
 
 
 def _unreadable(error: OSError) -> None:
-    raise DataError(f"{error.filename} cannot be read: {error.strerror}. Repair: change its permissions") from error
+    raise DataError(
+        f"{error.filename} cannot be read: {error.strerror}. Repair: change its permissions"
+    ) from error
 
 
-def check_pairs(images: Iterable[str], labels: Iterable[str], image_folder: Path, label_folder: Path, *, repair: str) -> None:
+def check_pairs(
+    images: Iterable[str], labels: Iterable[str], image_folder: Path, label_folder: Path, *, repair: str
+) -> None:
     """Every image must have a label image, and the other way round.
 
     Args:

@@ -63,7 +63,9 @@ class PredictionFiles:
         elif path.is_file():
             self._read_json(path)
         else:
-            raise DataError(f"no predictions at {path}: expected a folder of label images, or a {PREDICTIONS_FILE}")
+            raise DataError(
+                f"no predictions at {path}: expected a folder of label images, or a {PREDICTIONS_FILE}"
+            )
 
     @property
     def has_instances(self) -> bool:
@@ -98,7 +100,11 @@ class PredictionFiles:
             DataError: when it has another size, an unknown class, or cannot be read; names the file.
         """
         if self.results is not None:
-            return Prediction(sample_id, size, instances=self._instances(sample_id, self._results_by_id.get(sample_id, []), size))
+            return Prediction(
+                sample_id,
+                size,
+                instances=self._instances(sample_id, self._results_by_id.get(sample_id, []), size),
+            )
         key = self._key(sample_id)
         if key is None and self.has_instances and not self.label_files:
             return Prediction(sample_id, size, instances=result_instances([], size))
@@ -130,7 +136,9 @@ class PredictionFiles:
         translated = self.values[label_map.long()]
         unknown = (translated == VOID) & (label_map != VOID)
         if bool(unknown.any()):
-            raise DataError(f"{self.label_files[key]} has the value {int(label_map[unknown][0])}, which is no class of {self.path}")
+            raise DataError(
+                f"{self.label_files[key]} has the value {int(label_map[unknown][0])}, which is no class of {self.path}"
+            )
         return translated
 
     def _key(self, sample_id: str) -> str | None:
@@ -172,13 +180,17 @@ class PredictionFiles:
                 self.label_files[key] = path.parent / image["label_map"]
         for position, annotation in enumerate(annotations):
             if annotation.get("image_id") not in keys or annotation.get("category_id") not in indexes:
-                raise DataError(f"{path}: annotations[{position}] names an unknown image or category: {annotation}")
+                raise DataError(
+                    f"{path}: annotations[{position}] names an unknown image or category: {annotation}"
+                )
             record = self.records[keys[annotation["image_id"]]]
             record["annotations"].append(annotation | {"label": indexes[annotation["category_id"]]})
 
     def _read_results(self, path: Path, results: list[Any]) -> None:
         if self._image_ids is None:
-            raise DataError(f"{path} is a list of results, which names images by numbers that are not known here")
+            raise DataError(
+                f"{path} is a list of results, which names images by numbers that are not known here"
+            )
         check_results(results, path, self._image_ids.values(), self._category_ids)
         self.results = results
 

@@ -61,11 +61,15 @@ def read_prompts(path: Path) -> dict[str, list[ObjectPrompt]]:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
-        raise DataError(f"{path} cannot be read: {reason}. Repair: give a CSV or JSON file of prompts") from None
+        raise DataError(
+            f"{path} cannot be read: {reason}. Repair: give a CSV or JSON file of prompts"
+        ) from None
     prompts: dict[str, list[ObjectPrompt]] = defaultdict(list)
     for name, prompt in _from_json(path, text) if text.lstrip()[:1] in ("{", "[") else _from_csv(path, text):
         if not prompt.points_xy and prompt.box_xyxy is None:
-            raise DataError(f"{prompt.where} has neither a point nor a box. Repair: give x and y, or x0, y0, x1 and y1")
+            raise DataError(
+                f"{prompt.where} has neither a point nor a box. Repair: give x and y, or x0, y0, x1 and y1"
+            )
         prompts[name].append(prompt)
     if not prompts:
         raise DataError(f"{path} holds no prompts. Repair: give at least one point or box, or --prompts auto")
@@ -78,7 +82,11 @@ def _from_csv(path: Path, text: str) -> Iterator[tuple[str, ObjectPrompt]]:
     reader.fieldnames = columns
     known = ("image", *POINT_COLUMNS, *BOX_COLUMNS, *OPTIONAL_COLUMNS)
     unknown = [name for name in columns if name not in known]
-    if "image" not in columns or unknown or not ({*POINT_COLUMNS} <= {*columns} or {*BOX_COLUMNS} <= {*columns}):
+    if (
+        "image" not in columns
+        or unknown
+        or not ({*POINT_COLUMNS} <= {*columns} or {*BOX_COLUMNS} <= {*columns})
+    ):
         raise DataError(
             f"{path} has the columns {', '.join(columns) or 'none'}; expected image with x, y or x0, y0, x1, y1, and if you like "
             f"{', '.join(OPTIONAL_COLUMNS)}. Repair: name the columns so in the first line"
@@ -121,13 +129,17 @@ def _from_json(path: Path, text: str) -> Iterator[tuple[str, ObjectPrompt]]:
     except ValueError as error:
         raise DataError(f"{path} is not valid JSON: {error}") from None
     if not isinstance(document, dict):
-        raise DataError(f"{path} holds a list; expected prompts by image name, or a COCO document with images, annotations and categories")
+        raise DataError(
+            f"{path} holds a list; expected prompts by image name, or a COCO document with images, annotations and categories"
+        )
     if {"images", "annotations"} <= document.keys():
         yield from _from_coco(path, document)
         return
     for name, records in document.items():
         if not isinstance(records, list):
-            raise DataError(f"{path}: {name!r} holds {type(records).__name__}; expected a list of prompts, one an object")
+            raise DataError(
+                f"{path}: {name!r} holds {type(records).__name__}; expected a list of prompts, one an object"
+            )
         for i, record in enumerate(records):
             yield name, _record(record, f"{path}: {name!r}[{i}]")
 
@@ -137,7 +149,9 @@ def _record(record: Any, where: str) -> ObjectPrompt:
         found = ", ".join(record) if isinstance(record, dict) else repr(record)
         raise DataError(f"{where} has {found}; expected some of {', '.join(KEYS)}")
     points = record.get("points_xy") or []
-    if not isinstance(points, list) or not all(isinstance(point, list) and len(point) == 2 for point in points):
+    if not isinstance(points, list) or not all(
+        isinstance(point, list) and len(point) == 2 for point in points
+    ):
         raise DataError(f"{where} has points_xy {points!r}; expected a list of [x, y]")
     labels = record.get("point_labels") or [1] * len(points)
     if not isinstance(labels, list) or len(labels) != len(points):
@@ -145,7 +159,13 @@ def _record(record: Any, where: str) -> ObjectPrompt:
     pairs = tuple((_number(x, "x", where), _number(y, "y", where)) for x, y in points)
     box = record.get("box_xyxy")
     name = record.get("class") or UNNAMED
-    return ObjectPrompt(where, str(name), pairs, tuple(_label(label, where) for label in labels), None if box is None else _box(box, where))
+    return ObjectPrompt(
+        where,
+        str(name),
+        pairs,
+        tuple(_label(label, where) for label in labels),
+        None if box is None else _box(box, where),
+    )
 
 
 def _from_coco(path: Path, document: Mapping[str, Any]) -> Iterator[tuple[str, ObjectPrompt]]:
@@ -156,9 +176,14 @@ def _from_coco(path: Path, document: Mapping[str, Any]) -> Iterator[tuple[str, O
             where = f"{path}: annotations[{i}]"
             x, y, width, height = annotation["bbox"]
             if annotation["image_id"] not in files:
-                raise DataError(f"{where} is of image {annotation['image_id']!r}, which is not among the images")
+                raise DataError(
+                    f"{where} is of image {annotation['image_id']!r}, which is not among the images"
+                )
             name = names.get(annotation.get("category_id"), UNNAMED)
-            yield files[annotation["image_id"]], ObjectPrompt(where, str(name), box_xyxy=_box([x, y, x + width, y + height], where))
+            yield (
+                files[annotation["image_id"]],
+                ObjectPrompt(where, str(name), box_xyxy=_box([x, y, x + width, y + height], where)),
+            )
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path} is no COCO document: {type(error).__name__}: {error}") from None
 
@@ -175,7 +200,9 @@ def _number(value: Any, name: str, where: str) -> float:
 
 def _label(value: Any, where: str) -> int:
     if str(value) not in ("0", "1"):
-        raise DataError(f"{where} has the label {value!r}; expected 1 for a point on the object or 0 for one off it")
+        raise DataError(
+            f"{where} has the label {value!r}; expected 1 for a point on the object or 0 for one off it"
+        )
     return int(value)
 
 
@@ -206,7 +233,9 @@ class PromptFile:
         self.classes = tuple(classes or dict.fromkeys(prompt.class_name for prompt in everything))
         for prompt in everything:
             if prompt.class_name not in self.classes:
-                raise DataError(f"{prompt.where} is of the class {prompt.class_name!r}; there are: {', '.join(self.classes)}")
+                raise DataError(
+                    f"{prompt.where} is of the class {prompt.class_name!r}; there are: {', '.join(self.classes)}"
+                )
         self._by_image: dict[str, list[ObjectPrompt]] = {}
 
     def assign(self, names: Iterable[str]) -> None:
@@ -223,9 +252,15 @@ class PromptFile:
             matches = [name for name in known[_stem(entry)] if _ends_with(name, entry)]
             exact = [name for name in matches if name == entry]
             if len(exact or matches) != 1:
-                found = f"{len(matches)} images are called so: {', '.join(matches[:3])}" if matches else "there is no such image"
+                found = (
+                    f"{len(matches)} images are called so: {', '.join(matches[:3])}"
+                    if matches
+                    else "there is no such image"
+                )
                 some = ", ".join(sorted(name for group in known.values() for name in group)[:3])
-                raise DataError(f"{prompts[0].where} is for {entry!r}, but {found}. Repair: use names such as {some}")
+                raise DataError(
+                    f"{prompts[0].where} is for {entry!r}, but {found}. Repair: use names such as {some}"
+                )
             self._by_image.setdefault((exact or matches)[0], []).extend(prompts)
 
     def names_image(self, name: str) -> bool:
@@ -256,7 +291,9 @@ class PromptFile:
         if prompts[0].box_xyxy is not None:
             height, width = size
             boxes = torch.tensor([prompt.box_xyxy for prompt in prompts], dtype=torch.float32)
-            boxes = boxes.clamp(min=0).minimum(torch.tensor([width, height, width, height], dtype=torch.float32))
+            boxes = boxes.clamp(min=0).minimum(
+                torch.tensor([width, height, width, height], dtype=torch.float32)
+            )
         return Prompts(points, point_labels, boxes, labels)
 
 

@@ -69,7 +69,9 @@ class Region:
         """
         counts = self.code if self.code is not None else Masks.from_polygons([self.polygons], size).counts[0]
         if self.box_xyxy is None and not coco_mask.area({"size": list(size), "counts": counts}):
-            raise DataError(f"{self.where} covers no pixel of the image ({size[1]} x {size[0]}). Repair: remove it, or draw it again")
+            raise DataError(
+                f"{self.where} covers no pixel of the image ({size[1]} x {size[0]}). Repair: remove it, or draw it again"
+            )
         return counts
 
 
@@ -103,7 +105,12 @@ class RegionDataset(Dataset):
         path = self.image_path(index)
         image = read_image(path)
         size = (int(image.shape[1]), int(image.shape[2]))
-        return Sample(self.ids[index], image, instances=to_instances(self.regions(index, size), size, self.num_keypoints), path=str(path))
+        return Sample(
+            self.ids[index],
+            image,
+            instances=to_instances(self.regions(index, size), size, self.num_keypoints),
+            path=str(path),
+        )
 
 
 def to_instances(regions: Sequence[Region], size: Size, num_keypoints: int = 0) -> Instances:
@@ -117,7 +124,9 @@ def to_instances(regions: Sequence[Region], size: Size, num_keypoints: int = 0) 
     if not without:
         masks = Masks(size, tuple(region.counts(size) for region in regions))
     elif len(without) < len(regions):
-        raise DataError(f"{without[0].where} has no mask, but other objects of the image have one. Repair: add it, or remove the object")
+        raise DataError(
+            f"{without[0].where} has no mask, but other objects of the image have one. Repair: add it, or remove the object"
+        )
     boxes = torch.zeros((len(regions), 4)) if masks is None else masks.boxes_xyxy()
     for index, region in enumerate(regions):
         if region.box_xyxy is not None:
@@ -138,12 +147,14 @@ def _areas(regions: Sequence[Region], boxes: torch.Tensor, masks: Masks | None) 
     """float64 ``[N]``: what the file states, else the area of the mask or box."""
     widths, heights = (boxes[:, 2:] - boxes[:, :2]).double().unbind(dim=1)
     measured = (widths * heights if masks is None else masks.areas()).tolist()
-    stated = [own if region.area is None else region.area for region, own in zip(regions, measured, strict=True)]
+    stated = [
+        own if region.area is None else region.area for region, own in zip(regions, measured, strict=True)
+    ]
     return torch.tensor(stated, dtype=torch.float64)
 
 
 def _keypoints(regions: Sequence[Region], count: int) -> torch.Tensor:
-    """float32 ``[N, count, 3]``; zeros, which is COCO's "not labelled", where an object has none or fewer."""
+    """float32 ``[N, count, 3]``; zeros, which is COCO's "not labeled", where an object has none or fewer."""
     keypoints = torch.zeros((len(regions), count * 3))
     for row, region in zip(keypoints, regions, strict=True):
         if region.keypoints is not None:
@@ -161,7 +172,9 @@ def numbers(values: Any, where: str, what: str) -> tuple[float, ...]:
         raise DataError(f"{where}: {what} must be a list of numbers, not {_short(values)}")
     for value in values:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            raise DataError(f"{where}: {what} has {_short(value)} among its numbers. Repair: correct the file")
+            raise DataError(
+                f"{where}: {what} has {_short(value)} among its numbers. Repair: correct the file"
+            )
     return tuple(float(value) for value in values)
 
 
@@ -187,23 +200,27 @@ def polygon(values: Any, size: Size, where: str, what: str = "the polygon") -> P
     return flat
 
 
-def ellipse(centre: tuple[float, float], radii: tuple[float, float], theta: float, size: Size, where: str) -> bytes:
-    """The pixels whose centres lie in an ellipse, as compressed COCO run lengths.
+def ellipse(
+    center: tuple[float, float], radii: tuple[float, float], theta: float, size: Size, where: str
+) -> bytes:
+    """The pixels whose centers lie in an ellipse, as compressed COCO run lengths.
 
     Args:
-        centre: x and y in pixels.
+        center: x and y in pixels.
         radii: half the axes in pixels, along x and y before the ellipse is turned.
-        theta: how far it is turned, in radians, from x towards y (clockwise on the screen).
+        theta: how far it is turned, in radians, from x toward y (clockwise on the screen).
         size: of the image.
         where: file and record, for messages.
 
     Raises:
         DataError: when a number is not finite, or a radius is not above 0.
     """
-    if not all(map(math.isfinite, (*centre, *radii, theta))) or min(radii) <= 0:
-        raise DataError(f"{where}: the centre {centre}, radii {radii} and angle {theta:g} make no ellipse. Repair: correct the file")
+    if not all(map(math.isfinite, (*center, *radii, theta))) or min(radii) <= 0:
+        raise DataError(
+            f"{where}: the center {center}, radii {radii} and angle {theta:g} make no ellipse. Repair: correct the file"
+        )
     ys, xs = np.ogrid[0.5 : size[0] : 1, 0.5 : size[1] : 1]
-    dx, dy = xs - centre[0], ys - centre[1]
+    dx, dy = xs - center[0], ys - center[1]
     along = (dx * math.cos(theta) + dy * math.sin(theta)) / radii[0]
     across = (dy * math.cos(theta) - dx * math.sin(theta)) / radii[1]
     inside: NDArray[np.bool_] = along**2 + across**2 <= 1
@@ -224,9 +241,13 @@ def read_json(path: Path, what: str) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
-        raise DataError(f"{path} is not there; it should hold {what}. Repair: check the folder and the settings of the dataset") from error
+        raise DataError(
+            f"{path} is not there; it should hold {what}. Repair: check the folder and the settings of the dataset"
+        ) from error
     except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path} cannot be read as JSON ({what}): {error}. Repair: export it again") from error
+        raise DataError(
+            f"{path} cannot be read as JSON ({what}): {error}. Repair: export it again"
+        ) from error
 
 
 def sample_id(file_name: str) -> str:
@@ -239,7 +260,9 @@ def unique_ids(file_names: Sequence[str]) -> tuple[str, ...]:
     """The ids of the images of a split; where two images differ in nothing but the suffix, theirs keep it."""
     short = [sample_id(name) for name in file_names]
     uses = Counter(short)
-    return tuple(Path(name).as_posix() if uses[one] > 1 else one for name, one in zip(file_names, short, strict=True))
+    return tuple(
+        Path(name).as_posix() if uses[one] > 1 else one for name, one in zip(file_names, short, strict=True)
+    )
 
 
 def _short(value: object) -> str:

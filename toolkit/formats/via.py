@@ -45,7 +45,9 @@ def read_via(path: Path) -> list[ViaImage]:
     data = read_json(path, "annotations of the VGG Image Annotator")
     records = data.get("_via_img_metadata", data) if isinstance(data, dict) else None
     if not isinstance(records, dict):
-        raise DataError(f"{path} is not a VIA file: it must hold a mapping of images. Repair: export the annotations as JSON")
+        raise DataError(
+            f"{path} is not a VIA file: it must hold a mapping of images. Repair: export the annotations as JSON"
+        )
     images: dict[str, ViaImage] = {}
     for key, record in records.items():
         name = record.get("filename") if isinstance(record, dict) else None
@@ -62,10 +64,14 @@ def _by_name(regions: Any, where: str) -> dict[str, Any]:
         return regions
     if isinstance(regions, list):
         return {str(index): region for index, region in enumerate(regions)}
-    raise DataError(f"{where}: regions must be a mapping (VIA 1) or a list (VIA 2), not {type(regions).__name__}")
+    raise DataError(
+        f"{where}: regions must be a mapping (VIA 1) or a list (VIA 2), not {type(regions).__name__}"
+    )
 
 
-def via_regions(image: ViaImage, size: Size, path: Path, classes: Sequence[str], attribute: str) -> list[Region]:
+def via_regions(
+    image: ViaImage, size: Size, path: Path, classes: Sequence[str], attribute: str
+) -> list[Region]:
     """The objects of an image.
 
     Args:
@@ -105,16 +111,25 @@ def _outline(shape: dict[str, Any], size: Size, where: str) -> Polygon | bytes:
     if shape["name"] in ("polygon", "polyline"):
         xs, ys = (numbers(shape.get(f"all_points_{axis}"), where, f"all_points_{axis}") for axis in "xy")
         if len(xs) != len(ys):
-            raise DataError(f"{where} has {len(xs)} values of x, but {len(ys)} of y. Repair: correct the file")
-        return polygon([value for point in zip(xs, ys, strict=True) for value in point], size, where, f"the {shape['name']}")
+            raise DataError(
+                f"{where} has {len(xs)} values of x, but {len(ys)} of y. Repair: correct the file"
+            )
+        return polygon(
+            [value for point in zip(xs, ys, strict=True) for value in point],
+            size,
+            where,
+            f"the {shape['name']}",
+        )
     if shape["name"] == "rect":
         x, y = value("x"), value("y")
-        return polygon(list(rectangle(x, y, x + value("width"), y + value("height"))), size, where, "the rect")
-    centre = (value("cx"), value("cy"))
+        return polygon(
+            list(rectangle(x, y, x + value("width"), y + value("height"))), size, where, "the rect"
+        )
+    center = (value("cx"), value("cy"))
     if shape["name"] == "circle":
-        return ellipse(centre, (value("r"), value("r")), 0, size, where)
+        return ellipse(center, (value("r"), value("r")), 0, size, where)
     theta = value("theta") if "theta" in shape else 0.0  # older versions cannot turn an ellipse
-    return ellipse(centre, (value("rx"), value("ry")), theta, size, where)
+    return ellipse(center, (value("rx"), value("ry")), theta, size, where)
 
 
 def _label(attributes: Any, where: str, classes: Sequence[str], attribute: str) -> int:

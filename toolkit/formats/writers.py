@@ -69,11 +69,16 @@ class CocoWriter(Writer):
         key = len(self._images) + 1 if self._image_ids is None else self._image_ids[sample_id]
         self._images.append({"id": key, "file_name": file_name, "height": size[0], "width": size[1]})
         for region in regions:
-            self._annotations.append({"id": len(self._annotations) + 1, "image_id": key, **self._record(region, size)})
+            self._annotations.append(
+                {"id": len(self._annotations) + 1, "image_id": key, **self._record(region, size)}
+            )
 
     def _record(self, region: Region, size: Size) -> dict[str, Any]:
         box, area = region.box_xyxy or tight_box(region, size), region.area
-        record: dict[str, Any] = {"category_id": self._category_ids[region.label], "iscrowd": int(region.is_crowd)}
+        record: dict[str, Any] = {
+            "category_id": self._category_ids[region.label],
+            "iscrowd": int(region.is_crowd),
+        }
         if region.has_mask:
             counts = region.counts(size)
             area = float(Masks(size, (counts,)).areas()[0]) if area is None else area
@@ -83,7 +88,10 @@ class CocoWriter(Writer):
         record["area"] = (box[2] - box[0]) * (box[3] - box[1]) if area is None else area
         if region.keypoints is not None:
             points = np.array(region.keypoints, np.float64).reshape(-1, 3)
-            record |= {"keypoints": to_indices(points).flatten().tolist(), "num_keypoints": int((points[:, 2] > 0).sum())}
+            record |= {
+                "keypoints": to_indices(points).flatten().tolist(),
+                "num_keypoints": int((points[:, 2] > 0).sum()),
+            }
             if not self._keypoints:
                 self._keypoints = [f"keypoint_{i + 1}" for i in range(len(region.keypoints) // 3)]
         return record
@@ -91,7 +99,10 @@ class CocoWriter(Writer):
     def finish(self) -> None:
         """Write the file."""
         keypoints = {"keypoints": self._keypoints, "skeleton": []} if self._keypoints else {}
-        categories = [{"id": key, "name": name, **keypoints} for key, name in zip(self._category_ids, self.classes, strict=True)]
+        categories = [
+            {"id": key, "name": name, **keypoints}
+            for key, name in zip(self._category_ids, self.classes, strict=True)
+        ]
         document = {"images": self._images, "categories": categories, "annotations": self._annotations}
         _write_json(self.folder / "annotations" / f"instances_{self.split}.json", document)
 
@@ -103,17 +114,32 @@ class LabelmeWriter(Writer):
 
     def add(self, sample_id: str, file_name: str, size: Size, regions: Sequence[Region]) -> None:
         """Write the file of the image."""
-        shapes = [shape for number, region in enumerate(regions) for shape in self._shapes(region, number, size)]
-        document: dict[str, Any] = {"version": "5.5.0", "flags": {}, "shapes": shapes, "imagePath": Path(file_name).name, "imageData": None}
+        shapes = [
+            shape for number, region in enumerate(regions) for shape in self._shapes(region, number, size)
+        ]
+        document: dict[str, Any] = {
+            "version": "5.5.0",
+            "flags": {},
+            "shapes": shapes,
+            "imagePath": Path(file_name).name,
+            "imageData": None,
+        }
         path = self.folder / self.images / f"{sample_id}.json"
         _write_json(path, document | {"imageHeight": size[0], "imageWidth": size[1]})
 
     def _shapes(self, region: Region, number: int, size: Size) -> list[dict[str, Any]]:
-        common: dict[str, Any] = {"label": self.classes[region.label], "group_id": None, "description": "", "flags": {}}
+        common: dict[str, Any] = {
+            "label": self.classes[region.label],
+            "group_id": None,
+            "description": "",
+            "flags": {},
+        }
         if region.polygons:
             group = number if len(region.polygons) > 1 else None
             parts = [np.reshape(part, (-1, 2)).tolist() for part in region.polygons]
-            return [common | {"points": points, "shape_type": "polygon", "group_id": group} for points in parts]
+            return [
+                common | {"points": points, "shape_type": "polygon", "group_id": group} for points in parts
+            ]
         x0, y0, x1, y1 = tight_box(region, size)
         if not region.has_mask:
             return [common | {"points": [[x0, y0], [x1, y1]], "shape_type": "rectangle"}]
@@ -141,13 +167,18 @@ class YoloWriter(Writer):
         path = (self.folder / "labels" / self.split / file_name).with_suffix(".txt")
         with atomic_write(path, "w") as file:
             file.writelines(
-                f"{region.label} {' '.join(f'{value:.12g}' for value in _parts_of_image(region, size))}\n" for region in regions
+                f"{region.label} {' '.join(f'{value:.12g}' for value in _parts_of_image(region, size))}\n"
+                for region in regions
             )
 
     def finish(self) -> None:
         """Write ``data.yaml``, or add the split to it."""
         path = self.folder / "data.yaml"
-        document = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {"names": dict(enumerate(self.classes))}
+        document = (
+            yaml.safe_load(path.read_text(encoding="utf-8"))
+            if path.is_file()
+            else {"names": dict(enumerate(self.classes))}
+        )
         with atomic_write(path, "w") as file:
             yaml.safe_dump({**document, self.split: self.images}, file, allow_unicode=True, sort_keys=False)
 
@@ -178,9 +209,16 @@ class ViaWriter(Writer):
         for region in regions:
             flat = single_polygon(region, size) if region.has_mask else rectangle(*tight_box(region, size))
             shape = {"name": "polygon", "all_points_x": list(flat[::2]), "all_points_y": list(flat[1::2])}
-            found.append({"shape_attributes": shape, "region_attributes": {"class": self.classes[region.label]}})
+            found.append(
+                {"shape_attributes": shape, "region_attributes": {"class": self.classes[region.label]}}
+            )
         number = (self.folder / self.images / file_name).stat().st_size
-        self._records[f"{file_name}{number}"] = {"filename": file_name, "size": number, "regions": found, "file_attributes": {}}
+        self._records[f"{file_name}{number}"] = {
+            "filename": file_name,
+            "size": number,
+            "regions": found,
+            "file_attributes": {},
+        }
 
     def finish(self) -> None:
         """Write the file."""

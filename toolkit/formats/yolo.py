@@ -1,7 +1,7 @@
 """YOLO's segments (https://docs.ultralytics.com/datasets/segment/): one text file an image, one object a line.
 
 A line is the class and the points of a polygon, as parts of the image's width and height: ``0 0.1 0.2 0.5 0.2 0.5 0.7``. Four numbers
-after the class are a box: the centre, width and height. ``data.yaml`` names the classes and where the images are; labels are where the
+after the class are a box: the center, width and height. ``data.yaml`` names the classes and where the images are; labels are where the
 last ``images`` in an image's path is replaced by ``labels``.
 """
 
@@ -53,15 +53,25 @@ def find_images(file: Path, data: dict[str, Any], split: str) -> tuple[list[Path
     """
     entries = data.get(split)
     if not entries:
-        raise MissingSplitError(f"{file} names no images for {split!r}. Repair: add a line '{split}: images/{split}'")
+        raise MissingSplitError(
+            f"{file} names no images for {split!r}. Repair: add a line '{split}: images/{split}'"
+        )
     found: dict[Path, str] = {}
     for entry in entries if isinstance(entries, list) else [entries]:
         path = _resolve(file, str(data.get("path") or "."), str(entry))
         if path.is_dir():
-            found |= {one: one.relative_to(path).as_posix() for one in path.rglob("*") if one.suffix.lower() in IMAGE_SUFFIXES}
+            found |= {
+                one: one.relative_to(path).as_posix()
+                for one in path.rglob("*")
+                if one.suffix.lower() in IMAGE_SUFFIXES
+            }
         else:
             lines = _lines(path)
-            found |= {path.parent / line.strip(): Path(line.strip()).as_posix().removeprefix("./") for line in lines if line.strip()}
+            found |= {
+                path.parent / line.strip(): Path(line.strip()).as_posix().removeprefix("./")
+                for line in lines
+                if line.strip()
+            }
     if not found:
         raise DataError(f"{file}: {split}: {entries} holds no images. Repair: put them there")
     images = sorted(found)
@@ -69,11 +79,17 @@ def find_images(file: Path, data: dict[str, Any], split: str) -> tuple[list[Path
 
 
 def _resolve(file: Path, base: str, entry: str) -> Path:
-    tried = [file.parent / base / entry, file.parent / entry, file.parent / entry.removeprefix("../")]  # the last is what Roboflow writes
+    tried = [
+        file.parent / base / entry,
+        file.parent / entry,
+        file.parent / entry.removeprefix("../"),
+    ]  # the last is what Roboflow writes
     for path in tried:
         if path.exists():
             return path
-    raise DataError(f"{file} names {entry}, but there is neither {tried[0]} nor {tried[1]}. Repair: correct its lines 'path' and '{entry}'")
+    raise DataError(
+        f"{file} names {entry}, but there is neither {tried[0]} nor {tried[1]}. Repair: correct its lines 'path' and '{entry}'"
+    )
 
 
 def label_file(image: Path) -> Path:
@@ -93,7 +109,11 @@ def yolo_regions(path: Path, size: Size, num_classes: int) -> list[Region]:
         DataError: when a line cannot be used; names file and line.
     """
     lines = _lines(path) if path.exists() else []
-    return [_region(line.split(), size, f"{path}, line {n}", num_classes) for n, line in enumerate(lines, start=1) if line.strip()]
+    return [
+        _region(line.split(), size, f"{path}, line {n}", num_classes)
+        for n, line in enumerate(lines, start=1)
+        if line.strip()
+    ]
 
 
 def _lines(path: Path) -> list[str]:
@@ -109,10 +129,14 @@ def _region(words: list[str], size: Size, where: str, num_classes: int) -> Regio
     except ValueError as error:
         raise DataError(f"{where}: expected numbers, but {error}. Repair: correct it") from error
     if label not in range(num_classes):
-        raise DataError(f"{where} is of class {words[0]}, but there are only {num_classes} (0…{num_classes - 1}). Repair: correct it")
+        raise DataError(
+            f"{where} is of class {words[0]}, but there are only {num_classes} (0…{num_classes - 1}). Repair: correct it"
+        )
     outside = next((value for value in values if not -0.01 <= value <= 1.01), None)
     if outside is not None:
-        raise DataError(f"{where} has {outside:g}; expected parts of the width and height, 0…1. Repair: divide by the size of the image")
+        raise DataError(
+            f"{where} has {outside:g}; expected parts of the width and height, 0…1. Repair: divide by the size of the image"
+        )
     if len(values) == 4:
         return Region(int(label), where, box_xyxy=_box(values, size, where))
     flat = [round(value * size[1 - index % 2], _DIGITS) for index, value in enumerate(values)]
@@ -121,8 +145,15 @@ def _region(words: list[str], size: Size, where: str, num_classes: int) -> Regio
 
 def _box(values: list[float], size: Size, where: str) -> Box:
     (x, y, width, height), (full_h, full_w) = values, size
-    x0, y0, x1, y1 = (x - width / 2) * full_w, (y - height / 2) * full_h, (x + width / 2) * full_w, (y + height / 2) * full_h
+    x0, y0, x1, y1 = (
+        (x - width / 2) * full_w,
+        (y - height / 2) * full_h,
+        (x + width / 2) * full_w,
+        (y + height / 2) * full_h,
+    )
     box = (max(0.0, x0), max(0.0, y0), min(float(full_w), x1), min(float(full_h), y1))
     if box[0] >= box[2] or box[1] >= box[3]:
-        raise DataError(f"{where}: the box {values} has no area in the image. Repair: remove it, or draw it again")
+        raise DataError(
+            f"{where}: the box {values} has no area in the image. Repair: remove it, or draw it again"
+        )
     return box

@@ -25,9 +25,13 @@ class FrameFolder(Sequence[Sample]):
     """
 
     def __init__(self, folder: Path) -> None:
-        self.paths = sorted((path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES), key=_natural)
+        self.paths = sorted(
+            (path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES), key=_natural
+        )
         if not self.paths:
-            raise UsageError(f"{folder} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}). Repair: name a video or a folder of frames")
+            raise UsageError(
+                f"{folder} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}). Repair: name a video or a folder of frames"
+            )
         self.names = tuple(path.name for path in self.paths)
         self._size = tuple(read_image(self.paths[0]).shape[1:])
 
@@ -39,7 +43,9 @@ class FrameFolder(Sequence[Sample]):
         image = read_image(path)
         if tuple(image.shape[1:]) != self._size:
             ours, first = (f"{width} × {height}" for height, width in (tuple(image.shape[1:]), self._size))
-            raise DataError(f"{path} is {ours} pixels (width × height), but the first frame {self.names[0]} is {first}")
+            raise DataError(
+                f"{path} is {ours} pixels (width × height), but the first frame {self.names[0]} is {first}"
+            )
         return Sample(self.names[index], image, path=str(path))
 
 
@@ -79,7 +85,9 @@ class VideoFile(Sequence[Sample]):
             decoded, pixels = self._capture.read()
             self._next += 1
             if not decoded:
-                raise DataError(f"{self.path}: frame {index} of {len(self)} cannot be decoded. Repair: copy or convert the video again")
+                raise DataError(
+                    f"{self.path}: frame {index} of {len(self)} cannot be decoded. Repair: copy or convert the video again"
+                )
             image = torch.from_numpy(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)).permute(2, 0, 1).contiguous()
             self._last = index, Sample(self.names[index], image, path=f"{self.path}, frame {index}")
         return self._last[1]

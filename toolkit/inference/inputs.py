@@ -113,9 +113,16 @@ def _walk(top: Path, root: Path, exclude: Path | None) -> Iterator[_Found]:
             continue
         try:
             with os.scandir(folder) as entries:
-                visible = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
+                visible = sorted(
+                    (entry for entry in entries if not entry.name.startswith(".")),
+                    key=lambda entry: entry.name,
+                )
         except OSError as error:
-            yield _Found(folder, root, f"{folder} cannot be searched: {error.strerror or error}. Repair: change its permissions")
+            yield _Found(
+                folder,
+                root,
+                f"{folder} cannot be searched: {error.strerror or error}. Repair: change its permissions",
+            )
             continue
         folders = []
         for entry in visible:
@@ -128,7 +135,9 @@ def _walk(top: Path, root: Path, exclude: Path | None) -> Iterator[_Found]:
 
 def _with_names(found: dict[str, _Found]) -> list[InputImage]:
     """Names below each image's own root, or all below their common folder; a folder that cannot be searched is named as it was given."""
-    own = {path: _relative(path, os.path.abspath(item.root)) for path, item in found.items() if not item.error}
+    own = {
+        path: _relative(path, os.path.abspath(item.root)) for path, item in found.items() if not item.error
+    }
     if len(set(own.values())) < len(own):
         common = os.path.commonpath([os.path.dirname(path) for path in own])
         own = {path: _relative(path, common) for path in own}
@@ -142,10 +151,14 @@ def _relative(path: str, folder: str) -> str:
 
 def _with_stems(images: list[InputImage]) -> list[InputImage]:
     """Drop the suffix from the names of outputs, but not in folders where that would make two the same."""
-    stems = {image.name: str(PurePosixPath(image.name).with_suffix("")) for image in images if not image.error}
+    stems = {
+        image.name: str(PurePosixPath(image.name).with_suffix("")) for image in images if not image.error
+    }
     counts = Counter(stems.values())
     crowded = {os.path.dirname(stem) for stem, count in counts.items() if count > 1}
     return [
-        image if image.error or os.path.dirname(stems[image.name]) in crowded else replace(image, stem=stems[image.name])
+        image
+        if image.error or os.path.dirname(stems[image.name]) in crowded
+        else replace(image, stem=stems[image.name])
         for image in images
     ]

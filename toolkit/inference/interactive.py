@@ -48,7 +48,9 @@ class Session:
     def __init__(self, predictor: Predictor, image: ImageLike) -> None:
         model = predictor.model.model if isinstance(predictor.model, PromptedModel) else predictor.model
         if not isinstance(model, PromptableModel):
-            raise UsageError(f"{type(model).__name__} takes no prompts. Repair: load the run of a promptable plugin")
+            raise UsageError(
+                f"{type(model).__name__} takes no prompts. Repair: load the run of a promptable plugin"
+            )
         self._model = model
         self._context = predictor.computing
         sample = as_sample(image)
@@ -72,9 +74,17 @@ class Session:
         """
         height, width = self.size
         if not (0 <= x < width and 0 <= y < height):
-            raise InvalidDataError(f"the point ({x:g}, {y:g}) lies outside the image, which is {width} × {height} pixels (width × height)")
+            raise InvalidDataError(
+                f"the point ({x:g}, {y:g}) lies outside the image, which is {width} × {height} pixels (width × height)"
+            )
         now = self._current()
-        return self._ask(replace(now, points_xy=(*now.points_xy, (float(x), float(y))), point_labels=(*now.point_labels, int(positive))))
+        return self._ask(
+            replace(
+                now,
+                points_xy=(*now.points_xy, (float(x), float(y))),
+                point_labels=(*now.point_labels, int(positive)),
+            )
+        )
 
     def box(self, x0: float, y0: float, x1: float, y1: float) -> Tensor:
         """Say which box the present object fills; it replaces an earlier one.
@@ -86,7 +96,12 @@ class Session:
             InvalidDataError: when the box is empty or lies outside the image.
         """
         height, width = self.size
-        inside = (max(0.0, float(x0)), max(0.0, float(y0)), min(float(x1), float(width)), min(float(y1), float(height)))
+        inside = (
+            max(0.0, float(x0)),
+            max(0.0, float(y0)),
+            min(float(x1), float(width)),
+            min(float(y1), float(height)),
+        )
         if inside[2] <= inside[0] or inside[3] <= inside[1]:
             raise InvalidDataError(
                 f"the box {[x0, y0, x1, y1]} covers nothing of the image, which is {width} × {height} pixels (width × height)"
@@ -116,8 +131,12 @@ class Session:
             self.size,
             torch.cat([answer.boxes_xyxy for answer in answers]),
             torch.tensor([self.classes.index(name) for name, _ in named]),
-            Masks(self.size, tuple(code for answer in answers if answer.masks for code in answer.masks.counts)),
-            torch.cat([torch.ones(len(answer)) if answer.scores is None else answer.scores for answer in answers]),
+            Masks(
+                self.size, tuple(code for answer in answers if answer.masks for code in answer.masks.counts)
+            ),
+            torch.cat(
+                [torch.ones(len(answer)) if answer.scores is None else answer.scores for answer in answers]
+            ),
         )
 
     def _current(self) -> _Object:

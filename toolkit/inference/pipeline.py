@@ -108,7 +108,13 @@ def predict_folder(
     if draw_above is None:
         draw_above = predictor.draw_above
     folder = ResultFolder(
-        out, predictor.classes, predictor.palette, model=predictor.name, overlays=overlays, draw_above=draw_above, resume=resume
+        out,
+        predictor.classes,
+        predictor.palette,
+        model=predictor.name,
+        overlays=overlays,
+        draw_above=draw_above,
+        resume=resume,
     )
     with folder as results:
         todo = [image for image in images if not results.is_done(image)]
@@ -125,14 +131,18 @@ def predict_folder(
     return Summary(len(todo) - failed, failed, len(images) - len(todo))
 
 
-def predict_images(predictor: Predictor, images: Iterable[InputImage], results: ResultFolder, work: Work) -> Generator[Record, None, None]:
+def predict_images(
+    predictor: Predictor, images: Iterable[InputImage], results: ResultFolder, work: Work
+) -> Generator[Record, None, None]:
     """Predict images and write their files; yields their records in order, each when its files are written."""
     depth = work.batch_size + work.workers
     pool = ThreadPoolExecutor(work.workers, thread_name_prefix="toolkit-infer")
     try:
         reads = ((pool.submit(_read, image, predictor.device), _expected_pixels(image)) for image in images)
         decoded = _in_order(reads, depth)
-        outcomes = (outcome for batch in _batches(decoded, work.batch_size) for outcome in _predict(predictor, batch))
+        outcomes = (
+            outcome for batch in _batches(decoded, work.batch_size) for outcome in _predict(predictor, batch)
+        )
         writes = (_submit_write(pool, results, predictor, *outcome) for outcome in outcomes)
         yield from _in_order(writes, depth, eager=True)
     finally:
@@ -172,7 +182,9 @@ def _submit_write(
         future: Future[Record] = Future()
         future.set_result(results.failed(image, str(outcome)))
         return future, 0
-    return pool.submit(results.write, image, sample, outcome, predictor.window_for(sample)), sample.size[0] * sample.size[1]
+    return pool.submit(results.write, image, sample, outcome, predictor.window_for(sample)), sample.size[
+        0
+    ] * sample.size[1]
 
 
 def _read(image: InputImage, device: torch.device) -> Decoded:
@@ -183,7 +195,9 @@ def _read(image: InputImage, device: torch.device) -> Decoded:
         pixels = read_image(image.path)
     except ImageError as error:
         return image, str(error)
-    return image, Sample(image.name, pixels.pin_memory() if device.type == "cuda" else pixels, path=str(image.path))
+    return image, Sample(
+        image.name, pixels.pin_memory() if device.type == "cuda" else pixels, path=str(image.path)
+    )
 
 
 def _expected_pixels(image: InputImage) -> int:
@@ -209,7 +223,9 @@ def _batches(decoded: Iterable[Decoded], size: int) -> Iterator[list[Decoded]]:
         yield batch
 
 
-def _predict(predictor: Predictor, batch: list[Decoded]) -> Iterator[tuple[InputImage, Sample | None, Prediction | str]]:
+def _predict(
+    predictor: Predictor, batch: list[Decoded]
+) -> Iterator[tuple[InputImage, Sample | None, Prediction | str]]:
     """Predict a batch; yields image, sample and prediction in order, or the reason why there is no prediction."""
     outcomes = iter(_outcomes(predictor, [sample for _, sample in batch if isinstance(sample, Sample)]))
     for image, sample in batch:
@@ -221,10 +237,16 @@ def _outcomes(predictor: Predictor, samples: list[Sample]) -> Sequence[Predictio
     try:
         return predictor.predict_samples(samples) if samples else []
     except (InvalidDataError, MemoryError, RuntimeError) as error:
-        out_of_memory = isinstance(error, MemoryError) or any(hint in str(error) for hint in ("out of memory", "allocate memory"))
+        out_of_memory = isinstance(error, MemoryError) or any(
+            hint in str(error) for hint in ("out of memory", "allocate memory")
+        )
         if not out_of_memory and not isinstance(error, InvalidDataError):
             raise
-        reason = "memory ran out. Repair: --window 1024 or smaller, or another device" if out_of_memory else str(error)
+        reason = (
+            "memory ran out. Repair: --window 1024 or smaller, or another device"
+            if out_of_memory
+            else str(error)
+        )
     if len(samples) > 1:  # outside the handler, so that what the failed batch holds is let go of
         return [outcome for sample in samples for outcome in _outcomes(predictor, [sample])]
     height, width = samples[0].size

@@ -1,4 +1,4 @@
-"""A trained model with all that is needed to use it: device, precision, tiling, class names and colours."""
+"""A trained model with all that is needed to use it: device, precision, tiling, class names and colors."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Predictor:
 
     Args:
         model: is put in eval mode and on the device.
-        palette: one RGB colour a class; the default colours when None.
+        palette: one RGB color a class; the default colors when None.
         device: ``"auto"`` (CUDA, then Apple's MPS, then the CPU), or what torch calls one.
         precision: ``"bf16"`` computes the forward pass under autocast.
         tiling: when large images are predicted window by window.
@@ -62,7 +62,9 @@ class Predictor:
         if precision not in ("fp32", "bf16"):
             raise UsageError(f"precision must be fp32 or bf16, not {precision!r}")
         if tiling and tiling.window is not None and not isinstance(model, SemanticModel):
-            raise UsageError(f"window is for semantic models; {type(model).__name__} predicts images whole. Repair: leave window out")
+            raise UsageError(
+                f"window is for semantic models; {type(model).__name__} predicts images whole. Repair: leave window out"
+            )
         self.device = find_device(device)
         self.model = model.to(self.device).eval()
         self.classes = model.classes
@@ -73,7 +75,9 @@ class Predictor:
     def predict(self, images: list[Any] | tuple[Any, ...], *, batch_size: int = ...) -> list[Prediction]: ...
     @overload
     def predict(self, images: ImageLike, *, batch_size: int = ...) -> Prediction: ...
-    def predict(self, images: ImageLike | list[Any] | tuple[Any, ...], *, batch_size: int = 4) -> Prediction | list[Prediction]:
+    def predict(
+        self, images: ImageLike | list[Any] | tuple[Any, ...], *, batch_size: int = 4
+    ) -> Prediction | list[Prediction]:
         """Predict one image, or a list of images of any kinds and sizes.
 
         Args:
@@ -118,12 +122,17 @@ class Predictor:
 
     def window_for(self, sample: Sample) -> int | None:
         """The window with which a sample will be tiled, or None."""
-        return self.tiling.window_for(sample.size, self.model) if isinstance(self.model, SemanticModel) else None
+        return (
+            self.tiling.window_for(sample.size, self.model) if isinstance(self.model, SemanticModel) else None
+        )
 
     @contextlib.contextmanager
     def computing(self) -> Iterator[None]:
         """The context in which the network computes: without gradients, in the chosen precision."""
-        with torch.no_grad(), torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
+        with (
+            torch.no_grad(),
+            torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"),
+        ):
             yield
 
 
@@ -157,7 +166,9 @@ def load(
     model, manifest = load_model(os.fspath(run), settings)
     with open(find_checkpoint(os.fspath(run)), "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    first = 0 if manifest.task == "semantic" else 1  # black is for backgrounds, and other tasks' classes have none
+    first = (
+        0 if manifest.task == "semantic" else 1
+    )  # black is for backgrounds, and other tasks' classes have none
     palette = manifest.palette or default_palette(len(manifest.classes), first=first)
     name = f"{manifest.plugin} {digest[:16]}"
     if settings:
@@ -184,7 +195,9 @@ def find_device(name: str | torch.device) -> torch.device:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
-        raise UsageError(f"device {str(name)!r} cannot be used here: {reason}. Repair: use --device cpu, or auto") from error
+        raise UsageError(
+            f"device {str(name)!r} cannot be used here: {reason}. Repair: use --device cpu, or auto"
+        ) from error
     return device
 
 
@@ -203,7 +216,9 @@ def as_sample(image: ImageLike, name: str = "image") -> Sample:
     if isinstance(image, Tensor):
         return Sample(name, image.cpu())
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        found = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
+        found = (
+            f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
+        )
         raise InvalidDataError(
             f"image {name!r} must be a path, a Pillow image, an RGB uint8 array [H, W, 3] or an RGB uint8 tensor [3, H, W], not {found}"
         )
@@ -212,5 +227,7 @@ def as_sample(image: ImageLike, name: str = "image") -> Sample:
 
 def _from_pillow(image: Image.Image) -> Tensor:
     if image.mode.startswith(("I", "F")):
-        raise InvalidDataError(f"a Pillow image of mode {image.mode} has no fixed range; expected 8 bits a channel, such as mode RGB")
+        raise InvalidDataError(
+            f"a Pillow image of mode {image.mode} has no fixed range; expected 8 bits a channel, such as mode RGB"
+        )
     return torch.from_numpy(np.array(ImageOps.exif_transpose(image).convert("RGB"))).permute(2, 0, 1)

@@ -3,7 +3,7 @@
 ::
 
     DIR/manifest.jsonl           one line an image, written as it finishes, in the order of the images
-    DIR/labels/<name>.png        class indexes with the classes' colours as palette (semantic models)
+    DIR/labels/<name>.png        class indexes with the classes' colors as palette (semantic models)
     DIR/instances/<name>.json    the objects of one image, as in COCO results (instance models)
     DIR/overlays/<name>.jpg      the prediction drawn over the photo
     DIR/predictions.json         everything in COCO's form, made when all images are done
@@ -66,7 +66,9 @@ class Record:
 
     def to_line(self) -> str:
         """The record as one line of JSON, without the fields that say nothing."""
-        return json.dumps({key: value for key, value in asdict(self).items() if value not in (None, {})}) + "\n"
+        return (
+            json.dumps({key: value for key, value in asdict(self).items() if value not in (None, {})}) + "\n"
+        )
 
 
 class ResultFolder:
@@ -75,7 +77,7 @@ class ResultFolder:
     Args:
         folder: is made when missing.
         classes: names of the classes, for ``predictions.json`` and the overlays.
-        palette: one RGB colour a class.
+        palette: one RGB color a class.
         model: identifies the weights, so that results of two models do not mix.
         overlays: whether to draw the predictions over the photos.
         draw_above: score that an object needs to be drawn.
@@ -98,18 +100,30 @@ class ResultFolder:
         resume: bool = False,
     ) -> None:
         self.draw_above = draw_above
-        self.folder, self.classes, self.palette, self.model, self.overlays = folder, classes, palette, model, overlays
+        self.folder, self.classes, self.palette, self.model, self.overlays = (
+            folder,
+            classes,
+            palette,
+            model,
+            overlays,
+        )
         self._done: dict[str, str] = {}  # the source of each image that is done, by name
         if self._manifest.exists() and not resume:
-            raise UsageError(f"{folder} holds results already. Repair: go on with them by --resume, or choose another folder with --out")
+            raise UsageError(
+                f"{folder} holds results already. Repair: go on with them by --resume, or choose another folder with --out"
+            )
         if resume:
             remove_unfinished(folder)
         records = _latest(self._manifest)
         for record in filter(self._is_complete, records):
             if record["model"] != model:
-                raise UsageError(f"{folder} holds results of another model ({record['model']}, not {model}). Repair: choose another --out")
+                raise UsageError(
+                    f"{folder} holds results of another model ({record['model']}, not {model}). Repair: choose another --out"
+                )
             self._done[record["image"]] = record["source"]
-        _write_lines(self._manifest, records)  # without the half of a line that a kill may have left at its end
+        _write_lines(
+            self._manifest, records
+        )  # without the half of a line that a kill may have left at its end
         with writing(self._manifest):
             self._file: IO[str] = open(self._manifest, "a", encoding="utf-8", newline="\n")  # noqa: SIM115 - closed by __exit__
 
@@ -120,7 +134,9 @@ class ResultFolder:
     def __enter__(self) -> ResultFolder:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._file.close()
 
     def is_done(self, image: InputImage) -> bool:
@@ -155,7 +171,16 @@ class ResultFolder:
             drawn = overlay(sample.image, confident(prediction, self.draw_above), self.classes, self.palette)
             write_picture(self.folder / outputs["overlay"], _fit_jpeg(drawn))
         objects = None if prediction.instances is None else len(prediction.instances)
-        return Record(image.name, _source(image), "ok", self.model, size=sample.size, window=window, objects=objects, outputs=outputs)
+        return Record(
+            image.name,
+            _source(image),
+            "ok",
+            self.model,
+            size=sample.size,
+            window=window,
+            objects=objects,
+            outputs=outputs,
+        )
 
     def failed(self, image: InputImage, error: str) -> Record:
         """The record of an image that could not be predicted."""
@@ -179,7 +204,11 @@ class ResultFolder:
         """
         self._file.close()
         order = {image.name: i for i, image in enumerate(images)}
-        kept = (record for record in _latest(self._manifest) if record["status"] != "ok" or self._is_complete(record))
+        kept = (
+            record
+            for record in _latest(self._manifest)
+            if record["status"] != "ok" or self._is_complete(record)
+        )
         ordered = sorted(kept, key=lambda record: order.get(record["image"], -1))  # stable
         _write_lines(self._manifest, ordered)
         with atomic_write(self.folder / PREDICTIONS, "w") as file:
@@ -189,7 +218,11 @@ class ResultFolder:
     def _is_complete(self, record: dict[str, Any]) -> bool:
         outputs = record["outputs"] if record["status"] == "ok" else {}
         missing_overlay = self.overlays and "overlay" not in outputs
-        return bool(outputs) and not missing_overlay and all((self.folder / path).is_file() for path in outputs.values())
+        return (
+            bool(outputs)
+            and not missing_overlay
+            and all((self.folder / path).is_file() for path in outputs.values())
+        )
 
     def _predictions(self, records: list[dict[str, Any]]) -> Iterator[str]:
         """``predictions.json`` piece by piece, one entry a line, so that memory holds the objects of one image at a time."""
@@ -204,7 +237,9 @@ class ResultFolder:
         number = 0
         for image_id, record in enumerate(records, start=1):
             if "instances" in record["outputs"]:
-                for entry in json.loads((self.folder / record["outputs"]["instances"]).read_text(encoding="utf-8")):
+                for entry in json.loads(
+                    (self.folder / record["outputs"]["instances"]).read_text(encoding="utf-8")
+                ):
                     number += 1
                     yield {"id": number, "image_id": image_id, **entry}
 
@@ -221,7 +256,13 @@ def _latest(manifest: Path) -> list[dict[str, Any]]:
             for line in file:
                 try:
                     record = json.loads(line)
-                    records[record["image"]] = {"model": "", "outputs": {}, "source": "", **record, "status": record["status"]}
+                    records[record["image"]] = {
+                        "model": "",
+                        "outputs": {},
+                        "source": "",
+                        **record,
+                        "status": record["status"],
+                    }
                 except (ValueError, KeyError, TypeError):
                     continue
     return list(records.values())
@@ -230,7 +271,10 @@ def _latest(manifest: Path) -> list[dict[str, Any]]:
 def _write_lines(manifest: Path, records: Iterable[dict[str, Any]]) -> None:
     known = Record.__dataclass_fields__
     with atomic_write(manifest, "w") as file:
-        file.writelines(Record(**{key: value for key, value in record.items() if key in known}).to_line() for record in records)
+        file.writelines(
+            Record(**{key: value for key, value in record.items() if key in known}).to_line()
+            for record in records
+        )
 
 
 def _array(opening: str, entries: Iterable[dict[str, Any]]) -> Iterator[str]:

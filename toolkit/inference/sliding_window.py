@@ -79,7 +79,9 @@ def predict_tiled(model: SemanticModel, image: Tensor, window: int, overlap: flo
             part = image[None, :, top : top + window_height, left : left + window_width]
             band[:, :, left : left + window_width] += model.logits(part)[0] * weight
         rows.append(logits_to_label_map(band[:, :finished], (finished, width)).cpu())
-        band = torch.cat([band[:, finished:], band.new_zeros(len(band), finished, width)], dim=1)  # the next windows' rows
+        band = torch.cat(
+            [band[:, finished:], band.new_zeros(len(band), finished, width)], dim=1
+        )  # the next windows' rows
     return torch.cat(rows)
 
 

@@ -30,7 +30,7 @@ def track_video(
 ) -> int:
     """Follow the objects that a file of prompts points out, and write the results of every frame under ``out``.
 
-    In the results each object is a class of its own (``flask 1``, ``flask 2``), so that its colour and number stay the same throughout.
+    In the results each object is a class of its own (``flask 1``, ``flask 2``), so that its color and number stay the same throughout.
 
     Args:
         predictor: of a model that can track.
@@ -58,8 +58,12 @@ def track_video(
     file = PromptFile(prompts)
     file.assign(frames.names)
     given = _by_frame(file, frames)
-    objects = _object_names([label for groups in given.values() for group in groups for label in _labels(group)], file.classes)
-    with ResultFolder(out, objects, default_palette(len(objects), first=1), model=predictor.name, overlays=overlays) as results:
+    objects = _object_names(
+        [label for groups in given.values() for group in groups for label in _labels(group)], file.classes
+    )
+    with ResultFolder(
+        out, objects, default_palette(len(objects), first=1), model=predictor.name, overlays=overlays
+    ) as results:
         if on_start:
             on_start(len(frames))
         images = [_image(frames, source, index) for index in range(len(frames))]
@@ -69,7 +73,9 @@ def track_video(
                 sample = frames[index]
                 if index < min(given):
                     prediction = Prediction(
-                        sample.id, sample.size, instances=Instances.empty(sample.size, with_masks=True, with_scores=True)
+                        sample.id,
+                        sample.size,
+                        instances=Instances.empty(sample.size, with_masks=True, with_scores=True),
                     )
                 else:
                     prediction = next(found)

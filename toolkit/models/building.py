@@ -18,7 +18,9 @@ from toolkit.models.weights import compare_tensors
 logger = logging.getLogger("toolkit")
 
 
-def load_model(run_or_file: str | Path, settings: Mapping[str, Any] | None = None) -> tuple[Model, CheckpointManifest]:
+def load_model(
+    run_or_file: str | Path, settings: Mapping[str, Any] | None = None
+) -> tuple[Model, CheckpointManifest]:
     """Rebuild the model that a run or a checkpoint file holds, with its weights, in eval mode on the CPU.
 
     Args:
@@ -36,7 +38,9 @@ def load_model(run_or_file: str | Path, settings: Mapping[str, Any] | None = Non
         )
     tensors, manifest = read_checkpoint(path)
     if manifest is None:
-        raise CheckpointError(f"{path} was not written by the toolkit: it has no manifest. Repair: pass it to training as weights={path}")
+        raise CheckpointError(
+            f"{path} was not written by the toolkit: it has no manifest. Repair: pass it to training as weights={path}"
+        )
     model = build_model(manifest, path, settings)
     fit = compare_tensors(model, tensors)
     if fit.missing or fit.unexpected or fit.mismatched:
@@ -46,13 +50,19 @@ def load_model(run_or_file: str | Path, settings: Mapping[str, Any] | None = Non
     version = registry.plugins().get(manifest.plugin).version
     if version != manifest.plugin_version:
         logger.warning(
-            "%s was written by version %s of the plugin %s; this is version %s", path, manifest.plugin_version, manifest.plugin, version
+            "%s was written by version %s of the plugin %s; this is version %s",
+            path,
+            manifest.plugin_version,
+            manifest.plugin,
+            version,
         )
     model.load_state_dict(tensors)
     return model.eval(), manifest
 
 
-def build_model(manifest: CheckpointManifest, source: Path, settings: Mapping[str, Any] | None = None) -> Model:
+def build_model(
+    manifest: CheckpointManifest, source: Path, settings: Mapping[str, Any] | None = None
+) -> Model:
     """The model that a manifest describes, other settings laid over its own, with random weights."""
     try:
         plugin = registry.plugins().get(manifest.plugin)
@@ -64,5 +74,7 @@ def build_model(manifest: CheckpointManifest, source: Path, settings: Mapping[st
     chosen = validate(settings_class(plugin), merge(dict(manifest.model), settings or {}), source=where)
     model = plugin.resolve(plugin.build)(chosen, manifest.classes)
     if not isinstance(model, Model):
-        raise CheckpointError(f"plugin {manifest.plugin!r}: {plugin.build} must return a toolkit.Model, not {type(model).__name__}")
+        raise CheckpointError(
+            f"plugin {manifest.plugin!r}: {plugin.build} must return a toolkit.Model, not {type(model).__name__}"
+        )
     return model

@@ -15,7 +15,7 @@ from toolkit.types import Instances, Prediction, Prompts, Sample
 
 
 class Model(nn.Module, ABC):
-    """A network that looks at samples. Resizing, padding and normalising are its own business, inside ``predict``.
+    """A network that looks at samples. Resizing, padding and normalizing are its own business, inside ``predict``.
 
     Attributes:
         classes: the names that label indexes stand for, background included where the model has one.
@@ -53,7 +53,7 @@ class TrainableModel(Model):
 
     @abstractmethod
     def loss(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
-        """The losses of a batch, by name, as scalar tensors on the model's device; their sum is minimised.
+        """The losses of a batch, by name, as scalar tensors on the model's device; their sum is minimized.
 
         Each is a mean over the samples, so that a batch split over processes or accumulated in parts gives the
         same gradient as the whole.
@@ -67,8 +67,18 @@ class TrainableModel(Model):
         """
         trainable = [p for p in self.parameters() if p.requires_grad]
         groups = [
-            {"name": "weights", "params": [p for p in trainable if p.dim() > 1], "lr": lr, "weight_decay": weight_decay},
-            {"name": "biases and norms", "params": [p for p in trainable if p.dim() <= 1], "lr": lr, "weight_decay": 0.0},
+            {
+                "name": "weights",
+                "params": [p for p in trainable if p.dim() > 1],
+                "lr": lr,
+                "weight_decay": weight_decay,
+            },
+            {
+                "name": "biases and norms",
+                "params": [p for p in trainable if p.dim() <= 1],
+                "lr": lr,
+                "weight_decay": 0.0,
+            },
         ]
         return [group for group in groups if group["params"]]
 
@@ -96,7 +106,7 @@ class PromptableModel(TrainableModel):
 
     @abstractmethod
     def answer(self, encoded: Any, prompts: Prompts) -> Instances:
-        """An object with mask and score for each prompt, in order, labelled as the prompt is (0 where it is not).
+        """An object with mask and score for each prompt, in order, labeled as the prompt is (0 where it is not).
 
         Args:
             encoded: one of the items that ``encode`` returned.
@@ -105,12 +115,14 @@ class PromptableModel(TrainableModel):
 
     @abstractmethod
     def find_all(self, encoded: Any) -> Instances:
-        """Every object in the image, with masks and scores, labelled 0."""
+        """Every object in the image, with masks and scores, labeled 0."""
 
     def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
         """The answers to each sample's ``prompts``, or everything in the image where that is None."""
         found = (self._answer(item, s.prompts) for s, item in zip(samples, self.encode(samples), strict=True))
-        return [Prediction(s.id, s.size, instances=instances) for s, instances in zip(samples, found, strict=True)]
+        return [
+            Prediction(s.id, s.size, instances=instances) for s, instances in zip(samples, found, strict=True)
+        ]
 
     def predict_protocols(self, samples: Sequence[Sample]) -> dict[str, list[Prediction]]:
         """For each of ``protocols`` one prediction a sample; each image is encoded once.
@@ -150,7 +162,9 @@ class TrackingModel(PromptableModel):
     """A promptable model that follows objects through a video."""
 
     @abstractmethod
-    def track(self, frames: Sequence[Sample], prompts: Mapping[int, Sequence[Prompts]]) -> Iterator[Prediction]:
+    def track(
+        self, frames: Sequence[Sample], prompts: Mapping[int, Sequence[Prompts]]
+    ) -> Iterator[Prediction]:
         """One prediction a frame, in order, from the first frame that has prompts to the last of the video.
 
         Args:
@@ -158,7 +172,7 @@ class TrackingModel(PromptableModel):
             prompts: what shows objects, by the number of the frame; each row of each item is an object of its own. There is at least one.
 
         Returns:
-            The objects seen in each frame, labelled with their number: in the order of the frames, and in a frame of the rows.
+            The objects seen in each frame, labeled with their number: in the order of the frames, and in a frame of the rows.
         """
 
 

@@ -61,7 +61,9 @@ def derived(module: nn.Module, sources: Sequence[Tensor], key: Hashable, make: C
     entry = _kept.get(module)
     if entry is None or not entry.is_current(key, sources):
         versions = [tensor._version for tensor in sources]
-        entry = _kept[module] = _Derived(key, [tensor.detach() for tensor in sources], versions, _without_gradients(make))
+        entry = _kept[module] = _Derived(
+            key, [tensor.detach() for tensor in sources], versions, _without_gradients(make)
+        )
     value: T = entry.value
     return value
 

@@ -24,7 +24,9 @@ from toolkit.runtime.downloads import from_hub
 FILE = "model.safetensors"
 
 
-def load_encoder_weights(model: SemanticModel, encoder: str, name: str, *, plugin: str, depth: int = 5) -> LoadReport:
+def load_encoder_weights(
+    model: SemanticModel, encoder: str, name: str, *, plugin: str, depth: int = 5
+) -> LoadReport:
     """Give a model's encoder its published weights; the rest of the network keeps its random ones.
 
     Args:
@@ -40,13 +42,15 @@ def load_encoder_weights(model: SemanticModel, encoder: str, name: str, *, plugi
         a classifier.
 
     Raises:
-        UsageError: when there are no such weights, or they do not suit the model's norm or its normalisation of images.
+        UsageError: when there are no such weights, or they do not suit the model's norm or its normalization of images.
         DownloadError: when the hub cannot be reached.
         CheckpointError: when a file is damaged or plainly for another encoder.
     """
     part = model.encoder
     if part is None:
-        raise UsageError(f"weights={name}: this model has no encoder to load weights into. Repair: weights=none")
+        raise UsageError(
+            f"weights={name}: this model has no encoder to load weights into. Repair: weights=none"
+        )
     path = Path(name).expanduser()
     if path.suffix or path.exists():
         source = str(path)
@@ -55,7 +59,7 @@ def load_encoder_weights(model: SemanticModel, encoder: str, name: str, *, plugi
     else:
         source = f"the weights {name!r} of {encoder}"
         path = _download(*_repository(encoder, name))
-        _check_normalisation(model, encoder, name)
+        _check_normalization(model, encoder, name)
     return _take(model, part, encoder, _read(path, part, encoder, depth), source)
 
 
@@ -71,8 +75,16 @@ def _read(path: Path, part: nn.Module, encoder: str, depth: int) -> dict[str, Te
         raise CheckpointError(f"no file of weights at {path}")
     tensors = read_foreign(path)
     own = part.state_dict()
-    for prefix in ("", "encoder.", "network.encoder.", "backbone.", "network.backbone."):  # of an encoder alone, or in a whole model
-        stripped = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+    for prefix in (
+        "",
+        "encoder.",
+        "network.encoder.",
+        "backbone.",
+        "network.backbone.",
+    ):  # of an encoder alone, or in a whole model
+        stripped = {
+            key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)
+        }
         if any(key in own for key in stripped):
             return stripped
     if not _is_timm(encoder):
@@ -87,25 +99,33 @@ def _read(path: Path, part: nn.Module, encoder: str, depth: int) -> dict[str, Te
     return dict(filled.state_dict())
 
 
-def _take(model: SemanticModel, part: nn.Module, encoder: str, tensors: dict[str, Tensor], source: str) -> LoadReport:
+def _take(
+    model: SemanticModel, part: nn.Module, encoder: str, tensors: dict[str, Tensor], source: str
+) -> LoadReport:
     own = part.state_dict()
     fitting = {key: value for key, value in tensors.items() if key in own and own[key].shape == value.shape}
     # batches counted so far say nothing of the fit, and old files lack them
     wanted = [key for key in own if not key.endswith("num_batches_tracked")]
     if sum(key in fitting for key in wanted) < LEAST_FIT * len(wanted):
-        repair = "Repair: model.norm=batch" if _has_batch_norms(tensors) and not _has_batch_norms(own) else "Repair: weights=none"
+        repair = (
+            "Repair: model.norm=batch"
+            if _has_batch_norms(tensors) and not _has_batch_norms(own)
+            else "Repair: weights=none"
+        )
         raise CheckpointError(
             f"weights {source} are plainly for another encoder than {encoder!r}: only {len(fitting)} of its {len(own)} tensors fit. {repair}"
         )
     if _has_batch_norms(tensors) and not _has_batch_norms(own):
         raise UsageError(
-            f"weights {source} were learnt with batch norm, which model.norm takes out. Repair: model.norm=batch, or weights=none"
+            f"weights {source} were learned with batch norm, which model.norm takes out. Repair: model.norm=batch, or weights=none"
         )
-    nn.Module.load_state_dict(part, fitting, strict=False)  # the libraries' own versions change the dictionary
+    nn.Module.load_state_dict(
+        part, fitting, strict=False
+    )  # the libraries' own versions change the dictionary
     prefix = next(name for name, module in model.named_modules() if module is part) + "."
     return LoadReport(
         loaded=tuple(prefix + key for key in fitting),
-        reinitialised=tuple(key for key in model.state_dict() if not key.startswith(prefix)),
+        reinitialized=tuple(key for key in model.state_dict() if not key.startswith(prefix)),
         missing=tuple(prefix + key for key in wanted if key not in tensors),
         unexpected=tuple(key for key in tensors if key not in own),
         mismatched=tuple(
@@ -142,7 +162,9 @@ def _repository(encoder: str, name: str) -> tuple[str, str | None]:
         if name in settings:
             return settings[name]["repo_id"], settings[name]["revision"]
         known = sorted(settings)
-    raise UsageError(f"the encoder {encoder!r} has no weights {name!r}; it has: {', '.join(known) or 'none'}, and none")
+    raise UsageError(
+        f"the encoder {encoder!r} has no weights {name!r}; it has: {', '.join(known) or 'none'}, and none"
+    )
 
 
 def _download(repository: str, revision: str | None, filename: str = FILE) -> Path:
@@ -152,18 +174,27 @@ def _download(repository: str, revision: str | None, filename: str = FILE) -> Pa
     return from_hub(repository, filename, revision=revision, repair=repair)
 
 
-def _check_normalisation(model: SemanticModel, encoder: str, name: str) -> None:
-    """Published weights are worth nothing on images that are normalised in another way."""
+def _check_normalization(model: SemanticModel, encoder: str, name: str) -> None:
+    """Published weights are worth nothing on images that are normalized in another way."""
     if _is_timm(encoder):
         config: Any = timm.models.get_pretrained_cfg(_timm_name(encoder))
         published: dict[str, Any] = {"mean": config.mean, "std": config.std}
     else:
-        published = json.loads(_download(*_repository(encoder, name), "config.json").read_text(encoding="utf-8"))
+        published = json.loads(
+            _download(*_repository(encoder, name), "config.json").read_text(encoding="utf-8")
+        )
     mean, std = tuple(published["mean"]), tuple(published["std"])
     scale = published.get("input_range", [0, 1])[-1]
     mean, std = tuple(m / scale for m in mean), tuple(s / scale for s in std)
     if published.get("input_space", "RGB") == "BGR":
-        raise UsageError(f"the weights {name!r} of {encoder!r} want images in BGR order, which is not supported. Repair: another encoder")
+        raise UsageError(
+            f"the weights {name!r} of {encoder!r} want images in BGR order, which is not supported. Repair: another encoder"
+        )
     if any(abs(a - b) > 1e-3 for a, b in zip((*mean, *std), (*model.mean, *model.std), strict=True)):
-        wanted = " ".join(f"model.{key}=[{', '.join(f'{v:.6g}' for v in values)}]" for key, values in (("mean", mean), ("std", std)))
-        raise UsageError(f"the weights {name!r} of {encoder!r} were learnt with another normalisation of images. Repair: add {wanted}")
+        wanted = " ".join(
+            f"model.{key}=[{', '.join(f'{v:.6g}' for v in values)}]"
+            for key, values in (("mean", mean), ("std", std))
+        )
+        raise UsageError(
+            f"the weights {name!r} of {encoder!r} were learned with another normalization of images. Repair: add {wanted}"
+        )

@@ -39,7 +39,9 @@ def check_encoder_name(name: str, also: Sequence[str] = ()) -> None:
             return
     near = difflib.get_close_matches(name, known, n=3)
     hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"there are: {', '.join(known)}"
-    raise ConfigError(f"model.encoder: no encoder is called {name!r}; {hint} (tu-NAME stands for any model of timm)")
+    raise ConfigError(
+        f"model.encoder: no encoder is called {name!r}; {hint} (tu-NAME stands for any model of timm)"
+    )
 
 
 class Skipped(nn.Module):
@@ -68,7 +70,9 @@ def drop_unused(network: nn.Module, encoder: nn.Module, size: Size) -> None:
     images = torch.zeros(1, 3, *size)
     shadow = copy.deepcopy(network).eval()  # so that no random number is drawn, and no statistics change
     shadow(images).sum().backward()
-    unused = {inner for inner, parameter in shadow.get_submodule(name).named_parameters() if parameter.grad is None}
+    unused = {
+        inner for inner, parameter in shadow.get_submodule(name).named_parameters() if parameter.grad is None
+    }
     if unused:
         _drop(encoder, "", unused)
         with torch.no_grad():

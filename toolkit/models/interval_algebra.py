@@ -41,21 +41,31 @@ class IntervalAlgebra(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self._dim, self._outside = dim, NOTHING_BELOW + length
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None) -> Any:
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
         """Do to intervals what ``func`` does to values."""
         kwargs = kwargs or {}
-        floating = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor) and leaf.is_floating_point()]
+        floating = [
+            leaf
+            for leaf in tree_leaves((args, kwargs))
+            if isinstance(leaf, Tensor) and leaf.is_floating_point()
+        ]
         name = func.overloadpacket.__name__
         if name in _RULES or name in _PADDING_RULES:
             values = _by_name(func, args, kwargs)
             result = _RULES[name](**values) if name in _RULES else _PADDING_RULES[name](self._pad, **values)
-            others = [result.new_zeros(0) for _ in func._schema.returns[1:]]  # a norm's statistics, which nobody needs here
+            others = [
+                result.new_zeros(0) for _ in func._schema.returns[1:]
+            ]  # a norm's statistics, which nobody needs here
             return (result, *others) if others else result
         if not floating or func.is_view or name in _MOVES:
             return func(*args, **kwargs)
         if torch.Tag.pointwise in func.tags or name in _POINTWISE:
             return _pointwise(func, args, kwargs, floating)
-        raise UsageError(f"the receptive field cannot be found: what the operator {func} does to it is not known")
+        raise UsageError(
+            f"the receptive field cannot be found: what the operator {func} does to it is not known"
+        )
 
     def _pad(self, x: Tensor, before: Sequence[int], after: Sequence[int]) -> Tensor:
         """Pad (or, where negative, crop) the last axes."""
@@ -126,17 +136,31 @@ def _convolution(
 
 
 def _average_pool(
-    pad: Pad, input: Tensor, kernel_size: list[int], stride: list[int], padding: list[int], ceil_mode: bool, **rest: object
+    pad: Pad,
+    input: Tensor,
+    kernel_size: list[int],
+    stride: list[int],
+    padding: list[int],
+    ceil_mode: bool,
+    **rest: object,
 ) -> Tensor:
     return _max_pool(pad, input, kernel_size, stride, padding, [1], ceil_mode)
 
 
 def _max_pool(
-    pad: Pad, input: Tensor, kernel_size: list[int], stride: list[int], padding: list[int], dilation: list[int], ceil_mode: bool
+    pad: Pad,
+    input: Tensor,
+    kernel_size: list[int],
+    stride: list[int],
+    padding: list[int],
+    dilation: list[int],
+    ceil_mode: bool,
 ) -> Tensor:
     count = len(kernel_size)
     rims = list(padding) * (count // len(padding))
-    return _MAX_POOLS[count](pad(input, rims, rims), kernel_size, stride or kernel_size, 0, dilation, ceil_mode)
+    return _MAX_POOLS[count](
+        pad(input, rims, rims), kernel_size, stride or kernel_size, 0, dilation, ceil_mode
+    )
 
 
 def _constant_pad(pad: Pad, input: Tensor, pad_: list[int], value: float) -> Tensor:
@@ -152,14 +176,20 @@ def _interpolation(operator: Any) -> Rule:
     """Every output depends on the pixels of the input that have a weight in it, the same in each row and each column."""
 
     def rule(
-        input: Tensor, output_size: list[int], align_corners: bool, scales_h: float | None = None, scales_w: float | None = None
+        input: Tensor,
+        output_size: list[int],
+        align_corners: bool,
+        scales_h: float | None = None,
+        scales_w: float | None = None,
     ) -> Tensor:
         for dim, length, scale in ((2, output_size[0], scales_h), (3, output_size[1], scales_w)):
             n = input.shape[dim]
             if length == n and scale in (None, 1.0):
                 continue
             units = torch.eye(n)[None, :, :, None]
-            weights = operator(units, [length, 1], align_corners, scale, None)[0, :, :, 0].abs()  # [input, output]
+            weights = operator(units, [length, 1], align_corners, scale, None)[
+                0, :, :, 0
+            ].abs()  # [input, output]
             largest, taps = weights.topk(min(n, int((weights > 0).sum(0).max())), dim=0)  # [taps, output]
             taps = torch.where(largest > 0, taps, taps[:1])
             input = _united([input.index_select(dim, tap) for tap in taps])
@@ -168,7 +198,9 @@ def _interpolation(operator: Any) -> Rule:
     return rule
 
 
-def _reduction(input: Tensor, dim: int | list[int] | None = None, keepdim: bool = False, **rest: object) -> Tensor:
+def _reduction(
+    input: Tensor, dim: int | list[int] | None = None, keepdim: bool = False, **rest: object
+) -> Tensor:
     return input.amax(dim=tuple(range(input.dim())) if dim is None or dim == [] else dim, keepdim=keepdim)
 
 
@@ -200,15 +232,24 @@ _RULES: dict[str, Rule] = {
     **dict.fromkeys(("adaptive_avg_pool1d", "_adaptive_avg_pool2d", "_adaptive_avg_pool3d"), _adaptive_pool),
     **{
         name: _interpolation(getattr(torch.ops.aten, name).default)
-        for name in ("upsample_bilinear2d", "upsample_bicubic2d", "_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa")
+        for name in (
+            "upsample_bilinear2d",
+            "upsample_bicubic2d",
+            "_upsample_bilinear2d_aa",
+            "_upsample_bicubic2d_aa",
+        )
     },
-    **dict.fromkeys(("mean", "sum", "amax", "amin", "var", "std", "linalg_vector_norm", "norm", "logsumexp"), _reduction),
+    **dict.fromkeys(
+        ("mean", "sum", "amax", "amin", "var", "std", "linalg_vector_norm", "norm", "logsumexp"), _reduction
+    ),
     **dict.fromkeys(("_softmax", "_log_softmax", "_safe_softmax"), _softmax),
     "mm": lambda input, mat2: _matrix_product(input, mat2),
     "bmm": lambda input, mat2: _matrix_product(input, mat2),
     "addmm": lambda input, mat1, mat2, **rest: torch.maximum(input, _matrix_product(mat1, mat2)),
     "baddbmm": lambda input, batch1, batch2, **rest: torch.maximum(input, _matrix_product(batch1, batch2)),
-    **dict.fromkeys(("native_batch_norm", "_native_batch_norm_legit_no_training", "_native_batch_norm_legit"), _batch_norm),
+    **dict.fromkeys(
+        ("native_batch_norm", "_native_batch_norm_legit_no_training", "_native_batch_norm_legit"), _batch_norm
+    ),
     "native_layer_norm": _layer_norm,
     "native_group_norm": _group_norm,
 }

@@ -63,7 +63,9 @@ def logits_to_label_map(logits: Tensor, size: Size) -> Tensor:
     logits = logits.detach().float().contiguous()
     largest = _magnitude(logits)
     if not math.isfinite(largest):
-        raise InvalidDataError("logits must be finite, but some are NaN or infinite: look at the model's weights and precision")
+        raise InvalidDataError(
+            "logits must be finite, but some are NaN or infinite: look at the model's weights and precision"
+        )
     classes, height, width = logits.shape
     if (height, width) == tuple(size):
         return _argmax(logits)
@@ -77,10 +79,17 @@ def logits_to_label_map(logits: Tensor, size: Size) -> Tensor:
 
 
 def _check_logits(logits: Tensor, size: Size) -> None:
-    fits = logits.dim() == 3 and logits.is_floating_point() and 1 <= logits.shape[0] <= VOID and logits.numel() > 0
+    fits = (
+        logits.dim() == 3
+        and logits.is_floating_point()
+        and 1 <= logits.shape[0] <= VOID
+        and logits.numel() > 0
+    )
     if not fits:
         found = f"{str(logits.dtype).removeprefix('torch.')} {list(logits.shape)}"
-        raise InvalidDataError(f"logits must be floating [C, h, w] with 1 to {VOID} classes and at least one pixel, not {found}")
+        raise InvalidDataError(
+            f"logits must be floating [C, h, w] with 1 to {VOID} classes and at least one pixel, not {found}"
+        )
     if len(size) != 2 or min(size) < 1:
         raise InvalidDataError(f"size must be (height, width) in whole pixels above 0, not {size!r}")
 
@@ -143,8 +152,12 @@ def _taps(source: int, target: int) -> _Taps:
     combs = torch.arange(source) % 4 == torch.arange(4)[:, None]
     weights = _interpolate(combs.float()[:, None, None, :], (1, target))[:, 0, 0].numpy()  # [4, target]
     position = (np.arange(target) + 0.5) * source / target - 0.5
-    nearby = np.clip(position, 0, source - 1).astype(np.int64) - 1 + np.arange(4)[:, None]  # float32 may land one cell off
-    weights = np.concatenate([np.take_along_axis(weights, nearby % 4, axis=0), np.zeros((1, target), np.float32)])
+    nearby = (
+        np.clip(position, 0, source - 1).astype(np.int64) - 1 + np.arange(4)[:, None]
+    )  # float32 may land one cell off
+    weights = np.concatenate(
+        [np.take_along_axis(weights, nearby % 4, axis=0), np.zeros((1, target), np.float32)]
+    )
     lowest = (weights != 0).argmax(axis=0)
     at = np.arange(target)
     cell = np.where(position < 0, 0, nearby[lowest, at] + 1)
@@ -175,8 +188,12 @@ def _pruned_argmax(logits: Tensor, size: Size, budget: float) -> Tensor | None:
         labels, tied = _interpolate_cells(cells, rows, columns, at_y, at_x)
         label_map[at_y[:, :, None], at_x[:, None, :]] = labels
         cell, i, j = np.nonzero(tied)
-        ties.append(_Ties(at_y[cell, i], at_x[cell, j], cells.y[cell], cells.count[cell], cells.classes[:, cell]))
-        budget -= int(cells.count.sum()) * pixels * CELL_COST + ties[-1].classes.size * (size[0] + 2 * size[1])
+        ties.append(
+            _Ties(at_y[cell, i], at_x[cell, j], cells.y[cell], cells.count[cell], cells.classes[:, cell])
+        )
+        budget -= int(cells.count.sum()) * pixels * CELL_COST + ties[-1].classes.size * (
+            size[0] + 2 * size[1]
+        )
         if budget < 0:
             return None
     if any(len(part.y) for part in ties):
@@ -199,7 +216,11 @@ def _corner_winners(logits: Floats) -> tuple[Labels, Bools]:
         np.maximum(second, np.minimum(best, plane), out=second)
         np.maximum(best, plane, out=best)
     clear = best - second > np.abs(best) * ROUNDING + TINY
-    corners = [np.where(clear, winner, VOID)[top : top - 1 or None, left : left - 1 or None] for top in (0, 1) for left in (0, 1)]
+    corners = [
+        np.where(clear, winner, VOID)[top : top - 1 or None, left : left - 1 or None]
+        for top in (0, 1)
+        for left in (0, 1)
+    ]
     decided = corners[0] != VOID
     for corner in corners[1:]:
         decided &= corner == corners[0]
@@ -238,14 +259,18 @@ def _contenders(logits: Floats, y: Ints, x: Ints) -> _Cells:
     return _Cells(y[order], x[order], count, classes, corners[:, classes, order])
 
 
-def _interpolate_cells(cells: _Cells, rows: _Taps, columns: _Taps, at_y: Ints, at_x: Ints) -> tuple[Labels, Bools]:
+def _interpolate_cells(
+    cells: _Cells, rows: _Taps, columns: _Taps, at_y: Ints, at_x: Ints
+) -> tuple[Labels, Bools]:
     """The largest class at every pixel of some cells, uint8 ``[K, sy, sx]``, and where rounding leaves it open, bool."""
     low_x, high_x = columns.low[at_x], columns.high[at_x]  # [K, sx]
     low_y, high_y = rows.low[at_y][:, :, None], rows.high[at_y][:, :, None]  # [K, sy, 1]
     best = np.full((len(cells.y), at_y.shape[1], at_x.shape[1]), -np.inf, np.float32)
     second, labels = best.copy(), np.zeros(best.shape, np.uint8)
     for place, label in enumerate(cells.classes.astype(np.uint8)):
-        k = np.count_nonzero(cells.count > place)  # the cells are sorted, so those with this many contenders come first
+        k = np.count_nonzero(
+            cells.count > place
+        )  # the cells are sorted, so those with this many contenders come first
         upper_left, upper_right, lower_left, lower_right = cells.corners[:, place, :k, None]
         upper = upper_left * low_x[:k] + upper_right * high_x[:k]
         lower = lower_left * low_x[:k] + lower_right * high_x[:k]
@@ -276,14 +301,24 @@ class _Ties:
     classes: Ints
 
     def __getitem__(self, pixels: slice) -> _Ties:
-        return _Ties(self.y[pixels], self.x[pixels], self.row[pixels], self.count[pixels], self.classes[:, pixels])
+        return _Ties(
+            self.y[pixels], self.x[pixels], self.row[pixels], self.count[pixels], self.classes[:, pixels]
+        )
 
     @classmethod
     def join(cls, parts: Sequence[_Ties]) -> _Ties:
         """All pixels of some parts."""
         most = max(len(part.classes) for part in parts)
-        y, x, row, count = (np.concatenate([getattr(part, name) for part in parts]) for name in ("y", "x", "row", "count"))
-        return cls(y, x, row, count, np.hstack([np.pad(part.classes, ((0, most - len(part.classes)), (0, 0))) for part in parts]))
+        y, x, row, count = (
+            np.concatenate([getattr(part, name) for part in parts]) for name in ("y", "x", "row", "count")
+        )
+        return cls(
+            y,
+            x,
+            row,
+            count,
+            np.hstack([np.pad(part.classes, ((0, most - len(part.classes)), (0, 0))) for part in parts]),
+        )
 
 
 def _ask_torch(logits: Tensor, size: Size, ties: _Ties) -> Labels:
@@ -291,13 +326,19 @@ def _ask_torch(logits: Tensor, size: Size, ties: _Ties) -> Labels:
     k, p = ties.classes.shape
     _, height, width = logits.shape
     at = np.arange(p)
-    ends = np.clip(np.stack([ties.row - 1, ties.row]), 0, height - 1)  # [2, P], the cell's rows without padding
+    ends = np.clip(
+        np.stack([ties.row - 1, ties.row]), 0, height - 1
+    )  # [2, P], the cell's rows without padding
     lines = logits.numpy()[ties.classes[:, None], ends].reshape(-1, 1, 1, width)
     wide = _interpolate(torch.from_numpy(lines), (1, size[1])).numpy().reshape(k, 2, p, size[1])
     column = np.zeros((k, p, height), np.float32)
     for end, row in enumerate(ends):
         column[:, at, row] = wide[:, end, at, ties.x]
-    tall = _interpolate(torch.from_numpy(column.reshape(k * p, 1, height, 1)), (size[0], 1)).numpy().reshape(k, p, size[0])
+    tall = (
+        _interpolate(torch.from_numpy(column.reshape(k * p, 1, height, 1)), (size[0], 1))
+        .numpy()
+        .reshape(k, p, size[0])
+    )
     value = tall[:, at, ties.y]
     value[np.arange(k)[:, None] >= ties.count] = -np.inf
     found: Labels = ties.classes[value.argmax(axis=0), at].astype(np.uint8)

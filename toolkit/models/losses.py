@@ -23,7 +23,7 @@ from toolkit.types import VOID
 
 
 class SegmentationLossSettings(Settings):
-    """What is minimised: a weighted sum of losses, each left out where its weight is 0."""
+    """What is minimized: a weighted sum of losses, each left out where its weight is 0."""
 
     cross_entropy: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     """Weight of the cross-entropy."""
@@ -48,7 +48,9 @@ class SegmentationLossSettings(Settings):
     @model_validator(mode="after")
     def _something(self) -> SegmentationLossSettings:
         if not (self.cross_entropy or self.dice or self.focal or self.lovasz):
-            raise ValueError("at least one of cross_entropy, dice, focal and lovasz must have a weight above 0")
+            raise ValueError(
+                "at least one of cross_entropy, dice, focal and lovasz must have a weight above 0"
+            )
         return self
 
     def check_classes(self, count: int) -> None:
@@ -63,7 +65,7 @@ LossFunction = Callable[[Tensor, Tensor], dict[str, Tensor]]
 
 
 def segmentation_loss(settings: SegmentationLossSettings) -> LossFunction:
-    """The function that gives the weighted terms of a loss by name, from logits and target; their sum is minimised.
+    """The function that gives the weighted terms of a loss by name, from logits and target; their sum is minimized.
 
     Raises:
         ConfigError: from that function, when the class weights do not fit the logits.
@@ -83,7 +85,11 @@ def _weighted_terms(settings: SegmentationLossSettings, logits: Tensor, target: 
         logits = _widened(logits)
         weights = None if settings.class_weights is None else logits.new_tensor(settings.class_weights)
         factors = {name: getattr(settings, name) for name in functions}
-        return {name: factor * functions[name](logits, target, weights) for name, factor in factors.items() if factor}
+        return {
+            name: factor * functions[name](logits, target, weights)
+            for name, factor in factors.items()
+            if factor
+        }
 
 
 def cross_entropy(logits: Tensor, target: Tensor, class_weights: Tensor | None = None) -> Tensor:
@@ -93,7 +99,9 @@ def cross_entropy(logits: Tensor, target: Tensor, class_weights: Tensor | None =
     return _pixel_mean(losses, target, class_weights)
 
 
-def focal(logits: Tensor, target: Tensor, class_weights: Tensor | None = None, *, gamma: float = 2.0) -> Tensor:
+def focal(
+    logits: Tensor, target: Tensor, class_weights: Tensor | None = None, *, gamma: float = 2.0
+) -> Tensor:
     """The mean over the pixels of ``-(1 - p)^gamma log p`` of the true class, weighted by the weight of that class.
 
     Lin et al., Focal Loss for Dense Object Detection, ICCV 2017 (https://arxiv.org/abs/1708.02002), over a softmax.
@@ -116,7 +124,9 @@ def dice(logits: Tensor, target: Tensor, class_weights: Tensor | None = None) ->
     logits = _widened(logits)
     valid = (target != VOID).unsqueeze(1)
     probabilities = logits.softmax(1) * valid
-    truth = torch.zeros_like(probabilities).scatter_(1, (target.long().unsqueeze(1) * valid), valid.to(logits.dtype))
+    truth = torch.zeros_like(probabilities).scatter_(
+        1, (target.long().unsqueeze(1) * valid), valid.to(logits.dtype)
+    )
     overlap = (probabilities * truth).sum((2, 3))  # [B, C]
     pixels = truth.sum((2, 3))
     # where the class is present pixels is at least 1, so the floor only guards the classes that are left out
@@ -150,7 +160,9 @@ def _lovasz(errors: Tensor, truth: Tensor) -> Tensor:
     errors, order = errors.sort(dim=1, descending=True)
     truth = truth.gather(1, order)
     size = truth.sum(1, keepdim=True)
-    jaccard = 1 - (size - truth.cumsum(1)) / (size + (1 - truth).cumsum(1))  # when the pixels up to here are all wrong
+    jaccard = 1 - (size - truth.cumsum(1)) / (
+        size + (1 - truth).cumsum(1)
+    )  # when the pixels up to here are all wrong
     steps = torch.diff(jaccard, dim=1, prepend=torch.zeros_like(size))
     return (errors * steps).sum(1)
 

@@ -27,11 +27,13 @@ def group_count(channels: int) -> int:
 
     A group of one channel would make a constant of the single pixel that a small image is at the bottom of a U.
     """
-    return next((groups for groups in (32, 16, 8, 4, 2) if channels % groups == 0 and channels // groups >= 4), 1)
+    return next(
+        (groups for groups in (32, 16, 8, 4, 2) if channels % groups == 0 and channels // groups >= 4), 1
+    )
 
 
 def replace_batch_norms(network: nn.Module, norm: Norm) -> None:
-    """Put another norm in the place of every batch norm inside ``network``; its learnt scale and shift start where the old ones do."""
+    """Put another norm in the place of every batch norm inside ``network``; its learned scale and shift start where the old ones do."""
     if norm == "batch":
         return
     for parent in list(network.modules()):
@@ -45,5 +47,7 @@ def _replacement(batch: nn.BatchNorm2d, norm: Norm) -> nn.Module:
     if isinstance(new, nn.GroupNorm) and batch.affine:
         new.weight, new.bias = batch.weight, batch.bias  # some networks start the last norm of a block at 0
     # timm's batch norms bring dropout and activation with them
-    extras = [extra for extra in (getattr(batch, "drop", None), getattr(batch, "act", None)) if extra is not None]
+    extras = [
+        extra for extra in (getattr(batch, "drop", None), getattr(batch, "act", None)) if extra is not None
+    ]
     return nn.Sequential(new, *extras) if extras else new

@@ -24,7 +24,11 @@ MOST_ROWS = 20
 def matches(pattern: str, name: str) -> bool:
     """Whether ``pattern`` stands for the tensor ``name``: it fits a run of whole steps between the dots."""
     steps = name.split(".")
-    return any(fnmatchcase(".".join(steps[i:j]), pattern) for i in range(len(steps)) for j in range(i + 1, len(steps) + 1))
+    return any(
+        fnmatchcase(".".join(steps[i:j]), pattern)
+        for i in range(len(steps))
+        for j in range(i + 1, len(steps) + 1)
+    )
 
 
 def select(model: nn.Module, patterns: Iterable[str], setting: str) -> set[int]:
@@ -73,7 +77,11 @@ def _inside(prefix: str, part: Part) -> dict[str, Part]:
     if isinstance(part, nn.Parameter):
         return {}
     parameters = {f"{prefix}{name}": parameter for name, parameter in part.named_parameters(recurse=False)}
-    return {f"{prefix}{name}": child for name, child in part.named_children() if next(child.parameters(), None) is not None} | parameters
+    return {
+        f"{prefix}{name}": child
+        for name, child in part.named_children()
+        if next(child.parameters(), None) is not None
+    } | parameters
 
 
 def parts_table(model: nn.Module, groups: Sequence[Mapping[str, Any]], unfreeze_at: int | None = None) -> str:
@@ -92,7 +100,9 @@ def parts_table(model: nn.Module, groups: Sequence[Mapping[str, Any]], unfreeze_
     rows = [("part", "trainable", "frozen", "learning rate")]
     rows += [(name, *_cells(part, rates, unfreeze_at)) for name, part in parts.items()]
     name_width, *widths = (max(len(row[column]) for row in rows) for column in range(3))
-    return "\n".join(f"{n:<{name_width}}  {t:>{widths[0]}}  {f:>{widths[1]}}  {rate}".rstrip() for n, t, f, rate in rows)
+    return "\n".join(
+        f"{n:<{name_width}}  {t:>{widths[0]}}  {f:>{widths[1]}}  {rate}".rstrip() for n, t, f, rate in rows
+    )
 
 
 def _next_detail(parts: Mapping[str, Part], rates: Mapping[int, float]) -> tuple[str, dict[str, Part]] | None:
@@ -120,4 +130,8 @@ def _cells(part: Part, rates: Mapping[int, float], unfreeze_at: int | None) -> t
     shown = sorted({rates[id(p)] for p in parameters if id(p) in rates and (p.requires_grad or unfreeze_at)})
     rate = "" if not shown else f"{shown[0]:g}" if len(shown) == 1 else f"{shown[0]:g} to {shown[-1]:g}"
     later = any(id(p) in rates and not p.requires_grad for p in parameters)
-    return f"{trainable:,}", f"{frozen:,}", f"{rate}, frozen until step {unfreeze_at}" if later and unfreeze_at else rate
+    return (
+        f"{trainable:,}",
+        f"{frozen:,}",
+        f"{rate}, frozen until step {unfreeze_at}" if later and unfreeze_at else rate,
+    )

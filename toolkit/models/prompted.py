@@ -76,7 +76,9 @@ class FromDetector(PromptSource):
 
     def __init__(self, detector: Predictor, score_threshold: float = 0.05) -> None:
         if isinstance(detector.model, PromptableModel):
-            raise UsageError(f"{FROM}: {type(detector.model).__name__} waits for prompts itself. Repair: name a run of a detector")
+            raise UsageError(
+                f"{FROM}: {type(detector.model).__name__} waits for prompts itself. Repair: name a run of a detector"
+            )
         self._detector, self._threshold = detector, score_threshold
         self.classes = detector.classes
         self.name = f"prompts of {detector.name}"
@@ -87,7 +89,9 @@ class FromDetector(PromptSource):
         for prediction in self._detector.predict_samples(samples):
             found = prediction.instances
             if found is None:
-                raise UsageError(f"{FROM}: {type(self._detector.model).__name__} predicts no instances. Repair: name a run of a detector")
+                raise UsageError(
+                    f"{FROM}: {type(self._detector.model).__name__} predicts no instances. Repair: name a run of a detector"
+                )
             if found.scores is not None:
                 found = found[found.scores >= self._threshold]
             has_area = (found.boxes_xyxy[:, 2:] > found.boxes_xyxy[:, :2]).all(dim=1)
@@ -122,7 +126,9 @@ class PromptedModel(Model):
         work: list[tuple[int, Prompts, torch.Tensor | None]] = []
         for i, groups in enumerate(self.source.prompts(samples)):
             work += [(i, prompts, scores) for prompts, scores in groups if len(prompts)]
-        answers = self.model.predict([samples[i].with_(prompts=prompts) for i, prompts, _ in work]) if work else []
+        answers = (
+            self.model.predict([samples[i].with_(prompts=prompts) for i, prompts, _ in work]) if work else []
+        )
         parts: list[list[Instances]] = [[] for _ in samples]
         for (i, _, scores), answer in zip(work, answers, strict=True):
             if answer.instances is None:
@@ -130,7 +136,10 @@ class PromptedModel(Model):
                     f"{type(self.model).__name__} answered the prompts for sample {answer.sample_id!r} without instances"
                 )
             parts[i].append(_weighted(answer.instances, scores))
-        return [Prediction(s.id, s.size, instances=_joined(s, found)) for s, found in zip(samples, parts, strict=True)]
+        return [
+            Prediction(s.id, s.size, instances=_joined(s, found))
+            for s, found in zip(samples, parts, strict=True)
+        ]
 
 
 def _weighted(answers: Instances, scores: torch.Tensor | None) -> Instances:
@@ -157,7 +166,9 @@ def _joined(sample: Sample, parts: Sequence[Instances]) -> Instances:
     )
 
 
-def prompted(model: Model, prompts: str, *, classes: Sequence[str] | None = None, device: str = "auto") -> PromptedModel:
+def prompted(
+    model: Model, prompts: str, *, classes: Sequence[str] | None = None, device: str = "auto"
+) -> PromptedModel:
     """The model with the source of prompts that a word of the command line stands for.
 
     Args:

@@ -98,7 +98,11 @@ def _along(network: nn.Module, dim: int, channels: int, divisor: int) -> Field:
         if not look.at_border and (4 * look.pixels <= length or is_longest):
             return Field(look.pixels, stride)
         if is_longest:
-            return Field(None, stride) if look.all_from_everywhere else Field(min(look.pixels, length), stride, at_least=True)
+            return (
+                Field(None, stride)
+                if look.all_from_everywhere
+                else Field(min(look.pixels, length), stride, at_least=True)
+            )
         seems_global = length >= 1024 and look.all_from_everywhere
         length, before = (LONGEST // length * length if seems_global else 2 * length), look
 

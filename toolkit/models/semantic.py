@@ -31,14 +31,14 @@ Padding: TypeAlias = Literal["replicate", "reflect"]
 class SemanticModel(TrainableModel):
     """A semantic segmentation model around a network; made for composition, not for subclasses.
 
-    Images go to the network normalised and padded, as float32 ``[B, 3, H, W]`` in channels-last memory (1.3 times as fast on
+    Images go to the network normalized and padded, as float32 ``[B, 3, H, W]`` in channels-last memory (1.3 times as fast on
     a CPU). It returns logits ``[B, C, h, w]`` that cover the same picture at any resolution. They are brought to the image's grid by
-    bilinear interpolation, half-pixel centres aligned, for the loss and for the prediction alike.
+    bilinear interpolation, half-pixel centers aligned, for the loss and for the prediction alike.
 
     Args:
         network: the module in the middle; its parameters may be of any memory format.
         classes: one name a channel of the logits.
-        loss: what is minimised; cross-entropy when None.
+        loss: what is minimized; cross-entropy when None.
         mean: of each channel in RGB order, for values in 0…1; subtracted first.
         std: of each channel; divided by then.
         divisor: height and width that the network gets are multiples of this; images are padded at the bottom and on the right.
@@ -85,10 +85,16 @@ class SemanticModel(TrainableModel):
         self._criterion = segmentation_loss(loss)
         self._encoder_name = _name_inside(network, encoder)
         if auxiliary_weight and not hasattr(network, "all_logits"):
-            raise UsageError(f"auxiliary_weight needs a network with a method all_logits(images), which {type(network).__name__} has not")
+            raise UsageError(
+                f"auxiliary_weight needs a network with a method all_logits(images), which {type(network).__name__} has not"
+            )
         # (x / 255 - mean) / std as one multiplication and one subtraction
-        self.register_buffer("_scale", (1 / (255 * torch.tensor(self.std))).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("_shift", (torch.tensor(self.mean) / torch.tensor(self.std)).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer(
+            "_scale", (1 / (255 * torch.tensor(self.std))).view(1, 3, 1, 1), persistent=False
+        )
+        self.register_buffer(
+            "_shift", (torch.tensor(self.mean) / torch.tensor(self.std)).view(1, 3, 1, 1), persistent=False
+        )
 
     def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
         """One label map a sample.
@@ -100,23 +106,29 @@ class SemanticModel(TrainableModel):
         with evaluating(self):
             for positions, images in _groups(samples):
                 raw = self._run(images)
-                predictions.update((i, self._prediction(samples[i], raw[row])) for row, i in enumerate(positions))
+                predictions.update(
+                    (i, self._prediction(samples[i], raw[row])) for row, i in enumerate(positions)
+                )
         return [predictions[i] for i in range(len(samples))]
 
     def loss(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
-        """The terms of the loss. Images of differing sizes are padded with the mean colour and void to the largest."""
+        """The terms of the loss. Images of differing sizes are padded with the mean color and void to the largest."""
         label_maps = [self._label_map(sample) for sample in samples]
         if not label_maps:
             raise InvalidDataError("the loss of no samples at all is undefined; expected one or more")
         height = max(sample.size[0] for sample in samples)
         width = max(sample.size[1] for sample in samples)
-        if self.stride > 1 and len(samples) == 1:  # batch norm cannot train on the single value that a tiny image would leave
+        if (
+            self.stride > 1 and len(samples) == 1
+        ):  # batch norm cannot train on the single value that a tiny image would leave
             width = max(width, self.stride + 1)
-        images = self._shift.new_zeros(len(samples), 3, height, width).contiguous(memory_format=torch.channels_last)  # 0 is the mean
+        images = self._shift.new_zeros(len(samples), 3, height, width).contiguous(
+            memory_format=torch.channels_last
+        )  # 0 is the mean
         target = torch.full((len(samples), height, width), VOID, dtype=torch.uint8)
         for i, (sample, label_map) in enumerate(zip(samples, label_maps, strict=True)):
             h, w = sample.size
-            images[i, :, :h, :w] = self._normalised(sample.image[None])[0]
+            images[i, :, :h, :w] = self._normalized(sample.image[None])[0]
             target[i, :h, :w] = label_map
         size = self._working_size((height, width))
         images = self._padded(_shrunk(images, size))
@@ -140,7 +152,9 @@ class SemanticModel(TrainableModel):
                 target = torch.stack([self._label_map(samples[i]) for i in positions])
                 for name, value in self._losses(raw, self._working_size(size), target).items():
                     sums[name] = sums.get(name, 0) + value * (len(positions) / len(samples))
-                predictions.update((i, self._prediction(samples[i], raw[row])) for row, i in enumerate(positions))
+                predictions.update(
+                    (i, self._prediction(samples[i], raw[row])) for row, i in enumerate(positions)
+                )
         return [predictions[i] for i in range(len(samples))], sums
 
     def logits(self, images: Tensor) -> Tensor:
@@ -167,7 +181,9 @@ class SemanticModel(TrainableModel):
     def _label_map(self, sample: Sample) -> Tensor:
         """The label map of a sample, or an error that names the sample."""
         if sample.label_map is None:
-            raise InvalidDataError(f"sample {sample.id!r} has no label_map, and the loss of a semantic model needs one")
+            raise InvalidDataError(
+                f"sample {sample.id!r} has no label_map, and the loss of a semantic model needs one"
+            )
         beyond = (sample.label_map >= len(self.classes)) & (sample.label_map != VOID)
         if bool(beyond.any()):
             value = int(sample.label_map[beyond][0])
@@ -198,15 +214,15 @@ class SemanticModel(TrainableModel):
     def _run(self, images: Tensor) -> Tensor:
         """The network's own logits of uint8 images ``[B, 3, H, W]``."""
         size = self._working_size((images.shape[2], images.shape[3]))
-        images = self._padded(self._normalised(_shrunk(images, size)))
+        images = self._padded(self._normalized(_shrunk(images, size)))
         return self._checked(self.network(images), images)
 
-    def _normalised(self, images: Tensor) -> Tensor:
+    def _normalized(self, images: Tensor) -> Tensor:
         images = images.to(self._scale.device, memory_format=torch.channels_last)
         return (images.to(self._scale.dtype) * self._scale).sub_(self._shift)
 
     def _padded(self, images: Tensor) -> Tensor:
-        """Normalised images as the network gets them."""
+        """Normalized images as the network gets them."""
         height, width = images.shape[2:]
         padded = _multiple((height, width), self.divisor)
         images = pad(images, (0, padded[0] - height), (0, padded[1] - width), self.padding)
@@ -284,4 +300,6 @@ def _name_inside(network: nn.Module, part: nn.Module | None) -> str | None:
     names: dict[nn.Module, str] = {module: name for name, module in network.named_modules()}
     if part in names:
         return names[part]
-    raise UsageError(f"encoder must be a part of the network, but no module of {type(network).__name__} is this {type(part).__name__}")
+    raise UsageError(
+        f"encoder must be a part of the network, but no module of {type(network).__name__} is this {type(part).__name__}"
+    )

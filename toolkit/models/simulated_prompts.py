@@ -29,7 +29,9 @@ def corrections_of(protocol: str) -> int:
     """
     match = _POINT.fullmatch(protocol)
     if match is None and protocol not in (BOX, AUTO):
-        raise InvalidDataError(f"no prompt protocol is called {protocol!r}; there are: box, point, point+N (with N corrections), auto")
+        raise InvalidDataError(
+            f"no prompt protocol is called {protocol!r}; there are: box, point, point+N (with N corrections), auto"
+        )
     return int(match[1] or 0) if match else 0
 
 
@@ -56,7 +58,9 @@ def point_prompts(truth: Instances) -> Prompts:
     masks = truth.masks
     assert masks is not None  # ``truth_of`` saw to it
     points = [interior_point(region, offset) for region, offset in map(_crop, masks.to_coco())]
-    found = torch.tensor([(0.0, 0.0) if point is None else point for point in points], dtype=torch.float32).reshape(-1, 1, 2)
+    found = torch.tensor(
+        [(0.0, 0.0) if point is None else point for point in points], dtype=torch.float32
+    ).reshape(-1, 1, 2)
     return Prompts(found, torch.ones(found.shape[:2], dtype=torch.int64), labels=truth.labels)
 
 
@@ -70,7 +74,11 @@ def with_corrections(prompts: Prompts, truth: Masks, answers: Masks) -> Prompts:
     clicks = [correction(*pair) for pair in zip(truth.to_coco(), answers.to_coco(), strict=True)]
     points = torch.tensor([click[:2] for click in clicks], dtype=torch.float32).reshape(-1, 1, 2)
     labels = torch.tensor([click[2] for click in clicks], dtype=torch.int64).reshape(-1, 1)
-    return Prompts(torch.cat([prompts.points_xy, points], 1), torch.cat([prompts.point_labels, labels], 1), labels=prompts.labels)
+    return Prompts(
+        torch.cat([prompts.points_xy, points], 1),
+        torch.cat([prompts.point_labels, labels], 1),
+        labels=prompts.labels,
+    )
 
 
 def correction(truth: dict[str, object], answer: dict[str, object]) -> tuple[float, float, int]:
@@ -89,7 +97,7 @@ def correction(truth: dict[str, object], answer: dict[str, object]) -> tuple[flo
 
 
 def interior_point(region: NDArray[np.bool_], offset: tuple[int, int] = (0, 0)) -> tuple[float, float] | None:
-    """x and y of the pixel centre that is farthest from everything outside the region, or None when the region is empty.
+    """x and y of the pixel center that is farthest from everything outside the region, or None when the region is empty.
 
     Args:
         region: bool ``[H, W]``; what is beyond its border is outside.

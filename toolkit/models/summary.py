@@ -87,7 +87,7 @@ class ModelSummary:
         return self.parameters - self.trainable
 
 
-def summarise(model: Model, size: Size = (512, 512)) -> ModelSummary:
+def summarize(model: Model, size: Size = (512, 512)) -> ModelSummary:
     """Look into a model; it stays as it is.
 
     Args:
@@ -112,9 +112,13 @@ def summarise(model: Model, size: Size = (512, 512)) -> ModelSummary:
     try:
         flops, activations, uncounted = _cost(model.network, torch.zeros(input_shape))
     except Exception as error:  # the network may defy tracing in any way
-        notes.append(f"FLOPs and activations cannot be counted: tracing fails with {type(error).__name__}: {error}")
+        notes.append(
+            f"FLOPs and activations cannot be counted: tracing fails with {type(error).__name__}: {error}"
+        )
     if uncounted:
-        names = ", ".join(f"{name} ({count} ×)" for name, count in sorted(uncounted.items(), key=lambda item: -item[1]))
+        names = ", ".join(
+            f"{name} ({count} ×)" for name, count in sorted(uncounted.items(), key=lambda item: -item[1])
+        )
         notes.append(f"FLOPs leave out: {names}")
     try:
         fields = receptive_field(model.network, channels=input_shape[1], divisor=model.divisor)
@@ -131,7 +135,9 @@ def summarise(model: Model, size: Size = (512, 512)) -> ModelSummary:
         activations,
         uncounted,
         fields,
-        (fields[0].stride, fields[1].stride) if fields else (input_shape[2] / output_shape[2], input_shape[3] / output_shape[3]),
+        (fields[0].stride, fields[1].stride)
+        if fields
+        else (input_shape[2] / output_shape[2], input_shape[3] / output_shape[3]),
         tuple(notes),
     )
 
@@ -151,7 +157,9 @@ def _layers(network: nn.Module, shapes: Mapping[str, tuple[Shape, ...]]) -> Iter
 def _kernel(module: nn.Module) -> tuple[Shape | None, Shape | None, Shape | None]:
     """Kernel, dilation and effective kernel of a convolution (and of others that have such sizes for two axes, as deformable ones do)."""
     kernel, dilation = getattr(module, "kernel_size", None), getattr(module, "dilation", None)
-    if not hasattr(module, "weight") or not all(isinstance(sizes, tuple) and len(sizes) == 2 for sizes in (kernel, dilation)):
+    if not hasattr(module, "weight") or not all(
+        isinstance(sizes, tuple) and len(sizes) == 2 for sizes in (kernel, dilation)
+    ):
         return None, None, None
     assert isinstance(kernel, tuple)  # as just seen; the checker does not follow
     assert isinstance(dilation, tuple)
@@ -164,7 +172,9 @@ def _shapes(model: SemanticModel, size: Size) -> tuple[dict[str, tuple[Shape, ..
     Found on the meta device, which computes nothing; a network that makes tensors of its own on the CPU is run there.
     """
     try:
-        return _run(copy.deepcopy(model).to("meta"), torch.empty(1, 3, *size, dtype=torch.uint8, device="meta"))
+        return _run(
+            copy.deepcopy(model).to("meta"), torch.empty(1, 3, *size, dtype=torch.uint8, device="meta")
+        )
     except ToolkitError:
         raise
     except Exception:  # meta tensors refuse whatever needs values
@@ -182,12 +192,16 @@ def _run(model: SemanticModel, image: Tensor) -> tuple[dict[str, tuple[Shape, ..
 
     def remember(name: str) -> Any:
         def hook(module: nn.Module, args: object, output: object) -> None:
-            shapes.setdefault(name, tuple(tuple(leaf.shape) for leaf in tree_leaves(output) if isinstance(leaf, Tensor)))
+            shapes.setdefault(
+                name, tuple(tuple(leaf.shape) for leaf in tree_leaves(output) if isinstance(leaf, Tensor))
+            )
 
         return hook
 
     handles = [module.register_forward_hook(remember(name)) for name, module in model.network.named_modules()]
-    handles.append(model.network.register_forward_pre_hook(lambda module, args: inputs.append(tuple(args[0].shape))))
+    handles.append(
+        model.network.register_forward_pre_hook(lambda module, args: inputs.append(tuple(args[0].shape)))
+    )
     try:
         with torch.no_grad():
             model.logits(image)
@@ -200,7 +214,9 @@ def _run(model: SemanticModel, image: Tensor) -> tuple[dict[str, tuple[Shape, ..
 def _cost(network: nn.Module, image: Tensor) -> tuple[int, int, dict[str, int]]:
     """FLOPs, activations, and the operators that the FLOPs leave out."""
     with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # fvcore uses parts of torch that are deprecated, and tracing warns of what is right for one size
+        warnings.simplefilter(
+            "ignore"
+        )  # fvcore uses parts of torch that are deprecated, and tracing warns of what is right for one size
         from fvcore.nn import ActivationCountAnalysis, FlopCountAnalysis
 
         analyses = [kind(network, image) for kind in (FlopCountAnalysis, ActivationCountAnalysis)]

@@ -41,7 +41,12 @@ def load_weights(model: Model, path: Path, plugin: str) -> LoadReport:
 
 
 def take_tensors(
-    model: Model, tensors: Mapping[str, Tensor], source: str, *, old_classes: int | None = None, anew: Collection[str] = ()
+    model: Model,
+    tensors: Mapping[str, Tensor],
+    source: str,
+    *,
+    old_classes: int | None = None,
+    anew: Collection[str] = (),
 ) -> LoadReport:
     """Take over what fits of tensors that are named like the model's own; a head for other classes starts anew.
 
@@ -49,7 +54,7 @@ def take_tensors(
         model: gets the weights.
         tensors: of a file, say, whose names a plugin has translated.
         source: what they are, for messages.
-        old_classes: how many classes they were learnt for, where that is known.
+        old_classes: how many classes they were learned for, where that is known.
         anew: names of tensors that start anew even where they fit: those of a head for as many classes, but others.
 
     Raises:
@@ -64,34 +69,38 @@ def take_tensors(
     return fit
 
 
-def compare_tensors(model: Model, tensors: Mapping[str, Tensor], old_classes: int | None = None, anew: Collection[str] = ()) -> LoadReport:
+def compare_tensors(
+    model: Model, tensors: Mapping[str, Tensor], old_classes: int | None = None, anew: Collection[str] = ()
+) -> LoadReport:
     """Compare names and shapes. A head's tensors are those that the model names, or that differ only where the number of classes stands."""
     own = model.state_dict()
-    loaded, reinitialised, mismatched = [], [], []
+    loaded, reinitialized, mismatched = [], [], []
     for name, value in own.items():
         if name not in tensors:
             continue
         theirs = tensors[name].shape
         if name in anew:
-            reinitialised.append(name)
+            reinitialized.append(name)
         elif theirs == value.shape:
             loaded.append(name)
         elif (name in model.class_tensors and len(theirs) == value.dim()) or _is_head(
             tuple(theirs), tuple(value.shape), old_classes, len(model.classes)
         ):
-            reinitialised.append(name)
+            reinitialized.append(name)
         else:
             mismatched.append(f"{name}: {list(theirs)} -> {list(value.shape)}")
     return LoadReport(
         tuple(loaded),
-        tuple(reinitialised),
+        tuple(reinitialized),
         tuple(name for name in own if name not in tensors),
         tuple(name for name in tensors if name not in own),
         tuple(mismatched),
     )
 
 
-def _is_head(theirs: tuple[int, ...], ours: tuple[int, ...], old_classes: int | None, new_classes: int) -> bool:
+def _is_head(
+    theirs: tuple[int, ...], ours: tuple[int, ...], old_classes: int | None, new_classes: int
+) -> bool:
     if len(theirs) != len(ours):
         return False
     differing = [(a, b) for a, b in zip(theirs, ours, strict=True) if a != b]

@@ -16,7 +16,17 @@ from toolkit.registry.manifests import DatasetManifest, EvaluatorManifest, Manif
 
 M = TypeVar("M", bound=Manifest)
 
-__all__ = ["Broken", "Registry", "add_path", "datasets", "evaluators", "is_path", "named", "plugins", "stable_name"]
+__all__ = [
+    "Broken",
+    "Registry",
+    "add_path",
+    "datasets",
+    "evaluators",
+    "is_path",
+    "named",
+    "plugins",
+    "stable_name",
+]
 
 
 @cache

@@ -60,10 +60,14 @@ class Registry(Generic[M]):
             return self._manifests[name]
         for broken in self.broken:
             if broken.name == name:
-                raise UnavailableError(f"{self.kind.kind} {name!r} from {broken.origin} cannot be used: {broken.reason}")
+                raise UnavailableError(
+                    f"{self.kind.kind} {name!r} from {broken.origin} cannot be used: {broken.reason}"
+                )
         near = difflib.get_close_matches(name, self.names(), n=3, cutoff=0.5)
         hint = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
-        raise UnknownNameError(f"no {self.kind.kind} is called {name!r}.{hint} There are: {', '.join(self.names()) or 'none'}")
+        raise UnknownNameError(
+            f"no {self.kind.kind} is called {name!r}.{hint} There are: {', '.join(self.names()) or 'none'}"
+        )
 
     def names(self) -> list[str]:
         """All usable names, sorted."""

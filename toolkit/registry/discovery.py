@@ -22,7 +22,11 @@ from toolkit.registry.manifests import DatasetManifest, EvaluatorManifest, Manif
 
 M = TypeVar("M", bound=Manifest)
 
-VARIABLES: dict[type[Manifest], str] = {PluginManifest: "PLUGIN", DatasetManifest: "DATASET", EvaluatorManifest: "EVALUATOR"}
+VARIABLES: dict[type[Manifest], str] = {
+    PluginManifest: "PLUGIN",
+    DatasetManifest: "DATASET",
+    EvaluatorManifest: "EVALUATOR",
+}
 ENTRY_POINT_GROUPS: dict[type[Manifest], str] = {
     PluginManifest: "toolkit.plugins",
     DatasetManifest: "toolkit.datasets",
@@ -30,7 +34,10 @@ ENTRY_POINT_GROUPS: dict[type[Manifest], str] = {
 }
 BUILT_IN_EVALUATORS = "toolkit.evaluation.manifests"
 """Evaluators are part of the core, but come in through the same door; it is named here and not imported."""
-BUILT_IN_PACKAGES: dict[type[Manifest], str] = {PluginManifest: "toolkit.plugins", DatasetManifest: "toolkit.datasets"}
+BUILT_IN_PACKAGES: dict[type[Manifest], str] = {
+    PluginManifest: "toolkit.plugins",
+    DatasetManifest: "toolkit.datasets",
+}
 
 
 _loaded: dict[Path, tuple[int, list[Manifest]]] = {}
@@ -47,11 +54,23 @@ def discover(kind: type[M]) -> Registry[M]:
         for info in pkgutil.iter_modules(package.__path__):
             module_name = f"{package.__name__}.{info.name}"
             folder = getattr(info.module_finder, "path", package.__name__)
-            _load(registry, module_name, VARIABLES[kind], name=info.name, origin=str(Path(folder) / info.name))
+            _load(
+                registry, module_name, VARIABLES[kind], name=info.name, origin=str(Path(folder) / info.name)
+            )
     for entry_point in metadata.entry_points(group=ENTRY_POINT_GROUPS[kind]):
         distribution = entry_point.dist
-        origin = f"package {distribution.name} {distribution.version}" if distribution else f"entry point {entry_point.value}"
-        _load(registry, entry_point.module, entry_point.attr or VARIABLES[kind], name=entry_point.name, origin=origin)
+        origin = (
+            f"package {distribution.name} {distribution.version}"
+            if distribution
+            else f"entry point {entry_point.value}"
+        )
+        _load(
+            registry,
+            entry_point.module,
+            entry_point.attr or VARIABLES[kind],
+            name=entry_point.name,
+            origin=origin,
+        )
     return registry
 
 
@@ -112,7 +131,11 @@ def _load(registry: Registry[M], module_name: str, variable: str, *, name: str, 
         module = importlib.import_module(module_name)
         manifests = _placed(getattr(module, variable, None), registry.kind, module_name, origin)
     except ModuleNotFoundError as error:
-        registry.discard(name, f"{error}. Repair, if that is the package's name: pip install {(error.name or '').split('.')[0]}", origin)
+        registry.discard(
+            name,
+            f"{error}. Repair, if that is the package's name: pip install {(error.name or '').split('.')[0]}",
+            origin,
+        )
         return
     except Exception as error:  # someone else's module may raise anything at all
         registry.discard(name, f"{type(error).__name__}: {error}", origin)

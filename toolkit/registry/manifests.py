@@ -50,13 +50,13 @@ class Weights:
 
     Attributes:
         name: what the user writes.
-        licence: the licence of the weights (often not that of the code).
+        license: the license of the weights (often not that of the code).
         source: a page, paper or repository that says where they come from.
         download: the file, or None when a library fetches it (timm, …) in the plugin's ``load_weights``.
     """
 
     name: str
-    licence: str
+    license: str
     source: str
     download: Download | None = None
 
@@ -91,13 +91,17 @@ class Manifest:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", self.name):
-            raise UsageError(f"{self.kind} name {self.name!r} must be lower-case letters, digits, '-' and '_', such as 'my-net'")
+            raise UsageError(
+                f"{self.kind} name {self.name!r} must be lower-case letters, digits, '-' and '_', such as 'my-net'"
+            )
         if not self.summary:
             raise UsageError(f"{self.kind} {self.name!r} needs a summary of one line")
         for what in ("build", "settings", "sample"):
             reference = getattr(self, what, "")
             if (reference or what == "build") and not re.fullmatch(r"[\w.]*:\w+", reference):
-                raise UsageError(f"{self.kind} {self.name!r}: {what} must read 'module:object', not {reference!r}")
+                raise UsageError(
+                    f"{self.kind} {self.name!r}: {what} must read 'module:object', not {reference!r}"
+                )
 
     def resolve(self, reference: str) -> Any:
         """Import what ``"module:object"`` names.
@@ -107,7 +111,9 @@ class Manifest:
         """
         missing = self.missing_requirements()
         if missing:
-            raise UnavailableError(f"{self.kind} {self.name!r} needs {', '.join(missing)}. Repair: {self.install_line()}")
+            raise UnavailableError(
+                f"{self.kind} {self.name!r} needs {', '.join(missing)}. Repair: {self.install_line()}"
+            )
         module_name, _, attribute = reference.partition(":")
         try:
             module = importlib.import_module(module_name or self.module, package=self.module)
@@ -151,7 +157,7 @@ class PluginManifest(Manifest):
         load_weights: ``"module:callable"``, called with ``(model, name_or_path)`` when ``weights=`` is one of ``weights`` (the
             path of its file, once fetched, where it has a ``download``) or a file that the toolkit did not write; returns a
             ``toolkit.checkpoints.LoadReport``. Without it such files are matched by the names and shapes of their tensors.
-        licence: of the plugin's code.
+        license: of the plugin's code.
         paper: where the model was published.
     """
 
@@ -162,17 +168,23 @@ class PluginManifest(Manifest):
     defaults: Mapping[str, Any] = field(default_factory=dict)
     weights: tuple[Weights, ...] = ()
     load_weights: str = ""
-    licence: str = "Apache-2.0"
+    license: str = "Apache-2.0"
     paper: str = ""
     version: str = "1"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.task not in TASKS:
-            raise UsageError(f"plugin {self.name!r}: task must be one of {', '.join(TASKS)}, not {self.task!r}")
-        unreachable = [weights.name for weights in self.weights if weights.download is None and not self.load_weights]
+            raise UsageError(
+                f"plugin {self.name!r}: task must be one of {', '.join(TASKS)}, not {self.task!r}"
+            )
+        unreachable = [
+            weights.name for weights in self.weights if weights.download is None and not self.load_weights
+        ]
         if unreachable:
-            raise UsageError(f"plugin {self.name!r}: the weights {', '.join(unreachable)} need a download or load_weights")
+            raise UsageError(
+                f"plugin {self.name!r}: the weights {', '.join(unreachable)} need a download or load_weights"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,7 +198,7 @@ class DatasetManifest(Manifest):
         needs_folder: whether it reads files (False: it is generated).
         layout: what the folder must look like, in words, for messages.
         origin_url: the page that publishes it.
-        licence: of the data.
+        license: of the data.
         size: in words, such as ``"591 photos, 90 MB"``.
         downloads: the files that ``toolkit data get`` fetches and unpacks; empty when nobody may or can.
         sample: ``"module:callable"`` that draws a small stand-in and writes it in the dataset's own layout, or empty. Called as
@@ -201,7 +213,7 @@ class DatasetManifest(Manifest):
     needs_folder: bool = True
     layout: str = ""
     origin_url: str = ""
-    licence: str = ""
+    license: str = ""
     size: str = ""
     downloads: tuple[Download, ...] = ()
     sample: str = ""

@@ -29,7 +29,9 @@ def choose_accelerator(wanted: str) -> Literal["cpu", "cuda", "mps"]:
     if wanted == "auto":
         return "cuda" if here["cuda"] else "mps" if here["mps"] else "cpu"
     if not here.get(wanted, False):
-        raise ConfigError(f"accelerator {wanted}: this machine has none. There are: {', '.join(name for name, ok in here.items() if ok)}")
+        raise ConfigError(
+            f"accelerator {wanted}: this machine has none. There are: {', '.join(name for name, ok in here.items() if ok)}"
+        )
     return wanted  # type: ignore[return-value]
 
 
@@ -52,7 +54,7 @@ def precision_plugin(precision: str, accelerator: str) -> Precision:
 def make_fabric(*, accelerator: str, devices: int, precision: str, num_nodes: int = 1) -> Fabric:
     """A Fabric for these settings (see ``TrainSettings``), not launched yet.
 
-    More than one process runs distributed data parallel: gloo on CPUs, NCCL on GPUs; torchrun and SLURM are recognised.
+    More than one process runs distributed data parallel: gloo on CPUs, NCCL on GPUs; torchrun and SLURM are recognized.
 
     Raises:
         ConfigError: when the devices are not here, or a launcher has started another number of processes.
@@ -60,7 +62,9 @@ def make_fabric(*, accelerator: str, devices: int, precision: str, num_nodes: in
     _check_launcher(devices, num_nodes)
     accelerator = choose_accelerator(accelerator)
     if accelerator == "cuda" and devices > torch.cuda.device_count():
-        raise ConfigError(f"devices={devices}, but this machine has {torch.cuda.device_count()} CUDA device(s)")
+        raise ConfigError(
+            f"devices={devices}, but this machine has {torch.cuda.device_count()} CUDA device(s)"
+        )
     strategy: str | Strategy = "auto"
     if devices * num_nodes > 1:
         # Some parameters get no gradient in some steps (an image without objects trains no mask head).
@@ -68,14 +72,20 @@ def make_fabric(*, accelerator: str, devices: int, precision: str, num_nodes: in
         if accelerator == "cpu":
             torch.set_num_threads(max(1, (os.cpu_count() or 1) // devices))
     plugin = precision_plugin(choose_precision(precision, accelerator), accelerator)
-    return Fabric(accelerator=accelerator, strategy=strategy, devices=devices, num_nodes=num_nodes, plugins=[plugin])
+    return Fabric(
+        accelerator=accelerator, strategy=strategy, devices=devices, num_nodes=num_nodes, plugins=[plugin]
+    )
 
 
 def _check_launcher(devices: int, num_nodes: int) -> None:
     """Refuse to start where each process of a launcher would take itself for the whole run, and write over the others' files."""
     launchers = (
         ("torchrun", TorchElasticEnvironment, "WORLD_SIZE"),
-        ("srun", SLURMEnvironment, "SLURM_STEP_NUM_TASKS"),  # only srun sets it; sbatch alone starts one process
+        (
+            "srun",
+            SLURMEnvironment,
+            "SLURM_STEP_NUM_TASKS",
+        ),  # only srun sets it; sbatch alone starts one process
     )
     for launcher, environment, variable in launchers:
         if not (environment.detect() and variable in os.environ):
@@ -99,7 +109,9 @@ def naming_lost_peers(fabric: Fabric) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if fabric.world_size == 1 or not any(f"Connection {how} by peer" in str(error) for how in ("closed", "reset")):
+        if fabric.world_size == 1 or not any(
+            f"Connection {how} by peer" in str(error) for how in ("closed", "reset")
+        ):
             raise
         raise TrainingError(
             f"process {fabric.global_rank} stops, because another process of this run has; the message of that one says why"
@@ -108,10 +120,12 @@ def naming_lost_peers(fabric: Fabric) -> Iterator[None]:
 
 def is_first_process() -> bool:
     """Whether this process is, or will be, the one that writes; known before the processes are launched."""
-    return int(getattr(rank_zero_only, "rank", 0)) == 0  # Fabric reads it from the launcher's environment variables
+    return (
+        int(getattr(rank_zero_only, "rank", 0)) == 0
+    )  # Fabric reads it from the launcher's environment variables
 
 
-def synchronise_batchnorm(model: torch.nn.Module, fabric: Fabric) -> None:
+def synchronize_batchnorm(model: torch.nn.Module, fabric: Fabric) -> None:
     """On several GPUs, let BatchNorm see the whole batch; torch has no such operator for CPUs, where each process sees its own part."""
     if fabric.world_size > 1 and fabric.device.type == "cuda":
         torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]

@@ -43,7 +43,14 @@ class _InterruptedError(Exception):
     """The transfer broke off; worth another try."""
 
 
-def fetch(download: Download, folder: str | Path, *, attempts: int = 4, backoff: float = 1.0, timeout: float = _TIMEOUT) -> Path:
+def fetch(
+    download: Download,
+    folder: str | Path,
+    *,
+    attempts: int = 4,
+    backoff: float = 1.0,
+    timeout: float = _TIMEOUT,
+) -> Path:
     """Download a file, unless it is there already with the right checksum.
 
     What arrives is kept in ``<name>.part`` until its size and checksum are right, so an interrupted download goes on where it
@@ -74,7 +81,9 @@ def fetch(download: Download, folder: str | Path, *, attempts: int = 4, backoff:
             raise DownloadError(_by_hand(download, target, reason))
         part.replace(target)
     except urllib.error.HTTPError as error:
-        raise DownloadError(_by_hand(download, target, f"the server answered {error.code} {error.reason}")) from error
+        raise DownloadError(
+            _by_hand(download, target, f"the server answered {error.code} {error.reason}")
+        ) from error
     except OSError as error:
         raise output_error(part, error) from error
     return target
@@ -116,7 +125,9 @@ def _transfer(download: Download, part: Path, timeout: float) -> None:
         return
     if have > download.size:
         have = 0
-    request = urllib.request.Request(download.url, headers={"User-Agent": "toolkit", "Accept-Encoding": "identity"})
+    request = urllib.request.Request(
+        download.url, headers={"User-Agent": "toolkit", "Accept-Encoding": "identity"}
+    )
     if have:
         request.add_header("Range", f"bytes={have}-")
     with _connected(request, timeout, part) as response:
@@ -134,14 +145,20 @@ def _transfer(download: Download, part: Path, timeout: float) -> None:
 
 
 @contextmanager
-def _connected(request: urllib.request.Request, timeout: float, part: Path) -> Iterator[http.client.HTTPResponse]:
+def _connected(
+    request: urllib.request.Request, timeout: float, part: Path
+) -> Iterator[http.client.HTTPResponse]:
     try:
-        response = urllib.request.build_opener().open(request, timeout=timeout)  # urlopen would remember the first call's proxies
+        response = urllib.request.build_opener().open(
+            request, timeout=timeout
+        )  # urlopen would remember the first call's proxies
     except urllib.error.HTTPError as error:
         error.close()
         if error.code in _PERMANENT:
             raise
-        if error.code == 416:  # there is less on the server than is here already, so this is a part of something else
+        if (
+            error.code == 416
+        ):  # there is less on the server than is here already, so this is a part of something else
             part.unlink(missing_ok=True)
         raise _InterruptedError(f"the server answered {error.code} {error.reason}") from error
     except urllib.error.URLError as error:
@@ -162,9 +179,22 @@ def _read(response: http.client.HTTPResponse) -> bytes:
 @contextmanager
 def _progress(download: Download, have: int) -> Iterator[tuple[Progress, TaskID]]:
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
     console = Console(stderr=True)
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         yield progress, progress.add_task(download.name, total=download.size, completed=have)
@@ -253,7 +283,9 @@ def unpack(archive: str | Path, folder: str | Path) -> None:
                 _unpack_tar(archive, Path(temporary))
             shutil.copytree(temporary, folder, symlinks=True, copy_function=shutil.move, dirs_exist_ok=True)
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise DownloadError(f"{archive} is damaged, or not an archive: {error}. Repair: remove it and download it again") from error
+        raise DownloadError(
+            f"{archive} is damaged, or not an archive: {error}. Repair: remove it and download it again"
+        ) from error
     except OSError as error:
         raise output_error(folder, error) from error
 
@@ -275,7 +307,9 @@ def _unpack_tar(archive: Path, folder: Path) -> None:
     with tarfile.open(archive) as bundle:
         _check_space(archive, folder, sum(member.size for member in bundle.getmembers()))
         try:
-            bundle.extractall(folder, filter="data")  # PEP 706: no paths or links to the outside, no devices, no odd permissions
+            bundle.extractall(
+                folder, filter="data"
+            )  # PEP 706: no paths or links to the outside, no devices, no odd permissions
         except tarfile.FilterError as error:
             raise DownloadError(_hostile(archive, error.tarinfo.name, str(error))) from error
 
@@ -287,4 +321,6 @@ def _hostile(archive: Path, member: str, reason: str) -> str:
 def _check_space(archive: Path, folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
-        raise OutputError(f"{archive} unpacks to {needed:,} bytes, but only {free:,} are free at {folder.parent}. Repair: free some space")
+        raise OutputError(
+            f"{archive} unpacks to {needed:,} bytes, but only {free:,} are free at {folder.parent}. Repair: free some space"
+        )

@@ -30,7 +30,10 @@ _UNFINISHED = ".part"
 
 def output_error(path: str | os.PathLike[str], error: OSError) -> OutputError:
     """The error that names ``path``, what the system said and how to repair it."""
-    reason = _REPAIRS.get(error.errno or 0) or f"{error.strerror or error}. Repair: check the disk, or write to another folder"
+    reason = (
+        _REPAIRS.get(error.errno or 0)
+        or f"{error.strerror or error}. Repair: check the disk, or write to another folder"
+    )
     return OutputError(f"{os.fspath(path)} cannot be written: {reason}")
 
 

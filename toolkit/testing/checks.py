@@ -55,7 +55,9 @@ def promise(check: Check[Any]) -> str:
     return (check.__doc__ or "").strip().splitlines()[0]
 
 
-def run_checks(checks: Sequence[Check[C]], case: C, cannot: Mapping[str, str] | None = None) -> Iterator[Result]:
+def run_checks(
+    checks: Sequence[Check[C]], case: C, cannot: Mapping[str, str] | None = None
+) -> Iterator[Result]:
     """Run every check, whatever becomes of the others.
 
     Args:
@@ -81,7 +83,9 @@ def run_checks(checks: Sequence[Check[C]], case: C, cannot: Mapping[str, str] | 
         yield Result(check.__name__, promise(check), state, message)
 
 
-def check_declared(checks: Sequence[Check[Any]], declared: Mapping[str, str], owner: str) -> Mapping[str, str]:
+def check_declared(
+    checks: Sequence[Check[Any]], declared: Mapping[str, str], owner: str
+) -> Mapping[str, str]:
     """What is declared, once it is known that every name is that of a check and has a reason.
 
     Raises:
@@ -90,9 +94,13 @@ def check_declared(checks: Sequence[Check[Any]], declared: Mapping[str, str], ow
     names = [check.__name__ for check in checks]
     for name, reason in declared.items():
         if name not in names:
-            raise UsageError(f"{owner!r} declares that it cannot do {name!r}, but no check is called so. There are: {', '.join(names)}")
+            raise UsageError(
+                f"{owner!r} declares that it cannot do {name!r}, but no check is called so. There are: {', '.join(names)}"
+            )
         if not reason.strip():
-            raise UsageError(f"{owner!r} declares that it cannot do {name!r}, but gives no reason. Repair: say why in a few words")
+            raise UsageError(
+                f"{owner!r} declares that it cannot do {name!r}, but gives no reason. Repair: say why in a few words"
+            )
     return declared
 
 
@@ -100,7 +108,9 @@ def explain(error: Exception, manifest: Manifest) -> str:
     """An error in words: a failed expectation as it is, anything else with its type and the author's line that it came from."""
     text = str(error).strip()
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if manifest.origin and Path(frame.filename).is_relative_to(manifest.origin)]
+    own = [
+        frame for frame in frames if manifest.origin and Path(frame.filename).is_relative_to(manifest.origin)
+    ]
     if isinstance(error, (AssertionError, ToolkitError)) and text and not own:
         return text
     place = (own or frames)[-1]

@@ -49,7 +49,11 @@ def _instances(one: Instances, other: Instances, exact: bool) -> str:
         return f"boxes that are up to {_apart(one.boxes_xyxy, other.boxes_xyxy):.3g} pixels apart"
     if (one.scores is None) != (other.scores is None) or (one.masks is None) != (other.masks is None):
         return "only one has scores, or masks"
-    if one.scores is not None and other.scores is not None and _apart(one.scores, other.scores) > (0 if exact else SCORE):
+    if (
+        one.scores is not None
+        and other.scores is not None
+        and _apart(one.scores, other.scores) > (0 if exact else SCORE)
+    ):
         return f"scores that are up to {_apart(one.scores, other.scores):.3g} apart"
     if one.masks is not None and other.masks is not None:
         least = min(_overlaps(one.masks, other.masks), default=1.0)

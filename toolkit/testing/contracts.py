@@ -116,7 +116,9 @@ class DatasetContract(Contract):
         """Write a small dataset into an empty folder: here the stand-in that the dataset draws. Override it where it draws none."""
         manifest = registry.named(registry.datasets(), cls._place(cls.dataset))
         if not manifest.sample:
-            raise UsageError(f"{cls.__name__}: {cls.dataset} reads files. Repair: override write_files, or set folder")
+            raise UsageError(
+                f"{cls.__name__}: {cls.dataset} reads files. Repair: override write_files, or set folder"
+            )
         manifest.resolve(manifest.sample)(folder)
 
     @classmethod

@@ -70,27 +70,44 @@ class DatasetCase:
 def splits_open(case: DatasetCase) -> None:
     """Every split opens, with the same classes and palette; the first is not empty, and `val_split` is one of them."""
     manifest = case.manifest
-    expect(manifest.val_split in ("", *manifest.splits), f"val_split={manifest.val_split!r} is none of {', '.join(manifest.splits)}")
+    expect(
+        manifest.val_split in ("", *manifest.splits),
+        f"val_split={manifest.val_split!r} is none of {', '.join(manifest.splits)}",
+    )
     splits = case.splits
     first = splits[manifest.splits[0]]
     expect(len(first) > 0, f"the split {manifest.splits[0]!r}, which is to learn from, has no samples")
     for split, dataset in splits.items():
         classes, palette = tuple(dataset.classes), dataset.palette
-        expect(classes == tuple(first.classes), f"split {split!r} has classes {classes}, but {manifest.splits[0]!r} has {first.classes}")
-        expect(0 < len(set(classes)) == len(classes), f"classes must be names without repetition, at least one, not {classes}")
-        expect(palette is None or len(palette) == len(classes), f"palette has {len(palette or ())} colours for {len(classes)} classes")
+        expect(
+            classes == tuple(first.classes),
+            f"split {split!r} has classes {classes}, but {manifest.splits[0]!r} has {first.classes}",
+        )
+        expect(
+            0 < len(set(classes)) == len(classes),
+            f"classes must be names without repetition, at least one, not {classes}",
+        )
+        expect(
+            palette is None or len(palette) == len(classes),
+            f"palette has {len(palette or ())} colors for {len(classes)} classes",
+        )
 
 
 def ids_are_unique(case: DatasetCase) -> None:
     """There are as many ids as samples, all different, and a sample bears the id that stands at its place."""
     for split, dataset in case.splits.items():
         ids = list(dataset.ids)
-        expect(len(ids) == len(dataset), f"split {split!r} has {len(ids)} ids, but its length is {len(dataset)}")
+        expect(
+            len(ids) == len(dataset), f"split {split!r} has {len(ids)} ids, but its length is {len(dataset)}"
+        )
         twice = sorted({one for one in ids if ids.count(one) > 1}) if len(set(ids)) < len(ids) else []
         expect(not twice, f"split {split!r} has the ids {twice[:3]} more than once")
     for split, index, sample in case.samples():
         expected = case.splits[split].ids[index]
-        expect(sample.id == expected, f"sample {index} of split {split!r} has the id {sample.id!r}, but ids[{index}] is {expected!r}")
+        expect(
+            sample.id == expected,
+            f"sample {index} of split {split!r} has the id {sample.id!r}, but ids[{index}] is {expected!r}",
+        )
 
 
 def samples_are_valid(case: DatasetCase) -> None:
@@ -101,30 +118,48 @@ def samples_are_valid(case: DatasetCase) -> None:
             sample = dataset[index]
             where = f"sample {sample.id!r} of split {split!r}"
             expect(isinstance(sample, Sample), f"{where} is a {type(sample).__name__}, not a toolkit.Sample")
-            expect("semantic" not in tasks or sample.label_map is not None, f"tasks has 'semantic', but {where} has no label_map")
+            expect(
+                "semantic" not in tasks or sample.label_map is not None,
+                f"tasks has 'semantic', but {where} has no label_map",
+            )
             objects = [task for task in tasks if task != "semantic"]
-            expect(not objects or sample.instances is not None, f"tasks has {objects}, but {where} has no instances")
+            expect(
+                not objects or sample.instances is not None,
+                f"tasks has {objects}, but {where} has no instances",
+            )
             _check_labels(sample, len(dataset.classes), where)
 
 
 def _check_labels(sample: Sample, classes: int, where: str) -> None:
     if sample.label_map is not None:
         beyond = sample.label_map[(sample.label_map >= classes) & (sample.label_map != VOID)]
-        expect(not beyond.numel(), f"the label map of {where} has values such as {beyond[:1].tolist()}, but there are {classes} classes")
+        expect(
+            not beyond.numel(),
+            f"the label map of {where} has values such as {beyond[:1].tolist()}, but there are {classes} classes",
+        )
     instances = sample.instances
     if instances is None or not len(instances):
         return
-    expect(int(instances.labels.max()) < classes, f"an object of {where} has label {int(instances.labels.max())} of {classes} classes")
+    expect(
+        int(instances.labels.max()) < classes,
+        f"an object of {where} has label {int(instances.labels.max())} of {classes} classes",
+    )
     height, width = sample.size
     boxes = instances.boxes_xyxy
     limit = torch.tensor([width, height, width, height]) + 1
     outside = ((boxes < -1) | (boxes > limit)).any(1)
-    expect(not outside.any(), f"a box of {where} lies outside the image of {width}×{height} pixels: {boxes[outside][:1].tolist()}")
+    expect(
+        not outside.any(),
+        f"a box of {where} lies outside the image of {width}×{height} pixels: {boxes[outside][:1].tolist()}",
+    )
     if instances.masks is not None:
         tight, filled = instances.masks.boxes_xyxy(), instances.masks.areas() > 0
         beyond = torch.cat([boxes[:, :2] - tight[:, :2], tight[:, 2:] - boxes[:, 2:]], 1).amax(1)
         worst = (beyond > 1) & filled
-        expect(not worst.any(), f"a mask of {where} reaches beyond its box {boxes[worst][:1].tolist()}: {tight[worst][:1].tolist()}")
+        expect(
+            not worst.any(),
+            f"a mask of {where} reaches beyond its box {boxes[worst][:1].tolist()}: {tight[worst][:1].tolist()}",
+        )
 
 
 def same_sample_each_time(case: DatasetCase) -> None:
@@ -135,17 +170,29 @@ def same_sample_each_time(case: DatasetCase) -> None:
         for index in range(min(case.limit, len(dataset))):
             one, other, third = dataset[index], dataset[index], again[index]
             same = digest(one) == digest(other) == digest(third)
-            expect(same, f"sample {one.id!r} of split {split!r} changes from one reading to the next. Repair: seed by the index")
+            expect(
+                same,
+                f"sample {one.id!r} of split {split!r} changes from one reading to the next. Repair: seed by the index",
+            )
 
 
 def same_in_another_process(case: DatasetCase) -> None:
     """Sent to a loader process, or opened in a new one, a dataset gives the same ids, samples and fingerprint."""
-    name, folder = registry.stable_name(case.dataset), None if case.folder is None else Path(case.folder).resolve()
+    name, folder = (
+        registry.stable_name(case.dataset),
+        None if case.folder is None else Path(case.folder).resolve(),
+    )
     opened = elsewhere(_digests, replace(case, dataset=name, folder=folder)).result()
     for split, dataset in case.splits.items():
         ids, fingerprint, digests = opened[split]
-        expect(ids == list(dataset.ids), f"split {split!r} has other ids in another process. Repair: sort them; sets have no order")
-        expect(fingerprint == dataset.fingerprint(), f"fingerprint() of split {split!r} is another in another process. Repair: use hashlib")
+        expect(
+            ids == list(dataset.ids),
+            f"split {split!r} has other ids in another process. Repair: sort them; sets have no order",
+        )
+        expect(
+            fingerprint == dataset.fingerprint(),
+            f"fingerprint() of split {split!r} is another in another process. Repair: use hashlib",
+        )
         own = [digest(dataset[index]) for index in range(len(digests))]
         expect(digests == own, f"samples of split {split!r} are others in another process")
         try:
@@ -156,12 +203,18 @@ def same_in_another_process(case: DatasetCase) -> None:
                 "functions defined inside functions in the dataset"
             ) from error
         sent = elsewhere(_digests_of_sent, name, pickled, len(digests)).result()
-        expect(sent == own, f"samples of split {split!r} are others once the dataset was sent to another process")
+        expect(
+            sent == own, f"samples of split {split!r} are others once the dataset was sent to another process"
+        )
 
 
 def _digests(case: DatasetCase) -> dict[str, tuple[list[str], str, list[str]]]:
     return {
-        split: (list(dataset.ids), dataset.fingerprint(), [digest(dataset[i]) for i in range(min(3, len(dataset)))])
+        split: (
+            list(dataset.ids),
+            dataset.fingerprint(),
+            [digest(dataset[i]) for i in range(min(3, len(dataset)))],
+        )
         for split, dataset in case.splits.items()
     }
 
@@ -180,7 +233,10 @@ def splits_are_disjoint(case: DatasetCase) -> None:
             sample = dataset[index]
             key = hashlib.sha256(sample.image.numpy().tobytes()).hexdigest()
             other, twin = seen.setdefault(key, (split, sample.id))
-            expect(other == split, f"the image {sample.id!r} of split {split!r} is also in split {other!r}, as {twin!r}")
+            expect(
+                other == split,
+                f"the image {sample.id!r} of split {split!r} is also in split {other!r}, as {twin!r}",
+            )
     names = list(case.splits)
     for one, other in ((one, other) for i, one in enumerate(names) for other in names[i + 1 :]):
         _check_common_ids(case.splits[one], case.splits[other], f"splits {one!r} and {other!r}", case.limit)
@@ -202,7 +258,9 @@ def ends_where_it_ends(case: DatasetCase) -> None:
             dataset[len(dataset)]
         except IndexError:
             continue
-        raise AssertionError(f"split {split!r} has {len(dataset)} samples, but gives one at index {len(dataset)}. Repair: raise IndexError")
+        raise AssertionError(
+            f"split {split!r} has {len(dataset)} samples, but gives one at index {len(dataset)}. Repair: raise IndexError"
+        )
 
 
 def an_empty_folder_is_explained(case: DatasetCase) -> None:
@@ -214,19 +272,29 @@ def an_empty_folder_is_explained(case: DatasetCase) -> None:
             dataset = open_dataset(case.manifest, folder, case.manifest.splits[0], case.options)
             empty = len(dataset) == 0
         except ToolkitError as error:
-            expect(Path(folder).name in str(error), f"the error for an empty folder does not name it: {error}")
+            expect(
+                Path(folder).name in str(error), f"the error for an empty folder does not name it: {error}"
+            )
             return
         except Exception as error:
             raise AssertionError(
                 f"an empty folder ends in {explain(error, case.manifest)}. Repair: raise DataError with the path and the repair"
             ) from error
-        raise AssertionError(f"an empty folder opens as a dataset of {'no' if empty else len(dataset)} samples. Repair: raise DataError")
+        raise AssertionError(
+            f"an empty folder opens as a dataset of {'no' if empty else len(dataset)} samples. Repair: raise DataError"
+        )
 
 
 def manifest_tells_where_from(case: DatasetCase) -> None:
-    """The manifest names the licence, and the layout of the folder where files are read."""
-    expect(bool(case.manifest.licence), "licence is empty. Repair: name the licence of the data, or say that it is unknown")
-    expect(not case.manifest.needs_folder or bool(case.manifest.layout), "layout is empty. Repair: say in words what the folder must hold")
+    """The manifest names the license, and the layout of the folder where files are read."""
+    expect(
+        bool(case.manifest.license),
+        "license is empty. Repair: name the license of the data, or say that it is unknown",
+    )
+    expect(
+        not case.manifest.needs_folder or bool(case.manifest.layout),
+        "layout is empty. Repair: say in words what the folder must hold",
+    )
 
 
 def digest(sample: Sample) -> str:

@@ -58,7 +58,9 @@ class EvaluatorCase:
     def build(self) -> Evaluator:
         """A new evaluator that knows its dataset."""
         manifest = self.manifest
-        settings = validate(settings_class(manifest), self.settings, source=f"settings of evaluator {manifest.name!r}")
+        settings = validate(
+            settings_class(manifest), self.settings, source=f"settings of evaluator {manifest.name!r}"
+        )
         evaluator = manifest.resolve(manifest.build)(settings, tuple(self.classes))
         if not isinstance(evaluator, Evaluator):
             raise UsageError(
@@ -97,7 +99,9 @@ def imperfect(sample: Sample, seed: int) -> Prediction:
     label_map = torch.zeros_like(sample.label_map) if is_lost else sample.label_map.roll(moves, (0, 1))
     scores = torch.rand(len(truth), generator=torch.Generator().manual_seed(seed)) / 2 + 0.5
     labels = truth.labels.flip(0) if is_lost else truth.labels
-    return Prediction(sample.id, sample.size, label_map, Instances(truth.size, masks.boxes_xyxy(), labels, masks, scores))
+    return Prediction(
+        sample.id, sample.size, label_map, Instances(truth.size, masks.boxes_xyxy(), labels, masks, scores)
+    )
 
 
 def _updated(evaluator: Evaluator, pairs: Sequence[tuple[Sample, Prediction]]) -> Evaluator:
@@ -120,7 +124,9 @@ def _difference(one: Report, other: Report) -> str:
 
 
 def _equal(one: float, other: float) -> bool:
-    return (math.isnan(one) and math.isnan(other)) or math.isclose(one, other, rel_tol=ROUNDING, abs_tol=ROUNDING)
+    return (math.isnan(one) and math.isnan(other)) or math.isclose(
+        one, other, rel_tol=ROUNDING, abs_tol=ROUNDING
+    )
 
 
 def reports_are_complete(case: EvaluatorCase) -> None:
@@ -130,19 +136,31 @@ def reports_are_complete(case: EvaluatorCase) -> None:
     wrong = [name for name, value in report.metrics.items() if not isinstance(value, float)]
     expect(not wrong, f"the metrics {wrong} are no floats. Repair: float(…), so that they can be written")
     first = next(iter(report.metrics))
-    expect(not math.isnan(report.metrics[first]), f"{first}, the first metric, which chooses the best checkpoint, is undefined")
+    expect(
+        not math.isnan(report.metrics[first]),
+        f"{first}, the first metric, which chooses the best checkpoint, is undefined",
+    )
     json.loads(report.to_json())
     report.table()
-    expect(tuple(report.classes) in ((), tuple(case.classes)), f"the report's classes are {report.classes}, not {tuple(case.classes)}")
+    expect(
+        tuple(report.classes) in ((), tuple(case.classes)),
+        f"the report's classes are {report.classes}, not {tuple(case.classes)}",
+    )
 
 
 def nothing_measured_is_undefined(case: EvaluatorCase) -> None:
     """Before the first update the figures are NaN, and have the names that they have later."""
     empty, full = case.build().report(), case.measured(case.pairs())
     first = next(iter(full.metrics))
-    expect(first in empty.metrics, f"before the first update the report has no {first!r}, so the best checkpoint cannot be chosen by it")
+    expect(
+        first in empty.metrics,
+        f"before the first update the report has no {first!r}, so the best checkpoint cannot be chosen by it",
+    )
     defined = [name for name, value in empty.metrics.items() if not math.isnan(value)]
-    expect(not defined, f"before the first update {defined[:3]} have values. Repair: what is undefined is NaN, never 0 or -1")
+    expect(
+        not defined,
+        f"before the first update {defined[:3]} have values. Repair: what is undefined is NaN, never 0 or -1",
+    )
 
 
 def parts_merge_to_the_whole(case: EvaluatorCase) -> None:
@@ -154,7 +172,10 @@ def parts_merge_to_the_whole(case: EvaluatorCase) -> None:
         states = [part.state() for part in parts]
         parts[0].merge([states[0], *(pickle.loads(pickle.dumps(state)) for state in states[1:])])
         what = _difference(parts[0].report(), whole)
-        expect(not what, f"merged from parts of {[len(share) for share in shares]} samples, and from the whole: {what}")
+        expect(
+            not what,
+            f"merged from parts of {[len(share) for share in shares]} samples, and from the whole: {what}",
+        )
 
 
 def order_does_not_matter(case: EvaluatorCase) -> None:
@@ -206,13 +227,23 @@ def what_does_not_fit_is_refused(case: EvaluatorCase) -> None:
     pairs = case.pairs()
     (one, _), (other, wrong) = pairs[0], pairs[1]
     bare = Sample(one.id, one.image)
-    faults = [("a prediction of another sample", one, wrong), ("a sample without any label", bare, perfect(one))]
+    faults = [
+        ("a prediction of another sample", one, wrong),
+        ("a sample without any label", bare, perfect(one)),
+    ]
     for what, sample, prediction in faults:
         try:
             case.build().update([sample], [prediction])
         except InvalidDataError as error:
-            expect(sample.id in str(error), f"the error for {what} does not name the sample {sample.id!r}: {error}")
+            expect(
+                sample.id in str(error),
+                f"the error for {what} does not name the sample {sample.id!r}: {error}",
+            )
             continue
         except Exception as error:
-            raise AssertionError(f"{what} ends in {explain(error, case.manifest)}. Repair: raise InvalidDataError with its id") from error
-        raise AssertionError(f"{what} is taken in ({other.id!r} for {one.id!r}). Repair: raise InvalidDataError with the sample's id")
+            raise AssertionError(
+                f"{what} ends in {explain(error, case.manifest)}. Repair: raise InvalidDataError with its id"
+            ) from error
+        raise AssertionError(
+            f"{what} is taken in ({other.id!r} for {one.id!r}). Repair: raise InvalidDataError with the sample's id"
+        )

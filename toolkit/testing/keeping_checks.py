@@ -25,7 +25,11 @@ def _save(case: ModelCase, model: Model, path: Path) -> None:
     manifest = case.manifest
     settings = case.model_settings().model_dump(mode="json")
     header = CheckpointManifest(
-        plugin=manifest.name, task=manifest.task, classes=model.classes, plugin_version=manifest.version, model=settings
+        plugin=manifest.name,
+        task=manifest.task,
+        classes=model.classes,
+        plugin_version=manifest.version,
+        model=settings,
     )
     save_checkpoint(path, model.state_dict(), header)
 
@@ -38,7 +42,9 @@ def save_and_load(case: ModelCase) -> None:
         _save(case, model, path)
         seed_everything(1, "model")  # what is not in the file must not come back by luck
         loaded = load_model(path)[0]
-    for sample, one, other in zip(samples, case.predict(model, samples), case.predict(loaded, samples), strict=True):
+    for sample, one, other in zip(
+        samples, case.predict(model, samples), case.predict(loaded, samples), strict=True
+    ):
         what = difference(one, other, exact=True)
         expect(
             not what,
@@ -47,7 +53,10 @@ def save_and_load(case: ModelCase) -> None:
         )
     if isinstance(model, TrainableModel) and isinstance(loaded, TrainableModel):
         before, after = case.loss_of(model, samples), case.loss_of(loaded, samples)
-        expect(before == after, f"after saving and loading, the loss of the same samples is {after:.6g}; it was {before:.6g}")
+        expect(
+            before == after,
+            f"after saving and loading, the loss of the same samples is {after:.6g}; it was {before:.6g}",
+        )
 
 
 def weights_start_other_classes(case: ModelCase) -> None:
@@ -62,7 +71,10 @@ def weights_start_other_classes(case: ModelCase) -> None:
         _save(case, old, path)
         report = load_weights(new, path, case.manifest.name)
     unfit = [*report.mismatched, *report.missing, *report.unexpected]
-    expect(not unfit, f"with two classes more, these tensors do not fit: {', '.join(unfit[:5])}. Repair: name them in Model.class_tensors")
+    expect(
+        not unfit,
+        f"with two classes more, these tensors do not fit: {', '.join(unfit[:5])}. Repair: name them in Model.class_tensors",
+    )
     taken, start = new.state_dict(), old.state_dict()
     wrong = [name for name in report.loaded if not torch.equal(taken[name], start[name])]
     expect(not wrong, f"these tensors were reported as loaded, but are others: {', '.join(wrong[:5])}")
@@ -98,12 +110,19 @@ def _check_cuda(case: ModelCase) -> None:
     if isinstance(model, TrainableModel):
         seed_everything(0, "loss")
         for name, value in model.train().loss(samples).items():
-            expect(value.device.type == "cuda", f"the model is on a GPU, but loss {name!r} is on {value.device}")
+            expect(
+                value.device.type == "cuda", f"the model is on a GPU, but loss {name!r} is on {value.device}"
+            )
     for prediction in case.predict(model, samples):
         parts = [prediction.label_map, prediction.instances.boxes_xyxy if prediction.instances else None]
-        expect(all(part is None or part.device.type == "cpu" for part in parts), "a prediction is on the GPU. Repair: add .cpu()")
+        expect(
+            all(part is None or part.device.type == "cpu" for part in parts),
+            "a prediction is on the GPU. Repair: add .cpu()",
+        )
     fresh = case.build()
-    for sample, one, other in zip(samples, case.predict(fresh.to("cpu"), samples), case.predict(case.build(), samples), strict=True):
+    for sample, one, other in zip(
+        samples, case.predict(fresh.to("cpu"), samples), case.predict(case.build(), samples), strict=True
+    ):
         expect(not difference(one, other), f"back on the CPU the prediction for {sample.id!r} is another")
 
 
@@ -112,9 +131,11 @@ def runs_in_two_processes(case: ModelCase) -> None:
     model = case.build_trainable()
     if not any(parameter.requires_grad for parameter in model.parameters()):
         skip("nothing in the model trains")
-    first, second = in_two_processes(SharedStep(registry.stable_name(case.plugin), dict(case.settings), dict(case.train), case.size))
+    first, second = in_two_processes(
+        SharedStep(registry.stable_name(case.plugin), dict(case.settings), dict(case.train), case.size)
+    )
     expect(
         first == second,
         "after two steps the two processes have different weights. Repair: every process must build the same model and use the same "
-        "parameters; whatever is learnt must come by gradients",
+        "parameters; whatever is learned must come by gradients",
     )

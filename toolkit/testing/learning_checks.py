@@ -13,7 +13,7 @@ from toolkit.models.contract import total_loss
 from toolkit.runtime.seeding import seed_everything
 from toolkit.testing.checks import expect, explain
 from toolkit.testing.model_case import ModelCase
-from toolkit.testing.samples import unlabelled
+from toolkit.testing.samples import unlabeled
 
 ROUNDING = 1e-4
 """How far the loss of a batch may be from the mean of its samples' losses, relative to it."""
@@ -24,14 +24,29 @@ def loss_is_finite(case: ModelCase) -> None:
     model, batch = case.build_trainable(), case.samples()
     seed_everything(0, "loss")
     losses = model.loss(batch)
-    expect(isinstance(losses, dict) and len(losses) > 0, f"loss must return a dict of named losses, not {type(losses).__name__}")
+    expect(
+        isinstance(losses, dict) and len(losses) > 0,
+        f"loss must return a dict of named losses, not {type(losses).__name__}",
+    )
     for name, value in losses.items():
-        expect(isinstance(value, Tensor) and value.dim() == 0, f"loss {name!r} must be a scalar tensor, not {_describe(value)}")
-        expect(math.isfinite(value.item()), f"loss {name!r} is {value.item()} on ordinary samples with random weights")
-    expect(total_loss(losses).requires_grad, "the loss has no gradient. Repair: compute it without .item(), .detach() or no_grad")
+        expect(
+            isinstance(value, Tensor) and value.dim() == 0,
+            f"loss {name!r} must be a scalar tensor, not {_describe(value)}",
+        )
+        expect(
+            math.isfinite(value.item()),
+            f"loss {name!r} is {value.item()} on ordinary samples with random weights",
+        )
+    expect(
+        total_loss(losses).requires_grad,
+        "the loss has no gradient. Repair: compute it without .item(), .detach() or no_grad",
+    )
     with torch.no_grad():
         in_eval_mode = model.eval().loss(batch)
-    expect(set(in_eval_mode) == set(losses), f"in eval mode the losses are {sorted(in_eval_mode)}, in training mode {sorted(losses)}")
+    expect(
+        set(in_eval_mode) == set(losses),
+        f"in eval mode the losses are {sorted(in_eval_mode)}, in training mode {sorted(losses)}",
+    )
 
 
 def _describe(value: object) -> str:
@@ -70,9 +85,17 @@ def gradients_reach_all_parameters(case: ModelCase) -> None:
         not missed,
         f"no gradient reaches {_some(missed)} in {case.steps} steps. Repair: use them in the loss, or set requires_grad=False",
     )
-    before, frozen = case.build().state_dict(), set(dict(training.model.named_parameters())) - training.trainable
-    changed = sorted(name for name in frozen if not torch.equal(before[name], training.model.state_dict()[name]))
-    expect(not changed, f"parameters that do not train have changed: {_some(changed)}. Repair: change weights by gradients only")
+    before, frozen = (
+        case.build().state_dict(),
+        set(dict(training.model.named_parameters())) - training.trainable,
+    )
+    changed = sorted(
+        name for name in frozen if not torch.equal(before[name], training.model.state_dict()[name])
+    )
+    expect(
+        not changed,
+        f"parameters that do not train have changed: {_some(changed)}. Repair: change weights by gradients only",
+    )
 
 
 def _some(names: list[str], most: int = 5) -> str:
@@ -84,7 +107,7 @@ def missing_labels_are_named(case: ModelCase) -> None:
     model = case.build_trainable()
     (sample,) = case.samples(1)
     try:
-        model.loss([unlabelled(sample)])
+        model.loss([unlabeled(sample)])
     except ToolkitError as error:
         expect(sample.id in str(error), f"the error does not name the sample {sample.id!r}: {error}")
         return
@@ -92,7 +115,9 @@ def missing_labels_are_named(case: ModelCase) -> None:
         raise AssertionError(
             f"a sample without labels ends in {explain(error, case.manifest)}. Repair: raise InvalidDataError with the sample's id"
         ) from error
-    raise AssertionError("a sample without labels has a loss. Repair: raise InvalidDataError with the sample's id")
+    raise AssertionError(
+        "a sample without labels has a loss. Repair: raise InvalidDataError with the sample's id"
+    )
 
 
 def samples_stay_as_they_are(case: ModelCase) -> None:
@@ -103,7 +128,10 @@ def samples_stay_as_they_are(case: ModelCase) -> None:
     for sample, before in zip(used, untouched, strict=True):
         pairs = [(sample.image, before.image), (sample.label_map, before.label_map)]
         same = all(torch.equal(one, other) for one, other in pairs if one is not None and other is not None)
-        expect(same, f"the image or label map of sample {sample.id!r} was overwritten. Repair: copy before changing in place")
+        expect(
+            same,
+            f"the image or label map of sample {sample.id!r} was overwritten. Repair: copy before changing in place",
+        )
 
 
 def predicting_leaves_no_trace(case: ModelCase) -> None:
@@ -113,24 +141,42 @@ def predicting_leaves_no_trace(case: ModelCase) -> None:
     before = _state(model)
     with torch.no_grad():
         seed_everything(0, "predict")
-        model.predict(case.unlabelled())
-    changed = [name or "the model" for name, part in model.named_modules() if part.training != modes.get(name, part.training)]
-    expect(not changed, f"predict switches to training mode: {_some(changed)}. Repair: leave the mode as it is, or put it back")
+        model.predict(case.unlabeled())
+    changed = [
+        name or "the model"
+        for name, part in model.named_modules()
+        if part.training != modes.get(name, part.training)
+    ]
+    expect(
+        not changed,
+        f"predict switches to training mode: {_some(changed)}. Repair: leave the mode as it is, or put it back",
+    )
     after = _state(model)
     expect(set(after) == set(before), f"predict adds or removes {_some(sorted(set(after) ^ set(before)))}")
     written = [name for name, value in after.items() if not torch.equal(value, before[name])]
-    expect(not written, f"predict changes {_some(written)} in eval mode. Repair: predict must not write to parameters or buffers")
+    expect(
+        not written,
+        f"predict changes {_some(written)} in eval mode. Repair: predict must not write to parameters or buffers",
+    )
     graded = [name for name, parameter in model.named_parameters() if parameter.grad is not None]
     expect(not graded, f"predict leaves gradients in {_some(graded)}")
-    expect(torch.is_grad_enabled(), "predict switches gradients off for good. Repair: use `with torch.no_grad():`")
+    expect(
+        torch.is_grad_enabled(),
+        "predict switches gradients off for good. Repair: use `with torch.no_grad():`",
+    )
     with_break, without = (_after_steps(case, predicting=predicting) for predicting in (True, False))
     differing = [name for name, value in with_break.items() if not torch.equal(value, without[name])]
-    expect(not differing, f"training ends elsewhere when predict is called between two steps: {_some(differing)} differ")
+    expect(
+        not differing,
+        f"training ends elsewhere when predict is called between two steps: {_some(differing)} differ",
+    )
 
 
 def _state(model: torch.nn.Module) -> dict[str, Tensor]:
     """Parameters and all buffers, those that are not saved too."""
-    return {name: value.detach().clone() for name, value in [*model.named_parameters(), *model.named_buffers()]}
+    return {
+        name: value.detach().clone() for name, value in [*model.named_parameters(), *model.named_buffers()]
+    }
 
 
 def _after_steps(case: ModelCase, *, predicting: bool = False) -> Mapping[str, Tensor]:
@@ -138,7 +184,7 @@ def _after_steps(case: ModelCase, *, predicting: bool = False) -> Mapping[str, T
     model, batch = case.build_trainable(), case.samples(2)
     case.train_steps(model, batch, 1)
     if predicting:
-        case.predict(model, [unlabelled(sample) for sample in batch])
+        case.predict(model, [unlabeled(sample) for sample in batch])
     case.train_steps(model, batch, 1)
     return _state(model)
 
@@ -159,5 +205,5 @@ def mixed_precision(case: ModelCase) -> None:
     model, batch = case.build_trainable(), case.samples()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         value = case.loss_of(model, batch)
-        case.predict(model, [unlabelled(sample) for sample in batch])
+        case.predict(model, [unlabeled(sample) for sample in batch])
     expect(math.isfinite(value), f"under bf16 autocasting the loss is {value}")

@@ -18,7 +18,7 @@ from toolkit.models.contract import Model, TrainableModel, evaluating, total_los
 from toolkit.registry.manifests import PluginManifest
 from toolkit.runtime.seeding import seed_everything
 from toolkit.testing.checks import skip
-from toolkit.testing.samples import CLASSES, unlabelled, with_prompts
+from toolkit.testing.samples import CLASSES, unlabeled, with_prompts
 from toolkit.training.optimizer import build_optimizer
 from toolkit.types import Prediction, Sample, Size
 
@@ -73,7 +73,9 @@ class ModelCase:
 
     def model_settings(self) -> Settings:
         """The plugin's settings, validated."""
-        result: Settings = validate(settings_class(self.manifest), self.settings, source=f"settings of plugin {self.manifest.name!r}")
+        result: Settings = validate(
+            settings_class(self.manifest), self.settings, source=f"settings of plugin {self.manifest.name!r}"
+        )
         return result
 
     def build(self, classes: Sequence[str] | None = None, *, seed: int = 0) -> Model:
@@ -82,7 +84,9 @@ class ModelCase:
         manifest = self.manifest
         model = manifest.resolve(manifest.build)(self.model_settings(), tuple(classes or self.classes))
         if not isinstance(model, Model):
-            raise UsageError(f"{manifest.build} of plugin {manifest.name!r} must return a toolkit.Model, not {type(model).__name__}")
+            raise UsageError(
+                f"{manifest.build} of plugin {manifest.name!r} must return a toolkit.Model, not {type(model).__name__}"
+            )
         return model.eval()
 
     def build_trainable(self, classes: Sequence[str] | None = None, *, seed: int = 0) -> TrainableModel:
@@ -93,7 +97,13 @@ class ModelCase:
         return model.train()
 
     def samples(
-        self, count: int = BATCH, *, classes: Sequence[str] | None = None, objects: int = 3, sizes: Sequence[Size] = (), seed: int = 0
+        self,
+        count: int = BATCH,
+        *,
+        classes: Sequence[str] | None = None,
+        objects: int = 3,
+        sizes: Sequence[Size] = (),
+        seed: int = 0,
     ) -> list[Sample]:
         """Generated samples of differing sizes with all labels, and with prompts for a promptable model."""
         height, width = self.size
@@ -102,9 +112,9 @@ class ModelCase:
         samples = generate(classes or self.classes, sizes, objects=objects, seed=seed)
         return [with_prompts(sample) for sample in samples] if self.manifest.task == "promptable" else samples
 
-    def unlabelled(self, count: int = BATCH, **options: Any) -> list[Sample]:
+    def unlabeled(self, count: int = BATCH, **options: Any) -> list[Sample]:
         """Generated samples without labels, as inference has them; prompts stay."""
-        return [unlabelled(sample) for sample in self.samples(count, **options)]
+        return [unlabeled(sample) for sample in self.samples(count, **options)]
 
     def predict(self, model: Model, samples: Sequence[Sample]) -> list[Prediction]:
         """Predictions as the core asks for them: in eval mode, without gradients, random numbers seeded."""
@@ -127,11 +137,15 @@ class ModelCase:
             if key not in ("epochs", "milestones", "schedule", "accumulate", "devices", "num_nodes")
         }
         settings: TrainSettings = validate(
-            TrainSettings, {**tree, "steps": self.steps, "batch_size": BATCH}, source=f"defaults of plugin {self.manifest.name!r}"
+            TrainSettings,
+            {**tree, "steps": self.steps, "batch_size": BATCH},
+            source=f"defaults of plugin {self.manifest.name!r}",
         )
         return settings
 
-    def train_steps(self, model: TrainableModel, batch: Sequence[Sample], steps: int) -> tuple[frozenset[str], frozenset[str]]:
+    def train_steps(
+        self, model: TrainableModel, batch: Sequence[Sample], steps: int
+    ) -> tuple[frozenset[str], frozenset[str]]:
         """Train on one batch.
 
         Returns:
@@ -140,12 +154,20 @@ class ModelCase:
         settings = self.train_settings()
         optimizer = build_optimizer(model, settings)
         given = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
-        names = {name: parameter for name, parameter in model.named_parameters() if id(parameter) in given and parameter.requires_grad}
+        names = {
+            name: parameter
+            for name, parameter in model.named_parameters()
+            if id(parameter) in given and parameter.requires_grad
+        }
         reached: set[str] = set()
         for step in range(steps):
             seed_everything(settings.seed, "step", step)
             total_loss(model.loss(batch)).backward()  # type: ignore[no-untyped-call]
-            reached |= {name for name, parameter in names.items() if parameter.grad is not None and bool(parameter.grad.any())}
+            reached |= {
+                name
+                for name, parameter in names.items()
+                if parameter.grad is not None and bool(parameter.grad.any())
+            }
             if settings.clip_norm is not None:
                 torch.nn.utils.clip_grad_norm_(names.values(), settings.clip_norm)
             optimizer.step()

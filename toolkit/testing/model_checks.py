@@ -10,7 +10,7 @@ from toolkit.runtime.seeding import seed_everything
 from toolkit.testing.checks import expect, explain, skip
 from toolkit.testing.closeness import difference
 from toolkit.testing.model_case import ModelCase
-from toolkit.testing.samples import unlabelled, with_prompts
+from toolkit.testing.samples import unlabeled, with_prompts
 from toolkit.types import VOID, Instances, Prediction, Sample
 
 ODD_SIZES = ((1, 1), (1, 37), (23, 1), (2, 3), (31, 33), (70, 130))
@@ -19,19 +19,28 @@ ODD_SIZES = ((1, 1), (1, 37), (23, 1), (2, 3), (31, 33), (70, 130))
 def builds(case: ModelCase) -> None:
     """`build` makes a model of the classes that it gets, and the same one from the same seed."""
     model = case.build()
-    expect(model.classes == case.classes, f"the model's classes are {model.classes}, but it was built for {case.classes}")
+    expect(
+        model.classes == case.classes,
+        f"the model's classes are {model.classes}, but it was built for {case.classes}",
+    )
     again = case.build().state_dict()
     for name, value in model.state_dict().items():
         same = name in again and torch.equal(value, again[name])
-        expect(same, f"{name} differs between two models of one seed. Repair: draw start weights from torch's global generator only")
+        expect(
+            same,
+            f"{name} differs between two models of one seed. Repair: draw start weights from torch's global generator only",
+        )
 
 
 def predictions_fit_the_samples(case: ModelCase) -> None:
     """One prediction a sample, in order, in the sample's pixels, on the CPU, with what the task asks for and values in range."""
-    samples = case.unlabelled()
+    samples = case.unlabeled()
     for model in (case.build(), case.trained_or_new()):
         predictions = case.predict(model, samples)
-        expect(len(predictions) == len(samples), f"{len(predictions)} predictions came for {len(samples)} samples")
+        expect(
+            len(predictions) == len(samples),
+            f"{len(predictions)} predictions came for {len(samples)} samples",
+        )
         for sample, prediction in zip(samples, predictions, strict=True):
             _check_prediction(case, sample, prediction)
 
@@ -51,7 +60,10 @@ def _check_prediction(case: ModelCase, sample: Sample, prediction: Prediction) -
         expect(label_map is not None, "the task is semantic, but the prediction has no label_map")
         assert label_map is not None
         beyond = label_map[(label_map >= classes) & (label_map != VOID)]
-        expect(beyond.numel() == 0, f"a label map has values such as {beyond[:1].tolist()}, but there are {classes} classes (and {VOID})")
+        expect(
+            beyond.numel() == 0,
+            f"a label map has values such as {beyond[:1].tolist()}, but there are {classes} classes (and {VOID})",
+        )
         expect(label_map.device.type == "cpu", f"the label map is on {label_map.device}. Repair: add .cpu()")
         return
     instances = prediction.instances
@@ -59,9 +71,15 @@ def _check_prediction(case: ModelCase, sample: Sample, prediction: Prediction) -
     assert instances is not None
     expect(instances.scores is not None, "the instances have no scores")
     assert instances.scores is not None
-    expect(instances.boxes_xyxy.device.type == "cpu", f"the boxes are on {instances.boxes_xyxy.device}. Repair: add .cpu()")
+    expect(
+        instances.boxes_xyxy.device.type == "cpu",
+        f"the boxes are on {instances.boxes_xyxy.device}. Repair: add .cpu()",
+    )
     if len(instances):
-        expect(int(instances.labels.max()) < classes, f"an object has label {int(instances.labels.max())}, but there are {classes} classes")
+        expect(
+            int(instances.labels.max()) < classes,
+            f"an object has label {int(instances.labels.max())}, but there are {classes} classes",
+        )
         low, high = float(instances.scores.min()), float(instances.scores.max())
         expect(low >= 0 and high <= 1, f"scores reach from {low:.3g} to {high:.3g}, but must lie in 0…1")
         _check_inside(sample, instances)
@@ -72,7 +90,10 @@ def _check_inside(sample: Sample, instances: Instances) -> None:
     limit = torch.tensor([width, height, width, height], dtype=torch.float32)
     outside = ((instances.boxes_xyxy < 0) | (instances.boxes_xyxy > limit)).any(1)
     box = instances.boxes_xyxy[outside][:1].tolist()
-    expect(not outside.any(), f"a box lies outside its image of {width}×{height} pixels: {box}. Repair: clip the boxes")
+    expect(
+        not outside.any(),
+        f"a box lies outside its image of {width}×{height} pixels: {box}. Repair: clip the boxes",
+    )
 
 
 def masks_and_boxes_agree(case: ModelCase) -> None:
@@ -80,7 +101,7 @@ def masks_and_boxes_agree(case: ModelCase) -> None:
     if case.manifest.task == "semantic":
         skip("a semantic model predicts no objects")
     found = 0
-    for prediction in case.predict(case.trained_or_new(), case.unlabelled()):
+    for prediction in case.predict(case.trained_or_new(), case.unlabeled()):
         instances = prediction.instances
         if instances is None or instances.masks is None:
             continue
@@ -108,17 +129,19 @@ def any_image_size(case: ModelCase) -> None:
     """Images of any size are predicted, down to a single pixel."""
     model = case.build()
     for size in ODD_SIZES:
-        sample = unlabelled(case.samples(1, sizes=[size])[0])
+        sample = unlabeled(case.samples(1, sizes=[size])[0])
         try:
             (prediction,) = case.predict(model, [sample])
         except Exception as error:
-            raise AssertionError(f"an image of {size[0]}×{size[1]} pixels (height×width): {explain(error, case.manifest)}") from error
+            raise AssertionError(
+                f"an image of {size[0]}×{size[1]} pixels (height×width): {explain(error, case.manifest)}"
+            ) from error
         expect(prediction.size == size, f"an image of {size} gave a prediction of {prediction.size}")
 
 
 def batch_equals_singles(case: ModelCase) -> None:
     """A prediction does not depend on what else is in the batch."""
-    samples = case.unlabelled()
+    samples = case.unlabeled()
     for model in (case.build(), case.trained_or_new()):
         together = case.predict(model, samples)
         for sample, one in zip(samples, together, strict=True):
@@ -134,20 +157,32 @@ def batch_equals_singles(case: ModelCase) -> None:
 def truth_is_not_looked_at(case: ModelCase) -> None:
     """A prediction is the same whether or not the sample has labels."""
     model, samples = case.build(), case.samples()
-    with_labels, without = case.predict(model, samples), case.predict(model, [unlabelled(sample) for sample in samples])
+    with_labels, without = (
+        case.predict(model, samples),
+        case.predict(model, [unlabeled(sample) for sample in samples]),
+    )
     for sample, one, other in zip(samples, with_labels, without, strict=True):
         what = difference(one, other, exact=True)
-        expect(not what, f"the prediction for {sample.id!r} changes when its labels are taken away: {what}. Repair: predict from the image")
+        expect(
+            not what,
+            f"the prediction for {sample.id!r} changes when its labels are taken away: {what}. Repair: predict from the image",
+        )
 
 
 def no_objects(case: ModelCase) -> None:
-    """An image that shows nothing is predicted, and learnt from where the model learns."""
+    """An image that shows nothing is predicted, and learned from where the model learns."""
     empty = case.samples(2, objects=0)
     for model in (case.build(), case.trained_or_new()):
-        case.predict(model, [unlabelled(sample) for sample in empty])
+        case.predict(model, [unlabeled(sample) for sample in empty])
     if isinstance(model, TrainableModel):
         for batch in (empty, [*empty[:1], *case.samples(1)]):
-            _check_loss(case, batch, "samples without objects" if batch is empty else "a sample without objects beside one with some")
+            _check_loss(
+                case,
+                batch,
+                "samples without objects"
+                if batch is empty
+                else "a sample without objects beside one with some",
+            )
 
 
 def _check_loss(case: ModelCase, batch: list[Sample], what: str) -> None:
@@ -155,31 +190,39 @@ def _check_loss(case: ModelCase, batch: list[Sample], what: str) -> None:
     seed_everything(0, "loss")
     losses = model.loss(batch)
     bad = [f"{name} is {value.item()}" for name, value in losses.items() if not torch.isfinite(value)]
-    expect(not bad, f"for {what}, {', '.join(bad)}. Repair: a mean over nothing is NaN; give 0 where there is nothing to learn from")
+    expect(
+        not bad,
+        f"for {what}, {', '.join(bad)}. Repair: a mean over nothing is NaN; give 0 where there is nothing to learn from",
+    )
 
 
 def one_class(case: ModelCase) -> None:
     """A model of a single class is built, predicts, and learns where it learns at all."""
     classes = ("thing",)
     model, samples = case.build(classes), case.samples(2, classes=classes)
-    for prediction in case.predict(model, [unlabelled(sample) for sample in samples]):
+    for prediction in case.predict(model, [unlabeled(sample) for sample in samples]):
         label_map, instances = prediction.label_map, prediction.instances
         beyond = label_map is not None and bool(((label_map != 0) & (label_map != VOID)).any())
         beyond |= instances is not None and len(instances) > 0 and int(instances.labels.max()) > 0
         expect(not beyond, "a model of one class predicts a second one")
     if isinstance(model, TrainableModel):
         value = case.loss_of(model.train(), samples)
-        expect(torch.isfinite(torch.tensor(value)).item() is True, f"the loss of a model of one class is {value}")
+        expect(
+            torch.isfinite(torch.tensor(value)).item() is True, f"the loss of a model of one class is {value}"
+        )
 
 
 def predicting_is_repeatable(case: ModelCase) -> None:
     """The same image is predicted the same twice."""
-    model, samples = case.build(), case.unlabelled()
+    model, samples = case.build(), case.unlabeled()
     with evaluating(model):
         first, second = model.predict(samples), model.predict(samples)
     for sample, one, other in zip(samples, first, second, strict=True):
         what = difference(one, other, exact=True)
-        expect(not what, f"the prediction for {sample.id!r} changes from one time to the next: {what}. Repair: predict without chance")
+        expect(
+            not what,
+            f"the prediction for {sample.id!r} changes from one time to the next: {what}. Repair: predict without chance",
+        )
 
 
 def prompts_are_answered(case: ModelCase) -> None:
@@ -190,10 +233,13 @@ def prompts_are_answered(case: ModelCase) -> None:
     samples = case.samples()
     kinds = {"points": (True, False), "boxes": (False, True), "points and boxes": (True, True)}
     for kind, (points, boxes) in kinds.items():
-        asked = [unlabelled(with_prompts(sample, points=points, boxes=boxes)) for sample in samples]
+        asked = [unlabeled(with_prompts(sample, points=points, boxes=boxes)) for sample in samples]
         for sample, prediction in zip(asked, case.predict(model, asked), strict=True):
             _check_answers(sample, prediction, kind)
-    expect(len(model.protocols) > 0, "protocols is empty, so the model cannot be measured. Repair: name the ways to prompt it")
+    expect(
+        len(model.protocols) > 0,
+        "protocols is empty, so the model cannot be measured. Repair: name the ways to prompt it",
+    )
     with evaluating(model):
         by_protocol = model.predict_protocols(samples)
     expect(

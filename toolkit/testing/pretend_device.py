@@ -20,7 +20,13 @@ from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_a
 AWAY = torch.device("meta")
 _ATEN = torch.ops.aten
 # Copies go between devices, and indexes may stay on the CPU.
-_MAY_MIX = {_ATEN._to_copy.default, _ATEN.copy_.default, _ATEN.index.Tensor, _ATEN.index_put_.default, _ATEN.index_put.default}
+_MAY_MIX = {
+    _ATEN._to_copy.default,
+    _ATEN.copy_.default,
+    _ATEN.index.Tensor,
+    _ATEN.index_put_.default,
+    _ATEN.index_put.default,
+}
 _FROM_VALUES = {torch.tensor, torch.as_tensor, torch.asarray}
 
 
@@ -32,7 +38,12 @@ class _Away(Tensor):
     @staticmethod
     def __new__(cls, inner: Tensor) -> _Away:
         wrapper: _Away = Tensor._make_wrapper_subclass(
-            cls, inner.shape, strides=inner.stride(), storage_offset=inner.storage_offset(), dtype=inner.dtype, device=AWAY
+            cls,
+            inner.shape,
+            strides=inner.stride(),
+            storage_offset=inner.storage_offset(),
+            dtype=inner.dtype,
+            device=AWAY,
         )
         wrapper.inner = inner
         return wrapper
@@ -59,7 +70,9 @@ def _run(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     if kwargs.get("device") is not None:
         result_away = torch.device(kwargs["device"]).type == AWAY.type
         kwargs["device"] = torch.device("cpu")
-    plain_args, plain_kwargs = pytree.tree_map(lambda value: value.inner if isinstance(value, _Away) else value, (args, kwargs))
+    plain_args, plain_kwargs = pytree.tree_map(
+        lambda value: value.inner if isinstance(value, _Away) else value, (args, kwargs)
+    )
     result = func(*plain_args, **plain_kwargs)
     if not result_away:
         return result
@@ -80,7 +93,11 @@ class _Functions(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
         is_new = func is Tensor.new_tensor and isinstance(args[0], _Away)
-        if is_new or (func in _FROM_VALUES and kwargs.get("device") is not None and torch.device(kwargs["device"]).type == AWAY.type):
+        if is_new or (
+            func in _FROM_VALUES
+            and kwargs.get("device") is not None
+            and torch.device(kwargs["device"]).type == AWAY.type
+        ):
             kwargs.pop("device", None)
             if is_new:
                 kwargs.setdefault("dtype", args[0].dtype)
@@ -92,14 +109,22 @@ class _Functions(TorchFunctionMode):
 class _Autocast(torch.autocast):
     """Autocasting knows no ``meta``; there it is that of the CPU."""
 
-    def __init__(self, device_type: str, dtype: torch.dtype | None = None, enabled: bool = True, cache_enabled: bool | None = None) -> None:
+    def __init__(
+        self,
+        device_type: str,
+        dtype: torch.dtype | None = None,
+        enabled: bool = True,
+        cache_enabled: bool | None = None,
+    ) -> None:
         super().__init__("cpu" if device_type == AWAY.type else device_type, dtype, enabled, cache_enabled)
 
 
 @contextmanager
 def pretended_device() -> Iterator[torch.device]:
     """While this lasts, the device that it gives can be used like one."""
-    autocast, its_other_name = (mock.patch.object(module, "autocast", _Autocast) for module in (torch, torch.amp))
+    autocast, its_other_name = (
+        mock.patch.object(module, "autocast", _Autocast) for module in (torch, torch.amp)
+    )
     with _Functions(), _Dispatch(), autocast, its_other_name:  # type: ignore[no-untyped-call]
         yield AWAY
 
@@ -110,7 +135,9 @@ def send_away(module: nn.Module) -> None:
         moved: Callable[[Tensor], Tensor] = _Away
         for name, parameter in part._parameters.items():
             if parameter is not None:
-                part._parameters[name] = nn.Parameter(moved(parameter.detach()), requires_grad=parameter.requires_grad)
+                part._parameters[name] = nn.Parameter(
+                    moved(parameter.detach()), requires_grad=parameter.requires_grad
+                )
         for name, buffer in part._buffers.items():
             if buffer is not None:
                 part._buffers[name] = moved(buffer)

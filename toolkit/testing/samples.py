@@ -27,6 +27,6 @@ def with_prompts(sample: Sample, *, points: bool = True, boxes: bool = True) -> 
     )
 
 
-def unlabelled(sample: Sample) -> Sample:
+def unlabeled(sample: Sample) -> Sample:
     """The sample as inference sees it: the image, and the prompts where there are any."""
     return Sample(sample.id, sample.image, prompts=sample.prompts, path=sample.path)

@@ -34,7 +34,9 @@ def write_new(name: str, kind: str, folder: Path) -> tuple[Path, Path]:
     files = folder / f"{name}.py", folder / f"test_{name}.py"
     for file in files:
         if file.exists():
-            raise OutputError(f"{file} is there already, and is not overwritten. Repair: choose another name or folder, or remove it")
+            raise OutputError(
+                f"{file} is there already, and is not overwritten. Repair: choose another name or folder, or remove it"
+            )
     for file, template in zip(files, (f"{kind}.py", f"tests_{kind}.py"), strict=True):
         text = (resources.files("toolkit.testing") / "templates" / template).read_text(encoding="utf-8")
         with atomic_write(file, "w") as out:
@@ -49,11 +51,17 @@ def _check_name(name: str, kind: str) -> None:
             f"{name!r} cannot be a name: it becomes that of a Python file, so it must be lower-case letters, digits and '_', with a letter "
             f"first. Repair: call it {suggestion or 'mynet'!r}, say"
         )
-    known = {"dataset": registry.datasets().names, "evaluator": registry.evaluators().names}.get(kind, registry.plugins().names)()
+    known = {"dataset": registry.datasets().names, "evaluator": registry.evaluators().names}.get(
+        kind, registry.plugins().names
+    )()
     if name in known:
-        raise UsageError(f"there is one called {name!r} already, and two of one name cannot be told apart. Repair: choose another name")
+        raise UsageError(
+            f"there is one called {name!r} already, and two of one name cannot be told apart. Repair: choose another name"
+        )
     if keyword.iskeyword(name) or importlib.util.find_spec(name) is not None:
-        raise UsageError(f"{name!r} is the name of a Python module, which {name}.py would hide from its own test. Repair: choose another")
+        raise UsageError(
+            f"{name!r} is the name of a Python module, which {name}.py would hide from its own test. Repair: choose another"
+        )
 
 
 def _class_name(name: str) -> str:

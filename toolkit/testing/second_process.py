@@ -42,7 +42,9 @@ def _other_process() -> ProcessPoolExecutor:
 def elsewhere(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Future[R]:
     """Call a function in the other process; a plugin that is named by path has to be named anew there."""
     seed = os.environ.get("PYTHONHASHSEED")
-    os.environ["PYTHONHASHSEED"] = "1" if seed != "1" else "2"  # only the process that is about to start reads it
+    os.environ["PYTHONHASHSEED"] = (
+        "1" if seed != "1" else "2"
+    )  # only the process that is about to start reads it
     try:
         return _other_process().submit(_call, function, args, kwargs)
     finally:
@@ -91,7 +93,9 @@ class _Loss(nn.Module):
     def __init__(self, model: TrainableModel) -> None:
         super().__init__()
         self.model = model
-        self.unused = nn.Parameter(torch.zeros(()))  # torch warns where it was told that there may be one, and there is none
+        self.unused = nn.Parameter(
+            torch.zeros(())
+        )  # torch warns where it was told that there may be one, and there is none
 
     def forward(self, batch: list[list[Sample]]) -> dict[str, Tensor]:
         return self.model.loss(batch[0])

@@ -11,10 +11,16 @@ def manifest_holds(case: Case) -> None:
     manifest = case.manifest
     missing = manifest.missing_requirements()
     expect(not missing, f"it needs {', '.join(missing)}. Repair: {manifest.install_line()}")
-    expect(callable(manifest.resolve(manifest.build)), f"build={manifest.build!r} names something that cannot be called")
+    expect(
+        callable(manifest.resolve(manifest.build)),
+        f"build={manifest.build!r} names something that cannot be called",
+    )
     settings_class(manifest)
     long = "\n" in manifest.summary or len(manifest.summary) > 120
-    expect(not long, f"summary is {len(manifest.summary)} characters long. Repair: shorten it to one line of at most 120")
+    expect(
+        not long,
+        f"summary is {len(manifest.summary)} characters long. Repair: shorten it to one line of at most 120",
+    )
 
 
 def settings_are_documented(case: Case) -> None:
@@ -23,10 +29,18 @@ def settings_are_documented(case: Case) -> None:
     if not cls.model_fields:
         skip("there is nothing to set")
     without = [name for name, field in cls.model_fields.items() if not (field.description or "").strip()]
-    expect(not without, f"nothing says what {', '.join(without)} of {cls.__name__} does. Repair: write a docstring under the field")
+    expect(
+        not without,
+        f"nothing says what {', '.join(without)} of {cls.__name__} does. Repair: write a docstring under the field",
+    )
     required = [name for name, field in cls.model_fields.items() if field.is_required()]
-    expect(not required, f"{', '.join(required)} of {cls.__name__} has no default. Repair: give one that works")
+    expect(
+        not required, f"{', '.join(required)} of {cls.__name__} has no default. Repair: give one that works"
+    )
     settings = cls()
     again = cls.model_validate(settings.model_dump(mode="json"))
     expect(again == settings, f"{cls.__name__}() comes back as {again!r} after being written and read")
-    expect(cls.model_config.get("extra") == "forbid", f"{cls.__name__} takes unknown keys, so a typing error in a setting goes unnoticed")
+    expect(
+        cls.model_config.get("extra") == "forbid",
+        f"{cls.__name__} takes unknown keys, so a typing error in a setting goes unnoticed",
+    )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolkit import registry
-from toolkit.checkpoints import LoadReport, is_own, licence_of
+from toolkit.checkpoints import LoadReport, is_own, license_of
 from toolkit.config import RunSettings
 from toolkit.data.dataset import Dataset, InMemory, open_dataset
 from toolkit.errors import DataError, UsageError
@@ -34,7 +34,9 @@ def open_splits(settings: RunSettings) -> tuple[Dataset, Dataset | None]:
         return train_set, None
     val_set = open_dataset(manifest, data.dir, data.val_split, data.options)
     if tuple(val_set.classes) != tuple(train_set.classes):
-        raise DataError(f"dataset {data.name!r}: the splits have different classes: {train_set.classes} and {val_set.classes}")
+        raise DataError(
+            f"dataset {data.name!r}: the splits have different classes: {train_set.classes} and {val_set.classes}"
+        )
     return train_set, val_set if len(val_set) else None
 
 
@@ -49,10 +51,10 @@ def build_evaluators(settings: RunSettings, classes: tuple[str, ...]) -> list[Ev
 
 @dataclass(frozen=True)
 class StartWeights:
-    """What training starts from: ``weights=`` as given, the licence as far as it is known, and what was taken from it."""
+    """What training starts from: ``weights=`` as given, the license as far as it is known, and what was taken from it."""
 
     name: str
-    licence: str
+    license: str
     report: LoadReport | None = None
 
 
@@ -80,10 +82,10 @@ def build_model(
             f"weights={name}: no such file, and no official weights of plugin {plugin.name!r} (there are: {names}; or weights=none)"
         )
     if name in official:
-        licence, download = official[name].licence, official[name].download
+        license, download = official[name].license, official[name].download
         source = name if download is None else str(fetch(download, weights_folder()))
     else:
-        licence, source = licence_of(name), name
+        license, source = license_of(name), name
     if plugin.load_weights and not is_own(source):
-        return model, StartWeights(name, licence, plugin.resolve(plugin.load_weights)(model, source))
-    return model, StartWeights(name, licence, load_weights(model, Path(source), plugin.name))
+        return model, StartWeights(name, license, plugin.resolve(plugin.load_weights)(model, source))
+    return model, StartWeights(name, license, load_weights(model, Path(source), plugin.name))

@@ -22,7 +22,7 @@ HUGE_UPDATE = 300 * USUAL_UPDATE
 with norms can still lower it. The first steps of AdamW on small networks reach 0.15."""
 
 WORSE_LOSS = 1.2
-"""A loss as much above that of the start weights is worse than having learnt nothing."""
+"""A loss as much above that of the start weights is worse than having learned nothing."""
 
 LARGER_NORM = 10.0
 """Gradients that are so many times those at the start, beside a loss that got worse, feed on themselves (Pascanu et al. 2013)."""
@@ -37,11 +37,11 @@ encoders by up to 20 with AdamW and 3e4 with SGD; in networks of 8 to 20 sigmoid
 MANY = 0.1
 """Part of the layers that must be starved for a warning; a single one may just be unused."""
 
-LEARNT = 0.1
+LEARNED = 0.1
 """A loss that has fallen to this part of the first needs no gradient any more."""
 
 WINDOW = 5
-"""Steps and looks that a judgement rests on, so that one odd batch is none."""
+"""Steps and looks that a judgment rests on, so that one odd batch is none."""
 
 FIRST_LOOKS = 10
 """Steps at the start that are all looked at: with a wrong learning rate it is over by then."""
@@ -91,13 +91,23 @@ class Diagnosis:
             self._idle.append(look.idle)
         found = [self._explosion(*self._level())] if len(self._recent) >= 3 else []
         found += [self._overshooting(), self._vanishing()]
-        new = {kind: f"step {step}: {kind}: {text}" for kind, text in filter(None, found) if kind not in self.told}
+        new = {
+            kind: f"step {step}: {kind}: {text}"
+            for kind, text in filter(None, found)
+            if kind not in self.told
+        }
         self.told |= new
         return list(new.values())
 
     def explains(self, loss: float, norm: float) -> str:
         """Why a step with this loss and norm, which may not be finite, cannot be taken; empty when it is not because training explodes."""
-        found = self._explosion(loss, norm) if math.isfinite(loss) else self._explosion(*self._level()) if self._recent else None
+        found = (
+            self._explosion(loss, norm)
+            if math.isfinite(loss)
+            else self._explosion(*self._level())
+            if self._recent
+            else None
+        )
         return "" if found is None else f"{found[0].capitalize()}: {found[1]}"
 
     def _level(self) -> tuple[float, float]:
@@ -112,13 +122,22 @@ class Diagnosis:
         update = max(self._updates, default=0.0)
         if loss <= WORSE_LOSS * first_loss or (update < LARGE_UPDATE and norm < LARGER_NORM * first_norm):
             return None
-        why = [f"the loss went from {first_loss:.3g} to {loss:.3g}", f"the gradient's norm from {first_norm:.3g} to {norm:.3g}"]
+        why = [
+            f"the loss went from {first_loss:.3g} to {loss:.3g}",
+            f"the gradient's norm from {first_norm:.3g} to {norm:.3g}",
+        ]
         if update >= LARGE_UPDATE:
-            why.append(f"a step moved the layers by {update:.2g} times their size, where about {USUAL_UPDATE:g} is usual")
+            why.append(
+                f"a step moved the layers by {update:.2g} times their size, where about {USUAL_UPDATE:g} is usual"
+            )
         return EXPLODES, f"{', '.join(why)}. {self._slower()}"
 
     def _overshooting(self) -> tuple[str, str] | None:
-        if EXPLODES in self.told or len(self._updates) < WINDOW or (update := median_low(self._updates)) < HUGE_UPDATE:
+        if (
+            EXPLODES in self.told
+            or len(self._updates) < WINDOW
+            or (update := median_low(self._updates)) < HUGE_UPDATE
+        ):
             return None
         what = f"of late they moved half of the layers by {update:.2g} times their size or more, where about {USUAL_UPDATE:g} is usual"
         return TOO_LARGE, f"{what}. So training explodes, or learns little. {self._slower()}"
@@ -126,7 +145,9 @@ class Diagnosis:
     def _slower(self) -> str:
         options = self.settings
         tries = [f"a lower learning rate (train.lr={options.lr / 10:g})"]
-        tries += ["train.clip_norm=1"] * (options.clip_norm is None) + ["train.warmup_steps=100"] * (not options.warmup_steps)
+        tries += ["train.clip_norm=1"] * (options.clip_norm is None) + ["train.warmup_steps=100"] * (
+            not options.warmup_steps
+        )
         return f"Try {_either(tries)}"
 
     def _vanishing(self) -> tuple[str, str] | None:
@@ -134,7 +155,7 @@ class Diagnosis:
             return None
         loss, _ = self._level()
         names = [name for name in self._moves[-1] if all(name in moves for moves in self._moves)]
-        if loss < LEARNT * self.first[0] or not names:
+        if loss < LEARNED * self.first[0] or not names:
             return None
         most = {name: max(moves[name] for moves in self._moves) for name in names}
         top = max(most, key=lambda name: most[name])
@@ -144,7 +165,9 @@ class Diagnosis:
             what += f", and the loss is still {loss:.3g}"
             if most[top] > NO_UPDATE * self.settings.scaled_lr():
                 return STANDS, f"{what}. Try a higher learning rate than train.lr={self.settings.lr:g}"
-            dead = "Units are saturated or dead" + (", as they are when training has exploded" if EXPLODES in self.told else "")
+            dead = "Units are saturated or dead" + (
+                ", as they are when training has exploded" if EXPLODES in self.told else ""
+            )
             return VANISH, f"{what}. {dead}. {layers}"
         unused = frozenset.intersection(*self._idle)
         starved = [name for name in names if most[name] < STARVED * most[top] and name not in unused]

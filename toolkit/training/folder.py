@@ -42,7 +42,9 @@ def config_of_run(run: Path) -> Path:
     """
     path = run / CONFIG_FILE
     if not path.is_file():
-        raise UsageError(f"nothing to resume at {run}: there is no {CONFIG_FILE}. Repair: check --out, or leave out --resume")
+        raise UsageError(
+            f"nothing to resume at {run}: there is no {CONFIG_FILE}. Repair: check --out, or leave out --resume"
+        )
     return path
 
 
@@ -54,9 +56,14 @@ def check_folder(run: Path, settings: RunSettings, resume: bool) -> None:
     """
     if not resume:
         if run.exists() and (not run.is_dir() or any(run.iterdir())):
-            raise UsageError(f"{run} exists and is not empty. Repair: go on with it by --resume, or choose another folder by --out")
+            raise UsageError(
+                f"{run} exists and is not empty. Repair: go on with it by --resume, or choose another folder by --out"
+            )
         return
-    before, now = dict(_flat(_read(config_of_run(run), settings))), dict(_flat(settings.model_dump(mode="json")))
+    before, now = (
+        dict(_flat(_read(config_of_run(run), settings))),
+        dict(_flat(settings.model_dump(mode="json"))),
+    )
     changed = [key for key in now | before if before.get(key) != now.get(key) and key not in MAY_CHANGE]
     if changed:
         shown = "; ".join(f"{key} was {before.get(key)!r} and is now {now.get(key)!r}" for key in changed[:5])

@@ -44,7 +44,9 @@ class Freezing:
         for module in self.modules:
             module.eval()
         if self.parameters and not any(parameter.requires_grad for parameter in self.model.parameters()):
-            raise TrainingError("train.freeze leaves nothing to learn: everything is frozen. Repair: leave a part out of it")
+            raise TrainingError(
+                "train.freeze leaves nothing to learn: everything is frozen. Repair: leave a part out of it"
+            )
 
     def thaw(self) -> None:
         """Let learn again what did before, and put the model in training mode."""
@@ -59,7 +61,9 @@ def _lies_in(chosen: set[int], module: nn.Module) -> bool:
     return bool(tensors) and all(id(tensor) in chosen for tensor in tensors)
 
 
-def with_own_rates(groups: Sequence[dict[str, Any]], model: nn.Module, factors: Mapping[str, float]) -> list[dict[str, Any]]:
+def with_own_rates(
+    groups: Sequence[dict[str, Any]], model: nn.Module, factors: Mapping[str, float]
+) -> list[dict[str, Any]]:
     """Parameter groups of an optimizer, with those apart that learn at a multiple of their group's rate.
 
     Args:
@@ -70,10 +74,19 @@ def with_own_rates(groups: Sequence[dict[str, Any]], model: nn.Module, factors: 
     Raises:
         ConfigError: when a pattern stands for nothing.
     """
-    pattern_of = {tensor: pattern for pattern in factors for tensor in select(model, [pattern], "train.lr_factors")}
+    pattern_of = {
+        tensor: pattern for pattern in factors for tensor in select(model, [pattern], "train.lr_factors")
+    }
     split = [{**group, "params": [p for p in group["params"] if id(p) not in pattern_of]} for group in groups]
     for pattern, factor in factors.items():
         for group in groups:
             params = [p for p in group["params"] if pattern_of.get(id(p)) == pattern]
-            split.append({**group, "params": params, "lr": group["lr"] * factor, "name": f"{pattern} {group.get('name', '')}".rstrip()})
+            split.append(
+                {
+                    **group,
+                    "params": params,
+                    "lr": group["lr"] * factor,
+                    "name": f"{pattern} {group.get('name', '')}".rstrip(),
+                }
+            )
     return [group for group in split if group["params"]]

@@ -71,7 +71,9 @@ class GradientView:
         columns = [[w.gradient for w in weights], [torch.linalg.vector_norm(w.before) for w in weights]]
         columns.append([torch.linalg.vector_norm(w.now - w.before) for w in weights])
         columns.append([self._moved(w) for w in weights])
-        norms = torch.stack([torch.stack(column).float() for column in columns]).tolist()  # one transfer from the device
+        norms = torch.stack(
+            [torch.stack(column).float() for column in columns]
+        ).tolist()  # one transfer from the device
         figures: dict[str, float] = {}
         for i, group in enumerate(self.optimizer.param_groups):
             inside = [k for k, weight in enumerate(weights) if weight.group == i]
@@ -82,7 +84,11 @@ class GradientView:
                 figures[f"update_ratio/{label}"] = step / size if size else math.nan
         gradients, sizes, _, moved = norms
         moves = {w.name: moved[k] / sizes[k] for k, w in enumerate(weights) if w.now.dim() > 1 and sizes[k]}
-        return Look(figures, moves, frozenset(w.name for k, w in enumerate(weights) if w.name in moves and not gradients[k]))
+        return Look(
+            figures,
+            moves,
+            frozenset(w.name for k, w in enumerate(weights) if w.name in moves and not gradients[k]),
+        )
 
     def _moved(self, weight: _Weight) -> Tensor:
         """The norm of the part of the step that the gradient made, a scalar."""

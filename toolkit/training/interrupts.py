@@ -28,7 +28,9 @@ class Interrupts:
             self._handlers = {number: signal.signal(number, self._notice) for number in SIGNALS}
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._restore()
 
     def _notice(self, number: int, frame: FrameType | None) -> None:

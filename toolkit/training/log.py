@@ -12,7 +12,14 @@ from pathlib import Path
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from toolkit.runtime.files import atomic_write
@@ -51,7 +58,9 @@ class RunLog:
             self.file = (self.folder / METRICS_FILE).open("a", encoding="utf-8")
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.progress.__exit__(kind, error, trace)
         if self.folder is not None:
             self.tensorboard.close()
@@ -65,7 +74,10 @@ class RunLog:
         """One line in metrics.jsonl, and each figure in TensorBoard; NaN is written as null."""
         if self.folder is None:
             return
-        line = {"step": step, **{name: value if math.isfinite(value) else None for name, value in figures.items()}}
+        line = {
+            "step": step,
+            **{name: value if math.isfinite(value) else None for name, value in figures.items()},
+        }
         self.file.write(json.dumps(line) + "\n")
         self.file.flush()
         for name, value in figures.items():

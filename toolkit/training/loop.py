@@ -21,7 +21,7 @@ from toolkit.evaluation.driver import evaluate
 from toolkit.evaluation.protocols import by_protocol
 from toolkit.evaluation.report import is_better
 from toolkit.models.parts import parts_table
-from toolkit.runtime.devices import is_first_process, make_fabric, naming_lost_peers, synchronise_batchnorm
+from toolkit.runtime.devices import is_first_process, make_fabric, naming_lost_peers, synchronize_batchnorm
 from toolkit.runtime.files import atomic_write, remove_unfinished
 from toolkit.runtime.seeding import seed_everything
 from toolkit.training.assembly import StartWeights, build_evaluators, build_model, open_splits
@@ -55,7 +55,9 @@ class TrainResult:
     warnings: tuple[str, ...] = ()
 
 
-def train(settings: RunSettings, run: str | Path, *, resume: bool = False, show_progress: bool = False) -> TrainResult:
+def train(
+    settings: RunSettings, run: str | Path, *, resume: bool = False, show_progress: bool = False
+) -> TrainResult:
     """Train the model that the settings describe, and keep everything in the folder ``run``.
 
     Args:
@@ -71,17 +73,27 @@ def train(settings: RunSettings, run: str | Path, *, resume: bool = False, show_
     """
     run = Path(run)
     options = settings.train
-    fabric = make_fabric(accelerator=options.accelerator, devices=options.devices, precision=options.precision, num_nodes=options.num_nodes)
+    fabric = make_fabric(
+        accelerator=options.accelerator,
+        devices=options.devices,
+        precision=options.precision,
+        num_nodes=options.num_nodes,
+    )
     if is_first_process():
         check_folder(run, settings, resume)
     fabric.launch()
     trainer = _Trainer(settings, run, fabric, resume)
-    if fabric.is_global_zero:  # only now, so that a run that cannot start leaves no folder in the way of the next try
+    if (
+        fabric.is_global_zero
+    ):  # only now, so that a run that cannot start leaves no folder in the way of the next try
         remove_unfinished(run)
         with atomic_write(run / CONFIG_FILE, "w") as file:
             file.write(settings.to_yaml())
     folder = run if fabric.is_global_zero else None
-    with RunLog(folder, start=trainer.progress.step, steps=trainer.steps, show_progress=show_progress) as log, naming_lost_peers(fabric):
+    with (
+        RunLog(folder, start=trainer.progress.step, steps=trainer.steps, show_progress=show_progress) as log,
+        naming_lost_peers(fabric),
+    ):
         return trainer.fit(log)
 
 
@@ -93,15 +105,19 @@ class _Trainer:
         options = settings.train
         self.plugin = registry.named(registry.plugins(), settings.plugin)
         self.train_set, self.val_set = open_splits(settings)
-        self.steps = options.steps or max(1, math.ceil((options.epochs or 0) * len(self.train_set) / options.batch_size))
+        self.steps = options.steps or max(
+            1, math.ceil((options.epochs or 0) * len(self.train_set) / options.batch_size)
+        )
         self.evaluators = build_evaluators(settings, self.train_set.classes)
         self.eval_every = options.eval_every or max(1, self.steps // 10)
 
         seed_everything(options.seed, "model")  # every process starts from the same weights
         resume = resume and (run / RESUME_FILE).is_file()
-        self.model, self.start_weights = build_model(settings, self.plugin, self.train_set.classes, with_weights=not resume)
+        self.model, self.start_weights = build_model(
+            settings, self.plugin, self.train_set.classes, with_weights=not resume
+        )
         self.evaluators = by_protocol(self.evaluators, self.model)
-        synchronise_batchnorm(self.model, fabric)
+        synchronize_batchnorm(self.model, fabric)
         self.stepper = Stepper(options, self.steps, self.model, fabric, run)
         self.ema = Ema(self.model, options.ema) if options.ema else None
         self.progress = Progress()
@@ -145,7 +161,12 @@ class _Trainer:
                     log.write(progress.step, figures | clock.figures())
                 if progress.step % self.eval_every == 0 or last:
                     self._validate(log)
-                if progress.step % options.checkpoint_every == 0 or last or interrupts.noticed or self._stale():
+                if (
+                    progress.step % options.checkpoint_every == 0
+                    or last
+                    or interrupts.noticed
+                    or self._stale()
+                ):
                     self._save()
         return self._conclude(log)
 
@@ -175,11 +196,17 @@ class _Trainer:
                 progress.stale += 1
         figures = {f"val/{name}": number for name, number in metrics.items()}
         figures |= {"val/loss": loss}
-        figures |= {f"val/loss/{name}": number for name, number in validation.losses.items() if len(validation.losses) > 1}
+        figures |= {
+            f"val/loss/{name}": number
+            for name, number in validation.losses.items()
+            if len(validation.losses) > 1
+        }
         log.write(progress.step, figures)
         if not progress.step:
             progress.untrained = metrics
-        shown = ", ".join(f"{name} {metrics[name]:.4f}{progress.compare(name)}" for name in validation.headline())
+        shown = ", ".join(
+            f"{name} {metrics[name]:.4f}{progress.compare(name)}" for name in validation.headline()
+        )
         log.say(f"step {progress.step}: val loss {loss:.4f}, {shown}{' (best so far)' if improved else ''}")
 
     def _choose_best_metric(self) -> str:
@@ -218,9 +245,15 @@ class _Trainer:
         if self.fabric.is_global_zero:
             parts = {
                 "model": self.model.state_dict(),
-                "start_weights": {"name": self.start_weights.name, "licence": self.start_weights.licence},
+                "start_weights": {"name": self.start_weights.name, "license": self.start_weights.license},
             }
-            save_state(self.run, self.progress, **parts, **self.stepper.state_dict(), **({"ema": self.ema.average} if self.ema else {}))
+            save_state(
+                self.run,
+                self.progress,
+                **parts,
+                **self.stepper.state_dict(),
+                **({"ema": self.ema.average} if self.ema else {}),
+            )
         with self._averaged_weights():
             self._checkpoint(LAST, {})
 
@@ -242,8 +275,12 @@ class _Trainer:
             palette=self.train_set.palette,
             model=settings.model.model_dump(mode="json"),
             config=settings.model_dump(mode="json"),
-            dataset={"name": settings.data.name, "split": settings.data.train_split, "fingerprint": self.train_set.fingerprint()},
-            start_weights={"name": self.start_weights.name, "licence": self.start_weights.licence},
+            dataset={
+                "name": settings.data.name,
+                "split": settings.data.train_split,
+                "fingerprint": self.train_set.fingerprint(),
+            },
+            start_weights={"name": self.start_weights.name, "license": self.start_weights.license},
             metrics={name: value if math.isfinite(value) else None for name, value in metrics.items()},
             step=self.progress.step,
             toolkit=toolkit.__version__,
@@ -259,20 +296,30 @@ class _Trainer:
         count = sum(p.numel() for p in self.model.parameters())
         trainable = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
         held_out = f"{len(self.val_set)} to validate on" if self.val_set else "none to validate on"
-        log.say(f"{self.plugin.name} on {self.settings.data.name}: {len(self.train_set)} images to learn from, {held_out}")
-        log.say(f"{count:,} parameters, {trainable:,} of them trainable; {self.fabric.world_size} process(es) on {self.fabric.device.type}")
+        log.say(
+            f"{self.plugin.name} on {self.settings.data.name}: {len(self.train_set)} images to learn from, {held_out}"
+        )
+        log.say(
+            f"{count:,} parameters, {trainable:,} of them trainable; {self.fabric.world_size} process(es) on {self.fabric.device.type}"
+        )
         log.say(parts_table(self.model, self.stepper.optimizer.param_groups, options.unfreeze_at))
         if self.start_weights.report is not None:
-            log.say(f"weights={self.start_weights.name} (licence: {self.start_weights.licence}): {self.start_weights.report}")
+            log.say(
+                f"weights={self.start_weights.name} (license: {self.start_weights.license}): {self.start_weights.report}"
+            )
         if trainable < count and self.settings.weights == "none":
-            log.say(f"{count - trainable:,} parameters are frozen at random values, because weights=none: name weights, or freeze nothing")
+            log.say(
+                f"{count - trainable:,} parameters are frozen at random values, because weights=none: name weights, or freeze nothing"
+            )
         if options.scaled_lr() != options.lr:
             log.say(
                 f"learning rate {options.lr:g} is stated for {options.lr_batch_size} images a step; with {options.batch_size} it is scaled to "
                 f"{options.scaled_lr():g} (train.lr_scaling=none turns this off)"
             )
         if (warmup := warmup_steps(options, self.steps)) < options.warmup_steps:
-            log.say(f"warm-up takes {warmup} steps, half of the run, in place of the {options.warmup_steps} of train.warmup_steps")
+            log.say(
+                f"warm-up takes {warmup} steps, half of the run, in place of the {options.warmup_steps} of train.warmup_steps"
+            )
         if self.progress.step:
             log.say(f"going on after step {self.progress.step} of {self.steps}")
 
@@ -284,10 +331,18 @@ class _Trainer:
                 f"stopped early: no better {self.best_metric or 'metric'} in {progress.stale} validations; the best was at step {progress.best_step}"
             )
         elif not finished:
-            log.say(f"interrupted after step {progress.step} of {self.steps}; the state is saved, --resume goes on from here")
+            log.say(
+                f"interrupted after step {progress.step} of {self.steps}; the state is saved, --resume goes on from here"
+            )
         told = self.stepper.diagnosis.told
         if told:  # once more where it is not overlooked
             log.warn(f"{' and '.join(told)}, see above")
         return TrainResult(
-            self.run, progress.step, finished, self.best_metric, progress.best, self.fabric.is_global_zero, tuple(told.values())
+            self.run,
+            progress.step,
+            finished,
+            self.best_metric,
+            progress.best,
+            self.fabric.is_global_zero,
+            tuple(told.values()),
         )

@@ -36,14 +36,22 @@ def build_optimizer(model: TrainableModel, settings: TrainSettings) -> Optimizer
     groups = [{"lr": lr, **group} for group in model.parameter_groups(lr, settings.weight_decay)]
     groups = with_own_rates(groups, model, settings.lr_factors)
     if not any(group["params"] for group in groups):
-        raise TrainingError(f"{type(model).__name__} has no trainable parameter: everything is frozen. Repair: unfreeze a part of it")
+        raise TrainingError(
+            f"{type(model).__name__} has no trainable parameter: everything is frozen. Repair: unfreeze a part of it"
+        )
     for group in groups:
         group["base_lr"] = group["lr"]
     if settings.optimizer == "sgd":
         return SGD(groups, lr=lr, momentum=settings.momentum, weight_decay=settings.weight_decay)
     # One pass over memory and one call, in place of a dozen for each parameter; but under a GradScaler, Fabric cannot clip for it.
     is_fused = choose_precision(settings.precision, choose_accelerator(settings.accelerator)) != "fp16"
-    return AdamW(groups, lr=lr, betas=(settings.momentum, settings.beta2), weight_decay=settings.weight_decay, fused=is_fused or None)
+    return AdamW(
+        groups,
+        lr=lr,
+        betas=(settings.momentum, settings.beta2),
+        weight_decay=settings.weight_decay,
+        fused=is_fused or None,
+    )
 
 
 def warmup_steps(settings: TrainSettings, steps: int) -> int:
@@ -62,7 +70,9 @@ def build_schedule(settings: TrainSettings, steps: int) -> Callable[[int], float
     if beyond:
         raise ConfigError(f"train.milestones {beyond} lie beyond the {steps} steps of the run")
     if settings.unfreeze_at is not None and settings.unfreeze_at >= steps:
-        raise ConfigError(f"train.unfreeze_at {settings.unfreeze_at} lies beyond the {steps} steps of the run. Repair: leave it out")
+        raise ConfigError(
+            f"train.unfreeze_at {settings.unfreeze_at} lies beyond the {steps} steps of the run. Repair: leave it out"
+        )
     schedule: ParamScheduler
     if settings.schedule == "cosine":
         schedule = CosineParamScheduler(1.0, 0.0)
@@ -95,7 +105,9 @@ class Ema:
 
     def __init__(self, model: torch.nn.Module, decay: float) -> None:
         self.decay = decay
-        self.average: dict[str, Tensor] = {name: value.detach().clone() for name, value in model.state_dict().items()}
+        self.average: dict[str, Tensor] = {
+            name: value.detach().clone() for name, value in model.state_dict().items()
+        }
 
     @torch.no_grad()
     def update(self, model: torch.nn.Module, step: int) -> None:

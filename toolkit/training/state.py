@@ -65,4 +65,6 @@ def load_state(folder: Path) -> tuple[Progress, dict[str, Any]]:
         parts = torch.load(path, map_location="cpu", weights_only=True)
         return Progress(**parts.pop("progress")), parts
     except Exception as error:  # torch raises many kinds for damaged files
-        raise CheckpointError(f"{path} is damaged or not safe to open: {str(error).splitlines()[0]}") from None
+        raise CheckpointError(
+            f"{path} is damaged or not safe to open: {str(error).splitlines()[0]}"
+        ) from None

@@ -47,11 +47,15 @@ class Stepper:
         TrainingError: when nothing in the model is trainable.
     """
 
-    def __init__(self, options: TrainSettings, steps: int, model: TrainableModel, fabric: Fabric, run: Path) -> None:
+    def __init__(
+        self, options: TrainSettings, steps: int, model: TrainableModel, fabric: Fabric, run: Path
+    ) -> None:
         self.options, self.model, self.fabric, self.run = options, model, fabric, run
         self.factor = build_schedule(options, steps)
         self.freezing = Freezing(model, options.freeze)
-        if options.unfreeze_at is None:  # else they are the optimizer's from the start, but get no gradient yet
+        if (
+            options.unfreeze_at is None
+        ):  # else they are the optimizer's from the start, but get no gradient yet
             self.freezing.hold()
         optimizer = build_optimizer(model, options)
         self.freezing.hold()
@@ -72,10 +76,14 @@ class Stepper:
         if due is None or step < due or not self.freezing.holds:
             return
         self.freezing.thaw()
-        self.module = self.fabric.setup_module(_LossModule(self.model))  # DDP counts what learns when it is made
+        self.module = self.fabric.setup_module(
+            _LossModule(self.model)
+        )  # DDP counts what learns when it is made
         log.say(f"step {due}: everything learns from here on")
 
-    def take(self, batches: Iterator[list[Sample]], clock: Clock, progress: Progress, log: RunLog, *, logged: bool) -> dict[str, float]:
+    def take(
+        self, batches: Iterator[list[Sample]], clock: Clock, progress: Progress, log: RunLog, *, logged: bool
+    ) -> dict[str, float]:
         """One optimizer step over ``accumulate`` parts of the batch; returns the figures for the log, all of them if it is logged.
 
         Raises:
@@ -87,7 +95,9 @@ class Stepper:
         set_learning_rate(self.optimizer, factor)
         losses, names = self._backward(batches, clock)
         limit = options.clip_norm or math.inf
-        norm = self.fabric.clip_gradients(self.module, self.optimizer, max_norm=limit, error_if_nonfinite=False)
+        norm = self.fabric.clip_gradients(
+            self.module, self.optimizer, max_norm=limit, error_if_nonfinite=False
+        )
         grad_norm = math.nan if norm is None else float(norm)
         loss = self._check(losses, grad_norm, names, progress)
         self.diagnosis.note(loss, grad_norm)
@@ -122,24 +132,36 @@ class Stepper:
                 losses[name] = losses.get(name, 0.0) + value.item() / parts
         return losses, names
 
-    def _check(self, losses: dict[str, float], grad_norm: float, names: list[str], progress: Progress) -> float:
+    def _check(
+        self, losses: dict[str, float], grad_norm: float, names: list[str], progress: Progress
+    ) -> float:
         """The mean loss of all processes, if the step may be taken; fp16 may skip a few."""
         bad = {name: value for name, value in losses.items() if not math.isfinite(value)}
         faulty, loss = float(bool(bad) or not math.isfinite(grad_norm)), sum(losses.values())
         if self.fabric.world_size > 1:
-            mean = self.fabric.all_reduce(torch.tensor([faulty, loss], device=self.fabric.device), reduce_op="mean")
+            mean = self.fabric.all_reduce(
+                torch.tensor([faulty, loss], device=self.fabric.device), reduce_op="mean"
+            )
             faulty, loss = torch.as_tensor(mean).tolist()
         if not faulty:
             progress.skipped = 0
             return loss
         progress.skipped += 1
-        allowed = MOST_SKIPPED if self.fabric.strategy.precision.state_dict() else 0  # only a GradScaler has a state
+        allowed = (
+            MOST_SKIPPED if self.fabric.strategy.precision.state_dict() else 0
+        )  # only a GradScaler has a state
         if progress.skipped <= allowed:
             return loss
         what = ", ".join(f"{name} is {value}" for name, value in bad.items())
         if not bad:
-            what = f"the gradient's norm is {grad_norm}, though the losses of this process are finite ({losses})"
-        saved = f"the last saved state is in {self.run}" if (self.run / RESUME_FILE).is_file() else "no state was saved yet"
+            what = (
+                f"the gradient's norm is {grad_norm}, though the losses of this process are finite ({losses})"
+            )
+        saved = (
+            f"the last saved state is in {self.run}"
+            if (self.run / RESUME_FILE).is_file()
+            else "no state was saved yet"
+        )
         repair = self.diagnosis.explains(loss, grad_norm) or (
             f"Repair: look at these samples, lower train.lr (now {self.optimizer.param_groups[0]['lr']:.2e}), "
             "or set train.clip_norm, train.warmup_steps or train.precision=fp32"
@@ -186,7 +208,9 @@ class _LossModule(nn.Module):
     def __init__(self, model: TrainableModel) -> None:
         super().__init__()
         self.model = model
-        self.unused = nn.Parameter(torch.zeros(()))  # DDP looks for unused parameters, and warns in every process when it finds none
+        self.unused = nn.Parameter(
+            torch.zeros(())
+        )  # DDP looks for unused parameters, and warns in every process when it finds none
 
     def forward(self, batch: _Opaque) -> dict[str, Tensor]:
         return self.model.loss(batch.samples)

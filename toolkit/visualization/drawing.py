@@ -25,7 +25,7 @@ Picture: TypeAlias = NDArray[np.uint8]
 """uint8 ``[H, W, 3]``, RGB."""
 
 BLEND = 0.45
-"""How strongly a class colours its pixels; its outline has the full colour."""
+"""How strongly a class colors its pixels; its outline has the full color."""
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
@@ -45,36 +45,36 @@ def confident(prediction: Prediction, score_threshold: float = DRAW_ABOVE) -> Pr
 
 def overlay(
     image: Tensor,
-    labelled: Prediction | Sample,
+    labeled: Prediction | Sample,
     classes: Sequence[str],
     palette: Palette,
     *,
     letter_height: int | None = None,
 ) -> Picture:
-    """Draw what is known about an image over it: each class in its colour, objects with outline, box, name and score.
+    """Draw what is known about an image over it: each class in its color, objects with outline, box, name and score.
 
     Args:
         image: uint8 ``[3, H, W]``, RGB.
-        labelled: a prediction, or a sample with its truth; a label map, instances or both. Void stays as it is.
+        labeled: a prediction, or a sample with its truth; a label map, instances or both. Void stays as it is.
         classes: the names that labels stand for; labels beyond them are shown as numbers.
-        palette: one RGB colour a class.
+        palette: one RGB color a class.
         letter_height: of the names, in pixels; None fits it to the image.
 
     Returns:
         uint8 ``[H, W, 3]``, RGB, a new array.
     """
     picture = np.array(image.permute(1, 2, 0).numpy(), order="C")
-    colours = full_palette(palette)
-    if labelled.label_map is not None:
-        picture = _blend_label_map(picture, labelled.label_map.numpy(), colours)
-    if labelled.instances is not None:
+    colors = full_palette(palette)
+    if labeled.label_map is not None:
+        picture = _blend_label_map(picture, labeled.label_map.numpy(), colors)
+    if labeled.instances is not None:
         lettering = Lettering(letter_height or round(min(max(min(picture.shape[:2]) / 45, 9), 40)))
-        _draw_instances(picture, labelled.instances, classes, colours, lettering)
+        _draw_instances(picture, labeled.instances, classes, colors, lettering)
     return picture
 
 
-def _blend_label_map(picture: Picture, label_map: NDArray[np.uint8], colours: NDArray[np.uint8]) -> Picture:
-    paint = cv2.applyColorMap(label_map, colours[:256, None])
+def _blend_label_map(picture: Picture, label_map: NDArray[np.uint8], colors: NDArray[np.uint8]) -> Picture:
+    paint = cv2.applyColorMap(label_map, colors[:256, None])
     blended = cv2.addWeighted(picture, 1 - BLEND, paint, BLEND, 0)
     edges = cv2.morphologyEx(label_map, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
     cv2.copyTo(paint, edges, blended)
@@ -85,26 +85,36 @@ def _blend_label_map(picture: Picture, label_map: NDArray[np.uint8], colours: ND
 
 
 def _draw_instances(
-    picture: Picture, instances: Instances, classes: Sequence[str], colours: NDArray[np.uint8], lettering: Lettering
+    picture: Picture,
+    instances: Instances,
+    classes: Sequence[str],
+    colors: NDArray[np.uint8],
+    lettering: Lettering,
 ) -> None:
     """Draw objects in place, the best last so that they lie on top; names come after all masks so that none is hidden."""
-    order = range(len(instances)) if instances.scores is None else torch.argsort(instances.scores, stable=True).tolist()
+    order = (
+        range(len(instances))
+        if instances.scores is None
+        else torch.argsort(instances.scores, stable=True).tolist()
+    )
     line = max(1, round(min(picture.shape[:2]) / 400))
     for i in order:
-        colour = rgb(colours[int(instances.labels[i]) % len(colours)])
+        color = rgb(colors[int(instances.labels[i]) % len(colors)])
         if instances.masks is not None:
-            _blend_mask(picture, {"size": list(instances.size), "counts": instances.masks.counts[i]}, colour, line)
+            _blend_mask(
+                picture, {"size": list(instances.size), "counts": instances.masks.counts[i]}, color, line
+            )
         x0, y0, x1, y1 = (round(v) for v in instances.boxes_xyxy[i].tolist())
-        cv2.rectangle(picture, (x0, y0), (x1 - 1, y1 - 1), colour, line)
+        cv2.rectangle(picture, (x0, y0), (x1 - 1, y1 - 1), color, line)
     for i in order:
         label = int(instances.labels[i])
         name = classes[label] if label < len(classes) else str(label)
         text = name if instances.scores is None else f"{name} {instances.scores[i]:.2f}"
         x0, y0 = (round(v) for v in instances.boxes_xyxy[i, :2].tolist())
-        _write_label(picture, text, (x0, y0), rgb(colours[label % len(colours)]), lettering)
+        _write_label(picture, text, (x0, y0), rgb(colors[label % len(colors)]), lettering)
 
 
-def _blend_mask(picture: Picture, code: dict[str, Any], colour: tuple[int, int, int], line: int) -> None:
+def _blend_mask(picture: Picture, code: dict[str, Any], color: tuple[int, int, int], line: int) -> None:
     """Blend one mask in place, in its own crop of the picture."""
     x, y, width, height = (int(v) for v in coco_mask.toBbox(code))
     if width == 0 or height == 0:
@@ -112,14 +122,14 @@ def _blend_mask(picture: Picture, code: dict[str, Any], colour: tuple[int, int, 
     inside = (slice(y, y + height), slice(x, x + width))
     mask = np.ascontiguousarray(coco_mask.decode(code)[inside])
     crop = picture[inside]
-    tinted = cv2.addWeighted(crop, 1 - BLEND, np.full_like(crop, colour), BLEND, 0)
+    tinted = cv2.addWeighted(crop, 1 - BLEND, np.full_like(crop, color), BLEND, 0)
     cv2.copyTo(tinted, mask, crop)
     outlines, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(crop, outlines, -1, colour, line)
+    cv2.drawContours(crop, outlines, -1, color, line)
 
 
-def rgb(colour: NDArray[np.uint8]) -> tuple[int, int, int]:
-    red, green, blue = (int(v) for v in colour)
+def rgb(color: NDArray[np.uint8]) -> tuple[int, int, int]:
+    red, green, blue = (int(v) for v in color)
     return red, green, blue
 
 
@@ -140,8 +150,8 @@ class Lettering:
     def width(self, text: str) -> int:
         return int(cv2.getTextSize(text, _FONT, self.scale, self.weight)[0][0])
 
-    def write(self, picture: Picture, text: str, x: int, baseline: int, colour: tuple[int, int, int]) -> None:
-        cv2.putText(picture, text, (x, baseline), _FONT, self.scale, colour, self.weight, cv2.LINE_AA)
+    def write(self, picture: Picture, text: str, x: int, baseline: int, color: tuple[int, int, int]) -> None:
+        cv2.putText(picture, text, (x, baseline), _FONT, self.scale, color, self.weight, cv2.LINE_AA)
 
     def shortened(self, text: str, room: int) -> str:
         """``text``, or as much of it as fits, with an ellipsis."""
@@ -152,19 +162,21 @@ class Lettering:
         return text + "..."
 
 
-def _write_label(picture: Picture, text: str, corner: tuple[int, int], colour: tuple[int, int, int], lettering: Lettering) -> None:
-    """Write on a patch of the object's colour: above the box where there is room, else inside it, never beyond the picture."""
+def _write_label(
+    picture: Picture, text: str, corner: tuple[int, int], color: tuple[int, int, int], lettering: Lettering
+) -> None:
+    """Write on a patch of the object's color: above the box where there is room, else inside it, never beyond the picture."""
     margin = max(2, lettering.height // 4)
     width, height = lettering.width(text) + 2 * margin, lettering.height + 2 * margin
     x = max(0, min(corner[0], picture.shape[1] - width))
     y = corner[1] - height if corner[1] >= height else max(0, corner[1])
-    cv2.rectangle(picture, (x, y), (x + width - 1, y + height - 1), colour, cv2.FILLED)
-    lettering.write(picture, text, x + margin, y + height - 1 - margin, _readable_on(colour))
+    cv2.rectangle(picture, (x, y), (x + width - 1, y + height - 1), color, cv2.FILLED)
+    lettering.write(picture, text, x + margin, y + height - 1 - margin, _readable_on(color))
 
 
-def _readable_on(colour: tuple[int, int, int]) -> tuple[int, int, int]:
+def _readable_on(color: tuple[int, int, int]) -> tuple[int, int, int]:
     """Black or white, by the luma of the background (ITU-R BT.601)."""
-    red, green, blue = colour
+    red, green, blue = color
     return BLACK if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else WHITE
 
 

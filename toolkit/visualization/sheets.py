@@ -1,4 +1,4 @@
-"""Contact sheets: image, truth and prediction side by side, and below them what the colours mean."""
+"""Contact sheets: image, truth and prediction side by side, and below them what the colors mean."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def contact_sheet(
     titles: Sequence[str] = (),
     cell: int = 320,
 ) -> None:
-    """Write one picture: a row an image with the image, the truth and the prediction, and below them what the colours mean.
+    """Write one picture: a row an image with the image, the truth and the prediction, and below them what the colors mean.
 
     Args:
         rows: what to show; the column of the truth is left out when no row has one.
         path: the picture to write; its suffix says in which format.
         classes: names for the legend and the objects.
-        palette: one RGB colour a class.
+        palette: one RGB color a class.
         titles: a caption for each row.
         cell: width of a column in pixels; an image keeps its proportions and is at most as high.
 
@@ -71,7 +71,7 @@ def grid_sheet(
     titles: Sequence[str] = (),
     cell: int = 320,
 ) -> None:
-    """Write one picture of images in rows and columns, and below them what the colours mean.
+    """Write one picture of images in rows and columns, and below them what the colors mean.
 
     Args:
         columns: the captions above.
@@ -83,7 +83,9 @@ def grid_sheet(
         OutputError: when the file cannot be written.
     """
     if not rows or len(titles) not in (0, len(rows)):
-        raise UsageError(f"a contact sheet needs rows and a title for each or none; it got {len(rows)} rows and {len(titles)} titles")
+        raise UsageError(
+            f"a contact sheet needs rows and a title for each or none; it got {len(rows)} rows and {len(titles)} titles"
+        )
     lettering, gap = Lettering(max(11, cell // 22)), max(4, cell // 40)
     width = gap + len(columns) * (cell + gap)
     strips = [_caption_strip(columns, cell, gap, lettering)]
@@ -116,13 +118,20 @@ def _text_strip(text: str, width: int, gap: int, lettering: Lettering) -> Pictur
 
 def _caption_strip(names: Sequence[str], cell: int, gap: int, lettering: Lettering) -> Picture:
     return np.concatenate(
-        [_text_strip(name, cell + gap, gap, lettering) for name in names] + [_blank(lettering.height + 2 * gap, gap)], axis=1
+        [_text_strip(name, cell + gap, gap, lettering) for name in names]
+        + [_blank(lettering.height + 2 * gap, gap)],
+        axis=1,
     )
 
 
-def _picture_strip(row: Sequence[Cell | None], classes: Sequence[str], palette: Palette, cell: int, gap: int) -> Picture:
+def _picture_strip(
+    row: Sequence[Cell | None], classes: Sequence[str], palette: Palette, cell: int, gap: int
+) -> Picture:
     pictures = [None if each is None else _fitted(*each, classes, palette, cell) for each in row]
-    strip = _blank(max(picture.shape[0] for picture in pictures if picture is not None) + gap, gap + len(row) * (cell + gap))
+    strip = _blank(
+        max(picture.shape[0] for picture in pictures if picture is not None) + gap,
+        gap + len(row) * (cell + gap),
+    )
     for column, picture in enumerate(pictures):
         if picture is not None:
             x = gap + column * (cell + gap)
@@ -130,23 +139,25 @@ def _picture_strip(row: Sequence[Cell | None], classes: Sequence[str], palette: 
     return strip
 
 
-def _fitted(image: Tensor, labelled: Sample | Prediction | None, classes: Sequence[str], palette: Palette, cell: int) -> Picture:
+def _fitted(
+    image: Tensor, labeled: Sample | Prediction | None, classes: Sequence[str], palette: Palette, cell: int
+) -> Picture:
     """An image with what is known about it, in its own proportions, as large as a cell allows."""
     height, width = image.shape[1:]
     scale = min(cell / width, cell / height)
     size = max(1, round(height * scale)), max(1, round(width * scale))
-    if labelled is None:
+    if labeled is None:
         picture = image.permute(1, 2, 0).numpy()
     else:
-        picture = overlay(image, labelled, classes, palette, letter_height=math.ceil(_SHEET_LETTERS / scale))
+        picture = overlay(image, labeled, classes, palette, letter_height=math.ceil(_SHEET_LETTERS / scale))
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     fitted = cv2.resize(np.ascontiguousarray(picture), size[::-1], interpolation=method)
     return np.asarray(fitted, np.uint8).reshape(*size, 3)
 
 
 def _legend(classes: Sequence[str], palette: Palette, width: int, gap: int, lettering: Lettering) -> Picture:
-    """Patches of colour with their names, in as many lines as it takes."""
-    colours, patch, pitch = full_palette(palette), lettering.height, lettering.height + 2 * gap
+    """Patches of color with their names, in as many lines as it takes."""
+    colors, patch, pitch = full_palette(palette), lettering.height, lettering.height + 2 * gap
     places: list[tuple[int, int, str]] = []
     x, y = gap, gap
     for name in classes:
@@ -158,7 +169,7 @@ def _legend(classes: Sequence[str], palette: Palette, width: int, gap: int, lett
         x += needed
     strip = _blank(y + pitch, width)
     for index, (x, y, name) in enumerate(places):
-        cv2.rectangle(strip, (x, y), (x + patch - 1, y + patch - 1), rgb(colours[index]), cv2.FILLED)
+        cv2.rectangle(strip, (x, y), (x + patch - 1, y + patch - 1), rgb(colors[index]), cv2.FILLED)
         cv2.rectangle(strip, (x, y), (x + patch - 1, y + patch - 1), BLACK, 1)
         lettering.write(strip, name, x + patch + gap, y + patch - 1, BLACK)
     return strip

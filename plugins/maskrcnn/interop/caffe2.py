@@ -12,8 +12,18 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-_TENSOR = re.compile(r"(?P<layer>.+?)(?P<norm>_[bg]n)?_(?P<kind>w|b|s|gamma|beta|rm|riv|running_mean|running_var)")
-_KINDS = {"w": "weight", "s": "weight", "gamma": "weight", "b": "bias", "beta": "bias", "rm": "running_mean", "riv": "running_var"}
+_TENSOR = re.compile(
+    r"(?P<layer>.+?)(?P<norm>_[bg]n)?_(?P<kind>w|b|s|gamma|beta|rm|riv|running_mean|running_var)"
+)
+_KINDS = {
+    "w": "weight",
+    "s": "weight",
+    "gamma": "weight",
+    "b": "bias",
+    "beta": "bias",
+    "rm": "running_mean",
+    "riv": "running_var",
+}
 _BOTTOM_UP, _RPN, _HEADS = "backbone.bottom_up", "proposal_generator.rpn_head", "roi_heads"
 _LAYERS = (
     (r"(res_)?conv1", rf"{_BOTTOM_UP}.stem.conv1"),
@@ -46,13 +56,19 @@ def rename(name: str) -> str:
         for pattern, layer in _LAYERS:
             if re.fullmatch(pattern, tensor["layer"]):
                 layer = re.sub(pattern, layer, tensor["layer"])
-                return f"{layer}{'.norm' if tensor['norm'] else ''}.{_KINDS.get(tensor['kind'], tensor['kind'])}"
+                return (
+                    f"{layer}{'.norm' if tensor['norm'] else ''}.{_KINDS.get(tensor['kind'], tensor['kind'])}"
+                )
     return name
 
 
 def convert(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors of a Caffe2 file by Detectron2's names, without the optimizer's momenta and with the background class last."""
-    return {rename(name): _without_background(rename(name), value) for name, value in tensors.items() if not name.endswith("_momentum")}
+    return {
+        rename(name): _without_background(rename(name), value)
+        for name, value in tensors.items()
+        if not name.endswith("_momentum")
+    }
 
 
 def _without_background(name: str, value: Tensor) -> Tensor:

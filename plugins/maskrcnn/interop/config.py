@@ -65,7 +65,9 @@ def _read(path: Path, based_on_it: tuple[Path, ...]) -> dict[str, Given]:
     given: dict[str, Given] = {}
     for base in bases if isinstance(bases, list) else [bases]:
         if not isinstance(base, str) or "://" in base:
-            raise ConfigError(f"{path}: {BASE} must name files on this machine, not {base!r}. Repair: fetch it, and name where it is")
+            raise ConfigError(
+                f"{path}: {BASE} must name files on this machine, not {base!r}. Repair: fetch it, and name where it is"
+            )
         given |= _read(path.parent / Path(base).expanduser(), (*based_on_it, resolved))
     return given | {key: Given(_literal(value), str(path)) for key, value in _flat(tree)}
 
@@ -73,7 +75,11 @@ def _read(path: Path, based_on_it: tuple[Path, ...]) -> dict[str, Given]:
 def _flat(tree: Tree, prefix: str = "") -> list[tuple[str, Any]]:
     pairs = []
     for key, value in tree.items():
-        pairs += _flat(value, f"{prefix}{key}.") if isinstance(value, dict) and value else [(f"{prefix}{key}", value)]
+        pairs += (
+            _flat(value, f"{prefix}{key}.")
+            if isinstance(value, dict) and value
+            else [(f"{prefix}{key}", value)]
+        )
     return pairs
 
 
@@ -113,7 +119,11 @@ def to_recipe(given: Mapping[str, Given], path: Path) -> Tree:
         value = given.get(key, Given(default))
         if _plain(value.value) != only and not key.startswith(idle):
             faults.append(f"{key}: this network has {_shown(only)} only, not {value}")
-    flat = {setting.setting: _plain(setting.read(values[key].value)) for key, setting in SETTINGS.items() if not key.startswith(idle)}
+    flat = {
+        setting.setting: _plain(setting.read(values[key].value))
+        for key, setting in SETTINGS.items()
+        if not key.startswith(idle)
+    }
     flat["model.keypoint_count"] = flat.get("model.keypoint_count", 0)
     if flat["model.backbone.depth"] in (18, 34) and flat["model.backbone.res2_out_channels"] != 64:
         faults.append(
@@ -136,7 +146,10 @@ def to_recipe(given: Mapping[str, Given], path: Path) -> Tree:
     if sigmas := _plain(values["TEST.KEYPOINT_OKS_SIGMAS"].value):
         recipe["evaluators"] = {"coco": {"keypoint_sigmas": list(sigmas)}}
     if faults:
-        raise ConfigError(f"{path}: {len(faults)} fault{'s' * (len(faults) > 1)}\n" + "\n".join(f"  {fault}" for fault in faults))
+        raise ConfigError(
+            f"{path}: {len(faults)} fault{'s' * (len(faults) > 1)}\n"
+            + "\n".join(f"  {fault}" for fault in faults)
+        )
     return recipe
 
 
@@ -153,14 +166,25 @@ def _train(flat: dict[str, Any], values: Mapping[str, Given]) -> list[str]:
                 step for step in milestones if step < steps
             ]  # later ones do nothing in Detectron2, and are errors here
     if schedule not in ("multistep", "cosine"):
-        faults.append(f"SOLVER.LR_SCHEDULER_NAME: there are WarmupMultiStepLR and WarmupCosineLR, not {values['SOLVER.LR_SCHEDULER_NAME']}")
+        faults.append(
+            f"SOLVER.LR_SCHEDULER_NAME: there are WarmupMultiStepLR and WarmupCosineLR, not {values['SOLVER.LR_SCHEDULER_NAME']}"
+        )
         flat["train.schedule"] = "constant"
     warmup = values["SOLVER.WARMUP_ITERS"]
-    if warmup.source and isinstance(steps, int) and isinstance(warmup.value, int) and warmup.value > steps // 2:
-        faults.append(f"SOLVER.WARMUP_ITERS: warm-up takes at most half of the {steps} steps here, not {warmup}")
+    if (
+        warmup.source
+        and isinstance(steps, int)
+        and isinstance(warmup.value, int)
+        and warmup.value > steps // 2
+    ):
+        faults.append(
+            f"SOLVER.WARMUP_ITERS: warm-up takes at most half of the {steps} steps here, not {warmup}"
+        )
     decay = values["SOLVER.WEIGHT_DECAY_BIAS"]
     if decay.value not in (None, values["SOLVER.WEIGHT_DECAY"].value):
-        faults.append(f"SOLVER.WEIGHT_DECAY_BIAS: biases decay as all weights do ({values['SOLVER.WEIGHT_DECAY']}), not {decay}")
+        faults.append(
+            f"SOLVER.WEIGHT_DECAY_BIAS: biases decay as all weights do ({values['SOLVER.WEIGHT_DECAY']}), not {decay}"
+        )
     period, seed = values["TEST.EVAL_PERIOD"].value, values["SEED"].value
     flat["train.eval_every"] = period or steps  # 0 is at the end only
     if isinstance(seed, int) and seed >= 0:
@@ -176,7 +200,9 @@ def _augment(values: Mapping[str, Given], faults: list[str]) -> list[Tree]:
         faults.append(f"INPUT.RANDOM_FLIP: there are horizontal, vertical and none, not {flip}")
     if values["MODEL.KEYPOINT_ON"].value:
         if flip.source:
-            faults.append(f"INPUT.RANDOM_FLIP: a mirror image swaps keypoints, which augmentation here does not; expected none, not {flip}")
+            faults.append(
+                f"INPUT.RANDOM_FLIP: a mirror image swaps keypoints, which augmentation here does not; expected none, not {flip}"
+            )
         return []
     return [{"name": "flip", "p": 0.5, "direction": flip.value}]
 
@@ -199,7 +225,9 @@ def _unknown(key: str, value: Given) -> str:
     return f"{key}: Detectron2 has no such key{f'; did you mean {near[0]}?' if near else ''}: {value}"
 
 
-def _validated(cls: type[Any], tree: Tree, section: str, values: Mapping[str, Given], faults: list[str]) -> Any:
+def _validated(
+    cls: type[Any], tree: Tree, section: str, values: Mapping[str, Given], faults: list[str]
+) -> Any:
     """The settings of a section; faults are said of Detectron2's keys."""
     keys = {setting.setting: key for key, setting in SETTINGS.items()}
     try:
@@ -212,7 +240,9 @@ def _validated(cls: type[Any], tree: Tree, section: str, values: Mapping[str, Gi
             message = fault["msg"].removeprefix("Value error, ")
             key = keys.get(".".join(path))
             where = (
-                f"{key}: {message}, not {values[key]}" if key else f"{section}.{'.'.join(str(part) for part in fault['loc'])}: {message}"
+                f"{key}: {message}, not {values[key]}"
+                if key
+                else f"{section}.{'.'.join(str(part) for part in fault['loc'])}: {message}"
             )
             faults.append(where)
     return None
@@ -236,7 +266,9 @@ def _jsonable(value: Any) -> Any:
 def main(words: Sequence[str]) -> int:
     """Print the recipe for a file; ``KEY=VALUE`` words are laid over it."""
     if not words or words[0].startswith("-"):
-        sys.stderr.write("usage: python -m toolkit.plugins.maskrcnn.interop.config FILE [KEY=VALUE …] > recipe.yaml\n")
+        sys.stderr.write(
+            "usage: python -m toolkit.plugins.maskrcnn.interop.config FILE [KEY=VALUE …] > recipe.yaml\n"
+        )
         return 0 if words and words[0] in ("-h", "--help") else 2
     path = Path(words[0])
     try:

@@ -43,10 +43,19 @@ def why_not(settings: MaskRCNNSettings) -> str:
     normed = {
         "backbone.stem_out_channels": (backbone.norm, backbone.stem_out_channels),
         "backbone.res2_out_channels": (backbone.norm, res2),
-        "backbone.width_per_group": (backbone.norm if backbone.depth >= 50 else "none", backbone.width_per_group),
+        "backbone.width_per_group": (
+            backbone.norm if backbone.depth >= 50 else "none",
+            backbone.width_per_group,
+        ),
         "fpn.out_channels": (settings.fpn.norm, settings.fpn.out_channels),
-        "box_head.conv_dim": (settings.box_head.norm if settings.box_head.num_conv else "none", settings.box_head.conv_dim),
-        "mask_head.conv_dim": (settings.mask_head.norm if settings.masks else "none", settings.mask_head.conv_dim),
+        "box_head.conv_dim": (
+            settings.box_head.norm if settings.box_head.num_conv else "none",
+            settings.box_head.conv_dim,
+        ),
+        "mask_head.conv_dim": (
+            settings.mask_head.norm if settings.masks else "none",
+            settings.mask_head.conv_dim,
+        ),
     }
     odd = [name for name, (norm, channels) in normed.items() if norm == "GN" and channels % 32]
     return f"{odd[0]} is {normed[odd[0]][1]}, and its group norms have 32 groups" if odd else ""
@@ -81,7 +90,9 @@ def to_cfg(settings: MaskRCNNSettings, class_count: int) -> Any:
             for part in path.split("."):
                 value = getattr(value, part)
             _set(cfg, key, entry.write(value))
-    cfg.MODEL.RESNETS.RES2_OUT_CHANNELS = settings.backbone.res2_out_channels or usual_res2_channels(settings.backbone.depth)
+    cfg.MODEL.RESNETS.RES2_OUT_CHANNELS = settings.backbone.res2_out_channels or usual_res2_channels(
+        settings.backbone.depth
+    )
     cfg.MODEL.KEYPOINT_ON = settings.keypoint_count > 0
     cfg.MODEL.ROI_HEADS.NUM_CLASSES = class_count
     cfg.MODEL.DEVICE = "cpu"  # the core moves it
@@ -113,11 +124,17 @@ class Detectron2Engine(Engine):
     def __init__(self, settings: MaskRCNNSettings, classes: Sequence[str]) -> None:
         super().__init__(settings, classes)
         if reason := why_not(settings):
-            raise ConfigError(f"model.engine=detectron2: {reason}. Repair: change that, or model.engine=torchvision")
+            raise ConfigError(
+                f"model.engine=detectron2: {reason}. Repair: change that, or model.engine=torchvision"
+            )
         whole: Any = import_quietly("modeling").build_model(to_cfg(settings, len(classes)))
         # its parts are parts of this module, so that they are called as in Detectron2; the whole is kept out of the state dict
         self._whole = (whole,)
-        self.backbone, self.proposal_generator, self.roi_heads = whole.backbone, whole.proposal_generator, whole.roi_heads
+        self.backbone, self.proposal_generator, self.roi_heads = (
+            whole.backbone,
+            whole.proposal_generator,
+            whole.roi_heads,
+        )
         self.register_buffer("pixel_mean", whole.pixel_mean, persistent=False)
         self.register_buffer("pixel_std", whole.pixel_std, persistent=False)
 
@@ -129,7 +146,9 @@ class Detectron2Engine(Engine):
         try:
             with import_quietly("utils.events").EventStorage(), _learning(self):
                 losses: dict[str, Tensor] = self.whole(inputs)
-        except FloatingPointError:  # boxes that are not finite; the training loop says what to do about a loss that is not
+        except (
+            FloatingPointError
+        ):  # boxes that are not finite; the training loop says what to do about a loss that is not
             return {"loss_rpn_loc": torch.full((), math.nan, device=self.device)}
         return losses
 
@@ -138,7 +157,10 @@ class Detectron2Engine(Engine):
         postprocess = import_quietly("modeling.postprocessing").detector_postprocess
         threshold = self.settings.mask_head.threshold
         found = self.whole.inference(self.inputs(samples, sizes), do_postprocess=False)
-        return [_from_detectron2(postprocess(f, *sample.size, threshold)) for f, sample in zip(found, samples, strict=True)]
+        return [
+            _from_detectron2(postprocess(f, *sample.size, threshold))
+            for f, sample in zip(found, samples, strict=True)
+        ]
 
     @property
     def whole(self) -> Any:
@@ -152,7 +174,10 @@ class Detectron2Engine(Engine):
         images = [resize(sample.image, size) for sample, size in zip(samples, sizes, strict=True)]
         if self.settings.input.format == "BGR":
             images = [image.flip(0) for image in images]
-        return [{"image": image, "height": s.size[0], "width": s.size[1]} for image, s in zip(images, samples, strict=True)]
+        return [
+            {"image": image, "height": s.size[0], "width": s.size[1]}
+            for image, s in zip(images, samples, strict=True)
+        ]
 
 
 @contextmanager
@@ -196,4 +221,11 @@ def _from_detectron2(found: Any) -> Instances:
     found = found.to("cpu")
     masks = Masks.from_dense(found.pred_masks) if found.has("pred_masks") else None
     keypoints = found.pred_keypoints.float() if found.has("pred_keypoints") else None
-    return Instances(found.image_size, found.pred_boxes.tensor.float(), found.pred_classes, masks, found.scores.float(), keypoints)
+    return Instances(
+        found.image_size,
+        found.pred_boxes.tensor.float(),
+        found.pred_classes,
+        masks,
+        found.scores.float(),
+        keypoints,
+    )

@@ -40,7 +40,9 @@ def _sides(value: Any) -> Any:
 
 def _translated(table: dict[Any, str]) -> Callable[[Any], Any]:
     """From Detectron2's word for something to ours; others stay as they are, to be refused."""
-    return lambda value: next((ours for theirs, ours in table.items() if type(theirs) is type(value) and theirs == value), value)
+    return lambda value: next(
+        (ours for theirs, ours in table.items() if type(theirs) is type(value) and theirs == value), value
+    )
 
 
 _BOX, _MASK, _KEYPOINTS = "MODEL.ROI_BOX_HEAD", "MODEL.ROI_MASK_HEAD", "MODEL.ROI_KEYPOINT_HEAD"
@@ -50,7 +52,9 @@ SETTINGS = {
     "MODEL.PIXEL_MEAN": Key("model.input.pixel_mean", (103.53, 116.28, 123.675)),
     "MODEL.PIXEL_STD": Key("model.input.pixel_std", (1.0, 1.0, 1.0)),
     "INPUT.FORMAT": Key("model.input.format", "BGR"),
-    "INPUT.MIN_SIZE_TRAIN": Key("model.input.short_side_train", (800,), _sides, lambda sides: tuple(sides) or (0,)),
+    "INPUT.MIN_SIZE_TRAIN": Key(
+        "model.input.short_side_train", (800,), _sides, lambda sides: tuple(sides) or (0,)
+    ),
     "INPUT.MIN_SIZE_TRAIN_SAMPLING": Key("model.input.short_side_sampling", "choice"),
     "INPUT.MIN_SIZE_TEST": Key("model.input.short_side_test", 800),
     "INPUT.MAX_SIZE_TRAIN": Key("model.input.long_side_train", 1333),
@@ -110,7 +114,9 @@ SETTINGS = {
     f"{_MASK}.CLS_AGNOSTIC_MASK": Key("model.mask_head.class_agnostic", False),
     f"{_KEYPOINTS}.CONV_DIMS": Key("model.keypoint_head.conv_dims", (512,) * 8),
     f"{_KEYPOINTS}.POOLER_RESOLUTION": Key("model.keypoint_head.pooler_resolution", 14),
-    f"{_KEYPOINTS}.NORMALIZE_LOSS_BY_VISIBLE_KEYPOINTS": Key("model.keypoint_head.normalize_by_visible", True),
+    f"{_KEYPOINTS}.NORMALIZE_LOSS_BY_VISIBLE_KEYPOINTS": Key(
+        "model.keypoint_head.normalize_by_visible", True
+    ),
     f"{_KEYPOINTS}.LOSS_WEIGHT": Key("model.keypoint_head.loss_weight", 1.0),
     f"{_KEYPOINTS}.NUM_KEYPOINTS": Key("model.keypoint_count", 17),  # together with MODEL.KEYPOINT_ON
     "SOLVER.WEIGHT_DECAY_NORM": Key("model.weight_decay_norm", 0.0),
@@ -124,7 +130,9 @@ SETTINGS = {
     "SOLVER.WARMUP_ITERS": Key("train.warmup_steps", 1000),
     "SOLVER.WARMUP_FACTOR": Key("train.warmup_factor", 0.001),
     "SOLVER.LR_SCHEDULER_NAME": Key(
-        "train.schedule", "WarmupMultiStepLR", _translated({"WarmupMultiStepLR": "multistep", "WarmupCosineLR": "cosine"})
+        "train.schedule",
+        "WarmupMultiStepLR",
+        _translated({"WarmupMultiStepLR": "multistep", "WarmupCosineLR": "cosine"}),
     ),
     "SOLVER.AMP.ENABLED": Key("train.precision", False, _translated({True: "fp16", False: "fp32"})),
     "SOLVER.CHECKPOINT_PERIOD": Key("train.checkpoint_every", 5000),
@@ -229,7 +237,9 @@ def has_bearing(key: str) -> bool:
 
 def is_known(key: str) -> bool:
     """Whether Detectron2 has such a key."""
-    return has_bearing(key) or any(key == known or (known[-1] in "._" and key.startswith(known)) for known in WITHOUT_BEARING)
+    return has_bearing(key) or any(
+        key == known or (known[-1] in "._" and key.startswith(known)) for known in WITHOUT_BEARING
+    )
 
 
 def usual_res2_channels(depth: int) -> int:

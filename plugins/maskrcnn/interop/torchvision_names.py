@@ -17,7 +17,7 @@ from ..settings import MaskRCNNSettings
 
 MEAN = (123.675, 116.28, 103.53)
 STD = (58.395, 57.12, 57.375)
-_NORMALISATION = {
+_NORMALIZATION = {
     "model.input.format": "RGB",
     "model.input.pixel_mean": MEAN,
     "model.input.pixel_std": STD,
@@ -32,7 +32,10 @@ def are_from_torchvision(tensors: Mapping[str, Tensor]) -> bool:
 
 def rename(name: str) -> str:
     """``layer1.0.bn2.weight`` as ``backbone.bottom_up.res2.0.conv2.norm.weight``; names of no layer of the backbone stay as they are."""
-    match = re.fullmatch(r"(?:layer(?P<stage>[1-4])\.(?P<block>\d+)\.)?(?P<layer>conv\d|bn\d|downsample\.[01])\.(?P<kind>\w+)", name)
+    match = re.fullmatch(
+        r"(?:layer(?P<stage>[1-4])\.(?P<block>\d+)\.)?(?P<layer>conv\d|bn\d|downsample\.[01])\.(?P<kind>\w+)",
+        name,
+    )
     if match is None:
         return name
     start = "stem" if match["stage"] is None else f"res{int(match['stage']) + 1}.{match['block']}"
@@ -43,7 +46,7 @@ def rename(name: str) -> str:
 
 
 def check(settings: MaskRCNNSettings, path: Path) -> None:
-    """Raise ``UsageError`` unless the settings prepare images as these weights were learnt, and stride where they do."""
+    """Raise ``UsageError`` unless the settings prepare images as these weights were learned, and stride where they do."""
     own = {
         "model.input.format": settings.input.format,
         "model.input.pixel_mean": settings.input.pixel_mean,
@@ -52,8 +55,10 @@ def check(settings: MaskRCNNSettings, path: Path) -> None:
     }
     words = [
         f"{key}={str(list(wanted) if isinstance(wanted, tuple) else wanted).replace(' ', '')}"
-        for key, wanted in _NORMALISATION.items()
+        for key, wanted in _NORMALIZATION.items()
         if own[key] != wanted
     ]
     if words:
-        raise UsageError(f"{path} was learnt by torchvision, on images that are prepared in another way. Repair: add {' '.join(words)}")
+        raise UsageError(
+            f"{path} was learned by torchvision, on images that are prepared in another way. Repair: add {' '.join(words)}"
+        )

@@ -38,7 +38,7 @@ def load_weights(model: Engine, name: str) -> LoadReport:
     Raises:
         DownloadError: when a file of the zoo is not there; says where it is to be had.
         CheckpointError: when the file is damaged, would run code, or is for another network.
-        UsageError: when it was learnt on images that are prepared in another way.
+        UsageError: when it was learned on images that are prepared in another way.
     """
     path = _published(name) if name in ZOO else Path(name).expanduser()
     tensors = read_weights(path, tuple(model.state_dict()))
@@ -83,8 +83,14 @@ def read_weights(path: Path, names: tuple[str, ...]) -> dict[str, Tensor]:
         tensors, match_names = _from_pickle(path)
     else:
         tensors, match_names = dict(read_foreign(path)), False
-    tensors = {name.removeprefix("module."): value for name, value in tensors.items()}  # of DistributedDataParallel
-    tensors = {name: value for name, value in tensors.items() if name not in _NOT_WEIGHTS and ".cell_anchors." not in name}
+    tensors = {
+        name.removeprefix("module."): value for name, value in tensors.items()
+    }  # of DistributedDataParallel
+    tensors = {
+        name: value
+        for name, value in tensors.items()
+        if name not in _NOT_WEIGHTS and ".cell_anchors." not in name
+    }
     return _matched(tensors, names, path) if match_names else tensors
 
 
@@ -101,7 +107,9 @@ def _from_pickle(path: Path) -> tuple[dict[str, Tensor], bool]:
     """The tensors of a pickle, and whether their names need matching."""
     content = read_pickle(path)
     if not isinstance(content, dict):
-        raise CheckpointError(f"{path} holds a {type(content).__name__}: expected arrays by name, at the top level or under 'model'")
+        raise CheckpointError(
+            f"{path} holds a {type(content).__name__}: expected arrays by name, at the top level or under 'model'"
+        )
     if isinstance(content.get("model"), dict):  # of Detectron2's zoo
         return _tensors(content["model"], path), bool(content.get("matching_heuristics", False))
     if isinstance(content.get("blobs"), dict):  # of Detectron, the first
@@ -116,7 +124,9 @@ def _tensors(content: Mapping[Any, Any], path: Path) -> dict[str, Tensor]:
     for name, value in content.items():
         if not isinstance(name, str) or not isinstance(value, np.ndarray):
             kind = "an array" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
-            raise CheckpointError(f"{path}: expected arrays by name, but {str(name)[:80]!r} ({type(name).__name__}) names {kind}")
+            raise CheckpointError(
+                f"{path}: expected arrays by name, but {str(name)[:80]!r} ({type(name).__name__}) names {kind}"
+            )
     if not content:
         raise CheckpointError(f"{path} holds no arrays")
     return {name: torch.from_numpy(value) for name, value in content.items()}
@@ -163,10 +173,12 @@ def _check_norms(model: Model, tensors: Mapping[str, Tensor], path: Path) -> Non
             continue
         has_statistics = f"{name}.running_mean" in tensors
         if isinstance(module, nn.GroupNorm) and has_statistics:
-            raise CheckpointError(f"{path} was learnt with batch norm, but {name} is a group norm. Repair: another norm, or other weights")
+            raise CheckpointError(
+                f"{path} was learned with batch norm, but {name} is a group norm. Repair: another norm, or other weights"
+            )
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and not has_statistics:
             raise CheckpointError(
-                f"{path} has no statistics for the batch norm {name}: it was learnt with group norm, or its batch norms are folded. "
+                f"{path} has no statistics for the batch norm {name}: it was learned with group norm, or its batch norms are folded. "
                 "Repair: for folded ones model.backbone.norm=FrozenBN, else model.backbone.norm=GN; or take other weights"
             )
 

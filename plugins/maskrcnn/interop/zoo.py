@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-LICENCE = "CC-BY-SA-3.0"
+LICENSE = "CC-BY-SA-3.0"
 PAGE = "https://github.com/facebookresearch/detectron2/blob/main/MODEL_ZOO.md"
 
 _HOST = "https://dl.fbaipublicfiles.com"

@@ -24,7 +24,14 @@ class Norm(Protocol):
     eps: float
 
 
-def convolve(x: Tensor, conv: nn.Conv2d, norm: Norm | None = None, *, residual: Tensor | None = None, relu: bool = False) -> Tensor:
+def convolve(
+    x: Tensor,
+    conv: nn.Conv2d,
+    norm: Norm | None = None,
+    *,
+    residual: Tensor | None = None,
+    relu: bool = False,
+) -> Tensor:
     """``relu(norm(conv(x)) + residual)`` in as few passes over memory as it takes.
 
     Args:
@@ -79,7 +86,11 @@ def _sources(conv: nn.Conv2d, norm: Norm | None) -> list[Tensor]:
 
 
 def _is_plain_3x3(conv: nn.Conv2d) -> bool:
-    return conv.kernel_size == (3, 3) and conv.stride == conv.padding == conv.dilation == (1, 1) and conv.groups == 1
+    return (
+        conv.kernel_size == (3, 3)
+        and conv.stride == conv.padding == conv.dilation == (1, 1)
+        and conv.groups == 1
+    )
 
 
 # --- oneDNN's fused convolutions, as torch's compiler uses them ---
@@ -102,7 +113,18 @@ class _Packed(NamedTuple):
             y = convolution(x, self.weight, self.bias, *self.geometry, after, [], "")
         else:
             residual = residual.to(self.dtype)
-            y = convolution.binary(x, residual, self.weight, self.bias, *self.geometry, "add", 1.0, after if relu else None, [], None)
+            y = convolution.binary(
+                x,
+                residual,
+                self.weight,
+                self.bias,
+                *self.geometry,
+                "add",
+                1.0,
+                after if relu else None,
+                [],
+                None,
+            )
         return y
 
 
@@ -119,7 +141,12 @@ def _working_dtype(x: Tensor) -> torch.dtype:
 
 
 def _can_fuse(x: Tensor, conv: nn.Conv2d) -> bool:
-    if x.device.type != "cpu" or not x.numel() or conv.padding_mode != "zeros" or isinstance(conv.padding, str):
+    if (
+        x.device.type != "cpu"
+        or not x.numel()
+        or conv.padding_mode != "zeros"
+        or isinstance(conv.padding, str)
+    ):
         return False
     return (x.dtype == conv.weight.dtype or torch.is_autocast_enabled("cpu")) and _works(_working_dtype(x))
 
@@ -135,6 +162,8 @@ def _works(dtype: torch.dtype) -> bool:
         with torch.no_grad(), torch.autocast("cpu", enabled=False):
             conv.weight.copy_(torch.eye(16)[:, :, None, None])
             same = _pack(conv, None, x.shape, dtype)
-            return torch.equal(same(x, x, relu=True), F.relu(x + x)) and torch.equal(same(x, None, relu=False), x)
+            return torch.equal(same(x, x, relu=True), F.relu(x + x)) and torch.equal(
+                same(x, None, relu=False), x
+            )
     except (AttributeError, RuntimeError, TypeError):
         return False

@@ -17,7 +17,7 @@ _CLOSE = 1e-5  # more than rounding can move an interpolated probability
 
 
 def paste_masks(probabilities: Tensor, boxes: Tensor, size: Size, threshold: float = 0.5) -> Masks:
-    """Stretch each mask over its box, bilinearly and towards 0 beyond its outer cells, and keep what reaches the threshold.
+    """Stretch each mask over its box, bilinearly and toward 0 beyond its outer cells, and keep what reaches the threshold.
 
     Pixels more than one beyond the box are left out. All this as in Detectron2's ``paste_masks_in_image`` on a CPU, which samples a grid
     with ``F.grid_sample``, and bit for bit. Here rows and columns are interpolated one after the other; the few pixels where rounding
@@ -65,7 +65,9 @@ def _interpolate(mask: Tensor, x: Tensor, y: Tensor, threshold: float) -> Tensor
     column, row = torch.nonzero((values - threshold).abs() < _CLOSE, as_tuple=True)
     if len(column):
         grid = torch.stack([x[column], y[row]], dim=1)
-        reached[column, row] = F.grid_sample(mask[None, None], grid[None, None], align_corners=False)[0, 0, 0] >= threshold
+        reached[column, row] = (
+            F.grid_sample(mask[None, None], grid[None, None], align_corners=False)[0, 0, 0] >= threshold
+        )
     return reached
 
 

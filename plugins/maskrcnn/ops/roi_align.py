@@ -15,10 +15,14 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor
 
-_MAX_TERMS = 1 << 21  # cells gathered at once; indexes and weights of one batch of them take some tens of megabytes
+_MAX_TERMS = (
+    1 << 21
+)  # cells gathered at once; indexes and weights of one batch of them take some tens of megabytes
 
 
-def roi_align(features: Sequence[Tensor], rois: Tensor, levels: Tensor, strides: Sequence[int], output_size: int) -> Tensor:
+def roi_align(
+    features: Sequence[Tensor], rois: Tensor, levels: Tensor, strides: Sequence[int], output_size: int
+) -> Tensor:
     """Pool each region from its level: aligned, with as many samples a bin as it spans cells, as in Detectron2.
 
     Args:
@@ -38,7 +42,9 @@ def roi_align(features: Sequence[Tensor], rois: Tensor, levels: Tensor, strides:
     for level, (cells, stride) in enumerate(zip(features, strides, strict=True)):
         positions = torch.nonzero(levels == level).squeeze(1)
         # torchvision's kernel for bfloat16 is missing on some devices
-        regions = torchvision.ops.roi_align(cells.float(), rois[positions], output_size, 1 / stride, sampling_ratio=0, aligned=True)
+        regions = torchvision.ops.roi_align(
+            cells.float(), rois[positions], output_size, 1 / stride, sampling_ratio=0, aligned=True
+        )
         pooled = pooled.index_put((positions,), regions.to(cells.dtype))
     return pooled
 
@@ -54,16 +60,22 @@ class _Sums(NamedTuple):
 
 class _RoIAlign(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, rois: Tensor, levels: Tensor, strides: tuple[int, ...], output_size: int, *features: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, rois: Tensor, levels: Tensor, strides: tuple[int, ...], output_size: int, *features: Tensor
+    ) -> Tensor:
         ctx.save_for_backward(rois, levels)
         ctx.strides, ctx.output_size, ctx.shapes = strides, output_size, [level.shape for level in features]
         channels, dtype = features[0].shape[1], features[0].dtype
-        pooled = torch.empty(len(rois), channels, output_size, output_size, dtype=dtype, memory_format=torch.channels_last)
+        pooled = torch.empty(
+            len(rois), channels, output_size, output_size, dtype=dtype, memory_format=torch.channels_last
+        )
         bins = pooled.permute(0, 2, 3, 1).view(-1, channels)
         flat = [level.permute(0, 2, 3, 1).reshape(-1, channels) for level in features]
         for sums in _sums(rois, levels, strides, output_size, ctx.shapes):
             weights = sums.weights.to(dtype)
-            bins[sums.rows] = F.embedding_bag(sums.indexes, flat[sums.level], per_sample_weights=weights, mode="sum")
+            bins[sums.rows] = F.embedding_bag(
+                sums.indexes, flat[sums.level], per_sample_weights=weights, mode="sum"
+            )
         return pooled
 
     @staticmethod
@@ -71,7 +83,9 @@ class _RoIAlign(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         rois, levels = ctx.saved_tensors
         bins = grad.permute(0, 2, 3, 1).reshape(-1, grad.shape[1])
-        cells = [grad.new_zeros(batch * height * width, channels) for batch, channels, height, width in ctx.shapes]
+        cells = [
+            grad.new_zeros(batch * height * width, channels) for batch, channels, height, width in ctx.shapes
+        ]
         waiting: list[_Sums] = []
         for sums in _sums(rois, levels, ctx.strides, ctx.output_size, ctx.shapes):
             waiting.append(sums)
@@ -79,7 +93,9 @@ class _RoIAlign(torch.autograd.Function):
                 _add_transposed(cells, bins, waiting)
                 waiting = []
         _add_transposed(cells, bins, waiting)
-        gradients = [c.view(b, h, w, -1).permute(0, 3, 1, 2) for c, (b, _, h, w) in zip(cells, ctx.shapes, strict=True)]
+        gradients = [
+            c.view(b, h, w, -1).permute(0, 3, 1, 2) for c, (b, _, h, w) in zip(cells, ctx.shapes, strict=True)
+        ]
         return (None, None, None, None, *gradients)
 
 
@@ -95,13 +111,19 @@ def _add_transposed(cells: Sequence[Tensor], bins: Tensor, sums: Sequence[_Sums]
         weights = torch.cat([s.weights.flatten() for s in mine])[order].to(bins.dtype)
         index, counts = torch.unique_consecutive(index, return_counts=True)
         offsets = (counts.cumsum(0) - counts).int()
-        target.index_add_(0, index, F.embedding_bag(rows, bins, offsets, per_sample_weights=weights, mode="sum"))
+        target.index_add_(
+            0, index, F.embedding_bag(rows, bins, offsets, per_sample_weights=weights, mode="sum")
+        )
 
 
-def _sums(rois: Tensor, levels: Tensor, strides: Sequence[int], bins: int, shapes: Sequence[torch.Size]) -> Iterator[_Sums]:
+def _sums(
+    rois: Tensor, levels: Tensor, strides: Sequence[int], bins: int, shapes: Sequence[torch.Size]
+) -> Iterator[_Sums]:
     """The sums of all regions, in batches whose bins have equally many samples along each side."""
     scale = torch.tensor([1 / stride for stride in strides])[levels, None]
-    height, width = (torch.tensor([shape[side] for shape in shapes], dtype=torch.int32)[levels] for side in (2, 3))
+    height, width = (
+        torch.tensor([shape[side] for shape in shapes], dtype=torch.int32)[levels] for side in (2, 3)
+    )
     image = rois[:, 0].int()
     start = rois[:, 1:3] * scale - 0.5
     extent = rois[:, 3:] * scale - 0.5 - start
@@ -125,17 +147,28 @@ def _sums(rois: Tensor, levels: Tensor, strides: Sequence[int], bins: int, shape
                 of_level = slice(first, first + number)
                 first += number
                 if number:
-                    yield _Sums(level, rows[of_level].flatten(), indexes[of_level].flatten(0, 2), weights[of_level].flatten(0, 2))
+                    yield _Sums(
+                        level,
+                        rows[of_level].flatten(),
+                        indexes[of_level].flatten(0, 2),
+                        weights[of_level].flatten(0, 2),
+                    )
 
 
-def _axis(start: Tensor, extent: Tensor, bins: int, cells: Tensor, samples: int, taps: int) -> tuple[Tensor, Tensor]:
+def _axis(
+    start: Tensor, extent: Tensor, bins: int, cells: Tensor, samples: int, taps: int
+) -> tuple[Tensor, Tensor]:
     """The cells that each bin takes from along one axis, and with which weights: int32 and float32 ``[R, bins, taps]``.
 
-    Samples lie less than a cell apart, so their neighbours are at most ``samples + 1`` cells in a row.
+    Samples lie less than a cell apart, so their neighbors are at most ``samples + 1`` cells in a row.
     """
     last = (cells - 1)[:, None, None]
     size = extent[:, None, None] / bins
-    at = start[:, None, None] + torch.arange(bins)[:, None] * size + (torch.arange(samples) + 0.5) * size / max(samples, 1)
+    at = (
+        start[:, None, None]
+        + torch.arange(bins)[:, None] * size
+        + (torch.arange(samples) + 0.5) * size / max(samples, 1)
+    )
     inside = (at >= -1) & (at <= last + 1)
     at = torch.minimum(at.clamp_(min=0), last)
     low = at.int()
@@ -143,6 +176,6 @@ def _axis(start: Tensor, extent: Tensor, bins: int, cells: Tensor, samples: int,
     first = low[:, :, :1] if samples else low.new_zeros(len(start), bins, 1)
     first = torch.minimum(first, (last + 1 - taps).clamp(min=0))
     weights = at.new_zeros(len(start), bins, taps)
-    for neighbour, weight in ((low, 1 - share), (torch.minimum(low + 1, last), share)):
-        weights.scatter_add_(2, (neighbour - first).long(), weight * inside / samples)
+    for neighbor, weight in ((low, 1 - share), (torch.minimum(low + 1, last), share)):
+        weights.scatter_add_(2, (neighbor - first).long(), weight * inside / samples)
     return torch.minimum(first + torch.arange(taps, dtype=torch.int32), last), weights

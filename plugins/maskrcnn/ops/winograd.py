@@ -21,7 +21,9 @@ _POINTS = (0.0, 0.75, -0.75, 1.5, -1.5)
 (Alam et al., "Winograd convolution for deep neural networks: efficient point selection", 2022)."""
 
 _CHUNK = 20_000  # tiles × channels worked on at once: some megabytes when transformed
-_WEIGHT_CHUNK = 80_000  # likewise for the gradient of the weight, which is summed over the chunks: fewer, larger ones
+_WEIGHT_CHUNK = (
+    80_000  # likewise for the gradient of the weight, which is summed over the chunks: fewer, larger ones
+)
 
 
 class _Transforms(NamedTuple):
@@ -53,7 +55,9 @@ def _transforms() -> _Transforms:
 
 def pays(x: Tensor, weight: Tensor) -> bool:
     """Whether ``conv3x3`` is faster than ``F.conv2d`` for this input and weight: fp32 on a CPU, many channels, large maps."""
-    if not (x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32) or torch.is_autocast_enabled("cpu"):
+    if not (x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32) or torch.is_autocast_enabled(
+        "cpu"
+    ):
         return False
     outputs, channels = weight.shape[:2]
     tiles = len(x) * -(-x.shape[2] // _TILE) * -(-x.shape[3] // _TILE)
@@ -120,7 +124,9 @@ def _weight_gradient(x: Tensor, grad: Tensor) -> Tensor:
         patches = (transforms.patch @ _gather(x, chunk, _PATCH)).view(len(total), -1, channels)
         products = (transforms.tile.T @ _gather(grad, chunk, _TILE)).view(len(total), -1, outputs)
         total.baddbmm_(patches.transpose(1, 2), products)
-    return (transforms.kernel.T @ total.view(len(total), -1)).view(3, 3, channels, outputs).permute(3, 2, 0, 1)
+    return (
+        (transforms.kernel.T @ total.view(len(total), -1)).view(3, 3, channels, outputs).permute(3, 2, 0, 1)
+    )
 
 
 def _chunks(shape: torch.Size, size: int) -> Iterator[_Chunk]:
@@ -142,7 +148,12 @@ def _gather(x: Tensor, chunk: _Chunk, side: int) -> Tensor:
     top, rows = chunk.top * _TILE - margin, chunk.rows * _TILE + 2 * margin
     first, last = max(-top, 0), min(height - top, rows)
     padded = x.new_empty(number, rows, columns * _TILE + 2 * margin, channels)
-    for outside in (padded[:, :first], padded[:, last:], padded[:, :, :margin], padded[:, :, margin + width :]):
+    for outside in (
+        padded[:, :first],
+        padded[:, last:],
+        padded[:, :, :margin],
+        padded[:, :, margin + width :],
+    ):
         outside.zero_()
     padded[:, first:last, margin : margin + width] = images[:, top + first : top + last]
     n, row, column, _ = padded.stride()
@@ -158,4 +169,6 @@ def _scatter(tiles: Tensor, bias: Tensor, y: Tensor, chunk: _Chunk) -> None:
     if height % _TILE == width % _TILE == 0:
         torch.add(ordered, bias, out=images.view(ordered.shape))
     else:
-        torch.add(ordered.reshape(number, chunk.rows * _TILE, -1, channels)[:, :height, :width], bias, out=images)
+        torch.add(
+            ordered.reshape(number, chunk.rows * _TILE, -1, channels)[:, :height, :width], bias, out=images
+        )

@@ -171,7 +171,9 @@ def weight(name: str, shape: tuple[int, ...], seed: int) -> torch.Tensor:
     if kind == "num_batches_tracked":
         return torch.tensor(0)
     if kind == "running_var" or (".norm." in name and kind == "weight"):
-        value = (0.3 if "conv3.norm.weight" in name else 1) * (1 + 0.3 * noise)  # residuals that are small let rounding stay small
+        value = (0.3 if "conv3.norm.weight" in name else 1) * (
+            1 + 0.3 * noise
+        )  # residuals that are small let rounding stay small
     elif len(shape) == 1:
         value = 0.1 * noise
     else:
@@ -220,7 +222,9 @@ def some_channels(features: torch.Tensor) -> np.ndarray[Any, Any]:
 def projections(name: str, value: torch.Tensor) -> np.ndarray[Any, Any]:
     """The norm of a tensor, and its lengths along a few directions, float64 ``[1 + PROJECTIONS]``."""
     flat = value.detach().double().numpy().ravel()
-    directions = (bits(f"directions of {name}", PROJECTIONS * flat.size).reshape(PROJECTIONS, -1) & np.uint64(1)).astype(np.float64) * 2 - 1
+    directions = (
+        bits(f"directions of {name}", PROJECTIONS * flat.size).reshape(PROJECTIONS, -1) & np.uint64(1)
+    ).astype(np.float64) * 2 - 1
     return np.concatenate([[np.linalg.norm(flat)], directions @ flat])
 
 
@@ -253,13 +257,21 @@ def _scene(case: Case, index: int, size: tuple[int, int], count: int, keypoint_c
     height, width = size
     y, x = np.mgrid[:height, :width] + 0.5
     coarse = uniform(f"ground {index}", (height // 6 + 1, width // 6 + 1, 3))
-    image = 110 + 60 * coarse[(y // 6).astype(int), (x // 6).astype(int)] + 50 * uniform(f"grain {index}", (height, width, 3))
+    image = (
+        110
+        + 60 * coarse[(y // 6).astype(int), (x // 6).astype(int)]
+        + 50 * uniform(f"grain {index}", (height, width, 3))
+    )
     things = []
     for k in range(count):
         u = uniform(f"thing {index} {k}", (16,))
         cx, cy = width * (0.5 + 0.36 * u[0]), height * (0.5 + 0.36 * u[1])
         rx, ry = 12 + 8 * u[2], 12 + 8 * u[3]
-        inside = ((x - cx) / rx) ** 2 + ((y - cy) / ry) ** 2 <= 1 if k % 2 else (np.abs(x - cx) <= rx) & (np.abs(y - cy) <= ry)
+        inside = (
+            ((x - cx) / rx) ** 2 + ((y - cy) / ry) ** 2 <= 1
+            if k % 2
+            else (np.abs(x - cx) <= rx) & (np.abs(y - cy) <= ry)
+        )
         image[inside] = 128 + 90 * u[4:7] + 35 * uniform(f"grain {index} {k}", (int(inside.sum()), 3))
         rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
         box = (float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))
@@ -279,7 +291,9 @@ def difference(wanted: Figures, given: Figures, slack: float = 1.0) -> str:
     for name, value in wanted.items():
         other = given.get(name)
         if other is None or other.shape != value.shape:
-            return f"{name} is {'missing' if other is None else list(other.shape)}, expected {list(value.shape)}"
+            return (
+                f"{name} is {'missing' if other is None else list(other.shape)}, expected {list(value.shape)}"
+            )
         if name.endswith("/masks"):
             if reason := _mask_difference(value, other):
                 return f"{name}: {reason}"
@@ -291,21 +305,33 @@ def difference(wanted: Figures, given: Figures, slack: float = 1.0) -> str:
         names = [name for name in wanted if name.startswith(group)]
         ratios = [np.abs(wanted[name] - given[name]).max() / (wanted[name][0] + 1e-3) for name in names]
         if names and np.median(ratios) > 0.01:
-            return f"{group} differ by {np.median(ratios):g} of their norm in the median, expected 0.01 at most"
+            return (
+                f"{group} differ by {np.median(ratios):g} of their norm in the median, expected 0.01 at most"
+            )
     return ""
 
 
 def _mask_difference(wanted: np.ndarray[Any, Any], given: np.ndarray[Any, Any]) -> str:
     """Masks are bits, a row each; an IoU of 0.999 is asked for, or in small ones all pixels but one."""
-    both, either = np.unpackbits(wanted & given, axis=1).sum(1, dtype=int), np.unpackbits(wanted | given, axis=1).sum(1, dtype=int)
+    both, either = (
+        np.unpackbits(wanted & given, axis=1).sum(1, dtype=int),
+        np.unpackbits(wanted | given, axis=1).sum(1, dtype=int),
+    )
     poor = (both < 0.999 * either) & (either - both > 1)
-    return f"mask {poor.argmax()} has an IoU of {both[poor.argmax()] / either[poor.argmax()]:.4f}" if poor.any() else ""
+    return (
+        f"mask {poor.argmax()} has an IoU of {both[poor.argmax()] / either[poor.argmax()]:.4f}"
+        if poor.any()
+        else ""
+    )
 
 
 def _tolerance(name: str, value: np.ndarray[Any, Any]) -> float:
     image, _, kind = name.partition("/")
     largest = float(np.abs(value).max(initial=0))
-    if image in ("gradient", "change"):  # the norm comes first; a value that crosses a ReLU's bend moves a gradient a little
+    if image in (
+        "gradient",
+        "change",
+    ):  # the norm comes first; a value that crosses a ReLU's bend moves a gradient a little
         return 0.05 * float(value[0]) + 1e-5
     if image.startswith("step"):  # after the first step, rounding has moved proposals across thresholds
         return (1e-4 if image == "step 0" else 1e-2) * max(1.0, largest)

@@ -64,7 +64,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def recipe_of(path: Path, **overrides: Any) -> dict[str, Any]:
-    return to_recipe(read_config(path, {key.replace("__", "."): value for key, value in overrides.items()}), path)
+    return to_recipe(
+        read_config(path, {key.replace("__", "."): value for key, value in overrides.items()}), path
+    )
 
 
 def faults_of(path: Path, text: str = "", **overrides: Any) -> str:
@@ -84,9 +86,25 @@ def test_the_standard_file_is_the_plugin_as_it_is(folder: Path) -> None:
     assert MaskRCNNSettings(**recipe["model"]) == MaskRCNNSettings()
     assert recipe["augment"] == [{"name": "flip", "p": 0.5, "direction": "horizontal"}]
     train = TrainSettings(**recipe["train"])
-    assert (train.optimizer, train.lr, train.batch_size, train.steps, train.milestones) == ("sgd", 0.02, 16, 270000, (210000, 250000))
-    assert (train.schedule, train.gamma, train.momentum, train.weight_decay) == ("multistep", 0.1, 0.9, 0.0001)
-    assert (train.warmup_steps, train.warmup_factor, train.precision, train.checkpoint_every) == (1000, 0.001, "fp32", 5000)
+    assert (train.optimizer, train.lr, train.batch_size, train.steps, train.milestones) == (
+        "sgd",
+        0.02,
+        16,
+        270000,
+        (210000, 250000),
+    )
+    assert (train.schedule, train.gamma, train.momentum, train.weight_decay) == (
+        "multistep",
+        0.1,
+        0.9,
+        0.0001,
+    )
+    assert (train.warmup_steps, train.warmup_factor, train.precision, train.checkpoint_every) == (
+        1000,
+        0.001,
+        "fp32",
+        5000,
+    )
 
 
 def test_settings_come_from_where_they_are_said(folder: Path) -> None:
@@ -114,31 +132,70 @@ OUTPUT_DIR: elsewhere
     recipe = recipe_of(path)
     settings, train = MaskRCNNSettings(**recipe["model"]), TrainSettings(**recipe["train"])
     assert recipe["weights"] == "none"
-    assert (settings.backbone.depth, settings.backbone.norm, settings.backbone.stride_in_1x1, settings.backbone.freeze_at) == (
+    assert (
+        settings.backbone.depth,
+        settings.backbone.norm,
+        settings.backbone.stride_in_1x1,
+        settings.backbone.freeze_at,
+    ) == (
         18,
         "GN",
         False,
         0,
     )
     assert (settings.fpn.norm, settings.box_head.norm, settings.mask_head.norm) == ("GN", "GN", "none")
-    assert (settings.keypoint_count, settings.keypoint_head.conv_dims, settings.keypoint_head.loss_weight) == (5, (64, 64), 4)
+    assert (
+        settings.keypoint_count,
+        settings.keypoint_head.conv_dims,
+        settings.keypoint_head.loss_weight,
+    ) == (5, (64, 64), 4)
     assert not settings.keypoint_head.normalize_by_visible
-    assert (settings.roi.iou_threshold, settings.roi.detections_per_image, settings.box_head.smooth_l1_beta) == (0.6, 50, 0.5)
-    assert (settings.input.format, settings.input.short_side_sampling, settings.input.short_side_train) == ("RGB", "range", (640, 864))
+    assert (
+        settings.roi.iou_threshold,
+        settings.roi.detections_per_image,
+        settings.box_head.smooth_l1_beta,
+    ) == (0.6, 50, 0.5)
+    assert (settings.input.format, settings.input.short_side_sampling, settings.input.short_side_train) == (
+        "RGB",
+        "range",
+        (640, 864),
+    )
     assert settings.input.short_side_test == 0
     assert settings.weight_decay_norm == 0.01
-    assert (train.schedule, train.milestones, train.precision, train.eval_every, train.seed) == ("cosine", (), "fp16", 2500, 7)
+    assert (train.schedule, train.milestones, train.precision, train.eval_every, train.seed) == (
+        "cosine",
+        (),
+        "fp16",
+        2500,
+        7,
+    )
     assert recipe["evaluators"] == {"coco": {"keypoint_sigmas": [0.1] * 5}}
     assert recipe["augment"] == []  # a mirror image would swap the keypoints
 
 
 def test_the_recipe_trains(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What the command prints is what --config takes."""
-    assert main([str(folder / "coco" / "mask.yaml"), "SOLVER.MAX_ITER=300", "SOLVER.WARMUP_ITERS=100", "INPUT.RANDOM_FLIP=none"]) == 0
+    assert (
+        main(
+            [
+                str(folder / "coco" / "mask.yaml"),
+                "SOLVER.MAX_ITER=300",
+                "SOLVER.WARMUP_ITERS=100",
+                "INPUT.RANDOM_FLIP=none",
+            ]
+        )
+        == 0
+    )
     path = tmp_path / "recipe.yaml"
     path.write_text(capsys.readouterr().out)
     run = resolve(config=path, data="shapes")
-    assert (run.plugin, run.weights, run.train.steps, run.train.milestones, run.augment) == ("maskrcnn", "imagenet-r50", 300, (), ())
+    assert (run.plugin, run.weights, run.train.steps, run.train.milestones, run.augment) == (
+        "maskrcnn",
+        "imagenet-r50",
+        300,
+        (),
+        (),
+    )
     assert run.train.scaled_lr() == 0.02
     smaller = resolve(config=path, data="shapes", overrides=["train.batch_size=2"])
     assert smaller.train.scaled_lr() == pytest.approx(0.0025)
@@ -146,10 +203,14 @@ def test_the_recipe_trains(folder: Path, tmp_path: Path, capsys: pytest.CaptureF
 
 def test_the_command(folder: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "toolkit.plugins.maskrcnn.interop.config"]
-    good = subprocess.run([*command, str(folder / "coco" / "mask.yaml")], capture_output=True, text=True, check=False)
+    good = subprocess.run(
+        [*command, str(folder / "coco" / "mask.yaml")], capture_output=True, text=True, check=False
+    )
     assert good.returncode == 0
     assert yaml.safe_load(good.stdout) == recipe_of(folder / "coco" / "mask.yaml")
-    bad = subprocess.run([*command, str(tmp_path / "absent.yaml")], capture_output=True, text=True, check=False)
+    bad = subprocess.run(
+        [*command, str(tmp_path / "absent.yaml")], capture_output=True, text=True, check=False
+    )
     assert bad.returncode == 2
     assert "absent.yaml cannot be read" in bad.stderr
     assert "Traceback" not in bad.stderr
@@ -197,7 +258,10 @@ SOLVER: {BASE_LR: -1, WEIGHT_DECAY_BIAS: 0.5, LR_SCHEDULER_NAME: StepLR, CLIP_GR
             {"SOLVER.WARMUP_ITERS": 200000},
             "SOLVER.WARMUP_ITERS: warm-up takes at most half of the 270000 steps here, not 200000 (the command line)",
         ),
-        ({"INPUT.RANDOM_FLIP": "both"}, "INPUT.RANDOM_FLIP: there are horizontal, vertical and none, not 'both'"),
+        (
+            {"INPUT.RANDOM_FLIP": "both"},
+            "INPUT.RANDOM_FLIP: there are horizontal, vertical and none, not 'both'",
+        ),
         ({"INPUT.RANDOM_FLIP": "horizontal", "MODEL.KEYPOINT_ON": True}, "a mirror image swaps keypoints"),
         ({"MODEL.WEIGHTS": "https://elsewhere/model.pkl"}, "Repair: fetch it and name the file"),
         ({"MODEL.WEIGHTS": "detectron2://ImageNetPretrained/FAIR/X-101-32x8d.pkl"}, "MODEL.WEIGHTS"),
@@ -234,7 +298,10 @@ def test_later_milestones_do_nothing_and_a_short_run_keeps_its_warm_up(folder: P
 
 
 def test_weights_may_be_a_file(folder: Path) -> None:
-    assert recipe_of(folder / "coco" / "mask.yaml", MODEL__WEIGHTS="weights/mine.pth")["weights"] == "weights/mine.pth"
+    assert (
+        recipe_of(folder / "coco" / "mask.yaml", MODEL__WEIGHTS="weights/mine.pth")["weights"]
+        == "weights/mine.pth"
+    )
     assert name_of("catalog://ImageNetPretrained/FAIR/R-50-GN") == "imagenet-r50-gn"
     assert all(name_of(address) == name for name, address in ZOO.items())
 
@@ -242,7 +309,9 @@ def test_weights_may_be_a_file(folder: Path) -> None:
 def test_files_in_a_circle_are_named(tmp_path: Path) -> None:
     for name, base in (("a", "b"), ("b", "c"), ("c", "b")):
         (tmp_path / f"{name}.yaml").write_text(f"_BASE_: {base}.yaml\n")
-    with pytest.raises(ConfigError, match=r"b\.yaml is based on itself by _BASE_: .*b\.yaml -> .*c\.yaml -> .*b\.yaml"):
+    with pytest.raises(
+        ConfigError, match=r"b\.yaml is based on itself by _BASE_: .*b\.yaml -> .*c\.yaml -> .*b\.yaml"
+    ):
         read_config(tmp_path / "a.yaml")
 
 
@@ -264,7 +333,9 @@ def test_files_that_cannot_be_read(tmp_path: Path, text: str, message: str) -> N
         read_config(tmp_path / "file.yaml")
 
 
-def test_a_base_is_relative_to_the_file_that_names_it_and_later_ones_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_base_is_relative_to_the_file_that_names_it_and_later_ones_win(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "inner").mkdir()
     (tmp_path / "inner" / "one.yaml").write_text("SEED: 1\nVIS_PERIOD: 1\nOUTPUT_DIR: one\n")
     (tmp_path / "inner" / "two.yaml").write_text("_BASE_: one.yaml\nSEED: 2\n")
@@ -273,14 +344,22 @@ def test_a_base_is_relative_to_the_file_that_names_it_and_later_ones_win(tmp_pat
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir("/")
     given = read_config(tmp_path / "all.yaml")
-    assert {key: value.value for key, value in given.items()} == {"SEED": 4, "VIS_PERIOD": 3, "OUTPUT_DIR": "one"}
+    assert {key: value.value for key, value in given.items()} == {
+        "SEED": 4,
+        "VIS_PERIOD": 3,
+        "OUTPUT_DIR": "one",
+    }
     assert given["OUTPUT_DIR"].source.endswith("inner/one.yaml")
 
 
 def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     pairs: dict[str, Any] = {}
     for key, value in tree.items():
-        pairs |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) and value else {f"{prefix}{key}": value}
+        pairs |= (
+            flat(value, f"{prefix}{key}.")
+            if isinstance(value, Mapping) and value
+            else {f"{prefix}{key}": value}
+        )
     return pairs
 
 
@@ -295,7 +374,11 @@ def test_every_key_of_detectron2_is_known_with_its_default() -> None:
     defaults = flat(get_cfg())
     assert [key for key in defaults if not keys.is_known(key)] == []
     assert [key for key in (*keys.SETTINGS, *keys.ONLY, *keys.ELSEWHERE) if key not in defaults] == []
-    assert [key for key in defaults if sum(key in table for table in (keys.SETTINGS, keys.ONLY, keys.ELSEWHERE)) > 1] == []
+    assert [
+        key
+        for key in defaults
+        if sum(key in table for table in (keys.SETTINGS, keys.ONLY, keys.ELSEWHERE)) > 1
+    ] == []
     ours = (
         {key: entry.default for key, entry in keys.SETTINGS.items()}
         | {key: value for key, (value, _) in keys.ONLY.items()}
@@ -322,10 +405,18 @@ def test_detectron2s_own_files_come_back_as_they_went() -> None:
         theirs.merge_from_file(str(path))
         settings = MaskRCNNSettings(**recipe["model"])
         ours = to_cfg(settings, theirs.MODEL.ROI_HEADS.NUM_CLASSES)
-        used = [key for key, entry in keys.SETTINGS.items() if entry.setting.startswith("model.")] + list(keys.ONLY)
-        idle = tuple(f"MODEL.ROI_{head}_HEAD" for head, on in (("MASK", settings.masks), ("KEYPOINT", settings.keypoint_count)) if not on)
+        used = [key for key, entry in keys.SETTINGS.items() if entry.setting.startswith("model.")] + list(
+            keys.ONLY
+        )
+        idle = tuple(
+            f"MODEL.ROI_{head}_HEAD"
+            for head, on in (("MASK", settings.masks), ("KEYPOINT", settings.keypoint_count))
+            if not on
+        )
         a, b = flat(theirs), flat(ours)
-        assert {k: plain(a[k]) for k in used if not k.startswith(idle)} == {k: plain(b[k]) for k in used if not k.startswith(idle)}, path
+        assert {k: plain(a[k]) for k in used if not k.startswith(idle)} == {
+            k: plain(b[k]) for k in used if not k.startswith(idle)
+        }, path
         assert a["MODEL.KEYPOINT_ON"] == b["MODEL.KEYPOINT_ON"]
     expected = {
         "mask_rcnn_R_50_FPN_3x",
@@ -334,9 +425,11 @@ def test_detectron2s_own_files_come_back_as_they_went() -> None:
         "faster_rcnn_R_50_FPN_1x",
         "mask_rcnn_R_50_FPN_3x_gn",
     }
-    assert expected | {"scratch_mask_rcnn_R_50_FPN_3x_gn", "scratch_mask_rcnn_R_50_FPN_9x_gn", "mask_rcnn_R_50_FPN_1x_cls_agnostic"} <= set(
-        taken
-    )
+    assert expected | {
+        "scratch_mask_rcnn_R_50_FPN_3x_gn",
+        "scratch_mask_rcnn_R_50_FPN_9x_gn",
+        "mask_rcnn_R_50_FPN_1x_cls_agnostic",
+    } <= set(taken)
 
 
 @needs_detectron2
@@ -348,7 +441,12 @@ def test_learning_rates_are_those_of_detectron2(folder: Path) -> None:
     from toolkit.training.optimizer import build_schedule
 
     for name in ("WarmupMultiStepLR", "WarmupCosineLR"):
-        values = {"SOLVER.MAX_ITER": 200, "SOLVER.STEPS": (120, 170), "SOLVER.WARMUP_ITERS": 50, "SOLVER.LR_SCHEDULER_NAME": name}
+        values = {
+            "SOLVER.MAX_ITER": 200,
+            "SOLVER.STEPS": (120, 170),
+            "SOLVER.WARMUP_ITERS": 50,
+            "SOLVER.LR_SCHEDULER_NAME": name,
+        }
         train = TrainSettings(**recipe_of(folder / "coco" / "mask.yaml", **values)["train"])
         cfg = get_cfg()
         cfg.merge_from_list([word for pair in values.items() for word in pair])
@@ -356,7 +454,10 @@ def test_learning_rates_are_those_of_detectron2(folder: Path) -> None:
         scheduler = build_lr_scheduler(cfg, optimizer)
         factor = build_schedule(train, 200)
         for step in range(200):
-            assert optimizer.param_groups[0]["lr"] == pytest.approx(factor(step), rel=1e-6, abs=1e-9), (name, step)
+            assert optimizer.param_groups[0]["lr"] == pytest.approx(factor(step), rel=1e-6, abs=1e-9), (
+                name,
+                step,
+            )
             optimizer.step()
             scheduler.step()
 

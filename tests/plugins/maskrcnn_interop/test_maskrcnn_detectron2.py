@@ -32,7 +32,12 @@ TINY: dict[str, Any] = {
     "backbone": {"stem_out_channels": 8, "res2_out_channels": 16, "width_per_group": 8},
     "fpn": {"out_channels": 16},
     "anchors": {"sizes": [[8], [16], [32], [64], [96]]},
-    "rpn": {"batch_size_per_image": 64, "pre_nms_topk_train": 20, "pre_nms_topk_test": 30, "post_nms_topk_train": 40},
+    "rpn": {
+        "batch_size_per_image": 64,
+        "pre_nms_topk_train": 20,
+        "pre_nms_topk_test": 30,
+        "post_nms_topk_train": 40,
+    },
     "roi": {"batch_size_per_image": 48, "score_thresh_test": 0.2},
     "box_head": {"fc_dim": 32},
     "mask_head": {"num_conv": 2, "conv_dim": 16},
@@ -41,9 +46,19 @@ TINY: dict[str, Any] = {
 }
 VARIANTS: dict[str, dict[str, Any]] = {
     "frozen": {},
-    "bn": {"backbone": {"depth": 18, "norm": "BN"}, "fpn": {"norm": "BN"}, "mask_head": {"num_conv": 1, "conv_dim": 16, "norm": "BN"}},
+    "bn": {
+        "backbone": {"depth": 18, "norm": "BN"},
+        "fpn": {"norm": "BN"},
+        "mask_head": {"num_conv": 1, "conv_dim": 16, "norm": "BN"},
+    },
     "gn": {
-        "backbone": {"norm": "GN", "stem_out_channels": 64, "res2_out_channels": 64, "stride_in_1x1": False, "freeze_at": 0},
+        "backbone": {
+            "norm": "GN",
+            "stem_out_channels": 64,
+            "res2_out_channels": 64,
+            "stride_in_1x1": False,
+            "freeze_at": 0,
+        },
         "fpn": {"norm": "GN", "out_channels": 64},
         "box_head": {"num_conv": 2, "conv_dim": 32, "num_fc": 1, "fc_dim": 32, "norm": "GN"},
     },
@@ -66,12 +81,18 @@ def photos(with_objects: tuple[int, ...] = (4, 2)) -> list[Sample]:
         generator = torch.Generator().manual_seed(i)
         height, width = 100 + 30 * i, 140 - 20 * i
         corner = torch.rand(count, 2, generator=generator) * torch.tensor([width - 60.0, height - 60.0])
-        boxes = torch.cat([corner, corner + 20 + 35 * torch.rand(count, 2, generator=generator)], dim=1).round()
+        boxes = torch.cat(
+            [corner, corner + 20 + 35 * torch.rand(count, 2, generator=generator)], dim=1
+        ).round()
         dense = torch.zeros(count, height, width, dtype=torch.bool)
         for mask, (x0, y0, x1, y1) in zip(dense, boxes.int().tolist(), strict=True):
             mask[y0:y1, x0:x1] = torch.rand(y1 - y0, x1 - x0, generator=generator) > 0.2
-        points = boxes[:, None, :2] + torch.rand(count, 4, 2, generator=generator) * (boxes[:, None, 2:] - boxes[:, None, :2])
-        keypoints = torch.cat([points, torch.randint(0, 3, (count, 4, 1), generator=generator).float()], dim=2)
+        points = boxes[:, None, :2] + torch.rand(count, 4, 2, generator=generator) * (
+            boxes[:, None, 2:] - boxes[:, None, :2]
+        )
+        keypoints = torch.cat(
+            [points, torch.randint(0, 3, (count, 4, 1), generator=generator).float()], dim=2
+        )
         masks = Masks.from_dense(dense) if count else Masks((height, width))
         labels = torch.randint(0, 3, (count,), generator=generator)
         instances = Instances((height, width), boxes.float(), labels, masks, keypoints=keypoints)
@@ -85,7 +106,9 @@ def assert_same(found: Prediction, wanted: Prediction) -> None:
     assert a is not None
     assert b is not None
     assert len(a) == len(b)
-    gap = (a.boxes_xyxy[None] - b.boxes_xyxy[:, None]).abs().amax(2) + (a.labels[None] != b.labels[:, None]) * 1e9
+    gap = (a.boxes_xyxy[None] - b.boxes_xyxy[:, None]).abs().amax(2) + (
+        a.labels[None] != b.labels[:, None]
+    ) * 1e9
     order = gap.argmin(dim=1)  # the best of equals may be either
     assert len(set(order.tolist())) == len(b)
     a = a[order]
@@ -95,7 +118,9 @@ def assert_same(found: Prediction, wanted: Prediction) -> None:
     if b.masks is not None:
         assert a.masks is not None
         for x, y in zip(a.masks.dense(), b.masks.dense(), strict=True):
-            assert (x & y).sum() >= 0.999 * (x | y).sum() or (x ^ y).sum() <= 1  # of a small one, a single pixel is more than that
+            assert (x & y).sum() >= 0.999 * (x | y).sum() or (
+                x ^ y
+            ).sum() <= 1  # of a small one, a single pixel is more than that
     if b.keypoints is not None:
         torch.testing.assert_close(a.keypoints, b.keypoints, rtol=1e-4, atol=0.01)
 
@@ -109,7 +134,9 @@ def gradients(model: Engine, losses: dict[str, Tensor]) -> dict[str, Tensor]:
 def assert_gradients_close(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> None:
     """All within a fiftieth, since rounding takes a value across the bend of a ReLU now and then; most much closer."""
     assert set(ours) == set(theirs)
-    ratios = {name: float((ours[name] - value).norm() / (value.norm() + 1e-4)) for name, value in theirs.items()}
+    ratios = {
+        name: float((ours[name] - value).norm() / (value.norm() + 1e-4)) for name, value in theirs.items()
+    }
     assert max(ratios.values()) <= 0.02, max(ratios, key=lambda name: ratios[name])
     assert sorted(ratios.values())[len(ratios) // 2] <= 2e-3
 
@@ -171,7 +198,9 @@ def test_masks_to_learn_from_are_cut_as_detectron2_cuts_them() -> None:
 
     (sample,) = photos((6,))
     for size in ((100, 140), (73, 101), (211, 160)):
-        target = make_targets(sample, size, class_count=3, with_masks=True, keypoint_count=0, device=torch.device("cpu"))
+        target = make_targets(
+            sample, size, class_count=3, with_masks=True, keypoint_count=0, device=torch.device("cpu")
+        )
         assert target.masks is not None
         generator = torch.Generator().manual_seed(7)
         objects = torch.randint(0, 6, (50,), generator=generator)
@@ -223,7 +252,10 @@ def test_the_engine_that_is_asked_for_is_built() -> None:
     assert type(build(MaskRCNNSettings(**TINY, engine="torchvision"), CLASSES)) is MaskRCNN
     narrow = {**TINY, "backbone": {"depth": 18, "norm": "BN", "res2_out_channels": 16}}
     assert type(build(MaskRCNNSettings(**narrow), CLASSES)) is MaskRCNN  # Detectron2 has no such network
-    with pytest.raises(ConfigError, match=r"model\.engine=detectron2: backbone\.res2_out_channels is 16, .*ResNet-18 has 64.*Repair"):
+    with pytest.raises(
+        ConfigError,
+        match=r"model\.engine=detectron2: backbone\.res2_out_channels is 16, .*ResNet-18 has 64.*Repair",
+    ):
         build(MaskRCNNSettings(**narrow, engine="detectron2"), CLASSES)
 
 
@@ -233,9 +265,15 @@ def test_full_size_on_photos(shared_data: Path) -> None:
     """ResNet-50 as it is, with random weights, on photos: detections at full size, losses and gradients at half of it."""
     manifest = registry.datasets().get("balloon")
     dataset = open_dataset(
-        manifest, str(shared_data / "balloon"), "val", manifest.resolve(manifest.settings)() if manifest.settings else None
+        manifest,
+        str(shared_data / "balloon"),
+        "val",
+        manifest.resolve(manifest.settings)() if manifest.settings else None,
     )
-    settings = MaskRCNNSettings(roi={"score_thresh_test": 0.3}, input={"pixel_std": [57.375, 57.12, 58.395], "short_side_train": [400]})
+    settings = MaskRCNNSettings(
+        roi={"score_thresh_test": 0.3},
+        input={"pixel_std": [57.375, 57.12, 58.395], "short_side_train": [400]},
+    )
     ours, theirs = pair(settings, ("balloon",))
     samples = [dataset[0], dataset[3]]
     for sample in samples:
@@ -249,7 +287,9 @@ def test_full_size_on_photos(shared_data: Path) -> None:
         losses = model.train().loss(samples)
         both.append((losses, gradients(model, losses)))
     wanted_values = {name: value.item() for name, value in both[1][0].items()}
-    assert {name: value.item() for name, value in both[0][0].items()} == pytest.approx(wanted_values, rel=1e-4)
+    assert {name: value.item() for name, value in both[0][0].items()} == pytest.approx(
+        wanted_values, rel=1e-4
+    )
     assert_gradients_close(both[0][1], both[1][1])
 
 
@@ -260,8 +300,13 @@ def test_what_detectron2_has_no_network_for() -> None:
     assert why_not(MaskRCNNSettings()) == ""
     assert why_not(MaskRCNNSettings(backbone={"depth": 34, "norm": "BN"})) == ""
     grouped = {"norm": "GN", "stem_out_channels": 16}
-    assert why_not(MaskRCNNSettings(backbone=grouped)) == "backbone.stem_out_channels is 16, and its group norms have 32 groups"
-    assert why_not(MaskRCNNSettings(box_head={"norm": "GN", "num_conv": 4, "conv_dim": 48})).startswith("box_head.conv_dim is 48")
+    assert (
+        why_not(MaskRCNNSettings(backbone=grouped))
+        == "backbone.stem_out_channels is 16, and its group norms have 32 groups"
+    )
+    assert why_not(MaskRCNNSettings(box_head={"norm": "GN", "num_conv": 4, "conv_dim": 48})).startswith(
+        "box_head.conv_dim is 48"
+    )
     assert why_not(MaskRCNNSettings(mask_head={"norm": "GN", "conv_dim": 48}, masks=False)) == ""
 
 
@@ -275,7 +320,9 @@ tiny = {"stem_out_channels": 8, "res2_out_channels": 8, "width_per_group": 8}
 build(MaskRCNNSettings(engine="torchvision", backbone=tiny, fpn={"out_channels": 8}, box_head={"fc_dim": 8}, mask_head={"conv_dim": 8}), ["a"])
 print("detectron2" in sys.modules)
 """
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "False"
 
 
@@ -283,11 +330,14 @@ def test_an_engine_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_module, "is_installed", lambda: False)
     assert type(build(MaskRCNNSettings(**TINY), CLASSES)) is MaskRCNN
     with pytest.raises(
-        ConfigError, match=r"model\.engine=detectron2, but Detectron2 is not installed\. Repair: .*model\.engine=torchvision"
+        ConfigError,
+        match=r"model\.engine=detectron2, but Detectron2 is not installed\. Repair: .*model\.engine=torchvision",
     ):
         build(MaskRCNNSettings(**TINY, engine="detectron2"), CLASSES)
 
 
 def test_an_engine_that_is_broken() -> None:
-    with pytest.raises(UnavailableError, match=r"installed and cannot be imported: .*Repair: .*model\.engine=torchvision"):
+    with pytest.raises(
+        UnavailableError, match=r"installed and cannot be imported: .*Repair: .*model\.engine=torchvision"
+    ):
         engine_module.import_quietly("no_such_module")

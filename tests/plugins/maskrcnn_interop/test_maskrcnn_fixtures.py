@@ -10,7 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from maskrcnn_cases import CASES, STEPS, Case, Figures, difference, pinned_sampler, projections, scenes, some_channels, weight
+from maskrcnn_cases import (
+    CASES,
+    STEPS,
+    Case,
+    Figures,
+    difference,
+    pinned_sampler,
+    projections,
+    scenes,
+    some_channels,
+    weight,
+)
 from toolkit.plugins.maskrcnn.contract import Engine
 from toolkit.plugins.maskrcnn.interop.config import Given, to_recipe
 from toolkit.plugins.maskrcnn.interop.engine import Detectron2Engine, is_installed
@@ -46,7 +57,9 @@ def make(name: str, engine: str) -> Engine:
         pytest.skip("Detectron2 is not installed")
     case, (seed, _) = CASES[name], wanted(name)
     model = ENGINES[engine](settings_of(case)[0], [f"class {i}" for i in range(case.class_count)])
-    model.load_state_dict({key: weight(key, tuple(value.shape), seed) for key, value in model.state_dict().items()})
+    model.load_state_dict(
+        {key: weight(key, tuple(value.shape), seed) for key, value in model.state_dict().items()}
+    )
     return model
 
 
@@ -54,16 +67,24 @@ def samples_of(case: Case) -> list[Sample]:
     samples = []
     for i, scene in enumerate(scenes(case)):
         size = scene.image.shape[:2]
-        dense = np.stack([thing.mask for thing in scene.things]) if scene.things else np.zeros((0, *size), dtype=bool)
+        dense = (
+            np.stack([thing.mask for thing in scene.things])
+            if scene.things
+            else np.zeros((0, *size), dtype=bool)
+        )
         instances = Instances(
             size,
             torch.tensor([thing.box_xyxy for thing in scene.things]).reshape(-1, 4),
             torch.tensor([thing.label for thing in scene.things], dtype=torch.int64),
             masks=Masks.from_dense(dense) if len(dense) else Masks(size),
-            keypoints=torch.tensor(np.array([thing.keypoints for thing in scene.things]), dtype=torch.float32).reshape(-1, 5, 3),
+            keypoints=torch.tensor(
+                np.array([thing.keypoints for thing in scene.things]), dtype=torch.float32
+            ).reshape(-1, 5, 3),
             is_crowd=torch.tensor([thing.is_crowd for thing in scene.things], dtype=torch.bool),
         )
-        samples.append(Sample(str(i), torch.from_numpy(scene.image).permute(2, 0, 1).contiguous(), instances=instances))
+        samples.append(
+            Sample(str(i), torch.from_numpy(scene.image).permute(2, 0, 1).contiguous(), instances=instances)
+        )
     return samples
 
 
@@ -74,7 +95,11 @@ def detections(model: Engine, case: Case) -> Figures:
         found = prediction.instances
         assert found is not None
         assert found.scores is not None
-        out[f"{i}/boxes"], out[f"{i}/scores"], out[f"{i}/labels"] = found.boxes_xyxy.numpy(), found.scores.numpy(), found.labels.numpy()
+        out[f"{i}/boxes"], out[f"{i}/scores"], out[f"{i}/labels"] = (
+            found.boxes_xyxy.numpy(),
+            found.scores.numpy(),
+            found.labels.numpy(),
+        )
         if found.masks is not None:
             out[f"{i}/masks"] = np.packbits(found.masks.dense().flatten(1).numpy(), axis=1)
         if found.keypoints is not None:
@@ -91,10 +116,15 @@ def inside(model: MaskRCNN, case: Case) -> Figures:
             batch = model.batch([sample], [size])
             features = model.backbone(batch)
             out[f"{i}/input"] = projections(f"input {i}", batch)
-            out |= {f"{i}/res{level}": some_channels(x) for level, x in enumerate(model.backbone.bottom_up(batch), start=2)}
+            out |= {
+                f"{i}/res{level}": some_channels(x)
+                for level, x in enumerate(model.backbone.bottom_up(batch), start=2)
+            }
             out |= {f"{i}/p{level}": some_channels(x) for level, x in enumerate(features, start=2)}
             generator = model.proposal_generator
-            out[f"{i}/proposals"] = generator.proposals(generator(features), [size], training=False)[0].numpy()
+            out[f"{i}/proposals"] = generator.proposals(generator(features), [size], training=False)[
+                0
+            ].numpy()
     return out
 
 
@@ -115,7 +145,11 @@ def training(model: Engine, case: Case) -> Figures:
             out |= {f"step {step}/{name}": value.detach().double().numpy() for name, value in losses.items()}
             out[f"step {step}/lr"] = np.array(optimizer.param_groups[0]["lr"])
             if step == 0:
-                out |= {f"gradient/{name}": projections(name, p.grad) for name, p in model.named_parameters() if p.grad is not None}
+                out |= {
+                    f"gradient/{name}": projections(name, p.grad)
+                    for name, p in model.named_parameters()
+                    if p.grad is not None
+                }
             optimizer.step()
     for name, value in model.state_dict().items():
         if not torch.equal(value, start[name]):
@@ -136,7 +170,9 @@ def assert_equal(given: Figures, expected: Figures) -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_detections_are_those_of_detectron2(name: str, engine: str) -> None:
     expected = {
-        key: value for key, value in wanted(name)[1].items() if key.split("/")[1] in ("boxes", "scores", "labels", "masks", "keypoints")
+        key: value
+        for key, value in wanted(name)[1].items()
+        if key.split("/")[1] in ("boxes", "scores", "labels", "masks", "keypoints")
     }
     assert sum(len(expected[f"{i}/scores"]) for i in range(3)) > 20
     assert_equal(detections(make(name, engine).eval(), CASES[name]), expected)

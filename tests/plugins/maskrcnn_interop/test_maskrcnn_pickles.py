@@ -62,18 +62,26 @@ def assert_equal(mine: Any, theirs: Any) -> None:
         assert mine == theirs
 
 
-ARRAYS = st.sampled_from(NUMBERS).flatmap(lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4)))
-LEAVES = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(), st.binary(), ARRAYS)
+ARRAYS = st.sampled_from(NUMBERS).flatmap(
+    lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4))
+)
+LEAVES = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(), st.binary(), ARRAYS
+)
 CONTENTS = st.recursive(
     LEAVES,
-    lambda inner: st.one_of(st.lists(inner, max_size=3), st.tuples(inner, inner), st.dictionaries(st.text(), inner, max_size=3)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.tuples(inner, inner), st.dictionaries(st.text(), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 
 
 @settings(deadline=None, max_examples=150)
 @given(content=CONTENTS, protocol=st.integers(0, 5))
-def test_whatever_plain_python_pickled_comes_back(tmp_path_factory: pytest.TempPathFactory, content: Any, protocol: int) -> None:
+def test_whatever_plain_python_pickled_comes_back(
+    tmp_path_factory: pytest.TempPathFactory, content: Any, protocol: int
+) -> None:
     path = write(tmp_path_factory.getbasetemp(), pickle.dumps(content, protocol))
     assert_equal(read_pickle(path), content)
 
@@ -107,11 +115,27 @@ def python2(name: str = "conv1_w", shape: tuple[int, ...] = (2, 3)) -> tuple[byt
     array = np.random.default_rng(1).normal(size=shape).astype("f4")
 
     def string(text: bytes) -> bytes:
-        return b"U" + bytes([len(text)]) + text if len(text) < 256 else b"T" + struct.pack("<i", len(text)) + text
+        return (
+            b"U" + bytes([len(text)]) + text
+            if len(text) < 256
+            else b"T" + struct.pack("<i", len(text)) + text
+        )
 
     dims = b"".join(b"K" + bytes([n]) for n in shape) + {2: b"\x86", 3: b"\x87"}[len(shape)]
-    dtype = b"cnumpy\ndtype\n" + string(b"f4") + b"K\x00K\x01\x87R(K\x03" + string(b"<") + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
-    body = b"cnumpy.core.multiarray\n_reconstruct\n" + b"cnumpy\nndarray\n" + b"K\x00\x85" + string(b"b") + b"\x87R"
+    dtype = (
+        b"cnumpy\ndtype\n"
+        + string(b"f4")
+        + b"K\x00K\x01\x87R(K\x03"
+        + string(b"<")
+        + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+    )
+    body = (
+        b"cnumpy.core.multiarray\n_reconstruct\n"
+        + b"cnumpy\nndarray\n"
+        + b"K\x00\x85"
+        + string(b"b")
+        + b"\x87R"
+    )
     body += b"(K\x01" + dims + dtype + b"\x89" + string(array.tobytes()) + b"tb"
     return b"\x80\x02}" + string(name.encode()) + body + b"s.", array
 
@@ -160,7 +184,9 @@ class Call:
         (np.rec.array([1.0]), "rec"),
     ],
 )
-def test_anything_else_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: Any, name: str, protocol: int) -> None:
+def test_anything_else_is_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: Any, name: str, protocol: int
+) -> None:
     monkeypatch.chdir(tmp_path)
     content = pickle.dumps({"model": {"conv1_w": np.zeros(3), "harm": harm}}, protocol)
     assert name in refusal(tmp_path, content)
@@ -181,7 +207,10 @@ BY_HAND = {
     "old instance": (b"(" + text("touch harm") + b"iposix\nsystem\n.", "posix.system"),
     "old object": (b"(" + SYSTEM + text("touch harm") + b"o.", "posix.system"),
     "from the stack": (text("posix") + text("system") + b"\x93" + TOUCH + b"R.", "posix.system"),
-    "remembered name": (text("posix") + b"q\x00" + text("system") + b"q\x01\x30\x30h\x00h\x01\x93" + TOUCH + b"R.", "posix.system"),
+    "remembered name": (
+        text("posix") + b"q\x00" + text("system") + b"q\x01\x30\x30h\x00h\x01\x93" + TOUCH + b"R.",
+        "posix.system",
+    ),
     "remembered global": (SYSTEM + b"q\x00\x30h\x00" + TOUCH + b"R.", "posix.system"),
     "dotted name": (text("numpy.core.multiarray") + text("scalar.__class__") + b"\x93.", "scalar.__class__"),
     "dotted module": (text("numpy") + text("ndarray.tofile") + b"\x93.", "ndarray.tofile"),
@@ -191,31 +220,67 @@ BY_HAND = {
     "persistent id": (b"Pposix\n.", "PERSID"),
     "persistent object": (text("x") + b"Q.", "BINPERSID"),
     "outside buffer": (b"\x97.", "NEXT_BUFFER"),
-    "copyreg": (b"ccopyreg\n_reconstructor\ncposix\nsystem\nc__builtin__\nobject\nN\x87R.", "copyreg._reconstructor"),
-    "copyreg extension": (b"ccopyreg\nadd_extension\n" + text("posix") + text("system") + b"K\x01\x87R.", "copyreg.add_extension"),
+    "copyreg": (
+        b"ccopyreg\n_reconstructor\ncposix\nsystem\nc__builtin__\nobject\nN\x87R.",
+        "copyreg._reconstructor",
+    ),
+    "copyreg extension": (
+        b"ccopyreg\nadd_extension\n" + text("posix") + text("system") + b"K\x01\x87R.",
+        "copyreg.add_extension",
+    ),
     "array as a function": (b"cnumpy\nndarray\n" + b"J\xff\xff\xff\x7f\x85\x85R.", "numpy.ndarray"),
-    "another subclass": (b"cnumpy.core.multiarray\n_reconstruct\n" + DTYPE + b"K\x00\x85C\x01b\x87R.", "another class"),
-    "objects": (ARRAY + b"(K\x01K\x01\x85cnumpy\ndtype\n" + text("O8") + b"\x89\x88\x87R\x89]K\x01atb.", "'O8'"),
+    "another subclass": (
+        b"cnumpy.core.multiarray\n_reconstruct\n" + DTYPE + b"K\x00\x85C\x01b\x87R.",
+        "another class",
+    ),
+    "objects": (
+        ARRAY + b"(K\x01K\x01\x85cnumpy\ndtype\n" + text("O8") + b"\x89\x88\x87R\x89]K\x01atb.",
+        "'O8'",
+    ),
     "list for data": (ARRAY + b"(K\x01K\x01\x85" + DTYPE + b"\x89]K\x01atb.", "arrays of objects"),
-    "strings": (ARRAY + b"(K\x01K\x01\x85cnumpy\ndtype\n" + text("S8") + b"\x89\x88\x87R\x89" + BYTES8 + b"tb.", "'S8'"),
+    "strings": (
+        ARRAY + b"(K\x01K\x01\x85cnumpy\ndtype\n" + text("S8") + b"\x89\x88\x87R\x89" + BYTES8 + b"tb.",
+        "'S8'",
+    ),
     "times": (b"cnumpy\ndtype\n" + text("M8[ns]") + b"\x85R.", "'M8[ns]'"),
     "no width": (b"cnumpy\ndtype\n" + text("V0") + b"\x85R.", "'V0'"),
     "code for dtype": (b"cnumpy\ndtype\n" + text("f4,O") + b"\x85R.", "'f4,O'"),
-    "dtype with fields": (DTYPE + b"(K\x03" + text("<") + b"N" + text("a") + b"\x85}K\x04K\x04K\x00tb.", "fields"),
-    "dtype with a shape": (DTYPE + b"(K\x03" + text("<") + DTYPE + b"K\x09\x86NNK\x04K\x04K\x00tb.", "fields"),
+    "dtype with fields": (
+        DTYPE + b"(K\x03" + text("<") + b"N" + text("a") + b"\x85}K\x04K\x04K\x00tb.",
+        "fields",
+    ),
+    "dtype with a shape": (
+        DTYPE + b"(K\x03" + text("<") + DTYPE + b"K\x09\x86NNK\x04K\x04K\x00tb.",
+        "fields",
+    ),
     "order of bytes": (DTYPE + b"(K\x03" + text("?") + b"NNNK\x04K\x04K\x00tb.", "byte order"),
-    "too little data": (ARRAY + b"(K\x01J\xff\xff\xff\x7f\x85" + DTYPE + b"\x89" + BYTES8 + b"tb.", "2147483647"),
+    "too little data": (
+        ARRAY + b"(K\x01J\xff\xff\xff\x7f\x85" + DTYPE + b"\x89" + BYTES8 + b"tb.",
+        "2147483647",
+    ),
     "too much data": (ARRAY + b"(K\x01K\x01\x85" + DTYPE + b"\x89" + BYTES8 + b"tb.", "shape (1,)"),
-    "negative": (ARRAY + b"(K\x01J\xff\xff\xff\xffJ\xfe\xff\xff\xff\x86" + DTYPE + b"\x89" + BYTES8 + b"tb.", "shape (-1, -2)"),
+    "negative": (
+        ARRAY + b"(K\x01J\xff\xff\xff\xffJ\xfe\xff\xff\xff\x86" + DTYPE + b"\x89" + BYTES8 + b"tb.",
+        "shape (-1, -2)",
+    ),
     "dtype as a shape": (ARRAY + b"(K\x01" + DTYPE + DTYPE + b"\x89" + BYTES8 + b"tb.", "shape"),
     "array without dtype": (ARRAY + b"(K\x01K\x02\x85N\x89" + BYTES8 + b"tb.", "without a dtype"),
     "array of a short state": (ARRAY + b"K\x01\x85b.", "form that NumPy"),
     "scalar without dtype": (b"cnumpy.core.multiarray\nscalar\nN" + BYTES8 + b"\x86R.", "without a dtype"),
     "scalar too long": (b"cnumpy.core.multiarray\nscalar\n" + DTYPE + BYTES8 + b"\x86R.", "shape ()"),
-    "buffer too long": (b"cnumpy.core.numeric\n_frombuffer\n(" + BYTES8 + DTYPE + b"K\x03\x85" + text("C") + b"tR.", "shape (3,)"),
-    "buffer of an order": (b"cnumpy.core.numeric\n_frombuffer\n(" + BYTES8 + DTYPE + b"K\x02\x85" + text("A") + b"tR.", "form that NumPy"),
+    "buffer too long": (
+        b"cnumpy.core.numeric\n_frombuffer\n(" + BYTES8 + DTYPE + b"K\x03\x85" + text("C") + b"tR.",
+        "shape (3,)",
+    ),
+    "buffer of an order": (
+        b"cnumpy.core.numeric\n_frombuffer\n(" + BYTES8 + DTYPE + b"K\x02\x85" + text("A") + b"tR.",
+        "form that NumPy",
+    ),
     "another codec": (b"c_codecs\nencode\n" + text("x") + text("rot13") + b"\x86R.", "latin1"),
-    "state of our own": (b"c_codecs\nencode\nN}" + text("__defaults__") + text("rot13") + b"s\x86b.", "outside itself"),
+    "state of our own": (
+        b"c_codecs\nencode\nN}" + text("__defaults__") + text("rot13") + b"s\x86b.",
+        "outside itself",
+    ),
     "attribute of our own": (b"c_codecs\nencode\n}" + text("make") + b"Nsb.", "outside itself"),
     "pairs of a dict": (b"ccollections\nOrderedDict\n" + text("ab") + b"\x85R.", "OrderedDict"),
     "items of a set": (b"cbuiltins\nset\n" + text("ab") + b"\x85R.", "set"),
@@ -224,7 +289,9 @@ BY_HAND = {
 
 
 @pytest.mark.parametrize("what", BY_HAND)
-def test_programs_written_by_hand_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+def test_programs_written_by_hand_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
     monkeypatch.chdir(tmp_path)
     content, message = BY_HAND[what]
     pickletools.dis(content, out=io.StringIO())  # a well-formed program, so it is refused for what it says
@@ -235,7 +302,14 @@ def test_programs_written_by_hand_are_refused(tmp_path: Path, monkeypatch: pytes
 def test_the_harm_is_real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The programs above would do it: the tests must be able to fail."""
     monkeypatch.chdir(tmp_path)
-    for what in ("call", "old instance", "old object", "from the stack", "remembered name", "remembered global"):
+    for what in (
+        "call",
+        "old instance",
+        "old object",
+        "from the stack",
+        "remembered name",
+        "remembered global",
+    ):
         pickle.loads(b"\x80\x02" + BY_HAND[what][0])
         (tmp_path / "harm").unlink()
 

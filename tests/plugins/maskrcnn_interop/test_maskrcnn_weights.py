@@ -34,7 +34,12 @@ pytestmark = [pytest.mark.filterwarnings("ignore")] if is_installed() else []  #
 needs_detectron2 = pytest.mark.skipif(not is_installed(), reason="Detectron2 is not installed")
 
 NARROW: dict[str, Any] = {"stem_out_channels": 8, "res2_out_channels": 16, "width_per_group": 8}
-GROUPED: dict[str, Any] = {"norm": "GN", "stem_out_channels": 32, "width_per_group": 32, "res2_out_channels": 32}
+GROUPED: dict[str, Any] = {
+    "norm": "GN",
+    "stem_out_channels": 32,
+    "width_per_group": 32,
+    "res2_out_channels": 32,
+}
 TINY: dict[str, Any] = {
     "backbone": NARROW,
     "fpn": {"out_channels": 16},
@@ -60,7 +65,10 @@ def model_of(classes: tuple[str, ...] = COCO, engine: type[Engine] = MaskRCNN, *
 def random_state(model: Engine, seed: int = 1) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     state = model.state_dict()
-    return {k: torch.rand(v.shape, generator=generator) + 0.1 if v.is_floating_point() else torch.tensor(3) for k, v in state.items()}
+    return {
+        k: torch.rand(v.shape, generator=generator) + 0.1 if v.is_floating_point() else torch.tensor(3)
+        for k, v in state.items()
+    }
 
 
 def arrays(state: dict[str, Tensor]) -> dict[str, np.ndarray[Any, Any]]:
@@ -90,7 +98,9 @@ def torch_file(path: Path, state: dict[str, Tensor]) -> Path:
     parameter.sum().backward()
     optimizer.step()
     scheduler = {"base_lrs": [0.1], "last_epoch": 3}
-    torch.save({"model": state, "optimizer": optimizer.state_dict(), "scheduler": scheduler, "iteration": 3}, path)
+    torch.save(
+        {"model": state, "optimizer": optimizer.state_dict(), "scheduler": scheduler, "iteration": 3}, path
+    )
     return path
 
 
@@ -104,7 +114,9 @@ WRITERS: dict[str, Callable[[Path, dict[str, Tensor]], Path]] = {
     "bare.pkl": lambda path, state: write(path, arrays(state), 4),
     "torch.pkl": torch_file,
     "model_0000003.pth": torch_file,
-    "parallel.pth": lambda path, state: torch_file(path, {f"module.{name}": value for name, value in state.items()}),
+    "parallel.pth": lambda path, state: torch_file(
+        path, {f"module.{name}": value for name, value in state.items()}
+    ),
     "model.safetensors": safetensors_file,
 }
 
@@ -120,10 +132,15 @@ def test_every_kind_of_file(tmp_path: Path, file: str) -> None:
 
 @pytest.mark.parametrize("norm", ["BN", "SyncBN", "GN"])
 def test_other_norms(tmp_path: Path, norm: str) -> None:
-    changes = {"backbone": {**NARROW, "norm": norm, "stem_out_channels": 32, "width_per_group": 32, "freeze_at": 2}, "fpn": {"norm": norm}}
+    changes = {
+        "backbone": {**NARROW, "norm": norm, "stem_out_channels": 32, "width_per_group": 32, "freeze_at": 2},
+        "fpn": {"norm": norm},
+    }
     model = model_of(**changes)
     state = random_state(model)
-    without_counts = {name: value for name, value in state.items() if not name.endswith("num_batches_tracked")}
+    without_counts = {
+        name: value for name, value in state.items() if not name.endswith("num_batches_tracked")
+    }
     report = load_weights(model, str(zoo_file(tmp_path / "model.pkl", without_counts)))
     assert_taken(model, state, report)
     assert report == LoadReport(loaded=tuple(without_counts))
@@ -135,7 +152,7 @@ def test_heads_for_other_classes_start_anew_and_are_named(tmp_path: Path) -> Non
     model = model_of(("balloon",))
     before = {name: value.clone() for name, value in model.state_dict().items()}
     report = load_weights(model, str(path))
-    assert set(report.reinitialised) == HEADS == set(model.class_tensors)
+    assert set(report.reinitialized) == HEADS == set(model.class_tensors)
     assert (report.missing, report.unexpected, report.mismatched) == ((), (), ())
     assert set(report.loaded) == set(state) - HEADS
     assert_taken(model, state, report)
@@ -146,10 +163,13 @@ def test_heads_for_other_classes_start_anew_and_are_named(tmp_path: Path) -> Non
 def test_what_differs_for_another_reason_is_said(tmp_path: Path) -> None:
     state = random_state(model_of())
     report = load_weights(
-        model_of(box_head={"fc_dim": 24}, keypoint_count=5, keypoint_head={"conv_dims": [4]}), str(zoo_file(tmp_path / "coco.pkl", state))
+        model_of(box_head={"fc_dim": 24}, keypoint_count=5, keypoint_head={"conv_dims": [4]}),
+        str(zoo_file(tmp_path / "coco.pkl", state)),
     )
     assert set(report.missing) == {
-        f"roi_heads.keypoint_head.{layer}.{kind}" for layer in ("conv_fcn1", "score_lowres") for kind in ("weight", "bias")
+        f"roi_heads.keypoint_head.{layer}.{kind}"
+        for layer in ("conv_fcn1", "score_lowres")
+        for kind in ("weight", "bias")
     }
     # the predictor's weights have another number of inputs, too: still a head that starts anew
     assert set(report.mismatched) == {
@@ -180,7 +200,13 @@ def test_what_older_files_have_besides_is_passed_over(tmp_path: Path) -> None:
 def caffe2_name(name: str) -> str:
     """What Caffe2 calls a tensor of the backbone, of which the names are no secret (Detectron2's log prints both)."""
     name = name.removeprefix("backbone.bottom_up.")
-    layers = {"stem.conv1": "conv1", "shortcut": "branch1", ".conv1": ".branch2a", ".conv2": ".branch2b", ".conv3": ".branch2c"}
+    layers = {
+        "stem.conv1": "conv1",
+        "shortcut": "branch1",
+        ".conv1": ".branch2a",
+        ".conv2": ".branch2b",
+        ".conv3": ".branch2c",
+    }
     for ours, theirs in layers.items():
         name = name.replace(ours, theirs)
     kinds = {
@@ -249,15 +275,22 @@ def test_backbones_of_caffe2(tmp_path: Path, statistics: bool) -> None:
         assert all(not name.startswith("backbone.bottom_up.") for name in report.missing)
         if not statistics:  # none is a mean of 0 and a variance of 1, as Detectron2 fills them in
             own = bottom_up(dict(fresh.state_dict()))
-            assert all(bool((value == 1).all()) for name, value in own.items() if name.endswith("running_var"))
-            assert all(bool((value == 0).all()) for name, value in own.items() if name.endswith("running_mean"))
+            assert all(
+                bool((value == 1).all()) for name, value in own.items() if name.endswith("running_var")
+            )
+            assert all(
+                bool((value == 0).all()) for name, value in own.items() if name.endswith("running_mean")
+            )
 
 
 def test_the_background_class_of_caffe2_is_the_first(tmp_path: Path) -> None:
     model = model_of(("a", "b"))
     state = bottom_up(random_state(model))
     blobs = {caffe2_name(name): value.numpy() for name, value in state.items()}
-    scores, boxes = np.arange(3 * 16, dtype="f4").reshape(3, 16), np.arange(12 * 16, dtype="f4").reshape(12, 16)
+    scores, boxes = (
+        np.arange(3 * 16, dtype="f4").reshape(3, 16),
+        np.arange(12 * 16, dtype="f4").reshape(12, 16),
+    )
     masks = np.arange(3 * 16, dtype="f4").reshape(3, 16, 1, 1)
     blobs |= {"cls_score_w": scores, "bbox_pred_w": boxes, "mask_fcn_logits_w": masks}
     load_weights(model, str(write(tmp_path / "model.pkl", {"blobs": blobs})))
@@ -280,7 +313,9 @@ def test_names_without_their_beginning_are_matched_where_the_file_asks_for_it(tm
 
 
 def test_names_that_could_be_two_are_refused(tmp_path: Path) -> None:
-    path = zoo_file(tmp_path / "short.pkl", {"conv1.weight": torch.zeros(8, 3, 7, 7)}, matching_heuristics=True)
+    path = zoo_file(
+        tmp_path / "short.pkl", {"conv1.weight": torch.zeros(8, 3, 7, 7)}, matching_heuristics=True
+    )
     with pytest.raises(CheckpointError, match=r"'conv1\.weight' could be '.*' or '.*' of the model"):
         load_weights(model_of(), str(path))
 
@@ -305,14 +340,19 @@ def test_resnets_of_torchvision(tmp_path: Path, depth: int, norm: str) -> None:
     assert not [name for name in report.missing if "bottom_up" in name]
     image = photo().image
     with torch.no_grad():
-        x = theirs.maxpool(theirs.relu(theirs.bn1(theirs.conv1(normalize(image[None] / 255, IMAGENET_MEAN, IMAGENET_STD)))))
+        x = theirs.maxpool(
+            theirs.relu(theirs.bn1(theirs.conv1(normalize(image[None] / 255, IMAGENET_MEAN, IMAGENET_STD))))
+        )
         assert isinstance(model, MaskRCNN)
         found = model.backbone.bottom_up(model.batch([photo()], [(64, 96)]))
-        for layer, features in zip((theirs.layer1, theirs.layer2, theirs.layer3, theirs.layer4), found, strict=True):
+        for layer, features in zip(
+            (theirs.layer1, theirs.layer2, theirs.layer3, theirs.layer4), found, strict=True
+        ):
             x = layer(x)
             torch.testing.assert_close(features, x, rtol=1e-3, atol=1e-3)
     with pytest.raises(
-        UsageError, match=r"resnet\.pth was learnt by torchvision.*Repair: add model\.input\.format=RGB model\.input\.pixel_mean=\["
+        UsageError,
+        match=r"resnet\.pth was learned by torchvision.*Repair: add model\.input\.format=RGB model\.input\.pixel_mean=\[",
     ):
         load_weights(model_of(backbone=backbone), str(tmp_path / "resnet.pth"))
     if depth == 50:
@@ -327,7 +367,8 @@ def test_files_for_other_networks(tmp_path: Path) -> None:
     path = str(zoo_file(tmp_path / "r50.pkl", random_state(model_of())))
     deeper = {"backbone": {**NARROW, "depth": 101}}
     with pytest.raises(
-        CheckpointError, match=r"r50\.pkl holds another ResNet: .*res4\.\d+\..* is in the model only\. Repair: set model\.backbone\.depth"
+        CheckpointError,
+        match=r"r50\.pkl holds another ResNet: .*res4\.\d+\..* is in the model only\. Repair: set model\.backbone\.depth",
     ):
         load_weights(model_of(**deeper), path)
     shallower = zoo_file(tmp_path / "r101.pkl", random_state(model_of(**deeper)))
@@ -335,8 +376,12 @@ def test_files_for_other_networks(tmp_path: Path) -> None:
         load_weights(model_of(), str(shallower))
     model = model_of()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    others = torch_file(tmp_path / "unet.pth", {"encoder.conv1.weight": torch.zeros(3), "decoder.weight": torch.zeros(3)})
-    with pytest.raises(CheckpointError, match=r"unet\.pth is plainly for another model: only 0 of the \d+ tensors"):
+    others = torch_file(
+        tmp_path / "unet.pth", {"encoder.conv1.weight": torch.zeros(3), "decoder.weight": torch.zeros(3)}
+    )
+    with pytest.raises(
+        CheckpointError, match=r"unet\.pth is plainly for another model: only 0 of the \d+ tensors"
+    ):
         load_weights(model, str(others))
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
@@ -346,9 +391,12 @@ def test_norms_that_do_not_go_together(tmp_path: Path) -> None:
     batch = {"backbone": {**NARROW, "norm": "BN"}}
     of_batch = str(zoo_file(tmp_path / "bn.pkl", random_state(model_of())))
     of_group = str(zoo_file(tmp_path / "gn.pkl", random_state(model_of(**group))))
-    with pytest.raises(CheckpointError, match=r"bn\.pkl was learnt with batch norm, but .* is a group norm"):
+    with pytest.raises(CheckpointError, match=r"bn\.pkl was learned with batch norm, but .* is a group norm"):
         load_weights(model_of(**group), of_batch)
-    with pytest.raises(CheckpointError, match=r"gn\.pkl has no statistics for the batch norm .*Repair: .*model\.backbone\.norm=GN"):
+    with pytest.raises(
+        CheckpointError,
+        match=r"gn\.pkl has no statistics for the batch norm .*Repair: .*model\.backbone\.norm=GN",
+    ):
         load_weights(model_of(**batch), of_group)
 
 
@@ -397,7 +445,13 @@ def test_the_zoo_says_where_to_put_its_files(tmp_path: Path, monkeypatch: pytest
     model = model_of()
     with pytest.raises(DownloadError) as caught:
         load_weights(model, "coco-r50-3x")
-    for said in (ZOO["coco-r50-3x"], str(tmp_path / "model_final_f10217.pkl"), "weights=FILE", "weights=none", "model.backbone.norm=GN"):
+    for said in (
+        ZOO["coco-r50-3x"],
+        str(tmp_path / "model_final_f10217.pkl"),
+        "weights=FILE",
+        "weights=none",
+        "model.backbone.norm=GN",
+    ):
         assert said in str(caught.value)
     state = random_state(model)
     zoo_file(tmp_path / "model_final_f10217.pkl", state)
@@ -413,7 +467,7 @@ def test_training_starts_from_them(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     settings = resolve(plugin="maskrcnn", data="labelme", overrides=options)
     _, start = build_model(settings, registry.plugins().get("maskrcnn"), ("circle", "square"))
     assert start.report is not None
-    assert set(start.report.reinitialised) == HEADS
+    assert set(start.report.reinitialized) == HEADS
     settings = resolve(plugin="maskrcnn", data="labelme", overrides={**options, "weights": "coco-r50-3x"})
     with pytest.raises(DownloadError, match="weights=FILE"):
         build_model(settings, registry.plugins().get("maskrcnn"), ("circle", "square"))
@@ -423,7 +477,10 @@ def test_training_starts_from_them(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def photo(seed: int = 0) -> Sample:
-    return Sample("photo", torch.randint(0, 256, (3, 64, 96), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8))
+    return Sample(
+        "photo",
+        torch.randint(0, 256, (3, 64, 96), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8),
+    )
 
 
 @needs_detectron2
@@ -459,20 +516,31 @@ def test_there_and_back(tmp_path: Path, engine: type[Engine], changes: dict[str,
     torch.save({"model": model.export_state()}, tmp_path / "back.pth")
     torch.manual_seed(4)
     back = build_theirs(cfg).eval()
-    incompatible = DetectionCheckpointer(back)._load_model(DetectionCheckpointer(back)._torch_load(str(tmp_path / "back.pth")))
-    assert (incompatible.missing_keys, incompatible.unexpected_keys, incompatible.incorrect_shapes) == ([], [], [])
+    incompatible = DetectionCheckpointer(back)._load_model(
+        DetectionCheckpointer(back)._torch_load(str(tmp_path / "back.pth"))
+    )
+    assert (incompatible.missing_keys, incompatible.unexpected_keys, incompatible.incorrect_shapes) == (
+        [],
+        [],
+        [],
+    )
     for name, value in theirs.state_dict().items():
         assert torch.equal(back.state_dict()[name], value), name
         assert torch.equal(model.state_dict()[name], value), name
 
     sample = photo()
     with torch.no_grad():
-        (wanted,), (again,) = theirs([{"image": sample.image.flip(0)}]), back([{"image": sample.image.flip(0)}])
+        (wanted,), (again,) = (
+            theirs([{"image": sample.image.flip(0)}]),
+            back([{"image": sample.image.flip(0)}]),
+        )
         (found,) = model.predict([sample])
     assert torch.equal(wanted["instances"].pred_boxes.tensor, again["instances"].pred_boxes.tensor)
     assert found.instances is not None
     assert len(found.instances) == len(wanted["instances"]) > 0
-    torch.testing.assert_close(found.instances.boxes_xyxy, wanted["instances"].pred_boxes.tensor, rtol=0, atol=0.01)
+    torch.testing.assert_close(
+        found.instances.boxes_xyxy, wanted["instances"].pred_boxes.tensor, rtol=0, atol=0.01
+    )
     torch.testing.assert_close(found.instances.scores, wanted["instances"].scores, rtol=0, atol=1e-4)
 
 
@@ -486,9 +554,15 @@ def test_backbones_of_caffe2_as_detectron2_takes_them(tmp_path: Path, statistics
     state = bottom_up(random_state(model_of(backbone=backbone)))
     if not statistics:
         state = {name: value for name, value in state.items() if "running" not in name}
-    blobs = {caffe2_name(name).replace("_bn_", "_gn_" if norm == "GN" else "_bn_"): value.numpy() for name, value in state.items()}
+    blobs = {
+        caffe2_name(name).replace("_bn_", "_gn_" if norm == "GN" else "_bn_"): value.numpy()
+        for name, value in state.items()
+    }
     path = write(tmp_path / "R-50.pkl", blobs | {"fc1000_w": np.zeros((10, 5), dtype="f4")})
-    ours, theirs = model_of(engine=MaskRCNN, backbone=backbone), model_of(engine=Detectron2Engine, backbone=backbone)
+    ours, theirs = (
+        model_of(engine=MaskRCNN, backbone=backbone),
+        model_of(engine=Detectron2Engine, backbone=backbone),
+    )
     load_weights(ours, str(path))
     DetectionCheckpointer(theirs.whole).load(str(path))  # type: ignore[attr-defined]
     for name, value in bottom_up(dict(theirs.state_dict())).items():
@@ -527,8 +601,14 @@ def test_names_of_caffe2_as_detectron2_reads_them() -> None:
         for k in range(3)
         for branch in ("branch1", "branch2a", "branch2b", "branch2c_bn", "branch2a_gn")
     ]
-    names = [f"{layer}_{kind}" for layer in layers for kind in (("s", "b") if layer.endswith(("_bn", "_gn")) else ("w", "b"))]
-    tensors = {name: torch.randn(12, 2, generator=torch.Generator().manual_seed(i)) for i, name in enumerate(names)}
+    names = [
+        f"{layer}_{kind}"
+        for layer in layers
+        for kind in (("s", "b") if layer.endswith(("_bn", "_gn")) else ("w", "b"))
+    ]
+    tensors = {
+        name: torch.randn(12, 2, generator=torch.Generator().manual_seed(i)) for i, name in enumerate(names)
+    }
     theirs, _ = convert_c2_detectron_names(tensors)
     ours = caffe2.convert(tensors)
     assert len(theirs) == len(ours) == len(names)

@@ -23,7 +23,7 @@ DATASET = DatasetManifest(
     tasks=("semantic",),
     splits=("train", "val"),
     layout="photos/NAME.jpg with labels/NAME.png, which hold a class index a pixel, 255 for void",
-    licence="yours",
+    license="yours",
 )
 
 
@@ -43,7 +43,9 @@ class MyNet(Dataset):
         self.folder, self.classes = folder, settings.classes
         names = sorted(path.stem for path in (folder / "photos").glob("*.jpg"))
         if not names:
-            raise DataError(f"{folder / 'photos'} holds no .jpg files. Repair: put the photos there, or name another folder")
+            raise DataError(
+                f"{folder / 'photos'} holds no .jpg files. Repair: put the photos there, or name another folder"
+            )
         self.ids = [name for i, name in enumerate(names) if (i % settings.val_every == 0) == (split == "val")]
 
     def __getitem__(self, index: int) -> Sample:

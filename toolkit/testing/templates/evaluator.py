@@ -66,7 +66,9 @@ class MyNet(Evaluator):
         per_class = 2 * found / (2 * found + missed + invented)
         total = self.counts.sum(1)
         overall = 2 * total[0] / (2 * total[0] + total[1] + total[2])
-        return Report("mynet", {"presence_f1": float(overall)}, {"presence_f1": per_class.tolist()}, self.classes)
+        return Report(
+            "mynet", {"presence_f1": float(overall)}, {"presence_f1": per_class.tolist()}, self.classes
+        )
 
 
 def build(settings: MyNetSettings, classes: Sequence[str]) -> MyNet:

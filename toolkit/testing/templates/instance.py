@@ -1,6 +1,6 @@
-"""mynet: a small detector that finds objects by their centres, and their masks by pixels that point to a centre.
+"""mynet: a small detector that finds objects by their centers, and their masks by pixels that point to a center.
 
-After Panoptic-DeepLab (Cheng et al., CVPR 2020, https://arxiv.org/abs/1911.10194): every pixel says which class it shows and where the centre of
+After Panoptic-DeepLab (Cheng et al., CVPR 2020, https://arxiv.org/abs/1911.10194): every pixel says which class it shows and where the center of
 its object is; objects are the peaks of a heat map, and get the pixels of their class that point nearest to them. So masks do not overlap.
 
     toolkit train --plugin mynet.py --data shapes
@@ -23,7 +23,7 @@ from toolkit.models.losses import cross_entropy
 
 PLUGIN = PluginManifest(
     name="mynet",
-    summary="a small detector by centres and offsets, with masks",
+    summary="a small detector by centers and offsets, with masks",
     task="instance",
     build=":build",
     settings=":MyNetSettings",
@@ -40,12 +40,12 @@ class MyNetSettings(Settings):
     width: int = Field(24, ge=8, multiple_of=8)
     """Channels at half resolution, doubled at every halving."""
     sigma: float = Field(4.0, gt=0)
-    """How wide the peak at each centre is, in pixels of the image."""
+    """How wide the peak at each center is, in pixels of the image."""
     score_threshold: float = Field(0.2, ge=0, le=1)
     """The lowest peak that counts as an object."""
     max_objects: int = Field(100, ge=1)
     """The most objects an image."""
-    centre_weight: float = Field(50.0, ge=0)
+    center_weight: float = Field(50.0, ge=0)
     """Weight of the squared error of the heat map."""
     offset_weight: float = Field(0.05, ge=0)
     """Weight of the error of the offsets, which is in pixels."""
@@ -57,8 +57,12 @@ class Network(nn.Module):
     def __init__(self, width: int, outputs: int) -> None:
         super().__init__()
         widths = [width, 2 * width, 4 * width, 4 * width]
-        self.down = nn.ModuleList([_block(a, b, stride=2) for a, b in zip([3, *widths], widths, strict=False)])
-        self.up = nn.ModuleList([_block(8 * width, 4 * width), _block(6 * width, 2 * width), _block(3 * width, width)])
+        self.down = nn.ModuleList(
+            [_block(a, b, stride=2) for a, b in zip([3, *widths], widths, strict=False)]
+        )
+        self.up = nn.ModuleList(
+            [_block(8 * width, 4 * width), _block(6 * width, 2 * width), _block(3 * width, width)]
+        )
         self.head = nn.Conv2d(width, outputs, 1)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -75,7 +79,11 @@ class Network(nn.Module):
 
 def _block(channels_in: int, channels_out: int, stride: int = 1) -> nn.Sequential:
     # GroupNorm, as it looks at one image at a time: a prediction must not depend on the rest of the batch
-    return nn.Sequential(nn.Conv2d(channels_in, channels_out, 3, stride, 1, bias=False), nn.GroupNorm(4, channels_out), nn.ReLU())
+    return nn.Sequential(
+        nn.Conv2d(channels_in, channels_out, 3, stride, 1, bias=False),
+        nn.GroupNorm(4, channels_out),
+        nn.ReLU(),
+    )
 
 
 @dataclass(frozen=True)
@@ -84,8 +92,8 @@ class Targets:
 
     Attributes:
         classes: uint8 ``[H, W]``, 0 where there is no object, else 1 + its label; void on crowds.
-        heat: float32 ``[H, W]`` in 0…1, 1 at the centre of each object.
-        offsets: float32 ``[2, H, W]``, from each pixel of an object to its centre, down and to the right, in pixels.
+        heat: float32 ``[H, W]`` in 0…1, 1 at the center of each object.
+        offsets: float32 ``[2, H, W]``, from each pixel of an object to its center, down and to the right, in pixels.
     """
 
     classes: Tensor
@@ -96,13 +104,16 @@ class Targets:
 class MyNet(TrainableModel):
     """The network, with all that has to do with samples around it."""
 
-    class_tensors = ("network.head.weight", "network.head.bias")  # start anew where start weights know other classes
+    class_tensors = (
+        "network.head.weight",
+        "network.head.bias",
+    )  # start anew where start weights know other classes
 
     def __init__(self, settings: MyNetSettings, classes: Sequence[str]) -> None:
         super().__init__(classes)
         self.settings = settings
         self.network = Network(settings.width, 1 + len(classes) + 1 + 2)
-        nn.init.constant_(self._bias()[-3:-2], -4.0)  # centres are rare
+        nn.init.constant_(self._bias()[-3:-2], -4.0)  # centers are rare
 
     def _bias(self) -> Tensor:
         bias = self.network.head.bias
@@ -114,13 +125,15 @@ class MyNet(TrainableModel):
         height, width = image.shape[1:]
         pixels = image.to(self.device)[None] / 127.5 - 1
         padded = F.pad(pixels, (0, -width % STRIDE, 0, -height % STRIDE))
-        raw = F.interpolate(self.network(padded).float(), padded.shape[2:], mode="bilinear")[0, :, :height, :width]
+        raw = F.interpolate(self.network(padded).float(), padded.shape[2:], mode="bilinear")[
+            0, :, :height, :width
+        ]
         return raw[:-3], raw[-3].sigmoid(), raw[-2:] * STRIDE
 
     def loss(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
         """Cross-entropy of the classes, squared error of the heat map and error of the offsets, each a mean over the samples."""
         settings = self.settings
-        terms: dict[str, list[Tensor]] = {"class": [], "centre": [], "offset": []}
+        terms: dict[str, list[Tensor]] = {"class": [], "center": [], "offset": []}
         for sample in samples:
             targets = self._targets(sample)
             logits, heat, offsets = self.outputs(sample.image)
@@ -128,14 +141,18 @@ class MyNet(TrainableModel):
             inside = ((classes > 0) & (classes != VOID)).float()
             distance = (offsets - targets.offsets.to(self.device)).abs().sum(0)
             terms["class"].append(cross_entropy(logits[None], classes[None]))
-            terms["centre"].append(settings.centre_weight * F.mse_loss(heat, targets.heat.to(self.device)))
-            terms["offset"].append(settings.offset_weight * (distance * inside).sum() / inside.sum().clamp_min(1))
+            terms["center"].append(settings.center_weight * F.mse_loss(heat, targets.heat.to(self.device)))
+            terms["offset"].append(
+                settings.offset_weight * (distance * inside).sum() / inside.sum().clamp_min(1)
+            )
         return {name: torch.stack(values).mean() for name, values in terms.items()}
 
     def _targets(self, sample: Sample) -> Targets:
         truth = sample.instances
         if truth is None or truth.masks is None:
-            raise InvalidDataError(f"sample {sample.id!r} has no masks of objects, which this model learns from")
+            raise InvalidDataError(
+                f"sample {sample.id!r} has no masks of objects, which this model learns from"
+            )
         rows, columns = _grid(sample.size)
         classes = torch.zeros(sample.size, dtype=torch.uint8)
         heat, offsets = torch.zeros(sample.size), torch.zeros(2, *sample.size)
@@ -152,7 +169,10 @@ class MyNet(TrainableModel):
 
     def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
         """Objects with masks, tight boxes and scores, best first."""
-        return [Prediction(s.id, s.size, instances=self._objects(*(part.cpu() for part in self.outputs(s.image)))) for s in samples]
+        return [
+            Prediction(s.id, s.size, instances=self._objects(*(part.cpu() for part in self.outputs(s.image))))
+            for s in samples
+        ]
 
     def _objects(self, logits: Tensor, heat: Tensor, offsets: Tensor) -> Instances:
         """Peaks of the heat map, each with the pixels of its class that point nearest to it."""
@@ -164,11 +184,11 @@ class MyNet(TrainableModel):
         shown = probabilities.argmax(0)  # [H, W], 0 is no object
         if not len(places) or not bool((shown > 0).any()):
             return Instances.empty(size, with_masks=True, with_scores=True)
-        centres = torch.stack([places // size[1], places % size[1]], 1).float()
+        centers = torch.stack([places // size[1], places % size[1]], 1).float()
         pointed = torch.stack(_grid(size)) + offsets
         inside = shown > 0
         owner = torch.full(size, -1)
-        owner[inside] = torch.cdist(pointed[:, inside].T, centres).argmin(1)
+        owner[inside] = torch.cdist(pointed[:, inside].T, centers).argmin(1)
         masks, labels, sure = [], [], []
         for index in range(len(places)):
             own = owner == index

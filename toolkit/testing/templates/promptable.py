@@ -34,7 +34,7 @@ PLUGIN = PluginManifest(
 STRIDE = 16
 """Height and width of what the network sees are multiples of this; it answers at a quarter of the resolution."""
 CLICKS = 4
-"""Clicks on the background that an image is learnt from."""
+"""Clicks on the background that an image is learned from."""
 
 
 class MyNetSettings(Settings):
@@ -74,7 +74,9 @@ class MyNet(PromptableModel):
         super().__init__(classes)
         self.settings, width = settings, settings.width
         self.fine = nn.Sequential(_block(3, width, stride=2), _block(width, width, stride=2))
-        self.coarse = nn.Sequential(_block(width, width, stride=2), _block(width, width, stride=2), _block(width, width))
+        self.coarse = nn.Sequential(
+            _block(width, width, stride=2), _block(width, width, stride=2), _block(width, width)
+        )
         self.decoder = nn.Sequential(
             _block(width + 3, width),
             _block(width, width, dilation=2),
@@ -105,11 +107,15 @@ class MyNet(PromptableModel):
 
     def _maps(self, prompts: Prompts, size: tuple[int, int]) -> Tensor:
         """Where the clicks on the object are, where those off it are, and where the box is: float32 ``[N, 3, h, w]`` in 0…1."""
-        rows, columns = torch.meshgrid(*(4 * torch.arange(n) + 2.0 for n in size), indexing="ij")  # in pixels of the image
+        rows, columns = torch.meshgrid(
+            *(4 * torch.arange(n) + 2.0 for n in size), indexing="ij"
+        )  # in pixels of the image
         maps = torch.zeros(len(prompts), 3, *size)
         if prompts.points_xy is not None and prompts.point_labels is not None:
             x, y = prompts.points_xy[..., 0, None, None], prompts.points_xy[..., 1, None, None]
-            near = torch.exp(-((rows - y) ** 2 + (columns - x) ** 2) / (2 * self.settings.radius**2))  # [N, K, h, w]
+            near = torch.exp(
+                -((rows - y) ** 2 + (columns - x) ** 2) / (2 * self.settings.radius**2)
+            )  # [N, K, h, w]
             for channel, label in ((0, 1), (1, 0)):
                 maps[:, channel] = (near * (prompts.point_labels == label)[..., None, None]).amax(1)
         if prompts.boxes_xyxy is not None:
@@ -157,7 +163,14 @@ class MyNet(PromptableModel):
         terms = []
         for prompts, target in wanted:
             logits, target = self.logits(encoded, prompts), target.to(self.device)
-            terms.append(torch.stack([F.binary_cross_entropy_with_logits(logits, target), _dice(logits.sigmoid(), target).mean()]))
+            terms.append(
+                torch.stack(
+                    [
+                        F.binary_cross_entropy_with_logits(logits, target),
+                        _dice(logits.sigmoid(), target).mean(),
+                    ]
+                )
+            )
         return torch.stack(terms).mean(0)
 
     def _clicks_beside(self, masks: Tensor) -> Prompts:
@@ -165,7 +178,11 @@ class MyNet(PromptableModel):
         places = (~masks.any(0)).nonzero().flip(1)  # x and y, [P, 2]
         if not len(places):
             places = torch.full((1, 2), -1000)
-        chosen = torch.randint(len(places), (CLICKS,)) if self.training else torch.arange(CLICKS) * len(places) // CLICKS
+        chosen = (
+            torch.randint(len(places), (CLICKS,))
+            if self.training
+            else torch.arange(CLICKS) * len(places) // CLICKS
+        )
         return Prompts(places[chosen][:, None].float(), torch.ones(CLICKS, 1, dtype=torch.int64))
 
 

@@ -33,24 +33,30 @@ class MyNetSettings(Settings):
     width: int = Field(16, ge=1)
     """Channels at half resolution, doubled at every halving."""
     loss: SegmentationLossSettings = SegmentationLossSettings()
-    """What is minimised."""
+    """What is minimized."""
 
 
 class MyNet(nn.Module):
     """Three halvings, and the way back up to half resolution with a skip at each.
 
-    It gets normalised images ``[B, 3, H, W]`` with sides that are multiples of 8, and returns logits ``[B, C, H / 2, W / 2]``;
+    It gets normalized images ``[B, 3, H, W]`` with sides that are multiples of 8, and returns logits ``[B, C, H / 2, W / 2]``;
     ``SemanticModel`` brings them to the image's pixels.
     """
 
     def __init__(self, width: int, classes: int) -> None:
         super().__init__()
-        self.down = nn.ModuleList([_block(3, width, stride=2), _block(width, 2 * width, stride=2), _block(2 * width, 4 * width, stride=2)])
+        self.down = nn.ModuleList(
+            [
+                _block(3, width, stride=2),
+                _block(width, 2 * width, stride=2),
+                _block(2 * width, 4 * width, stride=2),
+            ]
+        )
         self.up = nn.ModuleList([_block(6 * width, 2 * width), _block(3 * width, width)])
         self.head = nn.Conv2d(width, classes, 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """The logits of normalised images."""
+        """The logits of normalized images."""
         features, skips = images, []
         for block in self.down:
             features = block(features)
@@ -63,7 +69,9 @@ class MyNet(nn.Module):
 
 def _block(channels_in: int, channels_out: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(channels_in, channels_out, 3, stride, 1, bias=False), nn.BatchNorm2d(channels_out), nn.ReLU(inplace=True)
+        nn.Conv2d(channels_in, channels_out, 3, stride, 1, bias=False),
+        nn.BatchNorm2d(channels_out),
+        nn.ReLU(inplace=True),
     )
 
 

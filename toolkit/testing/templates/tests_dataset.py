@@ -20,5 +20,7 @@ class TestMyNet(DatasetContract):
         for part in ("photos", "labels"):
             (folder / part).mkdir()
         for i in range(6):
-            Image.fromarray(rng.integers(0, 256, (30, 40, 3), dtype=np.uint8)).save(folder / "photos" / f"{i}.jpg")
+            Image.fromarray(rng.integers(0, 256, (30, 40, 3), dtype=np.uint8)).save(
+                folder / "photos" / f"{i}.jpg"
+            )
             Image.fromarray(rng.integers(0, 2, (30, 40), dtype=np.uint8)).save(folder / "labels" / f"{i}.png")
