@@ -1,8 +1,9 @@
-"""Maps the folders of the checkout into the one package that is installed; everything else is in pyproject.toml.
+"""Maps the folders of the checkout into the one package that is installed; everything else is in
+pyproject.toml.
 
-``plugins/``, ``datasets/`` and ``configs/`` are top-level folders so that they are easy to find, but must not be installed as
-top-level packages (``datasets`` is another project's name). They become ``toolkit.plugins.<x>``, ``toolkit.datasets.<x>`` and
-package data of ``toolkit.configs``.
+``plugins/``, ``datasets/`` and ``configs/`` are top-level folders so that they are easy to find, but must not
+be installed as top-level packages (``datasets`` is another project's name). They become
+``toolkit.plugins.<x>``, ``toolkit.datasets.<x>`` and package data of ``toolkit.configs``.
 """
 
 from pathlib import Path

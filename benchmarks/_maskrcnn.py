@@ -1,4 +1,6 @@
-"""Detectron2's Mask R-CNN R50-FPN and ours with the same weights, and an image on which they find about as much as trained ones do."""
+"""Detectron2's Mask R-CNN R50-FPN and ours with the same weights, and an image on which they find about as
+much as trained ones do.
+"""
 
 from __future__ import annotations
 
@@ -56,10 +58,12 @@ def sample(objects: int = 12, size: tuple[int, int] = SIZE) -> Sample:
 
 
 def peer(**options: Any) -> nn.Module:
-    """Detectron2's model as its configuration file builds it, on the CPU, with random weights that behave like trained ones.
+    """Detectron2's model as its configuration file builds it, on the CPU, with random weights that behave
+    like trained ones.
 
-    Its frozen norms get the statistics of the image, so that activations neither vanish nor explode; the last layers are scaled until
-    objectness, classes and masks vary. Without that there would be one proposal and no detection to work on.
+    Its frozen norms get the statistics of the image, so that activations neither vanish nor explode; the last
+    layers are scaled until objectness, classes and masks vary. Without that there would be one proposal and
+    no detection to work on.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -1,4 +1,6 @@
-"""Times two ways of doing the same work, side by side in one run, so that whatever else the machine does hits both."""
+"""Times two ways of doing the same work, side by side in one run, so that whatever else the machine does hits
+both.
+"""
 
 from __future__ import annotations
 
@@ -51,9 +53,9 @@ def compare(
     times: tuple[list[float], list[float]] = ([], [])
     for n in range(rounds + 1):
         for (_, work), taken in zip((ours, peer), times, strict=True):
-            time.sleep(
-                0.02
-            )  # OpenMP's threads keep a core busy for a while after their work, which would be charged to the next one
+            # OpenMP's threads keep a core busy for a while after their work, which would be charged to the
+            # next one.
+            time.sleep(0.02)
             start = time.perf_counter()
             work()
             if n:
@@ -63,7 +65,9 @@ def compare(
 
 
 def report(title: str, comparisons: Sequence[Comparison]) -> int:
-    """Print a table, or with ``--json`` on the command line one JSON object; 1 when a target is missed, else 0."""
+    """Print a table, or with ``--json`` on the command line one JSON object; 1 when a target is missed, else
+    0.
+    """
     parser = argparse.ArgumentParser(description=title)
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     if parser.parse_args().json:

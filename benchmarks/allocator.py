@@ -2,8 +2,9 @@
 
 ``python benchmarks/allocator.py [--json]``
 
-Each side runs in a process of its own, as the setting holds for a whole process; they take turns. Linux with the GNU C library only. How much
-it matters depends on what it costs the machine to hand out a page of memory, which is more in virtual machines.
+Each side runs in a process of its own, as the setting holds for a whole process; they take turns. Linux with
+the GNU C library only. How much it matters depends on what it costs the machine to hand out a page of memory,
+which is more in virtual machines.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
-"""The evaluator ``coco`` against pycocotools: COCO val's size, about 36,000 objects and 100 detections an image, the same numbers in one run.
+"""The evaluator ``coco`` against pycocotools: COCO val's size, about 36,000 objects and 100 detections an
+image, the same numbers in one run.
 
-From ``Prediction``s to the report, as after inference, and from two JSON files, which both sides read with the rest. ``--images`` makes it
-smaller; masks (``--masks``) are compared on a tenth of the images, since pycocotools takes so long.
+From ``Prediction``s to the report, as after inference, and from two JSON files, which both sides read with
+the rest. ``--images`` makes it smaller; masks (``--masks``) are compared on a tenth of the images, since
+pycocotools takes so long.
 """
 
 from __future__ import annotations
@@ -36,7 +38,9 @@ Result = TypeVar("Result")
 
 
 def boxes(rng: np.random.Generator, n: int) -> np.ndarray:
-    """x0, y0, x1, y1 in quarters of a pixel, which float32 holds exactly; sides as in COCO, from 8 to 400 pixels."""
+    """x0, y0, x1, y1 in quarters of a pixel, which float32 holds exactly; sides as in COCO, from 8 to 400
+    pixels.
+    """
     sides = np.minimum(np.exp(rng.uniform(math.log(8), math.log(400), (n, 2))), np.array(SIZE[::-1]) - 1)
     corners = rng.uniform(0, 1, (n, 2)) * (np.array(SIZE[::-1]) - sides)
     return (np.round(np.concatenate([corners, corners + sides], axis=1) * 4) / 4).astype(np.float32)
@@ -96,7 +100,9 @@ def make(images: int, with_masks: bool) -> tuple[list[Sample], list[Prediction]]
 
 
 def entries(name: int, instances: Instances, masks: bool) -> list[dict[str, Any]]:
-    """One image's objects as COCO annotations; with masks, results go without boxes, so that areas are those of the masks."""
+    """One image's objects as COCO annotations; with masks, results go without boxes, so that areas are those
+    of the masks.
+    """
     frames, labels = instances.boxes_xyxy.double().numpy(), instances.labels.tolist()
     areas = instances.masks.areas().tolist() if instances.masks is not None else None
     codes = instances.masks.to_coco() if instances.masks is not None else []

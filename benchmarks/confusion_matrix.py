@@ -1,4 +1,6 @@
-"""The confusion matrix of two label maps of 1024×2048 pixels and 21 classes, against torchmetrics on the same tensors."""
+"""The confusion matrix of two label maps of 1024×2048 pixels and 21 classes, against torchmetrics on the same
+tensors.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ SIZE, CLASSES = (1024, 2048), 21
 
 
 def label_maps() -> tuple[Tensor, Tensor]:
-    """Areas of one class, a tenth of the truth void, and a prediction that is right in two rows of three; uint8 ``[H, W]``."""
+    """Areas of one class, a tenth of the truth void, and a prediction that is right in two rows of three;
+    uint8 ``[H, W]``.
+    """
     torch.manual_seed(0)
     truth, other = (
         F.interpolate(torch.randn(1, CLASSES, 16, 32), SIZE, mode="bicubic")[0].max(0).indices.to(torch.uint8)
@@ -49,7 +53,8 @@ def main() -> int:
     ):
         raise SystemExit("the two matrices differ")
     cases = [
-        # The target is for int64, which torch's arg-max gives and torchmetrics is made for; on uint8 it is faster, and ours gains less.
+        # The target is for int64, which torch's arg-max gives and torchmetrics is made for; on uint8 it is
+        # faster, and ours gains less.
         ("labels as uint8", lambda: peer(truth, prediction, True), "torchmetrics", None),
         ("labels as int64", lambda: peer(truth64, prediction64, True), "torchmetrics", 30),
         ("labels as uint8", lambda: peer(truth, prediction, False), "torchmetrics, values unchecked", None),

@@ -1,6 +1,8 @@
-"""Predicting a photo with DeepLabv3 on ResNet-50, against torchvision's network with the same weights, interpolation and arg-max.
+"""Predicting a photo with DeepLabv3 on ResNet-50, against torchvision's network with the same weights,
+interpolation and arg-max.
 
-Both start from a uint8 photo and end in a uint8 label map. Logits are first checked to agree within 1e-5 of the largest.
+Both start from a uint8 photo and end in a uint8 label map. Logits are first checked to agree within 1e-5 of
+the largest.
 """
 
 from __future__ import annotations

@@ -2,14 +2,16 @@
 
 ``python benchmarks/folder_inference.py [--json]``
 
-Both figures come from one process and interleaved runs over the same generated 1080p JPEGs, with the same network (a small
-convolutional one with random weights; only its time matters):
+Both figures come from one process and interleaved runs over the same generated 1080p JPEGs, with the same
+network (a small convolutional one with random weights; only its time matters):
 
-- ``of_possible``: the time that the cores need at least, over the time that the pipeline takes. The least is the model's own time
-  (all cores, images in memory) plus the CPU time of decoding and writing spread over the cores; beside a GPU, the model's time alone.
-- ``gain``: the time of the loop that one writes first, over the pipeline's. The loop reads with Pillow, interpolates the logits to full
-  size, takes the arg-max in torch and writes with Pillow. Neither draws overlays here. ``differing_pixels`` says how far the label maps
-  agree (the network rounds differently in channels-last memory).
+- ``of_possible``: the time that the cores need at least, over the time that the pipeline takes. The least is
+  the model's own time (all cores, images in memory) plus the CPU time of decoding and writing spread over the
+  cores; beside a GPU, the model's time alone.
+- ``gain``: the time of the loop that one writes first, over the pipeline's. The loop reads with Pillow,
+  interpolates the logits to full size, takes the arg-max in torch and writes with Pillow. Neither draws
+  overlays here. ``differing_pixels`` says how far the label maps agree (the network rounds differently in
+  channels-last memory).
 """
 
 from __future__ import annotations
@@ -43,7 +45,9 @@ CLASSES = tuple(f"class {i}" for i in range(21))
 
 
 def network(photo: Tensor) -> nn.Sequential:
-    """Logits at an eighth of the image's size; 20 GFLOP for 1080p. Each class wins somewhere in the photo, as after training."""
+    """Logits at an eighth of the image's size; 20 GFLOP for 1080p. Each class wins somewhere in the photo, as
+    after training.
+    """
     torch.manual_seed(0)
     layers: list[nn.Module] = []
     for channels_in, channels_out, stride in ((3, 32, 2), (32, 64, 2), (64, 128, 2), (128, 128, 1)):
@@ -126,7 +130,9 @@ class Bench:
         return wall(lambda: naive_loop(self.naive_model, self.photos, self._fresh()))
 
     def least(self, overlays: bool) -> float:
-        """Model time plus the CPU time of the rest spread over the cores, batch by batch so that few photos lie in memory at once."""
+        """Model time plus the CPU time of the rest spread over the cores, batch by batch so that few photos
+        lie in memory at once.
+        """
         on_cpu = self.predictor.device.type == "cpu"
         images = find_images([self.folder / "photos"])
         model_time, rest = 0.0, 0.0
@@ -146,7 +152,9 @@ class Bench:
         return model_time + (rest / (os.cpu_count() or 1) if on_cpu else 0)
 
     def differing(self) -> float:
-        """The largest part of the pixels of an image in which the naive loop's label map differs from the pipeline's."""
+        """The largest part of the pixels of an image in which the naive loop's label map differs from the
+        pipeline's.
+        """
         ours, theirs = self._fresh(), self._fresh()
         predict_folder(self.predictor, [self.folder / "photos"], ours, work=self.work, overlays=False)
         naive_loop(self.naive_model, self.photos[:3], theirs)
@@ -186,7 +194,7 @@ def measure(count: int, rounds: int, work: Work, device: str) -> dict[str, float
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--images", type=int, default=24)
     parser.add_argument("--rounds", type=int, default=5)

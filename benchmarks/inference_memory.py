@@ -2,8 +2,9 @@
 
 ``python benchmarks/inference_memory.py [--json] [--counts 100 5000]``
 
-Each count runs in a process of its own over generated 320 x 240 photos, with objects found in each (so that ``predictions.json`` grows,
-too) and a label map besides. The folder of photos holds links to a few files, so that the benchmark needs little disk itself.
+Each count runs in a process of its own over generated 320 x 240 photos, with objects found in each (so that
+``predictions.json`` grows, too) and a label map besides. The folder of photos holds links to a few files, so
+that the benchmark needs little disk itself.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ from toolkit.types import Instances, Masks, Prediction, Sample
 
 
 class Blocks(Model):
-    """Finds 20 objects in any image: a grid of rectangles. Costs next to nothing, so that the memory is the pipeline's."""
+    """Finds 20 objects in any image: a grid of rectangles. Costs next to nothing, so that the memory is the
+    pipeline's.
+    """
 
     def __init__(self) -> None:
         super().__init__(("block",))
@@ -91,7 +94,7 @@ def measure(counts: Sequence[int]) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--counts", type=int, nargs="+", default=[100, 5000])
     parser.add_argument("--once", type=int, help=argparse.SUPPRESS)

@@ -1,4 +1,5 @@
-"""Logits of 21×128×256 to a label map of 1024×2048, against interpolating all classes and taking the argmax in torch.
+"""Logits of 21×128×256 to a label map of 1024×2048, against interpolating all classes and taking the argmax
+in torch.
 
 Every case is first checked to be equal in every pixel.
 """

@@ -1,10 +1,12 @@
 """Mask R-CNN R50-FPN on one photo-sized image, against Detectron2 itself on a CPU with the same weights.
 
-``PYTHONPATH=. python benchmarks/maskrcnn_inference.py [--json]``, in an environment that has Detectron2 and what the toolkit needs.
+``PYTHONPATH=. python benchmarks/maskrcnn_inference.py [--json]``, in an environment that has Detectron2 and
+what the toolkit needs.
 
-800 × 1066 pixels, 1,000 proposals, from the image to boxes, scores, classes and run-length coded masks. Detectron2 runs as it is, in
-fp32, and its masks are coded as its own COCO evaluator does it. That the detections are the same is checked in the same run; how far they
-agree is said in the table. Weights are random, but scaled to behave like trained ones.
+800 × 1066 pixels, 1,000 proposals, from the image to boxes, scores, classes and run-length coded masks.
+Detectron2 runs as it is, in fp32, and its masks are coded as its own COCO evaluator does it. That the
+detections are the same is checked in the same run; how far they agree is said in the table. Weights are
+random, but scaled to behave like trained ones.
 """
 
 from __future__ import annotations
@@ -35,7 +37,9 @@ def predict_peer(model: nn.Module, image: Sample) -> Instances:
 
 
 def agreement(found: Instances, expected: Instances) -> tuple[float, float]:
-    """The part of ``expected`` that was found (same class, box IoU above 0.9), and the mean IoU of the masks of these."""
+    """The part of ``expected`` that was found (same class, box IoU above 0.9), and the mean IoU of the masks
+    of these.
+    """
     assert found.masks is not None
     assert expected.masks is not None
     overlap = box_iou(expected.boxes_xyxy, found.boxes_xyxy) * (expected.labels[:, None] == found.labels)
@@ -66,7 +70,8 @@ def measure() -> list[Comparison]:
         part, mask_iou = agreement(predict(), expected)
         if name == "fp32" and (part < 0.97 or mask_iou < 0.999):
             raise SystemExit(
-                f"fp32 finds {part:.0%} of what Detectron2 finds, with a mask IoU of {mask_iou:.4f}: not the same detections"
+                f"fp32 finds {part:.0%} of what Detectron2 finds, with a mask IoU of {mask_iou:.4f}: not the"
+                " same detections"
             )
         case = f"{name}: {part:.0%} of {len(expected)} detections found, mask IoU {mask_iou:.4f}"
         comparisons.append(

@@ -1,9 +1,11 @@
-"""Memory that Mask R-CNN needs beyond the model itself for a photo of 4,000 × 3,000 with 300 instances: at most 1 GB.
+"""Memory that Mask R-CNN needs beyond the model itself for a photo of 4,000 × 3,000 with 300 instances: at
+most 1 GB.
 
 ``python benchmarks/maskrcnn_memory.py [--json]``
 
-Linux only. The model is R50-FPN with random weights, so the masks are noise, the worst case for run-length codes. Each precision runs in a
-process of its own; weights that are folded, cast and packed for inference count as memory beyond the model.
+Linux only. The model is R50-FPN with random weights, so the masks are noise, the worst case for run-length
+codes. Each precision runs in a process of its own; weights that are folded, cast and packed for inference
+count as memory beyond the model.
 """
 
 from __future__ import annotations
@@ -55,7 +57,7 @@ def peak_beyond_model(low_precision: bool) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--once", choices=["fp32", "bf16"], help=argparse.SUPPRESS)
     args = parser.parse_args()

@@ -1,9 +1,11 @@
 """A training step of Mask R-CNN R50-FPN, against Detectron2 itself on a CPU with the same weights.
 
-``PYTHONPATH=. python benchmarks/maskrcnn_training.py [--json]``, in an environment that has Detectron2 and what the toolkit needs.
+``PYTHONPATH=. python benchmarks/maskrcnn_training.py [--json]``, in an environment that has Detectron2 and
+what the toolkit needs.
 
-One image of 800 × 1066 with 12 objects, 512 regions: losses, gradients and a step of SGD with momentum, the stem and res2 frozen, as in
-Detectron2's own configuration. Detectron2 runs as it is, in fp32. That the losses are the same is checked in the same run.
+One image of 800 × 1066 with 12 objects, 512 regions: losses, gradients and a step of SGD with momentum, the
+stem and res2 frozen, as in Detectron2's own configuration. Detectron2 runs as it is, in fp32. That the losses
+are the same is checked in the same run.
 """
 
 from __future__ import annotations

@@ -1,11 +1,14 @@
-"""A folder of photos with 16 boxes each through SAM 2 tiny, against a loop over ``SAM2ImagePredictor`` with the same weights.
+"""A folder of photos with 16 boxes each through SAM 2 tiny, against a loop over ``SAM2ImagePredictor`` with
+the same weights.
 
 ``python benchmarks/sam2_inference.py [--json]``
 
-Both read the same generated JPEGs of 1080 × 1440 pixels and the same boxes, and end with run-length coded masks in a JSON file: ours by
-``predict_folder`` with a file of prompts (what ``toolkit infer RUN FOLDER --prompts FILE`` does), in float32 and in bf16; the loop as
-the package's examples write it, in float32. How far the masks agree is measured in the same run and said in the table. The weights are
-random, on which time does not depend; the last layer is changed so that masks are smooth, as trained ones are.
+Both read the same generated JPEGs of 1080 × 1440 pixels and the same boxes, and end with run-length coded
+masks in a JSON file: ours by ``predict_folder`` with a file of prompts (what
+``toolkit infer RUN FOLDER --prompts FILE`` does), in float32 and in bf16; the loop as the package's examples
+write it, in float32. How far the masks agree is measured in the same run and said in the table. The weights
+are random, on which time does not depend; the last layer is changed so that masks are smooth, as trained ones
+are.
 """
 
 from __future__ import annotations
@@ -59,7 +62,9 @@ def write_prompts(path: Path, boxes: dict[str, list[list[float]]]) -> None:
 
 
 def network() -> Any:
-    """SAM 2.1 tiny with random weights whose masks are smooth: the fine features of the photo count for little."""
+    """SAM 2.1 tiny with random weights whose masks are smooth: the fine features of the photo count for
+    little.
+    """
     from toolkit.plugins.sam2.upstream import build_network
 
     torch.manual_seed(0)
@@ -97,7 +102,9 @@ def ours(weights: Any, prompts: Path, precision: Precision) -> Predictor:
 
 
 def agreement(results: Path, expected: Path) -> float:
-    """The mean IoU of the masks in a folder of results with those of the loop, which have the order of the boxes."""
+    """The mean IoU of the masks in a folder of results with those of the loop, which have the order of the
+    boxes.
+    """
     theirs: dict[str, list[Any]] = {}
     for result in json.loads(expected.read_text()):
         theirs.setdefault(result["image"], []).append(result["segmentation"])

@@ -1,14 +1,17 @@
-"""Fine-tuning SAM 2: images a second after the first epoch, against the short recipe's loop as it was published.
+"""Fine-tuning SAM 2: images a second after the first epoch, against the short recipe's loop as it was
+published.
 
 ``python benchmarks/sam2_training.py [--json]``
 
-The recipe takes one image a step through ``SAM2ImagePredictor``, encoder included, prompts each object with a random point, and trains the
-prompt encoder and the mask decoder. Ours does the same steps on features that the first epoch has left on the disk. Both see the same
-generated photos of 1024 pixels with the same objects, one image a step, and start from the same random weights, on which time does not
-depend. On a GPU both run in fp16 with a GradScaler, as the recipe does; on a CPU, where its autocast has no effect, in float32, and ours
+The recipe takes one image a step through ``SAM2ImagePredictor``, encoder included, prompts each object with a
+random point, and trains the prompt encoder and the mask decoder. Ours does the same steps on features that
+the first epoch has left on the disk. Both see the same generated photos of 1024 pixels with the same objects,
+one image a step, and start from the same random weights, on which time does not depend. On a GPU both run in
+fp16 with a GradScaler, as the recipe does; on a CPU, where its autocast has no effect, in float32, and ours
 also in bf16.
 
-Also printed: what the cache takes on the disk for an image, and how much memory a pass over it adds to the process.
+Also printed: what the cache takes on the disk for an image, and how much memory a pass over it adds to the
+process.
 """
 
 from __future__ import annotations
@@ -190,7 +193,8 @@ def main() -> int:
             comparisons.append(against_recipe(size, samples, device, Path(name), dtype, rounds=5))
         sizes = [path.stat().st_size for path in Path(name).glob("*/*.features")]
         print(
-            f"cache: {max(sizes) / 1e6:.1f} MB of disk an image; {added_memory(samples, Path(name), device):.0f} MB of memory for a pass",
+            f"cache: {max(sizes) / 1e6:.1f} MB of disk an image;"
+            f" {added_memory(samples, Path(name), device):.0f} MB of memory for a pass",
             file=sys.stderr,
         )
     return report("Fine-tuning SAM 2, an epoch after the first", comparisons)

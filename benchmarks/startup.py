@@ -2,8 +2,8 @@
 
 ``python benchmarks/startup.py [--json]``
 
-The peer is ``python -c pass``, in the same interpreter and environment, in turn with the toolkit's command; so a ratio of 0.5 means
-that the command takes as long again as Python needs to start at all.
+The peer is ``python -c pass``, in the same interpreter and environment, in turn with the toolkit's command;
+so a ratio of 0.5 means that the command takes as long again as Python needs to start at all.
 """
 
 from __future__ import annotations

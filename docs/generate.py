@@ -1,6 +1,8 @@
-"""Writes settings.md and cli.md, the references of all settings and commands, from the code: ``python docs/generate.py``.
+"""Writes settings.md and cli.md, the references of all settings and commands, from the code:
+``python docs/generate.py``.
 
-``tests/test_docs.py`` fails when they are out of date. Only what the toolkit itself brings is listed, not what happens to be installed.
+``tests/test_docs.py`` fails when they are out of date. Only what the toolkit itself brings is listed, not
+what happens to be installed.
 """
 
 from __future__ import annotations
@@ -21,7 +23,10 @@ from toolkit.registry.manifests import Manifest
 
 HERE = Path(__file__).parent
 SECTIONS = ("model", "data", "augment", "evaluators", "train")
-NOTE = "<!-- Written by docs/generate.py from the code. Do not edit: change the docstrings there and run it again. -->\n"
+NOTE = (
+    "<!-- Written by docs/generate.py from the code. Do not edit: change the docstrings there and run it"
+    " again. -->\n"
+)
 
 
 def settings_reference() -> str:
@@ -29,8 +34,10 @@ def settings_reference() -> str:
     parts = [
         NOTE,
         "# Settings\n",
-        "Write them in a YAML file for `--config`, or as `key=value` on the command line, which wins; [using.md](using.md#settings) "
-        "says how they come together. `null` means not set.\n",
+        (
+            "Write them in a YAML file for `--config`, or as `key=value` on the command line, which wins;"
+            " [using.md](using.md#settings) says how they come together. `null` means not set.\n"
+        ),
         _section(
             "The run",
             "What is trained, on what, from which weights.",
@@ -57,7 +64,8 @@ def settings_reference() -> str:
         )
     parts.append("## `augment`: changes to the training images\n")
     parts.append(
-        "A list, applied in order; each entry has a `name` and the settings of that name, as `- {name: flip, p: 0.3}`.\n"
+        "A list, applied in order; each entry has a `name` and the settings of that name, as `- {name: flip,"
+        " p: 0.3}`.\n"
     )
     for cls in get_args(get_args(AugmentSettings)[0]):
         name = cls.model_fields["name"].default
@@ -87,7 +95,9 @@ def _table(rows: list[tuple[str, ...]]) -> str:
 
 
 def _rows(prefix: str, cls: type[Settings], leave_out: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    """Key, kind of value, default and meaning of every setting; those of settings within settings by their full key."""
+    """Key, kind of value, default and meaning of every setting; those of settings within settings by their
+    full key.
+    """
     rows: list[tuple[str, ...]] = []
     for name, field in cls.model_fields.items():
         if name in leave_out:
@@ -160,7 +170,8 @@ def _command(name: str, parser: argparse.ArgumentParser) -> str:
         action for action in parser._actions if action.help != argparse.SUPPRESS and action.dest != "help"
     ]
     rows = [
-        f"| {_synopsis(action)} | {_sentence((action.help or '') % {'default': action.default})}{_default(action)} |"
+        f"| {_synopsis(action)} |"
+        f" {_sentence((action.help or '') % {'default': action.default})}{_default(action)} |"
         for action in actions
     ]
     table = (

@@ -1,4 +1,6 @@
-"""The design rules, held over the syntax trees of the source: who may import whom, and what is imported when."""
+"""The design rules, held over the syntax trees of the source: who may import whom, and what is imported
+when.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ HEAVY = {
 
 @dataclass(frozen=True)
 class Import:
-    """One imported name: ``from toolkit.types import Sample`` is of ``toolkit.types`` and gives ``toolkit.types.Sample``."""
+    """One imported name: ``from toolkit.types import Sample`` is of ``toolkit.types`` and gives
+    ``toolkit.types.Sample``.
+    """
 
     module: str
     name: str
@@ -146,7 +150,8 @@ def test_the_modules_are_found() -> None:
 def test_the_core_imports_no_plugin_and_no_dataset(module: str) -> None:
     wrong = [i for i in imports_of(module) if i.full.startswith(("toolkit.plugins.", "toolkit.datasets."))]
     assert not wrong, (
-        f"{module} must find plugins and datasets through the registry, not import {wrong[0].full} (line {wrong[0].line})"
+        f"{module} must find plugins and datasets through the registry, not import {wrong[0].full} (line"
+        f" {wrong[0].line})"
     )
 
 
@@ -172,7 +177,9 @@ def test_the_core_does_not_know_the_command_line(module: str) -> None:
 
 
 def reached_at_import(module: str) -> dict[str, tuple[str, ...]]:
-    """Everything that importing a module imports, at whatever remove, each with the chain of modules that leads there."""
+    """Everything that importing a module imports, at whatever remove, each with the chain of modules that
+    leads there.
+    """
     chains: dict[str, tuple[str, ...]] = {module: (module,)}
     todo = [module]
     while todo:

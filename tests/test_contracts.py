@@ -41,7 +41,9 @@ def dataset_cases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Dataset
 
 
 def test_nothing_is_left_out() -> None:
-    """Whoever adds a plugin, dataset or evaluator adds small settings for it to tests/support/small_settings.py."""
+    """Whoever adds a plugin, dataset or evaluator adds small settings for it to
+    tests/support/small_settings.py.
+    """
     assert sorted(MODELS) == [manifest.name for manifest in built_in(registry.plugins())]
     assert sorted(EVALUATORS) == [manifest.name for manifest in built_in(registry.evaluators())]
     assert [manifest.name for manifest in built_in(registry.datasets())] == DATASETS

@@ -1,4 +1,6 @@
-"""The documentation says what is so: its code runs, its commands parse, its settings exist, its links lead somewhere."""
+"""The documentation says what is so: its code runs, its commands parse, its settings exist, its links lead
+somewhere.
+"""
 
 from __future__ import annotations
 

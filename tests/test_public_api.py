@@ -1,4 +1,6 @@
-"""The names that scripts and plugins rely on. A change here is a change of the interface: say so in the changelog."""
+"""The names that scripts and plugins rely on. A change here is a change of the interface: say so in the
+changelog.
+"""
 
 from __future__ import annotations
 
@@ -56,12 +58,18 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
     "statement", ["import toolkit", "from toolkit import PluginManifest, DatasetManifest, EvaluatorManifest"]
 )
 def test_importing_the_package_brings_no_torch(statement: str) -> None:
-    code = f"{statement}; import sys; print(sorted({{'torch', 'numpy', 'cv2', 'pydantic', 'yaml'}} & set(sys.modules)))"
+    code = (
+        f"{statement}; import sys; print(sorted({{'torch', 'numpy', 'cv2', 'pydantic', 'yaml'}} &"
+        " set(sys.modules)))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 
 
 def test_names_come_on_first_use() -> None:
-    code = "import toolkit, sys; before = 'torch' in sys.modules; toolkit.Sample; print(before, 'torch' in sys.modules)"
+    code = (
+        "import toolkit, sys; before = 'torch' in sys.modules; toolkit.Sample; print(before, 'torch' in"
+        " sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False True\n"

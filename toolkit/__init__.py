@@ -1,7 +1,7 @@
 """A plugin-based toolkit for detection and segmentation.
 
-``toolkit.load(run).predict(image)`` predicts with a trained model. The names below are imported on first use, so that
-``import toolkit`` is quick and imports no torch.
+``toolkit.load(run).predict(image)`` predicts with a trained model. The names below are imported on first use,
+so that ``import toolkit`` is quick and imports no torch.
 """
 
 from __future__ import annotations

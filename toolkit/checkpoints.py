@@ -1,7 +1,7 @@
 """Checkpoints: safetensors files with a JSON manifest in their header. Opening one never runs code.
 
-The manifest says everything that is needed to rebuild the model (plugin, its settings, classes) and where the weights
-come from (dataset and its fingerprint, start weights and their license, metrics).
+The manifest says everything that is needed to rebuild the model (plugin, its settings, classes) and where the
+weights come from (dataset and its fingerprint, start weights and their license, metrics).
 """
 
 from __future__ import annotations
@@ -82,7 +82,8 @@ class CheckpointManifest:
             values = json.loads(text)
             if values.get("format", 0) > FORMAT:
                 raise CheckpointError(
-                    f"{source} was written by a newer toolkit (format {values['format']}, this one reads {FORMAT}). Repair: upgrade the toolkit"
+                    f"{source} was written by a newer toolkit (format {values['format']}, this one reads"
+                    f" {FORMAT}). Repair: upgrade the toolkit"
                 )
             known = {f.name for f in dataclasses.fields(cls)}
             values = {key: value for key, value in values.items() if key in known}
@@ -116,7 +117,8 @@ class LoadReport:
         lines = [f"{len(self.loaded)} tensors taken"]
         if self.reinitialized:
             lines.append(
-                f"{len(self.reinitialized)} start anew because the classes differ: {_some(self.reinitialized)}"
+                f"{len(self.reinitialized)} start anew because the classes differ:"
+                f" {_some(self.reinitialized)}"
             )
         for what, names in (
             ("missing in the file", self.missing),
@@ -162,7 +164,8 @@ def find_checkpoint(run_or_file: str | Path) -> Path:
             if (path / name).is_file():
                 return path / name
         raise CheckpointError(
-            f"{path} holds neither {BEST} nor {LAST}: it is no run, or its training stopped before the first checkpoint"
+            f"{path} holds neither {BEST} nor {LAST}: it is no run, or its training stopped before the first"
+            " checkpoint"
         )
     if not path.is_file():
         raise CheckpointError(f"no run or checkpoint at {path}")
@@ -186,13 +189,15 @@ def _open(path: Path, *, with_tensors: bool = False) -> tuple[dict[str, Tensor],
             tensors = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(
-            f"{path} ({path.stat().st_size:,} bytes) is truncated or not a safetensors file: {error}. Repair: copy or download it again"
+            f"{path} ({path.stat().st_size:,} bytes) is truncated or not a safetensors file: {error}. Repair:"
+            " copy or download it again"
         ) from None
     return tensors, None if header is None else CheckpointManifest.from_json(header, path)
 
 
 def read_foreign(path: Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint that others wrote: ``.safetensors``, or a torch file with nothing but tensors in it.
+    """The tensors of a checkpoint that others wrote: ``.safetensors``, or a torch file with nothing but
+    tensors in it.
 
     A state dict may lie at the top level or under ``model`` or ``state_dict``.
 
@@ -209,14 +214,16 @@ def read_foreign(path: Path) -> dict[str, Tensor]:
         # torch's message begins with the advice to switch the protection off; what it found comes later
         found = re.search(r"unsupported .*?(?= was not|\.?$|\. )", str(error), re.IGNORECASE | re.MULTILINE)
         raise CheckpointError(
-            f"{path} is refused: it is no plain file of tensors, and opening it could run code ({found[0] if found else 'unknown content'}). "
-            "Repair: save its state_dict alone, best as .safetensors"
+            f"{path} is refused: it is no plain file of tensors, and opening it could run code"
+            f" ({found[0] if found else 'unknown content'}). Repair: save its state_dict alone, best as"
+            " .safetensors"
         ) from None
     except (
         Exception
     ) as error:  # torch raises many kinds for files that are damaged, or something else altogether
         raise CheckpointError(
-            f"{path} is truncated or not a torch file: {_first_line(error)}. Repair: copy or download it again"
+            f"{path} is truncated or not a torch file: {_first_line(error)}. Repair: copy or download it"
+            " again"
         ) from None
     for key in ("model", "state_dict"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
@@ -227,7 +234,8 @@ def read_foreign(path: Path) -> dict[str, Tensor]:
         or not all(isinstance(value, Tensor) for value in content.values())
     ):
         raise CheckpointError(
-            f"{path} holds no state dict: expected tensors by name, at the top level or under 'model' or 'state_dict'"
+            f"{path} holds no state dict: expected tensors by name, at the top level or under 'model' or"
+            " 'state_dict'"
         )
     return content
 
@@ -237,7 +245,8 @@ def _first_line(error: Exception) -> str:
 
 
 def read_manifest(run_or_file: str | Path) -> CheckpointManifest | None:
-    """The manifest of a checkpoint of the toolkit, without its tensors; None for files of others and names of weights.
+    """The manifest of a checkpoint of the toolkit, without its tensors; None for files of others and names of
+    weights.
 
     Raises:
         CheckpointError: when the file is damaged.
@@ -254,6 +263,8 @@ def is_own(run_or_file: str | Path) -> bool:
 
 
 def license_of(run_or_file: str | Path) -> str:
-    """The license of the weights that a checkpoint was trained from, as far as its manifest knows it; ``unknown`` otherwise."""
+    """The license of the weights that a checkpoint was trained from, as far as its manifest knows it;
+    ``unknown`` otherwise.
+    """
     manifest = read_manifest(run_or_file)
     return "unknown" if manifest is None else manifest.start_weights.get("license", "unknown")

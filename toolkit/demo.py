@@ -1,4 +1,6 @@
-"""The demo: every family of models trained, measured and used on generated images, in minutes on two cores."""
+"""The demo: every family of models trained, measured and used on generated images, in minutes on two
+cores.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ MARK = ".toolkit-demo"
 
 @dataclass(frozen=True)
 class Part:
-    """What came of one family: its reports on the test split, the seconds of training and of inference, and the pictures."""
+    """What came of one family: its reports on the test split, the seconds of training and of inference, and
+    the pictures.
+    """
 
     plugin: str
     data: str
@@ -56,7 +60,8 @@ def run_demo(
     overrides: Mapping[str, Any] | None = None,
     show_progress: bool = True,
 ) -> Iterator[Part]:
-    """Train, measure and infer, one family after the other; leaves runs, results, contact sheets and ``summary.json`` in ``out``.
+    """Train, measure and infer, one family after the other; leaves runs, results, contact sheets and
+    ``summary.json`` in ``out``.
 
     Args:
         out: folder for everything; an older demo in it is cleared away.

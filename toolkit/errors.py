@@ -7,7 +7,7 @@
     │   ├── ConfigError               a setting is unknown, of the wrong type or out of range
     │   ├── UnknownNameError          no plugin, dataset or evaluator of that name
     │   ├── DuplicateNameError        two origins bring the same name
-    │   └── UnavailableError          the name is known but cannot be loaded (a missing package, an ImportError)
+    │   └── UnavailableError          the name is known but cannot be loaded (a missing package, …)
     ├── InvalidDataError              arrays that do not fit together (also a ValueError)
     ├── DataError                     a dataset's folder or annotation file cannot be used
     │   ├── ImageError                an image file cannot be decoded

@@ -1,7 +1,8 @@
 """The types that data travels in: ``Sample`` in, ``Prediction`` out, ``Instances`` in both.
 
 All arrays are CPU tensors, frozen in place by convention and checked when built. Pixel coordinates have their
-origin at the top-left corner of the top-left pixel; boxes are ``x0, y0, x1, y1`` in pixels with ``x1, y1`` exclusive.
+origin at the top-left corner of the top-left pixel; boxes are ``x0, y0, x1, y1`` in pixels with ``x1, y1``
+exclusive.
 """
 
 from __future__ import annotations
@@ -62,7 +63,8 @@ def _check_size(owner: str, size: object) -> None:
 
 @dataclass(frozen=True)
 class Masks:
-    """``N`` binary masks of one image as COCO run-length codes: holes, parts and overlaps survive, and memory stays small.
+    """``N`` binary masks of one image as COCO run-length codes: holes, parts and overlaps survive, and memory
+    stays small.
 
     Attributes:
         size: height and width of the image, in pixels.
@@ -91,7 +93,9 @@ class Masks:
 
     @classmethod
     def from_polygons(cls, polygons: Sequence[Sequence[Sequence[float]]], size: Size) -> Masks:
-        """Rasterize ``N`` objects, each a list of flat polygons ``[x0, y0, x1, y1, …]``, by COCO's rule (union of the parts)."""
+        """Rasterize ``N`` objects, each a list of flat polygons ``[x0, y0, x1, y1, …]``, by COCO's rule
+        (union of the parts).
+        """
         counts = []
         for parts in polygons:
             codes = coco_mask.frPyObjects([list(part) for part in parts], *size)
@@ -178,10 +182,11 @@ class Instances:
         labels: int64 ``[N]``, indexes into the classes of the dataset or model.
         masks: ``N`` masks of the image's size, or None.
         scores: float32 ``[N]`` in 0…1 for predictions, None for truth.
-        keypoints: float32 ``[N, K, 3]`` as x, y in pixels, visibility (or score), or None; the middle of the first pixel is 0.5, 0.5.
+        keypoints: float32 ``[N, K, 3]`` as x, y in pixels, visibility (or score), or None; the middle of the
+            first pixel is 0.5, 0.5.
         is_crowd: bool ``[N]``; a crowd region is neither to be found nor a false alarm. None means no crowds.
-        areas: float64 ``[N]`` in square pixels, where a file states them, as COCO's do: the evaluator ``coco`` tells small objects
-            from large by them. None: those of the masks, or else of the boxes.
+        areas: float64 ``[N]`` in square pixels, where a file states them, as COCO's do: the evaluator
+            ``coco`` tells small objects from large by them. None: those of the masks, or else of the boxes.
 
     Raises:
         InvalidDataError: when shapes, dtypes or values do not fit, with what was expected and what came.
@@ -218,7 +223,8 @@ class Instances:
         if self.masks is not None:
             _check(
                 len(self.masks) == n and self.masks.size == self.size,
-                f"Instances.masks must be {n} masks of {self.size}, not {len(self.masks)} of {self.masks.size}",
+                f"Instances.masks must be {n} masks of {self.size}, not {len(self.masks)} of"
+                f" {self.masks.size}",
             )
         if self.scores is not None:
             _check_tensor("Instances", "scores", self.scores, torch.float32, (n,))
@@ -268,7 +274,8 @@ class Prompts:
 
     Attributes:
         points_xy: float32 ``[N, K, 2]`` in pixels, or None.
-        point_labels: int64 ``[N, K]``: 1 on the object, 0 off it, -1 padding; None exactly when ``points_xy`` is.
+        point_labels: int64 ``[N, K]``: 1 on the object, 0 off it, -1 padding; None exactly when ``points_xy``
+            is.
         boxes_xyxy: float32 ``[N, 4]`` in pixels, or None.
         labels: int64 ``[N]``, the class each prompt stands for, or None.
 
@@ -316,10 +323,12 @@ class Sample:
     """One image and what is known about it.
 
     Attributes:
-        id: unique within its dataset; for files, the path relative to the dataset's image folder without suffix.
+        id: unique within its dataset; for files, the path relative to the dataset's image folder without
+            suffix.
         image: uint8 ``[3, H, W]``, RGB.
         label_map: uint8 ``[H, W]`` of class indexes, ``VOID`` where nothing is known, or None.
-        instances: the objects, or None when the dataset has none to give (no objects is an empty ``Instances``).
+        instances: the objects, or None when the dataset has none to give (no objects is an empty
+            ``Instances``).
         prompts: what a promptable model is asked, or None.
         path: where the image came from, for messages; None for generated images.
 

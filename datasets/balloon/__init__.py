@@ -9,8 +9,8 @@ DATASET = DatasetManifest(
     settings=".reader:BalloonSettings",
     tasks=("instance", "promptable"),
     layout=(
-        "train/ and val/, and test/ where there is one, each with via_region_data.json (VGG Image Annotator 1 or 2) beside its photos; "
-        "a folder balloon/ around both, as in the archive, may stay"
+        "train/ and val/, and test/ where there is one, each with via_region_data.json (VGG Image Annotator 1"
+        " or 2) beside its photos; a folder balloon/ around both, as in the archive, may stay"
     ),
     origin_url="https://github.com/matterport/Mask_RCNN/releases/tag/v2.1",
     license="photos from Flickr, each under its owner's terms; the publisher states none",

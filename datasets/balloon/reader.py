@@ -36,7 +36,8 @@ def build(folder: Path, split: str, settings: BalloonSettings) -> Balloons:
     root = next((path for path in (folder, folder / ARCHIVE_FOLDER) if (path / split).is_dir()), None)
     if root is None:
         raise MissingSplitError(
-            f"{folder} has no folder {split}/. Repair: put the photos of the split there, with {settings.annotations}"
+            f"{folder} has no folder {split}/. Repair: put the photos of the split there, with"
+            f" {settings.annotations}"
         )
     return Balloons(root / split, settings)
 

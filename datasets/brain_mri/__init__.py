@@ -8,7 +8,10 @@ DATASET = DatasetManifest(
     build=".reader:build",
     settings=".reader:BrainMriSettings",
     tasks=("semantic",),
-    layout="kaggle_3m/TCGA_CS_4941_19960909/ and other folders of patients, with TCGA_CS_4941_19960909_1.tif, TCGA_CS_4941_19960909_1_mask.tif, …",
+    layout=(
+        "kaggle_3m/TCGA_CS_4941_19960909/ and other folders of patients, with TCGA_CS_4941_19960909_1.tif,"
+        " TCGA_CS_4941_19960909_1_mask.tif, …"
+    ),
     origin_url="https://www.kaggle.com/datasets/mateuszbuda/lgg-mri-segmentation",
     license="CC BY-NC-SA 4.0; scans from The Cancer Imaging Archive (TCGA-LGG), under its data usage policy",
     size="3,929 slices of 256 x 256 pixels, of 110 patients",

@@ -33,7 +33,8 @@ class BrainMriSettings(Settings):
     def _something_to_learn_from(self) -> BrainMriSettings:
         if self.val_fraction + self.test_fraction >= 1:
             raise ValueError(
-                f"val_fraction {self.val_fraction} and test_fraction {self.test_fraction} leave nothing to learn from"
+                f"val_fraction {self.val_fraction} and test_fraction {self.test_fraction} leave nothing to"
+                " learn from"
             )
         return self
 
@@ -75,12 +76,16 @@ def build(folder: Path, split: str, settings: BrainMriSettings) -> BrainMri:
 
 
 def patient_of(name: str) -> str:
-    """The patient that a slice is of: its folder without the date of the scan, so that two scans of a patient stay together."""
+    """The patient that a slice is of: its folder without the date of the scan, so that two scans of a patient
+    stay together.
+    """
     return re.sub(r"_\d{8}$", "", name.split("/")[0])
 
 
 class BrainMri(Dataset):
-    """Slices with masks of the tumour (the FLAIR abnormality). The channels of a slice are pre-contrast, FLAIR and post-contrast."""
+    """Slices with masks of the tumour (the FLAIR abnormality). The channels of a slice are pre-contrast,
+    FLAIR and post-contrast.
+    """
 
     classes = ("background", "tumour")
 

@@ -1,4 +1,6 @@
-"""A generated stand-in for the LGG set in its own layout: a bright disc for a tumour. Made for demos and tests."""
+"""A generated stand-in for the LGG set in its own layout: a bright disc for a tumour. Made for demos and
+tests.
+"""
 
 from __future__ import annotations
 

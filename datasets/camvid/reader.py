@@ -26,7 +26,9 @@ class CamVidSettings(Settings):
     """How CamVid is read."""
 
     num_classes: Literal[11, 32] = 11
-    """11 is the published protocol, which groups the labels; 32 keeps every label of the original, of which Void stands for no class."""
+    """11 is the published protocol, which groups the labels; 32 keeps every label of the original, of which
+    Void stands for no class.
+    """
 
 
 def build(folder: Path, split: str, settings: CamVidSettings) -> CamVid:
@@ -43,7 +45,7 @@ def build(folder: Path, split: str, settings: CamVidSettings) -> CamVid:
             return _of_segnet(root, split, settings)
     raise DataError(
         f"{folder} is not CamVid: it has neither {LABELS}/ beside {IMAGES}/ nor trainannot/ beside train/. "
-        f"Repair: unpack both archives of the original there, or the folder CamVid of SegNet's tutorial"
+        "Repair: unpack both archives of the original there, or the folder CamVid of SegNet's tutorial"
     )
 
 
@@ -67,7 +69,8 @@ def _original(root: Path, split: str, settings: CamVidSettings) -> CamVid:
 def _of_segnet(root: Path, split: str, settings: CamVidSettings) -> CamVid:
     if settings.num_classes != 11:
         raise DataError(
-            f"{root} has SegNet's label images, in 11 classes. Repair: data.options.num_classes=11, or unpack the original"
+            f"{root} has SegNet's label images, in 11 classes. Repair: data.options.num_classes=11, or unpack"
+            " the original"
         )
     folders = root / split, root / f"{split}annot"
     if not any(folder.is_dir() for folder in folders):

@@ -1,4 +1,6 @@
-"""A generated stand-in for CamVid in the original's layout: discs and boxes by the names of its frames. Made for demos and tests."""
+"""A generated stand-in for CamVid in the original's layout: discs and boxes by the names of its frames. Made
+for demos and tests.
+"""
 
 from __future__ import annotations
 

@@ -9,8 +9,8 @@ DATASET = DatasetManifest(
     settings=".reader:CocoSettings",
     tasks=("instance", "promptable"),
     layout=(
-        "annotations/instances_train*.json, annotations/instances_val*.json and a folder of images for each, such as train2017/ and val2017/, "
-        "or images/ for all; files of other names are settings"
+        "annotations/instances_train*.json, annotations/instances_val*.json and a folder of images for each,"
+        " such as train2017/ and val2017/, or images/ for all; files of other names are settings"
     ),
     origin_url="https://cocodataset.org/#download",
     license="annotations CC BY 4.0; photos from Flickr, each under its owner's terms",

@@ -19,15 +19,21 @@ class CocoSettings(Settings):
     """How a dataset in COCO's format is read."""
 
     train: str = ""
-    """Annotation file of the split `train`, in the dataset's folder; when empty, it is looked for under the usual names."""
+    """Annotation file of the split `train`, in the dataset's folder; when empty, it is looked for under the
+    usual names.
+    """
     val: str = ""
     """Annotation file of the split `val`, likewise."""
     test: str = ""
     """Annotation file of the split `test`, likewise."""
     images: str = ""
-    """Folder of the images, in the dataset's folder, in which `{split}` stands for the split; when empty, the usual ones are tried."""
+    """Folder of the images, in the dataset's folder, in which `{split}` stands for the split; when empty, the
+    usual ones are tried.
+    """
     degenerate: Literal["error", "skip"] = "error"
-    """What becomes of objects without an area (a box without width, a polygon of two points): a fault, or left out."""
+    """What becomes of objects without an area (a box without width, a polygon of two points): a fault, or
+    left out.
+    """
 
 
 def build(folder: Path, split: str, settings: CocoSettings) -> Coco:
@@ -49,7 +55,8 @@ def _annotation_file(folder: Path, split: str, name: str) -> Path:
         if len(found) > 1:
             names = ", ".join(path.relative_to(folder).as_posix() for path in found)
             raise DataError(
-                f"{folder} has more than one annotation file of the split {split!r}: {names}. Repair: set {split}=FILE"
+                f"{folder} has more than one annotation file of the split {split!r}: {names}. Repair: set"
+                f" {split}=FILE"
             )
         if found:
             return found[0]
@@ -74,7 +81,8 @@ def _image_folder(folder: Path, split: str, file: CocoFile, setting: str) -> Pat
             return path
     names = ", ".join(str(path) for path in tried)
     raise DataError(
-        f"{file.path} names the image {first}, which is in none of {names}. Repair: put the images there, or set data.options.images=FOLDER"
+        f"{file.path} names the image {first}, which is in none of {names}. Repair: put the images there, or"
+        " set data.options.images=FOLDER"
     )
 
 

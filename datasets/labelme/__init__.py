@@ -9,8 +9,8 @@ DATASET = DatasetManifest(
     settings=".reader:LabelmeSettings",
     tasks=("instance", "promptable"),
     layout=(
-        "train/ and val/, and test/ where there is one, each with ID.json by LabelMe beside its image; labels.txt (one class a line) fixes the "
-        "order of the classes, which is alphabetical otherwise"
+        "train/ and val/, and test/ where there is one, each with ID.json by LabelMe beside its image;"
+        " labels.txt (one class a line) fixes the order of the classes, which is alphabetical otherwise"
     ),
     license="yours",
     size="as large as you like",

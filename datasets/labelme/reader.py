@@ -23,7 +23,9 @@ class LabelmeSettings(Settings):
     test: str = "test"
     """Folder of the split `test`, likewise."""
     classes: tuple[str, ...] = ()
-    """Names of the classes; when empty, those in `labels.txt`, and without such a file all labels of all splits, in alphabetical order."""
+    """Names of the classes; when empty, those in `labels.txt`, and without such a file all labels of all
+    splits, in alphabetical order.
+    """
     other_shapes: Literal["error", "skip"] = "error"
     """What becomes of points and lines, which have no area: a fault, or left out."""
 
@@ -58,7 +60,9 @@ def _classes(folder: Path, folders: list[Path]) -> tuple[str, ...]:
 
 
 class Labelme(RegionDataset):
-    """One split: the images that have a file by LabelMe, by name. An image without one has not been annotated."""
+    """One split: the images that have a file by LabelMe, by name. An image without one has not been
+    annotated.
+    """
 
     def __init__(
         self,
@@ -87,7 +91,8 @@ class Labelme(RegionDataset):
         found = next(beside, None)
         if found is None:
             raise DataError(
-                f"{file} is of {said}, which is not there, and no image of that name is beside it. Repair: put it there"
+                f"{file} is of {said}, which is not there, and no image of that name is beside it. Repair:"
+                " put it there"
             )
         return found
 

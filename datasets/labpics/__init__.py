@@ -1,4 +1,6 @@
-"""LabPics: photos of glassware in chemistry laboratories, with vessels and the materials in them outlined; versions 1 and 2."""
+"""LabPics: photos of glassware in chemistry laboratories, with vessels and the materials in them outlined;
+versions 1 and 2.
+"""
 
 from toolkit.registry.manifests import DatasetManifest
 
@@ -9,10 +11,11 @@ DATASET = DatasetManifest(
     settings=".reader:LabPicsSettings",
     tasks=("semantic", "instance", "promptable"),
     layout=(
-        "V1 Simple: Train/ and Test/, each with Image/NAME.jpg, Instance/NAME.png and, where there is one, Semantic/1_Vessel/NAME.png, …; "
-        "or V1 Complex: Train/ and Test/ with a folder an image that has Image.png, Vessel/ and Material/; "
-        "or V2: Train/ and Test/ (or Eval/) with a folder an image that has Image.jpg, Data.json, Vessels/ and MaterialsAndParts/; "
-        "the archives' own folders around them (LabPicsV1/Simple, LabPicsChemistry, …) may stay"
+        "V1 Simple: Train/ and Test/, each with Image/NAME.jpg, Instance/NAME.png and, where there is one,"
+        " Semantic/1_Vessel/NAME.png, …; or V1 Complex: Train/ and Test/ with a folder an image that has"
+        " Image.png, Vessel/ and Material/; or V2: Train/ and Test/ (or Eval/) with a folder an image that"
+        " has Image.jpg, Data.json, Vessels/ and MaterialsAndParts/; the archives' own folders around them"
+        " (LabPicsV1/Simple, LabPicsChemistry, …) may stay"
     ),
     origin_url="https://zenodo.org/records/3697452 (V1) and https://zenodo.org/records/4736111 (V2)",
     license="V2: annotations CC BY-NC-ND 4.0, photos their owners'; V1: see its record",

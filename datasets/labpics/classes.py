@@ -24,7 +24,9 @@ V1_NAMES = {
     15: "Other Material",
     16: "Filled",
 }
-"""V1's numbers of what is a vessel or a material, by the names that V2 gives the same (2, 3 and 4 are parts of vessels, 5 is Ignore)."""
+"""V1's numbers of what is a vessel or a material, by the names that V2 gives the same (2, 3 and 4 are parts
+of vessels, 5 is Ignore).
+"""
 
 MATERIALS = (
     "Liquid",
@@ -77,7 +79,8 @@ class Scheme:
     """Which classes there are, and which of them an object gets.
 
     Attributes:
-        vessels: names of the kinds of vessel; the last is for those of no other. Empty when vessels are not asked for.
+        vessels: names of the kinds of vessel; the last is for those of no other. Empty when vessels are not
+            asked for.
         materials: likewise of materials.
     """
 
@@ -112,7 +115,9 @@ def scheme(objects: Objects, classes: Literal["coarse", "fine"], version: int) -
 
 
 def _most_precise(names: Sequence[str], known: Sequence[str]) -> str:
-    """The first of the names that is known and not a general one; else a general one; else the last that is known."""
+    """The first of the names that is known and not a general one; else a general one; else the last that is
+    known.
+    """
     candidates = [name for name in names if name in known[:-1]]
     return next(
         (name for name in candidates if name not in _GENERAL), candidates[0] if candidates else known[-1]

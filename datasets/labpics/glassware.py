@@ -1,4 +1,6 @@
-"""Draws glassware on a laboratory bench: flasks, beakers, tubes and bottles with liquids, suspensions, foam and powders in them."""
+"""Draws glassware on a laboratory bench: flasks, beakers, tubes and bottles with liquids, suspensions, foam
+and powders in them.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +62,8 @@ class Shape:
     """A kind of vessel.
 
     Attributes:
-        profile: half the outer width at each height, from 0, the top, to 1, the bottom, in parts of the vessel's height.
+        profile: half the outer width at each height, from 0, the top, to 1, the bottom, in parts of the
+            vessel's height.
         height: how high it may be, in parts of the image.
         fill: the lowest and highest surface of what is in it, as heights of the profile.
         stoppered: whether it may have a cap.
@@ -106,8 +109,16 @@ SHAPES = (
 )
 
 LIQUIDS = (
-    (196, 40, 36), (226, 120, 24), (230, 196, 40), (48, 150, 70), (30, 130, 190), (52, 60, 170), (130, 40, 140), (110, 62, 30), (20, 170, 160)
-)  # fmt: skip
+    (196, 40, 36),
+    (226, 120, 24),
+    (230, 196, 40),
+    (48, 150, 70),
+    (30, 130, 190),
+    (52, 60, 170),
+    (130, 40, 140),
+    (110, 62, 30),
+    (20, 170, 160),
+)
 WHITE = np.full(3, 240, np.float32)
 POWDERS = ((236, 234, 228), (214, 190, 120), (90, 90, 96), (190, 110, 60), (60, 110, 170), (150, 60, 60))
 
@@ -222,7 +233,8 @@ class _Canvas:
 
 
 class _Vessel:
-    """One vessel in place: ``u`` runs from -1 at its left wall to 1 at its right, ``t`` from 0 at its top to 1 at its foot.
+    """One vessel in place: ``u`` runs from -1 at its left wall to 1 at its right, ``t`` from 0 at its top to
+    1 at its foot.
 
     All arrays are of the box around it; ``image``, ``materials`` and ``vessels`` are views of the canvas.
     """

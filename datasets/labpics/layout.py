@@ -106,7 +106,8 @@ def find_layout(folder: Path, layouts: Sequence[type[Layout]]) -> Layout:
 
 
 def objects_from_masks(found: Iterable[tuple[Tensor, int, bool]], size: Size) -> Instances:
-    """Objects from masks (bool ``[H, W]``), each with its class and whether it is a crowd; those without a pixel are left out.
+    """Objects from masks (bool ``[H, W]``), each with its class and whether it is a crowd; those without a
+    pixel are left out.
 
     Each mask is encoded as it comes, so that only one is in memory.
     """
@@ -137,5 +138,7 @@ def read_marks(path: Path, image: Tensor, image_path: Path) -> Tensor:
 
 
 def foreground(marks: Tensor) -> Tensor:
-    """What V1 marks as seen, bool ``[H, W]``: 1 and 2 in the channel that OpenCV reads first, blue. From 3 on it is beyond the region."""
+    """What V1 marks as seen, bool ``[H, W]``: 1 and 2 in the channel that OpenCV reads first, blue. From 3 on
+    it is beyond the region.
+    """
     return (marks[2] == 1) | (marks[2] == 2)

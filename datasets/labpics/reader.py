@@ -96,7 +96,9 @@ class LabPics(Dataset):
         return label_map
 
     def _crowds(self, read: Annotation, objects: Instances) -> Instances:
-        """What is to be ignored, less what is outlined there all the same, as a crowd of every class: neither to be found nor a false alarm."""
+        """What is to be ignored, less what is outlined there all the same, as a crowd of every class: neither
+        to be found nor a false alarm.
+        """
         if read.ignored is None:
             return Instances.empty(objects.size, with_masks=True)
         region = objects_from_masks([(read.ignored & ~_union(objects), 0, True)], objects.size)
@@ -107,7 +109,9 @@ class LabPics(Dataset):
 
 
 def _is_held_out(name: str, fraction: float) -> bool:
-    """By the name alone, so that it stays when photos are added. Stills of one film, "… (3)", are held out together: they are much alike."""
+    """By the name alone, so that it stays when photos are added. Stills of one film, "… (3)", are held out
+    together: they are much alike.
+    """
     film = re.sub(r"\s*\(\d+\)$", "", name)
     return int.from_bytes(hashlib.sha256(film.encode()).digest()[:8], "big") / 2**64 < fraction
 
@@ -115,10 +119,13 @@ def _is_held_out(name: str, fraction: float) -> bool:
 def _why_missing(layout: Layout, split: str, published: int, fraction: float) -> str:
     if split == "test" or not published:
         folder = "Test/ (nor Eval/)" if split == "test" else "Train/"
-        return f"{layout.root} has no photos in {folder}, so there is no split {split!r}. Repair: unpack the whole archive"
+        return (
+            f"{layout.root} has no photos in {folder}, so there is no split {split!r}. Repair: unpack the"
+            " whole archive"
+        )
     return (
-        f"none of the {published} photos of {layout.root / 'Train'} falls into the split {split!r} by the hash of its name, with val_fraction={fraction}. "
-        "Repair: set data.options.val_fraction=0.3"
+        f"none of the {published} photos of {layout.root / 'Train'} falls into the split {split!r} by the"
+        f" hash of its name, with val_fraction={fraction}. Repair: set data.options.val_fraction=0.3"
         + ("; or train without validation by data.val_split=" if split == "val" else "")
     )
 
@@ -138,7 +145,9 @@ def _dense(instances: Instances) -> Iterator[Tensor]:
 
 
 def _emptied(vessels: Instances, materials: Instances) -> Instances:
-    """The vessels without the materials in them; one that is full to the brim has nothing left and is no object."""
+    """The vessels without the materials in them; one that is full to the brim has nothing left and is no
+    object.
+    """
     if not len(vessels) or not len(materials):
         return vessels
     filled = _union(materials)

@@ -1,6 +1,8 @@
-"""A generated stand-in for LabPics: drawn bench scenes with glassware, in the layout V1 Simple. Made for demos and tests.
+"""A generated stand-in for LabPics: drawn bench scenes with glassware, in the layout V1 Simple. Made for
+demos and tests.
 
-Everything of an image is drawn from one NumPy generator seeded by (seed, split, number), at twice the final size.
+Everything of an image is drawn from one NumPy generator seeded by (seed, split, number), at twice the final
+size.
 """
 
 from __future__ import annotations
@@ -71,7 +73,8 @@ def write_sample(
     """
     if min(train, test) < 1 or size < 64 or seed < 0:
         raise UsageError(
-            f"a sample needs train and test ≥ 1, size ≥ 64 and seed ≥ 0, not train={train}, test={test}, size={size}, seed={seed}"
+            f"a sample needs train and test ≥ 1, size ≥ 64 and seed ≥ 0, not train={train}, test={test},"
+            f" size={size}, seed={seed}"
         )
     root = Path(folder) / "Simple"
     if root.exists():

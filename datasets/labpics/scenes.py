@@ -22,7 +22,9 @@ Found = Iterator[tuple[Tensor, int, bool]]
 
 
 class SceneFolders(Layout):
-    """``Train/NAME/`` with a photo and folders of masks. A folder without Train/ and Test/ counts as published training photos."""
+    """``Train/NAME/`` with a photo and folders of masks. A folder without Train/ and Test/ counts as
+    published training photos.
+    """
 
     image_name: ClassVar[str]
 
@@ -46,7 +48,8 @@ class SceneFolders(Layout):
         for scene in scenes:
             if not self._is_scene(scene):
                 raise DataError(
-                    f"{scene / self.image_name} has no annotation: {self._missing(scene)}. Repair: unpack the whole archive, or remove the folder"
+                    f"{scene / self.image_name} has no annotation: {self._missing(scene)}. Repair: unpack the"
+                    " whole archive, or remove the folder"
                 )
         return {scene.name: scene / self.image_name for scene in scenes}
 
@@ -101,8 +104,8 @@ class Complex(SceneFolders):
             mask = foreground(marks)
             if not bool(mask.any()) and bool((marks == 255).any()):
                 raise DataError(
-                    f"{path} has no pixel with the value 1 or 2, which V1 marks an object with, but such with 255. "
-                    "Repair: write masks with 1 for the object"
+                    f"{path} has no pixel with the value 1 or 2, which V1 marks an object with, but such with"
+                    " 255. Repair: write masks with 1 for the object"
                 )
             yield mask, label(_names_in(path.stem)), False
 
@@ -140,7 +143,8 @@ class V2(SceneFolders):
             path = scene / section / f"{number}.png"
             if not path.is_file():
                 raise DataError(
-                    f"{scene / 'Data.json'} lists {section} {number}, but its mask {path} is not there. Repair: unpack the whole archive"
+                    f"{scene / 'Data.json'} lists {section} {number}, but its mask {path} is not there."
+                    " Repair: unpack the whole archive"
                 )
             names = entry.get(key) or ()
             yield (
@@ -180,6 +184,7 @@ def _entries(path: Path, section: str) -> list[tuple[str, Mapping[str, Any]]]:
     found = data.get(section) if isinstance(data, dict) else None
     if not isinstance(found, dict) or not all(isinstance(entry, dict) for entry in found.values()):
         raise DataError(
-            f"{path} has no mapping {section!r} of objects by number, as LabPics V2 has. Repair: copy it again from the archive"
+            f"{path} has no mapping {section!r} of objects by number, as LabPics V2 has. Repair: copy it"
+            " again from the archive"
         )
     return list(found.items())

@@ -21,11 +21,15 @@ UNSEGMENTED = 254
 """The id of what was seen but not outlined."""
 IGNORE = 5
 _PAINT_ORDER = (1, 16, 15, 6, 10, 7, 8, 9, 11, 12, 13, 14)
-"""V1's semantic maps overlap: materials lie over vessels, precise classes over general ones (a suspension is a liquid, too)."""
+"""V1's semantic maps overlap: materials lie over vessels, precise classes over general ones (a suspension is
+a liquid, too).
+"""
 
 
 class Simple(Layout):
-    """``Train/Image/NAME.jpg`` with ``Train/Instance/NAME.png``: the blue channel holds ids of materials, the red one ids of vessels."""
+    """``Train/Image/NAME.jpg`` with ``Train/Instance/NAME.png``: the blue channel holds ids of materials, the
+    red one ids of vessels.
+    """
 
     version = 1
     roots: ClassVar[tuple[str, ...]] = ("", "Simple", "LabPicsV1/Simple", "LabPicsV1")
@@ -48,7 +52,8 @@ class Simple(Layout):
                 continue
             if path.stem in found:
                 raise DataError(
-                    f"{found[path.stem]} and {path} have one file of ids between them. Repair: rename or remove one of them"
+                    f"{found[path.stem]} and {path} have one file of ids between them. Repair: rename or"
+                    " remove one of them"
                 )
             found[path.stem] = path
         missing = [path for path in found.values() if not _beside(path, "Instance").is_file()]
@@ -64,8 +69,8 @@ class Simple(Layout):
         """Of which kind a material is, only the semantic maps say."""
         if len(scheme.materials) > 1 and not any(_class_folders(folder) for folder in _parts(self)):
             raise DataError(
-                f"{self.root} has no Semantic/ beside Instance/, so nothing says of which kind its materials are. "
-                "Repair: unpack the whole archive, or set data.options.classes=coarse"
+                f"{self.root} has no Semantic/ beside Instance/, so nothing says of which kind its materials"
+                " are. Repair: unpack the whole archive, or set data.options.classes=coarse"
             )
 
     def read(self, path: Path, scheme: Scheme) -> Annotation:
@@ -101,13 +106,15 @@ class Simple(Layout):
             and bool(((red != 0) & (red != UNSEGMENTED)).any())
         ):
             raise DataError(
-                f"{ids_path} is gray: it has the same ids in all channels. LabPics keeps materials in the blue channel and vessels in the red one. "
-                "Repair: write it in color, or use the dataset `masks` for images with one id a pixel"
+                f"{ids_path} is gray: it has the same ids in all channels. LabPics keeps materials in the"
+                " blue channel and vessels in the red one. Repair: write it in color, or use the dataset"
+                " `masks` for images with one id a pixel"
             )
         return blue, red
 
     def _semantic(self, path: Path, image: Tensor, scheme: Scheme) -> tuple[Tensor | None, Tensor | None]:
-        """The label map of the semantic maps, where the folder has those that are needed, and what is to be ignored, where that is marked.
+        """The label map of the semantic maps, where the folder has those that are needed, and what is to be
+        ignored, where that is marked.
 
         A class that a photo does not show has no file.
         """
@@ -153,6 +160,8 @@ def _class_folders(part: Path) -> dict[int, Path]:
 
 
 def _objects(ids: Tensor, label: int, kinds: dict[int, int]) -> Instances:
-    """Every id but 0 and that of the unsegmented is an object, wherever it lies; its class is in ``kinds``, or ``label``."""
+    """Every id but 0 and that of the unsegmented is an object, wherever it lies; its class is in ``kinds``,
+    or ``label``.
+    """
     present = [number for number in np.unique(ids.numpy()).tolist() if number not in (0, UNSEGMENTED)]
     return instances_from_id_map(ids, {number: kinds.get(number, label) for number in present})

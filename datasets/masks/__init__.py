@@ -9,9 +9,10 @@ DATASET = DatasetManifest(
     settings=".reader:MasksSettings",
     tasks=("semantic", "instance", "promptable"),
     layout=(
-        "images/ID.jpg with labels/ID.png (one class index a pixel, 255 = void; or colors), classes.txt (one name a line, where it is "
-        "missing the classes are numbered), optionally instances/ID.png (object ids, 0 = none); splits by train.txt, val.txt and test.txt "
-        "(one ID a line), by folders images/train, labels/train, …, or, without either, by a hash of the ID"
+        "images/ID.jpg with labels/ID.png (one class index a pixel, 255 = void; or colors), classes.txt (one"
+        " name a line, where it is missing the classes are numbered), optionally instances/ID.png (object"
+        " ids, 0 = none); splits by train.txt, val.txt and test.txt (one ID a line), by folders images/train,"
+        " labels/train, …, or, without either, by a hash of the ID"
     ),
     license="yours",
     size="as large as you like",

@@ -43,7 +43,8 @@ def find_items(
     """The samples of a split, by id.
 
     Raises:
-        DataError: when a folder is missing or empty, or images and label images do not match; names the first five.
+        DataError: when a folder is missing or empty, or images and label images do not match; names the first
+            five.
         MissingSplitError: when the folder does not have this split.
     """
     images, labels = images_below(folders.images, repair=_REPAIR), all_labels(folders, label_suffix)
@@ -51,7 +52,8 @@ def find_items(
         images = {name: path for name, path in images.items() if not path.stem.endswith(label_suffix)}
     if not images:
         raise DataError(
-            f"{folders.images} has no images ({', '.join(sorted(IMAGE_SUFFIXES))}). Repair: put them there, or set data.options.images=FOLDER"
+            f"{folders.images} has no images ({', '.join(sorted(IMAGE_SUFFIXES))}). Repair: put them there,"
+            " or set data.options.images=FOLDER"
         )
     lists = {name: root / f"{name}.txt" for name in SPLITS if (root / f"{name}.txt").is_file()}
     if lists:
@@ -71,7 +73,8 @@ def find_items(
                 else f"none of the {len(images)} images falls into it by the hash of its name"
             )
             raise MissingSplitError(
-                f"{root} has no split {split!r}: {how}. Repair: write train.txt, val.txt and test.txt with the ids of their images, one a line"
+                f"{root} has no split {split!r}: {how}. Repair: write train.txt, val.txt and test.txt with"
+                " the ids of their images, one a line"
                 + ("; or train without validation by data.val_split=" if split == "val" else "")
             )
     missing = [i for i in ids if i not in labels]
@@ -84,7 +87,8 @@ def _listed(lists: Mapping[str, Path], split: str, images: Mapping[str, Path]) -
     if split not in lists:
         there = ", ".join(path.name for path in lists.values())
         raise MissingSplitError(
-            f"there is no {split}.txt beside {there} in {next(iter(lists.values())).parent}. Repair: write it, one id a line"
+            f"there is no {split}.txt beside {there} in {next(iter(lists.values())).parent}. Repair: write"
+            " it, one id a line"
         )
     path = lists[split]
     lines = read_lines(path)

@@ -39,7 +39,9 @@ class MasksSettings(Settings):
     label_suffix: str = ""
     """What the names of label images have at their end and those of images have not, such as `_mask`."""
     classes_file: str | None = None
-    """File with one class name a line, in the dataset's folder; without one `classes.txt` where there is one, else classes are numbered."""
+    """File with one class name a line, in the dataset's folder; without one `classes.txt` where there is one,
+    else classes are numbered.
+    """
     void: int | None = Field(255, ge=0, le=255)
     """Value that belongs to no class; the class names stand for the other values in order."""
     val_fraction: float = Field(0.1, ge=0, lt=1)
@@ -51,7 +53,8 @@ class MasksSettings(Settings):
     def _something_to_learn_from(self) -> MasksSettings:
         if self.val_fraction + self.test_fraction >= 1:
             raise ValueError(
-                f"val_fraction {self.val_fraction} and test_fraction {self.test_fraction} leave nothing to learn from"
+                f"val_fraction {self.val_fraction} and test_fraction {self.test_fraction} leave nothing to"
+                " learn from"
             )
         return self
 
@@ -79,11 +82,16 @@ def build(folder: Path, split: str, settings: MasksSettings) -> MaskFolder:
     return MaskFolder(items, lines, folders.instances, settings.void, color_coded)
 
 
-_COLOR_REPAIR = "Repair: write classes.txt with a line such as 'grass 0 128 0' for every class, and 'void 0 0 0' for pixels of no class"
+_COLOR_REPAIR = (
+    "Repair: write classes.txt with a line such as 'grass 0 128 0' for every class, and 'void 0 0 0' for"
+    " pixels of no class"
+)
 
 
 class MaskFolder(Dataset):
-    """One split of a folder of images and label images, with instances where there are images of object ids."""
+    """One split of a folder of images and label images, with instances where there are images of object
+    ids.
+    """
 
     def __init__(
         self,
@@ -135,7 +143,9 @@ class MaskFolder(Dataset):
 
 
 def _value_table(lines: tuple[ClassLine, ...], void: int | None) -> dict[int, int]:
-    """Value in the file -> class index: the lines stand for the values in order, passing over the void value."""
+    """Value in the file -> class index: the lines stand for the values in order, passing over the void
+    value.
+    """
     table: dict[int, int] = {} if void is None else {void: VOID}
     free = (value for value in range(256) if value != void)
     index = 0
@@ -162,7 +172,8 @@ def _largest(path: Path, void: int | None) -> int:
 def _numbered(labels: Path, largest: int, void: int | None) -> tuple[ClassLine, ...]:
     if largest < 0:
         raise DataError(
-            f"{labels}: every pixel of every label image is void ({void}), so there is nothing to learn. Repair: set data.options.void=VALUE"
+            f"{labels}: every pixel of every label image is void ({void}), so there is nothing to learn."
+            " Repair: set data.options.void=VALUE"
         )
     return tuple(ClassLine(f"class_{value}") for value in range(largest + 1) if value != void)
 

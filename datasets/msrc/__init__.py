@@ -9,8 +9,9 @@ DATASET = DatasetManifest(
     settings=".reader:MsrcSettings",
     tasks=("semantic", "instance", "promptable"),
     layout=(
-        "either Images/1_10_s.bmp with GroundTruth/1_10_s_GT.bmp (the original archive, color-coded), "
-        "or images/1_10_s.png with labels/1_10_s.png (0 = void, 1…23 = classes) and, where there are any, instances/1_10_s.png (0 = none)"
+        "either Images/1_10_s.bmp with GroundTruth/1_10_s_GT.bmp (the original archive, color-coded), or"
+        " images/1_10_s.png with labels/1_10_s.png (0 = void, 1…23 = classes) and, where there are any,"
+        " instances/1_10_s.png (0 = none)"
     ),
     origin_url="https://www.microsoft.com/en-us/research/project/image-understanding/",
     license="Microsoft Research: non-commercial research; see the terms in the archive",

@@ -48,7 +48,8 @@ COLORS: dict[str, tuple[int, int, int]] = {
     "body": (64, 64, 0),
     "boat": (192, 64, 0),
 }
-"""The 23 classes in the order of the published table, with their colors in the ground truth. Void is black."""
+"""The 23 classes in the order of the published table, with their colors in the ground truth. Void is black.
+"""
 
 RARE = ("horse", "mountain")
 ARCHIVE_FOLDER = "MSRC_ObjCategImageDatabase_v2"
@@ -58,7 +59,9 @@ class MsrcSettings(Settings):
     """How MSRC v2 is read."""
 
     num_classes: Literal[21, 23] = 21
-    """21 is the published protocol, in which horse and mountain (too few examples) count as void; 23 keeps them."""
+    """21 is the published protocol, in which horse and mountain (too few examples) count as void; 23 keeps
+    them.
+    """
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,9 @@ def build(folder: Path, split: str, settings: MsrcSettings) -> Msrc:
 
 
 class Msrc(Dataset):
-    """One split of MSRC v2, with a label map and, where ``instances/`` has an image of segment ids, instances."""
+    """One split of MSRC v2, with a label map and, where ``instances/`` has an image of segment ids,
+    instances.
+    """
 
     def __init__(self, root: Path, layout: Layout, split: str, num_classes: int) -> None:
         self.classes = tuple(name for name in COLORS if num_classes == 23 or name not in RARE)
@@ -115,8 +120,9 @@ class Msrc(Dataset):
             ]
             if missing:
                 raise DataError(
-                    f"{folder} lacks {len(missing)} of the {len(self.ids)} files of split {split!r}: {', '.join(missing[:5])}"
-                    f"{', …' if len(missing) > 5 else ''}. Repair: unpack the whole archive; figures on a part of it compare with nothing"
+                    f"{folder} lacks {len(missing)} of the {len(self.ids)} files of split {split!r}:"
+                    f" {', '.join(missing[:5])}{', …' if len(missing) > 5 else ''}. Repair: unpack the whole"
+                    " archive; figures on a part of it compare with nothing"
                 )
 
     def __getitem__(self, index: int) -> Sample:

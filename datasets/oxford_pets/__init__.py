@@ -9,7 +9,10 @@ DATASET = DatasetManifest(
     settings=".reader:PetsSettings",
     tasks=("semantic",),
     splits=("train", "val", "trainval", "test"),
-    layout="images/Abyssinian_1.jpg with annotations/trimaps/Abyssinian_1.png (1 = pet, 2 = background, 3 = border), annotations/{trainval,test}.txt",
+    layout=(
+        "images/Abyssinian_1.jpg with annotations/trimaps/Abyssinian_1.png (1 = pet, 2 = background, 3 ="
+        " border), annotations/{trainval,test}.txt"
+    ),
     origin_url="https://www.robots.ox.ac.uk/~vgg/data/pets/",
     license="CC BY-SA 4.0; the photos are their owners'",
     size="3,680 photos to train and validate on, 3,669 to test on; 800 MB",

@@ -60,12 +60,17 @@ BREEDS = (
     ),
     *("Sphynx", "staffordshire_bull_terrier", "wheaten_terrier", "yorkshire_terrier"),
 )
-"""In the order of the class ids in the lists, from 1. A breed of cats begins with a capital letter, one of dogs with a small one."""
+"""In the order of the class ids in the lists, from 1. A breed of cats begins with a capital letter, one of
+dogs with a small one.
+"""
 
 PET, BACKGROUND, BORDER = 1, 2, 3
 """The values of a trimap."""
 
-_REPAIR = "unpack images.tar.gz and annotations.tar.gz side by side; figures on a part of the set compare with nothing"
+_REPAIR = (
+    "unpack images.tar.gz and annotations.tar.gz side by side; figures on a part of the set compare with"
+    " nothing"
+)
 
 
 class PetsSettings(Settings):
@@ -76,7 +81,9 @@ class PetsSettings(Settings):
     border: Literal["void", "pet", "background"] = "void"
     """What the band around the animal counts as, which the trimaps leave open."""
     val_fraction: float = Field(0.1, gt=0, lt=1)
-    """Part of the published trainval that makes the split `val`, by a hash of the photo's name; the rest is `train`."""
+    """Part of the published trainval that makes the split `val`, by a hash of the photo's name; the rest is
+    `train`.
+    """
 
 
 def build(folder: Path, split: str, settings: PetsSettings) -> Pets:
@@ -112,8 +119,8 @@ def _names(path: Path) -> list[str]:
         breed = _breed(words[0])
         if breed not in BREEDS or words[1:2] != [str(BREEDS.index(breed) + 1)]:
             raise DataError(
-                f"{path} has the line {line!r}; expected a name such as Abyssinian_1, then the id of its breed, 1 to {len(BREEDS)}. "
-                "Repair: restore the file from annotations.tar.gz"
+                f"{path} has the line {line!r}; expected a name such as Abyssinian_1, then the id of its"
+                f" breed, 1 to {len(BREEDS)}. Repair: restore the file from annotations.tar.gz"
             )
         names.append(words[0])
     return names

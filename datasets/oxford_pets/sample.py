@@ -1,4 +1,6 @@
-"""A generated stand-in for the Oxford-IIIT Pet dataset in its own layout: a disc for each pet. Made for demos and tests."""
+"""A generated stand-in for the Oxford-IIIT Pet dataset in its own layout: a disc for each pet. Made for demos
+and tests.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Draws textured scenes with colored shapes that overlap, for demos and for tests of semantic, instance and promptable models.
+"""Draws textured scenes with colored shapes that overlap, for demos and for tests of semantic, instance and
+promptable models.
 
-Everything is drawn from one NumPy generator an image, seeded by (seed, split, index), and computed in whole numbers, so an image
-is the same bits in every process and on every machine.
+Everything is drawn from one NumPy generator an image, seeded by (seed, split, index), and computed in whole
+numbers, so an image is the same bits in every process and on every machine.
 """
 
 from __future__ import annotations
@@ -23,11 +24,14 @@ from toolkit.formats.label_images import instances_from_id_map
 from toolkit.types import Sample
 
 CLASSES = ("background", "circle", "triangle", "square", "ring", "star")
-"""What label indexes stand for, in the label map and in the instances alike; no instance is ever ``background``."""
+"""What label indexes stand for, in the label map and in the instances alike; no instance is ever
+``background``.
+"""
 
 PALETTE = ((0, 0, 0), (225, 55, 55), (60, 185, 75), (60, 85, 230), (240, 190, 45), (220, 60, 215))
 _COLOR_SPREAD = 45
-"""How far a shape may be from the color of its class, a channel: far enough that some pass for another class."""
+"""How far a shape may be from the color of its class, a channel: far enough that some pass for another class.
+"""
 SPLIT_NUMBERS = {"train": 0, "val": 1, "test": 2}
 
 
@@ -58,7 +62,9 @@ def build(folder: Path | None, split: str, settings: ShapesSettings) -> Shapes:
 
 
 class Shapes(Dataset):
-    """One split of generated images, each with a label map and instances (visible parts only: what is covered belongs to what covers it)."""
+    """One split of generated images, each with a label map and instances (visible parts only: what is covered
+    belongs to what covers it).
+    """
 
     def __init__(self, split: str, settings: ShapesSettings) -> None:
         self.classes = CLASSES
@@ -86,7 +92,9 @@ class Shapes(Dataset):
 
 
 class Scene:
-    """An image in the making: ``image`` uint8 ``[size, size, 3]`` and ``ids`` uint8 ``[size, size]``, where 0 is background."""
+    """An image in the making: ``image`` uint8 ``[size, size, 3]`` and ``ids`` uint8 ``[size, size]``, where 0
+    is background.
+    """
 
     def __init__(self, rng: Generator, size: int) -> None:
         self.labels: list[int] = []

@@ -10,14 +10,17 @@ DATASET = DatasetManifest(
     tasks=("semantic", "instance", "promptable"),
     splits=("train", "val", "trainval", "test", "train_aug"),
     layout=(
-        "VOCdevkit/VOC2012/ with JPEGImages/ID.jpg, SegmentationClass/ID.png, SegmentationObject/ID.png and "
-        "ImageSets/Segmentation/{train,val,trainval}.txt; for the split train_aug also SegmentationClassAug/ID.png and train_aug.txt"
+        "VOCdevkit/VOC2012/ with JPEGImages/ID.jpg, SegmentationClass/ID.png, SegmentationObject/ID.png and"
+        " ImageSets/Segmentation/{train,val,trainval}.txt; for the split train_aug also"
+        " SegmentationClassAug/ID.png and train_aug.txt"
     ),
     origin_url="http://host.robots.ox.ac.uk/pascal/VOC/voc2012/",
     license="annotations: free to use, see its page; photos: from Flickr, under Flickr's terms of use",
     size="2012: 1,464 photos to train on and 1,449 to validate on; 10,582 with SBD",
     sample=".sample:write_sample",
     cannot={
-        "splits_are_disjoint": "as published, trainval is train and val together, and train_aug contains train"
+        "splits_are_disjoint": (
+            "as published, trainval is train and val together, and train_aug contains train"
+        )
     },
 )

@@ -49,7 +49,9 @@ class VocSettings(Settings):
     year: Literal["2007", "2008", "2009", "2010", "2011", "2012"] = "2012"
     """The challenge, which has a folder of its own in `VOCdevkit/`; 2007 has labels for its split `test`."""
     background: bool = True
-    """Whether the background is the first of 21 classes, as semantic models want it; false leaves 20 classes, and the background is void."""
+    """Whether the background is the first of 21 classes, as semantic models want it; false leaves 20 classes,
+    and the background is void.
+    """
 
 
 def build(folder: Path, split: str, settings: VocSettings) -> Voc:
@@ -140,6 +142,6 @@ def _check_complete(folder: Path, suffix: str, ids: Sequence[str]) -> None:
     missing = [f"{name}{suffix}" for name in ids if f"{name}{suffix}" not in present]
     if missing:
         raise DataError(
-            f"{listed(f'files of the split that {folder} lacks', missing)}. Repair: unpack the whole archive; "
-            "figures on a part of it compare with nothing"
+            f"{listed(f'files of the split that {folder} lacks', missing)}. Repair: unpack the whole archive;"
+            " figures on a part of it compare with nothing"
         )

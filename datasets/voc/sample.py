@@ -1,4 +1,6 @@
-"""A generated stand-in for PASCAL VOC in its own layout: discs and boxes for objects. Made for demos and tests."""
+"""A generated stand-in for PASCAL VOC in its own layout: discs and boxes for objects. Made for demos and
+tests.
+"""
 
 from __future__ import annotations
 

@@ -9,8 +9,9 @@ DATASET = DatasetManifest(
     settings=".reader:YoloSettings",
     tasks=("instance", "promptable"),
     layout=(
-        "data.yaml (names of the classes; folders of images as train, val and test), images/train/ID.jpg with labels/train/ID.txt "
-        "(a line an object: class, then x y of each point as parts of width and height), likewise for val"
+        "data.yaml (names of the classes; folders of images as train, val and test), images/train/ID.jpg with"
+        " labels/train/ID.txt (a line an object: class, then x y of each point as parts of width and height),"
+        " likewise for val"
     ),
     license="yours",
     size="as large as you like",

@@ -47,7 +47,10 @@ PLUGIN = (
     ),
     PluginManifest(
         name="deeplabv3plus",
-        summary="DeepLabv3+: a decoder with low-level features on top of DeepLabv3, by depthwise-separable convolutions",
+        summary=(
+            "DeepLabv3+: a decoder with low-level features on top of DeepLabv3, by depthwise-separable"
+            " convolutions"
+        ),
         task="semantic",
         build=".model:build_plus",
         settings=".settings:DeepLabV3PlusSettings",

@@ -1,4 +1,6 @@
-"""Encoders whose strides are turned into dilation, so that the deepest features are finer and still see as far."""
+"""Encoders whose strides are turned into dilation, so that the deepest features are finer and still see as
+far.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,8 @@ class Encoder:
     Attributes:
         name: what it is called in the settings.
         output_stride: pixels for one value of the deepest features.
-        module: takes images ``[B, 3, H, W]`` and returns features, the deepest last; what is listed here are some of them.
+        module: takes images ``[B, 3, H, W]`` and returns features, the deepest last; what is listed here are
+            some of them.
         low_level: position of the features of stride 4, and their channels; None where there are none.
         auxiliary: the same of those that an auxiliary head is put on: of the stage before the last.
         channels: of the deepest features.
@@ -46,7 +49,8 @@ def build_encoder(name: str, output_stride: int) -> Encoder:
     """An encoder with random weights.
 
     Args:
-        name: of segmentation_models.pytorch, ``tu-`` and a model of timm, or ``mobilenet_v3_large`` of torchvision.
+        name: of segmentation_models.pytorch, ``tu-`` and a model of timm, or ``mobilenet_v3_large`` of
+            torchvision.
         output_stride: pixels for one value of the deepest features; 32 leaves the encoder as it is.
 
     Raises:
@@ -73,7 +77,8 @@ def build_encoder(name: str, output_stride: int) -> Encoder:
             else f"another encoder, or model.output_stride={COARSEST}"
         )
         raise ConfigError(
-            f"the encoder {name!r} cannot be used with an output stride of {output_stride}: {str(error) or 'it has no dilated form'}. Repair: take {repair}"
+            f"the encoder {name!r} cannot be used with an output stride of {output_stride}:"
+            f" {str(error) or 'it has no dilated form'}. Repair: take {repair}"
         ) from error
 
 
@@ -85,7 +90,8 @@ def _make(name: str, output_stride: int) -> nn.Module:
         warnings.filterwarnings(
             "ignore", "`timm-` encoders are deprecated", DeprecationWarning
         )  # they work, and users have them
-        # timm dilates by the same rule as here; the other library also dilates the convolution that loses its stride
+        # timm dilates by the same rule as here; the other library also dilates the convolution that loses its
+        # stride
         encoder: nn.Module = smp.encoders.get_encoder(
             name, weights=None, output_stride=output_stride if is_timm else COARSEST
         )
@@ -102,8 +108,9 @@ def _make(name: str, output_stride: int) -> nn.Module:
 def dilate(modules: Iterable[nn.Module], before: int, after: int) -> None:
     """Take the stride out of a stage of an encoder, with dilation in its place (the algorithme à trous).
 
-    At every place that the strided stage has a value, the dilated one then has the same value. For that, the convolution that loses its
-    stride keeps looking at its input as before, and those that come after it skip the values in between.
+    At every place that the strided stage has a value, the dilated one then has the same value. For that, the
+    convolution that loses its stride keeps looking at its input as before, and those that come after it skip
+    the values in between.
 
     Args:
         modules: of the stage.
@@ -137,13 +144,16 @@ def _pad_same(convolution: nn.Conv2d, rate: int) -> None:
 
 
 class MobileNetV3Large(nn.Sequential):
-    """torchvision's MobileNetV3-Large with the dilation of its DeepLabv3, which is also in the convolution that loses its stride.
+    """torchvision's MobileNetV3-Large with the dilation of its DeepLabv3, which is also in the convolution
+    that loses its stride.
 
     Howard et al., Searching for MobileNetV3, ICCV 2019 (https://arxiv.org/abs/1905.02244).
     """
 
     LEVELS = (1, 3, 4, 12, 16)
-    """Layers that end at strides of 2, 4, 8, 16 and 32; that of stride 8 is the one that torchvision puts its auxiliary head on."""
+    """Layers that end at strides of 2, 4, 8, 16 and 32; that of stride 8 is the one that torchvision puts its
+    auxiliary head on.
+    """
 
     auxiliary_level = -3
 

@@ -1,8 +1,9 @@
 """Atrous spatial pyramid pooling and what it is made of.
 
-Sections 3.3 of Chen, Papandreou, Schroff and Adam, Rethinking Atrous Convolution for Semantic Image Segmentation, 2017
-(https://arxiv.org/abs/1706.05587), and 3.1 of Chen et al., DeepLabv3+, ECCV 2018 (https://arxiv.org/abs/1802.02611). The modules are
-nested and named as torchvision's, so that its weights fit.
+Sections 3.3 of Chen, Papandreou, Schroff and Adam, Rethinking Atrous Convolution for Semantic Image
+Segmentation, 2017 (https://arxiv.org/abs/1706.05587), and 3.1 of Chen et al., DeepLabv3+, ECCV 2018
+(https://arxiv.org/abs/1802.02611). The modules are nested and named as torchvision's, so that its weights
+fit.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from torch.nn import functional as F
 def convolution(
     inputs: int, outputs: int, kernel: int = 1, *, dilation: int = 1, separable: bool = False
 ) -> list[nn.Module]:
-    """A convolution that keeps the resolution, with batch norm and ReLU; or a depthwise and a pointwise one, each with both of them."""
+    """A convolution that keeps the resolution, with batch norm and ReLU; or a depthwise and a pointwise one,
+    each with both of them.
+    """
     if separable and kernel > 1:
         depthwise = nn.Conv2d(
             inputs,
@@ -36,9 +39,11 @@ def convolution(
 
 
 class PatientBatchNorm2d(nn.BatchNorm2d):
-    """Batch norm that also trains on one value a channel, which is all that image pooling leaves of a batch of one.
+    """Batch norm that also trains on one value a channel, which is all that image pooling leaves of a batch
+    of one.
 
-    One value has no variance, so it is normalized by the running statistics, as in eval mode, and does not enter them.
+    One value has no variance, so it is normalized by the running statistics, as in eval mode, and does not
+    enter them.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -70,7 +75,9 @@ class ImagePooling(nn.Sequential):
 
 
 class ASPP(nn.Module):
-    """Atrous spatial pyramid pooling: a 1 × 1 convolution, dilated 3 × 3 ones and image pooling side by side, then projected together."""
+    """Atrous spatial pyramid pooling: a 1 × 1 convolution, dilated 3 × 3 ones and image pooling side by side,
+    then projected together.
+    """
 
     def __init__(
         self,

@@ -1,4 +1,6 @@
-"""The networks: an encoder and one of two heads. The parts are named as torchvision's, so that its weights fit."""
+"""The networks: an encoder and one of two heads. The parts are named as torchvision's, so that its weights
+fit.
+"""
 
 from __future__ import annotations
 

@@ -29,7 +29,9 @@ PUBLISHED: dict[str, tuple[Any, tuple[int, ...]]] = {
     "resnet101": (segmentation.DeepLabV3_ResNet101_Weights.COCO_WITH_VOC_LABELS_V1, (96, 192, 288)),
     MOBILENET: (segmentation.DeepLabV3_MobileNet_V3_Large_Weights.COCO_WITH_VOC_LABELS_V1, (192, 384, 576)),
 }
-"""torchvision's DeepLabv3 by encoder, with the reach of its atrous rates in pixels of the image: rate times output stride."""
+"""torchvision's DeepLabv3 by encoder, with the reach of its atrous rates in pixels of the image: rate times
+output stride.
+"""
 
 
 def load_weights(model: Model, name: str) -> LoadReport:
@@ -37,11 +39,12 @@ def load_weights(model: Model, name: str) -> LoadReport:
 
     Args:
         model: of the plugin ``deeplabv3`` or ``deeplabv3plus``, which takes the encoder alone from DeepLabv3.
-        name: ``torchvision-coco``, ``imagenet`` or another name that the encoder has weights of, or the path of a file: of torchvision's
-            DeepLabv3, of an encoder, or exported from a run.
+        name: ``torchvision-coco``, ``imagenet`` or another name that the encoder has weights of, or the path
+            of a file: of torchvision's DeepLabv3, of an encoder, or exported from a run.
 
     Returns:
-        what became of the tensors. The last layers start anew unless the classes are those that the weights were learned for.
+        what became of the tensors. The last layers start anew unless the classes are those that the weights
+        were learned for.
 
     Raises:
         UsageError: when there are no such weights, or the model's settings would make something else of them.
@@ -77,8 +80,8 @@ def load_weights(model: Model, name: str) -> LoadReport:
 def _load_coco(model: SemanticModel, network: DeepLab) -> LoadReport:
     if network.encoder_name not in PUBLISHED:
         raise UsageError(
-            f"weights={COCO}: torchvision has published DeepLabv3 on {', '.join(PUBLISHED)}, not on {network.encoder_name!r}. "
-            "Repair: model.encoder=resnet50, or weights=imagenet"
+            f"weights={COCO}: torchvision has published DeepLabv3 on {', '.join(PUBLISHED)}, not on"
+            f" {network.encoder_name!r}. Repair: model.encoder=resnet50, or weights=imagenet"
         )
     published, reach = PUBLISHED[network.encoder_name]
     _check_normalization(model, COCO)
@@ -98,7 +101,8 @@ def _take(
         isinstance(m, nn.BatchNorm2d) for m in model.modules()
     ):
         raise UsageError(
-            f"{source}: learned with batch norm, which model.norm takes out. Repair: model.norm=batch, or weights=none"
+            f"{source}: learned with batch norm, which model.norm takes out. Repair: model.norm=batch, or"
+            " weights=none"
         )
     return take_tensors(model, {f"network.{key}": value for key, value in tensors.items()}, source, anew=anew)
 
@@ -114,17 +118,20 @@ def _check_normalization(model: SemanticModel, name: str) -> None:
 
 
 def _check_reach(network: DeepLab, reach: tuple[int, ...]) -> None:
-    """A dilated kernel that is spread over other pixels than it was learned for is worth nothing; rates may follow the output stride."""
+    """A dilated kernel that is spread over other pixels than it was learned for is worth nothing; rates may
+    follow the output stride.
+    """
     wanted = [pixels // network.output_stride for pixels in reach]
     if list(network.rates) != wanted:
         raise UsageError(
-            f"weights={COCO} were learned with atrous rates that are {wanted} at an output stride of {network.output_stride}, "
-            f"not {list(network.rates)}. Repair: model.atrous_rates={wanted}"
+            f"weights={COCO} were learned with atrous rates that are {wanted} at an output stride of"
+            f" {network.output_stride}, not {list(network.rates)}. Repair: model.atrous_rates={wanted}"
         )
 
 
 def fetch(url: str) -> Path:
-    """A file of torchvision's, from the cache where it is there. Its name ends in the first digits of its sha256.
+    """A file of torchvision's, from the cache where it is there. Its name ends in the first digits of its
+    sha256.
 
     Raises:
         DownloadError: when it cannot be had; says what to fetch by hand.
@@ -140,6 +147,7 @@ def fetch(url: str) -> Path:
         )
     except (OSError, RuntimeError) as error:  # no connection, a full disk; a wrong checksum
         raise DownloadError(
-            f"{url} cannot be fetched: {error}. Repair: try again later, or fetch it elsewhere and put it at {target.resolve()}"
+            f"{url} cannot be fetched: {error}. Repair: try again later, or fetch it elsewhere and put it at"
+            f" {target.resolve()}"
         ) from error
     return target

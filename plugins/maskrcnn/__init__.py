@@ -1,4 +1,6 @@
-"""Mask R-CNN with a feature pyramid: Detectron2's network, with Detectron2's names for its weights, whether Detectron2 is installed or not."""
+"""Mask R-CNN with a feature pyramid: Detectron2's network, with Detectron2's names for its weights, whether
+Detectron2 is installed or not.
+"""
 
 from toolkit.registry.manifests import PluginManifest, Weights
 
@@ -26,8 +28,10 @@ PLUGIN = PluginManifest(
     weights=tuple(Weights(name, LICENSE, PAGE) for name in ZOO),
     load_weights=".interop.weights:load_weights",
     cannot={
-        "loss_is_a_mean_over_samples": "as in Detectron2, the heads' losses are means over the regions drawn from the whole batch, and "
-        "images are padded to the largest"
+        "loss_is_a_mean_over_samples": (
+            "as in Detectron2, the heads' losses are means over the regions drawn from the whole batch, and "
+            "images are padded to the largest"
+        )
     },
     paper="https://arxiv.org/abs/1703.06870",
 )

@@ -11,7 +11,9 @@ from .settings import AnchorSettings
 
 
 def cell_anchors(sizes: Sequence[float], aspect_ratios: Sequence[float]) -> Tensor:
-    """Anchors about the origin, float32 ``[len(sizes) * len(aspect_ratios), 4]``: area size², height over width the ratio."""
+    """Anchors about the origin, float32 ``[len(sizes) * len(aspect_ratios), 4]``: area size², height over
+    width the ratio.
+    """
     anchors = []
     for size in sizes:
         for ratio in aspect_ratios:
@@ -24,7 +26,8 @@ def cell_anchors(sizes: Sequence[float], aspect_ratios: Sequence[float]) -> Tens
 def grid_anchors(
     settings: AnchorSettings, features: Sequence[Tensor], strides: Sequence[int]
 ) -> list[Tensor]:
-    """Anchors of each level, float32 ``[H * W * A, 4]`` in pixels of the network's input, by row, then column, then anchor of the cell.
+    """Anchors of each level, float32 ``[H * W * A, 4]`` in pixels of the network's input, by row, then
+    column, then anchor of the cell.
 
     Args:
         settings: sizes, ratios and offset.

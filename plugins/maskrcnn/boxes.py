@@ -17,7 +17,9 @@ MOST_GROWTH = math.log(1000 / 16)
 
 
 def encode(boxes: Tensor, targets: Tensor, weights: Weights) -> Tensor:
-    """The deltas dx, dy, dw, dh, times ``weights``, that lead from ``boxes`` to ``targets``; all ``[N, 4]`` (Girshick et al. 2014)."""
+    """The deltas dx, dy, dw, dh, times ``weights``, that lead from ``boxes`` to ``targets``; all ``[N, 4]``
+    (Girshick et al. 2014).
+    """
     size = boxes[:, 2:] - boxes[:, :2]
     target_size = targets[:, 2:] - targets[:, :2]
     shift = (targets[:, :2] + 0.5 * target_size - boxes[:, :2] - 0.5 * size) / size
@@ -49,7 +51,9 @@ def are_larger(boxes: Tensor, side: float) -> Tensor:
 
 
 def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:
-    """Intersection over union, ``[N, M]`` of boxes ``[N, 4]`` and ``[M, 4]``; 0 where they do not meet, also for boxes without area."""
+    """Intersection over union, ``[N, M]`` of boxes ``[N, 4]`` and ``[M, 4]``; 0 where they do not meet, also
+    for boxes without area.
+    """
     width = (
         torch.minimum(a[:, None, 2], b[None, :, 2]) - torch.maximum(a[:, None, 0], b[None, :, 0])
     ).clamp_(min=0)

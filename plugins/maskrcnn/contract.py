@@ -21,8 +21,8 @@ from .targets import Targets, make_targets
 class Engine(TrainableModel):
     """A Mask R-CNN by whatever engine. Subclasses bring the network, ``losses`` and ``detect``.
 
-    The names and shapes in ``state_dict()`` are Detectron2's, so weights go from any engine to any other, and to Detectron2 itself. Class
-    ``len(classes)`` is the background, after those of the dataset.
+    The names and shapes in ``state_dict()`` are Detectron2's, so weights go from any engine to any other, and
+    to Detectron2 itself. Class ``len(classes)`` is the background, after those of the dataset.
 
     Args:
         settings: the network and what is done to images.
@@ -50,13 +50,15 @@ class Engine(TrainableModel):
 
     @abstractmethod
     def detect(self, samples: Sequence[Sample], sizes: Sequence[Size]) -> list[Instances]:
-        """What is found in samples that are brought to ``sizes``, all the same once padded; best first, in each sample's own grid.
+        """What is found in samples that are brought to ``sizes``, all the same once padded; best first, in
+        each sample's own grid.
 
         Called in eval mode and without gradients.
         """
 
     def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
-        """The objects of each sample, best first, with boxes, scores, masks and keypoints in the sample's own grid.
+        """The objects of each sample, best first, with boxes, scores, masks and keypoints in the sample's own
+        grid.
 
         Images that are the same size once padded go through the network together.
         """
@@ -69,14 +71,17 @@ class Engine(TrainableModel):
         return [predictions[i] for i in range(len(samples))]
 
     def loss(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
-        """Detectron2's losses: ``loss_rpn_cls``, ``loss_rpn_loc``, ``loss_cls``, ``loss_box_reg``, ``loss_mask`` and ``loss_keypoint``.
+        """Detectron2's losses: ``loss_rpn_cls``, ``loss_rpn_loc``, ``loss_cls``, ``loss_box_reg``,
+        ``loss_mask`` and ``loss_keypoint``.
 
-        Anchors and proposals are drawn at random, and so is the length of each image's shorter side. The losses are normalized as in
-        Detectron2, over what is drawn from the whole batch: those of the RPN are means over the samples; the others are so as far as every
-        image gives the same number of regions (``loss_mask``: of objects' regions).
+        Anchors and proposals are drawn at random, and so is the length of each image's shorter side. The
+        losses are normalized as in Detectron2, over what is drawn from the whole batch: those of the RPN are
+        means over the samples; the others are so as far as every image gives the same number of regions
+        (``loss_mask``: of objects' regions).
 
         Raises:
-            InvalidDataError: when a sample has no instances, or its objects have no masks (keypoints) to learn from; names the sample.
+            InvalidDataError: when a sample has no instances, or its objects have no masks (keypoints) to
+                learn from; names the sample.
         """
         if not samples:
             raise InvalidDataError("the loss of no samples at all is undefined; expected one or more")
@@ -90,7 +95,9 @@ class Engine(TrainableModel):
         )
 
     def validate(self, samples: Sequence[Sample]) -> tuple[list[Prediction], dict[str, Tensor]]:
-        """Predictions, and losses at the size at which images are predicted; what is drawn for them is the same each time."""
+        """Predictions, and losses at the size at which images are predicted; what is drawn for them is the
+        same each time.
+        """
         losses: dict[str, Tensor] = {}
         with evaluating(self), torch.random.fork_rng(devices=[]):
             for sample in samples:
@@ -136,7 +143,9 @@ class Engine(TrainableModel):
         return network_size(sample.size, options.short_side_test, options.long_side_test)
 
     def _groups(self, samples: Sequence[Sample]) -> Iterator[tuple[list[int], list[Size]]]:
-        """Positions and sizes of the samples that are the same size once padded: so no image's result depends on another's."""
+        """Positions and sizes of the samples that are the same size once padded: so no image's result depends
+        on another's.
+        """
         positions: dict[Size, list[int]] = {}
         sizes = [self.test_size(sample) for sample in samples]
         for i, size in enumerate(sizes):

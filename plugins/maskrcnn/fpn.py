@@ -30,7 +30,8 @@ class FPN(nn.Module):
         self.averages = settings.fuse_type == "avg"
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Features P2 to P6, ``[B, C, H / stride, W / stride]`` each, of images ``[B, 3, H, W]`` whose sides are multiples of 32.
+        """Features P2 to P6, ``[B, C, H / stride, W / stride]`` each, of images ``[B, 3, H, W]`` whose sides
+        are multiples of 32.
 
         P6, every second value of P5, is for anchors only.
         """

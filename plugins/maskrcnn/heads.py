@@ -1,4 +1,6 @@
-"""The layers that look at one region: classes and boxes, masks, keypoints (He et al., https://arxiv.org/abs/1703.06870)."""
+"""The layers that look at one region: classes and boxes, masks, keypoints (He et al.,
+https://arxiv.org/abs/1703.06870).
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from .settings import BoxHeadSettings, KeypointHeadSettings, MaskHeadSettings
 
 
 class BoxHead(nn.Sequential):
-    """Convolutions, then fully connected layers: features of regions ``[R, C, s, s]`` to ``[R, out_features]``."""
+    """Convolutions, then fully connected layers: features of regions ``[R, C, s, s]`` to
+    ``[R, out_features]``.
+    """
 
     def __init__(self, channels: int, settings: BoxHeadSettings) -> None:
         super().__init__()
@@ -37,7 +41,9 @@ class BoxHead(nn.Sequential):
 
 
 class BoxPredictor(nn.Module):
-    """Scores ``[R, classes + 1]``, the background last, and deltas ``[R, 4 * classes]`` (or ``[R, 4]`` when classes share them)."""
+    """Scores ``[R, classes + 1]``, the background last, and deltas ``[R, 4 * classes]`` (or ``[R, 4]`` when
+    classes share them).
+    """
 
     def __init__(self, in_features: int, class_count: int, *, class_agnostic: bool) -> None:
         super().__init__()
@@ -54,7 +60,9 @@ class BoxPredictor(nn.Module):
 
 
 class MaskHead(nn.Sequential):
-    """Features of regions ``[R, C, s, s]`` to logits of masks ``[R, classes, 2s, 2s]`` (one channel when classes share it)."""
+    """Features of regions ``[R, C, s, s]`` to logits of masks ``[R, classes, 2s, 2s]`` (one channel when
+    classes share it).
+    """
 
     def __init__(self, channels: int, class_count: int, settings: MaskHeadSettings) -> None:
         super().__init__()
@@ -77,7 +85,9 @@ class MaskHead(nn.Sequential):
         return _interleave(logits).contiguous()
 
     def of_classes(self, x: Tensor, labels: Tensor) -> Tensor:
-        """Logits ``[R, 2s, 2s]`` of one class a region, ``labels`` int64 ``[R]``, or of the only one there is; the others are not computed."""
+        """Logits ``[R, 2s, 2s]`` of one class a region, ``labels`` int64 ``[R]``, or of the only one there
+        is; the others are not computed.
+        """
         channels = labels if self.predictor.out_channels > 1 else torch.zeros_like(labels)
         weight, bias = self.predictor.weight.flatten(1)[channels], self.predictor.bias
         assert bias is not None
@@ -86,8 +96,8 @@ class MaskHead(nn.Sequential):
         return _interleave(logits.view(*hidden.shape[:-1], 1))[:, 0]
 
     def _hidden(self, x: Tensor) -> Tensor:
-        """What the predictor sees, ``[R, s, s, 2, 2, conv_dim]``: the 2×2 pixels that a cell becomes stay together, so that the
-        deconvolution is a product of matrices."""
+        """What the predictor sees, ``[R, s, s, 2, 2, conv_dim]``: the 2×2 pixels that a cell becomes stay
+        together, so that the deconvolution is a product of matrices."""
         *convs, deconv, relu, _ = self
         for conv in convs:
             x = conv(x)

@@ -20,7 +20,9 @@ DIVISOR = 32
 
 
 def network_size(size: Size, short_side: int, long_side: int) -> Size:
-    """The size at which the network sees an image of ``size``: its shorter side at ``short_side`` (0: left as it is), the longer at most ``long_side``."""
+    """The size at which the network sees an image of ``size``: its shorter side at ``short_side`` (0: left as
+    it is), the longer at most ``long_side``.
+    """
     if short_side == 0:
         return size
     # in the order in which Detectron2 computes, so that rounding falls alike
@@ -35,7 +37,9 @@ def network_size(size: Size, short_side: int, long_side: int) -> Size:
 
 
 def draw_short_side(settings: InputSettings) -> int:
-    """The length for the shorter side of one training image, from torch's global generator; 0 leaves the image as it is."""
+    """The length for the shorter side of one training image, from torch's global generator; 0 leaves the
+    image as it is.
+    """
     sides = settings.short_side_train
     if settings.short_side_sampling == "range":
         return int(torch.randint(sides[0], sides[1] + 1, ()))
@@ -43,7 +47,9 @@ def draw_short_side(settings: InputSettings) -> int:
 
 
 def resize(image: Tensor, size: Size) -> Tensor:
-    """An image uint8 ``[3, H, W]`` at another size, by Pillow's bilinear filter (which averages when it shrinks), as Detectron2 has it."""
+    """An image uint8 ``[3, H, W]`` at another size, by Pillow's bilinear filter (which averages when it
+    shrinks), as Detectron2 has it.
+    """
     if tuple(image.shape[1:]) == size:
         return image
     picture = Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())
@@ -52,7 +58,9 @@ def resize(image: Tensor, size: Size) -> Tensor:
 
 
 def nearest_pixels(length: int, new_length: int) -> NDArray[np.int32]:
-    """Which of ``length`` pixels each of ``new_length`` shows, by Pillow's nearest filter: where two are as near, its rounding decides."""
+    """Which of ``length`` pixels each of ``new_length`` shows, by Pillow's nearest filter: where two are as
+    near, its rounding decides.
+    """
     picture = Image.fromarray(np.arange(length, dtype=np.int32)[None])
     return np.asarray(picture.resize((new_length, 1), Image.Resampling.NEAREST), dtype=np.int32).reshape(-1)
 

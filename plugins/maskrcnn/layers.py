@@ -1,4 +1,6 @@
-"""A convolution with its norm and activation in one module, so that the weights are called as in Detectron2 (``conv1.weight``, ``conv1.norm.weight``)."""
+"""A convolution with its norm and activation in one module, so that the weights are called as in Detectron2
+(``conv1.weight``, ``conv1.norm.weight``).
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ from .ops.convolution import Norm, convolve
 class FrozenBatchNorm2d(nn.Module):
     """Batch norm whose statistics and affine parameters are buffers and never change.
 
-    Without start weights it is the identity. ``num_batches_tracked`` is there only where a batch norm was frozen.
+    Without start weights it is the identity. ``num_batches_tracked`` is there only where a batch norm was
+    frozen.
     """
 
     weight: Tensor
@@ -66,14 +69,18 @@ def make_norm(name: str, channels: int) -> nn.Module | None:
 
 
 def group_count(channels: int) -> int:
-    """32 groups, as in Detectron2; where that does not divide, the most groups that leave four channels or more in each."""
+    """32 groups, as in Detectron2; where that does not divide, the most groups that leave four channels or
+    more in each.
+    """
     if channels % 32 == 0:
         return 32
     return max(groups for groups in range(1, max(1, channels // 4) + 1) if channels % groups == 0)
 
 
 class Conv2d(nn.Conv2d):
-    """A convolution, then a norm where there is one, then a ReLU where it is wanted; without a bias where there is a norm."""
+    """A convolution, then a norm where there is one, then a ReLU where it is wanted; without a bias where
+    there is a norm.
+    """
 
     def __init__(
         self,
@@ -94,7 +101,9 @@ class Conv2d(nn.Conv2d):
         self.relu = relu
 
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
-        """``[B, C, H, W]`` to ``[B, out_channels, H / stride, W / stride]``; a residual of that shape is added before the ReLU."""
+        """``[B, C, H, W]`` to ``[B, out_channels, H / stride, W / stride]``; a residual of that shape is
+        added before the ReLU.
+        """
         if self.norm is None or _is_constant(self.norm):
             return convolve(x, self, cast("Norm | None", self.norm), residual=residual, relu=self.relu)
         x = self.norm(convolve(x, self))
@@ -121,14 +130,18 @@ def freeze(module: nn.Module) -> None:
 
 
 def fill_he(layer: nn.Module) -> None:
-    """Start values for a layer before a ReLU: normal, scaled by the outputs (He et al. 2015; Caffe2's MSRAFill); biases 0."""
+    """Start values for a layer before a ReLU: normal, scaled by the outputs (He et al. 2015; Caffe2's
+    MSRAFill); biases 0.
+    """
     assert isinstance(layer.weight, Tensor)
     nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
     _zero_bias(layer)
 
 
 def fill_uniform(layer: nn.Module) -> None:
-    """Start values for a layer that keeps the variance of its inputs: uniform, scaled by them (Caffe2's XavierFill); biases 0."""
+    """Start values for a layer that keeps the variance of its inputs: uniform, scaled by them (Caffe2's
+    XavierFill); biases 0.
+    """
     assert isinstance(layer.weight, Tensor)
     nn.init.kaiming_uniform_(layer.weight, a=1)
     _zero_bias(layer)

@@ -23,12 +23,15 @@ def match(
     Args:
         objects: ``[M, 4]``.
         boxes: ``[N, 4]``.
-        thresholds: one IoU, from which on a box is positive; or two, between which it is ignored. Below it is negative.
-        allow_low_quality: also make positive, for each object, the boxes that overlap it most (ties included), however little. Such a box
-            still belongs to the object that *it* overlaps most, as in Detectron2.
+        thresholds: one IoU, from which on a box is positive; or two, between which it is ignored. Below it is
+            negative.
+        allow_low_quality: also make positive, for each object, the boxes that overlap it most (ties
+            included), however little. Such a box still belongs to the object that *it* overlaps most, as in
+            Detectron2.
 
     Returns:
-        the index of the object, int64 ``[N]`` (0 where there are no objects), and ``POSITIVE``, ``NEGATIVE`` or ``IGNORED``, int8 ``[N]``.
+        the index of the object, int64 ``[N]`` (0 where there are no objects), and ``POSITIVE``, ``NEGATIVE``
+        or ``IGNORED``, int8 ``[N]``.
     """
     best = boxes.new_full((len(boxes),), -1.0)
     index = torch.zeros(len(boxes), dtype=torch.int64, device=boxes.device)

@@ -35,8 +35,9 @@ def build(settings: MaskRCNNSettings, classes: Sequence[str]) -> TrainableModel:
         if settings.engine == "detectron2":
             if not is_installed():
                 raise ConfigError(
-                    "model.engine=detectron2, but Detectron2 is not installed. Repair: install it (https://detectron2.readthedocs.io/en/latest/"
-                    "tutorials/install.html), or model.engine=torchvision, which is the same network"
+                    "model.engine=detectron2, but Detectron2 is not installed. Repair: install it"
+                    " (https://detectron2.readthedocs.io/en/latest/tutorials/install.html), or"
+                    " model.engine=torchvision, which is the same network"
                 )
             return Detectron2Engine(settings, classes)
     return MaskRCNN(settings, classes)
@@ -45,7 +46,8 @@ def build(settings: MaskRCNNSettings, classes: Sequence[str]) -> TrainableModel:
 class MaskRCNN(Engine):
     """Detectron2's ``GeneralizedRCNN`` with a feature pyramid, on torchvision's operators.
 
-    Every rule is Detectron2's: how images are resized, what counts as an object, what is drawn for the losses and how they are normalized.
+    Every rule is Detectron2's: how images are resized, what counts as an object, what is drawn for the losses
+    and how they are normalized.
     """
 
     pixel_mean: Tensor
@@ -86,7 +88,9 @@ class MaskRCNN(Engine):
         ]
 
     def batch(self, samples: Sequence[Sample], sizes: Sequence[Size]) -> Tensor:
-        """Images resized to ``sizes``, normalized and padded: float32 ``[B, 3, H, W]`` on the model's device."""
+        """Images resized to ``sizes``, normalized and padded: float32 ``[B, 3, H, W]`` on the model's
+        device.
+        """
         padded = padded_size(sizes)
         images = []
         for sample, size in zip(samples, sizes, strict=True):
@@ -95,5 +99,6 @@ class MaskRCNN(Engine):
                 image = image.flip(0)
             images.append(pad_to((image - self.pixel_mean) / self.pixel_std, padded))
         batch = torch.stack(images)
-        # the order of memory in which convolutions and RoIAlign are fast on a CPU; it stays so through the network
+        # the order of memory in which convolutions and RoIAlign are fast on a CPU; it stays so through the
+        # network
         return batch.contiguous(memory_format=torch.channels_last) if batch.device.type == "cpu" else batch

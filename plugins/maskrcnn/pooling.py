@@ -12,7 +12,9 @@ from .ops.roi_align import roi_align
 
 
 def assign_levels(boxes: Tensor, strides: Sequence[int]) -> Tensor:
-    """The position in ``strides`` of the level for each box ``[N, 4]``, int64 ``[N]``: a box of 224×224 goes to stride 16 (equation 1 of FPN)."""
+    """The position in ``strides`` of the level for each box ``[N, 4]``, int64 ``[N]``: a box of 224×224 goes
+    to stride 16 (equation 1 of FPN).
+    """
     lowest, highest = (stride.bit_length() - 1 for stride in (strides[0], strides[-1]))
     levels = torch.floor(4 + torch.log2(torch.sqrt(area(boxes)) / 224 + 1e-8))
     return levels.clamp(lowest, highest).to(torch.int64) - lowest

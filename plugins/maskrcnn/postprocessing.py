@@ -43,7 +43,8 @@ def keypoints_from(heatmaps: Tensor, boxes: Tensor) -> Tensor:
         boxes: float32 ``[N, 4]`` in pixels.
 
     Returns:
-        float32 ``[N, K, 3]`` as x, y, score; the score is what the softmax gives there, taken over the heat map's own cells.
+        float32 ``[N, K, 3]`` as x, y, score; the score is what the softmax gives there, taken over the heat
+        map's own cells.
     """
     keypoints = torch.zeros(*heatmaps.shape[:2], 3)
     for i, (maps, box) in enumerate(zip(heatmaps, boxes, strict=True)):

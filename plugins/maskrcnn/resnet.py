@@ -26,7 +26,9 @@ class Stem(nn.Module):
 
 
 class Block(nn.Module):
-    """Convolutions beside a shortcut: two 3×3 ones, or 1×1, 3×3, 1×1 where ``bottleneck`` channels are given."""
+    """Convolutions beside a shortcut: two 3×3 ones, or 1×1, 3×3, 1×1 where ``bottleneck`` channels are
+    given.
+    """
 
     def __init__(
         self,
@@ -100,7 +102,9 @@ class ResNet(nn.Module):
             freeze(module)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Features of res2 to res5, strides 4 to 32, of images ``[B, 3, H, W]`` whose sides are multiples of 32."""
+        """Features of res2 to res5, strides 4 to 32, of images ``[B, 3, H, W]`` whose sides are multiples of
+        32.
+        """
         x = self.stem(images)
         features = []
         for name in ("res2", "res3", "res4", "res5"):

@@ -82,9 +82,11 @@ class RoIHeads(nn.Module):
     def losses(
         self, features: Sequence[Tensor], proposals: Sequence[Tensor], targets: Sequence[Targets]
     ) -> dict[str, Tensor]:
-        """``loss_cls`` and ``loss_box_reg``, and ``loss_mask`` and ``loss_keypoint`` where there are such heads.
+        """``loss_cls`` and ``loss_box_reg``, and ``loss_mask`` and ``loss_keypoint`` where there are such
+        heads.
 
-        Classes: the mean over all regions drawn. Boxes: the sum over those on objects, divided by all that were drawn. Masks: the mean
+        Classes: the mean over all regions drawn. Boxes: the sum over those on objects, divided by all that
+            were drawn. Masks: the mean
         over the pixels of those on objects.
         """
         regions = [self.sample(boxes, target) for boxes, target in zip(proposals, targets, strict=True)]

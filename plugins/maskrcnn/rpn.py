@@ -51,7 +51,9 @@ class RPNHead(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def forward(self, features: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """Logits ``[B, H * W * A]`` and deltas ``[B, H * W * A, 4]`` of each level, in the order of the anchors."""
+        """Logits ``[B, H * W * A]`` and deltas ``[B, H * W * A, 4]`` of each level, in the order of the
+        anchors.
+        """
         logits, deltas = [], []
         for level in features:
             hidden = self.conv(level)
@@ -75,7 +77,8 @@ class ProposalGenerator(nn.Module):
 
     @torch.no_grad()
     def proposals(self, output: RPNOutput, sizes: Sequence[Size], *, training: bool) -> list[Tensor]:
-        """The best boxes of each image, float32 ``[N, 4]``, best first, inside the image and free of near-duplicates.
+        """The best boxes of each image, float32 ``[N, 4]``, best first, inside the image and free of
+        near-duplicates.
 
         Args:
             output: of ``forward``.
@@ -117,7 +120,9 @@ class ProposalGenerator(nn.Module):
         return boxes[batched_nms(boxes, scores, levels, self.settings.nms_thresh)[:count]]
 
     def losses(self, output: RPNOutput, targets: Sequence[Targets]) -> dict[str, Tensor]:
-        """``loss_rpn_cls`` and ``loss_rpn_loc``: sums over the anchors drawn, divided by ``batch_size_per_image`` times the images."""
+        """``loss_rpn_cls`` and ``loss_rpn_loc``: sums over the anchors drawn, divided by
+        ``batch_size_per_image`` times the images.
+        """
         options = self.settings
         anchors = torch.cat(output.anchors)
         logits, deltas = torch.cat(output.logits, dim=1), torch.cat(output.deltas, dim=1)
@@ -142,7 +147,9 @@ class ProposalGenerator(nn.Module):
 
     @torch.no_grad()
     def label_anchors(self, anchors: Tensor, target: Targets) -> tuple[Tensor, Tensor]:
-        """The object of each anchor, int64 ``[R]``, and whether it counts: 1 on an object, 0 background, -1 not drawn."""
+        """The object of each anchor, int64 ``[R]``, and whether it counts: 1 on an object, 0 background, -1
+        not drawn.
+        """
         options = self.settings
         objects, matched = matching.match(
             target.boxes, anchors, options.iou_thresholds, allow_low_quality=True

@@ -1,4 +1,6 @@
-"""What can be set. The defaults are those of Detectron2's ``mask_rcnn_R_50_FPN_3x.yaml``; each part is named after the part of the network."""
+"""What can be set. The defaults are those of Detectron2's ``mask_rcnn_R_50_FPN_3x.yaml``; each part is named
+after the part of the network.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +27,13 @@ class BackboneSettings(Settings):
     depth: Literal[18, 34, 50, 101, 152] = 50
     """Layers: ResNet-18 and 34 are made of basic blocks, the others of bottlenecks."""
     norm: Literal["FrozenBN", "BN", "SyncBN", "GN"] = "FrozenBN"
-    """Norm after each convolution; FrozenBN keeps the statistics of the start weights, GN suits training from random weights."""
+    """Norm after each convolution; FrozenBN keeps the statistics of the start weights, GN suits training from
+    random weights.
+    """
     stride_in_1x1: bool = True
-    """Whether a bottleneck halves the resolution in its first 1×1 convolution, as MSRA's weights do, or in its 3×3 one."""
+    """Whether a bottleneck halves the resolution in its first 1×1 convolution, as MSRA's weights do, or in
+    its 3×3 one.
+    """
     freeze_at: int = Field(default=2, ge=0, le=5)
     """How many stages keep their start weights: 1 is the stem, 2 the stem and res2, and so on."""
     stem_out_channels: Count = 64
@@ -53,7 +59,9 @@ class AnchorSettings(Settings):
     """The boxes that proposals start from."""
 
     sizes: tuple[tuple[Positive, ...], ...] = ((32,), (64,), (128,), (256,), (512,))
-    """Square roots of the areas, in pixels of the network's input: a list for each of P2 to P6, or one list for all."""
+    """Square roots of the areas, in pixels of the network's input: a list for each of P2 to P6, or one list
+    for all.
+    """
     aspect_ratios: tuple[tuple[Positive, ...], ...] = ((0.5, 1.0, 2.0),)
     """Heights over widths: a list for each of P2 to P6, or one list for all."""
     offset: float = Field(default=0.0, ge=0, lt=1)
@@ -64,7 +72,8 @@ class AnchorSettings(Settings):
         for name, lists in (("sizes", self.sizes), ("aspect_ratios", self.aspect_ratios)):
             if len(lists) not in (1, LEVELS) or not all(lists):
                 raise ValueError(
-                    f"{name} must be {LEVELS} lists, one a level of the pyramid, or 1 for all, none of them empty; not {lists}"
+                    f"{name} must be {LEVELS} lists, one a level of the pyramid, or 1 for all, none of them"
+                    f" empty; not {lists}"
                 )
         counts = {len(sizes) * len(ratios) for sizes, ratios in self.by_level()}
         if len(counts) > 1:
@@ -207,11 +216,14 @@ class InputSettings(Settings):
     """What is done to an image before the network sees it."""
 
     short_side_train: tuple[Count, ...] = (640, 672, 704, 736, 768, 800)
-    """Lengths to which the shorter side is brought while training, in pixels; each image draws one. An empty list leaves images as they are."""
+    """Lengths to which the shorter side is brought while training, in pixels; each image draws one. An empty
+    list leaves images as they are.
+    """
     short_side_sampling: Literal["choice", "range"] = "choice"
     """Whether one of the lengths is drawn, or any from the first to the second."""
     short_side_test: int = Field(default=800, ge=0)
-    """Length to which the shorter side is brought while predicting, in pixels; 0 leaves images as they are."""
+    """Length to which the shorter side is brought while predicting, in pixels; 0 leaves images as they are.
+    """
     long_side_train: Count = 1333
     """Images are shrunk further, while training, where the longer side would exceed this."""
     long_side_test: Count = 1333
@@ -228,7 +240,8 @@ class InputSettings(Settings):
         sides = self.short_side_train
         if self.short_side_sampling == "range" and (len(sides) != 2 or sides[0] > sides[1]):
             raise ValueError(
-                f"with short_side_sampling=range, short_side_train must be the least and the largest length, not {list(sides)}"
+                "with short_side_sampling=range, short_side_train must be the least and the largest length,"
+                f" not {list(sides)}"
             )
         if not all(math.isfinite(value) for value in self.pixel_mean):
             raise ValueError(f"pixel_mean must be finite, not {self.pixel_mean}")
@@ -239,7 +252,9 @@ class MaskRCNNSettings(Settings):
     """The network, part by part, and what is done to the images."""
 
     engine: Literal["auto", "torchvision", "detectron2"] = "auto"
-    """Who runs the network: `detectron2` itself, or the same network on `torchvision`'s operators; auto is detectron2 where it is installed."""
+    """Who runs the network: `detectron2` itself, or the same network on `torchvision`'s operators; auto is
+    detectron2 where it is installed.
+    """
     masks: bool = True
     """Whether masks are predicted, or boxes alone."""
     keypoint_count: int = Field(default=0, ge=0)
@@ -263,4 +278,6 @@ class MaskRCNNSettings(Settings):
     input: InputSettings = InputSettings()
     """What is done to an image before the network sees it."""
     weight_decay_norm: NotNegative = 0.0
-    """Weight decay of the norms' weights and biases; all other parameters, biases included, have `train.weight_decay`."""
+    """Weight decay of the norms' weights and biases; all other parameters, biases included, have
+    `train.weight_decay`.
+    """

@@ -29,7 +29,8 @@ class Targets:
         boxes: float32 ``[M, 4]`` in that grid, on the model's device.
         labels: int64 ``[M]``, on the model's device.
         masks: in the sample's own grid, or None where none are learned from.
-        keypoints: float32 ``[M, K, 3]`` as x, y, visibility in the network's grid, on the model's device, or None.
+        keypoints: float32 ``[M, K, 3]`` as x, y, visibility in the network's grid, on the model's device, or
+            None.
     """
 
     size: Size
@@ -48,20 +49,23 @@ def make_targets(
     keypoint_count: int,
     device: torch.device,
 ) -> Targets:
-    """Bring the objects of a sample to the network's grid of ``size``. Crowds, empty masks and boxes without area are left out.
+    """Bring the objects of a sample to the network's grid of ``size``. Crowds, empty masks and boxes without
+    area are left out.
 
     Raises:
-        InvalidDataError: when the sample has no instances, masks or keypoints to learn from, or labels beyond the classes.
+        InvalidDataError: when the sample has no instances, masks or keypoints to learn from, or labels beyond
+            the classes.
     """
     instances = sample.instances
     if instances is None:
         raise InvalidDataError(
-            f"sample {sample.id!r} has no instances, which Mask R-CNN learns from. Repair: use a dataset with the task 'instance' "
-            "(an image without objects has empty Instances)"
+            f"sample {sample.id!r} has no instances, which Mask R-CNN learns from. Repair: use a dataset with"
+            " the task 'instance' (an image without objects has empty Instances)"
         )
     if len(instances) and int(instances.labels.max()) >= class_count:
         raise InvalidDataError(
-            f"sample {sample.id!r} has an object of label {int(instances.labels.max())}, but there are {class_count} classes (0 to {class_count - 1})"
+            f"sample {sample.id!r} has an object of label {int(instances.labels.max())}, but there are"
+            f" {class_count} classes (0 to {class_count - 1})"
         )
     scale = torch.tensor([size[1] / sample.size[1], size[0] / sample.size[0]], dtype=torch.float64)
     limit = torch.tensor([size[1], size[0]], dtype=torch.float64)
@@ -92,7 +96,8 @@ def _masks(sample: Sample) -> Masks:
     if not len(instances):
         return Masks(sample.size)
     raise InvalidDataError(
-        f"the {len(instances)} objects of sample {sample.id!r} have boxes but no masks. Repair: model.masks=false to learn boxes alone, or give masks"
+        f"the {len(instances)} objects of sample {sample.id!r} have boxes but no masks. Repair:"
+        " model.masks=false to learn boxes alone, or give masks"
     )
 
 
@@ -104,11 +109,13 @@ def _keypoints(sample: Sample, count: int, scale: Tensor, limit: Tensor) -> Tens
         if not len(instances):
             return torch.zeros(0, count, 3)
         raise InvalidDataError(
-            f"the objects of sample {sample.id!r} have no keypoints. Repair: model.keypoint_count=0, or give keypoints"
+            f"the objects of sample {sample.id!r} have no keypoints. Repair: model.keypoint_count=0, or give"
+            " keypoints"
         )
     if instances.keypoints.shape[1] != count:
         raise InvalidDataError(
-            f"the objects of sample {sample.id!r} have {instances.keypoints.shape[1]} keypoints each, but model.keypoint_count is {count}"
+            f"the objects of sample {sample.id!r} have {instances.keypoints.shape[1]} keypoints each, but"
+            f" model.keypoint_count is {count}"
         )
     points = instances.keypoints.double()
     xy = points[..., :2] * scale
@@ -117,9 +124,11 @@ def _keypoints(sample: Sample, count: int, scale: Tensor, limit: Tensor) -> Tens
 
 
 def mask_targets(masks: Masks, objects: Tensor, boxes: Tensor, size: Size, side: int) -> Tensor:
-    """Each box's part of its object's mask, as Detectron2 cuts it from a bit mask: RoIAlign, then a threshold of one half.
+    """Each box's part of its object's mask, as Detectron2 cuts it from a bit mask: RoIAlign, then a threshold
+    of one half.
 
-    A mask is brought to the network's grid by the nearest pixel, where a box needs it. Only one at a time is ever dense.
+    A mask is brought to the network's grid by the nearest pixel, where a box needs it. Only one at a time is
+    ever dense.
 
     Args:
         masks: in the sample's own grid.
@@ -160,7 +169,8 @@ def keypoint_targets(keypoints: Tensor, boxes: Tensor, side: int) -> tuple[Tenso
         side: height and width of a heat map.
 
     Returns:
-        the cell's index, int64 ``[R, K]``, and whether the keypoint is labeled and inside its box, bool ``[R, K]``.
+        the cell's index, int64 ``[R, K]``, and whether the keypoint is labeled and inside its box, bool
+        ``[R, K]``.
     """
     start, end = boxes[:, None, :2], boxes[:, None, 2:]
     xy = keypoints[..., :2]

@@ -45,10 +45,11 @@ def choose(
 
 
 def to_masks(logits: Tensor, size: Size, threshold: float) -> Masks:
-    """Mask logits ``[P, h, w]`` of a whole image brought to its own pixels, where they are above the threshold.
+    """Mask logits ``[P, h, w]`` of a whole image brought to its own pixels, where they are above the
+    threshold.
 
-    The interpolation is that of ``F.interpolate`` (bilinear, half-pixel centers), done by OpenCV, which takes a seventh of the time. One mask
-    comes after the other, so the memory is that of one.
+    The interpolation is that of ``F.interpolate`` (bilinear, half-pixel centers), done by OpenCV, which takes
+    a seventh of the time. One mask comes after the other, so the memory is that of one.
     """
     counts = []
     for mask in logits.float().cpu().numpy():

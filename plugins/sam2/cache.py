@@ -40,14 +40,16 @@ def default_folder() -> Path:
 class FeatureCache:
     """Lists of tensors by key, one file each.
 
-    A file appears whole or not at all, so that processes can share the folder and be killed at any time; a damaged one counts as absent. When
-    the folder is full, what was last used before this object was made goes first, oldest first. When all of it is in use, nothing more is
-    kept: replacing features that the next pass over the data needs would gain nothing. When the disk is full, likewise.
+    A file appears whole or not at all, so that processes can share the folder and be killed at any time; a
+    damaged one counts as absent. When the folder is full, what was last used before this object was made goes
+    first, oldest first. When all of it is in use, nothing more is kept: replacing features that the next pass
+    over the data needs would gain nothing. When the disk is full, likewise.
 
     Args:
         folder: is made when first written to.
         max_bytes: size that its files may add up to.
-        dtype: what floating-point tensors are kept in; those that it cannot hold (above 65504 in fp16) stay as they are.
+        dtype: what floating-point tensors are kept in; those that it cannot hold (above 65504 in fp16) stay
+            as they are.
     """
 
     def __init__(self, folder: Path, *, max_bytes: int, dtype: torch.dtype = torch.float16) -> None:
@@ -101,19 +103,23 @@ class FeatureCache:
             self._used = self._evict(size)
         if self._used + size > self.max_bytes:
             self._give_up(
-                f"{self.folder} has reached {self.max_bytes / 1e9:g} GB, all of it in use. Repair: raise model.cache.max_gb, if there is space"
+                f"{self.folder} has reached {self.max_bytes / 1e9:g} GB, all of it in use. Repair: raise"
+                " model.cache.max_gb, if there is space"
             )
             return False
         if shutil.disk_usage(self.folder).free < size + KEEP_FREE:
             self._give_up(
-                f"the disk of {self.folder} is full. Repair: free some space, or name a folder elsewhere with model.cache.folder"
+                f"the disk of {self.folder} is full. Repair: free some space, or name a folder elsewhere with"
+                " model.cache.folder"
             )
             return False
         self._used += size
         return True
 
     def _evict(self, size: int) -> int:
-        """Delete files not used since the start, oldest first, until ``size`` more bytes fit; the bytes that are left."""
+        """Delete files not used since the start, oldest first, until ``size`` more bytes fit; the bytes that
+        are left.
+        """
         files = sorted(_files(self.folder))
         used = sum(length for _, length, _ in files)
         for modified, length, path in files:

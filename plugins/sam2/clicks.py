@@ -12,11 +12,14 @@ from toolkit.types import Masks
 ON, OFF, TOP_LEFT, BOTTOM_RIGHT = 1, 0, 2, 3
 """Labels of points, as SAM 2 knows them."""
 MOST_BOX_NOISE = 20 / 1024
-"""Corners of a box to learn from move by at most this part of the image's side: SAM's authors allow 20 of 1024 pixels."""
+"""Corners of a box to learn from move by at most this part of the image's side: SAM's authors allow 20 of
+1024 pixels.
+"""
 
 
 def first_clicks(truth: Tensor, *, is_random: bool) -> tuple[Tensor, Tensor]:
-    """A click on each object: on any of its pixels, or on the most interior one. For an object that is not there, anywhere in the image.
+    """A click on each object: on any of its pixels, or on the most interior one. For an object that is not
+    there, anywhere in the image.
 
     Args:
         truth: bool ``[P, H, W]``.
@@ -31,7 +34,8 @@ def first_clicks(truth: Tensor, *, is_random: bool) -> tuple[Tensor, Tensor]:
 
 
 def corrections(truth: Tensor, found: Tensor, *, is_random: bool) -> tuple[Tensor, Tensor]:
-    """A click on an error of each prediction: on the object where it is missed, off it where the prediction goes too far.
+    """A click on an error of each prediction: on the object where it is missed, off it where the prediction
+    goes too far.
 
     Args:
         truth: bool ``[P, H, W]``.
@@ -39,7 +43,8 @@ def corrections(truth: Tensor, found: Tensor, *, is_random: bool) -> tuple[Tenso
         is_random: any of the pixels that are wrong; otherwise the most interior one of the largest error.
 
     Returns:
-        As ``first_clicks``. Where nothing is wrong: a random click off the object, as SAM 2's authors do, or padding.
+        As ``first_clicks``. Where nothing is wrong: a random click off the object, as SAM 2's authors do, or
+        padding.
     """
     if not is_random:
         codes = zip(*(Masks.from_dense(masks.cpu()).to_coco() for masks in (truth, found)), strict=True)
@@ -72,7 +77,8 @@ def boxes(truth: Tensor, *, noise: float = 0.0) -> tuple[Tensor, Tensor]:
 
     Args:
         truth: bool ``[P, H, W]``, none of them empty.
-        noise: coordinates move at random by up to this part of the box's sides, and no more than ``MOST_BOX_NOISE``.
+        noise: coordinates move at random by up to this part of the box's sides, and no more than
+            ``MOST_BOX_NOISE``.
     """
     height, width = truth.shape[1:]
     corners = masks_to_boxes(truth)  # to the middle of the last pixel, as SAM's authors count

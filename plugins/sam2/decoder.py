@@ -1,9 +1,10 @@
-"""The mask decoder of SAM 2, computed in another order: the same numbers up to rounding, in about half the operations and memory.
+"""The mask decoder of SAM 2, computed in another order: the same numbers up to rounding, in about half the
+operations and memory.
 
-A prompt has a dozen tokens, the image thousands. Where tokens attend to the image, and the image to tokens, upstream projects the image's
-features for each prompt. Here the projections are moved over to the tokens (``q · (W k) = (Wᵀ q) · k``), and what is the same for all
-prompts of an image is computed once. The upscaling by transposed convolutions, whose kernels do not overlap, is a product of matrices,
-pixel by pixel.
+A prompt has a dozen tokens, the image thousands. Where tokens attend to the image, and the image to tokens,
+upstream projects the image's features for each prompt. Here the projections are moved over to the tokens
+(``q · (W k) = (Wᵀ q) · k``), and what is the same for all prompts of an image is computed once. The upscaling
+by transposed convolutions, whose kernels do not overlap, is a product of matrices, pixel by pixel.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ class DecoderOutput:
     """What the decoder says of ``P`` prompts.
 
     Attributes:
-        masks: logits ``[P, 4, S / 4, S / 4]`` for images of ``S`` pixels: the single mask, then the three for ambiguous prompts.
+        masks: logits ``[P, 4, S / 4, S / 4]`` for images of ``S`` pixels: the single mask, then the three for
+            ambiguous prompts.
         ious: ``[P, 4]``, the predicted IoU of each.
         object_logits: ``[P, 1]``, above 0 where there is an object at all.
     """
@@ -39,12 +41,14 @@ class DecoderOutput:
 
 
 class ImageDecoder:
-    """The mask decoder on the features of some images, with everything computed that does not depend on a prompt.
+    """The mask decoder on the features of some images, with everything computed that does not depend on a
+    prompt.
 
     Args:
         network: has the weights; gradients reach those that are trainable.
         features: of each image.
-        drawn: whether the network sees each prompt as a rough mask too (``rough_masks``), in place of an earlier prediction.
+        drawn: whether the network sees each prompt as a rough mask too (``rough_masks``), in place of an
+            earlier prediction.
     """
 
     def __init__(self, network: SAM2Base, features: Sequence[ImageFeatures], *, drawn: bool = False) -> None:
@@ -112,9 +116,11 @@ class ImageDecoder:
 
 
 def rough_masks(points: Tensor, labels: Tensor, height: int, width: int) -> Tensor:
-    """Prompts drawn as the mask logits that they suggest by themselves: a box is full, and around a point there is a disc.
+    """Prompts drawn as the mask logits that they suggest by themselves: a box is full, and around a point
+    there is a disc.
 
-    A network that starts from random weights takes very long to learn where the code of a point is in the image, and it has a way in for masks.
+    A network that starts from random weights takes very long to learn where the code of a point is in the
+    image, and it has a way in for masks.
 
     Args:
         points, labels: of ``P`` prompts, as for ``ImageDecoder``.
@@ -168,7 +174,9 @@ def _bias(convolution: torch.nn.ConvTranspose2d) -> Tensor:
 
 
 def _transform(head: MaskDecoder, tokens: Tensor, image: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
-    """The two-way transformer: tokens ``[P, T, C]`` and the image ``[P, N, C]``, which comes in as ``[1, N, C]`` where all share it."""
+    """The two-way transformer: tokens ``[P, T, C]`` and the image ``[P, N, C]``, which comes in as
+    ``[1, N, C]`` where all share it.
+    """
     transformer = head.transformer
     queries = tokens
     for layer in transformer.layers:
@@ -207,7 +215,9 @@ def _look_at_image(attention: Attention, queries: Tensor, keys: Tensor, values: 
 
 
 def _look_at_tokens(attention: Attention, image: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """The image, ``[P, N, C]`` or ``[1, N, C]``, attends to tokens ``[P, T, C]``; the result is ``[P, N, C]``."""
+    """The image, ``[P, N, C]`` or ``[1, N, C]``, attends to tokens ``[P, T, C]``; the result is
+    ``[P, N, C]``.
+    """
     key, value = (
         _heads(attention, attention.k_proj(keys)),
         _heads(attention, attention.v_proj(values)),
@@ -220,14 +230,17 @@ def _look_at_tokens(attention: Attention, image: Tensor, keys: Tensor, values: T
     logits = moved @ _shared(image).transpose(-1, -2) + offset
     weights = logits.view(*key.shape[:3], -1).softmax(2).view_as(logits)  # over the tokens of a head
     back = attention.out_proj.weight.view(-1, key.shape[1], key.shape[3]).permute(1, 2, 0)  # [H, D, C]
-    # The weights of each head add up to 1, so each may bring its share of the bias: the tokens are few, the pixels many.
+    # The weights of each head add up to 1, so each may bring its share of the bias: the tokens are few, the
+    # pixels many.
     brought = _by_head(value, back) + attention.out_proj.bias / key.shape[1]
     update: Tensor = weights.transpose(1, 2) @ brought.flatten(1, 2)
     return update
 
 
 def _by_head(tokens: Tensor, weights: Tensor) -> Tensor:
-    """Tokens ``[P, H, T, A]`` times the weights ``[H, A, B]`` of each head. Unlike ``@``, this makes no copy of the weights for each prompt."""
+    """Tokens ``[P, H, T, A]`` times the weights ``[H, A, B]`` of each head. Unlike ``@``, this makes no copy
+    of the weights for each prompt.
+    """
     return torch.einsum("phta,hab->phtb", tokens, weights)
 
 

@@ -38,7 +38,9 @@ class Encoder:
         self._weights = WeightsDigest()
 
     def stream(self, samples: Sequence[Sample], *, cached: bool = True) -> Iterator[ImageFeatures]:
-        """The features of each sample's image on the network's device, in order and computed as they are asked for."""
+        """The features of each sample's image on the network's device, in order and computed as they are
+        asked for.
+        """
         device = next(self.network.parameters()).device
         pixels = CPU_PIXELS if device.type == "cpu" else GPU_PIXELS
         step = max(1, pixels // self.image_size**2)

@@ -38,7 +38,8 @@ class ImageFeatures:
 
 
 def network_input(image: Tensor, size: int, device: torch.device) -> Tensor:
-    """An image uint8 ``[3, H, W]`` brought to ``[3, size, size]`` and normalized, as ``SAM2Transforms`` does it.
+    """An image uint8 ``[3, H, W]`` brought to ``[3, size, size]`` and normalized, as ``SAM2Transforms`` does
+    it.
 
     Bilinear and free of aliasing; height and width are scaled by different factors.
     """
@@ -71,7 +72,9 @@ def trunk_features(network: SAM2Base, images: Tensor) -> list[Tensor]:
 
 
 def _position(trunk: Any, size: Sequence[int]) -> Tensor:
-    """The position embedding ``[1, H, W, C]``, which is made once where it does not learn: that takes a tenth as long as all the rest."""
+    """The position embedding ``[1, H, W, C]``, which is made once where it does not learn: that takes a tenth
+    as long as all the rest.
+    """
     sources = [trunk.pos_embed, trunk.pos_embed_window]
     if needs_gradient(*sources):
         forget(trunk)
@@ -84,7 +87,8 @@ def _position(trunk: Any, size: Sequence[int]) -> Tensor:
 def from_trunk(network: SAM2Base, trunk: Sequence[Tensor]) -> list[ImageFeatures]:
     """The features of ``B`` images from those of the backbone.
 
-    The same as by the package's ``FpnNeck`` up to rounding, without its position encodings, which still images have no use for.
+    The same as by the package's ``FpnNeck`` up to rounding, without its position encodings, which still
+    images have no use for.
     """
     encoder: Any = network.image_encoder
     decoder = network.sam_mask_decoder
@@ -96,7 +100,9 @@ def from_trunk(network: SAM2Base, trunk: Sequence[Tensor]) -> list[ImageFeatures
 
 
 def _in_one(first: nn.Conv2d, second: nn.Conv2d, features: Tensor) -> Tensor:
-    """Two convolutions of single pixels, one after the other, as the one that they come to: nothing is between them at the finer levels."""
+    """Two convolutions of single pixels, one after the other, as the one that they come to: nothing is
+    between them at the finer levels.
+    """
     assert first.bias is not None
     with torch.autocast(features.device.type, enabled=False):
         weight = second.weight.flatten(1)

@@ -19,7 +19,8 @@ from .settings import Sam2Settings
 from .upstream import SAM2Base
 
 ANYWHERE = 0.1
-"""Chance that a correction is a click anywhere on the object instead of on an error, as SAM 2's authors do."""
+"""Chance that a correction is a click anywhere on the object instead of on an error, as SAM 2's authors do.
+"""
 
 
 class Learner:
@@ -60,7 +61,8 @@ class Learner:
             samples: with true masks.
             features: of each sample's image.
             chunk: objects at a time.
-            is_random: draw objects and prompts at random; otherwise they are the same every time, for validation.
+            is_random: draw objects and prompts at random; otherwise they are the same every time, for
+                validation.
 
         Raises:
             InvalidDataError: when a sample has no masks; names it.
@@ -87,7 +89,9 @@ class Learner:
         return total
 
     def _truth(self, sample: Sample, is_random: bool) -> Tensor:
-        """Masks of the objects to learn from in the network's grid, bool ``[P, S, S]``; one empty mask where there is no object."""
+        """Masks of the objects to learn from in the network's grid, bool ``[P, S, S]``; one empty mask where
+        there is no object.
+        """
         objects = sample.instances
         if objects is None or objects.masks is None:
             raise InvalidDataError(
@@ -151,7 +155,9 @@ class Learner:
 
 
 def _in_grid(masks: Masks, size: int) -> Tensor:
-    """Masks brought to ``[P, size, size]`` by the nearest pixel; one too fine for the grid keeps the pixel under its middle."""
+    """Masks brought to ``[P, size, size]`` by the nearest pixel; one too fine for the grid keeps the pixel
+    under its middle.
+    """
     dense = masks.dense()
     grid = F.interpolate(dense[None].to(torch.uint8), (size, size), mode="nearest-exact")[0].bool()
     for row in (~grid.flatten(1).any(1)).nonzero()[:, 0].tolist():

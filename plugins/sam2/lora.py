@@ -16,7 +16,8 @@ DOWN, UP = "lora_down", "lora_up"
 
 
 class LowRankLinear(nn.Linear):
-    """A linear layer with ``weight + scale · up @ down``; it begins with ``up`` at 0, so that it changes nothing.
+    """A linear layer with ``weight + scale · up @ down``; it begins with ``up`` at 0, so that it changes
+    nothing.
 
     The names of weight and bias in a state dict stay those of the layer that it takes the place of.
 
@@ -52,7 +53,9 @@ def add_adapters(part: nn.Module, names: tuple[str, ...], rank: int, alpha: floa
 
 
 def merged(module: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A state dict of ``module`` in which the corrections are part of the weights, as if there had never been adapters."""
+    """A state dict of ``module`` in which the corrections are part of the weights, as if there had never been
+    adapters.
+    """
     result = {name: value for name, value in state.items() if name.rpartition(".")[2] not in (DOWN, UP)}
     for name, layer in module.named_modules():
         if isinstance(layer, LowRankLinear):

@@ -1,7 +1,8 @@
 """What is minimized, for each object: the loss of the short recipe, and that of SAM 2's authors.
 
-Each function takes mask logits and truth at one resolution and returns named terms ``[P]``, one value an object, weighted already. An object
-that is not there (an empty true mask) has a term for its object score alone. Everything is computed in float32, under autocast too.
+Each function takes mask logits and truth at one resolution and returns named terms ``[P]``, one value an
+object, weighted already. An object that is not there (an empty true mask) has a term for its object score
+alone. Everything is computed in float32, under autocast too.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ Terms = dict[str, Tensor]
 def lab_loss(logits: Tensor, truth: Tensor, ious: Tensor, object_logits: Tensor) -> Terms:
     """The short recipe: cross-entropy of the pixels, and 0.05 times the error of the predicted IoU.
 
-    It has no images without objects. So that these are of use, the object score is learned beside, with the weight of the IoU; of a published
-    network it is right about objects that are there already, and changes next to nothing.
+    It has no images without objects. So that these are of use, the object score is learned beside, with the
+    weight of the IoU; of a published network it is right about objects that are there already, and changes
+    next to nothing.
 
     Args:
         logits: of one mask an object, ``[P, H, W]``.
@@ -42,10 +44,12 @@ def lab_loss(logits: Tensor, truth: Tensor, ious: Tensor, object_logits: Tensor)
 
 
 def sam2_loss(logits: Tensor, truth: Tensor, ious: Tensor, object_logits: Tensor) -> Terms:
-    """The loss that SAM 2 was trained with: focal × 20 + Dice + L1 of the IoU + cross-entropy of the object score.
+    """The loss that SAM 2 was trained with: focal × 20 + Dice + L1 of the IoU + cross-entropy of the object
+    score.
 
-    Of several masks, the one with the smallest focal + Dice loss learns; the predicted IoU of all of them does. Ravi et al., SAM 2: Segment
-    Anything in Images and Videos (https://arxiv.org/abs/2408.00714), with the weights of the published training configuration.
+    Of several masks, the one with the smallest focal + Dice loss learns; the predicted IoU of all of them
+    does. Ravi et al., SAM 2: Segment Anything in Images and Videos (https://arxiv.org/abs/2408.00714), with
+    the weights of the published training configuration.
 
     Args:
         logits: of ``M`` masks an object, ``[P, M, H, W]``.
@@ -87,7 +91,9 @@ def _dice(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def _ious(logits: Tensor, truth: Tensor) -> Tensor:
-    """The IoU of the predicted masks ``[…, H, W]`` with the true ones, without a gradient; 0 where both are empty."""
+    """The IoU of the predicted masks ``[…, H, W]`` with the true ones, without a gradient; 0 where both are
+    empty.
+    """
     found = logits.detach() > 0
     both, either = (found & truth).flatten(-2).sum(-1), (found | truth).flatten(-2).sum(-1)
     return both / either.clamp_min(1)

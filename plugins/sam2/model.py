@@ -29,7 +29,9 @@ from .upstream import SAM2Base, build_network
 from .video import track
 
 CPU_CHUNK, GPU_CHUNK = 4, 64
-"""Prompts that are decoded at a time for images of 1024 pixels, and more for smaller ones; on a CPU more do not fit its caches."""
+"""Prompts that are decoded at a time for images of 1024 pixels, and more for smaller ones; on a CPU more do
+not fit its caches.
+"""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,9 @@ class Sam2Model(TrackingModel):
         return Instances(encoded.size, masks.boxes_xyxy(), labels, masks, scores.clamp(0, 1))
 
     def mask_logits(self, encoded: EncodedImage, prompts: Prompts) -> tuple[Tensor, Tensor]:
-        """What stands behind an answer: logits ``[P, S / 4, S / 4]`` of the whole image, and the predicted IoU ``[P]``, float32 on the CPU."""
+        """What stands behind an answer: logits ``[P, S / 4, S / 4]`` of the whole image, and the predicted
+        IoU ``[P]``, float32 on the CPU.
+        """
         side = self.image_size // 4
         logits, scores = torch.zeros(len(prompts), side, side), torch.zeros(len(prompts))
         for group in grouped(prompts, encoded.name, encoded.size):
@@ -117,7 +121,9 @@ class Sam2Model(TrackingModel):
         return logits, scores
 
     def find_all(self, encoded: EncodedImage) -> Instances:
-        """Everything in the image, by the package's own generator, best first; the score is the predicted IoU."""
+        """Everything in the image, by the package's own generator, best first; the score is the predicted
+        IoU.
+        """
         return find_all(self.network, self.settings, encoded.image)
 
     def track(
@@ -146,7 +152,8 @@ class Sam2Model(TrackingModel):
     def train(self, mode: bool = True) -> Sam2Model:
         """Switch between training and eval mode; what is frozen stays in eval mode.
 
-        From the first switch to training on, features of images are kept. A model that only predicts writes nothing to the disk.
+        From the first switch to training on, features of images are kept. A model that only predicts writes
+        nothing to the disk.
         """
         super().train(mode)
         hold_frozen_in_eval(self.network)

@@ -11,15 +11,19 @@ from .upstream import SAM2Base
 ADAPTED = ("qkv", "proj")
 """The linear layers of the backbone's attention that get adapters."""
 WITHOUT_EFFECT = ("token_to_image.k_proj.bias",)
-"""Ends of names of parameters of the mask decoder that cancel out: the bias of keys adds the same to all that a softmax compares."""
+"""Ends of names of parameters of the mask decoder that cancel out: the bias of keys adds the same to all that
+a softmax compares.
+"""
 
 
 def choose_trainable(network: SAM2Base, trainable: Trainable, lora: LoraSettings) -> None:
     """Let the parts learn that ``trainable`` names, and freeze the rest.
 
-    ``decoder`` is the mask decoder and the prompt encoder, without the decoder's two projections of finer features: like SAM 2's own image
-    predictor and the short recipe, they count as part of the image's features, which are computed once. They learn in all other choices. What
-    only videos need (the memory, the object pointers) has no part in the loss of still images and is frozen always.
+    ``decoder`` is the mask decoder and the prompt encoder, without the decoder's two projections of finer
+    features: like SAM 2's own image predictor and the short recipe, they count as part of the image's
+        features, which are computed once. They learn in all other choices. What
+    only videos need (the memory, the object pointers) has no part in the loss of still images and is frozen
+    always.
     """
     network.requires_grad_(False)
     heads: list[nn.Module] = [network.sam_mask_decoder, network.sam_prompt_encoder]

@@ -34,7 +34,8 @@ class PromptGroup:
 
 
 def grouped(prompts: Prompts, name: str, size: Size) -> Iterator[PromptGroup]:
-    """The prompts of an image in groups. Padding is left out: it would change the answer, and a group needs none.
+    """The prompts of an image in groups. Padding is left out: it would change the answer, and a group needs
+    none.
 
     Args:
         prompts: in pixels of the image.
@@ -70,12 +71,14 @@ def _check(prompts: Prompts, name: str, size: Size) -> None:
         unknown = ~torch.isin(prompts.point_labels, torch.tensor([ON, OFF, PADDING]))
         if unknown.any():
             raise InvalidDataError(
-                f"{where} a point has the label {int(prompts.point_labels[unknown][0])}; there are 1 (on the object), 0 (off it) and -1 (padding)"
+                f"{where} a point has the label {int(prompts.point_labels[unknown][0])}; there are 1 (on the"
+                " object), 0 (off it) and -1 (padding)"
             )
         inside = ((prompts.points_xy >= 0) & (prompts.points_xy <= torch.tensor([width, height]))).all(2)
         for row, column in (~inside & (prompts.point_labels != PADDING)).nonzero()[:1].tolist():
             raise InvalidDataError(
-                f"{where} prompt {row} has a point outside the image: {prompts.points_xy[row, column].tolist()}"
+                f"{where} prompt {row} has a point outside the image:"
+                f" {prompts.points_xy[row, column].tolist()}"
             )
         if prompts.boxes_xyxy is None:
             for row in (prompts.point_labels == PADDING).all(1).nonzero()[:1, 0].tolist():
@@ -88,5 +91,6 @@ def _check(prompts: Prompts, name: str, size: Size) -> None:
         usable &= torch.isfinite(prompts.boxes_xyxy).all(1)
         for row in (~usable).nonzero()[:1, 0].tolist():
             raise InvalidDataError(
-                f"{where} prompt {row} has a box x0, y0, x1, y1 that is not in the image: {prompts.boxes_xyxy[row].tolist()}"
+                f"{where} prompt {row} has a box x0, y0, x1, y1 that is not in the image:"
+                f" {prompts.boxes_xyxy[row].tolist()}"
             )

@@ -16,7 +16,9 @@ MaskChoice = Literal["best", "first", "single", "only"]
 
 
 class LoraSettings(Settings):
-    """Low-rank adapters in the attention of the image encoder, for `trainable: lora` (Hu et al., https://arxiv.org/abs/2106.09685)."""
+    """Low-rank adapters in the attention of the image encoder, for `trainable: lora` (Hu et al.,
+    https://arxiv.org/abs/2106.09685).
+    """
 
     rank: int = Field(default=8, ge=1)
     """Rank of each adapter."""
@@ -30,15 +32,21 @@ class CacheSettings(Settings):
     enabled: bool = True
     """Whether to keep them; without effect where nothing of the encoder is frozen."""
     folder: str | None = None
-    """Folder for them, which several processes and runs can share; `~/.cache/toolkit/sam2-features` when empty."""
+    """Folder for them, which several processes and runs can share; `~/.cache/toolkit/sam2-features` when
+    empty.
+    """
     max_gb: float = Field(default=20.0, gt=0, allow_inf_nan=False)
     """Size that the folder may grow to, in 10^9 bytes. What was not used for longest goes first."""
     precision: Literal["fp16", "fp32"] = "fp16"
-    """Kind of number they are kept in; fp16 takes 8.4 MB an image of 1024 pixels, and the loss agrees to 1e-4."""
+    """Kind of number they are kept in; fp16 takes 8.4 MB an image of 1024 pixels, and the loss agrees to
+    1e-4.
+    """
 
 
 class AutoSettings(Settings):
-    """How everything in an image is found without prompts: by points on a grid, as upstream's ``SAM2AutomaticMaskGenerator`` does it."""
+    """How everything in an image is found without prompts: by points on a grid, as upstream's
+    ``SAM2AutomaticMaskGenerator`` does it.
+    """
 
     points_per_side: int = Field(default=32, ge=1)
     """Points along each side of the grid."""
@@ -62,7 +70,9 @@ class Sam2Settings(Settings):
     """The network, what of it learns, and from which prompts."""
 
     size: Size = "tiny"
-    """Size of the image encoder; `toy` is a small network of the same make, for demos and tests, which has no published weights."""
+    """Size of the image encoder; `toy` is a small network of the same make, for demos and tests, which has no
+    published weights.
+    """
     version: Annotated[
         Version, BeforeValidator(lambda value: str(value) if isinstance(value, float) else value)
     ] = "2.1"
@@ -70,32 +80,42 @@ class Sam2Settings(Settings):
     image_size: int | None = Field(None, ge=64)
     """Height and width that images are brought to, a multiple of 32; 1024 when empty, and 128 for `toy`."""
     trainable: Trainable | None = None
-    """What learns: `decoder` (mask decoder and prompt encoder), `decoder+neck`, `full`, or `lora` (decoder, and adapters in the encoder).
-    Empty is `decoder`, and `full` for `toy`."""
+    """What learns: `decoder` (mask decoder and prompt encoder), `decoder+neck`, `full`, or `lora` (decoder,
+    and adapters in the encoder). Empty is `decoder`, and `full` for `toy`."""
     lora: LoraSettings = LoraSettings()
     """The adapters of `trainable: lora`."""
     preset: Literal["lab", "sam2"] = "lab"
-    """How it learns: `lab` is the short recipe that is popular with laboratories, `sam2` that of SAM 2's authors."""
+    """How it learns: `lab` is the short recipe that is popular with laboratories, `sam2` that of SAM 2's
+    authors.
+    """
     prompts: PromptKind | None = None
-    """Prompts to learn from; `mix` is a point or a box, half and half. Empty is `point` for the preset `lab` and `mix` for `sam2`."""
+    """Prompts to learn from; `mix` is a point or a box, half and half. Empty is `point` for the preset `lab`
+    and `mix` for `sam2`.
+    """
     box_noise: float = Field(0.1, ge=0, le=1)
-    """How far the sides of a box to learn from move at random, as a part of their length; 0.1 is what SAM's authors chose, and 0 for boxes that
-    will always be tight."""
+    """How far the sides of a box to learn from move at random, as a part of their length; 0.1 is what SAM's
+    authors chose, and 0 for boxes that will always be tight."""
     corrections: int | None = Field(None, ge=0, le=16)
-    """Clicks on errors of the prediction that follow a prompt while learning; empty is 0 for the preset `lab` and 7 for `sam2`."""
+    """Clicks on errors of the prediction that follow a prompt while learning; empty is 0 for the preset `lab`
+    and 7 for `sam2`.
+    """
     max_objects: int = Field(8, ge=1)
     """Objects of an image that a step learns from at most, drawn at random; bounds the memory."""
     mask: MaskChoice | None = None
-    """Which of the masks is predicted: `best` by its own score of three for a single point and one mask for clearer prompts, as SAM 2's
-    authors recommend; `first` of the three, which the preset `lab` trains; `single`; or `only`, the single mask even for a point and however
-    unstable, which then learns from all prompts. Empty is `first` for `lab` and `best` for `sam2`."""
+    """Which of the masks is predicted: `best` by its own score of three for a single point and one mask for
+    clearer prompts, as SAM 2's authors recommend; `first` of the three, which the preset `lab` trains;
+    `single`; or `only`, the single mask even for a point and however unstable, which then learns from all
+    prompts. Empty is `first` for `lab` and `best` for `sam2`."""
     rough_masks: bool = False
-    """Whether the network sees each prompt as a rough mask too, from which a start at random weights learns to follow prompts much sooner. The
-    published weights were not trained so, and upstream's predictors do not draw them."""
+    """Whether the network sees each prompt as a rough mask too, from which a start at random weights learns
+    to follow prompts much sooner. The published weights were not trained so, and upstream's predictors do not
+    draw them."""
     mask_threshold: float = Field(0.0, allow_inf_nan=False)
     """Logit above which a pixel belongs to the mask."""
     chunk: int | None = Field(None, ge=1)
-    """Prompts that go through the mask decoder at a time; empty is 4 on a CPU and 64 on a GPU for images of 1024 pixels, and more for smaller ones."""
+    """Prompts that go through the mask decoder at a time; empty is 4 on a CPU and 64 on a GPU for images of
+    1024 pixels, and more for smaller ones.
+    """
     auto: AutoSettings = AutoSettings()
     """How everything in an image is found without prompts."""
     cache: CacheSettings = CacheSettings()
@@ -122,7 +142,9 @@ class Sam2Settings(Settings):
 
 
 class Filled(Settings):
-    """Settings that have a value whatever the user left empty; see the fields of the same names in ``Sam2Settings``."""
+    """Settings that have a value whatever the user left empty; see the fields of the same names in
+    ``Sam2Settings``.
+    """
 
     image_size: int
     """Height and width that images are brought to."""

@@ -1,4 +1,6 @@
-"""The size ``toy``: SAM 2's classes with few channels and blocks, and a stem that learns from random weights within minutes."""
+"""The size ``toy``: SAM 2's classes with few channels and blocks, and a stem that learns from random weights
+within minutes.
+"""
 
 from __future__ import annotations
 
@@ -40,16 +42,19 @@ CHANGES: dict[str, Any] = {
         "fuser": {"layer": {"dim": _CHANNELS}},
     },
 }
-"""What the toy size changes in the YAML of SAM 2.1 tiny. With fewer channels the decoder learns to follow prompts more slowly, and is hardly
-faster: on small images the time goes into starting many small operations."""
+"""What the toy size changes in the YAML of SAM 2.1 tiny. With fewer channels the decoder learns to follow
+prompts more slowly, and is hardly faster: on small images the time goes into starting many small
+operations."""
 TRANSFORMER: dict[str, Any] = {"depth": 2, "embedding_dim": _CHANNELS, "num_heads": 4, "mlp_dim": 512}
 """The toy's mask decoder; ``SAM2Base`` has no setting for it and makes one for 256 channels."""
 
 
 class ConvStem(nn.Module):
-    """Takes the place of Hiera's one convolution of 7 x 7 in steps of 4, which needs far more images to learn to see.
+    """Takes the place of Hiera's one convolution of 7 x 7 in steps of 4, which needs far more images to learn
+    to see.
 
-    T. Xiao et al., *Early Convolutions Help Transformers See Better*, NeurIPS 2021 (https://arxiv.org/abs/2106.14881).
+    T. Xiao et al., *Early Convolutions Help Transformers See Better*, NeurIPS 2021
+    (https://arxiv.org/abs/2106.14881).
 
     Args:
         channels: of what comes out.

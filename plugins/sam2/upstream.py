@@ -1,7 +1,9 @@
-"""The package ``sam2`` as it is used here: its classes, and networks built from its own YAML, without Hydra's global state.
+"""The package ``sam2`` as it is used here: its classes, and networks built from its own YAML, without Hydra's
+global state.
 
-``import sam2`` initializes global Hydra where nobody has, after which ``@hydra.main`` and ``hydra.initialize`` of the same process fail.
-Here that is undone. A process that wants ``sam2.build_sam`` as well imports ``sam2`` before this plugin, or calls
+``import sam2`` initializes global Hydra where nobody has, after which ``@hydra.main`` and
+``hydra.initialize`` of the same process fail. Here that is undone. A process that wants ``sam2.build_sam`` as
+well imports ``sam2`` before this plugin, or calls
 ``hydra.initialize_config_module("sam2", version_base="1.2")``.
 """
 
@@ -44,21 +46,25 @@ IMAGE_PREDICTION = {
     "dynamic_multimask_stability_delta": 0.05,
     "dynamic_multimask_stability_thresh": 0.98,
 }
-"""What ``build_sam2`` adds to the mask decoder: a single mask that is not stable gives way to the best of three."""
+"""What ``build_sam2`` adds to the mask decoder: a single mask that is not stable gives way to the best of
+three.
+"""
 
 
 def network_config(version: str, size: str, image_size: int) -> dict[str, Any]:
-    """The arguments of a network as the package's YAML gives them, nested, with ``_target_`` naming the classes.
+    """The arguments of a network as the package's YAML gives them, nested, with ``_target_`` naming the
+    classes.
 
     Raises:
-        UnavailableError: when the package found first has no such files, such as a clone of the repository in the working folder.
+        UnavailableError: when the package found first has no such files, such as a clone of the repository in
+            the working folder.
     """
     folder, prefix = ("sam2.1", "sam2.1_hiera_") if version == "2.1" else ("sam2", "sam2_hiera_")
     path = Path(sam2.__path__[0]) / "configs" / folder / f"{prefix}{CONFIGS.get(size, 't')}.yaml"
     if not path.is_file():
         raise UnavailableError(
-            f"the package sam2 at {sam2.__path__[0]} has no {path.name}: a folder of that name may stand before the installed package. "
-            "Repair: run from another folder, or install sam2 again"
+            f"the package sam2 at {sam2.__path__[0]} has no {path.name}: a folder of that name may stand"
+            " before the installed package. Repair: run from another folder, or install sam2 again"
         )
     published = OmegaConf.select(OmegaConf.load(path), "model")  # not by PyYAML, which takes 1e-6 for a word
     changes = CHANGES if size == "toy" else {}
@@ -104,7 +110,9 @@ def automatic_mask_generator(network: SAM2Base, **settings: Any) -> Any:
 
 
 def instantiate(config: Any) -> Any:
-    """Make what nested ``_target_`` entries describe, innermost first. Only classes of the package are made."""
+    """Make what nested ``_target_`` entries describe, innermost first. Only classes of the package are
+    made.
+    """
     if isinstance(config, Mapping):
         arguments = {key: instantiate(value) for key, value in config.items() if key != "_target_"}
         if "_target_" not in config:

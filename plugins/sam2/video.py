@@ -28,7 +28,9 @@ VIDEO = {
     "binarize_mask_from_pts_for_mem_enc": True,
     "fill_hole_area": 0,
 }
-"""What ``build_sam2_video_predictor`` adds, but for the filling of holes, which takes a CUDA kernel of its own."""
+"""What ``build_sam2_video_predictor`` adds, but for the filling of holes, which takes a CUDA kernel of its
+own.
+"""
 
 
 @torch.no_grad()
@@ -93,7 +95,9 @@ def _computing(device: torch.device) -> Iterator[None]:
 
 
 def _empty_state(predictor: Any) -> dict[str, Any]:
-    """The predictor's state for a video of one black frame, which is then exchanged for the real ones: it only reads JPEG folders by itself."""
+    """The predictor's state for a video of one black frame, which is then exchanged for the real ones: it
+    only reads JPEG folders by itself.
+    """
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
         Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(Path(folder) / "0.jpg")
         state: dict[str, Any] = predictor.init_state(folder)
@@ -102,7 +106,9 @@ def _empty_state(predictor: Any) -> dict[str, Any]:
 
 
 class _Inputs(Sequence[Tensor]):
-    """The network's input for each frame, made when it is asked for; resized as the package resizes the frames of a video."""
+    """The network's input for each frame, made when it is asked for; resized as the package resizes the
+    frames of a video.
+    """
 
     def __init__(self, frames: Sequence[Sample], size: int) -> None:
         self._frames, self._size = frames, size
@@ -146,7 +152,9 @@ def _scores(state: dict[str, Any], index: int) -> list[float]:
 
 
 def _forget(state: dict[str, Any], index: int) -> None:
-    """Let go of a frame's features that no later frame looks at, so that memory does not grow with the video."""
+    """Let go of a frame's features that no later frame looks at, so that memory does not grow with the
+    video.
+    """
     for outputs in state["output_dict_per_obj"].values():
         outputs["non_cond_frame_outputs"].pop(index, None)
 

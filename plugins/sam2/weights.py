@@ -37,7 +37,8 @@ def load_weights(model: Model, source: str) -> LoadReport:
         source: ``official``, ``sam2.1-tiny`` and the like, or the path of a file ``{"model": tensors}``.
 
     Raises:
-        CheckpointError: when the file is damaged, or of another version, size or network; says which settings fit it.
+        CheckpointError: when the file is damaged, or of another version, size or network; says which settings
+            fit it.
         UsageError: when the name is of another version or size than the model.
         DownloadError: when the hub cannot be reached; says which file to fetch by hand.
     """
@@ -63,17 +64,19 @@ def recognize(tensors: Mapping[str, Tensor], path: Path) -> tuple[str, str]:
             for name in tensors
         ):
             raise CheckpointError(
-                f"{path} is a checkpoint of SAM 1 (Segment Anything of 2023), whose network is another. Repair: weights=official, or a file of SAM 2"
+                f"{path} is a checkpoint of SAM 1 (Segment Anything of 2023), whose network is another."
+                " Repair: weights=official, or a file of SAM 2"
             )
         raise CheckpointError(
-            f"{path} is no checkpoint of SAM 2: it has no tensor {_PATCHES}, but {', '.join(sorted(tensors)[:3])}, …. Repair: weights=official, or "
-            "a file of SAM 2"
+            f"{path} is no checkpoint of SAM 2: it has no tensor {_PATCHES}, but"
+            f" {', '.join(sorted(tensors)[:3])}, …. Repair: weights=official, or a file of SAM 2"
         )
     blocks = {name.split(".")[3] for name in tensors if name.startswith("image_encoder.trunk.blocks.")}
     kind = (tensors[_PATCHES].shape[0], len(blocks))
     if kind not in _SIZES:
         raise CheckpointError(
-            f"{path} is of a SAM 2 of unknown size, with {kind[0]} channels and {kind[1]} blocks in its backbone; known are {', '.join(_SIZES.values())}"
+            f"{path} is of a SAM 2 of unknown size, with {kind[0]} channels and {kind[1]} blocks in its"
+            f" backbone; known are {', '.join(_SIZES.values())}"
         )
     return "2.1" if "no_obj_embed_spatial" in tensors else "2.0", _SIZES[kind]
 
@@ -126,7 +129,8 @@ def _chosen(name: str, settings: Sam2Settings) -> tuple[str, str]:
     wanted = (settings.version, settings.size)
     if settings.size == "toy":
         raise UsageError(
-            f"weights={name}: the size toy has no published weights. Repair: weights=none, or another model.size"
+            f"weights={name}: the size toy has no published weights. Repair: weights=none, or another"
+            " model.size"
         )
     if name == OFFICIAL:
         return wanted
@@ -141,7 +145,8 @@ def _chosen(name: str, settings: Sam2Settings) -> tuple[str, str]:
 
 
 def _download(version: str, size: str) -> Path:
-    """The path of a published checkpoint, from the hub's cache where it is there, checked against the hash that the hub publishes.
+    """The path of a published checkpoint, from the hub's cache where it is there, checked against the hash
+    that the hub publishes.
 
     Raises:
         DownloadError: when it cannot be had.
@@ -149,7 +154,10 @@ def _download(version: str, size: str) -> Path:
     family = "sam2.1" if version == "2.1" else "sam2"
     filename = f"{family}_hiera_{size}.pt"
     repository = f"facebook/{family}-hiera-{size.replace('_', '-')}"
-    repair = f"fetch {MIRROR[version]}/{filename} elsewhere and pass its path as weights=, or weights=none for random ones"
+    repair = (
+        f"fetch {MIRROR[version]}/{filename} elsewhere and pass its path as weights=, or weights=none for"
+        " random ones"
+    )
     path = from_hub(repository, filename, repair=repair)
     _check_hash(path)
     return path
@@ -163,5 +171,6 @@ def _check_hash(path: Path) -> None:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != published:
             raise DownloadError(
-                f"{path} is damaged: its sha256 is {found}, not {published}. Repair: delete it, so that it is fetched again"
+                f"{path} is damaged: its sha256 is {found}, not {published}. Repair: delete it, so that it is"
+                " fetched again"
             )

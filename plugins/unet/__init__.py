@@ -1,4 +1,6 @@
-"""U-Net: the network of the 2015 paper, and its decoder on the encoders of segmentation_models.pytorch and timm."""
+"""U-Net: the network of the 2015 paper, and its decoder on the encoders of segmentation_models.pytorch and
+timm.
+"""
 
 from toolkit.registry.manifests import PluginManifest, Weights
 
@@ -6,7 +8,9 @@ _HUB = "https://huggingface.co/smp-hub"
 
 PLUGIN = PluginManifest(
     name="unet",
-    summary="U-Net on any published encoder (ResNet, VGG, MobileNet, EfficientNet, …), and the original of 2015",
+    summary=(
+        "U-Net on any published encoder (ResNet, VGG, MobileNet, EfficientNet, …), and the original of 2015"
+    ),
     task="semantic",
     build=".model:build",
     settings=".settings:UNetSettings",

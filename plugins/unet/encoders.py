@@ -14,7 +14,9 @@ from toolkit.models.norms import Norm, replace_batch_norms
 from .settings import ORIGINALS, Upsampling
 
 DIVISOR = 32
-"""Images must be a multiple of this many pixels high and wide, whatever the depth: some encoders' windows need it even at small ones."""
+"""Images must be a multiple of this many pixels high and wide, whatever the depth: some encoders' windows
+need it even at small ones.
+"""
 
 
 class EncoderUNet(nn.Module):
@@ -25,7 +27,8 @@ class EncoderUNet(nn.Module):
         classes: channels of the logits.
         depth: how often the resolution is halved, 1 to 5.
         width: channels of the decoder at full resolution, doubled at every halving.
-        upsampling: how the decoder doubles the resolution; transposed puts a learned 2 × 2 convolution before each of its blocks.
+        upsampling: how the decoder doubles the resolution; transposed puts a learned 2 × 2 convolution before
+            each of its blocks.
         norm: instead of every batch norm, the encoder's too; layer norms stay.
         dropout: of the deepest features.
 
@@ -83,8 +86,8 @@ class EncoderUNet(nn.Module):
         ) as error:
             # what the libraries raise for encoders without usable stages, or for images of one size only
             raise ConfigError(
-                f"the encoder {encoder_name!r} cannot be used with depth {depth} on images of any size: {error}. "
-                "Repair: take another encoder, or another depth"
+                f"the encoder {encoder_name!r} cannot be used with depth {depth} on images of any size:"
+                f" {error}. Repair: take another encoder, or another depth"
             ) from error
 
     def forward(self, images: Tensor) -> Tensor:
@@ -94,7 +97,9 @@ class EncoderUNet(nn.Module):
 
 
 class TransposedUpsampling(nn.Module):
-    """A learned up-convolution before a decoder block, whose own interpolation then has nothing left to do."""
+    """A learned up-convolution before a decoder block, whose own interpolation then has nothing left to
+    do.
+    """
 
     def __init__(self, block: nn.Module, channels: int) -> None:
         super().__init__()

@@ -1,6 +1,8 @@
-"""The network of Ronneberger, Fischer and Brox, U-Net: Convolutional Networks for Biomedical Image Segmentation, MICCAI 2015.
+"""The network of Ronneberger, Fischer and Brox, U-Net: Convolutional Networks for Biomedical Image
+Segmentation, MICCAI 2015.
 
-https://arxiv.org/abs/1505.04597. At its usual depth of 4: 23 convolutions; 572 × 572 pixels in, 388 × 388 out.
+https://arxiv.org/abs/1505.04597. At its usual depth of 4: 23 convolutions; 572 × 572 pixels in, 388 × 388
+out.
 """
 
 from __future__ import annotations
@@ -25,9 +27,11 @@ class OriginalUNet(nn.Module):
         classes: channels of the logits.
         depth: how often the resolution is halved.
         width: channels at full resolution, doubled at every halving.
-        padded: pad the 3 × 3 convolutions with zeros, so that the output has the size of the input, which must then be a multiple of
-            ``2 ** depth``. Unpadded, the input must have a size that ``input_length`` returns.
-        upsampling: transposed is the paper's "up-convolution" of 2 × 2; nearest and bilinear halve the channels by a 1 × 1 convolution.
+        padded: pad the 3 × 3 convolutions with zeros, so that the output has the size of the input, which
+            must then be a multiple of ``2 ** depth``. Unpadded, the input must have a size that
+            ``input_length`` returns.
+        upsampling: transposed is the paper's "up-convolution" of 2 × 2; nearest and bilinear halve the
+            channels by a 1 × 1 convolution.
         norm: after each 3 × 3 convolution; the paper has none.
         dropout: at the end of the contracting path.
     """
@@ -76,8 +80,8 @@ class OriginalUNet(nn.Module):
     def input_length(self, length: int) -> int:
         """The smallest height or width whose unpadded output covers ``length`` pixels.
 
-        The deepest level sees ``n`` pixels, and each block of convolutions takes 4. So the input has ``2^depth n + 4 (2^depth - 1)``
-        pixels and the output ``margin`` fewer on either side.
+        The deepest level sees ``n`` pixels, and each block of convolutions takes 4. So the input has
+        ``2^depth n + 4 (2^depth - 1)`` pixels and the output ``margin`` fewer on either side.
         """
         scale = 2**self.depth
         deepest = max(
@@ -93,7 +97,8 @@ class OriginalUNet(nn.Module):
 
 
 class Mirrored(nn.Module):
-    """Gives an unpadded network the context it lacks at the border by mirroring the image there, as the paper does.
+    """Gives an unpadded network the context it lacks at the border by mirroring the image there, as the paper
+    does.
 
     Its logits have the size of the images, which can be any.
     """
@@ -141,7 +146,9 @@ def _center(features: Tensor, like: Tensor) -> Tensor:
 
 
 def _initialize(network: nn.Module) -> None:
-    """A standard deviation of sqrt(2 / N), where N values come into one neuron (section 3 of the paper; He et al. 2015)."""
+    """A standard deviation of sqrt(2 / N), where N values come into one neuron (section 3 of the paper; He et
+    al. 2015).
+    """
     for module in network.modules():
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
             area = module.kernel_size[0] * module.kernel_size[1]

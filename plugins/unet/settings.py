@@ -17,24 +17,35 @@ ORIGINALS = ("original", "original_padded")
 
 
 class UNetSettings(Settings):
-    """The network, its loss and what is done to the images. Where None is allowed it stands for the usual choice of the encoder."""
+    """The network, its loss and what is done to the images. Where None is allowed it stands for the usual
+    choice of the encoder.
+    """
 
     encoder: str = "resnet18"
-    """`original` (the 2015 network, unpadded), `original_padded`, an encoder of segmentation_models.pytorch, or `tu-` and a timm model."""
+    """`original` (the 2015 network, unpadded), `original_padded`, an encoder of segmentation_models.pytorch,
+    or `tu-` and a timm model.
+    """
     depth: int | None = Field(default=None, ge=1, le=8)
-    """How often the resolution is halved; None is 4 for the originals and 5 for encoders, which allow at most 5."""
+    """How often the resolution is halved; None is 4 for the originals and 5 for encoders, which allow at most
+    5.
+    """
     width: int | None = Field(default=None, ge=1)
-    """Channels at full resolution, doubled at every halving; None is 64 for the originals and 16 for the decoder on an encoder."""
+    """Channels at full resolution, doubled at every halving; None is 64 for the originals and 16 for the
+    decoder on an encoder.
+    """
     upsampling: Upsampling | None = None
-    """How the decoder doubles the resolution; None is transposed for the originals and nearest on an encoder."""
+    """How the decoder doubles the resolution; None is transposed for the originals and nearest on an encoder.
+    """
     norm: Norm | None = None
-    """Norm after each convolution, the encoder's too; None is none for the originals and batch on an encoder."""
+    """Norm after each convolution, the encoder's too; None is none for the originals and batch on an encoder.
+    """
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Chance that a value of the deepest features is dropped while training."""
     loss: SegmentationLossSettings = SegmentationLossSettings()
     """What is minimized."""
     long_side: int | None = Field(default=None, ge=1)
-    """Longer images are shrunk to this many pixels for the network; predictions stay in the image's own grid."""
+    """Longer images are shrunk to this many pixels for the network; predictions stay in the image's own grid.
+    """
     mean: tuple[float, float, float] = IMAGENET_MEAN
     """Subtracted from each channel (RGB, values in 0…1)."""
     std: tuple[float, float, float] = IMAGENET_STD

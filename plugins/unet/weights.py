@@ -19,11 +19,13 @@ def load_weights(model: Model, name: str) -> LoadReport:
         name: ``imagenet`` or another name that the encoder has weights of, or the path of a file of weights.
 
     Raises:
-        UsageError, DownloadError, CheckpointError: as ``toolkit.models.encoder_weights.load_encoder_weights``.
+        UsageError, DownloadError, CheckpointError: as
+            ``toolkit.models.encoder_weights.load_encoder_weights``.
     """
     if not isinstance(model, SemanticModel) or not isinstance(model.network, EncoderUNet):
         raise UsageError(
-            f"weights={name}: the original U-Net has no published weights. Repair: weights=none, or another model.encoder"
+            f"weights={name}: the original U-Net has no published weights. Repair: weights=none, or another"
+            " model.encoder"
         )
     return load_encoder_weights(
         model, model.network.encoder_name, name, plugin="unet", depth=model.network.depth

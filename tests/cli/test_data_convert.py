@@ -1,4 +1,6 @@
-"""What ``toolkit data convert`` promises: it writes, says what was lost and how to open the result, and never writes into other data."""
+"""What ``toolkit data convert`` promises: it writes, says what was lost and how to open the result, and never
+writes into other data.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""``toolkit data preview``: the picture shows the samples, their labels, and what augmentation makes of them."""
+"""``toolkit data preview``: the picture shows the samples, their labels, and what augmentation makes of
+them.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""``toolkit doctor``: what it finds, what it takes for broken, and that it outlives the packages that it examines."""
+"""``toolkit doctor``: what it finds, what it takes for broken, and that it outlives the packages that it
+examines.
+"""
 
 from __future__ import annotations
 
@@ -209,12 +211,15 @@ def test_a_broken_requirement_fails_the_command(
 
 @pytest.mark.parametrize("without", ["torch", "pydantic"])
 def test_it_works_without_the_packages_that_it_looks_for(without: str) -> None:
-    hide = f"import sys; sys.modules[{without!r}] = None; from toolkit.cli import main; sys.exit(main(['doctor']))"
+    hide = (
+        f"import sys; sys.modules[{without!r}] = None; from toolkit.cli import main;"
+        " sys.exit(main(['doctor']))"
+    )
     done = subprocess.run([sys.executable, "-c", hide], capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
     assert (
-        f"BROKEN  {without}: {metadata.version(without)} is installed, but importing it fails: ModuleNotFoundError"
-        in done.stdout
+        f"BROKEN  {without}: {metadata.version(without)} is installed, but importing it fails:"
+        " ModuleNotFoundError" in done.stdout
     )
     assert f"Repair: pip install --force-reinstall '{without}" in done.stdout

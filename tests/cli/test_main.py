@@ -171,7 +171,8 @@ def test_lists_import_no_torch(words: list[str]) -> None:
 
 def test_only_the_command_that_is_asked_for_is_imported() -> None:
     done = python(
-        "import sys; from toolkit.cli import main; main(['plugins', '--help']); print([m for m in sys.modules if 'toolkit.cli.' in m])"
+        "import sys; from toolkit.cli import main; main(['plugins', '--help']); print([m for m in sys.modules"
+        " if 'toolkit.cli.' in m])"
     )
     assert done.stdout.splitlines()[-1] == "['toolkit.cli.options', 'toolkit.cli.plugins']"
 

@@ -37,7 +37,8 @@ def test_a_plugin_with_settings(capsys: pytest.CaptureFixture[str]) -> None:
         layer["parameters"] for layer in summary["layers"] if "." not in layer["name"]
     )
     assert summary["frozen"] == 0
-    # a value at a quarter of the resolution sees 32 pixels, and the way back up needs 4 of them, 4 pixels apart
+    # a value at a quarter of the resolution sees 32 pixels, and the way back up needs 4 of them, 4 pixels
+    # apart
     assert summary["receptive_field"][0] == {"pixels": 44, "stride": 1, "at_least": False}
     assert summary["flops"] > summary["activations"] > 0
 

@@ -186,7 +186,7 @@ def test_every_setting_says_what_it_does() -> None:
     resolve(plugin="unet", data="shapes")  # imports the settings of plugins, datasets and augmentations
     checked = 0
     for cls in _settings_classes(Settings):
-        if cls.__module__.startswith("toolkit") and not cls.__qualname__.startswith("Evaluators"):
+        if cls.__module__.startswith("toolkit.") and not cls.__qualname__.startswith("Evaluators"):
             for name, field in cls.model_fields.items():
                 assert field.description or name in (
                     "name",

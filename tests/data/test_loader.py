@@ -1,4 +1,6 @@
-"""The stream of training batches: what stands where depends on the seed and the position, and on nothing else."""
+"""The stream of training batches: what stands where depends on the seed and the position, and on nothing
+else.
+"""
 
 from __future__ import annotations
 
@@ -89,7 +91,10 @@ def test_a_dataset_from_a_users_file_survives_pickling_to_a_fresh_process(
     squares: Dataset, tiny: str, tmp_path: Path
 ) -> None:
     (tmp_path / "view.pickle").write_bytes(pickle.dumps(_View(squares, None, 0)))
-    code = f"import pickle; view = pickle.load(open({str(tmp_path / 'view.pickle')!r}, 'rb')); print(view[(2, 0)].id)"
+    code = (
+        f"import pickle; view = pickle.load(open({str(tmp_path / 'view.pickle')!r}, 'rb')); print(view[(2,"
+        " 0)].id)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == squares.ids[2]
 

@@ -1,4 +1,6 @@
-"""What augmentation promises: image, label map, masks and boxes stay on each other, and a seed fixes everything."""
+"""What augmentation promises: image, label map, masks and boxes stay on each other, and a seed fixes
+everything.
+"""
 
 from __future__ import annotations
 

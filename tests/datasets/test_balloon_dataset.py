@@ -1,4 +1,6 @@
-"""What the reader of VIA's annotations promises: every shape, both versions, and the boxes of an independent reading of the balloon set."""
+"""What the reader of VIA's annotations promises: every shape, both versions, and the boxes of an independent
+reading of the balloon set.
+"""
 
 from __future__ import annotations
 
@@ -176,7 +178,9 @@ def test_the_folder_of_the_archive(tmp_path: Path) -> None:
 
 @pytest.mark.data
 def test_the_real_set(shared_data: Path) -> None:
-    """Boxes agree with those of someone else's reading to a pixel, but for spikes thinner than a pixel, in which a mask has none."""
+    """Boxes agree with those of someone else's reading to a pixel, but for spikes thinner than a pixel, in
+    which a mask has none.
+    """
     with (shared_data / "balloon" / "balloon-data.csv").open() as file:
         rows = {row["fname"]: row for row in csv.DictReader(file)}
     boxes, expected = [], []

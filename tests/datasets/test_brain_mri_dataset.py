@@ -1,4 +1,6 @@
-"""What the reader of the LGG set promises, on small copies of its layout; most of all that no patient is in two splits."""
+"""What the reader of the LGG set promises, on small copies of its layout; most of all that no patient is in
+two splits.
+"""
 
 from __future__ import annotations
 
@@ -137,8 +139,8 @@ def test_what_does_not_match_is_counted_and_named(tmp_path: Path) -> None:
         brain_mri(tmp_path)
     first, second, repair = str(caught.value).splitlines()
     assert (
-        first
-        == f"images without a label image in {tmp_path}: 7 ({', '.join(f'{name}/{name}_{n}' for n in range(1, 6))}, …)"
+        first == f"images without a label image in {tmp_path}: 7"
+        f" ({', '.join(f'{name}/{name}_{n}' for n in range(1, 6))}, …)"
     )
     assert second == f"label images without an image in {tmp_path}: 1 ({name}/{name}_9)"
     assert repair == "Repair: unpack the whole archive; the mask of NAME.tif is called NAME_mask.tif"

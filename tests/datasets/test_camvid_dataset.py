@@ -66,7 +66,9 @@ def segnet(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def every_frame() -> list[str]:
-    """The 701 frames of the archive: one in thirty of four drives (with one that is late), and one in two where it was labeled densely."""
+    """The 701 frames of the archive: one in thirty of four drives (with one that is late), and one in two
+    where it was labeled densely.
+    """
     frames = [f"0001TP_{n:06d}" for n in range(6690, 10381, 30)] + [
         f"0006R0_f{n:05d}" for n in range(930, 3931, 30)
     ]
@@ -160,7 +162,9 @@ def test_faults_of_segnets_layout_are_named(segnet: Path) -> None:
     label.rename(label.with_name("other.png"))
     with pytest.raises(
         DataError,
-        match=r"without a label image in .*valannot: 1 \(0016E5_07959\)\n.*without an image in .*: 1 \(other\)",
+        match=(
+            r"without a label image in .*valannot: 1 \(0016E5_07959\)\n.*without an image in .*: 1 \(other\)"
+        ),
     ):
         camvid(segnet, "val")
     for folder in ("val", "valannot"):

@@ -1,4 +1,6 @@
-"""What the reader of COCO's format promises: what pycocotools reads, it reads alike; what is wrong, it names."""
+"""What the reader of COCO's format promises: what pycocotools reads, it reads alike; what is wrong, it
+names.
+"""
 
 from __future__ import annotations
 
@@ -354,7 +356,10 @@ def test_what_cannot_be_decided_is_asked(tmp_path: Path) -> None:
     put(tmp_path, document(), "annotations/instances_val2017.json")
     with pytest.raises(
         DataError,
-        match=r"more than one annotation file .*instances_val2014.json, .*instances_val2017.json. Repair: set val=FILE",
+        match=(
+            r"more than one annotation file .*instances_val2014.json, .*instances_val2017.json. Repair: set"
+            r" val=FILE"
+        ),
     ):
         coco(tmp_path)
 

@@ -1,4 +1,6 @@
-"""What the reader of LabelMe's files promises: shapes with an area become objects, groups one object, and faults name file and shape."""
+"""What the reader of LabelMe's files promises: shapes with an area become objects, groups one object, and
+faults name file and shape.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What the reader of LabPics promises, in the layouts of V1: every object with its class, and nothing lost or made up."""
+"""What the reader of LabPics promises, in the layouts of V1: every object with its class, and nothing lost or
+made up.
+"""
 
 from __future__ import annotations
 
@@ -49,9 +51,14 @@ def naive(materials: np.ndarray, vessels: np.ndarray, wanted: str, whole: bool) 
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.integers(1, 9), st.integers(1, 9), st.sampled_from([np.uint8, np.uint16]), st.booleans(), st.sampled_from(["vessels", "materials", "both"]),
-    st.booleans(), st.integers(0, 2**32 - 1),
-)  # fmt: skip
+    st.integers(1, 9),
+    st.integers(1, 9),
+    st.sampled_from([np.uint8, np.uint16]),
+    st.booleans(),
+    st.sampled_from(["vessels", "materials", "both"]),
+    st.booleans(),
+    st.integers(0, 2**32 - 1),
+)
 def test_ids_become_objects(
     height: int, width: int, dtype: type, background: bool, wanted: str, whole: bool, seed: int
 ) -> None:
@@ -80,7 +87,9 @@ def test_ids_become_objects(
 
 
 def test_the_two_faults_of_the_short_recipe(tmp_path: Path) -> None:
-    """Vessel 3 on top of material ids up to 253 does not wrap in 8 bits, and no object is taken for the background that is not there."""
+    """Vessel 3 on top of material ids up to 253 does not wrap in 8 bits, and no object is taken for the
+    background that is not there.
+    """
     materials = np.full((H, W), 253, np.uint8)
     materials[:, 8:] = 0
     vessels = np.where(np.arange(W) < 12, 2, 3).astype(np.uint8) * np.ones((H, 1), np.uint8)
@@ -244,7 +253,9 @@ def test_ids_in_a_palette(tmp_path: Path) -> None:
 
 
 def test_a_rotated_photo(tmp_path: Path) -> None:
-    """A map belongs to the photo as viewers show it; one of the photo as the camera stored it is refused, both files named."""
+    """A map belongs to the photo as viewers show it; one of the photo as the camera stored it is refused,
+    both files named.
+    """
     put_simple(tmp_path, box(5, 9, 2, 6), box(1, 10, 1, 8))
     image = tmp_path / "Train" / "Image" / "a.jpg"
     exif = Image.Exif()
@@ -328,7 +339,9 @@ def test_what_is_not_labpics(tmp_path: Path) -> None:
 
 
 def marks(seen: np.ndarray) -> np.ndarray:
-    """A mask as V1 Complex stores it: in the blue channel 1 or 2 where the object is seen; the others hold what is of no concern here."""
+    """A mask as V1 Complex stores it: in the blue channel 1 or 2 where the object is seen; the others hold
+    what is of no concern here.
+    """
     return cv2.merge([seen, np.full_like(seen, 9), np.full_like(seen, 7)])
 
 

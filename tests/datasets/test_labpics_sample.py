@@ -1,4 +1,6 @@
-"""What the generated LabPics promises: the layout of V1 Simple, objects worth learning from, and the same files from the same seed."""
+"""What the generated LabPics promises: the layout of V1 Simple, objects worth learning from, and the same
+files from the same seed.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,9 @@ def test_it_reads_as_labpics(drawn: Path) -> None:
 
 
 def test_materials_lie_in_their_vessels(drawn: Path) -> None:
-    """Every material is within one vessel, and leaves much of it empty: the point farthest from a vessel's outline shows the vessel."""
+    """Every material is within one vessel, and leaves much of it empty: the point farthest from a vessel's
+    outline shows the vessel.
+    """
     dataset = opened(drawn, whole_vessels=True)
     for index in range(len(dataset)):
         instances = dataset[index].instances

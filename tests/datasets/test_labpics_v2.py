@@ -120,7 +120,9 @@ def test_v2_faults(tmp_path: Path) -> None:
 
 @pytest.mark.data
 def test_the_real_image_of_v2(shared_data: Path) -> None:
-    """Against a plain reading of its files: four vessels, four materials; clamps are parts; the region to ignore is void."""
+    """Against a plain reading of its files: four vessels, four materials; clamps are parts; the region to
+    ignore is void.
+    """
     folder = shared_data / "labpics" / "v2_sample"
     scene = folder / "34Train"
     dataset = labpics(folder, whole_vessels=True)

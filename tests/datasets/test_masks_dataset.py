@@ -1,4 +1,6 @@
-"""What the dataset ``masks`` promises: any reasonable folder reads, and every fault is explained with file names."""
+"""What the dataset ``masks`` promises: any reasonable folder reads, and every fault is explained with file
+names.
+"""
 
 from __future__ import annotations
 
@@ -137,7 +139,9 @@ def test_objects(tmp_path: Path) -> None:
 
 
 def test_objects_beyond_a_byte(tmp_path: Path) -> None:
-    """Ids of 16 bits, as programs that count objects write them; those that agree in their low byte are different objects."""
+    """Ids of 16 bits, as programs that count objects write them; those that agree in their low byte are
+    different objects.
+    """
     put_pair(tmp_path, "a", np.ones((5, 7), np.uint8))
     ids = np.arange(35, dtype=np.uint16).reshape(5, 7) * 256
     ids[4] = [1, 257, 513, 65_535, 255, 254, 0]

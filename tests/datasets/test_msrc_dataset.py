@@ -1,4 +1,6 @@
-"""What the reader of MSRC v2 promises, on a small copy in both layouts and, where they are at hand, on the real photos."""
+"""What the reader of MSRC v2 promises, on a small copy in both layouts and, where they are at hand, on the
+real photos.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ def values_of(name: str) -> np.ndarray:
 
 @pytest.fixture(params=["png", "original", "archive"])
 def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """The split val in one of the layouts, with made-up pixels; ``archive`` is the original below the archive's own folder."""
+    """The split val in one of the layouts, with made-up pixels; ``archive`` is the original below the
+    archive's own folder.
+    """
     root = tmp_path / "MSRC_ObjCategImageDatabase_v2" if request.param == "archive" else tmp_path
     folders = ("images", "labels") if request.param == "png" else ("Images", "GroundTruth")
     for each in folders:

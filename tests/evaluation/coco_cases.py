@@ -68,7 +68,9 @@ def nearby(rng: np.random.Generator, boxes: np.ndarray, n: int, whole: bool) -> 
 
 
 def make_case(seed: int, *, with_masks: bool) -> Case:
-    """Crowds, empty images, classes without objects, ties, more than 100 detections: each in some of the cases."""
+    """Crowds, empty images, classes without objects, ties, more than 100 detections: each in some of the
+    cases.
+    """
     rng = np.random.default_rng(seed)
     n_classes, n_images, whole = int(rng.integers(1, 5)), int(rng.integers(1, 6)), bool(rng.random() < 0.5)
     many = not with_masks and rng.random() < 0.1
@@ -173,7 +175,9 @@ def results(case: Case, *, boxes: bool = True) -> list[dict[str, Any]]:
 
 
 def _as_indices(keypoints: torch.Tensor) -> list[float]:
-    """A file names pixels: the one whose middle is at 0.5, 0.5 is 0, 0. A point that is not there is not moved."""
+    """A file names pixels: the one whose middle is at 0.5, 0.5 is 0, 0. A point that is not there is not
+    moved.
+    """
     return [
         number
         for x, y, v in keypoints.double().tolist()

@@ -1,4 +1,6 @@
-"""Intervals of differences: resampled figures against samples that are really repeated, and how often an interval holds the truth."""
+"""Intervals of differences: resampled figures against samples that are really repeated, and how often an
+interval holds the truth.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The evaluator `coco` gives pycocotools' numbers, however the samples are divided, and NaN where there are none."""
+"""The evaluator `coco` gives pycocotools' numbers, however the samples are divided, and NaN where there are
+none.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +66,9 @@ def test_boxes_equal_pycocotools(block: int) -> None:
 
 @pytest.mark.parametrize("block", range(5))
 def test_boxes_and_masks_equal_pycocotools(block: int) -> None:
-    """Results of masks go to pycocotools without boxes, since it would take the boxes' areas for those of the masks."""
+    """Results of masks go to pycocotools without boxes, since it would take the boxes' areas for those of the
+    masks.
+    """
     for seed in range(block * 50, (block + 1) * 50):
         case = make_case(seed, with_masks=True)
         report = measure(case)
@@ -79,7 +83,9 @@ def test_boxes_and_masks_equal_pycocotools(block: int) -> None:
 
 @pytest.mark.parametrize("with_masks", [False, True])
 def test_documents_equal_pycocotools_in_double_precision(with_masks: bool) -> None:
-    """Numbers that float32 cannot hold; as pycocotools reads the file, areas of detections are those of their boxes."""
+    """Numbers that float32 cannot hold; as pycocotools reads the file, areas of detections are those of their
+    boxes.
+    """
     for seed in range(100 if with_masks else 400):
         case, rng = make_case(seed, with_masks=with_masks), random.Random(seed)
         truth, found = document(case), results(case)
@@ -95,7 +101,9 @@ def test_documents_equal_pycocotools_in_double_precision(with_masks: bool) -> No
 
 
 def test_the_cases_are_what_they_claim() -> None:
-    """Crowds, ties, empty images, no detections, over 100 detections and classes without objects do occur among those above."""
+    """Crowds, ties, empty images, no detections, over 100 detections and classes without objects do occur
+    among those above.
+    """
     seen: set[str] = set()
     for seed in range(150):
         case = make_case(seed, with_masks=False)
@@ -180,7 +188,9 @@ def test_the_last_number_of_detections_counts_for_ap() -> None:
 
 
 def with_keypoints(case: Case, points: int, seed: int) -> Case:
-    """The same objects with keypoints in and around their boxes, some not visible, some objects without any."""
+    """The same objects with keypoints in and around their boxes, some not visible, some objects without
+    any.
+    """
     rng = np.random.default_rng(seed)
 
     def add(instances: Instances) -> Instances:

@@ -42,7 +42,9 @@ def sparse(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def write(folder: Path, case: Case) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """A COCO dataset with its images in ``folder``, and ``results.json`` beside it; what the two files hold."""
+    """A COCO dataset with its images in ``folder``, and ``results.json`` beside it; what the two files
+    hold.
+    """
     truth, found = document(case), sparse(results(case))
     truth["images"] = [
         image | {"id": image["id"] * 3, "file_name": image["file_name"].replace("jpg", "png")}
@@ -103,7 +105,9 @@ def test_masks_alone_are_sized_by_their_own_area(tmp_path: Path) -> None:
 
 
 def test_reading_samples_gives_the_same_as_reading_files(tmp_path: Path) -> None:
-    """Through ``Sample`` and ``Prediction``, as for datasets that no COCO file describes: equal where float32 holds the numbers."""
+    """Through ``Sample`` and ``Prediction``, as for datasets that no COCO file describes: equal where float32
+    holds the numbers.
+    """
     for i, case in enumerate(usable(range(40, 60))):
         write(tmp_path / str(i), case)
         options: dict[str, Any] = {"data": "coco", "data_dir": str(tmp_path / str(i))}
@@ -115,7 +119,9 @@ def test_reading_samples_gives_the_same_as_reading_files(tmp_path: Path) -> None
 
 
 def test_perfect_instances_merge_to_perfect_classes(tmp_path: Path) -> None:
-    """``iou`` judges an instance model by the classes that its objects cover; where they overlap, the smaller is sure to be on top."""
+    """``iou`` judges an instance model by the classes that its objects cover; where they overlap, the smaller
+    is sure to be on top.
+    """
     case = usable(range(20))[0]
     truth, _ = write(tmp_path, case)
     objects = [entry for entry in truth["annotations"] if not entry["iscrowd"]]

@@ -41,7 +41,9 @@ def test_any_number_of_classes(classes: int) -> None:
 
 @pytest.mark.parametrize("shape", [(4100, 4100), (1, 16_800_004), (16_800_004, 1)])
 def test_counts_stay_exact_beyond_what_float32_holds(shape: tuple[int, int]) -> None:
-    """OpenCV's counts are float32, which has only every second whole number above 2**24; the count here is an odd one."""
+    """OpenCV's counts are float32, which has only every second whole number above 2**24; the count here is an
+    odd one.
+    """
     truth, prediction = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
     truth[-1, -1] = 1
     pixels = shape[0] * shape[1]

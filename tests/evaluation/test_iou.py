@@ -10,7 +10,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, j
 
 from toolkit.errors import InvalidDataError
 from toolkit.evaluation.iou import IoU, IoUSettings, build
-from toolkit.evaluation.manifests import BUILT_IN
+from toolkit.evaluation.manifests import EVALUATOR
 from toolkit.evaluation.report import Report
 from toolkit.types import VOID, Instances, Masks, Prediction, Sample, Size
 
@@ -122,7 +122,10 @@ def test_absent_classes_are_nan_and_out_of_the_means_and_noted() -> None:
     assert report.metrics["mean_class_accuracy"] == 0.75
     assert report.notes == (
         "3 of 5 classes (c1, c3, c4) are absent from truth and prediction and left out of the means.",
-        "1 of 5 classes (c2) is absent from the truth, though predicted, and left out of mean_class_accuracy.",
+        (
+            "1 of 5 classes (c2) is absent from the truth, though predicted, and left out of"
+            " mean_class_accuracy."
+        ),
     )
 
 
@@ -170,13 +173,14 @@ def test_a_state_is_not_changed_by_later_updates() -> None:
 
 
 def test_the_manifest_builds_it() -> None:
-    (manifest,) = (manifest for manifest in BUILT_IN if manifest.name == "iou")
+    (manifest,) = (manifest for manifest in EVALUATOR if manifest.name == "iou")
     assert manifest.resolve(manifest.build) is build
     settings = manifest.resolve(manifest.settings)()
     assert isinstance(build(settings, ["a"]), IoU)
 
 
-# instances -----------------------------------------------------------------------------------------------------------------
+# instances --------------------------------------------------------------------------------------------------
+# ---------------
 
 
 def objects(width: int, *spans: tuple[int, int], labels: list[int], **more: object) -> Instances:
@@ -261,7 +265,8 @@ def test_no_objects_and_none_predicted() -> None:
     assert math.isnan(report.per_class["iou"][1])
 
 
-# faults --------------------------------------------------------------------------------------------------------------------
+# faults -----------------------------------------------------------------------------------------------------
+# ---------------
 
 
 def test_a_value_beyond_the_classes_names_the_value_and_the_sample() -> None:

@@ -74,7 +74,9 @@ def case(seed: int) -> tuple[Sample, Prediction, NDArray[np.bool_], NDArray[np.b
 
 
 def naive_boundary(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Pixels of the mask within the boundary's width (chessboard distance) of a pixel off the mask or the image."""
+    """Pixels of the mask within the boundary's width (chessboard distance) of a pixel off the mask or the
+    image.
+    """
     steps = max(1, round(0.02 * float(np.hypot(*mask.shape))))
     padded = np.pad(mask, steps)
     edge = np.zeros_like(mask)
@@ -159,7 +161,9 @@ def test_predictions_that_are_no_answers_are_refused(found: Instances, message: 
 
 
 class Guesser(PromptableModel):
-    """Answers a box with its pixels and a point with a square around it; by itself it finds the upper left corner."""
+    """Answers a box with its pixels and a point with a square around it; by itself it finds the upper left
+    corner.
+    """
 
     protocols = ("box", "auto", "point", "point+2")
 

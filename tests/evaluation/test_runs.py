@@ -122,7 +122,9 @@ def test_the_figures_are_those_of_training(trained: Path, tiny: str) -> None:
 def test_predictions_of_a_run_measure_like_the_run(
     trained: Path, tiny: str, squares: Dataset, tmp_path: Path
 ) -> None:
-    """infer -> label images -> eval --predictions comes to the same figures as eval RUN, from the folder and from the JSON file."""
+    """infer -> label images -> eval --predictions comes to the same figures as eval RUN, from the folder and
+    from the JSON file.
+    """
     photos, results = tmp_path / "photos", tmp_path / "results"
     for i in range(len(squares)):
         sample = squares[i]

@@ -1,4 +1,6 @@
-"""What conversion promises: masks come back pixel by pixel, polygons as they were, and what a format cannot hold is counted."""
+"""What conversion promises: masks come back pixel by pixel, polygons as they were, and what a format cannot
+hold is counted.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What label images promise: values and colors become classes, ids become objects, and faults name the file."""
+"""What label images promise: values and colors become classes, ids become objects, and faults name the
+file.
+"""
 
 from __future__ import annotations
 
@@ -117,7 +119,9 @@ def test_more_ids_than_a_byte_holds() -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 20), st.integers(1, 20), st.integers(1, 400), st.integers(0, 2**32 - 1))
 def test_wide_ids_are_told_apart(height: int, width: int, count: int, seed: int) -> None:
-    """Ids of up to 31 bits, among them such that agree in their low bytes; every one of them is found, with or without background."""
+    """Ids of up to 31 bits, among them such that agree in their low bytes; every one of them is found, with
+    or without background.
+    """
     rng = np.random.default_rng(seed)
     known = np.unique(
         np.concatenate(

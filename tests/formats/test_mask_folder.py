@@ -1,4 +1,6 @@
-"""What the masks layout promises: lists of classes are read as written, and a written split reads back equal."""
+"""What the masks layout promises: lists of classes are read as written, and a written split reads back
+equal.
+"""
 
 from __future__ import annotations
 

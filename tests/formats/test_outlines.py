@@ -1,4 +1,6 @@
-"""What outlines promise: filled again, they are the mask, whatever its parts, holes and corners that touch."""
+"""What outlines promise: filled again, they are the mask, whatever its parts, holes and corners that
+touch.
+"""
 
 from __future__ import annotations
 

@@ -40,8 +40,10 @@ def test_what_does_not_match_is_counted_and_the_first_five_named() -> None:
     images, labels = [f"i{n}" for n in range(8)], ["i0", "j0"]
     with pytest.raises(DataError) as caught:
         check_pairs(images, labels, Path("IMAGES"), Path("LABELS"), repair="look")
-    assert str(caught.value) == (
-        "images without a label image in LABELS: 7 (i1, i2, i3, i4, i5, …)\nlabel images without an image in IMAGES: 1 (j0)\nRepair: look"
+    assert (
+        str(caught.value)
+        == "images without a label image in LABELS: 7 (i1, i2, i3, i4, i5, …)\nlabel images without an image"
+        " in IMAGES: 1 (j0)\nRepair: look"
     )
     check_pairs(images, reversed(images), Path(), Path(), repair="")
     check_pairs([], [], Path(), Path(), repair="")

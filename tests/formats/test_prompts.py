@@ -104,7 +104,10 @@ def test_a_name_stands_for_the_image_whose_path_ends_so(
     [
         (
             ["b.jpg"],
-            r"prompts.csv, line 2 is for 'a.jpg', but there is no such image. Repair: use names such as b.jpg",
+            (
+                r"prompts.csv, line 2 is for 'a.jpg', but there is no such image. Repair: use names such as"
+                r" b.jpg"
+            ),
         ),
         (["x/a.jpg", "y/a.jpg"], "2 images are called so: x/a.jpg, y/a.jpg"),
         (["a.png"], "there is no such image"),

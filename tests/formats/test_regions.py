@@ -1,4 +1,6 @@
-"""What the common part of the annotation readers promises: numbers are checked, round shapes are exact, faults name the record."""
+"""What the common part of the annotation readers promises: numbers are checked, round shapes are exact,
+faults name the record.
+"""
 
 from __future__ import annotations
 

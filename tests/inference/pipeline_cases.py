@@ -31,7 +31,9 @@ class Bright(Model):
 
 
 class Spots(Model):
-    """One object for each channel that is bright somewhere: its bright pixels; the mean brightness is the score."""
+    """One object for each channel that is bright somewhere: its bright pixels; the mean brightness is the
+    score.
+    """
 
     def __init__(self) -> None:
         super().__init__(("red", "green", "blue"))

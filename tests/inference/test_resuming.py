@@ -116,9 +116,11 @@ class Slow(Model):
         super().__init__(("dark", "bright"))
     def predict(self, samples):
         time.sleep(0.05)
-        return [Prediction(s.id, s.size, label_map=(s.image.float().mean(0) > 127).to(torch.uint8)) for s in samples]
+        maps = [(s.image.float().mean(0) > 127).to(torch.uint8) for s in samples]
+        return [Prediction(s.id, s.size, label_map=found) for s, found in zip(samples, maps)]
 
-predict_folder(Predictor(Slow(), device="cpu"), [sys.argv[1]], __import__("pathlib").Path(sys.argv[2]), work=Work(2, 2))
+out = __import__("pathlib").Path(sys.argv[2])
+predict_folder(Predictor(Slow(), device="cpu"), [sys.argv[1]], out, work=Work(2, 2))
 """
 
 

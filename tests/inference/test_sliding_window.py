@@ -87,7 +87,9 @@ def test_a_window_that_covers_the_image_changes_nothing() -> None:
 
 @torch.no_grad()
 def test_blending_leaves_no_seams() -> None:
-    """Windows that disagree (each calls its own left half 0, its right half 1) meet half-way, not at an edge."""
+    """Windows that disagree (each calls its own left half 0, its right half 1) meet half-way, not at an
+    edge.
+    """
 
     class Halves(nn.Module):
         def forward(self, images: Tensor) -> Tensor:

@@ -94,7 +94,9 @@ def test_equals_torch_at_any_size_and_ratio(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", [kind for kind in LOGITS if kind not in ("outlier", "tiny")])
 def test_pruning_alone_equals_torch(kind: str) -> None:
-    """Where pruning would not pay, it is still right: no class of logits is exact only because another path is taken."""
+    """Where pruning would not pay, it is still right: no class of logits is exact only because another path
+    is taken.
+    """
     for classes, height, width, size in [(5, 20, 31, (131, 133)), (6, 33, 1, (132, 150))]:
         logits = LOGITS[kind](classes, height, width)
         found = label_maps._pruned_argmax(logits, size, budget=math.inf)

@@ -127,7 +127,9 @@ def test_focal_with_gamma_zero_is_the_cross_entropy() -> None:
 
 
 def test_lovasz_is_the_jaccard_loss_at_every_vertex() -> None:
-    """On hard predictions the extension must equal the discrete function that it extends, for every set of wrong pixels."""
+    """On hard predictions the extension must equal the discrete function that it extends, for every set of
+    wrong pixels.
+    """
     for truth in ({0}, {1, 2}, {0, 1, 2, 3}):
         mask = torch.tensor([[float(i in truth) for i in range(4)]], dtype=torch.float64)
         for wrong in itertools.product([0.0, 1.0], repeat=4):

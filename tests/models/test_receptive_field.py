@@ -1,4 +1,6 @@
-"""Receptive fields against the textbook recursion, and against the support of gradients on generated networks that branch."""
+"""Receptive fields against the textbook recursion, and against the support of gradients on generated networks
+that branch.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ def along_width(network: nn.Module, **options: int) -> Field:
 
 
 def chain(*layers: tuple[str, int, int, int]) -> tuple[nn.Sequential, int, int]:
-    """A chain of (kind, kernel, stride, dilation) with its receptive field and stride by ``r += (k - 1) d j; j *= s``."""
+    """A chain of (kind, kernel, stride, dilation) with its receptive field and stride by
+    ``r += (k - 1) d j; j *= s``.
+    """
     modules: list[nn.Module] = []
     field, jump = 1, 1
     for kind, kernel, stride, dilation in layers:
@@ -97,9 +101,11 @@ class UNet(nn.Module):
         self.pool = pool(2)
         self.down = nn.ModuleList(self._block(3 if level == 0 else 1) for level in range(depth + 1))
         self.ups = nn.ModuleList(
-            nn.ConvTranspose2d(1, 1, 2, stride=2)
-            if up == "transposed"
-            else nn.Upsample(scale_factor=2, mode=up)
+            (
+                nn.ConvTranspose2d(1, 1, 2, stride=2)
+                if up == "transposed"
+                else nn.Upsample(scale_factor=2, mode=up)
+            )
             for _ in range(depth)
         )
         self.up = nn.ModuleList(self._block(2) for _ in range(depth))
@@ -123,10 +129,11 @@ class UNet(nn.Module):
 
 
 def test_the_u_net_of_2015() -> None:
-    """140 pixels down to the bottom; one output needs 5 values there, 16 pixels apart: a coarse value under every other fine one.
+    """140 pixels down to the bottom; one output needs 5 values there, 16 pixels apart: a coarse value under
+    every other fine one.
 
-    Backwards from the output, two 3 x 3 convolutions widen n values to n + 4, and n neighbors at twice the resolution come from
-    at most n // 2 + 1: 1 -> 5 -> 3 -> 7 -> 4 -> 8 -> 5 -> 9 -> 5.
+    Backwards from the output, two 3 x 3 convolutions widen n values to n + 4, and n neighbors at twice the
+    resolution come from at most n // 2 + 1: 1 -> 5 -> 3 -> 7 -> 4 -> 8 -> 5 -> 9 -> 5.
     """
     needed = 1
     for _ in range(4):
@@ -246,7 +253,9 @@ def test_what_cannot_be_found_is_said() -> None:
 
 
 class Branching(nn.Module):
-    """A random network: convolutions, pools, upsampling, skips of the same resolution, gates over channels."""
+    """A random network: convolutions, pools, upsampling, skips of the same resolution, gates over
+    channels.
+    """
 
     def __init__(self, seed: int) -> None:
         super().__init__()
@@ -279,7 +288,9 @@ class Branching(nn.Module):
 
 
 def by_gradients(network: nn.Module, length: int) -> int:
-    """The longest support of the gradients of the outputs in the middle, with positive weights so that none cancel."""
+    """The longest support of the gradients of the outputs in the middle, with positive weights so that none
+    cancel.
+    """
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.abs_().add_(0.1)

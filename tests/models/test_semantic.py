@@ -29,7 +29,9 @@ def sample(height: int, width: int, seed: int = 0, classes: int = 3) -> Sample:
 
 
 class Colors(nn.Module):
-    """Its logits are the image's own channels, at a fraction of the resolution, so the right prediction is known."""
+    """Its logits are the image's own channels, at a fraction of the resolution, so the right prediction is
+    known.
+    """
 
     def __init__(self, stride: int = 1) -> None:
         super().__init__()
@@ -97,7 +99,9 @@ def test_logits_and_prediction_equal_the_plain_recipe(size: tuple[int, int]) -> 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(("divisor", "padding"), [(1, "replicate"), (7, "replicate"), (32, "reflect")])
 def test_prediction_lies_on_the_image(size: tuple[int, int], divisor: int, padding: str) -> None:
-    """With the identity for a network, every pixel must be labeled by its own strongest channel: nothing shifts or leaks."""
+    """With the identity for a network, every pixel must be labeled by its own strongest channel: nothing
+    shifts or leaks.
+    """
     model = SemanticModel(Colors(), RGB, divisor=divisor, padding=padding, mean=(0, 0, 0), std=(1, 1, 1))
     one = sample(*size)
     assert torch.equal(model.predict([one])[0].label_map, one.image.int().argmax(0).to(torch.uint8))
@@ -107,7 +111,9 @@ def test_prediction_lies_on_the_image(size: tuple[int, int], divisor: int, paddi
 
 
 def test_coarse_logits_are_centered() -> None:
-    """A picture of two halves through a network at an eighth of the resolution: the border between the labels stays in the middle."""
+    """A picture of two halves through a network at an eighth of the resolution: the border between the labels
+    stays in the middle.
+    """
     image = torch.zeros(3, 64, 96, dtype=torch.uint8)
     image[0, :, :48], image[1, :, 48:] = 200, 200
     model = SemanticModel(Colors(stride=8), RGB, divisor=8, mean=(0, 0, 0), std=(1, 1, 1))
@@ -195,7 +201,9 @@ def test_validate_is_predict_and_loss_in_one_pass() -> None:
 
 
 def test_loss_is_that_of_the_padded_batch() -> None:
-    """Images of two sizes: mean color and void fill up the smaller one, so its loss comes from its own pixels alone."""
+    """Images of two sizes: mean color and void fill up the smaller one, so its loss comes from its own pixels
+    alone.
+    """
     model = SemanticModel(nn.Conv2d(3, 3, 1), RGB)
     batch = [sample(6, 9), sample(12, 4, seed=1)]
     expected = []

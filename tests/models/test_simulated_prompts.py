@@ -25,7 +25,9 @@ def blob(generator: np.random.Generator, size: tuple[int, int]) -> NDArray[np.bo
 
 
 def squared_distances(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """From each pixel's center to the nearest pixel that is not of the mask, as whole numbers; the mask is surrounded by such."""
+    """From each pixel's center to the nearest pixel that is not of the mask, as whole numbers; the mask is
+    surrounded by such.
+    """
     outside = np.argwhere(~np.pad(mask, 1)) - 1
     pixels = np.indices(mask.shape).reshape(2, -1).T
     return ((pixels[:, None] - outside[None]) ** 2).sum(2).min(1).reshape(mask.shape)
@@ -45,7 +47,9 @@ def test_the_interior_point_is_the_first_of_the_farthest_from_the_outside(seed: 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_of_equally_interior_points_the_first_is_taken(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """OpenCV's distances of such points may differ in their last bit, and do between processes on a busy machine."""
+    """OpenCV's distances of such points may differ in their last bit, and do between processes on a busy
+    machine.
+    """
     generator, exact = np.random.default_rng(seed), cv2.distanceTransform
 
     def inexact(*args: int) -> NDArray[np.float32]:

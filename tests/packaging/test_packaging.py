@@ -1,4 +1,5 @@
-"""The wheel, built from the sdist and installed in a fresh environment, does what the checkout does; so does a stranger's plugin.
+"""The wheel, built from the sdist and installed in a fresh environment, does what the checkout does; so does
+a stranger's plugin.
 
 The fresh environment sees this one's dependencies, but not its toolkit.
 """
@@ -59,8 +60,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel as `python -m build` makes it: first an sdist, then the wheel from that."""
     root = Path(__file__).resolve().parents[2]
     copy = tmp_path_factory.mktemp("build") / "checkout"
-    skipped = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__", "runs", "data")
+    skipped = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__", "runs")
     shutil.copytree(root, copy, ignore=skipped)
+    shutil.rmtree(copy / "data", ignore_errors=True)  # what the user has downloaded
     run([sys.executable, "-m", "build", "--no-isolation", "--outdir", copy / "dist"], copy)
     (found,) = (copy / "dist").glob("*.whl")
     return found
@@ -130,7 +132,10 @@ def test_lists_are_those_of_the_checkout(fresh: Path, tmp_path: Path, root: Path
 
 
 def test_recipes_are_found_in_the_wheel(fresh: Path, tmp_path: Path, root: Path) -> None:
-    code = "from toolkit.config import recipe_folder; print(*sorted(p.name for p in recipe_folder().glob('*.yaml')))"
+    code = (
+        "from toolkit.config import recipe_folder; print(*sorted(p.name for p in"
+        " recipe_folder().glob('*.yaml')))"
+    )
     assert run([fresh, "-c", code], tmp_path).split() == sorted(
         path.name for path in (root / "configs").glob("*.yaml")
     )

@@ -48,7 +48,9 @@ def sample(height: int, width: int, seed: int = 0) -> Sample:
 
 
 def randomized(network: nn.Module) -> nn.Module:
-    """With statistics and scales in every norm that are not those of the start, so that each of them shows in the result."""
+    """With statistics and scales in every norm that are not those of the start, so that each of them shows in
+    the result.
+    """
     generator = torch.Generator().manual_seed(3)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -64,7 +66,9 @@ def randomized(network: nn.Module) -> nn.Module:
 
 @pytest.mark.parametrize(("encoder", "stride"), TORCHVISION)
 def test_equal_to_torchvision_with_the_same_weights(encoder: str, stride: int) -> None:
-    """Logits of both heads within 1e-5 of their own size on images of any size, and the same label maps, loaded by the same names."""
+    """Logits of both heads within 1e-5 of their own size on images of any size, and the same label maps,
+    loaded by the same names.
+    """
     torch.manual_seed(0)
     make = getattr(segmentation, f"deeplabv3_{encoder}")
     peer = randomized(make(weights=None, weights_backbone=None, num_classes=3, aux_loss=True)).eval()
@@ -122,7 +126,9 @@ def test_what_is_exported_loads_into_torchvision() -> None:
     ],
 )
 def test_dilation_keeps_every_value_that_the_strided_encoder_has(encoder: str, stride: int) -> None:
-    """The algorithme à trous: the dilated encoder's features at every second or fourth place are those of the encoder as published."""
+    """The algorithme à trous: the dilated encoder's features at every second or fourth place are those of the
+    encoder as published.
+    """
     torch.manual_seed(0)
     strided = randomized(build_encoder(encoder, 32).module).eval()
     dilated = build_encoder(encoder, stride).module.eval()
@@ -186,7 +192,10 @@ def test_encoders_of_every_kind_learn_and_predict(plugin: str, encoder: str) -> 
         ("mobilenet_v3_larg", "did you mean 'mobilenet_v3_large'"),
         (
             "densenet121",
-            "'densenet121' cannot be used with an output stride of 8: it has no dilated form. Repair: .* model.output_stride=32",
+            (
+                "'densenet121' cannot be used with an output stride of 8: it has no dilated form. Repair: .*"
+                " model.output_stride=32"
+            ),
         ),
         ("mit_b0", "its attention is over strided features"),
         ("tu-vit_tiny_patch16_224", "cannot be used with an output stride of 8.*Repair"),
@@ -223,7 +232,9 @@ def test_image_pooling_is_the_mean_everywhere() -> None:
 
 
 def test_one_value_is_normalized_by_the_running_statistics() -> None:
-    """A batch of one leaves image pooling a single value, which has no variance; more than one are as with any batch norm."""
+    """A batch of one leaves image pooling a single value, which has no variance; more than one are as with
+    any batch norm.
+    """
     torch.manual_seed(0)
     norm, plain = randomized(PatientBatchNorm2d(4)), randomized(nn.BatchNorm2d(4))
     before = copy.deepcopy(norm.state_dict())

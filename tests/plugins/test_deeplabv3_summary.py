@@ -1,4 +1,6 @@
-"""What `toolkit summary` prints of DeepLabv3: effective kernels, receptive field and output stride, against arithmetic and gradients."""
+"""What `toolkit summary` prints of DeepLabv3: effective kernels, receptive field and output stride, against
+arithmetic and gradients.
+"""
 
 from __future__ import annotations
 
@@ -27,10 +29,11 @@ def summary_of(capsys: pytest.CaptureFixture[str], plugin: str, *settings: str) 
 
 
 def support(network: nn.Module, length: int) -> tuple[int, int]:
-    """The longest support of the gradients of the logits in the middle of a strip, and the pixels from one logit to the next.
+    """The longest support of the gradients of the logits in the middle of a strip, and the pixels from one
+    logit to the next.
 
-    With positive weights no gradient cancels; the gradient of a maximum goes to one of its inputs only, so a mean of the same window
-    stands for it.
+    With positive weights no gradient cancels; the gradient of a maximum goes to one of its inputs only, so a
+    mean of the same window stands for it.
     """
     for parent in network.modules():
         for name, child in list(parent.named_children()):

@@ -1,4 +1,6 @@
-"""The network as a whole: its layers, what it learns and finds, its settings and recipes. Equality with Detectron2 is tested beside this."""
+"""The network as a whole: its layers, what it learns and finds, its settings and recipes. Equality with
+Detectron2 is tested beside this.
+"""
 
 from __future__ import annotations
 
@@ -150,7 +152,9 @@ def test_where_the_resolution_is_halved(depth: int, stride_in_1x1: bool) -> None
 
 
 def test_pyramid_is_the_sum_from_above() -> None:
-    """Written out: each level is its lateral convolution plus the level above, twice as large by nearest neighbors."""
+    """Written out: each level is its lateral convolution plus the level above, twice as large by nearest
+    neighbors.
+    """
     torch.manual_seed(0)
     fpn = tiny(backbone={"norm": "FrozenBN"}).backbone
     images = torch.randn(1, 3, 64, 96)
@@ -373,7 +377,9 @@ def test_norms_have_a_decay_of_their_own(weight_decay_norm: float) -> None:
 
 
 def test_images_are_resized_for_the_network_and_results_come_back() -> None:
-    """What is found in a large photo is what is found in the photo at the network's size, brought to the large photo's pixels."""
+    """What is found in a large photo is what is found in the photo at the network's size, brought to the
+    large photo's pixels.
+    """
     model = tiny(roi={"score_thresh_test": 0.0}, input={"short_side_test": 64}).eval()
     (large,) = samples(1, size=200)
     small = Sample("small", resize(large.image, (64, 67)))

@@ -242,7 +242,9 @@ def test_a_region_goes_to_the_level_of_its_size(width: float, height: float) -> 
 
 
 def naive_roi_align(features: Tensor, box: list[float], side: int, stride: int) -> Tensor:
-    """Means of bilinear samples, ceil(extent of a bin) of them each way, at positions that count from cell centers."""
+    """Means of bilinear samples, ceil(extent of a bin) of them each way, at positions that count from cell
+    centers.
+    """
     height, width = features.shape[1:]
     x0, y0, x1, y1 = (v / stride - 0.5 for v in box)
     bin_w, bin_h = (x1 - x0) / side, (y1 - y0) / side

@@ -1,4 +1,6 @@
-"""Convolutions with folded norms, packed weights, residuals and ReLUs against one layer after the other; and that nothing stale is used."""
+"""Convolutions with folded norms, packed weights, residuals and ReLUs against one layer after the other; and
+that nothing stale is used.
+"""
 
 from __future__ import annotations
 

@@ -15,7 +15,9 @@ from toolkit.types import Masks, Size
 
 
 def reference(masks: Tensor, boxes: Tensor, size: Size, threshold: float = 0.5) -> Masks:
-    """Every pixel's middle sampled in every mask, the box being from -1 to 1; nothing more than a pixel outside the box, as Detectron2 has it."""
+    """Every pixel's middle sampled in every mask, the box being from -1 to 1; nothing more than a pixel
+    outside the box, as Detectron2 has it.
+    """
     low, high = boxes[:, None, :2], boxes[:, None, 2:]
     x = (torch.arange(size[1]) + 0.5 - low[..., 0]) / (high[..., 0] - low[..., 0]) * 2 - 1
     y = (torch.arange(size[0]) + 0.5 - low[..., 1]) / (high[..., 1] - low[..., 1]) * 2 - 1

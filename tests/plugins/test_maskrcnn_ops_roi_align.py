@@ -25,7 +25,9 @@ def features(
 
 
 def random_boxes(count: int, seed: int) -> Tensor:
-    """Boxes of every size; many reach out of the image, some lie outside it, are points, lines or inside out."""
+    """Boxes of every size; many reach out of the image, some lie outside it, are points, lines or inside
+    out.
+    """
     generator = torch.Generator().manual_seed(seed)
     center = torch.rand(count, 2, generator=generator) * torch.tensor([SIZE[1], SIZE[0]]) * 1.6 - 30
     size = torch.exp(torch.rand(count, 2, generator=generator) * 8 - 2)

@@ -65,7 +65,9 @@ def test_without_a_bias_and_gradients_where_wanted() -> None:
 
 
 def test_rounding_costs_little() -> None:
-    """Trained networks are compared to a hundredth of a pixel, so the errors must stay within some tens of float32's own."""
+    """Trained networks are compared to a hundredth of a pixel, so the errors must stay within some tens of
+    float32's own.
+    """
     x, weight, bias = tensors((1, 256, 64, 40, 40))
     exact = F.conv2d(x.double(), weight.double(), bias.double(), padding=1)
     error = (conv3x3(x, weight, bias) - exact).square().mean().sqrt()

@@ -1,4 +1,6 @@
-"""What comes in and what goes out: resizing, targets, masks and keypoints, against loops and full-size arrays."""
+"""What comes in and what goes out: resizing, targets, masks and keypoints, against loops and full-size
+arrays.
+"""
 
 from __future__ import annotations
 
@@ -207,7 +209,9 @@ def test_no_mask_targets() -> None:
 
 
 def naive_paste(mask: Tensor, box: list[float], size: Size) -> Tensor:
-    """The probability at each pixel's middle: bilinear between the middles of cells, with zeros all around."""
+    """The probability at each pixel's middle: bilinear between the middles of cells, with zeros all
+    around.
+    """
     side = len(mask)
     x0, y0, x1, y1 = box
     out = torch.zeros(size, dtype=torch.float64)
@@ -310,7 +314,9 @@ def test_keypoints_lie_on_the_peaks_and_undo_the_targets() -> None:
     not Path("/proc/self/clear_refs").exists(), reason="peak memory is read from Linux's /proc"
 )
 def test_hundreds_of_objects_in_a_large_photo_cost_no_gigabytes() -> None:
-    """100 masks of 12 megapixels are 1.2 GB when dense; learning from them and finding as many must stay far below."""
+    """100 masks of 12 megapixels are 1.2 GB when dense; learning from them and finding as many must stay far
+    below.
+    """
     size, network, count = (3000, 4000), (800, 1067), 100
     generator = torch.Generator().manual_seed(0)
     corners = torch.rand(count, 2, generator=generator) * torch.tensor([3600.0, 2600])

@@ -67,7 +67,9 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
 
 
 def losses_of(samples: list[Sample], steps: int, **settings: Any) -> list[float]:
-    """The loss of each step of a training, with images in another order in each pass and now and then mirrored."""
+    """The loss of each step of a training, with images in another order in each pass and now and then
+    mirrored.
+    """
     model = toy(**settings).train()
     optimizer = torch.optim.AdamW(model.parameter_groups(1e-5, 4e-5))
     losses = []
@@ -110,7 +112,8 @@ def test_the_loss_is_the_same_with_the_cache_and_without(
     )
     assert len(kept(tmp_path)) > 4  # each image, and mirror images
     without = losses_of(samples, steps, max_objects=1, **settings)
-    # in fp16 a pixel of the coarse masks may change sides, which the error of the predicted IoU counts as a whole one
+    # in fp16 a pixel of the coarse masks may change sides, which the error of the predicted IoU counts as a
+    # whole one
     limit = 1e-4 if precision == "fp32" else 5e-4
     assert max(abs(a - b) for a, b in zip(with_cache, without, strict=True)) < limit
     assert len({round(loss, 3) for loss in without}) > steps // 2, "it was another loss in each step"
@@ -287,7 +290,9 @@ def test_what_was_not_used_for_longest_goes_first(tmp_path: Path) -> None:
 
 
 def test_a_full_cache_keeps_what_is_in_use(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Pushing out what the next pass needs would gain nothing: two of five images come from the disk, rather than none."""
+    """Pushing out what the next pass needs would gain nothing: two of five images come from the disk, rather
+    than none.
+    """
     size = filled(tmp_path / "other", 1)
     cache = cache_in(tmp_path / "own", most=2 * size)
     with caplog.at_level(logging.WARNING, "toolkit"):

@@ -168,7 +168,9 @@ def test_adapters_begin_without_effect_and_end_as_plain_weights() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_preset_lab_is_the_short_recipe(seed: int, asked: list[Any]) -> None:
-    """The recipe written out: one random point an object, the first of three masks, logarithms, and 0.05 × the error of the score."""
+    """The recipe written out: one random point an object, the first of three masks, logarithms, and 0.05 ×
+    the error of the score.
+    """
     model, sample = toy(), scene(3, seed=seed)
     torch.manual_seed(seed)
     losses = model.train().loss([sample])

@@ -100,7 +100,9 @@ def test_a_run_exports_to_what_build_sam2_opens(tmp_path: Path) -> None:
 
 
 def test_a_toy_is_of_the_same_make() -> None:
-    """The same tensors as in SAM 2.1 tiny but for the number of blocks and the stem, so that all that works on one works on the other."""
+    """The same tensors as in SAM 2.1 tiny but for the number of blocks and the stem, so that all that works
+    on one works on the other.
+    """
     names = [
         {name for name in upstream.build_network("2.1", size, 64).state_dict() if ".blocks." not in name}
         for size in ("toy", "tiny")
@@ -123,7 +125,8 @@ with hydra.initialize(version_base=None, config_path=None, job_name="mine"):
     assert GlobalHydra.instance().hydra is before, "another user's Hydra was replaced"
 assert not GlobalHydra.instance().is_initialized()
 import sys
-for name in [name for name in sys.modules if name == "sam2" or name.startswith(("sam2.", "toolkit.plugins.sam2"))]:
+ours = ("sam2.", "toolkit.plugins.sam2")
+for name in [name for name in sys.modules if name == "sam2" or name.startswith(ours)]:
     del sys.modules[name]
 from toolkit.plugins.sam2.upstream import build_network
 assert not GlobalHydra.instance().is_initialized(), "import sam2 initialized Hydra, and it stayed so"
@@ -226,7 +229,9 @@ def question(prompts: Prompts, row: int) -> dict[str, Any]:
 @pytest.mark.parametrize("with_masks", [False, True])
 @pytest.mark.parametrize("tokens", [1, 2, 9])
 def test_the_decoder_gives_what_the_packages_own_gives(tokens: int, with_masks: bool) -> None:
-    """All four masks, scores and object scores, with many points and with earlier masks, and the gradients of all weights."""
+    """All four masks, scores and object scores, with many points and with earlier masks, and the gradients of
+    all weights.
+    """
     model, sample = toy(image_size=96), scene()
     network = model.network
     generator = torch.Generator().manual_seed(tokens)
@@ -307,7 +312,9 @@ def test_points_are_moved_as_the_package_moves_them() -> None:
 
 @pytest.fixture
 def upstream_losses(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The package's own ``training/loss_fns.py``, without its trainer, whose requirements are many and of which it uses one word."""
+    """The package's own ``training/loss_fns.py``, without its trainer, whose requirements are many and of
+    which it uses one word.
+    """
     monkeypatch.setitem(sys.modules, "training.trainer", SimpleNamespace(CORE_LOSS_KEY="core_loss"))
     return pytest.importorskip(
         "training.loss_fns", reason="this build of the package sam2 brings no training code"

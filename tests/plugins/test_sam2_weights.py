@@ -57,9 +57,10 @@ def test_version_and_size_are_recognized(version: str, size: str) -> None:
 
     assert recognize(shapes_of(version, size), Path("file.pt")) == (version, size)
     trunk = network_config(version, size, 1024)["image_encoder"]["trunk"]
-    assert BLOCKS[size] == (trunk["embed_dim"], sum(trunk.get("stages", (2, 3, 16, 3)))), (
-        "as the package has them"
-    )
+    assert BLOCKS[size] == (
+        trunk["embed_dim"],
+        sum(trunk.get("stages", (2, 3, 16, 3))),
+    ), "as the package has them"
 
 
 @pytest.mark.parametrize("model", [("2.1", "tiny"), ("2.0", "large")])
@@ -69,7 +70,10 @@ def test_a_checkpoint_of_another_kind_names_the_settings_that_fit(
 ) -> None:
     with pytest.raises(
         CheckpointError,
-        match=rf"is of SAM {file[0]} {file[1]}, but the model is SAM {model[0]} {model[1]}\. Repair: model\.version={file[0]} model\.size={file[1]}",
+        match=(
+            rf"is of SAM {file[0]} {file[1]}, but the model is SAM {model[0]} {model[1]}\. Repair:"
+            rf" model\.version={file[0]} model\.size={file[1]}"
+        ),
     ):
         weights._check_kind(
             shapes_of(*file), Sam2Settings(version=model[0], size=model[1]), tmp_path / "file.pt"
@@ -160,7 +164,10 @@ def test_names_of_published_weights(monkeypatch: pytest.MonkeyPatch) -> None:
         )
     with pytest.raises(
         UsageError,
-        match=r"weights=sam2-large are of SAM 2\.0 large, but the model is SAM 2\.1 tiny\. Repair: model\.version=2\.0 model\.size=large",
+        match=(
+            r"weights=sam2-large are of SAM 2\.0 large, but the model is SAM 2\.1 tiny\. Repair:"
+            r" model\.version=2\.0 model\.size=large"
+        ),
     ):
         weights._chosen("sam2-large", Sam2Settings())
     with pytest.raises(UsageError, match=r"the size toy has no published weights\. Repair: weights=none"):
@@ -177,8 +184,11 @@ def test_without_a_network_the_error_says_what_to_fetch_by_hand(
     start = time.monotonic()
     with pytest.raises(
         DownloadError,
-        match=r"sam2_hiera_base_plus\.pt of facebook/sam2-hiera-base-plus .*Repair: fetch https://dl\.fbaipublicfiles\.com/segment_anything_2/072824/"
-        r"sam2_hiera_base_plus\.pt elsewhere and pass its path as weights=",
+        match=(
+            r"sam2_hiera_base_plus\.pt of facebook/sam2-hiera-base-plus .*Repair: fetch"
+            r" https://dl\.fbaipublicfiles\.com/segment_anything_2/072824/"
+            r"sam2_hiera_base_plus\.pt elsewhere and pass its path as weights="
+        ),
     ):
         weights._download("2.0", "base_plus")
     assert time.monotonic() - start < 10

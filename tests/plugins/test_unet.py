@@ -124,7 +124,9 @@ def test_input_length_is_the_smallest_that_covers(depth: int) -> None:
 
 
 def pass_through(network: OriginalUNet) -> None:
-    """Set the weights so that the outermost skip hands the first channels of the image through to the logits."""
+    """Set the weights so that the outermost skip hands the first channels of the image through to the
+    logits.
+    """
 
     def copies(convolution: Any, sources: int) -> None:
         with torch.no_grad():
@@ -144,7 +146,9 @@ def pass_through(network: OriginalUNet) -> None:
 @pytest.mark.parametrize("size", [(1, 1), (10, 200), (37, 64), (61, 5)])
 @pytest.mark.parametrize("encoder", ["original", "original_padded"])
 def test_the_prediction_of_the_original_lies_on_the_image(encoder: str, size: tuple[int, int]) -> None:
-    """Crops, mirrored margins and padding must cancel out exactly: a network that copies colors gives back the image."""
+    """Crops, mirrored margins and padding must cancel out exactly: a network that copies colors gives back
+    the image.
+    """
     model = small(encoder, mean=(0, 0, 0), std=(1, 1, 1))
     network = model.network.network if encoder == "original" else model.network
     pass_through(network)
@@ -155,7 +159,9 @@ def test_the_prediction_of_the_original_lies_on_the_image(encoder: str, size: tu
 
 
 def test_unpadded_network_sees_mirrored_context() -> None:
-    """Logits of a crop away from the border are those of the whole; at the border those of a picture that was mirrored by hand."""
+    """Logits of a crop away from the border are those of the whole; at the border those of a picture that was
+    mirrored by hand.
+    """
     torch.manual_seed(0)
     network = OriginalUNet(3, 2, depth=2, width=4)
     image = torch.randn(1, 3, 40, 40)
@@ -451,7 +457,10 @@ def test_without_a_network_the_error_comes_at_once_and_says_what_to_do(
     start = time.monotonic()
     with pytest.raises(
         DownloadError,
-        match=r"https://hub\.invalid: .*Repair: weights=none, or fetch https://hub\.invalid/.*/model.safetensors",
+        match=(
+            r"https://hub\.invalid: .*Repair: weights=none, or fetch"
+            r" https://hub\.invalid/.*/model.safetensors"
+        ),
     ):
         weights.load_weights(small(encoder, depth=3), "imagenet")
     assert time.monotonic() - start < 10

@@ -1,4 +1,6 @@
-"""Finding plugins: built in, by entry point, by file or folder; and what is said of those that do not work."""
+"""Finding plugins: built in, by entry point, by file or folder; and what is said of those that do not
+work.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ def manifest(name: str = "net", **values: object) -> PluginManifest:
 
 @pytest.fixture
 def fake_distribution(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
-    """A package with entry points, as if pip had installed it: some good, the others broken in different ways."""
+    """A package with entry points, as if pip had installed it: some good, the others broken in different
+    ways.
+    """
     monkeypatch.syspath_prepend(root / "tests" / "support" / "fake_distribution")
     for each in (registry.plugins, registry.datasets):
         each.cache_clear()
@@ -44,7 +48,8 @@ def test_a_folder_dropped_into_plugins_is_found(root: Path) -> None:
     folder.mkdir()
     try:
         (folder / "__init__.py").write_text(
-            "from toolkit import PluginManifest\nPLUGIN = PluginManifest(name='dropped', summary='s', task='semantic', build=':x')\n"
+            "from toolkit import PluginManifest\nPLUGIN = PluginManifest(name='dropped', summary='s',"
+            " task='semantic', build=':x')\n"
         )
         assert registry.plugins().get("dropped").origin == str(folder)
     finally:
@@ -65,7 +70,10 @@ def test_entry_points_are_found_and_name_their_package() -> None:
     [
         (
             "import-error",
-            "No module named 'no_such_module_at_all'. Repair, if that is the package's name: pip install no_such_module_at_all",
+            (
+                "No module named 'no_such_module_at_all'. Repair, if that is the package's name: pip install"
+                " no_such_module_at_all"
+            ),
         ),
         ("no-manifest", "there is no such variable"),
         ("wrong-type", "it is DatasetManifest"),
@@ -92,7 +100,9 @@ def test_a_missing_requirement_says_what_installs_it() -> None:
     needy = registry.plugins().get("needy")
     with pytest.raises(
         UnavailableError,
-        match=r"needs no-such-distribution>=2 \(not installed\)\. Repair: pip install 'no-such-distribution>=2'",
+        match=(
+            r"needs no-such-distribution>=2 \(not installed\)\. Repair: pip install 'no-such-distribution>=2'"
+        ),
     ):
         needy.resolve(needy.build)
 
@@ -168,7 +178,8 @@ def test_a_folder_brings_a_plugin_with_relative_modules(tmp_path: Path) -> None:
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / "__init__.py").write_text(
-        "from toolkit import PluginManifest\nPLUGIN = PluginManifest(name='mine', summary='s', task='semantic', build='.net:build')\n"
+        "from toolkit import PluginManifest\nPLUGIN = PluginManifest(name='mine', summary='s',"
+        " task='semantic', build='.net:build')\n"
     )
     (folder / "net.py").write_text("def build(settings, classes):\n    return classes\n")
     found = registry.named(registry.plugins(), str(folder))
@@ -184,15 +195,24 @@ def test_a_folder_brings_a_plugin_with_relative_modules(tmp_path: Path) -> None:
         ("x = 1\n", "holds no manifest"),
         ("PLUGIN = 3\n", "it is int"),
         (
-            "from toolkit import PluginManifest\nPLUGIN = PluginManifest(name='Bad Name', summary='s', task='semantic', build=':b')\n",
+            (
+                "from toolkit import PluginManifest\nPLUGIN = PluginManifest(name='Bad Name', summary='s',"
+                " task='semantic', build=':b')\n"
+            ),
             "'Bad Name' must be",
         ),
         (
-            "from toolkit import PluginManifest\nPLUGIN = PluginManifest(name='a', summary='s', task='magic', build=':b')\n",
+            (
+                "from toolkit import PluginManifest\nPLUGIN = PluginManifest(name='a', summary='s',"
+                " task='magic', build=':b')\n"
+            ),
             "task must be one of",
         ),
         (
-            "from toolkit import PluginManifest\nPLUGIN = PluginManifest(name='a', summary='s', task='semantic', build='b')\n",
+            (
+                "from toolkit import PluginManifest\nPLUGIN = PluginManifest(name='a', summary='s',"
+                " task='semantic', build='b')\n"
+            ),
             "'module:object'",
         ),
     ],
@@ -213,7 +233,8 @@ def test_absent_files_are_named() -> None:
 def test_a_file_called_like_a_package_does_not_shadow_it(tmp_path: Path) -> None:
     file = tmp_path / "torch.py"
     file.write_text(
-        "from toolkit import PluginManifest\nPLUGIN = PluginManifest(name='t', summary='s', task='semantic', build=':b')\n"
+        "from toolkit import PluginManifest\nPLUGIN = PluginManifest(name='t', summary='s', task='semantic',"
+        " build=':b')\n"
     )
     assert registry.named(registry.plugins(), str(file)).name == "t"
     import torch
@@ -224,7 +245,8 @@ def test_a_file_called_like_a_package_does_not_shadow_it(tmp_path: Path) -> None
 def test_an_import_that_fails_late_is_explained(tmp_path: Path) -> None:
     file = tmp_path / "late.py"
     file.write_text(
-        "from toolkit import PluginManifest\nPLUGIN = PluginManifest(name='late', summary='s', task='semantic', build='no_such_module:b')\n"
+        "from toolkit import PluginManifest\nPLUGIN = PluginManifest(name='late', summary='s',"
+        " task='semantic', build='no_such_module:b')\n"
     )
     found = registry.named(registry.plugins(), str(file))
     with pytest.raises(

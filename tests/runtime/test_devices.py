@@ -30,7 +30,10 @@ def test_another_number_of_processes_than_srun_has_started_is_refused(
     set_srun(monkeypatch, tasks)
     with pytest.raises(
         ConfigError,
-        match=rf"srun has started {tasks} process.* {devices} device.* {nodes} node.*Repair: .*product is {tasks}",
+        match=(
+            rf"srun has started {tasks} process.* {devices} device.* {nodes} node.*Repair: .*product is"
+            rf" {tasks}"
+        ),
     ):
         make_fabric(accelerator="cpu", devices=devices, num_nodes=nodes, precision="fp32")
 

@@ -1,4 +1,6 @@
-"""What downloads promise, against a server on this machine that misbehaves in every way it can; and archives that mean harm."""
+"""What downloads promise, against a server on this machine that misbehaves in every way it can; and archives
+that mean harm.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A plugin with an encoder that has all that freezing is about: batch norms (one without parameters) and dropout."""
+"""A plugin with an encoder that has all that freezing is about: batch norms (one without parameters) and
+dropout.
+"""
 
 from __future__ import annotations
 

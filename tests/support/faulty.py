@@ -1,4 +1,6 @@
-"""A plugin with faults planted in it, each of which one check of ``toolkit plugins check`` must name; without faults it passes all."""
+"""A plugin with faults planted in it, each of which one check of ``toolkit plugins check`` must name; without
+faults it passes all.
+"""
 
 from __future__ import annotations
 

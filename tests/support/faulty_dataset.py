@@ -1,4 +1,6 @@
-"""A dataset of files with faults planted in it, each of which one check must name; without faults it passes all."""
+"""A dataset of files with faults planted in it, each of which one check must name; without faults it passes
+all.
+"""
 
 from __future__ import annotations
 

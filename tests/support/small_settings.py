@@ -126,7 +126,9 @@ FOLDERS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "msrc": _msrc,
     "yolo": lambda folder: _converted("yolo", folder),
 }
-"""For each dataset that reads files, by its name: a function that writes a small folder of it, and returns the settings to read it with."""
+"""For each dataset that reads files, by its name: a function that writes a small folder of it, and returns
+the settings to read it with.
+"""
 
 
 def dataset_case(name: str, folder: Path) -> DatasetCase:

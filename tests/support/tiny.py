@@ -1,4 +1,6 @@
-"""A plugin and a dataset in one file, as a user would write them: the smallest that train, for the tests of the core."""
+"""A plugin and a dataset in one file, as a user would write them: the smallest that train, for the tests of
+the core.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Each check of an evaluator finds the fault that is planted for it, and finds nothing where there is none."""
+"""Each check of an evaluator finds the fault that is planted for it, and finds nothing where there is
+none.
+"""
 
 from __future__ import annotations
 

@@ -204,7 +204,9 @@ def test_a_new_head_alone_learns(tiny: str, tmp_path: Path) -> None:
 def test_unfrozen_parts_learn_from_their_step_on_at_their_own_rate(
     tiny: str, tmp_path: Path, precision: str
 ) -> None:
-    """One step of AdamW moves a weight by its learning rate at most; the first one of a weight nearly as much."""
+    """One step of AdamW moves a weight by its learning rate at most; the first one of a weight nearly as
+    much.
+    """
     words = [
         "train.freeze=encoder",
         "train.unfreeze_at=3",
@@ -342,8 +344,13 @@ def test_parts_with_their_own_rate_are_groups_of_their_own() -> None:
         assert rate_of[id(parameter)] == pytest.approx(expected), name
         assert decay_of[id(parameter)] == (0.3 if parameter.dim() > 1 else 0.0), name
     names = [group["name"] for group in optimizer.param_groups]
-    assert names == ["network weights", "network biases and norms", "encoder weights", "encoder biases and norms",
-                     "encoder.0.bias biases and norms"]  # fmt: skip
+    assert names == [
+        "network weights",
+        "network biases and norms",
+        "encoder weights",
+        "encoder biases and norms",
+        "encoder.0.bias biases and norms",
+    ]
 
 
 def test_rates_multiply_those_of_the_plugin() -> None:

@@ -1,4 +1,6 @@
-"""Figures of gradients and updates against formulas written out, and the warnings against runs that go wrong."""
+"""Figures of gradients and updates against formulas written out, and the warnings against runs that go
+wrong.
+"""
 
 from __future__ import annotations
 
@@ -129,7 +131,7 @@ def test_a_thousandfold_learning_rate_is_called_an_explosion(
     words = ["train.steps=20", f"train.optimizer={optimizer}", "train.schedule=constant"]
     assert run(tiny, tmp_path / "good", *words, "train.lr=0.01").warnings == ()
     result = run(tiny, tmp_path / "bad", *words, "train.lr=10")
-    (warning, *_) = result.warnings
+    warning, *_ = result.warnings
     assert warning.startswith(f"step 4: {EXPLODES}: the loss went from 0.8")
     assert "train.lr=1)" in warning
     assert "train.clip_norm=1" in warning
@@ -140,7 +142,7 @@ def test_huge_steps_are_called_so_where_norms_keep_the_loss_down(tiny: str, tmp_
     """The weights of a network with norms may grow without harm, but what they held is gone."""
     words = ["train.steps=12", "train.warmup_steps=6"]
     assert run(tiny, tmp_path / "good", *words, plugin=BACKBONE).warnings == ()
-    (warning, *_) = run(tiny, tmp_path / "bad", *words, "train.lr=10", plugin=BACKBONE).warnings
+    warning, *_ = run(tiny, tmp_path / "bad", *words, "train.lr=10", plugin=BACKBONE).warnings
     assert TOO_LARGE in warning or EXPLODES in warning
     assert "train.lr=1)" in warning
 

@@ -1,4 +1,6 @@
-"""The training loop: what a run leaves behind, what stops it, and what parts and processes must not change."""
+"""The training loop: what a run leaves behind, what stops it, and what parts and processes must not
+change.
+"""
 
 from __future__ import annotations
 

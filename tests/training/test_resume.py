@@ -1,4 +1,6 @@
-"""The kill test: a run that is killed at any step and resumed ends with the weights of one that never was, bit for bit."""
+"""The kill test: a run that is killed at any step and resumed ends with the weights of one that never was,
+bit for bit.
+"""
 
 from __future__ import annotations
 

@@ -212,6 +212,8 @@ def test_write_picture_is_rgb_and_refuses_what_jpeg_cannot_hold(tmp_path: Path) 
         assert max(red[1:]) < 12
     with pytest.raises(
         OutputError,
-        match=r"wide\.jpg cannot be written: a \.jpg of 70000 x 1 pixels cannot be encoded .*Repair: use \.png",
+        match=(
+            r"wide\.jpg cannot be written: a \.jpg of 70000 x 1 pixels cannot be encoded .*Repair: use \.png"
+        ),
     ):
         write_picture(tmp_path / "wide.jpg", np.zeros((1, 70_000, 3), np.uint8))

@@ -1,7 +1,8 @@
 """The ``toolkit`` command. Each subcommand is one file beside this one, imported only when it is asked for.
 
-A command's module has ``SUMMARY``, ``add_arguments(parser)`` and ``run(args) -> exit code``; it imports torch and the like
-inside ``run`` only. Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 done but some inputs were skipped.
+A command's module has ``SUMMARY``, ``add_arguments(parser)`` and ``run(args) -> exit code``; it imports torch
+and the like inside ``run`` only. Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 done but
+some inputs were skipped.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import toolkit
 from toolkit.errors import ToolkitError
 from toolkit.runtime.allocator import keep_freed_memory
 
-# Written out, because `toolkit --help` must not import the commands to show them; a test compares with the modules.
+# Written out, because `toolkit --help` must not import the commands to show them; a test compares with the
+# modules.
 COMMANDS = {
     "train": "train a model on a dataset",
     "eval": "measure a run, or anyone's predictions, on a dataset",
@@ -44,8 +46,13 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
     """The parser of the whole command line; with ``only``, just that command's arguments are filled in."""
     parser = argparse.ArgumentParser(
         prog="toolkit",
-        description="Detection and segmentation by plugins: one contract, one loop, one evaluator, one result format.",
-        epilog="exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 done but some inputs were skipped",
+        description=(
+            "Detection and segmentation by plugins: one contract, one loop, one evaluator, one result format."
+        ),
+        epilog=(
+            "exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 done but some inputs were"
+            " skipped"
+        ),
     )
     parser.add_argument("--version", action="version", version=f"toolkit {toolkit.__version__}")
     parser.add_argument("--traceback", action="store_true", help="show where in the code an error came from")
@@ -62,7 +69,8 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     named = next((word for word in words if not word.startswith("-")), "")
     parser = build_parser(only=named if named in COMMANDS else "")
     args, rest = parser.parse_known_args(words)
-    # argparse leaves over the key=value words that follow an option when there are others, or a RUN, before it
+    # argparse leaves over the key=value words that follow an option when there are others, or a RUN, before
+    # it
     if rest and not (hasattr(args, "settings") and not any(word.startswith("-") for word in rest)):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if rest:
@@ -82,7 +90,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     keep_freed_memory()
     try:
         code = int(command_module(args.command).run(args))
-        sys.stdout.flush()  # a reader that went away, as `head` does, shows here rather than while Python exits
+        # a reader that went away, as `head` does, shows here rather than while Python exits
+        sys.stdout.flush()
         return code
     except ToolkitError as error:
         if args.traceback:

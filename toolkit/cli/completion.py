@@ -1,4 +1,6 @@
-"""``toolkit completion``: the words that the parsers know, and the plugins and datasets that are found when the script is printed."""
+"""``toolkit completion``: the words that the parsers know, and the plugins and datasets that are found when
+the script is printed.
+"""
 
 from __future__ import annotations
 

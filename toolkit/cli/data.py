@@ -196,12 +196,14 @@ def _sample(manifest: DatasetManifest, args: argparse.Namespace) -> int:
     if not manifest.sample:
         drawn = ", ".join(each.name for each in registry.datasets() if each.sample)
         raise UsageError(
-            f"{manifest.name} has no sample that could be drawn. There is one of: {drawn}; and shapes needs no files at all"
+            f"{manifest.name} has no sample that could be drawn. There is one of: {drawn}; and shapes needs"
+            " no files at all"
         )
     folder = Path(args.data_dir).expanduser() if args.data_dir else default_folder(manifest.name)
     count = manifest.resolve(manifest.sample)(folder)
     print(
-        f"{count} images drawn and written to {folder}; they stand in for {manifest.name} and are no part of it"
+        f"{count} images drawn and written to {folder}; they stand in for {manifest.name} and are no part"
+        " of it"
     )
     return 0
 
@@ -326,7 +328,8 @@ def _convert(manifest: DatasetManifest, args: argparse.Namespace) -> int:
     if len({dataset.classes for _, dataset in splits}) > 1:
         names = ", ".join(split for split, _ in splits)
         raise DataError(
-            f"the splits {names} have different classes. Repair: convert each to a folder of its own with --split"
+            f"the splits {names} have different classes. Repair: convert each to a folder of its own with"
+            " --split"
         )
     for split, dataset in splits:
         _write(
@@ -337,7 +340,8 @@ def _convert(manifest: DatasetManifest, args: argparse.Namespace) -> int:
     words = opening(args.to, splits[0][1].classes)
     only = [word for split, _ in splits for word in ("--split", split)]
     print(
-        f"They open as: {shlex.join(['toolkit', 'data', 'check', words[0], '--data-dir', args.out, *only, *words[1:]])}"
+        "They open as:"
+        f" {shlex.join(['toolkit', 'data', 'check', words[0], '--data-dir', args.out, *only, *words[1:]])}"
     )
     return 0
 

@@ -41,7 +41,8 @@ def run(args: argparse.Namespace) -> int:
     for part in run_demo(args.out, only=args.only, overrides=parse_overrides(args.settings)):
         for report in part.reports:
             console.print(
-                f"\n[bold]{part.plugin}[/bold] on the test split of {part.data}, after {part.train_seconds:.0f} s of training"
+                f"\n[bold]{part.plugin}[/bold] on the test split of {part.data}, after"
+                f" {part.train_seconds:.0f} s of training"
             )
             console.print(report.table())
         console.print(f"results and overlays of {part.images} photos: {args.out / f'{part.plugin}-results'}")

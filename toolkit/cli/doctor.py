@@ -1,8 +1,9 @@
 """``toolkit doctor``.
 
-Exit code 0 when all that was found works. Exit code 1 when a package that the toolkit requires is missing, too old or cannot be imported,
-or when a plugin, dataset or evaluator fails to load, whoever brought it. A plugin that says in its manifest that it needs another package
-(such as sam2), which is not installed, is no failure: it is listed with the line that installs it. Nor is the lack of a GPU.
+Exit code 0 when all that was found works. Exit code 1 when a package that the toolkit requires is missing,
+too old or cannot be imported, or when a plugin, dataset or evaluator fails to load, whoever brought it. A
+plugin that says in its manifest that it needs another package (such as sam2), which is not installed, is no
+failure: it is listed with the line that installs it. Nor is the lack of a GPU.
 
 It uses nothing but the standard library until it tries the rest, so that it works where they do not.
 """
@@ -232,7 +233,9 @@ def _memory_bytes() -> int | None:
 
 
 def describe_device() -> dict[str, str]:
-    """The device and the precision that training takes when nothing else is asked for, and what GPUs there are."""
+    """The device and the precision that training takes when nothing else is asked for, and what GPUs there
+    are.
+    """
     try:
         import torch
 

@@ -32,8 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--prompts",
         metavar="P",
-        help="with a promptable RUN: auto, from:RUN2 (another run's detections) or a file, and measure the answers as detections; "
-        "default: measure by the model's prompt protocols",
+        help=(
+            "with a promptable RUN: auto, from:RUN2 (another run's detections) or a file, and measure the"
+            " answers as detections; default: measure by the model's prompt protocols"
+        ),
     )
     parser.add_argument(
         "--split", metavar="S", help="split to measure on; default: the dataset's validation split"

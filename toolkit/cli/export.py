@@ -13,7 +13,10 @@ SUMMARY = "write a run's weights as the software that the model comes from reads
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Fill in the parser."""
     parser.add_argument("run", metavar="RUN", help="folder of a run, or a checkpoint file")
-    what = 'torch file {"model": tensors} to write, such as weights.pth; the manifest goes beside it as weights.json'
+    what = (
+        'torch file {"model": tensors} to write, such as weights.pth; the manifest goes beside it as'
+        " weights.json"
+    )
     parser.add_argument("--out", required=True, type=Path, metavar="FILE", help=what)
     add_plugin_files_argument(parser)
 

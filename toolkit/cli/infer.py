@@ -27,8 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "paths",
         nargs="+",
         metavar="PATH",
-        help="images, folders (searched to any depth) or quoted patterns such as 'photos/**/*.jpg'; "
-        "model.…=value changes a setting of the model",
+        help=(
+            "images, folders (searched to any depth) or quoted patterns such as 'photos/**/*.jpg'; "
+            "model.…=value changes a setting of the model"
+        ),
     )
     parser.add_argument(
         "--out",
@@ -40,8 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--prompts",
         metavar="P",
-        help="for promptable models: auto (everything in the image, the default), from:RUN (another run's detections), "
-        "or a CSV or JSON file of points and boxes",
+        help=(
+            "for promptable models: auto (everything in the image, the default), from:RUN (another run's"
+            " detections), or a CSV or JSON file of points and boxes"
+        ),
     )
     parser.add_argument(
         "--resume", action="store_true", help="skip what is done in DIR already; failures are tried again"
@@ -76,7 +80,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--draw-above",
         type=float,
         metavar="S",
-        help="score that an object needs to be drawn; the files have all; default: 0.5, and 0 for answers to prompts",
+        help=(
+            "score that an object needs to be drawn; the files have all; default: 0.5, and 0 for answers to"
+            " prompts"
+        ),
     )
     parser.add_argument(
         "--no-overlays", action="store_true", help="do not draw the predictions over the photos"

@@ -130,7 +130,8 @@ def _check(args: argparse.Namespace) -> int:
     settings, failed = parse_overrides(args.settings), 0
     if unknown := sorted(set(settings) - set(SECTIONS)):
         raise UsageError(
-            f"{unknown[0]}: no such section. Repair: begin the setting with one of {', '.join(SECTIONS)}, as in model.width=8"
+            f"{unknown[0]}: no such section. Repair: begin the setting with one of {', '.join(SECTIONS)}, as"
+            " in model.width=8"
         )
     for manifest, results in _suites(args.name, args.data_dir, settings):
         print(f"{manifest.kind} {manifest.name}: {manifest.summary}")
@@ -167,7 +168,8 @@ def _suites(
 
 @contextmanager
 def _files(manifest: DatasetManifest, folder: str | None) -> Iterator[Path | None]:
-    """The folder of a dataset: the one that was named, ``data/<name>``, or a stand-in that it draws for as long as this lasts.
+    """The folder of a dataset: the one that was named, ``data/<name>``, or a stand-in that it draws for as
+    long as this lasts.
 
     Raises:
         DataError: when there is none; says what it must hold.

@@ -110,7 +110,8 @@ def _model(args: argparse.Namespace) -> tuple[Model, str]:
 
         if args.classes is not None or args.settings:
             raise UsageError(
-                f"{path} brings its own classes and settings. Repair: leave out {' '.join(args.settings) or '--classes'}"
+                f"{path} brings its own classes and settings. Repair: leave out"
+                f" {' '.join(args.settings) or '--classes'}"
             )
         model, manifest = load_model(path)
         return (
@@ -162,13 +163,16 @@ def _shapes(shapes: tuple[tuple[int, ...], ...]) -> str:
 
 
 def describe(summary: ModelSummary) -> list[str]:
-    """The figures of the whole model, in lines; those that are not known are left out, and the notes say why."""
+    """The figures of the whole model, in lines; those that are not known are left out, and the notes say
+    why.
+    """
     facts: dict[str, str] = {
         "parameters": f"{summary.parameters:,}: {summary.trainable:,} trainable, {summary.frozen:,} frozen"
     }
     if summary.input_shape and summary.output_shape:
         facts["image"] = (
-            f"{_shapes((summary.input_shape,))} as the network gets it, logits {_shapes((summary.output_shape,))}"
+            f"{_shapes((summary.input_shape,))} as the network gets it, logits"
+            f" {_shapes((summary.output_shape,))}"
         )
     if summary.flops is not None and summary.activations is not None:
         facts["FLOPs"] = (
@@ -193,7 +197,10 @@ def _dilated(summary: ModelSummary) -> str:
     kinds: dict[str, int] = {}
     for layer in summary.layers:
         if layer.kernel and layer.dilation and layer.kernel != layer.effective_kernel:
-            kind = f"{_shapes((layer.kernel,))} by {_alike(layer.dilation)} reaches {_shapes((layer.effective_kernel or (),))}"
+            kind = (
+                f"{_shapes((layer.kernel,))} by {_alike(layer.dilation)} reaches"
+                f" {_shapes((layer.effective_kernel or (),))}"
+            )
             kinds[kind] = kinds.get(kind, 0) + 1
     return ", ".join(f"{kind} ({count} ×)" for kind, count in kinds.items())
 
@@ -209,7 +216,9 @@ def _axes(axes: list[str]) -> str:
 
 
 def to_json(summary: ModelSummary) -> dict[str, Any]:
-    """Everything in plain values. Unknown figures are null; a receptive field whose ``pixels`` are null is the whole image."""
+    """Everything in plain values. Unknown figures are null; a receptive field whose ``pixels`` are null is
+    the whole image.
+    """
     import dataclasses
 
     values = dataclasses.asdict(summary)

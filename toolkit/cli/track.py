@@ -16,7 +16,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "video", type=Path, metavar="VIDEO", help="a video file, or a folder of images of one size"
     )
-    which = "points and boxes that show the objects (CSV or JSON); `image` is the number of a frame, from 0, or its file name"
+    which = (
+        "points and boxes that show the objects (CSV or JSON); `image` is the number of a frame, from 0, or"
+        " its file name"
+    )
     parser.add_argument("--prompts", required=True, type=Path, metavar="FILE", help=which)
     parser.add_argument(
         "--out",

@@ -1,4 +1,6 @@
-"""The settings of each augmentation that a recipe can list under ``augment``. Imports no torch; ``toolkit.data.transforms`` does the work."""
+"""The settings of each augmentation that a recipe can list under ``augment``. Imports no torch;
+``toolkit.data.transforms`` does the work.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +76,9 @@ class Resize(Settings):
 
 
 class Crop(Settings):
-    """Cut a window of a fixed size out at random. A smaller image lands at random in a black, void frame of that size."""
+    """Cut a window of a fixed size out at random. A smaller image lands at random in a black, void frame of
+    that size.
+    """
 
     name: Literal["crop"] = "crop"
     """Always `crop`."""

@@ -29,7 +29,8 @@ def resolve(
     Args:
         plugin: name or path; may be left out when ``config`` has it.
         data: name or path of the dataset; may be left out when ``config`` has it.
-        config: a YAML file; without it the recipe ``configs/<plugin>-<data>.yaml`` is used where there is one.
+        config: a YAML file; without it the recipe ``configs/<plugin>-<data>.yaml`` is used where there is
+            one.
         overrides: dotted keys with values, or ``key=value`` words.
 
     Raises:
@@ -43,7 +44,8 @@ def resolve(
     if not plugin or not data:
         where = f"{config} does not name it" if config else "none was given"
         raise UsageError(
-            f"which {'plugin' if not plugin else 'dataset'}? {where}. Repair: add --{'plugin' if not plugin else 'data'} NAME"
+            f"which {'plugin' if not plugin else 'dataset'}? {where}. Repair: add"
+            f" --{'plugin' if not plugin else 'data'} NAME"
         )
     plugin_manifest = registry.named(registry.plugins(), plugin)
     data_manifest = registry.named(registry.datasets(), data)
@@ -105,7 +107,9 @@ def _field(manifest: Manifest) -> Any:
 
 
 def _state_batch_of_lr(tree: Tree, words: Tree) -> None:
-    """A recipe's learning rate is stated for the recipe's batch; one given on the command line, for the batch in force."""
+    """A recipe's learning rate is stated for the recipe's batch; one given on the command line, for the batch
+    in force.
+    """
     train, over = tree.get("train"), words.get("train")
     if not isinstance(train, dict) or not isinstance(over, dict):
         return

@@ -21,9 +21,13 @@ class DataSettings(Settings):
     train_split: str = ""
     """Split to learn from; the dataset's first when empty."""
     val_split: str = ""
-    """Split to validate on while training; the dataset's own choice when left out, and none at all when given as empty."""
+    """Split to validate on while training; the dataset's own choice when left out, and none at all when given
+    as empty.
+    """
     in_memory: bool = False
-    """Whether training samples are kept in memory once they have been read, for sets that fit; each loader process keeps what it has read."""
+    """Whether training samples are kept in memory once they have been read, for sets that fit; each loader
+    process keeps what it has read.
+    """
     options: SerializeAsAny[Settings] = Settings()
     """The dataset's own settings; `toolkit data info NAME` lists them."""
 
@@ -34,7 +38,9 @@ def _as_list(value: Any) -> Any:
 
 
 class TrainSettings(Settings):
-    """How to learn. Nothing here depends on the number of processes: `batch_size` is what one step sees in all."""
+    """How to learn. Nothing here depends on the number of processes: `batch_size` is what one step sees in
+    all.
+    """
 
     steps: int | None = Field(None, ge=1)
     """Optimizer steps; give this or `epochs`."""
@@ -61,7 +67,9 @@ class TrainSettings(Settings):
     schedule: Literal["constant", "cosine", "poly", "multistep"] = "cosine"
     """How the learning rate falls after warm-up."""
     warmup_steps: int = Field(0, ge=0)
-    """Steps in which the learning rate rises linearly from `warmup_factor` of its value; at most half of the run."""
+    """Steps in which the learning rate rises linearly from `warmup_factor` of its value; at most half of the
+    run.
+    """
     warmup_factor: float = Field(0.001, gt=0, le=1)
     """Where warm-up starts, as a part of the learning rate."""
     poly_power: float = Field(0.9, gt=0)
@@ -71,11 +79,15 @@ class TrainSettings(Settings):
     gamma: float = Field(0.1, gt=0)
     """Factor of the multistep schedule."""
     freeze: Annotated[tuple[str, ...], BeforeValidator(_as_list)] = ()
-    """Parts that do not learn and keep their batch statistics, by name: `encoder`, `encoder.*1`; `!head` takes out again."""
+    """Parts that do not learn and keep their batch statistics, by name: `encoder`, `encoder.*1`; `!head`
+    takes out again.
+    """
     unfreeze_at: int | None = Field(None, ge=1)
     """Steps after which the parts named by `freeze` learn, too; never when empty."""
     lr_factors: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(default_factory=dict)
-    """Parts that learn at a multiple of the learning rate, by name as in `freeze`: `{encoder: 0.1}`; the last one that fits counts."""
+    """Parts that learn at a multiple of the learning rate, by name as in `freeze`: `{encoder: 0.1}`; the last
+    one that fits counts.
+    """
     precision: Literal["auto", "fp32", "fp16", "bf16"] = "auto"
     """Mixed precision; auto is bf16 or fp16 on a GPU (whichever it has) and fp32 on a CPU."""
     clip_norm: float | None = Field(None, gt=0)
@@ -97,7 +109,9 @@ class TrainSettings(Settings):
     log_every: int = Field(10, ge=1)
     """Steps between lines in metrics.jsonl and TensorBoard."""
     workers: int = Field(2, ge=0)
-    """Processes that read and augment images, for each training process; 0 reads in the training process itself."""
+    """Processes that read and augment images, for each training process; 0 reads in the training process
+    itself.
+    """
     seed: int = Field(0, ge=0)
     """Fixes the start weights, the order of images and every random choice."""
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -128,7 +142,8 @@ class TrainSettings(Settings):
                 f"nearest that do are {below} and {below + parts}" if below else f"least that does is {parts}"
             )
             raise ValueError(
-                f"batch_size {self.batch_size} does not divide into devices × num_nodes × accumulate = {parts} parts; the {nearest}"
+                f"batch_size {self.batch_size} does not divide into devices × num_nodes × accumulate ="
+                f" {parts} parts; the {nearest}"
             )
         return self
 
@@ -140,10 +155,14 @@ class TrainSettings(Settings):
 
 
 class RunSettings(Settings):
-    """Everything that a run depends on; saved as ``config.yaml`` in its folder and accepted again by ``--config``."""
+    """Everything that a run depends on; saved as ``config.yaml`` in its folder and accepted again by
+    ``--config``.
+    """
 
     plugin: str
-    """Name of the model plugin, as `toolkit plugins list` prints it, or the path of a file or folder that brings one."""
+    """Name of the model plugin, as `toolkit plugins list` prints it, or the path of a file or folder that
+    brings one.
+    """
     model: SerializeAsAny[Settings] = Settings()
     """The plugin's own settings; `toolkit plugins info NAME` lists them."""
     weights: str = "none"

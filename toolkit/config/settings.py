@@ -15,11 +15,19 @@ if TYPE_CHECKING:
 
 
 class Settings(BaseModel):
-    """Base of all settings: typed, frozen, and an unknown key is an error. One sentence under each field says what it does."""
+    """Base of all settings: typed, frozen, and an unknown key is an error. One sentence under each field says
+    what it does.
+    """
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True
     )
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """A sentence that runs over several lines of source is one line of documentation."""
+        for field in cls.model_fields.values():
+            field.description = " ".join(field.description.split()) if field.description else None
 
 
 def settings_class(manifest: Manifest) -> type[Settings]:
@@ -27,7 +35,8 @@ def settings_class(manifest: Manifest) -> type[Settings]:
     cls = manifest.resolve(manifest.settings) if manifest.settings else Settings
     if not (isinstance(cls, type) and issubclass(cls, Settings)):
         raise UsageError(
-            f"{manifest.kind} {manifest.name!r}: {manifest.settings} must be a subclass of toolkit.config.Settings, not {cls!r}"
+            f"{manifest.kind} {manifest.name!r}: {manifest.settings} must be a subclass of"
+            f" toolkit.config.Settings, not {cls!r}"
         )
     return cls
 

@@ -1,4 +1,6 @@
-"""Settings before they are typed: nested dictionaries, read from YAML, parsed from ``key=value`` words, laid over one another."""
+"""Settings before they are typed: nested dictionaries, read from YAML, parsed from ``key=value`` words, laid
+over one another.
+"""
 
 from __future__ import annotations
 

@@ -103,11 +103,17 @@ def _count(sample: Sample, num_classes: int) -> _Counts | str:
         pixels = torch.bincount(sample.label_map.flatten(), minlength=256)
         beyond = pixels[num_classes:VOID].nonzero().flatten()
         if len(beyond):
-            return f"{sample.id}: label map has class {num_classes + int(beyond[0])}, but there are only {num_classes} classes"
+            return (
+                f"{sample.id}: label map has class {num_classes + int(beyond[0])}, but there are only"
+                f" {num_classes} classes"
+            )
     if sample.instances is not None:
         labels, crowd = sample.instances.labels, sample.instances.is_crowd
         if len(labels) and int(labels.max()) >= num_classes:
-            return f"{sample.id}: an instance has class {int(labels.max())}, but there are only {num_classes} classes"
+            return (
+                f"{sample.id}: an instance has class {int(labels.max())}, but there are only {num_classes}"
+                " classes"
+            )
         instances = torch.bincount(labels if crowd is None else labels[~crowd], minlength=num_classes)
     return _Counts(sample.size, pixels, instances, 0 if crowd is None else int(crowd.sum()))
 

@@ -15,14 +15,16 @@ from toolkit.types import Sample
 
 
 class Dataset(ABC):
-    """One split of a dataset: ``dataset[i]`` is a ``Sample``; the same index gives the same sample, in any process.
+    """One split of a dataset: ``dataset[i]`` is a ``Sample``; the same index gives the same sample, in any
+    process.
 
     Attributes:
         classes: the names that label indexes stand for.
         ids: the ids of the samples, in order, known without reading an image.
         palette: one RGB color a class, or None for the toolkit's own.
-        coco_image_ids: the number that each sample has in the COCO file it comes from, by the sample's id; None for a dataset that is
-            not from one, where a sample's number is its position, from 1. COCO result files name images by it.
+        coco_image_ids: the number that each sample has in the COCO file it comes from, by the sample's id;
+            None for a dataset that is not from one, where a sample's number is its position, from 1. COCO
+            result files name images by it.
         coco_category_ids: likewise the number of each class; None stands for 1, 2, 3, …
     """
 
@@ -46,13 +48,16 @@ class Dataset(ABC):
     def coco_document(self) -> dict[str, Any] | None:
         """The truth as it stands in a COCO file, for a dataset that comes from one; None for others.
 
-        It holds ``images``, ``categories`` (those of ``coco_category_ids``, in any order) and ``annotations`` of this split only, with
-        numbers in the file's own precision. With it a COCO result file is measured exactly as by pycocotools, without reading an image.
+        It holds ``images``, ``categories`` (those of ``coco_category_ids``, in any order) and ``annotations``
+        of this split only, with numbers in the file's own precision. With it a COCO result file is measured
+        exactly as by pycocotools, without reading an image.
         """
         return None
 
     def fingerprint(self) -> str:
-        """A short hash of what the dataset holds (ids and classes), kept with a checkpoint to tell data apart."""
+        """A short hash of what the dataset holds (ids and classes), kept with a checkpoint to tell data
+        apart.
+        """
         text = "\n".join([*self.classes, "", *self.ids])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -85,7 +90,9 @@ class InMemory(Dataset):
 
 
 def default_folder(name: str) -> Path:
-    """Where a dataset's files are looked for, and put by ``toolkit data get``, when no folder is named: ``data/<name>`` here."""
+    """Where a dataset's files are looked for, and put by ``toolkit data get``, when no folder is named:
+    ``data/<name>`` here.
+    """
     return Path("data") / name
 
 
@@ -99,7 +106,8 @@ def open_dataset(
 
     Args:
         manifest: what discovery found.
-        folder: where the files are; None stands for ``default_folder(manifest.name)``. Ignored by generated datasets.
+        folder: where the files are; None stands for ``default_folder(manifest.name)``. Ignored by generated
+            datasets.
         split: one of ``manifest.splits``.
         options: settings of the dataset, by name as the user gave them, or already validated.
 
@@ -123,15 +131,19 @@ def open_dataset(
     dataset = manifest.resolve(manifest.build)(root, split, settings)
     if not isinstance(dataset, Dataset):
         raise UsageError(
-            f"{manifest.build!r} of dataset {manifest.name!r} must return a toolkit Dataset, not {type(dataset).__name__}"
+            f"{manifest.build!r} of dataset {manifest.name!r} must return a toolkit Dataset, not"
+            f" {type(dataset).__name__}"
         )
     return dataset
 
 
 def missing_folder(manifest: DatasetManifest, folder: Path) -> str:
-    """The message for a dataset whose folder is not there: what belongs in it, where that comes from, and the repair."""
+    """The message for a dataset whose folder is not there: what belongs in it, where that comes from, and the
+    repair.
+    """
     lines = [
-        f"dataset {manifest.name!r} needs a folder of files, and {folder} is {'not a folder' if folder.exists() else 'not there'}."
+        f"dataset {manifest.name!r} needs a folder of files, and {folder} is"
+        f" {'not a folder' if folder.exists() else 'not there'}."
     ]
     if manifest.layout:
         lines.append(f"It must hold: {manifest.layout}")

@@ -14,7 +14,8 @@ from toolkit.types import BACKGROUND, VOID, Instances, Masks, Sample, Size
 
 
 class GeneratedSamples(Dataset):
-    """Discs and boxes on a dark or gray ground, colored by class, with label maps, instances and masks; the same every time.
+    """Discs and boxes on a dark or gray ground, colored by class, with label maps, instances and masks; the
+    same every time.
 
     Args:
         classes: the names that labels stand for; the objects are of all but ``background``.

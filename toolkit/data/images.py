@@ -1,8 +1,9 @@
 """Reading photos and label maps from files.
 
-OpenCV decodes, because it is the fastest; Pillow's parsers read the headers first, so that a file that is not an image, is cut
-off or would fill the memory is refused with a clear message before any pixel is decoded. Everything is in the orientation in
-which viewers show it: EXIF rotations are applied to pixels and to sizes alike.
+OpenCV decodes, because it is the fastest; Pillow's parsers read the headers first, so that a file that is not
+an image, is cut off or would fill the memory is refused with a clear message before any pixel is decoded.
+Everything is in the orientation in which viewers show it: EXIF rotations are applied to pixels and to sizes
+alike.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".
 """What counts as an image when a folder is searched; what a file really is, is read from its first bytes."""
 
 MAX_PIXELS = 20_000 * 20_000
-"""Larger images are refused: they take gigabytes each, and a small file that claims to be so large is likely an attack."""
+"""Larger images are refused: they take gigabytes each, and a small file that claims to be so large is likely
+an attack.
+"""
 
 _ORIENTATION = 0x0112  # the EXIF tag; values 5 to 8 swap width and height
 _PARSERS: dict[bytes, type[ImageFile.ImageFile]] = {
@@ -60,15 +63,16 @@ _REPAIR_COPY = "Repair: copy or download it again"
 def read_image(path: FilePath) -> Tensor:
     """Read a JPEG, PNG, BMP, WebP or TIFF file as RGB.
 
-    Gray becomes three equal channels; palettes and CMYK become RGB; transparency is dropped without blending, as is usual in
-    the field; 16 bits a channel become 8 by ``round(value / 257)``, which maps the full range onto the full range; EXIF
-    orientation is applied; of several pages or frames the first is read.
+    Gray becomes three equal channels; palettes and CMYK become RGB; transparency is dropped without blending,
+    as is usual in the field; 16 bits a channel become 8 by ``round(value / 257)``, which maps the full range
+    onto the full range; EXIF orientation is applied; of several pages or frames the first is read.
 
     Returns:
         uint8 ``[3, H, W]``, stored channels-last (as decoded; ``.contiguous()`` copies where that matters).
 
     Raises:
-        ImageError: when the file cannot be read or is not a whole image; says what is wrong and how to repair it.
+        ImageError: when the file cannot be read or is not a whole image; says what is wrong and how to repair
+            it.
     """
     data = _read_bytes(path)
     _header(path, data).close()
@@ -77,7 +81,8 @@ def read_image(path: FilePath) -> Tensor:
         array = cv2.convertScaleAbs(array, alpha=1 / 257)
     if array.dtype != np.uint8:
         raise ImageError(
-            f"{path} has {array.dtype} pixels; expected 8 or 16 bits a channel. Repair: convert it to an 8-bit PNG"
+            f"{path} has {array.dtype} pixels; expected 8 or 16 bits a channel. Repair: convert it to an"
+            " 8-bit PNG"
         )
     return torch.from_numpy(cv2.cvtColor(array, cv2.COLOR_BGR2RGB, dst=array)).permute(2, 0, 1)
 
@@ -115,7 +120,8 @@ def read_label_map(path: FilePath) -> Tensor:
 
 
 def read_id_map(path: FilePath) -> Tensor:
-    """Read an image of object ids: the raw number of every pixel, of any width (8 or 16 bits in a PNG, 32 in a TIFF).
+    """Read an image of object ids: the raw number of every pixel, of any width (8 or 16 bits in a PNG, 32 in
+    a TIFF).
 
     Returns:
         int32 ``[H, W]``.
@@ -179,7 +185,8 @@ def write_label_map(path: FilePath, label_map: Tensor | NDArray[np.uint8], palet
     Args:
         path: where to; missing folders are made.
         label_map: uint8 ``[H, W]``.
-        palette: one RGB color an index, from 0 on; the others get the colors of PASCAL VOC's rule, so void is (224, 224, 192).
+        palette: one RGB color an index, from 0 on; the others get the colors of PASCAL VOC's rule, so void is
+            (224, 224, 192).
 
     Raises:
         InvalidDataError: when ``label_map`` is not uint8 ``[H, W]``.
@@ -197,7 +204,8 @@ def write_label_map(path: FilePath, label_map: Tensor | NDArray[np.uint8], palet
 
 
 def write_id_map(path: FilePath, ids: Tensor) -> None:
-    """Write an image of object ids that ``read_id_map`` gives back: a palette PNG, or from id 256 on a gray one of 16 bits.
+    """Write an image of object ids that ``read_id_map`` gives back: a palette PNG, or from id 256 on a gray
+    one of 16 bits.
 
     Args:
         path: where to; missing folders are made.
@@ -223,7 +231,8 @@ def _unreadable(path: FilePath, error: OSError) -> ImageError:
         IsADirectoryError: "is a folder, not an image. Repair: name a file in it",
     }
     return ImageError(
-        f"{path} {repairs.get(type(error)) or f'cannot be read: {error.strerror or error}. Repair: check the disk'}"
+        f"{path}"
+        f" {repairs.get(type(error)) or f'cannot be read: {error.strerror or error}. Repair: check the disk'}"
     )
 
 
@@ -235,17 +244,19 @@ def _read_bytes(path: FilePath) -> bytes:
 
 
 def _header(path: FilePath, data: bytes, file: Any = None) -> ImageFile.ImageFile:
-    """Parse the header of the image that starts with ``data`` (all of it when ``file`` is None); checks what can be checked cheaply.
+    """Parse the header of the image that starts with ``data`` (all of it when ``file`` is None); checks what
+    can be checked cheaply.
 
-    The parsers are called directly, not through ``Image.open``, whose limit on pixels is a global with a warning.
+    The parsers are called directly, not through ``Image.open``, whose limit on pixels is a global with a
+    warning.
     """
     if not data:
         raise ImageError(f"{path} is empty (0 bytes). {_REPAIR_COPY}")
     parser = next((parser for magic, parser in _PARSERS.items() if data.startswith(magic)), None)
     if parser is None:
         raise ImageError(
-            f"{path} is not an image: its first bytes {data[:8]!r} are not those of a JPEG, PNG, BMP, WebP or TIFF. "
-            "Repair: remove it, or convert it to one of these"
+            f"{path} is not an image: its first bytes {data[:8]!r} are not those of a JPEG, PNG, BMP, WebP or"
+            " TIFF. Repair: remove it, or convert it to one of these"
         )
     if file is None and _is_cut_off(parser, data):
         raise ImageError(
@@ -260,21 +271,25 @@ def _header(path: FilePath, data: bytes, file: Any = None) -> ImageFile.ImageFil
     width, height = header.size
     if width * height > MAX_PIXELS:
         raise ImageError(
-            f"{path} says that it has {width} x {height} pixels, more than the {MAX_PIXELS} that are read at once. "
-            "Repair: cut it into tiles"
+            f"{path} says that it has {width} x {height} pixels, more than the {MAX_PIXELS} that are read at"
+            " once. Repair: cut it into tiles"
         )
     return header
 
 
 def _is_turned(header: ImageFile.ImageFile) -> bool:
-    """Whether EXIF says to swap width and height (Pillow has already done so for TIFF; ``getexif`` would decode a whole PNG)."""
+    """Whether EXIF says to swap width and height (Pillow has already done so for TIFF; ``getexif`` would
+    decode a whole PNG).
+    """
     exif = Image.Exif()
     exif.load(header.info.get("exif", b""))
     return bool(exif.get(_ORIENTATION, 1) >= 5)
 
 
 def _is_cut_off(parser: type[ImageFile.ImageFile], data: bytes) -> bool:
-    """Whether the end of the image is missing, for the formats that mark it (decoders may fill the rest with gray)."""
+    """Whether the end of the image is missing, for the formats that mark it (decoders may fill the rest with
+    gray).
+    """
     if parser is JpegImagePlugin.JpegImageFile:
         return not _has_end_of_jpeg(data)
     if parser is PngImagePlugin.PngImageFile:
@@ -287,8 +302,8 @@ def _is_cut_off(parser: type[ImageFile.ImageFile], data: bytes) -> bool:
 def _has_end_of_jpeg(data: bytes) -> bool:
     """Whether the first picture in a JPEG file ends with its end marker.
 
-    Walks from marker to marker (ITU T.81, annex B), because thumbnails in the header, and previews and films that
-    cameras append, have end markers of their own.
+    Walks from marker to marker (ITU T.81, annex B), because thumbnails in the header, and previews and films
+    that cameras append, have end markers of their own.
     """
     position = 2
     while match := _JPEG_MARKER.search(data, position):
@@ -306,7 +321,8 @@ def _decode(path: FilePath, data: bytes) -> NDArray[Any]:
         raise ImageError(f"{path} cannot be decoded: {error.err}. {_REPAIR_COPY}") from error
     if array is None:
         raise ImageError(
-            f"{path} cannot be decoded: it is damaged, cut off or of an unusual kind. {_REPAIR_COPY}, or convert it to PNG"
+            f"{path} cannot be decoded: it is damaged, cut off or of an unusual kind. {_REPAIR_COPY}, or"
+            " convert it to PNG"
         )
     return np.asarray(array)
 

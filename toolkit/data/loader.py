@@ -1,8 +1,9 @@
 """The endless, exactly repeatable stream of training batches.
 
-Every image that training looks at has a *position*: 0 for the first, counting on over epochs. The order of an epoch, the
-augmentation of an image and the random numbers of a step are functions of the seed and that position alone. So a resumed run
-sees what the killed one would have seen, and the number of loader processes changes nothing.
+Every image that training looks at has a *position*: 0 for the first, counting on over epochs. The order of an
+epoch, the augmentation of an image and the random numbers of a step are functions of the seed and that
+position alone. So a resumed run sees what the killed one would have seen, and the number of loader processes
+changes nothing.
 """
 
 from __future__ import annotations
@@ -27,9 +28,11 @@ Transform = Callable[[Sample, int], Sample]
 
 
 class _View(TorchDataset["Sample | ToolkitError"]):
-    """The dataset as the loader sees it: asked for an (index, position), it gives the augmented sample, or why there is none.
+    """The dataset as the loader sees it: asked for an (index, position), it gives the augmented sample, or
+    why there is none.
 
-    The reason comes as a value, because torch would put a loader process's traceback in front of the message of an error raised there.
+    The reason comes as a value, because torch would put a loader process's traceback in front of the message
+    of an error raised there.
     """
 
     def __init__(self, dataset: Dataset, transform: Transform | None, seed: int) -> None:
@@ -38,7 +41,9 @@ class _View(TorchDataset["Sample | ToolkitError"]):
         self.seed = seed
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Where loader processes are started afresh (macOS, Windows), they first load the files that the user named."""
+        """Where loader processes are started afresh (macOS, Windows), they first load the files that the user
+        named.
+        """
         return _rebuild_view, (loaded_paths(), pickle.dumps((self.dataset, self.transform, self.seed)))
 
     def __getitem__(self, item: tuple[int, int]) -> Sample | ToolkitError:
@@ -61,7 +66,9 @@ def _rebuild_view(paths: list[Path], pickled: bytes) -> _View:
 
 
 class _Positions:
-    """The (index, position) pairs of each batch part, for one of ``world`` processes, from ``start`` to ``steps``."""
+    """The (index, position) pairs of each batch part, for one of ``world`` processes, from ``start`` to
+    ``steps``.
+    """
 
     def __init__(
         self,

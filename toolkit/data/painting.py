@@ -15,9 +15,10 @@ from toolkit.types import BACKGROUND, VOID, Instances
 def instances_to_label_map(instances: Instances, classes: Sequence[str]) -> Tensor:
     """Paint instances over one another into a label map.
 
-    Predictions are painted by score, so that the highest wins; truth by area, so that a small object lies on top of a large one and,
-    among equals, a later one on an earlier. A pixel under no instance is ``background`` where a class has that name, and ``VOID``
-    otherwise. Crowd regions lie below everything and are ``VOID``: what is in them is not known in detail.
+    Predictions are painted by score, so that the highest wins; truth by area, so that a small object lies on
+    top of a large one and, among equals, a later one on an earlier. A pixel under no instance is
+    ``background`` where a class has that name, and ``VOID`` otherwise. Crowd regions lie below everything and
+    are ``VOID``: what is in them is not known in detail.
 
     Args:
         instances: with masks; labels index ``classes``.
@@ -36,7 +37,8 @@ def instances_to_label_map(instances: Instances, classes: Sequence[str]) -> Tens
         )
     if len(instances) and int(instances.labels.max()) >= len(classes):
         raise InvalidDataError(
-            f"an instance has label {int(instances.labels.max())}, but there are {len(classes)} classes: 0 … {len(classes) - 1}"
+            f"an instance has label {int(instances.labels.max())}, but there are {len(classes)} classes: 0 …"
+            f" {len(classes) - 1}"
         )
     height, width = instances.size
     uncovered = classes.index(BACKGROUND) if BACKGROUND in classes else VOID

@@ -29,7 +29,8 @@ class _List(Settings):
 
 
 def parse_augment(text: str) -> tuple[Settings, ...]:
-    """Augmentations from the command line: a YAML list as in a recipe, or names with commas between them, such as ``flip,blur``.
+    """Augmentations from the command line: a YAML list as in a recipe, or names with commas between them,
+    such as ``flip,blur``.
 
     Raises:
         ConfigError: when the list is empty, or with every fault in one message.
@@ -44,7 +45,8 @@ def parse_augment(text: str) -> tuple[Settings, ...]:
         value = [value]
     if not isinstance(value, list) or not value:
         raise ConfigError(
-            f"--augment {text!r}: expected names, such as flip,blur, or a list, such as '[{{name: crop, size: [64, 64]}}]'"
+            f"--augment {text!r}: expected names, such as flip,blur, or a list, such as '[{{name: crop, size:"
+            " [64, 64]}]'"
         )
     value = [{"name": entry} if isinstance(entry, str) else entry for entry in value]
     checked: _List = validate(_List, {"augment": value}, source=f"--augment {text!r}")
@@ -60,7 +62,8 @@ def preview(
     seed: int = 0,
     cell: int = 320,
 ) -> int:
-    """Write a picture with a row a sample: the image, the image with its labels, and augmented forms of it with theirs.
+    """Write a picture with a row a sample: the image, the image with its labels, and augmented forms of it
+    with theirs.
 
     Args:
         dataset: the samples are taken from all over it.

@@ -1,11 +1,12 @@
 """Data augmentation that moves image, label map, masks and boxes together.
 
-Built on the functions of torchvision's transforms v2: they come with torch, are maintained with it, and one call moves an
-image, a mask or a box by the same rule. The alternative, albumentations, is archived under the MIT license, and its successor is AGPL.
+Built on the functions of torchvision's transforms v2: they come with torch, are maintained with it, and one
+call moves an image, a mask or a box by the same rule. The alternative, albumentations, is archived under the
+MIT license, and its successor is AGPL.
 
-Every random choice is drawn from a generator of its own, first on the image; the drawn moves are then replayed on the
-labels. So the same sample and seed give the same result in any process, torch's global random state is never touched, and
-masks are decoded a few at a time, and only when something moved.
+Every random choice is drawn from a generator of its own, first on the image; the drawn moves are then
+replayed on the labels. So the same sample and seed give the same result in any process, torch's global random
+state is never touched, and masks are decoded a few at a time, and only when something moved.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ _CHUNK_PIXELS = 2**26
 
 @dataclass(frozen=True)
 class Move:
-    """One augmentation with its random choices made; ``apply`` takes a torchvision ``Image``, ``Mask`` or ``BoundingBoxes``."""
+    """One augmentation with its random choices made; ``apply`` takes a torchvision ``Image``, ``Mask`` or
+    ``BoundingBoxes``.
+    """
 
     apply: Callable[[Any], Any]
     geometric: bool = True
@@ -59,7 +62,8 @@ class Augmenter:
     def __call__(self, sample: Sample, seed: int) -> Sample:
         """Augment a sample; the same sample and seed give the same result.
 
-        Instances that leave the image are dropped with all their fields; boxes are recomputed from the masks where there are any.
+        Instances that leave the image are dropped with all their fields; boxes are recomputed from the masks
+        where there are any.
 
         Raises:
             InvalidDataError: when a geometric augmentation meets prompts, or a mirror image meets keypoints.
@@ -76,7 +80,9 @@ class Augmenter:
 
 
 def build_transform(settings: Sequence[Settings]) -> Callable[[Sample, int], Sample]:
-    """What a recipe lists under ``augment`` as one function of a sample and a seed; an empty list changes nothing."""
+    """What a recipe lists under ``augment`` as one function of a sample and a seed; an empty list changes
+    nothing.
+    """
     return Augmenter(tuple(settings))
 
 
@@ -97,11 +103,13 @@ def _replay(sample: Sample, image: Tensor, moves: Sequence[Move]) -> Sample:
         return sample.with_(image=image)
     if sample.prompts is not None:
         raise InvalidDataError(
-            f"sample {sample.id!r} has prompts, which augmentation does not move. Repair: draw the prompts after augmenting"
+            f"sample {sample.id!r} has prompts, which augmentation does not move. Repair: draw the prompts"
+            " after augmenting"
         )
     label_map = None
     if sample.label_map is not None:
-        # Everything fills with 0 outside. Shifted by one, with uint8 wrapping around, void (255) is 0 and survives that.
+        # Everything fills with 0 outside. Shifted by one, with uint8 wrapping around, void (255) is 0 and
+        # survives that.
         shifted = (sample.label_map + 1)[None]
         label_map = _moved_masks(shifted, moves)[0] - 1
     instances = None
@@ -150,7 +158,9 @@ def _moved_boxes(boxes: Tensor, size: Size, moves: Sequence[Move]) -> Tensor:
 
 
 def _moved_keypoints(sample: Sample, keypoints: Tensor, size: Size, moves: Sequence[Move]) -> Tensor:
-    """Keypoints move as boxes without extent: torchvision's own keypoints count from pixel centers, ours from pixel corners."""
+    """Keypoints move as boxes without extent: torchvision's own keypoints count from pixel centers, ours from
+    pixel corners.
+    """
     xy = keypoints[..., :2].reshape(-1, 2)
     visibility = keypoints[..., 2].reshape(-1).clone()
     moved: Any = tv_tensors.BoundingBoxes(
@@ -159,8 +169,8 @@ def _moved_keypoints(sample: Sample, keypoints: Tensor, size: Size, moves: Seque
     for move in moves:
         if move.apply in (F.horizontal_flip, F.vertical_flip):
             raise InvalidDataError(
-                f"sample {sample.id!r} has keypoints, and a mirror image swaps those on the left with those on the right. "
-                "Repair: leave flip out of augment"
+                f"sample {sample.id!r} has keypoints, and a mirror image swaps those on the left with those"
+                " on the right. Repair: leave flip out of augment"
             )
         moved = move.apply(moved)
         height, width = moved.canvas_size
@@ -217,7 +227,8 @@ def _scaled(size: Size, factor: float) -> Size:
 def _resize_move(size: Size) -> Move:
     def resize(x: Any) -> Any:
         if isinstance(x, tv_tensors.Mask):
-            # torchvision resizes masks by "nearest", which is off the bilinear image by up to half a pixel; "nearest-exact" is not.
+            # torchvision resizes masks by "nearest", which is off the bilinear image by up to half a pixel;
+            # "nearest-exact" is not.
             plain = F.resize_image(
                 x.as_subclass(Tensor), list(size), interpolation=InterpolationMode.NEAREST_EXACT
             )
@@ -235,7 +246,8 @@ def _resize_move(size: Size) -> Move:
 
 
 def _draw_crop(settings: Crop, size: Size, rng: Generator) -> Move | None:
-    # A negative offset is a margin: the image lies somewhere inside the window, or the window somewhere inside the image.
+    # A negative offset is a margin: the image lies somewhere inside the window, or the window somewhere
+    # inside the image.
     top, left = (
         _integer(rng, min(0, have - want), max(0, have - want))
         for have, want in zip(size, settings.size, strict=True)

@@ -1,4 +1,6 @@
-"""The built-in datasets. In a checkout they live in the top-level folder ``datasets/``, so a folder dropped there is found at once."""
+"""The built-in datasets. In a checkout they live in the top-level folder ``datasets/``, so a folder dropped
+there is found at once.
+"""
 
 from pathlib import Path
 

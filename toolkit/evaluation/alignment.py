@@ -1,4 +1,6 @@
-"""Predictions of models whose classes stand in another order, or have a background that the dataset does not name."""
+"""Predictions of models whose classes stand in another order, or have a background that the dataset does not
+name.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ from toolkit.types import BACKGROUND, VOID, Prediction
 class Alignment:
     """Turns predictions in a model's classes into predictions in a dataset's, by their names.
 
-    Only a background may be missing on either side. Where the dataset has none it becomes void, which is "no class".
+    Only a background may be missing on either side. Where the dataset has none it becomes void, which is "no
+    class".
 
     Args:
         classes: of the model.
@@ -33,7 +36,8 @@ class Alignment:
             sides = [f"the model alone has {', '.join(only_model)}"] if only_model else []
             sides += [f"the dataset alone has {', '.join(only_data)}"] if only_data else []
             raise DataError(
-                f"{owner} cannot be measured here, because the classes differ: {'; '.join(sides)}. Repair: choose another --data"
+                f"{owner} cannot be measured here, because the classes differ: {'; '.join(sides)}. Repair:"
+                " choose another --data"
             )
         self.is_needed = tuple(classes) != tuple(wanted)
         self.table = torch.full((VOID + 1,), VOID, dtype=torch.uint8)

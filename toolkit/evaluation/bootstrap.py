@@ -1,8 +1,9 @@
 """How far a difference between two models could be chance: the paired bootstrap over images.
 
-Images are drawn with replacement, as many as there are, and both models are measured on the same draw; what lies between the
-percentiles of the differences over many draws is the interval (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13). Any
-figure that an evaluator reports has one, be it a mean over images or, as IoU and AP, none.
+Images are drawn with replacement, as many as there are, and both models are measured on the same draw; what
+lies between the percentiles of the differences over many draws is the interval (Efron and Tibshirani, An
+Introduction to the Bootstrap, 1993, chapter 13). Any figure that an evaluator reports has one, be it a mean
+over images or, as IoU and AP, none.
 """
 
 from __future__ import annotations

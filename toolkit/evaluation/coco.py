@@ -35,34 +35,45 @@ class CocoSettings(Settings):
     """What the evaluator ``coco`` can be told."""
 
     iou_types: Annotated[tuple[IoUType, ...], Field(min_length=1)] | None = None
-    """What is compared, of `bbox`, `segm` and `keypoints`; `null` compares all that both truth and predictions have."""
+    """What is compared, of `bbox`, `segm` and `keypoints`; `null` compares all that both truth and
+    predictions have.
+    """
 
     max_detections: Annotated[
         tuple[Annotated[int, Field(gt=0)], ...], Field(min_length=1), AfterValidator(_ascending)
     ] = (1, 10, 100)
-    """The numbers of detections an image for which AR is given, lowest first; AP counts as many as the last. Keypoints count 20, as in COCO."""
+    """The numbers of detections an image for which AR is given, lowest first; AP counts as many as the last.
+    Keypoints count 20, as in COCO.
+    """
 
     boundary: bool = False
-    """Whether masks are also compared along their outlines (Boundary IoU, Cheng et al. 2021), as `boundary/AP` and so on; much slower."""
+    """Whether masks are also compared along their outlines (Boundary IoU, Cheng et al. 2021), as
+    `boundary/AP` and so on; much slower.
+    """
 
     keypoint_sigmas: tuple[Annotated[float, Field(gt=0)], ...] | None = None
     """The spread of each keypoint relative to the object's size; `null` stands for those of COCO's 17."""
 
 
 class Coco(Evaluator):
-    """COCO's metrics, equal to those of pycocotools, in the order of its summary; what is undefined there (-1) is NaN here.
+    """COCO's metrics, equal to those of pycocotools, in the order of its summary; what is undefined there
+    (-1) is NaN here.
 
     For each of ``bbox``, ``segm`` and ``keypoints`` that truth and predictions have:
 
-    - ``AP``: mean over the classes, over IoU (OKS) thresholds 0.50, 0.55 … 0.95 and over 101 levels of recall; ``AP50`` and ``AP75`` at one
-      threshold; ``APs``, ``APm``, ``APl`` for objects below 32², from 32² to 96², and above 96² square pixels;
-    - ``AR1``, ``AR10``, ``AR100``: the highest recall with as many detections an image, mean over thresholds and classes; ``ARs`` … ``ARl``.
+    - ``AP``: mean over the classes, over IoU (OKS) thresholds 0.50, 0.55 … 0.95 and over 101 levels of
+      recall; ``AP50`` and ``AP75`` at one threshold; ``APs``, ``APm``, ``APl`` for objects below 32², from
+      32² to 96², and above 96² square pixels;
+    - ``AR1``, ``AR10``, ``AR100``: the highest recall with as many detections an image, mean over thresholds
+      and classes; ``ARs`` … ``ARl``.
 
-    Crowds are neither to be found nor false alarms. An object's area is ``Instances.areas``, or else that of its mask, or else of its box;
-    a detection's is that of its mask among masks, of its box otherwise, as Detectron2 and mmdetection have it.
+    Crowds are neither to be found nor false alarms. An object's area is ``Instances.areas``, or else that of
+    its mask, or else of its box; a detection's is that of its mask among masks, of its box otherwise, as
+    Detectron2 and mmdetection have it.
 
-    Detections of equal score count in the order of their images, which is that of the dataset (by COCO's numbers where it has them), so
-    any division among processes ends in the same figures. A sample that comes twice is counted once.
+    Detections of equal score count in the order of their images, which is that of the dataset (by COCO's
+    numbers where it has them), so any division among processes ends in the same figures. A sample that comes
+    twice is counted once.
 
     Args:
         settings: see ``CocoSettings``.
@@ -129,7 +140,8 @@ class Coco(Evaluator):
             and "keypoints" in (self.settings.iou_types or ("keypoints",))
         ):
             raise InvalidDataError(
-                f"{owner} has {points} keypoints. Repair: give evaluators.coco.keypoint_sigmas as many values, not {sigmas}"
+                f"{owner} has {points} keypoints. Repair: give evaluators.coco.keypoint_sigmas as many"
+                f" values, not {sigmas}"
             )
 
     def state(self) -> dict[str, ImageRecord]:
@@ -162,7 +174,8 @@ class Coco(Evaluator):
     def report_document(
         self, document: dict[str, Any], results: list[dict[str, Any]], category_ids: Sequence[int]
     ) -> Report:
-        """The figures of a COCO results file against a COCO document, in the files' own precision, without update.
+        """The figures of a COCO results file against a COCO document, in the files' own precision, without
+        update.
 
         As pycocotools has it, the area of a detection is that of its box where the first result has one.
 
@@ -227,7 +240,8 @@ class Coco(Evaluator):
             notes.append("No samples were evaluated, so every figure is undefined.")
         elif absent:
             notes.append(
-                f"{len(absent)} of {len(self.classes)} classes ({', '.join(absent)}) have no objects and are left out of the means."
+                f"{len(absent)} of {len(self.classes)} classes ({', '.join(absent)}) have no objects and are"
+                " left out of the means."
             )
         return Report("coco", metrics, per_class, self.classes, tuple(notes), curves)
 

@@ -1,7 +1,8 @@
 """Boundary AP: masks compared along their outlines, after Cheng et al., "Boundary IoU" (CVPR 2021).
 
-Two masks overlap as much as the smaller of their mask IoU and the IoU of their boundaries: the pixels of a mask that lie within 2 % of the
-image's diagonal from its outline. Everything else is as for masks. pycocotools does the matching, so this takes as long as pycocotools does.
+Two masks overlap as much as the smaller of their mask IoU and the IoU of their boundaries: the pixels of a
+mask that lie within 2 % of the image's diagonal from its outline. Everything else is as for masks.
+pycocotools does the matching, so this takes as long as pycocotools does.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ DILATION = 0.02
 
 
 def boundary(code: dict[str, Any]) -> dict[str, Any]:
-    """The boundary of a mask, both as COCO run lengths: what erosion takes away. The border of the image is an outline too."""
+    """The boundary of a mask, both as COCO run lengths: what erosion takes away. The border of the image is
+    an outline too.
+    """
     height, width = code["size"]
     steps = max(1, round(DILATION * math.hypot(height, width)))
     x, y, w, h = (int(value) for value in coco_mask.toBbox(code))

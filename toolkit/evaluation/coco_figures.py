@@ -1,7 +1,8 @@
 """From objects and detections to COCO's figures: hotcoco matches, this module names what comes out.
 
-The protocol is that of Lin et al., "Microsoft COCO: Common Objects in Context" (ECCV 2014), as pycocotools implements it. hotcoco gives the
-same precision and recall arrays as pycocotools, and a hundred times sooner; see ``benchmarks/coco_evaluator.py``.
+The protocol is that of Lin et al., "Microsoft COCO: Common Objects in Context" (ECCV 2014), as pycocotools
+implements it. hotcoco gives the same precision and recall arrays as pycocotools, and a hundred times sooner;
+see ``benchmarks/coco_evaluator.py``.
 """
 
 from __future__ import annotations
@@ -133,7 +134,9 @@ def _per_class(
 def _curves(
     precision: Floats, thresholds: Floats, recalls: Sequence[float], names: Sequence[str]
 ) -> dict[str, Curve]:
-    """Precision over recall, as means over the classes for every threshold and for every class at IoU 0.5; AP over the threshold."""
+    """Precision over recall, as means over the classes for every threshold and for every class at IoU 0.5; AP
+    over the threshold.
+    """
     everything = precision[..., 0, -1]  # threshold x recall x class
     by_threshold = {
         f"IoU {t:.2f}": line for t, line in zip(thresholds, _means(everything, (2,)).tolist(), strict=True)

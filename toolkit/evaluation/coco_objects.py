@@ -24,7 +24,8 @@ class Objects:
     Attributes:
         boxes: float64 ``[N, 4]`` as x, y, width, height in pixels.
         labels: int64 ``[N]``, from 0.
-        areas: float64 ``[N]``, by which boxes and keypoints are small or large; ``mask_areas`` likewise for masks.
+        areas: float64 ``[N]``, by which boxes and keypoints are small or large; ``mask_areas`` likewise for
+            masks.
         scores: float64 ``[N]``; zeros for truth.
         crowd: bool ``[N]``.
         masks: ``N`` compressed run-length codes, or None.
@@ -51,7 +52,9 @@ class ImageRecord:
 
 
 def objects(instances: Instances, *, is_truth: bool) -> Objects:
-    """Copies what counts; an area is the one stated, or that of the mask (of a detection's box, where boxes are compared)."""
+    """Copies what counts; an area is the one stated, or that of the mask (of a detection's box, where boxes
+    are compared).
+    """
     boxes = instances.boxes_xyxy.numpy().astype(np.float64)
     boxes[:, 2:] -= boxes[:, :2]
     n = len(boxes)

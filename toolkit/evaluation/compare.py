@@ -38,7 +38,9 @@ from toolkit.visualization.sheets import Cell, grid_sheet
 SHEET_ROWS = 8
 SPEED_DRAWS = 1000
 FEW = 30
-"""With fewer images than this, percentiles of the bootstrap are too narrow (Efron and Tibshirani 1993, chapter 13)."""
+"""With fewer images than this, percentiles of the bootstrap are too narrow (Efron and Tibshirani 1993,
+chapter 13).
+"""
 
 
 def compare_runs(
@@ -64,10 +66,12 @@ def compare_runs(
     Args:
         runs: folders of runs or checkpoint files, two or more; the others are compared with the first.
         data: name of the dataset; that of the runs when None, if they have the same.
-        data_dir: its folder; that of the first run that was trained on this dataset when None, else ``data/<name>``.
+        data_dir: its folder; that of the first run that was trained on this dataset when None, else
+            ``data/<name>``.
         split: the dataset's validation split when None.
-        overrides: settings of the sections ``data`` and ``evaluators``. Without evaluators, those that all runs were measured by while
-            they trained, with the first run's settings; where they share none, ``iou``.
+        overrides: settings of the sections ``data`` and ``evaluators``. Without evaluators, those that all
+            runs were measured by while they trained, with the first run's settings; where they share none,
+            ``iou``.
         batch_size: images at a time.
         workers: processes that read images.
         accelerator, precision: as for training.
@@ -77,7 +81,8 @@ def compare_runs(
         sheet: a picture to write: images, their truth, and what each run predicts.
 
     Raises:
-        UsageError: when there are fewer than two runs, they do not say which dataset to take, or no figure is common to them.
+        UsageError: when there are fewer than two runs, they do not say which dataset to take, or no figure is
+            common to them.
         DataError: when the classes of a run are not those of the dataset.
     """
     if len(runs) < 2:
@@ -187,7 +192,9 @@ class _Contestant:
         return metrics | costs | {MEMORY: math.nan if memory is None else float(memory)}
 
     def spreads(self, count: int, resamples: int | None, seed: int) -> dict[str, NDArray[np.float64]]:
-        """Each metric, and the speed, in each draw of images (of batches); the draws are the same for all contestants."""
+        """Each metric, and the speed, in each draw of images (of batches); the draws are the same for all
+        contestants.
+        """
         values: dict[str, NDArray[np.float64]] = {}
         for evaluator, states in zip(self.evaluators, self.states, strict=True):
             if count > 1:
@@ -209,7 +216,9 @@ def _predict(
     workers: int,
     shown: set[int],
 ) -> list[Sample]:
-    """Send every batch through every model, each time beginning with another one; returns the batch with most pixels."""
+    """Send every batch through every model, each time beginning with another one; returns the batch with most
+    pixels.
+    """
     largest: list[Sample] = []
     done = 0
     for number, samples in enumerate(
@@ -248,7 +257,8 @@ def _side_by_side(
     common = [name for name in values[0] if all(name in each for each in values)]
     if not set(common) - {SPEED, PARAMETERS, MEMORY}:
         raise UsageError(
-            "these runs have no metric in common. Repair: name an evaluator that suits them all, such as evaluators.iou={}"
+            "these runs have no metric in common. Repair: name an evaluator that suits them all, such as"
+            " evaluators.iou={}"
         )
     results = []
     for i, (contestant, manifest) in enumerate(zip(contestants, manifests, strict=True)):
@@ -281,10 +291,14 @@ def _notes(
         }
     )
     yield (
-        f"Intervals are from {' and '.join(map(str, counts))} bootstrap draws of images, the same for all runs; that of the speed is from "
-        f"draws of batches of {batch_size}, each predicted by all runs in turn."
+        f"Intervals are from {' and '.join(map(str, counts))} bootstrap draws of images, the same for all"
+        f" runs; that of the speed is from draws of batches of {batch_size}, each predicted by all runs in"
+        " turn."
     )
-    yield f"Memory is that of the weights, and what predicting the {batch_size} largest images takes beside them."
+    yield (
+        f"Memory is that of the weights, and what predicting the {batch_size} largest images takes beside"
+        " them."
+    )
     if images < FEW:
         yield f"{images} images are few: such intervals are too narrow."
     if options_differ:
@@ -302,7 +316,8 @@ def _common_dataset(runs: Sequence[str | Path], manifests: Sequence[CheckpointMa
     if len(set(names)) > 1:
         trained = ", ".join(f"{run} on {name}" for run, name in zip(runs, names, strict=True))
         raise UsageError(
-            f"the runs were trained on different datasets: {trained}. Repair: say with --data which to compare them on"
+            f"the runs were trained on different datasets: {trained}. Repair: say with --data which to"
+            " compare them on"
         )
     return names[0]
 

@@ -16,8 +16,8 @@ STRIP_PIXELS = 1 << 24
 """OpenCV returns its counts as float32, which holds whole numbers up to this one."""
 
 LANES = 4
-"""Neighbors are mostly of one class, and a CPU that adds to one count again and again waits for itself each time. So the pixels are
-taken in turn from four places far apart, which is half as fast again."""
+"""Neighbors are mostly of one class, and a CPU that adds to one count again and again waits for itself each
+time. So the pixels are taken in turn from four places far apart, which is half as fast again."""
 
 LabelMap = Tensor | NDArray[Any]
 
@@ -31,11 +31,12 @@ def confusion_matrix(truth: LabelMap, prediction: LabelMap, num_classes: int) ->
         num_classes: ``C``, from 1 to 255.
 
     Returns:
-        int64 ``[C + 1, C + 1]``: row ``t``, column ``p`` counts pixels of class ``t`` that were predicted as ``p``; the last row and
-        column stand for ``VOID``.
+        int64 ``[C + 1, C + 1]``: row ``t``, column ``p`` counts pixels of class ``t`` that were predicted as
+        ``p``; the last row and column stand for ``VOID``.
 
     Raises:
-        InvalidDataError: when shapes, dtypes or ``num_classes`` do not fit, or a value is neither a class nor ``VOID``.
+        InvalidDataError: when shapes, dtypes or ``num_classes`` do not fit, or a value is neither a class nor
+            ``VOID``.
     """
     if not 1 <= num_classes <= VOID:
         raise InvalidDataError(f"num_classes must be 1 … {VOID}, not {num_classes}")
@@ -79,6 +80,6 @@ def _check_values(name: str, totals: NDArray[np.int64], num_classes: int) -> Non
             f" (and {len(unknown) - 1} other such values)" if len(unknown) > 1 else "",
         )
         raise InvalidDataError(
-            f"the {name} has value {value} in {int(totals[value])} pixels{more}, but there are {num_classes} classes: "
-            f"values are 0 … {num_classes - 1}, and {VOID} for void"
+            f"the {name} has value {value} in {int(totals[value])} pixels{more}, but there are {num_classes}"
+            f" classes: values are 0 … {num_classes - 1}, and {VOID} for void"
         )

@@ -20,7 +20,9 @@ from toolkit.types import Prediction, Sample
 
 @dataclass(frozen=True)
 class Validation:
-    """What was measured: one report an evaluator, and the mean losses (empty when they were not asked for)."""
+    """What was measured: one report an evaluator, and the mean losses (empty when they were not asked
+    for).
+    """
 
     reports: tuple[Report, ...]
     losses: dict[str, float]
@@ -46,12 +48,14 @@ def evaluate(
     with_loss: bool = False,
     autocast: AbstractContextManager[Any] | None = None,
 ) -> Validation:
-    """Predict every sample once and measure; in a distributed run each process takes its share and all get the whole result.
+    """Predict every sample once and measure; in a distributed run each process takes its share and all get
+    the whole result.
 
     Args:
         model: measured in eval mode and left in the mode that it was in.
         dataset: the split to measure on.
-        evaluators: reset, updated and asked for a report; for a promptable model those of ``toolkit.evaluation.protocols.by_protocol``.
+        evaluators: reset, updated and asked for a report; for a promptable model those of
+            ``toolkit.evaluation.protocols.by_protocol``.
         batch_size: images at a time.
         workers: processes that read images.
         with_loss: also the mean loss a sample, which needs a trainable model and labels.

@@ -1,4 +1,6 @@
-"""The evaluator ``iou``: how well label maps agree, from one confusion matrix over all pixels of all samples."""
+"""The evaluator ``iou``: how well label maps agree, from one confusion matrix over all pixels of all
+samples.
+"""
 
 from __future__ import annotations
 
@@ -24,31 +26,39 @@ class IoUSettings(Settings):
     """What the evaluator ``iou`` can be told."""
 
     void: Literal["ignore", "false_positive"] = "ignore"
-    """What a class predicted on a pixel that a true label map marks as void is: left out, or a false positive of that class."""
+    """What a class predicted on a pixel that a true label map marks as void is: left out, or a false positive
+    of that class.
+    """
 
     score_threshold: float = 0.5
-    """The lowest score of a predicted instance that is painted, where a prediction has instances but no label map."""
+    """The lowest score of a predicted instance that is painted, where a prediction has instances but no label
+    map.
+    """
 
 
 class IoU(Evaluator):
-    """Intersection over union and its relatives, as PASCAL VOC and Cityscapes count them: pixels are summed over the whole set.
+    """Intersection over union and its relatives, as PASCAL VOC and Cityscapes count them: pixels are summed
+    over the whole set.
 
     With TP, FP and FN the pixels of a class that were found, invented and missed:
 
-    - ``iou`` = TP / (TP + FP + FN), ``dice`` = 2 TP / (2 TP + FP + FN), also called F1, ``accuracy`` = TP / (TP + FN);
-    - ``mean_iou``, ``mean_dice``, ``mean_class_accuracy``: their means over the classes for which they are defined;
+    - ``iou`` = TP / (TP + FP + FN), ``dice`` = 2 TP / (2 TP + FP + FN), also called F1, ``accuracy`` = TP /
+      (TP + FN);
+    - ``mean_iou``, ``mean_dice``, ``mean_class_accuracy``: their means over the classes for which they are
+      defined;
     - ``pixel_accuracy``: correct pixels among those with a true class;
     - ``frequency_weighted_iou``: mean of ``iou`` weighted by the true pixels of each class.
 
     Void (``VOID``) in a prediction is "no class": a miss of the true class, and nobody's false positive.
     Void in a true label map is "not known", and counts by the setting ``void``.
 
-    **Instances.** A sample without a label map, and likewise a prediction, is judged by its instances, painted by
-    ``toolkit.models.label_maps.instances_to_label_map``. So an instance model and a semantic model can be compared on either kind of set. What
-    lies outside all instances is the class named ``background`` where the set has one. Where it has none, as is usual in sets of
-    instances, it is no class, but it is *known* to be none: unlike void in a label map, a class predicted there is always a false
-    positive, and void predicted there is right and, like every pixel without a true class, in no figure. A semantic model for such
-    a set therefore predicts void where it sees none of the classes. Crowd regions are left out.
+    **Instances.** A sample without a label map, and likewise a prediction, is judged by its instances,
+    painted by ``toolkit.models.label_maps.instances_to_label_map``. So an instance model and a semantic model
+    can be compared on either kind of set. What lies outside all instances is the class named ``background``
+    where the set has one. Where it has none, as is usual in sets of instances, it is no class, but it is
+    *known* to be none: unlike void in a label map, a class predicted there is always a false positive, and
+    void predicted there is right and, like every pixel without a true class, in no figure. A semantic model
+    for such a set therefore predicts void where it sees none of the classes. Crowd regions are left out.
 
     Args:
         settings: see ``IoUSettings``.
@@ -133,9 +143,9 @@ class IoU(Evaluator):
             "mean_dice": _mean(dice),
             "pixel_accuracy": float(_divide(correct.sum(), true.sum())),
             "mean_class_accuracy": _mean(accuracy),
-            "frequency_weighted_iou": float(np.sum(share[true > 0] * iou[true > 0]))
-            if true.any()
-            else float("nan"),
+            "frequency_weighted_iou": (
+                float(np.sum(share[true > 0] * iou[true > 0])) if true.any() else float("nan")
+            ),
         }
         per_class = {"iou": iou.tolist(), "dice": dice.tolist(), "accuracy": accuracy.tolist()}
         return Report(
@@ -154,7 +164,8 @@ class IoU(Evaluator):
             notes.append(f"{self._some(absent)} absent from truth and prediction and left out of the means.")
         if (missing & ~absent).any():
             notes.append(
-                f"{self._some(missing & ~absent)} absent from the truth, though predicted, and left out of mean_class_accuracy."
+                f"{self._some(missing & ~absent)} absent from the truth, though predicted, and left out of"
+                " mean_class_accuracy."
             )
         if self.settings.void == "false_positive":
             notes.append("Classes predicted on void pixels count as false positives.")
@@ -162,7 +173,10 @@ class IoU(Evaluator):
 
     def _some(self, chosen: NDArray[np.bool_]) -> str:
         names = [name for name, yes in zip(self.classes, chosen, strict=True) if yes]
-        return f"{len(names)} of {len(self.classes)} classes ({', '.join(names)}) {'is' if len(names) == 1 else 'are'}"
+        return (
+            f"{len(names)} of {len(self.classes)} classes ({', '.join(names)})"
+            f" {'is' if len(names) == 1 else 'are'}"
+        )
 
 
 def build(settings: IoUSettings, classes: Sequence[str]) -> IoU:

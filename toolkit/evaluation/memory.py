@@ -1,6 +1,8 @@
-"""How much memory a model takes to predict, measured in a process of its own; run as a program it is that process.
+"""How much memory a model takes to predict, measured in a process of its own; run as a program it is that
+process.
 
-On a CPU it is the size of the weights, and what the process grows by while it predicts. On a CUDA device it is what torch allocates there at most.
+On a CPU it is the size of the weights, and what the process grows by while it predicts. On a CUDA device it
+is what torch allocates there at most.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def footprint(run: str | Path, samples: Sequence[Sample], *, accelerator: str, precision: str) -> int | None:
-    """Bytes that the model of a run takes to predict these samples in one batch; None where the system does not tell.
+    """Bytes that the model of a run takes to predict these samples in one batch; None where the system does
+    not tell.
 
     Raises:
         TrainingError: when the process fails, as for want of memory.

@@ -27,12 +27,15 @@ class ObjectsSettings(Settings):
 
 
 class Objects(Evaluator):
-    """The overlap of each true mask with the predicted mask that stands at the same place of its list, as prompted models answer.
+    """The overlap of each true mask with the predicted mask that stands at the same place of its list, as
+    prompted models answer.
 
-    - ``iou``: intersection over union; ``dice``: 2 · intersection / (sum of the areas); ``boundary_iou``: the IoU of the pixels within
-      2 % of the image's diagonal from the outlines (Cheng et al., Boundary IoU, CVPR 2021).
-    - ``mean_iou`` and so on are means over all objects, as SAM's papers give them; in ``per_class`` over those of a class. ``class_mean_iou``
-      is the mean of the latter, in which rare classes count as much as frequent ones.
+    - ``iou``: intersection over union; ``dice``: 2 · intersection / (sum of the areas); ``boundary_iou``: the
+      IoU of the pixels within 2 % of the image's diagonal from the outlines (Cheng et al., Boundary IoU, CVPR
+      2021).
+    - ``mean_iou`` and so on are means over all objects, as SAM's papers give them; in ``per_class`` over
+      those of a class. ``class_mean_iou`` is the mean of the latter, in which rare classes count as much as
+      frequent ones.
 
     Crowd regions and objects without a pixel cannot be pointed at, and are in no figure.
 
@@ -57,13 +60,15 @@ class Objects(Evaluator):
         truth, found = sample.instances, prediction.instances
         if truth is None or truth.masks is None:
             raise InvalidDataError(
-                f"sample {sample.id!r} has no masks of objects, so there is nothing to compare a prediction with"
+                f"sample {sample.id!r} has no masks of objects, so there is nothing to compare a prediction"
+                " with"
             )
         if found is None or found.masks is None or len(found) != len(truth):
             count = "no masks" if found is None or found.masks is None else f"{len(found)} masks"
             raise InvalidDataError(
-                f"the prediction for sample {sample.id!r} has {count} for {len(truth)} objects; the evaluator objects compares answers "
-                "to prompts, one an object and in their order. Repair: measure detections by the evaluator coco"
+                f"the prediction for sample {sample.id!r} has {count} for {len(truth)} objects; the evaluator"
+                " objects compares answers to prompts, one an object and in their order. Repair: measure"
+                " detections by the evaluator coco"
             )
         beyond = [int(label) for label in truth.labels if label >= len(self.classes)]
         if beyond:

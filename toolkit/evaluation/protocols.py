@@ -1,4 +1,6 @@
-"""Evaluators for promptable models: each measures one prompt protocol, and its metrics bear the protocol's name."""
+"""Evaluators for promptable models: each measures one prompt protocol, and its metrics bear the protocol's
+name.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,8 @@ class OfProtocol(Evaluator):
     Args:
         evaluator: does the work.
         protocol: one of the model's.
-        with_classes: False counts all true objects as of the first class, for predictions of objects without one.
+        with_classes: False counts all true objects as of the first class, for predictions of objects without
+            one.
     """
 
     def __init__(self, evaluator: Evaluator, protocol: str, *, with_classes: bool = True) -> None:
@@ -76,7 +79,8 @@ def _without_classes(instances: Instances) -> Instances:
 
 
 def by_protocol(evaluators: Sequence[Evaluator], model: Model) -> list[Evaluator]:
-    """The evaluators to measure a model with: for a promptable one, a copy for each protocol that they suit; for others, as they are.
+    """The evaluators to measure a model with: for a promptable one, a copy for each protocol that they suit;
+    for others, as they are.
 
     Raises:
         UsageError: when an evaluator suits none of the model's protocols.
@@ -85,8 +89,8 @@ def by_protocol(evaluators: Sequence[Evaluator], model: Model) -> list[Evaluator
         for evaluator in evaluators:
             if evaluator.aligned:
                 raise UsageError(
-                    f"the evaluator {type(evaluator).__name__.lower()} measures answers to prompts, and {type(model).__name__} takes none. "
-                    "Repair: choose the evaluator coco or iou"
+                    f"the evaluator {type(evaluator).__name__.lower()} measures answers to prompts, and"
+                    f" {type(model).__name__} takes none. Repair: choose the evaluator coco or iou"
                 )
         return list(evaluators)
     chosen: list[Evaluator] = []
@@ -97,7 +101,7 @@ def by_protocol(evaluators: Sequence[Evaluator], model: Model) -> list[Evaluator
     if evaluators and not chosen:
         names = ", ".join(type(each).__name__.lower() for each in evaluators)
         raise UsageError(
-            f"the evaluator {names} suits none of the protocols {', '.join(model.protocols)}. Repair: choose the evaluator objects for "
-            f"prompted protocols, or add the protocol {AUTO} for the others"
+            f"the evaluator {names} suits none of the protocols {', '.join(model.protocols)}. Repair: choose"
+            f" the evaluator objects for prompted protocols, or add the protocol {AUTO} for the others"
         )
     return chosen

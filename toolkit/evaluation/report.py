@@ -109,7 +109,9 @@ class Report:
 
 
 def is_better(metric: str, new: float, old: float) -> bool:
-    """Whether ``new`` beats ``old``: lower for a loss or an error, higher for everything else. NaN never wins and always loses."""
+    """Whether ``new`` beats ``old``: lower for a loss or an error, higher for everything else. NaN never wins
+    and always loses.
+    """
     if math.isnan(new):
         return False
     if math.isnan(old):

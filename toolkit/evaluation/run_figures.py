@@ -22,7 +22,8 @@ class RunFigures:
     Attributes:
         name: short, and different from the others'.
         plugin, step: what the checkpoint says of itself.
-        figures: the metrics by name, then ``images_per_second``, ``parameters`` and ``memory`` in bytes; what is not known is NaN.
+        figures: the metrics by name, then ``images_per_second``, ``parameters`` and ``memory`` in bytes; what
+            is not known is NaN.
         differences: to the first run, by the same names; empty for that itself.
     """
 
@@ -76,7 +77,9 @@ class Comparison:
         }
 
     def table(self) -> Group:
-        """For ``rich``: a row a figure, with the value of each run, and its difference to the first run with the interval."""
+        """For ``rich``: a row a figure, with the value of each run, and its difference to the first run with
+        the interval.
+        """
         from rich.console import Group
         from rich.table import Table
         from rich.text import Text
@@ -115,7 +118,10 @@ def _shown_difference(each: Difference, name: str, form: str) -> str:
     value = _shown(each.value, name, signed)
     if math.isnan(each.low):
         return value
-    return f"{value} [{_shown(each.low, name, signed)}, {_shown(each.high, name, signed)}]{' *' if each.is_clear else ''}"
+    return (
+        f"{value} [{_shown(each.low, name, signed)},"
+        f" {_shown(each.high, name, signed)}]{' *' if each.is_clear else ''}"
+    )
 
 
 def _number(value: float) -> float | None:

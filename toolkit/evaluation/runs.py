@@ -49,16 +49,20 @@ def measure_run(
     Args:
         run: a run's folder or a checkpoint file.
         data: name of the dataset.
-        data_dir: its folder; that of the run's own settings when the dataset is the same, else ``data/<name>``.
+        data_dir: its folder; that of the run's own settings when the dataset is the same, else
+            ``data/<name>``.
         split: the dataset's validation split when None.
-        overrides: settings of the sections ``model``, ``data`` and ``evaluators``, nested; they are laid over the run's.
-        prompts: for a promptable model: who prompts it, as for ``toolkit.load``; its answers are then measured as detections, by the
-            evaluator ``coco`` unless ``overrides`` name others. None measures it by its prompt protocols.
-        batch_size, workers, devices, accelerator, precision: how to go about it; they do not change what is measured.
+        overrides: settings of the sections ``model``, ``data`` and ``evaluators``, nested; they are laid over
+            the run's.
+        prompts: for a promptable model: who prompts it, as for ``toolkit.load``; its answers are then
+            measured as detections, by the evaluator ``coco`` unless ``overrides`` name others. None measures
+            it by its prompt protocols.
+        batch_size, workers, devices, accelerator, precision: how to go about it; they do not change what is
+            measured.
 
     Returns:
-        One report an evaluator, also written to ``eval-<data>-<split>.json`` in the run's folder; None in the processes
-        of a distributed run other than the first.
+        One report an evaluator, also written to ``eval-<data>-<split>.json`` in the run's folder; None in the
+        processes of a distributed run other than the first.
 
     Raises:
         DataError: when the classes of model and dataset differ.
@@ -83,8 +87,8 @@ def measure_run(
         model, PromptableModel
     ):  # whose classes are the prompts'
         raise DataError(
-            f"the model in {run} knows the classes {', '.join(manifest.classes)}, but dataset {data!r} has {', '.join(dataset.classes)}. "
-            "Repair: choose the dataset or options that it was trained with"
+            f"the model in {run} knows the classes {', '.join(manifest.classes)}, but dataset {data!r} has"
+            f" {', '.join(dataset.classes)}. Repair: choose the dataset or options that it was trained with"
         )
     evaluators = by_protocol(chosen_evaluators(chosen, dataset), model)
     model.to(fabric.device)
@@ -105,7 +109,8 @@ def _prompted(model: Model, prompts: str, dataset: Dataset) -> Model:
     """The model with its source of prompts, for the images and classes of a dataset."""
     if prompts == AUTO:
         raise UsageError(
-            "--prompts auto: objects that nobody prompted have no classes. Repair: leave --prompts out, and the protocol auto measures them"
+            "--prompts auto: objects that nobody prompted have no classes. Repair: leave --prompts out, and"
+            " the protocol auto measures them"
         )
     model = prompted(model, prompts, classes=dataset.classes)
     model.assign(dataset.ids)
@@ -120,12 +125,15 @@ def measure_predictions(
     split: str | None = None,
     overrides: Mapping[str, Any] | None = None,
 ) -> list[Report]:
-    """Evaluate predictions that anyone has made, see ``toolkit.formats.predictions``; arguments as in ``measure_run``.
+    """Evaluate predictions that anyone has made, see ``toolkit.formats.predictions``; arguments as in
+    ``measure_run``.
 
-    A list of COCO results for a dataset that comes from a COCO file is compared with that file alone, in the files' own precision.
+    A list of COCO results for a dataset that comes from a COCO file is compared with that file alone, in the
+    files' own precision.
 
     Raises:
-        DataError: when a label image is missing, or a prediction is of another size, an unknown image or an unknown class.
+        DataError: when a label image is missing, or a prediction is of another size, an unknown image or an
+            unknown class.
     """
     wanted = known_sections(overrides)
     dataset = open_split(data, data_dir, split, wanted["data"].get("options", {}))
@@ -197,7 +205,8 @@ def known_sections(overrides: Mapping[str, Any] | None) -> dict[str, dict[str, A
     ]
     if unknown:
         raise UsageError(
-            f"settings of {', '.join(unknown)} have no effect here. Repair: use data.options.… or evaluators.…"
+            f"settings of {', '.join(unknown)} have no effect here. Repair: use data.options.… or"
+            " evaluators.…"
         )
     return sections
 

@@ -15,11 +15,13 @@ EXPORT_SUFFIXES = (".pth", ".pt")
 
 
 def export_model(run_or_file: str | Path, out: Path) -> int:
-    """Write ``{"model": tensors}`` by ``torch.save``, which Detectron2's checkpointer and ``build_sam2`` open, and the manifest beside it.
+    """Write ``{"model": tensors}`` by ``torch.save``, which Detectron2's checkpointer and ``build_sam2``
+    open, and the manifest beside it.
 
     Args:
         run_or_file: a run or a checkpoint of the toolkit.
-        out: a name that ends in one of ``EXPORT_SUFFIXES``; an older file is replaced. The manifest takes the same name in ``.json``.
+        out: a name that ends in one of ``EXPORT_SUFFIXES``; an older file is replaced. The manifest takes the
+            same name in ``.json``.
 
     Returns:
         How many tensors were written.
@@ -31,7 +33,8 @@ def export_model(run_or_file: str | Path, out: Path) -> int:
     """
     if out.suffix not in EXPORT_SUFFIXES:
         raise UsageError(
-            f"{out}: exported weights are torch files. Repair: choose a name that ends in {' or '.join(EXPORT_SUFFIXES)}"
+            f"{out}: exported weights are torch files. Repair: choose a name that ends in"
+            f" {' or '.join(EXPORT_SUFFIXES)}"
         )
     model, manifest = load_model(run_or_file)
     state = {name: value.detach().cpu().contiguous() for name, value in model.export_state().items()}

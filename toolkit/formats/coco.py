@@ -1,6 +1,8 @@
-"""COCO's instance annotations (https://cocodataset.org/#format-data): polygons, both kinds of run lengths, crowds and keypoints.
+"""COCO's instance annotations (https://cocodataset.org/#format-data): polygons, both kinds of run lengths,
+crowds and keypoints.
 
-What concerns the whole file (ids, categories) is checked when it is opened, each annotation when its image is read. Masks stay run lengths.
+What concerns the whole file (ids, categories) is checked when it is opened, each annotation when its image is
+read. Masks stay run lengths.
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ class CocoFile:
         document: all that the file holds.
 
     Raises:
-        DataError: when it is not such a file, an id occurs twice, or an annotation is of an image or category that is not there.
+        DataError: when it is not such a file, an id occurs twice, or an annotation is of an image or category
+            that is not there.
     """
 
     def __init__(self, path: Path) -> None:
@@ -42,8 +45,9 @@ class CocoFile:
             isinstance(data.get(key), list) for key in ("images", "annotations", "categories")
         ):
             raise DataError(
-                f"{path} is not a COCO annotation file: it must hold lists called images, annotations and categories. "
-                "Repair: name the file of the annotations (a list of results, or captions, will not do)"
+                f"{path} is not a COCO annotation file: it must hold lists called images, annotations and"
+                " categories. Repair: name the file of the annotations (a list of results, or captions, will"
+                " not do)"
             )
         self.document: dict[str, Any] = data
         by_key = self._by_id(data["categories"], "categories", "name")
@@ -55,7 +59,8 @@ class CocoFile:
         twice = next((name for name in self.classes if self.classes.count(name) > 1), None)
         if twice is not None:
             raise DataError(
-                f"{path} has two categories called {twice!r}. Repair: rename one, or give their annotations one category_id"
+                f"{path} has two categories called {twice!r}. Repair: rename one, or give their annotations"
+                " one category_id"
             )
         self._labels = {key: index for index, (key, _) in enumerate(categories)}
         named = (category.get("keypoints") for _, category in categories)
@@ -69,7 +74,8 @@ class CocoFile:
         ]
         if named_twice:
             raise DataError(
-                f"{path} has two images with the file_name {named_twice[0]!r}. Repair: merge them, or rename one"
+                f"{path} has two images with the file_name {named_twice[0]!r}. Repair: merge them, or"
+                " rename one"
             )
         self._by_image: dict[Any, list[tuple[str, dict[str, Any]]]] = {key: [] for key in by_id}
         self._index(data["annotations"])
@@ -83,11 +89,13 @@ class CocoFile:
                 or not isinstance(record.get(needed), str)
             ):
                 raise DataError(
-                    f"{self.path}: {kind}[{position}] needs an id, and a {needed} that is text. Repair: correct the file"
+                    f"{self.path}: {kind}[{position}] needs an id, and a {needed} that is text. Repair:"
+                    " correct the file"
                 )
             if record["id"] in found:
                 raise DataError(
-                    f"{self.path}: the id {record['id']!r} occurs twice among the {kind}. Repair: give each its own id"
+                    f"{self.path}: the id {record['id']!r} occurs twice among the {kind}. Repair: give each"
+                    " its own id"
                 )
             found[record["id"]] = record
         return found
@@ -103,14 +111,16 @@ class CocoFile:
             name = f"annotations[{position}]" if key is None else f"annotation {key!r}"
             if key is not None and key in seen:
                 raise DataError(
-                    f"{self.path}: the id {key!r} occurs twice among the annotations. Repair: give each its own id"
+                    f"{self.path}: the id {key!r} occurs twice among the annotations. Repair: give each its"
+                    " own id"
                 )
             seen.add(key)
             for what, known in (("image_id", self._by_image), ("category_id", self._labels)):
                 if not isinstance(record.get(what), (int, str)) or record[what] not in known:
                     raise DataError(
-                        f"{self.path}: {name} has the {what} {record.get(what)!r}, which is none of the file's "
-                        f"{len(known)} {'images' if what == 'image_id' else 'categories'}. Repair: correct it, or remove the annotation"
+                        f"{self.path}: {name} has the {what} {record.get(what)!r}, which is none of the"
+                        f" file's {len(known)} {'images' if what == 'image_id' else 'categories'}. Repair:"
+                        " correct it, or remove the annotation"
                     )
             self._by_image[record["image_id"]].append((name, record))
 
@@ -129,8 +139,9 @@ class CocoFile:
         said = (image.get("height", size[0]), image.get("width", size[1]))
         if said != size:
             raise DataError(
-                f"{self.path}: image {image['id']!r} ({image['file_name']}) should have {said[1]} x {said[0]} pixels, but the file has "
-                f"{size[1]} x {size[0]}. Repair: use the images that were annotated (check whether one of them was turned or scaled)"
+                f"{self.path}: image {image['id']!r} ({image['file_name']}) should have {said[1]} x {said[0]}"
+                f" pixels, but the file has {size[1]} x {size[0]}. Repair: use the images that were annotated"
+                " (check whether one of them was turned or scaled)"
             )
         found = []
         for name, record in self._by_image[image["id"]]:
@@ -156,7 +167,8 @@ class CocoFile:
             keypoints = numbers(record["keypoints"], where, "keypoints")
             if len(keypoints) % 3 or len(keypoints) > 3 * len(self.keypoint_names):
                 raise DataError(
-                    f"{where} has {len(keypoints)} numbers as keypoints; expected {3 * len(self.keypoint_names)}"
+                    f"{where} has {len(keypoints)} numbers as keypoints; expected"
+                    f" {3 * len(self.keypoint_names)}"
                 )
             keypoints = tuple(from_indices(np.array(keypoints, np.float64).reshape(-1, 3)).flatten().tolist())
         crowd = record.get("iscrowd", 0)
@@ -222,10 +234,13 @@ def _encloses(flat: Polygon) -> bool:
 
 
 def _run_lengths(value: dict[str, Any], size: Size, where: str) -> bytes:
-    """Compressed run lengths of exactly the image's size; pycocotools would read beyond its memory if they were of another."""
+    """Compressed run lengths of exactly the image's size; pycocotools would read beyond its memory if they
+    were of another.
+    """
     if value.get("size") != list(size):
         raise DataError(
-            f"{where}: the run lengths are of size {value.get('size')}, but the image has {list(size)} (height, width)"
+            f"{where}: the run lengths are of size {value.get('size')}, but the image has {list(size)}"
+            " (height, width)"
         )
     counts = value.get("counts")
     if isinstance(counts, list):
@@ -240,8 +255,8 @@ def _run_lengths(value: dict[str, Any], size: Size, where: str) -> bytes:
         raise DataError(f"{where}: counts must be text or a list of numbers, not {type(counts).__name__}")
     if ((lengths < 0) | (lengths > size[0] * size[1])).any() or int(lengths.sum()) != size[0] * size[1]:
         raise DataError(
-            f"{where}: the run lengths cover {int(lengths.sum())} pixels, but the image has {size[0] * size[1]}. "
-            "Repair: encode the mask again; is it cut off, or of another image?"
+            f"{where}: the run lengths cover {int(lengths.sum())} pixels, but the image has"
+            f" {size[0] * size[1]}. Repair: encode the mask again; is it cut off, or of another image?"
         )
     if isinstance(counts, str):
         return counts.encode()
@@ -252,10 +267,11 @@ def _run_lengths(value: dict[str, Any], size: Size, where: str) -> bytes:
 
 
 def decode_counts(counts: bytes) -> NDArray[np.int64]:
-    """The lengths of the runs, background first, that compressed COCO run lengths stand for; any bytes give some lengths.
+    """The lengths of the runs, background first, that compressed COCO run lengths stand for; any bytes give
+    some lengths.
 
-    Each is a number in base 32, lowest digit first, bit 5 of a digit saying that another follows and bit 4 of the last being the
-    sign; from the fourth on, it is the difference from the length two before.
+    Each is a number in base 32, lowest digit first, bit 5 of a digit saying that another follows and bit 4 of
+    the last being the sign; from the fourth on, it is the difference from the length two before.
     """
     digits = np.frombuffer(counts, np.uint8).astype(np.int64) - 48
     last = np.flatnonzero((digits & 32) == 0)

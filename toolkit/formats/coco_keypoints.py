@@ -1,6 +1,8 @@
-"""COCO's keypoints name pixels by their indices; everywhere else coordinates are continuous, and a pixel's middle is half a pixel on.
+"""COCO's keypoints name pixels by their indices; everywhere else coordinates are continuous, and a pixel's
+middle is half a pixel on.
 
-Detectron2 reads and writes them so, too. A point that is not there (visibility 0) stays where it is, at 0, 0 as a rule.
+Detectron2 reads and writes them so, too. A point that is not there (visibility 0) stays where it is, at 0, 0
+as a rule.
 """
 
 from __future__ import annotations

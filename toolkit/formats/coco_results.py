@@ -1,4 +1,6 @@
-"""COCO's results files (https://cocodataset.org/#format-results): a list of detections, each with its image, class and score."""
+"""COCO's results files (https://cocodataset.org/#format-results): a list of detections, each with its image,
+class and score.
+"""
 
 from __future__ import annotations
 
@@ -70,12 +72,17 @@ def _mask_fault(code: Mapping[str, Any], size: Size) -> str:
     else:
         return "whose counts are neither text nor a list of whole numbers"
     if (lengths < 0).any() or int(lengths.sum()) != size[0] * size[1]:
-        return f"whose run lengths cover {int(lengths.sum())} pixels, but its image has {size[0] * size[1]}. Repair: encode it again; is it cut off?"
+        return (
+            f"whose run lengths cover {int(lengths.sum())} pixels, but its image has {size[0] * size[1]}."
+            " Repair: encode it again; is it cut off?"
+        )
     return ""
 
 
 def _plainly_right(results: Sequence[Any], images: set[int], categories: set[int]) -> bool:
-    """Whether all are boxes without fault, found by column, five times as fast as one by one; False settles nothing."""
+    """Whether all are boxes without fault, found by column, five times as fast as one by one; False settles
+    nothing.
+    """
     try:
         known = {entry["image_id"] for entry in results} <= images and {
             entry["category_id"] for entry in results
@@ -104,7 +111,10 @@ def _plainly_right(results: Sequence[Any], images: set[int], categories: set[int
 def _fault(entry: Any, images: set[int], categories: set[int]) -> str:
     """What is wrong with a detection; empty when nothing is."""
     if not isinstance(entry, dict):
-        return f"must be a record with image_id, category_id, score and bbox, segmentation or keypoints, not {entry!r}"
+        return (
+            "must be a record with image_id, category_id, score and bbox, segmentation or keypoints, not"
+            f" {entry!r}"
+        )
     for key, known in (("image_id", images), ("category_id", categories)):
         if not isinstance(entry.get(key), int) or entry[key] not in known:
             return (
@@ -140,9 +150,11 @@ def result_instances(
     """The detections of one image, whose class stands under ``label``.
 
     Args:
-        annotations: with ``bbox``, ``segmentation`` or ``keypoints``, the same for all; a missing box is the tight one of the mask or points.
+        annotations: with ``bbox``, ``segmentation`` or ``keypoints``, the same for all; a missing box is the
+            tight one of the mask or points.
         size: of the image, height and width.
-        areas: whether to state areas as pycocotools reads a results file: that of the box where there is one, else of the mask.
+        areas: whether to state areas as pycocotools reads a results file: that of the box where there is one,
+            else of the mask.
 
     Raises:
         InvalidDataError: when a mask or box does not fit the image.

@@ -1,7 +1,8 @@
-"""Converts any dataset with objects from one annotation format to another, and counts what the new one cannot hold.
+"""Converts any dataset with objects from one annotation format to another, and counts what the new one cannot
+hold.
 
-Masks come back equal pixel by pixel from every format but ``masks``, in which objects cannot overlap. Polygons stay the polygons they
-were where the format has them.
+Masks come back equal pixel by pixel from every format but ``masks``, in which objects cannot overlap.
+Polygons stay the polygons they were where the format has them.
 """
 
 from __future__ import annotations
@@ -91,7 +92,8 @@ def opening(target: str, classes: Sequence[str]) -> list[str]:
 def _checked(sample_id: str) -> str:
     if Path(sample_id).is_absolute() or ".." in Path(sample_id).parts:
         raise DataError(
-            f"the image {sample_id!r} lies outside the dataset's folder, so it has no place in another. Repair: move it inside"
+            f"the image {sample_id!r} lies outside the dataset's folder, so it has no place in another."
+            " Repair: move it inside"
         )
     return sample_id
 
@@ -142,9 +144,11 @@ def regions_of(sample: Sample) -> list[Region]:
             label=int(instances.labels[i]),
             where=f"sample {sample.id!r}, object {i}",
             code=None if instances.masks is None else instances.masks.counts[i],
-            box_xyxy=None
-            if tight is not None and torch.equal(tight[i], instances.boxes_xyxy[i])
-            else _box(instances.boxes_xyxy[i]),
+            box_xyxy=(
+                None
+                if tight is not None and torch.equal(tight[i], instances.boxes_xyxy[i])
+                else _box(instances.boxes_xyxy[i])
+            ),
             is_crowd=instances.is_crowd is not None and bool(instances.is_crowd[i]),
             keypoints=None if keypoints is None else tuple(keypoints[i]),
             area=None if instances.areas is None else float(instances.areas[i]),
@@ -197,7 +201,8 @@ def _write_masks(dataset: Dataset, split: str, folder: Path, losses: Losses, ind
         classes, shift = (BACKGROUND, *classes), 1
     if len(classes) > VOID:
         raise DataError(
-            f"a label image holds {VOID} classes, background included, not {len(classes)}. Repair: choose another format"
+            f"a label image holds {VOID} classes, background included, not {len(classes)}. Repair: choose"
+            " another format"
         )
     write_classes(folder / "classes.txt", classes, None if shift else dataset.palette)
     for index in indexes:
@@ -216,7 +221,9 @@ def _write_masks(dataset: Dataset, split: str, folder: Path, losses: Losses, ind
 def _as_label_images(
     sample: Sample, regions: Sequence[Region], background: int | None, shift: int, losses: Losses
 ) -> Sample:
-    """The sample with the objects that an image of object ids can hold, and with a label map that is painted where there is none."""
+    """The sample with the objects that an image of object ids can hold, and with a label map that is painted
+    where there is none.
+    """
     size = sample.size
     losses["objects with a box alone: the whole object"] += sum(not region.has_mask for region in regions)
     crowds = [region for region in regions if region.is_crowd and region.has_mask]

@@ -32,14 +32,16 @@ def values_to_label_map(values: Tensor, table: Mapping[int, int], path: str | Pa
         uint8 ``[H, W]``.
 
     Raises:
-        DataError: when a value is not in the table; names the file, the first such value and how many pixels have it.
+        DataError: when a value is not in the table; names the file, the first such value and how many pixels
+            have it.
     """
     counts = torch.bincount(values.flatten(), minlength=256)
     unknown = [value for value in counts.nonzero().flatten().tolist() if value not in table]
     if unknown:
         raise DataError(
-            f"{path} has the value {unknown[0]} in {int(counts[unknown[0]])} pixels{_and_others(len(unknown) - 1, 'value')}, "
-            f"which stands for no class; expected {_ranges(table)}. Repair: correct the file, or the list of classes"
+            f"{path} has the value {unknown[0]} in {int(counts[unknown[0]])}"
+            f" pixels{_and_others(len(unknown) - 1, 'value')}, which stands for no class; expected"
+            f" {_ranges(table)}. Repair: correct the file, or the list of classes"
         )
     lookup = torch.zeros(256, dtype=torch.uint8)
     for value, index in table.items():
@@ -59,7 +61,8 @@ def colors_to_label_map(image: Tensor, table: Mapping[Color, int], path: str | P
         uint8 ``[H, W]``.
 
     Raises:
-        DataError: when a color is not in the table; names the file, the first such color and how many pixels have it.
+        DataError: when a color is not in the table; names the file, the first such color and how many pixels
+            have it.
     """
     keys = np.array([_packed(color) for color in table], dtype=np.int32)
     order = np.argsort(keys)
@@ -73,8 +76,9 @@ def colors_to_label_map(image: Tensor, table: Mapping[Color, int], path: str | P
         first = int(wrong[0])
         count = int(counts[colors == first][0])
         raise DataError(
-            f"{path} has the color {_unpacked(first)} in {count} pixels{_and_others(len(colors) - 1, 'color')}, "
-            "which stands for no class. Repair: save the label image without compression or smoothing, or correct the table of colors"
+            f"{path} has the color {_unpacked(first)} in {count}"
+            f" pixels{_and_others(len(colors) - 1, 'color')}, which stands for no class. Repair: save the"
+            " label image without compression or smoothing, or correct the table of colors"
         )
     return torch.from_numpy(indexes[position])
 
@@ -88,8 +92,9 @@ def check_same_size(label: Tensor, image: Tensor, label_path: str | Path, image_
     if label.shape[-2:] != image.shape[-2:]:
         (label_h, label_w), (image_h, image_w) = label.shape[-2:], image.shape[-2:]
         raise DataError(
-            f"{label_path} has {label_w} x {label_h} pixels, but its image {image_path} has {image_w} x {image_h}. "
-            "Repair: export the label image at the size of the photo (width x height; check whether one of them was rotated)"
+            f"{label_path} has {label_w} x {label_h} pixels, but its image {image_path} has {image_w} x"
+            f" {image_h}. Repair: export the label image at the size of the photo (width x height; check"
+            " whether one of them was rotated)"
         )
 
 
@@ -98,7 +103,8 @@ def majority_labels(ids: Tensor, label_map: Tensor) -> dict[int, int]:
 
     Args:
         ids: whole numbers of any width, ``[H, W]``; 0 is no object.
-        label_map: uint8 ``[H, W]``; void pixels do not vote, and objects that are void throughout are left out.
+        label_map: uint8 ``[H, W]``; void pixels do not vote, and objects that are void throughout are left
+            out.
     """
     key = torch.where((ids != 0) & (label_map != VOID), ids.long() * 256 + label_map, -1).numpy().ravel()
     starts = _run_starts(key)  # a sort of runs, not of pixels, and no table as long as the largest id
@@ -143,7 +149,8 @@ def instances_from_id_map(ids: Tensor, labels: Mapping[int, int]) -> Instances:
 
 
 def id_map_from_instances(instances: Instances) -> Tensor:
-    """The reverse of ``instances_from_id_map``: int32 ``[H, W]`` with ids from 1 in order; where masks overlap, the later one shows.
+    """The reverse of ``instances_from_id_map``: int32 ``[H, W]`` with ids from 1 in order; where masks
+    overlap, the later one shows.
 
     Raises:
         DataError: when the instances have no masks, or there are more than ``MAX_IDS``.
@@ -166,7 +173,9 @@ def _run_starts(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _run_lengths(starts: NDArray[Any], ends: NDArray[Any], total: int) -> list[int]:
-    """Alternating lengths of background and foreground runs, background first, from where the foreground starts and ends."""
+    """Alternating lengths of background and foreground runs, background first, from where the foreground
+    starts and ends.
+    """
     edges = np.empty(2 * len(starts) + 2, dtype=np.int64)
     edges[0], edges[1:-1:2], edges[2:-1:2], edges[-1] = 0, starts, ends, total
     lengths: list[int] = np.diff(edges).tolist()

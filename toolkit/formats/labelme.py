@@ -1,7 +1,7 @@
 """Files of LabelMe (https://github.com/wkentaro/labelme): one JSON an image, with its shapes.
 
-Shapes of one label and one ``group_id`` are parts of one object. Coordinates are continuous, as on LabelMe's canvas: whole numbers
-lie on the edges of pixels.
+Shapes of one label and one ``group_id`` are parts of one object. Coordinates are continuous, as on LabelMe's
+canvas: whole numbers lie on the edges of pixels.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ def read_labelme(path: Path) -> dict[str, Any]:
         or not isinstance(data.get("imagePath"), str)
     ):
         raise DataError(
-            f"{path} is not a file of LabelMe: it must hold shapes and imagePath. Repair: remove it from the folder"
+            f"{path} is not a file of LabelMe: it must hold shapes and imagePath. Repair: remove it from the"
+            " folder"
         )
     for index, shape in enumerate(data["shapes"]):
         if not isinstance(shape, dict) or not isinstance(shape.get("label"), str):
@@ -61,7 +62,8 @@ def read_labels(path: Path) -> tuple[str, ...]:
     names = tuple(line for line in lines if line and line not in NO_CLASSES)
     if not names or len(set(names)) < len(names):
         raise DataError(
-            f"{path} names {'a label twice' if names else 'no labels'}. Repair: write each label on a line of its own"
+            f"{path} names {'a label twice' if names else 'no labels'}. Repair: write each label on a line of"
+            " its own"
         )
     return names
 
@@ -83,13 +85,14 @@ def labelme_regions(
         other_shapes: what becomes of shapes without an area: points and lines.
 
     Raises:
-        DataError: when the file is of an image of another size, a label is no class, or a shape cannot be used.
+        DataError: when the file is of an image of another size, a label is no class, or a shape cannot be
+            used.
     """
     said = (data.get("imageHeight") or size[0], data.get("imageWidth") or size[1])
     if said != size:
         raise DataError(
-            f"{path} is of an image of {said[1]} x {said[0]} pixels, but its image has {size[1]} x {size[0]}. "
-            "Repair: annotate the image as it is now, or put back the one that was annotated"
+            f"{path} is of an image of {said[1]} x {said[0]} pixels, but its image has {size[1]} x {size[0]}."
+            " Repair: annotate the image as it is now, or put back the one that was annotated"
         )
     objects: dict[Any, list[Region]] = {}
     for index, shape in enumerate(data["shapes"]):
@@ -97,12 +100,14 @@ def labelme_regions(
         where = f"{path}: shape {index} ({label})"
         if label not in labels:
             raise DataError(
-                f"{where} is of no class; expected one of {', '.join(labels)}. Repair: correct it, or add it to the classes"
+                f"{where} is of no class; expected one of {', '.join(labels)}. Repair: correct it, or add it"
+                " to the classes"
             )
         part = _part(shape, size, where, labels[label])
         if part is None and other_shapes == "error":
             raise DataError(
-                f"{where} is a {shape.get('shape_type')}, which has no area. Repair: remove it, or set other_shapes=skip"
+                f"{where} is a {shape.get('shape_type')}, which has no area. Repair: remove it, or set"
+                " other_shapes=skip"
             )
         if part is not None:
             objects.setdefault((label, index) if group is None else (label, "group", str(group)), []).append(
@@ -136,7 +141,8 @@ def _part(shape: dict[str, Any], size: Size, where: str, label: int) -> Region |
     if kind in ("point", "points", "line", "linestrip"):
         return None
     raise DataError(
-        f"{where} is a {kind!r}, which is unknown; expected polygon, rectangle, circle or mask. Repair: draw it as one of these"
+        f"{where} is a {kind!r}, which is unknown; expected polygon, rectangle, circle or mask. Repair: draw"
+        " it as one of these"
     )
 
 
@@ -152,7 +158,8 @@ def _pasted(mask: Any, corner: tuple[int, int], size: Size, where: str) -> bytes
     (x, y), (height, width) = corner, pixels.shape
     if x < 0 or y < 0 or x + width > size[1] or y + height > size[0]:
         raise DataError(
-            f"{where}: a mask of {width} x {height} pixels at {x}, {y} reaches out of the image of {size[1]} x {size[0]}"
+            f"{where}: a mask of {width} x {height} pixels at {x}, {y} reaches out of the image of {size[1]}"
+            f" x {size[0]}"
         )
     full = np.zeros(size, bool)
     full[y : y + height, x : x + width] = pixels != 0

@@ -1,8 +1,9 @@
-"""The ``masks`` layout: a folder of images, a folder of label images, and a list of classes. Read by ``datasets/masks``, written here.
+"""The ``masks`` layout: a folder of images, a folder of label images, and a list of classes. Read by
+``datasets/masks``, written here.
 
 ::
 
-    classes.txt           one class a line, in the order of the label values; a color may follow: "grass 0 128 0"
+    classes.txt           one class a line, in the order of the values; a color may follow: "grass 0 128 0"
     images/ID.png         any image format; folders below are kept
     labels/ID.png         one value a pixel (gray or palette), or the colors of classes.txt
     instances/ID.png      optional: ids of objects, 0 = none; of 8 or 16 bits
@@ -31,23 +32,28 @@ _LINE = re.compile(r"(?P<name>.*\S)\s+(?P<red>\d{1,3})[\s,]+(?P<green>\d{1,3})[\
 
 @dataclass(frozen=True)
 class ClassLine:
-    """One line of a list of classes: a name and, where it is given, a color. The name ``void`` stands for no class."""
+    """One line of a list of classes: a name and, where it is given, a color. The name ``void`` stands for no
+    class.
+    """
 
     name: str
     color: Color | None = None
 
 
 def read_classes(path: Path) -> tuple[ClassLine, ...]:
-    """Read a list of classes: one name a line, which may be followed by red, green and blue. Empty lines are skipped.
+    """Read a list of classes: one name a line, which may be followed by red, green and blue. Empty lines are
+    skipped.
 
     Raises:
-        DataError: when the file cannot be read, is empty, names a class twice, or has a color beyond 255 or used twice.
+        DataError: when the file cannot be read, is empty, names a class twice, or has a color beyond 255 or
+            used twice.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(
-            f"{path} cannot be read as a list of classes: {error}. Repair: write one class name a line, in UTF-8"
+            f"{path} cannot be read as a list of classes: {error}. Repair: write one class name a line, in"
+            " UTF-8"
         ) from error
     lines = [_parse(line.strip(), path) for line in text.splitlines() if line.strip()]
     if not lines:
@@ -61,7 +67,8 @@ def read_classes(path: Path) -> tuple[ClassLine, ...]:
         double = next((value for value in values if values.count(value) > 1), None)
         if double is not None:
             raise DataError(
-                f"{path} has the {what} {double} twice. Repair: give every class its own line and its own color"
+                f"{path} has the {what} {double} twice. Repair: give every class its own line and its own"
+                " color"
             )
     if len({line.name for line in lines} - {VOID_NAME}) > 255:
         raise DataError(f"{path} names {len(lines)} classes; a label map has at most 255")
@@ -94,7 +101,8 @@ def write_classes(path: Path, classes: Sequence[str], palette: Sequence[Color] |
 
 
 def write_split(dataset: Dataset, split: str, folder: Path, limit: int | None = None) -> Iterator[str]:
-    """Write a split in this layout, one sample at a time; several splits with the same classes can share the folder.
+    """Write a split in this layout, one sample at a time; several splits with the same classes can share the
+    folder.
 
     Images are PNG, labels palette PNG with void as 255; where objects overlap, the later one shows.
 

@@ -1,4 +1,6 @@
-"""The outlines of masks as polygons that give back exactly the same pixels when they are filled by COCO's rule."""
+"""The outlines of masks as polygons that give back exactly the same pixels when they are filled by COCO's
+rule.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +15,10 @@ from toolkit.formats.regions import Polygon
 def rings(mask: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
     """The closed lines along the edges of pixels that bound a mask, outer ones and those of holes alike.
 
-    A corner of the boundary is a point of the grid around which one or three of four pixels are set, or two that touch diagonally, which
-    makes two corners. Along each row and column of the grid, corners pair up, first with second, third with fourth, to the sides of the
-    lines (O'Rourke, *Uniqueness of orthogonal connect-the-dots*, 1988).
+    A corner of the boundary is a point of the grid around which one or three of four pixels are set, or two
+    that touch diagonally, which makes two corners. Along each row and column of the grid, corners pair up,
+    first with second, third with fourth, to the sides of the lines (O'Rourke, *Uniqueness of orthogonal
+    connect-the-dots*, 1988).
 
     Args:
         mask: bool ``[H, W]``.
@@ -45,7 +48,9 @@ def rings(mask: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
 
 
 def _partners(order: NDArray[np.intp]) -> list[int]:
-    """For each corner the one that it is paired with, when these are the corners in the order along the lines of the grid."""
+    """For each corner the one that it is paired with, when these are the corners in the order along the lines
+    of the grid.
+    """
     partners = np.empty_like(order)
     partners[order[::2]], partners[order[1::2]] = order[1::2], order[::2]
     found: list[int] = partners.tolist()
@@ -55,8 +60,8 @@ def _partners(order: NDArray[np.intp]) -> list[int]:
 def one_polygon(mask: NDArray[np.bool_]) -> Polygon:
     """One polygon that has the pixels of a mask, with its parts and holes.
 
-    All lines are joined to the first by bridges that are walked there and back; filled by COCO's rule (or any other that counts
-    crossings), they cover no pixel.
+    All lines are joined to the first by bridges that are walked there and back; filled by COCO's rule (or any
+    other that counts crossings), they cover no pixel.
 
     Args:
         mask: bool ``[H, W]`` with at least one pixel set.

@@ -1,4 +1,6 @@
-"""Images beside label images in folders: finding them, pairing them, and splitting what has no published split."""
+"""Images beside label images in folders: finding them, pairing them, and splitting what has no published
+split.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ from toolkit.errors import DataError
 def images_below(
     folder: Path, ending: str = "", *, repair: str = "check the folder that is named"
 ) -> dict[str, Path]:
-    """Image files below a folder, by id: the path in it without suffix, and without ``ending`` at the end of the name.
+    """Image files below a folder, by id: the path in it without suffix, and without ``ending`` at the end of
+    the name.
 
     Hidden files and folders are passed over.
 

@@ -1,7 +1,8 @@
 """Reads predictions that a model of ours, or anyone, has left on disk.
 
-A folder of label images (``<sample id>.png``, values are class indexes, 255 is none), a folder that ``toolkit infer`` wrote,
-or its ``predictions.json``, where a label value is the place of its class among the file's categories; or a list of COCO results.
+A folder of label images (``<sample id>.png``, values are class indexes, 255 is none), a folder that
+``toolkit infer`` wrote, or its ``predictions.json``, where a label value is the place of its class among the
+file's categories; or a list of COCO results.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ class PredictionFiles:
     Args:
         path: a folder or a JSON file, see the module.
         classes: the classes of the dataset; names in a JSON file are matched with them.
-        image_ids: the number by which a list of results names each sample; without it such a list cannot be read.
+        image_ids: the number by which a list of results names each sample; without it such a list cannot be
+            read.
         category_ids: likewise the number of each class; 1, 2, 3 … when None.
 
     Attributes:
@@ -51,7 +53,8 @@ class PredictionFiles:
         self.classes = tuple(classes)
         self.label_files: dict[str, Path] = {}
         self.records: dict[str, dict[str, Any]] = {}
-        # What each value of a label image stands for here, where a JSON file lists the classes in another order.
+        # What each value of a label image stands for here, where a JSON file lists the classes in another
+        # order.
         self.values: Tensor | None = None
         self.results: list[dict[str, Any]] | None = None
         self._image_ids = image_ids
@@ -77,7 +80,8 @@ class PredictionFiles:
         )
 
     def require(self, ids: Sequence[str]) -> None:
-        """Check that every sample has a prediction; where the file has objects only, an image that it does not name has none.
+        """Check that every sample has a prediction; where the file has objects only, an image that it does
+        not name has none.
 
         Raises:
             DataError: says how many have none, and the first five.
@@ -89,8 +93,9 @@ class PredictionFiles:
         if missing and not no_objects:
             first = ", ".join(missing[:5])
             raise DataError(
-                f"{len(missing)} of {len(ids)} images have no prediction in {self.path}: {first}{', …' if len(missing) > 5 else ''}. "
-                "Repair: name the files after the images, in the same subfolders"
+                f"{len(missing)} of {len(ids)} images have no prediction in {self.path}:"
+                f" {first}{', …' if len(missing) > 5 else ''}. Repair: name the files after the images, in"
+                " the same subfolders"
             )
 
     def read(self, sample_id: str, size: Size) -> Prediction:
@@ -117,7 +122,8 @@ class PredictionFiles:
                 label_map = self._translate(label_map, key)
             if tuple(label_map.shape) != size:
                 raise DataError(
-                    f"{self.label_files[key]} is {list(label_map.shape)} (height, width), but the image {sample_id} is {list(size)}"
+                    f"{self.label_files[key]} is {list(label_map.shape)} (height, width), but the image"
+                    f" {sample_id} is {list(size)}"
                 )
         record = self.records.get(key)
         if record is None or (label_map is not None and not record["annotations"]):
@@ -137,12 +143,15 @@ class PredictionFiles:
         unknown = (translated == VOID) & (label_map != VOID)
         if bool(unknown.any()):
             raise DataError(
-                f"{self.label_files[key]} has the value {int(label_map[unknown][0])}, which is no class of {self.path}"
+                f"{self.label_files[key]} has the value {int(label_map[unknown][0])}, which is no class of"
+                f" {self.path}"
             )
         return translated
 
     def _key(self, sample_id: str) -> str | None:
-        """The id itself, or its last part when the predictions were written without the dataset's subfolders."""
+        """The id itself, or its last part when the predictions were written without the dataset's
+        subfolders.
+        """
         for key in (sample_id, Path(sample_id).name):
             if key in self.label_files or key in self.records:
                 return key
@@ -165,7 +174,8 @@ class PredictionFiles:
             annotations = list(content["annotations"])
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise DataError(
-                f"{path} is no predictions file: {type(error).__name__} {error}; expected images, categories and annotations"
+                f"{path} is no predictions file: {type(error).__name__} {error}; expected images, categories"
+                " and annotations"
             ) from None
         indexes = self._class_indexes(path, categories)
         if list(indexes.values()) != list(range(len(self.classes))):
@@ -209,6 +219,7 @@ class PredictionFiles:
         unknown = sorted(set(categories.values()) - set(self.classes))
         if unknown:
             raise DataError(
-                f"{path} has classes that the dataset has not: {', '.join(unknown)}. The dataset has: {', '.join(self.classes)}"
+                f"{path} has classes that the dataset has not: {', '.join(unknown)}. The dataset has:"
+                f" {', '.join(self.classes)}"
             )
         return {category_id: self.classes.index(name) for category_id, name in categories.items()}

@@ -2,9 +2,11 @@
 
 Three formats are read, told apart by their content:
 
-- CSV with the columns ``image`` and ``x``, ``y`` (a point) or ``x0``, ``y0``, ``x1``, ``y1`` (a box), and optionally ``label`` (1 on the object, 0 off it;
-  1 when empty), ``class``, and ``object``: rows of an image with the same value there belong to one object; without it each row is one.
-- JSON: ``{"photo.jpg": [{"points_xy": [[x, y], …], "point_labels": [1, …], "box_xyxy": [x0, y0, x1, y1], "class": "flask"}, …], …}``.
+- CSV with the columns ``image`` and ``x``, ``y`` (a point) or ``x0``, ``y0``, ``x1``, ``y1`` (a box), and
+  optionally ``label`` (1 on the object, 0 off it; 1 when empty), ``class``, and ``object``: rows of an image
+  with the same value there belong to one object; without it each row is one.
+- JSON: ``{"photo.jpg": [{"points_xy": [[x, y], …], "point_labels": [1, …], "box_xyxy": [x0, y0, x1, y1],
+  "class": "flask"}, …], …}``.
 - COCO: a document with ``images``, ``annotations`` and ``categories``, whose boxes become the prompts.
 
 Coordinates are in pixels of the image as displayed.
@@ -55,7 +57,8 @@ def read_prompts(path: Path) -> dict[str, list[ObjectPrompt]]:
     """The prompts of a file, by the name of the image.
 
     Raises:
-        DataError: when the file cannot be read, or a record in it is wrong; names the line or record, what it has and what was expected.
+        DataError: when the file cannot be read, or a record in it is wrong; names the line or record, what it
+            has and what was expected.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -88,8 +91,9 @@ def _from_csv(path: Path, text: str) -> Iterator[tuple[str, ObjectPrompt]]:
         or not ({*POINT_COLUMNS} <= {*columns} or {*BOX_COLUMNS} <= {*columns})
     ):
         raise DataError(
-            f"{path} has the columns {', '.join(columns) or 'none'}; expected image with x, y or x0, y0, x1, y1, and if you like "
-            f"{', '.join(OPTIONAL_COLUMNS)}. Repair: name the columns so in the first line"
+            f"{path} has the columns {', '.join(columns) or 'none'}; expected image with x, y or x0, y0, x1,"
+            f" y1, and if you like {', '.join(OPTIONAL_COLUMNS)}. Repair: name the columns so in the first"
+            " line"
         )
     objects: dict[tuple[str, str], list[tuple[str, Mapping[str, str]]]] = defaultdict(list)
     for row in reader:
@@ -117,7 +121,8 @@ def _one_object(rows: Sequence[tuple[str, Mapping[str, str]]]) -> ObjectPrompt:
     if len(boxes) > 1 or len(names) > 1:
         what = f"{len(boxes)} boxes" if len(boxes) > 1 else f"the classes {', '.join(sorted(names))}"
         raise DataError(
-            f"{first} and the rows of the same object have {what}; one is possible. Repair: give them different values of object"
+            f"{first} and the rows of the same object have {what}; one is possible. Repair: give them"
+            " different values of object"
         )
     pairs = tuple((x, y) for x, y in points)
     return ObjectPrompt(first, next(iter(names), UNNAMED), pairs, tuple(labels), boxes[0] if boxes else None)
@@ -130,7 +135,8 @@ def _from_json(path: Path, text: str) -> Iterator[tuple[str, ObjectPrompt]]:
         raise DataError(f"{path} is not valid JSON: {error}") from None
     if not isinstance(document, dict):
         raise DataError(
-            f"{path} holds a list; expected prompts by image name, or a COCO document with images, annotations and categories"
+            f"{path} holds a list; expected prompts by image name, or a COCO document with images,"
+            " annotations and categories"
         )
     if {"images", "annotations"} <= document.keys():
         yield from _from_coco(path, document)
@@ -234,12 +240,14 @@ class PromptFile:
         for prompt in everything:
             if prompt.class_name not in self.classes:
                 raise DataError(
-                    f"{prompt.where} is of the class {prompt.class_name!r}; there are: {', '.join(self.classes)}"
+                    f"{prompt.where} is of the class {prompt.class_name!r}; there are:"
+                    f" {', '.join(self.classes)}"
                 )
         self._by_image: dict[str, list[ObjectPrompt]] = {}
 
     def assign(self, names: Iterable[str]) -> None:
-        """Say which images there are: a name in the file stands for the one image whose path ends so, with or without its suffix.
+        """Say which images there are: a name in the file stands for the one image whose path ends so, with or
+        without its suffix.
 
         Raises:
             DataError: when the file names an image that is not there, or one of several.
@@ -268,7 +276,8 @@ class PromptFile:
         return name in self._by_image
 
     def groups(self, name: str, size: Size) -> list[Prompts]:
-        """The prompts for an image, at most one ``Prompts`` for each combination of points and box; empty when the file has none for it.
+        """The prompts for an image, at most one ``Prompts`` for each combination of points and box; empty
+        when the file has none for it.
 
         Raises:
             DataError: when a point or a whole box lies outside the image.
@@ -315,11 +324,13 @@ def _check_inside(prompt: ObjectPrompt, name: str, size: Size) -> None:
     for x, y in prompt.points_xy:
         if not (0 <= x < width and 0 <= y < height):
             raise DataError(
-                f"{prompt.where} has the point ({x:g}, {y:g}), outside {name}, which is {width} × {height} pixels (width × height)"
+                f"{prompt.where} has the point ({x:g}, {y:g}), outside {name}, which is {width} × {height}"
+                " pixels (width × height)"
             )
     if prompt.box_xyxy is not None:
         x0, y0, x1, y1 = prompt.box_xyxy
         if x0 >= width or y0 >= height or x1 <= 0 or y1 <= 0:
             raise DataError(
-                f"{prompt.where} has the box {list(prompt.box_xyxy)}, outside {name}, which is {width} × {height} pixels (width × height)"
+                f"{prompt.where} has the box {list(prompt.box_xyxy)}, outside {name}, which is {width} ×"
+                f" {height} pixels (width × height)"
             )

@@ -1,7 +1,8 @@
 """Objects as annotation tools write them: polygons or run lengths, a class, and what else is known of them.
 
-The readers of COCO, VIA, LabelMe and YOLO files turn each record into a ``Region``; what follows is the same for all. Coordinates
-are in pixels from the top-left corner of the image, so whole numbers lie on the edges of pixels, and polygons are filled by COCO's rule.
+The readers of COCO, VIA, LabelMe and YOLO files turn each record into a ``Region``; what follows is the same
+for all. Coordinates are in pixels from the top-left corner of the image, so whole numbers lie on the edges of
+pixels, and polygons are filled by COCO's rule.
 """
 
 from __future__ import annotations
@@ -70,7 +71,8 @@ class Region:
         counts = self.code if self.code is not None else Masks.from_polygons([self.polygons], size).counts[0]
         if self.box_xyxy is None and not coco_mask.area({"size": list(size), "counts": counts}):
             raise DataError(
-                f"{self.where} covers no pixel of the image ({size[1]} x {size[0]}). Repair: remove it, or draw it again"
+                f"{self.where} covers no pixel of the image ({size[1]} x {size[0]}). Repair: remove it, or"
+                " draw it again"
             )
         return counts
 
@@ -125,7 +127,8 @@ def to_instances(regions: Sequence[Region], size: Size, num_keypoints: int = 0) 
         masks = Masks(size, tuple(region.counts(size) for region in regions))
     elif len(without) < len(regions):
         raise DataError(
-            f"{without[0].where} has no mask, but other objects of the image have one. Repair: add it, or remove the object"
+            f"{without[0].where} has no mask, but other objects of the image have one. Repair: add it, or"
+            " remove the object"
         )
     boxes = torch.zeros((len(regions), 4)) if masks is None else masks.boxes_xyxy()
     for index, region in enumerate(regions):
@@ -182,13 +185,14 @@ def polygon(values: Any, size: Size, where: str, what: str = "the polygon") -> P
     """Check a polygon from a file; what lies outside the image will be cut off.
 
     Raises:
-        DataError: when it is no list of finite numbers, has fewer than three points or an odd count of numbers, or lies further
-            outside than the image is large, which no honest annotation does.
+        DataError: when it is no list of finite numbers, has fewer than three points or an odd count of
+            numbers, or lies further outside than the image is large, which no honest annotation does.
     """
     flat = numbers(values, where, what)
     if len(flat) < 6 or len(flat) % 2:
         raise DataError(
-            f"{where}: {what} has {len(flat)} numbers; expected x, y of three or more points. Repair: remove it, or draw it again"
+            f"{where}: {what} has {len(flat)} numbers; expected x, y of three or more points. Repair: remove"
+            " it, or draw it again"
         )
     for length, along in zip((size[1], size[0]), (flat[::2], flat[1::2]), strict=True):
         far = next((value for value in along if not -length <= value <= 2 * length), None)
@@ -217,7 +221,8 @@ def ellipse(
     """
     if not all(map(math.isfinite, (*center, *radii, theta))) or min(radii) <= 0:
         raise DataError(
-            f"{where}: the center {center}, radii {radii} and angle {theta:g} make no ellipse. Repair: correct the file"
+            f"{where}: the center {center}, radii {radii} and angle {theta:g} make no ellipse. Repair:"
+            " correct the file"
         )
     ys, xs = np.ogrid[0.5 : size[0] : 1, 0.5 : size[1] : 1]
     dx, dy = xs - center[0], ys - center[1]
@@ -242,7 +247,8 @@ def read_json(path: Path, what: str) -> Any:
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise DataError(
-            f"{path} is not there; it should hold {what}. Repair: check the folder and the settings of the dataset"
+            f"{path} is not there; it should hold {what}. Repair: check the folder and the settings of the"
+            " dataset"
         ) from error
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(

@@ -1,12 +1,13 @@
 """Files of the VGG Image Annotator (VIA), versions 1 and 2: https://www.robots.ox.ac.uk/~vgg/software/via/.
 
-A file maps a key to each image: ``{"filename": …, "regions": …}``. In version 1 the regions are a mapping from "0", "1", … to
-regions, in version 2 a list; a project of version 2 has the same below ``_via_img_metadata``. A region has ``shape_attributes``
-(its outline) and ``region_attributes`` (what the user entered for it).
+A file maps a key to each image: ``{"filename": …, "regions": …}``. In version 1 the regions are a mapping
+from "0", "1", … to regions, in version 2 a list; a project of version 2 has the same below
+``_via_img_metadata``. A region has ``shape_attributes`` (its outline) and ``region_attributes`` (what the
+user entered for it).
 
-VIA draws its shapes on an HTML canvas that lies over the image, where whole coordinates lie between pixels; so they are taken as they
-are, without the half pixel that Detectron2's balloon tutorial adds. Then a polygon from 2 to 5 covers the pixels 2, 3 and 4, and the box
-of the mask is that of the points.
+VIA draws its shapes on an HTML canvas that lies over the image, where whole coordinates lie between pixels;
+so they are taken as they are, without the half pixel that Detectron2's balloon tutorial adds. Then a polygon
+from 2 to 5 covers the pixels 2, 3 and 4, and the box of the mask is that of the points.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ def read_via(path: Path) -> list[ViaImage]:
     records = data.get("_via_img_metadata", data) if isinstance(data, dict) else None
     if not isinstance(records, dict):
         raise DataError(
-            f"{path} is not a VIA file: it must hold a mapping of images. Repair: export the annotations as JSON"
+            f"{path} is not a VIA file: it must hold a mapping of images. Repair: export the annotations as"
+            " JSON"
         )
     images: dict[str, ViaImage] = {}
     for key, record in records.items():
@@ -79,7 +81,8 @@ def via_regions(
         size: of the image.
         path: the VIA file, for messages.
         classes: names of the classes.
-        attribute: which of the region's attributes has the name of the class; empty when all are of the first class.
+        attribute: which of the region's attributes has the name of the class; empty when all are of the first
+            class.
 
     Raises:
         DataError: when a region has a shape without an area, values that are no numbers, or an unknown class.
@@ -91,7 +94,8 @@ def via_regions(
         if not isinstance(shape, dict) or shape.get("name") not in SHAPES:
             kind = shape.get("name") if isinstance(shape, dict) else shape
             raise DataError(
-                f"{where} is a {kind!r}, which has no area; expected one of {', '.join(SHAPES)}. Repair: remove it, or draw it anew"
+                f"{where} is a {kind!r}, which has no area; expected one of {', '.join(SHAPES)}. Repair:"
+                " remove it, or draw it anew"
             )
         label = _label(region.get("region_attributes"), where, classes, attribute) if attribute else 0
         outline = _outline(shape, size, where)
@@ -103,7 +107,9 @@ def via_regions(
 
 
 def _outline(shape: dict[str, Any], size: Size, where: str) -> Polygon | bytes:
-    """The polygon of a shape, or the run lengths of a round one. A polyline encloses what it would when closed."""
+    """The polygon of a shape, or the run lengths of a round one. A polyline encloses what it would when
+    closed.
+    """
 
     def value(name: str) -> float:
         return numbers([shape.get(name)], where, f"{name} of the {shape['name']}")[0]
@@ -140,7 +146,7 @@ def _label(attributes: Any, where: str, classes: Sequence[str], attribute: str) 
         value = ticked[0] if len(ticked) == 1 else ", ".join(ticked)
     if value not in classes:
         raise DataError(
-            f"{where} has {value!r} as its attribute {attribute!r}, which is no class; expected one of {', '.join(classes)}. "
-            "Repair: correct it, or name the classes with classes=[…]"
+            f"{where} has {value!r} as its attribute {attribute!r}, which is no class; expected one of"
+            f" {', '.join(classes)}. Repair: correct it, or name the classes with classes=[…]"
         )
     return classes.index(value)

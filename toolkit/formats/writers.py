@@ -108,7 +108,9 @@ class CocoWriter(Writer):
 
 
 class LabelmeWriter(Writer):
-    """A JSON file beside each image; several polygons of an object share a ``group_id``, and what is no polygon is a mask."""
+    """A JSON file beside each image; several polygons of an object share a ``group_id``, and what is no
+    polygon is a mask.
+    """
 
     opens_with = "labelme"
 
@@ -195,7 +197,9 @@ def _parts_of_image(region: Region, size: Size) -> list[float]:
 
 
 class ViaWriter(Writer):
-    """``via_region_data.json`` as VIA 2 exports it, with the class in the attribute ``class``; an object of several parts becomes one polygon."""
+    """``via_region_data.json`` as VIA 2 exports it, with the class in the attribute ``class``; an object of
+    several parts becomes one polygon.
+    """
 
     opens_with = "balloon"
 

@@ -1,8 +1,10 @@
-"""YOLO's segments (https://docs.ultralytics.com/datasets/segment/): one text file an image, one object a line.
+"""YOLO's segments (https://docs.ultralytics.com/datasets/segment/): one text file an image, one object a
+line.
 
-A line is the class and the points of a polygon, as parts of the image's width and height: ``0 0.1 0.2 0.5 0.2 0.5 0.7``. Four numbers
-after the class are a box: the center, width and height. ``data.yaml`` names the classes and where the images are; labels are where the
-last ``images`` in an image's path is replaced by ``labels``.
+A line is the class and the points of a polygon, as parts of the image's width and height:
+``0 0.1 0.2 0.5 0.2 0.5 0.7``. Four numbers after the class are a box: the center, width and height.
+``data.yaml`` names the classes and where the images are; labels are where the last ``images`` in an image's
+path is replaced by ``labels``.
 """
 
 from __future__ import annotations
@@ -30,14 +32,16 @@ def read_data_yaml(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
         data = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise DataError(
-            f"{path} cannot be read: {error}. Repair: write the names of the classes and the folders of images there"
+            f"{path} cannot be read: {error}. Repair: write the names of the classes and the folders of"
+            " images there"
         ) from error
     names = data.get("names") if isinstance(data, dict) else None
     if isinstance(names, dict) and set(names) == set(range(len(names))):
         names = [names[index] for index in range(len(names))]
     if not isinstance(names, list) or not names or len(set(map(str, names))) < len(names):
         raise DataError(
-            f"{path}: names must be a list of different classes, or number them from 0, not {names!r}. Repair: correct the file"
+            f"{path}: names must be a list of different classes, or number them from 0, not {names!r}."
+            " Repair: correct the file"
         )
     return data, tuple(map(str, names))
 
@@ -45,7 +49,8 @@ def read_data_yaml(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
 def find_images(file: Path, data: dict[str, Any], split: str) -> tuple[list[Path], list[str]]:
     """The images of a split, sorted, and their names in its folder.
 
-    An entry of ``data.yaml`` is a folder, a text file that lists images, or a list of either, below ``path`` or beside ``data.yaml``.
+    An entry of ``data.yaml`` is a folder, a text file that lists images, or a list of either, below ``path``
+    or beside ``data.yaml``.
 
     Raises:
         DataError: when an entry leads nowhere, or to no image.
@@ -88,7 +93,8 @@ def _resolve(file: Path, base: str, entry: str) -> Path:
         if path.exists():
             return path
     raise DataError(
-        f"{file} names {entry}, but there is neither {tried[0]} nor {tried[1]}. Repair: correct its lines 'path' and '{entry}'"
+        f"{file} names {entry}, but there is neither {tried[0]} nor {tried[1]}. Repair: correct its lines"
+        f" 'path' and '{entry}'"
     )
 
 
@@ -130,12 +136,14 @@ def _region(words: list[str], size: Size, where: str, num_classes: int) -> Regio
         raise DataError(f"{where}: expected numbers, but {error}. Repair: correct it") from error
     if label not in range(num_classes):
         raise DataError(
-            f"{where} is of class {words[0]}, but there are only {num_classes} (0…{num_classes - 1}). Repair: correct it"
+            f"{where} is of class {words[0]}, but there are only {num_classes} (0…{num_classes - 1}). Repair:"
+            " correct it"
         )
     outside = next((value for value in values if not -0.01 <= value <= 1.01), None)
     if outside is not None:
         raise DataError(
-            f"{where} has {outside:g}; expected parts of the width and height, 0…1. Repair: divide by the size of the image"
+            f"{where} has {outside:g}; expected parts of the width and height, 0…1. Repair: divide by the"
+            " size of the image"
         )
     if len(values) == 4:
         return Region(int(label), where, box_xyxy=_box(values, size, where))

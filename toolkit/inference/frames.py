@@ -30,7 +30,8 @@ class FrameFolder(Sequence[Sample]):
         )
         if not self.paths:
             raise UsageError(
-                f"{folder} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}). Repair: name a video or a folder of frames"
+                f"{folder} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}). Repair: name a video or a"
+                " folder of frames"
             )
         self.names = tuple(path.name for path in self.paths)
         self._size = tuple(read_image(self.paths[0]).shape[1:])
@@ -65,7 +66,8 @@ class VideoFile(Sequence[Sample]):
             count += 1
         if not count:
             raise DataError(
-                f"{path} is no video that can be decoded, or holds no frame. Repair: convert it to MP4 (H.264), or to a folder of images"
+                f"{path} is no video that can be decoded, or holds no frame. Repair: convert it to MP4"
+                " (H.264), or to a folder of images"
             )
         self.names = tuple(f"{index:06d}" for index in range(count))
         self._open()
@@ -86,7 +88,8 @@ class VideoFile(Sequence[Sample]):
             self._next += 1
             if not decoded:
                 raise DataError(
-                    f"{self.path}: frame {index} of {len(self)} cannot be decoded. Repair: copy or convert the video again"
+                    f"{self.path}: frame {index} of {len(self)} cannot be decoded. Repair: copy or convert"
+                    " the video again"
                 )
             image = torch.from_numpy(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)).permute(2, 0, 1).contiguous()
             self._last = index, Sample(self.names[index], image, path=f"{self.path}, frame {index}")

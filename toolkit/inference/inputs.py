@@ -40,10 +40,11 @@ class _Found:
 def find_images(words: Sequence[str | os.PathLike[str]], exclude: Path | None = None) -> list[InputImage]:
     """The images that files, folders and glob patterns stand for, each once, in a fixed order.
 
-    Folders are searched to any depth, through symbolic links as well (a link back to a folder above is not followed again); files
-    and folders whose names begin with a dot are left out. An image is named by its path below the folder that was given, below the
-    fixed part of the pattern, or, for a file, by its file name. Where two would have one name, all are named by their path below the
-    deepest folder that holds them all. Outputs take the name without its suffix; where two images of a folder differ only in that
+    Folders are searched to any depth, through symbolic links as well (a link back to a folder above is not
+    followed again); files and folders whose names begin with a dot are left out. An image is named by its
+    path below the folder that was given, below the fixed part of the pattern, or, for a file, by its file
+    name. Where two would have one name, all are named by their path below the deepest folder that holds them
+    all. Outputs take the name without its suffix; where two images of a folder differ only in that
     (``a.jpg``, ``a.png``), all of that folder keep theirs (``a.jpg.png``, ``a.png.png``).
 
     Args:
@@ -60,7 +61,8 @@ def find_images(words: Sequence[str | os.PathLike[str]], exclude: Path | None = 
     if all(item.error for item in found.values()):
         reasons = "".join(f"; {item.error}" for item in found.values())
         raise UsageError(
-            f"no image ({', '.join(sorted(IMAGE_SUFFIXES))}) in {', '.join(map(str, words))}{reasons}. Repair: check the path and the suffixes"
+            f"no image ({', '.join(sorted(IMAGE_SUFFIXES))}) in {', '.join(map(str, words))}{reasons}."
+            " Repair: check the path and the suffixes"
         )
     return _with_stems(_with_names(found))
 
@@ -78,7 +80,9 @@ def _search(word: str, exclude: Path | None) -> Iterator[_Found]:
 
 
 def _match(pattern: Path, exclude: Path | None) -> Iterator[_Found]:
-    """What a pattern matches; ``**`` does not follow symbolic links, as is pathlib's way, so no loop can trap it."""
+    """What a pattern matches; ``**`` does not follow symbolic links, as is pathlib's way, so no loop can trap
+    it.
+    """
     parts = [*pattern.parts]
     fixed = next(i for i, part in enumerate(parts) if glob.has_magic(part))
     root = Path(*parts[:fixed])
@@ -134,7 +138,9 @@ def _walk(top: Path, root: Path, exclude: Path | None) -> Iterator[_Found]:
 
 
 def _with_names(found: dict[str, _Found]) -> list[InputImage]:
-    """Names below each image's own root, or all below their common folder; a folder that cannot be searched is named as it was given."""
+    """Names below each image's own root, or all below their common folder; a folder that cannot be searched
+    is named as it was given.
+    """
     own = {
         path: _relative(path, os.path.abspath(item.root)) for path, item in found.items() if not item.error
     }
@@ -157,8 +163,10 @@ def _with_stems(images: list[InputImage]) -> list[InputImage]:
     counts = Counter(stems.values())
     crowded = {os.path.dirname(stem) for stem, count in counts.items() if count > 1}
     return [
-        image
-        if image.error or os.path.dirname(stems[image.name]) in crowded
-        else replace(image, stem=stems[image.name])
+        (
+            image
+            if image.error or os.path.dirname(stems[image.name]) in crowded
+            else replace(image, stem=stems[image.name])
+        )
         for image in images
     ]

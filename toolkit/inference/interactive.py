@@ -1,4 +1,6 @@
-"""Prompting by hand: set an image once, then point at objects, correct and undo; every answer takes only the decoder's time."""
+"""Prompting by hand: set an image once, then point at objects, correct and undo; every answer takes only the
+decoder's time.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,8 @@ class Session:
 
     Args:
         predictor: of a promptable model.
-        image: a path, an array, a tensor or a Pillow image, as for ``Predictor.predict``; it is encoded once, here.
+        image: a path, an array, a tensor or a Pillow image, as for ``Predictor.predict``; it is encoded once,
+            here.
 
     Raises:
         UsageError: when the model takes no prompts.
@@ -75,7 +78,8 @@ class Session:
         height, width = self.size
         if not (0 <= x < width and 0 <= y < height):
             raise InvalidDataError(
-                f"the point ({x:g}, {y:g}) lies outside the image, which is {width} × {height} pixels (width × height)"
+                f"the point ({x:g}, {y:g}) lies outside the image, which is {width} × {height} pixels (width"
+                " × height)"
             )
         now = self._current()
         return self._ask(
@@ -104,7 +108,8 @@ class Session:
         )
         if inside[2] <= inside[0] or inside[3] <= inside[1]:
             raise InvalidDataError(
-                f"the box {[x0, y0, x1, y1]} covers nothing of the image, which is {width} × {height} pixels (width × height)"
+                f"the box {[x0, y0, x1, y1]} covers nothing of the image, which is {width} × {height} pixels"
+                " (width × height)"
             )
         return self._ask(replace(self._current(), box_xyxy=inside))
 

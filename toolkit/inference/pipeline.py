@@ -1,8 +1,9 @@
 """Predicting many images: threads decode ahead and write behind while the network computes.
 
-The main thread submits, predicts and keeps the manifest; a pool of threads decodes images and writes results (OpenCV and zlib let
-go of Python's lock). Everything that waits is bounded in number and in pixels, so memory does not grow with the number of images;
-results are entered in the order of the images, so nothing depends on the number of threads.
+The main thread submits, predicts and keeps the manifest; a pool of threads decodes images and writes results
+(OpenCV and zlib let go of Python's lock). Everything that waits is bounded in number and in pixels, so memory
+does not grow with the number of images; results are entered in the order of the images, so nothing depends on
+the number of threads.
 """
 
 from __future__ import annotations
@@ -100,7 +101,8 @@ def predict_folder(
     Raises:
         UsageError: when there is no image, or ``out`` holds other results.
         DataError: when a file of prompts names an image that is not among these.
-        OutputError: when a result cannot be written (full disk, …); what the manifest has is kept, and ``resume`` goes on from there.
+        OutputError: when a result cannot be written (full disk, …); what the manifest has is kept, and
+            ``resume`` goes on from there.
     """
     images = find_images(words, exclude=out)
     if isinstance(predictor.model, PromptedModel):
@@ -134,7 +136,9 @@ def predict_folder(
 def predict_images(
     predictor: Predictor, images: Iterable[InputImage], results: ResultFolder, work: Work
 ) -> Generator[Record, None, None]:
-    """Predict images and write their files; yields their records in order, each when its files are written."""
+    """Predict images and write their files; yields their records in order, each when its files are
+    written.
+    """
     depth = work.batch_size + work.workers
     pool = ThreadPoolExecutor(work.workers, thread_name_prefix="toolkit-infer")
     try:
@@ -153,7 +157,8 @@ def _in_order(tasks: Iterable[tuple[Future[T], int]], depth: int, *, eager: bool
     """The results of tasks in order.
 
     Args:
-        tasks: futures, with the pixels that each holds; the next is taken, and so submitted, when there is room for it.
+        tasks: futures, with the pixels that each holds; the next is taken, and so submitted, when there is
+            room for it.
         depth: how many may wait.
         eager: hand out a result as soon as it is there, rather than when room is needed.
     """
@@ -182,9 +187,10 @@ def _submit_write(
         future: Future[Record] = Future()
         future.set_result(results.failed(image, str(outcome)))
         return future, 0
-    return pool.submit(results.write, image, sample, outcome, predictor.window_for(sample)), sample.size[
-        0
-    ] * sample.size[1]
+    return (
+        pool.submit(results.write, image, sample, outcome, predictor.window_for(sample)),
+        sample.size[0] * sample.size[1],
+    )
 
 
 def _read(image: InputImage, device: torch.device) -> Decoded:
@@ -210,7 +216,9 @@ def _expected_pixels(image: InputImage) -> int:
 
 
 def _batches(decoded: Iterable[Decoded], size: int) -> Iterator[list[Decoded]]:
-    """Groups of ``size`` readable images; unreadable ones stay in their place and do not count (but do not pile up either)."""
+    """Groups of ``size`` readable images; unreadable ones stay in their place and do not count (but do not
+    pile up either).
+    """
     batch: list[Decoded] = []
     readable = 0
     for item in decoded:
@@ -226,14 +234,18 @@ def _batches(decoded: Iterable[Decoded], size: int) -> Iterator[list[Decoded]]:
 def _predict(
     predictor: Predictor, batch: list[Decoded]
 ) -> Iterator[tuple[InputImage, Sample | None, Prediction | str]]:
-    """Predict a batch; yields image, sample and prediction in order, or the reason why there is no prediction."""
+    """Predict a batch; yields image, sample and prediction in order, or the reason why there is no
+    prediction.
+    """
     outcomes = iter(_outcomes(predictor, [sample for _, sample in batch if isinstance(sample, Sample)]))
     for image, sample in batch:
         yield (image, sample, next(outcomes)) if isinstance(sample, Sample) else (image, None, sample)
 
 
 def _outcomes(predictor: Predictor, samples: list[Sample]) -> Sequence[Prediction | str]:
-    """Predictions; when a batch fails for a reason that may lie in one image, its images are tried one by one."""
+    """Predictions; when a batch fails for a reason that may lie in one image, its images are tried one by
+    one.
+    """
     try:
         return predictor.predict_samples(samples) if samples else []
     except (InvalidDataError, MemoryError, RuntimeError) as error:

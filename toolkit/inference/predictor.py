@@ -46,7 +46,8 @@ class Predictor:
         name: identifies the weights in manifests.
 
     Raises:
-        UsageError: when the device is not there, the precision unknown, or a window is asked for that the model cannot use.
+        UsageError: when the device is not there, the precision unknown, or a window is asked for that the
+            model cannot use.
     """
 
     def __init__(
@@ -63,7 +64,8 @@ class Predictor:
             raise UsageError(f"precision must be fp32 or bf16, not {precision!r}")
         if tiling and tiling.window is not None and not isinstance(model, SemanticModel):
             raise UsageError(
-                f"window is for semantic models; {type(model).__name__} predicts images whole. Repair: leave window out"
+                f"window is for semantic models; {type(model).__name__} predicts images whole. Repair: leave"
+                " window out"
             )
         self.device = find_device(device)
         self.model = model.to(self.device).eval()
@@ -81,12 +83,13 @@ class Predictor:
         """Predict one image, or a list of images of any kinds and sizes.
 
         Args:
-            images: a path, RGB uint8 ``[H, W, 3]`` (NumPy) or ``[3, H, W]`` (torch), a Pillow image, or a list of these.
+            images: a path, RGB uint8 ``[H, W, 3]`` (NumPy) or ``[3, H, W]`` (torch), a Pillow image, or a
+                list of these.
             batch_size: how many images of a list are read and predicted at a time.
 
         Returns:
-            One prediction for one image, a list for a list, in order; in the grid of each image as displayed. ``sample_id`` is
-            the path, or else the place in the list.
+            One prediction for one image, a list for a list, in order; in the grid of each image as displayed.
+            ``sample_id`` is the path, or else the place in the list.
 
         Raises:
             ImageError: when a file is not a whole image.
@@ -154,8 +157,8 @@ def load(
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ….
         precision: ``"fp32"`` or ``"bf16"``.
         tiling: when large images are predicted window by window.
-        prompts: who prompts a promptable model: ``"auto"`` (it finds everything in the image, the default), ``"from:RUN"`` (another
-            run's detections) or the path of a file, see ``toolkit.formats.prompts``.
+        prompts: who prompts a promptable model: ``"auto"`` (it finds everything in the image, the default),
+            ``"from:RUN"`` (another run's detections) or the path of a file, see ``toolkit.formats.prompts``.
         settings: of the model, nested, laid over those that it was trained with; its weights must still fit.
 
     Raises:
@@ -220,7 +223,8 @@ def as_sample(image: ImageLike, name: str = "image") -> Sample:
             f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
         )
         raise InvalidDataError(
-            f"image {name!r} must be a path, a Pillow image, an RGB uint8 array [H, W, 3] or an RGB uint8 tensor [3, H, W], not {found}"
+            f"image {name!r} must be a path, a Pillow image, an RGB uint8 array [H, W, 3] or an RGB uint8"
+            f" tensor [3, H, W], not {found}"
         )
     return Sample(name, torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1))
 
@@ -228,6 +232,7 @@ def as_sample(image: ImageLike, name: str = "image") -> Sample:
 def _from_pillow(image: Image.Image) -> Tensor:
     if image.mode.startswith(("I", "F")):
         raise InvalidDataError(
-            f"a Pillow image of mode {image.mode} has no fixed range; expected 8 bits a channel, such as mode RGB"
+            f"a Pillow image of mode {image.mode} has no fixed range; expected 8 bits a channel, such as"
+            " mode RGB"
         )
     return torch.from_numpy(np.array(ImageOps.exif_transpose(image).convert("RGB"))).permute(2, 0, 1)

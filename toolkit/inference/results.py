@@ -1,4 +1,5 @@
-"""The folder that results are written to: label maps, overlays, objects, and the manifest that says what is done.
+"""The folder that results are written to: label maps, overlays, objects, and the manifest that says what is
+done.
 
 ::
 
@@ -84,7 +85,8 @@ class ResultFolder:
         resume: go on with the results that are there, rather than refuse to touch them.
 
     Raises:
-        UsageError: when there are results already and ``resume`` is not asked for, or they are of another model.
+        UsageError: when there are results already and ``resume`` is not asked for, or they are of another
+            model.
         OutputError: when the folder cannot be written to.
     """
 
@@ -110,7 +112,8 @@ class ResultFolder:
         self._done: dict[str, str] = {}  # the source of each image that is done, by name
         if self._manifest.exists() and not resume:
             raise UsageError(
-                f"{folder} holds results already. Repair: go on with them by --resume, or choose another folder with --out"
+                f"{folder} holds results already. Repair: go on with them by --resume, or choose another"
+                " folder with --out"
             )
         if resume:
             remove_unfinished(folder)
@@ -118,7 +121,8 @@ class ResultFolder:
         for record in filter(self._is_complete, records):
             if record["model"] != model:
                 raise UsageError(
-                    f"{folder} holds results of another model ({record['model']}, not {model}). Repair: choose another --out"
+                    f"{folder} holds results of another model ({record['model']}, not {model}). Repair:"
+                    " choose another --out"
                 )
             self._done[record["image"]] = record["source"]
         _write_lines(
@@ -148,12 +152,14 @@ class ResultFolder:
         source = self._done.get(image.name)
         if source is not None and source != _source(image):
             raise UsageError(
-                f"{self.folder} holds results of another image named {image.name}: {source}, not {_source(image)}. Repair: choose another --out"
+                f"{self.folder} holds results of another image named {image.name}: {source}, not"
+                f" {_source(image)}. Repair: choose another --out"
             )
         return source is not None
 
     def write(self, image: InputImage, sample: Sample, prediction: Prediction, window: int | None) -> Record:
-        """Write the files of one image; may be called from several threads. Does not enter the record in the manifest.
+        """Write the files of one image; may be called from several threads. Does not enter the record in the
+        manifest.
 
         Raises:
             OutputError: when a file cannot be written.
@@ -197,7 +203,8 @@ class ResultFolder:
             self._file.flush()
 
     def finish(self, images: Iterable[InputImage]) -> None:
-        """Bring the manifest into the order of the images (results of others first) and write ``predictions.json``.
+        """Bring the manifest into the order of the images (results of others first) and write
+        ``predictions.json``.
 
         Raises:
             OutputError: when a file cannot be written.
@@ -225,7 +232,9 @@ class ResultFolder:
         )
 
     def _predictions(self, records: list[dict[str, Any]]) -> Iterator[str]:
-        """``predictions.json`` piece by piece, one entry a line, so that memory holds the objects of one image at a time."""
+        """``predictions.json`` piece by piece, one entry a line, so that memory holds the objects of one
+        image at a time.
+        """
         done = [record for record in records if record["status"] == "ok"]
         categories = ({"id": i, "name": name} for i, name in enumerate(self.classes, start=1))
         yield from _array('{"images": [', (_image_entry(i, record) for i, record in enumerate(done, start=1)))
@@ -249,7 +258,9 @@ def _source(image: InputImage) -> str:
 
 
 def _latest(manifest: Path) -> list[dict[str, Any]]:
-    """The records of a manifest, the last one where an image has several; a line that was cut off by a kill is dropped."""
+    """The records of a manifest, the last one where an image has several; a line that was cut off by a kill
+    is dropped.
+    """
     records: dict[str, dict[str, Any]] = {}
     if manifest.exists():
         with open(manifest, encoding="utf-8", errors="replace") as file:
@@ -294,7 +305,9 @@ def _image_entry(number: int, record: dict[str, Any]) -> dict[str, Any]:
 
 
 def coco_annotations(instances: Instances) -> list[dict[str, Any]]:
-    """The objects of one image as COCO annotations without ids; categories count from 1. Numbers lose nothing of their float32."""
+    """The objects of one image as COCO annotations without ids; categories count from 1. Numbers lose nothing
+    of their float32.
+    """
     codes = instances.masks.to_coco() if instances.masks is not None else []
     areas = instances.masks.areas().tolist() if instances.masks is not None else []
     entries = []

@@ -19,8 +19,9 @@ class Tiling:
     """When images are predicted window by window, and how. Applies to semantic models.
 
     Attributes:
-        window: side of the square window in pixels; images that are longer or wider are tiled. None: only images of more than
-            ``max_pixels`` are, unless the model shrinks large images itself, with windows of ``AUTOMATIC_WINDOW``.
+        window: side of the square window in pixels; images that are longer or wider are tiled. None: only
+            images of more than ``max_pixels`` are, unless the model shrinks large images itself, with windows
+            of ``AUTOMATIC_WINDOW``.
         overlap: the least part of a window that the next one covers again, from 0 up to but not including 1.
         max_pixels: what the network may see at once when ``window`` is None.
 
@@ -54,10 +55,11 @@ AUTOMATIC_WINDOW = 1024
 def predict_tiled(model: SemanticModel, image: Tensor, window: int, overlap: float) -> Tensor:
     """The label map of one image from the logits of overlapping windows.
 
-    Where windows overlap, their logits are added with the weight ``sin²(π (t + ½) / n)`` along both axes (a Hann window, which
-    is above 0 everywhere), so that each window counts least at its edges, where the network saw least around a pixel. Sums need
-    no division by the weights, for that would change no arg-max. The image is worked off in bands of a window's height: memory
-    is that of the logits of one band, ``C x window x W``, however high the image is.
+    Where windows overlap, their logits are added with the weight ``sin²(π (t + ½) / n)`` along both axes (a
+    Hann window, which is above 0 everywhere), so that each window counts least at its edges, where the
+    network saw least around a pixel. Sums need no division by the weights, for that would change no arg-max.
+    The image is worked off in bands of a window's height: memory is that of the logits of one band,
+    ``C x window x W``, however high the image is.
 
     Args:
         model: in eval mode.
@@ -86,7 +88,9 @@ def predict_tiled(model: SemanticModel, image: Tensor, window: int, overlap: flo
 
 
 def starts(length: int, window: int, overlap: float) -> list[int]:
-    """First pixels of windows that cover ``length`` pixels evenly, each sharing at least ``overlap`` of itself with the next."""
+    """First pixels of windows that cover ``length`` pixels evenly, each sharing at least ``overlap`` of
+    itself with the next.
+    """
     stride = max(1, int(window * (1 - overlap)))
     gaps = -(-(length - window) // stride)
     return [round(i * (length - window) / gaps) for i in range(gaps + 1)] if gaps else [0]

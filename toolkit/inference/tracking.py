@@ -1,4 +1,6 @@
-"""Prompted tracking: objects that were pointed out in some frames of a video, followed through all the others."""
+"""Prompted tracking: objects that were pointed out in some frames of a video, followed through all the
+others.
+"""
 
 from __future__ import annotations
 
@@ -28,14 +30,17 @@ def track_video(
     on_start: Callable[[int], None] | None = None,
     on_record: Callable[[Record], None] | None = None,
 ) -> int:
-    """Follow the objects that a file of prompts points out, and write the results of every frame under ``out``.
+    """Follow the objects that a file of prompts points out, and write the results of every frame under
+    ``out``.
 
-    In the results each object is a class of its own (``flask 1``, ``flask 2``), so that its color and number stay the same throughout.
+    In the results each object is a class of its own (``flask 1``, ``flask 2``), so that its color and number
+    stay the same throughout.
 
     Args:
         predictor: of a model that can track.
         source: a video file, or a folder of images of one size.
-        prompts: see ``toolkit.formats.prompts``; images are named by the number of the frame in a video, and by file name in a folder.
+        prompts: see ``toolkit.formats.prompts``; images are named by the number of the frame in a video, and
+            by file name in a folder.
         out: the folder of the results; see ``toolkit.inference.results``.
         overlays: whether to draw the objects over the frames.
         on_start: called with the number of frames.
@@ -52,7 +57,8 @@ def track_video(
     model = predictor.model.model if isinstance(predictor.model, PromptedModel) else predictor.model
     if not isinstance(model, TrackingModel):
         raise UsageError(
-            f"{type(model).__name__} cannot follow objects through a video. Repair: name a run of a plugin that can, such as sam2"
+            f"{type(model).__name__} cannot follow objects through a video. Repair: name a run of a plugin"
+            " that can, such as sam2"
         )
     frames = open_frames(source)
     file = PromptFile(prompts)

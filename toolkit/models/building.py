@@ -25,27 +25,32 @@ def load_model(
 
     Args:
         run_or_file: a run's folder or a checkpoint file.
-        settings: of the model, nested; they are laid over those that it was trained with. The weights must still fit.
+        settings: of the model, nested; they are laid over those that it was trained with. The weights must
+            still fit.
 
     Raises:
-        CheckpointError: when the file is damaged, was not written by the toolkit, or does not fit its own plugin.
+        CheckpointError: when the file is damaged, was not written by the toolkit, or does not fit its own
+            plugin.
         UnavailableError: when the plugin cannot be loaded here.
     """
     path = find_checkpoint(run_or_file)
     if path.suffix != ".safetensors":
         raise CheckpointError(
-            f"{path} is no checkpoint of the toolkit (those end in .safetensors). Repair: pass it to training as weights={path}"
+            f"{path} is no checkpoint of the toolkit (those end in .safetensors). Repair: pass it to training"
+            f" as weights={path}"
         )
     tensors, manifest = read_checkpoint(path)
     if manifest is None:
         raise CheckpointError(
-            f"{path} was not written by the toolkit: it has no manifest. Repair: pass it to training as weights={path}"
+            f"{path} was not written by the toolkit: it has no manifest. Repair: pass it to training as"
+            f" weights={path}"
         )
     model = build_model(manifest, path, settings)
     fit = compare_tensors(model, tensors)
     if fit.missing or fit.unexpected or fit.mismatched:
         raise CheckpointError(
-            f"{path} does not fit the plugin {manifest.plugin!r} that is installed here{', with the settings given' * bool(settings)}: {fit}"
+            f"{path} does not fit the plugin {manifest.plugin!r} that is installed"
+            f" here{', with the settings given' * bool(settings)}: {fit}"
         )
     version = registry.plugins().get(manifest.plugin).version
     if version != manifest.plugin_version:
@@ -68,13 +73,15 @@ def build_model(
         plugin = registry.plugins().get(manifest.plugin)
     except UnknownNameError as error:
         raise UnknownNameError(
-            f"{source} needs a plugin that is not here: {error}. Repair: name its file with --plugin, or to registry.add_path"
+            f"{source} needs a plugin that is not here: {error}. Repair: name its file with --plugin, or to"
+            " registry.add_path"
         ) from None
     where = f"the manifest in {source}{' with the settings given' * bool(settings)}"
     chosen = validate(settings_class(plugin), merge(dict(manifest.model), settings or {}), source=where)
     model = plugin.resolve(plugin.build)(chosen, manifest.classes)
     if not isinstance(model, Model):
         raise CheckpointError(
-            f"plugin {manifest.plugin!r}: {plugin.build} must return a toolkit.Model, not {type(model).__name__}"
+            f"plugin {manifest.plugin!r}: {plugin.build} must return a toolkit.Model, not"
+            f" {type(model).__name__}"
         )
     return model

@@ -15,12 +15,14 @@ from toolkit.types import Instances, Prediction, Prompts, Sample
 
 
 class Model(nn.Module, ABC):
-    """A network that looks at samples. Resizing, padding and normalizing are its own business, inside ``predict``.
+    """A network that looks at samples. Resizing, padding and normalizing are its own business, inside
+    ``predict``.
 
     Attributes:
         classes: the names that label indexes stand for, background included where the model has one.
-        class_tensors: entries of the state dict whose shape follows from the number of classes; where start weights have another shape
-            there, these start anew and the log says so. Empty: tensors that differ just where the number of classes stands.
+        class_tensors: entries of the state dict whose shape follows from the number of classes; where start
+            weights have another shape there, these start anew and the log says so. Empty: tensors that differ
+            just where the number of classes stands.
     """
 
     classes: tuple[str, ...]
@@ -38,7 +40,9 @@ class Model(nn.Module, ABC):
         """
 
     def export_state(self) -> dict[str, Tensor]:
-        """The weights as the model's origin names them: what ``toolkit export`` writes for other software to open."""
+        """The weights as the model's origin names them: what ``toolkit export`` writes for other software to
+        open.
+        """
         return dict(self.state_dict())
 
     @property
@@ -55,15 +59,17 @@ class TrainableModel(Model):
     def loss(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
         """The losses of a batch, by name, as scalar tensors on the model's device; their sum is minimized.
 
-        Each is a mean over the samples, so that a batch split over processes or accumulated in parts gives the
-        same gradient as the whole.
+        Each is a mean over the samples, so that a batch split over processes or accumulated in parts gives
+        the same gradient as the whole.
         """
 
     def parameter_groups(self, lr: float, weight_decay: float) -> list[dict[str, Any]]:
-        """What the optimizer gets: groups with ``params`` and, where they differ, their own ``lr`` or ``weight_decay``.
+        """What the optimizer gets: groups with ``params`` and, where they differ, their own ``lr`` or
+        ``weight_decay``.
 
-        ``name`` labels a group in the log. Override to freeze or slow down a part; parameters left out, or without
-        ``requires_grad``, do not train. The default decays matrices and kernels and leaves biases and norms alone.
+        ``name`` labels a group in the log. Override to freeze or slow down a part; parameters left out, or
+        without ``requires_grad``, do not train. The default decays matrices and kernels and leaves biases and
+        norms alone.
         """
         trainable = [p for p in self.parameters() if p.requires_grad]
         groups = [
@@ -88,11 +94,13 @@ class TrainableModel(Model):
 
 
 class PromptableModel(TrainableModel):
-    """A model that segments what a user points at. An image is encoded once, and then answers any number of prompts.
+    """A model that segments what a user points at. An image is encoded once, and then answers any number of
+    prompts.
 
-    It is measured once for each of its prompt protocols, with prompts taken from the true objects (``toolkit.models.simulated_prompts``): ``box``;
-    ``point``, the most interior one; ``point+N``, with N corrections; and ``auto``, without prompts, whose objects have to be matched with
-    the true ones. In every other, the instances of a prediction stand in the order of the sample's, one to one.
+    It is measured once for each of its prompt protocols, with prompts taken from the true objects
+    (``toolkit.models.simulated_prompts``): ``box``; ``point``, the most interior one; ``point+N``, with N
+    corrections; and ``auto``, without prompts, whose objects have to be matched with the true ones. In every
+    other, the instances of a prediction stand in the order of the sample's, one to one.
 
     Attributes:
         protocols: names of protocols, the most important first.
@@ -102,11 +110,14 @@ class PromptableModel(TrainableModel):
 
     @abstractmethod
     def encode(self, samples: Sequence[Sample]) -> list[Any]:
-        """For each sample what its prompts have in common, such as the embedding of its image; whatever ``answer`` understands."""
+        """For each sample what its prompts have in common, such as the embedding of its image; whatever
+        ``answer`` understands.
+        """
 
     @abstractmethod
     def answer(self, encoded: Any, prompts: Prompts) -> Instances:
-        """An object with mask and score for each prompt, in order, labeled as the prompt is (0 where it is not).
+        """An object with mask and score for each prompt, in order, labeled as the prompt is (0 where it is
+        not).
 
         Args:
             encoded: one of the items that ``encode`` returned.
@@ -128,7 +139,8 @@ class PromptableModel(TrainableModel):
         """For each of ``protocols`` one prediction a sample; each image is encoded once.
 
         Raises:
-            InvalidDataError: when a sample has no masks to take prompts from, or a protocol's name is unknown.
+            InvalidDataError: when a sample has no masks to take prompts from, or a protocol's name is
+                unknown.
         """
         predictions: dict[str, list[Prediction]] = {protocol: [] for protocol in self.protocols}
         for sample, item in zip(samples, self.encode(samples), strict=True):
@@ -168,11 +180,14 @@ class TrackingModel(PromptableModel):
         """One prediction a frame, in order, from the first frame that has prompts to the last of the video.
 
         Args:
-            frames: all of one size; decoded when they are asked for, so ask for each once and in order where you can.
-            prompts: what shows objects, by the number of the frame; each row of each item is an object of its own. There is at least one.
+            frames: all of one size; decoded when they are asked for, so ask for each once and in order where
+                you can.
+            prompts: what shows objects, by the number of the frame; each row of each item is an object of its
+                own. There is at least one.
 
         Returns:
-            The objects seen in each frame, labeled with their number: in the order of the frames, and in a frame of the rows.
+            The objects seen in each frame, labeled with their number: in the order of the frames, and in a
+            frame of the rows.
         """
 
 

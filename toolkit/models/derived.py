@@ -1,7 +1,7 @@
 """What is made from parameters once and used until they change: folded, cast and reordered weights.
 
-To make them anew for every image can cost a tenth of the time. They are kept outside the modules, so nothing of them is in a
-``state_dict``, a copy or a pickle of a module, and they go when it goes.
+To make them anew for every image can cost a tenth of the time. They are kept outside the modules, so nothing
+of them is in a ``state_dict``, a copy or a pickle of a module, and they go when it goes.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ T = TypeVar("T")
 class _Derived(NamedTuple):
     """A value, and what it was made from.
 
-    ``sources`` are aliases, so that their memory is not given to other tensors while it is compared with that of the parameters of now.
-    ``versions`` count how often they had been written to.
+    ``sources`` are aliases, so that their memory is not given to other tensors while it is compared with that
+    of the parameters of now. ``versions`` count how often they had been written to.
     """
 
     key: Hashable
@@ -43,7 +43,9 @@ _kept: WeakKeyDictionary[nn.Module, _Derived] = WeakKeyDictionary()
 
 
 def needs_gradient(*tensors: Tensor | None) -> bool:
-    """Whether what is computed from these will be differentiated. Then nothing that was derived without gradients may be used."""
+    """Whether what is computed from these will be differentiated. Then nothing that was derived without
+    gradients may be used.
+    """
     return torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors)
 
 
@@ -52,7 +54,8 @@ def derived(module: nn.Module, sources: Sequence[Tensor], key: Hashable, make: C
 
     Args:
         module: what the value belongs to; one value a module is kept.
-        sources: the tensors that ``make`` looks at. The value is made anew when one of them was written to or replaced.
+        sources: the tensors that ``make`` looks at. The value is made anew when one of them was written to or
+            replaced.
         key: what else it depends on.
         make: makes the value.
     """

@@ -1,7 +1,7 @@
 """Published weights for the encoders of segmentation_models.pytorch and timm.
 
-They are fetched from the Hugging Face Hub, as the libraries do, or taken from a file. A plugin's ``load_weights`` calls
-``load_encoder_weights``.
+They are fetched from the Hugging Face Hub, as the libraries do, or taken from a file. A plugin's
+``load_weights`` calls ``load_encoder_weights``.
 """
 
 from __future__ import annotations
@@ -32,17 +32,18 @@ def load_encoder_weights(
     Args:
         model: knows which part of its network is the encoder.
         encoder: the encoder's name: of segmentation_models.pytorch, or ``tu-`` and a model of timm.
-        name: ``imagenet`` or another name that the encoder has weights of, or the path of a file: of weights for the encoder, or for the
-            whole model.
+        name: ``imagenet`` or another name that the encoder has weights of, or the path of a file: of weights
+            for the encoder, or for the whole model.
         plugin: the model's plugin, for messages.
         depth: stages of the encoder.
 
     Returns:
-        which tensors of the model were loaded and which start at random; ``unexpected`` are those of the file that have no place, such as
-        a classifier.
+        which tensors of the model were loaded and which start at random; ``unexpected`` are those of the file
+        that have no place, such as a classifier.
 
     Raises:
-        UsageError: when there are no such weights, or they do not suit the model's norm or its normalization of images.
+        UsageError: when there are no such weights, or they do not suit the model's norm or its normalization
+            of images.
         DownloadError: when the hub cannot be reached.
         CheckpointError: when a file is damaged or plainly for another encoder.
     """
@@ -113,11 +114,13 @@ def _take(
             else "Repair: weights=none"
         )
         raise CheckpointError(
-            f"weights {source} are plainly for another encoder than {encoder!r}: only {len(fitting)} of its {len(own)} tensors fit. {repair}"
+            f"weights {source} are plainly for another encoder than {encoder!r}: only {len(fitting)} of its"
+            f" {len(own)} tensors fit. {repair}"
         )
     if _has_batch_norms(tensors) and not _has_batch_norms(own):
         raise UsageError(
-            f"weights {source} were learned with batch norm, which model.norm takes out. Repair: model.norm=batch, or weights=none"
+            f"weights {source} were learned with batch norm, which model.norm takes out. Repair:"
+            " model.norm=batch, or weights=none"
         )
     nn.Module.load_state_dict(
         part, fitting, strict=False
@@ -188,7 +191,8 @@ def _check_normalization(model: SemanticModel, encoder: str, name: str) -> None:
     mean, std = tuple(m / scale for m in mean), tuple(s / scale for s in std)
     if published.get("input_space", "RGB") == "BGR":
         raise UsageError(
-            f"the weights {name!r} of {encoder!r} want images in BGR order, which is not supported. Repair: another encoder"
+            f"the weights {name!r} of {encoder!r} want images in BGR order, which is not supported. Repair:"
+            " another encoder"
         )
     if any(abs(a - b) > 1e-3 for a, b in zip((*mean, *std), (*model.mean, *model.std), strict=True)):
         wanted = " ".join(
@@ -196,5 +200,6 @@ def _check_normalization(model: SemanticModel, encoder: str, name: str) -> None:
             for key, values in (("mean", mean), ("std", std))
         )
         raise UsageError(
-            f"the weights {name!r} of {encoder!r} were learned with another normalization of images. Repair: add {wanted}"
+            f"the weights {name!r} of {encoder!r} were learned with another normalization of images. Repair:"
+            f" add {wanted}"
         )

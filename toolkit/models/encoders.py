@@ -1,7 +1,8 @@
-"""Encoders of segmentation_models.pytorch, which bring those of timm, for plugins that put a decoder of their own on top.
+"""Encoders of segmentation_models.pytorch, which bring those of timm, for plugins that put a decoder of their
+own on top.
 
-``segmentation_models_pytorch.encoders.get_encoder(name, weights=None)`` builds one; the functions here see to the rest: names, parts that
-nothing uses, and (in ``toolkit.models.encoder_weights``) published weights.
+``segmentation_models_pytorch.encoders.get_encoder(name, weights=None)`` builds one; the functions here see to
+the rest: names, parts that nothing uses, and (in ``toolkit.models.encoder_weights``) published weights.
 """
 
 from __future__ import annotations
@@ -53,10 +54,12 @@ class Skipped(nn.Module):
 
 
 def drop_unused(network: nn.Module, encoder: nn.Module, size: Size) -> None:
-    """Take out the parts of an encoder that the logits do not depend on, such as a classifier, or the stages below a smaller depth.
+    """Take out the parts of an encoder that the logits do not depend on, such as a classifier, or the stages
+    below a smaller depth.
 
-    Left in, they would be saved with every checkpoint, some would be computed for nothing, and training in several processes would wait
-    for their gradients. They are found by a pass forth and back; another one forth sees that the rest works.
+    Left in, they would be saved with every checkpoint, some would be computed for nothing, and training in
+    several processes would wait for their gradients. They are found by a pass forth and back; another one
+    forth sees that the rest works.
 
     Args:
         network: takes images ``[B, 3, H, W]`` and returns logits.

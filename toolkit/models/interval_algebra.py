@@ -1,6 +1,7 @@
 """Operators of torch as they act on intervals; see ``toolkit.models.receptive_field``, whose engine this is.
 
-A value ``v >= NOTHING_BELOW`` is one end of an interval, anything smaller depends on no pixel: weights, zero padding, constants.
+A value ``v >= NOTHING_BELOW`` is one end of an interval, anything smaller depends on no pixel: weights, zero
+padding, constants.
 """
 
 from __future__ import annotations
@@ -24,13 +25,15 @@ Pad: TypeAlias = Callable[[Tensor, Sequence[int], Sequence[int]], Tensor]
 
 
 class IntervalAlgebra(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Within this context, floating tensors on the CPU are ends of intervals, and the operators of torch act on them as such.
+    """Within this context, floating tensors on the CPU are ends of intervals, and the operators of torch act
+    on them as such.
 
-    What depends on padding depends on what lies outside, so its interval ends beyond the border: otherwise the outputs near the border,
-    whose receptive field is cut off there, could not be told from the others.
+    What depends on padding depends on what lies outside, so its interval ends beyond the border: otherwise
+    the outputs near the border, whose receptive field is cut off there, could not be told from the others.
 
     Args:
-        dim: the axis of features ``[2, C, H, W]`` that the intervals are of, 2 or 3. The first half of the batch holds their first ends.
+        dim: the axis of features ``[2, C, H, W]`` that the intervals are of, 2 or 3. The first half of the
+            batch holds their first ends.
         length: of the image along it.
 
     Raises:
@@ -173,7 +176,9 @@ def _adaptive_pool(input: Tensor, output_size: list[int]) -> Tensor:
 
 
 def _interpolation(operator: Any) -> Rule:
-    """Every output depends on the pixels of the input that have a weight in it, the same in each row and each column."""
+    """Every output depends on the pixels of the input that have a weight in it, the same in each row and each
+    column.
+    """
 
     def rule(
         input: Tensor,
@@ -218,7 +223,9 @@ def _batch_norm(input: Tensor, **rest: object) -> Tensor:
 
 
 def _layer_norm(input: Tensor, normalized_shape: list[int], **rest: object) -> Tensor:
-    """Over the channels of channels-last features; over more it takes statistics of the image, which are left out."""
+    """Over the channels of channels-last features; over more it takes statistics of the image, which are left
+    out.
+    """
     return _softmax(input, -1) if len(normalized_shape) == 1 else input.clone()
 
 
@@ -269,8 +276,8 @@ _MOVES = frozenset(
     replication_pad1d replication_pad2d roll scatter select_scatter slice_scatter stack tril triu zero_ zeros_like
     adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d
     upsample_nearest1d upsample_nearest2d upsample_nearest3d _upsample_nearest_exact1d _upsample_nearest_exact2d
-    """.split()  # noqa: SIM905 - thirty lines less
-)
+    """.split()
+)  # noqa: SIM905 - thirty lines less
 """Operators that only move values, make constants, or take a maximum anyway."""
 
 _POINTWISE = frozenset(

@@ -22,9 +22,11 @@ Bools = NDArray[np.bool_]
 
 
 ROUNDING = 2.0**-19
-"""How far two float32 interpolations of two classes can differ by rounding alone, relative to the corners, doubled for safety.
+"""How far two float32 interpolations of two classes can differ by rounding alone, relative to the corners,
+doubled for safety.
 
-An interpolated value goes through 4 roundings of at most ``2**-24``; a difference of two, computed in two ways, through 16.
+An interpolated value goes through 4 roundings of at most ``2**-24``; a difference of two, computed in two
+ways, through 16.
 """
 
 TINY = 1e-30
@@ -37,24 +39,27 @@ PLANES = 1 << 24
 """Pixels interpolated at a time, plane by plane: 64 MB, or one plane where that is more."""
 
 CELL_COST = 8
-"""Time for a value interpolated cell by cell, in values interpolated plane by plane (6 to 12 were measured)."""
+"""Time for a value interpolated cell by cell, in values interpolated plane by plane (6 to 12 were measured).
+"""
 
 
 def logits_to_label_map(logits: Tensor, size: Size) -> Tensor:
     """The class with the largest logit at every pixel, after bilinear interpolation to the image's size.
 
-    Equal in every pixel to ``F.interpolate(logits[None], size, mode="bilinear", align_corners=False)[0].argmax(0)`` on contiguous
-    logits (the first class wins a tie), but on a CPU an order of magnitude faster on logits that look like a segmentation: where
-    one class is largest at all four corners of a source cell it is largest all over the cell, so only the other cells are
-    interpolated. Other logits, such as noise, and other devices take one class after the other, which is exact as well.
+    Equal in every pixel to
+    ``F.interpolate(logits[None], size, mode="bilinear", align_corners=False)[0].argmax(0)`` on contiguous
+    logits (the first class wins a tie), but on a CPU an order of magnitude faster on logits that look like a
+    segmentation: where one class is largest at all four corners of a source cell it is largest all over the
+        cell, so only the other cells are interpolated. Other logits, such as noise, and other devices take
+        one class after the other, which is exact as well.
 
     Args:
         logits: ``[C, h, w]``, floating (half precision is widened to float32 first), ``1 <= C <= 255``.
         size: height and width of the label map, in pixels.
 
     Returns:
-        uint8 ``[H, W]`` of class indexes, on the device of ``logits``. The memory used on the way is about 100 MB or
-        a few single-channel images, whichever is more, however many classes there are.
+        uint8 ``[H, W]`` of class indexes, on the device of ``logits``. The memory used on the way is about
+        100 MB or a few single-channel images, whichever is more, however many classes there are.
 
     Raises:
         InvalidDataError: when shape, dtype or size do not fit, or a logit is NaN or infinite.
@@ -69,7 +74,8 @@ def logits_to_label_map(logits: Tensor, size: Size) -> Tensor:
     classes, height, width = logits.shape
     if (height, width) == tuple(size):
         return _argmax(logits)
-    # Where there is little to gain torch may also choose another kernel, which rounds differently: leave those to torch.
+    # Where there is little to gain torch may also choose another kernel, which rounds differently: leave
+    # those to torch.
     worthwhile = classes > 4 and min(size) > 128 and size[0] * size[1] >= 4 * height * width
     if worthwhile and logits.device.type == "cpu" and 1e-25 < largest < 1e37:  # where float32 is precise
         label_map = _pruned_argmax(logits, size, budget=classes * size[0] * size[1])
@@ -107,7 +113,9 @@ def _interpolate(images: Tensor, size: Size) -> Tensor:
 
 
 def _argmax(logits: Tensor) -> Tensor:
-    """``logits.argmax(0)`` as uint8. On a CPU torch's ``max`` finds the index many times as fast as its ``argmax``."""
+    """``logits.argmax(0)`` as uint8. On a CPU torch's ``max`` finds the index many times as fast as its
+    ``argmax``.
+    """
     strips = torch.split(logits, max(1, PLANES // logits[:, 0].numel()), dim=1)
     return torch.cat([strip.max(dim=0).indices.to(torch.uint8) for strip in strips])
 
@@ -131,8 +139,9 @@ def _plain_argmax(logits: Tensor, size: Size) -> Tensor:
 class _Taps:
     """How torch interpolates one axis of a source that is padded by one copy of its edge on either side.
 
-    Output ``j`` is ``low[j] * padded[cell[j]] + high[j] * padded[cell[j] + 1]``; cell ``i`` has the ``count[i]`` outputs from
-    ``first[i]`` on. (The padding gives the outputs beyond the outermost source pixels a cell of their own.)
+    Output ``j`` is ``low[j] * padded[cell[j]] + high[j] * padded[cell[j] + 1]``; cell ``i`` has the
+    ``count[i]`` outputs from ``first[i]`` on. (The padding gives the outputs beyond the outermost source
+    pixels a cell of their own.)
     """
 
     cell: Ints
@@ -148,7 +157,9 @@ class _Taps:
 
 
 def _taps(source: int, target: int) -> _Taps:
-    """Read the weights off torch itself, bit for bit, by interpolating four combs that are 1 at every fourth place."""
+    """Read the weights off torch itself, bit for bit, by interpolating four combs that are 1 at every fourth
+    place.
+    """
     combs = torch.arange(source) % 4 == torch.arange(4)[:, None]
     weights = _interpolate(combs.float()[:, None, None, :], (1, target))[:, 0, 0].numpy()  # [4, target]
     position = (np.arange(target) + 0.5) * source / target - 0.5
@@ -166,10 +177,12 @@ def _taps(source: int, target: int) -> _Taps:
 
 
 def _pruned_argmax(logits: Tensor, size: Size, budget: float) -> Tensor | None:
-    """Interpolate only the cells whose corners leave the class open. None where that costs more than ``budget`` values.
+    """Interpolate only the cells whose corners leave the class open. None where that costs more than
+    ``budget`` values.
 
-    In NumPy, because it is hundreds of small steps: torch would share each among all threads, and wait for the last of
-    them, which makes it slower than interpolating everything once other work keeps the cores busy.
+    In NumPy, because it is hundreds of small steps: torch would share each among all threads, and wait for
+    the last of them, which makes it slower than interpolating everything once other work keeps the cores
+    busy.
     """
     rows, columns = _taps(logits.shape[1], size[0]), _taps(logits.shape[2], size[1])
     padded = np.pad(logits.numpy(), ((0, 0), (1, 1), (1, 1)), mode="edge")
@@ -206,8 +219,8 @@ def _pruned_argmax(logits: Tensor, size: Size, budget: float) -> Tensor | None:
 
 
 def _corner_winners(logits: Floats) -> tuple[Labels, Bools]:
-    """The class that is largest at the upper left corner of each cell, uint8 ``[h - 1, w - 1]``, and whether it is so, beyond any
-    rounding, at all four, bool ``[h - 1, w - 1]``.
+    """The class that is largest at the upper left corner of each cell, uint8 ``[h - 1, w - 1]``, and whether
+    it is so, beyond any rounding, at all four, bool ``[h - 1, w - 1]``.
     """
     best, second = logits[0].copy(), np.full_like(logits[0], -np.inf)
     winner = np.zeros(best.shape, np.uint8)
@@ -229,13 +242,15 @@ def _corner_winners(logits: Floats) -> tuple[Labels, Bools]:
 
 @dataclass(frozen=True)
 class _Cells:
-    """``K`` source cells, those with most contenders first. A cell's contenders are in ascending order of class.
+    """``K`` source cells, those with most contenders first. A cell's contenders are in ascending order of
+    class.
 
     Attributes:
         y: row of the upper left corner in the padded source, ``[K]``; ``x`` its column.
         count: how many classes can win somewhere in the cell, ``[K]``, descending.
         classes: these classes, ``[max(count), K]``; past ``count`` a filler.
-        corners: their logits, float32 ``[4, max(count), K]``: upper left, upper right, lower left, lower right.
+        corners: their logits, float32 ``[4, max(count), K]``: upper left, upper right, lower left, lower
+            right.
     """
 
     y: Ints
@@ -262,7 +277,9 @@ def _contenders(logits: Floats, y: Ints, x: Ints) -> _Cells:
 def _interpolate_cells(
     cells: _Cells, rows: _Taps, columns: _Taps, at_y: Ints, at_x: Ints
 ) -> tuple[Labels, Bools]:
-    """The largest class at every pixel of some cells, uint8 ``[K, sy, sx]``, and where rounding leaves it open, bool."""
+    """The largest class at every pixel of some cells, uint8 ``[K, sy, sx]``, and where rounding leaves it
+    open, bool.
+    """
     low_x, high_x = columns.low[at_x], columns.high[at_x]  # [K, sx]
     low_y, high_y = rows.low[at_y][:, :, None], rows.high[at_y][:, :, None]  # [K, sy, 1]
     best = np.full((len(cells.y), at_y.shape[1], at_x.shape[1]), -np.inf, np.float32)
@@ -322,7 +339,9 @@ class _Ties:
 
 
 def _ask_torch(logits: Tensor, size: Size, ties: _Ties) -> Labels:
-    """The class that torch finds at each pixel, uint8 ``[P]``: its own kernel along x, then along y, rounds as in two dimensions."""
+    """The class that torch finds at each pixel, uint8 ``[P]``: its own kernel along x, then along y, rounds
+    as in two dimensions.
+    """
     k, p = ties.classes.shape
     _, height, width = logits.shape
     at = np.arange(p)

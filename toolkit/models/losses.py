@@ -1,9 +1,10 @@
 """Losses for semantic segmentation.
 
-Each takes logits ``[B, C, H, W]`` and a target ``[B, H, W]`` (uint8 or int64, ``VOID`` is ignored) and returns a scalar that is
-the mean of the losses of the single images. So every image counts the same, however much of it is void, and a batch of four has the loss
-and the gradient of two batches of two; losses that pool the pixels of a batch, as most libraries' do, have neither property.
-An image that is wholly void counts as 0. Half precision is widened to float32 first, under autocast too.
+Each takes logits ``[B, C, H, W]`` and a target ``[B, H, W]`` (uint8 or int64, ``VOID`` is ignored) and
+returns a scalar that is the mean of the losses of the single images. So every image counts the same, however
+much of it is void, and a batch of four has the loss and the gradient of two batches of two; losses that pool
+the pixels of a batch, as most libraries' do, have neither property. An image that is wholly void counts as 0.
+Half precision is widened to float32 first, under autocast too.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ class SegmentationLossSettings(Settings):
         """Raise ``ConfigError`` when there are class weights, but not one for each of ``count`` classes."""
         if self.class_weights is not None and len(self.class_weights) != count:
             raise ConfigError(
-                f"loss.class_weights has {len(self.class_weights)} weights, but there are {count} classes. Repair: give one a class"
+                f"loss.class_weights has {len(self.class_weights)} weights, but there are {count} classes."
+                " Repair: give one a class"
             )
 
 
@@ -65,7 +67,8 @@ LossFunction = Callable[[Tensor, Tensor], dict[str, Tensor]]
 
 
 def segmentation_loss(settings: SegmentationLossSettings) -> LossFunction:
-    """The function that gives the weighted terms of a loss by name, from logits and target; their sum is minimized.
+    """The function that gives the weighted terms of a loss by name, from logits and target; their sum is
+    minimized.
 
     Raises:
         ConfigError: from that function, when the class weights do not fit the logits.
@@ -102,9 +105,11 @@ def cross_entropy(logits: Tensor, target: Tensor, class_weights: Tensor | None =
 def focal(
     logits: Tensor, target: Tensor, class_weights: Tensor | None = None, *, gamma: float = 2.0
 ) -> Tensor:
-    """The mean over the pixels of ``-(1 - p)^gamma log p`` of the true class, weighted by the weight of that class.
+    """The mean over the pixels of ``-(1 - p)^gamma log p`` of the true class, weighted by the weight of that
+    class.
 
-    Lin et al., Focal Loss for Dense Object Detection, ICCV 2017 (https://arxiv.org/abs/1708.02002), over a softmax.
+    Lin et al., Focal Loss for Dense Object Detection, ICCV 2017 (https://arxiv.org/abs/1708.02002), over a
+    softmax.
     """
     logits = _widened(logits)
     losses = F.cross_entropy(logits, target.long(), ignore_index=VOID, reduction="none")
@@ -114,12 +119,14 @@ def focal(
 
 
 def dice(logits: Tensor, target: Tensor, class_weights: Tensor | None = None) -> Tensor:
-    """One minus the soft Dice coefficient ``2 Σpg / (Σp + Σg)``, a weighted mean over the classes that the image shows.
+    """One minus the soft Dice coefficient ``2 Σpg / (Σp + Σg)``, a weighted mean over the classes that the
+    image shows.
 
-    A class that is absent from an image has a coefficient of 0 whatever is predicted, so it is left out; false alarms
-    of it still cost, since they take probability from the classes that are there.
+    A class that is absent from an image has a coefficient of 0 whatever is predicted, so it is left out;
+    false alarms of it still cost, since they take probability from the classes that are there.
 
-    Milletari et al., V-Net, 3DV 2016 (https://arxiv.org/abs/1606.04797), with the plain sums of Sudre et al., DLMIA 2017.
+    Milletari et al., V-Net, 3DV 2016 (https://arxiv.org/abs/1606.04797), with the plain sums of Sudre et al.,
+    DLMIA 2017.
     """
     logits = _widened(logits)
     valid = (target != VOID).unsqueeze(1)
@@ -140,7 +147,8 @@ def dice(logits: Tensor, target: Tensor, class_weights: Tensor | None = None) ->
 def lovasz_softmax(logits: Tensor, target: Tensor, class_weights: Tensor | None = None) -> Tensor:
     """The Lovász extension of the Jaccard loss, a weighted mean over the classes that the image shows.
 
-    Berman et al., The Lovász-Softmax loss, CVPR 2018 (https://arxiv.org/abs/1705.08790), per image, classes present.
+    Berman et al., The Lovász-Softmax loss, CVPR 2018 (https://arxiv.org/abs/1705.08790), per image, classes
+    present.
     """
     probabilities = _widened(logits).softmax(1)
     weights = probabilities.new_ones(logits.shape[1]) if class_weights is None else class_weights
@@ -156,7 +164,9 @@ def lovasz_softmax(logits: Tensor, target: Tensor, class_weights: Tensor | None 
 
 
 def _lovasz(errors: Tensor, truth: Tensor) -> Tensor:
-    """The Lovász extension of the Jaccard loss at ``errors`` ``[K, P]``, for each of ``K`` true sets ``truth`` ``[K, P]`` of 0 and 1."""
+    """The Lovász extension of the Jaccard loss at ``errors`` ``[K, P]``, for each of ``K`` true sets
+    ``truth`` ``[K, P]`` of 0 and 1.
+    """
     errors, order = errors.sort(dim=1, descending=True)
     truth = truth.gather(1, order)
     size = truth.sum(1, keepdim=True)
@@ -172,7 +182,9 @@ def _widened(logits: Tensor) -> Tensor:
 
 
 def _pixel_mean(losses: Tensor, target: Tensor, class_weights: Tensor | None) -> Tensor:
-    """The mean of ``losses`` ``[B, H, W]`` over the pixels of each image that are not void, then over the images."""
+    """The mean of ``losses`` ``[B, H, W]`` over the pixels of each image that are not void, then over the
+    images.
+    """
     valid = target != VOID
     weights = valid.to(losses.dtype)
     if class_weights is not None:
@@ -181,7 +193,9 @@ def _pixel_mean(losses: Tensor, target: Tensor, class_weights: Tensor | None) ->
 
 
 def _weighted_mean(losses: Tensor, weights: Tensor) -> Tensor:
-    """The weighted mean of each row of ``losses`` ``[B, N]``, 0 where all its weights are 0; then the mean over the rows."""
+    """The weighted mean of each row of ``losses`` ``[B, N]``, 0 where all its weights are 0; then the mean
+    over the rows.
+    """
     total = weights.sum(1)
     rows = (losses * weights).sum(1) / torch.where(total > 0, total, 1)
     return rows.mean()

@@ -25,7 +25,8 @@ def norm_layer(norm: Norm, channels: int) -> nn.Module:
 def group_count(channels: int) -> int:
     """At most 32 groups, as in Wu and He, Group Normalization, ECCV 2018, but of 4 channels or more.
 
-    A group of one channel would make a constant of the single pixel that a small image is at the bottom of a U.
+    A group of one channel would make a constant of the single pixel that a small image is at the bottom of a
+    U.
     """
     return next(
         (groups for groups in (32, 16, 8, 4, 2) if channels % groups == 0 and channels // groups >= 4), 1
@@ -33,7 +34,9 @@ def group_count(channels: int) -> int:
 
 
 def replace_batch_norms(network: nn.Module, norm: Norm) -> None:
-    """Put another norm in the place of every batch norm inside ``network``; its learned scale and shift start where the old ones do."""
+    """Put another norm in the place of every batch norm inside ``network``; its learned scale and shift start
+    where the old ones do.
+    """
     if norm == "batch":
         return
     for parent in list(network.modules()):

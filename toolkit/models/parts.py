@@ -1,7 +1,8 @@
 """Parts of a model: chosen by name, and shown with what learns in them.
 
-A *pattern* is the name of a part as it stands in the state dict, or the end of it, or a run of steps in it: ``encoder`` stands for
-``network.encoder`` and everything inside. ``*``, ``?`` and ``[…]`` work as in file names; ``*`` also crosses dots.
+A *pattern* is the name of a part as it stands in the state dict, or the end of it, or a run of steps in it:
+``encoder`` stands for ``network.encoder`` and everything inside. ``*``, ``?`` and ``[…]`` work as in file
+names; ``*`` also crosses dots.
 """
 
 from __future__ import annotations
@@ -32,10 +33,12 @@ def matches(pattern: str, name: str) -> bool:
 
 
 def select(model: nn.Module, patterns: Iterable[str], setting: str) -> set[int]:
-    """The parameters and buffers that patterns stand for, by ``id``; one pattern after the other, ``!pattern`` takes out again.
+    """The parameters and buffers that patterns stand for, by ``id``; one pattern after the other,
+    ``!pattern`` takes out again.
 
     Raises:
-        ConfigError: when a pattern stands for nothing; lists the parts that there are. ``setting`` is where it was given.
+        ConfigError: when a pattern stands for nothing; lists the parts that there are. ``setting`` is where
+            it was given.
     """
     tensors = list(_named_tensors(model))
     chosen: set[int] = set()
@@ -57,11 +60,16 @@ def _unknown(model: nn.Module, pattern: str, setting: str) -> str:
     steps = {step for name, _ in model.named_modules() for step in name.split(".")}
     near = difflib.get_close_matches(pattern, sorted(steps), n=1)
     hint = f"; did you mean {near[0]!r}?" if near else "."
-    return f"{setting}: no part of the model is called {pattern!r}{hint} There are: {', '.join(top_parts(model))}"
+    return (
+        f"{setting}: no part of the model is called {pattern!r}{hint} There are:"
+        f" {', '.join(top_parts(model))}"
+    )
 
 
 def top_parts(model: nn.Module) -> dict[str, Part]:
-    """The first modules (and parameters outside modules) below the root, by full name; modules that only wrap another are left out."""
+    """The first modules (and parameters outside modules) below the root, by full name; modules that only wrap
+    another are left out.
+    """
     parts = _inside("", model)
     while len(parts) == 1:
         ((name, part),) = parts.items()
@@ -85,7 +93,8 @@ def _inside(prefix: str, part: Part) -> dict[str, Part]:
 
 
 def parts_table(model: nn.Module, groups: Sequence[Mapping[str, Any]], unfreeze_at: int | None = None) -> str:
-    """What learns, as lines of text: a row a part, with its numbers of trainable and frozen parameters and its learning rate.
+    """What learns, as lines of text: a row a part, with its numbers of trainable and frozen parameters and
+    its learning rate.
 
     Args:
         model: with ``requires_grad`` as it is now.

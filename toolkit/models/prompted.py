@@ -43,7 +43,9 @@ class PromptSource(ABC):
 
     @abstractmethod
     def prompts(self, samples: Sequence[Sample]) -> list[list[tuple[Prompts, torch.Tensor | None]]]:
-        """For each sample groups of prompts, each with scores ``[N]`` to multiply those of the answers by, or None."""
+        """For each sample groups of prompts, each with scores ``[N]`` to multiply those of the answers by, or
+        None.
+        """
 
 
 class FromFile(PromptSource):
@@ -77,7 +79,8 @@ class FromDetector(PromptSource):
     def __init__(self, detector: Predictor, score_threshold: float = 0.05) -> None:
         if isinstance(detector.model, PromptableModel):
             raise UsageError(
-                f"{FROM}: {type(detector.model).__name__} waits for prompts itself. Repair: name a run of a detector"
+                f"{FROM}: {type(detector.model).__name__} waits for prompts itself. Repair: name a run of a"
+                " detector"
             )
         self._detector, self._threshold = detector, score_threshold
         self.classes = detector.classes
@@ -90,7 +93,8 @@ class FromDetector(PromptSource):
             found = prediction.instances
             if found is None:
                 raise UsageError(
-                    f"{FROM}: {type(self._detector.model).__name__} predicts no instances. Repair: name a run of a detector"
+                    f"{FROM}: {type(self._detector.model).__name__} predicts no instances. Repair: name a run"
+                    " of a detector"
                 )
             if found.scores is not None:
                 found = found[found.scores >= self._threshold]
@@ -103,11 +107,13 @@ class FromDetector(PromptSource):
 class PromptedModel(Model):
     """A promptable model that asks a source for its prompts, and so predicts like any detector.
 
-    An answer's score is the model's own estimate of its mask's IoU, times the score of the detection that prompted it.
+    An answer's score is the model's own estimate of its mask's IoU, times the score of the detection that
+    prompted it.
 
     Args:
         model: answers the prompts.
-        source: prompts; None leaves it to the model to find everything in the image, as objects without a class.
+        source: prompts; None leaves it to the model to find everything in the image, as objects without a
+            class.
     """
 
     def __init__(self, model: PromptableModel, source: PromptSource | None) -> None:
@@ -133,7 +139,8 @@ class PromptedModel(Model):
         for (i, _, scores), answer in zip(work, answers, strict=True):
             if answer.instances is None:
                 raise InvalidDataError(
-                    f"{type(self.model).__name__} answered the prompts for sample {answer.sample_id!r} without instances"
+                    f"{type(self.model).__name__} answered the prompts for sample {answer.sample_id!r}"
+                    " without instances"
                 )
             parts[i].append(_weighted(answer.instances, scores))
         return [
@@ -183,7 +190,8 @@ def prompted(
     """
     if not isinstance(model, PromptableModel):
         raise UsageError(
-            f"--prompts {prompts}: {type(model).__name__} takes no prompts. Repair: leave --prompts out, or name a promptable run"
+            f"--prompts {prompts}: {type(model).__name__} takes no prompts. Repair: leave --prompts out, or"
+            " name a promptable run"
         )
     if prompts == AUTO:
         return PromptedModel(model, None)

@@ -1,13 +1,17 @@
-"""How far a network sees: the receptive field and the output stride of any network, found by running it once more in another algebra.
+"""How far a network sees: the receptive field and the output stride of any network, found by running it once
+more in another algebra.
 
-The textbook recursion ``r += (k - 1) * j; j *= s`` holds for chains of layers. Skips, pyramids and attention branch, so here the network
-itself is run, with every operator replaced by what it does to *intervals*: each value stands for the columns of the image that it depends
-on, from its first to its last. An addition or a convolution unites the intervals that it takes in, a pooling over the image unites all of
-them, a ReLU or a norm leaves them alone, and whatever moves data (views, crops, concatenations, padding) moves them along. The union of
-intervals is a maximum: with the image ``x -> (N - 1 - x, x)`` as a batch of two, the maxima of both are the two ends of the interval.
-This is exact, needs no gradients that could vanish, and costs less than one ordinary pass because no products are taken.
+The textbook recursion ``r += (k - 1) * j; j *= s`` holds for chains of layers. Skips, pyramids and attention
+branch, so here the network itself is run, with every operator replaced by what it does to *intervals*: each
+value stands for the columns of the image that it depends on, from its first to its last. An addition or a
+convolution unites the intervals that it takes in, a pooling over the image unites all of them, a ReLU or a
+norm leaves them alone, and whatever moves data (views, crops, concatenations, padding) moves them along. The
+union of intervals is a maximum: with the image ``x -> (N - 1 - x, x)`` as a batch of two, the maxima of both
+are the two ends of the interval. This is exact, needs no gradients that could vanish, and costs less than one
+ordinary pass because no products are taken.
 
-Two conventions: weights count as non-zero, and the statistics that a norm takes over the image (group and instance norm) are left out.
+Two conventions: weights count as non-zero, and the statistics that a norm takes over the image (group and
+instance norm) are left out.
 """
 
 from __future__ import annotations
@@ -34,8 +38,9 @@ class Field:
     """The receptive field of the outputs along one axis.
 
     Attributes:
-        pixels: how many pixels one output depends on, from the first to the last; the most there are where outputs differ, as they do
-            after upsampling. None when each depends on the whole image, however large.
+        pixels: how many pixels one output depends on, from the first to the last; the most there are where
+            outputs differ, as they do after upsampling. None when each depends on the whole image, however
+            large.
         stride: pixels of the image from one output to the next.
         at_least: the field is longer than ``pixels``, which is as far as it was followed.
     """
@@ -52,12 +57,14 @@ def receptive_field(network: nn.Module, *, channels: int = 3, divisor: int = 1) 
     """The receptive field along the height and along the width.
 
     Args:
-        network: takes images ``[B, channels, H, W]`` of any size that ``divisor`` divides and returns ``[B, C, h, w]``; stays as it is.
+        network: takes images ``[B, channels, H, W]`` of any size that ``divisor`` divides and returns
+            ``[B, C, h, w]``; stays as it is.
         channels: of the images.
         divisor: heights and widths that the network is tried on are multiples of this.
 
     Raises:
-        UsageError: when the network has an operator whose intervals are not known, or fails on strips of the image; says which.
+        UsageError: when the network has an operator whose intervals are not known, or fails on strips of the
+            image; says which.
     """
     shadow = copy.deepcopy(network).cpu().float().eval()
     with torch.no_grad():
@@ -70,7 +77,8 @@ def receptive_field(network: nn.Module, *, channels: int = 3, divisor: int = 1) 
         raise
     except Exception as error:  # a network may raise anything at all
         raise UsageError(
-            f"the receptive field cannot be found: on a strip of an image the network fails with {type(error).__name__}: {error}"
+            "the receptive field cannot be found: on a strip of an image the network fails with"
+            f" {type(error).__name__}: {error}"
         ) from error
 
 
@@ -94,7 +102,8 @@ def _along(network: nn.Module, dim: int, channels: int, divisor: int) -> Field:
         stride = (look.length - before.length) / max(1, look.outputs - before.outputs)
         stride = int(stride) if stride == int(stride) else stride
         is_longest = 2 * length > LONGEST
-        # outputs differ with their place in the grid of the deepest features; the middle quarter of the image has all places
+        # outputs differ with their place in the grid of the deepest features; the middle quarter of the image
+        # has all places
         if not look.at_border and (4 * look.pixels <= length or is_longest):
             return Field(look.pixels, stride)
         if is_longest:
@@ -108,7 +117,9 @@ def _along(network: nn.Module, dim: int, channels: int, divisor: int) -> Field:
 
 
 def _thinnest(network: nn.Module, dim: int, channels: int, divisor: int) -> tuple[int, _Look]:
-    """The thinnest strip that the network works on, and what it shows; a network without padding needs some height to have an output."""
+    """The thinnest strip that the network works on, and what it shows; a network without padding needs some
+    height to have an output.
+    """
     for strip in _STRIPS:
         strip, length = (-(-n // divisor) * divisor for n in (strip, max(strip, _SHORTEST)))
         try:

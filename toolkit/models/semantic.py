@@ -1,9 +1,11 @@
-"""The model that semantic plugins are made of: a network in the middle, and around it all that has to do with samples.
+"""The model that semantic plugins are made of: a network in the middle, and around it all that has to do with
+samples.
 
 A whole plugin in one file::
 
     def build(settings, classes):
-        return SemanticModel(nn.Sequential(nn.Conv2d(3, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, len(classes), 1)), classes)
+        layers = [nn.Conv2d(3, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, len(classes), 1)]
+        return SemanticModel(nn.Sequential(*layers), classes)
 """
 
 from __future__ import annotations
@@ -31,9 +33,10 @@ Padding: TypeAlias = Literal["replicate", "reflect"]
 class SemanticModel(TrainableModel):
     """A semantic segmentation model around a network; made for composition, not for subclasses.
 
-    Images go to the network normalized and padded, as float32 ``[B, 3, H, W]`` in channels-last memory (1.3 times as fast on
-    a CPU). It returns logits ``[B, C, h, w]`` that cover the same picture at any resolution. They are brought to the image's grid by
-    bilinear interpolation, half-pixel centers aligned, for the loss and for the prediction alike.
+    Images go to the network normalized and padded, as float32 ``[B, 3, H, W]`` in channels-last memory (1.3
+    times as fast on a CPU). It returns logits ``[B, C, h, w]`` that cover the same picture at any resolution.
+    They are brought to the image's grid by bilinear interpolation, half-pixel centers aligned, for the loss
+    and for the prediction alike.
 
     Args:
         network: the module in the middle; its parameters may be of any memory format.
@@ -41,14 +44,19 @@ class SemanticModel(TrainableModel):
         loss: what is minimized; cross-entropy when None.
         mean: of each channel in RGB order, for values in 0…1; subtracted first.
         std: of each channel; divided by then.
-        divisor: height and width that the network gets are multiples of this; images are padded at the bottom and on the right.
-        padding: repeat the last row and column, or mirror the image about them; either works for images of any size.
-        long_side: longer images are shrunk to this for the network, in pixels; predictions stay in the sample's grid.
+        divisor: height and width that the network gets are multiples of this; images are padded at the bottom
+            and on the right.
+        padding: repeat the last row and column, or mirror the image about them; either works for images of
+            any size.
+        long_side: longer images are shrunk to this for the network, in pixels; predictions stay in the
+            sample's grid.
         encoder: the part of ``network`` that published weights are for.
-        auxiliary_weight: of the losses of auxiliary heads, which are there for learning only. The network then has a method
-            ``all_logits(images)`` that returns a list: what its ``forward`` returns, and the logits of each of them. 0: it has none.
-        stride: pixels for one value of the network's coarsest features; ``divisor`` when None. An image that learns alone is made larger
-            than this (with void), because batch norm cannot train on a single value.
+        auxiliary_weight: of the losses of auxiliary heads, which are there for learning only. The network
+            then has a method ``all_logits(images)`` that returns a list: what its ``forward`` returns, and
+            the logits of each of them. 0: it has none.
+        stride: pixels for one value of the network's coarsest features; ``divisor`` when None. An image that
+            learns alone is made larger than this (with void), because batch norm cannot train on a single
+            value.
 
     Raises:
         UsageError: when these do not go together.
@@ -86,7 +94,8 @@ class SemanticModel(TrainableModel):
         self._encoder_name = _name_inside(network, encoder)
         if auxiliary_weight and not hasattr(network, "all_logits"):
             raise UsageError(
-                f"auxiliary_weight needs a network with a method all_logits(images), which {type(network).__name__} has not"
+                "auxiliary_weight needs a network with a method all_logits(images), which"
+                f" {type(network).__name__} has not"
             )
         # (x / 255 - mean) / std as one multiplication and one subtraction
         self.register_buffer(
@@ -99,8 +108,9 @@ class SemanticModel(TrainableModel):
     def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
         """One label map a sample.
 
-        Images of one size go through the network together and are never padded to those of another, so a prediction does not depend
-        on the rest of the batch. Runs as in eval mode and without gradients whatever the mode is, and leaves the mode as it was.
+        Images of one size go through the network together and are never padded to those of another, so a
+        prediction does not depend on the rest of the batch. Runs as in eval mode and without gradients
+        whatever the mode is, and leaves the mode as it was.
         """
         predictions: dict[int, Prediction] = {}
         with evaluating(self):
@@ -112,7 +122,9 @@ class SemanticModel(TrainableModel):
         return [predictions[i] for i in range(len(samples))]
 
     def loss(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
-        """The terms of the loss. Images of differing sizes are padded with the mean color and void to the largest."""
+        """The terms of the loss. Images of differing sizes are padded with the mean color and void to the
+        largest.
+        """
         label_maps = [self._label_map(sample) for sample in samples]
         if not label_maps:
             raise InvalidDataError("the loss of no samples at all is undefined; expected one or more")
@@ -142,7 +154,9 @@ class SemanticModel(TrainableModel):
         return losses
 
     def validate(self, samples: Sequence[Sample]) -> tuple[list[Prediction], dict[str, Tensor]]:
-        """Predictions and losses from one forward pass; the losses, too, as in eval mode and free of the rest of the batch."""
+        """Predictions and losses from one forward pass; the losses, too, as in eval mode and free of the rest
+        of the batch.
+        """
         predictions: dict[int, Prediction] = {}
         sums: dict[str, Tensor] = {}
         with evaluating(self):
@@ -158,13 +172,15 @@ class SemanticModel(TrainableModel):
         return [predictions[i] for i in range(len(samples))], sums
 
     def logits(self, images: Tensor) -> Tensor:
-        """Logits in the images' own grid, for blending tiles and the like; their arg-max is what ``predict`` gives.
+        """Logits in the images' own grid, for blending tiles and the like; their arg-max is what ``predict``
+        gives.
 
         Args:
             images: uint8 ``[B, 3, H, W]``, RGB.
 
         Returns:
-            floating ``[B, C, H, W]`` on the model's device. Call in eval mode and without gradients for inference.
+            floating ``[B, C, H, W]`` on the model's device. Call in eval mode and without gradients for
+            inference.
         """
         size: Size = (images.shape[2], images.shape[3])
         return self._to_grid(self._run(images), self._working_size(size), size)
@@ -188,13 +204,15 @@ class SemanticModel(TrainableModel):
         if bool(beyond.any()):
             value = int(sample.label_map[beyond][0])
             raise InvalidDataError(
-                f"the label map of sample {sample.id!r} has the value {value}, but there are {len(self.classes)} classes (0 to "
-                f"{len(self.classes) - 1}, and {VOID} for void)"
+                f"the label map of sample {sample.id!r} has the value {value}, but there are"
+                f" {len(self.classes)} classes (0 to {len(self.classes) - 1}, and {VOID} for void)"
             )
         return sample.label_map
 
     def _prediction(self, sample: Sample, raw: Tensor) -> Prediction:
-        """Bring the network's logits ``[C, h, w]`` to a label map without ever building full-size logits where that can be avoided."""
+        """Bring the network's logits ``[C, h, w]`` to a label map without ever building full-size logits
+        where that can be avoided.
+        """
         size = self._working_size(sample.size)
         padded = _multiple(size, self.divisor)
         if size == sample.size:
@@ -229,7 +247,9 @@ class SemanticModel(TrainableModel):
         return images.contiguous(memory_format=torch.channels_last)
 
     def _checked(self, logits: Tensor, images: Tensor) -> Tensor:
-        """Logits that the network returned for ``images``, of the shape that they must have and in full precision."""
+        """Logits that the network returned for ``images``, of the shape that they must have and in full
+        precision.
+        """
         if logits.dim() != 4 or logits.shape[:2] != (len(images), len(self.classes)):
             raise UsageError(
                 f"the network must return logits [B, {len(self.classes)}, h, w], one channel a class; "
@@ -243,13 +263,17 @@ class SemanticModel(TrainableModel):
         return self._criterion(self._to_grid(raw, working, size), target.to(raw.device))
 
     def _to_grid(self, raw: Tensor, working: Size, size: Size) -> Tensor:
-        """Bring the network's logits ``[B, C, h, w]`` of images that were ``working`` before padding to ``size``."""
+        """Bring the network's logits ``[B, C, h, w]`` of images that were ``working`` before padding to
+        ``size``.
+        """
         logits = _upsampled(raw, _multiple(working, self.divisor))[:, :, : working[0], : working[1]]
         return _upsampled(logits, size)
 
 
 def pad(images: Tensor, rows: tuple[int, int], columns: tuple[int, int], padding: Padding) -> Tensor:
-    """Pad images ``[B, C, H, W]`` by any number of rows (above, below) and columns (left, right), even beyond their own size."""
+    """Pad images ``[B, C, H, W]`` by any number of rows (above, below) and columns (left, right), even beyond
+    their own size.
+    """
     for dim, (before, after) in ((2, rows), (3, columns)):
         if before or after:
             index = torch.arange(-before, images.shape[dim] + after, device=images.device)
@@ -258,7 +282,9 @@ def pad(images: Tensor, rows: tuple[int, int], columns: tuple[int, int], padding
 
 
 def _inside(index: Tensor, length: int, padding: Padding) -> Tensor:
-    """Bring indexes that lie outside ``0 … length - 1`` inside. Mirrors face each other, so reflection has a period."""
+    """Bring indexes that lie outside ``0 … length - 1`` inside. Mirrors face each other, so reflection has a
+    period.
+    """
     last = length - 1
     if padding == "replicate" or last == 0:
         return index.clamp(0, last)
@@ -294,12 +320,15 @@ def _groups(samples: Sequence[Sample]) -> Iterator[tuple[list[int], Tensor]]:
 
 
 def _name_inside(network: nn.Module, part: nn.Module | None) -> str | None:
-    """The name of a part of a network. Kept instead of the part itself, which would be a second entry in the state dict."""
+    """The name of a part of a network. Kept instead of the part itself, which would be a second entry in the
+    state dict.
+    """
     if part is None:
         return None
     names: dict[nn.Module, str] = {module: name for name, module in network.named_modules()}
     if part in names:
         return names[part]
     raise UsageError(
-        f"encoder must be a part of the network, but no module of {type(network).__name__} is this {type(part).__name__}"
+        f"encoder must be a part of the network, but no module of {type(network).__name__} is this"
+        f" {type(part).__name__}"
     )

@@ -1,7 +1,8 @@
 """Prompts taken from true masks, as measuring and training promptable models need them.
 
-The clicks are those of SAM's papers (Kirillov et al., Segment Anything, ICCV 2023; Ravi et al., SAM 2, 2024): the point of a region that is farthest
-from its outline, first of the object, then of the largest region where the answer is wrong.
+The clicks are those of SAM's papers (Kirillov et al., Segment Anything, ICCV 2023; Ravi et al., SAM 2, 2024):
+the point of a region that is farthest from its outline, first of the object, then of the largest region where
+the answer is wrong.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ def corrections_of(protocol: str) -> int:
     match = _POINT.fullmatch(protocol)
     if match is None and protocol not in (BOX, AUTO):
         raise InvalidDataError(
-            f"no prompt protocol is called {protocol!r}; there are: box, point, point+N (with N corrections), auto"
+            f"no prompt protocol is called {protocol!r}; there are: box, point, point+N (with N corrections),"
+            " auto"
         )
     return int(match[1] or 0) if match else 0
 
@@ -43,7 +45,8 @@ def truth_of(sample: Sample) -> Instances:
     """
     if sample.instances is None or sample.instances.masks is None:
         raise InvalidDataError(
-            f"sample {sample.path or sample.id!r} has no masks of objects, so there is nothing to point at. Repair: choose a dataset of instances"
+            f"sample {sample.path or sample.id!r} has no masks of objects, so there is nothing to point at."
+            " Repair: choose a dataset of instances"
         )
     return sample.instances
 
@@ -65,7 +68,8 @@ def point_prompts(truth: Instances) -> Prompts:
 
 
 def with_corrections(prompts: Prompts, truth: Masks, answers: Masks) -> Prompts:
-    """The prompts with one more point each, in the largest region where the answer is wrong: label 1 where it lacks, 0 where it overflows.
+    """The prompts with one more point each, in the largest region where the answer is wrong: label 1 where it
+    lacks, 0 where it overflows.
 
     An answer without a fault gets a point that does not count (label -1).
     """
@@ -97,7 +101,8 @@ def correction(truth: dict[str, object], answer: dict[str, object]) -> tuple[flo
 
 
 def interior_point(region: NDArray[np.bool_], offset: tuple[int, int] = (0, 0)) -> tuple[float, float] | None:
-    """x and y of the pixel center that is farthest from everything outside the region, or None when the region is empty.
+    """x and y of the pixel center that is farthest from everything outside the region, or None when the
+    region is empty.
 
     Args:
         region: bool ``[H, W]``; what is beyond its border is outside.
@@ -107,7 +112,8 @@ def interior_point(region: NDArray[np.bool_], offset: tuple[int, int] = (0, 0)) 
         return None
     padded = np.pad(region, 1).astype(np.uint8)
     distance = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
-    # Squared distances are whole numbers. OpenCV's roots of equal ones may differ in their last bit, and not the same way in each process.
+    # Squared distances are whole numbers. OpenCV's roots of equal ones may differ in their last bit, and not
+    # the same way in each process.
     y, x = np.unravel_index(int(np.rint(distance * distance).argmax()), distance.shape)
     return float(x + offset[0]), float(y + offset[1])
 

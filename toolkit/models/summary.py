@@ -1,4 +1,6 @@
-"""What a model is made of and what it costs: layers, parameters, FLOPs, activations, receptive field and output stride."""
+"""What a model is made of and what it costs: layers, parameters, FLOPs, activations, receptive field and
+output stride.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,8 @@ class Layer:
     Attributes:
         name: dotted path in the network.
         type: name of its class.
-        output_shapes: of every tensor that it returns for one image, in order; empty when that is not known or it was not called.
+        output_shapes: of every tensor that it returns for one image, in order; empty when that is not known
+            or it was not called.
         parameters: how many numbers it learns or could learn, those of the modules inside it too.
         trainable: how many of them learn.
         kernel: of a convolution, its height and width in values; None for other modules.
@@ -61,9 +64,11 @@ class ModelSummary:
         trainable: how many of them learn.
         input_shape: what the network gets for one image, after shrinking and padding.
         output_shape: its logits.
-        flops: multiply-adds for one image, as fvcore counts them: one multiplication with its addition is one.
+        flops: multiply-adds for one image, as fvcore counts them: one multiplication with its addition is
+            one.
         activations: values that convolutions and matrix products put out for one image (fvcore).
-        uncounted: operators that ``flops`` leaves out, with how often they run; they are cheap beside those counted.
+        uncounted: operators that ``flops`` leaves out, with how often they run; they are cheap beside those
+            counted.
         receptive_field: along the height and the width.
         output_stride: pixels that the network gets for one of its logits, along the height and the width.
         notes: what there is to say about the figures.
@@ -100,8 +105,8 @@ def summarize(model: Model, size: Size = (512, 512)) -> ModelSummary:
     parameters, trainable = _count(model)
     if not isinstance(model, SemanticModel):
         note = (
-            f"{type(model).__name__} works on samples and has no one network that takes an image, so output shapes, FLOPs, activations, "
-            "receptive field and output stride are not defined"
+            f"{type(model).__name__} works on samples and has no one network that takes an image, so output"
+            " shapes, FLOPs, activations, receptive field and output stride are not defined"
         )
         return ModelSummary(tuple(_layers(model, {})), parameters, trainable, notes=(note,))
     model = copy.deepcopy(model).eval()
@@ -135,9 +140,11 @@ def summarize(model: Model, size: Size = (512, 512)) -> ModelSummary:
         activations,
         uncounted,
         fields,
-        (fields[0].stride, fields[1].stride)
-        if fields
-        else (input_shape[2] / output_shape[2], input_shape[3] / output_shape[3]),
+        (
+            (fields[0].stride, fields[1].stride)
+            if fields
+            else (input_shape[2] / output_shape[2], input_shape[3] / output_shape[3])
+        ),
         tuple(notes),
     )
 
@@ -155,7 +162,9 @@ def _layers(network: nn.Module, shapes: Mapping[str, tuple[Shape, ...]]) -> Iter
 
 
 def _kernel(module: nn.Module) -> tuple[Shape | None, Shape | None, Shape | None]:
-    """Kernel, dilation and effective kernel of a convolution (and of others that have such sizes for two axes, as deformable ones do)."""
+    """Kernel, dilation and effective kernel of a convolution (and of others that have such sizes for two
+    axes, as deformable ones do).
+    """
     kernel, dilation = getattr(module, "kernel_size", None), getattr(module, "dilation", None)
     if not hasattr(module, "weight") or not all(
         isinstance(sizes, tuple) and len(sizes) == 2 for sizes in (kernel, dilation)
@@ -169,7 +178,8 @@ def _kernel(module: nn.Module) -> tuple[Shape | None, Shape | None, Shape | None
 def _shapes(model: SemanticModel, size: Size) -> tuple[dict[str, tuple[Shape, ...]], Shape]:
     """Output shapes of every module of the network by name ("" is the network), and the shape of its input.
 
-    Found on the meta device, which computes nothing; a network that makes tensors of its own on the CPU is run there.
+    Found on the meta device, which computes nothing; a network that makes tensors of its own on the CPU is
+    run there.
     """
     try:
         return _run(
@@ -182,7 +192,8 @@ def _shapes(model: SemanticModel, size: Size) -> tuple[dict[str, tuple[Shape, ..
             return _run(model, torch.zeros(1, 3, *size, dtype=torch.uint8))
         except Exception as error:
             raise UsageError(
-                f"the network fails on an image of {size[0]} × {size[1]} pixels with {type(error).__name__}: {error}. Repair: another --size"
+                f"the network fails on an image of {size[0]} × {size[1]} pixels with {type(error).__name__}:"
+                f" {error}. Repair: another --size"
             ) from error
 
 
@@ -231,7 +242,9 @@ def _cost(network: nn.Module, image: Tensor) -> tuple[int, int, dict[str, int]]:
 
 
 def _attention_flops(inputs: list[Any], outputs: list[Any]) -> int:
-    """Scores from queries ``[…, L, E]`` and keys ``[…, S, E]``, and their sums of values ``[…, S, V]``; fvcore does not know this operator."""
+    """Scores from queries ``[…, L, E]`` and keys ``[…, S, E]``, and their sums of values ``[…, S, V]``;
+    fvcore does not know this operator.
+    """
     query, key, value = (tensor.type().sizes() for tensor in inputs[:3])
     count: int = torch.Size(query[:-1]).numel() * key[-2] * (query[-1] + value[-1])
     return count

@@ -48,14 +48,16 @@ def take_tensors(
     old_classes: int | None = None,
     anew: Collection[str] = (),
 ) -> LoadReport:
-    """Take over what fits of tensors that are named like the model's own; a head for other classes starts anew.
+    """Take over what fits of tensors that are named like the model's own; a head for other classes starts
+    anew.
 
     Args:
         model: gets the weights.
         tensors: of a file, say, whose names a plugin has translated.
         source: what they are, for messages.
         old_classes: how many classes they were learned for, where that is known.
-        anew: names of tensors that start anew even where they fit: those of a head for as many classes, but others.
+        anew: names of tensors that start anew even where they fit: those of a head for as many classes, but
+            others.
 
     Raises:
         CheckpointError: when less than half of the model's tensors are among them.
@@ -63,7 +65,8 @@ def take_tensors(
     fit = compare_tensors(model, tensors, old_classes, anew)
     if len(fit.loaded) < LEAST_FIT * len(model.state_dict()):
         raise CheckpointError(
-            f"{source} is plainly for another model: only {len(fit.loaded)} of the {len(model.state_dict())} tensors of this one fit. {fit}"
+            f"{source} is plainly for another model: only {len(fit.loaded)} of the {len(model.state_dict())}"
+            f" tensors of this one fit. {fit}"
         )
     model.load_state_dict({name: tensors[name] for name in fit.loaded}, strict=False)
     return fit
@@ -72,7 +75,9 @@ def take_tensors(
 def compare_tensors(
     model: Model, tensors: Mapping[str, Tensor], old_classes: int | None = None, anew: Collection[str] = ()
 ) -> LoadReport:
-    """Compare names and shapes. A head's tensors are those that the model names, or that differ only where the number of classes stands."""
+    """Compare names and shapes. A head's tensors are those that the model names, or that differ only where
+    the number of classes stands.
+    """
     own = model.state_dict()
     loaded, reinitialized, mismatched = [], [], []
     for name, value in own.items():

@@ -1,4 +1,6 @@
-"""The built-in plugins. In a checkout they live in the top-level folder ``plugins/``, so a folder dropped there is found at once."""
+"""The built-in plugins. In a checkout they live in the top-level folder ``plugins/``, so a folder dropped
+there is found at once.
+"""
 
 from pathlib import Path
 

@@ -15,7 +15,9 @@ M = TypeVar("M", bound=Manifest)
 
 @dataclass(frozen=True)
 class Broken:
-    """Something that was found and cannot be used: what it is called, where it is, and why, with the repair."""
+    """Something that was found and cannot be used: what it is called, where it is, and why, with the
+    repair.
+    """
 
     name: str
     origin: str
@@ -23,7 +25,9 @@ class Broken:
 
 
 class Registry(Generic[M]):
-    """The manifests of one kind, by name. What could not be loaded is kept in ``broken`` and explained when asked for."""
+    """The manifests of one kind, by name. What could not be loaded is kept in ``broken`` and explained when
+    asked for.
+    """
 
     def __init__(self, kind: type[M]) -> None:
         self.kind = kind
@@ -39,8 +43,8 @@ class Registry(Generic[M]):
         known = self._manifests.get(manifest.name)
         if known is not None and known.origin != manifest.origin:  # the same file named twice is no clash
             raise DuplicateNameError(
-                f"two {self.kind.kind}s are called {manifest.name!r}: one from {known.origin}, one from {manifest.origin}. "
-                "Repair: rename or remove one of them"
+                f"two {self.kind.kind}s are called {manifest.name!r}: one from {known.origin}, one from"
+                f" {manifest.origin}. Repair: rename or remove one of them"
             )
         self._manifests[manifest.name] = manifest
 

@@ -1,7 +1,9 @@
-"""Finds plugins, datasets and evaluators: built in, in installed packages, and in files or folders that the user names.
+"""Finds plugins, datasets and evaluators: built in, in installed packages, and in files or folders that the
+user names.
 
-A module holds its manifest, or several in a tuple, in a variable called ``PLUGIN``, ``DATASET`` or ``EVALUATOR``. Whatever goes wrong
-with one of them becomes a reason in the registry's ``broken`` list; it never takes the program down.
+A module holds its manifest, or several in a tuple, in a variable called ``PLUGIN``, ``DATASET`` or
+``EVALUATOR``. Whatever goes wrong with one of them becomes a reason in the registry's ``broken`` list; it
+never takes the program down.
 """
 
 from __future__ import annotations
@@ -94,7 +96,8 @@ def load_path(path: Path) -> list[Manifest]:
             manifests += _placed(getattr(module, variable), kind, module.__name__, str(path))
     if not manifests:
         raise UsageError(
-            f"{file} holds no manifest: expected a variable {' or '.join(VARIABLES.values())}, such as PLUGIN = PluginManifest(…)"
+            f"{file} holds no manifest: expected a variable {' or '.join(VARIABLES.values())}, such as PLUGIN"
+            " = PluginManifest(…)"
         )
     _loaded[path] = (changed, manifests)
     return manifests
@@ -106,7 +109,9 @@ def loaded_paths() -> list[Path]:
 
 
 def _import_file(path: Path, file: Path) -> ModuleType:
-    """Import a file under a name of its own, so that it cannot shadow an installed package (``sam2.py`` and ``sam2``)."""
+    """Import a file under a name of its own, so that it cannot shadow an installed package (``sam2.py`` and
+    ``sam2``).
+    """
     module_name = f"toolkit_user_plugins.{path.stem}"
     search = [str(path)] if path.is_dir() else None
     spec = importlib.util.spec_from_file_location(module_name, file, submodule_search_locations=search)
@@ -158,7 +163,8 @@ def _placed(found: object, kind: type[M], module_name: str, origin: str) -> list
     for manifest in several:
         if not isinstance(manifest, kind):
             raise UsageError(
-                f"{origin} must hold {VARIABLES[kind]} = {kind.__name__}(…), or several in a tuple, but there "
+                f"{origin} must hold {VARIABLES[kind]} = {kind.__name__}(…), or several in a tuple, but"
+                " there "
                 + ("is no such variable" if manifest is None else f"it is {type(manifest).__name__}")
             )
         manifests.append(dataclasses.replace(manifest, module=module_name, origin=origin))

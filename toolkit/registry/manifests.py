@@ -1,7 +1,8 @@
 """Manifests: what a plugin, dataset or evaluator says of itself before any of its code is imported.
 
-A manifest is data. It imports no torch and names its code as ``"module:object"`` (``".model:build"`` is relative to
-the module that holds the manifest, ``":build"`` is that module itself), which is imported on first use.
+A manifest is data. It imports no torch and names its code as ``"module:object"`` (``".model:build"`` is
+relative to the module that holds the manifest, ``":build"`` is that module itself), which is imported on
+first use.
 """
 
 from __future__ import annotations
@@ -69,10 +70,12 @@ class Manifest:
         name: what the user writes: lower-case letters, digits, ``-`` and ``_``.
         summary: one line for ``list``.
         build: ``"module:callable"`` that makes the thing; see the subclass for how it is called.
-        settings: ``"module:class"`` of a ``toolkit.config.Settings`` subclass, or empty when there is nothing to set.
+        settings: ``"module:class"`` of a ``toolkit.config.Settings`` subclass, or empty when there is nothing
+            to set.
         requires: distributions that must be installed beside the toolkit, such as ``"sam2>=1.1"``.
         install: the command that mends a missing requirement; made from ``requires`` when empty.
-        cannot: what it cannot do, as name of a check of ``toolkit plugins check`` -> the reason; such a check is skipped with it.
+        cannot: what it cannot do, as name of a check of ``toolkit plugins check`` -> the reason; such a check
+            is skipped with it.
         module: the module that holds the manifest; filled in by discovery.
         origin: where it was found (a folder, file or distribution); filled in by discovery.
     """
@@ -92,7 +95,8 @@ class Manifest:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", self.name):
             raise UsageError(
-                f"{self.kind} name {self.name!r} must be lower-case letters, digits, '-' and '_', such as 'my-net'"
+                f"{self.kind} name {self.name!r} must be lower-case letters, digits, '-' and '_', such as"
+                " 'my-net'"
             )
         if not self.summary:
             raise UsageError(f"{self.kind} {self.name!r} needs a summary of one line")
@@ -120,8 +124,8 @@ class Manifest:
             return getattr(module, attribute)
         except Exception as error:  # a plugin's import may raise anything at all
             raise UnavailableError(
-                f"{self.kind} {self.name!r} from {self.origin} cannot be loaded: importing {reference!r} failed with "
-                f"{type(error).__name__}: {error}"
+                f"{self.kind} {self.name!r} from {self.origin} cannot be loaded: importing {reference!r}"
+                f" failed with {type(error).__name__}: {error}"
             ) from error
 
     def missing_requirements(self) -> list[str]:
@@ -147,16 +151,19 @@ class Manifest:
 
 @dataclass(frozen=True, kw_only=True)
 class PluginManifest(Manifest):
-    """A model plugin. ``build(settings, classes) -> toolkit.Model`` with random weights; no download happens in it.
+    """A model plugin. ``build(settings, classes) -> toolkit.Model`` with random weights; no download happens
+    in it.
 
     Attributes:
         task: one of ``TASKS``; says which label the model learns from and how it is evaluated by default.
         evaluators: names of the evaluators that measure it by default.
-        defaults: settings that differ from the toolkit's own when no recipe is found, as nested mappings by section.
+        defaults: settings that differ from the toolkit's own when no recipe is found, as nested mappings by
+            section.
         weights: published weights, by name.
-        load_weights: ``"module:callable"``, called with ``(model, name_or_path)`` when ``weights=`` is one of ``weights`` (the
-            path of its file, once fetched, where it has a ``download``) or a file that the toolkit did not write; returns a
-            ``toolkit.checkpoints.LoadReport``. Without it such files are matched by the names and shapes of their tensors.
+        load_weights: ``"module:callable"``, called with ``(model, name_or_path)`` when ``weights=`` is one of
+            ``weights`` (the path of its file, once fetched, where it has a ``download``) or a file that the
+            toolkit did not write; returns a ``toolkit.checkpoints.LoadReport``. Without it such files are
+            matched by the names and shapes of their tensors.
         license: of the plugin's code.
         paper: where the model was published.
     """
@@ -189,7 +196,8 @@ class PluginManifest(Manifest):
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetManifest(Manifest):
-    """A dataset. ``build(folder, split, settings) -> toolkit.Dataset``; ``folder`` is None where ``needs_folder`` is false.
+    """A dataset. ``build(folder, split, settings) -> toolkit.Dataset``; ``folder`` is None where
+    ``needs_folder`` is false.
 
     Attributes:
         tasks: which of ``TASKS`` its labels can train.
@@ -201,8 +209,9 @@ class DatasetManifest(Manifest):
         license: of the data.
         size: in words, such as ``"591 photos, 90 MB"``.
         downloads: the files that ``toolkit data get`` fetches and unpacks; empty when nobody may or can.
-        sample: ``"module:callable"`` that draws a small stand-in and writes it in the dataset's own layout, or empty. Called as
-            ``sample(folder)`` by ``toolkit data sample``; returns how many images it wrote.
+        sample: ``"module:callable"`` that draws a small stand-in and writes it in the dataset's own layout,
+            or empty. Called as ``sample(folder)`` by ``toolkit data sample``; returns how many images it
+            wrote.
     """
 
     kind: ClassVar[str] = "dataset"

@@ -12,13 +12,14 @@ _CHOSEN_ALREADY = ("LD_PRELOAD", "GLIBC_TUNABLES", "MALLOC_MMAP_THRESHOLD_", "MA
 def keep_freed_memory() -> bool:
     """Let the GNU C library keep what this process has freed, to be used again, until the process ends.
 
-    By itself it gives large blocks, such as the feature maps of a network, back to the system at once and gets them anew in the next step;
-    the system clears each page first. On a CPU that can take as long as the arithmetic (``benchmarks/allocator.py`` measures it). In return, the
-    process stays as large as it ever was. The command ``toolkit`` does this; in a program of your own, call it before the first model.
+    By itself it gives large blocks, such as the feature maps of a network, back to the system at once and
+    gets them anew in the next step; the system clears each page first. On a CPU that can take as long as the
+    arithmetic (``benchmarks/allocator.py`` measures it). In return, the process stays as large as it ever
+    was. The command ``toolkit`` does this; in a program of your own, call it before the first model.
 
     Returns:
-        Whether it was done: not with another C library, and not where the environment has a say in it (another allocator in ``LD_PRELOAD``, or
-        glibc's own variables).
+        Whether it was done: not with another C library, and not where the environment has a say in it
+        (another allocator in ``LD_PRELOAD``, or glibc's own variables).
     """
     if any(name in os.environ for name in _CHOSEN_ALREADY):
         return False

@@ -30,7 +30,8 @@ def choose_accelerator(wanted: str) -> Literal["cpu", "cuda", "mps"]:
         return "cuda" if here["cuda"] else "mps" if here["mps"] else "cpu"
     if not here.get(wanted, False):
         raise ConfigError(
-            f"accelerator {wanted}: this machine has none. There are: {', '.join(name for name, ok in here.items() if ok)}"
+            f"accelerator {wanted}: this machine has none. There are:"
+            f" {', '.join(name for name, ok in here.items() if ok)}"
         )
     return wanted  # type: ignore[return-value]
 
@@ -54,7 +55,8 @@ def precision_plugin(precision: str, accelerator: str) -> Precision:
 def make_fabric(*, accelerator: str, devices: int, precision: str, num_nodes: int = 1) -> Fabric:
     """A Fabric for these settings (see ``TrainSettings``), not launched yet.
 
-    More than one process runs distributed data parallel: gloo on CPUs, NCCL on GPUs; torchrun and SLURM are recognized.
+    More than one process runs distributed data parallel: gloo on CPUs, NCCL on GPUs; torchrun and SLURM are
+    recognized.
 
     Raises:
         ConfigError: when the devices are not here, or a launcher has started another number of processes.
@@ -78,7 +80,9 @@ def make_fabric(*, accelerator: str, devices: int, precision: str, num_nodes: in
 
 
 def _check_launcher(devices: int, num_nodes: int) -> None:
-    """Refuse to start where each process of a launcher would take itself for the whole run, and write over the others' files."""
+    """Refuse to start where each process of a launcher would take itself for the whole run, and write over
+    the others' files.
+    """
     launchers = (
         ("torchrun", TorchElasticEnvironment, "WORLD_SIZE"),
         (
@@ -93,8 +97,9 @@ def _check_launcher(devices: int, num_nodes: int) -> None:
         processes = int(os.environ[variable])
         if processes != devices * num_nodes:
             raise ConfigError(
-                f"{launcher} has started {processes} process(es), but {devices} device(s) on {num_nodes} node(s) are asked for. "
-                f"Repair: give --devices the processes of one node, and --num-nodes the nodes, so that their product is {processes}"
+                f"{launcher} has started {processes} process(es), but {devices} device(s) on {num_nodes}"
+                " node(s) are asked for. Repair: give --devices the processes of one node, and --num-nodes"
+                f" the nodes, so that their product is {processes}"
             )
         return
 
@@ -114,7 +119,8 @@ def naming_lost_peers(fabric: Fabric) -> Iterator[None]:
         ):
             raise
         raise TrainingError(
-            f"process {fabric.global_rank} stops, because another process of this run has; the message of that one says why"
+            f"process {fabric.global_rank} stops, because another process of this run has; the message of"
+            " that one says why"
         ) from None
 
 
@@ -126,6 +132,8 @@ def is_first_process() -> bool:
 
 
 def synchronize_batchnorm(model: torch.nn.Module, fabric: Fabric) -> None:
-    """On several GPUs, let BatchNorm see the whole batch; torch has no such operator for CPUs, where each process sees its own part."""
+    """On several GPUs, let BatchNorm see the whole batch; torch has no such operator for CPUs, where each
+    process sees its own part.
+    """
     if fabric.world_size > 1 and fabric.device.type == "cuda":
         torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 CONNECT_SECONDS = 5.0
-"""How long a server may take to answer at all. The hub's own client tries for 23 seconds when there is no network."""
+"""How long a server may take to answer at all. The hub's own client tries for 23 seconds when there is no
+network.
+"""
 _CHUNK = 2**18
 _TIMEOUT = 30.0  # seconds without a byte
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
@@ -53,8 +55,8 @@ def fetch(
 ) -> Path:
     """Download a file, unless it is there already with the right checksum.
 
-    What arrives is kept in ``<name>.part`` until its size and checksum are right, so an interrupted download goes on where it
-    stopped, in this call and in later ones.
+    What arrives is kept in ``<name>.part`` until its size and checksum are right, so an interrupted download
+    goes on where it stopped, in this call and in later ones.
 
     Args:
         download: the address, size and checksum.
@@ -67,7 +69,8 @@ def fetch(
         The path of the file.
 
     Raises:
-        DownloadError: when it cannot be had; says which address, what failed, and which file to put where by hand.
+        DownloadError: when it cannot be had; says which address, what failed, and which file to put where by
+            hand.
         OutputError: when the file cannot be written.
     """
     target = Path(folder) / download.name
@@ -212,9 +215,9 @@ def _fault(path: Path, download: Download) -> str:
 
 def _by_hand(download: Download, target: Path, reason: str) -> str:
     return (
-        f"{download.url} could not be downloaded: {reason}.\n"
-        f"Repair: try again later (what has arrived is kept), or fetch the file elsewhere and put it at {target.resolve()}\n"
-        f"It must have {download.size:,} bytes and the sha256 {download.sha256}"
+        f"{download.url} could not be downloaded: {reason}.\nRepair: try again later (what has arrived is"
+        f" kept), or fetch the file elsewhere and put it at {target.resolve()}\nIt must have"
+        f" {download.size:,} bytes and the sha256 {download.sha256}"
     )
 
 
@@ -249,12 +252,15 @@ def from_hub(repository: str, filename: str, *, revision: str | None = None, rep
             return Path(hub.hf_hub_download(repository, filename, revision=revision))
     except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
         raise DownloadError(
-            f"{filename} of {repository} cannot be fetched from {hub.constants.ENDPOINT}: {error}. Repair: {repair}"
+            f"{filename} of {repository} cannot be fetched from {hub.constants.ENDPOINT}: {error}. Repair:"
+            f" {repair}"
         ) from error
 
 
 def weights_folder() -> Path:
-    """Where published weights are kept once they are fetched: ``$TOOLKIT_WEIGHTS``, else ``~/.cache/toolkit/weights``."""
+    """Where published weights are kept once they are fetched: ``$TOOLKIT_WEIGHTS``, else
+    ``~/.cache/toolkit/weights``.
+    """
     named = os.environ.get("TOOLKIT_WEIGHTS")
     return Path(named) if named else Path.home() / ".cache" / "toolkit" / "weights"
 
@@ -265,7 +271,8 @@ def is_archive(path: str | Path) -> bool:
 
 
 def unpack(archive: str | Path, folder: str | Path) -> None:
-    """Unpack a zip or tar archive into a folder, as a whole or not at all; files of the same name are replaced.
+    """Unpack a zip or tar archive into a folder, as a whole or not at all; files of the same name are
+    replaced.
 
     Nothing is unpacked from an archive with paths that lead out of the folder, links that do, or devices.
 
@@ -315,12 +322,16 @@ def _unpack_tar(archive: Path, folder: Path) -> None:
 
 
 def _hostile(archive: Path, member: str, reason: str) -> str:
-    return f"{archive} is not safe to unpack: its member {member!r} {reason}. Nothing was unpacked. Repair: get it from its publisher"
+    return (
+        f"{archive} is not safe to unpack: its member {member!r} {reason}. Nothing was unpacked. Repair: get"
+        " it from its publisher"
+    )
 
 
 def _check_space(archive: Path, folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise OutputError(
-            f"{archive} unpacks to {needed:,} bytes, but only {free:,} are free at {folder.parent}. Repair: free some space"
+            f"{archive} unpacks to {needed:,} bytes, but only {free:,} are free at {folder.parent}. Repair:"
+            " free some space"
         )

@@ -15,8 +15,12 @@ from toolkit.errors import OutputError
 _REPAIRS = {
     errno.ENOSPC: "the disk is full. Repair: free some space, or write to another disk",
     errno.EDQUOT: "your disk quota is used up. Repair: free some space, or write to another disk",
-    errno.EACCES: "permission denied. Repair: change the folder's permissions, or write to a folder of your own",
-    errno.EPERM: "permission denied. Repair: change the folder's permissions, or write to a folder of your own",
+    errno.EACCES: (
+        "permission denied. Repair: change the folder's permissions, or write to a folder of your own"
+    ),
+    errno.EPERM: (
+        "permission denied. Repair: change the folder's permissions, or write to a folder of your own"
+    ),
     errno.EROFS: "the disk is read-only. Repair: write to another folder",
     errno.EISDIR: "it is a folder. Repair: remove the folder, or choose another name",
     errno.ENOTDIR: "a part of its path is a file, not a folder. Repair: choose another path",
@@ -39,7 +43,9 @@ def output_error(path: str | os.PathLike[str], error: OSError) -> OutputError:
 
 @contextlib.contextmanager
 def writing(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn the ``OSError`` of a failed write to ``path`` into an ``OutputError``; other files' errors pass through."""
+    """Turn the ``OSError`` of a failed write to ``path`` into an ``OutputError``; other files' errors pass
+    through.
+    """
     try:
         yield
     except OSError as error:
@@ -53,16 +59,18 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
 def atomic_write(path: str | os.PathLike[str], mode: str = "wb", *, sync: bool = False) -> Iterator[IO[Any]]:
     """Write ``path`` as a whole or not at all.
 
-    A temporary file in the same folder takes the writing and replaces ``path`` when the block ends; when the block raises,
-    the temporary file is removed and what was at ``path`` stays. Missing folders are made.
+    A temporary file in the same folder takes the writing and replaces ``path`` when the block ends; when the
+    block raises, the temporary file is removed and what was at ``path`` stays. Missing folders are made.
 
     Args:
         path: the file to write.
         mode: ``"wb"`` or ``"w"`` (UTF-8, ``"\\n"`` line ends on every system).
-        sync: wait until the data is on the disk, so that the file survives a power cut too (milliseconds each).
+        sync: wait until the data is on the disk, so that the file survives a power cut too (milliseconds
+            each).
 
     Raises:
-        OutputError: when the disk is full, permissions are missing and the like; names the file and the repair.
+        OutputError: when the disk is full, permissions are missing and the like; names the file and the
+            repair.
     """
     path = Path(path)
     temporary = path.with_name(f".{secrets.token_hex(6)}{_UNFINISHED}")
@@ -85,7 +93,9 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb", *, sync: bool =
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove what ``atomic_write`` had begun in a folder, at any depth, when its process was killed; nobody else may be writing there."""
+    """Remove what ``atomic_write`` had begun in a folder, at any depth, when its process was killed; nobody
+    else may be writing there.
+    """
     for path in folder.rglob(f".*{_UNFINISHED}"):
         path.unlink(missing_ok=True)
 

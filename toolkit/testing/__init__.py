@@ -1,4 +1,6 @@
-"""What every plugin, dataset and evaluator promises, as checks: for pytest, and for ``toolkit plugins check``."""
+"""What every plugin, dataset and evaluator promises, as checks: for pytest, and for
+``toolkit plugins check``.
+"""
 
 from toolkit.testing.checks import Result, run_checks
 from toolkit.testing.contracts import DatasetContract, EvaluatorContract, ModelContract

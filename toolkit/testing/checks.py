@@ -1,8 +1,10 @@
-"""What a conformance check is, and how one is run: for ``toolkit plugins check`` and for the contract classes alike.
+"""What a conformance check is, and how one is run: for ``toolkit plugins check`` and for the contract classes
+alike.
 
-A check is a function of one argument, the case that it looks at. Its name is what the user sees and what is declared when something cannot
-be done; the first line of its docstring says what is promised. It fails by ``AssertionError`` or by whatever the code under test raises, and
-is skipped by ``unittest.SkipTest``, which pytest understands too.
+A check is a function of one argument, the case that it looks at. Its name is what the user sees and what is
+declared when something cannot be done; the first sentence of its docstring says what is promised. It fails by
+``AssertionError`` or by whatever the code under test raises, and is skipped by ``unittest.SkipTest``, which
+pytest understands too.
 """
 
 from __future__ import annotations
@@ -52,7 +54,7 @@ class Result:
 
 def promise(check: Check[Any]) -> str:
     """What a check holds the author to, in a sentence."""
-    return (check.__doc__ or "").strip().splitlines()[0]
+    return " ".join((check.__doc__ or "").partition("\n\n")[0].split())
 
 
 def run_checks(
@@ -95,17 +97,21 @@ def check_declared(
     for name, reason in declared.items():
         if name not in names:
             raise UsageError(
-                f"{owner!r} declares that it cannot do {name!r}, but no check is called so. There are: {', '.join(names)}"
+                f"{owner!r} declares that it cannot do {name!r}, but no check is called so. There are:"
+                f" {', '.join(names)}"
             )
         if not reason.strip():
             raise UsageError(
-                f"{owner!r} declares that it cannot do {name!r}, but gives no reason. Repair: say why in a few words"
+                f"{owner!r} declares that it cannot do {name!r}, but gives no reason. Repair: say why in a"
+                " few words"
             )
     return declared
 
 
 def explain(error: Exception, manifest: Manifest) -> str:
-    """An error in words: a failed expectation as it is, anything else with its type and the author's line that it came from."""
+    """An error in words: a failed expectation as it is, anything else with its type and the author's line
+    that it came from.
+    """
     text = str(error).strip()
     frames = traceback.extract_tb(error.__traceback__)
     own = [

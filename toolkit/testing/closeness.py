@@ -10,7 +10,9 @@ from torch import Tensor
 from toolkit.types import Instances, Masks, Prediction
 
 PIXELS = 0.002
-"""The part of the pixels in which two nearly equal label maps or masks may differ: where two classes tie, rounding decides."""
+"""The part of the pixels in which two nearly equal label maps or masks may differ: where two classes tie,
+rounding decides.
+"""
 
 BOX = 0.1
 """How far the sides of nearly equal boxes may be apart, in pixels."""
@@ -24,7 +26,8 @@ def difference(one: Prediction, other: Prediction, *, exact: bool = False) -> st
 
     Args:
         one, other: what is compared.
-        exact: every number must be the same; otherwise rounding is allowed for, as it differs with the number of images in a batch.
+        exact: every number must be the same; otherwise rounding is allowed for, as it differs with the number
+            of images in a batch.
     """
     if one.size != other.size:
         return f"sizes {one.size} and {other.size}"

@@ -1,4 +1,6 @@
-"""The checks as classes for pytest. An author derives one, names what is to be checked, and writes nothing else."""
+"""The checks as classes for pytest. An author derives one, names what is to be checked, and writes nothing
+else.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,8 @@ class Contract:
 
     Attributes:
         settings: small settings to try it with, so that the checks are quick.
-        skips: names of checks that it cannot pass -> the reason; beside those that its manifest declares in ``cannot``.
+        skips: names of checks that it cannot pass -> the reason; beside those that its manifest declares in
+            ``cannot``.
     """
 
     settings: ClassVar[Mapping[str, Any]] = {}
@@ -79,7 +82,8 @@ class ModelContract(Contract):
 
     Attributes:
         plugin: a name, or the path of a file or folder; a relative one from the folder of the test file.
-        train: of the section ``train``, laid over the manifest's defaults, where the loss does not fall in a few steps with these.
+        train: of the section ``train``, laid over the manifest's defaults, where the loss does not fall in a
+            few steps with these.
         size: height and width of the images, about, in pixels.
         steps: how many steps the loss gets to fall in.
     """
@@ -101,7 +105,8 @@ class DatasetContract(Contract):
 
     Attributes:
         dataset: a name, or the path of a file or folder; a relative one from the folder of the test file.
-        folder: its files. None: those that ``write_files`` writes, or none at all where the dataset is generated.
+        folder: its files. None: those that ``write_files`` writes, or none at all where the dataset is
+            generated.
         limit: how many samples of each split are read.
     """
 
@@ -113,7 +118,9 @@ class DatasetContract(Contract):
 
     @classmethod
     def write_files(cls, folder: Path) -> None:
-        """Write a small dataset into an empty folder: here the stand-in that the dataset draws. Override it where it draws none."""
+        """Write a small dataset into an empty folder: here the stand-in that the dataset draws. Override it
+        where it draws none.
+        """
         manifest = registry.named(registry.datasets(), cls._place(cls.dataset))
         if not manifest.sample:
             raise UsageError(

@@ -68,7 +68,9 @@ class DatasetCase:
 
 
 def splits_open(case: DatasetCase) -> None:
-    """Every split opens, with the same classes and palette; the first is not empty, and `val_split` is one of them."""
+    """Every split opens, with the same classes and palette; the first is not empty, and `val_split` is one of
+    them.
+    """
     manifest = case.manifest
     expect(
         manifest.val_split in ("", *manifest.splits),
@@ -111,7 +113,9 @@ def ids_are_unique(case: DatasetCase) -> None:
 
 
 def samples_are_valid(case: DatasetCase) -> None:
-    """Samples have the labels that the manifest's tasks learn from, within the classes, with boxes around the masks and in the image."""
+    """Samples have the labels that the manifest's tasks learn from, within the classes, with boxes around the
+    masks and in the image.
+    """
     tasks = case.manifest.tasks
     for split, dataset in case.splits.items():
         for index in range(min(case.limit, len(dataset))):
@@ -135,7 +139,8 @@ def _check_labels(sample: Sample, classes: int, where: str) -> None:
         beyond = sample.label_map[(sample.label_map >= classes) & (sample.label_map != VOID)]
         expect(
             not beyond.numel(),
-            f"the label map of {where} has values such as {beyond[:1].tolist()}, but there are {classes} classes",
+            f"the label map of {where} has values such as {beyond[:1].tolist()}, but there are {classes}"
+            " classes",
         )
     instances = sample.instances
     if instances is None or not len(instances):
@@ -158,7 +163,8 @@ def _check_labels(sample: Sample, classes: int, where: str) -> None:
         worst = (beyond > 1) & filled
         expect(
             not worst.any(),
-            f"a mask of {where} reaches beyond its box {boxes[worst][:1].tolist()}: {tight[worst][:1].tolist()}",
+            f"a mask of {where} reaches beyond its box {boxes[worst][:1].tolist()}:"
+            f" {tight[worst][:1].tolist()}",
         )
 
 
@@ -172,12 +178,15 @@ def same_sample_each_time(case: DatasetCase) -> None:
             same = digest(one) == digest(other) == digest(third)
             expect(
                 same,
-                f"sample {one.id!r} of split {split!r} changes from one reading to the next. Repair: seed by the index",
+                f"sample {one.id!r} of split {split!r} changes from one reading to the next. Repair: seed by"
+                " the index",
             )
 
 
 def same_in_another_process(case: DatasetCase) -> None:
-    """Sent to a loader process, or opened in a new one, a dataset gives the same ids, samples and fingerprint."""
+    """Sent to a loader process, or opened in a new one, a dataset gives the same ids, samples and
+    fingerprint.
+    """
     name, folder = (
         registry.stable_name(case.dataset),
         None if case.folder is None else Path(case.folder).resolve(),
@@ -199,8 +208,8 @@ def same_in_another_process(case: DatasetCase) -> None:
             pickled = pickle.dumps(dataset)
         except Exception as error:
             raise AssertionError(
-                f"split {split!r} cannot be sent to loader processes: {explain(error, case.manifest)}. Repair: keep no open files, locks or "
-                "functions defined inside functions in the dataset"
+                f"split {split!r} cannot be sent to loader processes: {explain(error, case.manifest)}."
+                " Repair: keep no open files, locks or functions defined inside functions in the dataset"
             ) from error
         sent = elsewhere(_digests_of_sent, name, pickled, len(digests)).result()
         expect(
@@ -259,7 +268,8 @@ def ends_where_it_ends(case: DatasetCase) -> None:
         except IndexError:
             continue
         raise AssertionError(
-            f"split {split!r} has {len(dataset)} samples, but gives one at index {len(dataset)}. Repair: raise IndexError"
+            f"split {split!r} has {len(dataset)} samples, but gives one at index {len(dataset)}. Repair:"
+            " raise IndexError"
         )
 
 
@@ -278,10 +288,12 @@ def an_empty_folder_is_explained(case: DatasetCase) -> None:
             return
         except Exception as error:
             raise AssertionError(
-                f"an empty folder ends in {explain(error, case.manifest)}. Repair: raise DataError with the path and the repair"
+                f"an empty folder ends in {explain(error, case.manifest)}. Repair: raise DataError with the"
+                " path and the repair"
             ) from error
         raise AssertionError(
-            f"an empty folder opens as a dataset of {'no' if empty else len(dataset)} samples. Repair: raise DataError"
+            f"an empty folder opens as a dataset of {'no' if empty else len(dataset)} samples. Repair: raise"
+            " DataError"
         )
 
 

@@ -64,7 +64,8 @@ class EvaluatorCase:
         evaluator = manifest.resolve(manifest.build)(settings, tuple(self.classes))
         if not isinstance(evaluator, Evaluator):
             raise UsageError(
-                f"{manifest.build} of evaluator {manifest.name!r} must return a toolkit.Evaluator, not {type(evaluator).__name__}"
+                f"{manifest.build} of evaluator {manifest.name!r} must return a toolkit.Evaluator, not"
+                f" {type(evaluator).__name__}"
             )
         evaluator.reset()
         evaluator.prepare(self.dataset)
@@ -88,7 +89,9 @@ def perfect(sample: Sample) -> Prediction:
 
 
 def imperfect(sample: Sample, seed: int) -> Prediction:
-    """The truth, moved: a little, or with ``seed`` 2, 5, … so far that nothing is right. As many objects, in order, as answers to prompts are."""
+    """The truth, moved: a little, or with ``seed`` 2, 5, … so far that nothing is right. As many objects, in
+    order, as answers to prompts are.
+    """
     truth = sample.instances
     assert truth is not None
     assert truth.masks is not None
@@ -164,7 +167,9 @@ def nothing_measured_is_undefined(case: EvaluatorCase) -> None:
 
 
 def parts_merge_to_the_whole(case: EvaluatorCase) -> None:
-    """The states of several processes, merged, give the report of one that saw everything, however the samples were shared out."""
+    """The states of several processes, merged, give the report of one that saw everything, however the
+    samples were shared out.
+    """
     pairs = case.pairs()
     whole = case.measured(pairs)
     for shares in ([pairs[::2], pairs[1::2]], [pairs[:1], pairs[1:]], [pairs, []]):
@@ -191,14 +196,16 @@ def order_does_not_matter(case: EvaluatorCase) -> None:
 
 
 def perfect_predictions_are_best(case: EvaluatorCase) -> None:
-    """Predictions that equal the truth get a better first metric than others, by the rule that chooses checkpoints."""
+    """Predictions that equal the truth get a better first metric than others, by the rule that chooses
+    checkpoints.
+    """
     good = case.measured([(sample, perfect(sample)) for sample in case.samples()])
     bad = case.measured(case.pairs())
     first = next(iter(good.metrics))
     expect(
         is_better(first, good.metrics[first], bad.metrics[first]),
-        f"{first} is {good.metrics[first]:.4g} for perfect predictions and {bad.metrics[first]:.4g} for worse ones. Repair: higher is "
-        "better, unless the metric's name has 'loss' or 'error' in it",
+        f"{first} is {good.metrics[first]:.4g} for perfect predictions and {bad.metrics[first]:.4g} for worse"
+        " ones. Repair: higher is better, unless the metric's name has 'loss' or 'error' in it",
     )
 
 
@@ -223,7 +230,9 @@ def reporting_changes_nothing(case: EvaluatorCase) -> None:
 
 
 def what_does_not_fit_is_refused(case: EvaluatorCase) -> None:
-    """Predictions of other samples, and samples without labels, are an InvalidDataError that names the sample."""
+    """Predictions of other samples, and samples without labels, are an InvalidDataError that names the
+    sample.
+    """
     pairs = case.pairs()
     (one, _), (other, wrong) = pairs[0], pairs[1]
     bare = Sample(one.id, one.image)
@@ -245,5 +254,6 @@ def what_does_not_fit_is_refused(case: EvaluatorCase) -> None:
                 f"{what} ends in {explain(error, case.manifest)}. Repair: raise InvalidDataError with its id"
             ) from error
         raise AssertionError(
-            f"{what} is taken in ({other.id!r} for {one.id!r}). Repair: raise InvalidDataError with the sample's id"
+            f"{what} is taken in ({other.id!r} for {one.id!r}). Repair: raise InvalidDataError with the"
+            " sample's id"
         )

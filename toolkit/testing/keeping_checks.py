@@ -60,7 +60,9 @@ def save_and_load(case: ModelCase) -> None:
 
 
 def weights_start_other_classes(case: ModelCase) -> None:
-    """A checkpoint starts a model of other classes: all is taken but what depends on the classes, and the report says so."""
+    """A checkpoint starts a model of other classes: all is taken but what depends on the classes, and the
+    report says so.
+    """
     old = case.build()
     new = case.build([*case.classes, "one more", "and another"], seed=1)
     shapes = {name: value.shape for name, value in old.state_dict().items()}
@@ -73,7 +75,8 @@ def weights_start_other_classes(case: ModelCase) -> None:
     unfit = [*report.mismatched, *report.missing, *report.unexpected]
     expect(
         not unfit,
-        f"with two classes more, these tensors do not fit: {', '.join(unfit[:5])}. Repair: name them in Model.class_tensors",
+        f"with two classes more, these tensors do not fit: {', '.join(unfit[:5])}. Repair: name them in"
+        " Model.class_tensors",
     )
     taken, start = new.state_dict(), old.state_dict()
     wrong = [name for name in report.loaded if not torch.equal(taken[name], start[name])]
@@ -81,7 +84,9 @@ def weights_start_other_classes(case: ModelCase) -> None:
 
 
 def moves_between_devices(case: ModelCase) -> None:
-    """The model works where `.to(device)` puts it, whether or not that is the CPU, and comes back the same."""
+    """The model works where `.to(device)` puts it, whether or not that is the CPU, and comes back the
+    same.
+    """
     if torch.cuda.is_available():
         _check_cuda(case)
         return
@@ -97,8 +102,9 @@ def moves_between_devices(case: ModelCase) -> None:
                 model.train().loss(samples)
     except RuntimeError as error:
         raise AssertionError(
-            f"on another device than the CPU: {str(error).splitlines()[0]}. Repair: make tensors on self.device, register those that the "
-            "model keeps as buffers, and bring what leaves it to the CPU with .cpu()"
+            f"on another device than the CPU: {str(error).splitlines()[0]}. Repair: make tensors on"
+            " self.device, register those that the model keeps as buffers, and bring what leaves it to the"
+            " CPU with .cpu()"
         ) from error
     for sample, one, other in zip(samples, here, away, strict=True):
         what = difference(one, other)
@@ -136,6 +142,6 @@ def runs_in_two_processes(case: ModelCase) -> None:
     )
     expect(
         first == second,
-        "after two steps the two processes have different weights. Repair: every process must build the same model and use the same "
-        "parameters; whatever is learned must come by gradients",
+        "after two steps the two processes have different weights. Repair: every process must build the same"
+        " model and use the same parameters; whatever is learned must come by gradients",
     )

@@ -20,7 +20,9 @@ ROUNDING = 1e-4
 
 
 def loss_is_finite(case: ModelCase) -> None:
-    """The losses are finite scalars by name, with a gradient, and the same ones in training and in eval mode."""
+    """The losses are finite scalars by name, with a gradient, and the same ones in training and in eval
+    mode.
+    """
     model, batch = case.build_trainable(), case.samples()
     seed_everything(0, "loss")
     losses = model.loss(batch)
@@ -54,7 +56,9 @@ def _describe(value: object) -> str:
 
 
 def loss_is_a_mean_over_samples(case: ModelCase) -> None:
-    """The loss of a batch is the mean of the losses of its samples, so it may be split over processes and accumulated."""
+    """The loss of a batch is the mean of the losses of its samples, so it may be split over processes and
+    accumulated.
+    """
     model = case.build_trainable().eval()  # batch norm and dropout stay out of it
     sizes = [case.size] * 2  # of one size, as padding may be seen by a convolution
     batch = [*case.samples(sizes=sizes), *case.samples(objects=1, sizes=sizes, seed=1)]
@@ -62,8 +66,9 @@ def loss_is_a_mean_over_samples(case: ModelCase) -> None:
     together, mean = case.loss_of(model, batch), sum(singles) / len(singles)
     expect(
         math.isclose(together, mean, rel_tol=ROUNDING, abs_tol=ROUNDING),
-        f"the loss of {len(batch)} samples is {together:.5g}, but the mean of their losses is {mean:.5g} "
-        f"({', '.join(f'{value:.4g}' for value in singles)}). Repair: average over each image first, then over the images",
+        f"the loss of {len(batch)} samples is {together:.5g}, but the mean of their losses is {mean:.5g}"
+        f" ({', '.join(f'{value:.4g}' for value in singles)}). Repair: average over each image first, then"
+        " over the images",
     )
 
 
@@ -72,18 +77,22 @@ def loss_falls(case: ModelCase) -> None:
     training = case.training
     expect(
         training.after < training.before,
-        f"after {case.steps} steps on one batch the loss is {training.after:.5g}; it was {training.before:.5g}. "
-        f"Repair: look at train.lr ({case.train_settings().lr:g}) and at whether the loss depends on the weights",
+        f"after {case.steps} steps on one batch the loss is {training.after:.5g}; it was"
+        f" {training.before:.5g}. Repair: look at train.lr ({case.train_settings().lr:g}) and at whether the"
+        " loss depends on the weights",
     )
 
 
 def gradients_reach_all_parameters(case: ModelCase) -> None:
-    """Every parameter that the optimizer gets has a gradient other than 0 in some step, and no other parameter changes."""
+    """Every parameter that the optimizer gets has a gradient other than 0 in some step, and no other
+    parameter changes.
+    """
     training = case.training
     missed = sorted(training.trainable - training.reached)
     expect(
         not missed,
-        f"no gradient reaches {_some(missed)} in {case.steps} steps. Repair: use them in the loss, or set requires_grad=False",
+        f"no gradient reaches {_some(missed)} in {case.steps} steps. Repair: use them in the loss, or set"
+        " requires_grad=False",
     )
     before, frozen = (
         case.build().state_dict(),
@@ -94,7 +103,8 @@ def gradients_reach_all_parameters(case: ModelCase) -> None:
     )
     expect(
         not changed,
-        f"parameters that do not train have changed: {_some(changed)}. Repair: change weights by gradients only",
+        f"parameters that do not train have changed: {_some(changed)}. Repair: change weights by gradients"
+        " only",
     )
 
 
@@ -113,7 +123,8 @@ def missing_labels_are_named(case: ModelCase) -> None:
         return
     except Exception as error:
         raise AssertionError(
-            f"a sample without labels ends in {explain(error, case.manifest)}. Repair: raise InvalidDataError with the sample's id"
+            f"a sample without labels ends in {explain(error, case.manifest)}. Repair: raise InvalidDataError"
+            " with the sample's id"
         ) from error
     raise AssertionError(
         "a sample without labels has a loss. Repair: raise InvalidDataError with the sample's id"
@@ -130,12 +141,15 @@ def samples_stay_as_they_are(case: ModelCase) -> None:
         same = all(torch.equal(one, other) for one, other in pairs if one is not None and other is not None)
         expect(
             same,
-            f"the image or label map of sample {sample.id!r} was overwritten. Repair: copy before changing in place",
+            f"the image or label map of sample {sample.id!r} was overwritten. Repair: copy before changing in"
+            " place",
         )
 
 
 def predicting_leaves_no_trace(case: ModelCase) -> None:
-    """Predicting in the midst of training changes no mode, weight, buffer or gradient, nor what training comes to."""
+    """Predicting in the midst of training changes no mode, weight, buffer or gradient, nor what training
+    comes to.
+    """
     model = case.build_trainable().eval()
     modes = {name: part.training for name, part in model.named_modules()}
     before = _state(model)
@@ -149,14 +163,16 @@ def predicting_leaves_no_trace(case: ModelCase) -> None:
     ]
     expect(
         not changed,
-        f"predict switches to training mode: {_some(changed)}. Repair: leave the mode as it is, or put it back",
+        f"predict switches to training mode: {_some(changed)}. Repair: leave the mode as it is, or put it"
+        " back",
     )
     after = _state(model)
     expect(set(after) == set(before), f"predict adds or removes {_some(sorted(set(after) ^ set(before)))}")
     written = [name for name, value in after.items() if not torch.equal(value, before[name])]
     expect(
         not written,
-        f"predict changes {_some(written)} in eval mode. Repair: predict must not write to parameters or buffers",
+        f"predict changes {_some(written)} in eval mode. Repair: predict must not write to parameters or"
+        " buffers",
     )
     graded = [name for name, parameter in model.named_parameters() if parameter.grad is not None]
     expect(not graded, f"predict leaves gradients in {_some(graded)}")
@@ -195,8 +211,8 @@ def training_is_repeatable(case: ModelCase) -> None:
     differing = [name for name, value in first.items() if not torch.equal(value, second[name])]
     expect(
         not differing,
-        f"two trainings of one seed differ in {_some(differing)}. Repair: draw all random numbers from torch, NumPy's global "
-        "generator or `random`, which are seeded before each step",
+        f"two trainings of one seed differ in {_some(differing)}. Repair: draw all random numbers from torch,"
+        " NumPy's global generator or `random`, which are seeded before each step",
     )
 
 

@@ -50,7 +50,8 @@ class ModelCase:
     Attributes:
         plugin: a name, or the path of a file or folder.
         settings: the plugin's own settings, nested; best such that the model is small.
-        train: of the section ``train``, laid over the manifest's defaults; ``lr`` and ``optimizer`` count here.
+        train: of the section ``train``, laid over the manifest's defaults; ``lr`` and ``optimizer`` count
+            here.
         size: height and width of the images, about, in pixels.
         steps: how many steps the loss gets to fall in.
     """
@@ -85,7 +86,8 @@ class ModelCase:
         model = manifest.resolve(manifest.build)(self.model_settings(), tuple(classes or self.classes))
         if not isinstance(model, Model):
             raise UsageError(
-                f"{manifest.build} of plugin {manifest.name!r} must return a toolkit.Model, not {type(model).__name__}"
+                f"{manifest.build} of plugin {manifest.name!r} must return a toolkit.Model, not"
+                f" {type(model).__name__}"
             )
         return model.eval()
 
@@ -183,7 +185,9 @@ class ModelCase:
         return Training(model, before, self.loss_of(model, batch), reached, trainable)
 
     def trained_or_new(self) -> Model:
-        """The model after a short training where that works, else a new one; whether it works is for a check of its own to say."""
+        """The model after a short training where that works, else a new one; whether it works is for a check
+        of its own to say.
+        """
         try:
             return self.training.model
         except Exception:  # somebody else's code may raise anything at all

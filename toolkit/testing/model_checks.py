@@ -28,12 +28,15 @@ def builds(case: ModelCase) -> None:
         same = name in again and torch.equal(value, again[name])
         expect(
             same,
-            f"{name} differs between two models of one seed. Repair: draw start weights from torch's global generator only",
+            f"{name} differs between two models of one seed. Repair: draw start weights from torch's global"
+            " generator only",
         )
 
 
 def predictions_fit_the_samples(case: ModelCase) -> None:
-    """One prediction a sample, in order, in the sample's pixels, on the CPU, with what the task asks for and values in range."""
+    """One prediction a sample, in order, in the sample's pixels, on the CPU, with what the task asks for and
+    values in range.
+    """
     samples = case.unlabeled()
     for model in (case.build(), case.trained_or_new()):
         predictions = case.predict(model, samples)
@@ -48,11 +51,13 @@ def predictions_fit_the_samples(case: ModelCase) -> None:
 def _check_prediction(case: ModelCase, sample: Sample, prediction: Prediction) -> None:
     expect(
         prediction.sample_id == sample.id,
-        f"the prediction for {sample.id!r} has sample_id {prediction.sample_id!r}. Repair: pass each sample's own id, in order",
+        f"the prediction for {sample.id!r} has sample_id {prediction.sample_id!r}. Repair: pass each sample's"
+        " own id, in order",
     )
     expect(
         prediction.size == sample.size,
-        f"the prediction for an image of {sample.size} has size {prediction.size}. Repair: bring predictions back to the sample's own pixels",
+        f"the prediction for an image of {sample.size} has size {prediction.size}. Repair: bring predictions"
+        " back to the sample's own pixels",
     )
     classes = len(case.classes)
     if case.manifest.task == "semantic":
@@ -62,7 +67,8 @@ def _check_prediction(case: ModelCase, sample: Sample, prediction: Prediction) -
         beyond = label_map[(label_map >= classes) & (label_map != VOID)]
         expect(
             beyond.numel() == 0,
-            f"a label map has values such as {beyond[:1].tolist()}, but there are {classes} classes (and {VOID})",
+            f"a label map has values such as {beyond[:1].tolist()}, but there are {classes} classes (and"
+            f" {VOID})",
         )
         expect(label_map.device.type == "cpu", f"the label map is on {label_map.device}. Repair: add .cpu()")
         return
@@ -97,7 +103,9 @@ def _check_inside(sample: Sample, instances: Instances) -> None:
 
 
 def masks_and_boxes_agree(case: ModelCase) -> None:
-    """No mask reaches beyond the box of its object by more than a pixel, and masks and boxes are of the same image."""
+    """No mask reaches beyond the box of its object by more than a pixel, and masks and boxes are of the same
+    image.
+    """
     if case.manifest.task == "semantic":
         skip("a semantic model predicts no objects")
     found = 0
@@ -117,7 +125,8 @@ def masks_and_boxes_agree(case: ModelCase) -> None:
             )
     if not found:
         skip(
-            "no object with a mask was predicted, so there was nothing to compare; lower the score threshold in the settings, or train for more steps"
+            "no object with a mask was predicted, so there was nothing to compare; lower the score threshold"
+            " in the settings, or train for more steps"
         )
 
 
@@ -149,8 +158,9 @@ def batch_equals_singles(case: ModelCase) -> None:
             what = difference(one, alone)
             expect(
                 not what,
-                f"sample {sample.id!r} of {sample.size} is predicted differently alone and in a batch of {len(samples)}: {what}. Repair: "
-                "let nothing be computed over the batch, and let padding not reach the result",
+                f"sample {sample.id!r} of {sample.size} is predicted differently alone and in a batch of"
+                f" {len(samples)}: {what}. Repair: let nothing be computed over the batch, and let padding"
+                " not reach the result",
             )
 
 
@@ -165,7 +175,8 @@ def truth_is_not_looked_at(case: ModelCase) -> None:
         what = difference(one, other, exact=True)
         expect(
             not what,
-            f"the prediction for {sample.id!r} changes when its labels are taken away: {what}. Repair: predict from the image",
+            f"the prediction for {sample.id!r} changes when its labels are taken away: {what}. Repair:"
+            " predict from the image",
         )
 
 
@@ -179,9 +190,11 @@ def no_objects(case: ModelCase) -> None:
             _check_loss(
                 case,
                 batch,
-                "samples without objects"
-                if batch is empty
-                else "a sample without objects beside one with some",
+                (
+                    "samples without objects"
+                    if batch is empty
+                    else "a sample without objects beside one with some"
+                ),
             )
 
 
@@ -192,7 +205,8 @@ def _check_loss(case: ModelCase, batch: list[Sample], what: str) -> None:
     bad = [f"{name} is {value.item()}" for name, value in losses.items() if not torch.isfinite(value)]
     expect(
         not bad,
-        f"for {what}, {', '.join(bad)}. Repair: a mean over nothing is NaN; give 0 where there is nothing to learn from",
+        f"for {what}, {', '.join(bad)}. Repair: a mean over nothing is NaN; give 0 where there is nothing to"
+        " learn from",
     )
 
 
@@ -221,12 +235,15 @@ def predicting_is_repeatable(case: ModelCase) -> None:
         what = difference(one, other, exact=True)
         expect(
             not what,
-            f"the prediction for {sample.id!r} changes from one time to the next: {what}. Repair: predict without chance",
+            f"the prediction for {sample.id!r} changes from one time to the next: {what}. Repair: predict"
+            " without chance",
         )
 
 
 def prompts_are_answered(case: ModelCase) -> None:
-    """Each prompt is answered by one object, in order, whatever kinds of prompt are given; each protocol is measured on every sample."""
+    """Each prompt is answered by one object, in order, whatever kinds of prompt are given; each protocol is
+    measured on every sample.
+    """
     model = case.build()
     if not isinstance(model, PromptableModel):
         skip("the model takes no prompts")
@@ -257,11 +274,13 @@ def _check_answers(sample: Sample, prediction: Prediction, what: str) -> None:
     count = len(prediction.instances) if prediction.instances is not None else 0
     expect(
         wanted is not None and count == len(wanted),
-        f"{what}: {len(wanted or ())} prompts of sample {sample.id!r} were answered by {count} objects; expected one each, in their order",
+        f"{what}: {len(wanted or ())} prompts of sample {sample.id!r} were answered by {count} objects;"
+        " expected one each, in their order",
     )
     if prediction.instances is not None and sample.prompts is not None and sample.prompts.labels is not None:
         same = torch.equal(prediction.instances.labels, sample.prompts.labels)
         expect(
             same,
-            f"{what}: the labels of the prompts, {sample.prompts.labels.tolist()}, came back as {prediction.instances.labels.tolist()}",
+            f"{what}: the labels of the prompts, {sample.prompts.labels.tolist()}, came back as"
+            f" {prediction.instances.labels.tolist()}",
         )

@@ -1,7 +1,8 @@
 """A pretended second device for machines without a GPU, on which mixing devices is an error as on a real one.
 
-A tensor there is a wrapper that claims to be on ``meta``, the one device that every build of torch has beside the CPU, around an ordinary
-tensor that does the computing. So values are real, and code that depends on them runs to its end.
+A tensor there is a wrapper that claims to be on ``meta``, the one device that every build of torch has beside
+the CPU, around an ordinary tensor that does the computing. So values are real, and code that depends on them
+runs to its end.
 """
 
 from __future__ import annotations
@@ -88,7 +89,9 @@ class _Dispatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 class _Functions(TorchFunctionMode):
-    """Catches ``torch.tensor(values, device=…)`` and its like, which write values where the dispatcher does not look."""
+    """Catches ``torch.tensor(values, device=…)`` and its like, which write values where the dispatcher does
+    not look.
+    """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
@@ -130,7 +133,9 @@ def pretended_device() -> Iterator[torch.device]:
 
 
 def send_away(module: nn.Module) -> None:
-    """Put the parameters and buffers of a module on the pretended device, as ``Module.to`` does on a real one."""
+    """Put the parameters and buffers of a module on the pretended device, as ``Module.to`` does on a real
+    one.
+    """
     for part in module.modules():
         moved: Callable[[Tensor], Tensor] = _Away
         for name, parameter in part._parameters.items():

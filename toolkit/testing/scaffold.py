@@ -35,7 +35,8 @@ def write_new(name: str, kind: str, folder: Path) -> tuple[Path, Path]:
     for file in files:
         if file.exists():
             raise OutputError(
-                f"{file} is there already, and is not overwritten. Repair: choose another name or folder, or remove it"
+                f"{file} is there already, and is not overwritten. Repair: choose another name or folder, or"
+                " remove it"
             )
     for file, template in zip(files, (f"{kind}.py", f"tests_{kind}.py"), strict=True):
         text = (resources.files("toolkit.testing") / "templates" / template).read_text(encoding="utf-8")
@@ -48,19 +49,21 @@ def _check_name(name: str, kind: str) -> None:
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         suggestion = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_").lstrip("0123456789_")
         raise UsageError(
-            f"{name!r} cannot be a name: it becomes that of a Python file, so it must be lower-case letters, digits and '_', with a letter "
-            f"first. Repair: call it {suggestion or 'mynet'!r}, say"
+            f"{name!r} cannot be a name: it becomes that of a Python file, so it must be lower-case letters,"
+            f" digits and '_', with a letter first. Repair: call it {suggestion or 'mynet'!r}, say"
         )
     known = {"dataset": registry.datasets().names, "evaluator": registry.evaluators().names}.get(
         kind, registry.plugins().names
     )()
     if name in known:
         raise UsageError(
-            f"there is one called {name!r} already, and two of one name cannot be told apart. Repair: choose another name"
+            f"there is one called {name!r} already, and two of one name cannot be told apart. Repair: choose"
+            " another name"
         )
     if keyword.iskeyword(name) or importlib.util.find_spec(name) is not None:
         raise UsageError(
-            f"{name!r} is the name of a Python module, which {name}.py would hide from its own test. Repair: choose another"
+            f"{name!r} is the name of a Python module, which {name}.py would hide from its own test. Repair:"
+            " choose another"
         )
 
 

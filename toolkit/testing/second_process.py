@@ -1,4 +1,6 @@
-"""Another process, fresh and with another seed for hashes, for checks of what must be the same in any process."""
+"""Another process, fresh and with another seed for hashes, for checks of what must be the same in any
+process.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +73,9 @@ class SharedStep:
 
 
 def in_two_processes(step: SharedStep) -> tuple[str, str]:
-    """Train for two steps in this process and another, on half of a batch each; the fingerprint of the parameters in both."""
+    """Train for two steps in this process and another, on half of a batch each; the fingerprint of the
+    parameters in both.
+    """
     if dist.is_initialized():
         skip("this process already takes part in a distributed run")
     with tempfile.TemporaryDirectory() as folder:

@@ -31,7 +31,8 @@ def settings_are_documented(case: Case) -> None:
     without = [name for name, field in cls.model_fields.items() if not (field.description or "").strip()]
     expect(
         not without,
-        f"nothing says what {', '.join(without)} of {cls.__name__} does. Repair: write a docstring under the field",
+        f"nothing says what {', '.join(without)} of {cls.__name__} does. Repair: write a docstring under the"
+        " field",
     )
     required = [name for name, field in cls.model_fields.items() if field.is_required()]
     expect(

@@ -35,7 +35,8 @@ def open_splits(settings: RunSettings) -> tuple[Dataset, Dataset | None]:
     val_set = open_dataset(manifest, data.dir, data.val_split, data.options)
     if tuple(val_set.classes) != tuple(train_set.classes):
         raise DataError(
-            f"dataset {data.name!r}: the splits have different classes: {train_set.classes} and {val_set.classes}"
+            f"dataset {data.name!r}: the splits have different classes: {train_set.classes} and"
+            f" {val_set.classes}"
         )
     return train_set, val_set if len(val_set) else None
 
@@ -51,7 +52,9 @@ def build_evaluators(settings: RunSettings, classes: tuple[str, ...]) -> list[Ev
 
 @dataclass(frozen=True)
 class StartWeights:
-    """What training starts from: ``weights=`` as given, the license as far as it is known, and what was taken from it."""
+    """What training starts from: ``weights=`` as given, the license as far as it is known, and what was taken
+    from it.
+    """
 
     name: str
     license: str
@@ -61,7 +64,8 @@ class StartWeights:
 def build_model(
     settings: RunSettings, plugin: PluginManifest, classes: tuple[str, ...], *, with_weights: bool = True
 ) -> tuple[TrainableModel, StartWeights]:
-    """The model with its start weights; ``with_weights=False`` leaves them random, for a run that is about to be resumed.
+    """The model with its start weights; ``with_weights=False`` leaves them random, for a run that is about to
+    be resumed.
 
     Raises:
         UsageError: when the plugin brings a model that cannot be trained, or there are no such weights.
@@ -70,7 +74,8 @@ def build_model(
     model = plugin.resolve(plugin.build)(settings.model, tuple(classes))
     if not isinstance(model, TrainableModel):
         raise UsageError(
-            f"plugin {plugin.name!r} cannot be trained: {plugin.build} returned {type(model).__name__}, which is no TrainableModel"
+            f"plugin {plugin.name!r} cannot be trained: {plugin.build} returned {type(model).__name__}, which"
+            " is no TrainableModel"
         )
     name = settings.weights
     if name == "none" or not with_weights:
@@ -79,7 +84,8 @@ def build_model(
     if name not in official and not Path(name).exists():
         names = ", ".join(official) or "none"
         raise UsageError(
-            f"weights={name}: no such file, and no official weights of plugin {plugin.name!r} (there are: {names}; or weights=none)"
+            f"weights={name}: no such file, and no official weights of plugin {plugin.name!r} (there are:"
+            f" {names}; or weights=none)"
         )
     if name in official:
         license, download = official[name].license, official[name].download

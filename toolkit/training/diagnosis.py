@@ -12,27 +12,33 @@ from toolkit.config import TrainSettings
 from toolkit.training.gradients import Look
 
 USUAL_UPDATE = 1e-3
-"""Norm of a step over that of a layer in a run that goes well (Karpathy, Stanford's CS231n notes, "Ratio of weights:updates")."""
+"""Norm of a step over that of a layer in a run that goes well (Karpathy, Stanford's CS231n notes, "Ratio of
+weights:updates").
+"""
 
 LARGE_UPDATE = 100 * USUAL_UPDATE
 """Ten such steps replace the weights of half of the layers."""
 
 HUGE_UPDATE = 300 * USUAL_UPDATE
-"""Steps of this size, in most of the looks of a window, leave little of what half of the layers held, whatever the loss says: a network
-with norms can still lower it. The first steps of AdamW on small networks reach 0.15."""
+"""Steps of this size, in most of the looks of a window, leave little of what half of the layers held,
+whatever the loss says: a network with norms can still lower it. The first steps of AdamW on small networks
+reach 0.15."""
 
 WORSE_LOSS = 1.2
 """A loss as much above that of the start weights is worse than having learned nothing."""
 
 LARGER_NORM = 10.0
-"""Gradients that are so many times those at the start, beside a loss that got worse, feed on themselves (Pascanu et al. 2013)."""
+"""Gradients that are so many times those at the start, beside a loss that got worse, feed on themselves
+(Pascanu et al. 2013).
+"""
 
 NO_UPDATE = 1e-6
 """At such steps a weight needs a million of them to change by its own size; float32 itself ends at 6e-8."""
 
 STARVED = 1e-6
-"""A layer that moves so little beside the one that moves most. In AlexNet layers differ by 230 (You et al. 2017, table 2); in U-Nets on six
-encoders by up to 20 with AdamW and 3e4 with SGD; in networks of 8 to 20 sigmoids by 4e6 and more."""
+"""A layer that moves so little beside the one that moves most. In AlexNet layers differ by 230 (You et al.
+2017, table 2); in U-Nets on six encoders by up to 20 with AdamW and 3e4 with SGD; in networks of 8 to 20
+sigmoids by 4e6 and more."""
 
 MANY = 0.1
 """Part of the layers that must be starved for a warning; a single one may just be unused."""
@@ -68,7 +74,9 @@ class Diagnosis:
         self._idle: deque[frozenset[str]] = deque(maxlen=WINDOW)
 
     def note(self, loss: float, norm: float) -> None:
-        """Take in the loss and gradient norm of a step, in order; those of the first are what later ones are compared with."""
+        """Take in the loss and gradient norm of a step, in order; those of the first are what later ones are
+        compared with.
+        """
         if not (math.isfinite(loss) and math.isfinite(norm)):
             return
         if self.first is None:
@@ -100,7 +108,9 @@ class Diagnosis:
         return list(new.values())
 
     def explains(self, loss: float, norm: float) -> str:
-        """Why a step with this loss and norm, which may not be finite, cannot be taken; empty when it is not because training explodes."""
+        """Why a step with this loss and norm, which may not be finite, cannot be taken; empty when it is not
+        because training explodes.
+        """
         found = (
             self._explosion(loss, norm)
             if math.isfinite(loss)
@@ -128,7 +138,8 @@ class Diagnosis:
         ]
         if update >= LARGE_UPDATE:
             why.append(
-                f"a step moved the layers by {update:.2g} times their size, where about {USUAL_UPDATE:g} is usual"
+                f"a step moved the layers by {update:.2g} times their size, where about {USUAL_UPDATE:g} is"
+                " usual"
             )
         return EXPLODES, f"{', '.join(why)}. {self._slower()}"
 
@@ -139,7 +150,10 @@ class Diagnosis:
             or (update := median_low(self._updates)) < HUGE_UPDATE
         ):
             return None
-        what = f"of late they moved half of the layers by {update:.2g} times their size or more, where about {USUAL_UPDATE:g} is usual"
+        what = (
+            f"of late they moved half of the layers by {update:.2g} times their size or more, where about"
+            f" {USUAL_UPDATE:g} is usual"
+        )
         return TOO_LARGE, f"{what}. So training explodes, or learns little. {self._slower()}"
 
     def _slower(self) -> str:
@@ -159,9 +173,15 @@ class Diagnosis:
             return None
         most = {name: max(moves[name] for moves in self._moves) for name in names}
         top = max(most, key=lambda name: most[name])
-        layers = "Try ReLU in place of sigmoid or tanh, a norm after each layer, connections around layers, or pretrained weights"
+        layers = (
+            "Try ReLU in place of sigmoid or tanh, a norm after each layer, connections around layers, or"
+            " pretrained weights"
+        )
         if most[top] < NO_UPDATE:
-            what = f"a step moves no layer by more than {most[top]:.1g} of its size, where about {USUAL_UPDATE:g} is usual"
+            what = (
+                f"a step moves no layer by more than {most[top]:.1g} of its size, where about"
+                f" {USUAL_UPDATE:g} is usual"
+            )
             what += f", and the loss is still {loss:.3g}"
             if most[top] > NO_UPDATE * self.settings.scaled_lr():
                 return STANDS, f"{what}. Try a higher learning rate than train.lr={self.settings.lr:g}"
@@ -174,7 +194,10 @@ class Diagnosis:
         if len(starved) < max(1, MANY * len(names)):
             return None
         shown = ", ".join(starved[:3]) + (", …" if len(starved) > 3 else "")
-        what = f"{len(starved)} of {len(names)} layers ({shown}) move less than a millionth as far as {top}, so they hardly learn"
+        what = (
+            f"{len(starved)} of {len(names)} layers ({shown}) move less than a millionth as far as {top}, so"
+            " they hardly learn"
+        )
         return VANISH, f"{what}. {layers}"
 
     def state_dict(self) -> dict[str, Any]:

@@ -31,7 +31,9 @@ MAY_CHANGE = (
     "train.devices",
     "train.num_nodes",
 )
-"""Settings that a resumed run may be given anew: where and how it runs, and how long. The rest would make it another run."""
+"""Settings that a resumed run may be given anew: where and how it runs, and how long. The rest would make it
+another run.
+"""
 
 
 def config_of_run(run: Path) -> Path:
@@ -43,7 +45,8 @@ def config_of_run(run: Path) -> Path:
     path = run / CONFIG_FILE
     if not path.is_file():
         raise UsageError(
-            f"nothing to resume at {run}: there is no {CONFIG_FILE}. Repair: check --out, or leave out --resume"
+            f"nothing to resume at {run}: there is no {CONFIG_FILE}. Repair: check --out, or leave out"
+            " --resume"
         )
     return path
 
@@ -57,7 +60,8 @@ def check_folder(run: Path, settings: RunSettings, resume: bool) -> None:
     if not resume:
         if run.exists() and (not run.is_dir() or any(run.iterdir())):
             raise UsageError(
-                f"{run} exists and is not empty. Repair: go on with it by --resume, or choose another folder by --out"
+                f"{run} exists and is not empty. Repair: go on with it by --resume, or choose another folder"
+                " by --out"
             )
         return
     before, now = (
@@ -68,7 +72,8 @@ def check_folder(run: Path, settings: RunSettings, resume: bool) -> None:
     if changed:
         shown = "; ".join(f"{key} was {before.get(key)!r} and is now {now.get(key)!r}" for key in changed[:5])
         raise UsageError(
-            f"{run} cannot be resumed with other settings: {shown}. Repair: leave these out, or start a new run with another --out"
+            f"{run} cannot be resumed with other settings: {shown}. Repair: leave these out, or start a new"
+            " run with another --out"
         )
 
 

@@ -14,8 +14,8 @@ from toolkit.models.parts import select
 class Freezing:
     """The parts of a model that do not learn, until they are thawed.
 
-    A module whose parameters are all frozen (or, where it has none, its buffers) is held in eval mode with everything inside, so that
-    BatchNorm uses and keeps its statistics and dropout drops nothing.
+    A module whose parameters are all frozen (or, where it has none, its buffers) is held in eval mode with
+    everything inside, so that BatchNorm uses and keeps its statistics and dropout drops nothing.
 
     Args:
         model: the whole model; nothing happens to it yet.

@@ -15,10 +15,11 @@ class Look:
     """What one optimizer step did.
 
     Attributes:
-        figures: for the log: ``grad_norm/<group>``, the gradient's norm before clipping, and ``update_ratio/<group>``, the norm of the step
-            over that of the weights, for each parameter group of the optimizer.
-        moves: name of each matrix or kernel that got a gradient -> how far the gradient moved it, relative to its norm. What weight
-            decay adds is left out: it moves weights that learn nothing, too.
+        figures: for the log: ``grad_norm/<group>``, the gradient's norm before clipping, and
+            ``update_ratio/<group>``, the norm of the step over that of the weights, for each parameter group
+            of the optimizer.
+        moves: name of each matrix or kernel that got a gradient -> how far the gradient moved it, relative to
+            its norm. What weight decay adds is left out: it moves weights that learn nothing, too.
         idle: those of them whose gradient was exactly zero, as it is of what the batch did not use.
     """
 
@@ -39,12 +40,14 @@ class _Weight:
 
 
 class GradientView:
-    """Looks at single steps: ``before`` them, and ``after`` them. In between it holds a copy of the weights that learn.
+    """Looks at single steps: ``before`` them, and ``after`` them. In between it holds a copy of the weights
+    that learn.
 
     Args:
         model: for the names.
         optimizer: its parameter groups are what is looked at.
-        decoupled_decay: whether the optimizer decays weights beside the gradient, as AdamW, or as a part of it, as SGD.
+        decoupled_decay: whether the optimizer decays weights beside the gradient, as AdamW, or as a part of
+            it, as SGD.
     """
 
     def __init__(self, model: nn.Module, optimizer: Optimizer, *, decoupled_decay: bool) -> None:
@@ -64,7 +67,9 @@ class GradientView:
 
     @torch.no_grad()
     def after(self, clip_ratio: float) -> Look:
-        """Call it when the optimizer has stepped; ``clip_ratio`` is what clipping multiplied the gradient by."""
+        """Call it when the optimizer has stepped; ``clip_ratio`` is what clipping multiplied the gradient
+        by.
+        """
         weights, self._weights = self._weights, []
         if not weights:
             return Look({}, {})

@@ -14,8 +14,9 @@ class Interrupts:
     """While it is open, the first Ctrl-C or SIGTERM only sets ``noticed``; a second one acts as usual.
 
     Args:
-        enabled: False leaves the signals alone: the processes of a distributed run would stop at different steps. They are
-            left alone outside the main thread, too, where Python does not let anyone handle them.
+        enabled: False leaves the signals alone: the processes of a distributed run would stop at different
+            steps. They are left alone outside the main thread, too, where Python does not let anyone handle
+            them.
     """
 
     def __init__(self, *, enabled: bool = True) -> None:

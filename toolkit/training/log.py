@@ -30,7 +30,8 @@ METRICS_FILE = "metrics.jsonl"
 
 
 class RunLog:
-    """Writes the figures of one run. A process other than the first passes ``folder=None`` and nothing is written.
+    """Writes the figures of one run. A process other than the first passes ``folder=None`` and nothing is
+    written.
 
     Args:
         folder: the run's folder.
@@ -44,9 +45,17 @@ class RunLog:
         self.start, self.steps = start, steps
         console = Console(stderr=True)
         self.progress = Progress(
-            TextColumn("step"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.fields[figures]}"), TimeElapsedColumn(), TextColumn("left"),
-            TimeRemainingColumn(), console=console, disable=folder is None or not show_progress or not console.is_terminal, transient=True,
-        )  # fmt: skip
+            TextColumn("step"),
+            MofNCompleteColumn(),
+            BarColumn(),
+            TextColumn("{task.fields[figures]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=folder is None or not show_progress or not console.is_terminal,
+            transient=True,
+        )
         if folder is not None:
             self._drop_lines_after(folder / METRICS_FILE, start)
 

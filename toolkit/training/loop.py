@@ -63,7 +63,8 @@ def train(
     Args:
         settings: from ``toolkit.config.resolve``.
         run: the run's folder; must be new or empty unless ``resume``.
-        resume: go on from the last saved state. A CPU run ends with the same weights, bit for bit, as one never stopped.
+        resume: go on from the last saved state. A CPU run ends with the same weights, bit for bit, as one
+            never stopped.
         show_progress: draw a progress bar on standard error.
 
     Raises:
@@ -210,7 +211,9 @@ class _Trainer:
         log.say(f"step {progress.step}: val loss {loss:.4f}, {shown}{' (best so far)' if improved else ''}")
 
     def _choose_best_metric(self) -> str:
-        """The metric that the best checkpoint is chosen by; known before the first step, because an empty report names its metrics too."""
+        """The metric that the best checkpoint is chosen by; known before the first step, because an empty
+        report names its metrics too.
+        """
         known = [name for evaluator in self.evaluators for name in evaluator.report().metrics] + ["loss"]
         chosen = self.settings.train.best_metric or known[0]
         if chosen not in known:
@@ -297,28 +300,34 @@ class _Trainer:
         trainable = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
         held_out = f"{len(self.val_set)} to validate on" if self.val_set else "none to validate on"
         log.say(
-            f"{self.plugin.name} on {self.settings.data.name}: {len(self.train_set)} images to learn from, {held_out}"
+            f"{self.plugin.name} on {self.settings.data.name}: {len(self.train_set)} images to learn from,"
+            f" {held_out}"
         )
         log.say(
-            f"{count:,} parameters, {trainable:,} of them trainable; {self.fabric.world_size} process(es) on {self.fabric.device.type}"
+            f"{count:,} parameters, {trainable:,} of them trainable; {self.fabric.world_size} process(es) on"
+            f" {self.fabric.device.type}"
         )
         log.say(parts_table(self.model, self.stepper.optimizer.param_groups, options.unfreeze_at))
         if self.start_weights.report is not None:
             log.say(
-                f"weights={self.start_weights.name} (license: {self.start_weights.license}): {self.start_weights.report}"
+                f"weights={self.start_weights.name} (license: {self.start_weights.license}):"
+                f" {self.start_weights.report}"
             )
         if trainable < count and self.settings.weights == "none":
             log.say(
-                f"{count - trainable:,} parameters are frozen at random values, because weights=none: name weights, or freeze nothing"
+                f"{count - trainable:,} parameters are frozen at random values, because weights=none: name"
+                " weights, or freeze nothing"
             )
         if options.scaled_lr() != options.lr:
             log.say(
-                f"learning rate {options.lr:g} is stated for {options.lr_batch_size} images a step; with {options.batch_size} it is scaled to "
-                f"{options.scaled_lr():g} (train.lr_scaling=none turns this off)"
+                f"learning rate {options.lr:g} is stated for {options.lr_batch_size} images a step; with"
+                f" {options.batch_size} it is scaled to {options.scaled_lr():g} (train.lr_scaling=none turns"
+                " this off)"
             )
         if (warmup := warmup_steps(options, self.steps)) < options.warmup_steps:
             log.say(
-                f"warm-up takes {warmup} steps, half of the run, in place of the {options.warmup_steps} of train.warmup_steps"
+                f"warm-up takes {warmup} steps, half of the run, in place of the {options.warmup_steps} of"
+                " train.warmup_steps"
             )
         if self.progress.step:
             log.say(f"going on after step {self.progress.step} of {self.steps}")
@@ -328,11 +337,13 @@ class _Trainer:
         finished = progress.step >= self.steps or self._stale()
         if self._stale():
             log.say(
-                f"stopped early: no better {self.best_metric or 'metric'} in {progress.stale} validations; the best was at step {progress.best_step}"
+                f"stopped early: no better {self.best_metric or 'metric'} in {progress.stale} validations;"
+                f" the best was at step {progress.best_step}"
             )
         elif not finished:
             log.say(
-                f"interrupted after step {progress.step} of {self.steps}; the state is saved, --resume goes on from here"
+                f"interrupted after step {progress.step} of {self.steps}; the state is saved, --resume goes"
+                " on from here"
             )
         told = self.stepper.diagnosis.told
         if told:  # once more where it is not overlooked

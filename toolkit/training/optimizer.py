@@ -26,7 +26,8 @@ from toolkit.training.freezing import with_own_rates
 
 
 def build_optimizer(model: TrainableModel, settings: TrainSettings) -> Optimizer:
-    """The optimizer over the model's parameter groups, those with ``lr_factors`` apart; each group remembers its ``base_lr``.
+    """The optimizer over the model's parameter groups, those with ``lr_factors`` apart; each group remembers
+    its ``base_lr``.
 
     Raises:
         TrainingError: when nothing in the model is trainable.
@@ -37,13 +38,15 @@ def build_optimizer(model: TrainableModel, settings: TrainSettings) -> Optimizer
     groups = with_own_rates(groups, model, settings.lr_factors)
     if not any(group["params"] for group in groups):
         raise TrainingError(
-            f"{type(model).__name__} has no trainable parameter: everything is frozen. Repair: unfreeze a part of it"
+            f"{type(model).__name__} has no trainable parameter: everything is frozen. Repair: unfreeze a"
+            " part of it"
         )
     for group in groups:
         group["base_lr"] = group["lr"]
     if settings.optimizer == "sgd":
         return SGD(groups, lr=lr, momentum=settings.momentum, weight_decay=settings.weight_decay)
-    # One pass over memory and one call, in place of a dozen for each parameter; but under a GradScaler, Fabric cannot clip for it.
+    # One pass over memory and one call, in place of a dozen for each parameter; but under a GradScaler,
+    # Fabric cannot clip for it.
     is_fused = choose_precision(settings.precision, choose_accelerator(settings.accelerator)) != "fp16"
     return AdamW(
         groups,
@@ -71,7 +74,8 @@ def build_schedule(settings: TrainSettings, steps: int) -> Callable[[int], float
         raise ConfigError(f"train.milestones {beyond} lie beyond the {steps} steps of the run")
     if settings.unfreeze_at is not None and settings.unfreeze_at >= steps:
         raise ConfigError(
-            f"train.unfreeze_at {settings.unfreeze_at} lies beyond the {steps} steps of the run. Repair: leave it out"
+            f"train.unfreeze_at {settings.unfreeze_at} lies beyond the {steps} steps of the run. Repair:"
+            " leave it out"
         )
     schedule: ParamScheduler
     if settings.schedule == "cosine":
@@ -97,10 +101,12 @@ def set_learning_rate(optimizer: Optimizer, factor: float) -> None:
 
 
 class Ema:
-    """An exponential moving average of a model's weights: ``average = decay * average + (1 - decay) * weights``.
+    """An exponential moving average of a model's weights:
+    ``average = decay * average + (1 - decay) * weights``.
 
-    Buffers that are not floating point (counters) are copied. Early on the decay is ``(1 + step) / (10 + step)`` where that is
-    smaller, so that the random start is forgotten (as in TensorFlow's ``ExponentialMovingAverage``).
+    Buffers that are not floating point (counters) are copied. Early on the decay is
+    ``(1 + step) / (10 + step)`` where that is smaller, so that the random start is forgotten (as in
+    TensorFlow's ``ExponentialMovingAverage``).
     """
 
     def __init__(self, model: torch.nn.Module, decay: float) -> None:

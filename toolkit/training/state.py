@@ -1,4 +1,6 @@
-"""The state that ``--resume`` goes on from: one file, written in one atomic step, that holds all that training changes."""
+"""The state that ``--resume`` goes on from: one file, written in one atomic step, that holds all that
+training changes.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ class Progress:
     untrained: dict[str, float] = field(default_factory=dict)
 
     def compare(self, metric: str) -> str:
-        """What to print beside a metric: its value before training, where that was measured; empty before the first step."""
+        """What to print beside a metric: its value before training, where that was measured; empty before the
+        first step.
+        """
         return f" (untrained {self.untrained[metric]:.4f})" if self.step and metric in self.untrained else ""
 
 
@@ -59,7 +63,8 @@ def load_state(folder: Path) -> tuple[Progress, dict[str, Any]]:
     path = folder / RESUME_FILE
     if not path.is_file():
         raise CheckpointError(
-            f"{folder} cannot be resumed: it has no {RESUME_FILE}, so no step was saved. Repair: start it anew without --resume"
+            f"{folder} cannot be resumed: it has no {RESUME_FILE}, so no step was saved. Repair: start it"
+            " anew without --resume"
         )
     try:
         parts = torch.load(path, map_location="cpu", weights_only=True)

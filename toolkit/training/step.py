@@ -1,4 +1,6 @@
-"""One step of training: forward and backward over the parts of a batch, clipping, the optimizer, and a look at what it did."""
+"""One step of training: forward and backward over the parts of a batch, clipping, the optimizer, and a look
+at what it did.
+"""
 
 from __future__ import annotations
 
@@ -84,10 +86,12 @@ class Stepper:
     def take(
         self, batches: Iterator[list[Sample]], clock: Clock, progress: Progress, log: RunLog, *, logged: bool
     ) -> dict[str, float]:
-        """One optimizer step over ``accumulate`` parts of the batch; returns the figures for the log, all of them if it is logged.
+        """One optimizer step over ``accumulate`` parts of the batch; returns the figures for the log, all of
+        them if it is logged.
 
         Raises:
-            NonFiniteLossError: in all processes, and before it reaches the weights, when a loss or gradient is NaN or infinite in one.
+            NonFiniteLossError: in all processes, and before it reaches the weights, when a loss or gradient
+                is NaN or infinite in one.
         """
         options, step = self.options, progress.step
         seed_everything(options.seed, "step", step, self.fabric.global_rank)
@@ -119,7 +123,9 @@ class Stepper:
         return figures | (self._terms(losses) if logged else {})
 
     def _backward(self, batches: Iterator[list[Sample]], clock: Clock) -> tuple[dict[str, float], list[str]]:
-        """Gradients of the mean loss over the parts; returns this process's losses, and what its samples are called."""
+        """Gradients of the mean loss over the parts; returns this process's losses, and what its samples are
+        called.
+        """
         parts, losses, names = self.options.accumulate, dict[str, float](), list[str]()
         for part in range(parts):
             with clock.waiting_for_data():
@@ -163,11 +169,12 @@ class Stepper:
             else "no state was saved yet"
         )
         repair = self.diagnosis.explains(loss, grad_norm) or (
-            f"Repair: look at these samples, lower train.lr (now {self.optimizer.param_groups[0]['lr']:.2e}), "
-            "or set train.clip_norm, train.warmup_steps or train.precision=fp32"
+            f"Repair: look at these samples, lower train.lr (now {self.optimizer.param_groups[0]['lr']:.2e}),"
+            " or set train.clip_norm, train.warmup_steps or train.precision=fp32"
         )
         raise NonFiniteLossError(
-            f"step {progress.step + 1}: {what}, with the samples {', '.join(names)}. The step was not taken; {saved}. {repair}"
+            f"step {progress.step + 1}: {what}, with the samples {', '.join(names)}. The step was not taken;"
+            f" {saved}. {repair}"
         )
 
     def _terms(self, losses: dict[str, float]) -> dict[str, float]:

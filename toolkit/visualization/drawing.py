@@ -1,4 +1,6 @@
-"""Pictures for people: predictions drawn over photos, and sheets that put image, truth and prediction side by side."""
+"""Pictures for people: predictions drawn over photos, and sheets that put image, truth and prediction side by
+side.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 
 
 DRAW_ABOVE = 0.5
-"""The score that a detection needs to be drawn; detectors give many of lower scores, which only a precision-recall curve wants."""
+"""The score that a detection needs to be drawn; detectors give many of lower scores, which only a
+precision-recall curve wants.
+"""
 
 
 def confident(prediction: Prediction, score_threshold: float = DRAW_ABOVE) -> Prediction:
@@ -51,11 +55,13 @@ def overlay(
     *,
     letter_height: int | None = None,
 ) -> Picture:
-    """Draw what is known about an image over it: each class in its color, objects with outline, box, name and score.
+    """Draw what is known about an image over it: each class in its color, objects with outline, box, name and
+    score.
 
     Args:
         image: uint8 ``[3, H, W]``, RGB.
-        labeled: a prediction, or a sample with its truth; a label map, instances or both. Void stays as it is.
+        labeled: a prediction, or a sample with its truth; a label map, instances or both. Void stays as it
+            is.
         classes: the names that labels stand for; labels beyond them are shown as numbers.
         palette: one RGB color a class.
         letter_height: of the names, in pixels; None fits it to the image.
@@ -91,7 +97,9 @@ def _draw_instances(
     colors: NDArray[np.uint8],
     lettering: Lettering,
 ) -> None:
-    """Draw objects in place, the best last so that they lie on top; names come after all masks so that none is hidden."""
+    """Draw objects in place, the best last so that they lie on top; names come after all masks so that none
+    is hidden.
+    """
     order = (
         range(len(instances))
         if instances.scores is None
@@ -165,7 +173,9 @@ class Lettering:
 def _write_label(
     picture: Picture, text: str, corner: tuple[int, int], color: tuple[int, int, int], lettering: Lettering
 ) -> None:
-    """Write on a patch of the object's color: above the box where there is room, else inside it, never beyond the picture."""
+    """Write on a patch of the object's color: above the box where there is room, else inside it, never beyond
+    the picture.
+    """
     margin = max(2, lettering.height // 4)
     width, height = lettering.width(text) + 2 * margin, lettering.height + 2 * margin
     x = max(0, min(corner[0], picture.shape[1] - width))
@@ -200,7 +210,8 @@ def write_picture(path: str | os.PathLike[str], picture: Picture) -> None:
     if not done:
         height, width = picture.shape[:2]
         raise OutputError(
-            f"{path} cannot be written: a {suffix} of {width} x {height} pixels cannot be encoded ({reason}). Repair: use .png"
+            f"{path} cannot be written: a {suffix} of {width} x {height} pixels cannot be encoded ({reason})."
+            " Repair: use .png"
         )
     with atomic_write(path) as file:
         file.write(code)

@@ -30,13 +30,16 @@ def default_palette(n: int, *, first: int = 0) -> tuple[tuple[int, int, int], ..
 
     Args:
         n: how many classes.
-        first: where to start: 0 gives class 0 black, as suits a background; 1 skips black, for classes that are all objects.
+        first: where to start: 0 gives class 0 black, as suits a background; 1 skips black, for classes that
+            are all objects.
     """
     return tuple((int(r), int(g), int(b)) for r, g, b in voc_colors(first + n)[first:])
 
 
 def full_palette(palette: Palette) -> NDArray[np.uint8]:
-    """Colors for 256 indexes or more, uint8 ``[N, 3]``: the given ones, then those of VOC's rule, so void is (224, 224, 192)."""
+    """Colors for 256 indexes or more, uint8 ``[N, 3]``: the given ones, then those of VOC's rule, so void is
+    (224, 224, 192).
+    """
     colors = voc_colors(max(256, len(palette)))
     colors[: len(palette)] = np.asarray(palette, np.uint8).reshape(-1, 3)
     return colors

@@ -37,7 +37,8 @@ def contact_sheet(
     titles: Sequence[str] = (),
     cell: int = 320,
 ) -> None:
-    """Write one picture: a row an image with the image, the truth and the prediction, and below them what the colors mean.
+    """Write one picture: a row an image with the image, the truth and the prediction, and below them what the
+    colors mean.
 
     Args:
         rows: what to show; the column of the truth is left out when no row has one.
@@ -84,7 +85,8 @@ def grid_sheet(
     """
     if not rows or len(titles) not in (0, len(rows)):
         raise UsageError(
-            f"a contact sheet needs rows and a title for each or none; it got {len(rows)} rows and {len(titles)} titles"
+            f"a contact sheet needs rows and a title for each or none; it got {len(rows)} rows and"
+            f" {len(titles)} titles"
         )
     lettering, gap = Lettering(max(11, cell // 22)), max(4, cell // 40)
     width = gap + len(columns) * (cell + gap)
@@ -98,7 +100,9 @@ def grid_sheet(
 
 
 def _alike(truth: Sample | Prediction | None, prediction: Prediction | Sample) -> Sample | Prediction | None:
-    """Of a truth that has both, only what the prediction has: objects are not to be compared with a label map."""
+    """Of a truth that has both, only what the prediction has: objects are not to be compared with a label
+    map.
+    """
     if truth is None or truth.instances is None or truth.label_map is None:
         return truth
     if prediction.instances is None:

@@ -1,7 +1,9 @@
-"""The names that Caffe2 and the first Detectron gave to tensors, as Detectron2's ImageNet backbones still have them.
+"""The names that Caffe2 and the first Detectron gave to tensors, as Detectron2's ImageNet backbones still
+have them.
 
-``res2_0_branch2a_bn_s`` is ``backbone.bottom_up.res2.0.conv1.norm.weight`` here. The meaning of the names, and that their background class
-is the first and not the last, is from Detectron2's ``checkpoint/c2_model_loading.py``.
+``res2_0_branch2a_bn_s`` is ``backbone.bottom_up.res2.0.conv1.norm.weight`` here. The meaning of the names,
+and that their background class is the first and not the last, is from Detectron2's
+``checkpoint/c2_model_loading.py``.
 """
 
 from __future__ import annotations
@@ -63,7 +65,9 @@ def rename(name: str) -> str:
 
 
 def convert(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of a Caffe2 file by Detectron2's names, without the optimizer's momenta and with the background class last."""
+    """The tensors of a Caffe2 file by Detectron2's names, without the optimizer's momenta and with the
+    background class last.
+    """
     return {
         rename(name): _without_background(rename(name), value)
         for name, value in tensors.items()
@@ -72,7 +76,9 @@ def convert(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _without_background(name: str, value: Tensor) -> Tensor:
-    """Boxes and masks of the background, which Caffe2 keeps and never uses, are dropped; its score moves from the front to the end."""
+    """Boxes and masks of the background, which Caffe2 keeps and never uses, are dropped; its score moves from
+    the front to the end.
+    """
     layer = name.rpartition(".")[0]
     if layer.endswith("box_predictor.bbox_pred"):
         return value[4:]

@@ -3,7 +3,8 @@
     python -m toolkit.plugins.maskrcnn.interop.config mask_rcnn_R_50_FPN_3x.yaml > recipe.yaml
     toolkit train --config recipe.yaml --data balloon
 
-What a recipe cannot say the same is an error that names key, value and file; nothing is passed over in silence.
+What a recipe cannot say the same is an error that names key, value and file; nothing is passed over in
+silence.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ def read_config(path: Path, overrides: Mapping[str, Any] | None = None) -> dict[
     """The values that a file and those that it is based on give, by dotted keys.
 
     Args:
-        path: a YAML file of Detectron2's; ``_BASE_`` may name one file or several, relative to the file that names them.
+        path: a YAML file of Detectron2's; ``_BASE_`` may name one file or several, relative to the file that
+            names them.
         overrides: dotted keys and values that are laid over them.
 
     Raises:
@@ -66,7 +68,8 @@ def _read(path: Path, based_on_it: tuple[Path, ...]) -> dict[str, Given]:
     for base in bases if isinstance(bases, list) else [bases]:
         if not isinstance(base, str) or "://" in base:
             raise ConfigError(
-                f"{path}: {BASE} must name files on this machine, not {base!r}. Repair: fetch it, and name where it is"
+                f"{path}: {BASE} must name files on this machine, not {base!r}. Repair: fetch it, and name"
+                " where it is"
             )
         given |= _read(path.parent / Path(base).expanduser(), (*based_on_it, resolved))
     return given | {key: Given(_literal(value), str(path)) for key, value in _flat(tree)}
@@ -101,8 +104,8 @@ def to_recipe(given: Mapping[str, Given], path: Path) -> Tree:
         path: the file, for messages.
 
     Returns:
-        ``plugin``, ``weights``, ``model``, ``augment`` and ``train``, ready for ``--config``; only what differs from the plugin's own
-        defaults stands under ``model``.
+        ``plugin``, ``weights``, ``model``, ``augment`` and ``train``, ready for ``--config``; only what
+        differs from the plugin's own defaults stands under ``model``.
 
     Raises:
         ConfigError: with all keys that Detectron2 does not have, or that cannot be honoured.
@@ -127,7 +130,8 @@ def to_recipe(given: Mapping[str, Given], path: Path) -> Tree:
     flat["model.keypoint_count"] = flat.get("model.keypoint_count", 0)
     if flat["model.backbone.depth"] in (18, 34) and flat["model.backbone.res2_out_channels"] != 64:
         faults.append(
-            f"MODEL.RESNETS.RES2_OUT_CHANNELS: ResNet-18 and 34 have 64 in Detectron2, not {values['MODEL.RESNETS.RES2_OUT_CHANNELS']}"
+            "MODEL.RESNETS.RES2_OUT_CHANNELS: ResNet-18 and 34 have 64 in Detectron2, not"
+            f" {values['MODEL.RESNETS.RES2_OUT_CHANNELS']}"
         )
     if flat["model.backbone.res2_out_channels"] == usual_res2_channels(flat["model.backbone.depth"]):
         del flat["model.backbone.res2_out_channels"]
@@ -167,7 +171,8 @@ def _train(flat: dict[str, Any], values: Mapping[str, Given]) -> list[str]:
             ]  # later ones do nothing in Detectron2, and are errors here
     if schedule not in ("multistep", "cosine"):
         faults.append(
-            f"SOLVER.LR_SCHEDULER_NAME: there are WarmupMultiStepLR and WarmupCosineLR, not {values['SOLVER.LR_SCHEDULER_NAME']}"
+            "SOLVER.LR_SCHEDULER_NAME: there are WarmupMultiStepLR and WarmupCosineLR, not"
+            f" {values['SOLVER.LR_SCHEDULER_NAME']}"
         )
         flat["train.schedule"] = "constant"
     warmup = values["SOLVER.WARMUP_ITERS"]
@@ -183,7 +188,8 @@ def _train(flat: dict[str, Any], values: Mapping[str, Given]) -> list[str]:
     decay = values["SOLVER.WEIGHT_DECAY_BIAS"]
     if decay.value not in (None, values["SOLVER.WEIGHT_DECAY"].value):
         faults.append(
-            f"SOLVER.WEIGHT_DECAY_BIAS: biases decay as all weights do ({values['SOLVER.WEIGHT_DECAY']}), not {decay}"
+            f"SOLVER.WEIGHT_DECAY_BIAS: biases decay as all weights do ({values['SOLVER.WEIGHT_DECAY']}), not"
+            f" {decay}"
         )
     period, seed = values["TEST.EVAL_PERIOD"].value, values["SEED"].value
     flat["train.eval_every"] = period or steps  # 0 is at the end only
@@ -201,7 +207,8 @@ def _augment(values: Mapping[str, Given], faults: list[str]) -> list[Tree]:
     if values["MODEL.KEYPOINT_ON"].value:
         if flip.source:
             faults.append(
-                f"INPUT.RANDOM_FLIP: a mirror image swaps keypoints, which augmentation here does not; expected none, not {flip}"
+                "INPUT.RANDOM_FLIP: a mirror image swaps keypoints, which augmentation here does not;"
+                f" expected none, not {flip}"
             )
         return []
     return [{"name": "flip", "p": 0.5, "direction": flip.value}]
@@ -214,7 +221,8 @@ def _weights(weights: Given, faults: list[str]) -> str:
     name = name_of(str(weights.value))
     if name is None and "://" in str(weights.value):
         faults.append(
-            f"MODEL.WEIGHTS: expected a file, or one of the zoo's that fit this network, not {weights}. Repair: fetch it and name the file"
+            f"MODEL.WEIGHTS: expected a file, or one of the zoo's that fit this network, not {weights}."
+            " Repair: fetch it and name the file"
         )
     return name or str(weights.value)
 

@@ -1,4 +1,6 @@
-"""The engine ``detectron2``: its own network behind the toolkit's contract. Detectron2 is imported when a network is built, not before."""
+"""The engine ``detectron2``: its own network behind the toolkit's contract. Detectron2 is imported when a
+network is built, not before.
+"""
 
 from __future__ import annotations
 
@@ -73,8 +75,8 @@ def import_quietly(name: str) -> Any:
             return importlib.import_module(f"detectron2.{name}")
     except ImportError as error:
         raise UnavailableError(
-            f"model.engine: Detectron2 is installed and cannot be imported: {error}. Repair: install it anew for this torch, or "
-            "model.engine=torchvision, which is the same network"
+            f"model.engine: Detectron2 is installed and cannot be imported: {error}. Repair: install it anew"
+            " for this torch, or model.engine=torchvision, which is the same network"
         ) from error
 
 
@@ -128,7 +130,8 @@ class Detectron2Engine(Engine):
                 f"model.engine=detectron2: {reason}. Repair: change that, or model.engine=torchvision"
             )
         whole: Any = import_quietly("modeling").build_model(to_cfg(settings, len(classes)))
-        # its parts are parts of this module, so that they are called as in Detectron2; the whole is kept out of the state dict
+        # its parts are parts of this module, so that they are called as in Detectron2; the whole is kept out
+        # of the state dict
         self._whole = (whole,)
         self.backbone, self.proposal_generator, self.roi_heads = (
             whole.backbone,
@@ -182,7 +185,9 @@ class Detectron2Engine(Engine):
 
 @contextmanager
 def _learning(model: Detectron2Engine) -> Iterator[None]:
-    """Detectron2's losses are those of modules in training mode; batch norms stay in the mode that they are in."""
+    """Detectron2's losses are those of modules in training mode; batch norms stay in the mode that they are
+    in.
+    """
     if model.training:
         yield
         return
@@ -209,7 +214,9 @@ def _to_detectron2(target: Targets) -> Any:
 
 
 def _masks_at(masks: Masks, size: Size) -> Tensor:
-    """Masks in the network's grid, bool ``[M, H, W]``, by Pillow's nearest pixel, as Detectron2's mapper resizes bit masks."""
+    """Masks in the network's grid, bool ``[M, H, W]``, by Pillow's nearest pixel, as Detectron2's mapper
+    resizes bit masks.
+    """
     resized = np.zeros((len(masks), *size), dtype=bool)
     for i in range(len(masks)):
         picture = Image.fromarray(masks[i : i + 1].dense()[0].numpy().astype(np.uint8))

@@ -1,7 +1,7 @@
 """Detectron2's configuration keys: what each is called here, or which of its values this network has.
 
-Every key that Detectron2 knows is in one of the three tables. With ``SETTINGS`` both directions can be gone: from its YAML files to
-settings, and from settings to its configuration.
+Every key that Detectron2 knows is in one of the three tables. With ``SETTINGS`` both directions can be gone:
+from its YAML files to settings, and from settings to its configuration.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ def _norm(setting: str) -> Key:
 
 
 def _sides(value: Any) -> Any:
-    """Lengths of shorter sides; Detectron2 takes one for all alone, and 0 for images that stay as they are."""
+    """Lengths of shorter sides; Detectron2 takes one for all alone, and 0 for images that stay as they
+    are.
+    """
     sides = list(value) if isinstance(value, (list, tuple)) else [value]
     return () if sides == [0] * len(sides) else tuple(sides)
 
@@ -149,7 +151,9 @@ ELSEWHERE = {
     "TEST.EVAL_PERIOD": 0,
     "TEST.KEYPOINT_OKS_SIGMAS": (),
 }
-"""Keys that are honoured by more than one setting, or outside ``model`` and ``train``, with Detectron2's own values."""
+"""Keys that are honoured by more than one setting, or outside ``model`` and ``train``, with Detectron2's own
+values.
+"""
 
 ONLY = {
     "VERSION": (2, 2),
@@ -207,7 +211,8 @@ WITHOUT_BEARING = (
     "VIS_PERIOD",
     "DATASETS.",  # --data says
     "DATALOADER.ASPECT_RATIO_GROUPING",
-    "DATALOADER.FILTER_EMPTY_ANNOTATIONS",  # the dataset says which images there are; those without objects train here
+    # the dataset says which images there are; those without objects train here
+    "DATALOADER.FILTER_EMPTY_ANNOTATIONS",
     "DATALOADER.REPEAT_",  # of a sampler that ONLY rules out
     "INPUT.CROP.",  # of what ONLY rules out
     "INPUT.MASK_FORMAT",  # masks are run-length codes here, whatever they were drawn as

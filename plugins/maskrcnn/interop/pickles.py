@@ -1,7 +1,8 @@
 """Pickles of NumPy arrays, as Detectron2's model zoo has them, read without running code from them.
 
-A pickle is a program: it may call anything that can be imported. Here the few things that arrays are made of are replaced by
-functions of this file, which build an array of plain numbers or refuse; everything else that a pickle asks for is refused by name.
+A pickle is a program: it may call anything that can be imported. Here the few things that arrays are made of
+are replaced by functions of this file, which build an array of plain numbers or refuse; everything else that
+a pickle asks for is refused by name.
 """
 
 from __future__ import annotations
@@ -163,13 +164,15 @@ class _Unpickler(pickle.Unpickler):
 
 
 def read_pickle(path: Path) -> Any:
-    """What a pickle holds, if that is only NumPy arrays and scalars of numbers, strings, numbers and plain containers.
+    """What a pickle holds, if that is only NumPy arrays and scalars of numbers, strings, numbers and plain
+    containers.
 
-    Strings that Python 2 wrote are read as Latin-1, as Detectron2 reads its zoo. Arrays are writable and take no more memory than the
-    file has bytes.
+    Strings that Python 2 wrote are read as Latin-1, as Detectron2 reads its zoo. Arrays are writable and take
+    no more memory than the file has bytes.
 
     Raises:
-        CheckpointError: when the pickle asks for anything else, which is then named and has not been touched; or when it is truncated.
+        CheckpointError: when the pickle asks for anything else, which is then named and has not been touched;
+            or when it is truncated.
     """
     try:
         data = path.read_bytes()
@@ -180,18 +183,21 @@ def read_pickle(path: Path) -> Any:
         return _Unpickler(io.BytesIO(data), encoding="latin1").load()
     except _RefusedError as refusal:
         raise CheckpointError(
-            f"{path} is refused: it asks for {refusal}, and a file of weights holds NumPy arrays, numbers and text in plain containers. "
-            "Opening it with pickle could run code. Repair: get it from its publisher again, or save the arrays alone as .safetensors"
+            f"{path} is refused: it asks for {refusal}, and a file of weights holds NumPy arrays, numbers and"
+            " text in plain containers. Opening it with pickle could run code. Repair: get it from its"
+            " publisher again, or save the arrays alone as .safetensors"
         ) from None
     except Exception as error:  # what a malformed pickle raises may be of any kind
         raise CheckpointError(
-            f"{path} ({len(data):,} bytes) is truncated or no pickle of NumPy arrays: {type(error).__name__}: {error}. "
-            "Repair: copy or download it again"
+            f"{path} ({len(data):,} bytes) is truncated or no pickle of NumPy arrays: {type(error).__name__}:"
+            f" {error}. Repair: copy or download it again"
         ) from None
 
 
 def _check_program(data: bytes) -> None:
-    """Look at the opcodes before any is carried out: no reaching outside the file, no places in the memo that memory must be made for."""
+    """Look at the opcodes before any is carried out: no reaching outside the file, no places in the memo that
+    memory must be made for.
+    """
     for number, (opcode, argument, _) in enumerate(pickletools.genops(data)):
         if opcode.name in _UNUSED:
             raise _RefusedError(f"something outside itself (opcode {opcode.name})")

@@ -1,6 +1,7 @@
 """torchvision's ResNets as backbones: its files of ImageNet weights, which many others share the names of.
 
-The renaming is that of Detectron2's ``tools/convert-torchvision-to-d2.py``, which also says what else has to be set for them.
+The renaming is that of Detectron2's ``tools/convert-torchvision-to-d2.py``, which also says what else has to
+be set for them.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ def are_from_torchvision(tensors: Mapping[str, Tensor]) -> bool:
 
 
 def rename(name: str) -> str:
-    """``layer1.0.bn2.weight`` as ``backbone.bottom_up.res2.0.conv2.norm.weight``; names of no layer of the backbone stay as they are."""
+    """``layer1.0.bn2.weight`` as ``backbone.bottom_up.res2.0.conv2.norm.weight``; names of no layer of the
+    backbone stay as they are.
+    """
     match = re.fullmatch(
         r"(?:layer(?P<stage>[1-4])\.(?P<block>\d+)\.)?(?P<layer>conv\d|bn\d|downsample\.[01])\.(?P<kind>\w+)",
         name,
@@ -46,7 +49,9 @@ def rename(name: str) -> str:
 
 
 def check(settings: MaskRCNNSettings, path: Path) -> None:
-    """Raise ``UsageError`` unless the settings prepare images as these weights were learned, and stride where they do."""
+    """Raise ``UsageError`` unless the settings prepare images as these weights were learned, and stride where
+    they do.
+    """
     own = {
         "model.input.format": settings.input.format,
         "model.input.pixel_mean": settings.input.pixel_mean,
@@ -60,5 +65,6 @@ def check(settings: MaskRCNNSettings, path: Path) -> None:
     ]
     if words:
         raise UsageError(
-            f"{path} was learned by torchvision, on images that are prepared in another way. Repair: add {' '.join(words)}"
+            f"{path} was learned by torchvision, on images that are prepared in another way. Repair: add"
+            f" {' '.join(words)}"
         )

@@ -1,4 +1,6 @@
-"""Weights that Detectron2 wrote or publishes, taken over as Detectron2 itself takes them, and no less safely than the toolkit's own."""
+"""Weights that Detectron2 wrote or publishes, taken over as Detectron2 itself takes them, and no less safely
+than the toolkit's own.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +34,9 @@ def load_weights(model: Engine, name: str) -> LoadReport:
 
     Args:
         model: of either engine; its ``state_dict`` has Detectron2's names.
-        name: the path of a ``.pkl`` of the model zoo or of Caffe2, of a ``.pth`` that Detectron2 saved, of a ResNet of torchvision's, or
-            of a ``.safetensors`` with the same names; or a name of the zoo, whose file must be in the folder of published weights.
+        name: the path of a ``.pkl`` of the model zoo or of Caffe2, of a ``.pth`` that Detectron2 saved, of a
+            ResNet of torchvision's, or of a ``.safetensors`` with the same names; or a name of the zoo, whose
+            file must be in the folder of published weights.
 
     Raises:
         DownloadError: when a file of the zoo is not there; says where it is to be had.
@@ -63,9 +66,10 @@ def _published(name: str) -> Path:
     if path.is_file():
         return path
     raise DownloadError(
-        f"weights={name} is not on this machine, and the toolkit does not fetch it, because its publisher gives no checksum. Repair: fetch "
-        f"{ZOO[name]}\nand put it at {path}, or give its path as weights=FILE; or train from random weights, as "
-        "configs/maskrcnn-balloon-scratch.yaml does: weights=none model.backbone.norm=GN model.backbone.freeze_at=0 model.fpn.norm=GN"
+        f"weights={name} is not on this machine, and the toolkit does not fetch it, because its publisher"
+        f" gives no checksum. Repair: fetch {ZOO[name]}\nand put it at {path}, or give its path as"
+        " weights=FILE; or train from random weights, as configs/maskrcnn-balloon-scratch.yaml does:"
+        " weights=none model.backbone.norm=GN model.backbone.freeze_at=0 model.fpn.norm=GN"
     )
 
 
@@ -74,7 +78,8 @@ def read_weights(path: Path, names: tuple[str, ...]) -> dict[str, Tensor]:
 
     Args:
         path: see ``load_weights``.
-        names: those that the model has, which a file's shorter ones (``res2.0.conv1.weight``) are matched with where it asks for that.
+        names: those that the model has, which a file's shorter ones (``res2.0.conv1.weight``) are matched
+            with where it asks for that.
 
     Raises:
         CheckpointError: when the file is damaged, would run code, or holds anything but tensors.
@@ -108,7 +113,8 @@ def _from_pickle(path: Path) -> tuple[dict[str, Tensor], bool]:
     content = read_pickle(path)
     if not isinstance(content, dict):
         raise CheckpointError(
-            f"{path} holds a {type(content).__name__}: expected arrays by name, at the top level or under 'model'"
+            f"{path} holds a {type(content).__name__}: expected arrays by name, at the top level or under"
+            " 'model'"
         )
     if isinstance(content.get("model"), dict):  # of Detectron2's zoo
         return _tensors(content["model"], path), bool(content.get("matching_heuristics", False))
@@ -125,7 +131,8 @@ def _tensors(content: Mapping[Any, Any], path: Path) -> dict[str, Tensor]:
         if not isinstance(name, str) or not isinstance(value, np.ndarray):
             kind = "an array" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
             raise CheckpointError(
-                f"{path}: expected arrays by name, but {str(name)[:80]!r} ({type(name).__name__}) names {kind}"
+                f"{path}: expected arrays by name, but {str(name)[:80]!r} ({type(name).__name__}) names"
+                f" {kind}"
             )
     if not content:
         raise CheckpointError(f"{path} holds no arrays")
@@ -133,7 +140,9 @@ def _tensors(content: Mapping[Any, Any], path: Path) -> dict[str, Tensor]:
 
 
 def _matched(tensors: dict[str, Tensor], names: tuple[str, ...], path: Path) -> dict[str, Tensor]:
-    """Tensors by the full names of the model, of which the file's may be the ends; where several are, the longest counts."""
+    """Tensors by the full names of the model, of which the file's may be the ends; where several are, the
+    longest counts.
+    """
     matched: dict[str, str] = {}
     for name in names:
         parts = name.split(".")
@@ -143,14 +152,16 @@ def _matched(tensors: dict[str, Tensor], names: tuple[str, ...], path: Path) -> 
             continue
         if end in matched:
             raise CheckpointError(
-                f"{path}: {end!r} could be {matched[end]!r} or {name!r} of the model; expected names that are not ambiguous"
+                f"{path}: {end!r} could be {matched[end]!r} or {name!r} of the model; expected names that are"
+                " not ambiguous"
             )
         matched[end] = name
     return {matched.get(name, name): value for name, value in tensors.items()}
 
 
 def _no_statistics(model: Model, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A mean of 0 and a variance of 1 for the batch norms that are folded into a scale and a shift in the file, and so have no statistics.
+    """A mean of 0 and a variance of 1 for the batch norms that are folded into a scale and a shift in the
+    file, and so have no statistics.
 
     So Detectron2 fills them, although a frozen norm that was never loaded has a variance of 1 - eps.
     """
@@ -174,12 +185,14 @@ def _check_norms(model: Model, tensors: Mapping[str, Tensor], path: Path) -> Non
         has_statistics = f"{name}.running_mean" in tensors
         if isinstance(module, nn.GroupNorm) and has_statistics:
             raise CheckpointError(
-                f"{path} was learned with batch norm, but {name} is a group norm. Repair: another norm, or other weights"
+                f"{path} was learned with batch norm, but {name} is a group norm. Repair: another norm, or"
+                " other weights"
             )
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and not has_statistics:
             raise CheckpointError(
-                f"{path} has no statistics for the batch norm {name}: it was learned with group norm, or its batch norms are folded. "
-                "Repair: for folded ones model.backbone.norm=FrozenBN, else model.backbone.norm=GN; or take other weights"
+                f"{path} has no statistics for the batch norm {name}: it was learned with group norm, or its"
+                " batch norms are folded. Repair: for folded ones model.backbone.norm=FrozenBN, else"
+                " model.backbone.norm=GN; or take other weights"
             )
 
 
@@ -189,6 +202,6 @@ def _check_depth(model: Model, tensors: Mapping[str, Tensor], path: Path) -> Non
     given = {name for name in tensors if name.startswith(BOTTOM_UP) and name.endswith(".weight")}
     if given and (odd := sorted(wanted ^ given)):
         raise CheckpointError(
-            f"{path} holds another ResNet: {odd[0]} is in the {'model' if odd[0] in wanted else 'file'} only. "
-            "Repair: set model.backbone.depth to that of the weights"
+            f"{path} holds another ResNet: {odd[0]} is in the {'model' if odd[0] in wanted else 'file'} only."
+            " Repair: set model.backbone.depth to that of the weights"
         )

@@ -12,24 +12,36 @@ _MISC = f"{_ZOO}/Misc"
 ZOO = {
     "coco-r50-3x": f"{_ZOO}/COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x/137849600/model_final_f10217.pkl",
     "coco-r50-1x": f"{_ZOO}/COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_1x/137260431/model_final_a54504.pkl",
-    "coco-r101-3x": f"{_ZOO}/COCO-InstanceSegmentation/mask_rcnn_R_101_FPN_3x/138205316/model_final_a3ec72.pkl",
+    "coco-r101-3x": (
+        f"{_ZOO}/COCO-InstanceSegmentation/mask_rcnn_R_101_FPN_3x/138205316/model_final_a3ec72.pkl"
+    ),
     "coco-r50-gn-3x": f"{_MISC}/mask_rcnn_R_50_FPN_3x_gn/138602888/model_final_dc5d9e.pkl",
     "coco-r50-syncbn-3x": f"{_MISC}/mask_rcnn_R_50_FPN_3x_syncbn/169527823/model_final_3b3c51.pkl",
     "coco-scratch-r50-gn-3x": f"{_MISC}/scratch_mask_rcnn_R_50_FPN_3x_gn/138602908/model_final_01ca85.pkl",
     "coco-scratch-r50-gn-9x": f"{_MISC}/scratch_mask_rcnn_R_50_FPN_9x_gn/183808979/model_final_da7b4c.pkl",
-    "coco-scratch-r50-syncbn-9x": f"{_MISC}/scratch_mask_rcnn_R_50_FPN_9x_syncbn/184226666/model_final_5ce33e.pkl",
+    "coco-scratch-r50-syncbn-9x": (
+        f"{_MISC}/scratch_mask_rcnn_R_50_FPN_9x_syncbn/184226666/model_final_5ce33e.pkl"
+    ),
     "coco-boxes-r50-3x": f"{_ZOO}/COCO-Detection/faster_rcnn_R_50_FPN_3x/137849458/model_final_280758.pkl",
     "coco-boxes-r50-1x": f"{_ZOO}/COCO-Detection/faster_rcnn_R_50_FPN_1x/137257794/model_final_b275ba.pkl",
     "coco-boxes-r101-3x": f"{_ZOO}/COCO-Detection/faster_rcnn_R_101_FPN_3x/137851257/model_final_f6e8b1.pkl",
-    "coco-keypoint-r50-3x": f"{_ZOO}/COCO-Keypoints/keypoint_rcnn_R_50_FPN_3x/137849621/model_final_a6e10b.pkl",
-    "coco-keypoint-r50-1x": f"{_ZOO}/COCO-Keypoints/keypoint_rcnn_R_50_FPN_1x/137261548/model_final_04e291.pkl",
-    "coco-keypoint-r101-3x": f"{_ZOO}/COCO-Keypoints/keypoint_rcnn_R_101_FPN_3x/138363331/model_final_997cc7.pkl",
+    "coco-keypoint-r50-3x": (
+        f"{_ZOO}/COCO-Keypoints/keypoint_rcnn_R_50_FPN_3x/137849621/model_final_a6e10b.pkl"
+    ),
+    "coco-keypoint-r50-1x": (
+        f"{_ZOO}/COCO-Keypoints/keypoint_rcnn_R_50_FPN_1x/137261548/model_final_04e291.pkl"
+    ),
+    "coco-keypoint-r101-3x": (
+        f"{_ZOO}/COCO-Keypoints/keypoint_rcnn_R_101_FPN_3x/138363331/model_final_997cc7.pkl"
+    ),
     "imagenet-r50": f"{_ZOO}/ImageNetPretrained/MSRA/R-50.pkl",
     "imagenet-r101": f"{_ZOO}/ImageNetPretrained/MSRA/R-101.pkl",
     "imagenet-r50-gn": f"{_HOST}/detectron/ImageNetPretrained/47261647/R-50-GN.pkl",
     "imagenet-r101-gn": f"{_HOST}/detectron/ImageNetPretrained/47592356/R-101-GN.pkl",
 }
-"""Names for ``weights=`` and where their files are; those that begin with ``imagenet`` hold the backbone alone."""
+"""Names for ``weights=`` and where their files are; those that begin with ``imagenet`` hold the backbone
+alone.
+"""
 
 DETECTRON2_NAMES = {
     "detectron2://": f"{_ZOO}/",
@@ -42,7 +54,9 @@ DETECTRON2_NAMES = {
 
 
 def name_of(weights: str) -> str | None:
-    """The name in ``ZOO`` of what a Detectron2 config calls ``MODEL.WEIGHTS``; None where it is something else."""
+    """The name in ``ZOO`` of what a Detectron2 config calls ``MODEL.WEIGHTS``; None where it is something
+    else.
+    """
     for written, address in DETECTRON2_NAMES.items():
         if weights.startswith(written):
             weights = address + weights.removeprefix(written)

@@ -1,1 +1,3 @@
-"""The operators that take most of the time, made faster on a CPU. Their results are those of the plain ones within rounding."""
+"""The operators that take most of the time, made faster on a CPU. Their results are those of the plain ones
+within rounding.
+"""

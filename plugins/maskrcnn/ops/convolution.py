@@ -1,4 +1,6 @@
-"""Convolutions with all that follows them: a norm folded into the weight, a residual, a ReLU; by Winograd's algorithm where that pays."""
+"""Convolutions with all that follows them: a norm folded into the weight, a residual, a ReLU; by Winograd's
+algorithm where that pays.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +64,9 @@ def convolve(
 
 
 def fold(conv: nn.Conv2d, norm: Norm | None) -> tuple[Tensor, Tensor | None]:
-    """Weight and bias of the one convolution that does what a convolution and a norm with constant statistics do; differentiable."""
+    """Weight and bias of the one convolution that does what a convolution and a norm with constant statistics
+    do; differentiable.
+    """
     if norm is None:
         return conv.weight, conv.bias
     scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
@@ -73,7 +77,8 @@ def fold(conv: nn.Conv2d, norm: Norm | None) -> tuple[Tensor, Tensor | None]:
 def _plain(x: Tensor, conv: nn.Conv2d, norm: Norm | None) -> Tensor:
     weight, bias = fold(conv, norm)
     if conv.kernel_size == (1, 1):
-        # so that the gradient has the strides of the weight, also where they mean nothing: processes that train together compare them
+        # so that the gradient has the strides of the weight, also where they mean nothing: processes that
+        # train together compare them
         weight = weight.flatten(1)[:, :, None, None]
     return F.conv2d(x, weight, bias, conv.stride, conv.padding, conv.dilation, conv.groups)
 
@@ -153,7 +158,9 @@ def _can_fuse(x: Tensor, conv: nn.Conv2d) -> bool:
 
 @cache
 def _works(dtype: torch.dtype) -> bool:
-    """Whether torch has these operators, which it does not promise, and they do here what is expected of them."""
+    """Whether torch has these operators, which it does not promise, and they do here what is expected of
+    them.
+    """
     if dtype not in (torch.float32, torch.bfloat16) or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     x = torch.linspace(-2, 2, 64, dtype=dtype).view(1, 16, 2, 2)

@@ -10,7 +10,8 @@ from toolkit.models.derived import derived, forget, needs_gradient
 
 
 def linear(regions: Tensor, layer: nn.Linear) -> Tensor:
-    """``layer(regions.flatten(1))`` of regions ``[R, C, S, S]`` in channels-last order, without moving their channels.
+    """``layer(regions.flatten(1))`` of regions ``[R, C, S, S]`` in channels-last order, without moving their
+    channels.
 
     The columns of the weight are moved instead, once, where no gradient is wanted.
     """

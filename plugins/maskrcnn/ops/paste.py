@@ -1,4 +1,6 @@
-"""Small masks over boxes to run-length codes of the image's size, without ever making an image of that size."""
+"""Small masks over boxes to run-length codes of the image's size, without ever making an image of that
+size.
+"""
 
 from __future__ import annotations
 
@@ -17,15 +19,17 @@ _CLOSE = 1e-5  # more than rounding can move an interpolated probability
 
 
 def paste_masks(probabilities: Tensor, boxes: Tensor, size: Size, threshold: float = 0.5) -> Masks:
-    """Stretch each mask over its box, bilinearly and toward 0 beyond its outer cells, and keep what reaches the threshold.
+    """Stretch each mask over its box, bilinearly and toward 0 beyond its outer cells, and keep what reaches
+    the threshold.
 
-    Pixels more than one beyond the box are left out. All this as in Detectron2's ``paste_masks_in_image`` on a CPU, which samples a grid
-    with ``F.grid_sample``, and bit for bit. Here rows and columns are interpolated one after the other; the few pixels where rounding
-    could decide are sampled as there.
+    Pixels more than one beyond the box are left out. All this as in Detectron2's ``paste_masks_in_image`` on
+    a CPU, which samples a grid with ``F.grid_sample``, and bit for bit. Here rows and columns are
+    interpolated one after the other; the few pixels where rounding could decide are sampled as there.
 
     Args:
         probabilities: float32 ``[N, m, m]`` on the CPU.
-        boxes: float32 ``[N, 4]`` in pixels of the image; one without area or outside the image gives an empty mask.
+        boxes: float32 ``[N, 4]`` in pixels of the image; one without area or outside the image gives an empty
+            mask.
         size: height and width of the image.
         threshold: probability above 0 from which on a pixel is on the object.
     """
@@ -83,7 +87,9 @@ def _weights(positions: Tensor, cells: int) -> Tensor:
 
 
 def _edges(on_object: np.ndarray[Any, Any], left: int, top: int, height: int) -> np.ndarray[Any, Any]:
-    """Where runs begin and end, in turn, counting pixels down the columns of the image; ``on_object`` is ``[columns, rows]`` of a crop."""
+    """Where runs begin and end, in turn, counting pixels down the columns of the image; ``on_object`` is
+    ``[columns, rows]`` of a crop.
+    """
     columns, rows = on_object.shape
     framed = np.zeros((columns, rows + 2), bool)
     framed[:, 1:-1] = on_object
@@ -93,7 +99,9 @@ def _edges(on_object: np.ndarray[Any, Any], left: int, top: int, height: int) ->
 
 
 def _encode(edges: np.ndarray[Any, Any], size: Size) -> dict[str, Any]:
-    """A run-length code from where runs begin and end; one that begins where another ends goes on from one column to the next."""
+    """A run-length code from where runs begin and end; one that begins where another ends goes on from one
+    column to the next.
+    """
     meets = np.flatnonzero(edges[:-1] == edges[1:])
     if len(meets):
         edges = np.delete(edges, np.concatenate([meets, meets + 1]))

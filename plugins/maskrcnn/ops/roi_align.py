@@ -1,8 +1,10 @@
-"""RoIAlign (He et al., https://arxiv.org/abs/1703.06870) on the CPU as a weighted gather of cells, several times as fast as torchvision's.
+"""RoIAlign (He et al., https://arxiv.org/abs/1703.06870) on the CPU as a weighted gather of cells, several
+times as fast as torchvision's.
 
-The samples of a bin are averaged after bilinear interpolation, which is linear in the features: a bin is a weighted sum of the few cells
-around it. With the channels of a cell next to each other in memory, ``F.embedding_bag`` makes these sums. The gradient is the transposed
-sum: for each cell, over the bins that it took part in.
+The samples of a bin are averaged after bilinear interpolation, which is linear in the features: a bin is a
+weighted sum of the few cells around it. With the channels of a cell next to each other in memory,
+``F.embedding_bag`` makes these sums. The gradient is the transposed sum: for each cell, over the bins that it
+took part in.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ _MAX_TERMS = (
 def roi_align(
     features: Sequence[Tensor], rois: Tensor, levels: Tensor, strides: Sequence[int], output_size: int
 ) -> Tensor:
-    """Pool each region from its level: aligned, with as many samples a bin as it spans cells, as in Detectron2.
+    """Pool each region from its level: aligned, with as many samples a bin as it spans cells, as in
+    Detectron2.
 
     Args:
         features: ``[B, C, H, W]`` a level, in channels-last order if it is to be fast.
@@ -50,7 +53,9 @@ def roi_align(
 
 
 class _Sums(NamedTuple):
-    """Weighted sums of a level's cells: number ``i`` is ``weights[i] @ cells[indexes[i]]`` and goes to bin ``rows[i]``."""
+    """Weighted sums of a level's cells: number ``i`` is ``weights[i] @ cells[indexes[i]]`` and goes to bin
+    ``rows[i]``.
+    """
 
     level: int
     rows: Tensor  # int32 [S]
@@ -100,8 +105,8 @@ class _RoIAlign(torch.autograd.Function):
 
 
 def _add_transposed(cells: Sequence[Tensor], bins: Tensor, sums: Sequence[_Sums]) -> None:
-    """Add to each cell, ``[N, C]`` a level, its share of the bins ``[R, C]``: sums again, over the terms sorted by cell, so that no two
-    threads write to the same one."""
+    """Add to each cell, ``[N, C]`` a level, its share of the bins ``[R, C]``: sums again, over the terms
+    sorted by cell, so that no two threads write to the same one."""
     for level, target in enumerate(cells):
         mine = [s for s in sums if s.level == level]
         if not mine:
@@ -158,7 +163,8 @@ def _sums(
 def _axis(
     start: Tensor, extent: Tensor, bins: int, cells: Tensor, samples: int, taps: int
 ) -> tuple[Tensor, Tensor]:
-    """The cells that each bin takes from along one axis, and with which weights: int32 and float32 ``[R, bins, taps]``.
+    """The cells that each bin takes from along one axis, and with which weights: int32 and float32
+    ``[R, bins, taps]``.
 
     Samples lie less than a cell apart, so their neighbors are at most ``samples + 1`` cells in a row.
     """

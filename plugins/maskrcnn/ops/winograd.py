@@ -1,8 +1,10 @@
-"""3×3 convolutions by Winograd's minimal filtering (Lavin and Gray, "Fast algorithms for convolutional neural networks", 2016).
+"""3×3 convolutions by Winograd's minimal filtering (Lavin and Gray, "Fast algorithms for convolutional neural
+networks", 2016).
 
-F(4×4, 3×3) needs 36 multiplications where the plain sum needs 144. Here it runs in fp32 on the CPU, as matrix products only: both
-transforms are products with a small constant matrix. So the gradients of input and weight gain as much as the forward pass.
-Tiles are worked on a few at a time, so that what lies between the steps stays in the cache.
+F(4×4, 3×3) needs 36 multiplications where the plain sum needs 144. Here it runs in fp32 on the CPU, as matrix
+products only: both transforms are products with a small constant matrix. So the gradients of input and weight
+gain as much as the forward pass. Tiles are worked on a few at a time, so that what lies between the steps
+stays in the cache.
 """
 
 from __future__ import annotations
@@ -17,8 +19,8 @@ from torch import Tensor
 _TILE = 4  # outputs along each side of a tile
 _PATCH = _TILE + 2  # the inputs that they depend on
 _POINTS = (0.0, 0.75, -0.75, 1.5, -1.5)
-"""Where polynomials are interpolated, besides infinity. Rounding costs a quarter of what the usual 0, ±1, ±2 cost
-(Alam et al., "Winograd convolution for deep neural networks: efficient point selection", 2022)."""
+"""Where polynomials are interpolated, besides infinity. Rounding costs a quarter of what the usual 0, ±1, ±2
+cost (Alam et al., "Winograd convolution for deep neural networks: efficient point selection", 2022)."""
 
 _CHUNK = 20_000  # tiles × channels worked on at once: some megabytes when transformed
 _WEIGHT_CHUNK = (
@@ -27,7 +29,9 @@ _WEIGHT_CHUNK = (
 
 
 class _Transforms(NamedTuple):
-    """Matrices that transform flattened patches of the input, kernels, and products back to tiles of the output."""
+    """Matrices that transform flattened patches of the input, kernels, and products back to tiles of the
+    output.
+    """
 
     patch: Tensor  # [36, 36]
     kernel: Tensor  # [36, 9]
@@ -54,7 +58,9 @@ def _transforms() -> _Transforms:
 
 
 def pays(x: Tensor, weight: Tensor) -> bool:
-    """Whether ``conv3x3`` is faster than ``F.conv2d`` for this input and weight: fp32 on a CPU, many channels, large maps."""
+    """Whether ``conv3x3`` is faster than ``F.conv2d`` for this input and weight: fp32 on a CPU, many
+    channels, large maps.
+    """
     if not (x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32) or torch.is_autocast_enabled(
         "cpu"
     ):
@@ -98,7 +104,9 @@ class _Conv3x3(torch.autograd.Function):
 
 
 def _kernel(weight: Tensor, *, adjoint: bool = False) -> Tensor:
-    """The transformed kernel ``[36, C, O]`` of a weight ``[O, C, 3, 3]``; that of the adjoint convolution, ``[36, O, C]``."""
+    """The transformed kernel ``[36, C, O]`` of a weight ``[O, C, 3, 3]``; that of the adjoint convolution,
+    ``[36, O, C]``.
+    """
     transform = _transforms().kernel
     if adjoint:  # turned by 180°, and what were outputs are inputs now
         return (transform.flip(1) @ weight.reshape(-1, 9).T).view(-1, *weight.shape[:2])
@@ -117,7 +125,9 @@ def _convolve(x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
 
 
 def _weight_gradient(x: Tensor, grad: Tensor) -> Tensor:
-    """The sum over all tiles of transformed patch times back-transformed gradient, transformed back to 3×3."""
+    """The sum over all tiles of transformed patch times back-transformed gradient, transformed back to
+    3×3.
+    """
     transforms, channels, outputs = _transforms(), x.shape[1], grad.shape[1]
     total = x.new_zeros(_PATCH**2, channels, outputs)
     for chunk in _chunks(x.shape, _WEIGHT_CHUNK):
@@ -130,7 +140,9 @@ def _weight_gradient(x: Tensor, grad: Tensor) -> Tensor:
 
 
 def _chunks(shape: torch.Size, size: int) -> Iterator[_Chunk]:
-    """Cut a ``[N, C, H, W]`` batch into chunks: some rows of tiles of an image, or some whole images where they are small."""
+    """Cut a ``[N, C, H, W]`` batch into chunks: some rows of tiles of an image, or some whole images where
+    they are small.
+    """
     number, channels, height, width = shape
     rows, columns = -(-height // _TILE), -(-width // _TILE)
     images = max(size // (rows * columns * channels), 1)
@@ -141,7 +153,9 @@ def _chunks(shape: torch.Size, size: int) -> Iterator[_Chunk]:
 
 
 def _gather(x: Tensor, chunk: _Chunk, side: int) -> Tensor:
-    """Patches of ``side`` × ``side`` pixels around each tile, zeros outside the images: ``[side², tiles · channels]``."""
+    """Patches of ``side`` × ``side`` pixels around each tile, zeros outside the images:
+    ``[side², tiles · channels]``.
+    """
     images = x[chunk.images].permute(0, 2, 3, 1)
     number, height, width, channels = images.shape
     columns, margin = -(-width // _TILE), (side - _TILE) // 2

@@ -1,7 +1,9 @@
-"""Tiny networks of Detectron2's topologies, with images, weights and a sampler that are the same on every machine.
+"""Tiny networks of Detectron2's topologies, with images, weights and a sampler that are the same on every
+machine.
 
-Everything random comes from the raw bits of Philox, which are the same everywhere and for ever. Nothing here needs Detectron2 or the
-toolkit: tests/fixtures/maskrcnn/make.py runs the networks in Detectron2, and test_maskrcnn_fixtures.py in the toolkit.
+Everything random comes from the raw bits of Philox, which are the same everywhere and for ever. Nothing here
+needs Detectron2 or the toolkit: tests/fixtures/maskrcnn/make.py runs the networks in Detectron2, and
+test_maskrcnn_fixtures.py in the toolkit.
 """
 
 from __future__ import annotations
@@ -165,7 +167,9 @@ def uniform(name: str, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
 
 
 def weight(name: str, shape: tuple[int, ...], seed: int) -> torch.Tensor:
-    """The start value of a tensor of the network: of a size that keeps activations alive and makes detections differ."""
+    """The start value of a tensor of the network: of a size that keeps activations alive and makes detections
+    differ.
+    """
     noise = uniform(f"{seed} {name}", shape)
     kind = name.rpartition(".")[2]
     if kind == "num_batches_tracked":
@@ -248,7 +252,9 @@ class Scene:
 
 
 def scenes(case: Case, keypoint_count: int = 5) -> list[Scene]:
-    """Images of different sizes with ellipses and boxes, one of them a crowd; the last is an image without objects."""
+    """Images of different sizes with ellipses and boxes, one of them a crowd; the last is an image without
+    objects.
+    """
     sizes_and_counts = [((90, 120), 5), ((128, 84), 4), ((70, 70), 0)]
     return [_scene(case, i, size, count, keypoint_count) for i, (size, count) in enumerate(sizes_and_counts)]
 
@@ -287,7 +293,9 @@ Figures = dict[str, np.ndarray[Any, Any]]
 
 
 def difference(wanted: Figures, given: Figures, slack: float = 1.0) -> str:
-    """The first figure in which two runs of one network differ by more than rounding, ``slack`` times as much, or an empty string."""
+    """The first figure in which two runs of one network differ by more than rounding, ``slack`` times as
+    much, or an empty string.
+    """
     for name, value in wanted.items():
         other = given.get(name)
         if other is None or other.shape != value.shape:

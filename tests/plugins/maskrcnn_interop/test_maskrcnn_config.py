@@ -27,7 +27,11 @@ MODEL:
   RESNETS: {OUT_FEATURES: ["res2", "res3", "res4", "res5"]}
   FPN: {IN_FEATURES: ["res2", "res3", "res4", "res5"]}
   ANCHOR_GENERATOR: {SIZES: [[32], [64], [128], [256], [512]], ASPECT_RATIOS: [[0.5, 1.0, 2.0]]}
-  RPN: {IN_FEATURES: ["p2", "p3", "p4", "p5", "p6"], PRE_NMS_TOPK_TRAIN: 2000, PRE_NMS_TOPK_TEST: 1000, POST_NMS_TOPK_TRAIN: 1000}
+  RPN:
+    IN_FEATURES: ["p2", "p3", "p4", "p5", "p6"]
+    PRE_NMS_TOPK_TRAIN: 2000
+    PRE_NMS_TOPK_TEST: 1000
+    POST_NMS_TOPK_TRAIN: 1000
   ROI_HEADS: {NAME: "StandardROIHeads", IN_FEATURES: ["p2", "p3", "p4", "p5"]}
   ROI_BOX_HEAD: {NAME: "FastRCNNConvFCHead", NUM_FC: 2, POOLER_RESOLUTION: 7}
   ROI_MASK_HEAD: {NUM_CONV: 4}
@@ -109,8 +113,7 @@ def test_the_standard_file_is_the_plugin_as_it_is(folder: Path) -> None:
 
 def test_settings_come_from_where_they_are_said(folder: Path) -> None:
     path = folder / "coco" / "other.yaml"
-    path.write_text(
-        """
+    path.write_text("""
 _BASE_: [mask.yaml]
 MODEL:
   WEIGHTS: ""
@@ -121,14 +124,17 @@ MODEL:
   FPN: {NORM: GN}
   ROI_HEADS: {IOU_THRESHOLDS: [0.6], NUM_CLASSES: 3}
   ROI_BOX_HEAD: {NUM_CONV: 4, NUM_FC: 1, NORM: GN, SMOOTH_L1_BETA: 0.5}
-  ROI_KEYPOINT_HEAD: {NUM_KEYPOINTS: 5, CONV_DIMS: [64, 64], NORMALIZE_LOSS_BY_VISIBLE_KEYPOINTS: false, LOSS_WEIGHT: 4}
+  ROI_KEYPOINT_HEAD:
+    NUM_KEYPOINTS: 5
+    CONV_DIMS: [64, 64]
+    NORMALIZE_LOSS_BY_VISIBLE_KEYPOINTS: false
+    LOSS_WEIGHT: 4
 INPUT: {FORMAT: RGB, MIN_SIZE_TRAIN: [640, 864], MIN_SIZE_TRAIN_SAMPLING: range, MIN_SIZE_TEST: 0}
 SOLVER: {LR_SCHEDULER_NAME: WarmupCosineLR, AMP: {ENABLED: true}, WEIGHT_DECAY_NORM: 0.01}
 TEST: {DETECTIONS_PER_IMAGE: 50, EVAL_PERIOD: 2500, KEYPOINT_OKS_SIGMAS: [0.1, 0.1, 0.1, 0.1, 0.1]}
 SEED: 7
 OUTPUT_DIR: elsewhere
-"""
-    )
+""")
     recipe = recipe_of(path)
     settings, train = MaskRCNNSettings(**recipe["model"]), TrainSettings(**recipe["train"])
     assert recipe["weights"] == "none"
@@ -238,7 +244,10 @@ SOLVER: {BASE_LR: -1, WEIGHT_DECAY_BIAS: 0.5, LR_SCHEDULER_NAME: StepLR, CLIP_GR
         f"not 'LN' ({path})",
         f"not 'many' ({path})",
         "MODEL.ROI_HEADS.NAME: this network has 'StandardROIHeads' only, not 'CascadeROIHeads'",
-        "MODEL.ROI_MASK_HED.NUM_CONV: Detectron2 has no such key; did you mean MODEL.ROI_MASK_HEAD.NUM_CONV?: 8",
+        (
+            "MODEL.ROI_MASK_HED.NUM_CONV: Detectron2 has no such key; did you mean"
+            " MODEL.ROI_MASK_HEAD.NUM_CONV?: 8"
+        ),
         "MODEL.RPN.NMS_THRESH: ",
         "not 1.5",
         "INPUT.CROP.ENABLED: this network has False only, not True",
@@ -256,7 +265,10 @@ SOLVER: {BASE_LR: -1, WEIGHT_DECAY_BIAS: 0.5, LR_SCHEDULER_NAME: StepLR, CLIP_GR
         ({"MODEL.RESNETS.DEPTH": 34}, "MODEL.RESNETS.RES2_OUT_CHANNELS: ResNet-18 and 34 have 64"),
         (
             {"SOLVER.WARMUP_ITERS": 200000},
-            "SOLVER.WARMUP_ITERS: warm-up takes at most half of the 270000 steps here, not 200000 (the command line)",
+            (
+                "SOLVER.WARMUP_ITERS: warm-up takes at most half of the 270000 steps here, not 200000 (the"
+                " command line)"
+            ),
         ),
         (
             {"INPUT.RANDOM_FLIP": "both"},
@@ -286,8 +298,8 @@ def test_detectron2s_own_defaults_are_another_network(folder: Path) -> None:
     (folder / "bare.yaml").write_text("MODEL: {MASK_ON: True}\n")
     message = faults_of(folder / "bare.yaml")
     assert (
-        "MODEL.BACKBONE.NAME: this network has 'build_resnet_fpn_backbone' only, not 'build_resnet_backbone' (the default of Detectron2)"
-        in message
+        "MODEL.BACKBONE.NAME: this network has 'build_resnet_fpn_backbone' only, not 'build_resnet_backbone'"
+        " (the default of Detectron2)" in message
     )
 
 

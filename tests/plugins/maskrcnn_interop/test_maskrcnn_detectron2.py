@@ -132,7 +132,9 @@ def gradients(model: Engine, losses: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def assert_gradients_close(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> None:
-    """All within a fiftieth, since rounding takes a value across the bend of a ReLU now and then; most much closer."""
+    """All within a fiftieth, since rounding takes a value across the bend of a ReLU now and then; most much
+    closer.
+    """
     assert set(ours) == set(theirs)
     ratios = {
         name: float((ours[name] - value).norm() / (value.norm() + 1e-4)) for name, value in theirs.items()
@@ -144,7 +146,9 @@ def assert_gradients_close(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -
 @needs_detectron2
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_engines_agree_with_the_sampler_as_it_is(variant: str) -> None:
-    """One seed is one draw for both: lengths of sides, anchors, proposals; so is a trained model's next step."""
+    """One seed is one draw for both: lengths of sides, anchors, proposals; so is a trained model's next
+    step.
+    """
     ours, theirs = pair(MaskRCNNSettings(**{**TINY, **VARIANTS[variant]}))
     assert list(ours.state_dict()) == list(theirs.state_dict())
     assert [name for name, _ in ours.named_parameters()] == [name for name, _ in theirs.named_parameters()]
@@ -262,7 +266,9 @@ def test_the_engine_that_is_asked_for_is_built() -> None:
 @needs_detectron2
 @pytest.mark.data
 def test_full_size_on_photos(shared_data: Path) -> None:
-    """ResNet-50 as it is, with random weights, on photos: detections at full size, losses and gradients at half of it."""
+    """ResNet-50 as it is, with random weights, on photos: detections at full size, losses and gradients at
+    half of it.
+    """
     manifest = registry.datasets().get("balloon")
     dataset = open_dataset(
         manifest,
@@ -315,9 +321,11 @@ def test_detectron2_is_not_imported_before_it_is_used() -> None:
 import sys
 from toolkit.plugins.maskrcnn.model import build
 from toolkit.plugins.maskrcnn.settings import MaskRCNNSettings
-import toolkit.plugins.maskrcnn.interop.weights, toolkit.plugins.maskrcnn.interop.config, toolkit.plugins.maskrcnn.interop.engine
+import toolkit.plugins.maskrcnn.interop.weights, toolkit.plugins.maskrcnn.interop.config
+import toolkit.plugins.maskrcnn.interop.engine
 tiny = {"stem_out_channels": 8, "res2_out_channels": 8, "width_per_group": 8}
-build(MaskRCNNSettings(engine="torchvision", backbone=tiny, fpn={"out_channels": 8}, box_head={"fc_dim": 8}, mask_head={"conv_dim": 8}), ["a"])
+heads = {"fpn": {"out_channels": 8}, "box_head": {"fc_dim": 8}, "mask_head": {"conv_dim": 8}}
+build(MaskRCNNSettings(engine="torchvision", backbone=tiny, **heads), ["a"])
 print("detectron2" in sys.modules)
 """
     done = subprocess.run(
@@ -331,7 +339,9 @@ def test_an_engine_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     assert type(build(MaskRCNNSettings(**TINY), CLASSES)) is MaskRCNN
     with pytest.raises(
         ConfigError,
-        match=r"model\.engine=detectron2, but Detectron2 is not installed\. Repair: .*model\.engine=torchvision",
+        match=(
+            r"model\.engine=detectron2, but Detectron2 is not installed\. Repair: .*model\.engine=torchvision"
+        ),
     ):
         build(MaskRCNNSettings(**TINY, engine="detectron2"), CLASSES)
 

@@ -200,7 +200,9 @@ def test_losses_gradients_and_steps_of_sgd_are_those_of_detectron2(name: str, en
 
 
 def test_a_small_error_would_be_seen() -> None:
-    """The comparison can fail: a weight of one per mille more, another rounding of the coordinates, a score of a thousandth more."""
+    """The comparison can fail: a weight of one per mille more, another rounding of the coordinates, a score
+    of a thousandth more.
+    """
     _, expected = wanted("frozen_r50")
     for name, change in (("0/p2", 1e-3), ("0/boxes", 0.02), ("0/scores", 1e-3), ("step 0/loss_cls", 1e-3)):
         assert difference(expected, expected | {name: expected[name] + np.float32(change)}).startswith(name)

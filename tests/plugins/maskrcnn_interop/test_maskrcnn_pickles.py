@@ -111,7 +111,9 @@ def test_all_kinds_of_numbers_and_orders(tmp_path: Path, protocol: int) -> None:
 
 
 def python2(name: str = "conv1_w", shape: tuple[int, ...] = (2, 3)) -> tuple[bytes, np.ndarray]:
-    """What ``cPickle.dumps({name: array}, 2)`` writes under Python 2 and the NumPy of its time: its strings are bytes, its text is Latin-1."""
+    """What ``cPickle.dumps({name: array}, 2)`` writes under Python 2 and the NumPy of its time: its strings
+    are bytes, its text is Latin-1.
+    """
     array = np.random.default_rng(1).normal(size=shape).astype("f4")
 
     def string(text: bytes) -> bytes:

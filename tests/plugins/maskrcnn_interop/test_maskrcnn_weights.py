@@ -198,7 +198,9 @@ def test_what_older_files_have_besides_is_passed_over(tmp_path: Path) -> None:
 
 
 def caffe2_name(name: str) -> str:
-    """What Caffe2 calls a tensor of the backbone, of which the names are no secret (Detectron2's log prints both)."""
+    """What Caffe2 calls a tensor of the backbone, of which the names are no secret (Detectron2's log prints
+    both).
+    """
     name = name.removeprefix("backbone.bottom_up.")
     layers = {
         "stem.conv1": "conv1",
@@ -352,7 +354,10 @@ def test_resnets_of_torchvision(tmp_path: Path, depth: int, norm: str) -> None:
             torch.testing.assert_close(features, x, rtol=1e-3, atol=1e-3)
     with pytest.raises(
         UsageError,
-        match=r"resnet\.pth was learned by torchvision.*Repair: add model\.input\.format=RGB model\.input\.pixel_mean=\[",
+        match=(
+            r"resnet\.pth was learned by torchvision.*Repair: add model\.input\.format=RGB"
+            r" model\.input\.pixel_mean=\["
+        ),
     ):
         load_weights(model_of(backbone=backbone), str(tmp_path / "resnet.pth"))
     if depth == 50:
@@ -368,7 +373,10 @@ def test_files_for_other_networks(tmp_path: Path) -> None:
     deeper = {"backbone": {**NARROW, "depth": 101}}
     with pytest.raises(
         CheckpointError,
-        match=r"r50\.pkl holds another ResNet: .*res4\.\d+\..* is in the model only\. Repair: set model\.backbone\.depth",
+        match=(
+            r"r50\.pkl holds another ResNet: .*res4\.\d+\..* is in the model only\. Repair: set"
+            r" model\.backbone\.depth"
+        ),
     ):
         load_weights(model_of(**deeper), path)
     shallower = zoo_file(tmp_path / "r101.pkl", random_state(model_of(**deeper)))

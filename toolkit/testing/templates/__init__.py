@@ -1,1 +1,3 @@
-"""What ``toolkit plugins new`` writes: working plugins, datasets and evaluators in one file each, called ``mynet``."""
+"""What ``toolkit plugins new`` writes: working plugins, datasets and evaluators in one file each, called
+``mynet``.
+"""

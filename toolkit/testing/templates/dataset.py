@@ -1,4 +1,5 @@
-"""mynet: a dataset of photos beside label images. Change the reading to suit your files; the checks say what no longer holds.
+"""mynet: a dataset of photos beside label images. Change the reading to suit your files; the checks say what
+no longer holds.
 
 toolkit data check mynet.py --data-dir FOLDER
 toolkit train --plugin unet --data mynet.py --data-dir FOLDER
@@ -44,7 +45,8 @@ class MyNet(Dataset):
         names = sorted(path.stem for path in (folder / "photos").glob("*.jpg"))
         if not names:
             raise DataError(
-                f"{folder / 'photos'} holds no .jpg files. Repair: put the photos there, or name another folder"
+                f"{folder / 'photos'} holds no .jpg files. Repair: put the photos there, or name another"
+                " folder"
             )
         self.ids = [name for i, name in enumerate(names) if (i % settings.val_every == 0) == (split == "val")]
 

@@ -1,4 +1,5 @@
-"""mynet: an evaluator that counts how many classes of an image are seen at all. Put in its place what you want to know.
+"""mynet: an evaluator that counts how many classes of an image are seen at all. Put in its place what you
+want to know.
 
 toolkit eval RUN --data shapes --plugin mynet.py evaluators.mynet.min_pixels=50
 toolkit plugins check mynet.py

@@ -1,7 +1,9 @@
-"""mynet: a small detector that finds objects by their centers, and their masks by pixels that point to a center.
+"""mynet: a small detector that finds objects by their centers, and their masks by pixels that point to a
+center.
 
-After Panoptic-DeepLab (Cheng et al., CVPR 2020, https://arxiv.org/abs/1911.10194): every pixel says which class it shows and where the center of
-its object is; objects are the peaks of a heat map, and get the pixels of their class that point nearest to them. So masks do not overlap.
+After Panoptic-DeepLab (Cheng et al., CVPR 2020, https://arxiv.org/abs/1911.10194): every pixel says which
+class it shows and where the center of its object is; objects are the peaks of a heat map, and get the pixels
+of their class that point nearest to them. So masks do not overlap.
 
     toolkit train --plugin mynet.py --data shapes
     toolkit plugins check mynet.py
@@ -52,7 +54,9 @@ class MyNetSettings(Settings):
 
 
 class Network(nn.Module):
-    """Four halvings, and the way back up to half resolution with a skip at each; then three heads in one convolution."""
+    """Four halvings, and the way back up to half resolution with a skip at each; then three heads in one
+    convolution.
+    """
 
     def __init__(self, width: int, outputs: int) -> None:
         super().__init__()
@@ -93,7 +97,8 @@ class Targets:
     Attributes:
         classes: uint8 ``[H, W]``, 0 where there is no object, else 1 + its label; void on crowds.
         heat: float32 ``[H, W]`` in 0…1, 1 at the center of each object.
-        offsets: float32 ``[2, H, W]``, from each pixel of an object to its center, down and to the right, in pixels.
+        offsets: float32 ``[2, H, W]``, from each pixel of an object to its center, down and to the right, in
+            pixels.
     """
 
     classes: Tensor
@@ -121,7 +126,9 @@ class MyNet(TrainableModel):
         return bias.data
 
     def outputs(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Class logits ``[1 + C, H, W]``, heat ``[H, W]`` in 0…1 and offsets ``[2, H, W]`` in pixels of a uint8 image ``[3, H, W]``."""
+        """Class logits ``[1 + C, H, W]``, heat ``[H, W]`` in 0…1 and offsets ``[2, H, W]`` in pixels of a
+        uint8 image ``[3, H, W]``.
+        """
         height, width = image.shape[1:]
         pixels = image.to(self.device)[None] / 127.5 - 1
         padded = F.pad(pixels, (0, -width % STRIDE, 0, -height % STRIDE))
@@ -131,7 +138,9 @@ class MyNet(TrainableModel):
         return raw[:-3], raw[-3].sigmoid(), raw[-2:] * STRIDE
 
     def loss(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
-        """Cross-entropy of the classes, squared error of the heat map and error of the offsets, each a mean over the samples."""
+        """Cross-entropy of the classes, squared error of the heat map and error of the offsets, each a mean
+        over the samples.
+        """
         settings = self.settings
         terms: dict[str, list[Tensor]] = {"class": [], "center": [], "offset": []}
         for sample in samples:

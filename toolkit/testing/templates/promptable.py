@@ -1,7 +1,8 @@
 """mynet: a small network that segments the object that a point or a box shows.
 
-The image is encoded once. A prompt becomes three maps beside the image's features (clicks on the object, clicks off it, the box), as in
-interactive segmentation by clicks (Sofiiuk et al., RITM, ICIP 2022, https://arxiv.org/abs/2102.06583), and a few convolutions make a mask of them.
+The image is encoded once. A prompt becomes three maps beside the image's features (clicks on the object,
+clicks off it, the box), as in interactive segmentation by clicks (Sofiiuk et al., RITM, ICIP 2022,
+https://arxiv.org/abs/2102.06583), and a few convolutions make a mask of them.
 
     toolkit train --plugin mynet.py --data shapes
     toolkit plugins check mynet.py
@@ -32,13 +33,16 @@ PLUGIN = PluginManifest(
     defaults={"train": {"steps": 300, "batch_size": 4, "lr": 2e-3, "clip_norm": 5.0}},
 )
 STRIDE = 16
-"""Height and width of what the network sees are multiples of this; it answers at a quarter of the resolution."""
+"""Height and width of what the network sees are multiples of this; it answers at a quarter of the resolution.
+"""
 CLICKS = 4
 """Clicks on the background that an image is learned from."""
 
 
 class MyNetSettings(Settings):
-    """The network, and how it finds everything by itself; the sentence under each field is its documentation."""
+    """The network, and how it finds everything by itself; the sentence under each field is its
+    documentation.
+    """
 
     width: int = Field(32, ge=8, multiple_of=8)
     """Channels inside."""
@@ -106,7 +110,9 @@ class MyNet(PromptableModel):
         return F.interpolate(raw, padded, mode="bilinear")[:, 0, :height, :width]
 
     def _maps(self, prompts: Prompts, size: tuple[int, int]) -> Tensor:
-        """Where the clicks on the object are, where those off it are, and where the box is: float32 ``[N, 3, h, w]`` in 0…1."""
+        """Where the clicks on the object are, where those off it are, and where the box is: float32
+        ``[N, 3, h, w]`` in 0…1.
+        """
         rows, columns = torch.meshgrid(
             *(4 * torch.arange(n) + 2.0 for n in size), indexing="ij"
         )  # in pixels of the image
@@ -124,7 +130,9 @@ class MyNet(PromptableModel):
         return maps
 
     def answer(self, encoded: Encoded, prompts: Prompts) -> Instances:
-        """A mask, its tight box and a score for each prompt: how sure the network is of the pixels in the mask."""
+        """A mask, its tight box and a score for each prompt: how sure the network is of the pixels in the
+        mask.
+        """
         labels = torch.zeros(len(prompts), dtype=torch.int64) if prompts.labels is None else prompts.labels
         if not len(prompts):
             return Instances.empty(encoded.size, with_masks=True, with_scores=True)
@@ -135,7 +143,9 @@ class MyNet(PromptableModel):
         return Instances(encoded.size, masks.boxes_xyxy(), labels, masks, scores)
 
     def find_all(self, encoded: Encoded) -> Instances:
-        """The answers to a grid of points, without those that are unsure and those that repeat a surer one."""
+        """The answers to a grid of points, without those that are unsure and those that repeat a surer
+        one.
+        """
         height, width = encoded.size
         places = (torch.arange(self.settings.grid) + 0.5) / self.settings.grid
         points = torch.cartesian_prod(places * width, places * height)[:, None]
@@ -146,7 +156,9 @@ class MyNet(PromptableModel):
         return found[nms(found.boxes_xyxy, found.scores, 0.5)]
 
     def loss(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
-        """Cross-entropy and Dice of the masks that clicks and boxes ask for; each a mean over the samples of the mean over their prompts."""
+        """Cross-entropy and Dice of the masks that clicks and boxes ask for; each a mean over the samples of
+        the mean over their prompts.
+        """
         cross_entropy, dice = torch.stack([self._terms(sample) for sample in samples]).mean(0)
         return {"cross_entropy": cross_entropy, "dice": dice}
 

@@ -1,4 +1,5 @@
-"""mynet: a small encoder and decoder for semantic segmentation. Change what you like; the checks say what no longer holds.
+"""mynet: a small encoder and decoder for semantic segmentation. Change what you like; the checks say what no
+longer holds.
 
 toolkit train --plugin mynet.py --data shapes
 toolkit plugins check mynet.py
@@ -39,8 +40,8 @@ class MyNetSettings(Settings):
 class MyNet(nn.Module):
     """Three halvings, and the way back up to half resolution with a skip at each.
 
-    It gets normalized images ``[B, 3, H, W]`` with sides that are multiples of 8, and returns logits ``[B, C, H / 2, W / 2]``;
-    ``SemanticModel`` brings them to the image's pixels.
+    It gets normalized images ``[B, 3, H, W]`` with sides that are multiples of 8, and returns logits
+    ``[B, C, H / 2, W / 2]``; ``SemanticModel`` brings them to the image's pixels.
     """
 
     def __init__(self, width: int, classes: int) -> None:
