@@ -7,8 +7,8 @@ exclusive.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -26,6 +26,9 @@ BACKGROUND = "background"
 
 Size: TypeAlias = tuple[int, int]
 """Height and width in pixels."""
+
+FIELDS = ("label_map", "instances")
+"""What a sample and a prediction may both have beside the ``extras`` of tasks that plugins bring."""
 
 Index: TypeAlias = "slice | Sequence[int] | Sequence[bool] | np.ndarray[Any, Any] | Tensor"
 
@@ -319,6 +322,42 @@ def _check_label_map(owner: str, label_map: Tensor | None, size: Size) -> None:
 
 
 @dataclass(frozen=True)
+class PixelMap:
+    """A number for every pixel of an image, such as its depth. It moves with the image under augmentation, by
+    its nearest neighbor.
+
+    Attributes:
+        values: float32 ``[H, W]``; NaN where nothing is known.
+
+    Raises:
+        InvalidDataError: when the shape or dtype is wrong.
+    """
+
+    values: Tensor
+
+    def __post_init__(self) -> None:
+        _check_tensor("PixelMap", "values", self.values, torch.float32, (None, None))
+
+    @property
+    def size(self) -> Size:
+        """Height and width, in pixels."""
+        return int(self.values.shape[0]), int(self.values.shape[1])
+
+
+def _check_extras(owner: str, extras: object, size: Size) -> None:
+    """What a task that a plugin brings adds to a sample or a prediction."""
+    if not isinstance(extras, Mapping):
+        raise InvalidDataError(
+            f"{owner}.extras must be a mapping from names to values, not {_describe(extras)}"
+        )
+    for name, value in extras.items():
+        _check(
+            not isinstance(value, PixelMap) or value.size == size,
+            f"{owner}.extras[{name!r}] is a map of {getattr(value, 'size', None)}, but the image has {size}",
+        )
+
+
+@dataclass(frozen=True)
 class Sample:
     """One image and what is known about it.
 
@@ -331,6 +370,8 @@ class Sample:
             ``Instances``).
         prompts: what a promptable model is asked, or None.
         path: where the image came from, for messages; None for generated images.
+        extras: truth of tasks that plugins bring, by name: a ``PixelMap`` moves with the image under
+            augmentation, anything else stays as it is.
 
     Raises:
         InvalidDataError: when shapes, dtypes or sizes do not fit together.
@@ -342,6 +383,7 @@ class Sample:
     instances: Instances | None = None
     prompts: Prompts | None = None
     path: str | None = None
+    extras: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         owner = f"Sample {self.id!r}"
@@ -353,11 +395,25 @@ class Sample:
                 self.instances.size == self.size,
                 f"{owner}.instances are of an image of {self.instances.size}, but the image has {self.size}",
             )
+        _check_extras(owner, self.extras, self.size)
 
     @property
     def size(self) -> Size:
         """Height and width of the image, in pixels."""
         return int(self.image.shape[1]), int(self.image.shape[2])
+
+    def get(self, name: str) -> Any:
+        """What is known under a name of ``TaskManifest.truth``: an attribute, or one of ``extras``; None
+        where it is not.
+        """
+        return getattr(self, name) if name in FIELDS else self.extras.get(name)
+
+    def pin_memory(self) -> Sample:
+        """The sample with its image and label map in pinned memory, from which a GPU copies without
+        waiting.
+        """
+        label_map = None if self.label_map is None else self.label_map.pin_memory()
+        return replace(self, image=self.image.pin_memory(), label_map=label_map)
 
     def with_(self, **changes: Any) -> Sample:
         """A copy with some fields replaced, checked again."""
@@ -373,26 +429,38 @@ class Prediction:
         size: height and width of the sample's image, in pixels.
         label_map: uint8 ``[H, W]`` of class indexes (``VOID``: no class), from semantic models.
         instances: objects with scores, from instance and promptable models.
+        extras: what models of tasks that plugins bring predict, by name; a ``PixelMap`` is of the image's
+            size.
 
     Raises:
-        InvalidDataError: when sizes or dtypes do not fit, or there is neither a label map nor instances.
+        InvalidDataError: when sizes or dtypes do not fit, or there is neither a label map nor instances nor
+            extras.
     """
 
     sample_id: str
     size: Size
     label_map: Tensor | None = None
     instances: Instances | None = None
+    extras: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         owner = f"Prediction {self.sample_id!r}"
         _check_size(owner, self.size)
         _check(
-            self.label_map is not None or self.instances is not None,
+            self.label_map is not None or self.instances is not None or bool(self.extras),
             f"{owner} has neither a label_map nor instances; an image without objects has empty Instances",
         )
+        _check_extras(owner, self.extras, self.size)
         _check_label_map(owner, self.label_map, self.size)
         if self.instances is not None:
             _check(
                 self.instances.size == self.size,
                 f"{owner}.instances are of an image of {self.instances.size}, not {self.size}",
             )
+
+    def get(self, name: str) -> Any:
+        """What is predicted under a name of ``TaskManifest.predicts``, as ``Sample.get``; ``answers`` are
+        instances.
+        """
+        name = "instances" if name == "answers" else name
+        return getattr(self, name) if name in FIELDS else self.extras.get(name)

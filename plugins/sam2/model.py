@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from toolkit.errors import InvalidDataError
-from toolkit.models.contract import TrackingModel
+from toolkit.models.capabilities import Trackable
+from toolkit.models.promptable import PromptableModel
 from toolkit.types import Instances, Prediction, Prompts, Sample, Size
 
 from .answers import choose, to_masks
@@ -63,7 +64,7 @@ class EncodedImage:
         return ImageDecoder(self.network, [self.features], drawn=self.drawn)
 
 
-class Sam2Model(TrackingModel):
+class Sam2Model(PromptableModel, Trackable):
     """SAM 2 around the network of the package ``sam2``.
 
     Args:

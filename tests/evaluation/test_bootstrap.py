@@ -5,6 +5,7 @@ interval holds the truth.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from toolkit.evaluation.bootstrap import Difference, difference, draws, resample
 from toolkit.evaluation.coco import Coco, CocoSettings
 from toolkit.evaluation.iou import IoU, IoUSettings
 from toolkit.evaluation.objects import Objects, ObjectsSettings
-from toolkit.evaluation.protocols import OfProtocol
+from toolkit.evaluation.protocols import Measurement
 from toolkit.types import VOID, Instances, Masks, Prediction, Sample
 
 CLASSES = ("background", "a", "b")
@@ -47,7 +48,6 @@ EVALUATORS: dict[str, Any] = {
     "iou": lambda: IoU(IoUSettings(), CLASSES),
     "coco": lambda: Coco(CocoSettings(), CLASSES),
     "objects": lambda: Objects(ObjectsSettings(), CLASSES),
-    "protocol": lambda: OfProtocol(Coco(CocoSettings(iou_types=("segm",)), CLASSES), "auto"),
 }
 
 
@@ -75,6 +75,29 @@ def test_a_draw_is_measured_as_images_that_really_come_so_often(name: str) -> No
         assert found.keys() == metrics.keys()
         for metric, value in metrics.items():
             assert found[metric][row] == pytest.approx(value, abs=1e-12, nan_ok=True), metric
+
+
+def test_the_metrics_of_a_protocol_are_drawn_under_its_name() -> None:
+    cases = [case(i) for i in range(5)]
+    measurement, plain = (
+        Measurement(Coco(CocoSettings(iou_types=("segm",)), CLASSES), p) for p in ("auto", "")
+    )
+    found = []
+    for each in (measurement, plain):
+        states = []
+        for sample, prediction in cases:
+            each.evaluator.reset()
+            labels = torch.zeros_like(sample.instances.labels) if sample.instances is not None else None
+            one = (
+                sample.with_(instances=replace(sample.instances, labels=labels)) if each is plain else sample
+            )
+            guess = replace(prediction, instances=replace(prediction.instances, labels=labels))
+            each.update([one], {each.protocol: [guess]})
+            states.append(each.evaluator.state())
+        found.append(resampled_metrics(each.evaluator, states, draws(len(cases), 4, seed=1), each.report))
+    assert len(found[0]) > 5
+    for name, values in found[1].items():
+        np.testing.assert_array_equal(found[0][f"auto/{name}"], values)
 
 
 def test_copies_do_not_change_the_order_among_equal_scores() -> None:

@@ -28,6 +28,7 @@ def test_undefined_is_null_in_json() -> None:
         "per_class": {"iou": [0.25, None]},
         "classes": ["[cat]", "dog"],
         "notes": ["dog is absent."],
+        "lower_is_better": [],
     }
 
 
@@ -58,22 +59,30 @@ def test_per_class_values_must_match_the_classes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("metric", "new", "old", "expected"),
+    ("lower", "new", "old", "expected"),
     [
-        ("mean_iou", 0.6, 0.5, True),
-        ("mean_iou", 0.5, 0.5, False),
-        ("mean_iou", 0.4, 0.5, False),
-        ("val_loss", 0.4, 0.5, True),
-        ("loss/dice", 0.6, 0.5, False),
-        ("mean_iou", NAN, 0.0, False),
-        ("mean_iou", 0.0, NAN, True),
-        ("loss", NAN, 5.0, False),
-        ("loss", 5.0, NAN, True),
-        ("loss", NAN, NAN, False),
+        (False, 0.6, 0.5, True),
+        (False, 0.5, 0.5, False),
+        (False, 0.4, 0.5, False),
+        (True, 0.4, 0.5, True),
+        (True, 0.6, 0.5, False),
+        (True, 0.5, 0.5, False),
+        (False, NAN, 0.0, False),
+        (False, 0.0, NAN, True),
+        (True, NAN, 5.0, False),
+        (True, 5.0, NAN, True),
+        (True, NAN, NAN, False),
     ],
 )
-def test_is_better(metric: str, new: float, old: float, expected: bool) -> None:
-    assert is_better(metric, new, old) is expected
+def test_is_better(lower: bool, new: float, old: float, expected: bool) -> None:
+    assert is_better(new, old, lower=lower) is expected
+
+
+def test_what_is_better_lower_must_be_a_metric() -> None:
+    report = Report("depth", {"mae": 0.5, "glossary_iou": 0.3}, lower_is_better=("mae",))
+    assert report.to_dict()["lower_is_better"] == ["mae"]
+    with pytest.raises(InvalidDataError, match="lower_is_better names rmse, but the metrics are mae"):
+        Report("depth", {"mae": 0.5}, lower_is_better=("rmse",))
 
 
 def test_manifests_and_the_contract_import_no_torch() -> None:

@@ -15,7 +15,7 @@ from toolkit.cli import main
 from toolkit.config import resolve
 from toolkit.data.dataset import Dataset, open_dataset
 from toolkit.errors import DataError, UsageError
-from toolkit.evaluation.runs import measure_predictions, measure_run
+from toolkit.evaluation.runs import evaluate_predictions, evaluate_run
 from toolkit.formats.predictions import PredictionFiles
 from toolkit.training.loop import train
 from toolkit.types import Masks
@@ -113,7 +113,7 @@ def test_the_table_has_a_row_for_each_class(
 
 def test_the_figures_are_those_of_training(trained: Path, tiny: str) -> None:
     registry.add_path(tiny)
-    (report,) = measure_run(trained, data="squares", accelerator="cpu") or []
+    (report,) = evaluate_run(trained, data="squares", accelerator="cpu") or []
     lines = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
     best = max(line["val/mean_iou"] for line in lines if "val/mean_iou" in line)
     assert report.metrics["mean_iou"] == pytest.approx(best)
@@ -132,9 +132,9 @@ def test_predictions_of_a_run_measure_like_the_run(
         path.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(path), np.ascontiguousarray(sample.image.permute(1, 2, 0).numpy()[:, :, ::-1]))
     assert main(["infer", str(trained), str(photos), "--out", str(results), "--plugin", tiny]) == 0
-    (expected,) = measure_run(trained, data="squares", accelerator="cpu") or []
+    (expected,) = evaluate_run(trained, data="squares", accelerator="cpu") or []
     for path in (results, results / "labels", results / "predictions.json"):
-        (report,) = measure_predictions(path, data="squares")
+        (report,) = evaluate_predictions(path, data="squares")
         assert dict(report.metrics) == pytest.approx(dict(expected.metrics))
 
 
@@ -160,7 +160,7 @@ def test_missing_predictions_are_counted_and_named(tiny: str, squares: Dataset, 
     with pytest.raises(
         DataError, match=r"7 of 12 images have no prediction in .*: val/0, val/1, val/2, val/3, val/4, …"
     ):
-        measure_predictions(tmp_path, data=tiny)
+        evaluate_predictions(tmp_path, data=tiny)
 
 
 def test_predictions_of_another_size_are_named(tiny: str, squares: Dataset, tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_predictions_of_another_size_are_named(tiny: str, squares: Dataset, tmp_
     with pytest.raises(
         DataError, match=r"2\.png is \[16, 17\] \(height, width\), but the image val/2 is \[16, 16\]"
     ):
-        measure_predictions(tmp_path, data=tiny)
+        evaluate_predictions(tmp_path, data=tiny)
 
 
 def coco_document() -> dict:
@@ -253,9 +253,12 @@ def test_usage_faults(trained: Path, tiny: str, capsys: pytest.CaptureFixture[st
     assert main(["eval", str(trained), "--data", "squares", "--plugin", tiny, "train.steps=3"]) == 2
     assert "settings of train have no effect here" in capsys.readouterr().err
     assert main(["eval", str(trained), "--data", "shapes", "--plugin", tiny]) == 1
-    assert "knows the classes ground, square, but dataset 'shapes' has background" in capsys.readouterr().err
+    assert (
+        "cannot be measured here, because the classes differ: the model alone has ground"
+        in capsys.readouterr().err
+    )
     with pytest.raises(UsageError, match="has no split 'tset'"):
-        measure_predictions(trained, data=tiny, split="tset")
+        evaluate_predictions(trained, data=tiny, split="tset")
 
 
 def test_conventions_are_switched_by_settings(

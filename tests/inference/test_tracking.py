@@ -17,7 +17,9 @@ from toolkit.errors import DataError, UsageError
 from toolkit.inference.frames import open_frames
 from toolkit.inference.predictor import Predictor
 from toolkit.inference.tracking import track_video
-from toolkit.models.contract import Model, TrackingModel
+from toolkit.models.capabilities import Trackable
+from toolkit.models.contract import Model
+from toolkit.models.promptable import PromptableModel
 from toolkit.types import Instances, Masks, Prediction, Prompts, Sample
 
 SIZE = (32, 48)
@@ -84,7 +86,7 @@ def test_what_is_no_video_is_named(tmp_path: Path, folder: Path) -> None:
         open_frames(folder)[5]
 
 
-class Brightest(TrackingModel):
+class Brightest(PromptableModel, Trackable):
     """Takes whatever is bright in a frame for every object."""
 
     def encode(self, samples: Sequence[Sample]) -> list[Any]:

@@ -30,6 +30,7 @@ from toolkit.plugins.sam2.cache import FeatureCache, WeightsDigest, image_digest
 from toolkit.plugins.sam2.model import Sam2Model
 
 from toolkit.errors import OutputError
+from toolkit.evaluation.protocols import predict_protocols
 from toolkit.models.contract import total_loss
 from toolkit.runtime.files import output_error
 from toolkit.types import Sample
@@ -126,7 +127,7 @@ def test_each_image_is_encoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with counted(monkeypatch) as seen:
         model.loss(samples)
         model.loss(samples[::-1])
-        model.eval().predict_protocols(samples)
+        predict_protocols(model.eval(), samples)
         assert sum(seen) == 2
         model.loss([mirrored(samples[0])])
         assert sum(seen) == 3
@@ -181,7 +182,7 @@ def test_nothing_is_kept_where_nothing_is_frozen_or_nobody_learns(tmp_path: Path
     for trainable in ("full", "lora"):
         toy(trainable=trainable, cache={"folder": str(tmp_path)}).train().loss([scene()])
     model = toy(trainable="decoder", cache={"folder": str(tmp_path)}).eval()
-    model.predict_protocols([scene()])
+    predict_protocols(model, [scene()])
     assert not kept(tmp_path)
     model.requires_grad_(True).train().loss([scene()])  # thawed, as train.unfreeze_at does
     assert not kept(tmp_path)

@@ -31,6 +31,7 @@ from toolkit.plugins.sam2.model import Sam2Model
 from toolkit.plugins.sam2.settings import Sam2Settings
 
 from toolkit.errors import InvalidDataError
+from toolkit.evaluation.protocols import predict_protocols
 from toolkit.models.contract import total_loss
 from toolkit.types import Instances, Masks, Prompts, Sample
 
@@ -481,7 +482,7 @@ def test_protocols_encode_once_and_answer_one_to_one() -> None:
     empty = np.zeros((2, 30, 30), dtype=bool)
     empty[1, 3:9, 4:8] = True
     samples = [scene(3), scene(0), objects(empty)]
-    found = model.predict_protocols(samples)
+    found = predict_protocols(model, samples)
     assert set(found) == {"box", "point", "point+2"}
     for predictions in found.values():
         for sample, prediction in zip(samples, predictions, strict=True):

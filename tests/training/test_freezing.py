@@ -15,19 +15,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 from support.small_settings import MODELS
+from toolkit.training.step import Stepper
 from torch import Tensor, nn
 
 from toolkit import registry
 from toolkit.config import TrainSettings, resolve
 from toolkit.errors import ConfigError, TrainingError, UsageError
+from toolkit.models.building import build_model
 from toolkit.models.parts import matches, parts_table, select, top_parts
 from toolkit.runtime.seeding import seed_everything
-from toolkit.training.assembly import build_model, open_splits
 from toolkit.training.freezing import Freezing, with_own_rates
 from toolkit.training.loop import TrainResult, train
 from toolkit.training.optimizer import build_optimizer
+from toolkit.training.splits import open_splits
 from toolkit.training.state import Progress
-from toolkit.training.step import Stepper
 
 BACKBONE = str(Path(__file__).resolve().parents[1] / "support" / "backbone.py")
 FIXED = ["train.accelerator=cpu", "train.workers=0", "data.options.count=8", "train.eval_every=3"]
@@ -310,9 +311,9 @@ def test_every_plugin_can_be_frozen_and_thawed(name: str, tmp_path: Path) -> Non
         "train": fixed,
     }
     settings = resolve(plugin=name, data="shapes", overrides=tree)
-    dataset, _ = open_splits(settings)
+    dataset = open_splits(settings, case.task).train
     seed_everything(settings.train.seed, "model")
-    start, _ = build_model(settings, case.manifest, dataset.classes)
+    start = build_model(case.manifest, settings.model, dataset.classes)
     part = next(n for n, each in top_parts(start).items() if any(p.requires_grad for p in each.parameters()))
     before = dict(start.state_dict())
     inside = {n for n, tensor in before.items() if n.startswith(f"{part}.")}

@@ -393,4 +393,4 @@ def test_the_recipe_scaled_for_another_batch_says_so(
 ) -> None:
     with caplog.at_level("INFO", logger="toolkit"):
         run_tiny(tiny, tmp_path / "run", "train.steps=1", "train.batch_size=8")
-    assert "learning rate 0.01 is stated for 4 images a step; with 8 it is scaled to 0.02" in caplog.text
+    assert "Learning rate scaled from 0.01 (batch 4) to 0.02 (batch 8)" in caplog.text

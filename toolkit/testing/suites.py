@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from toolkit.testing import capability_checks as capability
 from toolkit.testing import dataset_checks as dataset
 from toolkit.testing import evaluator_checks as evaluator
 from toolkit.testing import keeping_checks as keeping
@@ -26,6 +27,9 @@ MODEL_CHECKS: tuple[Check[ModelCase], ...] = (
     model.predicting_is_repeatable,
     model.no_objects,
     model.one_class,
+    capability.windows_give_the_prediction,
+    capability.network_takes_its_input,
+    capability.objects_are_tracked,
     learning.loss_is_finite,
     learning.loss_is_a_mean_over_samples,
     learning.loss_falls,

@@ -11,6 +11,9 @@ from pydantic import ValidationError
 from toolkit.config import RunSettings
 from toolkit.config.tree import read_yaml
 from toolkit.errors import UsageError
+from toolkit.runtime.files import UNFINISHED
+from toolkit.training.log import METRICS_FILE
+from toolkit.training.state import RESUME_FILE
 
 CONFIG_FILE = "config.yaml"
 
@@ -36,6 +39,10 @@ another run.
 """
 
 
+LEFT_BEFORE_STEPS = (CONFIG_FILE, METRICS_FILE, "events.out.tfevents.*", f".*{UNFINISHED}")
+"""What a run has written by then."""
+
+
 def config_of_run(run: Path) -> Path:
     """The file of the settings that a run was started with.
 
@@ -58,6 +65,9 @@ def check_folder(run: Path, settings: RunSettings, resume: bool) -> None:
         UsageError: says which command or settings to change.
     """
     if not resume:
+        if _never_stepped(run):
+            for path in run.iterdir():
+                path.unlink()
         if run.exists() and (not run.is_dir() or any(run.iterdir())):
             raise UsageError(
                 f"{run} exists and is not empty. Repair: go on with it by --resume, or choose another folder"
@@ -75,6 +85,13 @@ def check_folder(run: Path, settings: RunSettings, resume: bool) -> None:
             f"{run} cannot be resumed with other settings: {shown}. Repair: leave these out, or start a new"
             " run with another --out"
         )
+
+
+def _never_stepped(run: Path) -> bool:
+    """Whether a folder holds nothing but what a run leaves that stopped before its first state was saved."""
+    if not (run / CONFIG_FILE).is_file() or (run / RESUME_FILE).exists():
+        return False
+    return all(path.is_file() and any(map(path.match, LEFT_BEFORE_STEPS)) for path in run.iterdir())
 
 
 def _read(config: Path, settings: RunSettings) -> Mapping[str, Any]:

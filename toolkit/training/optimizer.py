@@ -21,7 +21,7 @@ from torch.optim import SGD, AdamW, Optimizer
 from toolkit.config import TrainSettings
 from toolkit.errors import ConfigError, TrainingError
 from toolkit.models.contract import TrainableModel
-from toolkit.runtime.devices import choose_accelerator, choose_precision
+from toolkit.runtime.devices import choose_precision, find_device
 from toolkit.training.freezing import with_own_rates
 
 
@@ -47,7 +47,7 @@ def build_optimizer(model: TrainableModel, settings: TrainSettings) -> Optimizer
         return SGD(groups, lr=lr, momentum=settings.momentum, weight_decay=settings.weight_decay)
     # One pass over memory and one call, in place of a dozen for each parameter; but under a GradScaler,
     # Fabric cannot clip for it.
-    is_fused = choose_precision(settings.precision, choose_accelerator(settings.accelerator)) != "fp16"
+    is_fused = choose_precision(settings.precision, find_device(settings.accelerator).type) != "fp16"
     return AdamW(
         groups,
         lr=lr,
