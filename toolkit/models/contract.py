@@ -23,10 +23,13 @@ class Model(nn.Module, ABC):
         class_tensors: entries of the state dict whose shape follows from the number of classes; where start
             weights have another shape there, these start anew and the log says so. Empty: tensors that differ
             just where the number of classes stands.
+        untrained: patterns (see ``toolkit.models.parts``) of parameters that are not used in training, such
+            as those of another task; reports do not count them as frozen.
     """
 
     classes: tuple[str, ...]
     class_tensors: tuple[str, ...] = ()
+    untrained: tuple[str, ...] = ()
 
     def __init__(self, classes: Sequence[str]) -> None:
         super().__init__()
