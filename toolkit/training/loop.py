@@ -20,6 +20,7 @@ from toolkit.errors import UsageError
 from toolkit.evaluation.driver import evaluate
 from toolkit.evaluation.protocols import by_protocol
 from toolkit.evaluation.report import is_better
+from toolkit.models.freezing import count_frozen
 from toolkit.models.parts import parts_table
 from toolkit.runtime.devices import is_first_process, make_fabric, naming_lost_peers, synchronize_batchnorm
 from toolkit.runtime.files import atomic_write, remove_unfinished
@@ -313,11 +314,8 @@ class _Trainer:
                 f"weights={self.start_weights.name} (license: {self.start_weights.license}):"
                 f" {self.start_weights.report}"
             )
-        if trainable < count and self.settings.weights == "none":
-            log.say(
-                f"{count - trainable:,} parameters are frozen at random values, because weights=none: name"
-                " weights, or freeze nothing"
-            )
+        if self.settings.weights == "none" and (frozen := count_frozen(self.model)):
+            log.say(f"{frozen:,} parameters are frozen at random values: set weights=… or train.freeze=[]")
         if options.scaled_lr() != options.lr:
             log.say(
                 f"learning rate {options.lr:g} is stated for {options.lr_batch_size} images a step; with"

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from toolkit.config import TrainSettings
 from toolkit.errors import NonFiniteLossError
 from toolkit.models.contract import TrainableModel, total_loss
+from toolkit.models.freezing import Freezing
 from toolkit.runtime.seeding import seed_everything
 from toolkit.training.diagnosis import FIRST_LOOKS, Diagnosis
-from toolkit.training.freezing import Freezing
 from toolkit.training.gradients import GradientView
 from toolkit.training.log import Clock, RunLog
 from toolkit.training.optimizer import build_optimizer, build_schedule, set_learning_rate
@@ -58,9 +58,9 @@ class Stepper:
         if (
             options.unfreeze_at is None
         ):  # else they are the optimizer's from the start, but get no gradient yet
-            self.freezing.hold()
+            self.freezing.freeze()
         optimizer = build_optimizer(model, options)
-        self.freezing.hold()
+        self.freezing.freeze()
         self.module: Any
         self.optimizer: Any
         self.module, self.optimizer = fabric.setup(_LossModule(model), optimizer)
@@ -70,14 +70,14 @@ class Stepper:
     def begin(self) -> None:
         """Put the model in training mode, but for what is frozen."""
         self.model.train()
-        self.freezing.hold()
+        self.freezing.freeze()
 
     def thaw_when_due(self, step: int, log: RunLog) -> None:
         """Let the frozen parts learn when as many steps were done as the settings say."""
         due = self.options.unfreeze_at
-        if due is None or step < due or not self.freezing.holds:
+        if due is None or step < due or not self.freezing.is_active:
             return
-        self.freezing.thaw()
+        self.freezing.unfreeze()
         self.module = self.fabric.setup_module(
             _LossModule(self.model)
         )  # DDP counts what learns when it is made
