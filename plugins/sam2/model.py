@@ -12,6 +12,7 @@ from torch import Tensor
 
 from toolkit.errors import InvalidDataError
 from toolkit.models.capabilities import Trackable
+from toolkit.models.freezing import keep_frozen_in_eval
 from toolkit.models.promptable import PromptableModel
 from toolkit.types import Instances, Prediction, Prompts, Sample, Size
 
@@ -23,9 +24,9 @@ from .everything import find_all
 from .features import ImageFeatures, network_points
 from .learning import Learner
 from .lora import merged
-from .parts import choose_trainable, hold_frozen_in_eval
 from .prompting import grouped
 from .settings import Sam2Settings
+from .trainable_parts import UNTRAINED, choose_trainable
 from .upstream import SAM2Base, build_network
 from .video import track
 
@@ -72,6 +73,8 @@ class Sam2Model(PromptableModel, Trackable):
         classes: names that the labels of objects and prompts stand for; the network itself knows none.
     """
 
+    untrained = UNTRAINED
+
     def __init__(self, settings: Sam2Settings, classes: Sequence[str]) -> None:
         super().__init__(classes)
         self.settings, filled = settings, settings.filled()
@@ -79,7 +82,7 @@ class Sam2Model(PromptableModel, Trackable):
         self.network: SAM2Base = build_network(settings.version, settings.size, filled.image_size)
         choose_trainable(self.network, filled.trainable, settings.lora)
         self.network.image_encoder.to(memory_format=torch.channels_last)
-        hold_frozen_in_eval(self.network)
+        keep_frozen_in_eval(self.network)
         self._encoder = Encoder(self.network, filled.image_size, _cache(settings))
         self._learner = Learner(settings)
         self._keeps_features = False
@@ -157,7 +160,7 @@ class Sam2Model(PromptableModel, Trackable):
         nothing to the disk.
         """
         super().train(mode)
-        hold_frozen_in_eval(self.network)
+        keep_frozen_in_eval(self.network)
         self._keeps_features |= mode
         return self
 

@@ -26,11 +26,14 @@ class Model(nn.Module, ABC):
             weights have another shape there, these start anew and the log says so. Empty: tensors that differ
             just where the number of classes stands.
         draw_above: the score from which on its objects are drawn.
+        untrained: patterns (see ``toolkit.models.parts``) of parameters that are not used in training, such
+            as those of another task; reports do not count them as frozen.
     """
 
     classes: tuple[str, ...]
     class_tensors: tuple[str, ...] = ()
     draw_above: float = DRAW_ABOVE
+    untrained: tuple[str, ...] = ()
 
     def __init__(self, classes: Sequence[str]) -> None:
         super().__init__()

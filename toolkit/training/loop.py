@@ -28,13 +28,13 @@ from toolkit.evaluation.report import is_better
 from toolkit.evaluation.selection import build_evaluators
 from toolkit.models.building import build_model
 from toolkit.models.contract import Model, TrainableModel, total_loss
+from toolkit.models.freezing import Freezing
 from toolkit.models.start_weights import RANDOM, StartWeights, take_start_weights
 from toolkit.runtime.devices import is_first_process, make_fabric, naming_lost_peers, synchronize_batchnorm
 from toolkit.runtime.files import atomic_write, remove_unfinished
 from toolkit.runtime.seeding import seed_everything
 from toolkit.training.diagnosis import FIRST_LOOKS, Diagnosis
 from toolkit.training.folder import CONFIG_FILE, check_folder
-from toolkit.training.freezing import Freezing
 from toolkit.training.gradients import GradientView
 from toolkit.training.guard import LossGuard
 from toolkit.training.interrupts import Interrupts
@@ -189,9 +189,9 @@ class Trainer:
         self.freezing = Freezing(self.model, options.freeze)
         # else they are the optimizer's from the start, without a gradient yet
         if options.unfreeze_at is None:
-            self.freezing.hold()
+            self.freezing.freeze()
         optimizer = build_optimizer(self.model, options)
-        self.freezing.hold()
+        self.freezing.freeze()
         self.module: Any
         self.optimizer: Any
         self.module, self.optimizer = self.fabric.setup(_LossModule(self.model), optimizer)
@@ -201,7 +201,7 @@ class Trainer:
         self.diagnosis = Diagnosis(options)
         self.ema = Ema(self.model, options.ema) if options.ema else None
         self.model.train()
-        self.freezing.hold()
+        self.freezing.freeze()
 
     def fit(self, log: RunLog) -> TrainResult:
         """The loop."""
@@ -326,9 +326,9 @@ class Trainer:
     def _unfreeze_when_due(self, log: RunLog) -> None:
         """Let the frozen parts learn when as many steps were done as the settings say."""
         due = self.settings.train.unfreeze_at
-        if due is None or self.progress.step < due or not self.freezing.holds:
+        if due is None or self.progress.step < due or not self.freezing.is_active:
             return
-        self.freezing.thaw()
+        self.freezing.unfreeze()
         # DDP counts what learns when it is made
         self.module = self.fabric.setup_module(_LossModule(self.model))
         log.say(f"step {due}: everything learns from here on")

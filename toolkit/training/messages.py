@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from lightning_fabric import Fabric
-from torch import nn
 
 from toolkit.config import RunSettings
+from toolkit.models.contract import Model
+from toolkit.models.freezing import count_frozen
 from toolkit.models.parts import parts_table
 from toolkit.models.start_weights import StartWeights
 from toolkit.training.optimizer import warmup_steps
@@ -19,7 +20,7 @@ def opening_lines(
     settings: RunSettings,
     plugin: str,
     splits: Splits,
-    model: nn.Module,
+    model: Model,
     groups: Sequence[Mapping[str, Any]],
     start_weights: StartWeights,
     fabric: Fabric,
@@ -49,10 +50,8 @@ def opening_lines(
     yield parts_table(model, groups, options.unfreeze_at)
     if start_weights.report is not None:
         yield f"weights={start_weights.name} (license: {start_weights.license}): {start_weights.report}"
-    if trainable < count and settings.weights == "none":
-        yield (
-            f"{count - trainable:,} parameters are frozen at random values: set weights=… or train.freeze=[]"
-        )
+    if settings.weights == "none" and (frozen := count_frozen(model)):
+        yield f"{frozen:,} parameters are frozen at random values: set weights=… or train.freeze=[]"
     if options.scaled_lr() != options.lr:
         yield (
             f"Learning rate scaled from {options.lr:g} (batch {options.lr_batch_size}) to"
