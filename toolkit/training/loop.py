@@ -345,9 +345,9 @@ class _Trainer:
                 f"interrupted after step {progress.step} of {self.steps}; the state is saved, --resume goes"
                 " on from here"
             )
-        told = self.stepper.diagnosis.told
-        if told:  # once more where it is not overlooked
-            log.warn(f"{' and '.join(told)}, see above")
+        warnings = self.stepper.diagnosis.warnings
+        if warnings:  # once more where it is not overlooked
+            log.warn(f"{' and '.join(warnings)}, see above")
         return TrainResult(
             self.run,
             progress.step,
@@ -355,5 +355,5 @@ class _Trainer:
             self.best_metric,
             progress.best,
             self.fabric.is_global_zero,
-            tuple(told.values()),
+            tuple(warnings.values()),
         )

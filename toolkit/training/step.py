@@ -18,9 +18,9 @@ from toolkit.config import TrainSettings
 from toolkit.errors import NonFiniteLossError
 from toolkit.models.contract import TrainableModel, total_loss
 from toolkit.runtime.seeding import seed_everything
-from toolkit.training.diagnosis import FIRST_LOOKS, Diagnosis
+from toolkit.training.diagnosis import FIRST_STEPS, Diagnosis
 from toolkit.training.freezing import Freezing
-from toolkit.training.gradients import GradientView
+from toolkit.training.gradients import measure_update
 from toolkit.training.log import Clock, RunLog
 from toolkit.training.optimizer import build_optimizer, build_schedule, set_learning_rate
 from toolkit.training.state import RESUME_FILE, Progress
@@ -64,7 +64,6 @@ class Stepper:
         self.module: Any
         self.optimizer: Any
         self.module, self.optimizer = fabric.setup(_LossModule(model), optimizer)
-        self.gradients = GradientView(model, self.optimizer, decoupled_decay=options.optimizer == "adamw")
         self.diagnosis = Diagnosis(options)
 
     def begin(self) -> None:
@@ -104,21 +103,18 @@ class Stepper:
         )
         grad_norm = math.nan if norm is None else float(norm)
         loss = self._check(losses, grad_norm, names, progress)
-        self.diagnosis.note(loss, grad_norm)
+        self.diagnosis.record(loss, grad_norm)
 
         figures = {"loss": loss, "lr": options.scaled_lr() * factor, "grad_norm": grad_norm}
         clip_ratio = min(1.0, limit / (grad_norm + 1e-6))  # as torch clips
         if options.clip_norm:
             figures["clip_ratio"] = clip_ratio
-        looked_at = (logged or step < FIRST_LOOKS) and self.fabric.is_global_zero and math.isfinite(grad_norm)
-        if looked_at:
-            self.gradients.before()
-        self.optimizer.step()
-        if looked_at:
-            look = self.gradients.after(clip_ratio)
-            figures |= look.figures
-            for warning in self.diagnosis.look(step + 1, look, factor):
+        if (logged or step < FIRST_STEPS) and self.fabric.is_global_zero and math.isfinite(grad_norm):
+            statistics = measure_update(self.model, self.optimizer, clip_ratio)
+            figures |= statistics.figures
+            for warning in self.diagnosis.check(step + 1, statistics, factor):
                 log.warn(warning)
+        self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         return figures | (self._terms(losses) if logged else {})
 
@@ -168,7 +164,7 @@ class Stepper:
             if (self.run / RESUME_FILE).is_file()
             else "no state was saved yet"
         )
-        repair = self.diagnosis.explains(loss, grad_norm) or (
+        repair = self.diagnosis.explain(loss, grad_norm) or (
             f"Repair: look at these samples, lower train.lr (now {self.optimizer.param_groups[0]['lr']:.2e}),"
             " or set train.clip_norm, train.warmup_steps or train.precision=fp32"
         )
