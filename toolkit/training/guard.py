@@ -117,7 +117,7 @@ class LossGuard:
             return
         faulty, self.loss, *own, self.grad_norm = watched.read()
         self.terms = dict(zip(watched.terms, own, strict=True))
-        self.diagnosis.note(self.loss, self.grad_norm)
+        self.diagnosis.record(self.loss, self.grad_norm)
         if not faulty:
             self.progress.skipped = 0
             return
@@ -135,7 +135,7 @@ class LossGuard:
         taken = "Nothing of that step was saved" if self.delayed else "The step was not taken"
         has_state = (self.run / RESUME_FILE).is_file()
         saved = f"the last saved state is in {self.run}" if has_state else "no state was saved yet"
-        repair = self.diagnosis.explains(self.loss, self.grad_norm) or (
+        repair = self.diagnosis.explain(self.loss, self.grad_norm) or (
             f"Repair: look at these samples, lower train.lr (now {watched.lr:.2e}), or set train.clip_norm,"
             " train.warmup_steps or train.precision=fp32"
         )

@@ -33,9 +33,9 @@ from toolkit.models.start_weights import RANDOM, StartWeights, take_start_weight
 from toolkit.runtime.devices import is_first_process, make_fabric, naming_lost_peers, synchronize_batchnorm
 from toolkit.runtime.files import atomic_write, remove_unfinished
 from toolkit.runtime.seeding import seed_everything
-from toolkit.training.diagnosis import FIRST_LOOKS, Diagnosis
+from toolkit.training.diagnosis import FIRST_STEPS, Diagnosis
 from toolkit.training.folder import CONFIG_FILE, check_folder
-from toolkit.training.gradients import GradientView
+from toolkit.training.gradients import measure_update
 from toolkit.training.guard import LossGuard
 from toolkit.training.interrupts import Interrupts
 from toolkit.training.log import Clock, RunLog
@@ -195,9 +195,6 @@ class Trainer:
         self.module: Any
         self.optimizer: Any
         self.module, self.optimizer = self.fabric.setup(_LossModule(self.model), optimizer)
-        self.gradients = GradientView(
-            self.model, self.optimizer, decoupled_decay=options.optimizer == "adamw"
-        )
         self.diagnosis = Diagnosis(options)
         self.ema = Ema(self.model, options.ema) if options.ema else None
         self.model.train()
@@ -268,22 +265,17 @@ class Trainer:
         return self._conclude(log)
 
     def _step(self, step: int, factor: float, log: RunLog, *, logged: bool) -> dict[str, float]:
-        """The optimizer's step, and a look at what it did where that is due; the figures for the log."""
-        is_due = logged or step < FIRST_LOOKS
+        """The optimizer's step, and a look at what it does where that is due; the figures for the log."""
+        is_due = logged or step < FIRST_STEPS
         if is_due:
             self.guard.settle()
-        looks = is_due and self.fabric.is_global_zero and math.isfinite(self.guard.grad_norm)
-        if looks:
-            self.gradients.before()
-        self.optimizer.step()
-        figures: dict[str, float] = {}
-        if logged:
-            figures |= self._loss_figures(factor)
-        if looks:
-            look = self.gradients.after(self._clip_ratio())
-            figures |= look.figures if logged else {}
-            for warning in self.diagnosis.look(step + 1, look, factor):
+        figures = self._loss_figures(factor) if logged else {}
+        if is_due and self.fabric.is_global_zero and math.isfinite(self.guard.grad_norm):
+            statistics = measure_update(self.model, self.optimizer, self._clip_ratio())
+            figures |= statistics.figures if logged else {}
+            for warning in self.diagnosis.check(step + 1, statistics, factor):
                 log.warn(warning)
+        self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         return figures
 
@@ -472,7 +464,7 @@ class Trainer:
                 f"interrupted after step {progress.step} of {self.steps}; the state is saved, --resume goes"
                 " on from here"
             )
-        warnings = self.diagnosis.told
+        warnings = self.diagnosis.warnings
         if warnings:  # once more where it is not overlooked
             log.warn(f"{' and '.join(warnings)}, see above")
         return TrainResult(
