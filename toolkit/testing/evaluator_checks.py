@@ -47,13 +47,18 @@ class EvaluatorCase:
         return registry.named(registry.evaluators(), self.evaluator)
 
     @property
+    def measures(self) -> tuple[str, ...]:
+        """What it says that it measures."""
+        return self.manifest.measures
+
+    @property
     def dataset(self) -> Dataset:
         """What it measures on."""
         return _Examples(self.classes, self.samples())
 
     def samples(self) -> list[Sample]:
         """All samples of the dataset: examples of the task that predicts what the evaluator measures."""
-        measures = set(self.manifest.measures)
+        measures = set(self.measures)
         if not measures & {*FIELDS, "answers"}:
             for task in registry.tasks():
                 if task.examples and measures & set(task.predicts):
