@@ -92,7 +92,7 @@ def test_lists_are_predicted_in_batches_and_may_be_empty() -> None:
         (np.zeros((4, 5), np.uint8), r"not uint8 \[4, 5\]"),
         (np.zeros((4, 5, 3), np.float32), r"not float32 \[4, 5, 3\]"),
         (np.zeros((3, 4, 5), np.uint8), r"an RGB uint8 array \[H, W, 3\].*not uint8 \[3, 4, 5\]"),
-        (torch.zeros(4, 5, 3), r"image must be uint8 \[3, 'any', 'any'\], not float32"),
+        (torch.zeros(4, 5, 3), r"image must be a tensor of uint8 \[3, any, any\], not float32"),
         (Image.new("F", (4, 5)), "a Pillow image of mode F has no fixed range"),
         (7, "must be a path, a Pillow image.*not int"),
     ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -80,10 +80,11 @@ def _fields_at(cls: Any, path: Sequence[Any]) -> list[str]:
             if part in fields:
                 cls = fields[part].annotation
                 break
-        else:  # an index into a sequence, or the tag of a union
+        else:  # an index into a sequence, a key of a mapping, or the tag of a union
             choices = [a for a in _flatten(cls) if isinstance(part, int) or _tag(a) == part]
-            cls = choices[0] if len(choices) == 1 else next(iter(get_args(cls)), None)
-    return sorted(getattr(cls, "model_fields", {}))
+            inner = get_args(cls)[get_origin(cls) is dict :]  # the values of a mapping, not its keys
+            cls = choices[0] if len(choices) == 1 else next(iter(inner), None)
+    return sorted({name for leaf in _flatten(cls) for name in leaf.model_fields})
 
 
 def _flatten(annotation: Any) -> list[Any]:

@@ -1,0 +1,61 @@
+"""Recipes, files and words on the command line become the settings of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from toolkit.config import RunSettings, recipe_folder, resolve
+from toolkit.errors import UnknownNameError, UsageError
+
+
+def test_defaults_of_the_plugin_recipe_and_command_line_in_that_order(tiny: str, tmp_path: Path) -> None:
+    assert resolve(plugin=tiny, data=tiny).train.steps == 20
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("train: {steps: 30, lr: 0.5}\n")
+    settings = resolve(plugin=tiny, data=tiny, config=recipe, overrides=["train.steps=40"])
+    assert (settings.train.steps, settings.train.lr, settings.train.batch_size) == (40, 0.5, 4)
+
+
+def test_resolved_settings_run_again_as_they_are(tiny: str, tmp_path: Path) -> None:
+    settings = resolve(
+        plugin=tiny,
+        data=tiny,
+        overrides=["model.width=7", "train.lr=1e-3", "data.options.count=3", "augment=[{name: flip}]"],
+    )
+    saved = tmp_path / "config.yaml"
+    saved.write_text(settings.to_yaml())
+    again = resolve(config=saved)
+    assert again.model_dump() == settings.model_dump()
+    assert again.to_yaml() == settings.to_yaml()
+
+
+def test_unknown_names_suggest_and_list() -> None:
+    with pytest.raises(UnknownNameError, match=r"no plugin is called 'unett'\. Did you mean 'unet'\?"):
+        resolve(plugin="unett", data="shapes")
+    with pytest.raises(UnknownNameError, match="no dataset is called 'shpes'"):
+        resolve(plugin="unet", data="shpes")
+
+
+def test_missing_names_say_which_flag_to_add(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--plugin NAME"):
+        resolve(data="shapes")
+    with pytest.raises(UsageError, match="--data NAME"):
+        resolve(plugin="unet")
+
+
+def _recipes() -> list[Path]:
+    return sorted(recipe_folder().glob("*.yaml"))
+
+
+def test_there_are_recipes() -> None:
+    assert len(_recipes()) >= 1
+
+
+@pytest.mark.parametrize("path", _recipes(), ids=lambda path: path.stem)
+def test_every_recipe_fits_its_plugin_and_dataset(path: Path) -> None:
+    settings = resolve(config=path)
+    pair = f"{settings.plugin}-{settings.data.name}"
+    assert path.stem == pair or path.stem.startswith(f"{pair}-")  # the latter are for --config
+    assert isinstance(settings, RunSettings)
