@@ -69,7 +69,7 @@ def test_a_folder(name: str, precision: str, device: str, parent: Path, tmp_path
         "--batch-size",
         "4",
     )
-    assert [record["status"] for record in records] == ["done"] * 6
+    assert [record["status"] for record in records] == ["ok"] * 6
     expected = tmp_path / "here" / "labels"
     infer(name, run, photos, tmp_path / "here", "--device", "cpu")
     if not expected.exists():  # objects: each photo has a file of them

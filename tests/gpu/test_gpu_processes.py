@@ -66,6 +66,8 @@ def test_two_processes_train_and_measure_like_one(
     covered = distance(weights(tmp_path / "start"), whole)
     assert covered > 0
     assert distance(shared, whole) <= TOLERANCE * covered
+    if device == "cpu":  # a test of the training loop measures there
+        return
     reports = [
         json.loads(
             command(
