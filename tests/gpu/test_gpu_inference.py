@@ -48,9 +48,9 @@ def run_of(name: str, parent: Path) -> tuple[Path, Path]:
 def infer(name: str, run: Path, photos: Path, out: Path, *words: str) -> list[dict[str, object]]:
     """The manifest of ``toolkit infer``."""
     files = ("--plugin", TINY) if name == "tiny" else ()
-    if name == "sam2":  # so that something is found
-        words += ("model.auto={points_per_side: 4, pred_iou_thresh: 0, stability_score_thresh: 0}",)
-    assert main(["infer", str(run), str(photos), "--out", str(out), *files, *words]) == 0
+    auto = ("model.auto={points_per_side: 4, pred_iou_thresh: 0, stability_score_thresh: 0}",)
+    settings = auto if name == "sam2" else ()  # so that something is found
+    assert main(["infer", str(run), str(photos), *settings, "--out", str(out), *files, *words]) == 0
     return [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
 
 
