@@ -5,16 +5,12 @@ where the tests of a module are.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import cache
 from pathlib import Path
 
 import pytest
+from support.source_tree import CORE, DATASETS, FILES, PLUGINS, ROOT, imports_of, own_modules, tree_of
 
-ROOT = Path(__file__).resolve().parents[1]
-FAMILIES = {"toolkit.plugins": ROOT / "plugins", "toolkit.datasets": ROOT / "datasets"}
 HEAVY = {
     "torch",
     "torchvision",
@@ -28,42 +24,6 @@ HEAVY = {
     "safetensors",
 }
 
-
-@dataclass(frozen=True)
-class Import:
-    """One imported name: ``from toolkit.types import Sample`` is of ``toolkit.types`` and gives
-    ``toolkit.types.Sample``.
-    """
-
-    module: str
-    name: str
-    line: int
-    at_module_level: bool
-    for_types_only: bool
-
-    @property
-    def full(self) -> str:
-        return f"{self.module}.{self.name}" if self.name else self.module
-
-
-def source_files() -> dict[str, Path]:
-    """Every module of the package by its name, as installed."""
-    files = {}
-    for package, folder in {"toolkit": ROOT / "toolkit", **FAMILIES}.items():
-        for file in sorted(folder.rglob("*.py")):
-            parts = list(file.relative_to(folder).with_suffix("").parts)
-            files[".".join([package, *(part for part in parts if part != "__init__")])] = file
-    return files
-
-
-FILES = source_files()
-CORE = {
-    name: file
-    for name, file in FILES.items()
-    if not name.startswith(("toolkit.plugins.", "toolkit.datasets."))
-}
-PLUGINS = {name: file for name, file in FILES.items() if name.startswith("toolkit.plugins.")}
-DATASETS = {name: file for name, file in FILES.items() if name.startswith("toolkit.datasets.")}
 
 # What must be quick to import: all that is needed to find and list plugins and datasets, and to print help.
 ABOVE_THE_TORCH_LINE = [
@@ -80,51 +40,6 @@ ABOVE_THE_TORCH_LINE = [
     *(name for name in FILES if name.startswith("toolkit.cli")),
     *(name for name in (*PLUGINS, *DATASETS) if name.count(".") == 2),
 ]
-
-
-@cache
-def tree_of(file: Path) -> ast.Module:
-    return ast.parse(file.read_text(encoding="utf-8"), str(file))
-
-
-@cache
-def imports_of(module: str) -> tuple[Import, ...]:
-    file = FILES[module]
-    package = module if file.name == "__init__.py" else module.rpartition(".")[0]
-    return tuple(_imports(tree_of(file), package, at_module_level=True, for_types_only=False))
-
-
-def _imports(node: ast.AST, package: str, *, at_module_level: bool, for_types_only: bool) -> Iterator[Import]:
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.Import):
-            for alias in child.names:
-                yield Import(alias.name, "", child.lineno, at_module_level, for_types_only)
-        elif isinstance(child, ast.ImportFrom):
-            above = package.split(".")[: len(package.split(".")) - child.level + 1] if child.level else []
-            module = ".".join([*above, *([child.module] if child.module else [])])
-            for alias in child.names:
-                yield Import(module, alias.name, child.lineno, at_module_level, for_types_only)
-        else:
-            inside = isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
-            types = isinstance(child, ast.If) and ast.unparse(child.test) in (
-                "TYPE_CHECKING",
-                "typing.TYPE_CHECKING",
-            )
-            yield from _imports(
-                child,
-                package,
-                at_module_level=at_module_level and not inside,
-                for_types_only=for_types_only or types,
-            )
-
-
-def own_modules(imported: Import) -> Iterator[str]:
-    """The modules of this package that an import runs: the one that it names, and the packages around it."""
-    name = imported.full if imported.full in FILES else imported.module
-    parts = name.split(".")
-    for end in range(1, len(parts) + 1):
-        if ".".join(parts[:end]) in FILES:
-            yield ".".join(parts[:end])
 
 
 def part_of(module: str) -> str:
@@ -262,7 +177,7 @@ TESTED_ELSEWHERE: dict[tuple[str, ...], tuple[tuple[str, ...], str]] = {
         ("evaluation/test_compare.py",),
         "figures of runs, which need the runs that are compared there",
     ),
-    ("toolkit.evaluation.driver", "toolkit.evaluation.protocols"): (
+    ("toolkit.evaluation.protocols",): (
         ("evaluation/test_objects.py",),
         "protocols are driven with the evaluator that measures by them",
     ),
@@ -283,17 +198,13 @@ TESTED_ELSEWHERE: dict[tuple[str, ...], tuple[tuple[str, ...], str]] = {
         ("inference/test_pipeline.py", "models/test_prompted.py"),
         "results are those of a folder, and a session needs a model to prompt",
     ),
-    ("toolkit.models.building", "toolkit.models.weights"): (
+    ("toolkit.models.building", "toolkit.models.weights", "toolkit.models.start_weights"): (
         ("test_checkpoints.py",),
         "models are built from checkpoints and take weights from them",
     ),
     ("toolkit.models.encoder_weights",): (
         ("plugins/test_unet.py",),
         "needs a model with a published encoder",
-    ),
-    ("toolkit.models.interval_algebra",): (
-        ("models/test_receptive_field.py",),
-        "the arithmetic of receptive fields, tried against those of whole networks",
     ),
     tuple(
         f"toolkit.testing.{name}"
@@ -302,7 +213,7 @@ TESTED_ELSEWHERE: dict[tuple[str, ...], tuple[tuple[str, ...], str]] = {
             *("model_case", "samples", "pretend_device", "second_process"),
         )
     ): (("testing/test_model_checks.py",), "each check is tried there with the fault that it has to find"),
-    tuple(f"toolkit.training.{name}" for name in ("folder", "interrupts", "log", "step")): (
+    tuple(f"toolkit.training.{name}" for name in ("interrupts", "log", "messages")): (
         ("training/test_loop.py", "training/test_state_resume.py"),
         "parts of one loop, which show in what a run leaves behind",
     ),

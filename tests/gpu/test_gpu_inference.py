@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from support.gpu_runs import FAMILIES, TINY, settings_of
 
+from toolkit import registry
 from toolkit.cli import main
-from toolkit.training.assembly import open_splits
 from toolkit.training.loop import train
+from toolkit.training.splits import open_splits
 
 PIXELS = {"fp32": 0.002, "bf16": 0.05}
 """The part of all pixels in which label maps may differ from those of the CPU in float32: bf16 keeps 8 bits
@@ -37,7 +38,8 @@ def run_of(name: str, parent: Path) -> tuple[Path, Path]:
     settings = settings_of(name, "cpu", parent)
     if not run.exists():
         train(settings, run)
-        dataset, _ = open_splits(settings)
+        task = registry.task_of(registry.named(registry.plugins(), settings.plugin))
+        dataset = open_splits(settings, task).train
         for i in range(6):
             photos.mkdir(exist_ok=True)
             image = dataset[i].image.permute(1, 2, 0).numpy()

@@ -167,7 +167,7 @@ def test_a_folder_brings_a_plugin_with_relative_modules(tmp_path: Path) -> None:
                 "from toolkit import PluginManifest\nPLUGIN = PluginManifest(name='a', summary='s',"
                 " task='magic', build=':b')\n"
             ),
-            "task must be one of",
+            "no task is called 'magic'",
         ),
         (
             (

@@ -88,11 +88,6 @@ def test_what_all_kinds_refuse(
     ("build", "message"),
     [
         (
-            lambda: manifest(task="magic"),
-            "plugin 'net': task must be one of semantic, instance, promptable, not 'magic'",
-        ),
-        (lambda: manifest(task=""), "plugin 'net': task must be one of"),
-        (
             lambda: manifest(weights=(Weights("coco", "MIT", "a paper"), Weights("voc", "MIT", "a paper"))),
             "plugin 'net': the weights coco, voc need a download or load_weights",
         ),
