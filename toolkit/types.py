@@ -455,6 +455,10 @@ class Sample:
         """
         return getattr(self, name) if name in FIELDS else self.extras.get(name)
 
+    def fields(self) -> list[str]:
+        """The names under which something is known: those of ``FIELDS`` first, then of the extras."""
+        return [name for name in FIELDS if getattr(self, name) is not None] + list(self.extras)
+
     def pin_memory(self) -> Sample:
         """The sample with its image and label map in pinned memory, from which a GPU copies without
         waiting.
@@ -516,3 +520,7 @@ class Prediction:
         """
         name = "instances" if name == "answers" else name
         return getattr(self, name) if name in FIELDS else self.extras.get(name)
+
+    def fields(self) -> list[str]:
+        """The names under which something is predicted, as ``Sample.fields``."""
+        return [name for name in FIELDS if getattr(self, name) is not None] + list(self.extras)

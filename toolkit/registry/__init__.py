@@ -6,9 +6,10 @@ imports torch.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Literal, TypeVar
 
 from toolkit.errors import UnknownNameError
 from toolkit.registry import discovery
@@ -30,6 +31,7 @@ __all__ = [
     "clear",
     "datasets",
     "evaluators",
+    "functions_for",
     "is_path",
     "named",
     "plugins",
@@ -109,6 +111,26 @@ def task_of(plugin: PluginManifest) -> TaskManifest:
         return tasks().get(plugin.task)
     except UnknownNameError as error:
         raise UnknownNameError(f"plugin {plugin.name!r}: {error}") from None
+
+
+def functions_for(what: Literal["draw", "write"], fields: Iterable[str]) -> list[Callable[..., Any]]:
+    """The functions of the tasks that draw or write what a prediction has, in the order of its fields, each
+    once.
+
+    Args:
+        what: which function of ``TaskManifest``.
+        fields: names, as ``Prediction.fields`` gives them.
+    """
+    references: dict[tuple[str, str], TaskManifest] = {}
+    for name in fields:
+        for task in tasks():
+            reference = getattr(task, what)
+            if reference and name in task.predicts:
+                references.setdefault(
+                    (task.module if reference.startswith((":", ".")) else "", reference), task
+                )
+                break
+    return [task.resolve(reference) for (_, reference), task in references.items()]
 
 
 def named(registry: Registry[M], name: str) -> M:

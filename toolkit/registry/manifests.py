@@ -255,14 +255,15 @@ class TaskManifest(Manifest):
         evaluators: names of the evaluators that measure its models by default.
         conversions: other tasks whose datasets can train it -> ``"module:callable"``, called with a
             ``Dataset`` and returning one; the first line of its docstring says what it does.
-        draw: ``"module:callable"`` that draws the fields of ``extras`` over a photo. Called as
-            ``draw(picture, labeled, classes, palette)`` with an RGB picture, uint8 ``[H, W, 3]``, and a
-            ``Sample`` or ``Prediction`` that has these fields; returns a picture of the same size.
-        write: ``"module:callable"`` that writes the fields of ``extras`` of one prediction. Called as
-            ``write(prediction, folder, stem)``, from several threads; returns what each file written is ->
-            its path relative to ``folder``.
+        draw: ``"module:callable"`` that draws the fields over a photo. Called as
+            ``draw(picture, labeled, classes, palette, letter_height)`` with an RGB picture, uint8
+            ``[H, W, 3]``, and a ``Sample`` or ``Prediction`` of its size; it may draw in place, and returns a
+            picture of the same size.
+        write: ``"module:callable"`` that writes the fields of one prediction. Called as
+            ``write(prediction, folder, stem, palette)``, from several threads; returns kind -> path of the
+            file, relative to ``folder``.
         examples: ``"module:callable"`` that makes small samples for the conformance checks. Called as
-            ``examples(classes, sizes, seed)``; returns one ``Sample`` per size (height, width).
+            ``examples(classes, sizes, objects=3, seed=0)``; returns one ``Sample`` per size (height, width).
         classes: the classes that the examples are made for.
     """
 

@@ -107,7 +107,15 @@ def perfect(sample: Sample) -> Prediction:
     found = (
         None if truth is None else replace(truth, scores=torch.ones(len(truth)), is_crowd=None, areas=None)
     )
-    return Prediction(sample.id, sample.size, sample.label_map, found, extras=sample.extras)
+    extras = {name: _predicted(value) for name, value in sample.extras.items()}
+    return Prediction(sample.id, sample.size, sample.label_map, found, extras=extras)
+
+
+def _predicted(value: Any) -> Any:
+    """A truth as a model would predict it: it gives a number for every pixel, also where the truth has
+    none.
+    """
+    return PixelMap(value.values.nan_to_num()) if isinstance(value, PixelMap) else value
 
 
 def imperfect(sample: Sample, seed: int) -> Prediction:
@@ -121,14 +129,12 @@ def imperfect(sample: Sample, seed: int) -> Prediction:
         label_map = torch.zeros_like(label_map) if is_lost else label_map.roll(moves, (0, 1))
     if sample.instances is not None:
         found = _moved_instances(sample.instances, moves, seed, is_lost=is_lost)
-    extras = {
-        name: (
-            PixelMap(value.values.roll(moves, (0, 1)) * (1.1 + is_lost))
-            if isinstance(value, PixelMap)
-            else value
-        )
-        for name, value in sample.extras.items()
-    }
+    extras = {}
+    for name, value in sample.extras.items():
+        value = _predicted(value)
+        if isinstance(value, PixelMap):
+            value = PixelMap(value.values.roll(moves, (0, 1)) * (1.1 + is_lost))
+        extras[name] = value
     return Prediction(sample.id, sample.size, label_map, found, extras=extras)
 
 

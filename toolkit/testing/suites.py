@@ -9,10 +9,12 @@ from toolkit.testing import keeping_checks as keeping
 from toolkit.testing import learning_checks as learning
 from toolkit.testing import model_checks as model
 from toolkit.testing import shared_checks as shared
+from toolkit.testing import task_checks as tasks
 from toolkit.testing.checks import Check
 from toolkit.testing.dataset_checks import DatasetCase
 from toolkit.testing.evaluator_checks import EvaluatorCase
 from toolkit.testing.model_case import ModelCase
+from toolkit.testing.task_checks import TaskCase
 
 MODEL_CHECKS: tuple[Check[ModelCase], ...] = (
     shared.manifest_holds,
@@ -56,6 +58,12 @@ DATASET_CHECKS: tuple[Check[DatasetCase], ...] = (
     dataset.splits_are_disjoint,
     dataset.ends_where_it_ends,
     dataset.an_empty_folder_is_explained,
+)
+TASK_CHECKS: tuple[Check[TaskCase], ...] = (
+    tasks.names_what_exists,
+    tasks.examples_have_the_truth,
+    tasks.predictions_are_drawn,
+    tasks.predictions_are_written,
 )
 EVALUATOR_CHECKS: tuple[Check[EvaluatorCase], ...] = (
     shared.manifest_holds,

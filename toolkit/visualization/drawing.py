@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 from torch import Tensor
 
+from toolkit import registry
 from toolkit.errors import OutputError, UsageError
 from toolkit.runtime.files import atomic_write
 from toolkit.types import VOID, Instances, Prediction, Sample
@@ -55,8 +56,8 @@ def overlay(
 
     Args:
         image: uint8 ``[3, H, W]``, RGB.
-        labeled: a prediction, or a sample with its truth; a label map, instances or both. Void stays as it
-            is.
+        labeled: a prediction, or a sample with its truth; all that a task knows how to draw is drawn. Void
+            stays as it is.
         classes: the names that labels stand for; labels beyond them are shown as numbers.
         palette: one RGB color a class.
         letter_height: of the names, in pixels, where there is room for them; None fits it to the image.
@@ -65,24 +66,46 @@ def overlay(
         uint8 ``[H, W, 3]``, RGB, a new array.
     """
     picture = np.array(image.permute(1, 2, 0).numpy(), order="C")
-    colors = full_palette(palette)
-    if labeled.label_map is not None:
-        draw_label_map(picture, labeled.label_map.numpy(), colors)
-    if labeled.instances is not None:
-        draw_regions(picture, labeled.instances, colors)
-        draw_labels(
-            picture, labeled.instances, classes, colors, letter_height or fitting_letters(picture.shape[:2])
-        )
+    for draw in registry.functions_for("draw", labeled.fields()):
+        picture = draw(picture, labeled, classes, palette, letter_height)
     return picture
 
 
-def draw_label_map(picture: Picture, label_map: NDArray[np.uint8], colors: NDArray[np.uint8]) -> None:
+def draw_label_map(
+    picture: Picture,
+    labeled: Prediction | Sample,
+    classes: Sequence[str],
+    palette: Palette,
+    letter_height: int | None = None,
+) -> Picture:
     """Draw a label map in place: pixels tinted by their class, borders between classes in full color."""
-    paint = cv2.applyColorMap(label_map, colors[:256, None])
+    if labeled.label_map is None:
+        return picture
+    label_map = labeled.label_map.numpy()
+    paint = cv2.applyColorMap(label_map, full_palette(palette)[:256, None])
     blended = cv2.addWeighted(picture, 1 - BLEND, paint, BLEND, 0)
     edges = cv2.morphologyEx(label_map, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
     cv2.copyTo(paint, edges, blended)
     cv2.copyTo(blended, (label_map != VOID).view(np.uint8), picture)
+    return picture
+
+
+def draw_objects(
+    picture: Picture,
+    labeled: Prediction | Sample,
+    classes: Sequence[str],
+    palette: Palette,
+    letter_height: int | None = None,
+) -> Picture:
+    """Draw objects in place: masks, boxes, and on top names with scores."""
+    if labeled.instances is None:
+        return picture
+    colors = full_palette(palette)
+    draw_regions(picture, labeled.instances, colors)
+    draw_labels(
+        picture, labeled.instances, classes, colors, letter_height or fitting_letters(picture.shape[:2])
+    )
+    return picture
 
 
 def draw_regions(picture: Picture, instances: Instances, colors: NDArray[np.uint8]) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 from torch import Tensor
 
-from toolkit.types import Instances, Masks, Prediction, Sample, Size
+from toolkit.types import Instances, Masks, PixelMap, Prediction, Sample, Size
 
 
 def scale_image(image: Tensor, size: Size) -> Tensor:
@@ -37,10 +37,24 @@ def scale_labeled(labeled: Sample | Prediction, size: Size) -> Sample | Predicti
         label_map = torch.from_numpy(_nearest(labeled.label_map.numpy(), size))
     if labeled.instances is not None:
         instances = _scale_instances(labeled.instances, size)
+    extras = {
+        name: _scale_map(value, size) if isinstance(value, PixelMap) else value
+        for name, value in labeled.extras.items()
+    }
     if isinstance(labeled, Prediction):
-        return replace(labeled, size=size, label_map=label_map, instances=instances)
+        return replace(labeled, size=size, label_map=label_map, instances=instances, extras=extras)
     image = scale_image(labeled.image, size)
-    return replace(labeled, image=image, label_map=label_map, instances=instances, prompts=None)
+    return replace(
+        labeled, image=image, label_map=label_map, instances=instances, prompts=None, extras=extras
+    )
+
+
+def _scale_map(pixel_map: PixelMap, size: Size) -> PixelMap:
+    """The nearest pixel's number."""
+    rows, columns = (
+        ((torch.arange(new) + 0.5) * old / new).long() for new, old in zip(size, pixel_map.size, strict=True)
+    )
+    return PixelMap(pixel_map.values[rows][:, columns])
 
 
 def _scale_instances(instances: Instances, size: Size) -> Instances:
