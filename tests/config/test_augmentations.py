@@ -45,7 +45,7 @@ def test_the_order_is_kept() -> None:
 @pytest.mark.parametrize(
     ("step", "message"),
     [
-        ({"name": "mirror"}, "augment.0: input tag 'mirror' found using 'name' does not match any"),
+        ({"name": "mirror"}, "augment.0: unknown name 'mirror'; there are: flip, rotate, scale, resize"),
         ({"p": 0.5}, "augment.0: unable to extract tag using discriminator 'name'"),
         ("flip", "augment.0: "),
         ({"name": "flip", "p": 1.5}, "augment.0.flip.p: input should be less than or equal to 1, not 1.5"),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from toolkit.config import RunSettings, recipe_folder, resolve
-from toolkit.errors import UnknownNameError, UsageError
+from toolkit.errors import ConfigError, UnknownNameError, UsageError
 
 
 def test_defaults_of_the_plugin_recipe_and_command_line_in_that_order(tiny: str, tmp_path: Path) -> None:
@@ -59,3 +61,37 @@ def test_every_recipe_fits_its_plugin_and_dataset(path: Path) -> None:
     pair = f"{settings.plugin}-{settings.data.name}"
     assert path.stem == pair or path.stem.startswith(f"{pair}-")  # the latter are for --config
     assert isinstance(settings, RunSettings)
+
+
+@pytest.mark.parametrize(
+    ("base", "over", "expected"),
+    [
+        ({"steps": 3}, {"epochs": 2}, (None, 2)),
+        ({"epochs": 2}, {"steps": 3}, (3, None)),
+        ({"steps": 3, "lr": 1}, {"lr": 2}, (3, None)),
+    ],
+    ids=str,
+)
+def test_steps_and_epochs_replace_each_other(
+    base: dict[str, Any], over: dict[str, Any], expected: tuple[int | None, int | None], tmp_path: Path
+) -> None:
+    config = tmp_path / "recipe.yaml"
+    config.write_text(yaml.safe_dump({"plugin": "unet", "data": {"name": "shapes"}, "train": base}))
+    train = resolve(config=config, overrides={"train": over}).train
+    assert (train.steps, train.epochs) == expected
+    with pytest.raises(ConfigError, match="give either steps or epochs, not both"):
+        resolve(config=config, overrides={"train": {"steps": 4, "epochs": 2}})
+
+
+def test_steps_and_epochs_of_a_plugin_are_its_own(tmp_path: Path) -> None:
+    """``model.epochs`` has nothing to do with ``train.steps``."""
+    file = tmp_path / "scheduled.py"
+    file.write_text(
+        "from toolkit import PluginManifest, Settings\n"
+        'class S(Settings):\n    epochs: int = 1\n    """E."""\n    steps: int = 2\n    """S."""\n'
+        "PLUGIN = PluginManifest(name='scheduled', summary='s', task='semantic', build=':b', settings=':S',\n"
+        "    defaults={'model': {'epochs': 7}, 'train': {'epochs': 3}})\n"
+    )
+    settings = resolve(plugin=str(file), data="shapes", overrides=["model.steps=5", "train.steps=9"])
+    assert settings.model.model_dump() == {"epochs": 7, "steps": 5}
+    assert (settings.train.steps, settings.train.epochs) == (9, None)

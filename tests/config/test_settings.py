@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 import pytest
@@ -128,7 +129,7 @@ FAULTS: dict[str, tuple[dict[str, object], str]] = {
     ),
     "a kind that there is not": (
         {"depth": 2, "shapes": [{"name": "star"}]},
-        "shapes.0: input tag 'star' found using 'name' does not match any of the expected tags",
+        "shapes.0: unknown name 'star'; there are: disc, box",
     ),
     "something missing": ({}, "depth: missing"),
     "a text for a number": ({"depth": "deep"}, "depth: input should be a valid integer"),
@@ -184,3 +185,30 @@ def test_a_manifest_names_a_class_of_settings() -> None:
         match=r"plugin 'net': json:dumps must be a subclass of toolkit\.config\.Settings, not <function",
     ):
         settings_class(manifest(settings="json:dumps"))
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["augment=[{name: colour}]"], "augment.0: unknown name 'colour'; it is spelled 'color'"),
+        (["augment=[{name: bluur}]"], "augment.0: unknown name 'bluur'; did you mean 'blur'?"),
+        (["augment=[{name: xyzzy}]"], "augment.0: unknown name 'xyzzy'; there are: flip, rotate, scale"),
+        (["train.stepps=3"], "train.stepps: unknown key; did you mean 'steps'?"),
+    ],
+)
+def test_wrong_names_get_the_right_one(words: list[str], expected: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(expected)):
+        resolve(plugin="unet", data="shapes", overrides=words)
+
+
+def test_british_spellings_of_keys_get_the_american_ones() -> None:
+    class Painted(Settings):
+        color: str = ""
+        """Of it."""
+        normalize: bool = False
+        """Whether."""
+
+    with pytest.raises(ConfigError) as caught:
+        validate(Painted, {"colour": "red", "normalise": True}, source="here")
+    assert "colour: unknown key; it is spelled 'color'" in str(caught.value)
+    assert "normalise: unknown key; it is spelled 'normalize'" in str(caught.value)

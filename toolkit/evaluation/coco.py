@@ -34,7 +34,7 @@ def _ascending(values: tuple[int, ...]) -> tuple[int, ...]:
 
 
 class CocoSettings(Settings):
-    """What the evaluator ``coco`` can be told."""
+    """Settings of the evaluator ``coco``."""
 
     iou_types: Annotated[tuple[IoUType, ...], Field(min_length=1)] | None = None
     """What is compared, of `bbox`, `segm` and `keypoints`; `null` compares all that both truth and

@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 
 
 class IoUSettings(Settings):
-    """What the evaluator ``iou`` can be told."""
+    """Settings of the evaluator ``iou``."""
 
     void: Literal["ignore", "false_positive"] = "ignore"
     """What a class predicted on a pixel that a true label map marks as void is: left out, or a false positive

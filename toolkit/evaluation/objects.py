@@ -20,7 +20,7 @@ FIGURES = ("iou", "dice", "boundary_iou")
 
 
 class ObjectsSettings(Settings):
-    """What the evaluator ``objects`` can be told."""
+    """Settings of the evaluator ``objects``."""
 
     boundary: bool = True
     """Whether masks are also compared along their outlines (Boundary IoU, Cheng et al. 2021)."""
