@@ -20,9 +20,10 @@ demo: .venv/installed  ## train, evaluate and infer on generated images; figures
 test: .venv/installed  ## the test suite
 	$(PYTEST)
 
-check: .venv/installed  ## format, lint and types
+check: .venv/installed  ## format, lint, declared dependencies and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/deptry .
 	$(BIN)/mypy
 
 format: .venv/installed  ## put the code into shape

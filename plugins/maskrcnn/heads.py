@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .layers import Conv2d, fill_he, fill_uniform
-from .ops.linear import linear
 from .settings import BoxHeadSettings, KeypointHeadSettings, MaskHeadSettings
 
 
@@ -36,7 +35,7 @@ class BoxHead(nn.Sequential):
     def forward(self, x: Tensor) -> Tensor:
         """``[R, C, s, s]`` to ``[R, out_features]``."""
         for layer in self:
-            x = linear(x, layer) if x.dim() == 4 and isinstance(layer, nn.Linear) else layer(x)
+            x = layer(x.flatten(1) if isinstance(layer, nn.Linear) else x)
         return x.flatten(1)
 
 

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from toolkit.models.freezing import freeze
 
 from .ops.convolution import Norm, convolve
+from .settings import OperatorSettings
 
 
 class FrozenBatchNorm2d(nn.Module):
@@ -82,7 +83,12 @@ def group_count(channels: int) -> int:
 class Conv2d(nn.Conv2d):
     """A convolution, then a norm where there is one, then a ReLU where it is wanted; without a bias where
     there is a norm.
+
+    Attributes:
+        operators: what it computes with on a CPU.
     """
+
+    operators = OperatorSettings()
 
     def __init__(
         self,
@@ -106,9 +112,13 @@ class Conv2d(nn.Conv2d):
         """``[B, C, H, W]`` to ``[B, out_channels, H / stride, W / stride]``; a residual of that shape is
         added before the ReLU.
         """
-        if self.norm is None or _is_constant(self.norm):
-            return convolve(x, self, cast("Norm | None", self.norm), residual=residual, relu=self.relu)
-        x = self.norm(convolve(x, self))
+        fuses, by_winograd = self.operators.fused_convolution, self.operators.winograd
+        if fuses and (self.norm is None or _is_constant(self.norm)):
+            norm = cast("Norm | None", self.norm)
+            return convolve(x, self, norm, residual=residual, relu=self.relu, by_winograd=by_winograd)
+        x = convolve(x, self, fuses=fuses, by_winograd=by_winograd)
+        if self.norm is not None:
+            x = self.norm(x)
         if residual is not None:
             x = x + residual
         return F.relu_(x) if self.relu else x

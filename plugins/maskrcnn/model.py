@@ -14,6 +14,7 @@ from toolkit.types import Instances, Sample, Size
 from .contract import Engine
 from .fpn import FPN
 from .inputs import pad_to, padded_size, resize
+from .layers import Conv2d
 from .postprocessing import to_instances
 from .resnet import ResNet
 from .roi_heads import RoIHeads
@@ -58,6 +59,9 @@ class MaskRCNN(Engine):
         self.backbone = FPN(ResNet(settings.backbone), settings.fpn)
         self.proposal_generator = ProposalGenerator(settings.fpn.out_channels, settings.anchors, settings.rpn)
         self.roi_heads = RoIHeads(settings, len(classes))
+        for part in self.modules():
+            if isinstance(part, Conv2d):
+                part.operators = settings.operators
         self.register_buffer(
             "pixel_mean", torch.tensor(settings.input.pixel_mean)[:, None, None], persistent=False
         )
@@ -83,7 +87,7 @@ class MaskRCNN(Engine):
         found = self.roi_heads.detect(features, proposals, sizes)
         threshold = self.settings.mask_head.threshold
         return [
-            to_instances(f, size, sample.size, threshold)
+            to_instances(f, size, sample.size, threshold, pastes=self.settings.operators.paste)
             for f, size, sample in zip(found, sizes, samples, strict=True)
         ]
 

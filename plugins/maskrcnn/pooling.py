@@ -21,7 +21,12 @@ def assign_levels(boxes: Tensor, strides: Sequence[int]) -> Tensor:
 
 
 def pool_regions(
-    features: Sequence[Tensor], boxes: Sequence[Tensor], *, output_size: int, strides: Sequence[int]
+    features: Sequence[Tensor],
+    boxes: Sequence[Tensor],
+    *,
+    output_size: int,
+    strides: Sequence[int],
+    gathers: bool = True,
 ) -> Tensor:
     """RoIAlign (aligned, as many samples a bin as it has cells) over the levels of a pyramid.
 
@@ -30,6 +35,7 @@ def pool_regions(
         boxes: float32 ``[N, 4]`` an image, in pixels of the network's input.
         output_size: height and width of a region's features.
         strides: input pixels a cell, a level; powers of two.
+        gathers: whether a CPU pools by gather, or by torchvision's operator.
 
     Returns:
         ``[sum of N, C, output_size, output_size]`` in the features' dtype, image by image.
@@ -39,4 +45,4 @@ def pool_regions(
     )
     flat = torch.cat(list(boxes))
     rois = torch.cat([image[:, None].to(flat.dtype), flat], dim=1)
-    return roi_align(features, rois, assign_levels(flat, strides), strides, output_size)
+    return roi_align(features, rois, assign_levels(flat, strides), strides, output_size, gathers=gathers)

@@ -9,11 +9,13 @@ from torch.nn import functional as F
 from toolkit.types import Instances, Size
 
 from .boxes import are_larger, clip
-from .ops.paste import paste_masks
+from .ops.paste import paste_masks, sample_masks
 from .roi_heads import Detections
 
 
-def to_instances(found: Detections, network_size: Size, size: Size, threshold: float) -> Instances:
+def to_instances(
+    found: Detections, network_size: Size, size: Size, threshold: float, *, pastes: bool = True
+) -> Instances:
     """Detections in the grid of an image of ``size``, on the CPU; those without area there are dropped.
 
     Args:
@@ -21,6 +23,7 @@ def to_instances(found: Detections, network_size: Size, size: Size, threshold: f
         network_size: height and width of the image as the network saw it, before padding.
         size: height and width of the image.
         threshold: probability from which on a pixel is on the object.
+        pastes: whether masks become run-length codes without an image in between.
     """
     scale = torch.tensor([size[1] / network_size[1], size[0] / network_size[0]])
     boxes = clip(found.boxes.cpu() * scale.repeat(2), size)
@@ -28,7 +31,7 @@ def to_instances(found: Detections, network_size: Size, size: Size, threshold: f
     boxes = boxes[keep]
     masks = keypoints = None
     if found.masks is not None:
-        masks = paste_masks(found.masks.cpu()[keep], boxes, size, threshold)
+        masks = (paste_masks if pastes else sample_masks)(found.masks.cpu()[keep], boxes, size, threshold)
     if found.heatmaps is not None:
         keypoints = keypoints_from(found.heatmaps.cpu()[keep], found.boxes.cpu()[keep])
         keypoints[..., :2] *= scale

@@ -249,7 +249,11 @@ class RoIHeads(nn.Module):
 
     def _pool(self, features: Sequence[Tensor], boxes: Sequence[Tensor], output_size: int) -> Tensor:
         return pool_regions(
-            list(features[: len(ROI_STRIDES)]), list(boxes), output_size=output_size, strides=ROI_STRIDES
+            list(features[: len(ROI_STRIDES)]),
+            list(boxes),
+            output_size=output_size,
+            strides=ROI_STRIDES,
+            gathers=self.settings.operators.roi_align,
         )
 
 

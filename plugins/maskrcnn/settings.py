@@ -248,6 +248,26 @@ class InputSettings(Settings):
         return self
 
 
+class OperatorSettings(Settings):
+    """What the engine `torchvision` computes with on a CPU: this plugin's own operators, or plain ones.
+
+    Results agree within rounding. Turn one off to see whether it is at fault.
+    """
+
+    roi_align: bool = True
+    """Whether regions are pooled by a weighted gather of cells; false is torchvision's `roi_align`."""
+    winograd: bool = True
+    """Whether large 3×3 convolutions in fp32 go by Winograd's algorithm; false is torch's `conv2d`."""
+    fused_convolution: bool = True
+    """Whether constant norms are folded into convolutions, and norm, residual and ReLU fused with them where
+    nothing trains; false is one layer after the other.
+    """
+    paste: bool = True
+    """Whether masks become run-length codes directly; false samples each by torch's `grid_sample` into an
+    image of its own.
+    """
+
+
 class MaskRCNNSettings(Settings):
     """The network, part by part, and what is done to the images."""
 
@@ -277,6 +297,8 @@ class MaskRCNNSettings(Settings):
     """The head that places keypoints."""
     input: InputSettings = InputSettings()
     """What is done to an image before the network sees it."""
+    operators: OperatorSettings = OperatorSettings()
+    """What the engine `torchvision` computes with on a CPU."""
     weight_decay_norm: NotNegative = 0.0
     """Weight decay of the norms' weights and biases; all other parameters, biases included, have
     `train.weight_decay`.

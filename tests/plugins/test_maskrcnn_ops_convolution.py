@@ -13,7 +13,6 @@ import pytest
 import torch
 from toolkit.plugins.maskrcnn.layers import Conv2d, FrozenBatchNorm2d
 from toolkit.plugins.maskrcnn.ops import convolution
-from toolkit.plugins.maskrcnn.ops.linear import linear
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -231,21 +230,3 @@ def test_what_traces_sees_plain_operators() -> None:
         graph = str(torch.jit.trace(conv, image()).inlined_graph)
     assert "aten::_convolution" in graph
     assert "mkldnn" not in graph
-
-
-@pytest.mark.parametrize("channels_last", [True, False])
-def test_a_fully_connected_layer_over_regions(channels_last: bool) -> None:
-    torch.manual_seed(0)
-    fc = nn.Linear(6 * 5 * 5, 9)
-    regions = torch.randn(4, 6, 5, 5)
-    if channels_last:
-        regions = regions.contiguous(memory_format=torch.channels_last)
-    expected = fc(regions.flatten(1))
-    torch.testing.assert_close(linear(regions, fc), expected)
-    with torch.no_grad():
-        torch.testing.assert_close(linear(regions, fc), expected)
-        assert linear(regions[:0], fc).shape == (0, 9)
-        fc.weight.mul_(2)
-        torch.testing.assert_close(linear(regions, fc), fc(regions.flatten(1)))
-        with torch.autocast("cpu", torch.bfloat16):
-            assert linear(regions, fc).dtype == torch.bfloat16

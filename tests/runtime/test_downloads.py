@@ -342,3 +342,36 @@ def test_an_archive_larger_than_the_disk(tmp_path: Path) -> None:
     path.write_bytes(many + end)
     with pytest.raises(OutputError, match="free some space"):
         unpack(path, tmp_path / "out")
+
+
+def test_a_zip_that_lies_about_its_sizes_writes_no_more_than_it_says(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bundle:
+        bundle.writestr("a.txt", bytes(10_000_000))
+    raw = bytearray(path.read_bytes())
+    assert len(raw) < 20_000
+    central = raw.rindex(b"PK\x01\x02")
+    for size in (22, central + 24):  # in the member's own header and in the directory
+        raw[size : size + 4] = (10).to_bytes(4, "little")
+    path.write_bytes(raw)
+    with pytest.raises(DownloadError, match="is damaged"):
+        unpack(path, tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_tar_whose_holes_are_larger_than_the_disk(tmp_path: Path) -> None:
+    """A sparse member takes 512 bytes in the archive, whatever size it claims."""
+    info = tarfile.TarInfo("a.bin")
+    info.pax_headers = {
+        "GNU.sparse.major": "1",
+        "GNU.sparse.minor": "0",
+        "GNU.sparse.name": "a.bin",
+        "GNU.sparse.realsize": str(2**60),
+    }
+    sparse_map = b"1\n0\n0\n".ljust(512, b"\0")
+    info.size = len(sparse_map)
+    with tarfile.open(tmp_path / "a.tar.gz", "w:gz", format=tarfile.PAX_FORMAT) as bundle:
+        bundle.addfile(info, io.BytesIO(sparse_map))
+    with pytest.raises(OutputError, match="unpacks to 1,152,921,504,606,846,976 bytes.*free some space"):
+        unpack(tmp_path / "a.tar.gz", tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []

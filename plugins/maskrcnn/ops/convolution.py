@@ -33,6 +33,8 @@ def convolve(
     *,
     residual: Tensor | None = None,
     relu: bool = False,
+    fuses: bool = True,
+    by_winograd: bool = True,
 ) -> Tensor:
     """``relu(norm(conv(x)) + residual)`` in as few passes over memory as it takes.
 
@@ -42,6 +44,8 @@ def convolve(
         norm: constant statistics and affine parameters, or None.
         residual: of the output's shape, or None. It is left as it is.
         relu: whether negative values become 0.
+        fuses: whether oneDNN's fused convolutions may be used.
+        by_winograd: whether Winograd's algorithm may be used.
     """
     if torch.jit.is_tracing() or torch.compiler.is_compiling():  # type: ignore[attr-defined,no-untyped-call]
         y = _plain(x, conv, norm)  # who counts operations, exports or compiles wants operators that are known
@@ -51,9 +55,9 @@ def convolve(
     trains = needs_gradient(x, residual, *sources)
     if trains:
         forget(conv)
-    if _is_plain_3x3(conv) and winograd.pays(x, conv.weight):
+    if by_winograd and _is_plain_3x3(conv) and winograd.pays(x, conv.weight):
         y = winograd.conv3x3(x, *fold(conv, norm))
-    elif not trains and _can_fuse(x, conv):
+    elif fuses and not trains and _can_fuse(x, conv):
         dtype = _working_dtype(x)
         return derived(conv, sources, dtype, lambda: _pack(conv, norm, x.shape, dtype))(x, residual, relu)
     else:

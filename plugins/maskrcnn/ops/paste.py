@@ -48,6 +48,22 @@ def paste_masks(probabilities: Tensor, boxes: Tensor, size: Size, threshold: flo
     return Masks.from_coco(codes, size)
 
 
+def sample_masks(probabilities: Tensor, boxes: Tensor, size: Size, threshold: float = 0.5) -> Masks:
+    """``paste_masks`` by ``F.grid_sample`` alone, each mask into an image of its own."""
+    height, width = size
+    codes = []
+    for mask, (x0, y0, x1, y1) in zip(probabilities, boxes.tolist(), strict=True):
+        (left, right), (top, bottom) = _range(x0, x1, width), _range(y0, y1, height)
+        dense = torch.zeros(1, height, width, dtype=torch.bool)
+        if left < right and top < bottom:
+            y, x = torch.meshgrid(_grid(top, bottom, y0, y1), _grid(left, right, x0, x1), indexing="ij")
+            grid = torch.stack([x, y], dim=-1)[None]
+            values = F.grid_sample(mask[None, None], grid, align_corners=False)[0]
+            dense[:, top:bottom, left:right] = values >= threshold
+        codes += Masks.from_dense(dense).to_coco()
+    return Masks.from_coco(codes, size)
+
+
 def _range(low: float, high: float, length: int) -> tuple[int, int]:
     """The first pixel and the one after the last that a mask between ``low`` and ``high`` can reach."""
     if not low < high:

@@ -23,7 +23,13 @@ _MAX_TERMS = (
 
 
 def roi_align(
-    features: Sequence[Tensor], rois: Tensor, levels: Tensor, strides: Sequence[int], output_size: int
+    features: Sequence[Tensor],
+    rois: Tensor,
+    levels: Tensor,
+    strides: Sequence[int],
+    output_size: int,
+    *,
+    gathers: bool = True,
 ) -> Tensor:
     """Pool each region from its level: aligned, with as many samples a bin as it spans cells, as in
     Detectron2.
@@ -34,11 +40,12 @@ def roi_align(
         levels: int64 ``[R]``, positions in ``features``.
         strides: input pixels a cell, for each level.
         output_size: bins along each side of a region.
+        gathers: whether the CPU pools by gather; everything else is torchvision's operator.
 
     Returns:
-        ``[R, C, output_size, output_size]`` in the features' dtype; on the CPU in channels-last order.
+        ``[R, C, output_size, output_size]`` in the features' dtype; by gather in channels-last order.
     """
-    if features[0].device.type == "cpu":
+    if gathers and features[0].device.type == "cpu":
         pooled: Tensor = _RoIAlign.apply(rois, levels, tuple(strides), output_size, *features)
         return pooled
     pooled = features[0].new_zeros(len(rois), features[0].shape[1], output_size, output_size)
