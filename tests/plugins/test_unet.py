@@ -24,9 +24,9 @@ from torch import Tensor, nn
 from toolkit.errors import CheckpointError, ConfigError, DownloadError, UsageError
 from toolkit.models import encoder_weights
 from toolkit.models.contract import total_loss
+from toolkit.models.freezing import Freezing
 from toolkit.models.semantic import SemanticModel
 from toolkit.runtime import downloads
-from toolkit.training.freezing import Freezing
 from toolkit.types import VOID, Sample
 
 CLASSES = ("ground", "tree", "sky")
