@@ -248,7 +248,7 @@ def test_loss_falls(encoder: str) -> None:
 @pytest.mark.parametrize("encoder", SMALL)
 def test_frozen_encoder_stays_bit_for_bit(encoder: str) -> None:
     model = small(encoder, norm="batch").train()
-    Freezing(model, ["encoder"]).hold()
+    Freezing(model, ["encoder"]).freeze()
     before = copy.deepcopy(model.state_dict())
     optimizer = torch.optim.AdamW(model.parameter_groups(1e-2, 1e-2))
     for step in range(3):
