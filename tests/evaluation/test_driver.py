@@ -21,6 +21,7 @@ from toolkit.data.loader import EvaluationLoader
 from toolkit.errors import DataError
 from toolkit.evaluation import driver
 from toolkit.evaluation.alignment import Alignment
+from toolkit.evaluation.base import Evaluator
 from toolkit.evaluation.coco import Coco, CocoSettings
 from toolkit.evaluation.driver import Evaluation, PredictedBatch, Subject, evaluate, predict_batches
 from toolkit.evaluation.iou import IoU, IoUSettings
@@ -270,6 +271,47 @@ def test_loader_and_evaluators_can_be_used_again(workers: int) -> None:
     assert [plain(report) for report in first.reports] == [plain(report) for report in second.reports]
     assert first.losses == second.losses
     assert not math.isnan(first.metrics()["segm/AP"])
+
+
+class Diary(Evaluator):
+    """Writes down what happens to it."""
+
+    def __init__(self) -> None:
+        self.entries: list[Any] = []
+
+    def reset(self) -> None:
+        self.entries.append("reset")
+
+    def prepare(self, dataset: Dataset) -> None:
+        self.entries.append(dataset)
+
+    def _update(self, sample: Sample, prediction: Prediction) -> None:
+        self.entries.append(sample.id)
+
+    def state(self) -> Any:
+        return None
+
+    def merge(self, states: Sequence[Any]) -> None:
+        self.entries.append("merge")
+
+    def report(self) -> Report:
+        self.entries.append("report")
+        return Report("diary", {})
+
+
+def test_evaluators_are_emptied_told_the_dataset_fed_and_asked_once() -> None:
+    dataset, diaries = Noise(3), [Diary(), Diary()]
+    evaluate(Subject(Guesser()), dataset, [Measurement(diary) for diary in diaries], batch_size=2)
+    expected = ["reset", dataset, "image 0", "image 1", "image 2", "report"]
+    assert [diary.entries for diary in diaries] == [expected, expected]
+
+
+def test_what_was_measured_before_does_not_count() -> None:
+    chosen = measurements()
+    evaluate(Subject(Guesser()), Noise(7), chosen)
+    again = evaluate(Subject(Guesser()), Noise(2), chosen)
+    anew = evaluate(Subject(Guesser()), Noise(2), measurements())
+    assert [plain(report) for report in again.reports] == [plain(report) for report in anew.reports]
 
 
 def test_losses_are_computed_only_where_they_are_wanted_and_known() -> None:
