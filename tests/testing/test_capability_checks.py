@@ -1,23 +1,19 @@
 """The checks of capabilities find the faults that are planted for them; and a model on the plain contract
-that declares windows is served by windows, summary and checks, though it is built on nothing of the toolkit.
+that declares windows passes them, though it is built on nothing of the toolkit.
 """
 
 from __future__ import annotations
 
-import json
 import unittest
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 import torch
 from support.small_settings import MODELS
 from torch import Tensor, nn
 
-from toolkit import Inspectable, Model, Prediction, Prompts, Sample, Tileable, Trackable, registry
-from toolkit.cli import main
+from toolkit import Inspectable, Model, Prediction, Prompts, Sample, Trackable
 from toolkit.testing import MODEL_CHECKS, ModelCase, run_checks
 from toolkit.testing.capability_checks import (
     network_takes_its_input,
@@ -32,58 +28,6 @@ def test_a_model_on_the_plain_contract_passes_all_checks() -> None:
     results = list(run_checks(MODEL_CHECKS, ModelCase(WINDOWED)))
     assert [(result.name, result.message) for result in results if result.state == "failed"] == []
     assert next(r for r in results if r.name == "windows_give_the_prediction").state == "passed"
-
-
-def test_it_infers_by_windows_and_is_summarized(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Copied to a folder outside the package, as a user would have it."""
-    plugin = tmp_path / "mine.py"
-    plugin.write_text(Path(WINDOWED).read_text(encoding="utf-8"), encoding="utf-8")
-    options = ["train.accelerator=cpu", "train.steps=20", "data.options.size=64", "data.options.train=8"]
-    run = str(tmp_path / "run")
-    command = [
-        "train",
-        "--plugin",
-        str(plugin),
-        "--data",
-        "shapes",
-        "--out",
-        run,
-        *options,
-        "data.options.val=4",
-    ]
-    assert main(command) == 0
-    photos = tmp_path / "photos"
-    photos.mkdir()
-    photo = np.random.default_rng(0).integers(0, 256, (150, 170, 3), dtype=np.uint8)
-    cv2.imwrite(str(photos / "large.png"), photo)
-    for name, window in (("whole", []), ("windows", ["--window", "64"])):
-        words = [
-            "infer",
-            run,
-            str(photos),
-            "--out",
-            str(tmp_path / name),
-            "--plugin",
-            str(plugin),
-            "--device",
-            "cpu",
-        ]
-        assert main([*words, *window]) == 0
-    records = [json.loads((tmp_path / n / "manifest.jsonl").read_text()) for n in ("whole", "windows")]
-    assert [record.get("window") for record in records] == [None, 64]
-    maps = [
-        cv2.imread(str(tmp_path / n / "labels" / "large.png"), cv2.IMREAD_UNCHANGED)
-        for n in ("whole", "windows")
-    ]
-    assert (maps[0] == maps[1]).mean() > 0.99  # two convolutions see three pixels
-    capsys.readouterr()
-    assert main(["summary", str(plugin), "--size", "32x48", "--json"]) == 0
-    summary = json.loads(capsys.readouterr().out)
-    assert summary["flops"] == 32 * 48 * (27 * 8 + 8 * 21)
-    assert [(layer["name"], layer["output_shapes"]) for layer in summary["layers"]] == [
-        ("body", [[1, 8, 32, 48]]),
-        ("head", [[1, 21, 32, 48]]),
-    ]
 
 
 @pytest.mark.parametrize(
@@ -170,13 +114,3 @@ def test_what_is_not_declared_is_skipped_with_the_reason() -> None:
     for check, name in ((windows_give_the_prediction, "Tileable"), (objects_are_tracked, "Trackable")):
         with pytest.raises(unittest.SkipTest, match=f"does not declare the capability {name}"):
             check(case)
-
-
-def test_wrappers_answer_for_the_model_inside() -> None:
-    from toolkit.models.prompted import PromptedModel
-
-    model = MODELS["sam2"].build()
-    wrapped = PromptedModel(model, None)
-    assert wrapped.capability(Trackable) is model
-    assert wrapped.capability(Tileable) is None
-    assert registry.task_of(MODELS["sam2"].manifest).name == "promptable"

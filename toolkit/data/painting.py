@@ -66,6 +66,9 @@ class ObjectsAsClasses(Dataset):
 
     Args:
         dataset: has objects with masks. Where its classes have no background, that becomes the first class.
+
+    Raises:
+        DataError: when there are more classes than a label map can tell apart.
     """
 
     def __init__(self, dataset: Dataset) -> None:
@@ -73,6 +76,11 @@ class ObjectsAsClasses(Dataset):
         self.ids = dataset.ids
         has_background = BACKGROUND in dataset.classes
         self.classes = tuple(dataset.classes) if has_background else (BACKGROUND, *dataset.classes)
+        if len(self.classes) > VOID:
+            raise DataError(
+                f"a label map has room for {VOID} classes, the background included, but there are"
+                f" {len(self.classes)}. Repair: choose a plugin that learns from objects"
+            )
         if dataset.palette is not None:
             self.palette = dataset.palette if has_background else ((0, 0, 0), *dataset.palette)
         self._shift = 0 if has_background else 1

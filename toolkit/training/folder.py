@@ -13,7 +13,6 @@ from toolkit.config.tree import read_yaml
 from toolkit.errors import UsageError
 from toolkit.runtime.files import UNFINISHED
 from toolkit.training.log import METRICS_FILE
-from toolkit.training.state import RESUME_FILE
 
 CONFIG_FILE = "config.yaml"
 
@@ -89,7 +88,9 @@ def check_folder(run: Path, settings: RunSettings, resume: bool) -> None:
 
 def _never_stepped(run: Path) -> bool:
     """Whether a folder holds nothing but what a run leaves that stopped before its first state was saved."""
-    if not (run / CONFIG_FILE).is_file() or (run / RESUME_FILE).exists():
+    if not (
+        (run / CONFIG_FILE).is_file() and (run / METRICS_FILE).is_file()
+    ):  # settings alone may be anybody's
         return False
     return all(path.is_file() and any(map(path.match, LEFT_BEFORE_STEPS)) for path in run.iterdir())
 
