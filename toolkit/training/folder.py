@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+import toolkit
+from toolkit.checkpoints import CheckpointManifest
 from toolkit.config import RunSettings
 from toolkit.config.tree import read_yaml
+from toolkit.data.dataset import Dataset
 from toolkit.errors import UsageError
+from toolkit.models.start_weights import StartWeights
+from toolkit.registry.manifests import PluginManifest
 from toolkit.runtime.files import UNFINISHED
 from toolkit.training.log import METRICS_FILE
 
@@ -110,3 +116,41 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
             yield from _flat(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
+
+
+def run_manifest(
+    settings: RunSettings,
+    plugin: PluginManifest,
+    train_set: Dataset,
+    start_weights: StartWeights,
+    step: int,
+    metrics: Mapping[str, float],
+) -> CheckpointManifest:
+    """What a checkpoint of a run says of itself.
+
+    Args:
+        settings: of the run.
+        plugin: that it trains.
+        train_set: that it learns from.
+        start_weights: that it started from.
+        step: optimizer steps done.
+        metrics: on the validation split; what is undefined becomes None.
+    """
+    return CheckpointManifest(
+        plugin=plugin.name,
+        plugin_version=plugin.version,
+        task=plugin.task,
+        classes=tuple(train_set.classes),
+        palette=train_set.palette,
+        model=settings.model.model_dump(mode="json"),
+        config=settings.model_dump(mode="json"),
+        dataset={
+            "name": settings.data.name,
+            "split": settings.data.train_split,
+            "fingerprint": train_set.fingerprint(),
+        },
+        start_weights={"name": start_weights.name, "license": start_weights.license},
+        metrics={name: value if math.isfinite(value) else None for name, value in metrics.items()},
+        step=step,
+        toolkit=toolkit.__version__,
+    )

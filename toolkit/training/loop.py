@@ -9,22 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 import torch.distributed as dist
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
 
-import toolkit
 from toolkit import registry
-from toolkit.checkpoints import BEST, LAST, CheckpointManifest, save_checkpoint
+from toolkit.checkpoints import BEST, LAST, save_checkpoint
 from toolkit.config import RunSettings
 from toolkit.data.dataset import Dataset
-from toolkit.data.loader import EvaluationLoader, training_batches
+from toolkit.data.loader import training_batches
 from toolkit.data.transforms import build_transform
 from toolkit.errors import UsageError
-from toolkit.evaluation.driver import Subject, evaluate
 from toolkit.evaluation.protocols import plan_measurements
-from toolkit.evaluation.report import is_better
 from toolkit.evaluation.selection import build_evaluators
 from toolkit.models.building import build_model
 from toolkit.models.contract import Model, TrainableModel, total_loss
@@ -34,15 +30,17 @@ from toolkit.runtime.devices import is_first_process, make_fabric, naming_lost_p
 from toolkit.runtime.files import atomic_write, remove_unfinished
 from toolkit.runtime.seeding import seed_everything
 from toolkit.training.diagnosis import FIRST_STEPS, Diagnosis
-from toolkit.training.folder import CONFIG_FILE, check_folder
+from toolkit.training.folder import CONFIG_FILE, check_folder, run_manifest
 from toolkit.training.gradients import measure_update
 from toolkit.training.guard import LossGuard
 from toolkit.training.interrupts import Interrupts
 from toolkit.training.log import Clock, RunLog
+from toolkit.training.loss_module import LossModule, SampleBatch
 from toolkit.training.messages import opening_lines
 from toolkit.training.optimizer import Ema, build_optimizer, build_schedule, set_learning_rate
 from toolkit.training.splits import Splits, open_splits
 from toolkit.training.state import RESUME_FILE, Progress, load_state, save_state
+from toolkit.training.validation import Validation
 from toolkit.types import Sample
 
 
@@ -152,13 +150,12 @@ class Trainer:
         resume: bool = False,
     ) -> None:
         self.settings, self.run, self.fabric, self.splits = settings, run, fabric, splits
-        options, self.train_set, self.val_set = settings.train, splits.train, splits.val
+        options, self.train_set = settings.train, splits.train
         self.plugin = registry.named(registry.plugins(), settings.plugin)
         self.steps = options.steps or max(
             1, math.ceil((options.epochs or 0) * len(self.train_set) / options.batch_size)
         )
         self.eval_every = options.eval_every or max(1, self.steps // 10)
-        self._loader: EvaluationLoader | None = None
         evaluators = build_evaluators(settings.evaluators, self.train_set.classes)
 
         seed_everything(options.seed, "model")  # every process starts from the same weights
@@ -173,28 +170,27 @@ class Trainer:
         self.model = built
         if model is None and not resume:
             self.start_weights = take_start_weights(self.model, self.plugin, settings.weights)
-        self.measurements = plan_measurements(self.model, evaluators)
+        measurements = plan_measurements(self.model, evaluators)
+        self.validation = Validation(splits.val, measurements, options, fabric)
         synchronize_batchnorm(self.model, fabric)
         self._prepare_learning()
         self.progress = Progress()
         if resume:
             self._restore()
         self.guard = LossGuard(fabric, self.diagnosis, self.progress, run)
-        self.best_metric, self.lower_is_better = self._choose_best_metric()
 
     def _prepare_learning(self) -> None:
         """What is frozen, the optimizer and its schedule, and the model as Fabric and DDP want it."""
         options = self.settings.train
         self.learning_rate_factor = build_schedule(options, self.steps)
         self.freezing = Freezing(self.model, options.freeze)
-        # else they are the optimizer's from the start, without a gradient yet
-        if options.unfreeze_at is None:
+        if options.unfreeze_at is None:  # otherwise they are the optimizer's from the start
             self.freezing.freeze()
         optimizer = build_optimizer(self.model, options)
         self.freezing.freeze()
         self.module: Any
         self.optimizer: Any
-        self.module, self.optimizer = self.fabric.setup(_LossModule(self.model), optimizer)
+        self.module, self.optimizer = self.fabric.setup(LossModule(self.model), optimizer)
         self.diagnosis = Diagnosis(options)
         self.ema = Ema(self.model, options.ema) if options.ema else None
         self.model.train()
@@ -204,19 +200,7 @@ class Trainer:
         """The loop."""
         options, fabric, progress = self.settings.train, self.fabric, self.progress
         self._unfreeze_when_due(log)
-        for line in opening_lines(
-            self.settings,
-            self.plugin.name,
-            self.splits,
-            self.model,
-            self.optimizer.param_groups,
-            self.start_weights,
-            fabric,
-            self.steps,
-        ):
-            log.say(line)
-        if progress.step:
-            log.say(f"going on after step {progress.step} of {self.steps}")
+        self._introduce(log)
         batches, clock = self._batches(), Clock()
         if options.eval_first and not progress.step:
             self._validate(log)
@@ -236,7 +220,7 @@ class Trainer:
                         samples = next(batches)
                     is_partial = part + 1 < options.accumulate
                     with fabric.no_backward_sync(self.module, enabled=is_partial):
-                        terms = self.module(_Opaque(samples))  # forward
+                        terms = self.module(SampleBatch(samples))  # forward
                         fabric.backward(total_loss(terms) / options.accumulate)  # backward
                     for name, value in terms.items():
                         losses[name] = losses.get(name, 0) + value.detach() / options.accumulate
@@ -248,7 +232,9 @@ class Trainer:
                     error_if_nonfinite=False,
                 )
                 self.guard.watch(step + 1, losses, norm, sample_names=names, lr=options.scaled_lr() * factor)
-                figures = self._step(step, factor, log, logged=logged)  # step
+                figures = self._look_at_step(step, factor, log, logged=logged)
+                self.optimizer.step()  # step
+                self.optimizer.zero_grad(set_to_none=True)
 
                 progress.step += 1
                 clock.images += options.batch_size
@@ -264,19 +250,32 @@ class Trainer:
                     self._save()
         return self._conclude(log)
 
-    def _step(self, step: int, factor: float, log: RunLog, *, logged: bool) -> dict[str, float]:
-        """The optimizer's step, and a look at what it does where that is due; the figures for the log."""
-        is_due = logged or step < FIRST_STEPS
-        if is_due:
-            self.guard.settle()
+    def _introduce(self, log: RunLog) -> None:
+        for line in opening_lines(
+            self.settings,
+            self.plugin.name,
+            self.splits,
+            self.model,
+            self.optimizer.param_groups,
+            self.start_weights,
+            self.fabric,
+            self.steps,
+        ):
+            log.say(line)
+        if self.progress.step:
+            log.say(f"Resuming after step {self.progress.step} of {self.steps}")
+
+    def _look_at_step(self, step: int, factor: float, log: RunLog, *, logged: bool) -> dict[str, float]:
+        """Where it is due, what the step that is about to be taken will do; the figures for the log."""
+        if not logged and step >= FIRST_STEPS:
+            return {}
+        self.guard.settle()
         figures = self._loss_figures(factor) if logged else {}
-        if is_due and self.fabric.is_global_zero and math.isfinite(self.guard.grad_norm):
+        if self.fabric.is_global_zero and math.isfinite(self.guard.grad_norm):
             statistics = measure_update(self.model, self.optimizer, self._clip_ratio())
             figures |= statistics.figures if logged else {}
             for warning in self.diagnosis.check(step + 1, statistics, factor):
                 log.warn(warning)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
         return figures
 
     def _loss_figures(self, factor: float) -> dict[str, float]:
@@ -322,64 +321,24 @@ class Trainer:
             return
         self.freezing.unfreeze()
         # DDP counts what learns when it is made
-        self.module = self.fabric.setup_module(_LossModule(self.model))
+        self.module = self.fabric.setup_module(LossModule(self.model))
         log.say(f"step {due}: everything learns from here on")
 
     def _validate(self, log: RunLog) -> None:
         """Measure, log, and keep the best."""
-        if self.val_set is None:
+        if self.splits.val is None:
             return
         self.guard.settle()
         progress = self.progress
         with self._averaged_weights():
-            subject = Subject(self.model, autocast=self.fabric.autocast(), with_loss=True)
-            evaluation = evaluate(
-                subject, self.val_set, self.measurements, loader=self._validation_loader(self.val_set)
-            )
-            metrics, loss = evaluation.metrics(), sum(evaluation.losses.values())
-            value = (metrics | {"loss": loss})[self.best_metric]
-            improved = is_better(value, progress.best, lower=self.lower_is_better)
+            figures = self.validation.measure(self.model)
+            improved = self.validation.note_if_best(figures, progress)
             if improved:
-                progress.best, progress.best_step, progress.stale = value, progress.step, 0
-                self._checkpoint(BEST, metrics)
-            else:
-                progress.stale += 1
-        figures = {f"val/{name}": number for name, number in metrics.items()} | {"val/loss": loss}
-        if len(evaluation.losses) > 1:
-            figures |= {f"val/loss/{name}": number for name, number in evaluation.losses.items()}
-        log.write(progress.step, figures)
+                self._checkpoint(BEST, figures.metrics)
+        log.write(progress.step, figures.for_log())
         if not progress.step:
-            progress.untrained = metrics
-        shown = ", ".join(f"{n} {metrics[n]:.4f}{progress.compare(n)}" for n in evaluation.headline())
-        best = " (best so far)" if improved else ""
-        log.say(f"step {progress.step}: val loss {loss:.4f}, {shown}{best}")
-
-    def _validation_loader(self, dataset: Dataset) -> EvaluationLoader:
-        """One for all validations, so that its processes are started once."""
-        if self._loader is None:
-            options = self.settings.train
-            self._loader = EvaluationLoader(
-                dataset,
-                batch_size=options.eval_batch_size,
-                workers=options.workers,
-                rank=self.fabric.global_rank,
-                world=self.fabric.world_size,
-                keep_workers=True,
-                pin_memory=self.fabric.device.type == "cuda",
-            )
-        return self._loader
-
-    def _choose_best_metric(self) -> tuple[str, bool]:
-        """The metric that the best checkpoint is chosen by, and whether less of it is better; known before
-        the first step, because an empty report names its metrics too.
-        """
-        reports = [measurement.report() for measurement in self.measurements]
-        lower = {"loss"} | {name for report in reports for name in report.lower_is_better}
-        known = [name for report in reports for name in report.metrics] + ["loss"]
-        chosen = self.settings.train.best_metric or known[0]
-        if chosen not in known:
-            raise UsageError(f"train.best_metric={chosen} is not measured. There are: {', '.join(known)}")
-        return chosen, chosen in lower
+            progress.untrained = figures.metrics
+        log.say(figures.line(progress, improved=improved))
 
     def _is_stale(self) -> bool:
         patience = self.settings.train.patience
@@ -401,7 +360,10 @@ class Trainer:
     def _checkpoint(self, name: str, metrics: dict[str, float]) -> None:
         """Write the weights that the model has now, with their manifest."""
         if self.fabric.is_global_zero:
-            save_checkpoint(self.run / name, self.model.state_dict(), self._manifest(metrics))
+            manifest = run_manifest(
+                self.settings, self.plugin, self.train_set, self.start_weights, self.progress.step, metrics
+            )
+            save_checkpoint(self.run / name, self.model.state_dict(), manifest)
         self.fabric.barrier()
 
     def _save(self) -> None:
@@ -429,35 +391,14 @@ class Trainer:
         if self.ema:
             self.ema.load(parts["ema"])
 
-    def _manifest(self, metrics: dict[str, float]) -> CheckpointManifest:
-        settings = self.settings
-        return CheckpointManifest(
-            plugin=self.plugin.name,
-            plugin_version=self.plugin.version,
-            task=self.plugin.task,
-            classes=tuple(self.train_set.classes),
-            palette=self.train_set.palette,
-            model=settings.model.model_dump(mode="json"),
-            config=settings.model_dump(mode="json"),
-            dataset={
-                "name": settings.data.name,
-                "split": settings.data.train_split,
-                "fingerprint": self.train_set.fingerprint(),
-            },
-            start_weights={"name": self.start_weights.name, "license": self.start_weights.license},
-            metrics={name: value if math.isfinite(value) else None for name, value in metrics.items()},
-            step=self.progress.step,
-            toolkit=toolkit.__version__,
-        )
-
     def _conclude(self, log: RunLog) -> TrainResult:
         self.guard.settle()
         progress = self.progress
         finished = progress.step >= self.steps or self._is_stale()
         if self._is_stale():
             log.say(
-                f"stopped early: no better {self.best_metric} in {progress.stale} validations; the best was"
-                f" at step {progress.best_step}"
+                f"stopped early: no better {self.validation.best_metric} in {progress.stale} validations; the"
+                f" best was at step {progress.best_step}"
             )
         elif not finished:
             log.say(
@@ -471,28 +412,8 @@ class Trainer:
             self.run,
             progress.step,
             finished,
-            self.best_metric,
+            self.validation.best_metric,
             progress.best,
             self.fabric.is_global_zero,
             tuple(warnings.values()),
         )
-
-
-class _Opaque:
-    """Samples on their way through Fabric and DDP, which would otherwise look inside and try to copy them."""
-
-    def __init__(self, samples: list[Sample]) -> None:
-        self.samples = samples
-
-
-class _LossModule(nn.Module):
-    """The model as DDP wants it: ``forward`` is the loss."""
-
-    def __init__(self, model: TrainableModel) -> None:
-        super().__init__()
-        self.model = model
-        # DDP looks for unused parameters, and warns in every process when it finds none.
-        self.unused = nn.Parameter(torch.zeros(()))
-
-    def forward(self, batch: _Opaque) -> dict[str, Tensor]:
-        return self.model.loss(batch.samples)
