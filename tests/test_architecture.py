@@ -177,6 +177,10 @@ TESTED_ELSEWHERE: dict[tuple[str, ...], tuple[tuple[str, ...], str]] = {
         ("evaluation/test_compare.py",),
         "figures of runs, which need the runs that are compared there",
     ),
+    ("toolkit.models.interval_algebra",): (
+        ("models/test_receptive_field.py",),
+        "its rules are right when the receptive fields are, which are known for the networks there",
+    ),
     ("toolkit.evaluation.protocols",): (
         ("evaluation/test_objects.py",),
         "protocols are driven with the evaluator that measures by them",

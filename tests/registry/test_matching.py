@@ -100,7 +100,7 @@ def test_a_task_of_a_plugins_own_says_what_it_needs() -> None:
     task = TaskManifest(
         name="depth", summary="how far", truth=("depth", "valid"), predicts=("depth",), evaluators=("mae",)
     )
-    with pytest.raises(UsageError, match=r"\(depth\) learns from depth or valid, which dataset 'mine' does"):
+    with pytest.raises(UsageError, match=r"\(depth\) learns from depth and valid, which dataset 'mine' does"):
         check_trainable(plugin, task, dataset("semantic"))
     check_trainable(plugin, task, dataset("depth"))
     iou = registry.evaluators().get("iou")

@@ -11,7 +11,7 @@ import pytest
 from toolkit.cli import main
 from toolkit.config import RunSettings, resolve
 from toolkit.errors import UsageError
-from toolkit.training.folder import CONFIG_FILE, MAY_CHANGE, check_folder, config_of_run
+from toolkit.training.folder import CONFIG_FILE, LOCK_FILE, MAY_CHANGE, check_folder, config_of_run, locked
 from toolkit.training.log import read_metrics
 from toolkit.training.state import RESUME_FILE
 
@@ -278,19 +278,46 @@ def test_a_run_with_a_state_goes_on_with_resume_alone(
     assert [line["step"] for line in read_metrics(run) if "loss" in line] == [2, 4]
 
 
-def test_weights_that_were_kept_before_the_first_step_are_not_thrown_away(
+def test_a_validation_before_the_first_step_is_no_obstacle(
     tiny: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A validation before the first step leaves the best weights so far."""
+    """It leaves weights that have learned nothing."""
     run = tmp_path / "run"
     words = ["train.eval_first=true", "data.options.damaged=train/0"]
     assert main(command(tiny, run, *words)) == 1
+    assert "best.safetensors" in content(run)
+    assert main(command(tiny, run, "train.eval_first=true")) == 0
+    assert "last.safetensors" in content(run)
+
+
+def test_what_was_learned_without_a_saved_state_is_not_thrown_away(
+    tiny: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Such as the curve of a run that diverged before its first state."""
+    run = tmp_path / "run"
+    words = ["train.log_every=1", "model.poison=train/11", "data.options.count=12", "train.batch_size=1"]
+    assert main(command(tiny, run, *words, "train.steps=12")) == 1
     before = content(run)
-    assert "best.safetensors" in before
-    capsys.readouterr()
-    assert main(command(tiny, run, "train.eval_first=true")) == 2
+    assert RESUME_FILE not in before
+    assert main(command(tiny, run)) == 2
     assert "exists and is not empty" in capsys.readouterr().err
     assert content(run) == before
+
+
+def test_a_run_that_is_under_way_is_left_alone(
+    tiny: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    fill(run, *LEFT)
+    before = content(run)
+    with locked(run):
+        for words in ([], ["--resume"]):
+            assert main([*command(tiny, run), *words]) == 2
+            assert "another process is training in" in capsys.readouterr().err
+    assert content(run) == before
+    (run / LOCK_FILE).touch()  # as a killed process leaves it
+    check_folder(run, settings(tiny), resume=False)
+    assert list(run.iterdir()) == []
 
 
 def test_a_foreign_folder_survives_the_command(

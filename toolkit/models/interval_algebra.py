@@ -330,6 +330,18 @@ _MOVES = frozenset(
 """Operators that only move values, make constants, or take a maximum anyway."""
 
 _POINTWISE = frozenset(
-    "_prelu_kernel dropout elu_ gelu_ hardsigmoid_ hardswish hardswish_ hardtanh_ leaky_relu_ mish_ silu_".split()  # noqa: SIM905
+    [
+        "_prelu_kernel",
+        "dropout",
+        "elu_",
+        "gelu_",
+        "hardsigmoid_",
+        "hardswish",
+        "hardswish_",
+        "hardtanh_",
+        "leaky_relu_",
+        "mish_",
+        "silu_",
+    ]
 )
 """Operators that act on every value alone, and are not tagged as such in every version of torch."""

@@ -25,7 +25,7 @@ def check_trainable(plugin: PluginManifest, task: TaskManifest, data: DatasetMan
     """
     if conversion_for(task, data) is None:
         raise UsageError(
-            f"plugin {plugin.name!r} ({task.name}) learns from {_joined(task.truth)}, which dataset"
+            f"plugin {plugin.name!r} ({task.name}) learns from {' and '.join(task.truth)}, which dataset"
             f" {data.name!r} does not have: it is for {_joined(data.tasks)} models. Repair: choose another"
             " dataset (`toolkit data list` shows what each is for) or another plugin (`toolkit plugins"
             " list`)"

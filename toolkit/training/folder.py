@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import BaseFileLock, FileLock, Timeout
 from pydantic import ValidationError
 
 import toolkit
-from toolkit.checkpoints import CheckpointManifest
+from toolkit.checkpoints import BEST, CheckpointManifest, read_manifest
 from toolkit.config import RunSettings
 from toolkit.config.tree import read_yaml
 from toolkit.data.dataset import Dataset
-from toolkit.errors import UsageError
+from toolkit.errors import CheckpointError, UsageError
 from toolkit.models.start_weights import StartWeights
 from toolkit.registry.manifests import PluginManifest
-from toolkit.runtime.files import UNFINISHED
-from toolkit.training.log import METRICS_FILE
+from toolkit.runtime.files import UNFINISHED, writing
+from toolkit.training.log import METRICS_FILE, last_step
 
 CONFIG_FILE = "config.yaml"
 
@@ -44,8 +46,40 @@ another run.
 """
 
 
-LEFT_BEFORE_STEPS = (CONFIG_FILE, METRICS_FILE, "events.out.tfevents.*", f".*{UNFINISHED}")
-"""What a run has written by then."""
+LOCK_FILE = ".lock"
+
+LEFT_BEFORE_STEPS = (CONFIG_FILE, METRICS_FILE, BEST, LOCK_FILE, "events.out.tfevents.*", f".*{UNFINISHED}")
+"""What a run may have written by then."""
+
+
+@contextmanager
+def locked(run: Path) -> Iterator[None]:
+    """Make the folder of a run, and keep other processes from training in it for as long as this lasts. The
+    lock goes with the process, however that ends.
+
+    Raises:
+        UsageError: when another process is training there.
+        OutputError: when the folder cannot be made.
+    """
+    with writing(run):
+        run.mkdir(parents=True, exist_ok=True)
+    lock = _acquire(run)
+    try:
+        yield
+    finally:
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
+
+
+def _acquire(run: Path) -> BaseFileLock:
+    lock = FileLock(run / LOCK_FILE)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UsageError(
+            f"another process is training in {run}. Repair: wait for it, or choose another folder by --out"
+        ) from None
+    return lock
 
 
 def config_of_run(run: Path) -> Path:
@@ -67,8 +101,10 @@ def check_folder(run: Path, settings: RunSettings, resume: bool) -> None:
     """Make sure that a new run overwrites nothing, and that a resumed one is there and stays itself.
 
     Raises:
-        UsageError: says which command or settings to change.
+        UsageError: says which command or settings to change, or that another process is at work there.
     """
+    if (run / LOCK_FILE).is_file():
+        _acquire(run).release()
     if not resume:
         if _never_stepped(run):
             for path in run.iterdir():
@@ -93,12 +129,19 @@ def check_folder(run: Path, settings: RunSettings, resume: bool) -> None:
 
 
 def _never_stepped(run: Path) -> bool:
-    """Whether a folder holds nothing but what a run leaves that stopped before its first state was saved."""
-    if not (
-        (run / CONFIG_FILE).is_file() and (run / METRICS_FILE).is_file()
-    ):  # settings alone may be anybody's
+    """Whether a folder holds nothing but what a run leaves that stopped before it had learned anything."""
+    # Settings alone may be anybody's.
+    if not ((run / CONFIG_FILE).is_file() and (run / METRICS_FILE).is_file()):
         return False
-    return all(path.is_file() and any(map(path.match, LEFT_BEFORE_STEPS)) for path in run.iterdir())
+    if not all(path.is_file() and any(map(path.match, LEFT_BEFORE_STEPS)) for path in run.iterdir()):
+        return False
+    if last_step(run):
+        return False
+    try:
+        best = read_manifest(run / BEST)  # of a validation before the first step
+    except CheckpointError:  # damaged, so somebody may want to look at it
+        return False
+    return best.step == 0 if best else not (run / BEST).exists()
 
 
 def _read(config: Path, settings: RunSettings) -> Mapping[str, Any]:

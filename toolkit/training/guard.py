@@ -128,6 +128,8 @@ class LossGuard:
 
     def _message(self, watched: _Watched) -> str:
         bad = [f"{name} is {value}" for name, value in self.terms.items() if not math.isfinite(value)]
+        if not bad and math.isfinite(self.grad_norm):
+            bad = ["a loss or gradient of another process is not finite, and that process says which"]
         what = ", ".join(bad) or (
             f"the gradient's norm is {self.grad_norm}, though the losses of this process are finite"
             f" ({self.terms})"

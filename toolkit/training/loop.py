@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from toolkit.runtime.devices import is_first_process, make_fabric, naming_lost_p
 from toolkit.runtime.files import atomic_write, remove_unfinished
 from toolkit.runtime.seeding import seed_everything
 from toolkit.training.diagnosis import FIRST_STEPS, Diagnosis
-from toolkit.training.folder import CONFIG_FILE, check_folder, run_manifest
+from toolkit.training.folder import CONFIG_FILE, check_folder, locked, run_manifest
 from toolkit.training.gradients import measure_update
 from toolkit.training.guard import LossGuard
 from toolkit.training.interrupts import Interrupts
@@ -109,17 +109,17 @@ def train(
     else:
         splits = Splits(train_set, val_set)
     trainer = Trainer(settings, run, fabric, splits, model=model, resume=resume)
-    if fabric.is_global_zero:  # only now, so that a run that cannot start leaves no folder in the way
-        remove_unfinished(run)
-        with atomic_write(run / CONFIG_FILE, "w") as file:
-            file.write(settings.to_yaml())
     folder = run if fabric.is_global_zero else None
-    start = trainer.progress.step
-    with (
-        RunLog(folder, start=start, steps=trainer.steps, show_progress=show_progress) as log,
-        naming_lost_peers(fabric),
-    ):
-        return trainer.fit(log)
+    with ExitStack() as stack:
+        if folder:  # only now, so that a run that cannot start leaves no folder in the way
+            stack.enter_context(locked(folder))
+            remove_unfinished(folder)
+            with atomic_write(folder / CONFIG_FILE, "w") as file:
+                file.write(settings.to_yaml())
+        start = trainer.progress.step
+        log = RunLog(folder, start=start, steps=trainer.steps, show_progress=show_progress)
+        stack.enter_context(naming_lost_peers(fabric))
+        return trainer.fit(stack.enter_context(log))
 
 
 class Trainer:
