@@ -113,8 +113,8 @@ def measure() -> list[Comparison]:
     full = network(OperatorSettings())
     full.load_state_dict(weights)
     comparisons = []
-    for work, rounds in ((predict, 5), (train, 3)):
-        for precision in ("fp32", "bf16"):
+    for work, precisions, rounds in ((predict, ("fp32", "bf16"), 3), (train, ("fp32",), 2)):
+        for precision in precisions:
             ours = work(full, image, low_precision=precision == "bf16")
             for name in (*OPERATORS, "all"):
                 if (name == "paste" and work is train) or (name == "winograd" and precision == "bf16"):
