@@ -126,6 +126,14 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     assert circles(edges()) == []
 
 
+def test_what_is_shipped_needs_none_of_the_tools_of_its_tests() -> None:
+    graph = edges()
+    shipped = [module for module in graph if module.startswith(("toolkit.plugins.", "toolkit.datasets."))]
+    assert len(shipped) > 20
+    for module in shipped:
+        assert not [target for target in graph[module] if target.startswith("toolkit.testing")], module
+
+
 @pytest.mark.parametrize(
     ("module", "target"),
     [

@@ -108,19 +108,22 @@ def _check_launcher(devices: int, num_nodes: int) -> None:
         return
 
 
+_LOST_PEER = ("Connection closed by peer", "Connection reset by peer", "a remote process exit")
+"""What gloo says, twice, and NCCL."""
+
+
 @contextmanager
 def naming_lost_peers(fabric: Fabric) -> Iterator[None]:
-    """Turn what gloo says when another process of the run has stopped into an error that points to it.
+    """Turn what gloo or NCCL says when another process of the run has stopped into an error that points to
+    it.
 
     Raises:
-        TrainingError: in place of gloo's.
+        TrainingError: in place of theirs.
     """
     try:
         yield
     except RuntimeError as error:
-        if fabric.world_size == 1 or not any(
-            f"Connection {how} by peer" in str(error) for how in ("closed", "reset")
-        ):
+        if fabric.world_size == 1 or not any(words in str(error) for words in _LOST_PEER):
             raise
         raise TrainingError(
             f"process {fabric.global_rank} stops, because another process of this run has; the message of"
