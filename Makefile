@@ -1,10 +1,11 @@
 # Everything works on a fresh machine with Python 3.11 or newer: each target sets up .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
+GPU_BENCHMARKS := deeplabv3 maskrcnn_inference maskrcnn_training sam2_inference sam2_training
 # Two test processes with one thread each are faster on two cores than one with two.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
-.PHONY: demo test check format bench clean
+.PHONY: demo test check format bench gpu clean
 
 .venv/installed: pyproject.toml setup.py
 	$(PYTHON) -m venv .venv
@@ -31,6 +32,14 @@ format: .venv/installed  ## put the code into shape
 
 bench: .venv/installed  ## every benchmark: ratios against a named peer; fails at the end where a target is missed
 	missed=0; for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || missed=1; done; exit $$missed
+
+gpu: .venv/installed  ## the tests and benchmarks for a CUDA GPU; without one, only says so
+	$(BIN)/pytest -m gpu -rs -W default  # what torch warns about on a card is shown, and stops nothing
+	@if $(BIN)/python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then \
+		missed=0; for name in $(GPU_BENCHMARKS); do \
+			echo "== $$name"; $(BIN)/python benchmarks/$$name.py --device cuda || missed=1; \
+		done; exit $$missed; \
+	else echo "benchmarks not run: they need a CUDA GPU; torch sees none"; fi
 
 clean:
 	rm -rf .venv build dist *.egg-info runs/demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -57,9 +57,9 @@ def sample(objects: int = 12, size: tuple[int, int] = SIZE) -> Sample:
     )
 
 
-def peer(**options: Any) -> nn.Module:
-    """Detectron2's model as its configuration file builds it, on the CPU, with random weights that behave
-    like trained ones.
+def peer(device: str = "cpu", **options: Any) -> nn.Module:
+    """Detectron2's model as its configuration file builds it, with random weights that behave like trained
+    ones. They are the same on every device, because they are made on the CPU.
 
     Its frozen norms get the statistics of the image, so that activations neither vanish nor explode; the last
     layers are scaled until objectness, classes and masks vary. Without that there would be one proposal and
@@ -80,14 +80,14 @@ def peer(**options: Any) -> nn.Module:
         torch.manual_seed(0)
         model: nn.Module = build_model(config)
     _calibrate(model)
-    return model
+    return model.to(device)
 
 
 def ours(peer: nn.Module) -> MaskRCNN:
     """Our model with the same weights."""
     model = MaskRCNN(MaskRCNNSettings(engine="torchvision"), CLASSES)
     model.load_state_dict(peer.state_dict(), strict=False)
-    return model
+    return model.to(next(peer.parameters()).device)
 
 
 def inputs(sample: Sample) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ both.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import statistics
 import time
@@ -41,6 +42,68 @@ class Comparison:
         return self.target is None or self.ratio >= self.target
 
 
+@dataclass(frozen=True)
+class Options:
+    """What the command line says.
+
+    Attributes:
+        device: ``cpu`` or ``cuda``.
+        json: print one JSON object in place of a table.
+    """
+
+    device: str = "cpu"
+    json: bool = False
+
+    def title(self, text: str) -> str:
+        """The title of a table, with the name of the card where the work is done on one."""
+        if self.device == "cpu":
+            return text
+        import torch
+
+        return f"{text}, on {torch.cuda.get_device_name()}"
+
+    def autocast(self, precision: str) -> contextlib.AbstractContextManager[object]:
+        """The context in which a network computes in ``fp32``, ``bf16`` or ``fp16``."""
+        import torch
+
+        if precision == "fp32":
+            return contextlib.nullcontext()
+        return torch.autocast(self.device, getattr(torch, {"bf16": "bfloat16", "fp16": "float16"}[precision]))
+
+
+def parse(title: str, *, with_device: bool = False) -> Options:
+    """The options of the command line; call it before anything takes time.
+
+    ``--device auto`` is a CUDA GPU where there is one, and the CPU elsewhere. In float32 a GPU works without
+    TF32 here, so that both sides compute in the same precision.
+    """
+    parser = argparse.ArgumentParser(description=title)
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    if with_device:
+        parser.add_argument(
+            "--device", choices=["auto", "cpu", "cuda"], default="cpu", help="where both sides compute"
+        )
+    args = parser.parse_args()
+    device = args.device if with_device else "cpu"
+    if device != "cpu":
+        import torch
+
+        here = torch.cuda.is_available()
+        if device == "cuda" and not here:
+            parser.error("--device cuda: torch sees no CUDA GPU")
+        device = "cuda" if here else "cpu"
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    return Options(device, args.json)
+
+
+def finish(device: str) -> None:
+    """Wait for the work that a GPU has been given; a call only hands it over."""
+    if device != "cpu":
+        import torch
+
+        torch.cuda.synchronize()
+
+
 def compare(
     case: str,
     ours: tuple[str, Callable[[], object]],
@@ -48,31 +111,37 @@ def compare(
     *,
     rounds: int = 9,
     target: float | None = None,
+    device: str = "cpu",
     clock: Callable[[], float] = time.perf_counter,
 ) -> Comparison:
-    """Run both once to warm up, then in turn ``rounds`` times, by a clock in seconds."""
+    """Run both once to warm up, then in turn ``rounds`` times, each until ``device`` has done its work, by a
+    clock in seconds.
+    """
     times: tuple[list[float], list[float]] = ([], [])
     for n in range(rounds + 1):
         for (_, work), taken in zip((ours, peer), times, strict=True):
             # OpenMP's threads keep a core busy for a while after their work, which would be charged to the
             # next one.
             time.sleep(0.02)
+            finish(device)
             start = clock()
             work()
+            finish(device)
             if n:
                 taken.append((clock() - start) * 1e3)
     ours_ms, peer_ms = (statistics.median(taken) for taken in times)
     return Comparison(case, ours[0], peer[0], ours_ms, peer_ms, peer_ms / ours_ms, target)
 
 
-def report(title: str, comparisons: Sequence[Comparison]) -> int:
+def report(title: str, comparisons: Sequence[Comparison], options: Options | None = None) -> int:
     """Print a table, or with ``--json`` on the command line one JSON object; 1 when a target is missed, else
-    0.
+    0. Without ``options`` the command line is read here.
     """
-    parser = argparse.ArgumentParser(description=title)
-    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
-    if parser.parse_args().json:
-        print(json.dumps({"title": title, "comparisons": [asdict(comparison) for comparison in comparisons]}))
+    options = options or parse(title)
+    title = options.title(title)
+    if options.json:
+        found = [asdict(comparison) for comparison in comparisons]
+        print(json.dumps({"title": title, "device": options.device, "comparisons": found}))
     else:
         table = Table("case", "peer", title=title, title_justify="left")
         for column in ("ours ms", "peer ms", "times as fast", "target"):

@@ -36,9 +36,10 @@ from torch.nn import functional as F
 from toolkit.data.images import read_image, read_label_map
 from toolkit.inference.inputs import find_images
 from toolkit.inference.pipeline import Work, predict_folder
-from toolkit.inference.predictor import Predictor, find_device
+from toolkit.inference.predictor import Predictor
 from toolkit.inference.results import ResultFolder
 from toolkit.models.semantic import IMAGENET_MEAN, IMAGENET_STD, SemanticModel
+from toolkit.runtime.devices import find_device
 from toolkit.types import Sample
 
 CLASSES = tuple(f"class {i}" for i in range(21))

@@ -1,12 +1,13 @@
-"""Mask R-CNN R50-FPN on one photo-sized image, against Detectron2 itself on a CPU with the same weights.
+"""Mask R-CNN R50-FPN on one photo-sized image, against Detectron2 itself on the same device with the same
+weights.
 
-``PYTHONPATH=. python benchmarks/maskrcnn_inference.py [--json]``, in an environment that has Detectron2 and
-what the toolkit needs.
+``PYTHONPATH=. python benchmarks/maskrcnn_inference.py [--device auto|cpu|cuda] [--json]``, in an environment
+that has Detectron2 and what the toolkit needs.
 
-800 × 1066 pixels, 1,000 proposals, from the image to boxes, scores, classes and run-length coded masks.
-Detectron2 runs as it is, in fp32, and its masks are coded as its own COCO evaluator does it. That the
-detections are the same is checked in the same run; how far they agree is said in the table. Weights are
-random, but scaled to behave like trained ones.
+800 × 1066 pixels, 1,000 proposals, from the image to boxes, scores, classes and run-length coded masks. On a
+CPU Detectron2 runs as it is, in fp32; on a GPU in the same precision as ours, under autocast. Its masks are
+coded as its own COCO evaluator does it. That the detections are the same is checked in the same run; how far
+they agree is said in the table. Weights are random, but scaled to behave like trained ones.
 """
 
 from __future__ import annotations
@@ -14,26 +15,31 @@ from __future__ import annotations
 import numpy as np
 import torch
 from _maskrcnn import inputs, ours, peer, require_detectron2, sample
-from _timing import Comparison, compare, report
+from _timing import Comparison, Options, compare, parse, report
 from pycocotools import mask as coco_mask
 from torch import nn
 from torchvision.ops import box_iou
 
 from toolkit.types import Instances, Masks, Sample
 
-TARGETS = {"fp32": 1.6, "bf16": 2.8}
+TITLE = "Mask R-CNN R50-FPN, inference, 800 × 1066"
+TARGETS: dict[str, dict[str, float | None]] = {
+    "cpu": {"fp32": 1.6, "bf16": 2.8},
+    "cuda": {"fp32": None, "bf16": None, "fp16": None},  # nothing was measured yet
+}
 
 
 def predict_peer(model: nn.Module, image: Sample) -> Instances:
     """Detectron2's detections; masks coded one by one, as its COCO evaluator does."""
     with torch.no_grad():
-        found = model(inputs(image))[0]["instances"]
+        found = model(inputs(image))[0]["instances"].to("cpu")
     codes = [
         coco_mask.encode(np.array(m[:, :, None], order="F", dtype="uint8"))[0]["counts"]
         for m in found.pred_masks.numpy()
     ]
     masks = Masks(image.size, tuple(codes))
-    return Instances(image.size, found.pred_boxes.tensor, found.pred_classes, masks, found.scores)
+    boxes, scores = found.pred_boxes.tensor.float(), found.scores.float()
+    return Instances(image.size, boxes, found.pred_classes, masks, scores)
 
 
 def agreement(found: Instances, expected: Instances) -> tuple[float, float]:
@@ -53,19 +59,24 @@ def agreement(found: Instances, expected: Instances) -> tuple[float, float]:
     return float(matched.float().mean()), float(np.mean(ious))
 
 
-def measure() -> list[Comparison]:
-    image = sample()
-    theirs = peer().eval()
+def measure(options: Options) -> list[Comparison]:
+    image, device = sample(), options.device
+    theirs = peer(device).eval()
     model = ours(theirs).eval()
     expected = predict_peer(theirs, image)
     comparisons = []
-    for name, target in TARGETS.items():
+    for name, target in TARGETS[device].items():
+        peer_precision = "fp32" if device == "cpu" else name
 
-        def predict(low_precision: bool = name == "bf16") -> Instances:
-            with torch.autocast("cpu", torch.bfloat16, enabled=low_precision):
+        def predict(precision: str = name) -> Instances:
+            with options.autocast(precision):
                 found = model.predict([image])[0].instances
             assert found is not None
             return found
+
+        def peer_predict(precision: str = peer_precision) -> Instances:
+            with options.autocast(precision):
+                return predict_peer(theirs, image)
 
         part, mask_iou = agreement(predict(), expected)
         if name == "fp32" and (part < 0.97 or mask_iou < 0.999):
@@ -78,14 +89,16 @@ def measure() -> list[Comparison]:
             compare(
                 case,
                 ("toolkit", predict),
-                ("Detectron2, fp32", lambda: predict_peer(theirs, image)),
+                (f"Detectron2, {peer_precision}", peer_predict),
                 rounds=5,
                 target=target,
+                device=device,
             )
         )
     return comparisons
 
 
 if __name__ == "__main__":
+    chosen = parse(TITLE, with_device=True)
     require_detectron2()
-    raise SystemExit(report("Mask R-CNN R50-FPN, inference, 800 × 1066", measure()))
+    raise SystemExit(report(TITLE, measure(chosen), chosen))

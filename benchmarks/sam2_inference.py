@@ -1,14 +1,14 @@
 """A folder of photos with 16 boxes each through SAM 2 tiny, against a loop over ``SAM2ImagePredictor`` with
 the same weights.
 
-``python benchmarks/sam2_inference.py [--json]``
+``python benchmarks/sam2_inference.py [--device auto|cpu|cuda] [--json]``
 
 Both read the same generated JPEGs of 1080 × 1440 pixels and the same boxes, and end with run-length coded
-masks in a JSON file: ours by ``predict_folder`` with a file of prompts (what
-``toolkit infer RUN FOLDER --prompts FILE`` does), in float32 and in bf16; the loop as the package's examples
-write it, in float32. How far the masks agree is measured in the same run and said in the table. The weights
-are random, on which time does not depend; the last layer is changed so that masks are smooth, as trained ones
-are.
+masks in a JSON file: ours by ``predict_folder`` with a file of prompts (what ``toolkit infer RUN FOLDER
+--prompts FILE`` does), in float32 and in bf16; the loop as the package's examples write it, in float32 on a
+CPU, and on a GPU in the precision of ours, under autocast. How far the masks agree is measured in the same
+run and said in the table. The weights are random, on which time does not depend; the last layer is changed so
+that masks are smooth, as trained ones are.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any, get_args
 import cv2
 import numpy as np
 import torch
-from _timing import Comparison, compare, report
+from _timing import Comparison, Options, compare, parse, report
 from PIL import Image
 from pycocotools import mask as coco_mask
 
@@ -31,7 +31,8 @@ from toolkit.inference.predictor import Precision, Predictor
 from toolkit.models.prompted import FromFile, PromptedModel
 
 PHOTOS, BOXES, SIZE = 2, 16, (1080, 1440)
-TARGET = 2.5
+TITLE = f"SAM 2.1 tiny, {PHOTOS} photos with {BOXES} boxes each"
+TARGET: dict[str, float | None] = {"cpu": 2.5, "cuda": None}  # on a GPU nothing was measured yet
 
 
 def write_photos(folder: Path) -> dict[str, list[list[float]]]:
@@ -89,7 +90,7 @@ def loop(predictor: Any, folder: Path, boxes: dict[str, list[list[float]]], out:
     out.write_text(json.dumps(results))
 
 
-def ours(weights: Any, prompts: Path, precision: Precision) -> Predictor:
+def ours(weights: Any, prompts: Path, precision: Precision, device: str) -> Predictor:
     """The plugin with the same weights, prompted by the file."""
     from toolkit.plugins.sam2.model import build
     from toolkit.plugins.sam2.settings import Sam2Settings
@@ -98,7 +99,7 @@ def ours(weights: Any, prompts: Path, precision: Precision) -> Predictor:
         Sam2Settings(size="tiny", preset="sam2", mask="single", cache={"enabled": False}), ("object",)
     )
     model.network.load_state_dict(weights.state_dict())
-    return Predictor(PromptedModel(model, FromFile(prompts)), precision=precision)
+    return Predictor(PromptedModel(model, FromFile(prompts)), precision=precision, device=device)
 
 
 def agreement(results: Path, expected: Path) -> float:
@@ -116,7 +117,7 @@ def agreement(results: Path, expected: Path) -> float:
     return float(np.mean(ious))
 
 
-def measure() -> list[Comparison]:
+def measure(options: Options) -> list[Comparison]:
     from sam2.sam2_image_predictor import SAM2ImagePredictor
 
     comparisons = []
@@ -124,15 +125,18 @@ def measure() -> list[Comparison]:
         work = Path(name)
         boxes = write_photos(work / "photos")
         write_prompts(work / "boxes.csv", boxes)
-        weights = network()
+        device = options.device
+        weights = network().to(device)
         theirs = SAM2ImagePredictor(weights)
         runs = iter(range(1000))
 
-        def peer() -> None:
-            loop(theirs, work / "photos", boxes, work / "peer.json")
-
         for precision in get_args(Precision):
-            predictor = ours(weights, work / "boxes.csv", precision)
+            predictor = ours(weights, work / "boxes.csv", precision, device)
+            peer_precision = "fp32" if device == "cpu" else precision
+
+            def peer(precision: str = peer_precision) -> None:
+                with options.autocast(precision):
+                    loop(theirs, work / "photos", boxes, work / "peer.json")
 
             def predict(predictor: Predictor = predictor) -> Path:
                 out = work / f"ours{next(runs)}"
@@ -148,7 +152,12 @@ def measure() -> list[Comparison]:
             case = f"{precision}: mask IoU {mask_iou:.4f}"
             comparisons.append(
                 compare(
-                    case, ("toolkit", predict), ("SAM2ImagePredictor, fp32", peer), rounds=3, target=TARGET
+                    case,
+                    ("toolkit", predict),
+                    (f"SAM2ImagePredictor, {peer_precision}", peer),
+                    rounds=3,
+                    target=TARGET[device],
+                    device=device,
                 )
             )
     return comparisons
@@ -156,4 +165,5 @@ def measure() -> list[Comparison]:
 
 if __name__ == "__main__":
     warnings.filterwarnings("ignore", ".torch.jit.script. is deprecated")
-    raise SystemExit(report(f"SAM 2.1 tiny, {PHOTOS} photos with {BOXES} boxes each", measure()))
+    chosen = parse(TITLE, with_device=True)
+    raise SystemExit(report(TITLE, measure(chosen), chosen))

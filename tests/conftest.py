@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from toolkit import registry
-from toolkit.registry import discovery
 
 torch.set_num_threads(1)  # the suite runs in as many processes as there are cores
 
@@ -21,9 +20,7 @@ TINY = str(ROOT / "tests" / "support" / "tiny.py")
 def _fresh_registries() -> Iterator[None]:
     """What one test enters into the registries is gone in the next."""
     yield
-    for each in (registry.plugins, registry.datasets, registry.evaluators):
-        each.cache_clear()
-    discovery._loaded.clear()
+    registry.clear()
 
 
 @pytest.fixture

@@ -1,19 +1,16 @@
-"""The design rules, held over the syntax trees of the source: who may import whom, and what is imported
-when.
+"""The design rules, held over the syntax trees of the source: who may import whom, what is imported when, and
+where the tests of a module are.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cache
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
+from support.source_tree import CORE, DATASETS, FILES, PLUGINS, ROOT, imports_of, own_modules, tree_of
 
-ROOT = Path(__file__).resolve().parents[1]
-FAMILIES = {"toolkit.plugins": ROOT / "plugins", "toolkit.datasets": ROOT / "datasets"}
 HEAVY = {
     "torch",
     "torchvision",
@@ -27,42 +24,6 @@ HEAVY = {
     "safetensors",
 }
 
-
-@dataclass(frozen=True)
-class Import:
-    """One imported name: ``from toolkit.types import Sample`` is of ``toolkit.types`` and gives
-    ``toolkit.types.Sample``.
-    """
-
-    module: str
-    name: str
-    line: int
-    at_module_level: bool
-    for_types_only: bool
-
-    @property
-    def full(self) -> str:
-        return f"{self.module}.{self.name}" if self.name else self.module
-
-
-def source_files() -> dict[str, Path]:
-    """Every module of the package by its name, as installed."""
-    files = {}
-    for package, folder in {"toolkit": ROOT / "toolkit", **FAMILIES}.items():
-        for file in sorted(folder.rglob("*.py")):
-            parts = list(file.relative_to(folder).with_suffix("").parts)
-            files[".".join([package, *(part for part in parts if part != "__init__")])] = file
-    return files
-
-
-FILES = source_files()
-CORE = {
-    name: file
-    for name, file in FILES.items()
-    if not name.startswith(("toolkit.plugins.", "toolkit.datasets."))
-}
-PLUGINS = {name: file for name, file in FILES.items() if name.startswith("toolkit.plugins.")}
-DATASETS = {name: file for name, file in FILES.items() if name.startswith("toolkit.datasets.")}
 
 # What must be quick to import: all that is needed to find and list plugins and datasets, and to print help.
 ABOVE_THE_TORCH_LINE = [
@@ -79,51 +40,6 @@ ABOVE_THE_TORCH_LINE = [
     *(name for name in FILES if name.startswith("toolkit.cli")),
     *(name for name in (*PLUGINS, *DATASETS) if name.count(".") == 2),
 ]
-
-
-@cache
-def tree_of(file: Path) -> ast.Module:
-    return ast.parse(file.read_text(encoding="utf-8"), str(file))
-
-
-@cache
-def imports_of(module: str) -> tuple[Import, ...]:
-    file = FILES[module]
-    package = module if file.name == "__init__.py" else module.rpartition(".")[0]
-    return tuple(_imports(tree_of(file), package, at_module_level=True, for_types_only=False))
-
-
-def _imports(node: ast.AST, package: str, *, at_module_level: bool, for_types_only: bool) -> Iterator[Import]:
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.Import):
-            for alias in child.names:
-                yield Import(alias.name, "", child.lineno, at_module_level, for_types_only)
-        elif isinstance(child, ast.ImportFrom):
-            above = package.split(".")[: len(package.split(".")) - child.level + 1] if child.level else []
-            module = ".".join([*above, *([child.module] if child.module else [])])
-            for alias in child.names:
-                yield Import(module, alias.name, child.lineno, at_module_level, for_types_only)
-        else:
-            inside = isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
-            types = isinstance(child, ast.If) and ast.unparse(child.test) in (
-                "TYPE_CHECKING",
-                "typing.TYPE_CHECKING",
-            )
-            yield from _imports(
-                child,
-                package,
-                at_module_level=at_module_level and not inside,
-                for_types_only=for_types_only or types,
-            )
-
-
-def own_modules(imported: Import) -> Iterator[str]:
-    """The modules of this package that an import runs: the one that it names, and the packages around it."""
-    name = imported.full if imported.full in FILES else imported.module
-    parts = name.split(".")
-    for end in range(1, len(parts) + 1):
-        if ".".join(parts[:end]) in FILES:
-            yield ".".join(parts[:end])
 
 
 def part_of(module: str) -> str:
@@ -240,3 +156,128 @@ def test_constructors_take_no_anonymous_options(module: str) -> None:
     for node in ast.walk(tree_of(FILES[module])):
         if isinstance(node, ast.FunctionDef) and node.name == "__init__":
             assert node.args.kwarg is None, f"{module}, line {node.lineno}"
+
+
+# Tests that are not where a module's tests are looked for: modules -> (where they are, why).
+TESTED_ELSEWHERE: dict[tuple[str, ...], tuple[tuple[str, ...], str]] = {
+    ("toolkit.cli.compare", "toolkit.cli.demo", "toolkit.cli.eval", "toolkit.cli.export"): (
+        (
+            "evaluation/test_compare.py",
+            "test_demo.py",
+            "evaluation/test_runs.py",
+            "export/test_weights_export.py",
+        ),
+        "these commands print what one function found, and the two are tried together",
+    ),
+    ("toolkit.evaluation.coco_*",): (
+        ("evaluation/test_coco.py",),
+        "parts of one evaluator, which has to give pycocotools' figures as a whole",
+    ),
+    ("toolkit.evaluation.memory", "toolkit.evaluation.run_figures"): (
+        ("evaluation/test_compare.py",),
+        "figures of runs, which need the runs that are compared there",
+    ),
+    ("toolkit.models.interval_algebra",): (
+        ("models/test_receptive_field.py",),
+        "its rules are right when the receptive fields are, which are known for the networks there",
+    ),
+    ("toolkit.evaluation.protocols",): (
+        ("evaluation/test_objects.py",),
+        "protocols are driven with the evaluator that measures by them",
+    ),
+    ("toolkit.evaluation.base", "toolkit.models.contract", "toolkit.testing.contracts"): (
+        ("test_contracts.py",),
+        "what is promised of all is tried with all that promise it",
+    ),
+    ("toolkit.formats.labelme", "toolkit.formats.via", "toolkit.formats.yolo", "toolkit.formats.writers"): (
+        (
+            "datasets/test_labelme_dataset.py",
+            "datasets/test_balloon_dataset.py",
+            "datasets/test_yolo_dataset.py",
+            "formats/test_convert.py",
+        ),
+        "a format is read by a dataset of it, and written by converting to it",
+    ),
+    ("toolkit.inference.results", "toolkit.inference.interactive"): (
+        ("inference/test_pipeline.py", "models/test_prompted.py"),
+        "results are those of a folder, and a session needs a model to prompt",
+    ),
+    ("toolkit.models.building", "toolkit.models.weights", "toolkit.models.start_weights"): (
+        ("test_checkpoints.py",),
+        "models are built from checkpoints and take weights from them",
+    ),
+    ("toolkit.models.encoder_weights",): (
+        ("plugins/test_unet.py",),
+        "needs a model with a published encoder",
+    ),
+    tuple(
+        f"toolkit.testing.{name}"
+        for name in (
+            *("checks", "shared_checks", "learning_checks", "keeping_checks"),
+            *("model_case", "samples", "pretend_device", "second_process"),
+        )
+    ): (("testing/test_model_checks.py",), "each check is tried there with the fault that it has to find"),
+    tuple(
+        f"toolkit.training.{name}" for name in ("interrupts", "log", "loss_module", "messages", "validation")
+    ): (
+        ("training/test_loop.py", "training/test_state_resume.py"),
+        "parts of one loop, which show in what a run leaves behind",
+    ),
+}
+TESTS = ROOT / "tests"
+WITH_CODE = [
+    name
+    for name, file in CORE.items()
+    if not name.startswith("toolkit.testing.templates.")  # text that is copied, which test_scaffold runs
+    and any(isinstance(node, (ast.FunctionDef, ast.ClassDef)) for node in ast.walk(tree_of(file)))
+]
+"""Modules of the core in which there is something to test: all but lists of names, manifests and the like."""
+
+
+def place_of_tests(module: str) -> tuple[Path, str]:
+    """The folder and the beginning of the name of the files in which a module's tests are looked for."""
+    file = FILES[module].relative_to(ROOT / "toolkit")
+    is_package = file.name == "__init__.py"
+    stem = (file.parent.name or "toolkit") if is_package else file.stem
+    return TESTS / file.parent, f"test_{stem}"
+
+
+def has_tests(module: str) -> bool:
+    folder, start = place_of_tests(module)
+    return any(file.stem == start or file.stem.startswith(f"{start}_") for file in folder.glob("test_*.py"))
+
+
+def exceptions_for(module: str) -> list[tuple[str, ...]]:
+    return [
+        modules for modules in TESTED_ELSEWHERE if any(fnmatchcase(module, pattern) for pattern in modules)
+    ]
+
+
+@pytest.mark.parametrize("module", WITH_CODE)
+def test_every_module_of_the_core_has_its_tests_where_one_looks(module: str) -> None:
+    folder, start = place_of_tests(module)
+    assert has_tests(module) or exceptions_for(module), (
+        f"{module} has no {(folder / start).relative_to(ROOT)}.py or {start}_….py. Repair: write its tests"
+        " there; if they must stand elsewhere, say where and why in TESTED_ELSEWHERE"
+    )
+
+
+def test_exceptions_are_few_and_needed() -> None:
+    assert len(TESTED_ELSEWHERE) <= 12
+    for modules, (files, reason) in TESTED_ELSEWHERE.items():
+        assert reason
+        for pattern in modules:
+            meant = [module for module in WITH_CODE if fnmatchcase(module, pattern)]
+            assert any(not has_tests(module) for module in meant), f"{pattern} is no exception"
+        for file in files:
+            assert (TESTS / file).is_file(), file
+    for module in WITH_CODE:
+        assert len(exceptions_for(module)) <= 1, module
+
+
+def test_every_test_file_has_a_name_of_its_own() -> None:
+    """There is no ``__init__.py`` among the tests, so two files of one name could not both be imported."""
+    names = [file.name for file in TESTS.rglob("*.py") if file.name not in ("conftest.py", "__init__.py")]
+    names = [name for name in names if name.startswith("test_") or name.endswith("_cases.py")]
+    assert sorted(names) == sorted(set(names))
+    assert not [file for file in TESTS.glob("*/__init__.py")]

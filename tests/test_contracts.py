@@ -11,13 +11,26 @@ from support.small_settings import CANNOT, EVALUATORS, FOLDERS, MODELS, dataset_
 
 from toolkit import registry
 from toolkit.registry.manifests import Manifest
-from toolkit.testing import DATASET_CHECKS, EVALUATOR_CHECKS, MODEL_CHECKS, DatasetCase, ModelCase
+from toolkit.testing import (
+    DATASET_CHECKS,
+    EVALUATOR_CHECKS,
+    MODEL_CHECKS,
+    TASK_CHECKS,
+    DatasetCase,
+    ModelCase,
+    TaskCase,
+)
 from toolkit.testing.checks import check_declared
 
 NOT_FOR = {
-    "semantic": {"masks_and_boxes_agree", "prompts_are_answered"},
-    "instance": {"prompts_are_answered"},
-    "promptable": set(),
+    "semantic": {"masks_and_boxes_agree", "prompts_are_answered", "objects_are_tracked"},
+    "instance": {
+        "prompts_are_answered",
+        "objects_are_tracked",
+        "windows_give_the_prediction",
+        "network_takes_its_input",
+    },
+    "promptable": {"windows_give_the_prediction", "network_takes_its_input"},
 }
 """The checks that say nothing about a model of this task."""
 
@@ -47,7 +60,7 @@ def test_nothing_is_left_out() -> None:
     assert sorted(MODELS) == [manifest.name for manifest in built_in(registry.plugins())]
     assert sorted(EVALUATORS) == [manifest.name for manifest in built_in(registry.evaluators())]
     assert [manifest.name for manifest in built_in(registry.datasets())] == DATASETS
-    assert (len(MODEL_CHECKS), len(DATASET_CHECKS), len(EVALUATOR_CHECKS)) == (25, 11, 10)
+    assert (len(MODEL_CHECKS), len(DATASET_CHECKS), len(EVALUATOR_CHECKS)) == (28, 11, 10)
 
 
 @pytest.mark.parametrize("check", MODEL_CHECKS, ids=lambda check: check.__name__)
@@ -79,3 +92,10 @@ def test_dataset(name: str, check: Any, dataset_cases: dict[str, DatasetCase]) -
 @pytest.mark.parametrize("name", sorted(EVALUATORS))
 def test_evaluator(name: str, check: Any) -> None:
     check(EVALUATORS[name])
+
+
+@pytest.mark.parametrize("check", TASK_CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("name", ["semantic", "instance", "promptable"])
+def test_task(name: str, check: Any) -> None:
+    assert name in registry.tasks().names()
+    check(TaskCase(name))

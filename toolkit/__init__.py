@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from toolkit.evaluation.base import Evaluator
     from toolkit.evaluation.report import Report
     from toolkit.inference import load
-    from toolkit.models.contract import Model, PromptableModel, TrainableModel
+    from toolkit.models.capabilities import Inspectable, Promptable, Tileable, Trackable
+    from toolkit.models.contract import Model, TrainableModel
+    from toolkit.models.promptable import PromptableModel
     from toolkit.models.semantic import SemanticModel
-    from toolkit.registry.manifests import DatasetManifest, EvaluatorManifest, PluginManifest
+    from toolkit.registry.manifests import DatasetManifest, EvaluatorManifest, PluginManifest, TaskManifest
     from toolkit.training.loop import train
-    from toolkit.types import VOID, Instances, Masks, Prediction, Prompts, Sample
+    from toolkit.types import VOID, Instances, Masks, PixelMap, Prediction, Prompts, Sample
 
 __version__ = "0.1.0"
 
@@ -29,17 +31,23 @@ _HOMES = {
     "DatasetManifest": "registry.manifests",
     "Evaluator": "evaluation.base",
     "EvaluatorManifest": "registry.manifests",
+    "Inspectable": "models.capabilities",
     "Instances": "types",
     "Masks": "types",
     "Model": "models.contract",
+    "PixelMap": "types",
     "PluginManifest": "registry.manifests",
     "Prediction": "types",
-    "PromptableModel": "models.contract",
+    "Promptable": "models.capabilities",
+    "PromptableModel": "models.promptable",
     "Prompts": "types",
     "Report": "evaluation.report",
     "Sample": "types",
     "SemanticModel": "models.semantic",
     "Settings": "config",
+    "TaskManifest": "registry.manifests",
+    "Tileable": "models.capabilities",
+    "Trackable": "models.capabilities",
     "TrainableModel": "models.contract",
     "load": "inference",
     "resolve": "config",
@@ -52,17 +60,23 @@ __all__ = [
     "DatasetManifest",
     "Evaluator",
     "EvaluatorManifest",
+    "Inspectable",
     "Instances",
     "Masks",
     "Model",
+    "PixelMap",
     "PluginManifest",
     "Prediction",
+    "Promptable",
     "PromptableModel",
     "Prompts",
     "Report",
     "Sample",
     "SemanticModel",
     "Settings",
+    "TaskManifest",
+    "Tileable",
+    "Trackable",
     "TrainableModel",
     "load",
     "resolve",

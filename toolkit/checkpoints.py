@@ -7,8 +7,10 @@ weights come from (dataset and its fingerprint, start weights and their license,
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import logging
+import os
 import pickle
 import re
 import warnings
@@ -152,7 +154,7 @@ def save_checkpoint(path: Path, state: Mapping[str, Tensor], manifest: Checkpoin
         file.write(save(tensors, {HEADER_KEY: manifest.to_json(), "format": "pt"}))
 
 
-def find_checkpoint(run_or_file: str | Path) -> Path:
+def find_checkpoint(run_or_file: str | os.PathLike[str]) -> Path:
     """The checkpoint that a run's folder or a file name stands for: the best one, else the last.
 
     Raises:
@@ -255,6 +257,13 @@ def read_manifest(run_or_file: str | Path) -> CheckpointManifest | None:
         return None
     path = find_checkpoint(run_or_file)
     return _open(path)[1] if path.suffix == ".safetensors" else None
+
+
+def checkpoint_name(run_or_file: str | os.PathLike[str], manifest: CheckpointManifest) -> str:
+    """The plugin and a hash of the file, which tell weights apart in the manifests of results."""
+    with open(find_checkpoint(run_or_file), "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return f"{manifest.plugin} {digest[:16]}"
 
 
 def is_own(run_or_file: str | Path) -> bool:

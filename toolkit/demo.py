@@ -18,11 +18,13 @@ from toolkit.config import RunSettings, recipe_folder, resolve
 from toolkit.data.dataset import Dataset, open_dataset
 from toolkit.errors import UsageError
 from toolkit.evaluation.report import Report
-from toolkit.evaluation.runs import measure_run
+from toolkit.evaluation.runs import evaluate_run
 from toolkit.formats.mask_folder import write_split
 from toolkit.inference.pipeline import predict_folder
 from toolkit.inference.predictor import Predictor, load
-from toolkit.models.prompted import PromptedModel, prompted
+from toolkit.models.building import load_model
+from toolkit.models.capabilities import Promptable
+from toolkit.models.prompted import prompted
 from toolkit.runtime.files import atomic_write
 from toolkit.training.loop import train
 from toolkit.visualization.drawing import confident
@@ -138,15 +140,12 @@ def _show(settings: RunSettings, out: Path, show_progress: bool) -> Part:
     began = time.perf_counter()
     train(settings, run, show_progress=show_progress)
     trained = time.perf_counter()
-    reports = measure_run(run, data=settings.data.name, split="test") or []
+    reports = evaluate_run(run, data=settings.data.name, split="test") or []
     predictor = load(run)
-    if isinstance(
-        predictor.model, PromptedModel
-    ):  # the set's own classes, so that truth and answers are named and colored alike
-        predictor = Predictor(
-            prompted(predictor.model.model, _boxes(test_set, out), classes=test_set.classes),
-            name=predictor.name,
-        )
+    if predictor.model.capability(Promptable) is not None:
+        # The set's own classes, so that truth and answers are named and colored alike.
+        model = prompted(load_model(run)[0], _boxes(test_set, out), classes=test_set.classes)
+        predictor = Predictor(model, name=predictor.name)
     measured = time.perf_counter()
     summary = predict_folder(predictor, [photos / "images"], out / f"{plugin}-results")
     done = time.perf_counter()
@@ -181,9 +180,8 @@ def _boxes(dataset: Dataset, out: Path) -> str:
 
 def _draw(predictor: Predictor, test_set: Dataset, sheet: Path) -> None:
     samples = [test_set[i] for i in range(min(SHEET_ROWS, len(test_set)))]
-    if isinstance(predictor.model, PromptedModel):
-        predictor.model.assign(test_set.ids)
-    predictions = [confident(p, predictor.draw_above) for p in predictor.predict_samples(samples)]
+    predictor.model.expect_images(test_set.ids)
+    predictions = [confident(p, predictor.model.draw_above) for p in predictor.predict_samples(samples)]
     rows: list[Row] = [(s.image, s, p) for s, p in zip(samples, predictions, strict=True)]
     contact_sheet(rows, sheet, classes=predictor.classes, palette=predictor.palette, cell=SHEET_CELL)
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from toolkit.config import Settings
 from toolkit.errors import DataError, MissingSplitError
 from toolkit.formats.coco import CocoFile
+from toolkit.formats.coco_numbers import CocoNumbered
 from toolkit.formats.regions import Region, RegionDataset, unique_ids
 from toolkit.types import Size
 
@@ -86,7 +87,7 @@ def _image_folder(folder: Path, split: str, file: CocoFile, setting: str) -> Pat
     )
 
 
-class Coco(RegionDataset):
+class Coco(RegionDataset, CocoNumbered):
     """One split: the images of the annotation file in its order, those without objects too.
 
     Attributes:

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from toolkit.models.freezing import freeze
+
 from .ops.convolution import Norm, convolve
 from .settings import OperatorSettings
 
@@ -129,10 +131,11 @@ def _is_constant(norm: nn.Module) -> bool:
     return isinstance(norm, FrozenBatchNorm2d)
 
 
-def freeze(module: nn.Module) -> None:
-    """No parameter of it trains any more, and its batch norms become constants."""
-    for parameter in module.parameters():
-        parameter.requires_grad = False
+def freeze_with_norms(module: nn.Module) -> None:
+    """Freeze a module and put a ``FrozenBatchNorm2d`` in place of each batch norm in it, as Detectron2 does:
+    their statistics stay in training mode too.
+    """
+    freeze(module)
     for parent in list(module.modules()):
         for name, child in parent.named_children():
             if isinstance(child, (nn.BatchNorm2d, nn.SyncBatchNorm)):

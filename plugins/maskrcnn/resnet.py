@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .layers import Conv2d, fill_he, freeze
+from .layers import Conv2d, fill_he, freeze_with_norms
 from .settings import BackboneSettings
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
@@ -99,7 +99,7 @@ class ResNet(nn.Module):
             self.add_module(f"res{i + 2}", nn.Sequential(*blocks))
             self.out_channels.append(channels)
         for module in list(self.children())[: settings.freeze_at]:  # the stem comes first
-            freeze(module)
+            freeze_with_norms(module)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Features of res2 to res5, strides 4 to 32, of images ``[B, 3, H, W]`` whose sides are multiples of

@@ -8,11 +8,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from toolkit.models.freezing import is_frozen
 from toolkit.types import Sample
 
 from .cache import FeatureCache, WeightsDigest, image_digest, key_of
 from .features import ImageFeatures, from_trunk, network_input, trunk_features
-from .parts import is_frozen
 from .upstream import SAM2Base
 
 Kept = Literal["features", "trunk"]

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 from toolkit.errors import InvalidDataError
-from toolkit.models.contract import TrackingModel
+from toolkit.models.capabilities import Trackable
+from toolkit.models.freezing import keep_frozen_in_eval
+from toolkit.models.promptable import PromptableModel
 from toolkit.types import Instances, Prediction, Prompts, Sample, Size
 
 from .answers import choose, to_masks
@@ -22,9 +24,9 @@ from .everything import find_all
 from .features import ImageFeatures, network_points
 from .learning import Learner
 from .lora import merged
-from .parts import choose_trainable, hold_frozen_in_eval
 from .prompting import grouped
 from .settings import Sam2Settings
+from .trainable_parts import UNTRAINED, choose_trainable
 from .upstream import SAM2Base, build_network
 from .video import track
 
@@ -63,13 +65,15 @@ class EncodedImage:
         return ImageDecoder(self.network, [self.features], drawn=self.drawn)
 
 
-class Sam2Model(TrackingModel):
+class Sam2Model(PromptableModel, Trackable):
     """SAM 2 around the network of the package ``sam2``.
 
     Args:
         settings: see ``Sam2Settings``.
         classes: names that the labels of objects and prompts stand for; the network itself knows none.
     """
+
+    untrained = UNTRAINED
 
     def __init__(self, settings: Sam2Settings, classes: Sequence[str]) -> None:
         super().__init__(classes)
@@ -78,7 +82,7 @@ class Sam2Model(TrackingModel):
         self.network: SAM2Base = build_network(settings.version, settings.size, filled.image_size)
         choose_trainable(self.network, filled.trainable, settings.lora)
         self.network.image_encoder.to(memory_format=torch.channels_last)
-        hold_frozen_in_eval(self.network)
+        keep_frozen_in_eval(self.network)
         self._encoder = Encoder(self.network, filled.image_size, _cache(settings))
         self._learner = Learner(settings)
         self._keeps_features = False
@@ -156,7 +160,7 @@ class Sam2Model(TrackingModel):
         nothing to the disk.
         """
         super().train(mode)
-        hold_frozen_in_eval(self.network)
+        keep_frozen_in_eval(self.network)
         self._keeps_features |= mode
         return self
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from toolkit.errors import InvalidDataError
 from toolkit.types import Prompts, Size
 
-from .clicks import BOTTOM_RIGHT, OFF, ON, TOP_LEFT
+from .clicks import BOTTOM_RIGHT, TOP_LEFT
 
 PADDING = -1
 
@@ -68,12 +68,6 @@ def _check(prompts: Prompts, name: str, size: Size) -> None:
     height, width = size
     where = f"{name}, of {width} × {height} pixels (width × height):"
     if prompts.points_xy is not None and prompts.point_labels is not None:
-        unknown = ~torch.isin(prompts.point_labels, torch.tensor([ON, OFF, PADDING]))
-        if unknown.any():
-            raise InvalidDataError(
-                f"{where} a point has the label {int(prompts.point_labels[unknown][0])}; there are 1 (on the"
-                " object), 0 (off it) and -1 (padding)"
-            )
         inside = ((prompts.points_xy >= 0) & (prompts.points_xy <= torch.tensor([width, height]))).all(2)
         for row, column in (~inside & (prompts.point_labels != PADDING)).nonzero()[:1].tolist():
             raise InvalidDataError(
@@ -87,8 +81,7 @@ def _check(prompts: Prompts, name: str, size: Size) -> None:
                 )
     if prompts.boxes_xyxy is not None:
         x0, y0, x1, y1 = prompts.boxes_xyxy.T
-        usable = (x0 <= x1) & (y0 <= y1) & (x0 <= width) & (y0 <= height) & (x1 >= 0) & (y1 >= 0)
-        usable &= torch.isfinite(prompts.boxes_xyxy).all(1)
+        usable = (x0 <= width) & (y0 <= height) & (x1 >= 0) & (y1 >= 0)
         for row in (~usable).nonzero()[:1, 0].tolist():
             raise InvalidDataError(
                 f"{where} prompt {row} has a box x0, y0, x1, y1 that is not in the image:"

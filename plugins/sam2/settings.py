@@ -81,7 +81,8 @@ class Sam2Settings(Settings):
     """Height and width that images are brought to, a multiple of 32; 1024 when empty, and 128 for `toy`."""
     trainable: Trainable | None = None
     """What learns: `decoder` (mask decoder and prompt encoder), `decoder+neck`, `full`, or `lora` (decoder,
-    and adapters in the encoder). Empty is `decoder`, and `full` for `toy`."""
+    and adapters in the encoder). Empty is `decoder`, and `full` for `toy`. `train.freeze` takes parts out of
+    this choice, until `train.unfreeze_at` or for good, and never adds any."""
     lora: LoraSettings = LoraSettings()
     """The adapters of `trainable: lora`."""
     preset: Literal["lab", "sam2"] = "lab"

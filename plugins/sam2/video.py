@@ -41,7 +41,7 @@ def track(
     prompts: Mapping[int, Sequence[Prompts]],
     device: torch.device,
 ) -> Iterator[Prediction]:
-    """Follow objects; see ``toolkit.models.contract.TrackingModel.track``.
+    """Follow objects; see ``toolkit.models.capabilities.Trackable.track``.
 
     Args:
         settings: of the model.

@@ -15,7 +15,7 @@ from toolkit.checkpoints import CheckpointManifest, save_checkpoint
 from toolkit.cli import main
 from toolkit.data.images import read_label_map
 from toolkit.inference import load, pipeline
-from toolkit.models.building import build_model
+from toolkit.models.building import rebuild_model
 
 PLUGIN = '''
 """One convolution."""
@@ -42,7 +42,7 @@ def infer(tmp_path: Path) -> Infer:
     )
     (tmp_path / "run").mkdir()
     save_checkpoint(
-        tmp_path / "run" / "best.safetensors", build_model(manifest, tmp_path).state_dict(), manifest
+        tmp_path / "run" / "best.safetensors", rebuild_model(manifest, tmp_path).state_dict(), manifest
     )
     (tmp_path / "photos" / "deep").mkdir(parents=True)
     rng = np.random.default_rng(0)

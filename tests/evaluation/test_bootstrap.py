@@ -5,21 +5,20 @@ interval holds the truth.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from toolkit.errors import DataError
-from toolkit.evaluation.alignment import Alignment
 from toolkit.evaluation.base import Evaluator
 from toolkit.evaluation.bootstrap import Difference, difference, draws, resampled_metrics
 from toolkit.evaluation.coco import Coco, CocoSettings
 from toolkit.evaluation.iou import IoU, IoUSettings
 from toolkit.evaluation.objects import Objects, ObjectsSettings
-from toolkit.evaluation.protocols import OfProtocol
-from toolkit.types import VOID, Instances, Masks, Prediction, Sample
+from toolkit.evaluation.protocols import Measurement
+from toolkit.types import Instances, Masks, Prediction, Sample
 
 CLASSES = ("background", "a", "b")
 
@@ -47,7 +46,6 @@ EVALUATORS: dict[str, Any] = {
     "iou": lambda: IoU(IoUSettings(), CLASSES),
     "coco": lambda: Coco(CocoSettings(), CLASSES),
     "objects": lambda: Objects(ObjectsSettings(), CLASSES),
-    "protocol": lambda: OfProtocol(Coco(CocoSettings(iou_types=("segm",)), CLASSES), "auto"),
 }
 
 
@@ -75,6 +73,29 @@ def test_a_draw_is_measured_as_images_that_really_come_so_often(name: str) -> No
         assert found.keys() == metrics.keys()
         for metric, value in metrics.items():
             assert found[metric][row] == pytest.approx(value, abs=1e-12, nan_ok=True), metric
+
+
+def test_the_metrics_of_a_protocol_are_drawn_under_its_name() -> None:
+    cases = [case(i) for i in range(5)]
+    measurement, plain = (
+        Measurement(Coco(CocoSettings(iou_types=("segm",)), CLASSES), p) for p in ("auto", "")
+    )
+    found = []
+    for each in (measurement, plain):
+        states = []
+        for sample, prediction in cases:
+            each.evaluator.reset()
+            labels = torch.zeros_like(sample.instances.labels) if sample.instances is not None else None
+            one = (
+                sample.with_(instances=replace(sample.instances, labels=labels)) if each is plain else sample
+            )
+            guess = replace(prediction, instances=replace(prediction.instances, labels=labels))
+            each.update([one], {each.protocol: [guess]})
+            states.append(each.evaluator.state())
+        found.append(resampled_metrics(each.evaluator, states, draws(len(cases), 4, seed=1), each.report))
+    assert len(found[0]) > 5
+    for name, values in found[1].items():
+        np.testing.assert_array_equal(found[0][f"auto/{name}"], values)
 
 
 def test_copies_do_not_change_the_order_among_equal_scores() -> None:
@@ -137,33 +158,3 @@ def test_undefined_draws_are_left_out() -> None:
     assert Difference(1, 0.5, 2).is_clear
     assert Difference(-1, -2, -0.5).is_clear
     assert not Difference(1, -0.5, 2).is_clear
-
-
-def test_classes_are_matched_by_name_and_a_background_becomes_void() -> None:
-    align = Alignment(("background", "b", "a"), ("a", "b"), "m")
-    label_map = torch.tensor([[0, 1, 2, VOID]], dtype=torch.uint8)
-    aligned = align(Prediction("s", (1, 4), label_map))
-    assert aligned.label_map is not None
-    assert aligned.label_map.tolist() == [[VOID, 1, 0, VOID]]
-    masks = Masks.from_dense(torch.eye(3, dtype=torch.bool)[:, None])
-    instances = Instances(
-        (1, 3), masks.boxes_xyxy(), torch.tensor([2, 0, 1]), masks, torch.tensor([0.1, 0.2, 0.3])
-    )
-    moved = align(Prediction("s", (1, 3), instances=instances)).instances
-    assert moved is not None
-    assert moved.labels.tolist() == [0, 1], "what is found to be background is no object"
-    assert moved.scores is not None
-    assert moved.scores.tolist() == pytest.approx([0.1, 0.3])
-    other = Alignment(("a", "b"), ("background", "a", "b"), "m")(
-        Prediction("s", (1, 2), torch.tensor([[0, 1]], dtype=torch.uint8))
-    )
-    assert other.label_map is not None
-    assert other.label_map.tolist() == [[1, 2]]
-
-
-def test_other_classes_are_refused_by_name() -> None:
-    with pytest.raises(
-        DataError,
-        match="runs/x cannot be measured here.*the model alone has cat, dog; the dataset alone has car",
-    ):
-        Alignment(("background", "dog", "cat"), ("car",), "runs/x")

@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 import math
 import random
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,14 +18,35 @@ from pycocotools.cocoeval import COCOeval
 
 from toolkit import registry
 from toolkit.config import validate
+from toolkit.data.dataset import Dataset
 from toolkit.errors import ConfigError, InvalidDataError
 from toolkit.evaluation.coco import Coco, CocoSettings
 from toolkit.evaluation.coco_boundary import boundary
 from toolkit.evaluation.report import Report
+from toolkit.formats.coco_numbers import CocoNumbered
 from toolkit.types import Instances, Prediction, Sample
 
 NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 EMPTY = Sample("a", torch.zeros((3, *SIZE), dtype=torch.uint8), instances=Instances.empty(SIZE))
+
+
+class Listed(Dataset):
+    """Two samples that are in no COCO file."""
+
+    classes, ids = ("thing",), ("z", "a")
+
+    def __getitem__(self, index: int) -> Sample:
+        raise NotImplementedError
+
+
+class Numbered(Listed, CocoNumbered):
+    """The same from a COCO file with these numbers."""
+
+    def __init__(self, numbers: dict[str, int]) -> None:
+        self.coco_image_ids, self.coco_category_ids = numbers, (1,)
+
+    def coco_document(self) -> dict[str, Any]:
+        raise NotImplementedError
 
 
 def measure(case: Case, **settings: Any) -> Report:
@@ -149,7 +169,7 @@ def test_ties_between_images_go_by_the_order_of_the_dataset() -> None:
     found = []
     for numbers in (None, {"z": 9, "a": 4}):
         evaluator = Coco(CocoSettings(), ["thing"])
-        evaluator.prepare(SimpleNamespace(ids=("z", "a"), coco_image_ids=numbers))  # type: ignore[arg-type]
+        evaluator.prepare(Numbered(numbers) if numbers else Listed())
         evaluator.update(samples, predictions)
         found.append(evaluator.report().metrics["bbox/AP"])
     assert found == pytest.approx([1.0, 0.5])

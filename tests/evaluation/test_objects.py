@@ -16,11 +16,11 @@ from toolkit.data.dataset import Dataset
 from toolkit.errors import InvalidDataError, UsageError
 from toolkit.evaluation.base import Evaluator
 from toolkit.evaluation.coco import Coco, CocoSettings
-from toolkit.evaluation.driver import evaluate
+from toolkit.evaluation.driver import Subject, evaluate
 from toolkit.evaluation.iou import IoU, IoUSettings
 from toolkit.evaluation.objects import Objects, ObjectsSettings
-from toolkit.evaluation.protocols import OfProtocol, by_protocol
-from toolkit.models.contract import PromptableModel
+from toolkit.evaluation.protocols import Measurement, plan_measurements
+from toolkit.models.promptable import PromptableModel
 from toolkit.types import Instances, Masks, Prediction, Prompts, Sample
 
 CLASSES = ("flask", "water", "never seen")
@@ -215,9 +215,9 @@ def evaluators() -> list[Evaluator]:
 
 def test_each_protocol_is_measured_by_the_evaluators_that_suit_it() -> None:
     model = Guesser(["triangle"])
-    chosen = by_protocol(evaluators(), model)
+    chosen = plan_measurements(model, evaluators())
     names = [name for each in chosen for name in each.report().metrics]
-    validation = evaluate(model, Triangles(), chosen, with_loss=True, batch_size=1)
+    validation = evaluate(Subject(model, with_loss=True), Triangles(), chosen, batch_size=1)
     metrics = validation.metrics()
     assert set(names) <= set(
         metrics
@@ -232,7 +232,7 @@ def test_each_protocol_is_measured_by_the_evaluators_that_suit_it() -> None:
 
 def test_corrections_follow_the_answers_and_share_the_first_click() -> None:
     model = Guesser(["triangle"])
-    evaluate(model, Triangles(), by_protocol(evaluators(), model), batch_size=2)
+    evaluate(Subject(model), Triangles(), plan_measurements(model, evaluators()), batch_size=2)
     points = [prompts for prompts in model.asked if prompts.points_xy is not None]
     assert [prompts.points_xy.shape[1] for prompts in points if prompts.points_xy is not None] == [
         1,
@@ -249,8 +249,8 @@ def test_objects_without_prompts_count_as_of_one_class() -> None:
     truth = instances(np.ones((2, 4, 4), dtype=bool), [0, 1])
     sample = Sample("a", torch.zeros((3, 4, 4), dtype=torch.uint8), instances=truth)
     found = Prediction("a", (4, 4), instances=instances(np.ones((2, 4, 4), dtype=bool), [0, 0]))
-    agnostic = OfProtocol(Coco(CocoSettings(iou_types=("segm",)), CLASSES), "auto", with_classes=False)
-    agnostic.update([sample], [found])
+    agnostic = Measurement(Coco(CocoSettings(iou_types=("segm",)), CLASSES), "auto")
+    agnostic.update([sample], {"auto": [found]})
     report = agnostic.report()
     assert report.metrics["auto/segm/AP"] == pytest.approx(1.0)
     assert report.per_class == {}
@@ -261,4 +261,4 @@ def test_evaluators_that_suit_nothing_are_refused() -> None:
     model = Guesser(["triangle"])
     model.protocols = ("box",)
     with pytest.raises(UsageError, match="iou suits none of the protocols box"):
-        by_protocol([IoU(IoUSettings(), ("triangle",))], model)
+        plan_measurements(model, [IoU(IoUSettings(), ("triangle",))])

@@ -4,12 +4,15 @@ import json
 import math
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import FrozenInstanceError
 
 import pytest
 from rich.console import Console
 
 from toolkit.errors import InvalidDataError
 from toolkit.evaluation import Report, is_better
+from toolkit.evaluation.report import Curve
 
 NAN = math.nan
 REPORT = Report(
@@ -28,6 +31,7 @@ def test_undefined_is_null_in_json() -> None:
         "per_class": {"iou": [0.25, None]},
         "classes": ["[cat]", "dog"],
         "notes": ["dog is absent."],
+        "lower_is_better": [],
     }
 
 
@@ -52,28 +56,94 @@ def test_a_table_without_classes_has_only_the_summary() -> None:
     assert "class" not in capture.get()
 
 
-def test_per_class_values_must_match_the_classes() -> None:
-    with pytest.raises(InvalidDataError, match="iou has 1 values for 2 classes"):
-        Report("iou", {}, {"iou": [0.1]}, ("a", "b"))
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (
+            lambda: Report("iou", {}, {"iou": [0.1]}, ("a", "b")),
+            "Report 'iou': iou has 1 values for 2 classes",
+        ),
+        (
+            lambda: Report("iou", {}, {"iou": [0.1, 0.2], "dice": [0.1, 0.2, 0.3]}, ("a", "b")),
+            "Report 'iou': dice has 3 values for 2 classes",
+        ),
+        (lambda: Report("iou", {}, {"iou": [0.1]}), "Report 'iou': iou has 1 values for 0 classes"),
+        (
+            lambda: Curve("recall", "precision", [0, 0.5, 1], {"cat": [1, 1, 0], "dog": [1, 0]}),
+            "the line 'dog' has 2 values for 3 points",
+        ),
+        (lambda: Curve("recall", "precision", [], {"cat": [1]}), "the line 'cat' has 1 values for 0 points"),
+    ],
+)
+def test_values_that_do_not_fit_are_named(build: Callable[[], object], message: str) -> None:
+    with pytest.raises(InvalidDataError) as caught:
+        build()
+    assert message in str(caught.value)
+
+
+def test_curves_are_in_json_with_null_for_what_is_undefined() -> None:
+    curve = Curve("recall", "precision", [0, 1], {"cat": [1, NAN], "dog": [math.inf, 0]})
+    document = json.loads(Report("coco", {"AP": 0.5}, curves={"by recall": curve}).to_json())
+    assert document["curves"] == {
+        "by recall": {
+            "x_label": "recall",
+            "y_label": "precision",
+            "x": [0, 1],
+            "y": {"cat": [1, None], "dog": [None, 0]},
+        }
+    }
+    assert "curves" not in json.loads(REPORT.to_json()), "where there are none"
+
+
+def test_infinity_is_no_json_either() -> None:
+    assert json.loads(Report("a", {"x": math.inf, "y": -math.inf}).to_json())["metrics"] == {
+        "x": None,
+        "y": None,
+    }
+
+
+def test_a_report_without_lines_or_classes_is_one() -> None:
+    assert Report("empty", {}).to_dict() == {
+        "name": "empty",
+        "metrics": {},
+        "per_class": {},
+        "classes": [],
+        "notes": [],
+    }
+    assert Curve("x", "y", [], {}).y == {}
+
+
+def test_reports_and_curves_are_frozen() -> None:
+    for value in (REPORT, Curve("x", "y", [], {})):
+        with pytest.raises(FrozenInstanceError):
+            value.name = "other"  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(
-    ("metric", "new", "old", "expected"),
+    ("lower", "new", "old", "expected"),
     [
-        ("mean_iou", 0.6, 0.5, True),
-        ("mean_iou", 0.5, 0.5, False),
-        ("mean_iou", 0.4, 0.5, False),
-        ("val_loss", 0.4, 0.5, True),
-        ("loss/dice", 0.6, 0.5, False),
-        ("mean_iou", NAN, 0.0, False),
-        ("mean_iou", 0.0, NAN, True),
-        ("loss", NAN, 5.0, False),
-        ("loss", 5.0, NAN, True),
-        ("loss", NAN, NAN, False),
+        (False, 0.6, 0.5, True),
+        (False, 0.5, 0.5, False),
+        (False, 0.4, 0.5, False),
+        (True, 0.4, 0.5, True),
+        (True, 0.6, 0.5, False),
+        (True, 0.5, 0.5, False),
+        (False, NAN, 0.0, False),
+        (False, 0.0, NAN, True),
+        (True, NAN, 5.0, False),
+        (True, 5.0, NAN, True),
+        (True, NAN, NAN, False),
     ],
 )
-def test_is_better(metric: str, new: float, old: float, expected: bool) -> None:
-    assert is_better(metric, new, old) is expected
+def test_is_better(lower: bool, new: float, old: float, expected: bool) -> None:
+    assert is_better(new, old, lower=lower) is expected
+
+
+def test_what_is_better_lower_must_be_a_metric() -> None:
+    report = Report("depth", {"mae": 0.5, "glossary_iou": 0.3}, lower_is_better=("mae",))
+    assert report.to_dict()["lower_is_better"] == ["mae"]
+    with pytest.raises(InvalidDataError, match="lower_is_better names rmse, but the metrics are mae"):
+        Report("depth", {"mae": 0.5}, lower_is_better=("rmse",))
 
 
 def test_manifests_and_the_contract_import_no_torch() -> None:

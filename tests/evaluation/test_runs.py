@@ -15,10 +15,9 @@ from toolkit.cli import main
 from toolkit.config import resolve
 from toolkit.data.dataset import Dataset, open_dataset
 from toolkit.errors import DataError, UsageError
-from toolkit.evaluation.runs import measure_predictions, measure_run
+from toolkit.evaluation.runs import evaluate_predictions, evaluate_run
 from toolkit.formats.predictions import PredictionFiles
 from toolkit.training.loop import train
-from toolkit.types import Masks
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +112,7 @@ def test_the_table_has_a_row_for_each_class(
 
 def test_the_figures_are_those_of_training(trained: Path, tiny: str) -> None:
     registry.add_path(tiny)
-    (report,) = measure_run(trained, data="squares", accelerator="cpu") or []
+    (report,) = evaluate_run(trained, data="squares", accelerator="cpu") or []
     lines = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
     best = max(line["val/mean_iou"] for line in lines if "val/mean_iou" in line)
     assert report.metrics["mean_iou"] == pytest.approx(best)
@@ -132,9 +131,9 @@ def test_predictions_of_a_run_measure_like_the_run(
         path.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(path), np.ascontiguousarray(sample.image.permute(1, 2, 0).numpy()[:, :, ::-1]))
     assert main(["infer", str(trained), str(photos), "--out", str(results), "--plugin", tiny]) == 0
-    (expected,) = measure_run(trained, data="squares", accelerator="cpu") or []
+    (expected,) = evaluate_run(trained, data="squares", accelerator="cpu") or []
     for path in (results, results / "labels", results / "predictions.json"):
-        (report,) = measure_predictions(path, data="squares")
+        (report,) = evaluate_predictions(path, data="squares")
         assert dict(report.metrics) == pytest.approx(dict(expected.metrics))
 
 
@@ -160,7 +159,7 @@ def test_missing_predictions_are_counted_and_named(tiny: str, squares: Dataset, 
     with pytest.raises(
         DataError, match=r"7 of 12 images have no prediction in .*: val/0, val/1, val/2, val/3, val/4, …"
     ):
-        measure_predictions(tmp_path, data=tiny)
+        evaluate_predictions(tmp_path, data=tiny)
 
 
 def test_predictions_of_another_size_are_named(tiny: str, squares: Dataset, tmp_path: Path) -> None:
@@ -169,82 +168,7 @@ def test_predictions_of_another_size_are_named(tiny: str, squares: Dataset, tmp_
     with pytest.raises(
         DataError, match=r"2\.png is \[16, 17\] \(height, width\), but the image val/2 is \[16, 16\]"
     ):
-        measure_predictions(tmp_path, data=tiny)
-
-
-def coco_document() -> dict:
-    mask = np.zeros((1, 16, 16), bool)
-    mask[0, 2:5, 3:9] = True
-    (code,) = Masks.from_dense(mask).to_coco()
-    return {
-        "images": [{"id": 7, "file_name": "val/0.png", "width": 16, "height": 16}],
-        "categories": [{"id": 3, "name": "square"}],
-        "annotations": [
-            {
-                "image_id": 7,
-                "category_id": 3,
-                "bbox": [3, 2, 6, 3],
-                "score": 0.9,
-                "segmentation": {"size": [16, 16], "counts": code["counts"].decode()},
-            }
-        ],
-    }
-
-
-def test_instances_in_json_are_read_by_class_name(tmp_path: Path) -> None:
-    (tmp_path / "theirs.json").write_text(json.dumps(coco_document()))
-    instances = (
-        PredictionFiles(tmp_path / "theirs.json", ("ground", "square")).read("val/0", (16, 16)).instances
-    )
-    assert instances is not None
-    assert instances.labels.tolist() == [1]
-    assert instances.boxes_xyxy.tolist() == [[3, 2, 9, 5]]
-    assert instances.masks is not None
-    assert instances.masks.areas().tolist() == [18]
-
-
-@pytest.mark.parametrize(
-    ("change", "expected"),
-    [
-        ({"categories": [{"id": 3, "name": "circle"}]}, "has classes that the dataset has not: circle"),
-        ({"images": []}, r"annotations\[0\] names an unknown image or category"),
-        ({"annotations": None}, "is no predictions file"),
-        ({"images": "x"}, "is no predictions file"),
-    ],
-)
-def test_faulty_json_is_explained(tmp_path: Path, change: dict, expected: str) -> None:
-    (tmp_path / "theirs.json").write_text(json.dumps(coco_document() | change))
-    with pytest.raises(DataError, match=expected):
-        PredictionFiles(tmp_path / "theirs.json", ("ground", "square"))
-
-
-def test_label_images_beside_a_json_with_other_class_order_are_translated(tmp_path: Path) -> None:
-    values = np.array([[0, 1], [255, 0]], np.uint8)
-    cv2.imwrite(str(tmp_path / "a.png"), values)
-    document = {
-        "images": [{"id": 1, "file_name": "a.jpg", "width": 2, "height": 2, "label_map": "a.png"}],
-        "categories": [{"id": 1, "name": "square"}, {"id": 2, "name": "ground"}],
-        "annotations": [],
-    }
-    (tmp_path / "predictions.json").write_text(json.dumps(document))
-    read = PredictionFiles(tmp_path, ("ground", "square")).read("a", (2, 2)).label_map
-    assert read is not None
-    assert read.tolist() == [[1, 0], [255, 1]]
-    cv2.imwrite(str(tmp_path / "a.png"), values + 1)
-    with pytest.raises(DataError, match=r"a\.png has the value 2, which is no class of"):
-        PredictionFiles(tmp_path, ("ground", "square")).read("a", (2, 2))
-
-
-def test_what_is_no_predictions_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "broken.json").write_text("{")
-    for path, expected in (
-        ("absent", "no predictions at"),
-        ("empty", "holds no .png label images"),
-        ("broken.json", "is no predictions file"),
-    ):
-        with pytest.raises(DataError, match=expected):
-            PredictionFiles(tmp_path / path, ("a",))
+        evaluate_predictions(tmp_path, data=tiny)
 
 
 def test_usage_faults(trained: Path, tiny: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -253,9 +177,12 @@ def test_usage_faults(trained: Path, tiny: str, capsys: pytest.CaptureFixture[st
     assert main(["eval", str(trained), "--data", "squares", "--plugin", tiny, "train.steps=3"]) == 2
     assert "settings of train have no effect here" in capsys.readouterr().err
     assert main(["eval", str(trained), "--data", "shapes", "--plugin", tiny]) == 1
-    assert "knows the classes ground, square, but dataset 'shapes' has background" in capsys.readouterr().err
+    assert (
+        "cannot be measured here, because the classes differ: the model alone has ground"
+        in capsys.readouterr().err
+    )
     with pytest.raises(UsageError, match="has no split 'tset'"):
-        measure_predictions(trained, data=tiny, split="tset")
+        evaluate_predictions(trained, data=tiny, split="tset")
 
 
 def test_conventions_are_switched_by_settings(

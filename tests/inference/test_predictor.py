@@ -92,7 +92,7 @@ def test_lists_are_predicted_in_batches_and_may_be_empty() -> None:
         (np.zeros((4, 5), np.uint8), r"not uint8 \[4, 5\]"),
         (np.zeros((4, 5, 3), np.float32), r"not float32 \[4, 5, 3\]"),
         (np.zeros((3, 4, 5), np.uint8), r"an RGB uint8 array \[H, W, 3\].*not uint8 \[3, 4, 5\]"),
-        (torch.zeros(4, 5, 3), r"image must be uint8 \[3, 'any', 'any'\], not float32"),
+        (torch.zeros(4, 5, 3), r"image must be a tensor of uint8 \[3, any, any\], not float32"),
         (Image.new("F", (4, 5)), "a Pillow image of mode F has no fixed range"),
         (7, "must be a path, a Pillow image.*not int"),
     ],
@@ -142,7 +142,7 @@ def test_unknown_devices_and_precisions() -> None:
         Predictor(Bright(), precision="fp8")
     for device in ("gpu", "cuda:99"):
         with pytest.raises(
-            UsageError, match=rf"device '{device}' cannot be used here: .*Repair: use --device cpu, or auto"
+            UsageError, match=rf"device '{device}' cannot be used here: .*Repair: use the device cpu, or auto"
         ):
             Predictor(Bright(), device=device)
 
@@ -150,7 +150,7 @@ def test_unknown_devices_and_precisions() -> None:
 def test_a_window_for_a_model_that_cannot_use_one() -> None:
     with pytest.raises(
         UsageError,
-        match=r"window is for semantic models; Bright predicts images whole\. Repair: leave window out",
+        match=r"window: Bright predicts images whole\. Repair: leave window out",
     ):
         Predictor(Bright(), device="cpu", tiling=Tiling(window=64))
     Predictor(Bright(), device="cpu", tiling=Tiling())
@@ -158,11 +158,11 @@ def test_a_window_for_a_model_that_cannot_use_one() -> None:
 
 def test_load_takes_a_run_or_a_file(tmp_path: Path, tiny: str) -> None:
     from toolkit import registry
-    from toolkit.models.building import build_model
+    from toolkit.models.building import rebuild_model
 
     registry.add_path(tiny)
     manifest = CheckpointManifest("tiny", "semantic", ("ground", "square"))
-    model = build_model(manifest, tmp_path)
+    model = rebuild_model(manifest, tmp_path)
     save_checkpoint(tmp_path / "best.safetensors", model.state_dict(), manifest)
     expected = Predictor(model, device="cpu").predict(picture())
     by_run, by_file = load(tmp_path, device="cpu"), load(str(tmp_path / "best.safetensors"), device="cpu")
@@ -183,11 +183,11 @@ def test_load_takes_a_run_or_a_file(tmp_path: Path, tiny: str) -> None:
 
 def test_settings_of_the_model_can_be_changed_where_the_weights_still_fit(tmp_path: Path, tiny: str) -> None:
     from toolkit import registry
-    from toolkit.models.building import build_model
+    from toolkit.models.building import rebuild_model
 
     registry.add_path(tiny)
     manifest = CheckpointManifest("tiny", "semantic", ("ground", "square"))
-    save_checkpoint(tmp_path / "best.safetensors", build_model(manifest, tmp_path).state_dict(), manifest)
+    save_checkpoint(tmp_path / "best.safetensors", rebuild_model(manifest, tmp_path).state_dict(), manifest)
     changed = load(tmp_path, device="cpu", settings={"dropout": 0.5})
     dropouts = [module.p for module in changed.model.modules() if isinstance(module, torch.nn.Dropout2d)]
     assert dropouts == [0.5]

@@ -1,4 +1,4 @@
-"""Frames of videos and folders, and objects followed through them."""
+"""Objects followed through the frames of a video or folder."""
 
 from __future__ import annotations
 
@@ -7,84 +7,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from toolkit.errors import DataError, UsageError
-from toolkit.inference.frames import open_frames
 from toolkit.inference.predictor import Predictor
 from toolkit.inference.tracking import track_video
-from toolkit.models.contract import Model, TrackingModel
+from toolkit.models.capabilities import Trackable
+from toolkit.models.contract import Model
+from toolkit.models.promptable import PromptableModel
 from toolkit.types import Instances, Masks, Prediction, Prompts, Sample
 
-SIZE = (32, 48)
 
-
-def frame(index: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """A bright square on gray that moves 3 pixels to the right each frame."""
-    picture = np.full((*SIZE, 3), 60, np.uint8)
-    picture[10:18, 3 * index : 3 * index + 8] = 230
-    return picture
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    path = tmp_path / "frames"
-    path.mkdir()
-    for index in range(12):
-        cv2.imwrite(str(path / f"{index}.png"), frame(index))
-    return path
-
-
-@pytest.fixture
-def video(tmp_path: Path) -> Path:
-    path = tmp_path / "film.avi"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, SIZE[::-1])
-    for index in range(12):
-        writer.write(frame(index))
-    writer.release()
-    return path
-
-
-def test_a_folder_is_in_the_order_of_its_numbers(folder: Path) -> None:
-    frames = open_frames(folder)
-    assert frames.names == tuple(f"{index}.png" for index in range(12))
-    assert torch.equal(frames[11].image, torch.from_numpy(frame(11)).permute(2, 0, 1))
-
-
-def test_a_video_gives_any_frame_at_any_time(video: Path) -> None:
-    frames = open_frames(video)
-    assert len(frames) == 12
-    assert frames.names[11] == "000011"
-    for index in (0, 1, 2, 7, 7, 3, 11, 0):
-        sample = frames[index]
-        assert sample.size == SIZE
-        error = np.abs(sample.image.permute(1, 2, 0).numpy().astype(int) - frame(index)).mean()
-        assert error < 4  # JPEG inside
-    with pytest.raises(IndexError):
-        frames[12]
-
-
-def test_what_is_no_video_is_named(tmp_path: Path, folder: Path) -> None:
-    (tmp_path / "film.mp4").write_bytes(b"not a film")
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match=r"film.mp4 is no video that can be decoded"):
-        open_frames(tmp_path / "film.mp4")
-    with pytest.raises(UsageError, match="empty holds no image"):
-        open_frames(tmp_path / "empty")
-    with pytest.raises(UsageError, match="does not exist"):
-        open_frames(tmp_path / "none.mp4")
-    cv2.imwrite(str(folder / "5.png"), np.zeros((8, 9, 3), np.uint8))
-    with pytest.raises(
-        DataError, match=r"5.png is 9 × 8 pixels \(width × height\), but the first frame 0.png is 48 × 32"
-    ):
-        open_frames(folder)[5]
-
-
-class Brightest(TrackingModel):
+class Brightest(PromptableModel, Trackable):
     """Takes whatever is bright in a frame for every object."""
 
     def encode(self, samples: Sequence[Sample]) -> list[Any]:

@@ -17,7 +17,8 @@ from toolkit.errors import InvalidDataError, UsageError
 from toolkit.inference.interactive import Session
 from toolkit.inference.pipeline import predict_folder
 from toolkit.inference.predictor import Predictor
-from toolkit.models.contract import Model, PromptableModel
+from toolkit.models.contract import Model
+from toolkit.models.promptable import PromptableModel
 from toolkit.models.prompted import FromDetector, FromFile, PromptedModel, prompted
 from toolkit.types import Instances, Masks, Prediction, Prompts, Sample
 
@@ -76,9 +77,7 @@ def sample(name: str = "a") -> Sample:
 
 
 def test_detections_become_prompts_with_their_classes_and_scores() -> None:
-    model = PromptedModel(
-        BoxAnswer(["whatever"]), FromDetector(Predictor(Detector(["dog", "cat"]), device="cpu"))
-    )
+    model = PromptedModel(BoxAnswer(["whatever"]), FromDetector(Detector(["dog", "cat"])))
     assert model.classes == ("dog", "cat")
     for prediction in model.predict([sample("a"), sample("b")]):
         found = prediction.instances
@@ -100,7 +99,7 @@ def test_a_file_gives_each_image_its_own_prompts(tmp_path: Path) -> None:
         )
     )
     model = PromptedModel(BoxAnswer(["whatever"]), FromFile(path))
-    model.assign(["a", "b", "c"])
+    model.expect_images(["a", "b", "c"])
     a, b, c = (prediction.instances for prediction in model.predict([sample("a"), sample("b"), sample("c")]))
     assert a is not None
     assert a.boxes_xyxy.tolist() == [[1, 1, 4, 4], [7, 8, 8, 9]]
@@ -126,7 +125,7 @@ def test_what_cannot_be_prompted_or_cannot_prompt_is_refused() -> None:
     with pytest.raises(UsageError, match="Detector takes no prompts"):
         prompted(Detector(["cat"]), "auto")
     with pytest.raises(UsageError, match="waits for prompts itself"):
-        FromDetector(Predictor(BoxAnswer(["cat"]), device="cpu"))
+        FromDetector(BoxAnswer(["cat"]))
 
     class Semantic(Model):
         def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
@@ -135,7 +134,7 @@ def test_what_cannot_be_prompted_or_cannot_prompt_is_refused() -> None:
             ]
 
     with pytest.raises(UsageError, match="Semantic predicts no instances"):
-        FromDetector(Predictor(Semantic(["cat"]), device="cpu")).prompts([sample()])
+        FromDetector(Semantic(["cat"])).prompts([sample()])
 
 
 def test_a_folder_with_a_file_of_prompts(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ that branch.
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -147,6 +148,12 @@ def test_the_u_net_of_2015() -> None:
     assert along_width(UNet(4, "transposed"), divisor=16) == Field(down + (needed - 1) * jump, 1)
 
 
+def test_the_longest_of_all_places_in_the_grid() -> None:
+    """One in eight outputs has two coarse values and their neighbors beneath it; the others have one."""
+    coarse = [nn.AvgPool2d(16), nn.Conv2d(3, 3, 3, padding=1), nn.Upsample(scale_factor=16)]
+    assert along_width(nn.Sequential(*coarse, nn.Conv2d(3, 3, 3, padding=1)), divisor=16) == Field(4 * 16, 1)
+
+
 class Pyramid(nn.Module):
     """Parallel dilated convolutions, as in atrous spatial pyramid pooling, on features of stride 4."""
 
@@ -231,6 +238,79 @@ class Unknown(nn.Module):
         return torch.cumsum(x, dim=3)
 
 
+class Block(nn.Module):
+    """A function between two convolutions, as part of a sum and with something that changes it in place."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+        self.first, self.last = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.function(self.first(x))
+        x.mul_(x.sigmoid())
+        total: Tensor = x + self.last(x)
+        return total
+
+
+def frozen(x: Tensor) -> Tensor:
+    with torch.no_grad():
+        return x.detach() * 2
+
+
+@pytest.mark.parametrize(
+    ("function", "pixels"),
+    [
+        (lambda x: F.relu6(x - 100), 5),
+        (lambda x: F.softmax(x, dim=1), 5),
+        (lambda x: F.normalize(x, dim=1), 5),
+        (lambda x: (x - x.mean(1, keepdim=True)) / (x.var(1, keepdim=True) + 1e-6).sqrt(), 5),
+        (lambda x: x.sigmoid() * x + (1 - x.sigmoid()) * x, 5),
+        (lambda x: (-100 * x).exp(), 5),
+        (frozen, 5),
+        (lambda x: x - F.avg_pool2d(x, 3, 1, 1), 7),
+        (lambda x: torch.stack([x, x.roll((1, 1), (2, 3)), x.roll((-1, -1), (2, 3))]).max(0)[0], 7),
+        (lambda x: F.max_pool2d(x, 3, 1, 2, dilation=2), 9),
+        (lambda x: F.adaptive_max_pool2d(x, 1) + x, None),
+        (lambda x: x / x.amax((2, 3), keepdim=True), None),
+    ],
+)
+def test_no_path_is_lost(function: Callable[[Tensor], Tensor], pixels: int | None) -> None:
+    """Where plain gradients are zero, cancel or follow one of many values."""
+    assert along_width(Block(function)) == Field(pixels, 1)
+
+
+class CrossAttention(nn.Module):
+    """The queries are the pixels; the keys and values are constants."""
+
+    def __init__(self, *, module: bool) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(3, 1, batch_first=True) if module else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        query, key = x.flatten(2).transpose(1, 2), torch.ones(len(x), 5, 3)
+        if self.attention is None:
+            result = F.scaled_dot_product_attention(query, key, key)
+        else:
+            result, _ = self.attention(query, key, key)
+        attended: Tensor = result.transpose(1, 2)
+        return attended.reshape(x.shape)
+
+
+@pytest.mark.parametrize("module", [False, True])
+def test_queries_are_seen(module: bool) -> None:
+    assert along_width(CrossAttention(module=module)) == Field(1, 1)
+
+
+class Warp(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.flow = nn.Conv2d(3, 2, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.grid_sample(x, self.flow(x).permute(0, 2, 3, 1), align_corners=False)
+
+
 class OneSize(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -243,6 +323,8 @@ class OneSize(nn.Module):
 def test_what_cannot_be_found_is_said() -> None:
     with pytest.raises(UsageError, match=r"aten\.cumsum"):
         receptive_field(Unknown())
+    with pytest.raises(UsageError, match="grid_sample"):
+        receptive_field(Warp())
     with pytest.raises(UsageError, match="on a strip of an image the network fails with RuntimeError"):
         receptive_field(OneSize())
     with pytest.raises(UsageError, match=r"\[B, C, h, w\]"):

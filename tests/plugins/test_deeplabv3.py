@@ -21,8 +21,8 @@ from torchvision.models import segmentation
 from toolkit import registry
 from toolkit.errors import ConfigError
 from toolkit.models.contract import total_loss
+from toolkit.models.freezing import Freezing
 from toolkit.models.semantic import SemanticModel
-from toolkit.training.freezing import Freezing
 from toolkit.types import VOID, Sample
 
 CLASSES = ("ground", "tree", "sky")
@@ -332,7 +332,7 @@ def test_loss_falls(plugin: str) -> None:
 
 def test_frozen_encoder_stays_bit_for_bit() -> None:
     model = small().train()
-    Freezing(model, ["backbone"]).hold()
+    Freezing(model, ["backbone"]).freeze()
     before = copy.deepcopy(model.state_dict())
     optimizer = torch.optim.AdamW(model.parameter_groups(1e-2, 1e-2))
     for step in range(2):

@@ -134,6 +134,20 @@ def test_frozen_stages_keep_weights_and_statistics(freeze_at: int) -> None:
         assert all(same) if i < freeze_at else not any(same)
 
 
+@pytest.mark.parametrize("norm", ["BN", "SyncBN", "GN"])
+@pytest.mark.parametrize("freeze_at", range(6))
+def test_frozen_stages_are_these_parameters_and_their_batch_norms(freeze_at: int, norm: str) -> None:
+    model = tiny(backbone={"freeze_at": freeze_at, "norm": norm}).train()
+    stages = ("stem", "res2", "res3", "res4", "res5")[:freeze_at]
+    frozen = tuple(f"backbone.bottom_up.{stage}." for stage in stages)
+    for name, parameter in model.named_parameters():
+        assert parameter.requires_grad == (not name.startswith(frozen)), name
+    constant = [name for name, module in model.named_modules() if isinstance(module, FrozenBatchNorm2d)]
+    assert len(constant) == (0 if norm == "GN" else [0, 1, 5, 10, 15, 20][freeze_at])
+    assert all(name.startswith(frozen) for name in constant)
+    assert all(module.training for module in model.modules()), "constants need no eval mode"
+
+
 def test_frozen_stages_keep_their_names() -> None:
     assert list(tiny(backbone={"freeze_at": 5}).state_dict()) == list(tiny().state_dict())
 

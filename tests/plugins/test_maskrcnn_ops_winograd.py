@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import toolkit.plugins.maskrcnn.ops.winograd as module
 import torch
-from toolkit.plugins.maskrcnn.ops.winograd import conv3x3, pays
+from toolkit.plugins.maskrcnn.ops.winograd import conv3x3, is_faster
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -87,6 +87,6 @@ def test_it_is_chosen_for_many_channels_and_large_maps(changes: dict[str, object
     options = {"dtype": torch.float32, "channels": 256, "size": 80} | changes
     x = torch.empty(1, options["channels"], options["size"], options["size"], dtype=options["dtype"])  # type: ignore[call-overload]
     weight = torch.empty(256, options["channels"], 3, 3, dtype=options["dtype"])  # type: ignore[call-overload]
-    assert pays(x, weight) is expected
+    assert is_faster(x, weight) is expected
     with torch.autocast("cpu", torch.bfloat16):
-        assert not pays(x, weight)
+        assert not is_faster(x, weight)

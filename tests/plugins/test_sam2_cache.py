@@ -30,7 +30,9 @@ from toolkit.plugins.sam2.cache import FeatureCache, WeightsDigest, image_digest
 from toolkit.plugins.sam2.model import Sam2Model
 
 from toolkit.errors import OutputError
+from toolkit.evaluation.protocols import predict_protocols
 from toolkit.models.contract import total_loss
+from toolkit.models.freezing import Freezing
 from toolkit.runtime.files import output_error
 from toolkit.types import Sample
 
@@ -126,7 +128,7 @@ def test_each_image_is_encoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with counted(monkeypatch) as seen:
         model.loss(samples)
         model.loss(samples[::-1])
-        model.eval().predict_protocols(samples)
+        predict_protocols(model.eval(), samples)
         assert sum(seen) == 2
         model.loss([mirrored(samples[0])])
         assert sum(seen) == 3
@@ -181,10 +183,23 @@ def test_nothing_is_kept_where_nothing_is_frozen_or_nobody_learns(tmp_path: Path
     for trainable in ("full", "lora"):
         toy(trainable=trainable, cache={"folder": str(tmp_path)}).train().loss([scene()])
     model = toy(trainable="decoder", cache={"folder": str(tmp_path)}).eval()
-    model.predict_protocols([scene()])
+    predict_protocols(model, [scene()])
     assert not kept(tmp_path)
-    model.requires_grad_(True).train().loss([scene()])  # thawed, as train.unfreeze_at does
+    model.requires_grad_(True).train().loss([scene()])  # as train.unfreeze_at does
     assert not kept(tmp_path)
+
+
+def test_the_backbone_s_features_are_kept_when_train_freeze_names_it(tmp_path: Path) -> None:
+    model = toy(trainable="full", cache={"folder": str(tmp_path)}).train()
+    model.loss([scene()])
+    assert not kept(tmp_path)
+    freezing = Freezing(model, ["image_encoder.trunk"])
+    freezing.freeze()
+    model.loss([scene()])
+    assert len(kept(tmp_path)) == 1
+    freezing.unfreeze()
+    model.loss([scene(seed=1)])
+    assert len(kept(tmp_path)) == 1
 
 
 def test_hashes_tell_images_and_weights_apart() -> None:

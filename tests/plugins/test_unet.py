@@ -24,9 +24,9 @@ from torch import Tensor, nn
 from toolkit.errors import CheckpointError, ConfigError, DownloadError, UsageError
 from toolkit.models import encoder_weights
 from toolkit.models.contract import total_loss
+from toolkit.models.freezing import Freezing
 from toolkit.models.semantic import SemanticModel
 from toolkit.runtime import downloads
-from toolkit.training.freezing import Freezing
 from toolkit.types import VOID, Sample
 
 CLASSES = ("ground", "tree", "sky")
@@ -248,7 +248,7 @@ def test_loss_falls(encoder: str) -> None:
 @pytest.mark.parametrize("encoder", SMALL)
 def test_frozen_encoder_stays_bit_for_bit(encoder: str) -> None:
     model = small(encoder, norm="batch").train()
-    Freezing(model, ["encoder"]).hold()
+    Freezing(model, ["encoder"]).freeze()
     before = copy.deepcopy(model.state_dict())
     optimizer = torch.optim.AdamW(model.parameter_groups(1e-2, 1e-2))
     for step in range(3):

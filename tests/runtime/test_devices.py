@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
+from lightning_fabric import Fabric
 
-from toolkit.errors import ConfigError
-from toolkit.runtime.devices import make_fabric
+from toolkit.errors import ConfigError, TrainingError
+from toolkit.runtime.devices import make_fabric, naming_lost_peers
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
 
@@ -109,3 +113,29 @@ def test_a_fault_in_one_process_is_told_without_a_traceback_of_the_other(tiny: s
     assert done.returncode != 0
     assert "error: train/1 is damaged" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "[../third_party/gloo/gloo/transport/tcp/pair.cc:534] Connection closed by peer [127.0.0.1]:1042",
+        "[../third_party/gloo/gloo/transport/tcp/pair.cc:525] Read error: Connection reset by peer",
+        (
+            "ncclRemoteError: A call failed possibly due to a network error or a remote process exiting"
+            " prematurely."
+        ),
+    ],
+)
+def test_a_lost_peer_is_pointed_to(said: str) -> None:
+    fabric = SimpleNamespace(world_size=2, global_rank=1)
+    with pytest.raises(TrainingError, match="process 1 stops, because another process"), naming(fabric):
+        raise RuntimeError(said)
+    with pytest.raises(RuntimeError, match="out of memory"), naming(fabric):
+        raise RuntimeError("out of memory")
+    with pytest.raises(RuntimeError) as error, naming(SimpleNamespace(world_size=1, global_rank=0)):
+        raise RuntimeError(said)
+    assert str(error.value) == said
+
+
+def naming(fabric: SimpleNamespace) -> AbstractContextManager[None]:
+    return naming_lost_peers(cast("Fabric", fabric))

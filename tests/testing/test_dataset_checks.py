@@ -17,7 +17,7 @@ PLANTED = [
     (
         "samples_are_valid",
         "no instances",
-        r"tasks has \['instance'\], but sample 'train-a' of split 'train' has no instances",
+        r"tasks has 'instance', but sample 'train-a' of split 'train' has no instances",
     ),
     (
         "samples_are_valid",

@@ -75,6 +75,8 @@ class Agreement(Evaluator):
 class Case(EvaluatorCase):
     """The evaluator above with a fault."""
 
+    measures = ("label_map",)
+
     def build(self) -> Evaluator:
         evaluator = Agreement(self.evaluator)
         evaluator.reset()

@@ -58,6 +58,9 @@ def test_a_plugin_without_faults_passes_all_checks_that_concern_it() -> None:
     assert {name for name, outcome in found.items() if outcome != "passed: "} == {
         "masks_and_boxes_agree",
         "prompts_are_answered",
+        "windows_give_the_prediction",
+        "network_takes_its_input",
+        "objects_are_tracked",
     }
     assert found["masks_and_boxes_agree"] == "skipped: a semantic model predicts no objects"
 
@@ -73,8 +76,11 @@ def test_every_check_is_tried_with_a_fault() -> None:
         "manifest_holds",
         "settings_are_documented",
         "masks_and_boxes_agree",
-        "prompts_are_answered",
-    }  # below
+        "prompts_are_answered",  # these two below
+        "windows_give_the_prediction",
+        "network_takes_its_input",
+        "objects_are_tracked",  # these three in test_capability_checks.py
+    }
     assert set(PLANTED) | others == set(BY_NAME)
 
 

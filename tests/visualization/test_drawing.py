@@ -1,4 +1,4 @@
-"""Overlays and contact sheets: what is drawn, where, and what is left alone."""
+"""Overlays: what is drawn, where, and what is left alone."""
 
 from __future__ import annotations
 
@@ -7,27 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from drawing_cases import CLASSES, PALETTE, gray, objects
 
-from toolkit.data.images import image_size, read_image
+from toolkit.data.images import read_image
 from toolkit.errors import OutputError, UsageError
-from toolkit.types import VOID, Instances, Masks, Prediction, Sample
+from toolkit.types import VOID, Instances, Prediction, Sample
 from toolkit.visualization.drawing import BLEND, confident, overlay, write_picture
 from toolkit.visualization.palettes import default_palette
 from toolkit.visualization.sheets import contact_sheet
-
-CLASSES = ("background", "cat", "Flüssigkeit")
-PALETTE = default_palette(3)
-
-
-def gray(height: int = 80, width: int = 120, value: int = 100) -> torch.Tensor:
-    return torch.full((3, height, width), value, dtype=torch.uint8)
-
-
-def objects(size: tuple[int, int], *masks: np.ndarray, labels: list[int]) -> Prediction:
-    coded = Masks.from_dense(np.stack(masks))
-    scores = torch.linspace(0.9, 0.5, len(masks))
-    instances = Instances(size, coded.boxes_xyxy(), torch.tensor(labels), coded, scores)
-    return Prediction("a", size, instances=instances)
 
 
 def test_label_maps_tint_their_pixels_and_leave_void_alone() -> None:
@@ -134,55 +121,6 @@ def test_more_classes_than_a_label_map_could_have() -> None:
     mask[30:70, 20:80] = True
     picture = overlay(gray(), objects((80, 120), mask, labels=[1000]), [str(i) for i in range(1203)], palette)
     assert picture[69, 50].tolist() == list(palette[1000])
-
-
-def test_contact_sheet_shows_every_cell_and_a_legend(tmp_path: Path) -> None:
-    size = (60, 100)
-    truth = Sample("a", gray(*size, value=200), label_map=torch.full(size, 1, dtype=torch.uint8))
-    prediction = Prediction("a", size, label_map=torch.full(size, 2, dtype=torch.uint8))
-    path = tmp_path / "new" / "sheet.png"
-    tall = Prediction("b", (30, 10), label_map=torch.full((30, 10), 2, dtype=torch.uint8))
-    rows = [(gray(*size, value=200), truth, prediction), (gray(30, 10), None, tall)]
-    contact_sheet(
-        rows,
-        path,
-        classes=CLASSES,
-        palette=PALETTE,
-        titles=["first", "second, with a title that is far too long " * 9],
-        cell=200,
-    )
-    sheet = read_image(path).permute(1, 2, 0).numpy()
-    assert sheet.shape[1] == 5 + 3 * 205
-    for column, color in enumerate([(200,) * 3, PALETTE[1], PALETTE[2]]):
-        want = color if column == 0 else np.round((1 - BLEND) * 200 + BLEND * np.array(color))
-        cells = sheet[:, 5 + column * 205 : 205 + column * 205]
-        assert (np.abs(cells.astype(int) - np.array(want)).max(axis=2) <= 1).sum() >= 0.9 * 200 * 120
-    legend = sheet[-40:]
-    for color in PALETTE:
-        assert (legend == np.array(color)).all(axis=2).any()
-
-
-def test_the_truth_is_shown_as_what_the_prediction_is(tmp_path: Path) -> None:
-    size = (80, 120)
-    mask = np.zeros(size, bool)
-    mask[20:60, 30:90] = True
-    label_map = torch.full(size, 1, dtype=torch.uint8)
-    both = Sample("a", gray(), label_map=label_map, instances=objects(size, mask, labels=[2]).instances)
-    semantic, found = both.with_(instances=None), both.with_(label_map=None)
-    for prediction in (semantic, found, both):
-        sheets = []
-        for truth in (both, prediction):
-            contact_sheet([(gray(), truth, prediction)], tmp_path / "s.png", classes=CLASSES, palette=PALETTE)
-            sheets.append(read_image(tmp_path / "s.png"))
-        assert torch.equal(*sheets)
-
-
-def test_without_any_truth_there_is_no_column_for_it(tmp_path: Path) -> None:
-    prediction = Prediction("a", (60, 100), label_map=torch.zeros((60, 100), dtype=torch.uint8))
-    contact_sheet(
-        [(gray(60, 100), None, prediction)], tmp_path / "s.jpg", classes=CLASSES, palette=PALETTE, cell=200
-    )
-    assert image_size(tmp_path / "s.jpg")[1] == 5 + 2 * 205
 
 
 def test_faults_of_the_caller(tmp_path: Path) -> None:

@@ -239,12 +239,12 @@ def describe_device() -> dict[str, str]:
     try:
         import torch
 
-        from toolkit.runtime.devices import choose_accelerator, choose_precision
+        from toolkit.runtime.devices import choose_precision, find_device
     except Exception as error:  # broken installations raise anything at all
         return {"unknown": f"{type(error).__name__}: {error}"}
     with warnings.catch_warnings(record=True) as complaints:
         warnings.simplefilter("always")
-        accelerator = choose_accelerator("auto")
+        accelerator = find_device().type
     facts: dict[str, str] = {
         "accelerator": accelerator,
         "precision": choose_precision("auto", accelerator),

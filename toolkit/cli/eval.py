@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     load_plugin_files(args)
     overrides = parse_overrides(args.settings)
 
-    from toolkit.evaluation.runs import measure_predictions, measure_run
+    from toolkit.evaluation.runs import evaluate_predictions, evaluate_run
 
     common: dict[str, Any] = {
         "data": args.data,
@@ -91,11 +91,11 @@ def run(args: argparse.Namespace) -> int:
     if args.run:
         common["prompts"] = args.prompts
         speed = {"batch_size": args.batch_size, "workers": args.workers, "devices": args.devices}
-        reports = measure_run(args.run, **common, **speed, accelerator=args.device, precision=args.precision)
+        reports = evaluate_run(args.run, **common, **speed, accelerator=args.device, precision=args.precision)
         if reports is None:  # a process of a distributed run other than the first
             return 0
     else:
-        reports = measure_predictions(args.predictions, **common)
+        reports = evaluate_predictions(args.predictions, **common)
     if args.json:
         print(to_json(reports))
     else:

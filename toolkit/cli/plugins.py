@@ -151,7 +151,7 @@ def _suites(
 ) -> Iterator[tuple[Manifest, Iterator[Result]]]:
     """Everything of this name, or in this file, with its checks."""
     from toolkit import testing
-    from toolkit.registry.manifests import DatasetManifest, PluginManifest
+    from toolkit.registry.manifests import DatasetManifest, PluginManifest, TaskManifest
 
     for manifest in _found(name):
         if isinstance(manifest, PluginManifest):
@@ -161,6 +161,8 @@ def _suites(
             with _files(manifest, folder) as root:
                 dataset = testing.DatasetCase(name, root, settings.get("data", {}).get("options", {}))
                 yield manifest, testing.run_checks(testing.DATASET_CHECKS, dataset)
+        elif isinstance(manifest, TaskManifest):
+            yield manifest, testing.run_checks(testing.TASK_CHECKS, testing.TaskCase(name))
         else:
             evaluator = testing.EvaluatorCase(name, settings.get("evaluators", {}).get(manifest.name, {}))
             yield manifest, testing.run_checks(testing.EVALUATOR_CHECKS, evaluator)
@@ -201,7 +203,7 @@ def _found(name: str) -> list[Manifest]:
 
     if registry.is_path(name):
         return registry.add_path(name)
-    kinds = (registry.plugins(), registry.datasets(), registry.evaluators())
+    kinds = (registry.plugins(), registry.datasets(), registry.evaluators(), registry.tasks())
     known = [
         kind for kind in kinds if name in kind.names() or any(broken.name == name for broken in kind.broken)
     ]
@@ -210,7 +212,7 @@ def _found(name: str) -> list[Manifest]:
         near = difflib.get_close_matches(name, names, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise UnknownNameError(
-            f"no plugin, dataset or evaluator is called {name!r}.{hint} There are: {', '.join(names)}"
+            f"no plugin, dataset, evaluator or task is called {name!r}.{hint} There are: {', '.join(names)}"
         )
     return [kind.get(name) for kind in known]
 

@@ -99,7 +99,7 @@ def _model(args: argparse.Namespace) -> tuple[Model, str]:
     from toolkit.config import settings_class, validate
     from toolkit.config.tree import parse_overrides
     from toolkit.errors import UsageError
-    from toolkit.models.contract import Model
+    from toolkit.models.building import build_model
 
     path = Path(args.model).expanduser()
     is_plugin = args.model in registry.plugins().names()
@@ -128,11 +128,7 @@ def _model(args: argparse.Namespace) -> tuple[Model, str]:
     plugin = registry.named(registry.plugins(), args.model)
     tree = parse_overrides([word.removeprefix("model.") for word in args.settings])
     settings = validate(settings_class(plugin), tree, source=f"settings of plugin {plugin.name!r}")
-    model = plugin.resolve(plugin.build)(settings, tuple(f"class {i}" for i in range(count)))
-    if not isinstance(model, Model):
-        raise UsageError(
-            f"plugin {plugin.name!r}: {plugin.build} must return a toolkit.Model, not {type(model).__name__}"
-        )
+    model = build_model(plugin, settings, tuple(f"class {i}" for i in range(count)))
     return model, " ".join(["plugin", plugin.name, *args.settings, f"for {count} classes"])
 
 

@@ -15,6 +15,7 @@ from toolkit.config.settings import Settings, settings_class, validate
 from toolkit.config.tree import Tree, copy_tree, merge, nest, parse_overrides, read_yaml
 from toolkit.errors import UsageError
 from toolkit.registry.manifests import Manifest
+from toolkit.registry.matching import check_measurable, check_trainable
 
 
 def resolve(
@@ -35,7 +36,8 @@ def resolve(
 
     Raises:
         ConfigError: with every fault in one message.
-        UnknownNameError: for an unknown plugin, dataset or evaluator.
+        UnknownNameError: for an unknown plugin, dataset, evaluator or task.
+        UsageError: when the dataset cannot train the plugin, or an evaluator cannot measure it.
     """
     tree = read_yaml(config) if config else {}
     plugin = plugin or tree.get("plugin")
@@ -52,10 +54,10 @@ def resolve(
     if config is None:
         config = find_recipe(plugin_manifest.name, data_manifest.name)
         tree = read_yaml(config) if config else {}
-    tree = merge(copy_tree(plugin_manifest.defaults), tree)
+    tree = _lay_over(copy_tree(plugin_manifest.defaults), tree)
     words = parse_overrides(overrides) if not isinstance(overrides, Mapping) else nest(overrides)
     _state_batch_of_lr(tree, words)
-    tree = merge(tree, words)
+    tree = _lay_over(tree, words)
     if isinstance(tree.get("data") or {}, dict):
         tree["data"] = merge(
             {"train_split": data_manifest.splits[0], "val_split": data_manifest.val_split},
@@ -63,12 +65,29 @@ def resolve(
         )
         tree["data"]["name"] = registry.stable_name(data)
     tree["plugin"] = registry.stable_name(plugin)
-    wanted = merge({name: {} for name in plugin_manifest.evaluators}, tree.get("evaluators") or {})
+    task = registry.task_of(plugin_manifest)
+    usual = plugin_manifest.evaluators or task.evaluators
+    wanted = merge({name: {} for name in usual}, tree.get("evaluators") or {})
     tree["evaluators"] = wanted
     manifests = {name: registry.named(registry.evaluators(), name) for name in wanted}
+    check_trainable(plugin_manifest, task, data_manifest)
+    for manifest in manifests.values():
+        check_measurable(manifest, task, f"plugin {plugin_manifest.name!r}")
     return build(
         RunSettings.__name__, tree, plugin_manifest, data_manifest, manifests, source=_source(config, words)
     )
+
+
+def _lay_over(tree: Tree, over: Mapping[str, Any]) -> Tree:
+    """``merge`` for the settings of a run: a later source's ``train.steps`` replaces an earlier one's
+    ``train.epochs``, and the other way round.
+    """
+    merged, train = merge(tree, over), over.get("train")
+    if isinstance(train, Mapping) and isinstance(merged.get("train"), dict):
+        for given, other in (("steps", "epochs"), ("epochs", "steps")):
+            if given in train and other not in train:
+                merged["train"].pop(other, None)
+    return merged
 
 
 def _source(config: Path | None, words: Tree) -> str:

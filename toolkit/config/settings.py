@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -12,6 +12,17 @@ from toolkit.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from toolkit.registry.manifests import Manifest
+
+
+SPELLINGS = {
+    "colour": "color",
+    "licence": "license",
+    "centre": "center",
+    "grey": "gray",
+    "labelled": "labeled",
+    "ise": "ize",
+}
+"""British spellings, of which settings had some before the first release."""
 
 
 class Settings(BaseModel):
@@ -61,15 +72,26 @@ def _explain(cls: type[BaseModel], fault: Any) -> str:
     key = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
         known = _fields_at(cls, fault["loc"][:-1])
-        near = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1, cutoff=0.5)
-        if near:
-            return f"{key}: unknown key; did you mean {near[0]!r}?"
-        return f"{key}: unknown key; there are: {', '.join(known) or 'none'}"
+        return f"{key}: unknown key{_suggestion(str(fault['loc'][-1]), known)}"
+    if fault["type"] == "union_tag_invalid":
+        known = [tag.strip().strip("'") for tag in fault["ctx"]["expected_tags"].split(",")]
+        return f"{key}: unknown name {fault['ctx']['tag']!r}{_suggestion(fault['ctx']['tag'], known)}"
     if fault["type"] == "missing":
         return f"{key}: missing"
     message = fault["msg"].removeprefix("Value error, ")
     shown = "" if isinstance(fault["input"], dict) else f", not {fault['input']!r}"
     return f"{key}: {message[0].lower()}{message[1:]}{shown}"
+
+
+def _suggestion(name: str, known: Sequence[str]) -> str:
+    """What a wrong name was probably meant to be, or all that there are."""
+    american = name
+    for british, spelling in SPELLINGS.items():
+        american = american.replace(british, spelling)
+    if american != name and american in known:
+        return f"; it is spelled {american!r}"
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else f"; there are: {', '.join(known) or 'none'}"
 
 
 def _fields_at(cls: Any, path: Sequence[Any]) -> list[str]:
@@ -80,10 +102,11 @@ def _fields_at(cls: Any, path: Sequence[Any]) -> list[str]:
             if part in fields:
                 cls = fields[part].annotation
                 break
-        else:  # an index into a sequence, or the tag of a union
+        else:  # an index into a sequence, a key of a mapping, or the tag of a union
             choices = [a for a in _flatten(cls) if isinstance(part, int) or _tag(a) == part]
-            cls = choices[0] if len(choices) == 1 else next(iter(get_args(cls)), None)
-    return sorted(getattr(cls, "model_fields", {}))
+            inner = get_args(cls)[get_origin(cls) is dict :]  # the values of a mapping, not its keys
+            cls = choices[0] if len(choices) == 1 else next(iter(inner), None)
+    return sorted({name for leaf in _flatten(cls) for name in leaf.model_fields})
 
 
 def _flatten(annotation: Any) -> list[Any]:

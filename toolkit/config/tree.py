@@ -94,10 +94,6 @@ def merge(base: Tree, over: Mapping[str, Any]) -> Tree:
             merged[key] = merge(merged[key], value)
         else:
             merged[key] = copy_tree(value)
-    if "steps" in over and "epochs" not in over:
-        merged.pop("epochs", None)  # a later source's choice between the two replaces an earlier one's
-    if "epochs" in over and "steps" not in over:
-        merged.pop("steps", None)
     return merged
 
 

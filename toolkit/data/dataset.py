@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from toolkit.config import Settings, settings_class, validate
 from toolkit.errors import DataError, UsageError
-from toolkit.registry.manifests import DatasetManifest
+from toolkit.registry.manifests import DatasetManifest, TaskManifest
+from toolkit.registry.matching import conversion_for
 from toolkit.types import Sample
+
+C = TypeVar("C")
 
 
 class Dataset(ABC):
@@ -22,17 +26,11 @@ class Dataset(ABC):
         classes: the names that label indexes stand for.
         ids: the ids of the samples, in order, known without reading an image.
         palette: one RGB color a class, or None for the toolkit's own.
-        coco_image_ids: the number that each sample has in the COCO file it comes from, by the sample's id;
-            None for a dataset that is not from one, where a sample's number is its position, from 1. COCO
-            result files name images by it.
-        coco_category_ids: likewise the number of each class; None stands for 1, 2, 3, …
     """
 
     classes: tuple[str, ...]
     ids: Sequence[str]
     palette: tuple[tuple[int, int, int], ...] | None = None
-    coco_image_ids: Mapping[str, int] | None = None
-    coco_category_ids: Sequence[int] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -45,14 +43,11 @@ class Dataset(ABC):
             DataError: when its files cannot be used; names the file and the repair.
         """
 
-    def coco_document(self) -> dict[str, Any] | None:
-        """The truth as it stands in a COCO file, for a dataset that comes from one; None for others.
-
-        It holds ``images``, ``categories`` (those of ``coco_category_ids``, in any order) and ``annotations``
-        of this split only, with numbers in the file's own precision. With it a COCO result file is measured
-        exactly as by pycocotools, without reading an image.
+    def capability(self, kind: type[C]) -> C | None:
+        """This dataset as one that can say more of itself, such as
+        ``toolkit.formats.coco_numbers.CocoNumbered``; None where it cannot.
         """
-        return None
+        return self if isinstance(self, kind) else None
 
     def fingerprint(self) -> str:
         """A short hash of what the dataset holds (ids and classes), kept with a checkpoint to tell data
@@ -72,7 +67,6 @@ class InMemory(Dataset):
     def __init__(self, dataset: Dataset) -> None:
         self._dataset, self._kept = dataset, dict[int, Sample]()
         self.classes, self.ids, self.palette = dataset.classes, dataset.ids, dataset.palette
-        self.coco_image_ids, self.coco_category_ids = dataset.coco_image_ids, dataset.coco_category_ids
 
     def __getitem__(self, index: int) -> Sample:
         """The sample at ``index``; what cannot be read is tried again each time."""
@@ -80,9 +74,9 @@ class InMemory(Dataset):
             self._kept[index] = self._dataset[index]
         return self._kept[index]
 
-    def coco_document(self) -> dict[str, Any] | None:
+    def capability(self, kind: type[C]) -> C | None:
         """That of the dataset."""
-        return self._dataset.coco_document()
+        return self._dataset.capability(kind)
 
     def fingerprint(self) -> str:
         """That of the dataset."""
@@ -135,6 +129,34 @@ def open_dataset(
             f" {type(dataset).__name__}"
         )
     return dataset
+
+
+def open_for_task(
+    manifest: DatasetManifest,
+    task: TaskManifest,
+    folder: str | Path | None,
+    split: str,
+    options: Mapping[str, Any] | Settings | None = None,
+) -> tuple[Dataset, str]:
+    """One split of a dataset with the labels that a task learns from, converted where they are of another
+    task.
+
+    Args:
+        manifest, folder, split, options: as for ``open_dataset``.
+        task: what models are to do with it.
+
+    Returns:
+        The dataset, and in words what was converted; empty when nothing was.
+
+    Raises:
+        ToolkitError: as ``open_dataset``.
+    """
+    conversion = conversion_for(task, manifest)
+    dataset = open_dataset(manifest, folder, split, options)
+    if not conversion:
+        return dataset, ""
+    convert = task.resolve(conversion)
+    return convert(dataset), (inspect.getdoc(convert) or "").partition("\n")[0]
 
 
 def missing_folder(manifest: DatasetManifest, folder: Path) -> str:

@@ -133,6 +133,7 @@ def training_batches(
     start: int,
     steps: int,
     workers: int,
+    pin_memory: bool = False,
 ) -> Iterator[list[Sample]]:
     """The batch parts of one process, ``accumulate`` for each step from ``start`` to ``steps``.
 
@@ -154,22 +155,55 @@ def training_batches(
         batch_sampler=positions,
         num_workers=workers,
         collate_fn=_as_list,
+        pin_memory=pin_memory,
     )
-    return _raise_errors(
-        iter(loader)
-    )  # made at once, not in the first step: torch draws a random number for it
-
-
-def evaluation_batches(
-    dataset: Dataset, *, batch_size: int, rank: int, world: int, workers: int
-) -> Iterator[list[Sample]]:
-    """Each sample of this process's share once, in order."""
-    indices = [(index, index) for index in range(rank, len(dataset), world)]
-    batches = [indices[i : i + batch_size] for i in range(0, len(indices), batch_size)]
-    loader = DataLoader(
-        _View(dataset, None, 0),
-        batch_sampler=batches,
-        num_workers=min(workers, len(batches)),
-        collate_fn=_as_list,
-    )
+    # Made at once, not in the first step: torch draws a random number for it.
     return _raise_errors(iter(loader))
+
+
+class EvaluationLoader:
+    """Each sample of one process's share once, in order, in batches; it can be gone through again and again.
+
+    Args:
+        dataset: the split.
+        batch_size: samples at a time.
+        workers: processes that read images; 0 reads in this process.
+        rank, world: which of how many processes this is.
+        keep_workers: whether the processes stay for the next pass rather than being started anew.
+        pin_memory: whether samples lie in pinned memory, from which a GPU copies without waiting.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        *,
+        batch_size: int,
+        workers: int = 0,
+        rank: int = 0,
+        world: int = 1,
+        keep_workers: bool = False,
+        pin_memory: bool = False,
+    ) -> None:
+        self.dataset = dataset
+        indices = [(index, index) for index in range(rank, len(dataset), world)]
+        batches = [indices[i : i + batch_size] for i in range(0, len(indices), batch_size)]
+        workers = min(workers, len(batches))
+        self._loader = DataLoader(
+            _View(dataset, None, 0),
+            batch_sampler=batches,
+            num_workers=workers,
+            collate_fn=_as_list,
+            persistent_workers=keep_workers and workers > 0,
+            pin_memory=pin_memory,
+        )
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def __iter__(self) -> Iterator[list[Sample]]:
+        """The batches.
+
+        Raises:
+            ToolkitError: what the dataset raises for a sample, whichever process reads it.
+        """
+        return _raise_errors(iter(self._loader))

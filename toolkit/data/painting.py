@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from pycocotools import mask as coco_mask
 from torch import Tensor
 
-from toolkit.errors import InvalidDataError
-from toolkit.types import BACKGROUND, VOID, Instances
+from toolkit.data.dataset import Dataset
+from toolkit.errors import DataError, InvalidDataError
+from toolkit.types import BACKGROUND, VOID, Instances, Sample
 
 
 def instances_to_label_map(instances: Instances, classes: Sequence[str]) -> Tensor:
@@ -57,3 +59,50 @@ def instances_to_label_map(instances: Instances, classes: Sequence[str]) -> Tens
         inside = torch.from_numpy(coco_mask.decode(codes[i]).T)[x0:x1, y0:y1] != 0
         painted[x0:x1, y0:y1].masked_fill_(inside, int(labels[i]))
     return painted.T.contiguous()
+
+
+class ObjectsAsClasses(Dataset):
+    """The objects of each image painted into a label map; everything else is background.
+
+    Args:
+        dataset: has objects with masks. Where its classes have no background, that becomes the first class.
+
+    Raises:
+        DataError: when there are more classes than a label map can tell apart.
+    """
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+        self.ids = dataset.ids
+        has_background = BACKGROUND in dataset.classes
+        self.classes = tuple(dataset.classes) if has_background else (BACKGROUND, *dataset.classes)
+        if len(self.classes) > VOID:
+            raise DataError(
+                f"a label map has room for {VOID} classes, the background included, but there are"
+                f" {len(self.classes)}. Repair: choose a plugin that learns from objects"
+            )
+        if dataset.palette is not None:
+            self.palette = dataset.palette if has_background else ((0, 0, 0), *dataset.palette)
+        self._shift = 0 if has_background else 1
+
+    def __getitem__(self, index: int) -> Sample:
+        """The sample at ``index`` with a label map in place of its objects.
+
+        Raises:
+            DataError: when its objects have no masks.
+        """
+        sample = self._dataset[index]
+        if sample.instances is None:
+            raise DataError(f"{sample.path or sample.id} has no objects to make a label map from")
+        shifted = replace(sample.instances, labels=sample.instances.labels + self._shift)
+        try:
+            label_map = instances_to_label_map(shifted, self.classes)
+        except InvalidDataError as error:
+            raise DataError(
+                f"{sample.path or sample.id}: {error}. Repair: choose a plugin that learns from objects"
+            ) from error
+        return sample.with_(label_map=label_map, instances=None)
+
+    def fingerprint(self) -> str:
+        """That of the dataset."""
+        return self._dataset.fingerprint()

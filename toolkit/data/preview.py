@@ -14,8 +14,8 @@ from toolkit.data.dataset import Dataset
 from toolkit.data.transforms import build_transform
 from toolkit.errors import ConfigError, DataError
 from toolkit.runtime.seeding import derive_seed
-from toolkit.types import BACKGROUND, Sample
-from toolkit.visualization.palettes import default_palette
+from toolkit.types import Sample
+from toolkit.visualization.palettes import class_palette
 from toolkit.visualization.sheets import Cell, grid_sheet
 
 VARIANTS = 3
@@ -88,8 +88,7 @@ def preview(
     columns = ["image", "labels", *(f"augmented {i + 1}" for i in range(VARIANTS if transform else 0))]
     rows = [_row(dataset[index], transform, derive_seed(seed, index)) for index in indexes]
     titles = [dataset.ids[index] for index in indexes]
-    first = int(dataset.classes[0] != BACKGROUND)  # black is for a background
-    palette = dataset.palette or default_palette(len(dataset.classes), first=first)
+    palette = dataset.palette or class_palette(dataset.classes)
     grid_sheet(columns, rows, path, classes=dataset.classes, palette=palette, titles=titles, cell=cell)
     return shown
 

@@ -35,7 +35,7 @@ from toolkit.config.augmentations import (
     Scale,
 )
 from toolkit.errors import InvalidDataError
-from toolkit.types import Instances, Masks, Sample, Size
+from toolkit.types import Instances, Masks, PixelMap, Sample, Size
 
 __all__ = ["AugmentSettings", "Augmenter", "build_transform", "resize_sample"]
 
@@ -115,11 +115,23 @@ def _replay(sample: Sample, image: Tensor, moves: Sequence[Move]) -> Sample:
     instances = None
     if sample.instances is not None:
         instances = _moved_instances(sample, sample.instances, moves, (image.shape[1], image.shape[2]))
-    return sample.with_(image=image, label_map=label_map, instances=instances)
+    extras = {
+        name: _moved_map(value, moves) if isinstance(value, PixelMap) else value
+        for name, value in sample.extras.items()
+    }
+    return sample.with_(image=image, label_map=label_map, instances=instances, extras=extras)
+
+
+def _moved_map(pixel_map: PixelMap, moves: Sequence[Move]) -> PixelMap:
+    """Everything fills with 0 outside, so a mask of what is known moves along, and says where to put NaN."""
+    known = torch.isfinite(pixel_map.values)
+    values = _moved_masks(pixel_map.values.nan_to_num()[None], moves)[0]
+    still_known = _moved_masks(known.to(torch.uint8)[None], moves)[0]
+    return PixelMap(torch.where(still_known > 0, values, torch.nan))
 
 
 def _moved_masks(masks: Tensor, moves: Sequence[Move]) -> Tensor:
-    """``[N, H, W]`` uint8 masks after all moves."""
+    """``[N, H, W]`` masks, or maps of numbers, after all moves."""
     moved: Any = tv_tensors.Mask(masks)
     for move in moves:
         moved = move.apply(moved)

@@ -10,8 +10,25 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from toolkit.data.dataset import Dataset
 from toolkit.errors import DataError
+from toolkit.models.capabilities import Promptable
+from toolkit.models.contract import Model
 from toolkit.types import BACKGROUND, VOID, Prediction
+
+
+def alignment_for(model: Model, dataset: Dataset, owner: str) -> Alignment | None:
+    """What turns a model's predictions into a dataset's classes; None where that is not needed.
+
+    The classes of a promptable model are those of the prompts that it is given.
+
+    Raises:
+        DataError: when the classes differ.
+    """
+    if isinstance(model, Promptable):
+        return None
+    alignment = Alignment(model.classes, dataset.classes, owner)
+    return alignment if alignment.is_needed else None
 
 
 class Alignment:

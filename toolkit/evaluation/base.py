@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from typing import TYPE_CHECKING, Any, final
 
 from toolkit.errors import InvalidDataError
 from toolkit.evaluation.report import Report
@@ -19,18 +19,7 @@ class Evaluator(ABC):
 
     In several processes each updates its own evaluator; then one of them gets the states of all, merges and
     reports.
-
-    Attributes:
-        aligned: whether it compares the instances of a prediction with the true ones place by place, as
-            answers to prompts are to be.
-        protocol: of a promptable model, the protocol whose predictions it gets; empty for other models.
-        resamples: how often a comparison asks for a report of resampled images; fewer where a report takes
-            long.
     """
-
-    aligned: ClassVar[bool] = False
-    protocol: str = ""
-    resamples: int = 1000
 
     @abstractmethod
     def reset(self) -> None:
@@ -45,7 +34,7 @@ class Evaluator(ABC):
 
     @final
     def update(self, samples: Sequence[Sample], predictions: Sequence[Prediction]) -> None:
-        """Take in one prediction a sample, in the same order.
+        """Take in one prediction per sample, in the same order.
 
         Raises:
             InvalidDataError: when a prediction is of another sample or size, a label is missing, or a value
@@ -54,7 +43,7 @@ class Evaluator(ABC):
         if len(samples) != len(predictions):
             raise InvalidDataError(
                 f"{len(samples)} samples came with {len(predictions)} predictions; there must be one"
-                " prediction a sample"
+                " prediction per sample"
             )
         for sample, prediction in zip(samples, predictions, strict=True):
             if prediction.sample_id != sample.id:
@@ -83,17 +72,33 @@ class Evaluator(ABC):
         included).
         """
 
-    def merge_repeated(self, states: Sequence[Any], times: Sequence[int]) -> None:
-        """Replace all that was taken in by the sum of these states, each of them so many times: a bootstrap
-        sample of images.
-
-        Override where ``merge`` takes what comes twice for the same thing.
-        """
-        self.merge([state for state, count in zip(states, times, strict=True) for _ in range(count)])
-
     @abstractmethod
     def report(self) -> Report:
         """The figures so far; NaN where nothing defines them, as before the first update."""
+
+
+class AnswerEvaluator(Evaluator):
+    """An evaluator of answers to prompts: it compares the objects of a prediction with the true ones place by
+    place, and so measures promptable models only.
+    """
+
+
+class DocumentEvaluator(ABC):
+    """What an evaluator adds that compares a COCO results file with a COCO annotation file by themselves,
+    without reading an image.
+    """
+
+    @abstractmethod
+    def report_document(
+        self, document: dict[str, Any], results: list[dict[str, Any]], category_ids: Sequence[int]
+    ) -> Report:
+        """The figures of results against a document, in the files' own precision.
+
+        Args:
+            document: see ``toolkit.formats.coco_numbers.CocoNumbered``.
+            results: checked by ``toolkit.formats.coco_results``.
+            category_ids: the document's number of each class.
+        """
 
 
 def _size(size: tuple[int, int]) -> str:

@@ -8,7 +8,8 @@ over images or, as IoU and AP, none.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +17,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.evaluation.base import Evaluator
+from toolkit.evaluation.report import Report
 
 LEVEL = 0.95
 """Part of the draws that lies within an interval."""
+
+
+RESAMPLES = 1000
+"""Draws of images that an interval is made from, unless an evaluator takes long over a report."""
+
+
+class Resampling(ABC):
+    """What an evaluator adds that is resampled in a way of its own.
+
+    Attributes:
+        resamples: how many draws of images suit it; fewer where a report takes long.
+    """
+
+    resamples: int = RESAMPLES
+
+    @abstractmethod
+    def merge_repeated(self, states: Sequence[Any], times: Sequence[int]) -> None:
+        """Replace all that was taken in by the sum of these states, each of them so many times."""
+
+
+def resamples_of(evaluator: Evaluator) -> int:
+    """How many draws of images suit an evaluator."""
+    return evaluator.resamples if isinstance(evaluator, Resampling) else RESAMPLES
+
+
+def merge_repeated(evaluator: Evaluator, states: Sequence[Any], times: Sequence[int]) -> None:
+    """Replace all that an evaluator took in by the sum of states, each so many times: a bootstrap sample."""
+    if isinstance(evaluator, Resampling):
+        evaluator.merge_repeated(states, times)
+    else:
+        evaluator.merge([state for state, count in zip(states, times, strict=True) for _ in range(count)])
 
 
 @dataclass(frozen=True)
@@ -49,19 +82,23 @@ def draws(images: int, count: int, seed: int) -> NDArray[np.int64]:
 
 
 def resampled_metrics(
-    evaluator: Evaluator, states: Sequence[Any], counts: NDArray[np.int64]
+    evaluator: Evaluator,
+    states: Sequence[Any],
+    counts: NDArray[np.int64],
+    report: Callable[[], Report] | None = None,
 ) -> dict[str, NDArray[np.float64]]:
     """The metrics of each draw by name, float64 ``[draws]``.
 
     Args:
         evaluator: is left with the last draw.
-        states: of the evaluator, one an image.
+        states: of the evaluator, one per image.
         counts: of ``draws``.
+        report: makes the report, in place of the evaluator's own.
     """
     reports: list[Mapping[str, float]] = []
     for times in counts.tolist():
-        evaluator.merge_repeated(states, times)
-        reports.append(evaluator.report().metrics)
+        merge_repeated(evaluator, states, times)
+        reports.append((report or evaluator.report)().metrics)
     return (
         {name: np.array([report.get(name, np.nan) for report in reports]) for name in reports[0]}
         if reports

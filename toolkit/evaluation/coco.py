@@ -11,10 +11,12 @@ from pydantic import AfterValidator, Field
 
 from toolkit.config import Settings
 from toolkit.errors import InvalidDataError
-from toolkit.evaluation.base import Evaluator
+from toolkit.evaluation.base import DocumentEvaluator, Evaluator
+from toolkit.evaluation.bootstrap import Resampling
 from toolkit.evaluation.coco_figures import IoUType, boundary_figures, figures
 from toolkit.evaluation.coco_objects import ImageRecord, coco_pair, objects
 from toolkit.evaluation.report import Report
+from toolkit.formats.coco_numbers import coco_numbers
 from toolkit.types import Instances, Prediction, Sample
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ def _ascending(values: tuple[int, ...]) -> tuple[int, ...]:
 
 
 class CocoSettings(Settings):
-    """What the evaluator ``coco`` can be told."""
+    """Settings of the evaluator ``coco``."""
 
     iou_types: Annotated[tuple[IoUType, ...], Field(min_length=1)] | None = None
     """What is compared, of `bbox`, `segm` and `keypoints`; `null` compares all that both truth and
@@ -55,7 +57,7 @@ class CocoSettings(Settings):
     """The spread of each keypoint relative to the object's size; `null` stands for those of COCO's 17."""
 
 
-class Coco(Evaluator):
+class Coco(Evaluator, Resampling, DocumentEvaluator):
     """COCO's metrics, equal to those of pycocotools, in the order of its summary; what is undefined there
     (-1) is NaN here.
 
@@ -94,10 +96,7 @@ class Coco(Evaluator):
 
     def prepare(self, dataset: Dataset) -> None:
         """Learn the order of the images."""
-        self._order = dict(
-            dataset.coco_image_ids
-            or {sample_id: position for position, sample_id in enumerate(dataset.ids, start=1)}
-        )
+        self._order = dict(coco_numbers(dataset).image_ids)
 
     def _update(self, sample: Sample, prediction: Prediction) -> None:
         where = f"sample {sample.id!r}" + (f" ({sample.path})" if sample.path else "")
@@ -180,7 +179,7 @@ class Coco(Evaluator):
         As pycocotools has it, the area of a detection is that of its box where the first result has one.
 
         Args:
-            document: see ``Dataset.coco_document``.
+            document: see ``CocoNumbered.coco_document``.
             results: checked by ``toolkit.formats.coco_results``.
             category_ids: the document's number of each class.
         """

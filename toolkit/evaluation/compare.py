@@ -4,35 +4,34 @@ from __future__ import annotations
 
 import math
 import os
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lightning_fabric import Fabric
 from numpy.typing import NDArray
 
 from toolkit import registry
 from toolkit.checkpoints import CheckpointManifest
 from toolkit.config.tree import merge
 from toolkit.data.dataset import Dataset
-from toolkit.data.loader import evaluation_batches
+from toolkit.data.loader import EvaluationLoader
 from toolkit.errors import UsageError
-from toolkit.evaluation.alignment import Alignment
-from toolkit.evaluation.base import Evaluator
-from toolkit.evaluation.bootstrap import Difference, difference, draws, resampled_metrics
-from toolkit.evaluation.memory import footprint
-from toolkit.evaluation.protocols import by_protocol
+from toolkit.evaluation.alignment import alignment_for
+from toolkit.evaluation.bootstrap import Difference, difference, draws, resampled_metrics, resamples_of
+from toolkit.evaluation.driver import PredictedBatch, Subject, predict_batches
+from toolkit.evaluation.memory import predicting_memory
+from toolkit.evaluation.protocols import Measurement, plan_measurements
 from toolkit.evaluation.run_figures import MEMORY, PARAMETERS, SPEED, Comparison, RunFigures
-from toolkit.evaluation.runs import chosen_evaluators, known_sections, open_split
+from toolkit.evaluation.runs import known_sections, open_split
+from toolkit.evaluation.selection import build_evaluators
 from toolkit.models.building import load_model
-from toolkit.models.contract import Model, PromptableModel, evaluating
+from toolkit.models.capabilities import Promptable
 from toolkit.runtime.devices import make_fabric
-from toolkit.types import BACKGROUND, Prediction, Sample
+from toolkit.types import Prediction, Sample
 from toolkit.visualization.drawing import confident
-from toolkit.visualization.palettes import default_palette
+from toolkit.visualization.palettes import class_palette
 from toolkit.visualization.sheets import Cell, grid_sheet
 
 SHEET_ROWS = 8
@@ -94,46 +93,44 @@ def compare_runs(
     data = data or _common_dataset(runs, manifests)
     saved = [
         config for config in map(_data_of, manifests) if config.get("name") == registry.stable_name(data)
-    ] or [{}]
+    ]
+    saved = saved or [{}]
     options = merge(dict(saved[0].get("options") or {}), wanted["data"].get("options", {}))
-    split = split or registry.named(registry.datasets(), data).val_split
-    dataset = open_split(data, data_dir or saved[0].get("dir"), split, options)
+    dataset, split = open_split(data, data_dir or saved[0].get("dir"), split, options)
     chosen = wanted["evaluators"] or _common_evaluators(manifests)
-    contestants = []
+    compared = []
     for name, model in zip(_short_names(runs), models, strict=True):
-        evaluators = by_protocol(chosen_evaluators(chosen, dataset), model)
-        contestants.append(_Contestant(name, model.to(fabric.device), evaluators, dataset))
+        subject = Subject(model.to(fabric.device), alignment_for(model, dataset, name), fabric.autocast())
+        evaluators = build_evaluators(chosen, dataset.classes)
+        compared.append(_ComparedModel(name, subject, plan_measurements(model, evaluators), dataset))
 
     shown = set(_spread(len(dataset), SHEET_ROWS)) if sheet else set()
-    largest = _predict(contestants, dataset, fabric, batch_size=batch_size, workers=workers, shown=shown)
+    loader = EvaluationLoader(dataset, batch_size=batch_size, workers=workers)
+    largest: list[Sample] = []
+    for batch in predict_batches([each.subject for each in compared], loader, warm_up=True):
+        compared[batch.subject].add(batch, shown)
+        largest = max(largest, batch.samples, key=lambda samples: sum(s.image[0].numel() for s in samples))
     sizes = [
-        footprint(run, largest, accelerator=accelerator, precision=precision) if memory else None
+        predicting_memory(run, largest, accelerator=accelerator, precision=precision) if memory else None
         for run in runs
     ]
-    values = [contestant.figures(size) for contestant, size in zip(contestants, sizes, strict=True)]
-    spreads = [contestant.spreads(len(dataset), resamples, seed) for contestant in contestants]
+    values = [each.figures(size) for each, size in zip(compared, sizes, strict=True)]
+    spreads = [each.spreads(len(dataset), resamples, seed) for each in compared]
     if sheet:
-        _write_sheet(sheet, contestants, dataset, sorted(shown))
-    results = _side_by_side(contestants, manifests, values, spreads)
-    notes = list(
-        _notes(
-            contestants,
-            len(dataset),
-            resamples,
-            batch_size,
-            any(config.get("options") != saved[0].get("options") for config in saved),
-        )
-    )
-    return Comparison(data, split, len(dataset), results, tuple(notes))
+        _write_sheet(sheet, compared, dataset, sorted(shown))
+    results = _side_by_side(compared, manifests, values, spreads)
+    options_differ = any(config.get("options") != saved[0].get("options") for config in saved)
+    notes = tuple(_notes(compared, len(dataset), resamples, batch_size, options_differ))
+    return Comparison(data, split, len(dataset), results, notes, _lower_is_better(compared))
 
 
 @dataclass
-class _Contestant:
+class _ComparedModel:
     """A model in the comparison, and what was seen of it."""
 
     name: str
-    model: Model
-    evaluators: Sequence[Evaluator]
+    subject: Subject
+    measurements: Sequence[Measurement]
     dataset: Dataset
     states: list[list[Any]] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
@@ -141,127 +138,70 @@ class _Contestant:
     shown: dict[int, Prediction] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.is_promptable = isinstance(
-            self.model, PromptableModel
-        )  # the classes of such a model are the prompts'
-        self.align = (
-            None if self.is_promptable else Alignment(self.model.classes, self.dataset.classes, self.name)
-        )
-        self.states = [[] for _ in self.evaluators]
-        for evaluator in self.evaluators:
-            evaluator.reset()
-            evaluator.prepare(self.dataset)
+        self.states = [[] for _ in self.measurements]
+        for measurement in self.measurements:
+            measurement.evaluator.reset()
+            measurement.evaluator.prepare(self.dataset)
 
-    def predict(self, samples: Sequence[Sample]) -> dict[str, list[Prediction]]:
-        """Predictions by protocol, as ``toolkit.evaluation.driver`` has them."""
-        if isinstance(self.model, PromptableModel):
-            return self.model.predict_protocols(samples)
-        return {"": self.model.predict(samples)}
-
-    def take_in(
-        self,
-        samples: Sequence[Sample],
-        predictions: Mapping[str, Sequence[Prediction]],
-        first: int,
-        shown: set[int],
-    ) -> None:
+    def add(self, batch: PredictedBatch, shown: set[int]) -> None:
         """Keep a state of each evaluator for each image, and the predictions that are to be shown."""
-        aligned = {
-            key: [self.align(each) for each in values] if self.align else list(values)
-            for key, values in predictions.items()
-        }
-        for evaluator, states in zip(self.evaluators, self.states, strict=True):
-            for sample, prediction in zip(samples, aligned[evaluator.protocol], strict=True):
-                evaluator.reset()
-                evaluator.update([sample], [prediction])
-                states.append(evaluator.state())
-        for i, prediction in enumerate(next(iter(aligned.values())), start=first):
-            if i in shown:
-                self.shown[i] = prediction
+        self.seconds.append(batch.seconds)
+        self.images.append(len(batch.samples))
+        for measurement, states in zip(self.measurements, self.states, strict=True):
+            for i, sample in enumerate(batch.samples):
+                measurement.evaluator.reset()
+                one = {protocol: [values[i]] for protocol, values in batch.predictions.items()}
+                measurement.update([sample], one)
+                states.append(measurement.evaluator.state())
+        for place, prediction in enumerate(next(iter(batch.predictions.values())), start=batch.first):
+            if place in shown:
+                self.shown[place] = prediction
 
     def figures(self, memory: int | None) -> dict[str, float]:
         """The metrics on all images, speed and size."""
         metrics: dict[str, float] = {}
-        for evaluator, states in zip(self.evaluators, self.states, strict=True):
-            evaluator.merge(states)
-            metrics |= evaluator.report().metrics
-        costs = {
-            SPEED: sum(self.images) / sum(self.seconds),
-            PARAMETERS: float(sum(p.numel() for p in self.model.parameters())),
-        }
+        for measurement, states in zip(self.measurements, self.states, strict=True):
+            measurement.evaluator.merge(states)
+            metrics |= measurement.report().metrics
+        parameters = float(sum(p.numel() for p in self.subject.model.parameters()))
+        costs = {SPEED: sum(self.images) / sum(self.seconds), PARAMETERS: parameters}
         return metrics | costs | {MEMORY: math.nan if memory is None else float(memory)}
 
     def spreads(self, count: int, resamples: int | None, seed: int) -> dict[str, NDArray[np.float64]]:
         """Each metric, and the speed, in each draw of images (of batches); the draws are the same for all
-        contestants.
+        models.
         """
         values: dict[str, NDArray[np.float64]] = {}
-        for evaluator, states in zip(self.evaluators, self.states, strict=True):
+        for measurement, states in zip(self.measurements, self.states, strict=True):
             if count > 1:
-                values |= resampled_metrics(
-                    evaluator, states, draws(count, resamples or evaluator.resamples, seed)
-                )
+                times = draws(count, resamples or resamples_of(measurement.evaluator), seed)
+                values |= resampled_metrics(measurement.evaluator, states, times, measurement.report)
         if len(self.seconds) > 1:
             times = draws(len(self.seconds), SPEED_DRAWS, seed)
             values[SPEED] = (times @ np.array(self.images)) / (times @ np.array(self.seconds))
         return values
 
 
-def _predict(
-    contestants: Sequence[_Contestant],
-    dataset: Dataset,
-    fabric: Fabric,
-    *,
-    batch_size: int,
-    workers: int,
-    shown: set[int],
-) -> list[Sample]:
-    """Send every batch through every model, each time beginning with another one; returns the batch with most
-    pixels.
-    """
-    largest: list[Sample] = []
-    done = 0
-    for number, samples in enumerate(
-        evaluation_batches(dataset, batch_size=batch_size, rank=0, world=1, workers=workers)
-    ):
-        if not number:
-            for contestant in contestants:  # what the first call prepares is not to be timed
-                _timed(contestant, samples, fabric)
-        for i in range(len(contestants)):
-            contestant = contestants[(number + i) % len(contestants)]
-            predictions, seconds = _timed(contestant, samples, fabric)
-            contestant.seconds.append(seconds)
-            contestant.images.append(len(samples))
-            contestant.take_in(samples, predictions, done, shown)
-        done += len(samples)
-        largest = max(largest, samples, key=lambda batch: sum(sample.image[0].numel() for sample in batch))
-    return largest
-
-
-def _timed(
-    contestant: _Contestant, samples: Sequence[Sample], fabric: Fabric
-) -> tuple[dict[str, list[Prediction]], float]:
-    with evaluating(contestant.model), fabric.autocast():
-        began = time.perf_counter()
-        predictions = contestant.predict(samples)  # which are on the CPU, so a GPU is done
-        return predictions, time.perf_counter() - began
+def _lower_is_better(compared: Sequence[_ComparedModel]) -> tuple[str, ...]:
+    reports = [measurement.report() for each in compared for measurement in each.measurements]
+    return tuple(dict.fromkeys(name for report in reports for name in report.lower_is_better))
 
 
 def _side_by_side(
-    contestants: Sequence[_Contestant],
+    compared: Sequence[_ComparedModel],
     manifests: Sequence[CheckpointManifest],
     values: Sequence[Mapping[str, float]],
     spreads: Sequence[Mapping[str, NDArray[np.float64]]],
 ) -> tuple[RunFigures, ...]:
     """The figures that all have, with differences to the first."""
-    common = [name for name in values[0] if all(name in each for each in values)]
+    common = [name for name in values[0] if all(name in figures for figures in values)]
     if not set(common) - {SPEED, PARAMETERS, MEMORY}:
         raise UsageError(
             "these runs have no metric in common. Repair: name an evaluator that suits them all, such as"
             " evaluators.iou={}"
         )
     results = []
-    for i, (contestant, manifest) in enumerate(zip(contestants, manifests, strict=True)):
+    for i, (each, manifest) in enumerate(zip(compared, manifests, strict=True)):
         differences: dict[str, Difference] = {}
         for name in common if i else ():
             none = np.zeros(0)
@@ -272,12 +212,12 @@ def _side_by_side(
             )
             differences[name] = difference(values[i][name], values[0][name], *both)
         figures = {name: values[i][name] for name in common}
-        results.append(RunFigures(contestant.name, manifest.plugin, manifest.step, figures, differences))
+        results.append(RunFigures(each.name, manifest.plugin, manifest.step, figures, differences))
     return tuple(results)
 
 
 def _notes(
-    contestants: Sequence[_Contestant],
+    compared: Sequence[_ComparedModel],
     images: int,
     resamples: int | None,
     batch_size: int,
@@ -285,9 +225,9 @@ def _notes(
 ) -> Iterable[str]:
     counts = sorted(
         {
-            resamples or evaluator.resamples
-            for contestant in contestants
-            for evaluator in contestant.evaluators
+            resamples or resamples_of(measurement.evaluator)
+            for each in compared
+            for measurement in each.measurements
         }
     )
     yield (
@@ -303,7 +243,7 @@ def _notes(
         yield f"{images} images are few: such intervals are too narrow."
     if options_differ:
         yield "The runs were trained with different data.options; those of the first are used here."
-    if any(contestant.is_promptable for contestant in contestants):
+    if any(isinstance(each.subject.model, Promptable) for each in compared):
         yield "The speed of a promptable model is that of all its prompt protocols together."
 
 
@@ -346,14 +286,12 @@ def _spread(length: int, count: int) -> list[int]:
 
 
 def _write_sheet(
-    path: str | os.PathLike[str], contestants: Sequence[_Contestant], dataset: Dataset, indexes: Sequence[int]
+    path: str | os.PathLike[str], compared: Sequence[_ComparedModel], dataset: Dataset, indexes: Sequence[int]
 ) -> None:
     rows: list[list[Cell | None]] = []
     for index in indexes:
         sample = dataset[index]
-        predictions = [
-            each.shown[index] if each.is_promptable else confident(each.shown[index]) for each in contestants
-        ]
+        predictions = [confident(each.shown[index], each.subject.model.draw_above) for each in compared]
         if (
             all(prediction.instances is None for prediction in predictions) and sample.label_map is not None
         ):  # objects are not to be compared with label maps
@@ -362,10 +300,8 @@ def _write_sheet(
             sample = sample.with_(label_map=None)
         cells: list[Cell | None] = [(sample.image, None), (sample.image, sample)]
         rows.append(cells + [(sample.image, prediction) for prediction in predictions])
-    palette = dataset.palette or default_palette(
-        len(dataset.classes), first=int(dataset.classes[0] != BACKGROUND)
-    )
-    columns = ["image", "truth", *(contestant.name for contestant in contestants)]
+    palette = dataset.palette or class_palette(dataset.classes)
+    columns = ["image", "truth", *(each.name for each in compared)]
     grid_sheet(
         columns,
         rows,

@@ -1,26 +1,73 @@
-"""Measuring a model on a dataset, in one process or many."""
+"""The one way in which models are run over a dataset to be measured.
+
+``predict_batches`` sends every batch through one model or several; ``evaluate`` feeds what comes out to
+evaluators. Validation while training, ``toolkit eval``, ``toolkit compare`` and whoever wants the predictions
+themselves all go through here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from toolkit.data.dataset import Dataset
-from toolkit.data.loader import evaluation_batches
-from toolkit.evaluation.base import Evaluator
+from toolkit.data.loader import EvaluationLoader
+from toolkit.evaluation.alignment import Alignment
+from toolkit.evaluation.protocols import PLAIN, Measurement, predict_protocols
 from toolkit.evaluation.report import Report
-from toolkit.models.contract import Model, PromptableModel, TrainableModel, evaluating
+from toolkit.models.capabilities import Promptable
+from toolkit.models.contract import Model, TrainableModel, evaluating
 from toolkit.types import Prediction, Sample
 
 
 @dataclass(frozen=True)
-class Validation:
-    """What was measured: one report an evaluator, and the mean losses (empty when they were not asked
+class Subject:
+    """A model that is measured, and how.
+
+    Attributes:
+        model: in any mode; it is put in eval mode for each batch, and back.
+        alignment: turns its predictions into the dataset's classes; None where they have the same.
+        autocast: the context of the forward pass, for mixed precision.
+        with_loss: whether losses are computed too, which needs a trainable model and labels.
+    """
+
+    model: Model
+    alignment: Alignment | None = None
+    autocast: AbstractContextManager[Any] | None = None
+    with_loss: bool = False
+
+
+@dataclass(frozen=True)
+class PredictedBatch:
+    """What one model made of one batch.
+
+    Attributes:
+        subject: its place among the models.
+        first: the place of the first sample in this process's share of the dataset.
+        samples: with their truth.
+        predictions: one per sample, by prompt protocol; under ``PLAIN`` for models that are not promptable.
+        losses: by name, each the mean over the samples; empty when they were not asked for.
+        seconds: that predicting took.
+    """
+
+    subject: int
+    first: int
+    samples: list[Sample]
+    predictions: Mapping[str, list[Prediction]]
+    losses: Mapping[str, Tensor]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was measured: one report per measurement, and the mean losses (empty when they were not asked
     for).
     """
 
@@ -38,69 +85,124 @@ class Validation:
         return [next(iter(report.metrics)) for report in self.reports if report.metrics]
 
 
+def predict_batches(
+    subjects: Sequence[Subject], batches: Iterable[list[Sample]], *, warm_up: bool = False
+) -> Iterator[PredictedBatch]:
+    """Send every batch through every model in turn, each time beginning with another one.
+
+    Args:
+        subjects: the models.
+        batches: such as an ``EvaluationLoader``.
+        warm_up: predict the first batch once before, so that what the first call prepares is not timed.
+    """
+    first = 0
+    for number, samples in enumerate(batches):
+        if warm_up and not number:
+            for subject in subjects:
+                _predict(subject, samples)
+        for i in range(len(subjects)):
+            place = (number + i) % len(subjects)
+            predictions, losses, seconds = _predict(subjects[place], samples)
+            yield PredictedBatch(place, first, samples, predictions, losses, seconds)
+        first += len(samples)
+
+
 def evaluate(
-    model: Model,
+    subject: Subject,
     dataset: Dataset,
-    evaluators: Sequence[Evaluator],
+    measurements: Sequence[Measurement],
     *,
     batch_size: int = 4,
     workers: int = 0,
-    with_loss: bool = False,
-    autocast: AbstractContextManager[Any] | None = None,
-) -> Validation:
-    """Predict every sample once and measure; in a distributed run each process takes its share and all get
-    the whole result.
+    loader: EvaluationLoader | None = None,
+    on_batch: Callable[[PredictedBatch], None] | None = None,
+) -> Evaluation:
+    """Predict every sample once and measure; of several processes each takes its share and all get the whole
+    result.
 
     Args:
-        model: measured in eval mode and left in the mode that it was in.
+        subject: the model.
         dataset: the split to measure on.
-        evaluators: reset, updated and asked for a report; for a promptable model those of
-            ``toolkit.evaluation.protocols.by_protocol``.
+        measurements: of ``toolkit.evaluation.protocols.plan_measurements``; reset, updated and asked for a
+            report.
         batch_size: images at a time.
         workers: processes that read images.
-        with_loss: also the mean loss a sample, which needs a trainable model and labels.
-        autocast: context for the forward pass, for mixed precision.
+        loader: reads the dataset, in place of one made from ``batch_size`` and ``workers``.
+        on_batch: called with the predictions of each batch, for those who want to see them.
     """
     rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-    for evaluator in evaluators:
-        evaluator.reset()
-        evaluator.prepare(dataset)
-    sums: dict[str, float] = {}
-    seen = 0
-    with evaluating(model):
-        for samples in evaluation_batches(
-            dataset, batch_size=batch_size, rank=rank, world=world, workers=workers
-        ):
-            with autocast or nullcontext():
-                predictions, losses = _forward(model, samples, with_loss)
-            for name, value in losses.items():
-                sums[name] = sums.get(name, 0.0) + float(value) * len(samples)
-            seen += len(samples)
-            for evaluator in evaluators:
-                evaluator.update(samples, predictions[evaluator.protocol])
+    if loader is None:
+        loader = EvaluationLoader(dataset, batch_size=batch_size, workers=workers, rank=rank, world=world)
+    for measurement in measurements:
+        measurement.evaluator.reset()
+        measurement.evaluator.prepare(dataset)
+    losses = _LossSums()
+    for batch in predict_batches([subject], loader):
+        losses.add(batch.losses, len(batch.samples))
+        for measurement in measurements:
+            measurement.update(batch.samples, batch.predictions)
+        if on_batch:
+            on_batch(batch)
+    sums, seen = losses.total()
     if world > 1:
         shares: list[Any] = [None] * world
-        dist.all_gather_object(shares, ([evaluator.state() for evaluator in evaluators], sums, seen))
-        for i, evaluator in enumerate(evaluators):
-            evaluator.merge([states[i] for states, _, _ in shares])
-        sums = {
-            name: sum(share[name] for _, share, _ in shares if share)
-            for name in next(s for _, s, _ in shares)
-        }
+        states = [measurement.evaluator.state() for measurement in measurements]
+        dist.all_gather_object(shares, (states, sums, seen))
+        for i, measurement in enumerate(measurements):
+            measurement.evaluator.merge([states[i] for states, _, _ in shares])
+        names = dict.fromkeys(name for _, share, _ in shares for name in share)
+        sums = {name: sum(share.get(name, 0.0) for _, share, _ in shares) for name in names}
         seen = sum(count for _, _, count in shares)
-    return Validation(
-        tuple(evaluator.report() for evaluator in evaluators),
-        {name: value / max(seen, 1) for name, value in sums.items()},
-    )
+    means = {name: value / max(seen, 1) for name, value in sums.items()}
+    return Evaluation(tuple(measurement.report() for measurement in measurements), means)
+
+
+class _LossSums:
+    """Losses summed over samples; they stay on their device until the total is asked for."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, list[Tensor]] = {}
+        self._counts: dict[str, list[int]] = {}
+        self._seen = 0
+
+    def add(self, losses: Mapping[str, Tensor], count: int) -> None:
+        """Take in the mean losses of so many samples."""
+        self._seen += count
+        for name, value in losses.items():
+            self._values.setdefault(name, []).append(value.detach())
+            self._counts.setdefault(name, []).append(count)
+
+    def total(self) -> tuple[dict[str, float], int]:
+        """The sum of each loss over the samples, and how many samples there were."""
+        sums = {}
+        for name, values in self._values.items():
+            numbers = torch.stack(values).tolist()  # one transfer from the device
+            sums[name] = sum(value * count for value, count in zip(numbers, self._counts[name], strict=True))
+        return sums, self._seen
+
+
+def _predict(
+    subject: Subject, samples: list[Sample]
+) -> tuple[dict[str, list[Prediction]], Mapping[str, Tensor], float]:
+    """Predictions by protocol, losses where they are wanted, and how long it took."""
+    with evaluating(subject.model), subject.autocast or nullcontext():
+        began = time.perf_counter()
+        predictions, losses = _forward(subject.model, samples, subject.with_loss)
+        seconds = time.perf_counter() - began  # predictions are on the CPU, so a GPU is done
+    if subject.alignment is not None:
+        predictions = {
+            key: [subject.alignment(each) for each in values] for key, values in predictions.items()
+        }
+    return predictions, losses, seconds
 
 
 def _forward(
     model: Model, samples: list[Sample], with_loss: bool
-) -> tuple[dict[str, list[Prediction]], dict[str, Tensor]]:
-    """Predictions by protocol (the empty name where there are none), and losses where they are wanted."""
-    if isinstance(model, PromptableModel):
-        return model.predict_protocols(samples), model.loss(samples) if with_loss else {}
+) -> tuple[dict[str, list[Prediction]], Mapping[str, Tensor]]:
+    if isinstance(model, Promptable):
+        by_protocol = predict_protocols(model, samples)
+        return by_protocol, model.loss(samples) if with_loss and isinstance(model, TrainableModel) else {}
     if with_loss and isinstance(model, TrainableModel):
         predictions, losses = model.validate(samples)
-        return {"": predictions}, losses
-    return {"": model.predict(samples)}, {}
+        return {PLAIN: predictions}, losses
+    return {PLAIN: model.predict(samples)}, {}

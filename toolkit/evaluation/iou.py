@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 
 
 class IoUSettings(Settings):
-    """What the evaluator ``iou`` can be told."""
+    """Settings of the evaluator ``iou``."""
 
     void: Literal["ignore", "false_positive"] = "ignore"
     """What a class predicted on a pixel that a true label map marks as void is: left out, or a false positive
@@ -53,7 +53,7 @@ class IoU(Evaluator):
     Void in a true label map is "not known", and counts by the setting ``void``.
 
     **Instances.** A sample without a label map, and likewise a prediction, is judged by its instances,
-    painted by ``toolkit.models.label_maps.instances_to_label_map``. So an instance model and a semantic model
+    painted by ``toolkit.data.painting.instances_to_label_map``. So an instance model and a semantic model
     can be compared on either kind of set. What lies outside all instances is the class named ``background``
     where the set has one. Where it has none, as is usual in sets of instances, it is no class, but it is
     *known* to be none: unlike void in a label map, a class predicted there is always a false positive, and

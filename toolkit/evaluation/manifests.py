@@ -7,18 +7,21 @@ EVALUATOR = (
         name="iou",
         summary="semantic segmentation: IoU, Dice and accuracy, over all pixels and for each class",
         build="toolkit.evaluation.iou:build",
+        measures=("label_map", "instances"),
         settings="toolkit.evaluation.iou:IoUSettings",
     ),
     EvaluatorManifest(
         name="coco",
         summary="instance segmentation: COCO's AP and AR of boxes, masks and keypoints",
         build="toolkit.evaluation.coco:build",
+        measures=("instances",),
         settings="toolkit.evaluation.coco:CocoSettings",
     ),
     EvaluatorManifest(
         name="objects",
         summary="promptable segmentation: IoU, Dice and boundary IoU of each object that was pointed at",
         build="toolkit.evaluation.objects:build",
+        measures=("answers",),
         settings="toolkit.evaluation.objects:ObjectsSettings",
     ),
 )

@@ -18,8 +18,8 @@ from pathlib import Path
 import torch
 
 from toolkit.errors import TrainingError
+from toolkit.evaluation.driver import Subject, predict_batches
 from toolkit.models.building import load_model
-from toolkit.models.contract import PromptableModel, evaluating
 from toolkit.registry import add_path
 from toolkit.registry.discovery import loaded_paths
 from toolkit.runtime.devices import make_fabric
@@ -28,7 +28,9 @@ from toolkit.types import Sample
 STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
-def footprint(run: str | Path, samples: Sequence[Sample], *, accelerator: str, precision: str) -> int | None:
+def predicting_memory(
+    run: str | Path, samples: Sequence[Sample], *, accelerator: str, precision: str
+) -> int | None:
     """Bytes that the model of a run takes to predict these samples in one batch; None where the system does
     not tell.
 
@@ -58,11 +60,8 @@ def _measure(run: str, samples: list[Sample], accelerator: str, precision: str) 
         return None
     gc.collect()
     before = _peak_after_reset(on_gpu)
-    with evaluating(model), fabric.autocast():
-        if isinstance(model, PromptableModel):
-            model.predict_protocols(samples)
-        else:
-            model.predict(samples)
+    for _ in predict_batches([Subject(model, autocast=fabric.autocast())], [samples]):
+        pass
     if on_gpu:
         return torch.cuda.max_memory_allocated()
     weights = sum(tensor.nbytes for tensor in [*model.parameters(), *model.buffers()])

@@ -11,7 +11,7 @@ from pycocotools import mask as coco_mask
 
 from toolkit.config import Settings
 from toolkit.errors import InvalidDataError
-from toolkit.evaluation.base import Evaluator
+from toolkit.evaluation.base import AnswerEvaluator
 from toolkit.evaluation.coco_boundary import boundary
 from toolkit.evaluation.report import Report
 from toolkit.types import Masks, Prediction, Sample
@@ -20,13 +20,13 @@ FIGURES = ("iou", "dice", "boundary_iou")
 
 
 class ObjectsSettings(Settings):
-    """What the evaluator ``objects`` can be told."""
+    """Settings of the evaluator ``objects``."""
 
     boundary: bool = True
     """Whether masks are also compared along their outlines (Boundary IoU, Cheng et al. 2021)."""
 
 
-class Objects(Evaluator):
+class Objects(AnswerEvaluator):
     """The overlap of each true mask with the predicted mask that stands at the same place of its list, as
     prompted models answer.
 
@@ -43,8 +43,6 @@ class Objects(Evaluator):
         settings: see ``ObjectsSettings``.
         classes: the names that the labels of the true instances stand for.
     """
-
-    aligned = True
 
     def __init__(self, settings: ObjectsSettings, classes: Sequence[str]) -> None:
         self.settings = settings

@@ -1,103 +1,93 @@
-"""Evaluators for promptable models: each measures one prompt protocol, and its metrics bear the protocol's
-name.
+"""Prompt protocols: how promptable models are measured, and with which evaluators.
+
+A promptable model is measured once for each of its protocols, with prompts taken from the true objects:
+``box``; ``point``, the most interior one; ``point+N``, with N corrections; and ``auto``, without prompts,
+whose objects have to be matched with the true ones. In every other, the instances of a prediction stand in
+the order of the sample's, one to one. The metrics bear the protocol's name: ``box/mean_iou``.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
 
 from toolkit.errors import UsageError
-from toolkit.evaluation.base import Evaluator
+from toolkit.evaluation.base import AnswerEvaluator, Evaluator
 from toolkit.evaluation.report import Report
-from toolkit.models.contract import Model, PromptableModel
-from toolkit.models.simulated_prompts import AUTO
+from toolkit.models import simulated_prompts
+from toolkit.models.capabilities import Promptable
+from toolkit.models.contract import Model
+from toolkit.models.simulated_prompts import AUTO, BOX
 from toolkit.types import Instances, Prediction, Sample
 
-if TYPE_CHECKING:
-    from toolkit.data.dataset import Dataset
+Labeled = TypeVar("Labeled", Sample, Prediction)
+
+PLAIN = ""
+"""Stands for what ``Model.predict`` returns, in the place of a protocol's name."""
 
 
-class OfProtocol(Evaluator):
-    """Another evaluator, for the predictions of one protocol: ``mean_iou`` becomes ``box/mean_iou``.
+@dataclass(frozen=True)
+class Measurement:
+    """An evaluator, and which predictions of a model it measures.
 
-    Args:
+    Attributes:
         evaluator: does the work.
-        protocol: one of the model's.
-        with_classes: False counts all true objects as of the first class, for predictions of objects without
-            one.
+        protocol: one of the model's prompt protocols, or ``PLAIN``.
     """
 
-    def __init__(self, evaluator: Evaluator, protocol: str, *, with_classes: bool = True) -> None:
-        self.evaluator, self.protocol, self.with_classes = evaluator, protocol, with_classes
-        self.resamples = evaluator.resamples
+    evaluator: Evaluator
+    protocol: str = PLAIN
 
-    def reset(self) -> None:
-        """Forget everything."""
-        self.evaluator.reset()
-
-    def prepare(self, dataset: Dataset) -> None:
-        """Learn where the samples will come from."""
-        self.evaluator.prepare(dataset)
-
-    def _update(self, sample: Sample, prediction: Prediction) -> None:
-        if not self.with_classes and sample.instances is not None:
-            sample = sample.with_(instances=_without_classes(sample.instances))
-            if prediction.instances is not None:
-                prediction = replace(prediction, instances=_without_classes(prediction.instances))
-        self.evaluator.update([sample], [prediction])
-
-    def state(self) -> Any:
-        """What the evaluator took in."""
-        return self.evaluator.state()
-
-    def merge(self, states: Sequence[Any]) -> None:
-        """Replace what was taken in by the sum of ``states``."""
-        self.evaluator.merge(states)
-
-    def merge_repeated(self, states: Sequence[Any], times: Sequence[int]) -> None:
-        """Replace what was taken in by ``states``, each so many times."""
-        self.evaluator.merge_repeated(states, times)
+    def update(self, samples: Sequence[Sample], predictions: Mapping[str, Sequence[Prediction]]) -> None:
+        """Take in the predictions of its protocol, one per sample."""
+        chosen = predictions[self.protocol]
+        if self.protocol == AUTO:
+            samples = [_without_classes(sample) for sample in samples]
+            chosen = [_without_classes(prediction) for prediction in chosen]
+        self.evaluator.update(samples, chosen)
 
     def report(self) -> Report:
         """The figures so far, with the protocol in their names."""
         report = self.evaluator.report()
-        metrics = {f"{self.protocol}/{name}": value for name, value in report.metrics.items()}
-        name = f"{report.name}, protocol {self.protocol}"
-        if self.with_classes:
-            return replace(report, name=name, metrics=metrics)
-        notes = (*report.notes, "What nobody prompted has no class, so all objects count as of one.")
-        return replace(report, name=name, metrics=metrics, per_class={}, classes=(), notes=notes)
+        if self.protocol == PLAIN:
+            return report
+        named = replace(
+            report,
+            name=f"{report.name}, protocol {self.protocol}",
+            metrics={f"{self.protocol}/{name}": value for name, value in report.metrics.items()},
+            lower_is_better=tuple(f"{self.protocol}/{name}" for name in report.lower_is_better),
+        )
+        if self.protocol != AUTO:
+            return named
+        notes = (*named.notes, "What nobody prompted has no class, so all objects count as of one.")
+        return replace(named, per_class={}, classes=(), notes=notes)
 
 
-def _without_classes(instances: Instances) -> Instances:
-    return replace(instances, labels=torch.zeros_like(instances.labels))
-
-
-def by_protocol(evaluators: Sequence[Evaluator], model: Model) -> list[Evaluator]:
-    """The evaluators to measure a model with: for a promptable one, a copy for each protocol that they suit;
-    for others, as they are.
+def plan_measurements(model: Model, evaluators: Sequence[Evaluator]) -> list[Measurement]:
+    """What a model is measured by: the evaluators, or for a promptable model a copy for each protocol they
+    suit.
 
     Raises:
         UsageError: when an evaluator suits none of the model's protocols.
     """
-    if not isinstance(model, PromptableModel):
+    if not isinstance(model, Promptable):
         for evaluator in evaluators:
-            if evaluator.aligned:
+            if isinstance(evaluator, AnswerEvaluator):
                 raise UsageError(
                     f"the evaluator {type(evaluator).__name__.lower()} measures answers to prompts, and"
                     f" {type(model).__name__} takes none. Repair: choose the evaluator coco or iou"
                 )
-        return list(evaluators)
-    chosen: list[Evaluator] = []
-    for protocol in model.protocols:
-        is_prompted = protocol != AUTO
-        suiting = [each for each in evaluators if each.aligned == is_prompted]
-        chosen += [OfProtocol(copy.deepcopy(each), protocol, with_classes=is_prompted) for each in suiting]
+        return [Measurement(evaluator) for evaluator in evaluators]
+    chosen = [
+        Measurement(copy.deepcopy(evaluator), protocol)
+        for protocol in model.protocols
+        for evaluator in evaluators
+        if isinstance(evaluator, AnswerEvaluator) == (protocol != AUTO)
+    ]
     if evaluators and not chosen:
         names = ", ".join(type(each).__name__.lower() for each in evaluators)
         raise UsageError(
@@ -105,3 +95,46 @@ def by_protocol(evaluators: Sequence[Evaluator], model: Model) -> list[Evaluator
             f" the evaluator objects for prompted protocols, or add the protocol {AUTO} for the others"
         )
     return chosen
+
+
+def predict_protocols(model: Promptable, samples: Sequence[Sample]) -> dict[str, list[Prediction]]:
+    """For each of a model's protocols one prediction per sample; each image is encoded once.
+
+    Raises:
+        InvalidDataError: when a sample has no masks to take prompts from, or a protocol's name is unknown.
+    """
+    rounds = {protocol: simulated_prompts.corrections_of(protocol) for protocol in model.protocols}
+    predictions: dict[str, list[Prediction]] = {protocol: [] for protocol in rounds}
+    for sample, encoded in zip(samples, model.encode(samples), strict=True):
+        answers = _answers(model, encoded, simulated_prompts.truth_of(sample), rounds)
+        for protocol, instances in answers.items():
+            predictions[protocol].append(Prediction(sample.id, sample.size, instances=instances))
+    return predictions
+
+
+def _answers(
+    model: Promptable, encoded: object, truth: Instances, rounds: Mapping[str, int]
+) -> dict[str, Instances]:
+    """The answers to all protocols for one image; those that begin with the same clicks share them."""
+    answers: dict[str, Instances] = {}
+    if BOX in rounds:
+        answers[BOX] = model.answer(encoded, simulated_prompts.box_prompts(truth))
+    if AUTO in rounds:
+        answers[AUTO] = model.find_all(encoded)
+    clicked = {protocol: count for protocol, count in rounds.items() if protocol not in answers}
+    if clicked:
+        prompts = simulated_prompts.point_prompts(truth)
+        for count in range(max(clicked.values()) + 1):
+            current = model.answer(encoded, prompts)
+            answers |= {protocol: current for protocol, wanted in clicked.items() if wanted == count}
+            if count < max(clicked.values()) and truth.masks is not None and current.masks is not None:
+                prompts = simulated_prompts.with_corrections(prompts, truth.masks, current.masks)
+    return answers
+
+
+def _without_classes(labeled: Labeled) -> Labeled:
+    """All objects as of the first class, for predictions of objects without one."""
+    instances = labeled.instances
+    if instances is None:
+        return labeled
+    return replace(labeled, instances=replace(instances, labels=torch.zeros_like(instances.labels)))

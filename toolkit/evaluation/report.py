@@ -49,9 +49,11 @@ class Report:
         classes: the names of the classes.
         notes: sentences that a reader needs to judge the figures.
         curves: name -> what is worth plotting, such as precision over recall.
+        lower_is_better: names of the metrics of which less is better, such as an error; more of all others.
 
     Raises:
-        InvalidDataError: when a list in ``per_class`` has not one value a class.
+        InvalidDataError: when a list in ``per_class`` has not one value per class, or ``lower_is_better``
+            names what is no metric.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Report:
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     curves: Mapping[str, Curve] = field(default_factory=dict)
+    lower_is_better: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for metric, values in self.per_class.items():
@@ -67,6 +70,12 @@ class Report:
                 raise InvalidDataError(
                     f"Report {self.name!r}: {metric} has {len(values)} values for {len(self.classes)} classes"
                 )
+        unknown = [name for name in self.lower_is_better if name not in self.metrics]
+        if unknown:
+            raise InvalidDataError(
+                f"Report {self.name!r}: lower_is_better names {', '.join(unknown)}, but the metrics are"
+                f" {', '.join(self.metrics) or 'none'}"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """The report as what JSON can hold, NaN and infinity as None."""
@@ -78,6 +87,7 @@ class Report:
             },
             "classes": list(self.classes),
             "notes": list(self.notes),
+            "lower_is_better": list(self.lower_is_better),
         }
         if self.curves:
             document["curves"] = {name: _curve(curve) for name, curve in self.curves.items()}
@@ -108,15 +118,14 @@ class Report:
         return Group(*parts, *(Text(note) for note in self.notes))
 
 
-def is_better(metric: str, new: float, old: float) -> bool:
-    """Whether ``new`` beats ``old``: lower for a loss or an error, higher for everything else. NaN never wins
+def is_better(new: float, old: float, *, lower: bool = False) -> bool:
+    """Whether ``new`` beats ``old``: higher, or lower for a metric of which less is better. NaN never wins
     and always loses.
     """
     if math.isnan(new):
         return False
     if math.isnan(old):
         return True
-    lower = any(word in metric for word in ("loss", "error"))
     return new < old if lower else new > old
 
 

@@ -42,6 +42,7 @@ class Comparison:
         data, split, images: what they were measured on.
         runs: in the order given; all have the same figures.
         notes: sentences that a reader needs to judge them.
+        lower_is_better: names of the figures of which less is better; more of all other metrics.
     """
 
     data: str
@@ -49,6 +50,7 @@ class Comparison:
     images: int
     runs: tuple[RunFigures, ...]
     notes: tuple[str, ...]
+    lower_is_better: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """As what JSON can hold, with None for what is undefined."""
@@ -74,6 +76,7 @@ class Comparison:
                 for run in self.runs
             ],
             "notes": list(self.notes),
+            "lower_is_better": list(self.lower_is_better),
         }
 
     def table(self) -> Group:
@@ -93,6 +96,7 @@ class Comparison:
             table.add_column(Text(f"− {first.name}"), no_wrap=True)
         for name, value in first.figures.items():
             unit, form = _FORMS.get(name, ("", "{:.4f}"))
+            unit = "lower is better" if name in self.lower_is_better else unit
             cells = [f"{name} ({unit})" if unit else name, _shown(value, name, form)]
             for run in others:
                 cells += [

@@ -3,34 +3,35 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from toolkit import registry
-from toolkit.config import settings_class, validate
 from toolkit.config.tree import merge
-from toolkit.data.dataset import Dataset, open_dataset
+from toolkit.data.dataset import Dataset, open_dataset, open_for_task
 from toolkit.errors import DataError, UsageError
-from toolkit.evaluation.base import Evaluator
-from toolkit.evaluation.coco import Coco
-from toolkit.evaluation.driver import evaluate
-from toolkit.evaluation.protocols import by_protocol
+from toolkit.evaluation.alignment import alignment_for
+from toolkit.evaluation.base import DocumentEvaluator, Evaluator
+from toolkit.evaluation.driver import PredictedBatch, Subject, evaluate
+from toolkit.evaluation.protocols import plan_measurements
 from toolkit.evaluation.report import Report
+from toolkit.evaluation.selection import build_evaluators
+from toolkit.formats.coco_numbers import CocoNumbers, coco_numbers
 from toolkit.formats.coco_results import check_mask_sizes
 from toolkit.formats.predictions import PredictionFiles
 from toolkit.models.building import load_model
-from toolkit.models.contract import Model, PromptableModel
 from toolkit.models.prompted import prompted
+from toolkit.models.recorded import RecordedModel
 from toolkit.models.simulated_prompts import AUTO
+from toolkit.registry.manifests import TaskManifest
 from toolkit.runtime.devices import make_fabric
 from toolkit.runtime.files import atomic_write
 
 SECTIONS = ("data", "evaluators")
-TASK_EVALUATORS = {"semantic": "iou", "instance": "coco"}
 
 
-def measure_run(
+def evaluate_run(
     run: str | Path,
     *,
     data: str,
@@ -43,8 +44,9 @@ def measure_run(
     accelerator: str = "auto",
     precision: str = "fp32",
     prompts: str | None = None,
+    on_batch: Callable[[PredictedBatch], None] | None = None,
 ) -> list[Report] | None:
-    """Evaluate a trained model on a split.
+    """Measure a trained model on a split.
 
     Args:
         run: a run's folder or a checkpoint file.
@@ -59,45 +61,49 @@ def measure_run(
             it by its prompt protocols.
         batch_size, workers, devices, accelerator, precision: how to go about it; they do not change what is
             measured.
+        on_batch: called with the predictions of each batch.
 
     Returns:
-        One report an evaluator, also written to ``eval-<data>-<split>.json`` in the run's folder; None in the
-        processes of a distributed run other than the first.
+        One report per evaluator, also written to ``eval-<data>-<split>.json`` in the run's folder; None in
+        the processes of a distributed run other than the first.
 
     Raises:
-        DataError: when the classes of model and dataset differ.
+        UsageError: when an evaluator cannot measure the model.
+        DataError: when the classes of model and dataset differ in more than their order or a background.
     """
     fabric = make_fabric(accelerator=accelerator, devices=devices, precision=precision)
     fabric.launch()
-    rest, model_settings = _without_model(overrides)
-    model, manifest = load_model(run, model_settings)
+    rest = dict(overrides or {})
+    model, manifest = load_model(run, rest.pop("model", {}))
+    task = registry.tasks().get(manifest.task)
     wanted = known_sections(rest)
-    config: Mapping[str, Any] = manifest.config
-    saved_data = (
-        config.get("data", {}) if config.get("data", {}).get("name") == registry.stable_name(data) else {}
-    )
-    options = merge(saved_data.get("options") or {}, wanted["data"].get("options", {}))
-    split = split or registry.named(registry.datasets(), data).val_split
-    dataset = open_split(data, data_dir or saved_data.get("dir"), split, options)
-    chosen = merge(dict(config.get("evaluators") or {}), wanted["evaluators"])
+    saved = manifest.config.get("data", {})
+    saved = saved if saved.get("name") == registry.stable_name(data) else {}
+    options = merge(saved.get("options") or {}, wanted["data"].get("options", {}))
+    dataset, split = open_split(data, data_dir or saved.get("dir"), split, options, task)
+    chosen = merge(dict(manifest.config.get("evaluators") or {}), wanted["evaluators"])
     if prompts is not None:
-        model = _prompted(model, prompts, dataset)
+        if prompts == AUTO:
+            raise UsageError(
+                "--prompts auto: objects that nobody prompted have no classes. Repair: leave --prompts out,"
+                " and the protocol auto measures them"
+            )
+        model = prompted(model, prompts, classes=dataset.classes)
+        model.expect_images(dataset.ids)
         chosen = wanted["evaluators"] or {"coco": {}}
-    if tuple(dataset.classes) != model.classes and not isinstance(
-        model, PromptableModel
-    ):  # whose classes are the prompts'
-        raise DataError(
-            f"the model in {run} knows the classes {', '.join(manifest.classes)}, but dataset {data!r} has"
-            f" {', '.join(dataset.classes)}. Repair: choose the dataset or options that it was trained with"
-        )
-    evaluators = by_protocol(chosen_evaluators(chosen, dataset), model)
-    model.to(fabric.device)
-    validation = evaluate(
-        model, dataset, evaluators, batch_size=batch_size, workers=workers, autocast=fabric.autocast()
+    alignment = alignment_for(model, dataset, f"the model in {run}")
+    evaluators = build_evaluators(chosen, dataset.classes, task=task, owner=str(run))
+    evaluation = evaluate(
+        Subject(model.to(fabric.device), alignment, fabric.autocast()),
+        dataset,
+        plan_measurements(model, evaluators),
+        batch_size=batch_size,
+        workers=workers,
+        on_batch=on_batch,
     )
     if not fabric.is_global_zero:
         return None
-    reports = list(validation.reports)
+    reports = list(evaluation.reports)
     if Path(run).is_dir():
         how = "" if prompts is None else "-prompted"
         with atomic_write(Path(run) / f"eval-{Path(data).stem}-{split}{how}.json", "w") as file:
@@ -105,19 +111,7 @@ def measure_run(
     return reports
 
 
-def _prompted(model: Model, prompts: str, dataset: Dataset) -> Model:
-    """The model with its source of prompts, for the images and classes of a dataset."""
-    if prompts == AUTO:
-        raise UsageError(
-            "--prompts auto: objects that nobody prompted have no classes. Repair: leave --prompts out, and"
-            " the protocol auto measures them"
-        )
-    model = prompted(model, prompts, classes=dataset.classes)
-    model.assign(dataset.ids)
-    return model
-
-
-def measure_predictions(
+def evaluate_predictions(
     path: Path,
     *,
     data: str,
@@ -125,8 +119,8 @@ def measure_predictions(
     split: str | None = None,
     overrides: Mapping[str, Any] | None = None,
 ) -> list[Report]:
-    """Evaluate predictions that anyone has made, see ``toolkit.formats.predictions``; arguments as in
-    ``measure_run``.
+    """Measure predictions that anyone has made, see ``toolkit.formats.predictions``; arguments as in
+    ``evaluate_run``.
 
     A list of COCO results for a dataset that comes from a COCO file is compared with that file alone, in the
     files' own precision.
@@ -136,61 +130,46 @@ def measure_predictions(
             unknown class.
     """
     wanted = known_sections(overrides)
-    dataset = open_split(data, data_dir, split, wanted["data"].get("options", {}))
-    image_ids = dataset.coco_image_ids or {
-        sample_id: number for number, sample_id in enumerate(dataset.ids, start=1)
-    }
-    predictions = PredictionFiles(
-        path, dataset.classes, image_ids=image_ids, category_ids=dataset.coco_category_ids
+    dataset, _ = open_split(data, data_dir, split, wanted["data"].get("options", {}))
+    numbers = coco_numbers(dataset)
+    files = PredictionFiles(
+        path, dataset.classes, image_ids=numbers.image_ids, category_ids=numbers.category_ids
     )
-    predictions.require(dataset.ids)
+    files.require(dataset.ids)
     tasks = registry.named(registry.datasets(), data).tasks
-    evaluators = chosen_evaluators(wanted["evaluators"] or _fitting(tasks, predictions), dataset)
-    exact = _from_documents(evaluators, predictions, dataset)
+    evaluators = build_evaluators(wanted["evaluators"] or _usual(tasks, files), dataset.classes)
+    exact = _from_documents(evaluators, files, numbers)
     if exact is not None:
         return exact
-    for evaluator in evaluators:
-        evaluator.reset()
-        evaluator.prepare(dataset)
-    for index in range(len(dataset)):
-        sample = dataset[index]
-        prediction = predictions.read(sample.id, sample.size)
-        for evaluator in evaluators:
-            evaluator.update([sample], [prediction])
-    return [evaluator.report() for evaluator in evaluators]
+    model = RecordedModel(files)
+    evaluation = evaluate(Subject(model), dataset, plan_measurements(model, evaluators), batch_size=1)
+    return list(evaluation.reports)
 
 
-def _fitting(tasks: Sequence[str], predictions: PredictionFiles) -> dict[str, Any]:
+def _usual(tasks: Sequence[str], files: PredictionFiles) -> dict[str, Any]:
     """The usual evaluators of a dataset's tasks, less those that these predictions are not meant for."""
-    possible = [task for task in tasks if task in TASK_EVALUATORS]
-    meant = [task for task in possible if (task == "instance") == predictions.has_instances]
-    return {TASK_EVALUATORS[task]: {} for task in meant or possible}
+    known = [task for task in registry.tasks() if task.name in tasks]
+    in_files = [task for task in known if task.predicts in (("label_map",), ("instances",))]
+    found = "instances" if files.has_instances else "label_map"
+    meant = [task for task in in_files if found in task.predicts]
+    return {name: {} for task in meant or in_files for name in task.evaluators}
 
 
 def _from_documents(
-    evaluators: Sequence[Evaluator], predictions: PredictionFiles, dataset: Dataset
+    evaluators: Sequence[Evaluator], files: PredictionFiles, numbers: CocoNumbers
 ) -> list[Report] | None:
     """The reports from two COCO files alone; None where there are none, or an evaluator needs the images."""
-    chosen = [evaluator for evaluator in evaluators if isinstance(evaluator, Coco)]
-    if predictions.results is None or dataset.coco_image_ids is None or len(chosen) < len(evaluators):
+    chosen = [evaluator for evaluator in evaluators if isinstance(evaluator, DocumentEvaluator)]
+    if files.results is None or numbers.document is None or len(chosen) < len(evaluators):
         return None
-    document = dataset.coco_document()
-    if document is None:
-        return None
+    document = numbers.document()
     sizes = {
         image["id"]: (image["height"], image["width"])
         for image in document["images"]
         if {"height", "width"} <= image.keys()
     }
-    check_mask_sizes(predictions.results, predictions.path, sizes)
-    category_ids = dataset.coco_category_ids or range(1, len(dataset.classes) + 1)
-    return [evaluator.report_document(document, predictions.results, category_ids) for evaluator in chosen]
-
-
-def _without_model(overrides: Mapping[str, Any] | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The overrides without the section ``model``, and that section."""
-    rest = dict(overrides or {})
-    return rest, rest.pop("model", {})
+    check_mask_sizes(files.results, files.path, sizes)
+    return [evaluator.report_document(document, files.results, numbers.category_ids) for evaluator in chosen]
 
 
 def known_sections(overrides: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
@@ -200,9 +179,8 @@ def known_sections(overrides: Mapping[str, Any] | None) -> dict[str, dict[str, A
         UsageError: when there are others than ``data.options`` and ``evaluators``.
     """
     sections: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS} | dict(overrides or {})
-    unknown = [name for name in sections if name not in SECTIONS] + [
-        f"data.{key}" for key in sections["data"] if key != "options"
-    ]
+    unknown = [name for name in sections if name not in SECTIONS]
+    unknown += [f"data.{key}" for key in sections["data"] if key != "options"]
     if unknown:
         raise UsageError(
             f"settings of {', '.join(unknown)} have no effect here. Repair: use data.options.… or"
@@ -211,31 +189,29 @@ def known_sections(overrides: Mapping[str, Any] | None) -> dict[str, dict[str, A
     return sections
 
 
-def open_split(data: str, data_dir: str | None, split: str | None, options: Mapping[str, Any]) -> Dataset:
-    """A split to measure on, by default that for validation.
+def open_split(
+    data: str,
+    data_dir: str | None,
+    split: str | None,
+    options: Mapping[str, Any],
+    task: TaskManifest | None = None,
+) -> tuple[Dataset, str]:
+    """A split to measure on, by default that for validation, and its name.
+
+    Args:
+        data, data_dir, split, options: which; as for ``open_dataset``.
+        task: of the model, to whose labels a dataset of another task is converted; None leaves them as they
+            are.
 
     Raises:
         DataError: when it is empty.
     """
     manifest = registry.named(registry.datasets(), data)
-    dataset = open_dataset(manifest, data_dir, split or manifest.val_split, options)
+    split = split or manifest.val_split
+    if task is None:
+        dataset = open_dataset(manifest, data_dir, split, options)
+    else:
+        dataset, _ = open_for_task(manifest, task, data_dir, split, options)
     if not len(dataset):
-        raise DataError(f"dataset {data!r}: the split {split or manifest.val_split!r} has no images")
-    return dataset
-
-
-def chosen_evaluators(settings: Mapping[str, Any], dataset: Dataset) -> list[Evaluator]:
-    """The evaluators that settings name, for the classes of a dataset.
-
-    Raises:
-        UsageError: when they name none.
-        ConfigError: when a setting of theirs is wrong.
-    """
-    evaluators = []
-    for name, values in settings.items():
-        manifest = registry.evaluators().get(name)
-        checked = validate(settings_class(manifest), values or {}, source=f"evaluators.{name}")
-        evaluators.append(manifest.resolve(manifest.build)(checked, dataset.classes))
-    if not evaluators:
-        raise UsageError("no evaluator is chosen. Repair: name one, such as evaluators.iou={}")
-    return evaluators
+        raise DataError(f"dataset {data!r}: the split {split!r} has no images")
+    return dataset, split

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from toolkit.data.dataset import Dataset
 from toolkit.formats.coco_keypoints import to_indices
+from toolkit.formats.coco_numbers import coco_numbers
 from toolkit.formats.labelme import LABELS_FILE
 from toolkit.formats.outlines import one_polygon
 from toolkit.formats.regions import Box, Polygon, Region, rectangle
@@ -58,15 +59,15 @@ class CocoWriter(Writer):
 
     def __init__(self, dataset: Dataset, split: str, folder: Path) -> None:
         super().__init__(dataset, split, folder)
-        self._image_ids = dataset.coco_image_ids
-        self._category_ids = dataset.coco_category_ids or range(1, len(self.classes) + 1)
+        numbers = coco_numbers(dataset)
+        self._image_ids, self._category_ids = numbers.image_ids, numbers.category_ids
         self._keypoints = list(getattr(dataset, "keypoint_names", ()))
         self._images: list[dict[str, Any]] = []
         self._annotations: list[dict[str, Any]] = []
 
     def add(self, sample_id: str, file_name: str, size: Size, regions: Sequence[Region]) -> None:
         """Keep the records of the image."""
-        key = len(self._images) + 1 if self._image_ids is None else self._image_ids[sample_id]
+        key = self._image_ids[sample_id]
         self._images.append({"id": key, "file_name": file_name, "height": size[0], "width": size[1]})
         for region in regions:
             self._annotations.append(

@@ -12,8 +12,7 @@ from torch import Tensor
 
 from toolkit.errors import InvalidDataError, UsageError
 from toolkit.inference.predictor import ImageLike, Predictor, as_sample
-from toolkit.models.contract import PromptableModel
-from toolkit.models.prompted import PromptedModel
+from toolkit.models.capabilities import Promptable
 from toolkit.types import Instances, Masks, Prompts
 
 
@@ -49,10 +48,11 @@ class Session:
     """
 
     def __init__(self, predictor: Predictor, image: ImageLike) -> None:
-        model = predictor.model.model if isinstance(predictor.model, PromptedModel) else predictor.model
-        if not isinstance(model, PromptableModel):
+        model = predictor.model.capability(Promptable)
+        if model is None:
             raise UsageError(
-                f"{type(model).__name__} takes no prompts. Repair: load the run of a promptable plugin"
+                f"{type(predictor.model).__name__} takes no prompts. Repair: load the run of a promptable"
+                " plugin"
             )
         self._model = model
         self._context = predictor.computing

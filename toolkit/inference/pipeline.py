@@ -24,7 +24,6 @@ from toolkit.errors import ImageError, InvalidDataError, UsageError
 from toolkit.inference.inputs import InputImage, find_images
 from toolkit.inference.predictor import Predictor
 from toolkit.inference.results import Record, ResultFolder
-from toolkit.models.prompted import PromptedModel
 from toolkit.types import Prediction, Sample
 
 AHEAD_PIXELS = 1 << 26
@@ -93,7 +92,7 @@ def predict_folder(
         out: the folder of the results; see ``toolkit.inference.results``.
         work: batch size and threads.
         overlays: whether to draw the predictions over the photos.
-        draw_above: score that an object needs to be drawn; None is ``Predictor.draw_above``.
+        draw_above: score that an object needs to be drawn; None is ``Model.draw_above``.
         resume: skip what is done there already; failures are tried again.
         on_start: called with the number of images to do and of those done before.
         on_record: called after each image.
@@ -105,10 +104,9 @@ def predict_folder(
             ``resume`` goes on from there.
     """
     images = find_images(words, exclude=out)
-    if isinstance(predictor.model, PromptedModel):
-        predictor.model.assign(image.name for image in images)
+    predictor.model.expect_images(image.name for image in images)
     if draw_above is None:
-        draw_above = predictor.draw_above
+        draw_above = predictor.model.draw_above
     folder = ResultFolder(
         out,
         predictor.classes,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,17 +15,18 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from toolkit.checkpoints import find_checkpoint
+from toolkit import registry
+from toolkit.checkpoints import checkpoint_name
 from toolkit.data.images import read_image
 from toolkit.errors import InvalidDataError, UsageError
 from toolkit.inference.sliding_window import Tiling, predict_tiled
 from toolkit.models.building import load_model
-from toolkit.models.contract import Model, PromptableModel
-from toolkit.models.prompted import PromptedModel, prompted
-from toolkit.models.semantic import SemanticModel
+from toolkit.models.capabilities import Promptable, Tileable
+from toolkit.models.contract import Model
+from toolkit.models.prompted import prompted
 from toolkit.models.simulated_prompts import AUTO
+from toolkit.runtime.devices import find_device
 from toolkit.types import Prediction, Sample
-from toolkit.visualization.drawing import DRAW_ABOVE
 from toolkit.visualization.palettes import Palette, default_palette
 
 Precision: TypeAlias = Literal["fp32", "bf16"]
@@ -62,10 +62,11 @@ class Predictor:
     ) -> None:
         if precision not in ("fp32", "bf16"):
             raise UsageError(f"precision must be fp32 or bf16, not {precision!r}")
-        if tiling and tiling.window is not None and not isinstance(model, SemanticModel):
+        self._tileable = model.capability(Tileable)
+        if tiling and tiling.window is not None and self._tileable is None:
             raise UsageError(
-                f"window is for semantic models; {type(model).__name__} predicts images whole. Repair: leave"
-                " window out"
+                f"window: {type(model).__name__} predicts images whole. Repair: leave window out, or use a"
+                " model that declares the capability Tileable, as semantic ones do"
             )
         self.device = find_device(device)
         self.model = model.to(self.device).eval()
@@ -108,9 +109,9 @@ class Predictor:
         predictions: dict[int, Prediction] = {}
         with self.computing():
             for i, sample in enumerate(samples):
-                if window := self.window_for(sample):
-                    assert isinstance(self.model, SemanticModel)
-                    label_map = predict_tiled(self.model, sample.image, window, self.tiling.overlap)
+                window = self.window_for(sample)
+                if window is not None and self._tileable is not None:
+                    label_map = predict_tiled(self._tileable, sample.image, window, self.tiling.overlap)
                     predictions[i] = Prediction(sample.id, sample.size, label_map=label_map)
             whole = [i for i in range(len(samples)) if i not in predictions]
             if whole:
@@ -118,16 +119,9 @@ class Predictor:
                 predictions.update(zip(whole, results, strict=True))
         return [predictions[i] for i in range(len(samples))]
 
-    @property
-    def draw_above(self) -> float:
-        """The score that an object needs to be drawn; where somebody has asked for each object, all are."""
-        return 0.0 if isinstance(self.model, PromptedModel) else DRAW_ABOVE
-
     def window_for(self, sample: Sample) -> int | None:
         """The window with which a sample will be tiled, or None."""
-        return (
-            self.tiling.window_for(sample.size, self.model) if isinstance(self.model, SemanticModel) else None
-        )
+        return self.tiling.window_for(sample.size, self._tileable) if self._tileable is not None else None
 
     @contextlib.contextmanager
     def computing(self) -> Iterator[None]:
@@ -167,41 +161,17 @@ def load(
         UsageError: when the device is not there.
     """
     model, manifest = load_model(os.fspath(run), settings)
-    with open(find_checkpoint(os.fspath(run)), "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    first = (
-        0 if manifest.task == "semantic" else 1
-    )  # black is for backgrounds, and other tasks' classes have none
+    # Black is for backgrounds, which label maps have and objects have not.
+    first = 0 if "label_map" in registry.tasks().get(manifest.task).predicts else 1
     palette = manifest.palette or default_palette(len(manifest.classes), first=first)
-    name = f"{manifest.plugin} {digest[:16]}"
+    name = checkpoint_name(run, manifest)
     if settings:
         name = f"{name} {json.dumps(settings, sort_keys=True)}"
-    if prompts is not None or isinstance(model, PromptableModel):
-        model = prompted(model, prompts or AUTO, device=str(device))
+    if prompts is not None or model.capability(Promptable) is not None:
+        model = prompted(model, prompts or AUTO)
         palette = default_palette(len(model.classes), first=1)
-        name = f"{name} {model.source.name}" if model.source else name
+        name = f"{name} {model.source.name}" if model.source is not None else name
     return Predictor(model, palette=palette, device=device, precision=precision, tiling=tiling, name=name)
-
-
-def find_device(name: str | torch.device) -> torch.device:
-    """The device that ``name`` stands for.
-
-    Raises:
-        UsageError: when torch does not know it, or it is not there.
-    """
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise UsageError(
-            f"device {str(name)!r} cannot be used here: {reason}. Repair: use --device cpu, or auto"
-        ) from error
-    return device
 
 
 def as_sample(image: ImageLike, name: str = "image") -> Sample:

@@ -6,6 +6,7 @@ done.
     DIR/manifest.jsonl           one line an image, written as it finishes, in the order of the images
     DIR/labels/<name>.png        class indexes with the classes' colors as palette (semantic models)
     DIR/instances/<name>.json    the objects of one image, as in COCO results (instance models)
+    DIR/<kind>/…                 what the task of a plugin writes
     DIR/overlays/<name>.jpg      the prediction drawn over the photo
     DIR/predictions.json         everything in COCO's form, made when all images are done
 """
@@ -23,12 +24,11 @@ from typing import IO, Any
 import cv2
 import numpy as np
 
-from toolkit.data.images import write_label_map
+from toolkit import registry
 from toolkit.errors import UsageError
-from toolkit.formats.coco_keypoints import to_indices
 from toolkit.inference.inputs import InputImage
 from toolkit.runtime.files import atomic_write, remove_unfinished, writing
-from toolkit.types import Instances, Prediction, Sample
+from toolkit.types import Prediction, Sample
 from toolkit.visualization.drawing import Picture, confident, overlay, write_picture
 from toolkit.visualization.palettes import Palette
 
@@ -165,13 +165,8 @@ class ResultFolder:
             OutputError: when a file cannot be written.
         """
         outputs: dict[str, str] = {}
-        if prediction.label_map is not None:
-            outputs["label_map"] = f"labels/{image.stem}.png"
-            write_label_map(self.folder / outputs["label_map"], prediction.label_map, self.palette)
-        if prediction.instances is not None:
-            outputs["instances"] = f"instances/{image.stem}.json"
-            with atomic_write(self.folder / outputs["instances"], "w") as file:
-                json.dump(coco_annotations(prediction.instances), file)
+        for write in registry.functions_for("write", prediction.fields()):
+            outputs |= write(prediction, self.folder, image.stem, self.palette)
         if self.overlays:
             outputs["overlay"] = f"overlays/{image.stem}.jpg"
             drawn = overlay(sample.image, confident(prediction, self.draw_above), self.classes, self.palette)
@@ -299,37 +294,8 @@ def _array(opening: str, entries: Iterable[dict[str, Any]]) -> Iterator[str]:
 def _image_entry(number: int, record: dict[str, Any]) -> dict[str, Any]:
     height, width = record["size"]
     entry = {"id": number, "file_name": record["image"], "width": width, "height": height}
-    if "label_map" in record["outputs"]:
-        entry["label_map"] = record["outputs"]["label_map"]
-    return entry
-
-
-def coco_annotations(instances: Instances) -> list[dict[str, Any]]:
-    """The objects of one image as COCO annotations without ids; categories count from 1. Numbers lose nothing
-    of their float32.
-    """
-    codes = instances.masks.to_coco() if instances.masks is not None else []
-    areas = instances.masks.areas().tolist() if instances.masks is not None else []
-    entries = []
-    for i in range(len(instances)):
-        x0, y0, x1, y1 = instances.boxes_xyxy[i]
-        bbox = _numbers([x0, y0, x1 - x0, y1 - y0])
-        entry: dict[str, Any] = {"category_id": int(instances.labels[i]) + 1, "bbox": bbox}
-        entry["area"] = areas[i] if codes else bbox[2] * bbox[3]
-        if codes:
-            entry["segmentation"] = {"size": codes[i]["size"], "counts": codes[i]["counts"].decode()}
-        if instances.keypoints is not None:
-            entry["keypoints"] = _numbers(to_indices(instances.keypoints[i].numpy()).flatten())
-        entry["iscrowd"] = 0 if instances.is_crowd is None else int(instances.is_crowd[i])
-        if instances.scores is not None:
-            entry["score"] = _numbers([instances.scores[i]])[0]
-        entries.append(entry)
-    return entries
-
-
-def _numbers(values: Iterable[Any]) -> list[float]:
-    """Floats whose decimal form is the shortest that gives back the float32."""
-    return [float(str(np.float32(value))) for value in values]
+    inside = ("instances", "overlay")  # the former are among the annotations
+    return entry | {kind: path for kind, path in record["outputs"].items() if kind not in inside}
 
 
 def _fit_jpeg(picture: Picture) -> Picture:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from toolkit.errors import UsageError
+from toolkit.models.capabilities import Tileable
 from toolkit.models.label_maps import logits_to_label_map
-from toolkit.models.semantic import SemanticModel
 from toolkit.types import Size
 
 
@@ -41,18 +41,18 @@ class Tiling:
         if self.max_pixels < 1:
             raise UsageError(f"max_pixels must be at least 1, not {self.max_pixels}")
 
-    def window_for(self, size: Size, model: SemanticModel) -> int | None:
+    def window_for(self, size: Size, model: Tileable) -> int | None:
         """The window to use for an image of ``size``, or None when the network gets it whole."""
         if self.window is not None:
             return self.window if max(size) > self.window else None
-        too_large = size[0] * size[1] > self.max_pixels and model.long_side is None
+        too_large = size[0] * size[1] > self.max_pixels and not model.shrinks_large_images
         return AUTOMATIC_WINDOW if too_large and max(size) > AUTOMATIC_WINDOW else None
 
 
 AUTOMATIC_WINDOW = 1024
 
 
-def predict_tiled(model: SemanticModel, image: Tensor, window: int, overlap: float) -> Tensor:
+def predict_tiled(model: Tileable, image: Tensor, window: int, overlap: float) -> Tensor:
     """The label map of one image from the logits of overlapping windows.
 
     Where windows overlap, their logits are added with the weight ``sin²(π (t + ½) / n)`` along both axes (a
@@ -73,17 +73,20 @@ def predict_tiled(model: SemanticModel, image: Tensor, window: int, overlap: flo
     _, height, width = image.shape
     window_height, window_width = min(window, height), min(window, width)
     tops, lefts = starts(height, window_height, overlap), starts(width, window_width, overlap)
-    weight = (_hann(window_height)[:, None] * _hann(window_width)).to(model.device)
-    band = torch.zeros(len(model.classes), window_height, width, device=model.device)
+    weight = _hann(window_height)[:, None] * _hann(window_width)
+    band: Tensor | None = None  # float32 [C, window_height, width]
     rows = []
     for top, finished in zip(tops, _steps(tops, height), strict=True):
         for left in lefts:
             part = image[None, :, top : top + window_height, left : left + window_width]
-            band[:, :, left : left + window_width] += model.logits(part)[0] * weight
+            logits = model.logits(part)[0]
+            if band is None:
+                weight = weight.to(logits.device)
+                band = torch.zeros(len(logits), window_height, width, device=logits.device)
+            band[:, :, left : left + window_width] += logits * weight
+        assert band is not None  # there is at least one window
         rows.append(logits_to_label_map(band[:, :finished], (finished, width)).cpu())
-        band = torch.cat(
-            [band[:, finished:], band.new_zeros(len(band), finished, width)], dim=1
-        )  # the next windows' rows
+        band = torch.cat([band[:, finished:], band.new_zeros(len(band), finished, width)], dim=1)
     return torch.cat(rows)
 
 

@@ -14,8 +14,7 @@ from toolkit.inference.frames import FrameFolder, VideoFile, open_frames
 from toolkit.inference.inputs import InputImage
 from toolkit.inference.predictor import Predictor
 from toolkit.inference.results import Record, ResultFolder
-from toolkit.models.contract import TrackingModel
-from toolkit.models.prompted import PromptedModel
+from toolkit.models.capabilities import Trackable
 from toolkit.types import Instances, Prediction, Prompts
 from toolkit.visualization.palettes import default_palette
 
@@ -54,11 +53,11 @@ def track_video(
         DataError: when video or prompts are at fault.
         OutputError: when a result cannot be written.
     """
-    model = predictor.model.model if isinstance(predictor.model, PromptedModel) else predictor.model
-    if not isinstance(model, TrackingModel):
+    model = predictor.model.capability(Trackable)
+    if model is None:
         raise UsageError(
-            f"{type(model).__name__} cannot follow objects through a video. Repair: name a run of a plugin"
-            " that can, such as sam2"
+            f"{type(predictor.model).__name__} cannot follow objects through a video. Repair: name a run of a"
+            " plugin that can, such as sam2"
         )
     frames = open_frames(source)
     file = PromptFile(prompts)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from toolkit import registry
 from toolkit.checkpoints import CheckpointManifest, find_checkpoint, read_checkpoint
-from toolkit.config import settings_class, validate
+from toolkit.config import Settings, settings_class, validate
 from toolkit.config.tree import merge
-from toolkit.errors import CheckpointError, UnknownNameError
+from toolkit.errors import CheckpointError, UnknownNameError, UsageError
 from toolkit.models.contract import Model
 from toolkit.models.weights import compare_tensors
+from toolkit.registry.manifests import PluginManifest
 
 logger = logging.getLogger("toolkit")
 
@@ -45,7 +46,7 @@ def load_model(
             f"{path} was not written by the toolkit: it has no manifest. Repair: pass it to training as"
             f" weights={path}"
         )
-    model = build_model(manifest, path, settings)
+    model = rebuild_model(manifest, path, settings)
     fit = compare_tensors(model, tensors)
     if fit.missing or fit.unexpected or fit.mismatched:
         raise CheckpointError(
@@ -65,23 +66,44 @@ def load_model(
     return model.eval(), manifest
 
 
-def build_model(
+def build_model(plugin: PluginManifest, settings: Settings, classes: Sequence[str]) -> Model:
+    """The model of a plugin with random weights.
+
+    Args:
+        plugin: whose model.
+        settings: the plugin's own, validated.
+        classes: what labels stand for.
+
+    Raises:
+        UsageError: when the plugin brings something that is no model.
+        UnavailableError: when the plugin cannot be loaded here.
+    """
+    model = plugin.resolve(plugin.build)(settings, tuple(classes))
+    if not isinstance(model, Model):
+        raise UsageError(
+            f"plugin {plugin.name!r}: {plugin.build} must return a toolkit.Model, not {type(model).__name__}"
+        )
+    return model
+
+
+def rebuild_model(
     manifest: CheckpointManifest, source: Path, settings: Mapping[str, Any] | None = None
 ) -> Model:
-    """The model that a manifest describes, other settings laid over its own, with random weights."""
+    """The model that a checkpoint's manifest describes, other settings laid over its own, with random
+    weights.
+
+    Args:
+        manifest: of the checkpoint.
+        source: where it is, for messages.
+        settings: of the model, nested.
+    """
     try:
         plugin = registry.plugins().get(manifest.plugin)
     except UnknownNameError as error:
         raise UnknownNameError(
-            f"{source} needs a plugin that is not here: {error}. Repair: name its file with --plugin, or to"
-            " registry.add_path"
+            f"{source} needs a plugin that is not here: {error}. Repair: add --plugin FILE.py (in Python:"
+            " toolkit.registry.add_path)"
         ) from None
     where = f"the manifest in {source}{' with the settings given' * bool(settings)}"
     chosen = validate(settings_class(plugin), merge(dict(manifest.model), settings or {}), source=where)
-    model = plugin.resolve(plugin.build)(chosen, manifest.classes)
-    if not isinstance(model, Model):
-        raise CheckpointError(
-            f"plugin {manifest.plugin!r}: {plugin.build} must return a toolkit.Model, not"
-            f" {type(model).__name__}"
-        )
-    return model
+    return build_model(plugin, chosen, manifest.classes)

@@ -7,6 +7,7 @@ of them is in a ``state_dict``, a copy or a pickle of a module, and they go when
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import ExitStack
 from typing import Any, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -60,12 +61,12 @@ def derived(module: nn.Module, sources: Sequence[Tensor], key: Hashable, make: C
         make: makes the value.
     """
     if any(tensor.is_inference() for tensor in sources):  # they do not count what is written to them
-        return _without_gradients(make)
+        return _plainly(make, sources)
     entry = _kept.get(module)
     if entry is None or not entry.is_current(key, sources):
         versions = [tensor._version for tensor in sources]
         entry = _kept[module] = _Derived(
-            key, [tensor.detach() for tensor in sources], versions, _without_gradients(make)
+            key, [tensor.detach() for tensor in sources], versions, _plainly(make, sources)
         )
     value: T = entry.value
     return value
@@ -76,6 +77,11 @@ def forget(module: nn.Module) -> None:
     _kept.pop(module, None)
 
 
-def _without_gradients(make: Callable[[], T]) -> T:
-    with torch.no_grad(), torch.autocast("cpu", enabled=False):
+def _plainly(make: Callable[[], T], sources: Sequence[Tensor]) -> T:
+    """``make()`` without gradients, and without autocast on the CPU and wherever the sources are."""
+    with ExitStack() as stack:
+        stack.enter_context(torch.no_grad())
+        for kind in {"cpu", *(tensor.device.type for tensor in sources)}:
+            if torch.amp.is_autocast_available(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
         return make()

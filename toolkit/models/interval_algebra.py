@@ -269,18 +269,79 @@ _PADDING_RULES: dict[str, Rule] = {
 }
 
 _MOVES = frozenset(
-    """
-    _reshape_alias _to_copy _unsafe_view cat channel_shuffle clone copy copy_ empty_like expand_copy fill fill_ flip full_like gather
-    im2col index index_put index_put_ index_select lift_fresh masked_select max native_channel_shuffle new_empty new_full new_ones
-    new_zeros ones_like pixel_shuffle pixel_unshuffle rand_like reflection_pad1d reflection_pad2d repeat repeat_interleave
-    replication_pad1d replication_pad2d roll scatter select_scatter slice_scatter stack tril triu zero_ zeros_like
-    adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d
-    upsample_nearest1d upsample_nearest2d upsample_nearest3d _upsample_nearest_exact1d _upsample_nearest_exact2d
-    """.split()
-)  # noqa: SIM905 - thirty lines less
+    [
+        "_reshape_alias",
+        "_to_copy",
+        "_unsafe_view",
+        "cat",
+        "channel_shuffle",
+        "clone",
+        "copy",
+        "copy_",
+        "empty_like",
+        "expand_copy",
+        "fill",
+        "fill_",
+        "flip",
+        "full_like",
+        "gather",
+        "im2col",
+        "index",
+        "index_put",
+        "index_put_",
+        "index_select",
+        "lift_fresh",
+        "masked_select",
+        "max",
+        "native_channel_shuffle",
+        "new_empty",
+        "new_full",
+        "new_ones",
+        "new_zeros",
+        "ones_like",
+        "pixel_shuffle",
+        "pixel_unshuffle",
+        "rand_like",
+        "reflection_pad1d",
+        "reflection_pad2d",
+        "repeat",
+        "repeat_interleave",
+        "replication_pad1d",
+        "replication_pad2d",
+        "roll",
+        "scatter",
+        "select_scatter",
+        "slice_scatter",
+        "stack",
+        "tril",
+        "triu",
+        "zero_",
+        "zeros_like",
+        "adaptive_max_pool1d",
+        "adaptive_max_pool2d",
+        "adaptive_max_pool3d",
+        "upsample_nearest1d",
+        "upsample_nearest2d",
+        "upsample_nearest3d",
+        "_upsample_nearest_exact1d",
+        "_upsample_nearest_exact2d",
+    ]
+)
 """Operators that only move values, make constants, or take a maximum anyway."""
 
 _POINTWISE = frozenset(
-    "_prelu_kernel dropout elu_ gelu_ hardsigmoid_ hardswish hardswish_ hardtanh_ leaky_relu_ mish_ silu_".split()  # noqa: SIM905
+    [
+        "_prelu_kernel",
+        "dropout",
+        "elu_",
+        "gelu_",
+        "hardsigmoid_",
+        "hardswish",
+        "hardswish_",
+        "hardtanh_",
+        "leaky_relu_",
+        "mish_",
+        "silu_",
+    ]
 )
 """Operators that act on every value alone, and are not tagged as such in every version of torch."""

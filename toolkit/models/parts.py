@@ -8,7 +8,7 @@ names; ``*`` also crosses dots.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, TypeAlias
 
@@ -92,9 +92,18 @@ def _inside(prefix: str, part: Part) -> dict[str, Part]:
     } | parameters
 
 
+def untrained_parameters(model: nn.Module) -> set[int]:
+    """The parameters that a model declares as not used in training, by ``id``: those that
+    ``Model.untrained`` matches. Empty for a module that declares none; a pattern may match nothing.
+    """
+    patterns: Sequence[str] = getattr(model, "untrained", ())
+    return {id(p) for name, p in model.named_parameters() if any(matches(each, name) for each in patterns)}
+
+
 def parts_table(model: nn.Module, groups: Sequence[Mapping[str, Any]], unfreeze_at: int | None = None) -> str:
     """What learns, as lines of text: a row a part, with its numbers of trainable and frozen parameters and
-    its learning rate.
+    its learning rate. Where the model declares parameters as not used in training (``Model.untrained``), a
+    column of their own counts them.
 
     Args:
         model: with ``requires_grad`` as it is now.
@@ -102,23 +111,32 @@ def parts_table(model: nn.Module, groups: Sequence[Mapping[str, Any]], unfreeze_
         unfreeze_at: the step after which the frozen parameters in ``groups`` learn.
     """
     rates = {id(p): float(group["base_lr"]) for group in groups for p in group["params"]}
+    untrained = {i for i in untrained_parameters(model) if i not in rates}
     parts = top_parts(model)
-    while deeper := _next_detail(parts, rates):
+    while deeper := _next_detail(parts, rates, untrained):
         name, inside = deeper
         parts = {n: p for part in parts for n, p in (inside if part == name else {part: parts[part]}).items()}
-    rows = [("part", "trainable", "frozen", "learning rate")]
-    rows += [(name, *_cells(part, rates, unfreeze_at)) for name, part in parts.items()]
-    name_width, *widths = (max(len(row[column]) for row in rows) for column in range(3))
-    return "\n".join(
-        f"{n:<{name_width}}  {t:>{widths[0]}}  {f:>{widths[1]}}  {rate}".rstrip() for n, t, f, rate in rows
-    )
+    rows: list[tuple[str, ...]] = [("part", "trainable", "frozen", "not used in training", "learning rate")]
+    rows += [(name, *_cells(part, rates, untrained, unfreeze_at)) for name, part in parts.items()]
+    if not untrained:
+        rows = [(*row[:3], row[4]) for row in rows]
+    name_width, *count_widths, _ = (max(map(len, column)) for column in zip(*rows, strict=True))
+    lines = []
+    for name, *counts, rate in rows:
+        numbers = (count.rjust(width) for count, width in zip(counts, count_widths, strict=True))
+        lines.append("  ".join([name.ljust(name_width), *numbers, rate]).rstrip())
+    return "\n".join(lines)
 
 
-def _next_detail(parts: Mapping[str, Part], rates: Mapping[int, float]) -> tuple[str, dict[str, Part]] | None:
+def _next_detail(
+    parts: Mapping[str, Part], rates: Mapping[int, float], untrained: Collection[int]
+) -> tuple[str, dict[str, Part]] | None:
     """The outermost part of which only some learns, with what lies in it, if the table has room for that."""
     for name in sorted(parts, key=lambda name: name.count(".")):
         inside = _inside(f"{name}.", parts[name])
-        kinds = {(_learns(p, rates), rates.get(id(p))) for p in _parameters(parts[name])}
+        kinds = {
+            (_learns(p, rates), rates.get(id(p))) for p in _parameters(parts[name]) if id(p) not in untrained
+        }
         if len(kinds) > 1 and len(parts) + len(inside) <= MOST_ROWS:
             return name, inside
     return None
@@ -132,15 +150,19 @@ def _parameters(part: Part) -> list[nn.Parameter]:
     return [part] if isinstance(part, nn.Parameter) else list(part.parameters())
 
 
-def _cells(part: Part, rates: Mapping[int, float], unfreeze_at: int | None) -> tuple[str, str, str]:
+def _cells(
+    part: Part, rates: Mapping[int, float], untrained: Collection[int], unfreeze_at: int | None
+) -> tuple[str, str, str, str]:
     parameters = _parameters(part)
     trainable = sum(p.numel() for p in parameters if _learns(p, rates))
-    frozen = sum(p.numel() for p in parameters) - trainable
+    unused = sum(p.numel() for p in parameters if id(p) in untrained)
+    frozen = sum(p.numel() for p in parameters) - trainable - unused
     shown = sorted({rates[id(p)] for p in parameters if id(p) in rates and (p.requires_grad or unfreeze_at)})
     rate = "" if not shown else f"{shown[0]:g}" if len(shown) == 1 else f"{shown[0]:g} to {shown[-1]:g}"
     later = any(id(p) in rates and not p.requires_grad for p in parameters)
     return (
         f"{trainable:,}",
         f"{frozen:,}",
+        f"{unused:,}",
         f"{rate}, frozen until step {unfreeze_at}" if later and unfreeze_at else rate,
     )

@@ -7,18 +7,21 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
 import torch
+from torch import Tensor, nn
 
+from toolkit.checkpoints import checkpoint_name
 from toolkit.errors import InvalidDataError, UsageError
 from toolkit.formats.prompts import UNNAMED, PromptFile
-from toolkit.models.contract import Model, PromptableModel
+from toolkit.models.building import load_model
+from toolkit.models.capabilities import Promptable, Trackable
+from toolkit.models.contract import Model
 from toolkit.models.simulated_prompts import AUTO
 from toolkit.types import Instances, Masks, Prediction, Prompts, Sample
 
-if TYPE_CHECKING:
-    from toolkit.inference.predictor import Predictor
+C = TypeVar("C")
 
 FROM = "from:"
 
@@ -34,7 +37,7 @@ class PromptSource(ABC):
     classes: tuple[str, ...]
     name: str
 
-    def assign(self, names: Iterable[str]) -> None:  # noqa: B027 - only a file needs to know
+    def expect_images(self, names: Iterable[str]) -> None:  # noqa: B027 - only a file needs to know
         """Learn the names of all images before the first.
 
         Raises:
@@ -42,7 +45,7 @@ class PromptSource(ABC):
         """
 
     @abstractmethod
-    def prompts(self, samples: Sequence[Sample]) -> list[list[tuple[Prompts, torch.Tensor | None]]]:
+    def prompts(self, samples: Sequence[Sample]) -> list[list[tuple[Prompts, Tensor | None]]]:
         """For each sample groups of prompts, each with scores ``[N]`` to multiply those of the answers by, or
         None.
         """
@@ -56,52 +59,54 @@ class FromFile(PromptSource):
         self.classes = self._file.classes
         self.name = f"prompts {path.name} {hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
 
-    def assign(self, names: Iterable[str]) -> None:
+    def expect_images(self, names: Iterable[str]) -> None:
         """Match the names in the file with those of the images."""
         self._file.assign(names)
 
-    def prompts(self, samples: Sequence[Sample]) -> list[list[tuple[Prompts, torch.Tensor | None]]]:
+    def prompts(self, samples: Sequence[Sample]) -> list[list[tuple[Prompts, Tensor | None]]]:
         """What the file has for each sample."""
         return [[(group, None) for group in self._file.groups(sample.id, sample.size)] for sample in samples]
 
 
-class FromDetector(PromptSource):
+class FromDetector(nn.Module, PromptSource):
     """Another model's detections: their boxes become the prompts, with their classes and scores.
 
     Args:
-        detector: a model that predicts instances.
+        detector: a model that predicts instances, in eval mode; computes in full precision.
+        name: of its weights, for manifests.
         score_threshold: detections below it are not asked for.
 
     Raises:
         UsageError: when the model cannot detect.
     """
 
-    def __init__(self, detector: Predictor, score_threshold: float = 0.05) -> None:
-        if isinstance(detector.model, PromptableModel):
+    def __init__(self, detector: Model, name: str = "a detector", score_threshold: float = 0.05) -> None:
+        super().__init__()
+        if detector.capability(Promptable) is not None:
             raise UsageError(
-                f"{FROM}: {type(detector.model).__name__} waits for prompts itself. Repair: name a run of a"
+                f"{FROM}: {type(detector).__name__} waits for prompts itself. Repair: name a run of a"
                 " detector"
             )
-        self._detector, self._threshold = detector, score_threshold
+        self.detector, self.score_threshold = detector, score_threshold
         self.classes = detector.classes
-        self.name = f"prompts of {detector.name}"
+        self.name = f"prompts of {name}"
 
-    def prompts(self, samples: Sequence[Sample]) -> list[list[tuple[Prompts, torch.Tensor | None]]]:
+    def prompts(self, samples: Sequence[Sample]) -> list[list[tuple[Prompts, Tensor | None]]]:
         """The boxes that the detector finds in each sample."""
-        groups: list[list[tuple[Prompts, torch.Tensor | None]]] = []
-        for prediction in self._detector.predict_samples(samples):
-            found = prediction.instances
-            if found is None:
-                raise UsageError(
-                    f"{FROM}: {type(self._detector.model).__name__} predicts no instances. Repair: name a run"
-                    " of a detector"
-                )
-            if found.scores is not None:
-                found = found[found.scores >= self._threshold]
-            has_area = (found.boxes_xyxy[:, 2:] > found.boxes_xyxy[:, :2]).all(dim=1)
-            found = found[has_area]
-            groups.append([(Prompts(boxes_xyxy=found.boxes_xyxy, labels=found.labels), found.scores)])
-        return groups
+        with torch.autocast(self.detector.device.type, enabled=False):
+            predictions = self.detector.predict(samples)
+        return [[self._boxes(prediction.instances)] for prediction in predictions]
+
+    def _boxes(self, found: Instances | None) -> tuple[Prompts, Tensor | None]:
+        if found is None:
+            raise UsageError(
+                f"{FROM}: {type(self.detector).__name__} predicts no instances. Repair: name a run of a"
+                " detector"
+            )
+        if found.scores is not None:
+            found = found[found.scores >= self.score_threshold]
+        found = found[(found.boxes_xyxy[:, 2:] > found.boxes_xyxy[:, :2]).all(dim=1)]
+        return Prompts(boxes_xyxy=found.boxes_xyxy, labels=found.labels), found.scores
 
 
 class PromptedModel(Model):
@@ -116,20 +121,28 @@ class PromptedModel(Model):
             class.
     """
 
-    def __init__(self, model: PromptableModel, source: PromptSource | None) -> None:
+    draw_above = 0.0  # somebody has asked for each object
+
+    def __init__(self, model: Model, source: PromptSource | None) -> None:
         super().__init__(source.classes if source else (UNNAMED,))
         self.model, self.source = model, source
 
-    def assign(self, names: Iterable[str]) -> None:
-        """Learn the names of all images before the first; see ``PromptSource.assign``."""
-        if self.source:
-            self.source.assign(names)
+    def capability(self, kind: type[C]) -> C | None:
+        """That of the model inside, for prompting by hand and tracking; its own otherwise."""
+        return self.model.capability(kind) if kind in (Promptable, Trackable) else super().capability(kind)
+
+    def expect_images(self, names: Iterable[str]) -> None:
+        """Match the names in a file of prompts with those of the images; see
+        ``PromptSource.expect_images``.
+        """
+        if self.source is not None:
+            self.source.expect_images(names)
 
     def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
         """One prediction a sample; a sample without prompts has no objects."""
         if self.source is None:
             return self.model.predict([sample.with_(prompts=None) for sample in samples])
-        work: list[tuple[int, Prompts, torch.Tensor | None]] = []
+        work: list[tuple[int, Prompts, Tensor | None]] = []
         for i, groups in enumerate(self.source.prompts(samples)):
             work += [(i, prompts, scores) for prompts, scores in groups if len(prompts)]
         answers = (
@@ -149,7 +162,7 @@ class PromptedModel(Model):
         ]
 
 
-def _weighted(answers: Instances, scores: torch.Tensor | None) -> Instances:
+def _weighted(answers: Instances, scores: Tensor | None) -> Instances:
     if scores is None or answers.scores is None:
         return answers
     return replace(answers, scores=answers.scores * scores)
@@ -173,22 +186,19 @@ def _joined(sample: Sample, parts: Sequence[Instances]) -> Instances:
     )
 
 
-def prompted(
-    model: Model, prompts: str, *, classes: Sequence[str] | None = None, device: str = "auto"
-) -> PromptedModel:
+def prompted(model: Model, prompts: str, *, classes: Sequence[str] | None = None) -> PromptedModel:
     """The model with the source of prompts that a word of the command line stands for.
 
     Args:
         model: must be promptable.
         prompts: ``auto``, ``from:RUN`` for another run's detections, or the path of a file of prompts.
         classes: what labels are to stand for; the source's own classes when None.
-        device: for the other run's model.
 
     Raises:
         UsageError: when the model takes no prompts, or the other run cannot detect.
         DataError: when the file is at fault.
     """
-    if not isinstance(model, PromptableModel):
+    if model.capability(Promptable) is None:
         raise UsageError(
             f"--prompts {prompts}: {type(model).__name__} takes no prompts. Repair: leave --prompts out, or"
             " name a promptable run"
@@ -196,7 +206,7 @@ def prompted(
     if prompts == AUTO:
         return PromptedModel(model, None)
     if prompts.startswith(FROM):
-        from toolkit.inference.predictor import load
-
-        return PromptedModel(model, FromDetector(load(prompts.removeprefix(FROM), device=device)))
+        run = prompts.removeprefix(FROM)
+        detector, manifest = load_model(run)
+        return PromptedModel(model, FromDetector(detector, checkpoint_name(run, manifest)))
     return PromptedModel(model, FromFile(Path(prompts), classes))

@@ -83,7 +83,7 @@ def receptive_field(network: nn.Module, *, channels: int = 3, divisor: int = 1) 
 
 
 @dataclass(frozen=True)
-class _Look:
+class _Measured:
     """What the outputs along one axis see of an image of ``length`` pixels."""
 
     length: int
@@ -94,36 +94,36 @@ class _Look:
 
 
 def _along(network: nn.Module, dim: int, channels: int, divisor: int) -> Field:
-    """Look at longer and longer images until the outputs in the middle do not reach the border."""
+    """Try longer and longer images until the outputs in the middle do not reach the border."""
     strip, before = _thinnest(network, dim, channels, divisor)
     length = 2 * before.length
     while True:
-        look = _look(network, dim, channels, length, strip)
-        stride = (look.length - before.length) / max(1, look.outputs - before.outputs)
+        measured = _measure(network, dim, channels, length, strip)
+        stride = (measured.length - before.length) / max(1, measured.outputs - before.outputs)
         stride = int(stride) if stride == int(stride) else stride
         is_longest = 2 * length > LONGEST
         # outputs differ with their place in the grid of the deepest features; the middle quarter of the image
         # has all places
-        if not look.at_border and (4 * look.pixels <= length or is_longest):
-            return Field(look.pixels, stride)
+        if not measured.at_border and (4 * measured.pixels <= length or is_longest):
+            return Field(measured.pixels, stride)
         if is_longest:
             return (
                 Field(None, stride)
-                if look.all_from_everywhere
-                else Field(min(look.pixels, length), stride, at_least=True)
+                if measured.all_from_everywhere
+                else Field(min(measured.pixels, length), stride, at_least=True)
             )
-        seems_global = length >= 1024 and look.all_from_everywhere
-        length, before = (LONGEST // length * length if seems_global else 2 * length), look
+        seems_global = length >= 1024 and measured.all_from_everywhere
+        length, before = (LONGEST // length * length if seems_global else 2 * length), measured
 
 
-def _thinnest(network: nn.Module, dim: int, channels: int, divisor: int) -> tuple[int, _Look]:
+def _thinnest(network: nn.Module, dim: int, channels: int, divisor: int) -> tuple[int, _Measured]:
     """The thinnest strip that the network works on, and what it shows; a network without padding needs some
     height to have an output.
     """
     for strip in _STRIPS:
         strip, length = (-(-n // divisor) * divisor for n in (strip, max(strip, _SHORTEST)))
         try:
-            look = _look(network, dim, channels, length, strip)
+            measured = _measure(network, dim, channels, length, strip)
         except ToolkitError:
             raise
         except Exception:  # a network may raise anything at all
@@ -131,10 +131,10 @@ def _thinnest(network: nn.Module, dim: int, channels: int, divisor: int) -> tupl
                 raise
         else:
             break
-    return strip, look
+    return strip, measured
 
 
-def _look(network: nn.Module, dim: int, channels: int, length: int, strip: int) -> _Look:
+def _measure(network: nn.Module, dim: int, channels: int, length: int, strip: int) -> _Measured:
     position = torch.arange(length, dtype=torch.float32)
     ends = torch.stack([length - 1 - position, position]) + NOTHING_BELOW
     shape = (2, channels, length, strip) if dim == 2 else (2, channels, strip, length)
@@ -150,7 +150,7 @@ def _look(network: nn.Module, dim: int, channels: int, length: int, strip: int) 
     spans = (last - first + 1).clamp(min=0)
     outputs = len(spans)
     middle = slice(outputs * 3 // 8, max(outputs * 5 // 8, outputs * 3 // 8 + 1))
-    return _Look(
+    return _Measured(
         length,
         outputs,
         int(spans[middle].max()),

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from toolkit.errors import InvalidDataError, UsageError
+from toolkit.models.capabilities import Inspectable, Tileable
 from toolkit.models.contract import TrainableModel, evaluating
 from toolkit.models.label_maps import logits_to_label_map
 from toolkit.models.losses import SegmentationLossSettings, segmentation_loss
@@ -30,7 +31,7 @@ Padding: TypeAlias = Literal["replicate", "reflect"]
 
 
 @final
-class SemanticModel(TrainableModel):
+class SemanticModel(TrainableModel, Tileable, Inspectable):
     """A semantic segmentation model around a network; made for composition, not for subclasses.
 
     Images go to the network normalized and padded, as float32 ``[B, 3, H, W]`` in channels-last memory (1.3
@@ -185,6 +186,23 @@ class SemanticModel(TrainableModel):
         size: Size = (images.shape[2], images.shape[3])
         return self._to_grid(self._run(images), self._working_size(size), size)
 
+    @property
+    def shrinks_large_images(self) -> bool:
+        """Whether images of more than ``long_side`` pixels are shrunk for the network."""
+        return self.long_side is not None
+
+    def network_input(self, images: Tensor) -> Tensor:
+        """Images as the network gets them: shrunk, normalized and padded.
+
+        Args:
+            images: uint8 ``[B, 3, H, W]``, RGB.
+
+        Returns:
+            float32 ``[B, 3, h, w]`` in channels-last memory, on the model's device.
+        """
+        size = self._working_size((images.shape[2], images.shape[3]))
+        return self._padded(self._normalized(_shrunk(images, size)))
+
     def export_state(self) -> dict[str, Tensor]:
         """The weights of the network alone, by the names that they have in it."""
         return dict(self.network.state_dict())
@@ -231,8 +249,7 @@ class SemanticModel(TrainableModel):
 
     def _run(self, images: Tensor) -> Tensor:
         """The network's own logits of uint8 images ``[B, 3, H, W]``."""
-        size = self._working_size((images.shape[2], images.shape[3]))
-        images = self._padded(self._normalized(_shrunk(images, size)))
+        images = self.network_input(images)
         return self._checked(self.network(images), images)
 
     def _normalized(self, images: Tensor) -> Tensor:

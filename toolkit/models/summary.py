@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from toolkit.errors import ToolkitError, UsageError
+from toolkit.models.capabilities import Inspectable, Tileable
 from toolkit.models.contract import Model
 from toolkit.models.receptive_field import Field, receptive_field
-from toolkit.models.semantic import SemanticModel
 from toolkit.types import Size
 
 Shape: TypeAlias = tuple[int, ...]
@@ -96,26 +96,28 @@ def summarize(model: Model, size: Size = (512, 512)) -> ModelSummary:
     """Look into a model; it stays as it is.
 
     Args:
-        model: any; all figures are known for a ``SemanticModel``, for others only layers and parameters.
+        model: any; all figures are known for one that is Inspectable, most for one that is Tileable, and for
+            others only layers and parameters.
         size: height and width of the image that shapes and costs are for.
 
     Raises:
         UsageError: when the network cannot work on an image of this size.
     """
     parameters, trainable = _count(model)
-    if not isinstance(model, SemanticModel):
+    if model.capability(Inspectable) is None and model.capability(Tileable) is None:
         note = (
-            f"{type(model).__name__} works on samples and has no one network that takes an image, so output"
-            " shapes, FLOPs, activations, receptive field and output stride are not defined"
+            f"{type(model).__name__} declares neither of the capabilities Inspectable and Tileable, so output"
+            " shapes, FLOPs, activations, receptive field and output stride are not known"
         )
         return ModelSummary(tuple(_layers(model, {})), parameters, trainable, notes=(note,))
     model = copy.deepcopy(model).eval()
+    network = _Network(model)
     shapes, input_shape = _shapes(model, size)
     notes = []
     flops = activations = fields = None
     uncounted: dict[str, int] = {}
     try:
-        flops, activations, uncounted = _cost(model.network, torch.zeros(input_shape))
+        flops, activations, uncounted = _cost(network, torch.zeros(input_shape, dtype=network.input_dtype))
     except Exception as error:  # the network may defy tracing in any way
         notes.append(
             f"FLOPs and activations cannot be counted: tracing fails with {type(error).__name__}: {error}"
@@ -126,12 +128,12 @@ def summarize(model: Model, size: Size = (512, 512)) -> ModelSummary:
         )
         notes.append(f"FLOPs leave out: {names}")
     try:
-        fields = receptive_field(model.network, channels=input_shape[1], divisor=model.divisor)
+        fields = network.receptive_field(input_shape[1])
     except ToolkitError as error:
         notes.append(str(error))
     output_shape = shapes[""][0]
     return ModelSummary(
-        tuple(_layers(model.network, shapes)),
+        tuple(_layers(network.layers, shapes)),
         parameters,
         trainable,
         input_shape,
@@ -147,6 +149,46 @@ def summarize(model: Model, size: Size = (512, 512)) -> ModelSummary:
         ),
         tuple(notes),
     )
+
+
+class _Network(nn.Module):
+    """The network of a model, and how images get into it. Where a model names none, its scores of a window
+    are the network.
+
+    Args:
+        model: Inspectable, or else Tileable.
+    """
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self._inspectable, self._tileable = model.capability(Inspectable), model.capability(Tileable)
+        self.layers: nn.Module = model if self._inspectable is None else self._inspectable.network
+        self.input_dtype = torch.uint8 if self._inspectable is None else torch.float32
+
+    def input_for(self, images: Tensor) -> Tensor:
+        """What ``forward`` gets for uint8 images."""
+        return images if self._inspectable is None else self._inspectable.network_input(images)
+
+    def forward(self, images: Tensor) -> Any:
+        """The network's output."""
+        if self._inspectable is not None:
+            return self._inspectable.network(images)
+        assert self._tileable is not None  # the caller saw to it
+        return self._tileable.logits(images)
+
+    def receptive_field(self, channels: int) -> tuple[Field, Field]:
+        """That of the network.
+
+        Raises:
+            ToolkitError: when it cannot be had.
+        """
+        if self._inspectable is None:
+            raise UsageError(
+                "The receptive field is known for models that declare the capability Inspectable."
+            )
+        return receptive_field(
+            self._inspectable.network, channels=channels, divisor=self._inspectable.divisor
+        )
 
 
 def _count(module: nn.Module) -> tuple[int, int]:
@@ -175,21 +217,22 @@ def _kernel(module: nn.Module) -> tuple[Shape | None, Shape | None, Shape | None
     return kernel, dilation, tuple(k + (k - 1) * (d - 1) for k, d in zip(kernel, dilation, strict=True))
 
 
-def _shapes(model: SemanticModel, size: Size) -> tuple[dict[str, tuple[Shape, ...]], Shape]:
+def _shapes(model: Model, size: Size) -> tuple[dict[str, tuple[Shape, ...]], Shape]:
     """Output shapes of every module of the network by name ("" is the network), and the shape of its input.
 
     Found on the meta device, which computes nothing; a network that makes tensors of its own on the CPU is
     run there.
     """
+    images = torch.zeros(1, 3, *size, dtype=torch.uint8)
     try:
-        return _run(
-            copy.deepcopy(model).to("meta"), torch.empty(1, 3, *size, dtype=torch.uint8, device="meta")
-        )
+        return _run(_Network(copy.deepcopy(model).to("meta")), images.to("meta"))
     except ToolkitError:
         raise
     except Exception:  # meta tensors refuse whatever needs values
         try:
-            return _run(model, torch.zeros(1, 3, *size, dtype=torch.uint8))
+            return _run(_Network(model), images)
+        except ToolkitError:
+            raise
         except Exception as error:
             raise UsageError(
                 f"the network fails on an image of {size[0]} × {size[1]} pixels with {type(error).__name__}:"
@@ -197,29 +240,32 @@ def _shapes(model: SemanticModel, size: Size) -> tuple[dict[str, tuple[Shape, ..
             ) from error
 
 
-def _run(model: SemanticModel, image: Tensor) -> tuple[dict[str, tuple[Shape, ...]], Shape]:
+def _run(network: _Network, images: Tensor) -> tuple[dict[str, tuple[Shape, ...]], Shape]:
     shapes: dict[str, tuple[Shape, ...]] = {}
-    inputs: list[Shape] = []
 
     def remember(name: str) -> Any:
         def hook(module: nn.Module, args: object, output: object) -> None:
-            shapes.setdefault(
-                name, tuple(tuple(leaf.shape) for leaf in tree_leaves(output) if isinstance(leaf, Tensor))
-            )
+            shapes.setdefault(name, _shapes_of(output))
 
         return hook
 
-    handles = [module.register_forward_hook(remember(name)) for name, module in model.network.named_modules()]
-    handles.append(
-        model.network.register_forward_pre_hook(lambda module, args: inputs.append(tuple(args[0].shape)))
-    )
+    handles = [
+        module.register_forward_hook(remember(name))
+        for name, module in network.layers.named_modules()
+        if name
+    ]
     try:
         with torch.no_grad():
-            model.logits(image)
+            given = network.input_for(images)
+            shapes[""] = _shapes_of(network(given))
     finally:
         for handle in handles:
             handle.remove()
-    return shapes, inputs[0]
+    return shapes, tuple(given.shape)
+
+
+def _shapes_of(output: object) -> tuple[Shape, ...]:
+    return tuple(tuple(leaf.shape) for leaf in tree_leaves(output) if isinstance(leaf, Tensor))
 
 
 def _cost(network: nn.Module, image: Tensor) -> tuple[int, int, dict[str, int]]:

@@ -1,18 +1,26 @@
-"""Name -> manifest, for plugins, datasets and evaluators.
+"""Name -> manifest, for plugins, datasets, evaluators and tasks.
 
-``plugins()``, ``datasets()`` and ``evaluators()`` return what discovery found; nothing here imports torch.
+``plugins()``, ``datasets()``, ``evaluators()`` and ``tasks()`` return what discovery found; nothing here
+imports torch.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Literal, TypeVar
 
 from toolkit.errors import UnknownNameError
 from toolkit.registry import discovery
 from toolkit.registry.base import Broken, Registry
-from toolkit.registry.manifests import DatasetManifest, EvaluatorManifest, Manifest, PluginManifest
+from toolkit.registry.manifests import (
+    DatasetManifest,
+    EvaluatorManifest,
+    Manifest,
+    PluginManifest,
+    TaskManifest,
+)
 
 M = TypeVar("M", bound=Manifest)
 
@@ -20,19 +28,29 @@ __all__ = [
     "Broken",
     "Registry",
     "add_path",
+    "clear",
     "datasets",
     "evaluators",
+    "functions_for",
     "is_path",
     "named",
     "plugins",
     "stable_name",
+    "task_of",
+    "tasks",
 ]
 
 
 @cache
 def plugins() -> Registry[PluginManifest]:
     """All model plugins that are found."""
-    return discovery.discover(PluginManifest)
+    found = discovery.discover(PluginManifest)
+    for plugin in list(found):
+        try:
+            task_of(plugin)
+        except UnknownNameError as error:
+            found.discard(plugin.name, str(error), plugin.origin)
+    return found
 
 
 @cache
@@ -47,22 +65,72 @@ def evaluators() -> Registry[EvaluatorManifest]:
     return discovery.discover(EvaluatorManifest)
 
 
+@cache
+def tasks() -> Registry[TaskManifest]:
+    """All tasks that are found."""
+    return discovery.discover(TaskManifest)
+
+
+def clear() -> None:
+    """Forget what was found and what was loaded by path; the next question looks anew."""
+    for registry in (plugins, datasets, evaluators, tasks):
+        registry.cache_clear()
+    discovery.forget_paths()
+
+
 def add_path(path: str | Path) -> list[Manifest]:
-    """Load a plugin, dataset or evaluator from one file or folder that the user named, and enter it.
+    """Load what one file or folder that the user named brings, and register it.
 
     Raises:
-        UsageError: when there is nothing there, it fails to import, or it holds no manifest; says which.
+        UsageError: when there is nothing there, it fails to import, holds no manifest, or a plugin of an
+            unknown task; says which.
         DuplicateNameError: when a manifest's name is taken.
     """
     manifests = discovery.load_path(Path(path))
+    for manifest in manifests:  # first, for the plugins beside them may be of these
+        if isinstance(manifest, TaskManifest):
+            tasks().add(manifest)
     for manifest in manifests:
         if isinstance(manifest, PluginManifest):
+            task_of(manifest)
             plugins().add(manifest)
         elif isinstance(manifest, DatasetManifest):
             datasets().add(manifest)
         elif isinstance(manifest, EvaluatorManifest):
             evaluators().add(manifest)
     return manifests
+
+
+def task_of(plugin: PluginManifest) -> TaskManifest:
+    """The task of a plugin.
+
+    Raises:
+        UnknownNameError: when there is none of that name; suggests the nearest and lists all.
+    """
+    try:
+        return tasks().get(plugin.task)
+    except UnknownNameError as error:
+        raise UnknownNameError(f"plugin {plugin.name!r}: {error}") from None
+
+
+def functions_for(what: Literal["draw", "write"], fields: Iterable[str]) -> list[Callable[..., Any]]:
+    """The functions of the tasks that draw or write what a prediction has, in the order of its fields, each
+    once.
+
+    Args:
+        what: which function of ``TaskManifest``.
+        fields: names, as ``Prediction.fields`` gives them.
+    """
+    references: dict[tuple[str, str], TaskManifest] = {}
+    for name in fields:
+        for task in tasks():
+            reference = getattr(task, what)
+            if reference and name in task.predicts:
+                references.setdefault(
+                    (task.module if reference.startswith((":", ".")) else "", reference), task
+                )
+                break
+    return [task.resolve(reference) for (_, reference), task in references.items()]
 
 
 def named(registry: Registry[M], name: str) -> M:

@@ -20,7 +20,13 @@ from typing import TypeVar
 
 from toolkit.errors import DuplicateNameError, ToolkitError, UsageError
 from toolkit.registry.base import Registry
-from toolkit.registry.manifests import DatasetManifest, EvaluatorManifest, Manifest, PluginManifest
+from toolkit.registry.manifests import (
+    DatasetManifest,
+    EvaluatorManifest,
+    Manifest,
+    PluginManifest,
+    TaskManifest,
+)
 
 M = TypeVar("M", bound=Manifest)
 
@@ -28,18 +34,25 @@ VARIABLES: dict[type[Manifest], str] = {
     PluginManifest: "PLUGIN",
     DatasetManifest: "DATASET",
     EvaluatorManifest: "EVALUATOR",
+    TaskManifest: "TASK",
 }
 ENTRY_POINT_GROUPS: dict[type[Manifest], str] = {
     PluginManifest: "toolkit.plugins",
     DatasetManifest: "toolkit.datasets",
     EvaluatorManifest: "toolkit.evaluators",
+    TaskManifest: "toolkit.tasks",
 }
-BUILT_IN_EVALUATORS = "toolkit.evaluation.manifests"
-"""Evaluators are part of the core, but come in through the same door; it is named here and not imported."""
 BUILT_IN_PACKAGES: dict[type[Manifest], str] = {
     PluginManifest: "toolkit.plugins",
     DatasetManifest: "toolkit.datasets",
 }
+BUILT_IN_MODULES: dict[type[Manifest], str] = {
+    EvaluatorManifest: "toolkit.evaluation.manifests",
+    TaskManifest: "toolkit.registry.builtin_tasks",
+}
+"""Evaluators and tasks are part of the core, but come in through the same door; they are named here and not
+imported.
+"""
 
 
 _loaded: dict[Path, tuple[int, list[Manifest]]] = {}
@@ -49,15 +62,19 @@ _loaded: dict[Path, tuple[int, list[Manifest]]] = {}
 def discover(kind: type[M]) -> Registry[M]:
     """A registry of everything of this kind that is built in or installed."""
     registry = Registry(kind)
-    if kind is EvaluatorManifest:
-        _load(registry, BUILT_IN_EVALUATORS, VARIABLES[kind], name="evaluators", origin="toolkit")
+    if kind in BUILT_IN_MODULES:
+        _load(registry, BUILT_IN_MODULES[kind], VARIABLES[kind], name=f"{kind.kind}s", origin="toolkit")
     else:
         package = importlib.import_module(BUILT_IN_PACKAGES[kind])
         for info in pkgutil.iter_modules(package.__path__):
             module_name = f"{package.__name__}.{info.name}"
             folder = getattr(info.module_finder, "path", package.__name__)
             _load(
-                registry, module_name, VARIABLES[kind], name=info.name, origin=str(Path(folder) / info.name)
+                registry,
+                module_name,
+                VARIABLES[kind],
+                name=info.name,
+                origin=str(Path(folder) / info.name),
             )
     for entry_point in metadata.entry_points(group=ENTRY_POINT_GROUPS[kind]):
         distribution = entry_point.dist
@@ -106,6 +123,11 @@ def load_path(path: Path) -> list[Manifest]:
 def loaded_paths() -> list[Path]:
     """The files and folders that were loaded by path, so that another process can load them too."""
     return list(_loaded)
+
+
+def forget_paths() -> None:
+    """Load files and folders anew when they are named again."""
+    _loaded.clear()
 
 
 def _import_file(path: Path, file: Path) -> ModuleType:

@@ -1,4 +1,4 @@
-"""Manifests: what a plugin, dataset or evaluator says of itself before any of its code is imported.
+"""Manifests: what a plugin, dataset, evaluator or task says of itself before any of its code is imported.
 
 A manifest is data. It imports no torch and names its code as ``"module:object"`` (``".model:build"`` is
 relative to the module that holds the manifest, ``":build"`` is that module itself), which is imported on
@@ -15,8 +15,6 @@ from importlib import metadata
 from typing import Any, ClassVar
 
 from toolkit.errors import UnavailableError, UsageError
-
-TASKS = ("semantic", "instance", "promptable")
 
 
 @dataclass(frozen=True)
@@ -81,6 +79,8 @@ class Manifest:
     """
 
     kind: ClassVar[str] = "manifest"
+    has_build: ClassVar[bool] = True
+    optional_references: ClassVar[tuple[str, ...]] = ("settings",)
 
     name: str
     summary: str
@@ -100,8 +100,10 @@ class Manifest:
             )
         if not self.summary:
             raise UsageError(f"{self.kind} {self.name!r} needs a summary of one line")
-        for what in ("build", "settings", "sample"):
-            reference = getattr(self, what, "")
+        for what in ("build", *self.optional_references):
+            reference = getattr(self, what)
+            if what == "build" and not reference and not self.has_build:
+                continue
             if (reference or what == "build") and not re.fullmatch(r"[\w.]*:\w+", reference):
                 raise UsageError(
                     f"{self.kind} {self.name!r}: {what} must read 'module:object', not {reference!r}"
@@ -155,8 +157,9 @@ class PluginManifest(Manifest):
     in it.
 
     Attributes:
-        task: one of ``TASKS``; says which label the model learns from and how it is evaluated by default.
-        evaluators: names of the evaluators that measure it by default.
+        task: name of a ``TaskManifest``; says what the model learns from, what it predicts and how it is
+            measured.
+        evaluators: names of the evaluators that measure it by default; those of the task when empty.
         defaults: settings that differ from the toolkit's own when no recipe is found, as nested mappings by
             section.
         weights: published weights, by name.
@@ -181,10 +184,6 @@ class PluginManifest(Manifest):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.task not in TASKS:
-            raise UsageError(
-                f"plugin {self.name!r}: task must be one of {', '.join(TASKS)}, not {self.task!r}"
-            )
         unreachable = [
             weights.name for weights in self.weights if weights.download is None and not self.load_weights
         ]
@@ -200,7 +199,7 @@ class DatasetManifest(Manifest):
     ``needs_folder`` is false.
 
     Attributes:
-        tasks: which of ``TASKS`` its labels can train.
+        tasks: names of the tasks that its labels can train.
         splits: the names that ``split`` may take; the first is for training.
         val_split: the split that is held out while training.
         needs_folder: whether it reads files (False: it is generated).
@@ -215,6 +214,7 @@ class DatasetManifest(Manifest):
     """
 
     kind: ClassVar[str] = "dataset"
+    optional_references: ClassVar[tuple[str, ...]] = ("settings", "sample")
 
     tasks: tuple[str, ...]
     splits: tuple[str, ...] = ("train", "val", "test")
@@ -230,6 +230,60 @@ class DatasetManifest(Manifest):
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluatorManifest(Manifest):
-    """An evaluator. ``build(settings, classes) -> toolkit.evaluation.Evaluator``."""
+    """An evaluator. ``build(settings, classes) -> toolkit.Evaluator``.
+
+    Attributes:
+        measures: the fields of a prediction that it can measure, of which there must be one, as in
+            ``TaskManifest.predicts``; empty when it does not say.
+    """
 
     kind: ClassVar[str] = "evaluator"
+
+    measures: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskManifest(Manifest):
+    """What models of a kind learn from and predict. It has no ``build``, for there is nothing to make.
+
+    A field is an attribute of ``Sample`` and ``Prediction`` (``label_map``, ``instances``), or a key of their
+    ``extras``.
+
+    Attributes:
+        truth: the fields of a sample that a model learns from; each must be there.
+        predicts: the fields of a prediction. ``answers`` stands for instances that answer prompts one by one.
+        evaluators: names of the evaluators that measure its models by default.
+        conversions: other tasks whose datasets can train it -> ``"module:callable"``, called with a
+            ``Dataset`` and returning one; the first line of its docstring says what it does.
+        draw: ``"module:callable"`` that draws the fields over a photo. Called as
+            ``draw(picture, labeled, classes, palette, letter_height)`` with an RGB picture, uint8
+            ``[H, W, 3]``, and a ``Sample`` or ``Prediction`` of its size; it may draw in place, and returns a
+            picture of the same size.
+        write: ``"module:callable"`` that writes the fields of one prediction. Called as
+            ``write(prediction, folder, stem, palette)``, from several threads; returns kind -> path of the
+            file, relative to ``folder``.
+        examples: ``"module:callable"`` that makes small samples for the conformance checks. Called as
+            ``examples(classes, sizes, objects=3, seed=0)``; returns one ``Sample`` per size (height, width).
+        classes: the classes that the examples are made for.
+    """
+
+    kind: ClassVar[str] = "task"
+    has_build: ClassVar[bool] = False
+    optional_references: ClassVar[tuple[str, ...]] = ("settings", "draw", "write", "examples")
+
+    build: str = ""
+    truth: tuple[str, ...]
+    predicts: tuple[str, ...]
+    evaluators: tuple[str, ...] = ()
+    conversions: Mapping[str, str] = field(default_factory=dict)
+    draw: str = ""
+    write: str = ""
+    examples: str = ""
+    classes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.predicts:
+            raise UsageError(
+                f"task {self.name!r} must say which fields of a prediction its models fill: predicts=(…)"
+            )

@@ -19,21 +19,25 @@ from lightning_fabric.utilities.rank_zero import rank_zero_only
 from toolkit.errors import ConfigError, TrainingError
 
 
-def choose_accelerator(wanted: str) -> Literal["cpu", "cuda", "mps"]:
-    """The kind of device to use: a CUDA GPU if there is one, then Apple's, then the CPU.
+def find_device(name: str | torch.device = "auto") -> torch.device:
+    """The device that a name stands for; ``auto`` is a CUDA GPU if there is one, then Apple's, then the CPU.
 
     Raises:
-        ConfigError: when the wanted kind is not here.
+        ConfigError: when torch does not know it, or it is not here.
     """
-    here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if wanted == "auto":
-        return "cuda" if here["cuda"] else "mps" if here["mps"] else "cpu"
-    if not here.get(wanted, False):
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
         raise ConfigError(
-            f"accelerator {wanted}: this machine has none. There are:"
-            f" {', '.join(name for name, ok in here.items() if ok)}"
-        )
-    return wanted  # type: ignore[return-value]
+            f"device {str(name)!r} cannot be used here: {reason}. Repair: use the device cpu, or auto"
+        ) from error
+    return device
 
 
 def choose_precision(wanted: str, accelerator: str) -> Literal["fp32", "fp16", "bf16"]:
@@ -62,7 +66,7 @@ def make_fabric(*, accelerator: str, devices: int, precision: str, num_nodes: in
         ConfigError: when the devices are not here, or a launcher has started another number of processes.
     """
     _check_launcher(devices, num_nodes)
-    accelerator = choose_accelerator(accelerator)
+    accelerator = find_device(accelerator).type
     if accelerator == "cuda" and devices > torch.cuda.device_count():
         raise ConfigError(
             f"devices={devices}, but this machine has {torch.cuda.device_count()} CUDA device(s)"
@@ -104,19 +108,22 @@ def _check_launcher(devices: int, num_nodes: int) -> None:
         return
 
 
+_LOST_PEER = ("Connection closed by peer", "Connection reset by peer", "a remote process exit")
+"""What gloo says, twice, and NCCL."""
+
+
 @contextmanager
 def naming_lost_peers(fabric: Fabric) -> Iterator[None]:
-    """Turn what gloo says when another process of the run has stopped into an error that points to it.
+    """Turn what gloo or NCCL says when another process of the run has stopped into an error that points to
+    it.
 
     Raises:
-        TrainingError: in place of gloo's.
+        TrainingError: in place of theirs.
     """
     try:
         yield
     except RuntimeError as error:
-        if fabric.world_size == 1 or not any(
-            f"Connection {how} by peer" in str(error) for how in ("closed", "reset")
-        ):
+        if fabric.world_size == 1 or not any(words in str(error) for words in _LOST_PEER):
             raise
         raise TrainingError(
             f"process {fabric.global_rank} stops, because another process of this run has; the message of"

@@ -29,7 +29,7 @@ _REPAIRS = {
 }
 
 
-_UNFINISHED = ".part"
+UNFINISHED = ".part"
 
 
 def output_error(path: str | os.PathLike[str], error: OSError) -> OutputError:
@@ -50,7 +50,7 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
         yield
     except OSError as error:
         own = {None, os.fspath(path), os.path.dirname(os.fspath(path))}
-        if error.filename in own or str(error.filename).endswith(_UNFINISHED):
+        if error.filename in own or str(error.filename).endswith(UNFINISHED):
             raise output_error(path, error) from error
         raise
 
@@ -73,7 +73,7 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb", *, sync: bool =
             repair.
     """
     path = Path(path)
-    temporary = path.with_name(f".{secrets.token_hex(6)}{_UNFINISHED}")
+    temporary = path.with_name(f".{secrets.token_hex(6)}{UNFINISHED}")
     text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -96,7 +96,7 @@ def remove_unfinished(folder: Path) -> None:
     """Remove what ``atomic_write`` had begun in a folder, at any depth, when its process was killed; nobody
     else may be writing there.
     """
-    for path in folder.rglob(f".*{_UNFINISHED}"):
+    for path in folder.rglob(f".*{UNFINISHED}"):
         path.unlink(missing_ok=True)
 
 

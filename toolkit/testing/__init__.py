@@ -1,4 +1,4 @@
-"""What every plugin, dataset and evaluator promises, as checks: for pytest, and for
+"""What every plugin, dataset, evaluator and task promises, as checks: for pytest, and for
 ``toolkit plugins check``.
 """
 
@@ -7,12 +7,14 @@ from toolkit.testing.contracts import DatasetContract, EvaluatorContract, ModelC
 from toolkit.testing.dataset_checks import DatasetCase
 from toolkit.testing.evaluator_checks import EvaluatorCase
 from toolkit.testing.model_case import ModelCase
-from toolkit.testing.suites import DATASET_CHECKS, EVALUATOR_CHECKS, MODEL_CHECKS
+from toolkit.testing.suites import DATASET_CHECKS, EVALUATOR_CHECKS, MODEL_CHECKS, TASK_CHECKS
+from toolkit.testing.task_checks import TaskCase
 
 __all__ = [
     "DATASET_CHECKS",
     "EVALUATOR_CHECKS",
     "MODEL_CHECKS",
+    "TASK_CHECKS",
     "DatasetCase",
     "DatasetContract",
     "EvaluatorCase",
@@ -20,5 +22,6 @@ __all__ = [
     "ModelCase",
     "ModelContract",
     "Result",
+    "TaskCase",
     "run_checks",
 ]

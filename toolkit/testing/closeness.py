@@ -7,7 +7,7 @@ import torch
 from pycocotools import mask as coco_mask
 from torch import Tensor
 
-from toolkit.types import Instances, Masks, Prediction
+from toolkit.types import Instances, Masks, PixelMap, Prediction
 
 PIXELS = 0.002
 """The part of the pixels in which two nearly equal label maps or masks may differ: where two classes tie,
@@ -16,6 +16,9 @@ rounding decides.
 
 BOX = 0.1
 """How far the sides of nearly equal boxes may be apart, in pixels."""
+
+NUMBERS = 1e-3
+"""How far nearly equal numbers of a map may be apart, relative to the largest."""
 
 SCORE = 1e-3
 """How far nearly equal scores may be apart."""
@@ -38,9 +41,28 @@ def difference(one: Prediction, other: Prediction, *, exact: bool = False) -> st
         part = float((one.label_map != other.label_map).float().mean())
         if part > (0 if exact else PIXELS):
             return f"the label maps differ in {part:.1%} of the pixels"
+    if set(one.extras) != set(other.extras):
+        return f"extras {sorted(one.extras)} and {sorted(other.extras)}"
+    for name, value in one.extras.items():
+        apart = _numbers_apart(value, other.extras[name])
+        if apart > (0 if exact else NUMBERS):
+            return f"{name} that is up to {apart:.3g} apart, relative to its largest value"
     if one.instances is not None and other.instances is not None:
         return _instances(one.instances, other.instances, exact)
     return ""
+
+
+def _numbers_apart(one: object, other: object) -> float:
+    """How far maps or tensors of numbers are apart, relative to the largest; 0 or infinity for anything
+    else.
+    """
+    one, other = (value.values if isinstance(value, PixelMap) else value for value in (one, other))
+    if not (isinstance(one, Tensor) and isinstance(other, Tensor)):
+        return 0.0 if one == other else float("inf")
+    if one.shape != other.shape or not torch.equal(one.isnan(), other.isnan()):
+        return float("inf")
+    largest = float(one.nan_to_num().abs().max()) if one.numel() else 0.0
+    return _apart(one.nan_to_num(), other.nan_to_num()) / max(largest, 1e-12)
 
 
 def _instances(one: Instances, other: Instances, exact: bool) -> str:

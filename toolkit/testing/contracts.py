@@ -154,7 +154,7 @@ class EvaluatorContract(Contract):
     """
 
     evaluator: ClassVar[str] = ""
-    classes: ClassVar[Sequence[str]] = CLASSES["semantic"]
+    classes: ClassVar[Sequence[str]] = CLASSES
     _checks = EVALUATOR_CHECKS
 
     @classmethod

@@ -20,7 +20,7 @@ from toolkit.errors import MissingSplitError, ToolkitError
 from toolkit.registry.manifests import DatasetManifest
 from toolkit.testing.checks import expect, explain, skip
 from toolkit.testing.second_process import elsewhere
-from toolkit.types import VOID, Sample
+from toolkit.types import VOID, PixelMap, Sample
 
 
 @dataclass(frozen=True)
@@ -122,15 +122,9 @@ def samples_are_valid(case: DatasetCase) -> None:
             sample = dataset[index]
             where = f"sample {sample.id!r} of split {split!r}"
             expect(isinstance(sample, Sample), f"{where} is a {type(sample).__name__}, not a toolkit.Sample")
-            expect(
-                "semantic" not in tasks or sample.label_map is not None,
-                f"tasks has 'semantic', but {where} has no label_map",
-            )
-            objects = [task for task in tasks if task != "semantic"]
-            expect(
-                not objects or sample.instances is not None,
-                f"tasks has {objects}, but {where} has no instances",
-            )
+            for task in map(registry.tasks().get, tasks):
+                missing = [name for name in task.truth if sample.get(name) is None]
+                expect(not missing, f"tasks has {task.name!r}, but {where} has no {' and no '.join(missing)}")
             _check_labels(sample, len(dataset.classes), where)
 
 
@@ -317,6 +311,10 @@ def digest(sample: Sample) -> str:
     if instances is not None:
         tensors += [instances.boxes_xyxy, instances.labels, instances.keypoints, instances.is_crowd]
         found.update(b"".join(instances.masks.counts if instances.masks is not None else ()))
+    for name, value in sorted(sample.extras.items()):
+        found.update(name.encode())
+        value = value.values if isinstance(value, PixelMap) else value
+        found.update(value.numpy().tobytes() if isinstance(value, Tensor) else repr(value).encode())
     for tensor in tensors:
         found.update(b"none" if tensor is None else tensor.contiguous().numpy().tobytes())
     return found.hexdigest()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -12,13 +12,12 @@ import torch
 from toolkit import registry
 from toolkit.config import Settings, TrainSettings, settings_class, validate
 from toolkit.config.tree import copy_tree, merge
-from toolkit.data.generated import generate
-from toolkit.errors import UsageError
+from toolkit.models.building import build_model
 from toolkit.models.contract import Model, TrainableModel, evaluating, total_loss
-from toolkit.registry.manifests import PluginManifest
+from toolkit.registry.manifests import PluginManifest, TaskManifest
 from toolkit.runtime.seeding import seed_everything
 from toolkit.testing.checks import skip
-from toolkit.testing.samples import CLASSES, unlabeled, with_prompts
+from toolkit.testing.samples import unlabeled, with_prompts
 from toolkit.training.optimizer import build_optimizer
 from toolkit.types import Prediction, Sample, Size
 
@@ -68,9 +67,14 @@ class ModelCase:
         return registry.named(registry.plugins(), self.plugin)
 
     @property
+    def task(self) -> TaskManifest:
+        """The plugin's."""
+        return registry.task_of(self.manifest)
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """The classes that the model is built for, where a check does not ask for others."""
-        return CLASSES[self.manifest.task]
+        return self.task.classes
 
     def model_settings(self) -> Settings:
         """The plugin's settings, validated."""
@@ -82,13 +86,7 @@ class ModelCase:
     def build(self, classes: Sequence[str] | None = None, *, seed: int = 0) -> Model:
         """A new model with random weights, in eval mode."""
         seed_everything(seed, "model")
-        manifest = self.manifest
-        model = manifest.resolve(manifest.build)(self.model_settings(), tuple(classes or self.classes))
-        if not isinstance(model, Model):
-            raise UsageError(
-                f"{manifest.build} of plugin {manifest.name!r} must return a toolkit.Model, not"
-                f" {type(model).__name__}"
-            )
+        model = build_model(self.manifest, self.model_settings(), classes or self.classes)
         return model.eval()
 
     def build_trainable(self, classes: Sequence[str] | None = None, *, seed: int = 0) -> TrainableModel:
@@ -111,8 +109,11 @@ class ModelCase:
         height, width = self.size
         usual = [(height, width), (height, width), (height * 3 // 4, width), (height - 7, width + 5)]
         sizes = sizes or [usual[i % len(usual)] for i in range(count)]
-        samples = generate(classes or self.classes, sizes, objects=objects, seed=seed)
-        return [with_prompts(sample) for sample in samples] if self.manifest.task == "promptable" else samples
+        if not self.task.examples:
+            skip(f"the task {self.task.name!r} brings no examples to try models with")
+        make: Callable[..., list[Sample]] = self.task.resolve(self.task.examples)
+        samples = make(classes or self.classes, sizes, objects=objects, seed=seed)
+        return [with_prompts(sample) for sample in samples] if "answers" in self.task.predicts else samples
 
     def unlabeled(self, count: int = BATCH, **options: Any) -> list[Sample]:
         """Generated samples without labels, as inference has them; prompts stay."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import torch
 
-from toolkit.models.contract import PromptableModel, TrainableModel, evaluating
+from toolkit.evaluation.protocols import predict_protocols
+from toolkit.models.capabilities import Promptable
+from toolkit.models.contract import TrainableModel, evaluating
 from toolkit.models.simulated_prompts import AUTO
 from toolkit.runtime.seeding import seed_everything
 from toolkit.testing.checks import expect, explain, skip
 from toolkit.testing.closeness import difference
 from toolkit.testing.model_case import ModelCase
 from toolkit.testing.samples import unlabeled, with_prompts
-from toolkit.types import VOID, Instances, Prediction, Sample
+from toolkit.types import VOID, Instances, PixelMap, Prediction, Sample
 
 ODD_SIZES = ((1, 1), (1, 37), (23, 1), (2, 3), (31, 33), (70, 130))
 
@@ -59,22 +61,29 @@ def _check_prediction(case: ModelCase, sample: Sample, prediction: Prediction) -
         f"the prediction for an image of {sample.size} has size {prediction.size}. Repair: bring predictions"
         " back to the sample's own pixels",
     )
-    classes = len(case.classes)
-    if case.manifest.task == "semantic":
-        label_map = prediction.label_map
-        expect(label_map is not None, "the task is semantic, but the prediction has no label_map")
-        assert label_map is not None
-        beyond = label_map[(label_map >= classes) & (label_map != VOID)]
-        expect(
-            beyond.numel() == 0,
-            f"a label map has values such as {beyond[:1].tolist()}, but there are {classes} classes (and"
-            f" {VOID})",
-        )
-        expect(label_map.device.type == "cpu", f"the label map is on {label_map.device}. Repair: add .cpu()")
-        return
-    instances = prediction.instances
-    expect(instances is not None, f"the task is {case.manifest.task}, but the prediction has no instances")
-    assert instances is not None
+    task, classes = case.task, len(case.classes)
+    missing = [name for name in task.predicts if prediction.get(name) is None]
+    expect(not missing, f"the task is {task.name}, but the prediction has no {' and no '.join(missing)}")
+    if "label_map" in task.predicts and prediction.label_map is not None:
+        _check_label_map(prediction.label_map, classes)
+    if prediction.instances is not None:
+        _check_instances(sample, prediction.instances, classes)
+    for name, value in prediction.extras.items():
+        numbers = value.values if isinstance(value, PixelMap) else value
+        on_cpu = not isinstance(numbers, torch.Tensor) or numbers.device.type == "cpu"
+        expect(on_cpu, f"{name} is on a device. Repair: add .cpu()")
+
+
+def _check_label_map(label_map: torch.Tensor, classes: int) -> None:
+    beyond = label_map[(label_map >= classes) & (label_map != VOID)]
+    expect(
+        beyond.numel() == 0,
+        f"a label map has values such as {beyond[:1].tolist()}, but there are {classes} classes (and {VOID})",
+    )
+    expect(label_map.device.type == "cpu", f"the label map is on {label_map.device}. Repair: add .cpu()")
+
+
+def _check_instances(sample: Sample, instances: Instances, classes: int) -> None:
     expect(instances.scores is not None, "the instances have no scores")
     assert instances.scores is not None
     expect(
@@ -106,8 +115,8 @@ def masks_and_boxes_agree(case: ModelCase) -> None:
     """No mask reaches beyond the box of its object by more than a pixel, and masks and boxes are of the same
     image.
     """
-    if case.manifest.task == "semantic":
-        skip("a semantic model predicts no objects")
+    if "instances" not in case.task.predicts:
+        skip(f"a {case.task.name} model predicts no objects")
     found = 0
     for prediction in case.predict(case.trained_or_new(), case.unlabeled()):
         instances = prediction.instances
@@ -245,8 +254,9 @@ def prompts_are_answered(case: ModelCase) -> None:
     measured on every sample.
     """
     model = case.build()
-    if not isinstance(model, PromptableModel):
-        skip("the model takes no prompts")
+    promptable = model.capability(Promptable)
+    if promptable is None:
+        skip("the model does not declare the capability Promptable")
     samples = case.samples()
     kinds = {"points": (True, False), "boxes": (False, True), "points and boxes": (True, True)}
     for kind, (points, boxes) in kinds.items():
@@ -254,15 +264,11 @@ def prompts_are_answered(case: ModelCase) -> None:
         for sample, prediction in zip(asked, case.predict(model, asked), strict=True):
             _check_answers(sample, prediction, kind)
     expect(
-        len(model.protocols) > 0,
+        len(promptable.protocols) > 0,
         "protocols is empty, so the model cannot be measured. Repair: name the ways to prompt it",
     )
     with evaluating(model):
-        by_protocol = model.predict_protocols(samples)
-    expect(
-        set(by_protocol) == set(model.protocols),
-        f"predict_protocols answers {list(by_protocol)}, but protocols are {list(model.protocols)}",
-    )
+        by_protocol = predict_protocols(promptable, samples)
     for protocol, predictions in by_protocol.items():
         for sample, prediction in zip(samples, predictions, strict=True):
             if protocol != AUTO:

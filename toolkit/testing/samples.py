@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from toolkit.models.simulated_prompts import box_prompts, point_prompts, truth_of
-from toolkit.types import BACKGROUND, Prompts, Sample
+from toolkit.types import Prompts, Sample
 
-CLASSES = {
-    "semantic": (BACKGROUND, "disc", "box"),
-    "instance": ("disc", "box"),
-    "promptable": ("disc", "box"),
-}
-"""The classes that a model of each task is tried with."""
+CLASSES = ("background", "disc", "box")
+"""What the examples show."""
 
 
 def with_prompts(sample: Sample, *, points: bool = True, boxes: bool = True) -> Sample:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from toolkit.testing import capability_checks as capability
 from toolkit.testing import dataset_checks as dataset
 from toolkit.testing import evaluator_checks as evaluator
 from toolkit.testing import keeping_checks as keeping
 from toolkit.testing import learning_checks as learning
 from toolkit.testing import model_checks as model
 from toolkit.testing import shared_checks as shared
+from toolkit.testing import task_checks as tasks
 from toolkit.testing.checks import Check
 from toolkit.testing.dataset_checks import DatasetCase
 from toolkit.testing.evaluator_checks import EvaluatorCase
 from toolkit.testing.model_case import ModelCase
+from toolkit.testing.task_checks import TaskCase
 
 MODEL_CHECKS: tuple[Check[ModelCase], ...] = (
     shared.manifest_holds,
@@ -26,6 +29,9 @@ MODEL_CHECKS: tuple[Check[ModelCase], ...] = (
     model.predicting_is_repeatable,
     model.no_objects,
     model.one_class,
+    capability.windows_give_the_prediction,
+    capability.network_takes_its_input,
+    capability.objects_are_tracked,
     learning.loss_is_finite,
     learning.loss_is_a_mean_over_samples,
     learning.loss_falls,
@@ -52,6 +58,12 @@ DATASET_CHECKS: tuple[Check[DatasetCase], ...] = (
     dataset.splits_are_disjoint,
     dataset.ends_where_it_ends,
     dataset.an_empty_folder_is_explained,
+)
+TASK_CHECKS: tuple[Check[TaskCase], ...] = (
+    tasks.names_what_exists,
+    tasks.examples_have_the_truth,
+    tasks.predictions_are_drawn,
+    tasks.predictions_are_written,
 )
 EVALUATOR_CHECKS: tuple[Check[EvaluatorCase], ...] = (
     shared.manifest_holds,

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import BaseFileLock, FileLock, Timeout
 from pydantic import ValidationError
 
+import toolkit
+from toolkit.checkpoints import BEST, CheckpointManifest, read_manifest
 from toolkit.config import RunSettings
 from toolkit.config.tree import read_yaml
-from toolkit.errors import UsageError
+from toolkit.data.dataset import Dataset
+from toolkit.errors import CheckpointError, UsageError
+from toolkit.models.start_weights import StartWeights
+from toolkit.registry.manifests import PluginManifest
+from toolkit.runtime.files import UNFINISHED, writing
+from toolkit.training.log import METRICS_FILE, last_step
 
 CONFIG_FILE = "config.yaml"
 
@@ -36,6 +46,42 @@ another run.
 """
 
 
+LOCK_FILE = ".lock"
+
+LEFT_BEFORE_STEPS = (CONFIG_FILE, METRICS_FILE, BEST, LOCK_FILE, "events.out.tfevents.*", f".*{UNFINISHED}")
+"""What a run may have written by then."""
+
+
+@contextmanager
+def locked(run: Path) -> Iterator[None]:
+    """Make the folder of a run, and keep other processes from training in it for as long as this lasts. The
+    lock goes with the process, however that ends.
+
+    Raises:
+        UsageError: when another process is training there.
+        OutputError: when the folder cannot be made.
+    """
+    with writing(run):
+        run.mkdir(parents=True, exist_ok=True)
+    lock = _acquire(run)
+    try:
+        yield
+    finally:
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
+
+
+def _acquire(run: Path) -> BaseFileLock:
+    lock = FileLock(run / LOCK_FILE)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UsageError(
+            f"another process is training in {run}. Repair: wait for it, or choose another folder by --out"
+        ) from None
+    return lock
+
+
 def config_of_run(run: Path) -> Path:
     """The file of the settings that a run was started with.
 
@@ -55,9 +101,14 @@ def check_folder(run: Path, settings: RunSettings, resume: bool) -> None:
     """Make sure that a new run overwrites nothing, and that a resumed one is there and stays itself.
 
     Raises:
-        UsageError: says which command or settings to change.
+        UsageError: says which command or settings to change, or that another process is at work there.
     """
+    if (run / LOCK_FILE).is_file():
+        _acquire(run).release()
     if not resume:
+        if _never_stepped(run):
+            for path in run.iterdir():
+                path.unlink()
         if run.exists() and (not run.is_dir() or any(run.iterdir())):
             raise UsageError(
                 f"{run} exists and is not empty. Repair: go on with it by --resume, or choose another folder"
@@ -77,6 +128,22 @@ def check_folder(run: Path, settings: RunSettings, resume: bool) -> None:
         )
 
 
+def _never_stepped(run: Path) -> bool:
+    """Whether a folder holds nothing but what a run leaves that stopped before it had learned anything."""
+    # Settings alone may be anybody's.
+    if not ((run / CONFIG_FILE).is_file() and (run / METRICS_FILE).is_file()):
+        return False
+    if not all(path.is_file() and any(map(path.match, LEFT_BEFORE_STEPS)) for path in run.iterdir()):
+        return False
+    if last_step(run):
+        return False
+    try:
+        best = read_manifest(run / BEST)  # of a validation before the first step
+    except CheckpointError:  # damaged, so somebody may want to look at it
+        return False
+    return best.step == 0 if best else not (run / BEST).exists()
+
+
 def _read(config: Path, settings: RunSettings) -> Mapping[str, Any]:
     """The settings of a run; those that its toolkit did not know yet have their default."""
     tree = read_yaml(config)
@@ -92,3 +159,41 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
             yield from _flat(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
+
+
+def run_manifest(
+    settings: RunSettings,
+    plugin: PluginManifest,
+    train_set: Dataset,
+    start_weights: StartWeights,
+    step: int,
+    metrics: Mapping[str, float],
+) -> CheckpointManifest:
+    """What a checkpoint of a run says of itself.
+
+    Args:
+        settings: of the run.
+        plugin: that it trains.
+        train_set: that it learns from.
+        start_weights: that it started from.
+        step: optimizer steps done.
+        metrics: on the validation split; what is undefined becomes None.
+    """
+    return CheckpointManifest(
+        plugin=plugin.name,
+        plugin_version=plugin.version,
+        task=plugin.task,
+        classes=tuple(train_set.classes),
+        palette=train_set.palette,
+        model=settings.model.model_dump(mode="json"),
+        config=settings.model_dump(mode="json"),
+        dataset={
+            "name": settings.data.name,
+            "split": settings.data.train_split,
+            "fingerprint": train_set.fingerprint(),
+        },
+        start_weights={"name": start_weights.name, "license": start_weights.license},
+        metrics={name: value if math.isfinite(value) else None for name, value in metrics.items()},
+        step=step,
+        toolkit=toolkit.__version__,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import math
@@ -121,6 +122,17 @@ class RunLog:
 def read_metrics(run: Path) -> list[dict[str, float | None]]:
     """The lines of a run's metrics.jsonl."""
     return [json.loads(line) for line in (run / METRICS_FILE).read_text(encoding="utf-8").splitlines()]
+
+
+def last_step(run: Path) -> int:
+    """The last step that a run's metrics.jsonl knows of; 0 where there is none. A line that was cut off by a
+    kill is passed over.
+    """
+    last = 0
+    for line in (run / METRICS_FILE).read_text(encoding="utf-8", errors="replace").splitlines():
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            last = max(last, int(json.loads(line)["step"]))
+    return last
 
 
 class Clock:

@@ -1,36 +1,47 @@
-"""The training loop, top to bottom: settings in, a run's folder out."""
+"""The training loop: settings in, a run's folder out. ``Trainer.fit`` is the whole of it, top to bottom."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch.distributed as dist
 from lightning_fabric import Fabric
+from torch import Tensor
 
-import toolkit
 from toolkit import registry
-from toolkit.checkpoints import BEST, LAST, CheckpointManifest, save_checkpoint
+from toolkit.checkpoints import BEST, LAST, save_checkpoint
 from toolkit.config import RunSettings
+from toolkit.data.dataset import Dataset
 from toolkit.data.loader import training_batches
+from toolkit.data.transforms import build_transform
 from toolkit.errors import UsageError
-from toolkit.evaluation.driver import evaluate
-from toolkit.evaluation.protocols import by_protocol
-from toolkit.evaluation.report import is_better
-from toolkit.models.parts import parts_table
+from toolkit.evaluation.protocols import plan_measurements
+from toolkit.evaluation.selection import build_evaluators
+from toolkit.models.building import build_model
+from toolkit.models.contract import Model, TrainableModel, total_loss
+from toolkit.models.freezing import Freezing
+from toolkit.models.start_weights import RANDOM, StartWeights, take_start_weights
 from toolkit.runtime.devices import is_first_process, make_fabric, naming_lost_peers, synchronize_batchnorm
 from toolkit.runtime.files import atomic_write, remove_unfinished
 from toolkit.runtime.seeding import seed_everything
-from toolkit.training.assembly import StartWeights, build_evaluators, build_model, open_splits
-from toolkit.training.folder import CONFIG_FILE, check_folder
+from toolkit.training.diagnosis import FIRST_STEPS, Diagnosis
+from toolkit.training.folder import CONFIG_FILE, check_folder, locked, run_manifest
+from toolkit.training.gradients import measure_update
+from toolkit.training.guard import LossGuard
 from toolkit.training.interrupts import Interrupts
 from toolkit.training.log import Clock, RunLog
-from toolkit.training.optimizer import Ema, warmup_steps
+from toolkit.training.loss_module import LossModule, SampleBatch
+from toolkit.training.messages import opening_lines
+from toolkit.training.optimizer import Ema, build_optimizer, build_schedule, set_learning_rate
+from toolkit.training.splits import Splits, open_splits
 from toolkit.training.state import RESUME_FILE, Progress, load_state, save_state
-from toolkit.training.step import Stepper
+from toolkit.training.validation import Validation
+from toolkit.types import Sample
 
 
 @dataclass(frozen=True)
@@ -42,7 +53,7 @@ class TrainResult:
         steps: optimizer steps done.
         finished: False when it was interrupted and can be resumed.
         best_metric, best: the metric that chose the best checkpoint, and its value (NaN without validation).
-        is_first_process: whether this process of a distributed run is the one that writes and speaks.
+        is_first_process: whether this process of a distributed run is the one that writes files and logs.
         warnings: what was said about gradients that explode or vanish.
     """
 
@@ -56,24 +67,33 @@ class TrainResult:
 
 
 def train(
-    settings: RunSettings, run: str | Path, *, resume: bool = False, show_progress: bool = False
+    settings: RunSettings,
+    run: str | Path,
+    *,
+    resume: bool = False,
+    show_progress: bool = False,
+    model: Model | None = None,
+    train_set: Dataset | None = None,
+    val_set: Dataset | None = None,
 ) -> TrainResult:
     """Train the model that the settings describe, and keep everything in the folder ``run``.
 
     Args:
-        settings: from ``toolkit.config.resolve``.
+        settings: from ``toolkit.resolve``.
         run: the run's folder; must be new or empty unless ``resume``.
         resume: go on from the last saved state. A CPU run ends with the same weights, bit for bit, as one
             never stopped.
         show_progress: draw a progress bar on standard error.
+        model: is trained in place of the one that the settings describe, from the weights that it has; the
+            plugin that they name must build one with the same tensors when the run is loaded.
+        train_set, val_set: are used in place of the splits that the settings name; both or neither.
 
     Raises:
         UsageError: when the folder holds another run already.
         NonFiniteLossError: when a loss or gradient becomes NaN or infinite; names step, loss and samples.
         ToolkitError: whatever is wrong with plugin, data, weights or disk.
     """
-    run = Path(run)
-    options = settings.train
+    run, options = Path(run), settings.train
     fabric = make_fabric(
         accelerator=options.accelerator,
         devices=options.devices,
@@ -83,144 +103,244 @@ def train(
     if is_first_process():
         check_folder(run, settings, resume)
     fabric.launch()
-    trainer = _Trainer(settings, run, fabric, resume)
-    if (
-        fabric.is_global_zero
-    ):  # only now, so that a run that cannot start leaves no folder in the way of the next try
-        remove_unfinished(run)
-        with atomic_write(run / CONFIG_FILE, "w") as file:
-            file.write(settings.to_yaml())
+    plugin = registry.named(registry.plugins(), settings.plugin)
+    if train_set is None:
+        splits = open_splits(settings, registry.task_of(plugin))
+    else:
+        splits = Splits(train_set, val_set)
+    trainer = Trainer(settings, run, fabric, splits, model=model, resume=resume)
     folder = run if fabric.is_global_zero else None
-    with (
-        RunLog(folder, start=trainer.progress.step, steps=trainer.steps, show_progress=show_progress) as log,
-        naming_lost_peers(fabric),
-    ):
-        return trainer.fit(log)
+    with ExitStack() as stack:
+        if folder:  # only now, so that a run that cannot start leaves no folder in the way
+            stack.enter_context(locked(folder))
+            remove_unfinished(folder)
+            with atomic_write(folder / CONFIG_FILE, "w") as file:
+                file.write(settings.to_yaml())
+        start = trainer.progress.step
+        log = RunLog(folder, start=start, steps=trainer.steps, show_progress=show_progress)
+        stack.enter_context(naming_lost_peers(fabric))
+        return trainer.fit(stack.enter_context(log))
 
 
-class _Trainer:
-    """One run: the parts that it is made of, and the loop over them."""
+class Trainer:
+    """One run: the parts that it is made of, and the loop over them.
 
-    def __init__(self, settings: RunSettings, run: Path, fabric: Fabric, resume: bool) -> None:
-        self.settings, self.run, self.fabric = settings, run, fabric
-        options = settings.train
+    Args:
+        settings: of the run.
+        run: its folder.
+        fabric: devices, processes and precision; launched.
+        splits: the data.
+        model: in place of the one that the settings describe.
+        resume: go on from the state in the folder, where there is one.
+
+    Raises:
+        ConfigError: when settings name a part or step that is not there.
+        TrainingError: when nothing in the model is trainable.
+        ToolkitError: whatever is wrong with plugin, weights or state.
+    """
+
+    def __init__(
+        self,
+        settings: RunSettings,
+        run: Path,
+        fabric: Fabric,
+        splits: Splits,
+        *,
+        model: Model | None = None,
+        resume: bool = False,
+    ) -> None:
+        self.settings, self.run, self.fabric, self.splits = settings, run, fabric, splits
+        options, self.train_set = settings.train, splits.train
         self.plugin = registry.named(registry.plugins(), settings.plugin)
-        self.train_set, self.val_set = open_splits(settings)
         self.steps = options.steps or max(
             1, math.ceil((options.epochs or 0) * len(self.train_set) / options.batch_size)
         )
-        self.evaluators = build_evaluators(settings, self.train_set.classes)
         self.eval_every = options.eval_every or max(1, self.steps // 10)
+        evaluators = build_evaluators(settings.evaluators, self.train_set.classes)
 
         seed_everything(options.seed, "model")  # every process starts from the same weights
         resume = resume and (run / RESUME_FILE).is_file()
-        self.model, self.start_weights = build_model(
-            settings, self.plugin, self.train_set.classes, with_weights=not resume
-        )
-        self.evaluators = by_protocol(self.evaluators, self.model)
+        self.start_weights = RANDOM
+        built = model or build_model(self.plugin, settings.model, self.train_set.classes)
+        if not isinstance(built, TrainableModel):
+            raise UsageError(
+                f"plugin {self.plugin.name!r} cannot be trained: {self.plugin.build} returned"
+                f" {type(built).__name__}, which is no TrainableModel"
+            )
+        self.model = built
+        if model is None and not resume:
+            self.start_weights = take_start_weights(self.model, self.plugin, settings.weights)
+        measurements = plan_measurements(self.model, evaluators)
+        self.validation = Validation(splits.val, measurements, options, fabric)
         synchronize_batchnorm(self.model, fabric)
-        self.stepper = Stepper(options, self.steps, self.model, fabric, run)
-        self.ema = Ema(self.model, options.ema) if options.ema else None
+        self._prepare_learning()
         self.progress = Progress()
         if resume:
             self._restore()
-        self.best_metric = self._choose_best_metric()
+        self.guard = LossGuard(fabric, self.diagnosis, self.progress, run)
+
+    def _prepare_learning(self) -> None:
+        """What is frozen, the optimizer and its schedule, and the model as Fabric and DDP want it."""
+        options = self.settings.train
+        self.learning_rate_factor = build_schedule(options, self.steps)
+        self.freezing = Freezing(self.model, options.freeze)
+        if options.unfreeze_at is None:  # otherwise they are the optimizer's from the start
+            self.freezing.freeze()
+        optimizer = build_optimizer(self.model, options)
+        self.freezing.freeze()
+        self.module: Any
+        self.optimizer: Any
+        self.module, self.optimizer = self.fabric.setup(LossModule(self.model), optimizer)
+        self.diagnosis = Diagnosis(options)
+        self.ema = Ema(self.model, options.ema) if options.ema else None
+        self.model.train()
+        self.freezing.freeze()
 
     def fit(self, log: RunLog) -> TrainResult:
         """The loop."""
-        self.stepper.begin()
-        self.stepper.thaw_when_due(self.progress.step, log)
+        options, fabric, progress = self.settings.train, self.fabric, self.progress
+        self._unfreeze_when_due(log)
         self._introduce(log)
-        options, progress = self.settings.train, self.progress
-        batches = training_batches(
+        batches, clock = self._batches(), Clock()
+        if options.eval_first and not progress.step:
+            self._validate(log)
+        with Interrupts(enabled=fabric.world_size == 1) as interrupts:
+            while progress.step < self.steps and not self._is_stale() and not interrupts.noticed:
+                step, last = progress.step, progress.step + 1 == self.steps
+                logged = (step + 1) % options.log_every == 0 or last
+                self._unfreeze_when_due(log)
+                seed_everything(options.seed, "step", step, fabric.global_rank)
+                factor = self.learning_rate_factor(step)
+                set_learning_rate(self.optimizer, factor)
+
+                losses: dict[str, Tensor] = {}
+                names: list[str] = []
+                for part in range(options.accumulate):
+                    with clock.waiting_for_data():
+                        samples = next(batches)
+                    is_partial = part + 1 < options.accumulate
+                    with fabric.no_backward_sync(self.module, enabled=is_partial):
+                        terms = self.module(SampleBatch(samples))  # forward
+                        fabric.backward(total_loss(terms) / options.accumulate)  # backward
+                    for name, value in terms.items():
+                        losses[name] = losses.get(name, 0) + value.detach() / options.accumulate
+                    names += [sample.path or sample.id for sample in samples]
+                norm = fabric.clip_gradients(  # clip
+                    self.module,
+                    self.optimizer,
+                    max_norm=options.clip_norm or math.inf,
+                    error_if_nonfinite=False,
+                )
+                self.guard.watch(step + 1, losses, norm, sample_names=names, lr=options.scaled_lr() * factor)
+                figures = self._look_at_step(step, factor, log, logged=logged)
+                self.optimizer.step()  # step
+                self.optimizer.zero_grad(set_to_none=True)
+
+                progress.step += 1
+                clock.images += options.batch_size
+                if self.ema:
+                    self.ema.update(self.model, progress.step)
+                log.advance(progress.step, self.guard.loss, options.scaled_lr() * factor)
+                if logged:
+                    log.write(progress.step, figures | clock.figures())
+                if progress.step % self.eval_every == 0 or last:
+                    self._validate(log)
+                stops = last or interrupts.noticed or self._is_stale()
+                if progress.step % options.checkpoint_every == 0 or stops:
+                    self._save()
+        return self._conclude(log)
+
+    def _introduce(self, log: RunLog) -> None:
+        for line in opening_lines(
+            self.settings,
+            self.plugin.name,
+            self.splits,
+            self.model,
+            self.optimizer.param_groups,
+            self.start_weights,
+            self.fabric,
+            self.steps,
+        ):
+            log.say(line)
+        if self.progress.step:
+            log.say(f"Resuming after step {self.progress.step} of {self.steps}")
+
+    def _look_at_step(self, step: int, factor: float, log: RunLog, *, logged: bool) -> dict[str, float]:
+        """Where it is due, what the step that is about to be taken will do; the figures for the log."""
+        if not logged and step >= FIRST_STEPS:
+            return {}
+        self.guard.settle()
+        figures = self._loss_figures(factor) if logged else {}
+        if self.fabric.is_global_zero and math.isfinite(self.guard.grad_norm):
+            statistics = measure_update(self.model, self.optimizer, self._clip_ratio())
+            figures |= statistics.figures if logged else {}
+            for warning in self.diagnosis.check(step + 1, statistics, factor):
+                log.warn(warning)
+        return figures
+
+    def _loss_figures(self, factor: float) -> dict[str, float]:
+        """Loss, learning rate and gradient norm of this step, and the terms of the loss, where there are
+        several, as the mean of all processes.
+        """
+        options, guard = self.settings.train, self.guard
+        figures = {"loss": guard.loss, "lr": options.scaled_lr() * factor, "grad_norm": guard.grad_norm}
+        if options.clip_norm:
+            figures["clip_ratio"] = self._clip_ratio()
+        shares: list[dict[str, float]] = [guard.terms] * self.fabric.world_size
+        if self.fabric.world_size > 1:
+            dist.all_gather_object(shares, guard.terms)
+        names = dict.fromkeys(name for share in shares for name in share)
+        if len(names) > 1:
+            figures |= {f"loss/{n}": sum(s.get(n, 0.0) for s in shares) / len(shares) for n in names}
+        return figures
+
+    def _clip_ratio(self) -> float:
+        """What clipping multiplied the gradient by, as torch clips."""
+        return min(1.0, (self.settings.train.clip_norm or math.inf) / (self.guard.grad_norm + 1e-6))
+
+    def _batches(self) -> Iterator[list[Sample]]:
+        options, augment = self.settings.train, self.settings.augment
+        return training_batches(
             self.train_set,
-            self._transform(),
+            build_transform(augment) if augment else None,
             seed=options.seed,
             batch_size=options.batch_size,
             accumulate=options.accumulate,
             rank=self.fabric.global_rank,
             world=self.fabric.world_size,
-            start=progress.step,
+            start=self.progress.step,
             steps=self.steps,
             workers=options.workers,
+            pin_memory=self.fabric.device.type == "cuda",
         )
-        if options.eval_first and not progress.step:
-            self._validate(log)
-        clock = Clock()
-        with Interrupts(enabled=self.fabric.world_size == 1) as interrupts:
-            while progress.step < self.steps and not self._stale() and not interrupts.noticed:
-                self.stepper.thaw_when_due(progress.step, log)
-                last = progress.step + 1 == self.steps
-                logged = (progress.step + 1) % options.log_every == 0 or last
-                figures = self.stepper.take(batches, clock, progress, log, logged=logged)
-                progress.step += 1
-                clock.images += options.batch_size
-                if self.ema:
-                    self.ema.update(self.model, progress.step)
-                log.advance(progress.step, figures["loss"], figures["lr"])
-                if logged:
-                    log.write(progress.step, figures | clock.figures())
-                if progress.step % self.eval_every == 0 or last:
-                    self._validate(log)
-                if (
-                    progress.step % options.checkpoint_every == 0
-                    or last
-                    or interrupts.noticed
-                    or self._stale()
-                ):
-                    self._save()
-        return self._conclude(log)
+
+    def _unfreeze_when_due(self, log: RunLog) -> None:
+        """Let the frozen parts learn when as many steps were done as the settings say."""
+        due = self.settings.train.unfreeze_at
+        if due is None or self.progress.step < due or not self.freezing.is_active:
+            return
+        self.freezing.unfreeze()
+        # DDP counts what learns when it is made
+        self.module = self.fabric.setup_module(LossModule(self.model))
+        log.say(f"step {due}: everything learns from here on")
 
     def _validate(self, log: RunLog) -> None:
         """Measure, log, and keep the best."""
-        if self.val_set is None:
+        if self.splits.val is None:
             return
-        progress, options = self.progress, self.settings.train
+        self.guard.settle()
+        progress = self.progress
         with self._averaged_weights():
-            validation = evaluate(
-                self.model,
-                self.val_set,
-                self.evaluators,
-                batch_size=options.eval_batch_size,
-                workers=options.workers,
-                with_loss=True,
-                autocast=self.fabric.autocast(),
-            )
-            metrics = validation.metrics()
-            loss = sum(validation.losses.values())
-            value = (metrics | {"loss": loss})[self.best_metric]
-            improved = is_better(self.best_metric, value, progress.best)
+            figures = self.validation.measure(self.model)
+            improved = self.validation.note_if_best(figures, progress)
             if improved:
-                progress.best, progress.best_step, progress.stale = value, progress.step, 0
-                self._checkpoint(BEST, metrics)
-            else:
-                progress.stale += 1
-        figures = {f"val/{name}": number for name, number in metrics.items()}
-        figures |= {"val/loss": loss}
-        figures |= {
-            f"val/loss/{name}": number
-            for name, number in validation.losses.items()
-            if len(validation.losses) > 1
-        }
-        log.write(progress.step, figures)
+                self._checkpoint(BEST, figures.metrics)
+        log.write(progress.step, figures.for_log())
         if not progress.step:
-            progress.untrained = metrics
-        shown = ", ".join(
-            f"{name} {metrics[name]:.4f}{progress.compare(name)}" for name in validation.headline()
-        )
-        log.say(f"step {progress.step}: val loss {loss:.4f}, {shown}{' (best so far)' if improved else ''}")
+            progress.untrained = figures.metrics
+        log.say(figures.line(progress, improved=improved))
 
-    def _choose_best_metric(self) -> str:
-        """The metric that the best checkpoint is chosen by; known before the first step, because an empty
-        report names its metrics too.
-        """
-        known = [name for evaluator in self.evaluators for name in evaluator.report().metrics] + ["loss"]
-        chosen = self.settings.train.best_metric or known[0]
-        if chosen not in known:
-            raise UsageError(f"train.best_metric={chosen} is not measured. There are: {', '.join(known)}")
-        return chosen
-
-    def _stale(self) -> bool:
+    def _is_stale(self) -> bool:
         patience = self.settings.train.patience
         return patience is not None and self.progress.stale >= patience
 
@@ -240,23 +360,24 @@ class _Trainer:
     def _checkpoint(self, name: str, metrics: dict[str, float]) -> None:
         """Write the weights that the model has now, with their manifest."""
         if self.fabric.is_global_zero:
-            save_checkpoint(self.run / name, self.model.state_dict(), self._manifest(metrics))
+            manifest = run_manifest(
+                self.settings, self.plugin, self.train_set, self.start_weights, self.progress.step, metrics
+            )
+            save_checkpoint(self.run / name, self.model.state_dict(), manifest)
         self.fabric.barrier()
 
     def _save(self) -> None:
         """Write the state to resume from, then ``last.safetensors``."""
+        self.guard.settle()
         if self.fabric.is_global_zero:
             parts = {
                 "model": self.model.state_dict(),
                 "start_weights": {"name": self.start_weights.name, "license": self.start_weights.license},
+                "optimizer": self.optimizer.state_dict(),
+                "precision": self.fabric.strategy.precision.state_dict(),
+                "diagnosis": self.diagnosis.state_dict(),
             }
-            save_state(
-                self.run,
-                self.progress,
-                **parts,
-                **self.stepper.state_dict(),
-                **({"ema": self.ema.average} if self.ema else {}),
-            )
+            save_state(self.run, self.progress, **parts, **({"ema": self.ema.average} if self.ema else {}))
         with self._averaged_weights():
             self._checkpoint(LAST, {})
 
@@ -264,96 +385,35 @@ class _Trainer:
         self.progress, parts = load_state(self.run)
         self.start_weights = StartWeights(**parts["start_weights"])
         self.model.load_state_dict(parts["model"])
-        self.stepper.load_state_dict(parts)
+        self.optimizer.load_state_dict(parts["optimizer"])
+        self.fabric.strategy.precision.load_state_dict(parts["precision"])
+        self.diagnosis.load_state_dict(parts.get("diagnosis", {}))
         if self.ema:
             self.ema.load(parts["ema"])
 
-    def _manifest(self, metrics: dict[str, float]) -> CheckpointManifest:
-        settings = self.settings
-        return CheckpointManifest(
-            plugin=self.plugin.name,
-            plugin_version=self.plugin.version,
-            task=self.plugin.task,
-            classes=tuple(self.train_set.classes),
-            palette=self.train_set.palette,
-            model=settings.model.model_dump(mode="json"),
-            config=settings.model_dump(mode="json"),
-            dataset={
-                "name": settings.data.name,
-                "split": settings.data.train_split,
-                "fingerprint": self.train_set.fingerprint(),
-            },
-            start_weights={"name": self.start_weights.name, "license": self.start_weights.license},
-            metrics={name: value if math.isfinite(value) else None for name, value in metrics.items()},
-            step=self.progress.step,
-            toolkit=toolkit.__version__,
-        )
-
-    def _transform(self) -> Any:
-        from toolkit.data.transforms import build_transform
-
-        return build_transform(self.settings.augment) if self.settings.augment else None
-
-    def _introduce(self, log: RunLog) -> None:
-        options = self.settings.train
-        count = sum(p.numel() for p in self.model.parameters())
-        trainable = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
-        held_out = f"{len(self.val_set)} to validate on" if self.val_set else "none to validate on"
-        log.say(
-            f"{self.plugin.name} on {self.settings.data.name}: {len(self.train_set)} images to learn from,"
-            f" {held_out}"
-        )
-        log.say(
-            f"{count:,} parameters, {trainable:,} of them trainable; {self.fabric.world_size} process(es) on"
-            f" {self.fabric.device.type}"
-        )
-        log.say(parts_table(self.model, self.stepper.optimizer.param_groups, options.unfreeze_at))
-        if self.start_weights.report is not None:
-            log.say(
-                f"weights={self.start_weights.name} (license: {self.start_weights.license}):"
-                f" {self.start_weights.report}"
-            )
-        if trainable < count and self.settings.weights == "none":
-            log.say(
-                f"{count - trainable:,} parameters are frozen at random values, because weights=none: name"
-                " weights, or freeze nothing"
-            )
-        if options.scaled_lr() != options.lr:
-            log.say(
-                f"learning rate {options.lr:g} is stated for {options.lr_batch_size} images a step; with"
-                f" {options.batch_size} it is scaled to {options.scaled_lr():g} (train.lr_scaling=none turns"
-                " this off)"
-            )
-        if (warmup := warmup_steps(options, self.steps)) < options.warmup_steps:
-            log.say(
-                f"warm-up takes {warmup} steps, half of the run, in place of the {options.warmup_steps} of"
-                " train.warmup_steps"
-            )
-        if self.progress.step:
-            log.say(f"going on after step {self.progress.step} of {self.steps}")
-
     def _conclude(self, log: RunLog) -> TrainResult:
+        self.guard.settle()
         progress = self.progress
-        finished = progress.step >= self.steps or self._stale()
-        if self._stale():
+        finished = progress.step >= self.steps or self._is_stale()
+        if self._is_stale():
             log.say(
-                f"stopped early: no better {self.best_metric or 'metric'} in {progress.stale} validations;"
-                f" the best was at step {progress.best_step}"
+                f"stopped early: no better {self.validation.best_metric} in {progress.stale} validations; the"
+                f" best was at step {progress.best_step}"
             )
         elif not finished:
             log.say(
                 f"interrupted after step {progress.step} of {self.steps}; the state is saved, --resume goes"
                 " on from here"
             )
-        told = self.stepper.diagnosis.told
-        if told:  # once more where it is not overlooked
-            log.warn(f"{' and '.join(told)}, see above")
+        warnings = self.diagnosis.warnings
+        if warnings:  # once more where it is not overlooked
+            log.warn(f"{' and '.join(warnings)}, see above")
         return TrainResult(
             self.run,
             progress.step,
             finished,
-            self.best_metric,
+            self.validation.best_metric,
             progress.best,
             self.fabric.is_global_zero,
-            tuple(told.values()),
+            tuple(warnings.values()),
         )

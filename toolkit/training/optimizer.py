@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,14 +15,14 @@ from fvcore.common.param_scheduler import (
     ParamScheduler,
     PolynomialDecayParamScheduler,
 )
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from toolkit.config import TrainSettings
 from toolkit.errors import ConfigError, TrainingError
 from toolkit.models.contract import TrainableModel
-from toolkit.runtime.devices import choose_accelerator, choose_precision
-from toolkit.training.freezing import with_own_rates
+from toolkit.models.parts import select
+from toolkit.runtime.devices import choose_precision, find_device
 
 
 def build_optimizer(model: TrainableModel, settings: TrainSettings) -> Optimizer:
@@ -35,7 +35,7 @@ def build_optimizer(model: TrainableModel, settings: TrainSettings) -> Optimizer
     """
     lr = settings.scaled_lr()
     groups = [{"lr": lr, **group} for group in model.parameter_groups(lr, settings.weight_decay)]
-    groups = with_own_rates(groups, model, settings.lr_factors)
+    groups = with_lr_factors(groups, model, settings.lr_factors)
     if not any(group["params"] for group in groups):
         raise TrainingError(
             f"{type(model).__name__} has no trainable parameter: everything is frozen. Repair: unfreeze a"
@@ -47,7 +47,7 @@ def build_optimizer(model: TrainableModel, settings: TrainSettings) -> Optimizer
         return SGD(groups, lr=lr, momentum=settings.momentum, weight_decay=settings.weight_decay)
     # One pass over memory and one call, in place of a dozen for each parameter; but under a GradScaler,
     # Fabric cannot clip for it.
-    is_fused = choose_precision(settings.precision, choose_accelerator(settings.accelerator)) != "fp16"
+    is_fused = choose_precision(settings.precision, find_device(settings.accelerator).type) != "fp16"
     return AdamW(
         groups,
         lr=lr,
@@ -55,6 +55,39 @@ def build_optimizer(model: TrainableModel, settings: TrainSettings) -> Optimizer
         weight_decay=settings.weight_decay,
         fused=is_fused or None,
     )
+
+
+def with_lr_factors(
+    groups: Sequence[Mapping[str, Any]], model: nn.Module, factors: Mapping[str, float]
+) -> list[dict[str, Any]]:
+    """Parameter groups in which parameters with a factor stand in groups of their own, whose ``lr`` is
+    multiplied by it.
+
+    Args:
+        groups: with ``params`` and ``lr``; all other keys are copied, and ``name`` gets the pattern before
+            it.
+        model: has the parameters.
+        factors: pattern (see ``toolkit.models.parts``) -> factor; where several match a parameter, the last
+            one counts.
+
+    Raises:
+        ConfigError: when a pattern matches no part.
+    """
+    pattern_of = {
+        tensor: pattern for pattern in factors for tensor in select(model, [pattern], "train.lr_factors")
+    }
+    split = [{**group, "params": [p for p in group["params"] if id(p) not in pattern_of]} for group in groups]
+    for pattern, factor in factors.items():
+        for group in groups:
+            split.append(
+                {
+                    **group,
+                    "params": [p for p in group["params"] if pattern_of.get(id(p)) == pattern],
+                    "lr": group["lr"] * factor,
+                    "name": f"{pattern} {group.get('name', '')}".rstrip(),
+                }
+            )
+    return [group for group in split if group["params"]]
 
 
 def warmup_steps(settings: TrainSettings, steps: int) -> int:

@@ -8,6 +8,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.types import BACKGROUND
+
 Palette: TypeAlias = Sequence[tuple[int, int, int]]
 """RGB colors, one a class."""
 
@@ -34,6 +36,11 @@ def default_palette(n: int, *, first: int = 0) -> tuple[tuple[int, int, int], ..
             are all objects.
     """
     return tuple((int(r), int(g), int(b)) for r, g, b in voc_colors(first + n)[first:])
+
+
+def class_palette(classes: Sequence[str]) -> tuple[tuple[int, int, int], ...]:
+    """One color per class by PASCAL VOC's rule; black is left to a background."""
+    return default_palette(len(classes), first=int(classes[0] != BACKGROUND))
 
 
 def full_palette(palette: Palette) -> NDArray[np.uint8]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,15 +13,15 @@ from torch import Tensor
 
 from toolkit.errors import UsageError
 from toolkit.types import Prediction, Sample
-from toolkit.visualization.drawing import BLACK, Lettering, Picture, overlay, rgb, write_picture
+from toolkit.visualization.drawing import overlay, rgb, write_picture
+from toolkit.visualization.labels import BLACK, Lettering, Picture
 from toolkit.visualization.palettes import Palette, full_palette
+from toolkit.visualization.scaling import scale_image, scale_labeled
 
 _SHEET_LETTERS = 10  # height of the names of objects on contact sheets, in pixels
 
-
 Row: TypeAlias = "tuple[Tensor, Sample | Prediction | None, Prediction | Sample]"
 """An image (uint8 ``[3, H, W]``), its truth if known, and its prediction."""
-
 
 Cell: TypeAlias = "tuple[Tensor, Sample | Prediction | None]"
 """An image (uint8 ``[3, H, W]``), and what is drawn over it."""
@@ -146,17 +145,17 @@ def _picture_strip(
 def _fitted(
     image: Tensor, labeled: Sample | Prediction | None, classes: Sequence[str], palette: Palette, cell: int
 ) -> Picture:
-    """An image with what is known about it, in its own proportions, as large as a cell allows."""
+    """An image with what is known about it, in its own proportions, as large as a cell allows.
+
+    It is scaled first and drawn over after, so that lines and names are sharp whatever the size of the image.
+    """
     height, width = image.shape[1:]
     scale = min(cell / width, cell / height)
     size = max(1, round(height * scale)), max(1, round(width * scale))
+    fitted = scale_image(image, size)
     if labeled is None:
-        picture = image.permute(1, 2, 0).numpy()
-    else:
-        picture = overlay(image, labeled, classes, palette, letter_height=math.ceil(_SHEET_LETTERS / scale))
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    fitted = cv2.resize(np.ascontiguousarray(picture), size[::-1], interpolation=method)
-    return np.asarray(fitted, np.uint8).reshape(*size, 3)
+        return fitted.permute(1, 2, 0).numpy()
+    return overlay(fitted, scale_labeled(labeled, size), classes, palette, letter_height=_SHEET_LETTERS)
 
 
 def _legend(classes: Sequence[str], palette: Palette, width: int, gap: int, lettering: Lettering) -> Picture:

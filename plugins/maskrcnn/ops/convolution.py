@@ -1,5 +1,5 @@
 """Convolutions with all that follows them: a norm folded into the weight, a residual, a ReLU; by Winograd's
-algorithm where that pays.
+algorithm where that is faster.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def convolve(
     trains = needs_gradient(x, residual, *sources)
     if trains:
         forget(conv)
-    if by_winograd and _is_plain_3x3(conv) and winograd.pays(x, conv.weight):
+    if by_winograd and _is_plain_3x3(conv) and winograd.is_faster(x, conv.weight):
         y = winograd.conv3x3(x, *fold(conv, norm))
     elif fuses and not trains and _can_fuse(x, conv):
         dtype = _working_dtype(x)

@@ -57,7 +57,7 @@ def _transforms() -> _Transforms:
     return _Transforms(*(torch.kron(matrix, matrix).float() for matrix in one_dimensional))
 
 
-def pays(x: Tensor, weight: Tensor) -> bool:
+def is_faster(x: Tensor, weight: Tensor) -> bool:
     """Whether ``conv3x3`` is faster than ``F.conv2d`` for this input and weight: fp32 on a CPU, many
     channels, large maps.
     """

@@ -26,8 +26,9 @@ from toolkit import registry
 from toolkit.checkpoints import LoadReport
 from toolkit.config import resolve
 from toolkit.errors import CheckpointError, DownloadError, UsageError
+from toolkit.models.building import build_model
 from toolkit.models.semantic import IMAGENET_MEAN, IMAGENET_STD
-from toolkit.training.assembly import build_model
+from toolkit.models.start_weights import take_start_weights
 from toolkit.types import Sample
 
 pytestmark = [pytest.mark.filterwarnings("ignore")] if is_installed() else []  # of what Detectron2 imports
@@ -473,12 +474,14 @@ def test_training_starts_from_them(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     path = zoo_file(tmp_path / "coco.pkl", random_state(model_of()))
     options = {"model": {**TINY, "engine": "torchvision"}, "weights": str(path)}
     settings = resolve(plugin="maskrcnn", data="labelme", overrides=options)
-    _, start = build_model(settings, registry.plugins().get("maskrcnn"), ("circle", "square"))
+    plugin = registry.plugins().get("maskrcnn")
+    model = build_model(plugin, settings.model, ("circle", "square"))
+    start = take_start_weights(model, plugin, settings.weights)
     assert start.report is not None
     assert set(start.report.reinitialized) == HEADS
     settings = resolve(plugin="maskrcnn", data="labelme", overrides={**options, "weights": "coco-r50-3x"})
     with pytest.raises(DownloadError, match="weights=FILE"):
-        build_model(settings, registry.plugins().get("maskrcnn"), ("circle", "square"))
+        take_start_weights(model, plugin, settings.weights)
 
 
 # There and back, where Detectron2 is installed

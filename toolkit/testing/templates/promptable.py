@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from torchvision.ops import nms
 
 from toolkit import Instances, Masks, PluginManifest, Prompts, Sample, Settings
-from toolkit.models.contract import PromptableModel
+from toolkit.models.promptable import PromptableModel
 from toolkit.models.simulated_prompts import box_prompts, point_prompts, truth_of
 
 PLUGIN = PluginManifest(

@@ -18,9 +18,9 @@ from toolkit.checkpoints import CheckpointManifest, save_checkpoint
 from toolkit.cli import main
 from toolkit.errors import DataError, UsageError
 from toolkit.evaluation.compare import compare_runs
-from toolkit.evaluation.memory import footprint
+from toolkit.evaluation.memory import predicting_memory
 from toolkit.evaluation.run_figures import MEMORY, PARAMETERS, SPEED, Comparison
-from toolkit.evaluation.runs import measure_run
+from toolkit.evaluation.runs import evaluate_run
 
 RIVALS = str(Path(__file__).resolve().parents[1] / "support" / "rivals.py")
 COMMON: dict[str, Any] = {"memory": False, "accelerator": "cpu"}
@@ -65,7 +65,7 @@ def test_the_metrics_are_those_of_eval_with_differences_to_the_first(tmp_path: P
     assert (comparison.data, comparison.split, comparison.images) == ("squares", "val", 12)
     assert [each.name for each in comparison.runs] == ["t60", "t110", "t150"]
     for path, result in zip(runs, comparison.runs, strict=True):
-        (report,) = measure_run(path, data="squares", accelerator="cpu") or ()
+        (report,) = evaluate_run(path, data="squares", accelerator="cpu") or ()
         assert {name: result.figures[name] for name in report.metrics} == pytest.approx(dict(report.metrics))
         assert (result.plugin, result.step) == ("bright", 7)
     first, *others = comparison.runs
@@ -151,7 +151,7 @@ def test_memory_is_weights_and_what_predicting_takes(tmp_path: Path) -> None:
     from toolkit.data.dataset import open_dataset
 
     samples = [open_dataset(registry.datasets().get("squares"), None, "val", {})[0]]
-    taken = footprint(hungry, samples, accelerator="cpu", precision="fp32")
+    taken = predicting_memory(hungry, samples, accelerator="cpu", precision="fp32")
     assert taken is not None
     assert 16 + 90 < taken / 2**20 < 16 + 96 + 60, "16 MB are weights"
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from toolkit import registry
 from toolkit.config import resolve
 from toolkit.data.dataset import Dataset, InMemory
-from toolkit.training.assembly import open_splits
+from toolkit.training.splits import open_splits
 from toolkit.types import Sample
 
 
@@ -25,10 +26,11 @@ class Counting(Dataset):
 
 
 def test_samples_are_read_once_where_they_are_kept_in_memory() -> None:
-    plain, _ = open_splits(resolve(plugin="unet", data="shapes"))
-    kept, validation = open_splits(
-        resolve(plugin="unet", data="shapes", overrides={"data": {"in_memory": True}})
-    )
+    task = registry.tasks().get("semantic")
+    plain = open_splits(resolve(plugin="unet", data="shapes"), task).train
+    settings = resolve(plugin="unet", data="shapes", overrides={"data": {"in_memory": True}})
+    splits = open_splits(settings, task)
+    kept, validation = splits.train, splits.val
     assert not isinstance(plain, InMemory)
     assert isinstance(kept, InMemory)
     assert not isinstance(validation, InMemory), "which is read in order, once a validation"

@@ -19,8 +19,10 @@ from toolkit.config.augmentations import Blur, Flip
 from toolkit.data.dataset import open_dataset
 from toolkit.data.preview import VARIANTS, parse_augment, preview
 from toolkit.errors import ConfigError, DataError
+from toolkit.types import Sample
 from toolkit.visualization.drawing import overlay
 from toolkit.visualization.palettes import default_palette
+from toolkit.visualization.scaling import scale_labeled
 from toolkit.visualization.sheets import grid_sheet
 
 CELL, GAP = 320, 8
@@ -65,8 +67,10 @@ def test_the_sheet_shows_samples_from_all_over_the_split(
     for row, index in zip(cells(picture(out), 3, 2), (0, 3, 6), strict=True):
         sample = dataset[index]
         assert np.array_equal(row[0], enlarged(sample.image.permute(1, 2, 0).numpy()))
-        labeled = overlay(sample.image, sample, dataset.classes, palette, letter_height=2)
-        assert np.array_equal(row[1], enlarged(labeled))
+        larger = scale_labeled(sample, (CELL, CELL))
+        assert isinstance(larger, Sample)
+        labeled = overlay(larger.image, larger, dataset.classes, palette, letter_height=10)
+        assert np.array_equal(row[1], labeled)
 
 
 def test_augmented_forms_move_image_and_labels_and_repeat_by_seed(tmp_path: Path) -> None:

@@ -11,23 +11,20 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
 from safetensors.torch import load_file
+from support.backbone import BackboneSettings, build
 from support.small_settings import MODELS
 from torch import Tensor, nn
 
-from toolkit import registry
 from toolkit.config import TrainSettings, resolve
 from toolkit.errors import ConfigError, TrainingError, UsageError
-from toolkit.models.parts import matches, parts_table, select, top_parts
+from toolkit.models.building import build_model
+from toolkit.models.parts import top_parts
+from toolkit.models.semantic import SemanticModel
 from toolkit.runtime.seeding import seed_everything
-from toolkit.training.assembly import build_model, open_splits
-from toolkit.training.freezing import Freezing, with_own_rates
-from toolkit.training.loop import TrainResult, train
-from toolkit.training.optimizer import build_optimizer
-from toolkit.training.state import Progress
-from toolkit.training.step import Stepper
+from toolkit.training.loop import Trainer, TrainResult, train
+from toolkit.training.optimizer import build_optimizer, with_lr_factors
+from toolkit.training.splits import open_splits
 
 BACKBONE = str(Path(__file__).resolve().parents[1] / "support" / "backbone.py")
 FIXED = ["train.accelerator=cpu", "train.workers=0", "data.options.count=8", "train.eval_every=3"]
@@ -44,130 +41,6 @@ def weights(folder: Path) -> dict[str, Tensor]:
 
 def changed(before: dict[str, Tensor], after: dict[str, Tensor]) -> set[str]:
     return {name for name in before if not torch.equal(before[name], after[name])}
-
-
-def model() -> Any:
-    registry.add_path(BACKBONE)
-    plugin = registry.plugins().get("backbone")
-    return plugin.resolve(plugin.build)(plugin.resolve(plugin.settings)(), ("a", "b"))
-
-
-def names_of(module: nn.Module, chosen: set[int]) -> set[str]:
-    return {
-        name for name, tensor in [*module.named_parameters(), *module.named_buffers()] if id(tensor) in chosen
-    }
-
-
-# Names
-
-
-@pytest.mark.parametrize(
-    ("pattern", "fits", "others"),
-    [
-        (
-            "encoder",
-            ["encoder.0.weight", "network.encoder.bias", "encoder"],
-            ["encoders.0.weight", "decoder.weight", "my_encoder.weight"],
-        ),
-        (
-            "network.encoder",
-            ["network.encoder.0.weight", "a.network.encoder.0"],
-            ["encoder.0.weight", "network.decoder.encoder.weight"],
-        ),
-        (
-            "layer[12]",
-            ["encoder.layer1.0.weight", "layer2"],
-            ["encoder.layer3.0.weight", "encoder.layer11.weight"],
-        ),
-        ("*.bn?", ["encoder.bn1.weight", "a.b.bn2.running_mean"], ["bn1.weight", "encoder.bn10.weight"]),
-        (
-            "encoder.*.weight",
-            ["network.encoder.0.1.weight"],
-            ["network.encoder.weight", "network.encoder.0.1.bias"],
-        ),
-        ("*", ["a", "a.b.c"], []),
-    ],
-)
-def test_patterns_fit_whole_steps_of_a_name_at_any_depth(
-    pattern: str, fits: list[str], others: list[str]
-) -> None:
-    assert [name for name in fits if not matches(pattern, name)] == []
-    assert [name for name in others if matches(pattern, name)] == []
-
-
-@given(st.lists(st.from_regex(r"[a-z_0-9]{1,4}", fullmatch=True), min_size=1, max_size=6), st.data())
-def test_every_run_of_steps_fits_and_nothing_else_without_wildcards(
-    steps: list[str], data: st.DataObject
-) -> None:
-    first = data.draw(st.integers(0, len(steps) - 1))
-    last = data.draw(st.integers(first + 1, len(steps)))
-    assert matches(".".join(steps[first:last]), ".".join(steps))
-    other = data.draw(st.from_regex(r"[a-z_0-9]{1,4}", fullmatch=True))
-    assert matches(other, ".".join(steps)) == (other in steps)
-
-
-def test_later_patterns_take_out_again() -> None:
-    network = model()
-    everything = names_of(network, select(network, ["*"], "train.freeze"))
-    assert {name for name, _ in network.named_parameters()} < everything, "buffers are parts, too"
-    left = names_of(network, select(network, ["*", "!head", "!encoder.1", "head.bias"], "train.freeze"))
-    assert everything - left == {"network.head.weight"} | {
-        name for name in everything if name.startswith("network.encoder.1.")
-    }
-
-
-def test_an_unknown_part_is_an_error_that_lists_those_there_are() -> None:
-    network = model()
-    with pytest.raises(
-        ConfigError, match=r"train\.freeze: no part of the model is called 'encodr'; did you mean 'encoder'\?"
-    ):
-        select(network, ["encodr"], "train.freeze")
-    with pytest.raises(
-        ConfigError, match=r"called 'xyz'\. There are: network\.encoder, network\.neck, network\.head$"
-    ):
-        select(network, ["head", "!xyz"], "train.freeze")
-    assert list(top_parts(nn.Sequential(nn.Sequential(nn.Linear(1, 1))))) == ["0.0"]
-    assert top_parts(nn.ReLU()) == {}
-
-
-# What is held
-
-
-def test_a_module_is_in_eval_mode_when_all_of_it_is_frozen() -> None:
-    network = model()
-    network.train()
-    freezing = Freezing(network, ["encoder", "neck.1.weight"])
-    freezing.hold()
-    held = {name for name, module in network.named_modules() if not module.training}
-    assert held == {name for name, _ in network.named_modules() if name.startswith("network.encoder")}
-    assert {name for name, p in network.named_parameters() if not p.requires_grad} == {
-        *(name for name, _ in network.named_parameters() if name.startswith("network.encoder.")),
-        "network.neck.1.weight",
-    }
-    freezing.thaw()
-    assert all(module.training for module in network.modules())
-    assert all(p.requires_grad for p in network.parameters())
-
-
-def test_a_norm_without_parameters_is_held_when_it_is_named() -> None:
-    network = model()
-    network.train()
-    Freezing(network, ["encoder.4.1"]).hold()
-    assert [name for name, module in network.named_modules() if not module.training] == [
-        "network.encoder.4.1"
-    ]
-
-
-def test_what_the_plugin_itself_froze_stays_frozen() -> None:
-    network = model()
-    network.network.encoder[0].requires_grad_(False)
-    freezing = Freezing(network, ["encoder"])
-    freezing.hold()
-    freezing.thaw()
-    assert {name for name, p in network.named_parameters() if not p.requires_grad} == {
-        "network.encoder.0.weight",
-        "network.encoder.0.bias",
-    }
 
 
 # Runs
@@ -230,7 +103,7 @@ def test_unfrozen_parts_learn_from_their_step_on_at_their_own_rate(
 
 
 @pytest.mark.parametrize("stop", [2, 4, 6])
-def test_resuming_before_and_after_the_thaw_changes_nothing(
+def test_resuming_before_and_after_unfreezing_changes_nothing(
     tiny: str, tmp_path: Path, stop: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = [
@@ -241,17 +114,15 @@ def test_resuming_before_and_after_the_thaw_changes_nothing(
     ]
     words += ["train.checkpoint_every=1", "train.schedule=cosine", "train.log_every=1"]
     run(tiny, tmp_path / "whole", *words)
-    take = Stepper.take
+    take_step = Trainer._look_at_step
 
-    def stopping(
-        self: Stepper, batches: Any, clock: Any, progress: Progress, *rest: Any, **words: Any
-    ) -> Any:
-        if progress.step == stop:
+    def stopping(self: Trainer, step: int, *rest: Any, **words: Any) -> dict[str, float]:
+        if step == stop:
             raise KeyboardInterrupt
-        return take(self, batches, clock, progress, *rest, **words)
+        return take_step(self, step, *rest, **words)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Stepper, "take", stopping)
+        patch.setattr(Trainer, "_look_at_step", stopping)
         with pytest.raises(KeyboardInterrupt):
             run(tiny, tmp_path / "stopped", *words)
     run(tiny, tmp_path / "stopped", *words, resume=True)
@@ -263,7 +134,7 @@ def test_resuming_before_and_after_the_thaw_changes_nothing(
     assert all(torch.equal(moments[0][i]["exp_avg_sq"], moments[1][i]["exp_avg_sq"]) for i in moments[0])
 
 
-def test_two_processes_freeze_and_thaw_like_one(tiny: str, tmp_path: Path) -> None:
+def test_two_processes_freeze_and_unfreeze_like_one(tiny: str, tmp_path: Path) -> None:
     words = [
         *FIXED,
         "train.steps=6",
@@ -293,12 +164,12 @@ def test_two_processes_freeze_and_thaw_like_one(tiny: str, tmp_path: Path) -> No
         torch.testing.assert_close(two[name], value, rtol=0, atol=1e-5)
     run(tiny, tmp_path / "still", "train.steps=6", "train.freeze=net.0", plugin=tiny)
     assert not torch.equal(one["net.0.weight"], weights(tmp_path / "still")["net.0.weight"]), (
-        "the thawed part has learned"
+        "the unfrozen part has learned"
     )
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_every_plugin_can_be_frozen_and_thawed(name: str, tmp_path: Path) -> None:
+def test_every_plugin_can_be_frozen_and_unfrozen(name: str, tmp_path: Path) -> None:
     case = MODELS[name]
     if missing := case.manifest.missing_requirements():
         pytest.skip(f"needs {', '.join(missing)}")
@@ -310,20 +181,20 @@ def test_every_plugin_can_be_frozen_and_thawed(name: str, tmp_path: Path) -> Non
         "train": fixed,
     }
     settings = resolve(plugin=name, data="shapes", overrides=tree)
-    dataset, _ = open_splits(settings)
+    dataset = open_splits(settings, case.task).train
     seed_everything(settings.train.seed, "model")
-    start, _ = build_model(settings, case.manifest, dataset.classes)
+    start = build_model(case.manifest, settings.model, dataset.classes)
     part = next(n for n, each in top_parts(start).items() if any(p.requires_grad for p in each.parameters()))
     before = dict(start.state_dict())
     inside = {n for n, tensor in before.items() if n.startswith(f"{part}.")}
     assert inside
     assert inside < set(before)
-    for folder, more in (("frozen", {}), ("thawed", {"unfreeze_at": 1})):
+    for folder, more in (("frozen", {}), ("unfrozen", {"unfreeze_at": 1})):
         words = {**tree, "train": {**fixed, "freeze": part, **more}}
         train(resolve(plugin=name, data="shapes", overrides=words), tmp_path / folder)
     still, moved = (
         changed(before, weights(tmp_path / "frozen")),
-        changed(before, weights(tmp_path / "thawed")),
+        changed(before, weights(tmp_path / "unfrozen")),
     )
     assert not still & inside
     assert still
@@ -334,7 +205,7 @@ def test_every_plugin_can_be_frozen_and_thawed(name: str, tmp_path: Path) -> Non
 
 
 def test_parts_with_their_own_rate_are_groups_of_their_own() -> None:
-    network = model()
+    network = build(BackboneSettings(), ("a", "b"))
     factors = {"network": 0.5, "encoder": 0.1, "encoder.0.bias": 3.0}
     optimizer = build_optimizer(network, TrainSettings(steps=1, lr=0.1, weight_decay=0.3, lr_factors=factors))
     rate_of = {id(p): group["base_lr"] for group in optimizer.param_groups for p in group["params"]}
@@ -356,7 +227,7 @@ def test_parts_with_their_own_rate_are_groups_of_their_own() -> None:
 def test_rates_multiply_those_of_the_plugin() -> None:
     layers = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False))
     groups = [{"params": list(layers[i].parameters()), "lr": rate} for i, rate in enumerate([1.0, 0.5])]
-    split = with_own_rates(groups, layers, {"*": 0.1})
+    split = with_lr_factors(groups, layers, {"*": 0.1})
     assert [(group["lr"], group["name"]) for group in split] == [(0.1, "*"), (0.05, "*")]
 
 
@@ -423,25 +294,30 @@ def test_a_run_begins_with_a_table_of_what_learns(
     assert "step 2: everything learns from here on" in caplog.messages
 
 
-def test_the_table_goes_into_parts_of_which_only_some_learns() -> None:
-    network = model()
-    freezing = Freezing(network, ["encoder.0", "encoder.1.bias"])
-    freezing.hold()
-    optimizer = build_optimizer(network, TrainSettings(steps=1, lr=0.1))
-    lines = [line.split() for line in parts_table(network, optimizer.param_groups).splitlines()[1:]]
-    assert lines == [
-        ["network.encoder.0", "0", "112"],
-        ["network.encoder.1.weight", "4", "0", "0.1"],
-        ["network.encoder.1.bias", "0", "4"],
-        ["network.encoder.4", "148", "0", "0.1"],
-        ["network.neck", "28", "0", "0.1"],
-        ["network.head", "10", "0", "0.1"],
-    ]
-    deep = nn.Sequential(*(nn.Sequential(nn.Linear(1, 1), nn.Linear(1, 1)) for _ in range(40)))
-    Freezing(deep, ["1"]).hold()
-    assert len(parts_table(deep, [{"params": list(deep.parameters()), "base_lr": 1.0}]).splitlines()) == 41, (
-        "no more detail than fits"
-    )
+@pytest.mark.parametrize(
+    ("untrained", "words", "message"),
+    [
+        ((), ["train.freeze=encoder"], "268 parameters are frozen at random values: set weights=…"),
+        (("encoder.4", "head"), ["train.freeze=encoder"], "120 parameters are frozen at random values"),
+        (("encoder",), ["train.freeze=encoder"], None),
+        ((), [], None),
+    ],
+)
+def test_what_is_frozen_at_random_values_is_said_unless_training_does_not_use_it(
+    untrained: tuple[str, ...],
+    words: list[str],
+    message: str | None,
+    tiny: str,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(SemanticModel, "untrained", untrained)
+    with caplog.at_level("INFO", logger="toolkit"):
+        run(tiny, tmp_path / "run", "train.steps=1", *words)
+    said = [line for line in caplog.messages if "frozen at random" in line]
+    assert len(said) == (message is not None)
+    assert not message or said[0].startswith(message)
 
 
 def test_a_run_from_before_a_setting_existed_can_be_resumed(tiny: str, tmp_path: Path) -> None:

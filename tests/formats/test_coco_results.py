@@ -16,7 +16,7 @@ from pycocotools import mask as coco_mask
 from toolkit.cli import main
 from toolkit.errors import DataError
 from toolkit.evaluation.coco import Coco, CocoSettings
-from toolkit.evaluation.runs import measure_predictions
+from toolkit.evaluation.runs import evaluate_predictions
 from toolkit.formats.coco_results import result_instances
 from toolkit.formats.predictions import PredictionFiles
 
@@ -97,7 +97,7 @@ def test_masks_alone_are_sized_by_their_own_area(tmp_path: Path) -> None:
         for entry in found:
             del entry["bbox"]
         (tmp_path / str(i) / "results.json").write_text(json.dumps(found))
-        (report,) = measure_predictions(
+        (report,) = evaluate_predictions(
             tmp_path / str(i) / "results.json", data="coco", data_dir=str(tmp_path / str(i))
         )
         for kind in ("bbox", "segm"):
@@ -111,9 +111,9 @@ def test_reading_samples_gives_the_same_as_reading_files(tmp_path: Path) -> None
     for i, case in enumerate(usable(range(40, 60))):
         write(tmp_path / str(i), case)
         options: dict[str, Any] = {"data": "coco", "data_dir": str(tmp_path / str(i))}
-        (exact,) = measure_predictions(tmp_path / str(i) / "results.json", **options)
+        (exact,) = evaluate_predictions(tmp_path / str(i) / "results.json", **options)
         both = {"evaluators": {"coco": {}, "iou": {}}}
-        by_sample, iou = measure_predictions(tmp_path / str(i) / "results.json", **options, overrides=both)
+        by_sample, iou = evaluate_predictions(tmp_path / str(i) / "results.json", **options, overrides=both)
         assert dict(by_sample.metrics) == pytest.approx(dict(exact.metrics), abs=1e-12, nan_ok=True)
         assert "mean_iou" in iou.metrics
 
@@ -132,12 +132,12 @@ def test_perfect_instances_merge_to_perfect_classes(tmp_path: Path) -> None:
     ]
     (tmp_path / "results.json").write_text(json.dumps(perfect))
     options: dict[str, Any] = {"data": "coco", "data_dir": str(tmp_path)}
-    (report,) = measure_predictions(
+    (report,) = evaluate_predictions(
         tmp_path / "results.json", **options, overrides={"evaluators": {"iou": {}}}
     )
     assert report.name == "iou"
     assert report.metrics["mean_iou"] == 1
-    (report,) = measure_predictions(tmp_path / "results.json", **options)
+    (report,) = evaluate_predictions(tmp_path / "results.json", **options)
     assert report.metrics["segm/AP"] == pytest.approx(1)
 
 
@@ -147,10 +147,10 @@ def test_images_without_results_have_no_detections(tmp_path: Path) -> None:
     last = found[-1]["image_id"]
     found = [entry for entry in found if entry["image_id"] != last]
     (tmp_path / "results.json").write_text(json.dumps(found))
-    (report,) = measure_predictions(tmp_path / "results.json", data="coco", data_dir=str(tmp_path))
+    (report,) = evaluate_predictions(tmp_path / "results.json", data="coco", data_dir=str(tmp_path))
     assert_reference(dict(report.metrics), truth, found, "bbox")
     (tmp_path / "results.json").write_text("[]")
-    (report,) = measure_predictions(tmp_path / "results.json", data="coco", data_dir=str(tmp_path))
+    (report,) = evaluate_predictions(tmp_path / "results.json", data="coco", data_dir=str(tmp_path))
     assert report.metrics["bbox/AP"] == 0
     assert report.metrics["segm/AR100"] == 0
 
@@ -167,12 +167,12 @@ def test_a_predictions_file_may_leave_out_images_without_objects(tmp_path: Path)
         "annotations": [e for e in found if e["image_id"] in named],
     }
     (tmp_path / "predictions.json").write_text(json.dumps(content))
-    (report,) = measure_predictions(tmp_path / "predictions.json", data="coco", data_dir=str(tmp_path))
+    (report,) = evaluate_predictions(tmp_path / "predictions.json", data="coco", data_dir=str(tmp_path))
     assert_reference(dict(report.metrics), truth, content["annotations"], "bbox")
     content["images"] = [image | {"file_name": f"other {image['file_name']}"} for image in images]
     (tmp_path / "predictions.json").write_text(json.dumps(content))
     with pytest.raises(DataError, match="images have no prediction in"):
-        measure_predictions(tmp_path / "predictions.json", data="coco", data_dir=str(tmp_path))
+        evaluate_predictions(tmp_path / "predictions.json", data="coco", data_dir=str(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -207,10 +207,10 @@ def test_faulty_results_are_named(tmp_path: Path, change: dict[str, Any], expect
     found[1] |= change
     (tmp_path / "results.json").write_text(json.dumps(found))
     with pytest.raises(DataError, match=expected):
-        measure_predictions(tmp_path / "results.json", data="coco", data_dir=str(tmp_path))
+        evaluate_predictions(tmp_path / "results.json", data="coco", data_dir=str(tmp_path))
     by_sample = {"evaluators": {"coco": {}, "iou": {}}}
     with pytest.raises(DataError, match=expected.removeprefix(r"results\[1\] has ")):
-        measure_predictions(
+        evaluate_predictions(
             tmp_path / "results.json", data="coco", data_dir=str(tmp_path), overrides=by_sample
         )
 

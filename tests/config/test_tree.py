@@ -1,0 +1,173 @@
+"""Settings before they are typed: reading YAML, parsing words, nesting dotted keys, laying over."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from toolkit.config.tree import merge, nest, parse_overrides, read_yaml
+from toolkit.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("train: [", "not valid YAML"),
+        ("- a\n- b\n", "must hold keys and values"),
+        ("train: {lr: 1, lr: 2}\n", "'lr' stands here twice"),
+    ],
+)
+def test_broken_yaml_is_named_with_its_file(tmp_path: Path, text: str, expected: str) -> None:
+    path = tmp_path / "broken.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=expected) as caught:
+        read_yaml(path)
+    assert "broken.yaml" in str(caught.value)
+
+
+def test_absent_config_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"absent\.yaml cannot be read"):
+        read_yaml(tmp_path / "absent.yaml")
+
+
+def test_words_must_be_key_value() -> None:
+    assert parse_overrides(["a.b=1", "a.c=x=y", "d="]) == {"a": {"b": 1, "c": "x=y"}, "d": ""}
+    with pytest.raises(ConfigError, match="expected key=value"):
+        parse_overrides(["train.steps"])
+    with pytest.raises(ConfigError, match="not valid YAML"):
+        parse_overrides(["a=[1,"])
+    with pytest.raises(ConfigError, match="a value and keys at once"):
+        nest({"a": 1, "a.b": 2})
+
+
+trees = st.recursive(
+    st.integers() | st.text(),
+    lambda inner: st.dictionaries(st.sampled_from(["a", "b", "c"]), inner, max_size=3),
+    max_leaves=8,
+).filter(lambda tree: isinstance(tree, dict))
+
+
+@given(trees, trees)
+def test_merge_lets_the_later_win_and_changes_neither(base: dict, over: dict) -> None:
+    before = (yaml.safe_dump(base), yaml.safe_dump(over))
+    merged = merge(base, over)
+    assert (yaml.safe_dump(base), yaml.safe_dump(over)) == before
+    assert set(merged) == set(base) | set(over)
+    for key, value in over.items():
+        if not (isinstance(value, dict) and isinstance(base.get(key), dict)):
+            assert merged[key] == value
+
+
+def test_a_file_without_a_word_holds_no_settings(tmp_path: Path) -> None:
+    (tmp_path / "empty.yaml").write_text("# nothing yet\n")
+    assert read_yaml(tmp_path / "empty.yaml") == {}
+
+
+def test_a_key_given_twice_is_found_at_any_depth_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "deep.yaml"
+    path.write_text("data:\n  options:\n    - size: 1\n      size: 2\n")
+    with pytest.raises(ConfigError, match=r"deep\.yaml is not valid YAML: the key 'size'") as caught:
+        read_yaml(path)
+    assert "line 4" in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"a: \xe4\n"])
+def test_what_is_not_utf_8_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "latin.yaml").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"latin\.yaml cannot be read"):
+        read_yaml(tmp_path / "latin.yaml")
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_yaml(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("word", "value"),
+    [
+        ("k=3", 3),
+        ("k=0.5", 0.5),
+        ("k=true", True),
+        ("k=null", None),
+        ("k=", ""),
+        ("k=a=b", "a=b"),
+        ("k=[1, {b: 2}]", [1, {"b": 2}]),
+        ("k='3'", "3"),
+    ],
+)
+def test_values_are_read_as_yaml(word: str, value: object) -> None:
+    assert parse_overrides([word]) == {"k": value}
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("steps", "expected key=value, such as train.steps=100, not 'steps'"),
+        ("=3", "expected key=value, such as train.steps=100, not '=3'"),
+        ("a={b: 1, b: 2}", "'a={b: 1, b: 2}': the value is not valid YAML: the key 'b' stands here twice"),
+        ("a=}", "'a=}': the value is not valid YAML"),
+    ],
+)
+def test_words_that_are_no_settings_are_repeated_in_the_message(word: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_overrides(["train.lr=1", word])
+    assert message in str(caught.value)
+
+
+@given(st.dictionaries(st.lists(st.sampled_from("abc"), min_size=3, max_size=3).map(".".join), st.integers()))
+def test_nesting_puts_every_value_where_its_key_says(flat: dict[str, int]) -> None:
+    tree = nest(flat)
+    for key, value in flat.items():
+        first, second, third = key.split(".")
+        assert tree[first][second][third] == value
+    assert sum(len(inner) for outer in tree.values() for inner in outer.values()) == len(flat)
+
+
+def test_a_key_below_a_value_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"^a\.b\.c: 'b' is given a value and keys at once$"):
+        nest({"a.b": 1, "a.b.c": 2})
+
+
+@given(trees, trees, trees)
+def test_laying_over_can_be_done_in_any_grouping(one: dict, two: dict, three: dict) -> None:
+    assert merge(merge(one, two), three) == merge(one, merge(two, three)) or _turns_into_a_value(
+        one, two, three
+    )
+    assert merge(one, {}) == merge({}, one) == one
+
+
+def _turns_into_a_value(one: dict, two: dict, three: dict) -> bool:
+    """Whether a section becomes a value in the second and a section again in the third; the value then covers
+    what the first has there.
+    """
+    return any(
+        (isinstance(one[key], dict) and not isinstance(two[key], dict) and isinstance(three[key], dict))
+        or (
+            isinstance(one[key], dict)
+            and isinstance(two[key], dict)
+            and isinstance(three[key], dict)
+            and _turns_into_a_value(one[key], two[key], three[key])
+        )
+        for key in one.keys() & two.keys() & three.keys()
+    )
+
+
+def test_what_was_laid_over_can_be_changed_without_the_original() -> None:
+    over = {"model": {"encoder": {"depth": 5}}}
+    merged = merge({}, over)
+    merged["model"]["encoder"]["depth"] = 3
+    assert over == {"model": {"encoder": {"depth": 5}}}
+
+
+def test_laying_over_knows_no_key() -> None:
+    """The rule that steps and epochs replace each other is one of the section train, see test_recipes.py."""
+    assert merge({"steps": 3, "model": {"epochs": 1}}, {"epochs": 2}) == {
+        "steps": 3,
+        "model": {"epochs": 1},
+        "epochs": 2,
+    }

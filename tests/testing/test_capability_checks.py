@@ -1,0 +1,116 @@
+"""The checks of capabilities find the faults that are planted for them; and a model on the plain contract
+that declares windows passes them, though it is built on nothing of the toolkit.
+"""
+
+from __future__ import annotations
+
+import unittest
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from support.small_settings import MODELS
+from torch import Tensor, nn
+
+from toolkit import Inspectable, Model, Prediction, Prompts, Sample, Trackable
+from toolkit.testing import MODEL_CHECKS, ModelCase, run_checks
+from toolkit.testing.capability_checks import (
+    network_takes_its_input,
+    objects_are_tracked,
+    windows_give_the_prediction,
+)
+
+WINDOWED = str(Path(__file__).resolve().parents[1] / "support" / "windowed.py")
+
+
+def test_a_model_on_the_plain_contract_passes_all_checks() -> None:
+    results = list(run_checks(MODEL_CHECKS, ModelCase(WINDOWED)))
+    assert [(result.name, result.message) for result in results if result.state == "failed"] == []
+    assert next(r for r in results if r.name == "windows_give_the_prediction").state == "passed"
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"), [("halved", "logits of an image of"), ("negated", "differs from its prediction in")]
+)
+def test_windows_that_do_not_fit_are_found(fault: str, message: str) -> None:
+    with pytest.raises(AssertionError, match=message):
+        windows_give_the_prediction(ModelCase(WINDOWED, {"fault": fault}))
+
+
+class Looks(Model, Inspectable):
+    """Names a network, rightly or wrongly."""
+
+    def __init__(self, fault: str) -> None:
+        super().__init__(("a",))
+        self.fault, self.network, self.divisor = fault, nn.Conv2d(3, 1, 3), 8
+
+    def network_input(self, images: Tensor) -> Tensor:
+        if self.fault == "whole numbers":
+            self.network = nn.Identity()
+            return images
+        return torch.zeros(len(images), 3, 16, 17 if self.fault == "odd" else 24)
+
+    def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
+        raise NotImplementedError
+
+
+class Made(ModelCase):
+    """A case whose model is given."""
+
+    def build(self, classes: Sequence[str] | None = None, *, seed: int = 0) -> Model:
+        made: Model = self.settings["model"]
+        return made
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"), [("whole numbers", "expected floating"), ("odd", "no multiples of 8"), ("", "")]
+)
+def test_networks_that_do_not_take_their_input_are_found(fault: str, message: str) -> None:
+    case = Made(WINDOWED, {"model": Looks(fault)})
+    if not fault:
+        network_takes_its_input(case)
+        return
+    with pytest.raises(AssertionError, match=message):
+        network_takes_its_input(case)
+
+
+class Follows(Model, Trackable):
+    """Tracks, rightly or wrongly."""
+
+    def __init__(self, fault: str) -> None:
+        super().__init__(("a",))
+        self.fault = fault
+
+    def track(
+        self, frames: Sequence[Sample], prompts: Mapping[int, Sequence[Prompts]]
+    ) -> Iterator[Prediction]:
+        case = MODELS["sam2"]
+        for frame in frames[: 2 if self.fault == "stops" else None]:
+            truth = case.samples(1)[0].instances
+            assert truth is not None
+            labels = torch.arange(len(truth)) + (5 if self.fault == "numbers" else 0)
+            found = type(truth)(frame.size, truth.boxes_xyxy, labels, truth.masks, torch.ones(len(truth)))
+            yield Prediction(frame.id, frame.size, instances=found)
+
+    def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"), [("stops", "of 3 frames"), ("numbers", "has objects numbered"), ("", "")]
+)
+def test_objects_that_are_lost_are_found(fault: str, message: str) -> None:
+    case = Made("sam2", {"model": Follows(fault)})
+    if not fault:
+        objects_are_tracked(case)
+        return
+    with pytest.raises(AssertionError, match=message):
+        objects_are_tracked(case)
+
+
+def test_what_is_not_declared_is_skipped_with_the_reason() -> None:
+    case = Made(WINDOWED, {"model": Looks("")})
+    for check, name in ((windows_give_the_prediction, "Tileable"), (objects_are_tracked, "Trackable")):
+        with pytest.raises(unittest.SkipTest, match=f"does not declare the capability {name}"):
+            check(case)

@@ -1,0 +1,48 @@
+"""Which evaluators measure, made from the settings that name them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from toolkit import registry
+from toolkit.config import Settings, settings_class, validate
+from toolkit.errors import UsageError
+from toolkit.evaluation.base import Evaluator
+from toolkit.registry.manifests import TaskManifest
+from toolkit.registry.matching import check_measurable
+
+
+def build_evaluators(
+    settings: Mapping[str, Any] | Settings,
+    classes: Sequence[str],
+    *,
+    task: TaskManifest | None = None,
+    owner: str = "the model",
+) -> list[Evaluator]:
+    """The evaluators that settings name.
+
+    Args:
+        settings: name -> the settings of that evaluator, checked already or plain values; or the section
+            ``evaluators`` of a run.
+        classes: what labels stand for.
+        task: of the predictions, to refuse evaluators that cannot measure them; None where it is not known.
+        owner: whose predictions they are, for messages.
+
+    Raises:
+        UsageError: when they name none, or one that cannot measure the task.
+        ConfigError: when a setting of theirs is wrong.
+    """
+    if isinstance(settings, Settings):
+        settings = {name: getattr(settings, name) for name in type(settings).model_fields}
+    evaluators = []
+    for name, values in settings.items():
+        manifest = registry.named(registry.evaluators(), name)
+        if task is not None:
+            check_measurable(manifest, task, owner)
+        if not isinstance(values, Settings):
+            values = validate(settings_class(manifest), values or {}, source=f"evaluators.{name}")
+        evaluators.append(manifest.resolve(manifest.build)(values, tuple(classes)))
+    if not evaluators:
+        raise UsageError("no evaluator is chosen. Repair: name one, such as evaluators.iou={}")
+    return evaluators

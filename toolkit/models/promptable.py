@@ -1,0 +1,23 @@
+"""The model that promptable plugins derive from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from toolkit.models.capabilities import Promptable
+from toolkit.models.contract import TrainableModel
+from toolkit.types import Prediction, Sample
+
+
+class PromptableModel(TrainableModel, Promptable):
+    """A model that learns, and predicts what the prompts of a sample show."""
+
+    draw_above = 0.0  # somebody has asked for each object
+
+    def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
+        """The answers to each sample's ``prompts``, or everything in the image where that is None."""
+        predictions = []
+        for sample, encoded in zip(samples, self.encode(samples), strict=True):
+            found = self.find_all(encoded) if sample.prompts is None else self.answer(encoded, sample.prompts)
+            predictions.append(Prediction(sample.id, sample.size, instances=found))
+        return predictions

@@ -1,0 +1,55 @@
+"""Whether a plugin, a dataset and an evaluator go together, from what their manifests say, before anything
+is made.
+"""
+
+from __future__ import annotations
+
+from toolkit.errors import UsageError
+from toolkit.registry.manifests import DatasetManifest, EvaluatorManifest, PluginManifest, TaskManifest
+
+
+def conversion_for(task: TaskManifest, data: DatasetManifest) -> str | None:
+    """What makes a dataset one of a task: empty where it is one, a reference to resolve by the task where its
+    samples have to be converted, None where that cannot be done.
+    """
+    if task.name in data.tasks:
+        return ""
+    return next((reference for other, reference in task.conversions.items() if other in data.tasks), None)
+
+
+def check_trainable(plugin: PluginManifest, task: TaskManifest, data: DatasetManifest) -> None:
+    """Check that a plugin can learn from a dataset.
+
+    Raises:
+        UsageError: when it cannot; says what each has and needs.
+    """
+    if conversion_for(task, data) is None:
+        raise UsageError(
+            f"plugin {plugin.name!r} ({task.name}) learns from {' and '.join(task.truth)}, which dataset"
+            f" {data.name!r} does not have: it is for {_joined(data.tasks)} models. Repair: choose another"
+            " dataset (`toolkit data list` shows what each is for) or another plugin (`toolkit plugins"
+            " list`)"
+        )
+
+
+def check_measurable(evaluator: EvaluatorManifest, task: TaskManifest, owner: str) -> None:
+    """Check that an evaluator can measure the predictions of a task.
+
+    Args:
+        evaluator: one that does not say what it measures is taken to fit.
+        task: of the model.
+        owner: whose predictions they are, for the message.
+
+    Raises:
+        UsageError: when it cannot; says what each has and needs.
+    """
+    if evaluator.measures and not set(evaluator.measures) & set(task.predicts):
+        usual = f" Repair: choose {_joined(task.evaluators)}" if task.evaluators else ""
+        raise UsageError(
+            f"the evaluator {evaluator.name!r} measures {_joined(evaluator.measures)}, but {owner}"
+            f" ({task.name}) predicts {_joined(task.predicts)}.{usual}"
+        )
+
+
+def _joined(names: tuple[str, ...]) -> str:
+    return " or ".join(names)

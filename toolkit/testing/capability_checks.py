@@ -1,0 +1,97 @@
+"""What a model promises that declares a capability; see ``toolkit.models.capabilities``."""
+
+from __future__ import annotations
+
+import torch
+
+from toolkit.models.capabilities import Inspectable, Tileable, Trackable
+from toolkit.models.contract import evaluating
+from toolkit.testing.checks import expect, skip
+from toolkit.testing.closeness import PIXELS
+from toolkit.testing.model_case import ModelCase
+from toolkit.types import Prompts, Sample
+
+FRAMES = 3
+
+
+def windows_give_the_prediction(case: ModelCase) -> None:
+    """Scores of a window that covers the image have its size and the prediction as their arg-max; any smaller
+    window has scores too.
+    """
+    model = case.build()
+    tileable = model.capability(Tileable)
+    if tileable is None:
+        skip("the model does not declare the capability Tileable")
+    for sample in case.unlabeled():
+        (prediction,) = case.predict(model, [sample])
+        height, width = sample.size
+        with evaluating(model):
+            scores = tileable.logits(sample.image[None])
+            part = tileable.logits(sample.image[None, :, : height // 2, : width // 2])
+        classes = len(case.classes)
+        for found, size in ((scores, sample.size), (part, (height // 2, width // 2))):
+            expect(
+                tuple(found.shape) == (1, classes, *size) and found.is_floating_point(),
+                f"logits of an image of {size} are {found.dtype} {list(found.shape)}; expected floating"
+                f" {[1, classes, *size]}. Repair: bring them to the image's own pixels",
+            )
+        label_map = prediction.label_map
+        if label_map is not None and not tileable.shrinks_large_images:
+            differing = float((scores[0].argmax(0).cpu() != label_map).float().mean())
+            expect(
+                differing <= PIXELS,
+                f"the arg-max of the logits of sample {sample.id!r} differs from its prediction in"
+                f" {differing:.1%} of the pixels. Repair: predict must be the arg-max of logits",
+            )
+
+
+def network_takes_its_input(case: ModelCase) -> None:
+    """The network that the model names takes the input that it says, in multiples of the divisor."""
+    model = case.build()
+    inspectable = model.capability(Inspectable)
+    if inspectable is None:
+        skip("the model does not declare the capability Inspectable")
+    images = torch.stack([case.unlabeled(1)[0].image] * 2)
+    with evaluating(model):
+        given = inspectable.network_input(images)
+        inspectable.network(given)
+    fits = given.dim() == 4 and len(given) == 2 and given.is_floating_point()
+    expect(
+        fits,
+        f"network_input gives {given.dtype} {list(given.shape)}; expected floating [2, channels, height,"
+        " width]",
+    )
+    divisible = all(side % inspectable.divisor == 0 for side in given.shape[2:])
+    expect(
+        divisible,
+        f"network_input gives {list(given.shape)}, whose sides are no multiples of {inspectable.divisor}",
+    )
+
+
+def objects_are_tracked(case: ModelCase) -> None:
+    """Objects that were pointed at in the first frame are looked for in every frame, numbered in their
+    order.
+    """
+    model = case.build()
+    trackable = model.capability(Trackable)
+    if trackable is None:
+        skip("the model does not declare the capability Trackable")
+    (first,) = case.samples(1)
+    truth = first.instances
+    assert truth is not None  # samples of a promptable task have objects
+    frames = [Sample(f"frame {i}", first.image) for i in range(FRAMES)]
+    prompts = {0: [Prompts(boxes_xyxy=truth.boxes_xyxy)]}
+    with torch.no_grad():
+        found = list(trackable.track(frames, prompts))
+    names = [prediction.sample_id for prediction in found]
+    expect(names == [frame.id for frame in frames], f"track gave predictions for {names}, of {FRAMES} frames")
+    for prediction in found:
+        instances = prediction.instances
+        expect(instances is not None, f"{prediction.sample_id} has no instances")
+        assert instances is not None
+        labels = instances.labels.tolist()
+        expect(
+            labels == sorted(set(labels)) and all(label < len(truth) for label in labels),
+            f"{prediction.sample_id} has objects numbered {labels}; expected numbers from 0 to"
+            f" {len(truth) - 1}, each once, rising",
+        )

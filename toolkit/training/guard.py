@@ -1,0 +1,156 @@
+"""Sees to it that no NaN or infinity gets into what a run saves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from toolkit.errors import NonFiniteLossError
+from toolkit.training.diagnosis import Diagnosis
+from toolkit.training.state import RESUME_FILE, Progress
+
+MOST_SKIPPED = 20
+"""Steps in a row that fp16 may skip while its scale finds its level; a NaN that stays is an error."""
+
+
+@dataclass(frozen=True)
+class _Watched:
+    """What has to be looked at of one step, on its way from the device."""
+
+    step: int
+    lr: float
+    terms: tuple[str, ...]
+    sample_names: Sequence[str]
+    numbers: Tensor
+    arrived: torch.cuda.Event | None
+
+    def read(self) -> list[float]:
+        """The numbers; waits for this step alone, and not for what was queued after it."""
+        if self.arrived is not None:
+            self.arrived.synchronize()
+        values: list[float] = self.numbers.tolist()
+        return values
+
+
+class LossGuard:
+    """Looks at the losses and the gradient norm of every step.
+
+    On a CPU it looks before the step is taken. On other devices looking means waiting for them, so the
+    numbers stay there, and are looked at one step later, or when ``settle`` is called, as before anything is
+    measured or saved.
+
+    Args:
+        fabric: devices and processes.
+        diagnosis: takes in the figures of every step.
+        progress: counts the steps that fp16 skips.
+        run: the run's folder, for messages.
+        delayed: whether to look one step later; None leaves it to the device.
+
+    Attributes:
+        loss: mean over the processes of the total loss of the last step that was looked at; NaN before.
+        grad_norm: of that step, before clipping.
+        terms: its losses by name, in this process.
+    """
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        diagnosis: Diagnosis,
+        progress: Progress,
+        run: Path,
+        *,
+        delayed: bool | None = None,
+    ) -> None:
+        self.fabric, self.diagnosis, self.progress, self.run = fabric, diagnosis, progress, run
+        self.delayed = fabric.device.type != "cpu" if delayed is None else delayed
+        self.loss = self.grad_norm = math.nan
+        self.terms: dict[str, float] = {}
+        self._watched: _Watched | None = None
+
+    def watch(
+        self,
+        step: int,
+        losses: Mapping[str, Tensor],
+        grad_norm: Tensor | None,
+        *,
+        sample_names: Sequence[str],
+        lr: float,
+    ) -> None:
+        """Look at a step that is about to be taken, now or one step later; and before that at the step
+        before.
+
+        Args:
+            step: its number, from 1.
+            losses: by name, scalars on the device, of this process.
+            grad_norm: a scalar on the device; None where there is no gradient.
+            sample_names: of its samples, for the message.
+            lr: the learning rate, for the message.
+
+        Raises:
+            NonFiniteLossError: in all processes, when a loss or gradient is NaN or infinite in one.
+        """
+        self.settle()
+        norm = torch.full((), math.nan, device=self.fabric.device) if grad_norm is None else grad_norm
+        own = torch.stack([*(value.detach().float() for value in losses.values()), norm.detach().float()])
+        shared = torch.stack([(~torch.isfinite(own)).any().float(), own[:-1].sum()])
+        if self.fabric.world_size > 1:
+            shared = torch.as_tensor(self.fabric.all_reduce(shared, reduce_op="mean"))
+        numbers, arrived = _towards_host(torch.cat([shared, own]))
+        self._watched = _Watched(step, lr, tuple(losses), sample_names, numbers, arrived)
+        if not self.delayed:
+            self.settle()
+
+    def settle(self) -> None:
+        """Look at what was not looked at yet.
+
+        Raises:
+            NonFiniteLossError: as ``watch``.
+        """
+        watched, self._watched = self._watched, None
+        if watched is None:
+            return
+        faulty, self.loss, *own, self.grad_norm = watched.read()
+        self.terms = dict(zip(watched.terms, own, strict=True))
+        self.diagnosis.record(self.loss, self.grad_norm)
+        if not faulty:
+            self.progress.skipped = 0
+            return
+        self.progress.skipped += 1
+        can_skip = bool(self.fabric.strategy.precision.state_dict())  # only a GradScaler has a state
+        if self.progress.skipped > (MOST_SKIPPED if can_skip else 0):
+            raise NonFiniteLossError(self._message(watched))
+
+    def _message(self, watched: _Watched) -> str:
+        bad = [f"{name} is {value}" for name, value in self.terms.items() if not math.isfinite(value)]
+        if not bad and math.isfinite(self.grad_norm):
+            bad = ["a loss or gradient of another process is not finite, and that process says which"]
+        what = ", ".join(bad) or (
+            f"the gradient's norm is {self.grad_norm}, though the losses of this process are finite"
+            f" ({self.terms})"
+        )
+        taken = "Nothing of that step was saved" if self.delayed else "The step was not taken"
+        has_state = (self.run / RESUME_FILE).is_file()
+        saved = f"the last saved state is in {self.run}" if has_state else "no state was saved yet"
+        repair = self.diagnosis.explain(self.loss, self.grad_norm) or (
+            f"Repair: look at these samples, lower train.lr (now {watched.lr:.2e}), or set train.clip_norm,"
+            " train.warmup_steps or train.precision=fp32"
+        )
+        names = ", ".join(watched.sample_names)
+        return f"step {watched.step}: {what}, with the samples {names}. {taken}; {saved}. {repair}"
+
+
+def _towards_host(numbers: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
+    """Send numbers to the host without waiting for them; the event says when they are there."""
+    if numbers.device.type != "cuda":
+        return numbers, None
+    host = torch.empty(numbers.shape, dtype=numbers.dtype, pin_memory=True)
+    host.copy_(numbers, non_blocking=True)
+    arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    arrived.record()
+    return host, arrived

@@ -1,0 +1,51 @@
+"""The data of a run: the split to learn from, and the one to validate on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from toolkit import registry
+from toolkit.config import RunSettings
+from toolkit.data.dataset import Dataset, InMemory, open_for_task
+from toolkit.errors import DataError
+from toolkit.registry.manifests import TaskManifest
+
+
+@dataclass(frozen=True)
+class Splits:
+    """What a run learns from.
+
+    Attributes:
+        train: the split to learn from.
+        val: the one to validate on, if there is one.
+        conversion: in words, how samples were made to suit the task; empty when they were not changed.
+    """
+
+    train: Dataset
+    val: Dataset | None
+    conversion: str = ""
+
+
+def open_splits(settings: RunSettings, task: TaskManifest) -> Splits:
+    """The splits that settings name, with the labels that a task learns from.
+
+    Raises:
+        DataError: when the first is empty, or the two have different classes.
+    """
+    data = settings.data
+    manifest = registry.named(registry.datasets(), data.name)
+    split = data.train_split or manifest.splits[0]
+    train_set, conversion = open_for_task(manifest, task, data.dir, split, data.options)
+    if not len(train_set):
+        raise DataError(f"dataset {data.name!r}: the split {split!r} has no images")
+    if data.in_memory:
+        train_set = InMemory(train_set)
+    if not data.val_split:
+        return Splits(train_set, None, conversion)
+    val_set, _ = open_for_task(manifest, task, data.dir, data.val_split, data.options)
+    if tuple(val_set.classes) != tuple(train_set.classes):
+        raise DataError(
+            f"dataset {data.name!r}: the splits have different classes: {train_set.classes} and"
+            f" {val_set.classes}"
+        )
+    return Splits(train_set, val_set if len(val_set) else None, conversion)

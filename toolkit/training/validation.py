@@ -1,0 +1,120 @@
+"""Measuring a model while it trains, and which of its checkpoints is the best."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lightning_fabric import Fabric
+
+from toolkit.config import TrainSettings
+from toolkit.data.dataset import Dataset
+from toolkit.data.loader import EvaluationLoader
+from toolkit.errors import UsageError
+from toolkit.evaluation.driver import Evaluation, Subject, evaluate
+from toolkit.evaluation.protocols import Measurement
+from toolkit.evaluation.report import is_better
+from toolkit.models.contract import Model
+from toolkit.training.state import Progress
+
+
+@dataclass(frozen=True)
+class ValidationFigures:
+    """What a validation found.
+
+    Attributes:
+        metrics: of all evaluators, by name.
+        loss: the total.
+        losses: its terms.
+        headline: names of the metrics worth a line.
+    """
+
+    metrics: dict[str, float]
+    loss: float
+    losses: dict[str, float]
+    headline: list[str]
+
+    def for_log(self) -> dict[str, float]:
+        """All figures as metrics.jsonl has them."""
+        figures = {f"val/{name}": value for name, value in self.metrics.items()} | {"val/loss": self.loss}
+        if len(self.losses) > 1:
+            figures |= {f"val/loss/{name}": value for name, value in self.losses.items()}
+        return figures
+
+    def line(self, progress: Progress, *, improved: bool) -> str:
+        """A line for people."""
+        shown = [f"{name} {self.metrics[name]:.4f}{progress.compare(name)}" for name in self.headline]
+        best = " (best so far)" if improved else ""
+        return f"step {progress.step}: val loss {self.loss:.4f}, {', '.join(shown)}{best}"
+
+
+class Validation:
+    """Measures a model on the validation split, again and again.
+
+    Args:
+        dataset: the split; None where there is none.
+        measurements: what is measured.
+        options: batch size, processes, and the metric that chooses the best checkpoint.
+        fabric: devices, processes and precision.
+
+    Attributes:
+        best_metric: the metric that chooses the best checkpoint; known before the first step, because an
+            empty report names its metrics too.
+        lower_is_better: whether less of it is better.
+
+    Raises:
+        UsageError: when the settings name a metric that is not measured.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset | None,
+        measurements: Sequence[Measurement],
+        options: TrainSettings,
+        fabric: Fabric,
+    ) -> None:
+        self.dataset, self.measurements, self.options, self.fabric = dataset, measurements, options, fabric
+        self._loader: EvaluationLoader | None = None
+        reports = [measurement.report() for measurement in measurements]
+        known = [name for report in reports for name in report.metrics] + ["loss"]
+        self.best_metric = options.best_metric or known[0]
+        if self.best_metric not in known:
+            raise UsageError(
+                f"train.best_metric={self.best_metric} is not measured. There are: {', '.join(known)}"
+            )
+        lower = {"loss"} | {name for report in reports for name in report.lower_is_better}
+        self.lower_is_better = self.best_metric in lower
+
+    def measure(self, model: Model) -> ValidationFigures:
+        """Measure a model; every process takes its share and gets the whole result."""
+        subject = Subject(model, autocast=self.fabric.autocast(), with_loss=True)
+        loader = self._loader_for_all()
+        evaluation: Evaluation = evaluate(subject, loader.dataset, self.measurements, loader=loader)
+        loss = sum(evaluation.losses.values())
+        return ValidationFigures(evaluation.metrics(), loss, evaluation.losses, evaluation.headline())
+
+    def note_if_best(self, figures: ValidationFigures, progress: Progress) -> bool:
+        """Whether these figures beat all before; the progress remembers them then, and how long it was not
+        so.
+        """
+        value = (figures.metrics | {"loss": figures.loss})[self.best_metric]
+        if not is_better(value, progress.best, lower=self.lower_is_better):
+            progress.stale += 1
+            return False
+        progress.best, progress.best_step, progress.stale = value, progress.step, 0
+        return True
+
+    def _loader_for_all(self) -> EvaluationLoader:
+        """One for all validations, so that its processes are started once."""
+        if self._loader is None:
+            assert self.dataset is not None  # the caller saw to it
+            self._loader = EvaluationLoader(
+                self.dataset,
+                batch_size=self.options.eval_batch_size,
+                workers=self.options.workers,
+                rank=self.fabric.global_rank,
+                world=self.fabric.world_size,
+                keep_workers=True,
+                pin_memory=self.fabric.device.type == "cuda",
+            )
+        return self._loader

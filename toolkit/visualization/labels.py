@@ -1,0 +1,299 @@
+"""Lays out the names of objects in a picture, so that each can be read: whole, inside the picture, and hidden
+by no other.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Picture: TypeAlias = NDArray[np.uint8]
+"""uint8 ``[H, W, 3]``, RGB."""
+
+Color: TypeAlias = tuple[int, int, int]
+"""Red, green, blue."""
+
+Box: TypeAlias = tuple[int, int, int, int]
+"""``x0, y0, x1, y1`` in pixels, ``x1`` and ``y1`` exclusive."""
+
+WHITE, BLACK = (255, 255, 255), (0, 0, 0)
+
+LEAST_LETTERS = 8
+"""The height of letters, in pixels, below which they are not shrunk: smaller ones cannot be told apart."""
+
+LEAST_BEGINNING = 3
+"""How many letters of a shortened name stand before its score; with fewer, the score goes first."""
+
+REACH = 2
+"""How far from its object a label may be, in lines; nearer than a line where it can."""
+
+ELLIPSIS = "..."  # in ASCII: the fonts of OpenCV 4 have no "…"
+
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+
+
+@dataclass(frozen=True)
+class Lettering:
+    """Text of a height in pixels."""
+
+    height: int
+
+    @property
+    def weight(self) -> int:
+        """Thickness of the strokes, in pixels."""
+        return max(1, self.height // 12)
+
+    @property
+    def scale(self) -> float:
+        """OpenCV's factor for its font."""
+        return float(cv2.getFontScaleFromHeight(_FONT, self.height, self.weight))
+
+    @property
+    def margin(self) -> int:
+        """Pixels left free to the left and right of a text on a patch."""
+        return max(2, self.height // 4)
+
+    @property
+    def ascent(self) -> int:
+        """Pixels of a patch above the baseline."""
+        return self.height + max(1, self.height // 5)
+
+    @property
+    def descent(self) -> int:
+        """Pixels of a patch from the baseline down, enough for the lower end of a g."""
+        return max(self.margin, _text_size("g", self)[1] + 1)
+
+    def width(self, text: str) -> int:
+        """Width of a text in pixels."""
+        return _text_size(text, self)[0]
+
+    def patch(self, text: str) -> tuple[int, int]:
+        """Width and height of the patch that a text stands on."""
+        return self.width(text) + 2 * self.margin, self.ascent + self.descent
+
+    def write(self, picture: Picture, text: str, x: int, baseline: int, color: Color) -> None:
+        """Draw a text in place, from ``x`` on."""
+        cv2.putText(picture, text, (x, baseline), _FONT, self.scale, color, self.weight, cv2.LINE_AA)
+
+    def shortened(self, text: str, room: int) -> str:
+        """``text``, or as much of its beginning as fits into ``room`` pixels with an ellipsis after it; empty
+        when not even one letter does.
+        """
+        if self.width(text) <= room:
+            return text
+        forms = [text[:n].rstrip() + ELLIPSIS for n in range(1, len(text))]
+        fitting = bisect_right(forms, room, key=self.width)
+        return forms[fitting - 1] if fitting else ""
+
+
+@lru_cache(maxsize=4096)
+def _text_size(text: str, lettering: Lettering) -> tuple[int, int]:
+    """Width and depth below the baseline, in pixels; OpenCV 5 takes long over it, and names recur."""
+    (width, _), depth = cv2.getTextSize(text, _FONT, lettering.scale, lettering.weight)
+    return int(width), int(depth)
+
+
+@dataclass(frozen=True)
+class Caption:
+    """What is to be written about an object: its name, its score (may be empty), and where the object is."""
+
+    name: str
+    score: str
+    box: Box
+
+    @property
+    def text(self) -> str:
+        """Name and score in one."""
+        return f"{self.name} {self.score}".strip()
+
+
+@dataclass(frozen=True)
+class Label:
+    """A text on the patch that it fills; ``x, y`` is the patch's upper left corner."""
+
+    text: str
+    lettering: Lettering
+    x: int
+    y: int
+    width: int
+    height: int
+
+    @property
+    def box(self) -> Box:
+        """The pixels that the patch covers."""
+        return self.x, self.y, self.x + self.width, self.y + self.height
+
+    def draw(self, picture: Picture, color: Color) -> None:
+        """Draw it in place, in black or white on a patch of the color."""
+        x0, y0, x1, y1 = self.box
+        cv2.rectangle(picture, (x0, y0), (x1 - 1, y1 - 1), color, cv2.FILLED)
+        baseline = self.y + self.lettering.ascent
+        self.lettering.write(
+            picture, self.text, self.x + self.lettering.margin, baseline, _readable_on(color)
+        )
+
+
+def fitting_letters(size: tuple[int, int]) -> int:
+    """The height of letters that suits a picture of this height and width, in pixels."""
+    return round(min(max(min(size) / 45, 9), 40))
+
+
+def place_labels(
+    captions: Sequence[Caption], size: tuple[int, int], letter_height: int
+) -> list[Label | None]:
+    """Lay out the labels of the objects in a picture.
+
+    A label is inside the picture and overlaps no other. It stands at its object's box, or a little off where
+    others are in the way. Where the whole text has no place its letters shrink, to ``LEAST_LETTERS`` or half
+    of ``letter_height``, whichever is more; then the name is shortened at its end; then the score goes.
+
+    Args:
+        captions: what to write, the most important first.
+        size: height and width of the picture, in pixels.
+        letter_height: the height of letters to start from, in pixels.
+
+    Returns:
+        A label for each caption, or None where no form of it has a place.
+    """
+    taken = np.zeros((len(captions), 4), np.int64)
+    count = 0
+    labels: list[Label | None] = []
+    for caption in captions:
+        label = _place(caption, size, letter_height, taken[:count])
+        labels.append(label)
+        if label is not None:
+            taken[count] = label.box
+            count += 1
+    return labels
+
+
+def _place(
+    caption: Caption, size: tuple[int, int], letter_height: int, taken: NDArray[np.int64]
+) -> Label | None:
+    box = _inside(caption.box, size)
+    forms = list(_forms(caption, size[1], letter_height))
+    for lines in (1, REACH):
+        for lettering, text in forms:
+            width, height = lettering.patch(text)
+            corner = _corner(box, width, height, size, lines * height, taken)
+            if corner is not None:
+                return Label(text, lettering, *corner, width, height)
+    return None
+
+
+def _corner(
+    box: NDArray[np.int64],
+    width: int,
+    height: int,
+    size: tuple[int, int],
+    reach: int,
+    taken: NDArray[np.int64],
+) -> tuple[int, int] | None:
+    """Where the upper left corner of a patch may be: at its box, or else at most ``reach`` pixels above or
+    below it.
+    """
+    last = np.array([size[1] - width, size[0] - height])  # the last corner inside the picture
+    if (last < 0).any():
+        return None
+    reachable = box + np.array([-1, -reach, 1, reach])
+    near = taken[_overlaps(taken, reachable + np.array([-width, -height, width, height]))]
+    corner = _first_free(_spots_at_box(box, width, height, last), width, height, last, near)
+    if corner is None:
+        spots = _spots_around(box, width, height, reachable, near)
+        corner = _first_free(spots, width, height, last, near)
+    return corner
+
+
+def _inside(box: Box, size: tuple[int, int]) -> NDArray[np.int64]:
+    """The part of a box inside the picture; empty, at the border, for a box outside."""
+    return np.clip(box, 0, (size[1], size[0]) * 2)
+
+
+def _forms(caption: Caption, room: int, letter_height: int) -> Iterator[tuple[Lettering, str]]:
+    """The ways to write a caption in ``room`` pixels, the best first."""
+    least = min(letter_height, max(LEAST_LETTERS, letter_height // 2))
+    if not caption.text:
+        return
+    for height in sorted({letter_height, (letter_height + least + 1) // 2, least}, reverse=True):
+        yield Lettering(height), caption.text
+    small = Lettering(least)
+    room -= 2 * small.margin
+    if caption.score and small.width(caption.text) > room:
+        beginning = small.shortened(caption.name, room - small.width(f" {caption.score}"))
+        if len(beginning) >= LEAST_BEGINNING + len(ELLIPSIS):
+            yield small, f"{beginning} {caption.score}"
+    shorter = small.shortened(caption.name, room)
+    if shorter and shorter != caption.text:
+        yield small, shorter
+
+
+def _spots_at_box(
+    box: NDArray[np.int64], width: int, height: int, last: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Corners for a label at its own box, the best first, int64 ``[N, 2]``: above, below, then inside; above
+    and inside where the box is so large that the label hides little of it.
+    """
+    x0, y0, x1, y1 = box.tolist()
+    top, bottom = min(y0, int(last[1])), max(0, y1 - height)
+    above, below = [(x0, y0 - height), (x1 - width, y0 - height)], [(x0, y1), (x1 - width, y1)]
+    inside = [(x0, top), (x1 - width, top), (x0, bottom), (x1 - width, bottom)]
+    is_large = x1 - x0 >= width and y1 - y0 >= 3 * height
+    return np.array([*above, *inside, *below] if is_large else [*above, *below, *inside])
+
+
+def _spots_around(
+    box: NDArray[np.int64], width: int, height: int, reachable: NDArray[np.int64], near: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Corners for a label that touches its box or other labels and has a pixel within reach, the nearest
+    first, int64 ``[N, 2]``.
+    """
+    x0, y0, x1, y1 = box.tolist()
+    own_columns = np.array([x0, x1 - width, x1, x0 - width])
+    own_rows = np.array([y0 - height, y1, y0, y1 - height])
+    columns = np.concatenate([own_columns, near[:, 0] - width, near[:, 2]])
+    rows = np.concatenate([own_rows, near[:, 1] - height, near[:, 3]])
+    spots = np.concatenate([_grid(own_columns, rows), _grid(columns, own_rows)])
+    patches = np.concatenate([spots, spots + np.array([width, height])], axis=1)
+    spots = spots[_overlaps(patches, reachable)]
+    distances = np.abs(spots - np.array([x0, y0 - height])).sum(axis=1)
+    return spots[np.argsort(distances, kind="stable")]
+
+
+def _grid(columns: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.stack([np.tile(columns, len(rows)), np.repeat(rows, len(columns))], axis=1)
+
+
+def _first_free(
+    spots: NDArray[np.int64], width: int, height: int, last: NDArray[np.int64], taken: NDArray[np.int64]
+) -> tuple[int, int] | None:
+    """The first corner at which a patch is inside the picture and overlaps none that is taken; sideways it is
+    moved into the picture.
+    """
+    spots = spots[(spots[:, 1] >= 0) & (spots[:, 1] <= last[1])]
+    spots[:, 0] = spots[:, 0].clip(0, last[0])
+    patches = np.concatenate([spots, spots + np.array([width, height])], axis=1)
+    free = np.flatnonzero(~_overlaps(taken, patches[:, None]).any(axis=1))
+    if len(free) == 0:
+        return None
+    x, y = spots[free[0]].tolist()
+    return x, y
+
+
+def _overlaps(boxes: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which boxes (``x0, y0, x1, y1`` in the last dimension) share a pixel, bool, broadcast as by numpy."""
+    x0, y0, x1, y1 = (boxes[..., i] for i in range(4))
+    u0, v0, u1, v1 = (others[..., i] for i in range(4))
+    return np.asarray((x0 < u1) & (u0 < x1) & (y0 < v1) & (v0 < y1))
+
+
+def _readable_on(color: Color) -> Color:
+    """Black or white, by the luma of the background (ITU-R BT.601)."""
+    red, green, blue = color
+    return BLACK if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else WHITE
