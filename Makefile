@@ -1,4 +1,4 @@
-# Everything works on a fresh machine with Python 3.11 or newer: each target sets up .venv first.
+# Everything works on a fresh machine with Python 3.11.4 or newer: each target sets up .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
 GPU_BENCHMARKS := deeplabv3 maskrcnn_inference maskrcnn_training sam2_inference sam2_training
