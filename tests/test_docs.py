@@ -18,6 +18,7 @@ from types import ModuleType
 import cv2
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import toolkit
@@ -94,7 +95,7 @@ def test_each_plugin_that_is_shown_trains(folder: Path, plugin: str) -> None:
 def test_nothing_that_is_shown_goes_untested(folder: Path) -> None:
     shown = {path.relative_to(folder).as_posix() for path in folder.rglob("*.py")}
     plugins = {"tinynet.py", "smallnet.py", "colornet.py", "mynet/__init__.py", "mynet/model.py"}
-    assert shown == {*plugins, "binary_masks.py", "presence.py", "test_smallnet.py"}
+    assert shown == {*plugins, "binary_masks.py", "presence.py", "depth_task.py", "test_smallnet.py"}
 
 
 def test_the_contract_that_is_shown_holds(folder: Path) -> None:
@@ -110,6 +111,24 @@ def test_the_contract_that_is_shown_holds(folder: Path) -> None:
             module.TestSmallNet().test_masks_and_boxes_agree()
     finally:
         del sys.modules[spec.name]
+
+
+def test_the_task_that_is_shown_draws_and_writes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["plugins", "check", "depth_task.py"]) == 1
+    assert "depth-error" in capsys.readouterr().out, (
+        "all that is missing is the evaluator, which is not shown"
+    )
+    monkeypatch.syspath_prepend(str(folder))
+    module = importlib.import_module("depth_task")
+    values = torch.tensor([[0.0, 1.0], [2.0, float("nan")]])
+    prediction = toolkit.Prediction("a", (2, 2), extras={"depth": toolkit.PixelMap(values)})
+    picture = module.draw(np.zeros((2, 2, 3), np.uint8), prediction, (), None, 10)
+    assert picture.shape == (2, 2, 3)
+    assert len(np.unique(picture.reshape(-1, 3), axis=0)) == 3
+    assert module.write(prediction, folder, "a", None) == {"depth": "depth/a.npy"}
+    np.testing.assert_array_equal(np.load(folder / "depth" / "a.npy"), values.numpy())
 
 
 def test_the_dataset_that_is_shown_reads_checks_and_trains(

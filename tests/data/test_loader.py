@@ -15,7 +15,7 @@ import torch
 
 from toolkit import registry
 from toolkit.data.dataset import Dataset, open_dataset
-from toolkit.data.loader import _View, evaluation_batches, training_batches
+from toolkit.data.loader import EvaluationLoader, _View, training_batches
 from toolkit.errors import DataError
 from toolkit.runtime.seeding import derive_seed, seed_everything
 from toolkit.types import Sample
@@ -129,9 +129,7 @@ def test_evaluation_sees_each_sample_once(
     seen = [
         sample.id
         for rank in range(world)
-        for batch in evaluation_batches(
-            squares, batch_size=batch_size, rank=rank, world=world, workers=workers
-        )
+        for batch in EvaluationLoader(squares, batch_size=batch_size, rank=rank, world=world, workers=workers)
         for sample in batch
     ]
     assert sorted(seen) == sorted(squares.ids)
@@ -144,7 +142,7 @@ def test_a_fault_in_the_data_reads_the_same_from_any_process(tiny: str, workers:
     with pytest.raises(DataError) as training:
         stream(damaged, workers=workers)
     with pytest.raises(DataError) as evaluation:
-        list(evaluation_batches(damaged, batch_size=2, rank=0, world=1, workers=workers))
+        list(EvaluationLoader(damaged, batch_size=2, rank=0, world=1, workers=workers))
     assert str(training.value) == str(evaluation.value) == "train/5 is damaged"
 
 

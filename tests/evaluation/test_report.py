@@ -109,6 +109,7 @@ def test_a_report_without_lines_or_classes_is_one() -> None:
         "per_class": {},
         "classes": [],
         "notes": [],
+        "lower_is_better": [],
     }
     assert Curve("x", "y", [], {}).y == {}
 

@@ -16,7 +16,9 @@ from torch import Tensor, nn
 
 from toolkit import registry
 from toolkit.config import settings_class, validate
-from toolkit.models.contract import PromptableModel, TrainableModel, evaluating, total_loss
+from toolkit.evaluation.protocols import PLAIN, plan_measurements, predict_protocols
+from toolkit.models.capabilities import Promptable
+from toolkit.models.contract import TrainableModel, evaluating, total_loss
 from toolkit.models.derived import derived
 from toolkit.models.label_maps import logits_to_label_map
 from toolkit.models.simulated_prompts import AUTO
@@ -140,18 +142,20 @@ def figures(case: ModelCase, device: str) -> dict[str, float]:
     """What the plugin's evaluators say of the trained model."""
     model, samples = trained(case, device), case.samples(6)
     with evaluating(model):
-        if isinstance(model, PromptableModel):
-            by_protocol = model.predict_protocols(samples)
-        else:
-            by_protocol = {"": model.predict(samples)}
-    found: dict[str, float] = {}
+        by_protocol = (
+            predict_protocols(model, samples)
+            if isinstance(model, Promptable)
+            else {PLAIN: model.predict(samples)}
+        )
+    evaluators: list[Any] = []
     for name in case.manifest.evaluators:
         manifest = registry.evaluators().get(name)
         settings = validate(settings_class(manifest), {}, source=name)
-        for protocol, predictions in by_protocol.items():
-            evaluator: Any = manifest.resolve(manifest.build)(settings, case.classes)
-            evaluator.update(samples, predictions)
-            found |= {f"{protocol}/{key}": value for key, value in evaluator.report().metrics.items()}
+        evaluators.append(manifest.resolve(manifest.build)(settings, case.classes))
+    found: dict[str, float] = {}
+    for measurement in plan_measurements(model, evaluators):
+        measurement.update(samples, by_protocol)
+        found |= measurement.report().metrics
     return found
 
 

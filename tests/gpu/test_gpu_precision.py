@@ -16,7 +16,7 @@ from support.gpu_runs import FAMILIES, ON_BOTH, STEPS, settings_of, skip_without
 from support.small_settings import MODELS
 
 from toolkit.models.contract import total_loss
-from toolkit.runtime.devices import choose_accelerator, choose_precision
+from toolkit.runtime.devices import choose_precision, find_device
 from toolkit.runtime.seeding import seed_everything
 from toolkit.testing import ModelCase
 from toolkit.training.log import read_metrics
@@ -66,7 +66,7 @@ def test_training_lowers_the_loss(
 @pytest.mark.gpu
 def test_auto_is_bf16_on_a_gpu_that_has_it() -> None:
     wanted = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-    assert choose_precision("auto", choose_accelerator("auto")) == wanted
+    assert choose_precision("auto", find_device().type) == wanted
 
 
 def allocated(device: str) -> int:
