@@ -57,7 +57,7 @@ def find_items(
         )
     lists = {name: root / f"{name}.txt" for name in SPLITS if (root / f"{name}.txt").is_file()}
     if lists:
-        ids = _listed(lists, split, images)
+        ids = _ids_of_split(lists, split, images)
     else:
         repair = (
             "give both the same name (data.options.label_suffix=_mask when labels are called ID_mask.png)"
@@ -83,7 +83,7 @@ def find_items(
     return tuple(Item(i, images[i], labels[i]) for i in sorted(ids))
 
 
-def _listed(lists: Mapping[str, Path], split: str, images: Mapping[str, Path]) -> list[str]:
+def _ids_of_split(lists: Mapping[str, Path], split: str, images: Mapping[str, Path]) -> list[str]:
     if split not in lists:
         there = ", ".join(path.name for path in lists.values())
         raise MissingSplitError(

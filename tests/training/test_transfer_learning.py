@@ -114,7 +114,7 @@ def test_resuming_before_and_after_unfreezing_changes_nothing(
     ]
     words += ["train.checkpoint_every=1", "train.schedule=cosine", "train.log_every=1"]
     run(tiny, tmp_path / "whole", *words)
-    take_step = Trainer._look_at_step
+    take_step = Trainer._diagnose_step
 
     def stopping(self: Trainer, step: int, *rest: Any, **words: Any) -> dict[str, float]:
         if step == stop:
@@ -122,7 +122,7 @@ def test_resuming_before_and_after_unfreezing_changes_nothing(
         return take_step(self, step, *rest, **words)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_look_at_step", stopping)
+        patch.setattr(Trainer, "_diagnose_step", stopping)
         with pytest.raises(KeyboardInterrupt):
             run(tiny, tmp_path / "stopped", *words)
     run(tiny, tmp_path / "stopped", *words, resume=True)

@@ -232,7 +232,7 @@ class Trainer:
                     error_if_nonfinite=False,
                 )
                 self.guard.watch(step + 1, losses, norm, sample_names=names, lr=options.scaled_lr() * factor)
-                figures = self._look_at_step(step, factor, log, logged=logged)
+                figures = self._diagnose_step(step, factor, log, logged=logged)
                 self.optimizer.step()  # step
                 self.optimizer.zero_grad(set_to_none=True)
 
@@ -265,7 +265,7 @@ class Trainer:
         if self.progress.step:
             log.say(f"Resuming after step {self.progress.step} of {self.steps}")
 
-    def _look_at_step(self, step: int, factor: float, log: RunLog, *, logged: bool) -> dict[str, float]:
+    def _diagnose_step(self, step: int, factor: float, log: RunLog, *, logged: bool) -> dict[str, float]:
         """Where it is due, what the step that is about to be taken will do; the figures for the log."""
         if not logged and step >= FIRST_STEPS:
             return {}
