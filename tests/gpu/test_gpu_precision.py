@@ -77,7 +77,9 @@ def allocated(device: str) -> int:
     with_storage = {
         each.untyped_storage().data_ptr(): each.untyped_storage().nbytes()
         for each in gc.get_objects()
-        if type(each) in (torch.Tensor, torch.nn.Parameter) and each.device.type == "cpu"
+        if type(each) in (torch.Tensor, torch.nn.Parameter)
+        and each.device.type == "cpu"
+        and each.layout == torch.strided  # convolutions' packed weights have no storage to ask
     }
     return sum(with_storage.values())
 
