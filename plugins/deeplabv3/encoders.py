@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torchvision.models import mobilenet_v3_large
 
 from toolkit.errors import ConfigError
-from toolkit.models.encoders import check_encoder_name
+from toolkit.models.encoders import UNFIT_ENCODER, check_encoder_name
 
 MOBILENET = "mobilenet_v3_large"
 COARSEST = 32
@@ -59,18 +59,8 @@ def build_encoder(name: str, output_stride: int) -> Encoder:
     check_encoder_name(name, also=[MOBILENET])
     try:
         module = _make(name, output_stride)
-        return _look_at(name, module, output_stride)
-    except (
-        AssertionError,
-        AttributeError,
-        IndexError,
-        KeyError,
-        NotImplementedError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-    ) as error:
-        # what the libraries raise for encoders that cannot be dilated, or only take images of one size
+        return _describe(name, module, output_stride)
+    except UNFIT_ENCODER as error:
         repair = (
             "another encoder"
             if output_stride == COARSEST
@@ -174,7 +164,7 @@ class MobileNetV3Large(nn.Sequential):
         return features
 
 
-def _look_at(name: str, module: nn.Module, output_stride: int) -> Encoder:
+def _describe(name: str, module: nn.Module, output_stride: int) -> Encoder:
     """Find out what an encoder gives by trying it."""
     height, width = 2 * COARSEST, 3 * COARSEST
     shapes = _shapes(module, height, width)

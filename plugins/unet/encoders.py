@@ -8,7 +8,7 @@ import segmentation_models_pytorch as smp
 from torch import Tensor, nn
 
 from toolkit.errors import ConfigError
-from toolkit.models.encoders import check_encoder_name, drop_unused
+from toolkit.models.encoders import UNFIT_ENCODER, check_encoder_name, drop_unused
 from toolkit.models.norms import Norm, replace_batch_norms
 
 from .settings import ORIGINALS, Upsampling
@@ -74,17 +74,7 @@ class EncoderUNet(nn.Module):
                 )
             replace_batch_norms(self, norm)
             drop_unused(self, self.encoder, (2 * DIVISOR, 3 * DIVISOR))
-        except (
-            AssertionError,
-            AttributeError,
-            IndexError,
-            KeyError,
-            NotImplementedError,
-            RuntimeError,
-            TypeError,
-            ValueError,
-        ) as error:
-            # what the libraries raise for encoders without usable stages, or for images of one size only
+        except UNFIT_ENCODER as error:
             raise ConfigError(
                 f"the encoder {encoder_name!r} cannot be used with depth {depth} on images of any size:"
                 f" {error}. Repair: take another encoder, or another depth"

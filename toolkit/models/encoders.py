@@ -19,6 +19,20 @@ from torch import Tensor, nn
 from toolkit.errors import ConfigError
 from toolkit.types import Size
 
+UNFIT_ENCODER = (
+    AssertionError,
+    AttributeError,
+    IndexError,
+    KeyError,
+    NotImplementedError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What the libraries raise for encoders that cannot be used as wanted: without stages to take features from,
+without a dilated form, or for images of one size only.
+"""
+
 
 def check_encoder_name(name: str, also: Sequence[str] = ()) -> None:
     """Make sure that there is an encoder of this name.
