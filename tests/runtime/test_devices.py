@@ -11,6 +11,7 @@ from typing import cast
 
 import pytest
 from lightning_fabric import Fabric
+from support.commands import train_command
 
 from toolkit.errors import ConfigError, TrainingError
 from toolkit.runtime.devices import make_fabric, naming_lost_peers
@@ -94,20 +95,7 @@ def test_torchrun_trains_one_run_or_none(tiny: str, tmp_path: Path) -> None:
 
 def test_a_fault_in_one_process_is_told_without_a_traceback_of_the_other(tiny: str, tmp_path: Path) -> None:
     """The second process reads a sample that the first does not."""
-    command = [
-        sys.executable,
-        "-m",
-        "toolkit",
-        "train",
-        "--plugin",
-        tiny,
-        "--data",
-        tiny,
-        "--out",
-        str(tmp_path / "run"),
-        "--devices",
-        "2",
-    ]
+    command = train_command(tiny, tmp_path / "run", "--devices", "2")
     words = ["train.steps=3", "train.batch_size=2", "train.accelerator=cpu", "data.options.damaged=train/1"]
     done = subprocess.run([*command, *words], capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode != 0

@@ -17,6 +17,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from safetensors.torch import load_file
+from support.commands import train_command
 from support.two_processes import in_two_processes
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -178,7 +179,7 @@ def test_a_fault_in_one_process_stops_both_at_the_same_step(tmp_path: Path) -> N
 
 def test_two_processes_stop_when_one_of_them_meets_a_nan(tiny: str, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    command = [sys.executable, "-m", "toolkit", "train", "--plugin", tiny, "--data", tiny, "--out", str(run)]
+    command = train_command(tiny, run)
     words = ["model.poison=train/0", "train.steps=3", "train.workers=0", "train.accelerator=cpu"]
     done = subprocess.run(
         [*command, "--devices", "2", *words, "data.options.count=4"],

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from support.commands import train_command
 
 from toolkit.checkpoints import read_checkpoint
 from toolkit.config import resolve
@@ -95,18 +96,7 @@ def test_two_processes_train_and_measure_like_one(tiny: str, tmp_path: Path) -> 
         "data.options.count=9",
     ]
     for devices in (1, 2):
-        command = [
-            sys.executable,
-            "-m",
-            "toolkit",
-            "train",
-            "--plugin",
-            tiny,
-            "--data",
-            tiny,
-            "--out",
-            str(tmp_path / str(devices)),
-        ]
+        command = train_command(tiny, tmp_path / str(devices))
         done = subprocess.run(
             [*command, "--devices", str(devices), *words], capture_output=True, timeout=240, check=False
         )

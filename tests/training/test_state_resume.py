@@ -9,13 +9,13 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from support.commands import train_command
 
 from toolkit.training.log import read_metrics
 
@@ -35,19 +35,7 @@ SETTINGS = [
 
 
 def start(tiny: str, run: Path, *words: str) -> subprocess.Popen[bytes]:
-    command = [
-        sys.executable,
-        "-m",
-        "toolkit",
-        "train",
-        "--plugin",
-        tiny,
-        "--data",
-        tiny,
-        "--out",
-        str(run),
-        *words,
-    ]
+    command = train_command(tiny, run, *words)
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | {"OMP_NUM_THREADS": "1"}
     )

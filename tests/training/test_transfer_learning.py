@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 from support.backbone import BackboneSettings, build
+from support.commands import train_command
 from support.small_settings import MODELS
 from torch import Tensor, nn
 
@@ -143,18 +143,7 @@ def test_two_processes_freeze_and_unfreeze_like_one(tiny: str, tmp_path: Path) -
         "train.lr_factors={net.0: 0.5}",
     ]
     for devices in (1, 2):
-        command = [
-            sys.executable,
-            "-m",
-            "toolkit",
-            "train",
-            "--plugin",
-            tiny,
-            "--data",
-            tiny,
-            "--out",
-            str(tmp_path / str(devices)),
-        ]
+        command = train_command(tiny, tmp_path / str(devices))
         done = subprocess.run(
             [*command, "--devices", str(devices), *words], capture_output=True, timeout=240, check=False
         )
