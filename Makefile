@@ -31,6 +31,7 @@ format: .venv/installed  ## put the code into shape
 	$(BIN)/ruff format .
 
 bench: .venv/installed  ## every benchmark: ratios against a named peer; fails at the end where a target is missed
+	$(BIN)/pip install --quiet --editable '.[dev,bench]'
 	missed=0; for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || missed=1; done; exit $$missed
 
 gpu: .venv/installed  ## the tests and benchmarks for a CUDA GPU; without one, only says so

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import json
 import os
 import pkgutil
@@ -266,6 +267,24 @@ def test_exit_codes(
     command.append(outcome)
     assert main(["plugins", "list"]) == code
     assert capsys.readouterr().err == message
+
+
+@pytest.mark.parametrize("outcome", [ToolkitError("it failed\nin two lines"), KeyboardInterrupt()])
+def test_messages_of_two_processes_do_not_run_into_each_other(
+    monkeypatch: pytest.MonkeyPatch, command: list[BaseException | int], outcome: BaseException
+) -> None:
+    written: list[str] = []
+
+    class Recorder(io.StringIO):
+        def write(self, text: str) -> int:
+            written.append(text)
+            return len(text)
+
+    monkeypatch.setattr(sys, "stderr", Recorder())
+    command.append(outcome)
+    main(["plugins", "list"])
+    (message,) = written  # one piece, with the end of the line in it
+    assert message.endswith("\n")
 
 
 def test_a_crash_is_not_swallowed(command: list[BaseException | int]) -> None:

@@ -188,8 +188,9 @@ def test_two_processes_stop_when_one_of_them_meets_a_nan(tiny: str, tmp_path: Pa
         check=False,
     )
     assert done.returncode == 1
-    said = [line for line in done.stderr.decode().splitlines() if line.startswith("error: ")]
-    assert len(said) == 2, "each of the processes says why it stops"
+    errors = done.stderr.decode()
+    said = [line for line in errors.splitlines() if line.startswith("error: ")]
+    assert len(said) == 2, f"each of the processes says why it stops: {errors}"
     assert all(line.startswith("error: step 1: ") for line in said)
     (own,) = [line for line in said if "cross_entropy is nan" in line]
     (other,) = [line for line in said if "though the losses of this process are finite" in line]

@@ -96,13 +96,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ToolkitError as error:
         if args.traceback:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        # in one piece, so that the lines of two processes do not run into each other; print writes two
+        sys.stderr.write(f"error: {error}\n")
         return error.exit_code
     except BrokenPipeError:
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # what is left to write has nowhere to go
+        # what is left to write has nowhere to go
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        sys.stderr.write("interrupted\n")
         return 1
