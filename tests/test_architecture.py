@@ -257,7 +257,7 @@ def exceptions_for(module: str) -> list[tuple[str, ...]]:
 def test_every_module_of_the_core_has_its_tests_where_one_looks(module: str) -> None:
     folder, start = place_of_tests(module)
     assert has_tests(module) or exceptions_for(module), (
-        f"{module} has no {(folder / start).relative_to(ROOT)}.py or {start}_….py. Repair: write its tests"
+        f"{module} has no {(folder / start).relative_to(ROOT)}.py or {start}_….py. Hint: write its tests"
         " there; if they must stand elsewhere, say where and why in TESTED_ELSEWHERE"
     )
 

@@ -103,7 +103,7 @@ def test_a_truncated_checkpoint_is_named_with_its_size(
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(
         CheckpointError,
-        match=r"best\.safetensors \([\d,]+ bytes\) is truncated or not a safetensors file.*Repair",
+        match=r"best\.safetensors \([\d,]+ bytes\) is truncated or not a safetensors file.*Hint",
     ):
         load_model(path)
 
@@ -223,7 +223,7 @@ def test_a_file_that_would_run_code_is_refused_and_runs_none(tmp_path: Path, nam
     else:
         path.write_bytes(pickle.dumps(content))
     with pytest.raises(
-        CheckpointError, match=r"evil\..* is refused: .* could run code \([Uu]nsupported [^)]*\)\. Repair"
+        CheckpointError, match=r"evil\..* is refused: .* could run code \([Uu]nsupported [^)]*\)\. Hint"
     ) as raised:
         read_foreign(path)
     assert "Re-running" not in str(raised.value), "torch's advice to switch the protection off is not ours"
@@ -235,7 +235,7 @@ def test_a_file_that_would_run_code_is_refused_and_runs_none(tmp_path: Path, nam
 )
 def test_damaged_torch_files_are_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "theirs.pth").write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"theirs\.pth is (truncated|refused).*Repair"):
+    with pytest.raises(CheckpointError, match=r"theirs\.pth is (truncated|refused).*Hint"):
         read_foreign(tmp_path / "theirs.pth")
 
 

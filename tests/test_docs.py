@@ -343,7 +343,7 @@ def _anchors(page: Path) -> set[str]:
 def test_the_references_are_up_to_date(generate: ModuleType, name: str, write: str) -> None:
     written = (ROOT / "docs" / name).read_text(encoding="utf-8")
     assert written == getattr(generate, write)(), (
-        f"docs/{name} is out of date. Repair: .venv/bin/python docs/generate.py"
+        f"docs/{name} is out of date. Hint: .venv/bin/python docs/generate.py"
     )
 
 

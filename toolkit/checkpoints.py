@@ -85,7 +85,7 @@ class CheckpointManifest:
             if values.get("format", 0) > FORMAT:
                 raise CheckpointError(
                     f"{source} was written by a newer toolkit (format {values['format']}, this one reads"
-                    f" {FORMAT}). Repair: upgrade the toolkit"
+                    f" {FORMAT}). Hint: upgrade the toolkit"
                 )
             known = {f.name for f in dataclasses.fields(cls)}
             values = {key: value for key, value in values.items() if key in known}
@@ -191,7 +191,7 @@ def _open(path: Path, *, with_tensors: bool = False) -> tuple[dict[str, Tensor],
             tensors = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(
-            f"{path} ({path.stat().st_size:,} bytes) is truncated or not a safetensors file: {error}. Repair:"
+            f"{path} ({path.stat().st_size:,} bytes) is truncated or not a safetensors file: {error}. Hint:"
             " copy or download it again"
         ) from None
     return tensors, None if header is None else CheckpointManifest.from_json(header, path)
@@ -217,15 +217,14 @@ def read_foreign(path: Path) -> dict[str, Tensor]:
         found = re.search(r"unsupported .*?(?= was not|\.?$|\. )", str(error), re.IGNORECASE | re.MULTILINE)
         raise CheckpointError(
             f"{path} is refused: it is no plain file of tensors, and opening it could run code"
-            f" ({found[0] if found else 'unknown content'}). Repair: save its state_dict alone, best as"
+            f" ({found[0] if found else 'unknown content'}). Hint: save its state_dict alone, best as"
             " .safetensors"
         ) from None
     except (
         Exception
     ) as error:  # torch raises many kinds for files that are damaged, or something else altogether
         raise CheckpointError(
-            f"{path} is truncated or not a torch file: {_first_line(error)}. Repair: copy or download it"
-            " again"
+            f"{path} is truncated or not a torch file: {_first_line(error)}. Hint: copy or download it again"
         ) from None
     for key in ("model", "state_dict"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):

@@ -118,9 +118,7 @@ def _claim(out: Path) -> None:
     """Clear away an older demo, and nothing else."""
     if out.exists() and any(out.iterdir()):
         if not (out / MARK).exists():
-            raise UsageError(
-                f"{out} holds files that are not a demo's. Repair: choose another folder by --out"
-            )
+            raise UsageError(f"{out} holds files that are not a demo's. Hint: choose another folder by --out")
         shutil.rmtree(out)
     out.mkdir(parents=True, exist_ok=True)
     (out / MARK).touch()

@@ -18,7 +18,7 @@
     └── TrainingError                 training cannot go on
         └── NonFiniteLossError        a loss became NaN or infinite; names the samples and the loss
 
-A message says what was found, what was expected and how to repair it.
+A message says what was found, what was expected and how to fix it.
 """
 
 from __future__ import annotations

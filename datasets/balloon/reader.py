@@ -36,7 +36,7 @@ def build(folder: Path, split: str, settings: BalloonSettings) -> Balloons:
     root = next((path for path in (folder, folder / ARCHIVE_FOLDER) if (path / split).is_dir()), None)
     if root is None:
         raise MissingSplitError(
-            f"{folder} has no folder {split}/. Repair: put the photos of the split there, with"
+            f"{folder} has no folder {split}/. Hint: put the photos of the split there, with"
             f" {settings.annotations}"
         )
     return Balloons(root / split, settings)
@@ -55,7 +55,7 @@ class Balloons(RegionDataset):
         if missing:
             raise DataError(
                 f"{self._file} names {len(missing)} photos that are not beside it: {', '.join(missing[:5])}"
-                f"{', …' if len(missing) > 5 else ''}. Repair: unpack the whole archive"
+                f"{', …' if len(missing) > 5 else ''}. Hint: unpack the whole archive"
             )
 
     def image_path(self, index: int) -> Path:

@@ -54,7 +54,7 @@ def build(folder: Path, split: str, settings: BrainMriSettings) -> BrainMri:
     slices = {name: path for name, path in files.items() if not name.endswith(MASK_ENDING)}
     if not files:
         raise DataError(
-            f"{root} has no folders of patients with .tif files. Repair: unpack the archive there, so that "
+            f"{root} has no folders of patients with .tif files. Hint: unpack the archive there, so that "
             f"{root / 'TCGA_CS_4941_19960909' / 'TCGA_CS_4941_19960909_1.tif'} exists"
         )
     check_pairs(
@@ -62,7 +62,7 @@ def build(folder: Path, split: str, settings: BrainMriSettings) -> BrainMri:
         masks,
         root,
         root,
-        repair=f"unpack the whole archive; the mask of NAME.tif is called NAME{MASK_ENDING}.tif",
+        hint=f"unpack the whole archive; the mask of NAME.tif is called NAME{MASK_ENDING}.tif",
     )
     fractions = {"test": settings.test_fraction, "val": settings.val_fraction}
     ids = [name for name in slices if hashed_split(patient_of(name), fractions) == split]
@@ -70,7 +70,7 @@ def build(folder: Path, split: str, settings: BrainMriSettings) -> BrainMri:
         count = len({patient_of(name) for name in slices})
         raise MissingSplitError(
             f"none of the {count} patients in {root} falls into the split {split!r} by the hash of the name. "
-            "Repair: set data.options.val_fraction and data.options.test_fraction"
+            "Hint: set data.options.val_fraction and data.options.test_fraction"
         )
     return BrainMri(slices, masks, ids)
 

@@ -45,18 +45,18 @@ def build(folder: Path, split: str, settings: CamVidSettings) -> CamVid:
             return _of_segnet(root, split, settings)
     raise DataError(
         f"{folder} is not CamVid: it has neither {LABELS}/ beside {IMAGES}/ nor trainannot/ beside train/. "
-        "Repair: unpack both archives of the original there, or the folder CamVid of SegNet's tutorial"
+        "Hint: unpack both archives of the original there, or the folder CamVid of SegNet's tutorial"
     )
 
 
 def _original(root: Path, split: str, settings: CamVidSettings) -> CamVid:
-    images = images_below(root / IMAGES, repair=_REPAIR)
-    labels = images_below(root / LABELS, "_L", repair=_REPAIR)
-    check_pairs(images, labels, root / IMAGES, root / LABELS, repair=_REPAIR)
+    images = images_below(root / IMAGES, hint=_REPAIR)
+    labels = images_below(root / LABELS, "_L", hint=_REPAIR)
+    check_pairs(images, labels, root / IMAGES, root / LABELS, hint=_REPAIR)
     ids = [frame for frame in images if split_of(frame) == split]
     if not ids:
         raise MissingSplitError(
-            f"{root / IMAGES} has no frame of the split {split!r} among {len(images)}. Repair: {_REPAIR}"
+            f"{root / IMAGES} has no frame of the split {split!r} among {len(images)}. Hint: {_REPAIR}"
         )
     groups = (
         GROUPS if settings.num_classes == 11 else {label: (label,) for label in COLORS if label != VOID_LABEL}
@@ -69,16 +69,16 @@ def _original(root: Path, split: str, settings: CamVidSettings) -> CamVid:
 def _of_segnet(root: Path, split: str, settings: CamVidSettings) -> CamVid:
     if settings.num_classes != 11:
         raise DataError(
-            f"{root} has SegNet's label images, in 11 classes. Repair: data.options.num_classes=11, or unpack"
+            f"{root} has SegNet's label images, in 11 classes. Hint: data.options.num_classes=11, or unpack"
             " the original"
         )
     folders = root / split, root / f"{split}annot"
     if not any(folder.is_dir() for folder in folders):
-        raise MissingSplitError(f"{root} has no folder {split}/. Repair: {_REPAIR}")
-    images, labels = (images_below(folder, repair=_REPAIR) for folder in folders)
-    check_pairs(images, labels, *folders, repair=_REPAIR)
+        raise MissingSplitError(f"{root} has no folder {split}/. Hint: {_REPAIR}")
+    images, labels = (images_below(folder, hint=_REPAIR) for folder in folders)
+    check_pairs(images, labels, *folders, hint=_REPAIR)
     if not images:
-        raise MissingSplitError(f"{folders[0]} has no images. Repair: {_REPAIR}")
+        raise MissingSplitError(f"{folders[0]} has no images. Hint: {_REPAIR}")
     return CamVid(tuple(GROUPS), {i: (images[i], labels[i]) for i in images}, None)
 
 

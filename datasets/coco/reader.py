@@ -56,14 +56,14 @@ def _annotation_file(folder: Path, split: str, name: str) -> Path:
         if len(found) > 1:
             names = ", ".join(path.relative_to(folder).as_posix() for path in found)
             raise DataError(
-                f"{folder} has more than one annotation file of the split {split!r}: {names}. Repair: set"
+                f"{folder} has more than one annotation file of the split {split!r}: {names}. Hint: set"
                 f" {split}=FILE"
             )
         if found:
             return found[0]
     tried = ", ".join(pattern.format(split) for pattern in PATTERNS)
     raise MissingSplitError(
-        f"{folder} has no annotations of the split {split!r}: none of {tried}. Repair: set {split}=FILE"
+        f"{folder} has no annotations of the split {split!r}: none of {tried}. Hint: set {split}=FILE"
     )
 
 
@@ -82,7 +82,7 @@ def _image_folder(folder: Path, split: str, file: CocoFile, setting: str) -> Pat
             return path
     names = ", ".join(str(path) for path in tried)
     raise DataError(
-        f"{file.path} names the image {first}, which is in none of {names}. Repair: put the images there, or"
+        f"{file.path} names the image {first}, which is in none of {names}. Hint: put the images there, or"
         " set data.options.images=FOLDER"
     )
 

@@ -101,7 +101,7 @@ def find_layout(folder: Path, layouts: Sequence[type[Layout]]) -> Layout:
         "  V1 Simple:  Train/Image/NAME.jpg with Train/Instance/NAME.png\n"
         "  V1 Complex: Train/NAME/Image.png with Train/NAME/Vessel/ or Train/NAME/Material/\n"
         "  V2:         Train/NAME/Image.jpg with Train/NAME/Data.json\n"
-        f"Repair: unpack the archive there, or name the folder that holds Train/ with --data-dir"
+        f"Hint: unpack the archive there, or name the folder that holds Train/ with --data-dir"
     )
 
 

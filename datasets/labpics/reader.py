@@ -120,12 +120,12 @@ def _why_missing(layout: Layout, split: str, published: int, fraction: float) ->
     if split == "test" or not published:
         folder = "Test/ (nor Eval/)" if split == "test" else "Train/"
         return (
-            f"{layout.root} has no photos in {folder}, so there is no split {split!r}. Repair: unpack the"
+            f"{layout.root} has no photos in {folder}, so there is no split {split!r}. Hint: unpack the"
             " whole archive"
         )
     return (
         f"none of the {published} photos of {layout.root / 'Train'} falls into the split {split!r} by the"
-        f" hash of its name, with val_fraction={fraction}. Repair: set data.options.val_fraction=0.3"
+        f" hash of its name, with val_fraction={fraction}. Hint: set data.options.val_fraction=0.3"
         + ("; or train without validation by data.val_split=" if split == "val" else "")
     )
 

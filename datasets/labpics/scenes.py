@@ -48,7 +48,7 @@ class SceneFolders(Layout):
         for scene in scenes:
             if not self._is_scene(scene):
                 raise DataError(
-                    f"{scene / self.image_name} has no annotation: {self._missing(scene)}. Repair: unpack the"
+                    f"{scene / self.image_name} has no annotation: {self._missing(scene)}. Hint: unpack the"
                     " whole archive, or remove the folder"
                 )
         return {scene.name: scene / self.image_name for scene in scenes}
@@ -105,7 +105,7 @@ class Complex(SceneFolders):
             if not bool(mask.any()) and bool((marks == 255).any()):
                 raise DataError(
                     f"{path} has no pixel with the value 1 or 2, which V1 marks an object with, but such with"
-                    " 255. Repair: write masks with 1 for the object"
+                    " 255. Hint: write masks with 1 for the object"
                 )
             yield mask, label(_names_in(path.stem)), False
 
@@ -144,7 +144,7 @@ class V2(SceneFolders):
             if not path.is_file():
                 raise DataError(
                     f"{scene / 'Data.json'} lists {section} {number}, but its mask {path} is not there."
-                    " Repair: unpack the whole archive"
+                    " Hint: unpack the whole archive"
                 )
             names = entry.get(key) or ()
             yield (
@@ -179,12 +179,12 @@ def _entries(path: Path, section: str) -> list[tuple[str, Mapping[str, Any]]]:
         data = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise DataError(
-            f"{path} cannot be read as JSON: {error}. Repair: copy it again from the archive"
+            f"{path} cannot be read as JSON: {error}. Hint: copy it again from the archive"
         ) from error
     found = data.get(section) if isinstance(data, dict) else None
     if not isinstance(found, dict) or not all(isinstance(entry, dict) for entry in found.values()):
         raise DataError(
-            f"{path} has no mapping {section!r} of objects by number, as LabPics V2 has. Repair: copy it"
+            f"{path} has no mapping {section!r} of objects by number, as LabPics V2 has. Hint: copy it"
             " again from the archive"
         )
     return list(found.items())

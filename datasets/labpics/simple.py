@@ -52,7 +52,7 @@ class Simple(Layout):
                 continue
             if path.stem in found:
                 raise DataError(
-                    f"{found[path.stem]} and {path} have one file of ids between them. Repair: rename or"
+                    f"{found[path.stem]} and {path} have one file of ids between them. Hint: rename or"
                     " remove one of them"
                 )
             found[path.stem] = path
@@ -61,7 +61,7 @@ class Simple(Layout):
             raise DataError(
                 f"{missing[0]} has no file of ids: {_beside(missing[0], 'Instance')} is not there"
                 f"{f' (and {len(missing) - 1} more such photos)' if len(missing) > 1 else ''}. "
-                "Repair: unpack the whole archive, or remove the photo"
+                "Hint: unpack the whole archive, or remove the photo"
             )
         return found
 
@@ -70,7 +70,7 @@ class Simple(Layout):
         if len(scheme.materials) > 1 and not any(_class_folders(folder) for folder in _parts(self)):
             raise DataError(
                 f"{self.root} has no Semantic/ beside Instance/, so nothing says of which kind its materials"
-                " are. Repair: unpack the whole archive, or set data.options.classes=coarse"
+                " are. Hint: unpack the whole archive, or set data.options.classes=coarse"
             )
 
     def read(self, path: Path, scheme: Scheme) -> Annotation:
@@ -107,7 +107,7 @@ class Simple(Layout):
         ):
             raise DataError(
                 f"{ids_path} is gray: it has the same ids in all channels. LabPics keeps materials in the"
-                " blue channel and vessels in the red one. Repair: write it in color, or use the dataset"
+                " blue channel and vessels in the red one. Hint: write it in color, or use the dataset"
                 " `masks` for images with one id a pixel"
             )
         return blue, red

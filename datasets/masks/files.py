@@ -34,7 +34,7 @@ class Folders:
 
 def all_labels(folders: Folders, label_suffix: str) -> dict[str, Path]:
     """Every label image, by id."""
-    return images_below(folders.labels, label_suffix, repair=_REPAIR)
+    return images_below(folders.labels, label_suffix, hint=_REPAIR)
 
 
 def find_items(
@@ -47,22 +47,20 @@ def find_items(
             five.
         MissingSplitError: when the folder does not have this split.
     """
-    images, labels = images_below(folders.images, repair=_REPAIR), all_labels(folders, label_suffix)
+    images, labels = images_below(folders.images, hint=_REPAIR), all_labels(folders, label_suffix)
     if folders.images == folders.labels:
         images = {name: path for name, path in images.items() if not path.stem.endswith(label_suffix)}
     if not images:
         raise DataError(
-            f"{folders.images} has no images ({', '.join(sorted(IMAGE_SUFFIXES))}). Repair: put them there,"
+            f"{folders.images} has no images ({', '.join(sorted(IMAGE_SUFFIXES))}). Hint: put them there,"
             " or set data.options.images=FOLDER"
         )
     lists = {name: root / f"{name}.txt" for name in SPLITS if (root / f"{name}.txt").is_file()}
     if lists:
         ids = _ids_of_split(lists, split, images)
     else:
-        repair = (
-            "give both the same name (data.options.label_suffix=_mask when labels are called ID_mask.png)"
-        )
-        check_pairs(images, labels, folders.images, folders.labels, repair=repair)
+        hint = "give both the same name (data.options.label_suffix=_mask when labels are called ID_mask.png)"
+        check_pairs(images, labels, folders.images, folders.labels, hint=hint)
         foldered = [name for name in SPLITS if any(i.startswith(f"{name}/") for i in images)]
         fractions = {"test": test_fraction, "val": val_fraction}
         ids = [i for i in images if (i.split("/")[0] if foldered else hashed_split(i, fractions)) == split]
@@ -73,7 +71,7 @@ def find_items(
                 else f"none of the {len(images)} images falls into it by the hash of its name"
             )
             raise MissingSplitError(
-                f"{root} has no split {split!r}: {how}. Repair: write train.txt, val.txt and test.txt with"
+                f"{root} has no split {split!r}: {how}. Hint: write train.txt, val.txt and test.txt with"
                 " the ids of their images, one a line"
                 + ("; or train without validation by data.val_split=" if split == "val" else "")
             )
@@ -87,7 +85,7 @@ def _ids_of_split(lists: Mapping[str, Path], split: str, images: Mapping[str, Pa
     if split not in lists:
         there = ", ".join(path.name for path in lists.values())
         raise MissingSplitError(
-            f"there is no {split}.txt beside {there} in {next(iter(lists.values())).parent}. Repair: write"
+            f"there is no {split}.txt beside {there} in {next(iter(lists.values())).parent}. Hint: write"
             " it, one id a line"
         )
     path = lists[split]

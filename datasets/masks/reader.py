@@ -83,7 +83,7 @@ def build(folder: Path, split: str, settings: MasksSettings) -> MaskFolder:
 
 
 _COLOR_REPAIR = (
-    "Repair: write classes.txt with a line such as 'grass 0 128 0' for every class, and 'void 0 0 0' for"
+    "Hint: write classes.txt with a line such as 'grass 0 128 0' for every class, and 'void 0 0 0' for"
     " pixels of no class"
 )
 
@@ -173,7 +173,7 @@ def _numbered(labels: Path, largest: int, void: int | None) -> tuple[ClassLine, 
     if largest < 0:
         raise DataError(
             f"{labels}: every pixel of every label image is void ({void}), so there is nothing to learn."
-            " Repair: set data.options.void=VALUE"
+            " Hint: set data.options.void=VALUE"
         )
     return tuple(ClassLine(f"class_{value}") for value in range(largest + 1) if value != void)
 

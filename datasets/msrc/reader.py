@@ -89,7 +89,7 @@ def build(folder: Path, split: str, settings: MsrcSettings) -> Msrc:
                 return Msrc(root, layout, split, settings.num_classes)
     raise DataError(
         f"{folder} is not MSRC v2: it has neither GroundTruth/ beside Images/ nor labels/ beside images/. "
-        f"Repair: unpack the archive there, so that {folder / 'Images' / '1_10_s.bmp'} exists"
+        f"Hint: unpack the archive there, so that {folder / 'Images' / '1_10_s.bmp'} exists"
     )
 
 
@@ -121,7 +121,7 @@ class Msrc(Dataset):
             if missing:
                 raise DataError(
                     f"{folder} lacks {len(missing)} of the {len(self.ids)} files of split {split!r}:"
-                    f" {', '.join(missing[:5])}{', …' if len(missing) > 5 else ''}. Repair: unpack the whole"
+                    f" {', '.join(missing[:5])}{', …' if len(missing) > 5 else ''}. Hint: unpack the whole"
                     " archive; figures on a part of it compare with nothing"
                 )
 

@@ -95,16 +95,16 @@ def build(folder: Path, split: str, settings: PetsSettings) -> Pets:
     """
     trimaps = folder / "annotations" / "trimaps"
     if not trimaps.is_dir():
-        raise DataError(f"{folder} is not Oxford-IIIT Pet: there is no {trimaps}. Repair: {_REPAIR}")
+        raise DataError(f"{folder} is not Oxford-IIIT Pet: there is no {trimaps}. Hint: {_REPAIR}")
     path = folder / "annotations" / ("test.txt" if split == "test" else "trainval.txt")
     if not path.is_file():
-        raise MissingSplitError(f"{path} is not there. Repair: {_REPAIR}")
+        raise MissingSplitError(f"{path} is not there. Hint: {_REPAIR}")
     names = _names(path)
     if split in ("train", "val"):
         names = [name for name in names if hashed_split(name, {"val": settings.val_fraction}) == split]
         if not names:
             raise MissingSplitError(
-                f"no name in {path} falls into the split {split!r}. Repair: another data.options.val_fraction"
+                f"no name in {path} falls into the split {split!r}. Hint: another data.options.val_fraction"
             )
     return Pets(folder, names, settings)
 
@@ -120,7 +120,7 @@ def _names(path: Path) -> list[str]:
         if breed not in BREEDS or words[1:2] != [str(BREEDS.index(breed) + 1)]:
             raise DataError(
                 f"{path} has the line {line!r}; expected a name such as Abyssinian_1, then the id of its"
-                f" breed, 1 to {len(BREEDS)}. Repair: restore the file from annotations.tar.gz"
+                f" breed, 1 to {len(BREEDS)}. Hint: restore the file from annotations.tar.gz"
             )
         names.append(words[0])
     return names
@@ -166,4 +166,4 @@ def _check_complete(folder: Path, names: Iterable[str]) -> None:
     present = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
     missing = [name for name in names if name not in present]
     if missing:
-        raise DataError(f"{listed(f'files of the split that {folder} lacks', missing)}. Repair: {_REPAIR}")
+        raise DataError(f"{listed(f'files of the split that {folder} lacks', missing)}. Hint: {_REPAIR}")

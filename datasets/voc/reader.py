@@ -70,14 +70,14 @@ def build(folder: Path, split: str, settings: VocSettings) -> Voc:
     if not roots:
         raise DataError(
             f"{folder} is not PASCAL VOC: there is no {Path('VOCdevkit', name, 'JPEGImages')} in it. "
-            f"Repair: unpack VOCtrainval of {settings.year} there, or set data.options.year"
+            f"Hint: unpack VOCtrainval of {settings.year} there, or set data.options.year"
         )
     root = roots[0]
     path = root / "ImageSets" / "Segmentation" / f"{split}.txt"
     if not path.is_file():
         there = ", ".join(sorted(file.stem for file in path.parent.glob("*.txt"))) or "none"
         raise MissingSplitError(
-            f"{path} is not there, so there is no split {split!r} (there are: {there}). Repair: "
+            f"{path} is not there, so there is no split {split!r} (there are: {there}). Hint: "
             + (
                 "put SBD's train_aug.txt and SegmentationClassAug/ there, see the README"
                 if split == AUGMENTED
@@ -142,6 +142,6 @@ def _check_complete(folder: Path, suffix: str, ids: Sequence[str]) -> None:
     missing = [f"{name}{suffix}" for name in ids if f"{name}{suffix}" not in present]
     if missing:
         raise DataError(
-            f"{listed(f'files of the split that {folder} lacks', missing)}. Repair: unpack the whole archive;"
+            f"{listed(f'files of the split that {folder} lacks', missing)}. Hint: unpack the whole archive;"
             " figures on a part of it compare with nothing"
         )

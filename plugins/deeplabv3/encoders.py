@@ -61,14 +61,14 @@ def build_encoder(name: str, output_stride: int) -> Encoder:
         module = _make(name, output_stride)
         return _describe(name, module, output_stride)
     except UNFIT_ENCODER as error:
-        repair = (
+        hint = (
             "another encoder"
             if output_stride == COARSEST
             else f"another encoder, or model.output_stride={COARSEST}"
         )
         raise ConfigError(
             f"the encoder {name!r} cannot be used with an output stride of {output_stride}:"
-            f" {str(error) or 'it has no dilated form'}. Repair: take {repair}"
+            f" {str(error) or 'it has no dilated form'}. Hint: take {hint}"
         ) from error
 
 

@@ -81,7 +81,7 @@ def _load_coco(model: SemanticModel, network: DeepLab) -> LoadReport:
     if network.encoder_name not in PUBLISHED:
         raise UsageError(
             f"weights={COCO}: torchvision has published DeepLabv3 on {', '.join(PUBLISHED)}, not on"
-            f" {network.encoder_name!r}. Repair: model.encoder=resnet50, or weights=imagenet"
+            f" {network.encoder_name!r}. Hint: model.encoder=resnet50, or weights=imagenet"
         )
     published, reach = PUBLISHED[network.encoder_name]
     _check_normalization(model, COCO)
@@ -101,7 +101,7 @@ def _take(
         isinstance(m, nn.BatchNorm2d) for m in model.modules()
     ):
         raise UsageError(
-            f"{source}: learned with batch norm, which model.norm takes out. Repair: model.norm=batch, or"
+            f"{source}: learned with batch norm, which model.norm takes out. Hint: model.norm=batch, or"
             " weights=none"
         )
     return take_tensors(model, {f"network.{key}": value for key, value in tensors.items()}, source, anew=anew)
@@ -113,7 +113,7 @@ def _check_normalization(model: SemanticModel, name: str) -> None:
             f"model.{key}={list(values)}" for key, values in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD))
         )
         raise UsageError(
-            f"weights={name} were learned with another normalization of images. Repair: add {wanted}"
+            f"weights={name} were learned with another normalization of images. Hint: add {wanted}"
         )
 
 
@@ -125,7 +125,7 @@ def _check_reach(network: DeepLab, reach: tuple[int, ...]) -> None:
     if list(network.rates) != wanted:
         raise UsageError(
             f"weights={COCO} were learned with atrous rates that are {wanted} at an output stride of"
-            f" {network.output_stride}, not {list(network.rates)}. Repair: model.atrous_rates={wanted}"
+            f" {network.output_stride}, not {list(network.rates)}. Hint: model.atrous_rates={wanted}"
         )
 
 
@@ -147,7 +147,7 @@ def fetch(url: str) -> Path:
         )
     except (OSError, RuntimeError) as error:  # no connection, a full disk; a wrong checksum
         raise DownloadError(
-            f"{url} cannot be fetched: {error}. Repair: try again later, or fetch it elsewhere and put it at"
+            f"{url} cannot be fetched: {error}. Hint: try again later, or fetch it elsewhere and put it at"
             f" {target.resolve()}"
         ) from error
     return target

@@ -36,7 +36,7 @@ def build(settings: MaskRCNNSettings, classes: Sequence[str]) -> TrainableModel:
         if settings.engine == "detectron2":
             if not is_installed():
                 raise ConfigError(
-                    "model.engine=detectron2, but Detectron2 is not installed. Repair: install it"
+                    "model.engine=detectron2, but Detectron2 is not installed. Hint: install it"
                     " (https://detectron2.readthedocs.io/en/latest/tutorials/install.html), or"
                     " model.engine=torchvision, which is the same network"
                 )

@@ -59,7 +59,7 @@ def make_targets(
     instances = sample.instances
     if instances is None:
         raise InvalidDataError(
-            f"sample {sample.id!r} has no instances, which Mask R-CNN learns from. Repair: use a dataset with"
+            f"sample {sample.id!r} has no instances, which Mask R-CNN learns from. Hint: use a dataset with"
             " the task 'instance' (an image without objects has empty Instances)"
         )
     if len(instances) and int(instances.labels.max()) >= class_count:
@@ -96,7 +96,7 @@ def _masks(sample: Sample) -> Masks:
     if not len(instances):
         return Masks(sample.size)
     raise InvalidDataError(
-        f"the {len(instances)} objects of sample {sample.id!r} have boxes but no masks. Repair:"
+        f"the {len(instances)} objects of sample {sample.id!r} have boxes but no masks. Hint:"
         " model.masks=false to learn boxes alone, or give masks"
     )
 
@@ -109,7 +109,7 @@ def _keypoints(sample: Sample, count: int, scale: Tensor, limit: Tensor) -> Tens
         if not len(instances):
             return torch.zeros(0, count, 3)
         raise InvalidDataError(
-            f"the objects of sample {sample.id!r} have no keypoints. Repair: model.keypoint_count=0, or give"
+            f"the objects of sample {sample.id!r} have no keypoints. Hint: model.keypoint_count=0, or give"
             " keypoints"
         )
     if instances.keypoints.shape[1] != count:

@@ -103,13 +103,13 @@ class FeatureCache:
             self._used = self._evict(size)
         if self._used + size > self.max_bytes:
             self._give_up(
-                f"{self.folder} has reached {self.max_bytes / 1e9:g} GB, all of it in use. Repair: raise"
+                f"{self.folder} has reached {self.max_bytes / 1e9:g} GB, all of it in use. Hint: raise"
                 " model.cache.max_gb, if there is space"
             )
             return False
         if shutil.disk_usage(self.folder).free < size + KEEP_FREE:
             self._give_up(
-                f"the disk of {self.folder} is full. Repair: free some space, or name a folder elsewhere with"
+                f"the disk of {self.folder} is full. Hint: free some space, or name a folder elsewhere with"
                 " model.cache.folder"
             )
             return False

@@ -77,7 +77,7 @@ def _check(prompts: Prompts, name: str, size: Size) -> None:
         if prompts.boxes_xyxy is None:
             for row in (prompts.point_labels == PADDING).all(1).nonzero()[:1, 0].tolist():
                 raise InvalidDataError(
-                    f"{where} prompt {row} has neither a point nor a box. Repair: leave it out"
+                    f"{where} prompt {row} has neither a point nor a box. Hint: leave it out"
                 )
     if prompts.boxes_xyxy is not None:
         x0, y0, x1, y1 = prompts.boxes_xyxy.T

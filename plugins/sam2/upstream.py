@@ -64,7 +64,7 @@ def network_config(version: str, size: str, image_size: int) -> dict[str, Any]:
     if not path.is_file():
         raise UnavailableError(
             f"the package sam2 at {sam2.__path__[0]} has no {path.name}: a folder of that name may stand"
-            " before the installed package. Repair: run from another folder, or install sam2 again"
+            " before the installed package. Hint: run from another folder, or install sam2 again"
         )
     published = OmegaConf.select(OmegaConf.load(path), "model")  # not by PyYAML, which takes 1e-6 for a word
     changes = CHANGES if size == "toy" else {}

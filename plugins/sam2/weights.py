@@ -65,11 +65,11 @@ def recognize(tensors: Mapping[str, Tensor], path: Path) -> tuple[str, str]:
         ):
             raise CheckpointError(
                 f"{path} is a checkpoint of SAM 1 (Segment Anything of 2023), whose network is another."
-                " Repair: weights=official, or a file of SAM 2"
+                " Hint: weights=official, or a file of SAM 2"
             )
         raise CheckpointError(
             f"{path} is no checkpoint of SAM 2: it has no tensor {_PATCHES}, but"
-            f" {', '.join(sorted(tensors)[:3])}, …. Repair: weights=official, or a file of SAM 2"
+            f" {', '.join(sorted(tensors)[:3])}, …. Hint: weights=official, or a file of SAM 2"
         )
     blocks = {name.split(".")[3] for name in tensors if name.startswith("image_encoder.trunk.blocks.")}
     kind = (tensors[_PATCHES].shape[0], len(blocks))
@@ -92,7 +92,7 @@ def _check_kind(tensors: Mapping[str, Tensor], settings: Sam2Settings, path: Pat
     if (version, size) != (settings.version, settings.size):
         raise CheckpointError(
             f"{path} is of SAM {version} {size}, but the model is SAM {settings.version} {settings.size}. "
-            f"Repair: model.version={version} model.size={size}, or weights of the other kind"
+            f"Hint: model.version={version} model.size={size}, or weights of the other kind"
         )
 
 
@@ -129,7 +129,7 @@ def _chosen(name: str, settings: Sam2Settings) -> tuple[str, str]:
     wanted = (settings.version, settings.size)
     if settings.size == "toy":
         raise UsageError(
-            f"weights={name}: the size toy has no published weights. Repair: weights=none, or another"
+            f"weights={name}: the size toy has no published weights. Hint: weights=none, or another"
             " model.size"
         )
     if name == OFFICIAL:
@@ -139,7 +139,7 @@ def _chosen(name: str, settings: Sam2Settings) -> tuple[str, str]:
     if named != wanted:
         raise UsageError(
             f"weights={name} are of SAM {named[0]} {named[1]}, but the model is SAM {wanted[0]} {wanted[1]}. "
-            f"Repair: model.version={named[0]} model.size={named[1]}, or weights={OFFICIAL}"
+            f"Hint: model.version={named[0]} model.size={named[1]}, or weights={OFFICIAL}"
         )
     return named
 
@@ -154,11 +154,11 @@ def _download(version: str, size: str) -> Path:
     family = "sam2.1" if version == "2.1" else "sam2"
     filename = f"{family}_hiera_{size}.pt"
     repository = f"facebook/{family}-hiera-{size.replace('_', '-')}"
-    repair = (
+    hint = (
         f"fetch {MIRROR[version]}/{filename} elsewhere and pass its path as weights=, or weights=none for"
         " random ones"
     )
-    path = from_hub(repository, filename, repair=repair)
+    path = from_hub(repository, filename, hint=hint)
     _check_hash(path)
     return path
 
@@ -171,6 +171,6 @@ def _check_hash(path: Path) -> None:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != published:
             raise DownloadError(
-                f"{path} is damaged: its sha256 is {found}, not {published}. Repair: delete it, so that it is"
+                f"{path} is damaged: its sha256 is {found}, not {published}. Hint: delete it, so that it is"
                 " fetched again"
             )

@@ -77,7 +77,7 @@ class EncoderUNet(nn.Module):
         except UNFIT_ENCODER as error:
             raise ConfigError(
                 f"the encoder {encoder_name!r} cannot be used with depth {depth} on images of any size:"
-                f" {error}. Repair: take another encoder, or another depth"
+                f" {error}. Hint: take another encoder, or another depth"
             ) from error
 
     def forward(self, images: Tensor) -> Tensor:

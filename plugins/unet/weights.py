@@ -24,7 +24,7 @@ def load_weights(model: Model, name: str) -> LoadReport:
     """
     if not isinstance(model, SemanticModel) or not isinstance(model.network, EncoderUNet):
         raise UsageError(
-            f"weights={name}: the original U-Net has no published weights. Repair: weights=none, or another"
+            f"weights={name}: the original U-Net has no published weights. Hint: weights=none, or another"
             " model.encoder"
         )
     return load_encoder_weights(

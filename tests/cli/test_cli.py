@@ -189,8 +189,8 @@ def test_only_the_command_that_is_asked_for_is_imported() -> None:
         (["train", "--no-such-option"], "unrecognized arguments: --no-such-option"),
         (["plugins"], "the following arguments are required: ACTION"),
         (["eval", "run"], "the following arguments are required: --data"),
-        (["train"], "error: which plugin? none was given. Repair: add --plugin NAME"),
-        (["train", "--plugin", "unet"], "error: which dataset? none was given. Repair: add --data NAME"),
+        (["train"], "error: which plugin? none was given. Hint: add --plugin NAME"),
+        (["train", "--plugin", "unet"], "error: which dataset? none was given. Hint: add --data NAME"),
         (
             ["train", "--plugin", "unett", "--data", "shapes"],
             "error: no plugin is called 'unett'. Did you mean 'unet'?",

@@ -145,7 +145,7 @@ def test_get_downloads_and_unpacks_to_where_the_others_look(
     site: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["data", "check", site]) == 1
-    assert "Repair: toolkit data get fetched" in capsys.readouterr().out
+    assert "Hint: toolkit data get fetched" in capsys.readouterr().out
     assert main(["data", "get", site]) == 0
     assert Path("data/fetched/images/a.png").is_file()
     assert main(["data", "info", site]) == 0
@@ -276,4 +276,4 @@ def test_a_manifest_with_downloads_points_to_get() -> None:
         layout="images/",
         downloads=(Download("http://h/a", "0" * 64, 1),),
     )
-    assert missing_folder(manifest, Path("y")).splitlines()[-1].startswith("Repair: toolkit data get x, or")
+    assert missing_folder(manifest, Path("y")).splitlines()[-1].startswith("Hint: toolkit data get x, or")

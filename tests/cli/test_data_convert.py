@@ -74,7 +74,7 @@ def test_wrong_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "out" / "mine.txt").touch()
     assert main([*words, "coco"]) == 1
     assert (
-        "holds something already. Repair: remove it, or choose another folder with --out"
+        "holds something already. Hint: remove it, or choose another folder with --out"
         in capsys.readouterr().err
     )
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.txt"]

@@ -115,9 +115,9 @@ def test_a_missing_extra_is_no_failure(capsys: pytest.CaptureFixture[str], tmp_p
     assert (code, report["ok"]) == (0, True)
     assert found["state"] == "absent"
     assert found["detail"] == "needs no-such-package>=2 (not installed)"
-    assert found["repair"] == "pip install 'no-such-package>=2'"
+    assert found["hint"] == "pip install 'no-such-package>=2'"
     assert main(["doctor", "--plugin", path]) == 0
-    assert "Repair: pip install 'no-such-package>=2'" in capsys.readouterr().out
+    assert "Hint: pip install 'no-such-package>=2'" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -176,16 +176,16 @@ def test_requirements_that_fail(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         'pytest; extra == "dev"',
     )
     fine, old, absent, half, *optional = doctor.check_packages()
-    assert (fine.state, fine.repair) == ("works", "")
+    assert (fine.state, fine.hint) == ("works", "")
     assert (old.state, old.detail) == ("broken", f"{metadata.version('numpy')} does not meet numpy>=999")
-    assert (absent.state, absent.detail, absent.repair) == (
+    assert (absent.state, absent.detail, absent.hint) == (
         "broken",
         "not installed",
         "pip install 'no-such-package'",
     )
     assert half.state == "broken"
     assert "3.0 is installed, but importing it fails: OSError: libcuda.so.1" in half.detail
-    assert half.repair == "pip install --force-reinstall 'half-installed<4'"
+    assert half.hint == "pip install --force-reinstall 'half-installed<4'"
     assert [finding.name for finding in optional] == list(doctor.OPTIONAL)
 
 
@@ -205,7 +205,7 @@ def test_a_broken_requirement_fails_the_command(
     assert main(["doctor"]) == 1
     text = capsys.readouterr().out
     assert "BROKEN  no-such-package: not installed" in text
-    assert "Repair: pip install 'no-such-package>=1'" in text
+    assert "Hint: pip install 'no-such-package>=1'" in text
     assert "1 broken" in text
 
 
@@ -222,4 +222,4 @@ def test_it_works_without_the_packages_that_it_looks_for(without: str) -> None:
         f"BROKEN  {without}: {metadata.version(without)} is installed, but importing it fails:"
         " ModuleNotFoundError" in done.stdout
     )
-    assert f"Repair: pip install --force-reinstall '{without}" in done.stdout
+    assert f"Hint: pip install --force-reinstall '{without}" in done.stdout

@@ -99,7 +99,7 @@ def test_bad_images_are_reported_counted_and_skipped(
     assert infer(str(tmp_path / "photos"), "--batch-size", "1", "--workers", "1") == 3
     printed = capsys.readouterr()
     assert (
-        f"skipped: {tmp_path}/photos/[empty].jpg is empty (0 bytes). Repair: copy or download it again"
+        f"skipped: {tmp_path}/photos/[empty].jpg is empty (0 bytes). Hint: copy or download it again"
         in printed.err
     )
     assert "2 images done" in printed.out
@@ -109,7 +109,7 @@ def test_bad_images_are_reported_counted_and_skipped(
 def test_resume(infer: Infer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert infer(str(tmp_path / "photos" / "deep")) == 0
     assert infer(str(tmp_path / "photos" / "deep")) == 2
-    assert "holds results already. Repair: go on with them by --resume" in capsys.readouterr().err
+    assert "holds results already. Hint: go on with them by --resume" in capsys.readouterr().err
     assert infer(str(tmp_path / "photos" / "deep"), "--resume") == 0
     assert capsys.readouterr().out == f"0 images done, 1 were done before; results in {tmp_path / 'out'}\n"
 
@@ -130,8 +130,8 @@ def test_windows_and_no_overlays(infer: Infer, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["{}/nowhere"], "nowhere does not exist. Repair: check the path"),
-        (["{}/photos/*.gif"], "*.gif. Repair: check the pattern"),
+        (["{}/nowhere"], "nowhere does not exist. Hint: check the path"),
+        (["{}/photos/*.gif"], "*.gif. Hint: check the pattern"),
         (["{}/run"], "no image ("),
         (["{}/photos", "--batch-size", "0"], "batch_size must be at least 1, not 0"),
         (["{}/photos", "--workers", "0"], "workers must be at least 1, not 0"),
@@ -163,7 +163,7 @@ def test_a_full_disk(
 
     monkeypatch.setattr("os.replace", full)
     assert infer(str(tmp_path / "photos")) == 1
-    assert "cannot be written: the disk is full. Repair: free some space" in capsys.readouterr().err
+    assert "cannot be written: the disk is full. Hint: free some space" in capsys.readouterr().err
 
 
 def test_ctrl_c(

@@ -33,9 +33,7 @@ def test_whole_numbers_from_0_and_from_1() -> None:
 def test_settings_of_the_model_alone() -> None:
     assert model_settings([]) == {}
     assert model_settings(["model.width=3", "model.head.norm=none"]) == {"width": 3, "head": {"norm": "none"}}
-    with pytest.raises(
-        UsageError, match=r"settings of data, train have no effect here\. Repair: use model\."
-    ):
+    with pytest.raises(UsageError, match=r"settings of data, train have no effect here\. Hint: use model\."):
         model_settings(["train.steps=3", "model.width=3", "data.dir=x"])
     with pytest.raises(ConfigError, match="expected key=value"):
         model_settings(["width"])

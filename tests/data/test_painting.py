@@ -138,7 +138,7 @@ def test_an_image_without_objects_is_all_background() -> None:
 
 
 def test_objects_without_masks_or_no_objects_at_all_are_refused_by_the_name_of_the_sample() -> None:
-    with pytest.raises(DataError, match=r"^photos/box\.jpg: .*only boxes\. Repair: choose a plugin"):
+    with pytest.raises(DataError, match=r"^photos/box\.jpg: .*only boxes\. Hint: choose a plugin"):
         ObjectsAsClasses(Rectangles(("cat", "dog")))[2]
 
     class Bare(Rectangles):

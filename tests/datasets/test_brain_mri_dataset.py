@@ -137,13 +137,13 @@ def test_what_does_not_match_is_counted_and_named(tmp_path: Path) -> None:
     (tmp_path / name / f"{name}_9.tif").unlink()
     with pytest.raises(DataError) as caught:
         brain_mri(tmp_path)
-    first, second, repair = str(caught.value).splitlines()
+    first, second, hint = str(caught.value).splitlines()
     assert (
         first == f"images without a label image in {tmp_path}: 7"
         f" ({', '.join(f'{name}/{name}_{n}' for n in range(1, 6))}, …)"
     )
     assert second == f"label images without an image in {tmp_path}: 1 ({name}/{name}_9)"
-    assert repair == "Repair: unpack the whole archive; the mask of NAME.tif is called NAME_mask.tif"
+    assert hint == "Hint: unpack the whole archive; the mask of NAME.tif is called NAME_mask.tif"
 
 
 def test_faults_are_named(tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_a_folder_without_patients(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((5, 6), np.uint8)).save(tmp_path / "loose.tif")
     with pytest.raises(
         DataError,
-        match=r"has no folders of patients with \.tif files\. Repair: .*TCGA_CS_4941_19960909_1\.tif exists",
+        match=r"has no folders of patients with \.tif files\. Hint: .*TCGA_CS_4941_19960909_1\.tif exists",
     ):
         brain_mri(tmp_path)
 

@@ -336,9 +336,7 @@ def test_an_image_of_another_size(tmp_path: Path) -> None:
 def test_usual_layouts_are_found(tmp_path: Path, name: str, images: str) -> None:
     put(tmp_path, document(annotation(11)), name, images)
     assert len(coco(tmp_path)[0].instances) == 1
-    with pytest.raises(
-        MissingSplitError, match="no annotations of the split 'train'.*Repair: set train=FILE"
-    ):
+    with pytest.raises(MissingSplitError, match="no annotations of the split 'train'.*Hint: set train=FILE"):
         coco(tmp_path, "train")
 
 
@@ -357,7 +355,7 @@ def test_what_cannot_be_decided_is_asked(tmp_path: Path) -> None:
     with pytest.raises(
         DataError,
         match=(
-            r"more than one annotation file .*instances_val2014.json, .*instances_val2017.json. Repair: set"
+            r"more than one annotation file .*instances_val2014.json, .*instances_val2017.json. Hint: set"
             r" val=FILE"
         ),
     ):

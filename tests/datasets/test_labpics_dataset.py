@@ -180,7 +180,7 @@ def test_fine_classes_of_simple(tmp_path: Path) -> None:
 
 def test_fine_classes_need_semantic_maps(tmp_path: Path) -> None:
     put_simple(tmp_path, box(1, 3, 1, 3), box(0, 9, 0, 9))
-    with pytest.raises(DataError, match=r"has no Semantic/ beside Instance/.*Repair: .*classes=coarse"):
+    with pytest.raises(DataError, match=r"has no Semantic/ beside Instance/.*Hint: .*classes=coarse"):
         labpics(tmp_path, classes="fine")
     assert labpics(tmp_path, classes="fine", objects="vessels").classes == ("background", "Vessel")
 
@@ -330,7 +330,7 @@ def test_what_is_not_labpics(tmp_path: Path) -> None:
         "V1 Simple:  Train/Image/NAME.jpg with Train/Instance/NAME.png",
         "V1 Complex: ",
         "Data.json",
-        "Repair: ",
+        "Hint: ",
     ):
         assert part in str(caught.value)
 

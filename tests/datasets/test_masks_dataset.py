@@ -95,7 +95,7 @@ def test_color_coded_labels(tmp_path: Path) -> None:
     put_pair(tmp_path, "a", colors[picks][..., ::-1])
     only_train(tmp_path, "a")
     with pytest.raises(
-        DataError, match=r"a.png is in color, so its classes must be named. Repair: write classes.txt"
+        DataError, match=r"a.png is in color, so its classes must be named. Hint: write classes.txt"
     ):
         masks(tmp_path)
     (tmp_path / "classes.txt").write_text("red\ngreen 0 128 64\n")

@@ -81,7 +81,7 @@ def test_train_and_val_are_parts_of_the_published_trainval(folder: Path) -> None
     assert not set(TEST) & {*train.ids, *val.ids}
     assert list(pets(folder, "test").ids) == TEST
     with pytest.raises(
-        MissingSplitError, match=r"falls into the split 'val'\. Repair: another data\.options\.val_fraction"
+        MissingSplitError, match=r"falls into the split 'val'\. Hint: another data\.options\.val_fraction"
     ):
         pets(folder, "val", val_fraction=1e-9)
     with pytest.raises(ConfigError, match="val_fraction"):
@@ -114,7 +114,7 @@ def test_faults_are_named(folder: Path) -> None:
 
 
 def test_a_folder_without_pets(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"is not Oxford-IIIT Pet: there is no .*trimaps\. Repair: unpack"):
+    with pytest.raises(DataError, match=r"is not Oxford-IIIT Pet: there is no .*trimaps\. Hint: unpack"):
         pets(tmp_path)
 
 

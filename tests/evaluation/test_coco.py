@@ -349,7 +349,7 @@ def test_iou_types_choose_and_demand() -> None:
                 scores=torch.ones(1),
                 keypoints=torch.zeros(1, 5, 3),
             ),
-            "has 5 keypoints. Repair: give evaluators.coco.keypoint_sigmas as many values, not 17",
+            "has 5 keypoints. Hint: give evaluators.coco.keypoint_sigmas as many values, not 17",
         ),
     ],
 )

@@ -215,7 +215,7 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path, capsys: pytest.Captu
         compare_runs([one], **COMMON)
     with pytest.raises(
         UsageError,
-        match=r"different datasets: .*one on squares, .*lone on lone-squares\. Repair: say with --data",
+        match=r"different datasets: .*one on squares, .*lone on lone-squares\. Hint: say with --data",
     ):
         compare_runs([one, lone], **COMMON)
     with pytest.raises(DataError, match="cats cannot be measured here.*the model alone has cat"):

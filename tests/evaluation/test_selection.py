@@ -45,7 +45,7 @@ def test_the_section_of_a_run_gives_what_its_values_give() -> None:
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [
-        ({}, UsageError, r"no evaluator is chosen\. Repair: name one, such as evaluators\.iou=\{\}"),
+        ({}, UsageError, r"no evaluator is chosen\. Hint: name one, such as evaluators\.iou=\{\}"),
         ({"ioo": {}}, UnknownNameError, "iou"),
         ({"iou": {"voyd": 1}}, ConfigError, r"evaluators\.iou.*voyd"),
         ({"iou": {"score_threshold": "much"}}, ConfigError, r"evaluators\.iou.*score_threshold"),
@@ -63,7 +63,7 @@ def test_a_task_that_an_evaluator_cannot_measure_is_refused_with_its_owner() -> 
     with pytest.raises(UsageError) as caught:
         build_evaluators({"iou": {}, "coco": {}}, CLASSES, task=semantic, owner="runs/mine")
     assert str(caught.value) == (
-        "the evaluator 'coco' measures instances, but runs/mine (semantic) predicts label_map. Repair: choose"
+        "the evaluator 'coco' measures instances, but runs/mine (semantic) predicts label_map. Hint: choose"
         " iou"
     )
     chosen = build_evaluators({"iou": {}, "coco": {}}, CLASSES, task=instance)

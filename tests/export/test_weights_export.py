@@ -45,7 +45,7 @@ def test_another_suffix_is_refused_before_anything_is_written(
     checkpoint: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["export", str(checkpoint), "--out", str(tmp_path / name)]) == 2
-    assert "Repair: choose a name that ends in .pth or .pt" in capsys.readouterr().err
+    assert "Hint: choose a name that ends in .pth or .pt" in capsys.readouterr().err
     assert not (tmp_path / name).exists()
 
 

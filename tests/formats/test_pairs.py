@@ -32,21 +32,21 @@ def test_two_files_of_one_id_and_a_missing_folder_are_named(tmp_path: Path) -> N
     touch(tmp_path / "a.jpg", tmp_path / "a.png")
     with pytest.raises(DataError, match=r"a\.jpg and .*a\.png have the same id 'a'"):
         images_below(tmp_path)
-    with pytest.raises(DataError, match=r"nowhere is not there, or not a folder\. Repair: unpack it"):
-        images_below(tmp_path / "nowhere", repair="unpack it")
+    with pytest.raises(DataError, match=r"nowhere is not there, or not a folder\. Hint: unpack it"):
+        images_below(tmp_path / "nowhere", hint="unpack it")
 
 
 def test_what_does_not_match_is_counted_and_the_first_five_named() -> None:
     images, labels = [f"i{n}" for n in range(8)], ["i0", "j0"]
     with pytest.raises(DataError) as caught:
-        check_pairs(images, labels, Path("IMAGES"), Path("LABELS"), repair="look")
+        check_pairs(images, labels, Path("IMAGES"), Path("LABELS"), hint="look")
     assert (
         str(caught.value)
         == "images without a label image in LABELS: 7 (i1, i2, i3, i4, i5, …)\nlabel images without an image"
         " in IMAGES: 1 (j0)\nRepair: look"
     )
-    check_pairs(images, reversed(images), Path(), Path(), repair="")
-    check_pairs([], [], Path(), Path(), repair="")
+    check_pairs(images, reversed(images), Path(), Path(), hint="")
+    check_pairs([], [], Path(), Path(), hint="")
     assert listed("lost", ["a", "b", "c", "d", "e"]) == "lost: 5 (a, b, c, d, e)"
 
 

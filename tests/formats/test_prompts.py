@@ -105,7 +105,7 @@ def test_a_name_stands_for_the_image_whose_path_ends_so(
         (
             ["b.jpg"],
             (
-                r"prompts.csv, line 2 is for 'a.jpg', but there is no such image. Repair: use names such as"
+                r"prompts.csv, line 2 is for 'a.jpg', but there is no such image. Hint: use names such as"
                 r" b.jpg"
             ),
         ),

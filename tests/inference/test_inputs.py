@@ -107,13 +107,11 @@ def test_a_broken_link_is_an_image_that_will_fail(tmp_path: Path) -> None:
 
 def test_nothing_to_do_is_an_error_that_says_where_it_looked(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(
-        UsageError, match=r"no image \(\.bmp, \.jpeg, .*\) in .*empty\. Repair: check the path"
-    ):
+    with pytest.raises(UsageError, match=r"no image \(\.bmp, \.jpeg, .*\) in .*empty\. Hint: check the path"):
         find_images([tmp_path / "empty"])
-    with pytest.raises(UsageError, match=r"nowhere does not exist\. Repair: check the path"):
+    with pytest.raises(UsageError, match=r"nowhere does not exist\. Hint: check the path"):
         find_images([tmp_path / "empty", tmp_path / "nowhere"])
-    with pytest.raises(UsageError, match=r"no file matches .*\*\.jpg\. Repair: check the pattern"):
+    with pytest.raises(UsageError, match=r"no file matches .*\*\.jpg\. Hint: check the pattern"):
         find_images([tmp_path / "*.jpg"])
 
 
@@ -132,7 +130,7 @@ def test_a_folder_without_permission_is_reported_and_the_rest_is_found(
     images = find_images([tmp_path])
     assert [image.name for image in images if not image.error] == ["a.jpg", "z/c.jpg"]
     assert [image.error for image in images if image.error] == [
-        f"{tmp_path / 'locked'} cannot be searched: Permission denied. Repair: change its permissions"
+        f"{tmp_path / 'locked'} cannot be searched: Permission denied. Hint: change its permissions"
     ]
     with pytest.raises(UsageError, match=r"no image .*locked cannot be searched: Permission denied"):
         find_images([tmp_path / "locked"])

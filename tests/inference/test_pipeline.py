@@ -241,7 +241,7 @@ def test_a_full_disk_stops_the_run_and_loses_nothing(
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", full)
         with pytest.raises(
-            OutputError, match=r"labels/.*\.png cannot be written: the disk is full\. Repair: free some space"
+            OutputError, match=r"labels/.*\.png cannot be written: the disk is full\. Hint: free some space"
         ):
             predict_folder(predictor(), [photos], out, work=Work(2, 1))
     assert [record["image"] for record in manifest(out)] == ORDER[:5]
@@ -272,7 +272,7 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_disk_that_is_really_full(tiny_disk: Path, tmp_path: Path) -> None:
     for i in range(40):
         write_image(tmp_path / "photos" / f"{i:02}.png", i, 60, 80)
-    with pytest.raises(OutputError, match=r"cannot be written: the disk is full\. Repair: free some space"):
+    with pytest.raises(OutputError, match=r"cannot be written: the disk is full\. Hint: free some space"):
         predict_folder(predictor(), [tmp_path / "photos"], tiny_disk / "out")
     records = (
         manifest(tiny_disk / "out") if (tiny_disk / "out/manifest.jsonl").read_bytes().endswith(b"\n") else []
@@ -319,10 +319,10 @@ class Picky(Bright):
     [
         (
             torch.OutOfMemoryError("CUDA out of memory. Tried to allocate"),
-            "memory ran out. Repair: --window 1024 or smaller, or another device",
+            "memory ran out. Hint: --window 1024 or smaller, or another device",
         ),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "memory ran out. Repair"),
-        (MemoryError(), "memory ran out. Repair"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "memory ran out. Hint"),
+        (MemoryError(), "memory ran out. Hint"),
         (InvalidDataError("logits must be finite"), "logits must be finite"),
     ],
 )

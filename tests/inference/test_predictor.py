@@ -142,7 +142,7 @@ def test_unknown_devices_and_precisions() -> None:
         Predictor(Bright(), precision="fp8")
     for device in ("gpu", "cuda:99"):
         with pytest.raises(
-            UsageError, match=rf"device '{device}' cannot be used here: .*Repair: use the device cpu, or auto"
+            UsageError, match=rf"device '{device}' cannot be used here: .*Hint: use the device cpu, or auto"
         ):
             Predictor(Bright(), device=device)
 
@@ -150,7 +150,7 @@ def test_unknown_devices_and_precisions() -> None:
 def test_a_window_for_a_model_that_cannot_use_one() -> None:
     with pytest.raises(
         UsageError,
-        match=r"window: Bright predicts images whole\. Repair: leave window out",
+        match=r"window: Bright predicts images whole\. Hint: leave window out",
     ):
         Predictor(Bright(), device="cpu", tiling=Tiling(window=64))
     Predictor(Bright(), device="cpu", tiling=Tiling())

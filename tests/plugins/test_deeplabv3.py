@@ -193,12 +193,12 @@ def test_encoders_of_every_kind_learn_and_predict(plugin: str, encoder: str) -> 
         (
             "densenet121",
             (
-                "'densenet121' cannot be used with an output stride of 8: it has no dilated form. Repair: .*"
+                "'densenet121' cannot be used with an output stride of 8: it has no dilated form. Hint: .*"
                 " model.output_stride=32"
             ),
         ),
         ("mit_b0", "its attention is over strided features"),
-        ("tu-vit_tiny_patch16_224", "cannot be used with an output stride of 8.*Repair"),
+        ("tu-vit_tiny_patch16_224", "cannot be used with an output stride of 8.*Hint"),
     ],
 )
 def test_unusable_encoders_say_what_to_take_instead(encoder: str, message: str) -> None:

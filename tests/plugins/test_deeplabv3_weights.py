@@ -96,7 +96,7 @@ def test_rates_may_follow_the_output_stride_and_nothing_else(cache: Path, theirs
     ).loaded
     with pytest.raises(
         UsageError,
-        match=r"at an output stride of 16, not \[6, 12, 18\]\. Repair: model\.atrous_rates=\[12, 24, 36\]",
+        match=r"at an output stride of 16, not \[6, 12, 18\]\. Hint: model\.atrous_rates=\[12, 24, 36\]",
     ):
         weights.load_weights(mobilenet(atrous_rates=None), "torchvision-coco")
 
@@ -160,14 +160,14 @@ def test_what_does_not_suit_is_refused(cache: Path, theirs: dict[str, Tensor], t
     small = build(DeepLabV3Settings(encoder="tu-test_resnet", channels=8), VOC)
     with pytest.raises(
         UsageError,
-        match=r"on resnet50, resnet101, mobilenet_v3_large, not on 'tu-test_resnet'\. Repair: model\.encoder",
+        match=r"on resnet50, resnet101, mobilenet_v3_large, not on 'tu-test_resnet'\. Hint: model\.encoder",
     ):
         weights.load_weights(small, "torchvision-coco")
-    with pytest.raises(UsageError, match=r"Repair: model\.norm=batch"):
+    with pytest.raises(UsageError, match=r"Hint: model\.norm=batch"):
         weights.load_weights(mobilenet(norm="group"), "torchvision-coco")
     with pytest.raises(
         UsageError,
-        match=r"Repair: add model\.mean=\[0\.485, 0\.456, 0\.406\] model\.std=\[0\.229, 0\.224, 0\.225\]",
+        match=r"Hint: add model\.mean=\[0\.485, 0\.456, 0\.406\] model\.std=\[0\.229, 0\.224, 0\.225\]",
     ):
         weights.load_weights(mobilenet(mean=(0.5, 0.5, 0.5)), "torchvision-coco")
     with pytest.raises(UsageError, match="it has: imagenet, and none"):
@@ -189,7 +189,7 @@ def test_without_a_network_the_error_says_what_to_fetch_and_where_to_put_it(
     file = "deeplabv3_mobilenet_v3_large-fc3c493d.pth"
     with pytest.raises(
         DownloadError,
-        match=rf"models/{file} cannot be fetched: no route to host\. Repair: .* put it at {cache}/{file}",
+        match=rf"models/{file} cannot be fetched: no route to host\. Hint: .* put it at {cache}/{file}",
     ):
         weights.load_weights(mobilenet(), "torchvision-coco")
 

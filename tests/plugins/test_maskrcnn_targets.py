@@ -134,8 +134,8 @@ def test_boxes_are_kept_inside_the_image() -> None:
 @pytest.mark.parametrize(
     ("changes", "options", "message"),
     [
-        (None, {}, "sample 'photo' has no instances.*Repair"),
-        ({}, {}, "sample 'photo' have boxes but no masks. Repair: model.masks=false"),
+        (None, {}, "sample 'photo' has no instances.*Hint"),
+        ({}, {}, "sample 'photo' have boxes but no masks. Hint: model.masks=false"),
         (
             {"labels": torch.tensor([0, 5])},
             {"masks": False},
@@ -144,7 +144,7 @@ def test_boxes_are_kept_inside_the_image() -> None:
         (
             {},
             {"masks": False, "keypoints": 4},
-            "sample 'photo' have no keypoints. Repair: model.keypoint_count=0",
+            "sample 'photo' have no keypoints. Hint: model.keypoint_count=0",
         ),
         (
             {"keypoints": torch.zeros(2, 3, 3)},

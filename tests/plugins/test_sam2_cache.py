@@ -317,7 +317,7 @@ def test_a_full_cache_keeps_what_is_in_use(tmp_path: Path, caplog: pytest.LogCap
                     cache.write(f"{i:02d}", tensors(i))
     assert [path.name[:2] for path in kept(tmp_path / "own")] == ["00", "01"]
     assert [record.getMessage() for record in caplog.records] == [caplog.records[0].getMessage()], "said once"
-    assert "Repair: raise model.cache.max_gb" in caplog.text
+    assert "Hint: raise model.cache.max_gb" in caplog.text
 
 
 def full(_: Path) -> Any:

@@ -141,7 +141,7 @@ with hydra.initialize(version_base=None, config_path=None, job_name="mine"):
 
 def test_a_clone_in_the_way_is_explained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(upstream.sam2, "__path__", [str(tmp_path)])
-    with pytest.raises(UnavailableError, match=r"sam2.1_hiera_t.yaml: .* Repair: run from another folder"):
+    with pytest.raises(UnavailableError, match=r"sam2.1_hiera_t.yaml: .* Hint: run from another folder"):
         upstream.network_config("2.1", "tiny", 1024)
 
 

@@ -71,7 +71,7 @@ def test_a_checkpoint_of_another_kind_names_the_settings_that_fit(
     with pytest.raises(
         CheckpointError,
         match=(
-            rf"is of SAM {file[0]} {file[1]}, but the model is SAM {model[0]} {model[1]}\. Repair:"
+            rf"is of SAM {file[0]} {file[1]}, but the model is SAM {model[0]} {model[1]}\. Hint:"
             rf" model\.version={file[0]} model\.size={file[1]}"
         ),
     ):
@@ -165,12 +165,12 @@ def test_names_of_published_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
         UsageError,
         match=(
-            r"weights=sam2-large are of SAM 2\.0 large, but the model is SAM 2\.1 tiny\. Repair:"
+            r"weights=sam2-large are of SAM 2\.0 large, but the model is SAM 2\.1 tiny\. Hint:"
             r" model\.version=2\.0 model\.size=large"
         ),
     ):
         weights._chosen("sam2-large", Sam2Settings())
-    with pytest.raises(UsageError, match=r"the size toy has no published weights\. Repair: weights=none"):
+    with pytest.raises(UsageError, match=r"the size toy has no published weights\. Hint: weights=none"):
         load_weights(toy(), "official")
     assert manifest.resolve(manifest.load_weights) is load_weights
 
@@ -185,7 +185,7 @@ def test_without_a_network_the_error_says_what_to_fetch_by_hand(
     with pytest.raises(
         DownloadError,
         match=(
-            r"sam2_hiera_base_plus\.pt of facebook/sam2-hiera-base-plus .*Repair: fetch"
+            r"sam2_hiera_base_plus\.pt of facebook/sam2-hiera-base-plus .*Hint: fetch"
             r" https://dl\.fbaipublicfiles\.com/segment_anything_2/072824/"
             r"sam2_hiera_base_plus\.pt elsewhere and pass its path as weights="
         ),
@@ -210,5 +210,5 @@ def test_a_download_is_compared_with_the_published_hash(
     assert weights._download("2.1", "tiny") == link
     assert asked == [("facebook/sam2.1-hiera-tiny", "sam2.1_hiera_tiny.pt")]
     blob.write_bytes(b"weight5")
-    with pytest.raises(DownloadError, match=r"is damaged: its sha256 is .* Repair: delete it"):
+    with pytest.raises(DownloadError, match=r"is damaged: its sha256 is .* Hint: delete it"):
         weights._download("2.1", "tiny")

@@ -283,7 +283,7 @@ def test_dropout_is_at_the_bottom_and_only_in_training() -> None:
         ("tu-resnt50", "did you mean 'tu-resnet50'"),
         ("orignal", "did you mean 'original'"),
         ("qqq", "there are: original, original_padded, resnet18"),
-        ("tu-vit_tiny_patch16_224", "cannot be used with depth 5 on images of any size.*Repair"),
+        ("tu-vit_tiny_patch16_224", "cannot be used with depth 5 on images of any size.*Hint"),
     ],
 )
 def test_unusable_encoders_say_what_to_take_instead(encoder: str, message: str) -> None:
@@ -434,7 +434,7 @@ def test_weights_that_do_not_suit_are_refused(monkeypatch: pytest.MonkeyPatch, t
         {**IMAGENET, "mean": [127.5] * 3, "std": [127.5] * 3, "input_range": [0, 255]},
     )
     with pytest.raises(
-        UsageError, match=r"Repair: add model\.mean=\[0\.5, 0\.5, 0\.5\] model\.std=\[0\.5, 0\.5, 0\.5\]"
+        UsageError, match=r"Hint: add model\.mean=\[0\.5, 0\.5, 0\.5\] model\.std=\[0\.5, 0\.5, 0\.5\]"
     ):
         weights.load_weights(model, "imagenet")
     fake_hub(monkeypatch, tmp_path, tensors, {**IMAGENET, "input_space": "BGR"})
@@ -443,7 +443,7 @@ def test_weights_that_do_not_suit_are_refused(monkeypatch: pytest.MonkeyPatch, t
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     fake_hub(monkeypatch, tmp_path, tensors, IMAGENET)
     for norm in ("group", "none"):
-        with pytest.raises((UsageError, CheckpointError), match=r"Repair: model\.norm=batch"):
+        with pytest.raises((UsageError, CheckpointError), match=r"Hint: model\.norm=batch"):
             weights.load_weights(small("resnet18", norm=norm), "imagenet")
 
 
@@ -458,7 +458,7 @@ def test_without_a_network_the_error_comes_at_once_and_says_what_to_do(
     with pytest.raises(
         DownloadError,
         match=(
-            r"https://hub\.invalid: .*Repair: weights=none, or fetch"
+            r"https://hub\.invalid: .*Hint: weights=none, or fetch"
             r" https://hub\.invalid/.*/model.safetensors"
         ),
     ):

@@ -59,10 +59,7 @@ def test_entry_points_are_found_and_name_their_package() -> None:
     [
         (
             "import-error",
-            (
-                "No module named 'no_such_module_at_all'. Repair, if that is the package's name: pip install"
-                " no_such_module_at_all"
-            ),
+            "No module named 'no_such_module_at_all'. Hint: pip install no_such_module_at_all, if that",
         ),
         ("no-manifest", "there is no such variable"),
         ("wrong-type", "it is DatasetManifest"),
@@ -90,7 +87,7 @@ def test_a_missing_requirement_says_what_installs_it() -> None:
     with pytest.raises(
         UnavailableError,
         match=(
-            r"needs no-such-distribution>=2 \(not installed\)\. Repair: pip install 'no-such-distribution>=2'"
+            r"needs no-such-distribution>=2 \(not installed\)\. Hint: pip install 'no-such-distribution>=2'"
         ),
     ):
         needy.resolve(needy.build)

@@ -127,7 +127,7 @@ def test_manifests_are_frozen_and_told_apart_by_kind() -> None:
             made.name = "other"  # type: ignore[misc]
 
 
-def test_a_repair_can_be_given_or_is_made_from_the_requirements() -> None:
+def test_a_hint_can_be_given_or_is_made_from_the_requirements() -> None:
     assert manifest(requires=("a>=1", "b")).install_line() == "pip install 'a>=1' 'b'"
     assert manifest(requires=("a>=1",), install="conda install a").install_line() == "conda install a"
     assert manifest(requires=("no-such-distribution>=2",)).missing_requirements() == [

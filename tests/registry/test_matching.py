@@ -55,7 +55,7 @@ def test_every_pair_is_resolved_or_refused_with_what_each_has_and_needs(plugin: 
             resolve(plugin=plugin, data=data.name, overrides=words)
         message = str(caught.value)
         assert f"plugin {plugin!r} ({task})" in message
-        assert "Repair: choose" in message
+        assert "Hint: choose" in message
         if not fits:
             assert f"learns from {NEEDS[task]}, which dataset {data.name!r} does not have" in message
             assert f"it is for {' or '.join(data.tasks)} models" in message
@@ -104,7 +104,7 @@ def test_a_task_of_a_plugins_own_says_what_it_needs() -> None:
         check_trainable(plugin, task, dataset("semantic"))
     check_trainable(plugin, task, dataset("depth"))
     iou = registry.evaluators().get("iou")
-    with pytest.raises(UsageError, match=r"runs/x \(depth\) predicts depth\. Repair: choose mae$"):
+    with pytest.raises(UsageError, match=r"runs/x \(depth\) predicts depth\. Hint: choose mae$"):
         check_measurable(iou, task, "runs/x")
 
 

@@ -36,7 +36,7 @@ def test_another_number_of_processes_than_srun_has_started_is_refused(
     with pytest.raises(
         ConfigError,
         match=(
-            rf"srun has started {tasks} process.* {devices} device.* {nodes} node.*Repair: .*product is"
+            rf"srun has started {tasks} process.* {devices} device.* {nodes} node.*Hint: .*product is"
             rf" {tasks}"
         ),
     ):

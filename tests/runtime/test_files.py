@@ -1,4 +1,4 @@
-"""Atomic writing: the whole file or nothing, and errors that name the repair."""
+"""Atomic writing: the whole file or nothing, and errors that say what to do."""
 
 from __future__ import annotations
 
@@ -58,16 +58,16 @@ def test_an_error_in_the_block_leaves_no_trace_and_passes_through(
 
 
 FAULTS = [
-    (errno.ENOSPC, r"the disk is full\. Repair: free some space"),
-    (errno.EDQUOT, r"quota is used up\. Repair"),
-    (errno.EACCES, r"permission denied\. Repair: change the folder's permissions"),
-    (errno.EROFS, r"read-only\. Repair: write to another folder"),
-    (errno.EIO, r"Input/output error\. Repair: check the disk"),
+    (errno.ENOSPC, r"the disk is full\. Hint: free some space"),
+    (errno.EDQUOT, r"quota is used up\. Hint"),
+    (errno.EACCES, r"permission denied\. Hint: change the folder's permissions"),
+    (errno.EROFS, r"read-only\. Hint: write to another folder"),
+    (errno.EIO, r"Input/output error\. Hint: check the disk"),
 ]
 
 
 @pytest.mark.parametrize(("number", "message"), FAULTS)
-def test_system_errors_name_the_file_and_the_repair(tmp_path: Path, number: int, message: str) -> None:
+def test_system_errors_name_the_file_and_the_hint(tmp_path: Path, number: int, message: str) -> None:
     with pytest.raises(OutputError, match=rf"x\.bin cannot be written: .*{message}"):
         write(tmp_path / "x.bin", error=OSError(number, os.strerror(number)))
     assert not list(tmp_path.iterdir())

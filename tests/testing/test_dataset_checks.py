@@ -31,7 +31,7 @@ PLANTED = [
     (
         "same_in_another_process",
         "hash order",
-        "split 'train' has other ids in another process. Repair: sort them",
+        "split 'train' has other ids in another process. Hint: sort them",
     ),
     ("same_in_another_process", "hash", r"fingerprint\(\) of split 'train' is another in another process"),
     (
@@ -52,7 +52,7 @@ PLANTED = [
     (
         "ends_where_it_ends",
         "ends_where_it_ends",
-        "has 4 samples, but gives one at index 4. Repair: raise IndexError",
+        "has 4 samples, but gives one at index 4. Hint: raise IndexError",
     ),
     (
         "an_empty_folder_is_explained",

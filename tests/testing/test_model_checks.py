@@ -128,7 +128,7 @@ def test_masks_that_are_not_in_their_boxes_are_found(tmp_path: Path, monkeypatch
 
     BY_NAME["masks_and_boxes_agree"](case)
     monkeypatch.setattr(model, "predict", moved)
-    with pytest.raises(AssertionError, match=r"a mask covers \[.*\], but its box is \[.*\]\. Repair"):
+    with pytest.raises(AssertionError, match=r"a mask covers \[.*\], but its box is \[.*\]\. Hint"):
         BY_NAME["masks_and_boxes_agree"](case)
     monkeypatch.setattr(model, "predict", lambda samples: [_nothing(sample) for sample in samples])
     with pytest.raises(unittest.SkipTest, match="no object with a mask was predicted"):
@@ -167,11 +167,11 @@ def test_prompts_that_are_not_answered_are_found(
 def test_manifests_that_promise_what_is_not_there_are_found(tmp_path: Path) -> None:
     text = Path(FAULTY).read_text(encoding="utf-8")
     for old, new, message in (
-        ('summary="', f'summary="{"very " * 30}', "Repair: shorten it to one line"),
+        ('summary="', f'summary="{"very " * 30}', "Hint: shorten it to one line"),
         (
             'name="faulty",',
             'name="faulty", requires=("no-such-package",),',
-            r"no-such-package \(not installed\). Repair: pip install",
+            r"no-such-package \(not installed\). Hint: pip install",
         ),
         ('build=":build"', 'build=":TEN"', "cannot be called"),
     ):

@@ -87,7 +87,7 @@ def test_what_a_run_left_before_its_first_step_is_cleared_away(
 )
 def test_a_folder_with_anything_else_in_it_is_never_touched(tiny: str, tmp_path: Path, foreign: str) -> None:
     before = fill(tmp_path, *LEFT, foreign)
-    with pytest.raises(UsageError, match=r"exists and is not empty\. Repair: go on with it by --resume, or"):
+    with pytest.raises(UsageError, match=r"exists and is not empty\. Hint: go on with it by --resume, or"):
         check_folder(tmp_path, settings(tiny), resume=False)
     assert content(tmp_path) == before
 
@@ -127,7 +127,7 @@ def test_without_settings_there_is_nothing_to_resume(
 ) -> None:
     before = fill(tmp_path, *names)
     for run in (tmp_path, tmp_path / "absent"):
-        with pytest.raises(UsageError, match=r"nothing to resume at .*Repair: check --out, or leave out"):
+        with pytest.raises(UsageError, match=r"nothing to resume at .*Hint: check --out, or leave out"):
             check_folder(run, settings(tiny), resume=True)
         with pytest.raises(UsageError, match="nothing to resume"):
             config_of_run(run)

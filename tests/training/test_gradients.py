@@ -287,7 +287,7 @@ def test_an_optimizer_of_another_kind_is_refused(
     optimizer: Callable[[list[nn.Parameter]], Optimizer], found: str
 ) -> None:
     model = nn.Linear(2, 2)
-    with pytest.raises(TrainingError, match=rf"cannot be computed ahead: {found}\. Repair: use"):
+    with pytest.raises(TrainingError, match=rf"cannot be computed ahead: {found}\. Hint: use"):
         measure_update(model, optimizer([*model.parameters()]), 1.0)
 
 

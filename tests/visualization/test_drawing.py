@@ -151,7 +151,7 @@ def test_write_picture_is_rgb_and_refuses_what_jpeg_cannot_hold(tmp_path: Path) 
     with pytest.raises(
         OutputError,
         match=(
-            r"wide\.jpg cannot be written: a \.jpg of 70000 x 1 pixels cannot be encoded .*Repair: use \.png"
+            r"wide\.jpg cannot be written: a \.jpg of 70000 x 1 pixels cannot be encoded .*Hint: use \.png"
         ),
     ):
         write_picture(tmp_path / "wide.jpg", np.zeros((1, 70_000, 3), np.uint8))

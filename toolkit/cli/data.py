@@ -298,7 +298,7 @@ def _preview(manifest: DatasetManifest, args: argparse.Namespace) -> int:
         if not augment:
             whose = args.config or f"the recipe for {args.plugin} and {args.name}, if there is one,"
             raise UsageError(
-                f"{whose} lists no augmentations. Repair: leave the option out, or name some with --augment"
+                f"{whose} lists no augmentations. Hint: leave the option out, or name some with --augment"
             )
     split = args.split or manifest.splits[0]
     dataset = open_dataset(manifest, args.data_dir, split, _options(args.settings))
@@ -328,7 +328,7 @@ def _convert(manifest: DatasetManifest, args: argparse.Namespace) -> int:
     if len({dataset.classes for _, dataset in splits}) > 1:
         names = ", ".join(split for split, _ in splits)
         raise DataError(
-            f"the splits {names} have different classes. Repair: convert each to a folder of its own with"
+            f"the splits {names} have different classes. Hint: convert each to a folder of its own with"
             " --split"
         )
     for split, dataset in splits:

@@ -49,14 +49,14 @@ class Finding:
         name: what it is called.
         state: works; absent, which is no failure; or broken.
         detail: its version, where it was found, or what is wrong.
-        repair: what mends it, if that is known.
+        hint: what mends it, if that is known.
     """
 
     kind: str
     name: str
     state: Literal["works", "absent", "broken"]
     detail: str
-    repair: str = ""
+    hint: str = ""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -111,8 +111,8 @@ def _report(
 
 def _line(finding: Finding, name: str) -> str:
     mark = {"works": "ok", "absent": "-", "broken": "BROKEN"}[finding.state]
-    repair = f"\n{'':<8}Repair: {finding.repair}" if finding.repair else ""
-    return f"{mark:<8}{name}: {finding.detail}{repair}"
+    hint = f"\n{'':<8}Hint: {finding.hint}" if finding.hint else ""
+    return f"{mark:<8}{name}: {finding.detail}{hint}"
 
 
 def check_packages() -> list[Finding]:
@@ -122,14 +122,14 @@ def check_packages() -> list[Finding]:
     except metadata.PackageNotFoundError:
         detail = "it is used without being installed, so its requirements are not known"
         return [
-            Finding("package", "toolkit", "broken", detail, repair="pip install --editable . in the checkout")
+            Finding("package", "toolkit", "broken", detail, hint="pip install --editable . in the checkout")
         ]
     return [_check_requirement(text) for text in requirements] + [_check_optional(name) for name in OPTIONAL]
 
 
 def _check_requirement(text: str) -> Finding:
     name = re.split(r"[^\w.-]", text, maxsplit=1)[0]
-    repair = f"pip install '{text}'"
+    hint = f"pip install '{text}'"
     try:
         version = metadata.version(name)
     except metadata.PackageNotFoundError:
@@ -138,7 +138,7 @@ def _check_requirement(text: str) -> Finding:
         module = importlib.import_module(MODULES.get(name.lower(), name.replace("-", "_")))
     except Exception as error:  # a package that is half installed may raise anything at all
         if not version:
-            return Finding("package", name, "broken", "not installed", repair)
+            return Finding("package", name, "broken", "not installed", hint)
         detail = f"{version} is installed, but importing it fails: {type(error).__name__}: {error}"
         return Finding("package", name, "broken", detail, f"pip install --force-reinstall '{text}'")
     if not version:  # another distribution brings the same module, as opencv-python does
@@ -149,7 +149,7 @@ def _check_requirement(text: str) -> Finding:
             f"{getattr(module, '__version__', 'unknown version')}, from another distribution",
         )
     if _is_too_old(text, version):
-        return Finding("package", name, "broken", f"{version} does not meet {text}", repair)
+        return Finding("package", name, "broken", f"{version} does not meet {text}", hint)
     return Finding("package", name, "works", version)
 
 

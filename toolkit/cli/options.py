@@ -61,7 +61,7 @@ def model_settings(words: Sequence[str]) -> dict[str, Any]:
     sections = parse_overrides(words)
     if sections.keys() - {"model"}:
         raise UsageError(
-            f"settings of {', '.join(sorted(sections.keys() - {'model'}))} have no effect here. Repair: use"
+            f"settings of {', '.join(sorted(sections.keys() - {'model'}))} have no effect here. Hint: use"
             " model.…"
         )
     settings: dict[str, Any] = sections.get("model", {})

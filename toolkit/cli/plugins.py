@@ -130,7 +130,7 @@ def _check(args: argparse.Namespace) -> int:
     settings, failed = parse_overrides(args.settings), 0
     if unknown := sorted(set(settings) - set(SECTIONS)):
         raise UsageError(
-            f"{unknown[0]}: no such section. Repair: begin the setting with one of {', '.join(SECTIONS)}, as"
+            f"{unknown[0]}: no such section. Hint: begin the setting with one of {', '.join(SECTIONS)}, as"
             " in model.width=8"
         )
     for manifest, results in _suites(args.name, args.data_dir, settings):

@@ -84,7 +84,7 @@ def _config_of_run(args: argparse.Namespace) -> Path:
     from toolkit.training.folder import config_of_run
 
     if args.out is None and not (args.plugin and args.data):
-        raise UsageError("which run is to be resumed? Repair: name its folder with --out")
+        raise UsageError("which run is to be resumed? Hint: name its folder with --out")
     run = args.out or default_run(registry.named(registry.plugins(), args.plugin).name, args.data)
     return config_of_run(run)
 

@@ -46,7 +46,7 @@ def resolve(
     if not plugin or not data:
         where = f"{config} does not name it" if config else "none was given"
         raise UsageError(
-            f"which {'plugin' if not plugin else 'dataset'}? {where}. Repair: add"
+            f"which {'plugin' if not plugin else 'dataset'}? {where}. Hint: add"
             f" --{'plugin' if not plugin else 'data'} NAME"
         )
     plugin_manifest = registry.named(registry.plugins(), plugin)

@@ -40,7 +40,7 @@ class Dataset(ABC):
         """Read the sample at ``index``.
 
         Raises:
-            DataError: when its files cannot be used; names the file and the repair.
+            DataError: when its files cannot be used; names the file and the hint.
         """
 
     def capability(self, kind: type[C]) -> C | None:
@@ -161,7 +161,7 @@ def open_for_task(
 
 def missing_folder(manifest: DatasetManifest, folder: Path) -> str:
     """The message for a dataset whose folder is not there: what belongs in it, where that comes from, and the
-    repair.
+    hint.
     """
     lines = [
         f"dataset {manifest.name!r} needs a folder of files, and {folder} is"
@@ -175,12 +175,12 @@ def missing_folder(manifest: DatasetManifest, folder: Path) -> str:
         lines.append(
             f"To try things without them: toolkit data sample {manifest.name} draws a small stand-in"
         )
-    repair = (
+    hint = (
         f"toolkit data get {manifest.name}"
         if manifest.downloads
         else f"put them at {default_folder(manifest.name)}"
     )
-    lines.append(f"Repair: {repair}, or name the folder that has the files with --data-dir")
+    lines.append(f"Hint: {hint}, or name the folder that has the files with --data-dir")
     return "\n".join(lines)
 
 

@@ -57,7 +57,7 @@ _PARSERS: dict[bytes, type[ImageFile.ImageFile]] = {
 _JPEG_MARKER = re.compile(
     rb"\xff[^\x00\x01\xd0-\xd7\xff]"
 )  # neither an escaped byte of data nor a restart nor a fill byte
-_REPAIR_COPY = "Repair: copy or download it again"
+_REPAIR_COPY = "Hint: copy or download it again"
 
 
 def read_image(path: FilePath) -> Tensor:
@@ -71,7 +71,7 @@ def read_image(path: FilePath) -> Tensor:
         uint8 ``[3, H, W]``, stored channels-last (as decoded; ``.contiguous()`` copies where that matters).
 
     Raises:
-        ImageError: when the file cannot be read or is not a whole image; says what is wrong and how to repair
+        ImageError: when the file cannot be read or is not a whole image; says what is wrong and how to fix
             it.
     """
     data = _read_bytes(path)
@@ -81,7 +81,7 @@ def read_image(path: FilePath) -> Tensor:
         array = cv2.convertScaleAbs(array, alpha=1 / 257)
     if array.dtype != np.uint8:
         raise ImageError(
-            f"{path} has {array.dtype} pixels; expected 8 or 16 bits a channel. Repair: convert it to an"
+            f"{path} has {array.dtype} pixels; expected 8 or 16 bits a channel. Hint: convert it to an"
             " 8-bit PNG"
         )
     return torch.from_numpy(cv2.cvtColor(array, cv2.COLOR_BGR2RGB, dst=array)).permute(2, 0, 1)
@@ -163,7 +163,7 @@ def _read_values(path: FilePath) -> NDArray[Any]:
         if image.mode not in ("1", "L", "P") and not image.mode.startswith("I"):
             raise ImageError(
                 f"{path} is a color image (mode {image.mode}); expected one class index a pixel. "
-                "Repair: save it as a gray or palette PNG, or use a dataset that reads color-coded truth"
+                "Hint: save it as a gray or palette PNG, or use a dataset that reads color-coded truth"
             )
         try:
             values = np.array(image)
@@ -175,7 +175,7 @@ def _read_values(path: FilePath) -> NDArray[Any]:
 def _require_exact(path: FilePath, image: ImageFile.ImageFile) -> None:
     if isinstance(image, JpegImagePlugin.JpegImageFile):
         raise ImageError(
-            f"{path} is a JPEG, whose compression changes label values. Repair: save label maps as PNG"
+            f"{path} is a JPEG, whose compression changes label values. Hint: save label maps as PNG"
         )
 
 
@@ -225,14 +225,14 @@ def write_id_map(path: FilePath, ids: Tensor) -> None:
 
 
 def _unreadable(path: FilePath, error: OSError) -> ImageError:
-    repairs = {
-        FileNotFoundError: "does not exist. Repair: check the path",
-        PermissionError: "may not be read: permission denied. Repair: change its permissions",
-        IsADirectoryError: "is a folder, not an image. Repair: name a file in it",
+    hints = {
+        FileNotFoundError: "does not exist. Hint: check the path",
+        PermissionError: "may not be read: permission denied. Hint: change its permissions",
+        IsADirectoryError: "is a folder, not an image. Hint: name a file in it",
     }
     return ImageError(
         f"{path}"
-        f" {repairs.get(type(error)) or f'cannot be read: {error.strerror or error}. Repair: check the disk'}"
+        f" {hints.get(type(error)) or f'cannot be read: {error.strerror or error}. Hint: check the disk'}"
     )
 
 
@@ -256,7 +256,7 @@ def _header(path: FilePath, data: bytes, file: Any = None) -> ImageFile.ImageFil
     if parser is None:
         raise ImageError(
             f"{path} is not an image: its first bytes {data[:8]!r} are not those of a JPEG, PNG, BMP, WebP or"
-            " TIFF. Repair: remove it, or convert it to one of these"
+            " TIFF. Hint: remove it, or convert it to one of these"
         )
     if file is None and _is_cut_off(parser, data):
         raise ImageError(
@@ -272,7 +272,7 @@ def _header(path: FilePath, data: bytes, file: Any = None) -> ImageFile.ImageFil
     if width * height > MAX_PIXELS:
         raise ImageError(
             f"{path} says that it has {width} x {height} pixels, more than the {MAX_PIXELS} that are read at"
-            " once. Repair: cut it into tiles"
+            " once. Hint: cut it into tiles"
         )
     return header
 

@@ -79,7 +79,7 @@ class ObjectsAsClasses(Dataset):
         if len(self.classes) > VOID:
             raise DataError(
                 f"a label map has room for {VOID} classes, the background included, but there are"
-                f" {len(self.classes)}. Repair: choose a plugin that learns from objects"
+                f" {len(self.classes)}. Hint: choose a plugin that learns from objects"
             )
         if dataset.palette is not None:
             self.palette = dataset.palette if has_background else ((0, 0, 0), *dataset.palette)
@@ -99,7 +99,7 @@ class ObjectsAsClasses(Dataset):
             label_map = instances_to_label_map(shifted, self.classes)
         except InvalidDataError as error:
             raise DataError(
-                f"{sample.path or sample.id}: {error}. Repair: choose a plugin that learns from objects"
+                f"{sample.path or sample.id}: {error}. Hint: choose a plugin that learns from objects"
             ) from error
         return sample.with_(label_map=label_map, instances=None)
 

@@ -103,7 +103,7 @@ def _replay(sample: Sample, image: Tensor, moves: Sequence[Move]) -> Sample:
         return sample.with_(image=image)
     if sample.prompts is not None:
         raise InvalidDataError(
-            f"sample {sample.id!r} has prompts, which augmentation does not move. Repair: draw the prompts"
+            f"sample {sample.id!r} has prompts, which augmentation does not move. Hint: draw the prompts"
             " after augmenting"
         )
     label_map = None
@@ -182,7 +182,7 @@ def _moved_keypoints(sample: Sample, keypoints: Tensor, size: Size, moves: Seque
         if move.apply in (F.horizontal_flip, F.vertical_flip):
             raise InvalidDataError(
                 f"sample {sample.id!r} has keypoints, and a mirror image swaps those on the left with those"
-                " on the right. Repair: leave flip out of augment"
+                " on the right. Hint: leave flip out of augment"
             )
         moved = move.apply(moved)
         height, width = moved.canvas_size

@@ -53,7 +53,7 @@ class Alignment:
             sides = [f"the model alone has {', '.join(only_model)}"] if only_model else []
             sides += [f"the dataset alone has {', '.join(only_data)}"] if only_data else []
             raise DataError(
-                f"{owner} cannot be measured here, because the classes differ: {'; '.join(sides)}. Repair:"
+                f"{owner} cannot be measured here, because the classes differ: {'; '.join(sides)}. Hint:"
                 " choose another --data"
             )
         self.is_needed = tuple(classes) != tuple(wanted)

@@ -139,7 +139,7 @@ class Coco(Evaluator, Resampling, DocumentEvaluator):
             and "keypoints" in (self.settings.iou_types or ("keypoints",))
         ):
             raise InvalidDataError(
-                f"{owner} has {points} keypoints. Repair: give evaluators.coco.keypoint_sigmas as many"
+                f"{owner} has {points} keypoints. Hint: give evaluators.coco.keypoint_sigmas as many"
                 f" values, not {sigmas}"
             )
 

@@ -197,7 +197,7 @@ def _side_by_side(
     common = [name for name in values[0] if all(name in figures for figures in values)]
     if not set(common) - {SPEED, PARAMETERS, MEMORY}:
         raise UsageError(
-            "these runs have no metric in common. Repair: name an evaluator that suits them all, such as"
+            "these runs have no metric in common. Hint: name an evaluator that suits them all, such as"
             " evaluators.iou={}"
         )
     results = []
@@ -256,7 +256,7 @@ def _common_dataset(runs: Sequence[str | Path], manifests: Sequence[CheckpointMa
     if len(set(names)) > 1:
         trained = ", ".join(f"{run} on {name}" for run, name in zip(runs, names, strict=True))
         raise UsageError(
-            f"the runs were trained on different datasets: {trained}. Repair: say with --data which to"
+            f"the runs were trained on different datasets: {trained}. Hint: say with --data which to"
             " compare them on"
         )
     return names[0]

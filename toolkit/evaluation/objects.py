@@ -65,7 +65,7 @@ class Objects(AnswerEvaluator):
             count = "no masks" if found is None or found.masks is None else f"{len(found)} masks"
             raise InvalidDataError(
                 f"the prediction for sample {sample.id!r} has {count} for {len(truth)} objects; the evaluator"
-                " objects compares answers to prompts, one an object and in their order. Repair: measure"
+                " objects compares answers to prompts, one an object and in their order. Hint: measure"
                 " detections by the evaluator coco"
             )
         beyond = [int(label) for label in truth.labels if label >= len(self.classes)]

@@ -79,7 +79,7 @@ def plan_measurements(model: Model, evaluators: Sequence[Evaluator]) -> list[Mea
             if isinstance(evaluator, AnswerEvaluator):
                 raise UsageError(
                     f"the evaluator {type(evaluator).__name__.lower()} measures answers to prompts, and"
-                    f" {type(model).__name__} takes none. Repair: choose the evaluator coco or iou"
+                    f" {type(model).__name__} takes none. Hint: choose the evaluator coco or iou"
                 )
         return [Measurement(evaluator) for evaluator in evaluators]
     chosen = [
@@ -91,7 +91,7 @@ def plan_measurements(model: Model, evaluators: Sequence[Evaluator]) -> list[Mea
     if evaluators and not chosen:
         names = ", ".join(type(each).__name__.lower() for each in evaluators)
         raise UsageError(
-            f"the evaluator {names} suits none of the protocols {', '.join(model.protocols)}. Repair: choose"
+            f"the evaluator {names} suits none of the protocols {', '.join(model.protocols)}. Hint: choose"
             f" the evaluator objects for prompted protocols, or add the protocol {AUTO} for the others"
         )
     return chosen

@@ -85,7 +85,7 @@ def evaluate_run(
     if prompts is not None:
         if prompts == AUTO:
             raise UsageError(
-                "--prompts auto: objects that nobody prompted have no classes. Repair: leave --prompts out,"
+                "--prompts auto: objects that nobody prompted have no classes. Hint: leave --prompts out,"
                 " and the protocol auto measures them"
             )
         model = prompted(model, prompts, classes=dataset.classes)
@@ -183,8 +183,7 @@ def known_sections(overrides: Mapping[str, Any] | None) -> dict[str, dict[str, A
     unknown += [f"data.{key}" for key in sections["data"] if key != "options"]
     if unknown:
         raise UsageError(
-            f"settings of {', '.join(unknown)} have no effect here. Repair: use data.options.… or"
-            " evaluators.…"
+            f"settings of {', '.join(unknown)} have no effect here. Hint: use data.options.… or evaluators.…"
         )
     return sections
 

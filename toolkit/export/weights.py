@@ -33,7 +33,7 @@ def export_model(run_or_file: str | Path, out: Path) -> int:
     """
     if out.suffix not in EXPORT_SUFFIXES:
         raise UsageError(
-            f"{out}: exported weights are torch files. Repair: choose a name that ends in"
+            f"{out}: exported weights are torch files. Hint: choose a name that ends in"
             f" {' or '.join(EXPORT_SUFFIXES)}"
         )
     model, manifest = load_model(run_or_file)

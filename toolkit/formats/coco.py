@@ -46,20 +46,20 @@ class CocoFile:
         ):
             raise DataError(
                 f"{path} is not a COCO annotation file: it must hold lists called images, annotations and"
-                " categories. Repair: name the file of the annotations (a list of results, or captions, will"
+                " categories. Hint: name the file of the annotations (a list of results, or captions, will"
                 " not do)"
             )
         self.document: dict[str, Any] = data
         by_key = self._by_id(data["categories"], "categories", "name")
         if len({type(key) for key in by_key}) > 1:
-            raise DataError(f"{path} has numbers and texts as ids of categories. Repair: use numbers")
+            raise DataError(f"{path} has numbers and texts as ids of categories. Hint: use numbers")
         categories = sorted(by_key.items())
         self.category_ids = tuple(key for key, _ in categories)
         self.classes = tuple(category["name"] for _, category in categories)
         twice = next((name for name in self.classes if self.classes.count(name) > 1), None)
         if twice is not None:
             raise DataError(
-                f"{path} has two categories called {twice!r}. Repair: rename one, or give their annotations"
+                f"{path} has two categories called {twice!r}. Hint: rename one, or give their annotations"
                 " one category_id"
             )
         self._labels = {key: index for index, (key, _) in enumerate(categories)}
@@ -74,7 +74,7 @@ class CocoFile:
         ]
         if named_twice:
             raise DataError(
-                f"{path} has two images with the file_name {named_twice[0]!r}. Repair: merge them, or"
+                f"{path} has two images with the file_name {named_twice[0]!r}. Hint: merge them, or"
                 " rename one"
             )
         self._by_image: dict[Any, list[tuple[str, dict[str, Any]]]] = {key: [] for key in by_id}
@@ -89,12 +89,12 @@ class CocoFile:
                 or not isinstance(record.get(needed), str)
             ):
                 raise DataError(
-                    f"{self.path}: {kind}[{position}] needs an id, and a {needed} that is text. Repair:"
+                    f"{self.path}: {kind}[{position}] needs an id, and a {needed} that is text. Hint:"
                     " correct the file"
                 )
             if record["id"] in found:
                 raise DataError(
-                    f"{self.path}: the id {record['id']!r} occurs twice among the {kind}. Repair: give each"
+                    f"{self.path}: the id {record['id']!r} occurs twice among the {kind}. Hint: give each"
                     " its own id"
                 )
             found[record["id"]] = record
@@ -111,7 +111,7 @@ class CocoFile:
             name = f"annotations[{position}]" if key is None else f"annotation {key!r}"
             if key is not None and key in seen:
                 raise DataError(
-                    f"{self.path}: the id {key!r} occurs twice among the annotations. Repair: give each its"
+                    f"{self.path}: the id {key!r} occurs twice among the annotations. Hint: give each its"
                     " own id"
                 )
             seen.add(key)
@@ -119,7 +119,7 @@ class CocoFile:
                 if not isinstance(record.get(what), (int, str)) or record[what] not in known:
                     raise DataError(
                         f"{self.path}: {name} has the {what} {record.get(what)!r}, which is none of the"
-                        f" file's {len(known)} {'images' if what == 'image_id' else 'categories'}. Repair:"
+                        f" file's {len(known)} {'images' if what == 'image_id' else 'categories'}. Hint:"
                         " correct it, or remove the annotation"
                     )
             self._by_image[record["image_id"]].append((name, record))
@@ -140,7 +140,7 @@ class CocoFile:
         if said != size:
             raise DataError(
                 f"{self.path}: image {image['id']!r} ({image['file_name']}) should have {said[1]} x {said[0]}"
-                f" pixels, but the file has {size[1]} x {size[0]}. Repair: use the images that were annotated"
+                f" pixels, but the file has {size[1]} x {size[0]}. Hint: use the images that were annotated"
                 " (check whether one of them was turned or scaled)"
             )
         found = []
@@ -151,7 +151,7 @@ class CocoFile:
             except _DegenerateError as error:
                 if degenerate == "error":
                     raise DataError(
-                        f"{error}. Repair: correct it, or leave such objects out with degenerate=skip"
+                        f"{error}. Hint: correct it, or leave such objects out with degenerate=skip"
                     ) from error
         return found
 
@@ -159,7 +159,7 @@ class CocoFile:
         box = None if record.get("bbox") is None else _box(record["bbox"], size, where)
         parts, code = _mask(record.get("segmentation"), size, where, skip_parts)
         if code is None and box is None:
-            raise DataError(f"{where} has neither a segmentation nor a bbox. Repair: remove it")
+            raise DataError(f"{where} has neither a segmentation nor a bbox. Hint: remove it")
         if code is not None and box is None and not coco_mask.area({"size": list(size), "counts": code}):
             raise _DegenerateError(f"{where} covers no pixel")
         keypoints = None
@@ -246,9 +246,7 @@ def _run_lengths(value: dict[str, Any], size: Size, where: str) -> bytes:
     if isinstance(counts, list):
         lengths = np.array(numbers(counts, where, "counts"))
         if (lengths != np.floor(lengths)).any():
-            raise DataError(
-                f"{where}: counts has lengths that are no whole numbers. Repair: correct the file"
-            )
+            raise DataError(f"{where}: counts has lengths that are no whole numbers. Hint: correct the file")
     elif isinstance(counts, str) and counts.isascii():
         lengths = decode_counts(counts.encode())
     else:
@@ -256,7 +254,7 @@ def _run_lengths(value: dict[str, Any], size: Size, where: str) -> bytes:
     if ((lengths < 0) | (lengths > size[0] * size[1])).any() or int(lengths.sum()) != size[0] * size[1]:
         raise DataError(
             f"{where}: the run lengths cover {int(lengths.sum())} pixels, but the image has"
-            f" {size[0] * size[1]}. Repair: encode the mask again; is it cut off, or of another image?"
+            f" {size[0] * size[1]}. Hint: encode the mask again; is it cut off, or of another image?"
         )
     if isinstance(counts, str):
         return counts.encode()

@@ -74,7 +74,7 @@ def _mask_fault(code: Mapping[str, Any], size: Size) -> str:
     if (lengths < 0).any() or int(lengths.sum()) != size[0] * size[1]:
         return (
             f"whose run lengths cover {int(lengths.sum())} pixels, but its image has {size[0] * size[1]}."
-            " Repair: encode it again; is it cut off?"
+            " Hint: encode it again; is it cut off?"
         )
     return ""
 
@@ -119,7 +119,7 @@ def _fault(entry: Any, images: set[int], categories: set[int]) -> str:
         if not isinstance(entry.get(key), int) or entry[key] not in known:
             return (
                 f"has the {key} {entry.get(key)!r}, which is none of the dataset's {len(known)}. "
-                "Repair: choose the dataset and split that the results are of"
+                "Hint: choose the dataset and split that the results are of"
             )
     if not _finite(entry.get("score")):
         return f"has the score {entry.get('score')!r}; expected a finite number"

@@ -93,7 +93,7 @@ def _checked(sample_id: str) -> str:
     if Path(sample_id).is_absolute() or ".." in Path(sample_id).parts:
         raise DataError(
             f"the image {sample_id!r} lies outside the dataset's folder, so it has no place in another."
-            " Repair: move it inside"
+            " Hint: move it inside"
         )
     return sample_id
 
@@ -201,7 +201,7 @@ def _write_masks(dataset: Dataset, split: str, folder: Path, losses: Losses, ind
         classes, shift = (BACKGROUND, *classes), 1
     if len(classes) > VOID:
         raise DataError(
-            f"a label image holds {VOID} classes, background included, not {len(classes)}. Repair: choose"
+            f"a label image holds {VOID} classes, background included, not {len(classes)}. Hint: choose"
             " another format"
         )
     write_classes(folder / "classes.txt", classes, None if shift else dataset.palette)
@@ -259,5 +259,5 @@ def require_empty(folder: Path) -> None:
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise OutputError(
-            f"{folder} holds something already. Repair: remove it, or choose another folder with --out"
+            f"{folder} holds something already. Hint: remove it, or choose another folder with --out"
         )

@@ -41,7 +41,7 @@ def values_to_label_map(values: Tensor, table: Mapping[int, int], path: str | Pa
         raise DataError(
             f"{path} has the value {unknown[0]} in {int(counts[unknown[0]])}"
             f" pixels{_and_others(len(unknown) - 1, 'value')}, which stands for no class; expected"
-            f" {_ranges(table)}. Repair: correct the file, or the list of classes"
+            f" {_ranges(table)}. Hint: correct the file, or the list of classes"
         )
     lookup = torch.zeros(256, dtype=torch.uint8)
     for value, index in table.items():
@@ -77,7 +77,7 @@ def colors_to_label_map(image: Tensor, table: Mapping[Color, int], path: str | P
         count = int(counts[colors == first][0])
         raise DataError(
             f"{path} has the color {_unpacked(first)} in {count}"
-            f" pixels{_and_others(len(colors) - 1, 'color')}, which stands for no class. Repair: save the"
+            f" pixels{_and_others(len(colors) - 1, 'color')}, which stands for no class. Hint: save the"
             " label image without compression or smoothing, or correct the table of colors"
         )
     return torch.from_numpy(indexes[position])
@@ -93,7 +93,7 @@ def check_same_size(label: Tensor, image: Tensor, label_path: str | Path, image_
         (label_h, label_w), (image_h, image_w) = label.shape[-2:], image.shape[-2:]
         raise DataError(
             f"{label_path} has {label_w} x {label_h} pixels, but its image {image_path} has {image_w} x"
-            f" {image_h}. Repair: export the label image at the size of the photo (width x height; check"
+            f" {image_h}. Hint: export the label image at the size of the photo (width x height; check"
             " whether one of them was rotated)"
         )
 

@@ -38,12 +38,12 @@ def read_labelme(path: Path) -> dict[str, Any]:
         or not isinstance(data.get("imagePath"), str)
     ):
         raise DataError(
-            f"{path} is not a file of LabelMe: it must hold shapes and imagePath. Repair: remove it from the"
+            f"{path} is not a file of LabelMe: it must hold shapes and imagePath. Hint: remove it from the"
             " folder"
         )
     for index, shape in enumerate(data["shapes"]):
         if not isinstance(shape, dict) or not isinstance(shape.get("label"), str):
-            raise DataError(f"{path}: shape {index} has no label. Repair: give it one")
+            raise DataError(f"{path}: shape {index} has no label. Hint: give it one")
     return data
 
 
@@ -57,12 +57,12 @@ def read_labels(path: Path) -> tuple[str, ...]:
         lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(
-            f"{path} cannot be read as a list of labels: {error}. Repair: write one a line, in UTF-8"
+            f"{path} cannot be read as a list of labels: {error}. Hint: write one a line, in UTF-8"
         ) from error
     names = tuple(line for line in lines if line and line not in NO_CLASSES)
     if not names or len(set(names)) < len(names):
         raise DataError(
-            f"{path} names {'a label twice' if names else 'no labels'}. Repair: write each label on a line of"
+            f"{path} names {'a label twice' if names else 'no labels'}. Hint: write each label on a line of"
             " its own"
         )
     return names
@@ -92,7 +92,7 @@ def labelme_regions(
     if said != size:
         raise DataError(
             f"{path} is of an image of {said[1]} x {said[0]} pixels, but its image has {size[1]} x {size[0]}."
-            " Repair: annotate the image as it is now, or put back the one that was annotated"
+            " Hint: annotate the image as it is now, or put back the one that was annotated"
         )
     objects: dict[Any, list[Region]] = {}
     for index, shape in enumerate(data["shapes"]):
@@ -100,13 +100,13 @@ def labelme_regions(
         where = f"{path}: shape {index} ({label})"
         if label not in labels:
             raise DataError(
-                f"{where} is of no class; expected one of {', '.join(labels)}. Repair: correct it, or add it"
+                f"{where} is of no class; expected one of {', '.join(labels)}. Hint: correct it, or add it"
                 " to the classes"
             )
         part = _part(shape, size, where, labels[label])
         if part is None and other_shapes == "error":
             raise DataError(
-                f"{where} is a {shape.get('shape_type')}, which has no area. Repair: remove it, or set"
+                f"{where} is a {shape.get('shape_type')}, which has no area. Hint: remove it, or set"
                 " other_shapes=skip"
             )
         if part is not None:
@@ -123,13 +123,13 @@ def _part(shape: dict[str, Any], size: Size, where: str, label: int) -> Region |
     if not isinstance(points, list) or not all(
         isinstance(point, list) and len(point) == 2 for point in points
     ):
-        raise DataError(f"{where}: points must be a list of [x, y]. Repair: correct the file")
+        raise DataError(f"{where}: points must be a list of [x, y]. Hint: correct the file")
     flat = numbers([value for point in points for value in point], where, "points")
     if kind == "polygon":
         return Region(label, where, (polygon(list(flat), size, where),))
     if kind in ("rectangle", "circle", "mask"):
         if len(flat) != 4:
-            raise DataError(f"{where}: a {kind} has two points, not {len(flat) // 2}. Repair: draw it again")
+            raise DataError(f"{where}: a {kind} has two points, not {len(flat) // 2}. Hint: draw it again")
         if kind == "rectangle":
             return Region(label, where, (polygon(list(rectangle(*flat)), size, where, "the rectangle"),))
         if kind == "mask":
@@ -141,7 +141,7 @@ def _part(shape: dict[str, Any], size: Size, where: str, label: int) -> Region |
     if kind in ("point", "points", "line", "linestrip"):
         return None
     raise DataError(
-        f"{where} is a {kind!r}, which is unknown; expected polygon, rectangle, circle or mask. Repair: draw"
+        f"{where} is a {kind!r}, which is unknown; expected polygon, rectangle, circle or mask. Hint: draw"
         " it as one of these"
     )
 
@@ -154,7 +154,7 @@ def _pasted(mask: Any, corner: tuple[int, int], size: Size, where: str) -> bytes
     except (TypeError, ValueError, binascii.Error, cv2.error):
         pixels = None
     if pixels is None or pixels.ndim != 2:
-        raise DataError(f"{where}: mask must be a gray PNG in base 64. Repair: draw it again")
+        raise DataError(f"{where}: mask must be a gray PNG in base 64. Hint: draw it again")
     (x, y), (height, width) = corner, pixels.shape
     if x < 0 or y < 0 or x + width > size[1] or y + height > size[0]:
         raise DataError(

@@ -14,7 +14,7 @@ from toolkit.errors import DataError
 
 
 def images_below(
-    folder: Path, ending: str = "", *, repair: str = "check the folder that is named"
+    folder: Path, ending: str = "", *, hint: str = "check the folder that is named"
 ) -> dict[str, Path]:
     """Image files below a folder, by id: the path in it without suffix, and without ``ending`` at the end of
     the name.
@@ -24,13 +24,13 @@ def images_below(
     Args:
         folder: where to look.
         ending: only files whose names end in this (before the suffix), such as ``_mask``.
-        repair: what to do when the folder is not there, for the message.
+        hint: what to do when the folder is not there, for the message.
 
     Raises:
         DataError: when the folder is not there or cannot be read, or two files have the same id.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder} is not there, or not a folder. Repair: {repair}")
+        raise DataError(f"{folder} is not there, or not a folder. Hint: {hint}")
     found: dict[str, Path] = {}
     for parent, folders, names in os.walk(folder, onerror=_unreadable):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -45,7 +45,7 @@ def images_below(
             key = path.with_name(path.stem.removesuffix(ending)).relative_to(folder).as_posix()
             if key in found:
                 raise DataError(
-                    f"{found[key]} and {path} have the same id {key!r}. Repair: rename or remove one of them"
+                    f"{found[key]} and {path} have the same id {key!r}. Hint: rename or remove one of them"
                 )
             found[key] = path
     return found
@@ -53,12 +53,12 @@ def images_below(
 
 def _unreadable(error: OSError) -> None:
     raise DataError(
-        f"{error.filename} cannot be read: {error.strerror}. Repair: change its permissions"
+        f"{error.filename} cannot be read: {error.strerror}. Hint: change its permissions"
     ) from error
 
 
 def check_pairs(
-    images: Iterable[str], labels: Iterable[str], image_folder: Path, label_folder: Path, *, repair: str
+    images: Iterable[str], labels: Iterable[str], image_folder: Path, label_folder: Path, *, hint: str
 ) -> None:
     """Every image must have a label image, and the other way round.
 
@@ -67,7 +67,7 @@ def check_pairs(
         labels: ids of the label images.
         image_folder: where images are, for the message.
         label_folder: where label images are.
-        repair: what to do, for the message.
+        hint: what to do, for the message.
 
     Raises:
         DataError: says which are without the other, with the count and the first five.
@@ -79,7 +79,7 @@ def check_pairs(
     if labels - images:
         problems.append(listed(f"label images without an image in {image_folder}", sorted(labels - images)))
     if problems:
-        raise DataError("\n".join([*problems, f"Repair: {repair}"]))
+        raise DataError("\n".join([*problems, f"Hint: {hint}"]))
 
 
 def listed(what: str, names: Sequence[str]) -> str:
@@ -96,9 +96,9 @@ def read_lines(path: Path) -> list[str]:
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read as a list of names: {error}. Repair: restore it") from error
+        raise DataError(f"{path} cannot be read as a list of names: {error}. Hint: restore it") from error
     if not lines:
-        raise DataError(f"{path} is empty. Repair: restore it, with a name on each line")
+        raise DataError(f"{path} is empty. Hint: restore it, with a name on each line")
     return lines
 
 

@@ -94,7 +94,7 @@ class PredictionFiles:
             first = ", ".join(missing[:5])
             raise DataError(
                 f"{len(missing)} of {len(ids)} images have no prediction in {self.path}:"
-                f" {first}{', …' if len(missing) > 5 else ''}. Repair: name the files after the images, in"
+                f" {first}{', …' if len(missing) > 5 else ''}. Hint: name the files after the images, in"
                 " the same subfolders"
             )
 

@@ -65,17 +65,17 @@ def read_prompts(path: Path) -> dict[str, list[ObjectPrompt]]:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
         raise DataError(
-            f"{path} cannot be read: {reason}. Repair: give a CSV or JSON file of prompts"
+            f"{path} cannot be read: {reason}. Hint: give a CSV or JSON file of prompts"
         ) from None
     prompts: dict[str, list[ObjectPrompt]] = defaultdict(list)
     for name, prompt in _from_json(path, text) if text.lstrip()[:1] in ("{", "[") else _from_csv(path, text):
         if not prompt.points_xy and prompt.box_xyxy is None:
             raise DataError(
-                f"{prompt.where} has neither a point nor a box. Repair: give x and y, or x0, y0, x1 and y1"
+                f"{prompt.where} has neither a point nor a box. Hint: give x and y, or x0, y0, x1 and y1"
             )
         prompts[name].append(prompt)
     if not prompts:
-        raise DataError(f"{path} holds no prompts. Repair: give at least one point or box, or --prompts auto")
+        raise DataError(f"{path} holds no prompts. Hint: give at least one point or box, or --prompts auto")
     return dict(prompts)
 
 
@@ -92,7 +92,7 @@ def _from_csv(path: Path, text: str) -> Iterator[tuple[str, ObjectPrompt]]:
     ):
         raise DataError(
             f"{path} has the columns {', '.join(columns) or 'none'}; expected image with x, y or x0, y0, x1,"
-            f" y1, and if you like {', '.join(OPTIONAL_COLUMNS)}. Repair: name the columns so in the first"
+            f" y1, and if you like {', '.join(OPTIONAL_COLUMNS)}. Hint: name the columns so in the first"
             " line"
         )
     objects: dict[tuple[str, str], list[tuple[str, Mapping[str, str]]]] = defaultdict(list)
@@ -121,7 +121,7 @@ def _one_object(rows: Sequence[tuple[str, Mapping[str, str]]]) -> ObjectPrompt:
     if len(boxes) > 1 or len(names) > 1:
         what = f"{len(boxes)} boxes" if len(boxes) > 1 else f"the classes {', '.join(sorted(names))}"
         raise DataError(
-            f"{first} and the rows of the same object have {what}; one is possible. Repair: give them"
+            f"{first} and the rows of the same object have {what}; one is possible. Hint: give them"
             " different values of object"
         )
     pairs = tuple((x, y) for x, y in points)
@@ -267,7 +267,7 @@ class PromptFile:
                 )
                 some = ", ".join(sorted(name for group in known.values() for name in group)[:3])
                 raise DataError(
-                    f"{prompts[0].where} is for {entry!r}, but {found}. Repair: use names such as {some}"
+                    f"{prompts[0].where} is for {entry!r}, but {found}. Hint: use names such as {some}"
                 )
             self._by_image.setdefault((exact or matches)[0], []).extend(prompts)
 

@@ -71,7 +71,7 @@ class Region:
         counts = self.code if self.code is not None else Masks.from_polygons([self.polygons], size).counts[0]
         if self.box_xyxy is None and not coco_mask.area({"size": list(size), "counts": counts}):
             raise DataError(
-                f"{self.where} covers no pixel of the image ({size[1]} x {size[0]}). Repair: remove it, or"
+                f"{self.where} covers no pixel of the image ({size[1]} x {size[0]}). Hint: remove it, or"
                 " draw it again"
             )
         return counts
@@ -95,7 +95,7 @@ class RegionDataset(Dataset):
         """The objects of the image, which has this size.
 
         Raises:
-            DataError: when a record cannot be used; names file, record and repair.
+            DataError: when a record cannot be used; names file, record and hint.
         """
 
     def image_size(self, index: int) -> Size:
@@ -127,7 +127,7 @@ def to_instances(regions: Sequence[Region], size: Size, num_keypoints: int = 0) 
         masks = Masks(size, tuple(region.counts(size) for region in regions))
     elif len(without) < len(regions):
         raise DataError(
-            f"{without[0].where} has no mask, but other objects of the image have one. Repair: add it, or"
+            f"{without[0].where} has no mask, but other objects of the image have one. Hint: add it, or"
             " remove the object"
         )
     boxes = torch.zeros((len(regions), 4)) if masks is None else masks.boxes_xyxy()
@@ -175,9 +175,7 @@ def numbers(values: Any, where: str, what: str) -> tuple[float, ...]:
         raise DataError(f"{where}: {what} must be a list of numbers, not {_short(values)}")
     for value in values:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            raise DataError(
-                f"{where}: {what} has {_short(value)} among its numbers. Repair: correct the file"
-            )
+            raise DataError(f"{where}: {what} has {_short(value)} among its numbers. Hint: correct the file")
     return tuple(float(value) for value in values)
 
 
@@ -191,7 +189,7 @@ def polygon(values: Any, size: Size, where: str, what: str = "the polygon") -> P
     flat = numbers(values, where, what)
     if len(flat) < 6 or len(flat) % 2:
         raise DataError(
-            f"{where}: {what} has {len(flat)} numbers; expected x, y of three or more points. Repair: remove"
+            f"{where}: {what} has {len(flat)} numbers; expected x, y of three or more points. Hint: remove"
             " it, or draw it again"
         )
     for length, along in zip((size[1], size[0]), (flat[::2], flat[1::2]), strict=True):
@@ -199,7 +197,7 @@ def polygon(values: Any, size: Size, where: str, what: str = "the polygon") -> P
         if far is not None:
             raise DataError(
                 f"{where}: {what} reaches {far:g}, far outside the image of {size[1]} x {size[0]} pixels. "
-                "Repair: correct it; is it of another image, or of the image at another size?"
+                "Hint: correct it; is it of another image, or of the image at another size?"
             )
     return flat
 
@@ -221,7 +219,7 @@ def ellipse(
     """
     if not all(map(math.isfinite, (*center, *radii, theta))) or min(radii) <= 0:
         raise DataError(
-            f"{where}: the center {center}, radii {radii} and angle {theta:g} make no ellipse. Repair:"
+            f"{where}: the center {center}, radii {radii} and angle {theta:g} make no ellipse. Hint:"
             " correct the file"
         )
     ys, xs = np.ogrid[0.5 : size[0] : 1, 0.5 : size[1] : 1]
@@ -247,13 +245,11 @@ def read_json(path: Path, what: str) -> Any:
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise DataError(
-            f"{path} is not there; it should hold {what}. Repair: check the folder and the settings of the"
+            f"{path} is not there; it should hold {what}. Hint: check the folder and the settings of the"
             " dataset"
         ) from error
     except (OSError, ValueError, RecursionError) as error:
-        raise DataError(
-            f"{path} cannot be read as JSON ({what}): {error}. Repair: export it again"
-        ) from error
+        raise DataError(f"{path} cannot be read as JSON ({what}): {error}. Hint: export it again") from error
 
 
 def sample_id(file_name: str) -> str:

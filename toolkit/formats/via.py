@@ -47,16 +47,16 @@ def read_via(path: Path) -> list[ViaImage]:
     records = data.get("_via_img_metadata", data) if isinstance(data, dict) else None
     if not isinstance(records, dict):
         raise DataError(
-            f"{path} is not a VIA file: it must hold a mapping of images. Repair: export the annotations as"
+            f"{path} is not a VIA file: it must hold a mapping of images. Hint: export the annotations as"
             " JSON"
         )
     images: dict[str, ViaImage] = {}
     for key, record in records.items():
         name = record.get("filename") if isinstance(record, dict) else None
         if not isinstance(name, str) or not name:
-            raise DataError(f"{path}: image {key!r} has no filename. Repair: export the annotations as JSON")
+            raise DataError(f"{path}: image {key!r} has no filename. Hint: export the annotations as JSON")
         if name in images:
-            raise DataError(f"{path} has the image {name!r} twice. Repair: remove one of them")
+            raise DataError(f"{path} has the image {name!r} twice. Hint: remove one of them")
         images[name] = ViaImage(name, _by_name(record.get("regions"), f"{path}: image {name!r}"))
     return list(images.values())
 
@@ -94,7 +94,7 @@ def via_regions(
         if not isinstance(shape, dict) or shape.get("name") not in SHAPES:
             kind = shape.get("name") if isinstance(shape, dict) else shape
             raise DataError(
-                f"{where} is a {kind!r}, which has no area; expected one of {', '.join(SHAPES)}. Repair:"
+                f"{where} is a {kind!r}, which has no area; expected one of {', '.join(SHAPES)}. Hint:"
                 " remove it, or draw it anew"
             )
         label = _label(region.get("region_attributes"), where, classes, attribute) if attribute else 0
@@ -117,9 +117,7 @@ def _outline(shape: dict[str, Any], size: Size, where: str) -> Polygon | bytes:
     if shape["name"] in ("polygon", "polyline"):
         xs, ys = (numbers(shape.get(f"all_points_{axis}"), where, f"all_points_{axis}") for axis in "xy")
         if len(xs) != len(ys):
-            raise DataError(
-                f"{where} has {len(xs)} values of x, but {len(ys)} of y. Repair: correct the file"
-            )
+            raise DataError(f"{where} has {len(xs)} values of x, but {len(ys)} of y. Hint: correct the file")
         return polygon(
             [value for point in zip(xs, ys, strict=True) for value in point],
             size,
@@ -147,6 +145,6 @@ def _label(attributes: Any, where: str, classes: Sequence[str], attribute: str) 
     if value not in classes:
         raise DataError(
             f"{where} has {value!r} as its attribute {attribute!r}, which is no class; expected one of"
-            f" {', '.join(classes)}. Repair: correct it, or name the classes with classes=[…]"
+            f" {', '.join(classes)}. Hint: correct it, or name the classes with classes=[…]"
         )
     return classes.index(value)

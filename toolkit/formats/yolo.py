@@ -32,7 +32,7 @@ def read_data_yaml(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
         data = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise DataError(
-            f"{path} cannot be read: {error}. Repair: write the names of the classes and the folders of"
+            f"{path} cannot be read: {error}. Hint: write the names of the classes and the folders of"
             " images there"
         ) from error
     names = data.get("names") if isinstance(data, dict) else None
@@ -41,7 +41,7 @@ def read_data_yaml(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     if not isinstance(names, list) or not names or len(set(map(str, names))) < len(names):
         raise DataError(
             f"{path}: names must be a list of different classes, or number them from 0, not {names!r}."
-            " Repair: correct the file"
+            " Hint: correct the file"
         )
     return data, tuple(map(str, names))
 
@@ -59,7 +59,7 @@ def find_images(file: Path, data: dict[str, Any], split: str) -> tuple[list[Path
     entries = data.get(split)
     if not entries:
         raise MissingSplitError(
-            f"{file} names no images for {split!r}. Repair: add a line '{split}: images/{split}'"
+            f"{file} names no images for {split!r}. Hint: add a line '{split}: images/{split}'"
         )
     found: dict[Path, str] = {}
     for entry in entries if isinstance(entries, list) else [entries]:
@@ -78,7 +78,7 @@ def find_images(file: Path, data: dict[str, Any], split: str) -> tuple[list[Path
                 if line.strip()
             }
     if not found:
-        raise DataError(f"{file}: {split}: {entries} holds no images. Repair: put them there")
+        raise DataError(f"{file}: {split}: {entries} holds no images. Hint: put them there")
     images = sorted(found)
     return images, [found[path] for path in images]
 
@@ -93,7 +93,7 @@ def _resolve(file: Path, base: str, entry: str) -> Path:
         if path.exists():
             return path
     raise DataError(
-        f"{file} names {entry}, but there is neither {tried[0]} nor {tried[1]}. Repair: correct its lines"
+        f"{file} names {entry}, but there is neither {tried[0]} nor {tried[1]}. Hint: correct its lines"
         f" 'path' and '{entry}'"
     )
 
@@ -126,23 +126,23 @@ def _lines(path: Path) -> list[str]:
     try:
         return path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read as text: {error}. Repair: write it again") from error
+        raise DataError(f"{path} cannot be read as text: {error}. Hint: write it again") from error
 
 
 def _region(words: list[str], size: Size, where: str, num_classes: int) -> Region:
     try:
         label, values = float(words[0]), [float(word) for word in words[1:]]
     except ValueError as error:
-        raise DataError(f"{where}: expected numbers, but {error}. Repair: correct it") from error
+        raise DataError(f"{where}: expected numbers, but {error}. Hint: correct it") from error
     if label not in range(num_classes):
         raise DataError(
-            f"{where} is of class {words[0]}, but there are only {num_classes} (0…{num_classes - 1}). Repair:"
+            f"{where} is of class {words[0]}, but there are only {num_classes} (0…{num_classes - 1}). Hint:"
             " correct it"
         )
     outside = next((value for value in values if not -0.01 <= value <= 1.01), None)
     if outside is not None:
         raise DataError(
-            f"{where} has {outside:g}; expected parts of the width and height, 0…1. Repair: divide by the"
+            f"{where} has {outside:g}; expected parts of the width and height, 0…1. Hint: divide by the"
             " size of the image"
         )
     if len(values) == 4:
@@ -162,6 +162,6 @@ def _box(values: list[float], size: Size, where: str) -> Box:
     box = (max(0.0, x0), max(0.0, y0), min(float(full_w), x1), min(float(full_h), y1))
     if box[0] >= box[2] or box[1] >= box[3]:
         raise DataError(
-            f"{where}: the box {values} has no area in the image. Repair: remove it, or draw it again"
+            f"{where}: the box {values} has no area in the image. Hint: remove it, or draw it again"
         )
     return box

@@ -30,7 +30,7 @@ class FrameFolder(Sequence[Sample]):
         )
         if not self.paths:
             raise UsageError(
-                f"{folder} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}). Repair: name a video or a"
+                f"{folder} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}). Hint: name a video or a"
                 " folder of frames"
             )
         self.names = tuple(path.name for path in self.paths)
@@ -66,7 +66,7 @@ class VideoFile(Sequence[Sample]):
             count += 1
         if not count:
             raise DataError(
-                f"{path} is no video that can be decoded, or holds no frame. Repair: convert it to MP4"
+                f"{path} is no video that can be decoded, or holds no frame. Hint: convert it to MP4"
                 " (H.264), or to a folder of images"
             )
         self.names = tuple(f"{index:06d}" for index in range(count))
@@ -88,7 +88,7 @@ class VideoFile(Sequence[Sample]):
             self._next += 1
             if not decoded:
                 raise DataError(
-                    f"{self.path}: frame {index} of {len(self)} cannot be decoded. Repair: copy or convert"
+                    f"{self.path}: frame {index} of {len(self)} cannot be decoded. Hint: copy or convert"
                     " the video again"
                 )
             image = torch.from_numpy(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)).permute(2, 0, 1).contiguous()
@@ -110,7 +110,7 @@ def open_frames(path: Path) -> FrameFolder | VideoFile:
     if path.is_dir():
         return FrameFolder(path)
     if not path.is_file():
-        raise UsageError(f"{path} does not exist. Repair: name a video or a folder of frames")
+        raise UsageError(f"{path} does not exist. Hint: name a video or a folder of frames")
     return VideoFile(path)
 
 

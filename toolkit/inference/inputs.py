@@ -62,7 +62,7 @@ def find_images(words: Sequence[str | os.PathLike[str]], exclude: Path | None = 
         reasons = "".join(f"; {item.error}" for item in found.values())
         raise UsageError(
             f"no image ({', '.join(sorted(IMAGE_SUFFIXES))}) in {', '.join(map(str, words))}{reasons}."
-            " Repair: check the path and the suffixes"
+            " Hint: check the path and the suffixes"
         )
     return _with_stems(_with_names(found))
 
@@ -76,7 +76,7 @@ def _search(word: str, exclude: Path | None) -> Iterator[_Found]:
     elif glob.has_magic(word):
         yield from _match(path, exclude)
     else:
-        raise UsageError(f"{word} does not exist. Repair: check the path")
+        raise UsageError(f"{word} does not exist. Hint: check the path")
 
 
 def _match(pattern: Path, exclude: Path | None) -> Iterator[_Found]:
@@ -89,7 +89,7 @@ def _match(pattern: Path, exclude: Path | None) -> Iterator[_Found]:
     rest = parts[fixed:] + (["*"] if parts[-1] == "**" else [])
     matches = [match for match in sorted(root.glob(os.path.join(*rest))) if not _is_hidden(match, root)]
     if not matches:
-        raise UsageError(f"no file matches {pattern}. Repair: check the pattern")
+        raise UsageError(f"no file matches {pattern}. Hint: check the pattern")
     for match in matches:
         if match.is_dir():
             if "**" not in rest:  # else its images match too
@@ -125,7 +125,7 @@ def _walk(top: Path, root: Path, exclude: Path | None) -> Iterator[_Found]:
             yield _Found(
                 folder,
                 root,
-                f"{folder} cannot be searched: {error.strerror or error}. Repair: change its permissions",
+                f"{folder} cannot be searched: {error.strerror or error}. Hint: change its permissions",
             )
             continue
         folders = []

@@ -51,7 +51,7 @@ class Session:
         model = predictor.model.capability(Promptable)
         if model is None:
             raise UsageError(
-                f"{type(predictor.model).__name__} takes no prompts. Repair: load the run of a promptable"
+                f"{type(predictor.model).__name__} takes no prompts. Hint: load the run of a promptable"
                 " plugin"
             )
         self._model = model

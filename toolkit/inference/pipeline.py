@@ -253,7 +253,7 @@ def _outcomes(predictor: Predictor, samples: list[Sample]) -> Sequence[Predictio
         if not out_of_memory and not isinstance(error, InvalidDataError):
             raise
         reason = (
-            "memory ran out. Repair: --window 1024 or smaller, or another device"
+            "memory ran out. Hint: --window 1024 or smaller, or another device"
             if out_of_memory
             else str(error)
         )

@@ -112,7 +112,7 @@ class ResultFolder:
         self._done: dict[str, str] = {}  # the source of each image that is done, by name
         if self._manifest.exists() and not resume:
             raise UsageError(
-                f"{folder} holds results already. Repair: go on with them by --resume, or choose another"
+                f"{folder} holds results already. Hint: go on with them by --resume, or choose another"
                 " folder with --out"
             )
         if resume:
@@ -121,7 +121,7 @@ class ResultFolder:
         for record in filter(self._is_complete, records):
             if record["model"] != model:
                 raise UsageError(
-                    f"{folder} holds results of another model ({record['model']}, not {model}). Repair:"
+                    f"{folder} holds results of another model ({record['model']}, not {model}). Hint:"
                     " choose another --out"
                 )
             self._done[record["image"]] = record["source"]
@@ -153,7 +153,7 @@ class ResultFolder:
         if source is not None and source != _source(image):
             raise UsageError(
                 f"{self.folder} holds results of another image named {image.name}: {source}, not"
-                f" {_source(image)}. Repair: choose another --out"
+                f" {_source(image)}. Hint: choose another --out"
             )
         return source is not None
 

@@ -37,13 +37,13 @@ def load_model(
     path = find_checkpoint(run_or_file)
     if path.suffix != ".safetensors":
         raise CheckpointError(
-            f"{path} is no checkpoint of the toolkit (those end in .safetensors). Repair: pass it to training"
+            f"{path} is no checkpoint of the toolkit (those end in .safetensors). Hint: pass it to training"
             f" as weights={path}"
         )
     tensors, manifest = read_checkpoint(path)
     if manifest is None:
         raise CheckpointError(
-            f"{path} was not written by the toolkit: it has no manifest. Repair: pass it to training as"
+            f"{path} was not written by the toolkit: it has no manifest. Hint: pass it to training as"
             f" weights={path}"
         )
     model = rebuild_model(manifest, path, settings)
@@ -101,7 +101,7 @@ def rebuild_model(
         plugin = registry.plugins().get(manifest.plugin)
     except UnknownNameError as error:
         raise UnknownNameError(
-            f"{source} needs a plugin that is not here: {error}. Repair: add --plugin FILE.py (in Python:"
+            f"{source} needs a plugin that is not here: {error}. Hint: add --plugin FILE.py (in Python:"
             " toolkit.registry.add_path)"
         ) from None
     where = f"the manifest in {source}{' with the settings given' * bool(settings)}"

@@ -50,7 +50,7 @@ def load_encoder_weights(
     part = model.encoder
     if part is None:
         raise UsageError(
-            f"weights={name}: this model has no encoder to load weights into. Repair: weights=none"
+            f"weights={name}: this model has no encoder to load weights into. Hint: weights=none"
         )
     path = Path(name).expanduser()
     if path.suffix or path.exists():
@@ -108,18 +108,18 @@ def _take(
     # batches counted so far say nothing of the fit, and old files lack them
     wanted = [key for key in own if not key.endswith("num_batches_tracked")]
     if sum(key in fitting for key in wanted) < LEAST_FIT * len(wanted):
-        repair = (
-            "Repair: model.norm=batch"
+        hint = (
+            "Hint: model.norm=batch"
             if _has_batch_norms(tensors) and not _has_batch_norms(own)
-            else "Repair: weights=none"
+            else "Hint: weights=none"
         )
         raise CheckpointError(
             f"weights {source} are plainly for another encoder than {encoder!r}: only {len(fitting)} of its"
-            f" {len(own)} tensors fit. {repair}"
+            f" {len(own)} tensors fit. {hint}"
         )
     if _has_batch_norms(tensors) and not _has_batch_norms(own):
         raise UsageError(
-            f"weights {source} were learned with batch norm, which model.norm takes out. Repair:"
+            f"weights {source} were learned with batch norm, which model.norm takes out. Hint:"
             " model.norm=batch, or weights=none"
         )
     nn.Module.load_state_dict(
@@ -173,8 +173,8 @@ def _repository(encoder: str, name: str) -> tuple[str, str | None]:
 def _download(repository: str, revision: str | None, filename: str = FILE) -> Path:
     """The path of a file of the hub, from the cache where it is there."""
     address = f"{hub.constants.ENDPOINT}/{repository}/resolve/{revision or 'main'}/{filename}"
-    repair = f"weights=none, or fetch {address} elsewhere and pass its path as weights="
-    return from_hub(repository, filename, revision=revision, repair=repair)
+    hint = f"weights=none, or fetch {address} elsewhere and pass its path as weights="
+    return from_hub(repository, filename, revision=revision, hint=hint)
 
 
 def _check_normalization(model: SemanticModel, encoder: str, name: str) -> None:
@@ -191,7 +191,7 @@ def _check_normalization(model: SemanticModel, encoder: str, name: str) -> None:
     mean, std = tuple(m / scale for m in mean), tuple(s / scale for s in std)
     if published.get("input_space", "RGB") == "BGR":
         raise UsageError(
-            f"the weights {name!r} of {encoder!r} want images in BGR order, which is not supported. Repair:"
+            f"the weights {name!r} of {encoder!r} want images in BGR order, which is not supported. Hint:"
             " another encoder"
         )
     if any(abs(a - b) > 1e-3 for a, b in zip((*mean, *std), (*model.mean, *model.std), strict=True)):
@@ -200,6 +200,6 @@ def _check_normalization(model: SemanticModel, encoder: str, name: str) -> None:
             for key, values in (("mean", mean), ("std", std))
         )
         raise UsageError(
-            f"the weights {name!r} of {encoder!r} were learned with another normalization of images. Repair:"
+            f"the weights {name!r} of {encoder!r} were learned with another normalization of images. Hint:"
             f" add {wanted}"
         )

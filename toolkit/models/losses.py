@@ -59,7 +59,7 @@ class SegmentationLossSettings(Settings):
         if self.class_weights is not None and len(self.class_weights) != count:
             raise ConfigError(
                 f"loss.class_weights has {len(self.class_weights)} weights, but there are {count} classes."
-                " Repair: give one a class"
+                " Hint: give one a class"
             )
 
 

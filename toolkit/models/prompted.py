@@ -84,8 +84,7 @@ class FromDetector(nn.Module, PromptSource):
         super().__init__()
         if detector.capability(Promptable) is not None:
             raise UsageError(
-                f"{FROM}: {type(detector).__name__} waits for prompts itself. Repair: name a run of a"
-                " detector"
+                f"{FROM}: {type(detector).__name__} waits for prompts itself. Hint: name a run of a detector"
             )
         self.detector, self.score_threshold = detector, score_threshold
         self.classes = detector.classes
@@ -100,7 +99,7 @@ class FromDetector(nn.Module, PromptSource):
     def _boxes(self, found: Instances | None) -> tuple[Prompts, Tensor | None]:
         if found is None:
             raise UsageError(
-                f"{FROM}: {type(self.detector).__name__} predicts no instances. Repair: name a run of a"
+                f"{FROM}: {type(self.detector).__name__} predicts no instances. Hint: name a run of a"
                 " detector"
             )
         if found.scores is not None:
@@ -200,7 +199,7 @@ def prompted(model: Model, prompts: str, *, classes: Sequence[str] | None = None
     """
     if model.capability(Promptable) is None:
         raise UsageError(
-            f"--prompts {prompts}: {type(model).__name__} takes no prompts. Repair: leave --prompts out, or"
+            f"--prompts {prompts}: {type(model).__name__} takes no prompts. Hint: leave --prompts out, or"
             " name a promptable run"
         )
     if prompts == AUTO:

@@ -46,7 +46,7 @@ def truth_of(sample: Sample) -> Instances:
     if sample.instances is None or sample.instances.masks is None:
         raise InvalidDataError(
             f"sample {sample.path or sample.id!r} has no masks of objects, so there is nothing to point at."
-            " Repair: choose a dataset of instances"
+            " Hint: choose a dataset of instances"
         )
     return sample.instances
 

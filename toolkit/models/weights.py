@@ -35,7 +35,7 @@ def load_weights(model: Model, path: Path, plugin: str) -> LoadReport:
     if manifest is not None and manifest.plugin != plugin:
         raise CheckpointError(
             f"{path} is a checkpoint of the plugin {manifest.plugin!r}, not of {plugin!r}. "
-            f"Repair: train with --plugin {manifest.plugin}, or start from other weights"
+            f"Hint: train with --plugin {manifest.plugin}, or start from other weights"
         )
     return take_tensors(model, tensors, str(path), old_classes=len(manifest.classes) if manifest else None)
 

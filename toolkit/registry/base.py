@@ -16,7 +16,7 @@ M = TypeVar("M", bound=Manifest)
 @dataclass(frozen=True)
 class Broken:
     """Something that was found and cannot be used: what it is called, where it is, and why, with the
-    repair.
+    hint.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Registry(Generic[M]):
         if known is not None and known.origin != manifest.origin:  # the same file named twice is no clash
             raise DuplicateNameError(
                 f"two {self.kind.kind}s are called {manifest.name!r}: one from {known.origin}, one from"
-                f" {manifest.origin}. Repair: rename or remove one of them"
+                f" {manifest.origin}. Hint: rename or remove one of them"
             )
         self._manifests[manifest.name] = manifest
 

@@ -160,7 +160,7 @@ def _load(registry: Registry[M], module_name: str, variable: str, *, name: str, 
     except ModuleNotFoundError as error:
         registry.discard(
             name,
-            f"{error}. Repair, if that is the package's name: pip install {(error.name or '').split('.')[0]}",
+            f"{error}. Hint: pip install {(error.name or '').split('.')[0]}, if that is the package's name",
             origin,
         )
         return

@@ -118,7 +118,7 @@ class Manifest:
         missing = self.missing_requirements()
         if missing:
             raise UnavailableError(
-                f"{self.kind} {self.name!r} needs {', '.join(missing)}. Repair: {self.install_line()}"
+                f"{self.kind} {self.name!r} needs {', '.join(missing)}. Hint: {self.install_line()}"
             )
         module_name, _, attribute = reference.partition(":")
         try:

@@ -26,7 +26,7 @@ def check_trainable(plugin: PluginManifest, task: TaskManifest, data: DatasetMan
     if conversion_for(task, data) is None:
         raise UsageError(
             f"plugin {plugin.name!r} ({task.name}) learns from {' and '.join(task.truth)}, which dataset"
-            f" {data.name!r} does not have: it is for {_joined(data.tasks)} models. Repair: choose another"
+            f" {data.name!r} does not have: it is for {_joined(data.tasks)} models. Hint: choose another"
             " dataset (`toolkit data list` shows what each is for) or another plugin (`toolkit plugins"
             " list`)"
         )
@@ -44,7 +44,7 @@ def check_measurable(evaluator: EvaluatorManifest, task: TaskManifest, owner: st
         UsageError: when it cannot; says what each has and needs.
     """
     if evaluator.measures and not set(evaluator.measures) & set(task.predicts):
-        usual = f" Repair: choose {_joined(task.evaluators)}" if task.evaluators else ""
+        usual = f" Hint: choose {_joined(task.evaluators)}" if task.evaluators else ""
         raise UsageError(
             f"the evaluator {evaluator.name!r} measures {_joined(evaluator.measures)}, but {owner}"
             f" ({task.name}) predicts {_joined(task.predicts)}.{usual}"

@@ -35,7 +35,7 @@ def find_device(name: str | torch.device = "auto") -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(
-            f"device {str(name)!r} cannot be used here: {reason}. Repair: use the device cpu, or auto"
+            f"device {str(name)!r} cannot be used here: {reason}. Hint: use the device cpu, or auto"
         ) from error
     return device
 
@@ -102,7 +102,7 @@ def _check_launcher(devices: int, num_nodes: int) -> None:
         if processes != devices * num_nodes:
             raise ConfigError(
                 f"{launcher} has started {processes} process(es), but {devices} device(s) on {num_nodes}"
-                " node(s) are asked for. Repair: give --devices the processes of one node, and --num-nodes"
+                " node(s) are asked for. Hint: give --devices the processes of one node, and --num-nodes"
                 f" the nodes, so that their product is {processes}"
             )
         return

@@ -230,14 +230,14 @@ def check_reachable(address: str) -> None:
         pass
 
 
-def from_hub(repository: str, filename: str, *, revision: str | None = None, repair: str) -> Path:
+def from_hub(repository: str, filename: str, *, revision: str | None = None, hint: str) -> Path:
     """The path of a file of the Hugging Face Hub, from the hub's cache where it is there.
 
     Args:
         repository: ``owner/name``.
         filename: in the repository.
         revision: commit, branch or tag; None is the main branch.
-        repair: what to do where it cannot be had, for the message.
+        hint: what to do where it cannot be had, for the message.
 
     Raises:
         DownloadError: when it cannot be had.
@@ -252,8 +252,8 @@ def from_hub(repository: str, filename: str, *, revision: str | None = None, rep
             return Path(hub.hf_hub_download(repository, filename, revision=revision))
     except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
         raise DownloadError(
-            f"{filename} of {repository} cannot be fetched from {hub.constants.ENDPOINT}: {error}. Repair:"
-            f" {repair}"
+            f"{filename} of {repository} cannot be fetched from {hub.constants.ENDPOINT}: {error}. Hint:"
+            f" {hint}"
         ) from error
 
 
@@ -291,7 +291,7 @@ def unpack(archive: str | Path, folder: str | Path) -> None:
             shutil.copytree(temporary, folder, symlinks=True, copy_function=shutil.move, dirs_exist_ok=True)
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise DownloadError(
-            f"{archive} is damaged, or not an archive: {error}. Repair: remove it and download it again"
+            f"{archive} is damaged, or not an archive: {error}. Hint: remove it and download it again"
         ) from error
     except OSError as error:
         raise output_error(folder, error) from error
@@ -323,7 +323,7 @@ def _unpack_tar(archive: Path, folder: Path) -> None:
 
 def _hostile(archive: Path, member: str, reason: str) -> str:
     return (
-        f"{archive} is not safe to unpack: its member {member!r} {reason}. Nothing was unpacked. Repair: get"
+        f"{archive} is not safe to unpack: its member {member!r} {reason}. Nothing was unpacked. Hint: get"
         " it from its publisher"
     )
 
@@ -332,6 +332,6 @@ def _check_space(archive: Path, folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise OutputError(
-            f"{archive} unpacks to {needed:,} bytes, but only {free:,} are free at {folder.parent}. Repair:"
+            f"{archive} unpacks to {needed:,} bytes, but only {free:,} are free at {folder.parent}. Hint:"
             " free some space"
         )

@@ -13,19 +13,19 @@ from typing import IO, Any
 from toolkit.errors import OutputError
 
 _REPAIRS = {
-    errno.ENOSPC: "the disk is full. Repair: free some space, or write to another disk",
-    errno.EDQUOT: "your disk quota is used up. Repair: free some space, or write to another disk",
+    errno.ENOSPC: "the disk is full. Hint: free some space, or write to another disk",
+    errno.EDQUOT: "your disk quota is used up. Hint: free some space, or write to another disk",
     errno.EACCES: (
-        "permission denied. Repair: change the folder's permissions, or write to a folder of your own"
+        "permission denied. Hint: change the folder's permissions, or write to a folder of your own"
     ),
     errno.EPERM: (
-        "permission denied. Repair: change the folder's permissions, or write to a folder of your own"
+        "permission denied. Hint: change the folder's permissions, or write to a folder of your own"
     ),
-    errno.EROFS: "the disk is read-only. Repair: write to another folder",
-    errno.EISDIR: "it is a folder. Repair: remove the folder, or choose another name",
-    errno.ENOTDIR: "a part of its path is a file, not a folder. Repair: choose another path",
-    errno.EEXIST: "a part of its path is a file, not a folder. Repair: choose another path",
-    errno.ENAMETOOLONG: "its name is too long for this file system. Repair: choose a shorter name",
+    errno.EROFS: "the disk is read-only. Hint: write to another folder",
+    errno.EISDIR: "it is a folder. Hint: remove the folder, or choose another name",
+    errno.ENOTDIR: "a part of its path is a file, not a folder. Hint: choose another path",
+    errno.EEXIST: "a part of its path is a file, not a folder. Hint: choose another path",
+    errno.ENAMETOOLONG: "its name is too long for this file system. Hint: choose a shorter name",
 }
 
 
@@ -33,10 +33,10 @@ UNFINISHED = ".part"
 
 
 def output_error(path: str | os.PathLike[str], error: OSError) -> OutputError:
-    """The error that names ``path``, what the system said and how to repair it."""
+    """The error that names ``path``, what the system said and how to fix it."""
     reason = (
         _REPAIRS.get(error.errno or 0)
-        or f"{error.strerror or error}. Repair: check the disk, or write to another folder"
+        or f"{error.strerror or error}. Hint: check the disk, or write to another folder"
     )
     return OutputError(f"{os.fspath(path)} cannot be written: {reason}")
 
@@ -70,7 +70,7 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb", *, sync: bool =
 
     Raises:
         OutputError: when the disk is full, permissions are missing and the like; names the file and the
-            repair.
+            hint.
     """
     path = Path(path)
     temporary = path.with_name(f".{secrets.token_hex(6)}{UNFINISHED}")

@@ -33,7 +33,7 @@ def windows_give_the_prediction(case: ModelCase) -> None:
             expect(
                 tuple(found.shape) == (1, classes, *size) and found.is_floating_point(),
                 f"logits of an image of {size} are {found.dtype} {list(found.shape)}; expected floating"
-                f" {[1, classes, *size]}. Repair: bring them to the image's own pixels",
+                f" {[1, classes, *size]}. Hint: bring them to the image's own pixels",
             )
         label_map = prediction.label_map
         if label_map is not None and not tileable.shrinks_large_images:
@@ -41,7 +41,7 @@ def windows_give_the_prediction(case: ModelCase) -> None:
             expect(
                 differing <= PIXELS,
                 f"the arg-max of the logits of sample {sample.id!r} differs from its prediction in"
-                f" {differing:.1%} of the pixels. Repair: predict must be the arg-max of logits",
+                f" {differing:.1%} of the pixels. Hint: predict must be the arg-max of logits",
             )
 
 

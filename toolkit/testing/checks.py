@@ -102,7 +102,7 @@ def check_declared(
             )
         if not reason.strip():
             raise UsageError(
-                f"{owner!r} declares that it cannot do {name!r}, but gives no reason. Repair: say why in a"
+                f"{owner!r} declares that it cannot do {name!r}, but gives no reason. Hint: say why in a"
                 " few words"
             )
     return declared

@@ -124,7 +124,7 @@ class DatasetContract(Contract):
         manifest = registry.named(registry.datasets(), cls._place(cls.dataset))
         if not manifest.sample:
             raise UsageError(
-                f"{cls.__name__}: {cls.dataset} reads files. Repair: override write_files, or set folder"
+                f"{cls.__name__}: {cls.dataset} reads files. Hint: override write_files, or set folder"
             )
         manifest.resolve(manifest.sample)(folder)
 

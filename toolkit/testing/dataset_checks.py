@@ -172,7 +172,7 @@ def same_sample_each_time(case: DatasetCase) -> None:
             same = digest(one) == digest(other) == digest(third)
             expect(
                 same,
-                f"sample {one.id!r} of split {split!r} changes from one reading to the next. Repair: seed by"
+                f"sample {one.id!r} of split {split!r} changes from one reading to the next. Hint: seed by"
                 " the index",
             )
 
@@ -190,11 +190,11 @@ def same_in_another_process(case: DatasetCase) -> None:
         ids, fingerprint, digests = opened[split]
         expect(
             ids == list(dataset.ids),
-            f"split {split!r} has other ids in another process. Repair: sort them; sets have no order",
+            f"split {split!r} has other ids in another process. Hint: sort them; sets have no order",
         )
         expect(
             fingerprint == dataset.fingerprint(),
-            f"fingerprint() of split {split!r} is another in another process. Repair: use hashlib",
+            f"fingerprint() of split {split!r} is another in another process. Hint: use hashlib",
         )
         own = [digest(dataset[index]) for index in range(len(digests))]
         expect(digests == own, f"samples of split {split!r} are others in another process")
@@ -203,7 +203,7 @@ def same_in_another_process(case: DatasetCase) -> None:
         except Exception as error:
             raise AssertionError(
                 f"split {split!r} cannot be sent to loader processes: {explain(error, case.manifest)}."
-                " Repair: keep no open files, locks or functions defined inside functions in the dataset"
+                " Hint: keep no open files, locks or functions defined inside functions in the dataset"
             ) from error
         sent = elsewhere(_digests_of_sent, name, pickled, len(digests)).result()
         expect(
@@ -262,7 +262,7 @@ def ends_where_it_ends(case: DatasetCase) -> None:
         except IndexError:
             continue
         raise AssertionError(
-            f"split {split!r} has {len(dataset)} samples, but gives one at index {len(dataset)}. Repair:"
+            f"split {split!r} has {len(dataset)} samples, but gives one at index {len(dataset)}. Hint:"
             " raise IndexError"
         )
 
@@ -282,11 +282,11 @@ def an_empty_folder_is_explained(case: DatasetCase) -> None:
             return
         except Exception as error:
             raise AssertionError(
-                f"an empty folder ends in {explain(error, case.manifest)}. Repair: raise DataError with the"
-                " path and the repair"
+                f"an empty folder ends in {explain(error, case.manifest)}. Hint: raise DataError with the"
+                " path and the hint"
             ) from error
         raise AssertionError(
-            f"an empty folder opens as a dataset of {'no' if empty else len(dataset)} samples. Repair: raise"
+            f"an empty folder opens as a dataset of {'no' if empty else len(dataset)} samples. Hint: raise"
             " DataError"
         )
 
@@ -295,11 +295,11 @@ def manifest_tells_where_from(case: DatasetCase) -> None:
     """The manifest names the license, and the layout of the folder where files are read."""
     expect(
         bool(case.manifest.license),
-        "license is empty. Repair: name the license of the data, or say that it is unknown",
+        "license is empty. Hint: name the license of the data, or say that it is unknown",
     )
     expect(
         not case.manifest.needs_folder or bool(case.manifest.layout),
-        "layout is empty. Repair: say in words what the folder must hold",
+        "layout is empty. Hint: say in words what the folder must hold",
     )
 
 

@@ -176,7 +176,7 @@ def reports_are_complete(case: EvaluatorCase) -> None:
     report = case.measured(case.pairs())
     expect(len(report.metrics) > 0, "the report has no metrics")
     wrong = [name for name, value in report.metrics.items() if not isinstance(value, float)]
-    expect(not wrong, f"the metrics {wrong} are no floats. Repair: float(…), so that they can be written")
+    expect(not wrong, f"the metrics {wrong} are no floats. Hint: float(…), so that they can be written")
     first = next(iter(report.metrics))
     expect(
         not math.isnan(report.metrics[first]),
@@ -201,7 +201,7 @@ def nothing_measured_is_undefined(case: EvaluatorCase) -> None:
     defined = [name for name, value in empty.metrics.items() if not math.isnan(value)]
     expect(
         not defined,
-        f"before the first update {defined[:3]} have values. Repair: what is undefined is NaN, never 0 or -1",
+        f"before the first update {defined[:3]} have values. Hint: what is undefined is NaN, never 0 or -1",
     )
 
 
@@ -247,7 +247,7 @@ def perfect_predictions_are_best(case: EvaluatorCase) -> None:
         expect(
             fits or math.isnan(value),
             f"{name} is {value:.4g} for perfect predictions and {other:.4g} for worse ones, but"
-            f" {'less' if lower else 'more'} of it is said to be better. Repair: Report(…,"
+            f" {'less' if lower else 'more'} of it is said to be better. Hint: Report(…,"
             f" lower_is_better=({name!r},)) names the metrics of which less is better",
         )
 
@@ -294,9 +294,9 @@ def what_does_not_fit_is_refused(case: EvaluatorCase) -> None:
             continue
         except Exception as error:
             raise AssertionError(
-                f"{what} ends in {explain(error, case.manifest)}. Repair: raise InvalidDataError with its id"
+                f"{what} ends in {explain(error, case.manifest)}. Hint: raise InvalidDataError with its id"
             ) from error
         raise AssertionError(
-            f"{what} is taken in ({other.id!r} for {one.id!r}). Repair: raise InvalidDataError with the"
+            f"{what} is taken in ({other.id!r} for {one.id!r}). Hint: raise InvalidDataError with the"
             " sample's id"
         )

@@ -49,7 +49,7 @@ def save_and_load(case: ModelCase) -> None:
         expect(
             not what,
             f"after saving and loading, the prediction for {sample.id!r} is another: {what}. "
-            "Repair: register as a parameter or buffer whatever the settings do not determine",
+            "Hint: register as a parameter or buffer whatever the settings do not determine",
         )
     if isinstance(model, TrainableModel) and isinstance(loaded, TrainableModel):
         before, after = case.loss_of(model, samples), case.loss_of(loaded, samples)
@@ -75,7 +75,7 @@ def weights_start_other_classes(case: ModelCase) -> None:
     unfit = [*report.mismatched, *report.missing, *report.unexpected]
     expect(
         not unfit,
-        f"with two classes more, these tensors do not fit: {', '.join(unfit[:5])}. Repair: name them in"
+        f"with two classes more, these tensors do not fit: {', '.join(unfit[:5])}. Hint: name them in"
         " Model.class_tensors",
     )
     taken, start = new.state_dict(), old.state_dict()
@@ -102,7 +102,7 @@ def moves_between_devices(case: ModelCase) -> None:
                 model.train().loss(samples)
     except RuntimeError as error:
         raise AssertionError(
-            f"on another device than the CPU: {str(error).splitlines()[0]}. Repair: make tensors on"
+            f"on another device than the CPU: {str(error).splitlines()[0]}. Hint: make tensors on"
             " self.device, register those that the model keeps as buffers, and bring what leaves it to the"
             " CPU with .cpu()"
         ) from error
@@ -123,7 +123,7 @@ def _check_cuda(case: ModelCase) -> None:
         parts = [prediction.label_map, prediction.instances.boxes_xyxy if prediction.instances else None]
         expect(
             all(part is None or part.device.type == "cpu" for part in parts),
-            "a prediction is on the GPU. Repair: add .cpu()",
+            "a prediction is on the GPU. Hint: add .cpu()",
         )
     fresh = case.build()
     for sample, one, other in zip(
@@ -142,6 +142,6 @@ def runs_in_two_processes(case: ModelCase) -> None:
     )
     expect(
         first == second,
-        "after two steps the two processes have different weights. Repair: every process must build the same"
+        "after two steps the two processes have different weights. Hint: every process must build the same"
         " model and use the same parameters; whatever is learned must come by gradients",
     )

@@ -41,7 +41,7 @@ def loss_is_finite(case: ModelCase) -> None:
         )
     expect(
         total_loss(losses).requires_grad,
-        "the loss has no gradient. Repair: compute it without .item(), .detach() or no_grad",
+        "the loss has no gradient. Hint: compute it without .item(), .detach() or no_grad",
     )
     with torch.no_grad():
         in_eval_mode = model.eval().loss(batch)
@@ -67,7 +67,7 @@ def loss_is_a_mean_over_samples(case: ModelCase) -> None:
     expect(
         math.isclose(together, mean, rel_tol=ROUNDING, abs_tol=ROUNDING),
         f"the loss of {len(batch)} samples is {together:.5g}, but the mean of their losses is {mean:.5g}"
-        f" ({', '.join(f'{value:.4g}' for value in singles)}). Repair: average over each image first, then"
+        f" ({', '.join(f'{value:.4g}' for value in singles)}). Hint: average over each image first, then"
         " over the images",
     )
 
@@ -78,7 +78,7 @@ def loss_falls(case: ModelCase) -> None:
     expect(
         training.after < training.before,
         f"after {case.steps} steps on one batch the loss is {training.after:.5g}; it was"
-        f" {training.before:.5g}. Repair: look at train.lr ({case.train_settings().lr:g}) and at whether the"
+        f" {training.before:.5g}. Hint: look at train.lr ({case.train_settings().lr:g}) and at whether the"
         " loss depends on the weights",
     )
 
@@ -91,7 +91,7 @@ def gradients_reach_all_parameters(case: ModelCase) -> None:
     missed = sorted(training.trainable - training.reached)
     expect(
         not missed,
-        f"no gradient reaches {_some(missed)} in {case.steps} steps. Repair: use them in the loss, or set"
+        f"no gradient reaches {_some(missed)} in {case.steps} steps. Hint: use them in the loss, or set"
         " requires_grad=False",
     )
     before, frozen = (
@@ -103,7 +103,7 @@ def gradients_reach_all_parameters(case: ModelCase) -> None:
     )
     expect(
         not changed,
-        f"parameters that do not train have changed: {_some(changed)}. Repair: change weights by gradients"
+        f"parameters that do not train have changed: {_some(changed)}. Hint: change weights by gradients"
         " only",
     )
 
@@ -123,11 +123,11 @@ def missing_labels_are_named(case: ModelCase) -> None:
         return
     except Exception as error:
         raise AssertionError(
-            f"a sample without labels ends in {explain(error, case.manifest)}. Repair: raise InvalidDataError"
+            f"a sample without labels ends in {explain(error, case.manifest)}. Hint: raise InvalidDataError"
             " with the sample's id"
         ) from error
     raise AssertionError(
-        "a sample without labels has a loss. Repair: raise InvalidDataError with the sample's id"
+        "a sample without labels has a loss. Hint: raise InvalidDataError with the sample's id"
     )
 
 
@@ -141,7 +141,7 @@ def samples_stay_as_they_are(case: ModelCase) -> None:
         same = all(torch.equal(one, other) for one, other in pairs if one is not None and other is not None)
         expect(
             same,
-            f"the image or label map of sample {sample.id!r} was overwritten. Repair: copy before changing in"
+            f"the image or label map of sample {sample.id!r} was overwritten. Hint: copy before changing in"
             " place",
         )
 
@@ -163,22 +163,21 @@ def predicting_leaves_no_trace(case: ModelCase) -> None:
     ]
     expect(
         not changed,
-        f"predict switches to training mode: {_some(changed)}. Repair: leave the mode as it is, or put it"
-        " back",
+        f"predict switches to training mode: {_some(changed)}. Hint: leave the mode as it is, or put it back",
     )
     after = _state(model)
     expect(set(after) == set(before), f"predict adds or removes {_some(sorted(set(after) ^ set(before)))}")
     written = [name for name, value in after.items() if not torch.equal(value, before[name])]
     expect(
         not written,
-        f"predict changes {_some(written)} in eval mode. Repair: predict must not write to parameters or"
+        f"predict changes {_some(written)} in eval mode. Hint: predict must not write to parameters or"
         " buffers",
     )
     graded = [name for name, parameter in model.named_parameters() if parameter.grad is not None]
     expect(not graded, f"predict leaves gradients in {_some(graded)}")
     expect(
         torch.is_grad_enabled(),
-        "predict switches gradients off for good. Repair: use `with torch.no_grad():`",
+        "predict switches gradients off for good. Hint: use `with torch.no_grad():`",
     )
     with_break, without = (_after_steps(case, predicting=predicting) for predicting in (True, False))
     differing = [name for name, value in with_break.items() if not torch.equal(value, without[name])]
@@ -211,7 +210,7 @@ def training_is_repeatable(case: ModelCase) -> None:
     differing = [name for name, value in first.items() if not torch.equal(value, second[name])]
     expect(
         not differing,
-        f"two trainings of one seed differ in {_some(differing)}. Repair: draw all random numbers from torch,"
+        f"two trainings of one seed differ in {_some(differing)}. Hint: draw all random numbers from torch,"
         " NumPy's global generator or `random`, which are seeded before each step",
     )
 

@@ -30,7 +30,7 @@ def builds(case: ModelCase) -> None:
         same = name in again and torch.equal(value, again[name])
         expect(
             same,
-            f"{name} differs between two models of one seed. Repair: draw start weights from torch's global"
+            f"{name} differs between two models of one seed. Hint: draw start weights from torch's global"
             " generator only",
         )
 
@@ -53,12 +53,12 @@ def predictions_fit_the_samples(case: ModelCase) -> None:
 def _check_prediction(case: ModelCase, sample: Sample, prediction: Prediction) -> None:
     expect(
         prediction.sample_id == sample.id,
-        f"the prediction for {sample.id!r} has sample_id {prediction.sample_id!r}. Repair: pass each sample's"
+        f"the prediction for {sample.id!r} has sample_id {prediction.sample_id!r}. Hint: pass each sample's"
         " own id, in order",
     )
     expect(
         prediction.size == sample.size,
-        f"the prediction for an image of {sample.size} has size {prediction.size}. Repair: bring predictions"
+        f"the prediction for an image of {sample.size} has size {prediction.size}. Hint: bring predictions"
         " back to the sample's own pixels",
     )
     task, classes = case.task, len(case.classes)
@@ -71,7 +71,7 @@ def _check_prediction(case: ModelCase, sample: Sample, prediction: Prediction) -
     for name, value in prediction.extras.items():
         numbers = value.values if isinstance(value, PixelMap) else value
         on_cpu = not isinstance(numbers, torch.Tensor) or numbers.device.type == "cpu"
-        expect(on_cpu, f"{name} is on a device. Repair: add .cpu()")
+        expect(on_cpu, f"{name} is on a device. Hint: add .cpu()")
 
 
 def _check_label_map(label_map: torch.Tensor, classes: int) -> None:
@@ -80,7 +80,7 @@ def _check_label_map(label_map: torch.Tensor, classes: int) -> None:
         beyond.numel() == 0,
         f"a label map has values such as {beyond[:1].tolist()}, but there are {classes} classes (and {VOID})",
     )
-    expect(label_map.device.type == "cpu", f"the label map is on {label_map.device}. Repair: add .cpu()")
+    expect(label_map.device.type == "cpu", f"the label map is on {label_map.device}. Hint: add .cpu()")
 
 
 def _check_instances(sample: Sample, instances: Instances, classes: int) -> None:
@@ -88,7 +88,7 @@ def _check_instances(sample: Sample, instances: Instances, classes: int) -> None
     assert instances.scores is not None
     expect(
         instances.boxes_xyxy.device.type == "cpu",
-        f"the boxes are on {instances.boxes_xyxy.device}. Repair: add .cpu()",
+        f"the boxes are on {instances.boxes_xyxy.device}. Hint: add .cpu()",
     )
     if len(instances):
         expect(
@@ -107,7 +107,7 @@ def _check_inside(sample: Sample, instances: Instances) -> None:
     box = instances.boxes_xyxy[outside][:1].tolist()
     expect(
         not outside.any(),
-        f"a box lies outside its image of {width}×{height} pixels: {box}. Repair: clip the boxes",
+        f"a box lies outside its image of {width}×{height} pixels: {box}. Hint: clip the boxes",
     )
 
 
@@ -130,7 +130,7 @@ def masks_and_boxes_agree(case: ModelCase) -> None:
             worst = int(beyond.argmax())
             raise AssertionError(
                 f"a mask covers {_whole(tight[worst])}, but its box is {_whole(boxes[worst])}. "
-                "Repair: masks and boxes must be in the sample's own pixels and in the same order"
+                "Hint: masks and boxes must be in the sample's own pixels and in the same order"
             )
     if not found:
         skip(
@@ -168,7 +168,7 @@ def batch_equals_singles(case: ModelCase) -> None:
             expect(
                 not what,
                 f"sample {sample.id!r} of {sample.size} is predicted differently alone and in a batch of"
-                f" {len(samples)}: {what}. Repair: let nothing be computed over the batch, and let padding"
+                f" {len(samples)}: {what}. Hint: let nothing be computed over the batch, and let padding"
                 " not reach the result",
             )
 
@@ -184,7 +184,7 @@ def truth_is_not_looked_at(case: ModelCase) -> None:
         what = difference(one, other, exact=True)
         expect(
             not what,
-            f"the prediction for {sample.id!r} changes when its labels are taken away: {what}. Repair:"
+            f"the prediction for {sample.id!r} changes when its labels are taken away: {what}. Hint:"
             " predict from the image",
         )
 
@@ -214,7 +214,7 @@ def _check_loss(case: ModelCase, batch: list[Sample], what: str) -> None:
     bad = [f"{name} is {value.item()}" for name, value in losses.items() if not torch.isfinite(value)]
     expect(
         not bad,
-        f"for {what}, {', '.join(bad)}. Repair: a mean over nothing is NaN; give 0 where there is nothing to"
+        f"for {what}, {', '.join(bad)}. Hint: a mean over nothing is NaN; give 0 where there is nothing to"
         " learn from",
     )
 
@@ -244,7 +244,7 @@ def predicting_is_repeatable(case: ModelCase) -> None:
         what = difference(one, other, exact=True)
         expect(
             not what,
-            f"the prediction for {sample.id!r} changes from one time to the next: {what}. Repair: predict"
+            f"the prediction for {sample.id!r} changes from one time to the next: {what}. Hint: predict"
             " without chance",
         )
 
@@ -265,7 +265,7 @@ def prompts_are_answered(case: ModelCase) -> None:
             _check_answers(sample, prediction, kind)
     expect(
         len(promptable.protocols) > 0,
-        "protocols is empty, so the model cannot be measured. Repair: name the ways to prompt it",
+        "protocols is empty, so the model cannot be measured. Hint: name the ways to prompt it",
     )
     with evaluating(model):
         by_protocol = predict_protocols(promptable, samples)

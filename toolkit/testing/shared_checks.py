@@ -10,7 +10,7 @@ def manifest_holds(case: Case) -> None:
     """What the manifest names exists, and nothing that it requires is missing."""
     manifest = case.manifest
     missing = manifest.missing_requirements()
-    expect(not missing, f"it needs {', '.join(missing)}. Repair: {manifest.install_line()}")
+    expect(not missing, f"it needs {', '.join(missing)}. Hint: {manifest.install_line()}")
     expect(
         callable(manifest.resolve(manifest.build)),
         f"build={manifest.build!r} names something that cannot be called",
@@ -19,7 +19,7 @@ def manifest_holds(case: Case) -> None:
     long = "\n" in manifest.summary or len(manifest.summary) > 120
     expect(
         not long,
-        f"summary is {len(manifest.summary)} characters long. Repair: shorten it to one line of at most 120",
+        f"summary is {len(manifest.summary)} characters long. Hint: shorten it to one line of at most 120",
     )
 
 
@@ -31,13 +31,11 @@ def settings_are_documented(case: Case) -> None:
     without = [name for name, field in cls.model_fields.items() if not (field.description or "").strip()]
     expect(
         not without,
-        f"nothing says what {', '.join(without)} of {cls.__name__} does. Repair: write a docstring under the"
+        f"nothing says what {', '.join(without)} of {cls.__name__} does. Hint: write a docstring under the"
         " field",
     )
     required = [name for name, field in cls.model_fields.items() if field.is_required()]
-    expect(
-        not required, f"{', '.join(required)} of {cls.__name__} has no default. Repair: give one that works"
-    )
+    expect(not required, f"{', '.join(required)} of {cls.__name__} has no default. Hint: give one that works")
     settings = cls()
     again = cls.model_validate(settings.model_dump(mode="json"))
     expect(again == settings, f"{cls.__name__}() comes back as {again!r} after being written and read")

@@ -39,7 +39,7 @@ class TaskCase:
         task = self.manifest
         if not task.examples:
             skip(
-                "the task brings no examples, so plugins of it are hardly checked. Repair: name a function as"
+                "the task brings no examples, so plugins of it are hardly checked. Hint: name a function as"
                 " examples"
             )
         made: list[Sample] = task.resolve(task.examples)(task.classes, SIZES, objects=3, seed=0)

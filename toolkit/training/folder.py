@@ -77,7 +77,7 @@ def _acquire(run: Path) -> BaseFileLock:
         lock.acquire(timeout=0)
     except Timeout:
         raise UsageError(
-            f"another process is training in {run}. Repair: wait for it, or choose another folder by --out"
+            f"another process is training in {run}. Hint: wait for it, or choose another folder by --out"
         ) from None
     return lock
 
@@ -91,8 +91,7 @@ def config_of_run(run: Path) -> Path:
     path = run / CONFIG_FILE
     if not path.is_file():
         raise UsageError(
-            f"nothing to resume at {run}: there is no {CONFIG_FILE}. Repair: check --out, or leave out"
-            " --resume"
+            f"nothing to resume at {run}: there is no {CONFIG_FILE}. Hint: check --out, or leave out --resume"
         )
     return path
 
@@ -111,7 +110,7 @@ def check_folder(run: Path, settings: RunSettings, resume: bool) -> None:
                 path.unlink()
         if run.exists() and (not run.is_dir() or any(run.iterdir())):
             raise UsageError(
-                f"{run} exists and is not empty. Repair: go on with it by --resume, or choose another folder"
+                f"{run} exists and is not empty. Hint: go on with it by --resume, or choose another folder"
                 " by --out"
             )
         return
@@ -123,7 +122,7 @@ def check_folder(run: Path, settings: RunSettings, resume: bool) -> None:
     if changed:
         shown = "; ".join(f"{key} was {before.get(key)!r} and is now {now.get(key)!r}" for key in changed[:5])
         raise UsageError(
-            f"{run} cannot be resumed with other settings: {shown}. Repair: leave these out, or start a new"
+            f"{run} cannot be resumed with other settings: {shown}. Hint: leave these out, or start a new"
             " run with another --out"
         )
 

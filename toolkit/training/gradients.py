@@ -100,7 +100,7 @@ def _check_supported(optimizer: Optimizer) -> None:
     if options or not isinstance(optimizer, AdamW | SGD):
         found = type(optimizer).__name__ + "".join(f" with {name}=True" for name in dict.fromkeys(options))
         raise TrainingError(
-            f"the step of this optimizer cannot be computed ahead: {found}. Repair: use torch.optim.AdamW or"
+            f"the step of this optimizer cannot be computed ahead: {found}. Hint: use torch.optim.AdamW or"
             f" torch.optim.SGD, without {', '.join(_UNSUPPORTED_OPTIONS)}"
         )
 

@@ -137,12 +137,12 @@ class LossGuard:
         taken = "Nothing of that step was saved" if self.delayed else "The step was not taken"
         has_state = (self.run / RESUME_FILE).is_file()
         saved = f"the last saved state is in {self.run}" if has_state else "no state was saved yet"
-        repair = self.diagnosis.explain(self.loss, self.grad_norm) or (
-            f"Repair: look at these samples, lower train.lr (now {watched.lr:.2e}), or set train.clip_norm,"
+        hint = self.diagnosis.explain(self.loss, self.grad_norm) or (
+            f"Hint: look at these samples, lower train.lr (now {watched.lr:.2e}), or set train.clip_norm,"
             " train.warmup_steps or train.precision=fp32"
         )
         names = ", ".join(watched.sample_names)
-        return f"step {watched.step}: {what}, with the samples {names}. {taken}; {saved}. {repair}"
+        return f"step {watched.step}: {what}, with the samples {names}. {taken}; {saved}. {hint}"
 
 
 def _towards_host(numbers: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:

@@ -38,7 +38,7 @@ def build_optimizer(model: TrainableModel, settings: TrainSettings) -> Optimizer
     groups = with_lr_factors(groups, model, settings.lr_factors)
     if not any(group["params"] for group in groups):
         raise TrainingError(
-            f"{type(model).__name__} has no trainable parameter: everything is frozen. Repair: unfreeze a"
+            f"{type(model).__name__} has no trainable parameter: everything is frozen. Hint: unfreeze a"
             " part of it"
         )
     for group in groups:
@@ -107,7 +107,7 @@ def build_schedule(settings: TrainSettings, steps: int) -> Callable[[int], float
         raise ConfigError(f"train.milestones {beyond} lie beyond the {steps} steps of the run")
     if settings.unfreeze_at is not None and settings.unfreeze_at >= steps:
         raise ConfigError(
-            f"train.unfreeze_at {settings.unfreeze_at} lies beyond the {steps} steps of the run. Repair:"
+            f"train.unfreeze_at {settings.unfreeze_at} lies beyond the {steps} steps of the run. Hint:"
             " leave it out"
         )
     schedule: ParamScheduler

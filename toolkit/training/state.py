@@ -63,7 +63,7 @@ def load_state(folder: Path) -> tuple[Progress, dict[str, Any]]:
     path = folder / RESUME_FILE
     if not path.is_file():
         raise CheckpointError(
-            f"{folder} cannot be resumed: it has no {RESUME_FILE}, so no step was saved. Repair: start it"
+            f"{folder} cannot be resumed: it has no {RESUME_FILE}, so no step was saved. Hint: start it"
             " anew without --resume"
         )
     try:

@@ -198,7 +198,7 @@ def write_picture(path: str | os.PathLike[str], picture: Picture) -> None:
         height, width = picture.shape[:2]
         raise OutputError(
             f"{path} cannot be written: a {suffix} of {width} x {height} pixels cannot be encoded ({reason})."
-            " Repair: use .png"
+            " Hint: use .png"
         )
     with atomic_write(path) as file:
         file.write(code)

@@ -61,14 +61,14 @@ def _read(path: Path, based_on_it: tuple[Path, ...]) -> dict[str, Given]:
     resolved = path.resolve()
     if resolved in based_on_it:
         circle = " -> ".join(str(p) for p in (*based_on_it[based_on_it.index(resolved) :], resolved))
-        raise ConfigError(f"{path} is based on itself by {BASE}: {circle}. Repair: take one of them out")
+        raise ConfigError(f"{path} is based on itself by {BASE}: {circle}. Hint: take one of them out")
     tree = read_yaml(path)
     bases = tree.pop(BASE, [])
     given: dict[str, Given] = {}
     for base in bases if isinstance(bases, list) else [bases]:
         if not isinstance(base, str) or "://" in base:
             raise ConfigError(
-                f"{path}: {BASE} must name files on this machine, not {base!r}. Repair: fetch it, and name"
+                f"{path}: {BASE} must name files on this machine, not {base!r}. Hint: fetch it, and name"
                 " where it is"
             )
         given |= _read(path.parent / Path(base).expanduser(), (*based_on_it, resolved))
@@ -222,7 +222,7 @@ def _weights(weights: Given, faults: list[str]) -> str:
     if name is None and "://" in str(weights.value):
         faults.append(
             f"MODEL.WEIGHTS: expected a file, or one of the zoo's that fit this network, not {weights}."
-            " Repair: fetch it and name the file"
+            " Hint: fetch it and name the file"
         )
     return name or str(weights.value)
 

@@ -184,13 +184,13 @@ def read_pickle(path: Path) -> Any:
     except _RefusedError as refusal:
         raise CheckpointError(
             f"{path} is refused: it asks for {refusal}, and a file of weights holds NumPy arrays, numbers and"
-            " text in plain containers. Opening it with pickle could run code. Repair: get it from its"
+            " text in plain containers. Opening it with pickle could run code. Hint: get it from its"
             " publisher again, or save the arrays alone as .safetensors"
         ) from None
     except Exception as error:  # what a malformed pickle raises may be of any kind
         raise CheckpointError(
             f"{path} ({len(data):,} bytes) is truncated or no pickle of NumPy arrays: {type(error).__name__}:"
-            f" {error}. Repair: copy or download it again"
+            f" {error}. Hint: copy or download it again"
         ) from None
 
 

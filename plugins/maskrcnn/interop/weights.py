@@ -67,7 +67,7 @@ def _published(name: str) -> Path:
         return path
     raise DownloadError(
         f"weights={name} is not on this machine, and the toolkit does not fetch it, because its publisher"
-        f" gives no checksum. Repair: fetch {ZOO[name]}\nand put it at {path}, or give its path as"
+        f" gives no checksum. Hint: fetch {ZOO[name]}\nand put it at {path}, or give its path as"
         " weights=FILE; or train from random weights, as configs/maskrcnn-balloon-scratch.yaml does:"
         " weights=none model.backbone.norm=GN model.backbone.freeze_at=0 model.fpn.norm=GN"
     )
@@ -185,13 +185,13 @@ def _check_norms(model: Model, tensors: Mapping[str, Tensor], path: Path) -> Non
         has_statistics = f"{name}.running_mean" in tensors
         if isinstance(module, nn.GroupNorm) and has_statistics:
             raise CheckpointError(
-                f"{path} was learned with batch norm, but {name} is a group norm. Repair: another norm, or"
+                f"{path} was learned with batch norm, but {name} is a group norm. Hint: another norm, or"
                 " other weights"
             )
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and not has_statistics:
             raise CheckpointError(
                 f"{path} has no statistics for the batch norm {name}: it was learned with group norm, or its"
-                " batch norms are folded. Repair: for folded ones model.backbone.norm=FrozenBN, else"
+                " batch norms are folded. Hint: for folded ones model.backbone.norm=FrozenBN, else"
                 " model.backbone.norm=GN; or take other weights"
             )
 
@@ -203,5 +203,5 @@ def _check_depth(model: Model, tensors: Mapping[str, Tensor], path: Path) -> Non
     if given and (odd := sorted(wanted ^ given)):
         raise CheckpointError(
             f"{path} holds another ResNet: {odd[0]} is in the {'model' if odd[0] in wanted else 'file'} only."
-            " Repair: set model.backbone.depth to that of the weights"
+            " Hint: set model.backbone.depth to that of the weights"
         )

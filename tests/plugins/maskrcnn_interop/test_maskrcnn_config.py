@@ -275,7 +275,7 @@ SOLVER: {BASE_LR: -1, WEIGHT_DECAY_BIAS: 0.5, LR_SCHEDULER_NAME: StepLR, CLIP_GR
             "INPUT.RANDOM_FLIP: there are horizontal, vertical and none, not 'both'",
         ),
         ({"INPUT.RANDOM_FLIP": "horizontal", "MODEL.KEYPOINT_ON": True}, "a mirror image swaps keypoints"),
-        ({"MODEL.WEIGHTS": "https://elsewhere/model.pkl"}, "Repair: fetch it and name the file"),
+        ({"MODEL.WEIGHTS": "https://elsewhere/model.pkl"}, "Hint: fetch it and name the file"),
         ({"MODEL.WEIGHTS": "detectron2://ImageNetPretrained/FAIR/X-101-32x8d.pkl"}, "MODEL.WEIGHTS"),
         ({"TEST.PRECISE_BN.ENABLED": True}, "TEST.PRECISE_BN.ENABLED"),
         ({"MODEL": 3}, "MODEL: Detectron2 has no such key"),

@@ -258,7 +258,7 @@ def test_the_engine_that_is_asked_for_is_built() -> None:
     assert type(build(MaskRCNNSettings(**narrow), CLASSES)) is MaskRCNN  # Detectron2 has no such network
     with pytest.raises(
         ConfigError,
-        match=r"model\.engine=detectron2: backbone\.res2_out_channels is 16, .*ResNet-18 has 64.*Repair",
+        match=r"model\.engine=detectron2: backbone\.res2_out_channels is 16, .*ResNet-18 has 64.*Hint",
     ):
         build(MaskRCNNSettings(**narrow, engine="detectron2"), CLASSES)
 
@@ -340,7 +340,7 @@ def test_an_engine_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
         ConfigError,
         match=(
-            r"model\.engine=detectron2, but Detectron2 is not installed\. Repair: .*model\.engine=torchvision"
+            r"model\.engine=detectron2, but Detectron2 is not installed\. Hint: .*model\.engine=torchvision"
         ),
     ):
         build(MaskRCNNSettings(**TINY, engine="detectron2"), CLASSES)
@@ -348,6 +348,6 @@ def test_an_engine_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_engine_that_is_broken() -> None:
     with pytest.raises(
-        UnavailableError, match=r"installed and cannot be imported: .*Repair: .*model\.engine=torchvision"
+        UnavailableError, match=r"installed and cannot be imported: .*Hint: .*model\.engine=torchvision"
     ):
         engine_module.import_quietly("no_such_module")

@@ -37,7 +37,7 @@ def refusal(folder: Path, content: bytes) -> str:
     with pytest.raises(CheckpointError) as caught:
         read_pickle(path)
     assert str(path) in str(caught.value)
-    assert "Repair: " in str(caught.value)
+    assert "Hint: " in str(caught.value)
     return str(caught.value)
 
 

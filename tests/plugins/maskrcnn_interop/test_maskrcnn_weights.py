@@ -356,13 +356,13 @@ def test_resnets_of_torchvision(tmp_path: Path, depth: int, norm: str) -> None:
     with pytest.raises(
         UsageError,
         match=(
-            r"resnet\.pth was learned by torchvision.*Repair: add model\.input\.format=RGB"
+            r"resnet\.pth was learned by torchvision.*Hint: add model\.input\.format=RGB"
             r" model\.input\.pixel_mean=\["
         ),
     ):
         load_weights(model_of(backbone=backbone), str(tmp_path / "resnet.pth"))
     if depth == 50:
-        with pytest.raises(UsageError, match=r"Repair: add model\.backbone\.stride_in_1x1=False$"):
+        with pytest.raises(UsageError, match=r"Hint: add model\.backbone\.stride_in_1x1=False$"):
             load_weights(model_of(backbone={"depth": 50}, input=TORCHVISION), str(tmp_path / "resnet.pth"))
 
 
@@ -375,7 +375,7 @@ def test_files_for_other_networks(tmp_path: Path) -> None:
     with pytest.raises(
         CheckpointError,
         match=(
-            r"r50\.pkl holds another ResNet: .*res4\.\d+\..* is in the model only\. Repair: set"
+            r"r50\.pkl holds another ResNet: .*res4\.\d+\..* is in the model only\. Hint: set"
             r" model\.backbone\.depth"
         ),
     ):
@@ -404,7 +404,7 @@ def test_norms_that_do_not_go_together(tmp_path: Path) -> None:
         load_weights(model_of(**group), of_batch)
     with pytest.raises(
         CheckpointError,
-        match=r"gn\.pkl has no statistics for the batch norm .*Repair: .*model\.backbone\.norm=GN",
+        match=r"gn\.pkl has no statistics for the batch norm .*Hint: .*model\.backbone\.norm=GN",
     ):
         load_weights(model_of(**batch), of_group)
 

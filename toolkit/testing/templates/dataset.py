@@ -45,8 +45,7 @@ class MyNet(Dataset):
         names = sorted(path.stem for path in (folder / "photos").glob("*.jpg"))
         if not names:
             raise DataError(
-                f"{folder / 'photos'} holds no .jpg files. Repair: put the photos there, or name another"
-                " folder"
+                f"{folder / 'photos'} holds no .jpg files. Hint: put the photos there, or name another folder"
             )
         self.ids = [name for i, name in enumerate(names) if (i % settings.val_every == 0) == (split == "val")]
 
