@@ -5,7 +5,7 @@ GPU_BENCHMARKS := deeplabv3 maskrcnn_inference maskrcnn_training sam2_inference 
 # Two test processes with one thread each are faster on two cores than one with two.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
-.PHONY: demo test check format bench gpu clean
+.PHONY: demo test check format docs bench gpu clean
 
 .venv/installed: pyproject.toml setup.py
 	$(PYTHON) -m venv .venv
@@ -29,6 +29,12 @@ check: .venv/installed  ## format, lint, declared dependencies and types
 format: .venv/installed  ## put the code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: .venv/installed  ## the docs site, in build/site; a warning is an error
+	$(BIN)/pip install --quiet --editable '.[dev,docs]'
+	$(BIN)/python docs/site.py build/site-source
+	$(BIN)/sphinx-build -W --keep-going -q -c docs build/site-source build/site
+	@echo "open build/site/index.html"
 
 bench: .venv/installed  ## every benchmark: ratios against a named peer; fails at the end where a target is missed
 	$(BIN)/pip install --quiet --editable '.[dev,bench]'

@@ -58,14 +58,19 @@ def commands() -> list[str]:
     return [line.split("  #")[0].strip() for line in lines if line.startswith("toolkit ")]
 
 
-@pytest.fixture(scope="module")
-def generate() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("docs_generate", ROOT / "docs" / "generate.py")
+def script(name: str) -> ModuleType:
+    """A module of docs/, which is no package."""
+    spec = importlib.util.spec_from_file_location(f"docs_{name}", ROOT / "docs" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def generate() -> ModuleType:
+    return script("generate")
 
 
 @pytest.fixture
@@ -329,6 +334,36 @@ def test_every_link_leads_somewhere() -> None:
             if anchor:
                 assert anchor in _anchors(path), f"{page.name} links to {target}"
     assert count >= 20
+
+
+def test_every_page_of_the_site_is_in_its_menu_and_its_links_lead_to_pages(tmp_path: Path) -> None:
+    site = script("site")
+    folder = tmp_path / "site"
+    site.collect(folder)
+    pages = {path.relative_to(folder).as_posix() for path in folder.rglob("*.[mr][ds]*")}
+    assert {"index.md", "using.md", "plugins/sam2.md", "datasets/coco.md"} <= pages
+    assert {"reference/toolkit.types.rst", "reference/index.rst"} <= pages
+    listed = re.findall(r"^[\w/-]+$", site.menus(), re.MULTILINE)
+    assert sorted(listed) == sorted(
+        page.rpartition(".")[0]
+        for page in pages
+        if not page.startswith("reference/toolkit") and page != "index.md"
+    )
+    in_reference = (folder / "reference" / "index.rst").read_text(encoding="utf-8")
+    assert all(
+        page.removeprefix("reference/").removesuffix(".rst") in in_reference
+        for page in pages
+        if page.startswith("reference/toolkit")
+    )
+    links = [
+        (page, target)
+        for page in pages
+        for target in re.findall(r"\]\(([^)\s]+)\)", _prose(folder / page))
+        if not target.startswith(("https://", "#"))
+    ]
+    assert len(links) >= 40
+    for page, target in links:
+        assert ((folder / page).parent / target.partition("#")[0]).is_file(), f"{page} links to {target}"
 
 
 def _anchors(page: Path) -> set[str]:

@@ -78,7 +78,7 @@ class Region:
 
 
 class RegionDataset(Dataset):
-    """A split whose objects are ``Region``s, read when they are asked for.
+    """A split whose objects are made of ``Region`` records, read when they are asked for.
 
     Attributes:
         num_keypoints: keypoints of each object; 0 for none.

@@ -1,0 +1,39 @@
+"""Sphinx's settings for the docs site, which `make docs` builds; site.py collects its pages."""
+
+from __future__ import annotations
+
+import toolkit
+
+project = "toolkit"
+author = "the toolkit's authors"
+copyright = author
+version = release = toolkit.__version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "sphinx_copybutton",
+]
+myst_enable_extensions = ["attrs_inline", "colon_fence"]
+myst_heading_anchors = 4
+myst_links_external_new_tab = False
+
+html_theme = "furo"
+html_title = "toolkit"
+html_show_copyright = False
+
+autodoc_class_signature = "separated"
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+# A name is described where it is defined, and not again where a package passes it on in its __all__.
+autodoc_default_options = {"members": True, "show-inheritance": True, "ignore-module-all": True}
+autodoc_preserve_defaults = True
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_use_ivar = (
+    True  # the attributes of a class stand in its docstring; a directive each would list them twice
+)
+napoleon_use_param = True
+napoleon_use_rtype = False
