@@ -48,7 +48,7 @@ def test_every_requirement_is_imported(capsys: pytest.CaptureFixture[str], root:
     works = {
         finding["name"]: finding["detail"] for finding in report["packages"] if finding["state"] == "works"
     }
-    declared = [text for text in metadata.requires("toolkit") or [] if "extra" not in text]
+    declared = [text for text in metadata.requires("detseg-toolkit") or [] if "extra" not in text]
     assert len(declared) >= 10
     assert len(works) >= len(declared)
     assert works["torch"] == metadata.version("torch")

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -106,7 +108,7 @@ def test_the_wheel_holds_the_toolkit_and_nothing_else(wheel: Path, root: Path) -
             archive.read(name).decode().split() for name in names if name.endswith("top_level.txt")
         )
     assert top_level == ["toolkit"]
-    assert not [name for name in names if not name.startswith("toolkit")]
+    assert {name.partition("/")[0].partition("-")[0] for name in names} == {"toolkit", "detseg_toolkit"}
     for family in ("plugins", "datasets"):
         for source in (root / family).rglob("*.py"):
             assert f"toolkit/{source.relative_to(root).as_posix()}" in names
@@ -119,6 +121,17 @@ def test_the_installed_toolkit_is_the_wheel(fresh: Path, tmp_path: Path, root: P
     where = run([fresh, "-c", "import toolkit; print(toolkit.__file__)"], tmp_path)
     assert str(fresh.parent.parent) in where
     assert str(root) not in where
+
+
+def test_packages_that_are_shown_depend_on_this_one_and_not_on_a_strangers(wheel: Path) -> None:
+    root = Path(__file__).resolve().parents[2]
+    declared = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"]
+    assert wheel.name.startswith(f"{declared.replace('-', '_')}-")
+    for page in ("plugins.md", "tutorial.md"):
+        shown = re.findall(
+            r"^dependencies = (\[.*\])$", (root / "docs" / page).read_text(encoding="utf-8"), re.MULTILINE
+        )
+        assert [json.loads(each) for each in shown] == [[declared]], page
 
 
 @pytest.mark.parametrize("command", [["plugins", "list"], ["data", "list"]])

@@ -31,7 +31,7 @@ COMMANDS = {
     "data": "list, describe, fetch, draw, check, preview, export and convert datasets",
     "plugins": "list and describe model plugins; write and check plugins, datasets and evaluators",
     "summary": "layers, parameters, FLOPs and receptive field of a model",
-    "doctor": "what is installed, which device will be used, and what to mend",
+    "doctor": "what is installed, which device will be used, and how to fix what does not work",
     "demo": "train, measure and use a model of every family on generated images, in minutes",
     "completion": "print a completion script for your shell",
 }

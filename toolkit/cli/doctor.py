@@ -31,7 +31,10 @@ from toolkit.cli.options import add_plugin_files_argument, load_plugin_files
 if TYPE_CHECKING:
     from toolkit.registry.manifests import Manifest
 
-SUMMARY = "what is installed, which device will be used, and what to mend"
+DISTRIBUTION = "detseg-toolkit"
+"""What pip calls the toolkit."""
+
+SUMMARY = "what is installed, which device will be used, and how to fix what does not work"
 
 OPTIONAL = ("detectron2", "sam2")
 """Packages that plugins can use and the toolkit does not require."""
@@ -118,7 +121,7 @@ def _line(finding: Finding, name: str) -> str:
 def check_packages() -> list[Finding]:
     """Every package that the toolkit requires, really imported, and those that plugins can use."""
     try:
-        requirements = [text for text in metadata.requires("toolkit") or [] if "extra ==" not in text]
+        requirements = [text for text in metadata.requires(DISTRIBUTION) or [] if "extra ==" not in text]
     except metadata.PackageNotFoundError:
         detail = "it is used without being installed, so its requirements are not known"
         return [

@@ -50,8 +50,8 @@ def logits_to_label_map(logits: Tensor, size: Size) -> Tensor:
     ``F.interpolate(logits[None], size, mode="bilinear", align_corners=False)[0].argmax(0)`` on contiguous
     logits (the first class wins a tie), but on a CPU an order of magnitude faster on logits that look like a
     segmentation: where one class is largest at all four corners of a source cell it is largest all over the
-        cell, so only the other cells are interpolated. Other logits, such as noise, and other devices take
-        one class after the other, which is exact as well.
+    cell, so only the other cells are interpolated. Other logits, such as noise, and other devices take one
+    class after the other, which is exact as well.
 
     Args:
         logits: ``[C, h, w]``, floating (half precision is widened to float32 first), ``1 <= C <= 255``.
