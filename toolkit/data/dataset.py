@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -159,6 +160,16 @@ def open_for_task(
     return convert(dataset), (inspect.getdoc(convert) or "").partition("\n")[0]
 
 
+def data_command(action: str, manifest: DatasetManifest, folder: Path) -> str:
+    """The command ``toolkit data ACTION`` for a dataset in a folder, as one types it."""
+    # a dataset of one file is no name that a later command would know
+    name = manifest.origin if manifest.origin.endswith(".py") else manifest.name
+    words = ["toolkit", "data", action, name]
+    if folder != default_folder(manifest.name):
+        words += ["--data-dir", str(folder)]
+    return shlex.join(words)
+
+
 def missing_folder(manifest: DatasetManifest, folder: Path) -> str:
     """The message for a dataset whose folder is not there: what belongs in it, where that comes from, and the
     hint.
@@ -176,8 +187,8 @@ def missing_folder(manifest: DatasetManifest, folder: Path) -> str:
             f"To try things without them: toolkit data sample {manifest.name} draws a small stand-in"
         )
     hint = (
-        f"toolkit data get {manifest.name}"
-        if manifest.downloads
+        data_command("get", manifest, folder)
+        if manifest.downloads and not folder.exists()
         else f"put them at {default_folder(manifest.name)}"
     )
     lines.append(f"Hint: {hint}, or name the folder that has the files with --data-dir")
