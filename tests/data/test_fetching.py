@@ -168,6 +168,29 @@ def test_a_dataset_arrives_and_opens(name: str, file_server: FileServer, tmp_pat
     assert len(file_server.behavior.paths) == len(manifest.downloads), "what is there is not fetched again"
 
 
+def test_an_interrupted_fetch_is_not_taken_for_the_data(file_server: FileServer, tmp_path: Path) -> None:
+    """Whenever it stops, the next command that needs the data names the one that goes on."""
+    balloon(tmp_path / "published")
+    manifest = served(manifest_of("balloon"), file_server, tmp_path / "published")
+    folder = tmp_path / "arrived"
+    file_server.behavior.failures = [404]
+    with pytest.raises(DownloadError, match="answered 404"):
+        list(fetch_dataset(manifest, folder))
+    assert not folder.exists()
+    command = rf"Hint: toolkit data get balloon --data-dir {folder}"
+    (folder / ".unpacking-x").mkdir(parents=True)
+    name = manifest.downloads[0].name
+    for left in (f"{name}.part", f"{name}.part.json", f".{name}.lock", name, f"{name}.sha256"):
+        (folder / left).write_bytes(b"")
+        with pytest.raises(
+            DataError, match=rf"no more than a download that was not finished[\s\S]*{command}"
+        ):
+            open_dataset(manifest, folder, "train")
+    (folder / "train").mkdir()
+    with pytest.raises(DataError, match="via_region_data"):
+        open_dataset(manifest, folder, "train")
+
+
 def test_every_publisher_is_tried() -> None:
     assert sorted(FETCHED) == sorted(PUBLISHERS)
 

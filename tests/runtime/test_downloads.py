@@ -241,7 +241,8 @@ def test_not_found_is_final_and_says_what_to_do_by_hand(
     assert "Hint: try again later" in message
     assert f"put it at {tmp_path / 'data.bin'}" in message
     assert (f"(102,400 bytes, sha256 {wanted.sha256})" in message) == published
-    assert message.endswith("or draw some with toolkit data sample")
+    assert "then run the command again" in message
+    assert message.endswith("; or draw some with toolkit data sample")
     assert len(file_server.behavior.requests) == 1
     assert names(tmp_path) == []
 

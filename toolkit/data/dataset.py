@@ -14,6 +14,7 @@ from toolkit.config import Settings, settings_class, validate
 from toolkit.errors import DataError, UsageError
 from toolkit.registry.manifests import DatasetManifest, TaskManifest
 from toolkit.registry.matching import conversion_for
+from toolkit.runtime.archives import is_archive
 from toolkit.types import Sample
 
 C = TypeVar("C")
@@ -121,7 +122,7 @@ def open_dataset(
         if manifest.needs_folder
         else None
     )
-    if root is not None and not root.is_dir():
+    if root is not None and (not root.is_dir() or _is_unfinished(manifest, root)):
         raise DataError(missing_folder(manifest, root))
     dataset = manifest.resolve(manifest.build)(root, split, settings)
     if not isinstance(dataset, Dataset):
@@ -174,10 +175,12 @@ def missing_folder(manifest: DatasetManifest, folder: Path) -> str:
     """The message for a dataset whose folder is not there: what belongs in it, where that comes from, and the
     hint.
     """
-    lines = [
-        f"dataset {manifest.name!r} needs a folder of files, and {folder} is"
-        f" {'not a folder' if folder.exists() else 'not there'}."
-    ]
+    state = "is not there"
+    if folder.is_dir():
+        state = "has no more than a download that was not finished"
+    elif folder.exists():
+        state = "is not a folder"
+    lines = [f"dataset {manifest.name!r} needs a folder of files, and {folder} {state}."]
     if manifest.layout:
         lines.append(f"It must hold: {manifest.layout}")
     if manifest.origin_url:
@@ -188,11 +191,22 @@ def missing_folder(manifest: DatasetManifest, folder: Path) -> str:
         )
     hint = (
         data_command("get", manifest, folder)
-        if manifest.downloads and not folder.exists()
+        if manifest.downloads and (folder.is_dir() or not folder.exists())
         else f"put them at {default_folder(manifest.name)}"
     )
     lines.append(f"Hint: {hint}, or name the folder that has the files with --data-dir")
     return "\n".join(lines)
+
+
+def _is_unfinished(manifest: DatasetManifest, folder: Path) -> bool:
+    """Whether a folder holds what ``toolkit data get`` left when it was interrupted, and nothing else."""
+    names, left = {path.name for path in folder.iterdir()}, set()
+    for name in (download.name for download in manifest.downloads):
+        left |= {f"{name}.part", f"{name}.part.json", f".{name}.lock"}
+        # a file that is no archive is of use as it is
+        left |= {name, f"{name}.sha256"} if is_archive(name) else set()
+    # what a killed process was unpacking
+    return bool(names) and all(name in left or name.startswith(".unpacking-") for name in names)
 
 
 def _settings(manifest: DatasetManifest, options: Mapping[str, Any] | Settings) -> Settings:

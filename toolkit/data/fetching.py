@@ -33,8 +33,13 @@ def fetch_dataset(manifest: DatasetManifest, folder: str | Path | None = None) -
     root = default_folder(manifest.name) if folder is None else Path(folder).expanduser()
     if not manifest.downloads:
         raise DownloadError(by_hand(manifest, root))
+    instead = (
+        f"try things without the data: toolkit data sample {manifest.name} draws a small stand-in"
+        if manifest.sample
+        else ""
+    )
     for download in manifest.downloads:
-        path = fetch(download, root)
+        path = fetch(download, root, instead=instead)
         if not is_archive(path):
             yield f"downloaded {path}"
         else:

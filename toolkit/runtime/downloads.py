@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -65,7 +65,7 @@ def fetch(
     target = Path(folder) / download.name
     if _is_there(target, download):
         return target
-    part = target.with_name(target.name + ".part")
+    part, is_new = target.with_name(target.name + ".part"), not target.parent.exists()
     try:
         part.parent.mkdir(parents=True, exist_ok=True)
         with _alone(target):
@@ -82,6 +82,11 @@ def fetch(
             known_file(part).unlink(missing_ok=True)
     except OSError as error:
         raise output_error(part, error) from error
+    finally:
+        if is_new:
+            # an empty folder would look like a dataset that misses its files
+            with suppress(OSError):
+                part.parent.rmdir()
     return target
 
 
@@ -161,6 +166,7 @@ def _by_hand(download: Download, target: Path, reason: str, instead: str) -> str
         f"{download.url} could not be downloaded: {reason}.\nHint: try again later (what has arrived is"
         f" kept), or fetch the file elsewhere and put it at {target.resolve()}"
         + (f" ({download.facts})" if download.facts else "")
+        + ", then run the command again"
         + (f"; or {instead}" if instead else "")
     )
 
