@@ -22,7 +22,7 @@ from toolkit.registry.manifests import DatasetManifest, Download
 DATASET = DatasetManifest(
     name="fetched", summary="a set that can be downloaded", build="toolkit.datasets.masks.reader:build",
     settings="toolkit.datasets.masks.reader:MasksSettings", tasks=("semantic",), license="CC0",
-    origin_url="https://example.org/set", terms="{terms}",
+    size="2 photos", origin_url="https://example.org/set", terms="{terms}",
     downloads=(Download("{url}", {published}),),
 )
 """
@@ -96,6 +96,7 @@ def test_a_set_arrives_where_the_others_look(
     said = capsys.readouterr()
     folder = Path("data/fetched")
     assert said.out.splitlines() == [
+        "fetched: 2 photos",
         "License: CC0",
         f"downloaded {folder / 'set.zip'}, unpacking it",
         f"unpacked into {folder}; set.zip is no longer needed",

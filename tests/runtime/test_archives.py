@@ -46,6 +46,7 @@ def test_unpacks_beside_what_is_there(
 ) -> None:
     out = tmp_path / "out"
     (out / "images").mkdir(parents=True)
+    out.chmod(0o750)
     (out / "images" / "old.txt").write_text("old")
     (out / "images" / "a.txt").write_text("before")
     unpack(
@@ -59,6 +60,7 @@ def test_unpacks_beside_what_is_there(
         "c.txt": "c",
     }
     assert not [path for path in out.iterdir() if path.name.startswith(".")]
+    assert out.stat().st_mode & 0o777 == 0o750, "others may read what they could read before"
     assert is_archive(name)
     assert not is_archive("weights.npz")
 

@@ -143,6 +143,18 @@ def test_no_length_at_all(file_server: FileServer, part: Path) -> None:
     assert part.read_bytes() == BODY
 
 
+def test_in_pieces(file_server: FileServer, part: Path) -> None:
+    """As archives are sent that are packed on demand; the end is known by its sign alone."""
+    file_server.behavior.length, file_server.behavior.etag = "chunked", '"1"'
+    file_server.behavior.cut_after = [30_000]
+    with pytest.raises(BrokenOffError, match="broke off"):
+        again(file_server, part)
+    assert part.stat().st_size == 40_000
+    again(file_server, part)
+    assert part.read_bytes() == BODY
+    assert file_server.behavior.requests == [None, "bytes=40000-"]
+
+
 def test_a_length_that_is_no_number(file_server: FileServer, part: Path) -> None:
     file_server.behavior.length = "many"
     again(file_server, part)

@@ -22,7 +22,8 @@ class Behavior:
         etag: of the body; none is sent when empty.
         last_modified: likewise.
         minds_if_range: whether it sends the whole file to who has the beginning of another one.
-        length: what it says of the length of a whole file: ``"right"``, ``"none"``, or a number.
+        length: what it says of the length of a whole file: ``"right"``, ``"none"``, a number, or
+            ``"chunked"``, which is to send it in pieces, each with its length.
         content_type: what it says of the kind of file.
         failures: status codes of the next answers.
         cut_after: bytes after which the next answers break off.
@@ -95,13 +96,24 @@ class _Handler(BaseHTTPRequestHandler):
         }
         if start or does.length == "right":
             headers["Content-Length"] = str(len(rest))
+        elif does.length == "chunked":
+            headers["Transfer-Encoding"] = "chunked"
         elif does.length != "none":
             headers["Content-Length"] = does.length
         for name, value in headers.items():
             if value:
                 self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(rest[: does.cut_after.pop(0)] if does.cut_after else rest)
+        cut = does.cut_after.pop(0) if does.cut_after else None
+        if "Transfer-Encoding" in headers:
+            for at in range(0, len(rest), 10_000):
+                piece = rest[at : at + 10_000]
+                self.wfile.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
+                if cut is not None and at >= cut:
+                    return
+            self.wfile.write(b"0\r\n\r\n")
+        else:
+            self.wfile.write(rest[:cut])
 
     def log_message(self, format: str, *args: object) -> None:
         """Keep quiet."""

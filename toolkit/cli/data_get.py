@@ -25,13 +25,15 @@ def get(manifest: DatasetManifest, args: argparse.Namespace) -> int:
 
 
 def _accept_terms(manifest: DatasetManifest, yes: bool) -> None:
-    """Show the license, and ask for what must be accepted before anything is fetched.
+    """Show size and license, and ask for what must be accepted before anything is fetched.
 
     Raises:
         UsageError: when it is not accepted, or nobody is there to be asked.
     """
     from toolkit.errors import UsageError
 
+    if manifest.size:
+        print(f"{manifest.name}: {manifest.size}")
     print(f"License: {manifest.license}", flush=True)
     if not manifest.terms:
         return

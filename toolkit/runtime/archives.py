@@ -52,7 +52,9 @@ def unpack(archive: str | Path, folder: str | Path, subfolder: str = "") -> None
                     f"{archive} has no folder {subfolder}, so it is not the archive that was expected. Hint:"
                     " get it from its publisher"
                 )
-            shutil.copytree(wanted, folder, symlinks=True, copy_function=shutil.move, dirs_exist_ok=True)
+            # one by one, so that the folder itself keeps its permissions
+            for path in wanted.iterdir():
+                _move(path, folder / path.name)
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
         kept = kept_file(archive)
         files = f"it and {kept.name} beside it" if kept.is_file() else "it"
@@ -61,6 +63,14 @@ def unpack(archive: str | Path, folder: str | Path, subfolder: str = "") -> None
         ) from error
     except OSError as error:
         raise output_error(folder, error) from error
+
+
+def _move(path: Path, target: Path) -> None:
+    """Move a file, or a folder into one that may be there already."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.copytree(path, target, symlinks=True, copy_function=shutil.move, dirs_exist_ok=True)
+    else:
+        shutil.move(path, target)
 
 
 def _unpack_zip(archive: Path, folder: Path) -> None:
