@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import json
 import pickle
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from support.file_server import FileServer
@@ -15,12 +20,13 @@ from toolkit.plugins.maskrcnn.interop.engine import is_installed
 from toolkit.plugins.maskrcnn.interop.zoo import ZOO, download_of
 
 from toolkit import registry
+from toolkit.cli import main
 from toolkit.config import resolve
 from toolkit.errors import CheckpointError, DownloadError
 from toolkit.models.building import build_model
 from toolkit.models.contract import Model
 from toolkit.models.start_weights import take_start_weights
-from toolkit.registry.manifests import PluginManifest
+from toolkit.registry.manifests import Download, PluginManifest
 from toolkit.runtime import downloads
 
 pytestmark = [pytest.mark.filterwarnings("ignore")] if is_installed() else []  # of what Detectron2 imports
@@ -43,18 +49,15 @@ def weights_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "weights"
 
 
-def small_model() -> Model:
+def small_model(seed: int = 0) -> Model:
     settings = resolve(plugin="maskrcnn", data="labelme", overrides={"model": SMALL})
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     return build_model(registry.plugins().get("maskrcnn"), settings.model, ("circle", "square"))
 
 
 def zoo_file() -> tuple[bytes, dict[str, torch.Tensor]]:
     """A file as the zoo has them, for the small model, and its tensors."""
-    state = {
-        name: torch.rand(value.shape) + 0.1 if value.is_floating_point() else value
-        for name, value in small_model().state_dict().items()
-    }
+    state = dict(small_model(seed=1).state_dict())
     arrays = {name: value.numpy() for name, value in state.items()}
     return pickle.dumps({"model": arrays, "__author__": "Detectron2 Model Zoo"}, 2), state
 
@@ -92,6 +95,53 @@ def test_weights_arrive_by_themselves(file_server: FileServer, weights_folder: P
     assert file_server.behavior.paths == [f"/{FILE}"], "the second run finds them"
     kept = [f"{FILE}.sha256"] if not digits else []
     assert sorted(path.name for path in weights_folder.iterdir()) == [FILE, *kept]
+
+
+def balloons(server: FileServer) -> None:
+    """Serve a small set of balloons, and make it the one that the registry has."""
+    content = io.BytesIO()
+    shape = {"name": "polygon", "all_points_x": [4, 40, 20], "all_points_y": [4, 8, 30]}
+    entry = {
+        "filename": "a.jpg",
+        "size": 1,
+        "regions": [{"shape_attributes": shape, "region_attributes": {}}],
+    }
+    with zipfile.ZipFile(content, "w") as bundle:
+        for split in ("train", "val"):
+            bundle.writestr(f"balloon/{split}/via_region_data.json", json.dumps({"a": entry}))
+            image = np.full((48, 64, 3), 90, np.uint8)
+            bundle.writestr(f"balloon/{split}/a.jpg", cv2.imencode(".jpg", image)[1].tobytes())
+    server.behavior.files["/balloon.zip"] = content.getvalue()
+    dataset = registry.datasets().get("balloon")
+    registry.datasets().add(replace(dataset, downloads=(Download(f"{server.root}/balloon.zip"),)))
+
+
+def test_two_commands_from_nothing_to_a_trained_model(
+    file_server: FileServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Detectron2's balloon tutorial, by its recipe, on a small network."""
+    monkeypatch.chdir(tmp_path)
+    balloons(file_server)
+    body, _ = zoo_file()
+    registry.plugins().add(served(file_server, body, hashlib.md5(body).hexdigest()[:6]))
+    small = [
+        *("model.engine=torchvision", "model.backbone.stem_out_channels=8", "model.fpn.out_channels=16"),
+        *("model.backbone.res2_out_channels=16", "model.backbone.width_per_group=8"),
+        *("model.box_head.fc_dim=16", "model.mask_head.num_conv=1", "model.mask_head.conv_dim=16"),
+        *("model.input.short_side_train=[64]", "model.input.short_side_test=64"),
+        *("train.steps=1", "train.warmup_steps=0", "train.workers=0"),
+    ]
+    train = ["train", "--plugin", "maskrcnn", "--data", "balloon", *small]
+    assert main(train) == 1
+    message = capsys.readouterr().err
+    command = message.partition("Hint: toolkit ")[2].partition(", or")[0]
+    assert main(command.split()) == 0
+    assert main(train) == 0
+    assert file_server.behavior.paths == ["/balloon.zip", f"/{FILE}"]
+    assert (tmp_path / "runs" / "maskrcnn-balloon" / "best.safetensors").is_file()
 
 
 def test_another_file_than_its_name_says(file_server: FileServer, weights_folder: Path) -> None:
