@@ -191,6 +191,13 @@ def test_an_interrupted_fetch_is_not_taken_for_the_data(file_server: FileServer,
         open_dataset(manifest, folder, "train")
 
 
+def test_what_cannot_be_had_may_be_drawn(file_server: FileServer, tmp_path: Path) -> None:
+    file_server.behavior.failures = [404]
+    gone = (Download(f"{file_server.root}/gone.zip"),)
+    with pytest.raises(DownloadError, match="or try things without the data: toolkit data sample labpics"):
+        list(fetch_dataset(replace(manifest_of("labpics"), downloads=gone), tmp_path))
+
+
 def test_every_publisher_is_tried() -> None:
     assert sorted(FETCHED) == sorted(PUBLISHERS)
 
