@@ -165,7 +165,24 @@ def test_a_dataset_arrives_and_opens(name: str, file_server: FileServer, tmp_pat
     assert not list(folder.rglob("*.py"))
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
     assert list(fetch_dataset(manifest, folder)) == lines
+    for download in manifest.downloads:
+        (folder / download.name).unlink()
+    there, following = fetch_dataset(manifest, folder)
+    assert there.startswith(f"{name} is in {folder} already, so nothing is fetched: ")
+    assert [there.partition("samples")[2], following] == [lines[-2].partition("samples")[2], lines[-1]]
     assert len(file_server.behavior.paths) == len(manifest.downloads), "what is there is not fetched again"
+
+
+def test_one_of_two_archives_is_not_the_data(file_server: FileServer, tmp_path: Path) -> None:
+    write_pets(tmp_path / "published")
+    manifest = served(manifest_of("oxford-pets"), file_server, tmp_path / "published")
+    folder = tmp_path / "arrived"
+    unfinished = fetch_dataset(manifest, folder)
+    assert next(unfinished).startswith(f"downloaded {folder / 'images.tar.gz'}")
+    assert next(unfinished).startswith("unpacked")
+    (folder / "images.tar.gz").unlink()
+    assert "train" in list(fetch_dataset(manifest, folder))[-2]
+    assert file_server.behavior.paths == ["/images.tar.gz", "/images.tar.gz", "/annotations.tar.gz"]
 
 
 def test_an_interrupted_fetch_is_not_taken_for_the_data(file_server: FileServer, tmp_path: Path) -> None:

@@ -182,6 +182,17 @@ def test_a_published_size_alone_is_checked(file_server: FileServer, tmp_path: Pa
     assert names(tmp_path) == ["data.bin", "data.bin.sha256"]
 
 
+def test_plain_http_without_a_whole_checksum_is_warned_of(
+    file_server: FileServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    quick(pinned(file_server), tmp_path / "a")
+    assert not [record for record in caplog.records if record.levelno == logging.WARNING]
+    for number, checksum in enumerate(("", f"md5:{MD5[:6]}")):
+        quick(Download(file_server.url, checksum=checksum), tmp_path / str(number))
+        assert "plain HTTP" in caplog.text
+        caplog.clear()
+
+
 def test_an_empty_file(file_server: FileServer, tmp_path: Path) -> None:
     file_server.behavior.body = b""
     assert quick(bare(file_server), tmp_path).read_bytes() == b""

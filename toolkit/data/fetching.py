@@ -15,7 +15,8 @@ from toolkit.runtime.downloads import fetch
 def fetch_dataset(manifest: DatasetManifest, folder: str | Path | None = None) -> Iterator[str]:
     """Fetch the files of a dataset and unpack them, so that it opens. Nothing in them is executed.
 
-    What is there is not fetched again. Whether ``manifest.terms`` are accepted is for the caller to ask.
+    What is there is not fetched again, neither files nor, once these were removed, what was unpacked from
+    them. Whether ``manifest.terms`` are accepted is for the caller to ask.
 
     Args:
         manifest: what discovery found.
@@ -33,6 +34,10 @@ def fetch_dataset(manifest: DatasetManifest, folder: str | Path | None = None) -
     root = default_folder(manifest.name) if folder is None else Path(folder).expanduser()
     if not manifest.downloads:
         raise DownloadError(by_hand(manifest, root))
+    if _is_there(manifest, root):
+        yield f"{manifest.name} is in {root} already, so nothing is fetched: {_contents(manifest, root)}"
+        yield f"Next: {data_command('check', manifest, root)}"
+        return
     instead = (
         f"try things without the data: toolkit data sample {manifest.name} draws a small stand-in"
         if manifest.sample
@@ -66,6 +71,20 @@ def by_hand(manifest: DatasetManifest, folder: Path) -> str:
     if manifest.sample:
         lines.append(f"To try things without them: toolkit data sample {manifest.name}")
     return "\n".join(lines)
+
+
+def _is_there(manifest: DatasetManifest, folder: Path) -> bool:
+    """Whether a dataset opens from a folder that has none of the files that it is fetched by."""
+    if not folder.is_dir() or any(folder.glob("*.part")):
+        return False
+    if any((folder / download.name).exists() for download in manifest.downloads):
+        return False
+    try:
+        for split in dict.fromkeys((manifest.splits[0], manifest.val_split)):
+            open_dataset(manifest, folder, split)
+    except DataError:
+        return False
+    return True
 
 
 def _contents(manifest: DatasetManifest, folder: Path) -> str:

@@ -73,6 +73,8 @@ def fetch(
             if _is_there(target, download):
                 return target
             logger.info("downloading %s", download.url)
+            if download.url.startswith("http://") and not download.is_pinned:
+                logger.warning("it comes by plain HTTP without a whole checksum, so others could change it")
             reason = _fetch(download, part, attempts, backoff, timeout)
             if reason:
                 raise DownloadError(_by_hand(download, target, reason, instead))
