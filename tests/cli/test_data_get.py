@@ -104,7 +104,8 @@ def test_a_set_arrives_where_the_others_look(
         f"Next: toolkit data check {set_file}",
     ]
     assert (folder / "images" / "a.png").is_file()
-    assert hashlib.sha256(archive()).hexdigest() in (folder / "set.zip.sha256").read_text()
+    served = file_server.behavior.files["/set.zip"]
+    assert hashlib.sha256(served).hexdigest() in (folder / "set.zip.sha256").read_text()
     assert main(["data", "info", set_file]) == 0
     assert "set.zip (no published checksum)" in capsys.readouterr().out
     assert main(["data", "check", set_file]) == 0
