@@ -307,6 +307,16 @@ def test_who_comes_second_waits_and_fetches_nothing(file_server: FileServer, tmp
     assert (tmp_path / "data.bin").read_bytes() == BODY
 
 
+def test_a_file_system_without_locks(
+    file_server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise NotImplementedError
+
+    monkeypatch.setattr(FileLock, "acquire", refuse)
+    assert quick(pinned(file_server), tmp_path).read_bytes() == BODY
+
+
 def test_where_weights_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TOOLKIT_WEIGHTS", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -130,6 +130,8 @@ def _alone(target: Path) -> Iterator[None]:
     except Timeout:
         logger.info("another process is downloading %s; waiting for it", target)
         lock.acquire()
+    except NotImplementedError:
+        logger.info("%s is on a file system without locks: let one process at a time download to it", target)
     try:
         yield
     finally:
