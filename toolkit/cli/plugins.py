@@ -88,7 +88,7 @@ def _list(paths: list[str]) -> int:
     table = Table("plugin", "task", "what it is", "state", box=None, header_style="bold", pad_edge=False)
     for plugin in registry.plugins():
         missing = plugin.missing_requirements()
-        state = f"needs {', '.join(missing)}\nRepair: {plugin.install_line()}" if missing else "ready"
+        state = f"needs {', '.join(missing)}\nHint: {plugin.install_line()}" if missing else "ready"
         table.add_row(plugin.name, plugin.task, plugin.summary, state)
     for broken in registry.plugins().broken:
         table.add_row(broken.name, "", f"from {broken.origin}", f"broken: {broken.reason}")

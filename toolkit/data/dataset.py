@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from toolkit.config import Settings, settings_class, validate
 from toolkit.errors import DataError, UsageError
 from toolkit.registry.manifests import DatasetManifest, TaskManifest
 from toolkit.registry.matching import conversion_for
+from toolkit.runtime.archives import is_archive
 from toolkit.types import Sample
 
 C = TypeVar("C")
@@ -120,7 +122,7 @@ def open_dataset(
         if manifest.needs_folder
         else None
     )
-    if root is not None and not root.is_dir():
+    if root is not None and (not root.is_dir() or _is_unfinished(manifest, root)):
         raise DataError(missing_folder(manifest, root))
     dataset = manifest.resolve(manifest.build)(root, split, settings)
     if not isinstance(dataset, Dataset):
@@ -159,14 +161,26 @@ def open_for_task(
     return convert(dataset), (inspect.getdoc(convert) or "").partition("\n")[0]
 
 
+def data_command(action: str, manifest: DatasetManifest, folder: Path) -> str:
+    """The command ``toolkit data ACTION`` for a dataset in a folder, as one types it."""
+    # a dataset of one file is no name that a later command would know
+    name = manifest.origin if manifest.origin.endswith(".py") else manifest.name
+    words = ["toolkit", "data", action, name]
+    if folder != default_folder(manifest.name):
+        words += ["--data-dir", str(folder)]
+    return shlex.join(words)
+
+
 def missing_folder(manifest: DatasetManifest, folder: Path) -> str:
     """The message for a dataset whose folder is not there: what belongs in it, where that comes from, and the
     hint.
     """
-    lines = [
-        f"dataset {manifest.name!r} needs a folder of files, and {folder} is"
-        f" {'not a folder' if folder.exists() else 'not there'}."
-    ]
+    state = "is not there"
+    if folder.is_dir():
+        state = "has no more than a download that was not finished"
+    elif folder.exists():
+        state = "is not a folder"
+    lines = [f"dataset {manifest.name!r} needs a folder of files, and {folder} {state}."]
     if manifest.layout:
         lines.append(f"It must hold: {manifest.layout}")
     if manifest.origin_url:
@@ -176,12 +190,23 @@ def missing_folder(manifest: DatasetManifest, folder: Path) -> str:
             f"To try things without them: toolkit data sample {manifest.name} draws a small stand-in"
         )
     hint = (
-        f"toolkit data get {manifest.name}"
-        if manifest.downloads
+        data_command("get", manifest, folder)
+        if manifest.downloads and (folder.is_dir() or not folder.exists())
         else f"put them at {default_folder(manifest.name)}"
     )
     lines.append(f"Hint: {hint}, or name the folder that has the files with --data-dir")
     return "\n".join(lines)
+
+
+def _is_unfinished(manifest: DatasetManifest, folder: Path) -> bool:
+    """Whether a folder holds what ``toolkit data get`` left when it was interrupted, and nothing else."""
+    names, left = {path.name for path in folder.iterdir()}, set()
+    for name in (download.name for download in manifest.downloads):
+        left |= {f"{name}.part", f"{name}.part.json", f".{name}.lock"}
+        # a file that is no archive is of use as it is
+        left |= {name, f"{name}.sha256"} if is_archive(name) else set()
+    # what a killed process was unpacking
+    return bool(names) and all(name in left or name.startswith(".unpacking-") for name in names)
 
 
 def _settings(manifest: DatasetManifest, options: Mapping[str, Any] | Settings) -> Settings:

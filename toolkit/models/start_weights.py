@@ -41,6 +41,7 @@ def take_start_weights(model: Model, plugin: PluginManifest, name: str) -> Start
 
     Raises:
         UsageError: when there are no such weights.
+        DownloadError: when they cannot be fetched; says which file to fetch by hand, and where to put it.
         CheckpointError: when they do not fit.
     """
     if name == "none":
@@ -53,8 +54,12 @@ def take_start_weights(model: Model, plugin: PluginManifest, name: str) -> Start
             f" {names}; or weights=none)"
         )
     if name in official:
-        license, download = official[name].license, official[name].download
-        source = name if download is None else str(fetch(download, weights_folder()))
+        chosen = official[name]
+        license = chosen.license
+        source = name
+        if chosen.download is not None:
+            instead = chosen.instead or "give the path of such a file as weights=FILE, or set weights=none"
+            source = str(fetch(chosen.download, weights_folder(), instead=instead))
     else:
         license, source = license_of(name), name
     if plugin.load_weights and not is_own(source):

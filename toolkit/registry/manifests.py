@@ -15,32 +15,17 @@ from importlib import metadata
 from typing import Any, ClassVar
 
 from toolkit.errors import UnavailableError, UsageError
+from toolkit.registry.published import Download
 
-
-@dataclass(frozen=True)
-class Download:
-    """One file of a dataset, or of weights.
-
-    Attributes:
-        url: where it is.
-        sha256: the checksum of the whole file in hex.
-        size: its size in bytes.
-        filename: what to call it; the last part of ``url`` when empty.
-    """
-
-    url: str
-    sha256: str
-    size: int
-    filename: str = ""
-
-    def __post_init__(self) -> None:
-        if not re.fullmatch(r"[0-9a-f]{64}", self.sha256):
-            raise UsageError(f"Download {self.url}: sha256 must be 64 hex digits, not {self.sha256!r}")
-
-    @property
-    def name(self) -> str:
-        """The file's name on disk."""
-        return self.filename or self.url.rsplit("/", 1)[-1]
+__all__ = [
+    "DatasetManifest",
+    "Download",
+    "EvaluatorManifest",
+    "Manifest",
+    "PluginManifest",
+    "TaskManifest",
+    "Weights",
+]
 
 
 @dataclass(frozen=True)
@@ -52,12 +37,15 @@ class Weights:
         license: the license of the weights (often not that of the code).
         source: a page, paper or repository that says where they come from.
         download: the file, or None when a library fetches it (timm, …) in the plugin's ``load_weights``.
+        instead: what else to do where the file cannot be had, for the message, such as the settings that
+            training from random weights needs.
     """
 
     name: str
     license: str
     source: str
     download: Download | None = None
+    instead: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,6 +196,8 @@ class DatasetManifest(Manifest):
         license: of the data.
         size: in words, such as ``"591 photos, 90 MB"``.
         downloads: the files that ``toolkit data get`` fetches and unpacks; empty when nobody may or can.
+        terms: what must be accepted before they are fetched, in words: ``toolkit data get`` shows it with
+            the license and asks; empty when nothing must.
         sample: ``"module:callable"`` that draws a small stand-in and writes it in the dataset's own layout,
             or empty. Called as ``sample(folder)`` by ``toolkit data sample``; returns how many images it
             wrote.
@@ -225,6 +215,7 @@ class DatasetManifest(Manifest):
     license: str = ""
     size: str = ""
     downloads: tuple[Download, ...] = ()
+    terms: str = ""
     sample: str = ""
 
 

@@ -1,48 +1,32 @@
-"""Downloads: with progress, resume and checksum; and unpacking that trusts no archive.
-
-Proxies are taken from ``http_proxy``, ``https_proxy`` and ``no_proxy``, as usual.
-"""
+"""Downloads with progress, resume and checksum, and where published weights are kept."""
 
 from __future__ import annotations
 
-import hashlib
-import http.client
-import lzma
+import logging
 import os
 import random
-import shutil
-import stat
-import tarfile
-import tempfile
 import time
 import urllib.error
 import urllib.request
-import zipfile
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
-from toolkit.errors import DownloadError, OutputError
+from filelock import FileLock, Timeout
+
+from toolkit.errors import DownloadError
 from toolkit.registry.manifests import Download
+from toolkit.runtime.checksums import kept_fault, kept_file, published_fault
 from toolkit.runtime.files import output_error
+from toolkit.runtime.transfer import BrokenOffError, RefusedError, discard, known_file, transfer
 
-if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+logger = logging.getLogger("toolkit")
 
 CONNECT_SECONDS = 5.0
 """How long a server may take to answer at all. The hub's own client tries for 23 seconds when there is no
 network.
 """
-_CHUNK = 2**18
 _TIMEOUT = 30.0  # seconds without a byte
-_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
-_PERMANENT = (400, 401, 403, 404, 405, 410)  # asking again does not help
-
-
-class _InterruptedError(Exception):
-    """The transfer broke off; worth another try."""
 
 
 def fetch(
@@ -52,44 +36,109 @@ def fetch(
     attempts: int = 4,
     backoff: float = 1.0,
     timeout: float = _TIMEOUT,
+    instead: str = "",
 ) -> Path:
-    """Download a file, unless it is there already with the right checksum.
+    """Download a file, unless it is there already.
 
-    What arrives is kept in ``<name>.part`` until its size and checksum are right, so an interrupted download
-    goes on where it stopped, in this call and in later ones.
+    What arrives is kept in ``<name>.part`` until it is whole, so an interrupted download goes on where it
+    stopped, in this call and in later ones. A file counts as whole, and as the right one, by what is
+    published of it. Where no checksum is published, the size that the server names counts, and the file's
+    sha256 is logged, kept in ``<name>.sha256`` and checked in later calls. Processes that fetch the same file
+    wait for each other.
 
     Args:
-        download: the address, size and checksum.
+        download: the address, with the size and checksum that are published.
         folder: where to; it is made when missing.
         attempts: how often to try before giving up.
         backoff: seconds before the second try; doubled each time, with up to half as much again at random.
         timeout: seconds without a byte after which a try counts as failed.
+        instead: what else to do where the file cannot be had, for the message.
 
     Returns:
         The path of the file.
 
     Raises:
-        DownloadError: when it cannot be had; says which address, what failed, and which file to put where by
-            hand.
+        DownloadError: when it cannot be had, which says which address, what failed, and which file to put
+            where by hand; or when it is not the file that was fetched before.
         OutputError: when the file cannot be written.
     """
     target = Path(folder) / download.name
-    if target.is_file() and not _fault(target, download):
+    if _is_there(target, download):
         return target
-    part = target.with_name(target.name + ".part")
+    part, is_new = target.with_name(target.name + ".part"), not target.parent.exists()
     try:
         part.parent.mkdir(parents=True, exist_ok=True)
-        reason = _fetch(download, part, attempts, backoff, timeout)
-        if reason:
-            raise DownloadError(_by_hand(download, target, reason))
-        part.replace(target)
-    except urllib.error.HTTPError as error:
-        raise DownloadError(
-            _by_hand(download, target, f"the server answered {error.code} {error.reason}")
-        ) from error
+        with _alone(target):
+            # another process may have fetched it in the meantime
+            if _is_there(target, download):
+                return target
+            logger.info("downloading %s", download.url)
+            if download.url.startswith("http://") and not download.is_pinned:
+                logger.warning("it comes by plain HTTP without a whole checksum, so others could change it")
+            reason = _fetch(download, part, attempts, backoff, timeout)
+            if reason:
+                raise DownloadError(_by_hand(download, target, reason, instead))
+            if download.published is None:
+                _check_again(download, part, target)
+            part.replace(target)
+            known_file(part).unlink(missing_ok=True)
     except OSError as error:
         raise output_error(part, error) from error
+    finally:
+        if is_new:
+            # an empty folder would look like a dataset that misses its files
+            with suppress(OSError):
+                part.parent.rmdir()
     return target
+
+
+def _is_there(target: Path, download: Download) -> bool:
+    """Whether a file need not be fetched.
+
+    Raises:
+        DownloadError: when it is another one than it was.
+    """
+    if not target.is_file():
+        return False
+    if reason := published_fault(target, download):
+        logger.info("%s is not the published file and is replaced: %s", target, reason)
+        return False
+    if download.published is None and (reason := kept_fault(target, target)):
+        raise DownloadError(
+            f"{target} is not the file that it was when it was fetched: {reason}. Hint: remove {target}, so"
+            f" that it is fetched again; or, to go on with the file as it is, remove {kept_file(target)}"
+        )
+    return True
+
+
+def _check_again(download: Download, part: Path, target: Path) -> None:
+    """Compare a file with the one that was fetched from the same address before, if there was one."""
+    if reason := kept_fault(part, target):
+        discard(part)
+        raise DownloadError(
+            f"{download.url} is not the file that was fetched from there before: {reason}. Hint: if its"
+            f" publisher has changed it, remove {kept_file(target)} and try again"
+        )
+
+
+@contextmanager
+def _alone(target: Path) -> Iterator[None]:
+    """Keep other processes from fetching the same file for as long as this lasts."""
+    lock = FileLock(target.with_name(f".{target.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        logger.info("another process is downloading %s; waiting for it", target)
+        lock.acquire()
+    except NotImplementedError:
+        logger.info("%s is on a file system without locks: let one process at a time download to it", target)
+    try:
+        yield
+    finally:
+        # some systems do not remove a file that is open
+        with suppress(OSError):
+            Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
 
 
 def _fetch(download: Download, part: Path, attempts: int, backoff: float, timeout: float) -> str:
@@ -100,14 +149,16 @@ def _fetch(download: Download, part: Path, attempts: int, backoff: float, timeou
             time.sleep(backoff * 2 ** (failures - 1) * (1 + random.random() / 2))
         resumed = part.exists()
         try:
-            _transfer(download, part, timeout)
-        except _InterruptedError as error:
+            transfer(download, part, timeout)
+        except BrokenOffError as error:
             reason = f"{error} (tried {attempts} times)"
+        except RefusedError as error:
+            return str(error)
         else:
-            reason = _fault(part, download)
+            reason = published_fault(part, download)
             if not reason:
                 return ""
-            part.unlink()
+            discard(part)
             if not resumed:  # it came in one piece, so it is the wrong file, and would be again
                 return reason
         have = part.stat().st_size if part.exists() else 0
@@ -116,108 +167,13 @@ def _fetch(download: Download, part: Path, attempts: int, backoff: float, timeou
     return reason
 
 
-def _transfer(download: Download, part: Path, timeout: float) -> None:
-    """Fetch what is missing of the ``.part`` file.
-
-    Raises:
-        _InterruptedError: when another try may help.
-        urllib.error.HTTPError: when it may not.
-    """
-    have = part.stat().st_size if part.exists() else 0
-    if have == download.size:
-        return
-    if have > download.size:
-        have = 0
-    request = urllib.request.Request(
-        download.url, headers={"User-Agent": "toolkit", "Accept-Encoding": "identity"}
-    )
-    if have:
-        request.add_header("Range", f"bytes={have}-")
-    with _connected(request, timeout, part) as response:
-        if response.status != 206:
-            have = 0  # the server sends the whole file, whatever was asked for
-        with open(part, "ab" if have else "wb") as file, _progress(download, have) as (progress, task):
-            while chunk := _read(response):
-                file.write(chunk)
-                progress.advance(task, len(chunk))
-                if file.tell() > download.size:
-                    return  # longer than it may be: the check of the size says so
-    arrived = part.stat().st_size
-    if arrived < download.size:
-        raise _InterruptedError(f"the connection closed after {arrived:,} of {download.size:,} bytes")
-
-
-@contextmanager
-def _connected(
-    request: urllib.request.Request, timeout: float, part: Path
-) -> Iterator[http.client.HTTPResponse]:
-    try:
-        response = urllib.request.build_opener().open(
-            request, timeout=timeout
-        )  # urlopen would remember the first call's proxies
-    except urllib.error.HTTPError as error:
-        error.close()
-        if error.code in _PERMANENT:
-            raise
-        if (
-            error.code == 416
-        ):  # there is less on the server than is here already, so this is a part of something else
-            part.unlink(missing_ok=True)
-        raise _InterruptedError(f"the server answered {error.code} {error.reason}") from error
-    except urllib.error.URLError as error:
-        raise _InterruptedError(f"no connection: {error.reason}") from error
-    except (OSError, http.client.HTTPException) as error:
-        raise _InterruptedError(f"no connection: {error or type(error).__name__}") from error
-    with response:
-        yield response
-
-
-def _read(response: http.client.HTTPResponse) -> bytes:
-    try:
-        return response.read1(_CHUNK)
-    except (OSError, http.client.HTTPException) as error:
-        raise _InterruptedError(f"the transfer broke off: {error or type(error).__name__}") from error
-
-
-@contextmanager
-def _progress(download: Download, have: int) -> Iterator[tuple[Progress, TaskID]]:
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        yield progress, progress.add_task(download.name, total=download.size, completed=have)
-
-
-def _fault(path: Path, download: Download) -> str:
-    """What is wrong with a file, or an empty string."""
-    size = path.stat().st_size
-    if size != download.size:
-        return f"the file has {size:,} bytes instead of {download.size:,}"
-    with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return "" if digest == download.sha256 else f"the file's sha256 is {digest} instead of {download.sha256}"
-
-
-def _by_hand(download: Download, target: Path, reason: str) -> str:
+def _by_hand(download: Download, target: Path, reason: str, instead: str) -> str:
     return (
-        f"{download.url} could not be downloaded: {reason}.\nRepair: try again later (what has arrived is"
-        f" kept), or fetch the file elsewhere and put it at {target.resolve()}\nIt must have"
-        f" {download.size:,} bytes and the sha256 {download.sha256}"
+        f"{download.url} could not be downloaded: {reason}.\nHint: try again later (what has arrived is"
+        f" kept), or fetch the file elsewhere and put it at {target.resolve()}"
+        + (f" ({download.facts})" if download.facts else "")
+        + ", then run the command again"
+        + (f"; or {instead}" if instead else "")
     )
 
 
@@ -263,75 +219,3 @@ def weights_folder() -> Path:
     """
     named = os.environ.get("TOOLKIT_WEIGHTS")
     return Path(named) if named else Path.home() / ".cache" / "toolkit" / "weights"
-
-
-def is_archive(path: str | Path) -> bool:
-    """Whether ``unpack`` takes a file, by its name."""
-    return str(path).lower().endswith(_ARCHIVES)
-
-
-def unpack(archive: str | Path, folder: str | Path) -> None:
-    """Unpack a zip or tar archive into a folder, as a whole or not at all; files of the same name are
-    replaced.
-
-    Nothing is unpacked from an archive with paths that lead out of the folder, links that do, or devices.
-
-    Raises:
-        DownloadError: when the archive is hostile or damaged; names the file and the member.
-        OutputError: when the files cannot be written, or the disk is too small for them.
-    """
-    archive, folder = Path(archive), Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=folder) as temporary:
-            if archive.name.lower().endswith(".zip"):
-                _unpack_zip(archive, Path(temporary))
-            else:
-                _unpack_tar(archive, Path(temporary))
-            shutil.copytree(temporary, folder, symlinks=True, copy_function=shutil.move, dirs_exist_ok=True)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise DownloadError(
-            f"{archive} is damaged, or not an archive: {error}. Hint: remove it and download it again"
-        ) from error
-    except OSError as error:
-        raise output_error(folder, error) from error
-
-
-def _unpack_zip(archive: Path, folder: Path) -> None:
-    with zipfile.ZipFile(archive) as bundle:
-        members = bundle.infolist()
-        for member in members:
-            path = PurePosixPath(member.filename.replace("\\", "/"))
-            if path.is_absolute() or ".." in path.parts or ":" in member.filename.split("/")[0]:
-                raise DownloadError(_hostile(archive, member.filename, "leads out of the folder"))
-            if stat.S_ISLNK(member.external_attr >> 16):
-                raise DownloadError(_hostile(archive, member.filename, "is a link"))
-        _check_space(archive, folder, sum(member.file_size for member in members))
-        bundle.extractall(folder)
-
-
-def _unpack_tar(archive: Path, folder: Path) -> None:
-    with tarfile.open(archive) as bundle:
-        _check_space(archive, folder, sum(member.size for member in bundle.getmembers()))
-        try:
-            bundle.extractall(
-                folder, filter="data"
-            )  # PEP 706: no paths or links to the outside, no devices, no odd permissions
-        except tarfile.FilterError as error:
-            raise DownloadError(_hostile(archive, error.tarinfo.name, str(error))) from error
-
-
-def _hostile(archive: Path, member: str, reason: str) -> str:
-    return (
-        f"{archive} is not safe to unpack: its member {member!r} {reason}. Nothing was unpacked. Hint: get"
-        " it from its publisher"
-    )
-
-
-def _check_space(archive: Path, folder: Path, needed: int) -> None:
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise OutputError(
-            f"{archive} unpacks to {needed:,} bytes, but only {free:,} are free at {folder.parent}. Hint:"
-            " free some space"
-        )

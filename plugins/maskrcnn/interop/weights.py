@@ -14,15 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from toolkit.checkpoints import LoadReport, read_foreign
-from toolkit.errors import CheckpointError, DownloadError
+from toolkit.errors import CheckpointError
 from toolkit.models.contract import Model
 from toolkit.models.weights import take_tensors
-from toolkit.runtime.downloads import weights_folder
 
 from ..contract import Engine
 from . import caffe2, torchvision_names
 from .pickles import read_pickle
-from .zoo import ZOO
 
 BOTTOM_UP = "backbone.bottom_up."
 COUNT = ".num_batches_tracked"
@@ -35,15 +33,13 @@ def load_weights(model: Engine, name: str) -> LoadReport:
     Args:
         model: of either engine; its ``state_dict`` has Detectron2's names.
         name: the path of a ``.pkl`` of the model zoo or of Caffe2, of a ``.pth`` that Detectron2 saved, of a
-            ResNet of torchvision's, or of a ``.safetensors`` with the same names; or a name of the zoo, whose
-            file must be in the folder of published weights.
+            ResNet of torchvision's, or of a ``.safetensors`` with the same names.
 
     Raises:
-        DownloadError: when a file of the zoo is not there; says where it is to be had.
         CheckpointError: when the file is damaged, would run code, or is for another network.
         UsageError: when it was learned on images that are prepared in another way.
     """
-    path = _published(name) if name in ZOO else Path(name).expanduser()
+    path = Path(name).expanduser()
     tensors = read_weights(path, tuple(model.state_dict()))
     if torchvision_names.are_from_torchvision(tensors):
         torchvision_names.check(model.settings, path)
@@ -58,18 +54,6 @@ def load_weights(model: Engine, name: str) -> LoadReport:
         # batches that were counted matter to nobody, and only some kinds of batch norm have the count
         missing=tuple(key for key in report.missing if not key.endswith(COUNT)),
         unexpected=tuple(key for key in report.unexpected if not key.endswith(COUNT)),
-    )
-
-
-def _published(name: str) -> Path:
-    path = weights_folder() / ZOO[name].rpartition("/")[2]
-    if path.is_file():
-        return path
-    raise DownloadError(
-        f"weights={name} is not on this machine, and the toolkit does not fetch it, because its publisher"
-        f" gives no checksum. Hint: fetch {ZOO[name]}\nand put it at {path}, or give its path as"
-        " weights=FILE; or train from random weights, as configs/maskrcnn-balloon-scratch.yaml does:"
-        " weights=none model.backbone.norm=GN model.backbone.freeze_at=0 model.fpn.norm=GN"
     )
 
 

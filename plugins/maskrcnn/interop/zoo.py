@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
+from toolkit.registry.manifests import Download
+
 LICENSE = "CC-BY-SA-3.0"
 PAGE = "https://github.com/facebookresearch/detectron2/blob/main/MODEL_ZOO.md"
 
@@ -42,6 +46,24 @@ ZOO = {
 """Names for ``weights=`` and where their files are; those that begin with ``imagenet`` hold the backbone
 alone.
 """
+
+FROM_RANDOM = (
+    "give the path of such a file as weights=FILE; or train from random weights, as"
+    " configs/maskrcnn-balloon-scratch.yaml does: weights=none model.backbone.norm=GN"
+    " model.backbone.freeze_at=0 model.fpn.norm=GN"
+)
+"""What to do where a file of the zoo cannot be had."""
+
+
+def download_of(address: str) -> Download:
+    """The file at an address of the zoo.
+
+    The zoo says that a model's file name contains the first digits of its md5 (``model_final_f10217.pkl``);
+    of the ImageNet backbones it publishes no checksum.
+    """
+    found = re.search(r"/model_final_([0-9a-f]{6})\.pkl$", address)
+    return Download(address, checksum=f"md5:{found[1]}" if found else "")
+
 
 DETECTRON2_NAMES = {
     "detectron2://": f"{_ZOO}/",

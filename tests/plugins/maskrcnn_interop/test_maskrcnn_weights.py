@@ -16,7 +16,6 @@ from toolkit.plugins.maskrcnn.contract import Engine
 from toolkit.plugins.maskrcnn.interop import caffe2
 from toolkit.plugins.maskrcnn.interop.engine import Detectron2Engine, is_installed
 from toolkit.plugins.maskrcnn.interop.weights import load_weights
-from toolkit.plugins.maskrcnn.interop.zoo import ZOO
 from toolkit.plugins.maskrcnn.model import MaskRCNN
 from toolkit.plugins.maskrcnn.settings import MaskRCNNSettings
 from torch import Tensor
@@ -25,7 +24,7 @@ from torchvision.transforms.functional import normalize
 from toolkit import registry
 from toolkit.checkpoints import LoadReport
 from toolkit.config import resolve
-from toolkit.errors import CheckpointError, DownloadError, UsageError
+from toolkit.errors import CheckpointError, UsageError
 from toolkit.models.building import build_model
 from toolkit.models.semantic import IMAGENET_MEAN, IMAGENET_STD
 from toolkit.models.start_weights import take_start_weights
@@ -449,25 +448,6 @@ def test_absent_files() -> None:
         load_weights(model_of(), "absent.pkl")
 
 
-def test_the_zoo_says_where_to_put_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TOOLKIT_WEIGHTS", str(tmp_path))
-    model = model_of()
-    with pytest.raises(DownloadError) as caught:
-        load_weights(model, "coco-r50-3x")
-    for said in (
-        ZOO["coco-r50-3x"],
-        str(tmp_path / "model_final_f10217.pkl"),
-        "weights=FILE",
-        "weights=none",
-        "model.backbone.norm=GN",
-    ):
-        assert said in str(caught.value)
-    state = random_state(model)
-    zoo_file(tmp_path / "model_final_f10217.pkl", state)
-    assert_taken(model, state, load_weights(model, "coco-r50-3x"))
-    assert len({address.rpartition("/")[2] for address in ZOO.values()}) == len(ZOO)  # they share a folder
-
-
 def test_training_starts_from_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the door that every run goes through."""
     monkeypatch.setenv("TOOLKIT_WEIGHTS", str(tmp_path / "empty"))
@@ -479,9 +459,6 @@ def test_training_starts_from_them(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     start = take_start_weights(model, plugin, settings.weights)
     assert start.report is not None
     assert set(start.report.reinitialized) == HEADS
-    settings = resolve(plugin="maskrcnn", data="labelme", overrides={**options, "weights": "coco-r50-3x"})
-    with pytest.raises(DownloadError, match="weights=FILE"):
-        take_start_weights(model, plugin, settings.weights)
 
 
 # There and back, where Detectron2 is installed

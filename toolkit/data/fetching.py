@@ -1,0 +1,107 @@
+"""Datasets from their publishers: fetched, unpacked, and opened once to see that they are whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from toolkit.data.dataset import data_command, default_folder, open_dataset
+from toolkit.errors import DataError, DownloadError, MissingSplitError
+from toolkit.registry.manifests import DatasetManifest
+from toolkit.runtime.archives import is_archive, unpack
+from toolkit.runtime.downloads import fetch
+
+
+def fetch_dataset(manifest: DatasetManifest, folder: str | Path | None = None) -> Iterator[str]:
+    """Fetch the files of a dataset and unpack them, so that it opens. Nothing in them is executed.
+
+    What is there is not fetched again, neither files nor, once these were removed, what was unpacked from
+    them. Whether ``manifest.terms`` are accepted is for the caller to ask.
+
+    Args:
+        manifest: what discovery found.
+        folder: where to; None stands for ``default_folder(manifest.name)``.
+
+    Yields:
+        What was done, a line each; the last is the command that checks the data.
+
+    Raises:
+        DownloadError: when there is nothing to fetch, which says what to put where by hand; or when a file
+            cannot be had, or is not what was expected.
+        DataError: when what was fetched is not what the dataset's reader expects.
+        OutputError: when the files cannot be written.
+    """
+    root = default_folder(manifest.name) if folder is None else Path(folder).expanduser()
+    if not manifest.downloads:
+        raise DownloadError(by_hand(manifest, root))
+    if _is_there(manifest, root):
+        yield f"{manifest.name} is in {root} already, so nothing is fetched: {_contents(manifest, root)}"
+        yield f"Next: {data_command('check', manifest, root)}"
+        return
+    instead = (
+        f"try things without the data: toolkit data sample {manifest.name} draws a small stand-in"
+        if manifest.sample
+        else ""
+    )
+    for download in manifest.downloads:
+        path = fetch(download, root, instead=instead)
+        if not is_archive(path):
+            yield f"downloaded {path}"
+        else:
+            # it may take minutes
+            yield f"downloaded {path}, unpacking it"
+            unpack(path, root, download.subfolder)
+            yield f"unpacked into {root}; {path.name} is no longer needed"
+    yield f"{manifest.name} is in {root}: {_contents(manifest, root)}"
+    yield f"Next: {data_command('check', manifest, root)}"
+
+
+def by_hand(manifest: DatasetManifest, folder: Path) -> str:
+    """The message for a dataset of which nothing can be fetched: where it comes from, and what to put
+    where.
+    """
+    lines = [
+        f"{manifest.name} cannot be downloaded by this command. It is published at {manifest.origin_url}"
+        if manifest.origin_url
+        else f"There is nothing to fetch for {manifest.name}: you bring the files yourself.",
+        f"License: {manifest.license}",
+        f"Hint: put the files into {folder}, so that it holds: {manifest.layout}",
+        f"Then check them: {data_command('check', manifest, folder)}",
+    ]
+    if manifest.sample:
+        lines.append(f"To try things without them: toolkit data sample {manifest.name}")
+    return "\n".join(lines)
+
+
+def _is_there(manifest: DatasetManifest, folder: Path) -> bool:
+    """Whether a dataset opens from a folder that has none of the files that it is fetched by."""
+    if not folder.is_dir() or any(folder.glob("*.part")):
+        return False
+    if any((folder / download.name).exists() for download in manifest.downloads):
+        return False
+    try:
+        for split in dict.fromkeys((manifest.splits[0], manifest.val_split)):
+            open_dataset(manifest, folder, split)
+    except DataError:
+        return False
+    return True
+
+
+def _contents(manifest: DatasetManifest, folder: Path) -> str:
+    """How many samples each split has that the folder has."""
+    counts = []
+    for split in manifest.splits:
+        try:
+            counts.append(f"{split} {len(open_dataset(manifest, folder, split)):,}")
+        except MissingSplitError:
+            continue
+        except DataError as error:
+            raise DataError(
+                f"what was fetched for {manifest.name} is not what is expected of it: {error}"
+            ) from error
+    if not counts:
+        raise DataError(
+            f"what was fetched for {manifest.name} has none of the splits {', '.join(manifest.splits)}."
+            f" Hint: look into {folder}, which must hold: {manifest.layout}"
+        )
+    return f"samples by split: {', '.join(counts)}"

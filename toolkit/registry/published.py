@@ -1,0 +1,91 @@
+"""Files that are published somewhere, and what is published of them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from toolkit.errors import UsageError
+
+CHECKSUM_DIGITS = {"md5": 32, "sha1": 40, "sha256": 64}
+"""Kinds of checksums that publishers give -> hex digits of a whole one."""
+
+
+@dataclass(frozen=True)
+class Download:
+    """One file of a dataset, or of weights.
+
+    What its publisher does not give stays empty: the transfer is then checked by the size that the server
+    names, and the file's sha256 is kept beside it and checked from then on.
+
+    Attributes:
+        url: where it is.
+        sha256: the published checksum of the whole file, in hex.
+        size: the published size in bytes.
+        filename: what to call it; the last part of the path in ``url`` when empty.
+        checksum: a published checksum of another kind, or the first digits of one, as ``"kind:digits"``:
+            ``"md5:f10217"`` for ``model_final_f10217.pkl``. Kinds are md5, sha1 and sha256; six digits are
+            the least.
+        subfolder: the folder of an archive that is unpacked, where the archive has other things besides;
+            the whole archive when empty.
+
+    Raises:
+        UsageError: when the address, the name or a checksum makes no sense.
+    """
+
+    url: str
+    sha256: str | None = None
+    size: int | None = None
+    filename: str = ""
+    checksum: str = ""
+    subfolder: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.url.startswith(("https://", "http://")):
+            raise UsageError(f"Download {self.url}: the address must begin with https:// or http://")
+        if self.sha256 is not None and not re.fullmatch(r"[0-9a-f]{64}", self.sha256):
+            raise UsageError(f"Download {self.url}: sha256 must be 64 hex digits, not {self.sha256!r}")
+        if self.checksum and self.sha256 is not None:
+            raise UsageError(f"Download {self.url}: give sha256 or checksum, not both")
+        kind, _, digits = self.checksum.partition(":")
+        if self.checksum and not (
+            kind in CHECKSUM_DIGITS
+            and 6 <= len(digits) <= CHECKSUM_DIGITS[kind]
+            and re.fullmatch(r"[0-9a-f]+", digits)
+        ):
+            raise UsageError(
+                f"Download {self.url}: checksum must read 'kind:digits', such as 'md5:f10217', with one of"
+                f" {', '.join(CHECKSUM_DIGITS)} and six hex digits or more, not {self.checksum!r}"
+            )
+        if self.name in ("", ".", "..") or re.search(r"[/\\]", self.name):
+            raise UsageError(f"Download {self.url}: {self.name!r} is no name of a file. Hint: set filename")
+
+    @property
+    def name(self) -> str:
+        """The file's name on disk."""
+        return self.filename or urlsplit(self.url).path.rsplit("/", 1)[-1]
+
+    @property
+    def published(self) -> tuple[str, str] | None:
+        """Kind and digits of the published checksum, which may be the first digits alone; None where there is
+        none.
+        """
+        if self.sha256 is not None:
+            return "sha256", self.sha256
+        kind, _, digits = self.checksum.partition(":")
+        return (kind, digits) if digits else None
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether the whole of a checksum is published, so that no other file can pass for this one."""
+        return self.published is not None and len(self.published[1]) == CHECKSUM_DIGITS[self.published[0]]
+
+    @property
+    def facts(self) -> str:
+        """What is published of the file, in words: its size and its checksum; empty when neither is."""
+        facts = [] if self.size is None else [f"{self.size:,} bytes"]
+        if self.published is not None:
+            kind, digits = self.published
+            facts.append(f"{kind} {digits}{'' if self.is_pinned else '…'}")
+        return ", ".join(facts)

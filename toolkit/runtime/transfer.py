@@ -1,0 +1,261 @@
+"""One try at getting a file over HTTP, or the rest of one whose beginning is here.
+
+Proxies are taken from ``http_proxy``, ``https_proxy`` and ``no_proxy``, as usual.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import shutil
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from toolkit.errors import OutputError
+from toolkit.registry.manifests import Download
+from toolkit.runtime.files import atomic_write
+
+if TYPE_CHECKING:
+    from email.message import Message
+
+    from rich.progress import Progress, TaskID
+
+_CHUNK = 2**18
+_PERMANENT = (400, 401, 403, 404, 405, 410)  # asking again does not help
+
+
+class BrokenOffError(Exception):
+    """The transfer broke off; worth another try."""
+
+
+class RefusedError(Exception):
+    """The file is not to be had there, however often one asks."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the server said of the file whose beginning is here.
+
+    Attributes:
+        url: the address that the beginning came from.
+        validator: the ETag, or else the date of the last change, by which the server tells whether the rest
+            is of the same file; empty when it gives neither.
+        size: of the whole file in bytes; None when the server does not say.
+    """
+
+    url: str
+    validator: str = ""
+    size: int | None = None
+
+    @classmethod
+    def of(cls, url: str, headers: Message) -> Known:
+        """From the answer that brings the whole file."""
+        etag = headers.get("ETag", "")
+        # a weak one stands for files that are alike, not equal
+        validator = etag if etag.startswith('"') else headers.get("Last-Modified", "")
+        return cls(url, validator, _number(headers.get("Content-Length")))
+
+    @classmethod
+    def read(cls, part: Path, url: str) -> Known:
+        """What was written beside a ``.part`` file; nothing where that is missing, damaged or of another
+        address.
+        """
+        try:
+            content = json.loads(known_file(part).read_text(encoding="utf-8"))
+            known = cls(content["url"], str(content["validator"]), _number(str(content["size"])))
+        except (OSError, ValueError, KeyError, TypeError):
+            return cls(url)
+        return known if known.url == url else cls(url)
+
+    def write(self, part: Path) -> None:
+        """Keep it beside a ``.part`` file."""
+        with atomic_write(known_file(part), "w") as file:
+            json.dump(asdict(self), file)
+
+
+def known_file(part: Path) -> Path:
+    """Where ``Known`` is kept beside a ``.part`` file."""
+    return part.with_name(f"{part.name}.json")
+
+
+def discard(part: Path) -> None:
+    """Remove a ``.part`` file and what is known of it."""
+    part.unlink(missing_ok=True)
+    known_file(part).unlink(missing_ok=True)
+
+
+def transfer(download: Download, part: Path, timeout: float) -> None:
+    """Fetch what is missing of a ``.part`` file.
+
+    A beginning is only added to when the server says that the rest is of the same file, or when a whole
+    published checksum will tell.
+
+    Raises:
+        BrokenOffError: when another try may help.
+        RefusedError: when it may not.
+        OutputError: when the disk has no room for the file.
+        OSError: when it cannot be written.
+    """
+    known, have = Known.read(part, download.url), part.stat().st_size if part.exists() else 0
+    size = known.size if download.size is None else download.size
+    if have and have == size:
+        return
+    if (size is not None and have > size) or not (known.validator or download.is_pinned):
+        have = 0
+    with _connected(_request(download, have, known), timeout, part) as response:
+        if have and response.status == 206:
+            total = _check_rest(response.headers, part, have, known)
+        else:
+            _check_kind(download, response.headers)
+            have, known = 0, Known.of(download.url, response.headers)
+            part.unlink(missing_ok=True)
+            known.write(part)
+            total = known.size
+        size = total if download.size is None else download.size
+        _check_space(part, 0 if size is None else size - have)
+        with open(part, "ab") as file:
+            _receive(response, file, download, have, size)
+    arrived = part.stat().st_size
+    if size is not None and arrived < size:
+        raise BrokenOffError(f"the connection closed after {arrived:,} of {size:,} bytes")
+
+
+def _request(download: Download, have: int, known: Known) -> urllib.request.Request:
+    request = urllib.request.Request(
+        download.url, headers={"User-Agent": "toolkit", "Accept-Encoding": "identity"}
+    )
+    if have:
+        request.add_header("Range", f"bytes={have}-")
+        if known.validator:
+            request.add_header("If-Range", known.validator)
+    return request
+
+
+def _receive(
+    response: http.client.HTTPResponse, file: IO[bytes], download: Download, have: int, size: int | None
+) -> None:
+    with _progress(download.name, have, size) as (progress, task):
+        while chunk := _read(response):
+            file.write(chunk)
+            progress.advance(task, len(chunk))
+            if size is not None and file.tell() > size:
+                return  # longer than it may be: the check of the size says so
+
+
+def _check_rest(headers: Message, part: Path, have: int, known: Known) -> int | None:
+    """The size of the whole file, where an answer with a part of it says so.
+
+    Raises:
+        BrokenOffError: when it is not the rest of the file whose beginning is here, which is removed; some
+            servers send a part whatever was asked for.
+    """
+    found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", headers.get("Content-Range", ""))
+    total = _number(found[2]) if found else None
+    etag = headers.get("ETag", "")
+    is_rest = (
+        found is not None
+        and int(found[1]) == have
+        and (total is None or known.size is None or total == known.size)
+        and (not etag or not known.validator.startswith('"') or etag == known.validator)
+    )
+    if not is_rest:
+        discard(part)
+        raise BrokenOffError("the file on the server is another one than that whose beginning was here")
+    return total
+
+
+def _check_kind(download: Download, headers: Message) -> None:
+    """A sign-in or error page that comes in place of a file must not pass for it where no checksum tells."""
+    if download.published is None and headers.get_content_type() == "text/html":
+        raise RefusedError("the server sent a web page instead of the file")
+
+
+def _check_space(part: Path, needed: int) -> None:
+    free = shutil.disk_usage(part.parent).free
+    if needed > free:
+        raise OutputError(
+            f"{part} needs {needed:,} bytes more, but only {free:,} are free there. Hint: free some space, or"
+            " choose another folder"
+        )
+
+
+class _NoDowngrade(urllib.request.HTTPRedirectHandler):
+    """Follows no redirect that leaves HTTPS, since what comes then can be changed on its way."""
+
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        if req.full_url.startswith("https:") and not newurl.startswith("https:"):
+            raise RefusedError(f"the server redirects from HTTPS to {newurl}")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+@contextmanager
+def _connected(
+    request: urllib.request.Request, timeout: float, part: Path
+) -> Iterator[http.client.HTTPResponse]:
+    try:
+        # urlopen would remember the first call's proxies
+        response = urllib.request.build_opener(_NoDowngrade).open(request, timeout=timeout)
+    except urllib.error.HTTPError as error:
+        error.close()
+        answer = f"the server answered {error.code} {error.reason}"
+        if error.code in _PERMANENT:
+            raise RefusedError(answer) from error
+        if error.code == 416:
+            # there is less on the server than is here already, so this is a part of something else
+            discard(part)
+        raise BrokenOffError(answer) from error
+    except urllib.error.URLError as error:
+        raise BrokenOffError(f"no connection: {error.reason}") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise BrokenOffError(f"no connection: {error or type(error).__name__}") from error
+    with response:
+        yield response
+
+
+def _read(response: http.client.HTTPResponse) -> bytes:
+    try:
+        return response.read1(_CHUNK)
+    except (OSError, http.client.HTTPException) as error:
+        raise BrokenOffError(f"the transfer broke off: {error or type(error).__name__}") from error
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isdecimal() else None
+
+
+@contextmanager
+def _progress(name: str, have: int, size: int | None) -> Iterator[tuple[Progress, TaskID]]:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        yield progress, progress.add_task(name, total=size, completed=have)
