@@ -26,9 +26,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny = str(Path(__file__).resolve().parents[1] / "support" / "tiny.py")
     run = tmp_path_factory.mktemp("runs") / "tiny"
     train(
-        resolve(
-            plugin=tiny, data=tiny, overrides=["train.steps=30", "train.workers=0", "train.accelerator=cpu"]
-        ),
+        resolve(plugin=tiny, data=tiny, overrides=["train.steps=30", "train.workers=0", "train.device=cpu"]),
         run,
     )
     return run

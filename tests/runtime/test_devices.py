@@ -70,7 +70,7 @@ def test_torchrun_trains_one_run_or_none(tiny: str, tmp_path: Path) -> None:
         "--data",
         tiny,
         "train.steps=2",
-        "train.accelerator=cpu",
+        "train.device=cpu",
     ]
     refused = subprocess.run(
         [*command, "--out", str(tmp_path / "none")], capture_output=True, text=True, timeout=240, check=False
@@ -96,7 +96,7 @@ def test_torchrun_trains_one_run_or_none(tiny: str, tmp_path: Path) -> None:
 def test_a_fault_in_one_process_is_told_without_a_traceback_of_the_other(tiny: str, tmp_path: Path) -> None:
     """The second process reads a sample that the first does not."""
     command = train_command(tiny, tmp_path / "run", "--devices", "2")
-    words = ["train.steps=3", "train.batch_size=2", "train.accelerator=cpu", "data.options.damaged=train/1"]
+    words = ["train.steps=3", "train.batch_size=2", "train.device=cpu", "data.options.damaged=train/1"]
     done = subprocess.run([*command, *words], capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode != 0
     assert "error: train/1 is damaged" in done.stderr

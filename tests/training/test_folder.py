@@ -20,7 +20,7 @@ LEFT = (CONFIG_FILE, "metrics.jsonl", "events.out.tfevents.1700000000.host.1.0",
 
 
 def settings(tiny: str, *words: str) -> RunSettings:
-    return resolve(plugin=tiny, data=tiny, overrides=["train.accelerator=cpu", "train.workers=0", *words])
+    return resolve(plugin=tiny, data=tiny, overrides=["train.device=cpu", "train.workers=0", *words])
 
 
 def fill(run: Path, *names: str, config: str = "plugin: tiny\n") -> dict[str, bytes]:
@@ -156,7 +156,7 @@ CHANGED: dict[str, str] = {
     "train.checkpoint_every": "7",
     "train.log_every": "3",
     "train.workers": "1",
-    "train.accelerator": "auto",
+    "train.device": "auto",
     "train.devices": "2",
     "train.num_nodes": "2",
 }
@@ -221,7 +221,7 @@ def test_another_plugin_is_another_run(tiny: str, tmp_path: Path) -> None:
 
 def command(tiny: str, run: Path, *words: str) -> list[str]:
     """Training on four images, so that all of them are in the first batch."""
-    fixed = ["train.accelerator=cpu", "train.workers=0", "train.steps=2", "data.options.count=4"]
+    fixed = ["train.device=cpu", "train.workers=0", "train.steps=2", "data.options.count=4"]
     return ["train", "--plugin", tiny, "--data", tiny, "--out", str(run), *fixed, *words]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,11 +47,12 @@ def take_start_weights(model: Model, plugin: PluginManifest, name: str) -> Start
     if name == "none":
         return RANDOM
     official = {weights.name: weights for weights in plugin.weights}
-    if name not in official and not Path(name).exists():
-        names = ", ".join(official) or "none"
+    if name not in official and not Path(name).expanduser().exists():
+        near = difflib.get_close_matches(name, official, n=1)
+        meant = f"weights={near[0]}, or " if near else ""
         raise UsageError(
             f"weights={name}: no such file, and no official weights of plugin {plugin.name!r} (there are:"
-            f" {names}; or weights=none)"
+            f" {', '.join(official) or 'none'}). Hint: {meant}weights=none for random ones"
         )
     if name in official:
         license, download = official[name].license, official[name].download

@@ -37,7 +37,7 @@ MAY_CHANGE = (
     "train.checkpoint_every",
     "train.log_every",
     "train.workers",
-    "train.accelerator",
+    "train.device",
     "train.devices",
     "train.num_nodes",
 )
@@ -167,6 +167,7 @@ def run_manifest(
     start_weights: StartWeights,
     step: int,
     metrics: Mapping[str, float],
+    plugin_code: str = "",
 ) -> CheckpointManifest:
     """What a checkpoint of a run says of itself.
 
@@ -177,10 +178,12 @@ def run_manifest(
         start_weights: that it started from.
         step: optimizer steps done.
         metrics: on the validation split; what is undefined becomes None.
+        plugin_code: hash of the plugin's files as they were when they were imported.
     """
     return CheckpointManifest(
         plugin=plugin.name,
         plugin_version=plugin.version,
+        plugin_code=plugin_code,
         task=plugin.task,
         classes=tuple(train_set.classes),
         palette=train_set.palette,
