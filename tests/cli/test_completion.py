@@ -86,7 +86,7 @@ def test_datasets_and_files(bash_script: Path, tmp_path: Path, words: tuple[str,
 def test_files_and_folders(bash_script: Path, tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
     (tmp_path / "recipe.yaml").touch()
-    assert complete(bash_script, "train", "--config", "", cwd=tmp_path) == {"runs", "recipe.yaml"}
+    assert complete(bash_script, "train", "--config", "r", cwd=tmp_path) == {"runs", "recipe.yaml"}
     assert complete(bash_script, "train", "--data-dir", "", cwd=tmp_path) == {"runs"}
     assert complete(bash_script, "infer", "runs", "re", cwd=tmp_path) == {"recipe.yaml"}
     assert complete(bash_script, "eval", "r", cwd=tmp_path) == {"runs", "recipe.yaml"}

@@ -133,8 +133,14 @@ def test_windows_and_no_overlays(infer: Infer, tmp_path: Path) -> None:
         (["{}/nowhere"], "nowhere does not exist. Hint: check the path"),
         (["{}/photos/*.gif"], "*.gif. Hint: check the pattern"),
         (["{}/run"], "no image ("),
-        (["{}/photos", "--batch-size", "0"], "batch_size must be at least 1, not 0"),
-        (["{}/photos", "--workers", "0"], "workers must be at least 1, not 0"),
+        (
+            ["{}/photos", "--batch-size", "0"],
+            "argument --batch-size: expected a whole number of 1 or more, not '0'",
+        ),
+        (
+            ["{}/photos", "--workers", "-1"],
+            "argument --workers: expected a whole number of 0 or more, not '-1'",
+        ),
         (["{}/photos", "--overlap", "1"], "overlap must be from 0 up to but not including 1, not 1.0"),
         (["{}/photos", "--device", "abacus"], "device 'abacus' cannot be used here"),
         (["{}/photos", "--precision", "fp8"], "invalid choice: 'fp8'"),

@@ -54,8 +54,8 @@ def read_yaml(path: Path) -> Tree:
     return tree
 
 
-def parse_overrides(words: Sequence[str]) -> Tree:
-    """``["train.steps=100", "weights=none"]`` as nested dictionaries; values are read as YAML.
+def parse_words(words: Sequence[str]) -> dict[str, Any]:
+    """``["train.steps=100", "weights=none"]`` as values by key; they are read as YAML.
 
     Raises:
         ConfigError: when a word has no ``=``, or its value is no YAML.
@@ -69,7 +69,12 @@ def parse_overrides(words: Sequence[str]) -> Tree:
             flat[key] = yaml.load(text, Loader=_UniqueKeyLoader) if text else ""
         except yaml.YAMLError as error:
             raise ConfigError(f"{word!r}: the value is not valid YAML: {error}") from None
-    return nest(flat)
+    return flat
+
+
+def parse_overrides(words: Sequence[str]) -> Tree:
+    """``["train.steps=100", "weights=none"]`` as nested dictionaries, see ``parse_words``."""
+    return nest(parse_words(words))
 
 
 def nest(flat: Mapping[str, Any]) -> Tree:
@@ -82,7 +87,7 @@ def nest(flat: Mapping[str, Any]) -> Tree:
             inner = inner.setdefault(section, {})
             if not isinstance(inner, dict):
                 raise ConfigError(f"{key}: {section!r} is given a value and keys at once")
-        inner[last] = value
+        inner[last] = copy_tree(value)
     return tree
 
 
