@@ -222,7 +222,7 @@ def _open(path: Path, *, with_tensors: bool = False) -> tuple[dict[str, Tensor],
             names = file.keys() if with_tensors else ()
             tensors = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError, ValueError) as error:
-        _refuse_if_known(path, by_names=False)
+        _refuse_if_known(path)
         if zipfile.is_zipfile(path):
             raise CheckpointError(
                 f"{path} is a file of torch.save, not of safetensors. Hint: rename it to"
@@ -282,9 +282,9 @@ def read_foreign(path: Path) -> dict[str, Tensor]:
     return content
 
 
-def _refuse_if_known(path: Path, *, by_names: bool = True) -> None:
-    """Raise ``CheckpointError`` with the name of what a file is, where that is known."""
-    known = describe_foreign(path, by_names=by_names)
+def _refuse_if_known(path: Path) -> None:
+    """Raise ``CheckpointError`` with the name of what a file is, where that keeps it from being read."""
+    known = describe_foreign(path, by_names=False)
     if known:
         raise CheckpointError(f"{path} {known}") from None
 

@@ -12,6 +12,7 @@ from toolkit.checkpoints import LoadReport, read_foreign, read_manifest
 from toolkit.errors import CheckpointError, DownloadError, UsageError
 from toolkit.models.contract import Model
 from toolkit.runtime.downloads import from_hub
+from toolkit.runtime.weight_files import recognize_names
 
 from .lora import DOWN, UP
 from .model import Sam2Model
@@ -89,9 +90,11 @@ def recognize(tensors: Mapping[str, Tensor], path: Path) -> tuple[str, str]:
                 f"{path} is a checkpoint of SAM 1 (Segment Anything of 2023), whose network is another."
                 " Hint: weights=official, or a file of SAM 2"
             )
+        found = recognize_names(tensors)
+        like = f" (they are named like those of {found.what})" if found else ""
         raise CheckpointError(
             f"{path} is no checkpoint of SAM 2: it has no tensor {_PATCHES}, but"
-            f" {', '.join(sorted(tensors)[:3])}, …. Hint: weights=official, or a file of SAM 2"
+            f" {', '.join(sorted(tensors)[:3])}, …{like}. Hint: weights=official, or a file of SAM 2"
         )
     blocks = {name.split(".")[3] for name in tensors if name.startswith("image_encoder.trunk.blocks.")}
     kind = (tensors[_PATCHES].shape[0], len(blocks))

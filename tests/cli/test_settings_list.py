@@ -44,6 +44,8 @@ def test_a_section_and_a_key(capsys: pytest.CaptureFixture[str]) -> None:
     one = listed(capsys, "train.lr_scaling")
     assert one.startswith("train: how to learn\n  train.lr_scaling = linear   (linear, sqrt, none)\n")
     assert len(one.splitlines()) == 3
+    assert len(listed(capsys, "train.lr").splitlines()) == 3, "and not those that begin so"
+    assert "train.lr_factors" in listed(capsys, "lr_")
 
 
 def test_of_one_plugin_and_dataset(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -43,7 +43,8 @@ def run(args: argparse.Namespace) -> int:
     if section in SECTIONS:
         found = [group for group in found if group.section == section]
     elif section:
-        found = [each for group in found for each in _containing(group, section)]
+        exact = [each for group in found for each in _with_key(group, lambda key: key == section)]
+        found = exact or [each for group in found for each in _with_key(group, lambda key: section in key)]
     if not found:
         raise UnknownNameError(_nothing(section, args))
     width = min(WIDEST, shutil.get_terminal_size().columns)
@@ -70,10 +71,11 @@ def _chosen_groups(args: argparse.Namespace) -> Iterator[Group]:
             yield group
 
 
-def _containing(group: Group, text: str) -> Iterator[Group]:
+def _with_key(group: Group, fits: Callable[[str], bool]) -> Iterator[Group]:
+    """The group with those settings whose key fits, if any does."""
     import dataclasses
 
-    entries = tuple(entry for entry in group.entries if text in f"{group.section}.{entry.key}")
+    entries = tuple(entry for entry in group.entries if fits(entry.key))
     if entries:
         yield dataclasses.replace(group, entries=entries)
 

@@ -155,7 +155,10 @@ def _plugin_of(manifest: CheckpointManifest, source: Path) -> PluginManifest:
     try:
         return registry.plugins().get(manifest.plugin)
     except UnknownNameError as error:
+        # where it was found when the run was trained; a checkpoint may not say by itself what code is run
+        before = str(manifest.config.get("plugin", ""))
+        file = before if registry.is_path(before) and Path(before).exists() else "FILE.py"
         raise UnknownNameError(
-            f"{source} needs a plugin that is not here: {error}. Hint: add --plugin FILE.py (in Python:"
+            f"{source} needs a plugin that is not here: {error}. Hint: add --plugin {file} (in Python:"
             " toolkit.registry.add_path)"
         ) from None

@@ -59,7 +59,7 @@ def recognize(path: Path, *, by_names: bool = True) -> Recognized | None:
 
     Args:
         path: of the file or folder.
-        by_names: look at the names of tensors in a safetensors file, too.
+        by_names: tell the network by the names of tensors, too; without, what keeps a file from being read.
     """
     try:
         found = _folder(path) if path.is_dir() else _file(path, by_names)
@@ -75,16 +75,16 @@ def _file(path: Path, by_names: bool) -> Recognized | None:
         if not head:
             return None
         if head.startswith(b"PK\x03\x04"):
-            return _archive(path)
+            return _archive(path, by_names)
         for fits, what, hint in _FORMATS:
             if fits(head):
                 return Recognized(what, hint)
         if head.startswith(b"\x80"):
             file.seek(0)
-            return _by_words(pickle_words(file))
+            return _by_words(pickle_words(file), by_names)
     words = _header_words(path)
     if words is not None:
-        return _by_words(words) if by_names else None
+        return _by_words(words, by_names)
     return _onnx(path, head) or _text(head)
 
 
@@ -156,7 +156,7 @@ _WHOLE_MODEL = (
 )
 
 
-def _by_words(words: Words) -> Recognized | None:
+def _by_words(words: Words, by_names: bool) -> Recognized | None:
     """By the classes that a pickle would make, then by words that only one software writes, then by names."""
     if any(one.startswith(("ultralytics.", "models.yolo.", "models.common.")) for one in words.classes):
         return Recognized(*_ULTRALYTICS)
@@ -174,7 +174,7 @@ def _by_words(words: Words) -> Recognized | None:
     if modules:
         example = next((one for one in own if one not in modules), modules[0])
         return Recognized(_WHOLE_MODEL[0].format(example=example), _WHOLE_MODEL[1])
-    return recognize_names(words.texts)
+    return recognize_names(words.texts) if by_names else None
 
 
 _MAKERS = {
@@ -186,7 +186,7 @@ _MAKERS = {
 _HARMLESS = ("torch.", "collections.", "numpy.", "builtins.", "__builtin__.", "_codecs.", "argparse.")
 
 
-def _archive(path: Path) -> Recognized | None:
+def _archive(path: Path, by_names: bool) -> Recognized | None:
     """A zip file: what ``torch.save`` writes, TorchScript, Keras, NumPy, or something else altogether."""
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
@@ -198,7 +198,7 @@ def _archive(path: Path) -> Recognized | None:
                 " torch.save(torch.jit.load('{path}', map_location='cpu').state_dict(), 'weights.pth')\"",
             )
         if pickles:
-            return _by_words(pickle_words(io.BytesIO(archive.read(pickles[0]))))
+            return _by_words(pickle_words(io.BytesIO(archive.read(pickles[0]))), by_names)
         if "model.weights.h5" in names:
             return Recognized("a model of Keras", f"its layers are of another framework; {_OTHER}")
         if names and all(name.endswith(".npy") for name in names):
