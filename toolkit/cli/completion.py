@@ -183,11 +183,12 @@ BASH = (
     _CASES
     + """\
 _toolkit_setting() {
-  # bash splits words at '=', so the whole word is taken from the line
+  # bash mostly splits words at '=', so the whole word is taken from the line
   local line="${COMP_LINE:0:${COMP_POINT:-0}}"
-  local word="${line##* }"
+  local word="${line##* }" key=""
   if [[ "$word" == *=* ]]; then
-    compgen -W "$(_toolkit_values "${word%%=*}")" -- "${word#*=}"
+    [[ "$COMP_WORDBREAKS" == *=* ]] || key="${word%%=*}="
+    compgen -P "$key" -W "$(_toolkit_values "${word%%=*}")" -- "${word#*=}"
   else
     compgen -W "$(_toolkit_keys "${COMP_WORDS[@]:1}")" -- "$1"
   fi
