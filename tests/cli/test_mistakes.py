@@ -113,6 +113,18 @@ MISTAKES = [
     Mistake("infer runs/a --plugin tiny.py", "PATH", f"infer {RUN} photos"),
     Mistake(f"infer {RUN} photo", "photos", f"infer {RUN} photos"),
     Mistake("photos", "infer RUN photos", f"infer {RUN} photos"),
+    Mistake("infer photos runs/a --plugin tiny.py", "infer runs/a photos", f"infer {RUN} photos"),
+    Mistake("train --plugin ./runs/a --data tiny.py", "--resume ./runs/a", "train --resume ./runs/a"),
+    Mistake(
+        "train --plugin tiny.py --data ./photos --out new",
+        "--data-dir ./photos",
+        f"{SHORT} --data-dir ./photos",
+    ),
+    Mistake(
+        "data check ./photos",
+        "--data-dir ./photos",
+        "data check shapes --data-dir ./photos train=2 val=2 test=2",
+    ),
     # --- files that are something else
     Mistake(f"{SHORT} --weights yolo.pt", "plugins list", "plugins list", code=1),
     Mistake("eval yolo.pt", "plugins list", "plugins list", code=1),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -109,6 +110,7 @@ def run(args: argparse.Namespace) -> int:
     words = [path for path in args.paths if is_setting(path)]
     settings = model_settings(words, args.run)
     out = args.out or default_results(args.run)
+    _refuse_swapped(args)
     predictor = load(
         args.run,
         device=args.device,
@@ -136,6 +138,23 @@ def run(args: argparse.Namespace) -> int:
         raise
     print(_describe(summary, out, time.perf_counter() - start))
     return 3 if summary.failed else 0
+
+
+def _refuse_swapped(args: argparse.Namespace) -> None:
+    """Raise ``UsageError`` where photos stand in the place of the run, and the run among the photos."""
+    from toolkit.checkpoints import BEST, LAST
+    from toolkit.errors import UsageError
+
+    def is_run(word: str) -> bool:
+        return word.endswith(".safetensors") or any((Path(word) / name).is_file() for name in (BEST, LAST))
+
+    runs = [word for word in args.paths if is_run(word)]
+    if runs and not is_run(args.run):
+        others = [args.run, *(word for word in args.paths if word != runs[0])]
+        raise UsageError(
+            f"{args.run} is no run, but {runs[0]} is one. Hint: the run comes first:"
+            f" {shlex.join(['toolkit', 'infer', runs[0], *others])}"
+        )
 
 
 def default_results(run: str) -> Path:
