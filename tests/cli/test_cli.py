@@ -188,12 +188,16 @@ def test_only_the_command_that_is_asked_for_is_imported() -> None:
         (["--no-such-option", "train"], "error: toolkit train has no option --no-such-option. Hint: "),
         (["train", "--no-such-option"], "error: toolkit train has no option --no-such-option. Hint: "),
         (["--no-such-option"], "error: toolkit has no option --no-such-option. Hint: "),
-        (["export", "a", "--out", "c", "b"], "error: unrecognized arguments: b\nusage: toolkit"),
+        (["export", "a", "--out", "c", "b"], "error: unrecognized arguments: b\nusage: toolkit export"),
         (
             ["infer", "a", "b", "--overlap"],
             "error: argument --overlap: expected one argument\nusage: toolkit infer",
         ),
-        (["plugins"], "the following arguments are required: ACTION"),
+        (
+            ["plugins"],
+            "the following arguments are required: ACTION. There are: list, info, new, check\nusage: ",
+        ),
+        (["-V"], "error: toolkit has no option -V. Hint: --version\n"),
         (["eval"], "error: what is to be measured? Hint: give either RUN, "),
         (["train"], "error: which plugin? none was given. Hint: add --plugin NAME"),
         (["train", "--plugin", "unet"], "error: which dataset? none was given. Hint: add --data NAME"),

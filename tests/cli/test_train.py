@@ -137,3 +137,15 @@ def test_a_plugin_that_has_changed_since_the_run_is_named(
     file.write_text(text)
     registry.clear()
     assert main(["train", "--resume", str(run), "--steps", "2"]) == 0
+
+
+def test_weights_of_a_run_with_other_settings_say_which(
+    tiny: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["train", "--plugin", tiny, "--data", tiny, "--steps", "1", "--out"]
+    before, after = str(tmp_path / "a"), str(tmp_path / "b")
+    assert main([*command, before, "width=5"]) == 0
+    capsys.readouterr()
+    assert main([*command, after, "--weights", before]) == 1
+    assert capsys.readouterr().err.endswith("learned with other settings. Hint: model.width=5\n")
+    assert main([*command, after, "--weights", before, "model.width=5"]) == 0

@@ -15,7 +15,7 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 from types import ModuleType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import toolkit
 from toolkit.errors import ToolkitError, UsageError
@@ -51,8 +51,10 @@ class Parser(argparse.ArgumentParser):
     """Raises its errors, so that they look like all others."""
 
     def error(self, message: str) -> NoReturn:
-        """Raise ``UsageError`` with the message and the usage."""
-        raise UsageError(f"{message}\n{self.format_usage().rstrip()}")
+        """Raise ``UsageError`` with the message, the words to choose from, and the usage."""
+        choices = [name for action in _choosing(self) for name in action.choices]
+        there = f". There are: {', '.join(choices)}" if choices else ""
+        raise UsageError(f"{message}{there}\n{self.format_usage().rstrip()}")
 
 
 def build_parser(only: str | None = None) -> Parser:
@@ -97,7 +99,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     # argparse leaves over the words that follow an option when there are others, or a RUN, before it
     more = next((name for name in ("settings", "paths") if hasattr(args, name)), "")
     if rest and (not more or any(word.startswith("-") for word in rest)):
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        leaf.error(f"unrecognized arguments: {' '.join(rest)}")
     if rest:
         setattr(args, more, [*getattr(args, more), *rest])
     return args
@@ -115,7 +117,7 @@ def _parser_of(parser: argparse.ArgumentParser, words: Sequence[str]) -> argpars
         UsageError: when there is no such action; says what to write.
     """
     for word in words:
-        actions = next((a for a in parser._actions if isinstance(a, argparse._SubParsersAction)), None)
+        actions = next(iter(_choosing(parser)), None)
         if actions is None:
             break
         if word in actions.choices:
@@ -123,6 +125,11 @@ def _parser_of(parser: argparse.ArgumentParser, words: Sequence[str]) -> argpars
         elif not word.startswith("-"):
             raise _advice().unknown_action(parser.prog.split()[-1], word, words, list(actions.choices))
     return parser
+
+
+def _choosing(parser: argparse.ArgumentParser) -> list[argparse._SubParsersAction[Any]]:
+    """The argument that chooses a command, or an action of one, if there is one."""
+    return [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
 
 
 def _dashed(word: str, parser: argparse.ArgumentParser) -> str:

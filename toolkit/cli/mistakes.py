@@ -65,6 +65,7 @@ SAME_OPTIONS = {
     **dict.fromkeys(("conf", "confidence", "threshold", "score-threshold"), "--draw-above"),
     **dict.fromkeys(("tile", "tile-size", "crop-size"), "--window"),
     **dict.fromkeys(("subset", "s"), "--split"),
+    "v": "--version",
 }
 """Options by the names that other programs give them; short ones have one letter."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import textwrap
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -91,18 +91,11 @@ def _nothing(text: str, args: argparse.Namespace) -> str:
 def _defaults(plugin: str | None) -> dict[str, object]:
     """What a plugin sets where nobody else does, by full keys."""
     from toolkit import registry
+    from toolkit.config.tree import flat_items
 
     if plugin is None:
         return {}
-    return dict(_flat(registry.named(registry.plugins(), plugin).defaults))
-
-
-def _flat(tree: object, prefix: str = "") -> Iterable[tuple[str, object]]:
-    if isinstance(tree, dict):
-        for key, value in tree.items():
-            yield from _flat(value, f"{prefix}{key}.")
-    else:
-        yield prefix.rstrip("."), tree
+    return dict(flat_items(registry.named(registry.plugins(), plugin).defaults))
 
 
 def _heading(group: Group) -> str:

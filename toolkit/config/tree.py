@@ -4,7 +4,7 @@ over one another.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -89,6 +89,15 @@ def nest(flat: Mapping[str, Any]) -> Tree:
                 raise ConfigError(f"{key}: {section!r} is given a value and keys at once")
         inner[last] = copy_tree(value)
     return tree
+
+
+def flat_items(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """``{"train": {"steps": 1}}`` as ``("train.steps", 1)``: what ``nest`` takes."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from flat_items(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def merge(base: Tree, over: Mapping[str, Any]) -> Tree:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 import toolkit
 from toolkit.checkpoints import BEST, CheckpointManifest, read_manifest
 from toolkit.config import RunSettings
-from toolkit.config.tree import read_yaml
+from toolkit.config.tree import flat_items, read_yaml
 from toolkit.data.dataset import Dataset
 from toolkit.errors import CheckpointError, UsageError
 from toolkit.models.start_weights import StartWeights
@@ -115,8 +115,8 @@ def check_folder(run: Path, settings: RunSettings, resume: bool) -> None:
             )
         return
     before, now = (
-        dict(_flat(_read(config_of_run(run), settings))),
-        dict(_flat(settings.model_dump(mode="json"))),
+        dict(flat_items(_read(config_of_run(run), settings))),
+        dict(flat_items(settings.model_dump(mode="json"))),
     )
     changed = [key for key in now | before if before.get(key) != now.get(key) and key not in MAY_CHANGE]
     if changed:
@@ -150,14 +150,6 @@ def _read(config: Path, settings: RunSettings) -> Mapping[str, Any]:
         return type(settings).model_validate(tree).model_dump(mode="json")
     except ValidationError:  # of another plugin or dataset, say
         return tree
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def run_manifest(

@@ -171,7 +171,7 @@ class Trainer:
             )
         self.model = built
         if model is None and not resume:
-            self.start_weights = take_start_weights(self.model, self.plugin, settings.weights)
+            self.start_weights = take_start_weights(self.model, self.plugin, settings.weights, settings.model)
         measurements = plan_measurements(self.model, evaluators)
         self.validation = Validation(splits.val, measurements, options, fabric)
         synchronize_batchnorm(self.model, fabric)
