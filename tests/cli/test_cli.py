@@ -199,7 +199,14 @@ def test_only_the_command_that_is_asked_for_is_imported() -> None:
         ),
         (["-V"], "error: toolkit has no option -V. Hint: --version\n"),
         (["eval"], "error: what is to be measured? Hint: give either RUN, "),
-        (["train"], "error: which plugin? none was given. Hint: add --plugin NAME"),
+        (
+            ["train"],
+            "error: which plugin and which dataset? none was given. Hint: add --plugin NAME --data NAME;",
+        ),
+        (
+            ["train", "--data", "shapes"],
+            "error: which plugin? none was given. Hint: add --plugin NAME; toolkit ",
+        ),
         (["train", "--plugin", "unet"], "error: which dataset? none was given. Hint: add --data NAME"),
         (
             ["train", "--plugin", "unett", "--data", "shapes"],

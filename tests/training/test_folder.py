@@ -106,9 +106,10 @@ def test_a_folder_with_anything_else_in_it_is_never_touched(tiny: str, tmp_path:
 )
 def test_files_that_may_be_of_something_else_are_kept(tiny: str, tmp_path: Path, names: list[str]) -> None:
     before = fill(tmp_path, *names)
-    with pytest.raises(UsageError, match="exists and is not empty"):
+    with pytest.raises(UsageError, match="exists and is not empty") as caught:
         check_folder(tmp_path, settings(tiny), resume=False)
     assert content(tmp_path) == before
+    assert ("--resume" in str(caught.value)) == (CONFIG_FILE in names), "which works for runs alone"
 
 
 def test_a_link_to_something_else_is_not_followed(tiny: str, tmp_path: Path) -> None:

@@ -53,11 +53,7 @@ def resolve(
     data_section = tree.get("data") if isinstance(tree.get("data"), dict) else {}
     data = _name_among("data", data, flat, "data", "data.name") or (data_section or {}).get("name")
     if not plugin or not data:
-        where = f"{path} does not name it" if path else "none was given"
-        kind, option, lists = ("dataset", "data", "data") if plugin else ("plugin", "plugin", "plugins")
-        raise UsageError(
-            f"which {kind}? {where}. Hint: add --{option} NAME; toolkit {lists} list has the names"
-        )
+        raise UsageError(_which(plugin, data, path))
     plugin_manifest = registry.named(registry.plugins(), plugin)
     data_manifest = registry.named(registry.datasets(), data)
     if path is None:
@@ -86,6 +82,22 @@ def resolve(
     return build(
         RunSettings.__name__, tree, plugin_manifest, data_manifest, manifests, source=_source(path, words)
     )
+
+
+def _which(plugin: str | None, data: str | None, path: Path | None) -> str:
+    """The message that asks for the plugin, the dataset, or both."""
+    missing = [
+        (kind, option, lists)
+        for given, kind, option, lists in (
+            (plugin, "plugin", "--plugin NAME", "toolkit plugins list"),
+            (data, "dataset", "--data NAME", "toolkit data list"),
+        )
+        if not given
+    ]
+    kinds, options, lists = zip(*missing, strict=True)
+    where = f"{path} does not name it" if path else "none was given"
+    names = f"{' and '.join(lists)} {'have' if len(lists) > 1 else 'has'} the names"
+    return f"which {' and which '.join(kinds)}? {where}. Hint: add {' '.join(options)}; {names}"
 
 
 def _name_among(kind: str, name: str | None, flat: dict[str, Any], *keys: str) -> str | None:

@@ -109,10 +109,8 @@ def check_folder(run: Path, settings: RunSettings, resume: bool) -> None:
             for path in run.iterdir():
                 path.unlink()
         if run.exists() and (not run.is_dir() or any(run.iterdir())):
-            raise UsageError(
-                f"{run} exists and is not empty. Hint: go on with it by --resume, or choose another folder"
-                " by --out"
-            )
+            goes_on = "go on with it by --resume, or " if (run / CONFIG_FILE).is_file() else ""
+            raise UsageError(f"{run} exists and is not empty. Hint: {goes_on}choose another folder by --out")
         return
     before, now = (
         dict(flat_items(_read(config_of_run(run), settings))),
