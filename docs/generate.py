@@ -8,21 +8,15 @@ what happens to be installed.
 from __future__ import annotations
 
 import argparse
-import json
 import re
-import types
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Any
 
 from toolkit import registry
 from toolkit.cli import build_parser
-from toolkit.config import DataSettings, RunSettings, Settings, TrainSettings, settings_class
-from toolkit.config.augmentations import AugmentSettings
-from toolkit.registry.manifests import Manifest
+from toolkit.config.reference import Group, groups
 
 HERE = Path(__file__).parent
-SECTIONS = ("model", "data", "augment", "evaluators", "train")
 NOTE = (
     "<!-- Written by docs/generate.py from the code. Do not edit: change the docstrings there and run it"
     " again. -->\n"
@@ -36,116 +30,67 @@ def settings_reference() -> str:
         "# Settings\n",
         (
             "Write them in a YAML file for `--config`, or as `key=value` on the command line, which wins;"
-            " [using.md](using.md#settings) says how they come together. `null` means not set.\n"
-        ),
-        _section(
-            "The run",
-            "What is trained, on what, from which weights.",
-            _rows("", RunSettings, leave_out=SECTIONS),
-        ),
-        _section("`train`: how to learn", _doc(TrainSettings), _rows("train.", TrainSettings)),
-        _section(
-            "`data`: the dataset", _doc(DataSettings), _rows("data.", DataSettings, leave_out=("options",))
+            " [using.md](using.md#settings) says how they come together. `toolkit settings` lists them in a"
+            " terminal. `null` means not set.\n"
         ),
     ]
-    for dataset in _own(registry.datasets()):
-        cls = settings_class(dataset)
-        parts.append(
-            _section(f"`data.options`: the dataset `{dataset.name}`", _doc(cls), _rows("data.options.", cls))
-        )
-    for plugin in _own(registry.plugins()):
-        cls = settings_class(plugin)
-        parts.append(_section(f"`model`: the plugin `{plugin.name}`", _doc(cls), _rows("model.", cls)))
-    for evaluator in _own(registry.evaluators()):
-        cls = settings_class(evaluator)
-        rows = _rows(f"evaluators.{evaluator.name}.", cls)
-        parts.append(
-            _section(f"`evaluators`: the evaluator `{evaluator.name}`", _sentence(evaluator.summary), rows)
-        )
+    own = [group for group in groups() if group.section == "augment" or _is_own(group)]
+    for group in own:
+        if group.section != "augment":
+            parts.append(f"## {_title(group)}\n\n{_about(group)}\n\n{_table(group)}")
     parts.append("## `augment`: changes to the training images\n")
     parts.append(
         "A list, applied in order; each entry has a `name` and the settings of that name, as `- {name: flip,"
         " p: 0.3}`.\n"
     )
-    for cls in get_args(get_args(AugmentSettings)[0]):
-        name = cls.model_fields["name"].default
-        parts.append(f"### `{name}`\n\n{_doc(cls)}\n\n" + _table(_rows("", cls, leave_out=("name",))))
+    for group in own:
+        if group.section == "augment":
+            parts.append(f"### `{group.owner}`\n\n{_about(group)}\n\n{_table(group)}")
     return "\n".join(parts)
 
 
-def _own(found: registry.Registry[Any]) -> Iterator[Manifest]:
-    return (manifest for manifest in found if manifest.module.startswith("toolkit."))
+TITLES = {
+    "": "The run",
+    "train": "`train`: how to learn",
+    "data": "`data`: the dataset",
+    "data.options": "`data.options`: the dataset `{}`",
+    "model": "`model`: the plugin `{}`",
+    "evaluators": "`evaluators`: the evaluator `{}`",
+}
 
 
-def _doc(cls: type[Settings]) -> str:
-    return " ".join((cls.__doc__ or "").split()).replace("``", "`")
+def _title(group: Group) -> str:
+    return TITLES[group.section].format(group.owner)
 
 
-def _section(title: str, text: str, rows: list[tuple[str, ...]]) -> str:
-    return f"## {title}\n\n{text}\n\n" + _table(rows)
+def _about(group: Group) -> str:
+    """What its settings are for."""
+    if not group.section:
+        return "What is trained, on what, from which weights."
+    if group.section == "evaluators":
+        return _sentence(registry.evaluators().get(group.owner).summary)
+    return " ".join((group.cls.__doc__ or "").split()).replace("``", "`")
 
 
-def _table(rows: list[tuple[str, ...]]) -> str:
+def _is_own(group: Group) -> bool:
+    """Whether it is the toolkit's, and not of something that happens to be installed."""
+    found: dict[str, registry.Registry[Any]] = {
+        "data.options": registry.datasets(),
+        "model": registry.plugins(),
+        "evaluators": registry.evaluators(),
+    }
+    kind = found.get(group.section)
+    return kind is None or kind.get(group.owner).module.startswith("toolkit.")
+
+
+def _table(group: Group) -> str:
+    rows = [(f"`{e.key}`", e.kind, e.default, e.sentence) for e in group.entries]
     lines = [
         "| setting | value | default | what it does |",
         "|---|---|---|---|",
         *("| " + " | ".join(row) + " |" for row in rows),
     ]
     return "\n".join(lines) + "\n"
-
-
-def _rows(prefix: str, cls: type[Settings], leave_out: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    """Key, kind of value, default and meaning of every setting; those of settings within settings by their
-    full key.
-    """
-    rows: list[tuple[str, ...]] = []
-    for name, field in cls.model_fields.items():
-        if name in leave_out:
-            continue
-        if (
-            isinstance(field.annotation, type)
-            and issubclass(field.annotation, Settings)
-            and field.annotation is not Settings
-        ):
-            rows += _rows(f"{prefix}{name}.", field.annotation)
-            continue
-        default = "required" if field.is_required() else _value(field.get_default(call_default_factory=True))
-        kind = ", ".join([_kind(field.annotation), *_limits(field.metadata)])
-        rows.append((f"`{prefix}{name}`", kind, default, field.description or ""))
-    return rows
-
-
-def _value(value: Any) -> str:
-    if value == "":
-        return "empty"
-    return f"`{json.dumps(value)}`" if value is None or isinstance(value, (bool, tuple)) else f"`{value}`"
-
-
-def _kind(annotation: Any) -> str:
-    """A type in words."""
-    words = {int: "whole number", float: "number", str: "text", bool: "`true` or `false`"}
-    origin, inside = get_origin(annotation), [a for a in get_args(annotation) if a is not type(None)]
-    if origin is Literal:
-        return ", ".join(f"`{choice}`" for choice in inside)
-    if origin in (Union, types.UnionType):
-        return " or ".join(_kind(a) for a in inside)
-    if origin is Annotated:
-        return ", ".join([_kind(inside[0]), *_limits(annotation.__metadata__[0].metadata)])
-    if origin is dict:
-        return f"keys with {_kind(inside[1])}"
-    if origin is tuple:
-        return "list" if Ellipsis in inside else f"list of {len(inside)}"
-    return words[annotation]
-
-
-def _limits(metadata: Sequence[Any]) -> Iterator[str]:
-    signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
-    return (
-        f"{sign} {getattr(item, name)}"
-        for item in metadata
-        for name, sign in signs.items()
-        if getattr(item, name, None) is not None
-    )
 
 
 def cli_reference() -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pickle
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,10 +23,11 @@ from toolkit.checkpoints import (
     read_foreign,
     save_checkpoint,
 )
-from toolkit.errors import CheckpointError, OutputError, UnknownNameError
-from toolkit.models.building import load_model
+from toolkit.errors import CheckpointError, ConfigError, OutputError, UnknownNameError
+from toolkit.models.building import load_model, manifest_of_run
 from toolkit.models.contract import TrainableModel
 from toolkit.models.weights import load_weights, take_tensors
+from toolkit.registry.code import code_hash
 from toolkit.types import Prediction, Sample
 
 CLASSES = ("ground", "square")
@@ -123,7 +126,7 @@ def test_a_damaged_manifest_and_a_newer_format_are_refused(tmp_path: Path) -> No
 
 def test_a_safetensors_file_of_others_is_no_run(tmp_path: Path) -> None:
     save_file({"a": torch.zeros(1)}, tmp_path / "a.safetensors")
-    with pytest.raises(CheckpointError, match="was not written by the toolkit.*weights="):
+    with pytest.raises(CheckpointError, match="was not written by the toolkit.*--weights"):
         load_model(tmp_path / "a.safetensors")
 
 
@@ -134,6 +137,39 @@ def test_an_unknown_plugin_in_a_checkpoint_says_how_to_name_its_file(
     registry.plugins.cache_clear()
     with pytest.raises(UnknownNameError, match="--plugin"):
         load_model(tmp_path)
+
+
+def test_the_hint_names_the_file_that_brought_the_plugin(
+    manifest: CheckpointManifest, tmp_path: Path, tiny: str
+) -> None:
+    trained = dataclasses.replace(manifest, config={"plugin": tiny})
+    save_checkpoint(tmp_path / "best.safetensors", tiny_model().state_dict(), trained)
+    registry.plugins.cache_clear()
+    with pytest.raises(UnknownNameError) as caught:
+        load_model(tmp_path)
+    assert f"Hint: add --plugin {tiny} " in str(caught.value)
+
+
+def test_a_plugin_that_has_changed_since_is_named_as_the_reason(tmp_path: Path, tiny: str) -> None:
+    file = tmp_path / "tiny.py"
+    shutil.copy(tiny, file)
+    (plugin,) = (each for each in registry.add_path(file) if each.kind == "plugin")
+    manifest = CheckpointManifest(
+        "tiny", "semantic", CLASSES, model={"width": 3}, plugin_code=code_hash(plugin)
+    )
+    path = tmp_path / "best.safetensors"
+    save_checkpoint(path, tiny_model(width=5).state_dict(), manifest)
+    with pytest.raises(CheckpointError, match="does not fit") as caught:
+        load_model(path)
+    assert "has changed" not in str(caught.value), "the plugin is as it was"
+    file.write_text(f"{file.read_text()}# changed\n")
+    reason = f"The plugin's file {file} has changed since this was trained. Hint: "
+    with pytest.raises(CheckpointError) as caught:
+        load_model(path)
+    assert reason in str(caught.value)
+    with pytest.raises(ConfigError) as unknown:
+        load_model(path, {"widht": 3})
+    assert reason in str(unknown.value)
 
 
 def test_weights_that_do_not_fit_their_own_plugin_are_refused(
@@ -235,7 +271,7 @@ def test_a_file_that_would_run_code_is_refused_and_runs_none(tmp_path: Path, nam
 )
 def test_damaged_torch_files_are_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "theirs.pth").write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"theirs\.pth is (truncated|refused).*Hint"):
+    with pytest.raises(CheckpointError, match=r"theirs\.pth is (truncated|refused|a text file).*Hint"):
         read_foreign(tmp_path / "theirs.pth")
 
 
@@ -297,3 +333,59 @@ def test_a_model_names_the_tensors_that_follow_its_classes(tmp_path: Path) -> No
     assert report.reinitialized == ("score.weight",)
     assert report.mismatched == ("neck.weight: [7, 3] -> [5, 3]",)
     assert report.loaded == ("body.weight", "body.bias")
+
+
+@pytest.mark.parametrize("wrapper", ["module.", "model.", "_orig_mod."])
+def test_names_of_a_wrapped_model_are_taken_bare(
+    manifest: CheckpointManifest, tmp_path: Path, wrapper: str
+) -> None:
+    theirs, model = tiny_model().state_dict(), tiny_model()
+    torch.save({f"{wrapper}{name}": value for name, value in theirs.items()}, tmp_path / "a.pth")
+    report = load_weights(model, tmp_path / "a.pth", "tiny")
+    assert set(report.loaded) == set(theirs)
+    assert all(torch.equal(value, theirs[name]) for name, value in model.state_dict().items())
+    mixed = {f"{wrapper}net.0.weight": theirs["net.0.weight"], "other": theirs["net.0.bias"]}
+    with pytest.raises(CheckpointError, match="plainly for another model"):
+        take_tensors(tiny_model(), mixed, "mixed")
+
+
+def test_weights_of_another_network_are_named(manifest: CheckpointManifest) -> None:
+    tensors = {"image_encoder.blocks.0.a": torch.zeros(1), "mask_decoder.a": torch.zeros(1)}
+    with pytest.raises(CheckpointError) as caught:
+        take_tensors(tiny_model(), tensors, "sam.pth")
+    assert "its tensors are named like those of a checkpoint of SAM 1" in str(caught.value)
+    assert "Hint: " in str(caught.value)
+
+
+def test_files_of_other_software_are_named_wherever_they_are_given(tmp_path: Path) -> None:
+    page = tmp_path / "weights.safetensors"
+    page.write_text("<!DOCTYPE html><html>sign in</html>")
+    expected = "is a web page, saved in place of the file that it links to. Hint: download"
+    for read in (load_model, read_checkpoint, read_foreign, manifest_of_run):
+        with pytest.raises(CheckpointError) as caught:
+            read(page)
+        assert expected in str(caught.value)
+    torch.save({"a": torch.zeros(1)}, page)
+    with pytest.raises(CheckpointError, match=r"a file of torch\.save.*Hint: rename it to weights\.pth"):
+        read_checkpoint(page)
+    (tmp_path / "saved_model.pb").touch()
+    page.unlink()
+    with pytest.raises(CheckpointError, match="is a SavedModel of TensorFlow"):
+        find_checkpoint(tmp_path)
+
+
+def test_a_plugin_that_reads_a_file_is_named_to_who_gives_it_to_another(tmp_path: Path) -> None:
+    tensors = {"image_encoder.trunk.a": torch.zeros(1), "sam_mask_decoder.a": torch.zeros(1)}
+    torch.save(tensors, tmp_path / "sam2.pt")
+    with pytest.raises(CheckpointError) as caught:
+        load_model(tmp_path / "sam2.pt")
+    assert f"Hint: toolkit train --plugin sam2 --weights {tmp_path / 'sam2.pt'} --data D" in str(caught.value)
+
+
+def test_runs_beside_one_that_is_not_there_are_named(tmp_path: Path) -> None:
+    (tmp_path / "unet-msrc").mkdir()
+    (tmp_path / "unet-msrc" / "config.yaml").touch()
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(CheckpointError) as caught:
+        find_checkpoint(tmp_path / "unet-mrsc")
+    assert str(caught.value).endswith(f"Hint: there are {tmp_path / 'unet-msrc'}")

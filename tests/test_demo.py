@@ -12,7 +12,7 @@ import pytest
 from toolkit import demo
 from toolkit.cli import main
 
-FEW = ["train.steps=2", "train.warmup_steps=0", "train.workers=0", "train.accelerator=cpu"]
+FEW = ["train.steps=2", "train.warmup_steps=0", "train.workers=0", "train.device=cpu"]
 SMALL = ["data.options.size=32", "data.options.train=8", "data.options.val=2", "data.options.test=3"]
 FAMILIES = {
     "unet": ([*SMALL, "model.width=4"], "mean_iou", "labels/*.png", 3),

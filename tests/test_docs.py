@@ -33,7 +33,7 @@ PAGES = [
     ROOT / "CHANGELOG.md",
     *sorted((ROOT / "docs").glob("*.md")),
 ]
-FEW = ["train.steps=2", "train.batch_size=2", "train.workers=0", "train.accelerator=cpu"]
+FEW = ["train.steps=2", "train.batch_size=2", "train.workers=0", "train.device=cpu"]
 SMALL = ["data.options.size=32", "data.options.train=8", "data.options.val=2"]
 
 

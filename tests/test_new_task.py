@@ -26,7 +26,7 @@ from toolkit.types import PixelMap, Sample
 
 DEPTH = str(Path(__file__).resolve().parent / "support" / "depth.py")
 FLIP = "augment=[{name: flip, p: 1.0}]"
-FIXED = ["train.accelerator=cpu", FLIP]
+FIXED = ["train.device=cpu", FLIP]
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ weights come from (dataset and its fingerprint, start weights and their license,
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import hashlib
 import json
 import logging
@@ -14,6 +15,7 @@ import os
 import pickle
 import re
 import warnings
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,8 +26,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from toolkit import registry
 from toolkit.errors import CheckpointError
 from toolkit.runtime.files import atomic_write
+from toolkit.runtime.weight_files import recognize
 
 logger = logging.getLogger("toolkit")
 
@@ -33,6 +37,7 @@ HEADER_KEY = "toolkit"
 FORMAT = 1
 BEST = "best.safetensors"
 LAST = "last.safetensors"
+CONFIG = "config.yaml"
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,7 @@ class CheckpointManifest:
         task: what the model does, one of ``toolkit.registry.manifests.TASKS``.
         classes: the names that label indexes stand for.
         plugin_version: version of the plugin's network; a change means that older weights may not fit.
+        plugin_code: hash of the plugin's files, see ``toolkit.registry.code``.
         model: the plugin's settings, as plain values.
         palette: one RGB color a class, or None for the default colors.
         config: the settings of the whole run.
@@ -68,6 +74,7 @@ class CheckpointManifest:
     step: int = 0
     toolkit: str = ""
     format: int = FORMAT
+    plugin_code: str = ""
 
     def to_json(self) -> str:
         """The manifest as JSON."""
@@ -165,13 +172,38 @@ def find_checkpoint(run_or_file: str | os.PathLike[str]) -> Path:
         for name in (BEST, LAST):
             if (path / name).is_file():
                 return path / name
+        known = describe_foreign(path)
         raise CheckpointError(
-            f"{path} holds neither {BEST} nor {LAST}: it is no run, or its training stopped before the first"
-            " checkpoint"
+            f"{path} {known}"
+            if known
+            else f"{path} holds neither {BEST} nor {LAST}: it is no run, or its training stopped before the"
+            " first checkpoint"
         )
     if not path.is_file():
-        raise CheckpointError(f"no run or checkpoint at {path}")
+        raise CheckpointError(f"no run or checkpoint at {path}{_runs_like(path)}")
     return path
+
+
+def _runs_like(path: Path) -> str:
+    """Runs beside a path that is not there, the nearest first."""
+    try:
+        beside = [each.name for each in path.parent.iterdir() if (each / CONFIG).is_file()]
+    except OSError:
+        return ""
+    near = difflib.get_close_matches(path.name, beside, n=3, cutoff=0.0)
+    return f". Hint: there are {', '.join(str(path.parent / name) for name in near)}" if near else ""
+
+
+def describe_foreign(path: Path, *, by_names: bool = True) -> str | None:
+    """What a file or folder is that is no checkpoint of the toolkit, and what can be done with it: a sentence
+    with a hint, to stand behind its path. None when it is nothing known; arguments as for ``recognize``.
+    """
+    found = recognize(path, by_names=by_names)
+    if found is None:
+        return None
+    readers = [plugin.name for plugin in registry.plugins() if found.family and found.family in plugin.reads]
+    hint = f"toolkit train --plugin {readers[0]} --weights {path} --data D" if readers else found.hint
+    return f"is {found.what}. Hint: {hint}"
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], CheckpointManifest | None]:
@@ -190,6 +222,12 @@ def _open(path: Path, *, with_tensors: bool = False) -> tuple[dict[str, Tensor],
             names = file.keys() if with_tensors else ()
             tensors = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError, ValueError) as error:
+        _refuse_if_known(path)
+        if zipfile.is_zipfile(path):
+            raise CheckpointError(
+                f"{path} is a file of torch.save, not of safetensors. Hint: rename it to"
+                f" {path.with_suffix('.pth').name}"
+            ) from None
         raise CheckpointError(
             f"{path} ({path.stat().st_size:,} bytes) is truncated or not a safetensors file: {error}. Hint:"
             " copy or download it again"
@@ -213,6 +251,7 @@ def read_foreign(path: Path) -> dict[str, Tensor]:
             warnings.simplefilter("ignore")  # about pickle protocols, on the way to the error below
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
+        _refuse_if_known(path)
         # torch's message begins with the advice to switch the protection off; what it found comes later
         found = re.search(r"unsupported .*?(?= was not|\.?$|\. )", str(error), re.IGNORECASE | re.MULTILINE)
         raise CheckpointError(
@@ -223,6 +262,7 @@ def read_foreign(path: Path) -> dict[str, Tensor]:
     except (
         Exception
     ) as error:  # torch raises many kinds for files that are damaged, or something else altogether
+        _refuse_if_known(path)
         raise CheckpointError(
             f"{path} is truncated or not a torch file: {_first_line(error)}. Hint: copy or download it again"
         ) from None
@@ -234,11 +274,19 @@ def read_foreign(path: Path) -> dict[str, Tensor]:
         or not content
         or not all(isinstance(value, Tensor) for value in content.values())
     ):
+        _refuse_if_known(path)
         raise CheckpointError(
             f"{path} holds no state dict: expected tensors by name, at the top level or under 'model' or"
             " 'state_dict'"
         )
     return content
+
+
+def _refuse_if_known(path: Path) -> None:
+    """Raise ``CheckpointError`` with the name of what a file is, where that keeps it from being read."""
+    known = describe_foreign(path, by_names=False)
+    if known:
+        raise CheckpointError(f"{path} {known}") from None
 
 
 def _first_line(error: Exception) -> str:

@@ -7,7 +7,9 @@ from pathlib import Path
 from pydantic import Field
 
 from toolkit.config import Settings
+from toolkit.data.faults import fault
 from toolkit.errors import DataError, MissingSplitError
+from toolkit.formats.pairs import some
 from toolkit.formats.regions import Region, RegionDataset, unique_ids
 from toolkit.formats.via import read_via, via_regions
 from toolkit.types import Size
@@ -47,16 +49,15 @@ class Balloons(RegionDataset):
 
     def __init__(self, folder: Path, settings: BalloonSettings) -> None:
         self._file = folder / settings.annotations
-        self._images = read_via(self._file)
+        images = read_via(self._file)
+        missing = [image.file_name for image in images if not (folder / image.file_name).is_file()]
+        if missing:
+            what = f"{self._file} names {len(missing)} photos that are not beside it"
+            fault(DataError(f"{what}: {some(missing)}. Hint: unpack the whole archive"))
+        self._images = [image for image in images if image.file_name not in missing]
         self._attribute = settings.attribute
         self.classes = settings.classes
         self.ids = unique_ids([image.file_name for image in self._images])
-        missing = [image.file_name for image in self._images if not (folder / image.file_name).is_file()]
-        if missing:
-            raise DataError(
-                f"{self._file} names {len(missing)} photos that are not beside it: {', '.join(missing[:5])}"
-                f"{', …' if len(missing) > 5 else ''}. Hint: unpack the whole archive"
-            )
 
     def image_path(self, index: int) -> Path:
         """The photo."""

@@ -65,7 +65,7 @@ def build(folder: Path, split: str, settings: BrainMriSettings) -> BrainMri:
         hint=f"unpack the whole archive; the mask of NAME.tif is called NAME{MASK_ENDING}.tif",
     )
     fractions = {"test": settings.test_fraction, "val": settings.val_fraction}
-    ids = [name for name in slices if hashed_split(patient_of(name), fractions) == split]
+    ids = [name for name in slices if name in masks and hashed_split(patient_of(name), fractions) == split]
     if not ids:
         count = len({patient_of(name) for name in slices})
         raise MissingSplitError(

@@ -53,7 +53,7 @@ def _original(root: Path, split: str, settings: CamVidSettings) -> CamVid:
     images = images_below(root / IMAGES, hint=_REPAIR)
     labels = images_below(root / LABELS, "_L", hint=_REPAIR)
     check_pairs(images, labels, root / IMAGES, root / LABELS, hint=_REPAIR)
-    ids = [frame for frame in images if split_of(frame) == split]
+    ids = [frame for frame in images if frame in labels and split_of(frame) == split]
     if not ids:
         raise MissingSplitError(
             f"{root / IMAGES} has no frame of the split {split!r} among {len(images)}. Hint: {_REPAIR}"
@@ -79,7 +79,7 @@ def _of_segnet(root: Path, split: str, settings: CamVidSettings) -> CamVid:
     check_pairs(images, labels, *folders, hint=_REPAIR)
     if not images:
         raise MissingSplitError(f"{folders[0]} has no images. Hint: {_REPAIR}")
-    return CamVid(tuple(GROUPS), {i: (images[i], labels[i]) for i in images}, None)
+    return CamVid(tuple(GROUPS), {i: (images[i], labels[i]) for i in images if i in labels}, None)
 
 
 class CamVid(Dataset):

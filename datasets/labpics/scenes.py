@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from toolkit.data.faults import usable
 from toolkit.data.images import read_image
 from toolkit.errors import DataError
 
@@ -45,13 +46,20 @@ class SceneFolders(Layout):
     def images(self, part: str) -> dict[str, Path]:
         """The photos by the names of their folders."""
         scenes = [scene for scene in self._scenes(part) if (scene / self.image_name).is_file()]
-        for scene in scenes:
-            if not self._is_scene(scene):
-                raise DataError(
-                    f"{scene / self.image_name} has no annotation: {self._missing(scene)}. Hint: unpack the"
-                    " whole archive, or remove the folder"
-                )
-        return {scene.name: scene / self.image_name for scene in scenes}
+        return {scene.name: scene / self.image_name for scene in usable(scenes, self._with_annotation)}
+
+    def _with_annotation(self, scene: Path) -> Path:
+        """The scene itself.
+
+        Raises:
+            DataError: when it has no annotation.
+        """
+        if not self._is_scene(scene):
+            raise DataError(
+                f"{scene / self.image_name} has no annotation: {self._missing(scene)}. Hint: unpack the whole"
+                " archive, or remove the folder"
+            )
+        return scene
 
     @abstractmethod
     def _is_scene(self, scene: Path) -> bool:

@@ -9,9 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from toolkit.data.faults import fault
 from toolkit.data.images import IMAGE_SUFFIXES, read_image
 from toolkit.errors import DataError
 from toolkit.formats.label_images import instances_from_id_map, majority_labels
+from toolkit.formats.pairs import some
 from toolkit.types import VOID, Instances
 
 from .classes import V1_NAMES, Scheme
@@ -58,12 +60,11 @@ class Simple(Layout):
             found[path.stem] = path
         missing = [path for path in found.values() if not _beside(path, "Instance").is_file()]
         if missing:
-            raise DataError(
-                f"{missing[0]} has no file of ids: {_beside(missing[0], 'Instance')} is not there"
-                f"{f' (and {len(missing) - 1} more such photos)' if len(missing) > 1 else ''}. "
-                "Hint: unpack the whole archive, or remove the photo"
-            )
-        return found
+            what = f"{missing[0]} has no file of ids: {_beside(missing[0], 'Instance')} is not there"
+            others = some([path.name for path in missing[1:]])
+            more = f" (and {len(missing) - 1} more such photos: {others})" if others else ""
+            fault(DataError(f"{what}{more}. Hint: unpack the whole archive, or remove the photo"))
+        return {name: path for name, path in found.items() if path not in missing}
 
     def check(self, scheme: Scheme) -> None:
         """Of which kind a material is, only the semantic maps say."""

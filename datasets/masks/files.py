@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from toolkit.data.faults import fault
 from toolkit.data.images import IMAGE_SUFFIXES
 from toolkit.errors import DataError, MissingSplitError
 from toolkit.formats.pairs import check_pairs, hashed_split, images_below, listed, read_lines
@@ -76,9 +77,9 @@ def find_items(
                 + ("; or train without validation by data.val_split=" if split == "val" else "")
             )
     missing = [i for i in ids if i not in labels]
-    if missing:
-        raise DataError(listed(f"images without a label image in {folders.labels}", missing))
-    return tuple(Item(i, images[i], labels[i]) for i in sorted(ids))
+    if missing and lists:  # otherwise the pairs were looked at before
+        fault(DataError(listed(f"images without a label image in {folders.labels}", missing)))
+    return tuple(Item(i, images[i], labels[i]) for i in sorted(set(ids) - set(missing)))
 
 
 def _ids_of_split(lists: Mapping[str, Path], split: str, images: Mapping[str, Path]) -> list[str]:
@@ -93,8 +94,8 @@ def _ids_of_split(lists: Mapping[str, Path], split: str, images: Mapping[str, Pa
     ids = [line if line in images else _without_ending(line) for line in lines]
     unknown = [line for line, one in zip(lines, ids, strict=True) if one not in images]
     if unknown:
-        raise DataError(listed(f"{path} lists ids without an image", unknown))
-    return list(dict.fromkeys(ids))
+        fault(DataError(listed(f"{path} lists ids without an image", unknown)))
+    return list(dict.fromkeys(one for one in ids if one in images))
 
 
 def _without_ending(line: str) -> str:

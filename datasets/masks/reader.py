@@ -11,6 +11,7 @@ from torch import Tensor
 
 from toolkit.config import Settings
 from toolkit.data.dataset import Dataset
+from toolkit.data.faults import together, usable
 from toolkit.data.images import read_id_map, read_image, read_label_map
 from toolkit.errors import DataError
 from toolkit.formats.label_images import (
@@ -77,7 +78,9 @@ def build(folder: Path, split: str, settings: MasksSettings) -> MaskFolder:
             raise DataError(f"{items[0].label} is in color, so its classes must be named. {_COLOR_REPAIR}")
         labels = all_labels(folders, settings.label_suffix)
         lines = _numbered(
-            folders.labels, max(_largest(path, settings.void) for path in labels.values()), settings.void
+            folders.labels,
+            max(usable(labels.values(), lambda path: _largest(path, settings.void)), default=-1),
+            settings.void,
         )
     return MaskFolder(items, lines, folders.instances, settings.void, color_coded)
 
@@ -125,8 +128,7 @@ class MaskFolder(Dataset):
     def __getitem__(self, index: int) -> Sample:
         """Read one image with its labels."""
         item = self._items[index]
-        image = read_image(item.image)
-        label_map = self._read_label_map(item.label)
+        image, label_map = together(lambda: read_image(item.image), lambda: self._read_label_map(item.label))
         check_same_size(label_map, image, item.label, item.image)
         sample = Sample(item.id, image, label_map, path=str(item.image))
         ids_path = self._instances / f"{item.id}.png"

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from toolkit.config import Settings
 from toolkit.data.dataset import Dataset
+from toolkit.data.faults import fault
 from toolkit.data.images import read_image, read_label_map
 from toolkit.errors import DataError
 from toolkit.formats.label_images import (
@@ -19,6 +20,7 @@ from toolkit.formats.label_images import (
     majority_labels,
     values_to_label_map,
 )
+from toolkit.formats.pairs import some
 from toolkit.types import VOID, Sample
 
 from .splits import ids_of
@@ -115,15 +117,13 @@ class Msrc(Dataset):
         for template in (self._layout.image, self._layout.label):
             folder = (self._root / template).parent
             present = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
-            missing = [
-                name for name in (Path(template.format(i)).name for i in self.ids) if name not in present
-            ]
+            files = {i: Path(template.format(i)).name for i in self.ids}
+            missing = [name for name in files.values() if name not in present]
             if missing:
-                raise DataError(
-                    f"{folder} lacks {len(missing)} of the {len(self.ids)} files of split {split!r}:"
-                    f" {', '.join(missing[:5])}{', …' if len(missing) > 5 else ''}. Hint: unpack the whole"
-                    " archive; figures on a part of it compare with nothing"
-                )
+                what = f"{folder} lacks {len(missing)} of the {len(files)} files of split {split!r}"
+                hint = "unpack the whole archive; figures on a part of it compare with nothing"
+                fault(DataError(f"{what}: {some(missing)}. Hint: {hint}"))
+            self.ids = tuple(i for i in self.ids if files[i] in present)
 
     def __getitem__(self, index: int) -> Sample:
         """Read one photo with its labels."""

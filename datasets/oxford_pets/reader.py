@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -10,6 +10,7 @@ from pydantic import Field
 
 from toolkit.config import Settings
 from toolkit.data.dataset import Dataset
+from toolkit.data.faults import fault
 from toolkit.data.images import read_image, read_label_map
 from toolkit.errors import DataError, MissingSplitError
 from toolkit.formats.label_images import check_same_size, values_to_label_map
@@ -136,11 +137,9 @@ class Pets(Dataset):
     def __init__(self, folder: Path, names: Sequence[str], settings: PetsSettings) -> None:
         self._pets = {"pet": ("pet",), "species": ("cat", "dog"), "breeds": BREEDS}[settings.classes]
         self.classes = ("background", *self._pets)
-        self.ids = tuple(names)
         self._images, self._trimaps = folder / "images", folder / "annotations" / "trimaps"
         self._border = settings.border
-        _check_complete(self._images, [f"{name}.jpg" for name in names])
-        _check_complete(self._trimaps, [f"{name}.png" for name in names])
+        self.ids = _complete(self._trimaps, ".png", _complete(self._images, ".jpg", names))
 
     def __getitem__(self, index: int) -> Sample:
         """Read one photo with its trimap."""
@@ -162,8 +161,10 @@ class Pets(Dataset):
         return 1 if len(self._pets) == 1 or breed[0].isupper() else 2
 
 
-def _check_complete(folder: Path, names: Iterable[str]) -> None:
+def _complete(folder: Path, suffix: str, names: Sequence[str]) -> tuple[str, ...]:
+    """The names whose file is there."""
     present = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
-    missing = [name for name in names if name not in present]
+    missing = [f"{name}{suffix}" for name in names if f"{name}{suffix}" not in present]
     if missing:
-        raise DataError(f"{listed(f'files of the split that {folder} lacks', missing)}. Hint: {_REPAIR}")
+        fault(DataError(f"{listed(f'files of the split that {folder} lacks', missing)}. Hint: {_REPAIR}"))
+    return tuple(name for name in names if f"{name}{suffix}" in present)

@@ -10,6 +10,7 @@ import torch
 
 from toolkit.config import Settings
 from toolkit.data.dataset import Dataset
+from toolkit.data.faults import fault, together
 from toolkit.data.images import read_image, read_label_map
 from toolkit.errors import DataError, MissingSplitError
 from toolkit.formats.label_images import (
@@ -113,15 +114,14 @@ class Voc(Dataset):
             255: VOID
         }
         for kind, suffix in (("JPEGImages", ".jpg"), (labels, ".png")):
-            _check_complete(root / kind, suffix, self.ids)
+            self.ids = _complete(root / kind, suffix, self.ids)
 
     def __getitem__(self, index: int) -> Sample:
         """Read one photo with its labels."""
         name = self.ids[index]
         image_path = self._root / "JPEGImages" / f"{name}.jpg"
         label_path = self._root / self._labels / f"{name}.png"
-        image = read_image(image_path)
-        values = read_label_map(label_path)
+        image, values = together(lambda: read_image(image_path), lambda: read_label_map(label_path))
         label_map = values_to_label_map(values, self._values, label_path)
         check_same_size(label_map, image, label_path, image_path)
         sample = Sample(name, image, label_map, path=str(image_path))
@@ -137,11 +137,11 @@ class Voc(Dataset):
         return sample.with_(instances=instances_from_id_map(ids, majority_labels(ids, of_objects)))
 
 
-def _check_complete(folder: Path, suffix: str, ids: Sequence[str]) -> None:
+def _complete(folder: Path, suffix: str, ids: Sequence[str]) -> tuple[str, ...]:
+    """The ids whose file is there."""
     present = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
     missing = [f"{name}{suffix}" for name in ids if f"{name}{suffix}" not in present]
     if missing:
-        raise DataError(
-            f"{listed(f'files of the split that {folder} lacks', missing)}. Hint: unpack the whole archive;"
-            " figures on a part of it compare with nothing"
-        )
+        hint = "unpack the whole archive; figures on a part of it compare with nothing"
+        fault(DataError(f"{listed(f'files of the split that {folder} lacks', missing)}. Hint: {hint}"))
+    return tuple(name for name in ids if f"{name}{suffix}" in present)

@@ -43,6 +43,7 @@ PLUGIN = (
         defaults={"train": _TRAIN},
         weights=_WEIGHTS,
         load_weights=".weights:load_weights",
+        reads=("torchvision-deeplabv3",),
         paper="https://arxiv.org/abs/1706.05587",
     ),
     PluginManifest(

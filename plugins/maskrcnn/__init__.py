@@ -30,6 +30,7 @@ PLUGIN = PluginManifest(
         for name, address in ZOO.items()
     ),
     load_weights=".interop.weights:load_weights",
+    reads=("detectron2",),
     cannot={
         "loss_is_a_mean_over_samples": (
             "as in Detectron2, the heads' losses are means over the regions drawn from the whole batch, and "

@@ -38,5 +38,7 @@ PLUGIN = PluginManifest(
         Weights("sam2.1-large", _LICENSE, f"{_HUB}/sam2.1-hiera-large"),
     ),
     load_weights=".weights:load_weights",
+    settings_of_weights=".weights:settings_of",
+    reads=("sam2",),
     paper="https://arxiv.org/abs/2408.00714",
 )

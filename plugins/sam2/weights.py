@@ -8,10 +8,11 @@ from pathlib import Path
 
 from torch import Tensor
 
-from toolkit.checkpoints import LoadReport, read_foreign
+from toolkit.checkpoints import LoadReport, read_foreign, read_manifest
 from toolkit.errors import CheckpointError, DownloadError, UsageError
 from toolkit.models.contract import Model
 from toolkit.runtime.downloads import from_hub
+from toolkit.runtime.weight_files import recognize_names
 
 from .lora import DOWN, UP
 from .model import Sam2Model
@@ -52,6 +53,28 @@ def load_weights(model: Model, source: str) -> LoadReport:
     return _take(model, tensors, path)
 
 
+def settings_of(weights: str) -> dict[str, str]:
+    """Version and size of the network that weights belong to, as settings of the model.
+
+    Args:
+        weights: a name of published weights, or the path of a file or run; for what is neither, for
+            ``official`` and for files of other software there are none.
+    """
+    path = Path(weights).expanduser()
+    if not path.exists():
+        family, dash, size = weights.partition("-")
+        is_name = dash and family in ("sam2", "sam2.1") and size in _SIZES.values()
+        return {"version": "2.0" if family == "sam2" else "2.1", "size": size} if is_name else {}
+    try:
+        own = read_manifest(path)
+        if own is not None:
+            return {key: own.model[key] for key in ("version", "size") if key in own.model}
+        version, size = recognize(_named(read_foreign(path), path), path)
+    except CheckpointError:  # taking the weights says what is wrong with them
+        return {}
+    return {"version": version, "size": size}
+
+
 def recognize(tensors: Mapping[str, Tensor], path: Path) -> tuple[str, str]:
     """The version and the size of the network that tensors belong to.
 
@@ -67,9 +90,11 @@ def recognize(tensors: Mapping[str, Tensor], path: Path) -> tuple[str, str]:
                 f"{path} is a checkpoint of SAM 1 (Segment Anything of 2023), whose network is another."
                 " Hint: weights=official, or a file of SAM 2"
             )
+        found = recognize_names(tensors)
+        like = f" (they are named like those of {found.what})" if found else ""
         raise CheckpointError(
             f"{path} is no checkpoint of SAM 2: it has no tensor {_PATCHES}, but"
-            f" {', '.join(sorted(tensors)[:3])}, …. Hint: weights=official, or a file of SAM 2"
+            f" {', '.join(sorted(tensors)[:3])}, …{like}. Hint: weights=official, or a file of SAM 2"
         )
     blocks = {name.split(".")[3] for name in tensors if name.startswith("image_encoder.trunk.blocks.")}
     kind = (tensors[_PATCHES].shape[0], len(blocks))

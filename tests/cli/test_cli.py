@@ -184,12 +184,29 @@ def test_only_the_command_that_is_asked_for_is_imported() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["trian"], "invalid choice: 'trian' (choose from 'train',"),
-        (["--no-such-option", "train"], "unrecognized arguments: --no-such-option"),
-        (["train", "--no-such-option"], "unrecognized arguments: --no-such-option"),
-        (["plugins"], "the following arguments are required: ACTION"),
-        (["eval", "run"], "the following arguments are required: --data"),
-        (["train"], "error: which plugin? none was given. Hint: add --plugin NAME"),
+        (["trian"], "error: no command 'trian'. Hint: toolkit train\n"),
+        (["--no-such-option", "train"], "error: toolkit train has no option --no-such-option. Hint: "),
+        (["train", "--no-such-option"], "error: toolkit train has no option --no-such-option. Hint: "),
+        (["--no-such-option"], "error: toolkit has no option --no-such-option. Hint: "),
+        (["export", "a", "--out", "c", "b"], "error: unrecognized arguments: b\nusage: toolkit export"),
+        (
+            ["infer", "a", "b", "--overlap"],
+            "error: argument --overlap: expected one argument\nusage: toolkit infer",
+        ),
+        (
+            ["plugins"],
+            "the following arguments are required: ACTION. There are: list, info, new, check\nusage: ",
+        ),
+        (["-V"], "error: toolkit has no option -V. Hint: --version\n"),
+        (["eval"], "error: what is to be measured? Hint: give either RUN, "),
+        (
+            ["train"],
+            "error: which plugin and which dataset? none was given. Hint: add --plugin NAME --data NAME;",
+        ),
+        (
+            ["train", "--data", "shapes"],
+            "error: which plugin? none was given. Hint: add --plugin NAME; toolkit ",
+        ),
         (["train", "--plugin", "unet"], "error: which dataset? none was given. Hint: add --data NAME"),
         (
             ["train", "--plugin", "unett", "--data", "shapes"],
@@ -213,7 +230,7 @@ def test_only_the_command_that_is_asked_for_is_imported() -> None:
         ),
         (
             ["train", "--plugin", "unet", "--data", "shapes", "steps"],
-            "error: expected key=value, such as train.steps=100, not 'steps'",
+            "error: expected settings as key=value, not 'steps'. Hint: write steps=VALUE",
         ),
         (["data", "info", "shaeps"], "error: no dataset is called 'shaeps'. Did you mean 'shapes'?"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -23,16 +24,25 @@ def bash_script(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def complete(file: Path, *words: str, cwd: Path | None = None) -> set[str]:
-    """What bash offers at the end of the words, asked as its readline asks."""
+def complete(file: Path, *words: str, cwd: Path | None = None, line: str = "", breaks: str = "=") -> set[str]:
+    """What bash offers at the end of the words, asked as its readline asks; ``line`` is the last word where
+    bash has split it at ``breaks``.
+    """
     asked = """
         source "$1"; shift
         COMP_WORDS=(toolkit "$@"); COMP_CWORD=$#
-        _shtab_toolkit toolkit "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}"
+        COMP_WORDBREAKS="$BREAKS"
+        COMP_LINE="${LINE:-toolkit $*}"; COMP_POINT=${#COMP_LINE}
+        _toolkit_complete toolkit "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}"
         printf '%s\\n' "${COMPREPLY[@]}"
     """
     done = subprocess.run(
-        [BASH, "-c", asked, "bash", str(file), *words], capture_output=True, text=True, check=True, cwd=cwd
+        [BASH, "-c", asked, "bash", str(file), *words],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=cwd,
+        env=os.environ | {"LINE": f"toolkit {line}" if line else "", "BREAKS": breaks},
     )
     assert done.stderr == ""
     return set(done.stdout.split("\n")) - {""}
@@ -86,10 +96,61 @@ def test_datasets_and_files(bash_script: Path, tmp_path: Path, words: tuple[str,
 def test_files_and_folders(bash_script: Path, tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
     (tmp_path / "recipe.yaml").touch()
-    assert complete(bash_script, "train", "--config", "", cwd=tmp_path) == {"runs", "recipe.yaml"}
+    assert complete(bash_script, "train", "--config", "r", cwd=tmp_path) == {"runs", "recipe.yaml"}
     assert complete(bash_script, "train", "--data-dir", "", cwd=tmp_path) == {"runs"}
     assert complete(bash_script, "infer", "runs", "re", cwd=tmp_path) == {"recipe.yaml"}
     assert complete(bash_script, "eval", "r", cwd=tmp_path) == {"runs", "recipe.yaml"}
+
+
+# --- settings
+
+
+@needs_bash
+def test_keys_of_the_command(bash_script: Path) -> None:
+    assert complete(bash_script, "train", "train.l") == {
+        f"train.{name}=" for name in ("lr", "lr_batch_size", "lr_scaling", "lr_factors", "log_every")
+    }
+    assert complete(bash_script, "train", "--plugin", "unet", "--steps", "3", "wei") == {"weights="}
+    assert "train.lr=" not in complete(bash_script, "eval", "run", "")
+    assert complete(bash_script, "eval", "run", "evaluators.iou.") == {
+        "evaluators.iou.void=",
+        "evaluators.iou.score_threshold=",
+    }
+
+
+@needs_bash
+def test_keys_of_the_plugin_and_the_dataset_on_the_line(bash_script: Path) -> None:
+    assert complete(bash_script, "train", "--plugin", "unet", "model.enc") == {"model.encoder="}
+    assert not complete(bash_script, "train", "--plugin", "maskrcnn", "model.enc")
+    assert not complete(bash_script, "train", "model.enc"), "of no plugin"
+    assert complete(bash_script, "summary", "unet", "model.enc") == {"model.encoder="}
+    assert "data.options.void=" in complete(bash_script, "data", "check", "masks", "data.options.")
+    assert "data.options.void=" in complete(bash_script, "train", "--data", "masks", "data.options.")
+
+
+@needs_bash
+@pytest.mark.parametrize("split", [True, False], ids=["split at =", "whole"])
+def test_values_of_settings_that_have_few(bash_script: Path, split: bool) -> None:
+    def values(word: str, value: str) -> set[str]:
+        # as bash hands words over, with and without = among COMP_WORDBREAKS
+        words = [word, "=", value] if split and value else [word, "="] if split else [f"{word}={value}"]
+        line = f"{word}={value}"
+        found = complete(bash_script, "train", *words, line=line, breaks="=" if split else " ")
+        assert all(one.startswith(f"{word}=") != split for one in found)
+        return {one.rpartition("=")[2] for one in found}
+
+    assert values("train.optimizer", "") == {"adamw", "sgd"}
+    assert values("train.optimizer", "s") == {"sgd"}
+    assert values("train.eval_first", "t") == {"true"}
+    assert not values("train.lr", "")
+
+
+@needs_bash
+def test_devices_recipes_and_sections(bash_script: Path) -> None:
+    for command in ("train", "eval", "compare", "infer", "track"):
+        assert complete(bash_script, command, "--device", "") >= {"auto", "cpu", "cuda", "mps"}
+    assert complete(bash_script, "train", "--config", "unet-") == {"unet-msrc", "unet-shapes"}
+    assert complete(bash_script, "settings", "ev") == {"evaluators"}
 
 
 @pytest.mark.parametrize("shell", SHELLS)

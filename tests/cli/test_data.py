@@ -69,7 +69,7 @@ def test_unknown_names_are_usage_errors(capsys: pytest.CaptureFixture[str]) -> N
     assert main(["data", "check", "shapes", "--split", "dev"]) == 2
     assert "no split 'dev'" in capsys.readouterr().err
     assert main(["data", "check", "shapes", "nois=1"]) == 2
-    assert "did you mean 'noise'" in capsys.readouterr().err
+    assert "did you mean 'data.options.noise'" in capsys.readouterr().err
     assert main(["data", "export", "shapes", "--out", "x", "--limit", "0"]) == 2
     assert "--limit must be 1 or more" in capsys.readouterr().err
 

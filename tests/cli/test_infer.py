@@ -13,6 +13,7 @@ from PIL import Image
 from toolkit import registry
 from toolkit.checkpoints import CheckpointManifest, save_checkpoint
 from toolkit.cli import main
+from toolkit.cli.infer import default_results
 from toolkit.data.images import read_label_map
 from toolkit.inference import load, pipeline
 from toolkit.models.building import rebuild_model
@@ -133,8 +134,14 @@ def test_windows_and_no_overlays(infer: Infer, tmp_path: Path) -> None:
         (["{}/nowhere"], "nowhere does not exist. Hint: check the path"),
         (["{}/photos/*.gif"], "*.gif. Hint: check the pattern"),
         (["{}/run"], "no image ("),
-        (["{}/photos", "--batch-size", "0"], "batch_size must be at least 1, not 0"),
-        (["{}/photos", "--workers", "0"], "workers must be at least 1, not 0"),
+        (
+            ["{}/photos", "--batch-size", "0"],
+            "argument --batch-size: expected a whole number of 1 or more, not '0'",
+        ),
+        (
+            ["{}/photos", "--workers", "-1"],
+            "argument --workers: expected a whole number of 0 or more, not '-1'",
+        ),
         (["{}/photos", "--overlap", "1"], "overlap must be from 0 up to but not including 1, not 1.0"),
         (["{}/photos", "--device", "abacus"], "device 'abacus' cannot be used here"),
         (["{}/photos", "--precision", "fp8"], "invalid choice: 'fp8'"),
@@ -187,3 +194,26 @@ def test_settings_of_the_model_stand_among_the_paths(
     assert infer(str(tmp_path / "photos"), "train.steps=3") == 2, (
         "which is no setting of the model, and no path that is there"
     )
+
+
+def test_without_a_folder_results_go_to_one_named_after_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, infer: Infer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = next(path for path in tmp_path.rglob("*.safetensors")).parent
+    assert main(["infer", str(run), "photos"]) == 0
+    assert f"results in results/{run.name}" in capsys.readouterr().out
+    assert (tmp_path / "results" / run.name / "manifest.jsonl").is_file()
+    assert main(["infer", str(run), "photos"]) == 2
+    assert "holds results already. Hint: go on with them by --resume" in capsys.readouterr().err
+
+
+def test_names_of_results_that_were_given_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = tmp_path / "runs" / "unet-msrc"
+    run.mkdir(parents=True)
+    (run / "last.safetensors").touch()
+    monkeypatch.chdir(run)
+    results = Path("results")
+    for name in (str(run), f"{run}/", ".", "../unet-msrc"):
+        assert default_results(name) == results / "unet-msrc"
+    assert default_results("last.safetensors") == results / "unet-msrc-last", "other weights"

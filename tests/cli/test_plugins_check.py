@@ -87,7 +87,7 @@ def test_a_dataset_that_can_draw_a_stand_in_needs_no_files(
         (["no-such.py"], "no plugin at .*no-such.py"),
         (
             ["iou", "width=8"],
-            r"width: no such section. Hint: begin the setting with one of model, train, data, evaluators",
+            r"width: unknown key. Hint: toolkit settings lists all",
         ),
     ],
 )

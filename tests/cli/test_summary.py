@@ -87,7 +87,7 @@ def test_a_plugin_in_a_file(capsys: pytest.CaptureFixture[str], tiny: str) -> No
     ("words", "message"),
     [
         (["unett"], "Did you mean 'unet'?"),
-        (["unet", "encodr=resnet18"], "encodr: unknown key; did you mean 'encoder'?"),
+        (["unet", "encodr=resnet18"], "encodr: unknown key; did you mean 'model.encoder'?"),
         (["unet", "--classes", "0"], "--classes must be 1 or more, not 0"),
         (["unet", "--depth", "-1"], "--depth must be 0 or more, not -1"),
         (["unet", "--size", "0x5"], "expected height and width, such as 512x512, not '0x5'"),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
+from toolkit import registry
 from toolkit.cli import main
+from toolkit.cli.train import SHORT_FORMS
 from toolkit.config import resolve
 from toolkit.models.building import load_model
 
@@ -54,3 +57,95 @@ def test_without_validation_there_is_no_best(
     assert capsys.readouterr().out == f"trained 1 steps: {run}\n"
     assert load_model(run)[1].step == 1
     assert not (run / "best.safetensors").exists()
+
+
+def test_short_forms_set_what_their_settings_set(tiny: str, tmp_path: Path) -> None:
+    given = {
+        "--weights": "none",
+        "--steps": "2",
+        "--lr": "0.5",
+        "--batch-size": "6",
+        "--workers": "0",
+        "--seed": "7",
+        "--device": "cpu",
+        "--devices": "1",
+        "--num-nodes": "1",
+    }
+    assert given.keys() == SHORT_FORMS.keys() - {"--epochs"}
+    run = tmp_path / "run"
+    words = [word for pair in given.items() for word in pair]
+    assert main(["train", "--plugin", tiny, "--data", tiny, "--out", str(run), *words]) == 0
+    settings = resolve(config=run / "config.yaml")
+    for option, value in given.items():
+        found: object = settings
+        for step in SHORT_FORMS[option][0].split("."):
+            found = getattr(found, step)
+        assert str(found) == value, option
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--lr", "0.1", "lr=0.2"], "train.lr is given twice, as 0.2 and as '0.1'. Hint: leave one out"),
+        (["--steps", "1", "--epochs", "1"], "give either steps or epochs, not both"),
+        (["--steps", "many"], "train.steps: input should be a valid integer"),
+        (["--resume", "a", "--out", "b"], "--resume a and --out b name two runs. Hint: leave --out out"),
+        (["--plugin", "unet", "plugin=deeplabv3"], "name two. Hint: leave one out"),
+    ],
+)
+def test_what_contradicts_itself(
+    tiny: str, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start = [] if "--plugin" in words else ["--plugin", tiny]
+    assert main(["train", *start, "--data", tiny, *words]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_the_run_behind_resume(tiny: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "runs" / "a"
+    assert main(["train", "--plugin", tiny, "--data", tiny, "--out", str(run), "--steps", "1"]) == 0
+    assert main(["train", "--resume", str(run), "--steps", "2"]) == 0
+    assert main(["train", "--resume", str(run / "last.safetensors"), "--steps", "3"]) == 0
+    assert main(["train", "--out", str(run), "--resume", "train.steps=4"]) == 0, "a setting is no run"
+    assert main(["train", f"--resume={run}", "--out", str(run), "steps=5"]) == 0
+    assert load_model(run / "last.safetensors")[1].step == 5
+    capsys.readouterr()
+    assert main(["train", "--resume", str(run), "--lr", "0.7"]) == 2
+    assert "cannot be resumed with other settings: train.lr was" in capsys.readouterr().err
+
+
+def test_a_plugin_that_has_changed_since_the_run_is_named(
+    tiny: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, run = tmp_path / "tiny.py", tmp_path / "run"
+    shutil.copy(tiny, file)
+    assert main(["train", "--plugin", str(file), "--data", str(file), "--out", str(run), "--steps", "1"]) == 0
+    text = file.read_text()
+    file.write_text(text.replace("dropout: float = 0.0", "drop: float = 0.0").replace("s.dropout", "s.drop"))
+    registry.clear()
+    capsys.readouterr()
+    assert main(["train", "--resume", str(run), "--steps", "2"]) == 2
+    answer = capsys.readouterr().err
+    assert "model.dropout: unknown key" in answer
+    assert f"The plugin's file {file} has changed since this was trained. Hint: undo the change" in answer
+    file.write_text(text.replace("width, 3, padding=1", "width, 5, padding=2"))
+    registry.clear()
+    assert main(["train", "--resume", str(run), "--steps", "2"]) == 1
+    answer = capsys.readouterr().err
+    assert "does not fit the model that its settings make" in answer
+    assert "has changed since this was trained" in answer
+    file.write_text(text)
+    registry.clear()
+    assert main(["train", "--resume", str(run), "--steps", "2"]) == 0
+
+
+def test_weights_of_a_run_with_other_settings_say_which(
+    tiny: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["train", "--plugin", tiny, "--data", tiny, "--steps", "1", "--out"]
+    before, after = str(tmp_path / "a"), str(tmp_path / "b")
+    assert main([*command, before, "width=5"]) == 0
+    capsys.readouterr()
+    assert main([*command, after, "--weights", before]) == 1
+    assert capsys.readouterr().err.endswith("learned with other settings. Hint: model.width=5\n")
+    assert main([*command, after, "--weights", before, "model.width=5"]) == 0

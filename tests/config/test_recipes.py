@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from toolkit.config import RunSettings, recipe_folder, resolve
+from toolkit.config.recipes import find_config
 from toolkit.errors import ConfigError, UnknownNameError, UsageError
 
 
@@ -95,3 +96,44 @@ def test_steps_and_epochs_of_a_plugin_are_its_own(tmp_path: Path) -> None:
     settings = resolve(plugin=str(file), data="shapes", overrides=["model.steps=5", "train.steps=9"])
     assert settings.model.model_dump() == {"epochs": 7, "steps": 5}
     assert (settings.train.steps, settings.train.epochs) == (9, None)
+
+
+# --- what --config means
+
+
+def test_a_recipe_by_its_name_a_file_and_the_folder_of_a_run(tmp_path: Path) -> None:
+    recipe = recipe_folder() / "unet-shapes.yaml"
+    for name in ("unet-shapes", "unet-shapes.yaml", "configs/unet-shapes.yaml", recipe, str(recipe)):
+        assert find_config(name).resolve() == recipe, name
+    (tmp_path / "config.yaml").touch()
+    assert find_config(tmp_path) == tmp_path / "config.yaml"
+    assert find_config(tmp_path / "config.yaml") == tmp_path / "config.yaml"
+    by_name = resolve(config="maskrcnn-balloon-scratch").model_dump()
+    assert by_name == resolve(config=recipe_folder() / "maskrcnn-balloon-scratch.yaml").model_dump()
+
+
+def test_a_file_here_is_meant_before_a_recipe_and_a_folder_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "unet-msrc").mkdir()
+    assert find_config("unet-msrc") == recipe_folder() / "unet-msrc.yaml"
+    (tmp_path / "unet-shapes").touch()
+    assert find_config("unet-shapes") == Path("unet-shapes")
+
+
+@pytest.mark.parametrize(
+    "name", ["unet-mrsc", "unet-mrsc.yaml", "configs/unet-mrsc.yaml", "elsewhere/unet-mrsc.yaml"]
+)
+def test_what_there_is_not_gets_the_nearest(name: str) -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        find_config(name)
+    message = str(caught.value)
+    assert f"--config {name}: there is no such file, and no recipe of that name" in message
+    assert "Did you mean 'unet-msrc'" in message
+    assert "sam2-labpics-toy" in message
+
+
+def test_a_recipe_elsewhere_is_not_meant_by_a_path() -> None:
+    with pytest.raises(UnknownNameError):
+        find_config("mine/unet-msrc.yaml")

@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.config.tree import merge, nest, parse_overrides, read_yaml
+from toolkit.config.tree import flat_items, merge, nest, parse_overrides, read_yaml
 from toolkit.errors import ConfigError
 
 
@@ -42,6 +42,13 @@ def test_words_must_be_key_value() -> None:
         parse_overrides(["a=[1,"])
     with pytest.raises(ConfigError, match="a value and keys at once"):
         nest({"a": 1, "a.b": 2})
+
+
+def test_flat_items_are_what_nests_to_the_same() -> None:
+    tree = {"train": {"steps": 1, "inner": {"a": [1]}}, "weights": "none"}
+    flat = dict(flat_items(tree))
+    assert flat == {"train.steps": 1, "train.inner.a": [1], "weights": "none"}
+    assert nest(flat) == tree
 
 
 trees = st.recursive(

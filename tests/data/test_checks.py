@@ -6,6 +6,7 @@ import torch
 
 from toolkit.data.checks import check_split
 from toolkit.data.dataset import Dataset
+from toolkit.data.faults import fault
 from toolkit.errors import DataError
 from toolkit.types import VOID, Instances, Sample
 
@@ -73,3 +74,35 @@ def test_crowds_are_not_counted_as_objects() -> None:
     assert report.instances.tolist() == [1, 0]
     assert report.crowds == 3
     assert report.without_instances == 1
+
+
+class SeveralAtOnce(Dataset):
+    """A sample in which all is wrong, and ids that occur more than twice."""
+
+    classes = ("a", "b")
+    ids = ("bad", "same", "same", "same")
+
+    def __getitem__(self, index: int) -> Sample:
+        image, label_map = torch.zeros(3, 2, 4, dtype=torch.uint8), torch.zeros(2, 4, dtype=torch.uint8)
+        if self.ids[index] != "bad":
+            return Sample("same", image, label_map)
+        fault(DataError("object 3 has no area"))
+        fault(DataError("object 5 has no area"))
+        label_map[0] = torch.tensor([0, 7, 9, 255])
+        boxes = torch.tensor([[0.0, 0.0, 1.0, 1.0]]).repeat(3, 1)
+        objects = Instances((2, 4), boxes, torch.tensor([2, 0, 4]))
+        return Sample("bad", image, label_map, objects)
+
+
+def test_all_faults_of_a_sample_are_told_each_once() -> None:
+    only = "but there are only 2 classes"
+    report = check_split(SeveralAtOnce())
+    assert report.faults == [
+        "the id 'same' occurs 3 times",
+        "object 3 has no area",
+        "object 5 has no area",
+        f"bad: label map has classes 7, 9, {only}",
+        f"bad: an instance has class 2, {only}",
+        f"bad: an instance has class 4, {only}",
+    ]
+    assert report.sizes == {(2, 4): 3}

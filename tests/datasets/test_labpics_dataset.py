@@ -234,7 +234,7 @@ def test_simple_faults_name_the_files(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=f"{image} has no file of ids: {ids} is not there"):
         labpics(tmp_path)
     put(tmp_path / "Train" / "Image" / "b.png", np.zeros((H, W, 3), np.uint8))
-    with pytest.raises(DataError, match=r"a.jpg has no file of ids.* \(and 1 more such photos\)"):
+    with pytest.raises(DataError, match=r"a.jpg has no file of ids.* \(and 1 more such photos: b.png\)"):
         labpics(tmp_path)
     ids.write_bytes(whole)
     put(tmp_path / "Train" / "Image" / "a.png", np.zeros((H, W, 3), np.uint8))

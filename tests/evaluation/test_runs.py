@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from toolkit import registry
+from toolkit.checkpoints import CheckpointManifest, save_checkpoint
 from toolkit.cli import main
 from toolkit.config import resolve
 from toolkit.data.dataset import Dataset, open_dataset
@@ -26,9 +27,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny = str(Path(__file__).resolve().parents[1] / "support" / "tiny.py")
     run = tmp_path_factory.mktemp("runs") / "tiny"
     train(
-        resolve(
-            plugin=tiny, data=tiny, overrides=["train.steps=30", "train.workers=0", "train.accelerator=cpu"]
-        ),
+        resolve(plugin=tiny, data=tiny, overrides=["train.steps=30", "train.workers=0", "train.device=cpu"]),
         run,
     )
     return run
@@ -173,7 +172,7 @@ def test_predictions_of_another_size_are_named(tiny: str, squares: Dataset, tmp_
 
 def test_usage_faults(trained: Path, tiny: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["eval", "--data", "shapes"]) == 2
-    assert "either RUN or --predictions" in capsys.readouterr().err
+    assert "either RUN, the folder of a run, or --predictions" in capsys.readouterr().err
     assert main(["eval", str(trained), "--data", "squares", "--plugin", tiny, "train.steps=3"]) == 2
     assert "settings of train have no effect here" in capsys.readouterr().err
     assert main(["eval", str(trained), "--data", "shapes", "--plugin", tiny]) == 1
@@ -183,6 +182,33 @@ def test_usage_faults(trained: Path, tiny: str, capsys: pytest.CaptureFixture[st
     )
     with pytest.raises(UsageError, match="has no split 'tset'"):
         evaluate_predictions(trained, data=tiny, split="tset")
+
+
+def test_a_run_is_measured_on_its_own_data_and_says_on_which(
+    trained: Path, tiny: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["eval", str(trained), "--plugin", tiny]
+    assert main(command) == 0
+    first, *rest = capsys.readouterr().out.splitlines()
+    assert first == f"{trained} on the split val of squares (--data and --split would choose others)"
+    assert rest
+    assert main([*command, "--split", "train"]) == 0
+    assert " on the split train of squares (--data would choose another)" in capsys.readouterr().out
+    assert main([*command, "--json"]) == 0
+    own = json.loads(capsys.readouterr().out)
+    assert main([*command, "--data", tiny, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == own
+    assert main(["eval", "--predictions", str(trained)]) == 2
+    assert "Hint: name them with --data" in capsys.readouterr().err
+
+
+def test_a_checkpoint_that_does_not_say_its_data(
+    tiny: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = CheckpointManifest("tiny", "semantic", ("ground", "square"))
+    save_checkpoint(tmp_path / "best.safetensors", {}, manifest)
+    assert main(["eval", str(tmp_path), "--plugin", tiny]) == 2
+    assert "does not say which data it was trained on. Hint: name some with --data" in capsys.readouterr().err
 
 
 def test_conventions_are_switched_by_settings(

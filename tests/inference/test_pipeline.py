@@ -120,7 +120,7 @@ def test_pycocotools_reads_predictions(
 
 def test_nothing_depends_on_workers_or_batches(photos: Path, tmp_path: Path) -> None:
     results = []
-    for i, (workers, batch_size) in enumerate([(1, 1), (2, 3), (5, 8), (3, 100)]):
+    for i, (workers, batch_size) in enumerate([(1, 1), (0, 3), (2, 3), (5, 8), (3, 100)]):
         out = tmp_path / f"out{i}"
         predict_folder(predictor(Spots()), [photos], out, work=Work(batch_size, workers))
         results.append(files(out))
@@ -407,7 +407,7 @@ def test_failures_are_entered_as_they_happen(tmp_path: Path, first: str) -> None
     assert max(lag) <= 8 * 2 + 2 * (2 + 1) + 2
 
 
-@pytest.mark.parametrize("name", ["batch_size", "workers"])
-def test_numbers_below_one(name: str) -> None:
-    with pytest.raises(UsageError, match=f"{name} must be at least 1, not 0"):
-        Work(**{name: 0})
+@pytest.mark.parametrize(("name", "least"), [("batch_size", 1), ("workers", 0)])
+def test_numbers_below_the_least(name: str, least: int) -> None:
+    with pytest.raises(UsageError, match=f"{name} must be at least {least}, not {least - 1}"):
+        Work(**{name: least - 1})

@@ -29,6 +29,14 @@ def test_results_are_not_touched_without_resume(photos: Path, tmp_path: Path) ->
     assert files(out) == before
 
 
+def test_results_of_another_model_are_not_said_to_be_resumable(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    predict_folder(predictor(name="unet 1"), [photos], out)
+    for resume in (False, True):
+        with pytest.raises(UsageError, match=r"of another model.*Hint: choose another --out"):
+            predict_folder(predictor(name="unet 2"), [photos], out, resume=resume)
+
+
 def test_resume_skips_what_is_done_and_tries_failures_again(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     predict_folder(predictor(), [photos], out)

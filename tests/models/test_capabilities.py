@@ -142,7 +142,7 @@ def test_windows_of_a_model_on_the_plain_contract_are_served(
     """Copied to a folder outside the package, as a user would have it."""
     plugin = tmp_path / "mine.py"
     plugin.write_text(WINDOWED.read_text(encoding="utf-8"), encoding="utf-8")
-    options = ["train.accelerator=cpu", "train.steps=20", "data.options.size=64", "data.options.train=8"]
+    options = ["train.device=cpu", "train.steps=20", "data.options.size=64", "data.options.train=8"]
     run = str(tmp_path / "run")
     command = [
         "train",

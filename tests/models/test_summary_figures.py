@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import OrderedDict
 from collections.abc import Sequence
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from toolkit.cli.summary import describe
+from toolkit.cli.summary import describe, layer_table, to_json
 from toolkit.errors import UsageError
 from toolkit.models.contract import Model
 from toolkit.models.receptive_field import Field
@@ -74,6 +75,33 @@ def test_frozen_parameters_are_told_apart() -> None:
     summary = summarize(SemanticModel(network, "abcde"), (64, 64))
     assert (summary.trainable, summary.frozen) == (45, 232)
     assert [layer.trainable for layer in summary.layers if layer.depth == 1] == [0, 0, 45]
+
+
+class ForVideos(SemanticModel):
+    """A model of which one layer learns, one is frozen, and two are not used in training."""
+
+    untrained = ("memory", "3.bias")
+
+    def __init__(self) -> None:
+        layers = {"body": nn.Conv2d(3, 4, 1), "memory": nn.Conv2d(4, 4, 1), "head": nn.Conv2d(4, 2, 1)}
+        super().__init__(nn.Sequential(OrderedDict(layers)), "ab")
+        self.network.body.requires_grad_(False)
+        self.network.memory.requires_grad_(False)
+
+
+def test_what_training_does_not_use_is_not_taken_for_frozen() -> None:
+    model = ForVideos()
+    summary = summarize(model, (32, 32))
+    assert (summary.parameters, summary.trainable, summary.frozen, summary.untrained) == (46, 10, 16, 20)
+    layers = {layer.name: layer for layer in summary.layers}
+    assert (layers["memory"].trainable, layers["memory"].untrained) == (0, 20)
+    assert layers["body"].untrained == layers["head"].untrained == 0
+    assert "46: 10 trainable, 16 frozen, 20 not used in training" in describe(summary)[0]
+    cells = list(layer_table(summary, 1).columns[3].cells)
+    assert cells == ["16 (frozen)", "20 (not used in training)", "10"]
+    model.network.memory.requires_grad_(True)
+    assert summarize(model, (32, 32)).trainable == 10, "whatever requires_grad says"
+    assert to_json(summary)["untrained"] == 20
 
 
 def test_shared_parameters_count_once() -> None:

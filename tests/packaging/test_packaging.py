@@ -157,7 +157,7 @@ def test_recipes_are_found_in_the_wheel(fresh: Path, tmp_path: Path, root: Path)
 def test_a_third_party_plugin_trains_by_entry_point_and_as_a_single_file(
     fresh: Path, tmp_path: Path, tiny: str
 ) -> None:
-    few = ["train.steps=3", "train.workers=0", "train.accelerator=cpu"]
+    few = ["train.steps=3", "train.workers=0", "train.device=cpu"]
     run(
         [fresh, "-m", "toolkit", "train", "--plugin", "tiny", "--data", "squares", "--out", "by-name", *few],
         tmp_path,

@@ -198,7 +198,7 @@ def test_a_run_unfreezes_what_is_chosen_alone(tmp_path: Path, caplog: pytest.Log
         "model": {"size": "toy", "image_size": 64, "trainable": "decoder", "cache": {"enabled": False}},
         "weights": "none",
         "data": {"options": {"size": 64, "train": 4, "val": 1}},
-        "train": {"batch_size": 2, "workers": 0, "accelerator": "cpu"},
+        "train": {"batch_size": 2, "workers": 0, "device": "cpu"},
     }
     moved = []
     for steps, more in ((1, {}), (2, {"unfreeze_at": 1})):

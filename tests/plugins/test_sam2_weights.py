@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import time
 from pathlib import Path
@@ -21,9 +22,11 @@ pytest.importorskip(
 from sam2_cases import toy
 from toolkit.plugins.sam2 import weights
 from toolkit.plugins.sam2.settings import Sam2Settings
-from toolkit.plugins.sam2.weights import load_weights, recognize
+from toolkit.plugins.sam2.weights import load_weights, recognize, settings_of
 
 from toolkit import registry
+from toolkit.checkpoints import CheckpointManifest, save_checkpoint
+from toolkit.config import resolve
 from toolkit.errors import CheckpointError, DownloadError, UsageError
 
 BLOCKS = {"tiny": (96, 12), "small": (96, 16), "base_plus": (112, 24), "large": (144, 48)}
@@ -212,3 +215,50 @@ def test_a_download_is_compared_with_the_published_hash(
     blob.write_bytes(b"weight5")
     with pytest.raises(DownloadError, match=r"is damaged: its sha256 is .* Hint: delete it"):
         weights._download("2.1", "tiny")
+
+
+# --- settings that the weights decide
+
+
+@pytest.mark.parametrize(("version", "size"), KINDS)
+def test_version_and_size_are_taken_from_a_file(version: str, size: str, tmp_path: Path) -> None:
+    file = saved({"model": shapes_of(version, size)}, tmp_path / "weights.pt")
+    assert settings_of(file) == {"version": version, "size": size}
+
+
+def test_of_names_and_runs_and_of_what_decides_nothing(tmp_path: Path) -> None:
+    assert settings_of("sam2-large") == {"version": "2.0", "size": "large"}
+    assert settings_of("sam2.1-base_plus") == {"version": "2.1", "size": "base_plus"}
+    run = tmp_path / "run" / "best.safetensors"
+    manifest = CheckpointManifest("sam2", "promptable", ("a",), model={"size": "toy", "version": "2.1"})
+    save_checkpoint(run, {"a": torch.zeros(1)}, manifest)
+    assert settings_of(str(run)) == settings_of(str(run.parent)) == {"size": "toy", "version": "2.1"}
+    (tmp_path / "empty.pt").touch()
+    other = saved({"fc.weight": torch.zeros(1)}, tmp_path / "resnet.pth")
+    for name in (
+        "official",
+        "none",
+        "sam2-huge",
+        "absent.pt",
+        str(tmp_path / "empty.pt"),
+        str(tmp_path),
+        other,
+    ):
+        assert settings_of(name) == {}
+
+
+def test_a_run_takes_what_its_user_did_not_set(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "toolkit")
+    file = saved({"model": shapes_of("2.0", "tiny")}, tmp_path / "weights.pt")
+    common = {"plugin": "sam2", "data": "labpics"}
+    recipe = resolve(**common).model
+    assert (recipe.version, recipe.size) == ("2.1", "small"), "otherwise nothing is tried here"
+    assert not caplog.messages
+    taken = resolve(**common, overrides=[f"weights={file}"]).model
+    assert (taken.version, taken.size) == ("2.0", "tiny")
+    assert caplog.messages == [f"model.version=2.0 model.size=tiny, as weights={file} have it"]
+    mine = resolve(**common, overrides=[f"weights={file}", "size=large"]).model
+    assert (mine.version, mine.size) == ("2.0", "large"), "the model's own error says what does not fit"
+    config = tmp_path / "mine.yaml"
+    config.write_text(f"model: {{size: large}}\nweights: {file}\n")
+    assert resolve(**common, config=config).model.size == "large"

@@ -125,7 +125,7 @@ def test_objects_are_converted_for_a_semantic_plugin_and_the_run_says_so(
     folder.mkdir()
     case = dataset_case("balloon", folder)
     words = [f"model.{key}={value}" for key, value in MODELS["unet"].settings.items()]
-    words += ["train.steps=1", "train.batch_size=2", "train.workers=0", "train.accelerator=cpu", "augment=[]"]
+    words += ["train.steps=1", "train.batch_size=2", "train.workers=0", "train.device=cpu", "augment=[]"]
     words += [f"data.options.{key}={value}" for key, value in case.options.items()]
     command = ["train", "--plugin", "unet", "--data", "balloon", "--data-dir", str(folder)]
     with caplog.at_level("INFO", logger="toolkit"):
@@ -143,7 +143,7 @@ def test_objects_are_converted_for_a_semantic_plugin_and_the_run_says_so(
 def test_nothing_is_said_where_nothing_is_converted(
     tiny: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    words = ["train.steps=1", "train.accelerator=cpu"]
+    words = ["train.steps=1", "train.device=cpu"]
     with caplog.at_level("INFO", logger="toolkit"):
         assert main(["train", "--plugin", tiny, "--data", tiny, "--out", str(tmp_path / "run"), *words]) == 0
     assert "parameters" in caplog.text

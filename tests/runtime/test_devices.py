@@ -10,11 +10,12 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
+import torch
 from lightning_fabric import Fabric
 from support.commands import train_command
 
 from toolkit.errors import ConfigError, TrainingError
-from toolkit.runtime.devices import make_fabric, naming_lost_peers
+from toolkit.runtime.devices import find_device, make_fabric, naming_lost_peers
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
 
@@ -50,6 +51,28 @@ def test_the_number_that_srun_has_started_is_accepted(monkeypatch: pytest.Monkey
     assert make_fabric(accelerator="cpu", devices=2, precision="fp32").world_size == 2
 
 
+def test_one_device_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``cuda:1`` is that GPU alone, with which several processes do not go together."""
+    asked: dict[str, object] = {}
+    monkeypatch.setattr("toolkit.runtime.devices.find_device", torch.device)
+    monkeypatch.setattr("toolkit.runtime.devices.Fabric", lambda **given: asked.update(given))
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    make_fabric(accelerator="cuda:1", devices=1, precision="fp32")
+    assert (asked["accelerator"], asked["devices"]) == ("cuda", [1])
+    make_fabric(accelerator="cuda", devices=2, precision="fp32")
+    assert (asked["accelerator"], asked["devices"]) == ("cuda", 2)
+    with pytest.raises(ConfigError, match=r"cuda:1 is one, but 2 device.*Hint: --device cuda$"):
+        make_fabric(accelerator="cuda:1", devices=2, precision="fp32")
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("gpu", "--device cuda"), ("0", "--device cuda:0"), ("abacus", "use the device cpu")]
+)
+def test_a_device_that_torch_does_not_know(name: str, hint: str) -> None:
+    with pytest.raises(ConfigError, match=f"device '{name}' cannot be used here: .*Hint: {hint}"):
+        find_device(name)
+
+
 def test_a_batch_script_may_run_one_process_of_the_tasks_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without srun there is one process, whatever was asked for by sbatch."""
     set_srun(monkeypatch, 4)
@@ -70,7 +93,7 @@ def test_torchrun_trains_one_run_or_none(tiny: str, tmp_path: Path) -> None:
         "--data",
         tiny,
         "train.steps=2",
-        "train.accelerator=cpu",
+        "train.device=cpu",
     ]
     refused = subprocess.run(
         [*command, "--out", str(tmp_path / "none")], capture_output=True, text=True, timeout=240, check=False
@@ -96,7 +119,7 @@ def test_torchrun_trains_one_run_or_none(tiny: str, tmp_path: Path) -> None:
 def test_a_fault_in_one_process_is_told_without_a_traceback_of_the_other(tiny: str, tmp_path: Path) -> None:
     """The second process reads a sample that the first does not."""
     command = train_command(tiny, tmp_path / "run", "--devices", "2")
-    words = ["train.steps=3", "train.batch_size=2", "train.accelerator=cpu", "data.options.damaged=train/1"]
+    words = ["train.steps=3", "train.batch_size=2", "train.device=cpu", "data.options.damaged=train/1"]
     done = subprocess.run([*command, *words], capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode != 0
     assert "error: train/1 is damaged" in done.stderr

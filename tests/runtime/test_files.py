@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from toolkit.errors import OutputError
-from toolkit.runtime.files import atomic_write
+from toolkit.runtime.files import atomic_write, nearest_path
 
 
 def write(path: Path, content: bytes = b"half", error: BaseException | None = None) -> None:
@@ -143,3 +143,10 @@ def test_a_disk_that_is_really_full(tiny_disk: Path) -> None:
     with pytest.raises(OutputError, match=r"large cannot be written: the disk is full"):
         write(tiny_disk / "large", b"1" * 1_000_000)
     assert [p.name for p in tiny_disk.iterdir()] == ["small"]
+
+
+def test_the_nearest_path(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    assert nearest_path(tmp_path / "photo") == tmp_path / "photos"
+    assert nearest_path(tmp_path / "zzz") is None
+    assert nearest_path(tmp_path / "absent" / "photos") is None

@@ -103,7 +103,7 @@ def settings_of(name: str, device: str, parent: Path, **train: Any) -> RunSettin
         "eval_every": 10_000,  # once, after the last step
         "eval_first": False,
         "precision": "fp32",
-        "accelerator": device,
+        "device": device,
         "seed": 1,
     }
     overrides = {"model": dict(family.model), "data": data, "weights": "none", "train": learning | train}

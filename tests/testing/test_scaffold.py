@@ -18,7 +18,7 @@ FEW = [
     "train.steps=2",
     "train.batch_size=2",
     "train.workers=0",
-    "train.accelerator=cpu",
+    "train.device=cpu",
     "data.options.size=32",
     "data.options.val=2",
 ]

@@ -20,7 +20,7 @@ LEFT = (CONFIG_FILE, "metrics.jsonl", "events.out.tfevents.1700000000.host.1.0",
 
 
 def settings(tiny: str, *words: str) -> RunSettings:
-    return resolve(plugin=tiny, data=tiny, overrides=["train.accelerator=cpu", "train.workers=0", *words])
+    return resolve(plugin=tiny, data=tiny, overrides=["train.device=cpu", "train.workers=0", *words])
 
 
 def fill(run: Path, *names: str, config: str = "plugin: tiny\n") -> dict[str, bytes]:
@@ -106,9 +106,10 @@ def test_a_folder_with_anything_else_in_it_is_never_touched(tiny: str, tmp_path:
 )
 def test_files_that_may_be_of_something_else_are_kept(tiny: str, tmp_path: Path, names: list[str]) -> None:
     before = fill(tmp_path, *names)
-    with pytest.raises(UsageError, match="exists and is not empty"):
+    with pytest.raises(UsageError, match="exists and is not empty") as caught:
         check_folder(tmp_path, settings(tiny), resume=False)
     assert content(tmp_path) == before
+    assert ("--resume" in str(caught.value)) == (CONFIG_FILE in names), "which works for runs alone"
 
 
 def test_a_link_to_something_else_is_not_followed(tiny: str, tmp_path: Path) -> None:
@@ -156,7 +157,7 @@ CHANGED: dict[str, str] = {
     "train.checkpoint_every": "7",
     "train.log_every": "3",
     "train.workers": "1",
-    "train.accelerator": "auto",
+    "train.device": "auto",
     "train.devices": "2",
     "train.num_nodes": "2",
 }
@@ -221,7 +222,7 @@ def test_another_plugin_is_another_run(tiny: str, tmp_path: Path) -> None:
 
 def command(tiny: str, run: Path, *words: str) -> list[str]:
     """Training on four images, so that all of them are in the first batch."""
-    fixed = ["train.accelerator=cpu", "train.workers=0", "train.steps=2", "data.options.count=4"]
+    fixed = ["train.device=cpu", "train.workers=0", "train.steps=2", "data.options.count=4"]
     return ["train", "--plugin", tiny, "--data", tiny, "--out", str(run), *fixed, *words]
 
 

@@ -31,7 +31,7 @@ DEEP, BACKBONE = str(SUPPORT / "deep.py"), str(SUPPORT / "backbone.py")
 
 
 def run(tiny: str, out: Path, *words: str, plugin: str = "", resume: bool = False) -> TrainResult:
-    fixed = ["train.accelerator=cpu", "train.workers=0", "train.eval_every=1000"]
+    fixed = ["train.device=cpu", "train.workers=0", "train.eval_every=1000"]
     return train(resolve(plugin=plugin or tiny, data=tiny, overrides=[*fixed, *words]), out, resume=resume)
 
 

@@ -180,7 +180,7 @@ def test_a_fault_in_one_process_stops_both_at_the_same_step(tmp_path: Path) -> N
 def test_two_processes_stop_when_one_of_them_meets_a_nan(tiny: str, tmp_path: Path) -> None:
     run = tmp_path / "run"
     command = train_command(tiny, run)
-    words = ["model.poison=train/0", "train.steps=3", "train.workers=0", "train.accelerator=cpu"]
+    words = ["model.poison=train/0", "train.steps=3", "train.workers=0", "train.device=cpu"]
     done = subprocess.run(
         [*command, "--devices", "2", *words, "data.options.count=4"],
         capture_output=True,
@@ -200,7 +200,7 @@ def test_two_processes_stop_when_one_of_them_meets_a_nan(tiny: str, tmp_path: Pa
 
 
 def settings(tiny: str, *words: str) -> RunSettings:
-    fixed = ["train.accelerator=cpu", "train.workers=0", "train.steps=20", "train.log_every=1000"]
+    fixed = ["train.device=cpu", "train.workers=0", "train.steps=20", "train.log_every=1000"]
     return resolve(plugin=tiny, data=tiny, overrides=[*fixed, *words])
 
 

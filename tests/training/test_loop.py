@@ -25,7 +25,7 @@ from toolkit.training.loop import TrainResult, train
 
 
 def run_tiny(tiny: str, out: Path, *words: str, resume: bool = False) -> TrainResult:
-    fixed = ["train.accelerator=cpu", "train.workers=0"]
+    fixed = ["train.device=cpu", "train.workers=0"]
     return train(resolve(plugin=tiny, data=tiny, overrides=[*fixed, *words]), out, resume=resume)
 
 
@@ -91,7 +91,7 @@ def test_two_processes_train_and_measure_like_one(tiny: str, tmp_path: Path) -> 
         "train.steps=6",
         "train.eval_every=3",
         "train.log_every=1",
-        "train.accelerator=cpu",
+        "train.device=cpu",
         "train.workers=0",
         "data.options.count=9",
     ]

@@ -92,7 +92,7 @@ def script(tmp_path: Path) -> Path:
 def run(
     tiny: str, out: Path, script: Path | str, steps: int, *words: str, resume: bool = False
 ) -> TrainResult:
-    fixed = ["train.accelerator=cpu", "train.workers=0", "train.eval_every=1", "train.schedule=constant"]
+    fixed = ["train.device=cpu", "train.workers=0", "train.eval_every=1", "train.schedule=constant"]
     fixed += [f"evaluators.errors.script={script}", f"train.steps={steps}"]
     return train(resolve(plugin=tiny, data=tiny, overrides=[*fixed, *words]), out, resume=resume)
 

@@ -28,7 +28,7 @@ SETTINGS = [
     "train.ema=0.9",
     "train.warmup_steps=5",
     "train.workers=1",
-    "train.accelerator=cpu",
+    "train.device=cpu",
     "model.dropout=0.3",
     "augment=[{name: flip}, {name: crop, size: [12, 12]}]",
 ]

@@ -27,7 +27,7 @@ from toolkit.training.optimizer import build_optimizer, with_lr_factors
 from toolkit.training.splits import open_splits
 
 BACKBONE = str(Path(__file__).resolve().parents[1] / "support" / "backbone.py")
-FIXED = ["train.accelerator=cpu", "train.workers=0", "data.options.count=8", "train.eval_every=3"]
+FIXED = ["train.device=cpu", "train.workers=0", "data.options.count=8", "train.eval_every=3"]
 
 
 def run(tiny: str, out: Path, *words: str, plugin: str = BACKBONE, resume: bool = False) -> TrainResult:
@@ -162,7 +162,7 @@ def test_every_plugin_can_be_frozen_and_unfrozen(name: str, tmp_path: Path) -> N
     case = MODELS[name]
     if missing := case.manifest.missing_requirements():
         pytest.skip(f"needs {', '.join(missing)}")
-    fixed = {"steps": 3, "batch_size": 2, "workers": 0, "accelerator": "cpu", "lr": 1e-3}
+    fixed = {"steps": 3, "batch_size": 2, "workers": 0, "device": "cpu", "lr": 1e-3}
     tree = {
         "model": case.settings,
         "weights": "none",

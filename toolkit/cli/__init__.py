@@ -11,12 +11,14 @@ import argparse
 import importlib
 import logging
 import os
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import ModuleType
+from typing import Any, NoReturn
 
 import toolkit
-from toolkit.errors import ToolkitError
+from toolkit.errors import ToolkitError, UsageError
 from toolkit.runtime.allocator import keep_freed_memory
 
 # Written out, because `toolkit --help` must not import the commands to show them; a test compares with the
@@ -30,11 +32,14 @@ COMMANDS = {
     "export": "write a run's weights as the software that the model comes from reads them",
     "data": "list, describe, fetch, draw, check, preview, export and convert datasets",
     "plugins": "list and describe model plugins; write and check plugins, datasets and evaluators",
+    "settings": "list all settings, each with its default and what it does",
     "summary": "layers, parameters, FLOPs and receptive field of a model",
     "doctor": "what is installed, which device will be used, and how to fix what does not work",
     "demo": "train, measure and use a model of every family on generated images, in minutes",
     "completion": "print a completion script for your shell",
 }
+
+TRACEBACK = "--traceback"
 
 
 def command_module(name: str) -> ModuleType:
@@ -42,9 +47,19 @@ def command_module(name: str) -> ModuleType:
     return importlib.import_module(f"toolkit.cli.{name}")
 
 
-def build_parser(only: str | None = None) -> argparse.ArgumentParser:
+class Parser(argparse.ArgumentParser):
+    """Raises its errors, so that they look like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise ``UsageError`` with the message, the words to choose from, and the usage."""
+        choices = [name for action in _choosing(self) for name in action.choices]
+        there = f". There are: {', '.join(choices)}" if choices else ""
+        raise UsageError(f"{message}{there}\n{self.format_usage().rstrip()}")
+
+
+def build_parser(only: str | None = None) -> Parser:
     """The parser of the whole command line; with ``only``, just that command's arguments are filled in."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="toolkit",
         description=(
             "Detection and segmentation by plugins: one contract, one loop, one evaluator, one result format."
@@ -55,7 +70,7 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
         ),
     )
     parser.add_argument("--version", action="version", version=f"toolkit {toolkit.__version__}")
-    parser.add_argument("--traceback", action="store_true", help="show where in the code an error came from")
+    parser.add_argument(TRACEBACK, action="store_true", help="show where in the code an error came from")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, summary in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
@@ -65,17 +80,76 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
 
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
-    """What the words of a command line ask for; exits as argparse does when they make no sense."""
+    """What the words of a command line ask for; exits as argparse does for ``--help`` and ``--version``.
+
+    Raises:
+        UsageError: when they make no sense; says what to write.
+    """
+    words = [TRACEBACK] * (TRACEBACK in words) + [word for word in words if word != TRACEBACK]
     named = next((word for word in words if not word.startswith("-")), "")
-    parser = build_parser(only=named if named in COMMANDS else "")
+    if named and named not in COMMANDS:
+        raise _advice().unknown_command(named, words, list(COMMANDS))
+    parser = build_parser(only=named)
+    leaf = _parser_of(parser, words)
+    words = [_dashed(word, leaf) for word in words]
+    for word in words:
+        if _is_unknown_option(word, leaf, parser):
+            raise _advice().unknown_option(leaf, word, words)
     args, rest = parser.parse_known_args(words)
-    # argparse leaves over the key=value words that follow an option when there are others, or a RUN, before
-    # it
-    if rest and not (hasattr(args, "settings") and not any(word.startswith("-") for word in rest)):
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    # argparse leaves over the words that follow an option when there are others, or a RUN, before it
+    more = next((name for name in ("settings", "paths") if hasattr(args, name)), "")
+    if rest and (not more or any(word.startswith("-") for word in rest)):
+        leaf.error(f"unrecognized arguments: {' '.join(rest)}")
     if rest:
-        args.settings = [*args.settings, *rest]
+        setattr(args, more, [*getattr(args, more), *rest])
     return args
+
+
+def _advice() -> ModuleType:
+    """The module that knows what was meant, imported when something is wrong."""
+    return importlib.import_module("toolkit.cli.mistakes")
+
+
+def _parser_of(parser: argparse.ArgumentParser, words: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser of the command, or of its action, that the words name.
+
+    Raises:
+        UsageError: when there is no such action; says what to write.
+    """
+    for word in words:
+        actions = next(iter(_choosing(parser)), None)
+        if actions is None:
+            break
+        if word in actions.choices:
+            parser = actions.choices[word]
+        elif not word.startswith("-"):
+            raise _advice().unknown_action(parser.prog.split()[-1], word, words, list(actions.choices))
+    return parser
+
+
+def _choosing(parser: argparse.ArgumentParser) -> list[argparse._SubParsersAction[Any]]:
+    """The argument that chooses a command, or an action of one, if there is one."""
+    return [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+
+
+def _dashed(word: str, parser: argparse.ArgumentParser) -> str:
+    """``--batch_size`` as ``--batch-size``, where there is such an option."""
+    name, equals, value = word.partition("=")
+    right = name.replace("_", "-")
+    return f"{right}{equals}{value}" if word.startswith("--") and right in _options(parser) else word
+
+
+def _is_unknown_option(word: str, *parsers: argparse.ArgumentParser) -> bool:
+    name, _, _ = word.partition("=")
+    known = [option for parser in parsers for option in _options(parser)]
+    if not re.match(r"--?[A-Za-z]", word) or name in known:
+        return False
+    # a beginning stands for the option, and argparse names those that it could be
+    return not (name.startswith("--") and any(option.startswith(name) for option in known))
+
+
+def _options(parser: argparse.ArgumentParser) -> Iterable[str]:
+    return parser._option_string_actions
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -83,8 +157,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         args = parse(words)
-    except SystemExit as stop:  # argparse has printed the help or the fault
+    except SystemExit as stop:  # argparse has printed the help or the version
         return int(stop.code or 0)
+    except UsageError as error:
+        if TRACEBACK in words:
+            raise
+        sys.stderr.write(f"error: {error}\n")
+        return error.exit_code
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
     logging.getLogger("toolkit").setLevel(logging.INFO)
     keep_freed_memory()

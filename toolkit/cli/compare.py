@@ -8,7 +8,9 @@ from pathlib import Path
 
 from toolkit.cli.options import (
     add_data_arguments,
+    add_device_argument,
     add_plugin_files_argument,
+    is_setting,
     load_plugin_files,
     natural,
     positive,
@@ -25,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="RUN",
         help="folders of runs, or checkpoint files; the others are compared with the first",
     )
-    add_data_arguments(parser, required=False)
+    add_data_arguments(parser, default="the data that the runs were trained on")
     parser.add_argument(
         "--split", metavar="S", help="split to measure on; default: the dataset's validation split"
     )
@@ -44,27 +46,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=natural, default=0, metavar="N", help="fixes the draws; default: 0")
     parser.add_argument("--batch-size", type=positive, default=4, metavar="N", help="images at a time")
-    parser.add_argument("--workers", type=natural, default=2, metavar="N", help="processes that read images")
     parser.add_argument(
-        "--device", default="auto", choices=["auto", "cpu", "cuda", "mps"], help="kind of device"
+        "--workers",
+        type=natural,
+        default=2,
+        metavar="N",
+        help="processes that read images; 0 reads them in the process itself",
     )
+    add_device_argument(parser)
     parser.add_argument(
         "--precision", default="fp32", choices=["fp32", "fp16", "bf16"], help="precision of the forward pass"
     )
     add_plugin_files_argument(parser)
-    what = "settings of data.options and evaluators, such as evaluators.iou={}"
+    what = "settings of data.options and evaluators, such as void=0 or evaluators.iou={}"
     parser.add_argument("settings", nargs="*", metavar="key=value", help=what)
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure, compare, and print one table."""
-    from toolkit.config.tree import parse_overrides
+    from toolkit.config.tree import parse_words
 
-    # argparse gives all words before the first option to RUN
-    settings = [word for word in args.runs if "=" in word and not Path(word).exists()]
-    runs = [word for word in args.runs if word not in settings]
+    # argparse gives all words before the first option to RUN, and those behind it to the settings
+    words = [*args.runs, *args.settings]
+    settings = [word for word in words if is_setting(word)]
+    runs = [word for word in words if word not in settings]
     load_plugin_files(args)
-    overrides = parse_overrides([*settings, *args.settings])
+    overrides = parse_words(settings)
 
     from toolkit.evaluation.compare import compare_runs
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolkit.cli.options import natural, positive
+from toolkit.cli.options import data_options, natural, positive
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -87,7 +87,7 @@ def _add_preview_arguments(preview: argparse.ArgumentParser) -> None:
         "--plugin", metavar="P", help="show the augmentations of the recipe for this plugin and the dataset"
     )
     source.add_argument(
-        "--config", type=Path, metavar="FILE", help="show the augmentations of these settings"
+        "--config", metavar="C", help="show the augmentations of these settings: a file, a run or a recipe"
     )
     preview.add_argument(
         "--seed", type=natural, default=0, metavar="N", help="fixes the augmented forms; default: 0"
@@ -179,38 +179,33 @@ def _sample(manifest: DatasetManifest, args: argparse.Namespace) -> int:
     return 0
 
 
-def _options(words: list[str]) -> dict[str, Any]:
-    """``key=value`` words; the ``data.options.`` that `toolkit train` wants in front may stay."""
-    from toolkit.config.tree import parse_overrides
-
-    return parse_overrides([word.removeprefix("data.options.") for word in words])
-
-
 def _check(manifest: DatasetManifest, args: argparse.Namespace) -> int:
     from toolkit.data.checks import check_split
     from toolkit.data.dataset import open_dataset
+    from toolkit.data.faults import gathering
     from toolkit.errors import DataError, MissingSplitError
 
-    options, faults = _options(args.settings), 0
+    options, told = data_options(args.settings, manifest), set[str]()
     for split in args.split or manifest.splits:
-        try:
-            dataset = open_dataset(manifest, args.data_dir, split, options)
-        except MissingSplitError as error:
-            if args.split or split in (manifest.splits[0], manifest.val_split):
-                faults += _print_faults(split, [str(error)])
-            else:
-                print(f"{split}: not in this folder")
-            continue
-        except DataError as error:
-            faults += _print_faults(split, [str(error)])
-            continue
+        with gathering() as faults:
+            try:
+                dataset = open_dataset(manifest, args.data_dir, split, options)
+            except MissingSplitError as error:
+                if args.split or split in (manifest.splits[0], manifest.val_split):
+                    _print_faults(split, [*faults, str(error)], told)
+                else:
+                    print(f"{split}: not in this folder")
+                continue
+            except DataError as error:
+                _print_faults(split, [*faults, str(error)], told)
+                continue
         with _progress() as progress:
             task = progress.add_task(split, total=len(dataset))
             report = check_split(dataset, lambda progress=progress, task=task: progress.advance(task))  # type: ignore[misc]
         _print_report(split, report)
-        faults += _print_faults(split, report.faults)
-    print(f"{faults} fault{'s' * (faults != 1)}" if faults else "no faults")
-    return 1 if faults else 0
+        _print_faults(split, [*faults, *report.faults], told)
+    print(f"{len(told)} fault{'s' * (len(told) != 1)}" if told else "no faults")
+    return 1 if told else 0
 
 
 def _print_report(split: str, report: SplitReport) -> None:
@@ -250,10 +245,12 @@ def _class_table(report: SplitReport) -> Table:
     return table
 
 
-def _print_faults(split: str, faults: list[str]) -> int:
+def _print_faults(split: str, faults: list[str], told: set[str]) -> None:
+    """Print those that were not told before, of another split, and remember them."""
     for fault in faults:
-        print(f"{split}: fault: {fault}")
-    return len(faults)
+        if fault not in told:
+            print(f"{split}: fault: {fault}")
+        told.add(fault)
 
 
 def _preview(manifest: DatasetManifest, args: argparse.Namespace) -> int:
@@ -263,8 +260,9 @@ def _preview(manifest: DatasetManifest, args: argparse.Namespace) -> int:
     from toolkit.errors import UsageError
 
     augment = parse_augment(args.augment) if args.augment else ()
+    options = data_options(args.settings, manifest)
     if args.plugin or args.config:
-        overrides = [word if word.startswith("data.") else f"data.options.{word}" for word in args.settings]
+        overrides = {"data": {"options": options}} if options else {}
         augment = resolve(plugin=args.plugin, data=args.name, config=args.config, overrides=overrides).augment
         if not augment:
             whose = args.config or f"the recipe for {args.plugin} and {args.name}, if there is one,"
@@ -272,7 +270,7 @@ def _preview(manifest: DatasetManifest, args: argparse.Namespace) -> int:
                 f"{whose} lists no augmentations. Hint: leave the option out, or name some with --augment"
             )
     split = args.split or manifest.splits[0]
-    dataset = open_dataset(manifest, args.data_dir, split, _options(args.settings))
+    dataset = open_dataset(manifest, args.data_dir, split, options)
     shown = preview(dataset, args.out, augment=augment, count=args.count, seed=args.seed)
     print(f"{shown} of {len(dataset)} samples of {split}: {args.out}")
     return 0
@@ -324,7 +322,7 @@ def _open_splits(manifest: DatasetManifest, args: argparse.Namespace) -> Iterato
 
     if args.limit is not None and args.limit < 1:
         raise UsageError(f"--limit must be 1 or more, not {args.limit}")
-    options, absent = _options(args.settings), []
+    options, absent = data_options(args.settings, manifest), []
     for split in args.split or manifest.splits:
         try:
             yield split, open_dataset(manifest, args.data_dir, split, options)

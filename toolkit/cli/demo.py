@@ -33,12 +33,12 @@ def run(args: argparse.Namespace) -> int:
     """Run the demo; print the tables and where the pictures are."""
     from rich.console import Console
 
-    from toolkit.config.tree import parse_overrides
+    from toolkit.config.tree import parse_words
     from toolkit.demo import SUMMARY as SUMMARY_FILE
     from toolkit.demo import run_demo
 
     console = Console(soft_wrap=True)
-    for part in run_demo(args.out, only=args.only, overrides=parse_overrides(args.settings)):
+    for part in run_demo(args.out, only=args.only, overrides=parse_words(args.settings)):
         for report in part.reports:
             console.print(
                 f"\n[bold]{part.plugin}[/bold] on the test split of {part.data}, after"

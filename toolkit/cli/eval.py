@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from toolkit.cli.options import (
     add_data_arguments,
+    add_device_argument,
     add_plugin_files_argument,
     add_settings_argument,
+    is_setting,
     load_plugin_files,
     natural,
     positive,
@@ -28,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", nargs="?", metavar="RUN", help="folder of a run, or a checkpoint file")
     what = "instead of RUN: a folder of label images, a predictions.json, or a list of COCO results"
     parser.add_argument("--predictions", type=Path, metavar="PATH", help=what)
-    add_data_arguments(parser, required=True)
+    add_data_arguments(parser, default="with RUN: the data that it was trained on")
     parser.add_argument(
         "--prompts",
         metavar="P",
@@ -49,14 +51,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--batch-size", type=positive, default=4, metavar="N", help="with RUN: images at a time"
     )
     parser.add_argument(
-        "--workers", type=natural, default=2, metavar="N", help="with RUN: processes that read images"
+        "--workers",
+        type=natural,
+        default=2,
+        metavar="N",
+        help="with RUN: processes that read images; 0 reads them in the process itself",
     )
     parser.add_argument(
         "--devices", type=positive, default=1, metavar="N", help="with RUN: devices, or CPU processes"
     )
-    parser.add_argument(
-        "--device", default="auto", choices=["auto", "cpu", "cuda", "mps"], help="with RUN: kind of device"
-    )
+    add_device_argument(parser)
     parser.add_argument(
         "--precision",
         default="fp32",
@@ -69,21 +73,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure, print, and keep the reports beside the run."""
-    from toolkit.config.tree import parse_overrides
+    from toolkit.config.tree import parse_words
     from toolkit.errors import UsageError
 
-    if args.run and "=" in args.run and not Path(args.run).exists():  # a setting that took the place of RUN
+    if args.run and is_setting(args.run):  # a setting that took the place of RUN
         args.settings.insert(0, args.run)
         args.run = None
     if bool(args.run) == bool(args.predictions):
-        raise UsageError("give either RUN or --predictions PATH, to say what is to be measured")
+        raise UsageError(
+            f"{'RUN and --predictions were both given' if args.run else 'what is to be measured?'} Hint: give"
+            " either RUN, the folder of a run, or --predictions PATH"
+        )
     load_plugin_files(args)
-    overrides = parse_overrides(args.settings)
+    overrides = parse_words(args.settings)
+    if args.predictions and not args.data:
+        raise UsageError("predictions do not say which data they are of. Hint: name them with --data")
 
-    from toolkit.evaluation.runs import evaluate_predictions, evaluate_run
+    from toolkit.evaluation.runs import data_of_run, evaluate_predictions, evaluate_run
 
     common: dict[str, Any] = {
-        "data": args.data,
+        "data": args.data or data_of_run(args.run),
         "data_dir": args.data_dir,
         "split": args.split,
         "overrides": overrides,
@@ -101,11 +110,27 @@ def run(args: argparse.Namespace) -> int:
     else:
         from rich.console import Console
 
+        console = Console(soft_wrap=True)
+        console.print(_what_was_measured(args, common["data"]), highlight=False, markup=False)
         console = Console()
         for report in reports:
             console.print(report.table())
     sys.stdout.flush()
     return 0
+
+
+def _what_was_measured(args: argparse.Namespace, data: str) -> str:
+    """Which data and split the figures are of, and how to choose others where nobody chose."""
+    from toolkit import registry
+
+    manifest = registry.named(registry.datasets(), data)
+    line = (
+        f"{args.run or args.predictions} on the split {args.split or manifest.val_split} of {manifest.name}"
+    )
+    free = [option for option, given in (("--data", args.data), ("--split", args.split)) if not given]
+    return line + (
+        f" ({' and '.join(free)} would choose {'another' if len(free) < 2 else 'others'})" if free else ""
+    )
 
 
 def to_json(reports: list[Report]) -> str:

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import argparse
-import re
+import shlex
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from toolkit.cli.options import add_plugin_files_argument, load_plugin_files, model_settings
+from toolkit.cli.options import (
+    add_device_argument,
+    add_plugin_files_argument,
+    is_setting,
+    load_plugin_files,
+    model_settings,
+    natural,
+    positive,
+)
 
 if TYPE_CHECKING:
     from toolkit.inference.pipeline import Summary
     from toolkit.inference.results import Record
-
-SETTING = re.compile(r"model\.[\w.]+=")
 
 SUMMARY = "run a trained model over images and folders"
 
@@ -29,15 +35,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help=(
             "images, folders (searched to any depth) or quoted patterns such as 'photos/**/*.jpg'; "
-            "model.…=value changes a setting of the model"
+            "key=value changes a setting of the model, such as model.long_side=512"
         ),
     )
     parser.add_argument(
         "--out",
-        required=True,
         type=Path,
         metavar="DIR",
-        help="folder for labels, overlays, predictions.json and manifest.jsonl",
+        help="folder for labels, overlays, predictions.json and manifest.jsonl; default: results/<run>",
     )
     parser.add_argument(
         "--prompts",
@@ -51,13 +56,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--resume", action="store_true", help="skip what is done in DIR already; failures are tried again"
     )
     parser.add_argument(
-        "--batch-size", type=int, default=4, metavar="N", help="images that the model gets at a time"
+        "--batch-size", type=positive, default=4, metavar="N", help="images that the model gets at a time"
     )
     parser.add_argument(
         "--workers",
-        type=int,
+        type=natural,
         metavar="N",
-        help="threads that decode and write; default: one a core, at most 8",
+        help=(
+            "threads that read images and write results; 0 does so between predictions; default: one a core,"
+            " at most 8"
+        ),
     )
     parser.add_argument(
         "--window",
@@ -72,7 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="F",
         help="part of a window that the next one covers again",
     )
-    parser.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:1, mps")
+    add_device_argument(parser)
     parser.add_argument(
         "--precision", default="fp32", choices=["fp32", "bf16"], help="precision of the forward pass"
     )
@@ -99,8 +107,10 @@ def run(args: argparse.Namespace) -> int:
 
     work = Work(args.batch_size) if args.workers is None else Work(args.batch_size, args.workers)
     tiling = Tiling(args.window, args.overlap)
-    words = [path for path in args.paths if SETTING.match(path)]
-    settings = model_settings(words)
+    words = [path for path in args.paths if is_setting(path)]
+    settings = model_settings(words, args.run)
+    out = args.out or default_results(args.run)
+    _refuse_swapped(args)
     predictor = load(
         args.run,
         device=args.device,
@@ -115,7 +125,7 @@ def run(args: argparse.Namespace) -> int:
             summary = predict_folder(
                 predictor,
                 [path for path in args.paths if path not in words],
-                args.out,
+                out,
                 work=work,
                 overlays=not args.no_overlays,
                 draw_above=args.draw_above,
@@ -124,10 +134,36 @@ def run(args: argparse.Namespace) -> int:
                 on_record=progress.advance,
             )
     except KeyboardInterrupt:
-        print(f"stopped; what is done is in {args.out}, and --resume goes on from there", file=sys.stderr)
+        print(f"stopped; what is done is in {out}, and --resume goes on from there", file=sys.stderr)
         raise
-    print(_describe(summary, args.out, time.perf_counter() - start))
+    print(_describe(summary, out, time.perf_counter() - start))
     return 3 if summary.failed else 0
+
+
+def _refuse_swapped(args: argparse.Namespace) -> None:
+    """Raise ``UsageError`` where photos stand in the place of the run, and the run among the photos."""
+    from toolkit.checkpoints import BEST, LAST
+    from toolkit.errors import UsageError
+
+    def is_run(word: str) -> bool:
+        return word.endswith(".safetensors") or any((Path(word) / name).is_file() for name in (BEST, LAST))
+
+    runs = [word for word in args.paths if is_run(word)]
+    if runs and not is_run(args.run):
+        others = [args.run, *(word for word in args.paths if word != runs[0])]
+        raise UsageError(
+            f"{args.run} is no run, but {runs[0]} is one. Hint: the run comes first:"
+            f" {shlex.join(['toolkit', 'infer', runs[0], *others])}"
+        )
+
+
+def default_results(run: str) -> Path:
+    """Where results go that were given no folder: ``results/`` and the name of the run; for a checkpoint
+    file, that of its run and its own.
+    """
+    path = Path(run).expanduser().resolve()
+    names = [path.name] if path.is_dir() else [path.parent.name, path.stem]
+    return Path("results") / "-".join(name for name in names if name)
 
 
 def _describe(summary: Summary, out: Path, seconds: float) -> str:

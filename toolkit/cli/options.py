@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from toolkit.registry.manifests import DatasetManifest
 
 
-def add_data_arguments(parser: argparse.ArgumentParser, *, required: bool) -> None:
-    """``--data`` and ``--data-dir``."""
+def add_data_arguments(parser: argparse.ArgumentParser, *, default: str = "") -> None:
+    """``--data`` and ``--data-dir``; with the default of the former in words, where there is one."""
     parser.add_argument(
         "--data",
-        required=required,
         metavar="D",
-        help="a dataset's name (`toolkit data list`), or a file that brings one",
+        help="a dataset's name (`toolkit data list`), or a file that brings one"
+        + (f"; default: {default}" if default else ""),
     )
     parser.add_argument(
         "--data-dir", metavar="DIR", help="folder that holds the dataset; default: data/<name>"
@@ -21,22 +26,57 @@ def add_data_arguments(parser: argparse.ArgumentParser, *, required: bool) -> No
 
 
 def add_plugin_files_argument(parser: argparse.ArgumentParser) -> None:
-    """``--plugin FILE`` for commands that get the plugin's name from a run."""
+    """``--plugin P`` for commands that know from a run which plugin they need."""
     parser.add_argument(
         "--plugin",
         action="append",
         default=[],
-        metavar="FILE",
-        help="file or folder of a plugin that is not installed; may be repeated",
+        metavar="P",
+        help="the plugin's file or folder, where it is not installed; its name may stand here, too; may be"
+        " repeated",
     )
 
 
 def load_plugin_files(args: argparse.Namespace) -> None:
-    """Enter the plugins that ``--plugin`` names into the registry."""
+    """Enter the plugins that ``--plugin`` names into the registry.
+
+    Raises:
+        UsageError: when there is no such file, or a name is that of another plugin than the run's.
+    """
     from toolkit import registry
 
-    for path in args.plugin:
-        registry.add_path(path)
+    names = []
+    for plugin in args.plugin:
+        if registry.is_path(plugin) or (plugin not in registry.plugins().names() and Path(plugin).exists()):
+            registry.add_path(plugin)
+        else:
+            names.append(registry.plugins().get(plugin).name)
+    if names and len(names) == len(args.plugin) and isinstance(getattr(args, "run", None), str):
+        _check_plugin(args.run, names)
+
+
+def _check_plugin(run: str, names: Sequence[str]) -> None:
+    from toolkit.checkpoints import read_manifest
+    from toolkit.errors import UsageError
+
+    manifest = read_manifest(run)
+    if manifest is not None and manifest.plugin not in names:
+        raise UsageError(
+            f"{run} is of the plugin {manifest.plugin}, not of {' or '.join(names)}. Hint: leave --plugin out"
+        )
+
+
+def add_device_argument(parser: argparse.ArgumentParser) -> None:
+    """``--device``, which means the same in every command."""
+    parser.add_argument(
+        "--device",
+        default="auto",
+        metavar="D",
+        help=(
+            "auto, cpu, cuda, cuda:1 or mps; auto is a CUDA GPU where there is one, else Apple's, else the"
+            " CPU; default: auto"
+        ),
+    )
 
 
 def add_settings_argument(parser: argparse.ArgumentParser) -> None:
@@ -45,27 +85,51 @@ def add_settings_argument(parser: argparse.ArgumentParser) -> None:
         "settings",
         nargs="*",
         metavar="key=value",
-        help="settings by section, such as train.steps=500 or weights=none",
+        help="settings, such as train.steps=500, lr=0.001 or weights=none (`toolkit settings` lists all)",
     )
 
 
-def model_settings(words: Sequence[str]) -> dict[str, Any]:
-    """``model.key=value`` words, nested, without ``model``.
+def is_setting(word: str) -> bool:
+    """Whether a word is ``key=value``, and not the path of something that is there."""
+    return bool(re.match(r"[A-Za-z_][\w.]*=", word)) and not Path(word).exists()
+
+
+def model_settings(words: Sequence[str], run: str) -> dict[str, Any]:
+    """Settings of the model of a run, nested, without ``model``.
+
+    Args:
+        words: ``key=value``, by full or bare keys.
+        run: a run's folder or a checkpoint file.
 
     Raises:
-        UsageError: when a word is of another section.
+        ConfigError: when a word is of another section, or unknown.
+        CheckpointError: when there is no such run.
     """
-    from toolkit.config.tree import parse_overrides
-    from toolkit.errors import UsageError
+    from toolkit.config import settings_class
+    from toolkit.config.keys import for_sections
+    from toolkit.config.tree import parse_words
+    from toolkit.models.building import plugin_of_run
 
-    sections = parse_overrides(words)
-    if sections.keys() - {"model"}:
-        raise UsageError(
-            f"settings of {', '.join(sorted(sections.keys() - {'model'}))} have no effect here. Hint: use"
-            " model.…"
-        )
+    if not words:
+        return {}
+    sections = for_sections(parse_words(words), [("model", settings_class(plugin_of_run(run)))])
     settings: dict[str, Any] = sections.get("model", {})
     return settings
+
+
+def data_options(words: Sequence[str], manifest: DatasetManifest) -> dict[str, Any]:
+    """Settings of a dataset, nested, without ``data.options``.
+
+    Raises:
+        ConfigError: when a word is of another section, or unknown.
+    """
+    from toolkit.config import settings_class
+    from toolkit.config.keys import for_sections
+    from toolkit.config.tree import parse_words
+
+    sections = for_sections(parse_words(words), [("data.options", settings_class(manifest))])
+    options: dict[str, Any] = sections.get("data", {}).get("options", {})
+    return options
 
 
 def positive(text: str) -> int:

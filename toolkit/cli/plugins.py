@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 SUMMARY = "list and describe model plugins; write and check plugins, datasets and evaluators"
 KINDS = ("semantic", "instance", "promptable", "dataset", "evaluator")
-SECTIONS = ("model", "train", "data", "evaluators")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -124,15 +123,11 @@ def _new(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> int:
-    from toolkit.config.tree import parse_overrides
-    from toolkit.errors import UsageError
+    from toolkit.config.keys import for_sections
+    from toolkit.config.tree import parse_words
 
-    settings, failed = parse_overrides(args.settings), 0
-    if unknown := sorted(set(settings) - set(SECTIONS)):
-        raise UsageError(
-            f"{unknown[0]}: no such section. Hint: begin the setting with one of {', '.join(SECTIONS)}, as"
-            " in model.width=8"
-        )
+    flat, failed = parse_words(args.settings), 0
+    settings = for_sections(flat, list(_sections(args.name))) if flat else {}
     for manifest, results in _suites(args.name, args.data_dir, settings):
         print(f"{manifest.kind} {manifest.name}: {manifest.summary}")
         counts = dict.fromkeys(("passed", "failed", "skipped"), 0)
@@ -144,6 +139,23 @@ def _check(args: argparse.Namespace) -> int:
         print(f"{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped\n")
         failed += counts["failed"]
     return 1 if failed else 0
+
+
+def _sections(name: str) -> Iterator[tuple[str, type[Settings]]]:
+    """What can be set of that which is checked."""
+    from toolkit.config import TrainSettings, settings_class
+    from toolkit.config.keys import evaluators_class
+    from toolkit.registry.manifests import DatasetManifest, EvaluatorManifest, PluginManifest
+
+    for manifest in _found(name):
+        if isinstance(manifest, PluginManifest):
+            yield "model", settings_class(manifest)
+            yield "train", TrainSettings
+        elif isinstance(manifest, DatasetManifest):
+            yield "data.options", settings_class(manifest)
+        elif isinstance(manifest, EvaluatorManifest):
+            yield f"evaluators.{manifest.name}", settings_class(manifest)
+            yield "evaluators", evaluators_class()
 
 
 def _suites(

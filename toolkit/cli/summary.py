@@ -97,7 +97,8 @@ def _model(args: argparse.Namespace) -> tuple[Model, str]:
     """The model that is asked for, and a line that says which it is."""
     from toolkit import registry
     from toolkit.config import settings_class, validate
-    from toolkit.config.tree import parse_overrides
+    from toolkit.config.keys import for_sections
+    from toolkit.config.tree import parse_words
     from toolkit.errors import UsageError
     from toolkit.models.building import build_model
 
@@ -126,7 +127,8 @@ def _model(args: argparse.Namespace) -> tuple[Model, str]:
     if count < 1:
         raise UsageError(f"--classes must be 1 or more, not {count}")
     plugin = registry.named(registry.plugins(), args.model)
-    tree = parse_overrides([word.removeprefix("model.") for word in args.settings])
+    sections = for_sections(parse_words(args.settings), [("model", settings_class(plugin))])
+    tree = sections.get("model", {})
     settings = validate(settings_class(plugin), tree, source=f"settings of plugin {plugin.name!r}")
     model = build_model(plugin, settings, tuple(f"class {i}" for i in range(count)))
     return model, " ".join(["plugin", plugin.name, *args.settings, f"for {count} classes"])
@@ -140,13 +142,14 @@ def layer_table(summary: ModelSummary, depth: int) -> Table:
     table.add_column("parameters", justify="right")
     for layer in summary.layers:
         if layer.depth <= depth:
-            frozen = " (frozen)" if layer.parameters and not layer.trainable else ""
+            learns_not = " (not used in training)" if layer.untrained == layer.parameters else " (frozen)"
+            mark = learns_not if layer.parameters and not layer.trainable else ""
             name = "  " * (layer.depth - 1) + layer.name.rpartition(".")[2]
             table.add_row(
                 name,
                 layer.type,
                 _shapes(layer.output_shapes),
-                f"{layer.parameters:,}{frozen}" if layer.parameters else "",
+                f"{layer.parameters:,}{mark}" if layer.parameters else "",
             )
     return table
 
@@ -164,6 +167,7 @@ def describe(summary: ModelSummary) -> list[str]:
     """
     facts: dict[str, str] = {
         "parameters": f"{summary.parameters:,}: {summary.trainable:,} trainable, {summary.frozen:,} frozen"
+        + (f", {summary.untrained:,} not used in training" if summary.untrained else "")
     }
     if summary.input_shape and summary.output_shape:
         facts["image"] = (

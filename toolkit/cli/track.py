@@ -5,7 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from toolkit.cli.options import add_plugin_files_argument, load_plugin_files, model_settings
+from toolkit.cli.options import (
+    add_device_argument,
+    add_plugin_files_argument,
+    load_plugin_files,
+    model_settings,
+)
 
 SUMMARY = "follow objects through a video with a promptable model"
 
@@ -28,14 +33,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder for overlays, predictions.json and manifest.jsonl",
     )
-    parser.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:1, mps")
+    add_device_argument(parser)
     parser.add_argument(
         "--precision", default="fp32", choices=["fp32", "bf16"], help="precision of the forward pass"
     )
     parser.add_argument("--no-overlays", action="store_true", help="do not draw the objects over the frames")
     add_plugin_files_argument(parser)
     parser.add_argument(
-        "settings", nargs="*", metavar="model.…=value", help="settings of the model, laid over the run's own"
+        "settings", nargs="*", metavar="key=value", help="settings of the model, laid over the run's own"
     )
 
 
@@ -49,7 +54,10 @@ def run(args: argparse.Namespace) -> int:
     from toolkit.inference.tracking import track_video
 
     predictor = load(
-        args.run, device=args.device, precision=args.precision, settings=model_settings(args.settings)
+        args.run,
+        device=args.device,
+        precision=args.precision,
+        settings=model_settings(args.settings, args.run),
     )
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as progress:

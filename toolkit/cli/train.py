@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from toolkit.cli.options import add_data_arguments, add_settings_argument
+from toolkit.cli.options import add_data_arguments, add_settings_argument, is_setting
 
 SUMMARY = "train a model on a dataset"
 
@@ -17,59 +17,107 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--plugin", metavar="P", help="a plugin's name (`toolkit plugins list`), or the file or folder of one"
     )
-    add_data_arguments(parser, required=False)
+    add_data_arguments(parser)
     parser.add_argument(
         "--config",
-        type=Path,
-        metavar="FILE",
-        help="settings in YAML; default: the recipe for this plugin and dataset",
+        metavar="C",
+        help=(
+            "settings in YAML: a file, the folder of a run, or the name of a recipe, such as unet-msrc;"
+            " default: the recipe for this plugin and dataset"
+        ),
     )
     parser.add_argument(
         "--out", type=Path, metavar="RUN", help="folder of the run; default: runs/<plugin>-<data>"
     )
     parser.add_argument(
-        "--resume", action="store_true", help="go on with the run at --out from its last saved state"
+        "--resume",
+        nargs="?",
+        const=True,
+        metavar="RUN",
+        help="go on with this run, or with the one at --out, from its last saved state",
     )
-    parser.add_argument("--seed", type=int, metavar="N", help="fixes every random choice (train.seed)")
-    parser.add_argument(
-        "--devices", type=int, metavar="N", help="devices, or CPU processes, on each node (train.devices)"
-    )
-    parser.add_argument(
-        "--num-nodes", type=int, metavar="N", help="machines that take part (train.num_nodes)"
-    )
+    for option, (setting, metavar, what) in SHORT_FORMS.items():
+        parser.add_argument(option, metavar=metavar, help=f"{what} ({setting})")
     add_settings_argument(parser)
+
+
+SHORT_FORMS = {
+    "--weights": ("weights", "W", "start from these: a name, a file, a run, or none for random ones"),
+    "--epochs": ("train.epochs", "N", "passes over the training split, in place of --steps"),
+    "--steps": ("train.steps", "N", "optimizer steps, in place of --epochs"),
+    "--lr": ("train.lr", "X", "learning rate"),
+    "--batch-size": ("train.batch_size", "N", "images a step, over all devices"),
+    "--workers": ("train.workers", "N", "processes that read images; 0 reads them in the process itself"),
+    "--seed": ("train.seed", "N", "fixes every random choice"),
+    "--device": ("train.device", "D", "auto, cpu, cuda, cuda:1 or mps"),
+    "--devices": ("train.devices", "N", "devices, or CPU processes, on each node"),
+    "--num-nodes": ("train.num_nodes", "N", "machines that take part"),
+}
+"""Options that set what a setting sets, with the setting, a placeholder and what it does."""
 
 
 def run(args: argparse.Namespace) -> int:
     """Train; 0 when it came to its end."""
     from toolkit import registry
     from toolkit.config import resolve
-    from toolkit.config.tree import merge, nest, parse_overrides
+    from toolkit.config.tree import parse_words
+    from toolkit.errors import ConfigError
 
-    flags = {
-        "data.dir": args.data_dir,
-        "train.seed": args.seed,
-        "train.devices": args.devices,
-        "train.num_nodes": args.num_nodes,
-    }
-    overrides = merge(
-        parse_overrides(args.settings),
-        nest({key: value for key, value in flags.items() if value is not None}),
-    )
+    _take_setting_behind_resume(args)
+    if any("=" not in word for word in args.settings):
+        from toolkit.cli.mistakes import stray_words
+
+        raise stray_words(args.settings)
+    overrides = parse_words(args.settings) | _short_forms(args)
     config = args.config
+    if args.resume:
+        _name_the_run(args)
     if args.resume and config is None:
         config = _config_of_run(args)
-    settings = resolve(plugin=args.plugin, data=args.data, config=config, overrides=overrides)
+    try:
+        settings = resolve(plugin=args.plugin, data=args.data, config=config, overrides=overrides)
+    except ConfigError as error:
+        raise ConfigError(f"{error}{_changed(args.out) if args.resume else ''}") from None
     out = args.out or default_run(
         registry.named(registry.plugins(), settings.plugin).name, settings.data.name
     )
 
     from toolkit.training.loop import train
 
-    result = train(settings, out, resume=args.resume, show_progress=True)
+    result = train(settings, out, resume=bool(args.resume), show_progress=True)
     if result.is_first_process:  # the others have nothing to add
         print(_closing(result))
     return 0 if result.finished else 1
+
+
+def _short_forms(args: argparse.Namespace) -> dict[str, Any]:
+    """The settings that options were given for, by full keys; those of others are read as they stand."""
+    given = {key: getattr(args, option[2:].replace("-", "_")) for option, (key, _, _) in SHORT_FORMS.items()}
+    return {key: value for key, value in (given | {"data.dir": args.data_dir}).items() if value is not None}
+
+
+def _take_setting_behind_resume(args: argparse.Namespace) -> None:
+    """``--resume train.steps=500`` names no run."""
+    if isinstance(args.resume, str) and is_setting(args.resume):
+        args.settings, args.resume = [args.resume, *args.settings], True
+
+
+def _name_the_run(args: argparse.Namespace) -> None:
+    """The folder behind ``--resume`` is the run.
+
+    Raises:
+        UsageError: when ``--out`` names another one.
+    """
+    from toolkit.errors import UsageError
+
+    if not isinstance(args.resume, str):
+        return
+    named = Path(args.resume)
+    if named.is_file():  # its checkpoint, say
+        named = named.parent
+    if args.out is not None and args.out.resolve() != named.resolve():
+        raise UsageError(f"--resume {named} and --out {args.out} name two runs. Hint: leave --out out")
+    args.out = named
 
 
 def default_run(plugin: str, data: str) -> Path:
@@ -84,9 +132,22 @@ def _config_of_run(args: argparse.Namespace) -> Path:
     from toolkit.training.folder import config_of_run
 
     if args.out is None and not (args.plugin and args.data):
-        raise UsageError("which run is to be resumed? Hint: name its folder with --out")
+        runs = sorted(path.parent for path in Path("runs").glob("*/config.yaml"))
+        there = f"; there are {', '.join(map(str, runs))}" if runs else ""
+        raise UsageError(f"which run is to be resumed? Hint: name its folder: --resume RUN{there}")
     run = args.out or default_run(registry.named(registry.plugins(), args.plugin).name, args.data)
     return config_of_run(run)
+
+
+def _changed(run: Path | None) -> str:
+    """That the plugin has changed since the run that is to be resumed, where it has."""
+    from toolkit.errors import ToolkitError
+    from toolkit.models.building import changed_since, manifest_of_run
+
+    try:
+        return changed_since(manifest_of_run(run)) if run else ""
+    except ToolkitError:  # nothing was saved yet
+        return ""
 
 
 def _closing(result: Any) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,19 +12,22 @@ from pydantic import Field, create_model
 
 from toolkit import registry
 from toolkit.config.augmentations import AugmentSettings
-from toolkit.config.schema import DataSettings, RunSettings
+from toolkit.config.keys import Sections, evaluators_class, has_bare, in_full
+from toolkit.config.schema import DataSettings, RunSettings, TrainSettings
 from toolkit.config.settings import Settings, settings_class, validate
-from toolkit.config.tree import Tree, copy_tree, merge, nest, parse_overrides, read_yaml
-from toolkit.errors import UsageError
-from toolkit.registry.manifests import Manifest
+from toolkit.config.tree import Tree, copy_tree, merge, nest, parse_words, read_yaml
+from toolkit.errors import UnknownNameError, UsageError
+from toolkit.registry.manifests import Manifest, PluginManifest
 from toolkit.registry.matching import check_measurable, check_trainable
+
+logger = logging.getLogger("toolkit")
 
 
 def resolve(
     *,
     plugin: str | None = None,
     data: str | None = None,
-    config: Path | None = None,
+    config: str | Path | None = None,
     overrides: Mapping[str, Any] | Sequence[str] = (),
 ) -> RunSettings:
     """Put together the settings of a run.
@@ -30,34 +35,35 @@ def resolve(
     Args:
         plugin: name or path; may be left out when ``config`` has it.
         data: name or path of the dataset; may be left out when ``config`` has it.
-        config: a YAML file; without it the recipe ``configs/<plugin>-<data>.yaml`` is used where there is
-            one.
-        overrides: dotted keys with values, or ``key=value`` words.
+        config: a YAML file, the folder of a run, or the name of a recipe, see ``find_config``; without it the
+            recipe ``configs/<plugin>-<data>.yaml`` is used where there is one.
+        overrides: full or bare keys (``train.lr``, ``lr``; see ``toolkit.config.keys``) with values, or
+            ``key=value`` words.
 
     Raises:
         ConfigError: with every fault in one message.
-        UnknownNameError: for an unknown plugin, dataset, evaluator or task.
+        UnknownNameError: for an unknown plugin, dataset, evaluator, task or recipe.
         UsageError: when the dataset cannot train the plugin, or an evaluator cannot measure it.
     """
-    tree = read_yaml(config) if config else {}
-    plugin = plugin or tree.get("plugin")
+    flat = dict(overrides) if isinstance(overrides, Mapping) else parse_words(overrides)
+    path = None if config is None else find_config(config)
+    tree = read_yaml(path) if path else {}
+    named = copy_tree(tree.get("model") or {})
+    plugin = _name_among("plugin", plugin, flat, "plugin") or tree.get("plugin")
     data_section = tree.get("data") if isinstance(tree.get("data"), dict) else {}
-    data = data or (data_section or {}).get("name")
+    data = _name_among("data", data, flat, "data", "data.name") or (data_section or {}).get("name")
     if not plugin or not data:
-        where = f"{config} does not name it" if config else "none was given"
-        raise UsageError(
-            f"which {'plugin' if not plugin else 'dataset'}? {where}. Hint: add"
-            f" --{'plugin' if not plugin else 'data'} NAME"
-        )
+        raise UsageError(_which(plugin, data, path))
     plugin_manifest = registry.named(registry.plugins(), plugin)
     data_manifest = registry.named(registry.datasets(), data)
-    if config is None:
-        config = find_recipe(plugin_manifest.name, data_manifest.name)
-        tree = read_yaml(config) if config else {}
+    if path is None:
+        path = find_recipe(plugin_manifest.name, data_manifest.name)
+        tree = read_yaml(path) if path else {}
     tree = _lay_over(copy_tree(plugin_manifest.defaults), tree)
-    words = parse_overrides(overrides) if not isinstance(overrides, Mapping) else nest(overrides)
+    words = nest(in_full(flat, run_sections(plugin_manifest, data_manifest)) if has_bare(flat) else flat)
     _state_batch_of_lr(tree, words)
     tree = _lay_over(tree, words)
+    _follow_weights(plugin_manifest, tree, (named, words.get("model") or {}))
     if isinstance(tree.get("data") or {}, dict):
         tree["data"] = merge(
             {"train_split": data_manifest.splits[0], "val_split": data_manifest.val_split},
@@ -74,8 +80,68 @@ def resolve(
     for manifest in manifests.values():
         check_measurable(manifest, task, f"plugin {plugin_manifest.name!r}")
     return build(
-        RunSettings.__name__, tree, plugin_manifest, data_manifest, manifests, source=_source(config, words)
+        RunSettings.__name__, tree, plugin_manifest, data_manifest, manifests, source=_source(path, words)
     )
+
+
+def _which(plugin: str | None, data: str | None, path: Path | None) -> str:
+    """The message that asks for the plugin, the dataset, or both."""
+    missing = [
+        (kind, option, lists)
+        for given, kind, option, lists in (
+            (plugin, "plugin", "--plugin NAME", "toolkit plugins list"),
+            (data, "dataset", "--data NAME", "toolkit data list"),
+        )
+        if not given
+    ]
+    kinds, options, lists = zip(*missing, strict=True)
+    where = f"{path} does not name it" if path else "none was given"
+    names = f"{' and '.join(lists)} {'have' if len(lists) > 1 else 'has'} the names"
+    return f"which {' and which '.join(kinds)}? {where}. Hint: add {' '.join(options)}; {names}"
+
+
+def _name_among(kind: str, name: str | None, flat: dict[str, Any], *keys: str) -> str | None:
+    """The plugin or the dataset, which may be named among the settings; taken out there.
+
+    Raises:
+        UsageError: when two are named.
+    """
+    for key in keys:
+        if isinstance(flat.get(key), str):
+            given = flat.pop(key)
+            if name and name != given:
+                raise UsageError(f"--{kind} {name} and {key}={given} name two. Hint: leave one out")
+            name = given
+    return name
+
+
+def run_sections(plugin: Manifest, data: Manifest) -> Sections:
+    """All sections of the settings of a run, with what can be set in them."""
+    return (
+        ("train", TrainSettings),
+        ("model", settings_class(plugin)),
+        ("data", DataSettings),
+        ("data.options", settings_class(data)),
+        ("evaluators", evaluators_class()),
+    )
+
+
+def _follow_weights(plugin: PluginManifest, tree: Tree, named: Sequence[Any]) -> None:
+    """Settings of the model that its start weights decide, such as the size of the network, are taken from
+    them, but for those that somebody has named.
+    """
+    weights = tree.get("weights")
+    if not (plugin.settings_of_weights and isinstance(weights, str)):
+        return
+    decided = plugin.resolve(plugin.settings_of_weights)(weights)
+    free = {key: value for key, value in decided.items() if not any(key in given for given in named)}
+    model = tree.get("model") or {}
+    changed = {key: value for key, value in free.items() if model.get(key) != value}
+    if changed and isinstance(model, dict):
+        tree["model"] = merge(model, changed)
+        logger.info(
+            "%s, as weights=%s have it", " ".join(f"model.{k}={v}" for k, v in changed.items()), weights
+        )
 
 
 def _lay_over(tree: Tree, over: Mapping[str, Any]) -> Tree:
@@ -149,3 +215,35 @@ def find_recipe(plugin: str, data: str) -> Path | None:
     """The recipe for this pair, if there is one."""
     path = recipe_folder() / f"{plugin}-{data}.yaml"
     return path if path.is_file() else None
+
+
+def find_config(config: str | Path) -> Path:
+    """The YAML file that ``--config`` means: a file; the ``config.yaml`` in the folder of a run; or the
+    recipe of that name, which may be written as ``unet-msrc`` or ``configs/unet-msrc.yaml``.
+
+    Raises:
+        UnknownNameError: when there is none; suggests the nearest recipes and lists all.
+    """
+    path = Path(config).expanduser()
+    if path.is_dir() and (path / "config.yaml").is_file():
+        return path / "config.yaml"
+    if path.exists() and not path.is_dir():
+        return path
+    recipe = find_recipe_named(path)
+    if recipe is not None:
+        return recipe
+    name = path.name.removesuffix(".yaml")
+    known = sorted(recipe.stem for recipe in recipe_folder().glob("*.yaml"))
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    meant = f" Did you mean {' or '.join(repr(one) for one in near)}?" if near else ""
+    raise UnknownNameError(
+        f"--config {config}: there is no such file, and no recipe of that name.{meant} There are:"
+        f" {', '.join(known)}"
+    )
+
+
+def find_recipe_named(name: str | Path) -> Path | None:
+    """The recipe of a name, such as ``unet-msrc`` or ``configs/unet-msrc.yaml``, if there is one."""
+    path = Path(name)
+    recipe = recipe_folder() / f"{path.name.removesuffix('.yaml')}.yaml"
+    return recipe if path.parent.name in ("", "configs") and recipe.is_file() else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Annotated, Any, Literal
 
 import yaml
@@ -35,6 +36,14 @@ class DataSettings(Settings):
 def _as_list(value: Any) -> Any:
     """One name for a list of one, and nothing for an empty one, as on the command line."""
     return ((value,) if value else ()) if isinstance(value, str) else value
+
+
+def _known_device(value: Any) -> Any:
+    """Refuse what is no device at all before anything is made; whether it is here is seen later."""
+    if isinstance(value, str) and not re.fullmatch(r"auto|(cpu|cuda|mps|xpu|hpu)(:\d+)?", value):
+        meant = "cuda" if value.lower() in ("gpu", "nvidia") else "auto, cpu, cuda, cuda:1 or mps"
+        raise ValueError(f"write {meant}")
+    return value
 
 
 class TrainSettings(Settings):
@@ -114,8 +123,10 @@ class TrainSettings(Settings):
     """
     seed: int = Field(0, ge=0)
     """Fixes the start weights, the order of images and every random choice."""
-    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Kind of device."""
+    device: Annotated[str, BeforeValidator(_known_device)] = "auto"
+    """`auto`, `cpu`, `cuda`, `cuda:1` (that GPU alone) or `mps`; auto is a CUDA GPU where there is one, else
+    Apple's, else the CPU.
+    """
     devices: int = Field(1, ge=1)
     """Devices (or CPU processes) on each node."""
     num_nodes: int = Field(1, ge=1)

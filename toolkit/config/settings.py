@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
 
 from toolkit.errors import ConfigError, UsageError
 
@@ -68,11 +69,20 @@ def validate(cls: type[Any], tree: Mapping[str, Any], *, source: str) -> Any:
         ) from None
 
 
+def leaves(cls: type[Settings], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Every setting of a class by its full key; those of settings within settings in place of these."""
+    for name, field in cls.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, Settings) and inner is not Settings:
+            yield from leaves(inner, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", field
+
+
 def _explain(cls: type[BaseModel], fault: Any) -> str:
     key = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
-        known = _fields_at(cls, fault["loc"][:-1])
-        return f"{key}: unknown key{_suggestion(str(fault['loc'][-1]), known)}"
+        return f"{key}: {_unknown(cls, fault['loc'])}"
     if fault["type"] == "union_tag_invalid":
         known = [tag.strip().strip("'") for tag in fault["ctx"]["expected_tags"].split(",")]
         return f"{key}: unknown name {fault['ctx']['tag']!r}{_suggestion(fault['ctx']['tag'], known)}"
@@ -83,15 +93,44 @@ def _explain(cls: type[BaseModel], fault: Any) -> str:
     return f"{key}: {message[0].lower()}{message[1:]}{shown}"
 
 
+def _unknown(cls: type[BaseModel], path: Sequence[Any]) -> str:
+    keys = [key for key, _ in leaves(cls)] if issubclass(cls, Settings) else []
+    return f"unknown key{suggest_key(str(path[-1]), _fields_at(cls, path[:-1]), keys)}"
+
+
+def suggest_key(name: str, fields: Sequence[str], keys: Sequence[str]) -> str:
+    """What a wrong key was probably meant to be.
+
+    Args:
+        name: the last step of the key, or a bare key.
+        fields: what there is where it stands.
+        keys: the full keys that there are elsewhere; one that ends in the name is meant before one of
+            ``fields`` that is only like it.
+    """
+    spelling = american(name)
+    if spelling != name and spelling in fields:
+        return f"; it is spelled {spelling!r}"
+    exact = [key for key in keys if f".{key}".endswith(f".{spelling}")]
+    near = difflib.get_close_matches(spelling, fields, n=1, cutoff=0.5)
+    ends = {key.rpartition(".")[2]: key for key in reversed(keys)}
+    last = spelling.rpartition(".")[2]
+    like = [ends[end] for end in difflib.get_close_matches(last, list(ends), n=1, cutoff=0.6)]
+    meant = exact[:3] or near or like
+    if meant:
+        return f"; did you mean {' or '.join(repr(key) for key in meant)}?"
+    return f"; there are: {', '.join(fields)}" if fields else ". Hint: toolkit settings lists all"
+
+
+def american(name: str) -> str:
+    """A name in American spelling."""
+    for british, spelling in SPELLINGS.items():
+        name = name.replace(british, spelling)
+    return name
+
+
 def _suggestion(name: str, known: Sequence[str]) -> str:
     """What a wrong name was probably meant to be, or all that there are."""
-    american = name
-    for british, spelling in SPELLINGS.items():
-        american = american.replace(british, spelling)
-    if american != name and american in known:
-        return f"; it is spelled {american!r}"
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else f"; there are: {', '.join(known) or 'none'}"
+    return suggest_key(name, known, ())
 
 
 def _fields_at(cls: Any, path: Sequence[Any]) -> list[str]:

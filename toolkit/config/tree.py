@@ -4,7 +4,7 @@ over one another.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -54,8 +54,8 @@ def read_yaml(path: Path) -> Tree:
     return tree
 
 
-def parse_overrides(words: Sequence[str]) -> Tree:
-    """``["train.steps=100", "weights=none"]`` as nested dictionaries; values are read as YAML.
+def parse_words(words: Sequence[str]) -> dict[str, Any]:
+    """``["train.steps=100", "weights=none"]`` as values by key; they are read as YAML.
 
     Raises:
         ConfigError: when a word has no ``=``, or its value is no YAML.
@@ -69,7 +69,12 @@ def parse_overrides(words: Sequence[str]) -> Tree:
             flat[key] = yaml.load(text, Loader=_UniqueKeyLoader) if text else ""
         except yaml.YAMLError as error:
             raise ConfigError(f"{word!r}: the value is not valid YAML: {error}") from None
-    return nest(flat)
+    return flat
+
+
+def parse_overrides(words: Sequence[str]) -> Tree:
+    """``["train.steps=100", "weights=none"]`` as nested dictionaries, see ``parse_words``."""
+    return nest(parse_words(words))
 
 
 def nest(flat: Mapping[str, Any]) -> Tree:
@@ -82,8 +87,17 @@ def nest(flat: Mapping[str, Any]) -> Tree:
             inner = inner.setdefault(section, {})
             if not isinstance(inner, dict):
                 raise ConfigError(f"{key}: {section!r} is given a value and keys at once")
-        inner[last] = value
+        inner[last] = copy_tree(value)
     return tree
+
+
+def flat_items(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """``{"train": {"steps": 1}}`` as ``("train.steps", 1)``: what ``nest`` takes."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from flat_items(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def merge(base: Tree, over: Mapping[str, Any]) -> Tree:

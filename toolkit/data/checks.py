@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from toolkit.data.dataset import Dataset
+from toolkit.data.faults import gathering
 from toolkit.errors import ToolkitError
 from toolkit.types import VOID, Sample, Size
 
@@ -23,7 +25,7 @@ class SplitReport:
     Attributes:
         classes: the class names.
         samples: how many samples there should be.
-        faults: what is wrong, one message a sample that cannot be used.
+        faults: what is wrong; a sample may have several.
         pixels: int64 ``[C]``, pixels of each class in the label maps.
         void_pixels: pixels of no class.
         images: int64 ``[C]``, label maps that show each class.
@@ -70,50 +72,55 @@ def check_split(dataset: Dataset, on_progress: Callable[[], None] = lambda: None
     report = SplitReport(dataset.classes, len(dataset))
     report.faults += _duplicates(dataset)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for counts in pool.map(partial(_examine, dataset), range(len(dataset))):
-            if isinstance(counts, str):
-                report.faults.append(counts)
-            else:
+        for counts, faults in pool.map(partial(_examine, dataset), range(len(dataset))):
+            report.faults += faults
+            if counts is not None:
                 _add(report, counts)
             on_progress()
     return report
 
 
 def _duplicates(dataset: Dataset) -> Iterator[str]:
-    seen: set[str] = set()
-    for one in dataset.ids:
-        if one in seen:
-            yield f"the id {one!r} occurs twice"
-        seen.add(one)
+    for one, count in Counter(dataset.ids).items():
+        if count > 1:
+            yield f"the id {one!r} occurs {'twice' if count == 2 else f'{count} times'}"
 
 
-def _examine(dataset: Dataset, index: int) -> _Counts | str:
-    """Count what is in a sample, or say what is wrong with it."""
-    try:
-        return _count(dataset[index], len(dataset.classes))
-    except ToolkitError as error:
-        return str(error)
-    except Exception as error:  # someone else's reader may raise anything at all
-        return f"{dataset.ids[index]}: the reader failed with {type(error).__name__}: {error}"
+def _examine(dataset: Dataset, index: int) -> tuple[_Counts | None, list[str]]:
+    """What is in a sample, None when it cannot be used, and all that is wrong with it."""
+    with gathering() as faults:
+        try:
+            sample = dataset[index]
+        except ToolkitError as error:
+            return None, [*faults, str(error)]
+        except Exception as error:  # someone else's reader may raise anything at all
+            name = type(error).__name__
+            return None, [*faults, f"{dataset.ids[index]}: the reader failed with {name}: {error}"]
+    beyond = list(_beyond_the_classes(sample, len(dataset.classes)))
+    return None if beyond else _count(sample, len(dataset.classes)), [*faults, *beyond]
 
 
-def _count(sample: Sample, num_classes: int) -> _Counts | str:
+def _beyond_the_classes(sample: Sample, num_classes: int) -> Iterator[str]:
+    """A fault for labels that stand for no class."""
+    only = f"but there are only {num_classes} classes"
+    if sample.label_map is not None:
+        pixels = torch.bincount(sample.label_map.flatten(), minlength=256)
+        beyond = (pixels[num_classes:VOID].nonzero().flatten() + num_classes).tolist()
+        if beyond:
+            which = f"class {beyond[0]}" if len(beyond) == 1 else f"classes {', '.join(map(str, beyond))}"
+            yield f"{sample.id}: label map has {which}, {only}"
+    if sample.instances is not None:
+        labels = sample.instances.labels
+        for label in torch.unique(labels[labels >= num_classes]).tolist():
+            yield f"{sample.id}: an instance has class {label}, {only}"
+
+
+def _count(sample: Sample, num_classes: int) -> _Counts:
     pixels = instances = crowd = None
     if sample.label_map is not None:
         pixels = torch.bincount(sample.label_map.flatten(), minlength=256)
-        beyond = pixels[num_classes:VOID].nonzero().flatten()
-        if len(beyond):
-            return (
-                f"{sample.id}: label map has class {num_classes + int(beyond[0])}, but there are only"
-                f" {num_classes} classes"
-            )
     if sample.instances is not None:
         labels, crowd = sample.instances.labels, sample.instances.is_crowd
-        if len(labels) and int(labels.max()) >= num_classes:
-            return (
-                f"{sample.id}: an instance has class {int(labels.max())}, but there are only {num_classes}"
-                " classes"
-            )
         instances = torch.bincount(labels if crowd is None else labels[~crowd], minlength=num_classes)
     return _Counts(sample.size, pixels, instances, 0 if crowd is None else int(crowd.sum()))
 

@@ -68,9 +68,9 @@ def compare_runs(
         data_dir: its folder; that of the first run that was trained on this dataset when None, else
             ``data/<name>``.
         split: the dataset's validation split when None.
-        overrides: settings of the sections ``data`` and ``evaluators``. Without evaluators, those that all
-            runs were measured by while they trained, with the first run's settings; where they share none,
-            ``iou``.
+        overrides: settings of the sections ``data.options`` and ``evaluators`` by full or bare keys. Without
+            evaluators, those that all runs were measured by while they trained, with the first run's
+            settings; where they share none, ``iou``.
         batch_size: images at a time.
         workers: processes that read images.
         accelerator, precision: as for training.
@@ -89,8 +89,8 @@ def compare_runs(
     fabric = make_fabric(accelerator=accelerator, devices=1, precision=precision)
     fabric.launch()
     models, manifests = zip(*(load_model(run) for run in runs), strict=True)
-    wanted = known_sections(overrides)
     data = data or _common_dataset(runs, manifests)
+    wanted = known_sections(overrides, data)
     saved = [
         config for config in map(_data_of, manifests) if config.get("name") == registry.stable_name(data)
     ]

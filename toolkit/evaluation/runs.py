@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from toolkit import registry
+from toolkit.config.keys import evaluators_class, for_sections
+from toolkit.config.settings import Settings, settings_class
 from toolkit.config.tree import merge
 from toolkit.data.dataset import Dataset, open_dataset, open_for_task
 from toolkit.errors import DataError, UsageError
@@ -20,11 +22,11 @@ from toolkit.evaluation.selection import build_evaluators
 from toolkit.formats.coco_numbers import CocoNumbers, coco_numbers
 from toolkit.formats.coco_results import check_mask_sizes
 from toolkit.formats.predictions import PredictionFiles
-from toolkit.models.building import load_model
+from toolkit.models.building import load_model, manifest_of_run, plugin_of_run
 from toolkit.models.prompted import prompted
 from toolkit.models.recorded import RecordedModel
 from toolkit.models.simulated_prompts import AUTO
-from toolkit.registry.manifests import TaskManifest
+from toolkit.registry.manifests import PluginManifest, TaskManifest
 from toolkit.runtime.devices import make_fabric
 from toolkit.runtime.files import atomic_write
 
@@ -34,7 +36,7 @@ SECTIONS = ("data", "evaluators")
 def evaluate_run(
     run: str | Path,
     *,
-    data: str,
+    data: str | None = None,
     data_dir: str | None = None,
     split: str | None = None,
     overrides: Mapping[str, Any] | None = None,
@@ -50,12 +52,12 @@ def evaluate_run(
 
     Args:
         run: a run's folder or a checkpoint file.
-        data: name of the dataset.
+        data: name of the dataset; that of the run's own settings when None.
         data_dir: its folder; that of the run's own settings when the dataset is the same, else
             ``data/<name>``.
         split: the dataset's validation split when None.
-        overrides: settings of the sections ``model``, ``data`` and ``evaluators``, nested; they are laid over
-            the run's.
+        overrides: settings of the sections ``model``, ``data.options`` and ``evaluators`` by full or bare
+            keys; they are laid over the run's.
         prompts: for a promptable model: who prompts it, as for ``toolkit.load``; its answers are then
             measured as detections, by the evaluator ``coco`` unless ``overrides`` name others. None measures
             it by its prompt protocols.
@@ -73,10 +75,10 @@ def evaluate_run(
     """
     fabric = make_fabric(accelerator=accelerator, devices=devices, precision=precision)
     fabric.launch()
-    rest = dict(overrides or {})
-    model, manifest = load_model(run, rest.pop("model", {}))
+    data = data or data_of_run(run)
+    wanted = known_sections(overrides, data, plugin=plugin_of_run(run))
+    model, manifest = load_model(run, wanted["model"])
     task = registry.tasks().get(manifest.task)
-    wanted = known_sections(rest)
     saved = manifest.config.get("data", {})
     saved = saved if saved.get("name") == registry.stable_name(data) else {}
     options = merge(saved.get("options") or {}, wanted["data"].get("options", {}))
@@ -129,7 +131,7 @@ def evaluate_predictions(
         DataError: when a label image is missing, or a prediction is of another size, an unknown image or an
             unknown class.
     """
-    wanted = known_sections(overrides)
+    wanted = known_sections(overrides, data)
     dataset, _ = open_split(data, data_dir, split, wanted["data"].get("options", {}))
     numbers = coco_numbers(dataset)
     files = PredictionFiles(
@@ -172,20 +174,39 @@ def _from_documents(
     return [evaluator.report_document(document, files.results, numbers.category_ids) for evaluator in chosen]
 
 
-def known_sections(overrides: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
-    """The overrides by section.
+def known_sections(
+    overrides: Mapping[str, Any] | None, data: str, *, plugin: PluginManifest | None = None
+) -> dict[str, dict[str, Any]]:
+    """The overrides by section: ``data``, ``evaluators`` and, with a plugin, ``model``.
+
+    Args:
+        overrides: by full or bare keys.
+        data: name of the dataset that the options are for.
+        plugin: that the settings of the model are for; None where these have no effect.
 
     Raises:
-        UsageError: when there are others than ``data.options`` and ``evaluators``.
+        ConfigError: when there are others.
     """
-    sections: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS} | dict(overrides or {})
-    unknown = [name for name in sections if name not in SECTIONS]
-    unknown += [f"data.{key}" for key in sections["data"] if key != "options"]
-    if unknown:
-        raise UsageError(
-            f"settings of {', '.join(unknown)} have no effect here. Hint: use data.options.… or evaluators.…"
-        )
-    return sections
+    flat = dict(overrides or {})
+    of_data = ("data.options", settings_class(registry.named(registry.datasets(), data)))
+    sections: list[tuple[str, type[Settings]]] = [of_data, ("evaluators", evaluators_class())]
+    if plugin is not None:
+        sections.insert(0, ("model", settings_class(plugin)))
+    wanted: dict[str, dict[str, Any]] = {name: {} for name in (*SECTIONS, "model")}
+    return wanted | for_sections(flat, sections)
+
+
+def data_of_run(run: str | Path) -> str:
+    """The dataset that a run was trained on.
+
+    Raises:
+        CheckpointError: when there is no run.
+        UsageError: when it does not say; then ``--data`` must.
+    """
+    name = manifest_of_run(run).config.get("data", {}).get("name")
+    if not name:
+        raise UsageError(f"{run} does not say which data it was trained on. Hint: name some with --data")
+    return str(name)
 
 
 def open_split(

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
+from toolkit.data.faults import fault, usable
 from toolkit.errors import DataError
 from toolkit.formats.coco_keypoints import from_indices
 from toolkit.formats.regions import Box, Polygon, Region, numbers, polygon, read_json
@@ -88,41 +89,42 @@ class CocoFile:
                 or not isinstance(record.get("id"), (int, str))
                 or not isinstance(record.get(needed), str)
             ):
-                raise DataError(
-                    f"{self.path}: {kind}[{position}] needs an id, and a {needed} that is text. Hint:"
-                    " correct the file"
-                )
+                lacks = f"{self.path}: {kind}[{position}] needs an id, and a {needed} that is text"
+                fault(DataError(f"{lacks}. Hint: correct the file"))
+                continue
             if record["id"] in found:
-                raise DataError(
-                    f"{self.path}: the id {record['id']!r} occurs twice among the {kind}. Hint: give each"
-                    " its own id"
-                )
+                twice = f"{self.path}: the id {record['id']!r} occurs twice among the {kind}"
+                fault(DataError(f"{twice}. Hint: give each its own id"))
+                continue
             found[record["id"]] = record
         return found
 
     def _index(self, annotations: Sequence[Any]) -> None:
         seen: set[Any] = set()
-        for position, record in enumerate(annotations):
-            if not isinstance(record, dict):
-                raise DataError(
-                    f"{self.path}: annotations[{position}] is not a record, but {type(record).__name__}"
-                )
-            key = record.get("id")
-            name = f"annotations[{position}]" if key is None else f"annotation {key!r}"
-            if key is not None and key in seen:
-                raise DataError(
-                    f"{self.path}: the id {key!r} occurs twice among the annotations. Hint: give each its"
-                    " own id"
-                )
-            seen.add(key)
-            for what, known in (("image_id", self._by_image), ("category_id", self._labels)):
-                if not isinstance(record.get(what), (int, str)) or record[what] not in known:
-                    raise DataError(
-                        f"{self.path}: {name} has the {what} {record.get(what)!r}, which is none of the"
-                        f" file's {len(known)} {'images' if what == 'image_id' else 'categories'}. Hint:"
-                        " correct it, or remove the annotation"
-                    )
+        for name, record in usable(enumerate(annotations), lambda each: self._checked(*each, seen)):
             self._by_image[record["image_id"]].append((name, record))
+
+    def _checked(self, position: int, record: Any, seen: set[Any]) -> tuple[str, dict[str, Any]]:
+        """What to call an annotation, and itself, when its ids are right; ``seen`` has those before it."""
+        if not isinstance(record, dict):
+            raise DataError(
+                f"{self.path}: annotations[{position}] is not a record, but {type(record).__name__}"
+            )
+        key = record.get("id")
+        name = f"annotations[{position}]" if key is None else f"annotation {key!r}"
+        if key is not None and key in seen:
+            raise DataError(
+                f"{self.path}: the id {key!r} occurs twice among the annotations. Hint: give each its own id"
+            )
+        seen.add(key)
+        for what, known in (("image_id", self._by_image), ("category_id", self._labels)):
+            if not isinstance(record.get(what), (int, str)) or record[what] not in known:
+                raise DataError(
+                    f"{self.path}: {name} has the {what} {record.get(what)!r}, which is none of the file's"
+                    f" {len(known)} {'images' if what == 'image_id' else 'categories'}. Hint: correct it, or"
+                    " remove the annotation"
+                )
+        return name, record
 
     def regions(self, index: int, size: Size, degenerate: Literal["error", "skip"]) -> list[Region]:
         """The objects of an image.
@@ -150,9 +152,10 @@ class CocoFile:
                 found.append(self._region(record, size, where, degenerate == "skip"))
             except _DegenerateError as error:
                 if degenerate == "error":
-                    raise DataError(
-                        f"{error}. Hint: correct it, or leave such objects out with degenerate=skip"
-                    ) from error
+                    hint = "correct it, or leave such objects out with degenerate=skip"
+                    fault(DataError(f"{error}. Hint: {hint}"))
+            except DataError as error:
+                fault(error)
         return found
 
     def _region(self, record: dict[str, Any], size: Size, where: str, skip_parts: bool) -> Region:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 
+from toolkit.data.faults import fault
 from toolkit.errors import DataError
 from toolkit.formats.regions import Region, ellipse, numbers, polygon, read_json, rectangle
 from toolkit.types import Masks, Size
@@ -97,23 +98,38 @@ def labelme_regions(
     objects: dict[Any, list[Region]] = {}
     for index, shape in enumerate(data["shapes"]):
         label, group = shape["label"], shape.get("group_id")
-        where = f"{path}: shape {index} ({label})"
-        if label not in labels:
-            raise DataError(
-                f"{where} is of no class; expected one of {', '.join(labels)}. Hint: correct it, or add it"
-                " to the classes"
-            )
-        part = _part(shape, size, where, labels[label])
-        if part is None and other_shapes == "error":
-            raise DataError(
-                f"{where} is a {shape.get('shape_type')}, which has no area. Hint: remove it, or set"
-                " other_shapes=skip"
-            )
+        try:
+            part = _checked_part(shape, size, f"{path}: shape {index} ({label})", labels, other_shapes)
+        except DataError as error:
+            fault(error)
+            continue
         if part is not None:
             objects.setdefault((label, index) if group is None else (label, "group", str(group)), []).append(
                 part
             )
     return [_joined(parts, size) for parts in objects.values()]
+
+
+def _checked_part(
+    shape: dict[str, Any],
+    size: Size,
+    where: str,
+    labels: Mapping[str, int],
+    other_shapes: Literal["error", "skip"],
+) -> Region | None:
+    """A shape as a part of an object; None for one without an area that is to be skipped."""
+    if shape["label"] not in labels:
+        raise DataError(
+            f"{where} is of no class; expected one of {', '.join(labels)}. Hint: correct it, or add it to the"
+            " classes"
+        )
+    part = _part(shape, size, where, labels[shape["label"]])
+    if part is None and other_shapes == "error":
+        raise DataError(
+            f"{where} is a {shape.get('shape_type')}, which has no area. Hint: remove it, or set"
+            " other_shapes=skip"
+        )
+    return part
 
 
 def _part(shape: dict[str, Any], size: Size, where: str, label: int) -> Region | None:

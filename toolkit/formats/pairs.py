@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from toolkit.data.faults import fault, is_gathering
 from toolkit.data.images import IMAGE_SUFFIXES
 from toolkit.errors import DataError
 
@@ -44,9 +45,9 @@ def images_below(
                 continue
             key = path.with_name(path.stem.removesuffix(ending)).relative_to(folder).as_posix()
             if key in found:
-                raise DataError(
-                    f"{found[key]} and {path} have the same id {key!r}. Hint: rename or remove one of them"
-                )
+                why = f"{found[key]} and {path} have the same id {key!r}"
+                fault(DataError(f"{why}. Hint: rename or remove one of them"))
+                continue
             found[key] = path
     return found
 
@@ -60,7 +61,8 @@ def _unreadable(error: OSError) -> None:
 def check_pairs(
     images: Iterable[str], labels: Iterable[str], image_folder: Path, label_folder: Path, *, hint: str
 ) -> None:
-    """Every image must have a label image, and the other way round.
+    """Every image must have a label image, and the other way round; where faults are gathered, callers leave
+    those out that stand alone.
 
     Args:
         images: ids of the images.
@@ -79,12 +81,18 @@ def check_pairs(
     if labels - images:
         problems.append(listed(f"label images without an image in {image_folder}", sorted(labels - images)))
     if problems:
-        raise DataError("\n".join([*problems, f"Hint: {hint}"]))
+        fault(DataError("\n".join([*problems, f"Hint: {hint}"])))
 
 
 def listed(what: str, names: Sequence[str]) -> str:
-    """``what: 7 (a, b, c, d, e, …)``: how many there are, and the first five."""
-    return f"{what}: {len(names)} ({', '.join(names[:5])}{', …' if len(names) > 5 else ''})"
+    """``what: 7 (a, b, c, d, e, …)``: how many there are, and the first of them."""
+    return f"{what}: {len(names)} ({some(names)})"
+
+
+def some(names: Sequence[str]) -> str:
+    """``a, b, c, d, e, …``: the first five of names, or all of them where faults are gathered."""
+    shown = names if is_gathering() else names[:5]
+    return f"{', '.join(shown)}{', …' if len(names) > len(shown) else ''}"
 
 
 def read_lines(path: Path) -> list[str]:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from toolkit.data.faults import usable
 from toolkit.errors import DataError
 from toolkit.formats.regions import Polygon, Region, ellipse, numbers, polygon, read_json, rectangle
 from toolkit.types import Size
@@ -87,23 +88,30 @@ def via_regions(
     Raises:
         DataError: when a region has a shape without an area, values that are no numbers, or an unknown class.
     """
-    found = []
-    for name, region in image.regions.items():
-        where = f"{path}: image {image.file_name!r}, region {name}"
-        shape = region.get("shape_attributes") if isinstance(region, dict) else None
-        if not isinstance(shape, dict) or shape.get("name") not in SHAPES:
-            kind = shape.get("name") if isinstance(shape, dict) else shape
-            raise DataError(
-                f"{where} is a {kind!r}, which has no area; expected one of {', '.join(SHAPES)}. Hint:"
-                " remove it, or draw it anew"
-            )
-        label = _label(region.get("region_attributes"), where, classes, attribute) if attribute else 0
-        outline = _outline(shape, size, where)
-        if isinstance(outline, bytes):
-            found.append(Region(label, where, code=outline))
-        else:
-            found.append(Region(label, where, (outline,)))
-    return found
+    return list(
+        usable(
+            image.regions.items(),
+            lambda each: _region(*each, image, size, path, classes, attribute),
+        )
+    )
+
+
+def _region(
+    name: str, region: Any, image: ViaImage, size: Size, path: Path, classes: Sequence[str], attribute: str
+) -> Region:
+    where = f"{path}: image {image.file_name!r}, region {name}"
+    shape = region.get("shape_attributes") if isinstance(region, dict) else None
+    if not isinstance(shape, dict) or shape.get("name") not in SHAPES:
+        kind = shape.get("name") if isinstance(shape, dict) else shape
+        raise DataError(
+            f"{where} is a {kind!r}, which has no area; expected one of {', '.join(SHAPES)}. Hint:"
+            " remove it, or draw it anew"
+        )
+    label = _label(region.get("region_attributes"), where, classes, attribute) if attribute else 0
+    outline = _outline(shape, size, where)
+    if isinstance(outline, bytes):
+        return Region(label, where, code=outline)
+    return Region(label, where, (outline,))
 
 
 def _outline(shape: dict[str, Any], size: Size, where: str) -> Polygon | bytes:

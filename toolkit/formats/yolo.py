@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from toolkit.data.faults import usable
 from toolkit.data.images import IMAGE_SUFFIXES
 from toolkit.errors import DataError, MissingSplitError
 from toolkit.formats.regions import Box, Region, polygon
@@ -115,11 +116,8 @@ def yolo_regions(path: Path, size: Size, num_classes: int) -> list[Region]:
         DataError: when a line cannot be used; names file and line.
     """
     lines = _lines(path) if path.exists() else []
-    return [
-        _region(line.split(), size, f"{path}, line {n}", num_classes)
-        for n, line in enumerate(lines, start=1)
-        if line.strip()
-    ]
+    numbered = [(n, line.split()) for n, line in enumerate(lines, start=1) if line.strip()]
+    return list(usable(numbered, lambda each: _region(each[1], size, f"{path}, line {each[0]}", num_classes)))
 
 
 def _lines(path: Path) -> list[str]:

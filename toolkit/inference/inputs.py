@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from toolkit.data.images import IMAGE_SUFFIXES
 from toolkit.errors import UsageError
+from toolkit.runtime.files import nearest_path
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,10 @@ def _search(word: str, exclude: Path | None) -> Iterator[_Found]:
     elif glob.has_magic(word):
         yield from _match(path, exclude)
     else:
-        raise UsageError(f"{word} does not exist. Hint: check the path")
+        near = nearest_path(path)
+        raise UsageError(
+            f"{word} does not exist. Hint: {f'did you mean {near}?' if near else 'check the path'}"
+        )
 
 
 def _match(pattern: Path, exclude: Path | None) -> Iterator[_Found]:

@@ -12,10 +12,10 @@ import contextlib
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 
@@ -55,19 +55,32 @@ class Work:
 
     Attributes:
         batch_size: images that the model gets at a time.
-        workers: threads that decode and write.
+        workers: threads that decode and write; with 0 this is done between the predictions.
 
     Raises:
-        UsageError: when a number is below 1.
+        UsageError: when the batch size is below 1, or there are fewer than 0 workers.
     """
 
     batch_size: int = 4
     workers: int = field(default_factory=lambda: min(8, os.cpu_count() or 1))
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "workers"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} must be at least 1, not {getattr(self, name)}")
+        for name, least in (("batch_size", 1), ("workers", 0)):
+            if getattr(self, name) < least:
+                raise UsageError(f"{name} must be at least {least}, not {getattr(self, name)}")
+
+
+class _InPlace(Executor):
+    """Carries a task out when it is handed over, in the thread that hands it over."""
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """A future that is done."""
+        future: Future[T] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:  # as a thread would keep it, for who asks for the result
+            future.set_exception(error)
+        return future
 
 
 def predict_folder(
@@ -138,7 +151,9 @@ def predict_images(
     written.
     """
     depth = work.batch_size + work.workers
-    pool = ThreadPoolExecutor(work.workers, thread_name_prefix="toolkit-infer")
+    pool: Executor = (
+        ThreadPoolExecutor(work.workers, thread_name_prefix="toolkit-infer") if work.workers else _InPlace()
+    )
     try:
         reads = ((pool.submit(_read, image, predictor.device), _expected_pixels(image)) for image in images)
         decoded = _in_order(reads, depth)
@@ -174,7 +189,7 @@ def _in_order(tasks: Iterable[tuple[Future[T], int]], depth: int, *, eager: bool
 
 
 def _submit_write(
-    pool: ThreadPoolExecutor,
+    pool: Executor,
     results: ResultFolder,
     predictor: Predictor,
     image: InputImage,

@@ -110,6 +110,14 @@ class ResultFolder:
             overlays,
         )
         self._done: dict[str, str] = {}  # the source of each image that is done, by name
+        records = _latest(self._manifest)
+        for record in filter(self._is_complete, records):
+            if record["model"] != model:  # first, since --resume would not help
+                raise UsageError(
+                    f"{folder} holds results of another model ({record['model']}, not {model}). Hint:"
+                    " choose another --out"
+                )
+            self._done[record["image"]] = record["source"]
         if self._manifest.exists() and not resume:
             raise UsageError(
                 f"{folder} holds results already. Hint: go on with them by --resume, or choose another"
@@ -117,14 +125,6 @@ class ResultFolder:
             )
         if resume:
             remove_unfinished(folder)
-        records = _latest(self._manifest)
-        for record in filter(self._is_complete, records):
-            if record["model"] != model:
-                raise UsageError(
-                    f"{folder} holds results of another model ({record['model']}, not {model}). Hint:"
-                    " choose another --out"
-                )
-            self._done[record["image"]] = record["source"]
         _write_lines(
             self._manifest, records
         )  # without the half of a line that a kill may have left at its end

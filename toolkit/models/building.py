@@ -8,12 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from toolkit import registry
-from toolkit.checkpoints import CheckpointManifest, find_checkpoint, read_checkpoint
+from toolkit.checkpoints import (
+    CheckpointManifest,
+    describe_foreign,
+    find_checkpoint,
+    read_checkpoint,
+    read_manifest,
+)
 from toolkit.config import Settings, settings_class, validate
 from toolkit.config.tree import merge
-from toolkit.errors import CheckpointError, UnknownNameError, UsageError
+from toolkit.errors import CheckpointError, ConfigError, UnknownNameError, UsageError
 from toolkit.models.contract import Model
 from toolkit.models.weights import compare_tensors
+from toolkit.registry.code import code_hash
 from toolkit.registry.manifests import PluginManifest
 
 logger = logging.getLogger("toolkit")
@@ -35,23 +42,15 @@ def load_model(
         UnavailableError: when the plugin cannot be loaded here.
     """
     path = find_checkpoint(run_or_file)
-    if path.suffix != ".safetensors":
-        raise CheckpointError(
-            f"{path} is no checkpoint of the toolkit (those end in .safetensors). Hint: pass it to training"
-            f" as weights={path}"
-        )
+    manifest_of_run(path)
     tensors, manifest = read_checkpoint(path)
-    if manifest is None:
-        raise CheckpointError(
-            f"{path} was not written by the toolkit: it has no manifest. Hint: pass it to training as"
-            f" weights={path}"
-        )
+    assert manifest is not None  # as just seen; the checker does not follow
     model = rebuild_model(manifest, path, settings)
     fit = compare_tensors(model, tensors)
     if fit.missing or fit.unexpected or fit.mismatched:
         raise CheckpointError(
             f"{path} does not fit the plugin {manifest.plugin!r} that is installed"
-            f" here{', with the settings given' * bool(settings)}: {fit}"
+            f" here{', with the settings given' * bool(settings)}: {fit}{changed_since(manifest)}"
         )
     version = registry.plugins().get(manifest.plugin).version
     if version != manifest.plugin_version:
@@ -64,6 +63,35 @@ def load_model(
         )
     model.load_state_dict(tensors)
     return model.eval(), manifest
+
+
+def manifest_of_run(run_or_file: str | Path) -> CheckpointManifest:
+    """What the checkpoint of a run says of itself; its tensors are not read.
+
+    Raises:
+        CheckpointError: when there is none, it is damaged, or the toolkit did not write it; says what it is.
+    """
+    path = find_checkpoint(run_or_file)
+    manifest = read_manifest(path)
+    if manifest is not None:
+        return manifest
+    known = describe_foreign(path)
+    if known is not None:
+        raise CheckpointError(f"{path} is no run of the toolkit: it {known}")
+    raise CheckpointError(
+        f"{path} was not written by the toolkit: it has no manifest. Hint: name the folder of a run here; to"
+        f" train from this file, name its plugin and data: toolkit train --weights {path} --plugin P --data D"
+    )
+
+
+def plugin_of_run(run_or_file: str | Path) -> PluginManifest:
+    """The plugin that a run belongs to.
+
+    Raises:
+        CheckpointError: as ``manifest_of_run``.
+        UnknownNameError, UnavailableError: when it is not here.
+    """
+    return _plugin_of(manifest_of_run(run_or_file), find_checkpoint(run_or_file))
 
 
 def build_model(plugin: PluginManifest, settings: Settings, classes: Sequence[str]) -> Model:
@@ -97,13 +125,40 @@ def rebuild_model(
         source: where it is, for messages.
         settings: of the model, nested.
     """
+    plugin = _plugin_of(manifest, source)
+    where = f"the manifest in {source}{' with the settings given' * bool(settings)}"
     try:
-        plugin = registry.plugins().get(manifest.plugin)
+        chosen = validate(settings_class(plugin), merge(dict(manifest.model), settings or {}), source=where)
+    except ConfigError as error:
+        raise ConfigError(f"{error}{changed_since(manifest)}") from None
+    return build_model(plugin, chosen, manifest.classes)
+
+
+def changed_since(manifest: CheckpointManifest) -> str:
+    """A line that says that the plugin's code has changed since a checkpoint was written, to stand behind an
+    error that this may explain; empty when it has not, or nobody knows.
+    """
+    if manifest.plugin not in registry.plugins().names():
+        return ""
+    plugin = registry.plugins().get(manifest.plugin)
+    now = code_hash(plugin)
+    if not (manifest.plugin_code and now) or manifest.plugin_code == now:
+        return ""
+    kind = "folder" if Path(plugin.origin).is_dir() else "file"
+    return (
+        f"\nThe plugin's {kind} {plugin.origin} has changed since this was trained. Hint: undo the change"
+        " there, or train anew"
+    )
+
+
+def _plugin_of(manifest: CheckpointManifest, source: Path) -> PluginManifest:
+    try:
+        return registry.plugins().get(manifest.plugin)
     except UnknownNameError as error:
+        # where it was found when the run was trained; a checkpoint may not say by itself what code is run
+        before = str(manifest.config.get("plugin", ""))
+        file = before if registry.is_path(before) and Path(before).exists() else "FILE.py"
         raise UnknownNameError(
-            f"{source} needs a plugin that is not here: {error}. Hint: add --plugin FILE.py (in Python:"
+            f"{source} needs a plugin that is not here: {error}. Hint: add --plugin {file} (in Python:"
             " toolkit.registry.add_path)"
         ) from None
-    where = f"the manifest in {source}{' with the settings given' * bool(settings)}"
-    chosen = validate(settings_class(plugin), merge(dict(manifest.model), settings or {}), source=where)
-    return build_model(plugin, chosen, manifest.classes)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolkit.checkpoints import LoadReport, is_own, license_of
-from toolkit.errors import UsageError
+from toolkit.checkpoints import LoadReport, is_own, license_of, read_manifest
+from toolkit.config import Settings
+from toolkit.config.tree import flat_items
+from toolkit.errors import CheckpointError, UsageError
+from toolkit.models.building import changed_since
 from toolkit.models.contract import Model
 from toolkit.models.weights import load_weights
 from toolkit.registry.manifests import PluginManifest
@@ -31,13 +35,17 @@ class StartWeights:
 RANDOM = StartWeights("none", "none")
 
 
-def take_start_weights(model: Model, plugin: PluginManifest, name: str) -> StartWeights:
+def take_start_weights(
+    model: Model, plugin: PluginManifest, name: str, settings: Settings | None = None
+) -> StartWeights:
     """Give a model the weights that a name stands for.
 
     Args:
         model: with random weights.
         plugin: of the model.
         name: an official name, the path of a checkpoint, or ``none``.
+        settings: of the model, to say which of them differ from those that a run's weights were learned with,
+            when these do not fit.
 
     Raises:
         UsageError: when there are no such weights.
@@ -47,11 +55,12 @@ def take_start_weights(model: Model, plugin: PluginManifest, name: str) -> Start
     if name == "none":
         return RANDOM
     official = {weights.name: weights for weights in plugin.weights}
-    if name not in official and not Path(name).exists():
-        names = ", ".join(official) or "none"
+    if name not in official and not Path(name).expanduser().exists():
+        near = difflib.get_close_matches(name, official, n=1)
+        meant = f"weights={near[0]}, or " if near else ""
         raise UsageError(
             f"weights={name}: no such file, and no official weights of plugin {plugin.name!r} (there are:"
-            f" {names}; or weights=none)"
+            f" {', '.join(official) or 'none'}). Hint: {meant}weights=none for random ones"
         )
     if name in official:
         chosen = official[name]
@@ -64,4 +73,19 @@ def take_start_weights(model: Model, plugin: PluginManifest, name: str) -> Start
         license, source = license_of(name), name
     if plugin.load_weights and not is_own(source):
         return StartWeights(name, license, plugin.resolve(plugin.load_weights)(model, source))
-    return StartWeights(name, license, load_weights(model, Path(source), plugin.name))
+    try:
+        return StartWeights(name, license, load_weights(model, Path(source), plugin.name))
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}{_learned_with(source, plugin, settings)}") from None
+
+
+def _learned_with(source: str, plugin: PluginManifest, settings: Settings | None) -> str:
+    """The settings of the model that are others than those of the run that weights are of, as a hint."""
+    manifest = read_manifest(source)
+    if settings is None or manifest is None or manifest.plugin != plugin.name:
+        return ""
+    before, now = dict(flat_items(manifest.model)), dict(flat_items(settings.model_dump(mode="json")))
+    others = [f"model.{key}={before[key]}" for key in before if before[key] != now.get(key, before[key])]
+    if not others:
+        return changed_since(manifest)
+    return f"\nThese weights were learned with other settings. Hint: {' '.join(others)}"

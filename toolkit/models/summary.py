@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_leaves
 from toolkit.errors import ToolkitError, UsageError
 from toolkit.models.capabilities import Inspectable, Tileable
 from toolkit.models.contract import Model
+from toolkit.models.parts import untrained_parameters
 from toolkit.models.receptive_field import Field, receptive_field
 from toolkit.types import Size
 
@@ -34,6 +35,7 @@ class Layer:
             or it was not called.
         parameters: how many numbers it learns or could learn, those of the modules inside it too.
         trainable: how many of them learn.
+        untrained: how many of them training does not use (``Model.untrained``); they are not frozen.
         kernel: of a convolution, its height and width in values; None for other modules.
         dilation: of a convolution, along the height and the width.
         effective_kernel: how far the kernel reaches, ``k + (k - 1)(d - 1)`` along each axis.
@@ -44,6 +46,7 @@ class Layer:
     output_shapes: tuple[Shape, ...]
     parameters: int
     trainable: int
+    untrained: int = 0
     kernel: tuple[int, ...] | None = None
     dilation: tuple[int, ...] | None = None
     effective_kernel: tuple[int, ...] | None = None
@@ -62,6 +65,7 @@ class ModelSummary:
         layers: in the order in which the network holds them.
         parameters: of the whole model.
         trainable: how many of them learn.
+        untrained: how many of them training does not use (``Model.untrained``); they are not frozen.
         input_shape: what the network gets for one image, after shrinking and padding.
         output_shape: its logits.
         flops: multiply-adds for one image, as fvcore counts them: one multiplication with its addition is
@@ -85,11 +89,12 @@ class ModelSummary:
     receptive_field: tuple[Field, Field] | None = None
     output_stride: tuple[float, float] | None = None
     notes: tuple[str, ...] = ()
+    untrained: int = 0
 
     @property
     def frozen(self) -> int:
-        """Parameters that do not learn."""
-        return self.parameters - self.trainable
+        """Parameters that could learn and do not."""
+        return self.parameters - self.trainable - self.untrained
 
 
 def summarize(model: Model, size: Size = (512, 512)) -> ModelSummary:
@@ -103,15 +108,17 @@ def summarize(model: Model, size: Size = (512, 512)) -> ModelSummary:
     Raises:
         UsageError: when the network cannot work on an image of this size.
     """
-    parameters, trainable = _count(model)
+    unused = untrained_parameters(model)
+    parameters, trainable, untrained = _count(model, unused)
     if model.capability(Inspectable) is None and model.capability(Tileable) is None:
         note = (
             f"{type(model).__name__} declares neither of the capabilities Inspectable and Tileable, so output"
             " shapes, FLOPs, activations, receptive field and output stride are not known"
         )
-        return ModelSummary(tuple(_layers(model, {})), parameters, trainable, notes=(note,))
+        layers = tuple(_layers(model, {}, unused))
+        return ModelSummary(layers, parameters, trainable, notes=(note,), untrained=untrained)
     model = copy.deepcopy(model).eval()
-    network = _Network(model)
+    network, unused = _Network(model), untrained_parameters(model)
     shapes, input_shape = _shapes(model, size)
     notes = []
     flops = activations = fields = None
@@ -133,7 +140,7 @@ def summarize(model: Model, size: Size = (512, 512)) -> ModelSummary:
         notes.append(str(error))
     output_shape = shapes[""][0]
     return ModelSummary(
-        tuple(_layers(network.layers, shapes)),
+        tuple(_layers(network.layers, shapes, unused)),
         parameters,
         trainable,
         input_shape,
@@ -148,6 +155,7 @@ def summarize(model: Model, size: Size = (512, 512)) -> ModelSummary:
             else (input_shape[2] / output_shape[2], input_shape[3] / output_shape[3])
         ),
         tuple(notes),
+        untrained,
     )
 
 
@@ -191,16 +199,23 @@ class _Network(nn.Module):
         )
 
 
-def _count(module: nn.Module) -> tuple[int, int]:
-    """Parameters of a module, each counted once, and how many of them learn."""
+def _count(module: nn.Module, unused: Collection[int]) -> tuple[int, int, int]:
+    """Parameters of a module, each counted once; how many of them learn; and how many are ``unused`` in
+    training, by ``id``.
+    """
     parameters = list(module.parameters())
-    return sum(p.numel() for p in parameters), sum(p.numel() for p in parameters if p.requires_grad)
+    untrained = sum(p.numel() for p in parameters if id(p) in unused)
+    trainable = sum(p.numel() for p in parameters if p.requires_grad and id(p) not in unused)
+    return sum(p.numel() for p in parameters), trainable, untrained
 
 
-def _layers(network: nn.Module, shapes: Mapping[str, tuple[Shape, ...]]) -> Iterator[Layer]:
+def _layers(
+    network: nn.Module, shapes: Mapping[str, tuple[Shape, ...]], unused: Collection[int]
+) -> Iterator[Layer]:
     for name, module in network.named_modules():
         if name:
-            yield Layer(name, type(module).__name__, shapes.get(name, ()), *_count(module), *_kernel(module))
+            counts = _count(module, unused)
+            yield Layer(name, type(module).__name__, shapes.get(name, ()), *counts, *_kernel(module))
 
 
 def _kernel(module: nn.Module) -> tuple[Shape | None, Shape | None, Shape | None]:

@@ -10,6 +10,7 @@ from torch import Tensor
 from toolkit.checkpoints import CheckpointManifest, LoadReport, find_checkpoint, read_checkpoint, read_foreign
 from toolkit.errors import CheckpointError
 from toolkit.models.contract import Model
+from toolkit.runtime.weight_files import recognize_names
 
 LEAST_FIT = 0.5
 """A file of which a smaller part of the tensors fits is taken to be for another model."""
@@ -62,14 +63,36 @@ def take_tensors(
     Raises:
         CheckpointError: when less than half of the model's tensors are among them.
     """
+    tensors = without_wrapper(tensors, model.state_dict())
     fit = compare_tensors(model, tensors, old_classes, anew)
     if len(fit.loaded) < LEAST_FIT * len(model.state_dict()):
+        found = recognize_names(tensors)
+        of = f" (its tensors are named like those of {found.what})" if found else ""
         raise CheckpointError(
-            f"{source} is plainly for another model: only {len(fit.loaded)} of the {len(model.state_dict())}"
-            f" tensors of this one fit. {fit}"
+            f"{source} is plainly for another model{of}: only {len(fit.loaded)} of the"
+            f" {len(model.state_dict())} tensors of this one fit. {fit}. Hint: set model.… as it was when"
+            " these weights were learned, or start from others (toolkit plugins info NAME lists them) or from"
+            " weights=none"
         )
     model.load_state_dict({name: tensors[name] for name in fit.loaded}, strict=False)
     return fit
+
+
+WRAPPERS = ("module.", "model.", "net.", "network.", "_orig_mod.")
+"""What DistributedDataParallel, Lightning modules and torch.compile put before the names of tensors."""
+
+
+def without_wrapper(tensors: Mapping[str, Tensor], own: Collection[str]) -> Mapping[str, Tensor]:
+    """Tensors without the first step of their names where all have the same, no name is the model's own as it
+    stands, and more are without it.
+    """
+    if any(name in own for name in tensors):
+        return tensors
+    for prefix in WRAPPERS:
+        if tensors and all(name.startswith(prefix) for name in tensors):
+            bare = {name.removeprefix(prefix): value for name, value in tensors.items()}
+            return bare if any(name in own for name in bare) else tensors
+    return tensors
 
 
 def compare_tensors(

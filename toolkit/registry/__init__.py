@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from toolkit.errors import UnknownNameError
+from toolkit.errors import UnknownNameError, UsageError
 from toolkit.registry import discovery
 from toolkit.registry.base import Broken, Registry
 from toolkit.registry.manifests import (
@@ -141,10 +141,31 @@ def named(registry: Registry[M], name: str) -> M:
     """
     if not is_path(name):
         return registry.get(name)
+    _refuse_other_folders(registry, name)
     found = [manifest for manifest in add_path(name) if isinstance(manifest, registry.kind)]
     if not found:
         raise UnknownNameError(f"{name} brings no {registry.kind.kind}")
     return found[0]
+
+
+def _refuse_other_folders(registry: Registry[Any], name: str) -> None:
+    """Raise ``UsageError`` for the folder of a run, or of files, where code is expected; says which option
+    names it.
+    """
+    folder, kind = Path(name).expanduser(), registry.kind.kind
+    if not folder.is_dir() or (folder / "__init__.py").is_file():
+        return
+    if (folder / "config.yaml").is_file():
+        raise UsageError(
+            f"{name} is a run, and no {kind}. Hint: --resume {name} goes on with it, --weights {name} starts"
+            f" from it, --config {name} takes its settings"
+        )
+    if kind == "dataset":
+        raise UsageError(
+            f"{name} is a folder of files, and no dataset. Hint: --data-dir {name}, with the name of the"
+            " dataset as --data, or as NAME of toolkit data. There are:"
+            f" {', '.join(registry.names())}"
+        )
 
 
 def stable_name(name: str) -> str:

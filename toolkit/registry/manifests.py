@@ -155,17 +155,26 @@ class PluginManifest(Manifest):
             ``weights`` (the path of its file, once fetched, where it has a ``download``) or a file that the
             toolkit did not write; returns a ``toolkit.checkpoints.LoadReport``. Without it such files are
             matched by the names and shapes of their tensors.
+        settings_of_weights: ``"module:callable"``, called with the value of ``weights=``; returns the
+            settings of the model that these weights decide, such as ``{"size": "tiny"}``, and nothing where
+            they are not known. A run takes those that its user has not set. Empty when weights decide
+            nothing.
+        reads: families of networks, as ``toolkit.runtime.weight_files`` calls them, whose checkpoints its
+            ``load_weights`` reads; for the hint when another plugin is given one.
         license: of the plugin's code.
         paper: where the model was published.
     """
 
     kind: ClassVar[str] = "plugin"
+    optional_references: ClassVar[tuple[str, ...]] = ("settings", "settings_of_weights")
 
     task: str
     evaluators: tuple[str, ...] = ()
     defaults: Mapping[str, Any] = field(default_factory=dict)
     weights: tuple[Weights, ...] = ()
     load_weights: str = ""
+    settings_of_weights: str = ""
+    reads: tuple[str, ...] = ()
     license: str = "Apache-2.0"
     paper: str = ""
     version: str = "1"

@@ -18,6 +18,9 @@ from lightning_fabric.utilities.rank_zero import rank_zero_only
 
 from toolkit.errors import ConfigError, TrainingError
 
+_DEVICES_MEANT = {"gpu": "cuda", "nvidia": "cuda", "apple": "mps", "metal": "mps"}
+"""Devices by names that torch does not know."""
+
 
 def find_device(name: str | torch.device = "auto") -> torch.device:
     """The device that a name stands for; ``auto`` is a CUDA GPU if there is one, then Apple's, then the CPU.
@@ -33,10 +36,10 @@ def find_device(name: str | torch.device = "auto") -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(
-            f"device {str(name)!r} cannot be used here: {reason}. Hint: use the device cpu, or auto"
-        ) from error
+        reason = str(error).splitlines()[0].rstrip(".")
+        meant = _DEVICES_MEANT.get(str(name).lower(), f"cuda:{name}" if str(name).isdecimal() else "")
+        hint = f"--device {meant}" if meant else "use the device cpu, or auto"
+        raise ConfigError(f"device {str(name)!r} cannot be used here: {reason}. Hint: {hint}") from error
     return device
 
 
@@ -62,11 +65,24 @@ def make_fabric(*, accelerator: str, devices: int, precision: str, num_nodes: in
     More than one process runs distributed data parallel: gloo on CPUs, NCCL on GPUs; torchrun and SLURM are
     recognized.
 
+    Args:
+        accelerator: as for ``find_device``; ``cuda:1`` is that GPU alone.
+        devices: how many on each node.
+        precision: as for ``choose_precision``.
+        num_nodes: machines that take part.
+
     Raises:
-        ConfigError: when the devices are not here, or a launcher has started another number of processes.
+        ConfigError: when the devices are not here, one of several is asked for by its number, or a launcher
+            has started another number of processes.
     """
     _check_launcher(devices, num_nodes)
-    accelerator = find_device(accelerator).type
+    device = find_device(accelerator)
+    if device.index is not None and devices * num_nodes > 1:
+        raise ConfigError(
+            f"the device {accelerator} is one, but {devices} device(s) on {num_nodes} node(s) are asked for."
+            f" Hint: --device {device.type}"
+        )
+    accelerator = device.type
     if accelerator == "cuda" and devices > torch.cuda.device_count():
         raise ConfigError(
             f"devices={devices}, but this machine has {torch.cuda.device_count()} CUDA device(s)"
@@ -78,8 +94,10 @@ def make_fabric(*, accelerator: str, devices: int, precision: str, num_nodes: in
         if accelerator == "cpu":
             torch.set_num_threads(max(1, (os.cpu_count() or 1) // devices))
     plugin = precision_plugin(choose_precision(precision, accelerator), accelerator)
+    # the CPU has no numbers, but torch takes `cpu:0` for it
+    chosen = [device.index] if device.index is not None and accelerator != "cpu" else devices
     return Fabric(
-        accelerator=accelerator, strategy=strategy, devices=devices, num_nodes=num_nodes, plugins=[plugin]
+        accelerator=accelerator, strategy=strategy, devices=chosen, num_nodes=num_nodes, plugins=[plugin]
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import errno
 import os
 import secrets
@@ -39,6 +40,16 @@ def output_error(path: str | os.PathLike[str], error: OSError) -> OutputError:
         or f"{error.strerror or error}. Hint: check the disk, or write to another folder"
     )
     return OutputError(f"{os.fspath(path)} cannot be written: {reason}")
+
+
+def nearest_path(path: Path) -> Path | None:
+    """What lies beside a path that is not there and is called most like it, if anything is."""
+    try:
+        names = [each.name for each in path.parent.iterdir()]
+    except OSError:
+        return None
+    near = difflib.get_close_matches(path.name, names, n=1)
+    return path.with_name(near[0]) if near else None
 
 
 @contextlib.contextmanager

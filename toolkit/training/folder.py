@@ -14,7 +14,7 @@ from pydantic import ValidationError
 import toolkit
 from toolkit.checkpoints import BEST, CheckpointManifest, read_manifest
 from toolkit.config import RunSettings
-from toolkit.config.tree import read_yaml
+from toolkit.config.tree import flat_items, read_yaml
 from toolkit.data.dataset import Dataset
 from toolkit.errors import CheckpointError, UsageError
 from toolkit.models.start_weights import StartWeights
@@ -37,7 +37,7 @@ MAY_CHANGE = (
     "train.checkpoint_every",
     "train.log_every",
     "train.workers",
-    "train.accelerator",
+    "train.device",
     "train.devices",
     "train.num_nodes",
 )
@@ -109,14 +109,12 @@ def check_folder(run: Path, settings: RunSettings, resume: bool) -> None:
             for path in run.iterdir():
                 path.unlink()
         if run.exists() and (not run.is_dir() or any(run.iterdir())):
-            raise UsageError(
-                f"{run} exists and is not empty. Hint: go on with it by --resume, or choose another folder"
-                " by --out"
-            )
+            goes_on = "go on with it by --resume, or " if (run / CONFIG_FILE).is_file() else ""
+            raise UsageError(f"{run} exists and is not empty. Hint: {goes_on}choose another folder by --out")
         return
     before, now = (
-        dict(_flat(_read(config_of_run(run), settings))),
-        dict(_flat(settings.model_dump(mode="json"))),
+        dict(flat_items(_read(config_of_run(run), settings))),
+        dict(flat_items(settings.model_dump(mode="json"))),
     )
     changed = [key for key in now | before if before.get(key) != now.get(key) and key not in MAY_CHANGE]
     if changed:
@@ -152,14 +150,6 @@ def _read(config: Path, settings: RunSettings) -> Mapping[str, Any]:
         return tree
 
 
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
 def run_manifest(
     settings: RunSettings,
     plugin: PluginManifest,
@@ -167,6 +157,7 @@ def run_manifest(
     start_weights: StartWeights,
     step: int,
     metrics: Mapping[str, float],
+    plugin_code: str = "",
 ) -> CheckpointManifest:
     """What a checkpoint of a run says of itself.
 
@@ -177,10 +168,12 @@ def run_manifest(
         start_weights: that it started from.
         step: optimizer steps done.
         metrics: on the validation split; what is undefined becomes None.
+        plugin_code: hash of the plugin's files as they were when they were imported.
     """
     return CheckpointManifest(
         plugin=plugin.name,
         plugin_version=plugin.version,
+        plugin_code=plugin_code,
         task=plugin.task,
         classes=tuple(train_set.classes),
         palette=train_set.palette,

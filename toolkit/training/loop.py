@@ -19,13 +19,14 @@ from toolkit.config import RunSettings
 from toolkit.data.dataset import Dataset
 from toolkit.data.loader import training_batches
 from toolkit.data.transforms import build_transform
-from toolkit.errors import UsageError
+from toolkit.errors import CheckpointError, UsageError
 from toolkit.evaluation.protocols import plan_measurements
 from toolkit.evaluation.selection import build_evaluators
-from toolkit.models.building import build_model
+from toolkit.models.building import build_model, changed_since, manifest_of_run
 from toolkit.models.contract import Model, TrainableModel, total_loss
 from toolkit.models.freezing import Freezing
 from toolkit.models.start_weights import RANDOM, StartWeights, take_start_weights
+from toolkit.registry.code import code_hash
 from toolkit.runtime.devices import is_first_process, make_fabric, naming_lost_peers, synchronize_batchnorm
 from toolkit.runtime.files import atomic_write, remove_unfinished
 from toolkit.runtime.seeding import seed_everything
@@ -95,7 +96,7 @@ def train(
     """
     run, options = Path(run), settings.train
     fabric = make_fabric(
-        accelerator=options.accelerator,
+        accelerator=options.device,
         devices=options.devices,
         precision=options.precision,
         num_nodes=options.num_nodes,
@@ -152,6 +153,7 @@ class Trainer:
         self.settings, self.run, self.fabric, self.splits = settings, run, fabric, splits
         options, self.train_set = settings.train, splits.train
         self.plugin = registry.named(registry.plugins(), settings.plugin)
+        self.plugin_code = code_hash(self.plugin)
         self.steps = options.steps or max(
             1, math.ceil((options.epochs or 0) * len(self.train_set) / options.batch_size)
         )
@@ -169,7 +171,7 @@ class Trainer:
             )
         self.model = built
         if model is None and not resume:
-            self.start_weights = take_start_weights(self.model, self.plugin, settings.weights)
+            self.start_weights = take_start_weights(self.model, self.plugin, settings.weights, settings.model)
         measurements = plan_measurements(self.model, evaluators)
         self.validation = Validation(splits.val, measurements, options, fabric)
         synchronize_batchnorm(self.model, fabric)
@@ -361,7 +363,13 @@ class Trainer:
         """Write the weights that the model has now, with their manifest."""
         if self.fabric.is_global_zero:
             manifest = run_manifest(
-                self.settings, self.plugin, self.train_set, self.start_weights, self.progress.step, metrics
+                self.settings,
+                self.plugin,
+                self.train_set,
+                self.start_weights,
+                self.progress.step,
+                metrics,
+                self.plugin_code,
             )
             save_checkpoint(self.run / name, self.model.state_dict(), manifest)
         self.fabric.barrier()
@@ -384,7 +392,13 @@ class Trainer:
     def _restore(self) -> None:
         self.progress, parts = load_state(self.run)
         self.start_weights = StartWeights(**parts["start_weights"])
-        self.model.load_state_dict(parts["model"])
+        try:
+            self.model.load_state_dict(parts["model"])
+        except RuntimeError as error:
+            why = changed_since(manifest_of_run(self.run))
+            raise CheckpointError(
+                f"the state in {self.run} does not fit the model that its settings make: {error}{why}"
+            ) from None
         self.optimizer.load_state_dict(parts["optimizer"])
         self.fabric.strategy.precision.load_state_dict(parts["precision"])
         self.diagnosis.load_state_dict(parts.get("diagnosis", {}))

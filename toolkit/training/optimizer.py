@@ -47,7 +47,7 @@ def build_optimizer(model: TrainableModel, settings: TrainSettings) -> Optimizer
         return SGD(groups, lr=lr, momentum=settings.momentum, weight_decay=settings.weight_decay)
     # One pass over memory and one call, in place of a dozen for each parameter; but under a GradScaler,
     # Fabric cannot clip for it.
-    is_fused = choose_precision(settings.precision, find_device(settings.accelerator).type) != "fp16"
+    is_fused = choose_precision(settings.precision, find_device(settings.device).type) != "fp16"
     return AdamW(
         groups,
         lr=lr,

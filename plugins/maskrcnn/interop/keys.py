@@ -216,7 +216,7 @@ WITHOUT_BEARING = (
     "DATALOADER.REPEAT_",  # of a sampler that ONLY rules out
     "INPUT.CROP.",  # of what ONLY rules out
     "INPUT.MASK_FORMAT",  # masks are run-length codes here, whatever they were drawn as
-    "MODEL.DEVICE",  # train.accelerator says
+    "MODEL.DEVICE",  # train.device says
     "MODEL.ANCHOR_GENERATOR.ANGLES",  # of rotated boxes
     "MODEL.PANOPTIC_FPN.",
     "MODEL.RESNETS.DEFORM_",  # of what ONLY rules out

@@ -1,0 +1,261 @@
+"""What to write in place of what was typed: for commands, options and words that there are not.
+
+Imported only when something is wrong, so that the rest stays quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from toolkit.errors import ToolkitError, UsageError
+
+SAME_WORDS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("predict", "inference", "run", "segment", "detect", "apply"), ("infer",)),
+    **dict.fromkeys(
+        ("evaluate", "evaluation", "val", "validate", "valid", "measure", "score", "test"), ("eval",)
+    ),
+    **dict.fromkeys(("fit", "finetune", "fine-tune", "learn", "training"), ("train",)),
+    **dict.fromkeys(("resume", "continue"), ("train", "--resume")),
+    **dict.fromkeys(("video", "follow"), ("track",)),
+    **dict.fromkeys(("diff", "versus"), ("compare",)),
+    **dict.fromkeys(("download", "fetch", "get"), ("data", "get")),
+    **dict.fromkeys(("datasets", "dataset"), ("data", "list")),
+    **dict.fromkeys(("models", "model", "plugin", "list"), ("plugins", "list")),
+    **dict.fromkeys(("preview", "show", "visualize"), ("data", "preview")),
+    **dict.fromkeys(("check", "verify"), ("data", "check")),
+    "convert": ("data", "convert"),
+    "new": ("plugins", "new"),
+    **dict.fromkeys(("config", "options", "set"), ("settings",)),
+    **dict.fromkeys(("env", "install", "status"), ("doctor",)),
+    "layers": ("summary",),
+    **dict.fromkeys(("show-completion", "complete"), ("completion",)),
+    "help": ("--help",),
+    "version": ("--version",),
+}
+"""Commands by the names that other programs give them."""
+
+SAME_ACTIONS = {
+    **dict.fromkeys(("download", "fetch"), "get"),
+    **dict.fromkeys(("show", "describe", "about"), "info"),
+    **dict.fromkeys(("verify", "validate", "test"), "check"),
+    **dict.fromkeys(("ls", "all"), "list"),
+    **dict.fromkeys(("view", "draw", "plot"), "preview"),
+    **dict.fromkeys(("create", "init", "add"), "new"),
+}
+
+SAME_OPTIONS = {
+    **dict.fromkeys(("learning-rate", "learning_rate", "lr0"), "--lr"),
+    **dict.fromkeys(("batch", "bs", "b"), "--batch-size"),
+    **dict.fromkeys(("epoch", "num-epochs", "max-epochs", "n-epochs", "e"), "--epochs"),
+    **dict.fromkeys(("max-steps", "iterations", "iters", "max-iter", "num-steps"), "--steps"),
+    **dict.fromkeys(("num-workers", "threads", "jobs", "j", "w"), "--workers"),
+    **dict.fromkeys(("gpus", "num-gpus", "nproc"), "--devices"),
+    **dict.fromkeys(("gpu", "cuda", "accelerator"), "--device"),
+    **dict.fromkeys(("output", "output-dir", "out-dir", "save-dir", "project", "name", "o"), "--out"),
+    **dict.fromkeys(("dataset", "d"), "--data"),
+    **dict.fromkeys(("data-root", "data-path", "dataset-dir", "root"), "--data-dir"),
+    **dict.fromkeys(("model", "arch", "architecture", "network", "m"), "--plugin"),
+    **dict.fromkeys(("cfg", "config-file", "recipe", "c"), "--config"),
+    **dict.fromkeys(("pretrained", "checkpoint", "ckpt", "init-from"), "--weights"),
+    **dict.fromkeys(("continue", "resume-from"), "--resume"),
+    **dict.fromkeys(("conf", "confidence", "threshold", "score-threshold"), "--draw-above"),
+    **dict.fromkeys(("tile", "tile-size", "crop-size"), "--window"),
+    **dict.fromkeys(("subset", "s"), "--split"),
+    "v": "--version",
+}
+"""Options by the names that other programs give them; short ones have one letter."""
+
+NOTES = {"test": "; --split test measures on the test split, where there is one"}
+
+
+def unknown_command(word: str, words: Sequence[str], commands: Sequence[str]) -> UsageError:
+    """The error for a first word that is no command.
+
+    Args:
+        word: that was typed.
+        words: the whole command line.
+        commands: that there are.
+    """
+    rest = list(words)
+    rest.remove(word)
+    if word.lower() in ("export-onnx", "onnx", "to-onnx"):
+        return UsageError(
+            f"no command {word!r}: nothing here writes ONNX. Hint: toolkit export RUN --out weights.pth"
+            " writes the weights as the software that the model comes from reads them"
+        )
+    near = difflib.get_close_matches(word.lower(), commands, n=1, cutoff=0.6)
+    same = SAME_WORDS.get(word.lower())
+    if same or near:
+        right = _command_line([*(same or near), *rest])
+        return UsageError(f"no command {word!r}. Hint: {right}{NOTES.get(word.lower(), '')}")
+    if Path(word).exists():
+        return UsageError(
+            f"no command {word!r}, which is a file or folder. Hint: begin with what to do with it, such as"
+            f" toolkit infer RUN {shlex.quote(word)}"
+        )
+    return UsageError(
+        f"no command {word!r}. Hint: there are {', '.join(commands)}; toolkit --help tells more"
+    )
+
+
+def unknown_action(command: str, word: str, words: Sequence[str], actions: Sequence[str]) -> UsageError:
+    """The error for a second word that is no action of a command, such as ``toolkit data chekc``."""
+    same = SAME_ACTIONS.get(word)
+    near = [same] if same and same in actions else difflib.get_close_matches(word, actions, n=1, cutoff=0.6)
+    if near:
+        right = [near[0] if each == word else each for each in words]
+        return UsageError(f"no action {word!r} of toolkit {command}. Hint: {_command_line(right)}")
+    hint = f"toolkit {command} ACTION, with one of {', '.join(actions)}"
+    if Path(word).exists() and "check" in actions:
+        hint = f"toolkit {command} check NAME --data-dir {shlex.quote(word)}"
+    return UsageError(f"no action {word!r} of toolkit {command}. Hint: {hint}")
+
+
+def _command_line(words: Sequence[str]) -> str:
+    return shlex.join(["toolkit", *words])
+
+
+def unknown_option(parser: argparse.ArgumentParser, option: str, words: Sequence[str]) -> UsageError:
+    """The error for an option that a command has not: the option or the setting to write in its place.
+
+    Args:
+        parser: of the command.
+        option: as it was typed, with its value where that stands behind ``=``.
+        words: the whole command line.
+    """
+    name, equals, value = option.partition("=")
+    if not equals:
+        after = list(words)[list(words).index(option) + 1 :][:1]
+        value = after[0] if after and not after[0].startswith("-") else ""
+    bare = name.lstrip("-")
+    known = [each for each in parser._option_string_actions if each.startswith("--")]
+    found = f"{parser.prog} has no option {name}"
+    same = SAME_OPTIONS.get(bare.lower())
+    if same in known:
+        return UsageError(f"{found}. Hint: {_with_value(same, _device(bare, value))}")
+    takes_settings = any(action.dest == "settings" for action in parser._actions) or "infer" in parser.prog
+    keys = _keys_like(bare.replace("-", "_"), words) if takes_settings else []
+    if keys:
+        settings = " or ".join(f"{key}={shlex.quote(value) if value else 'VALUE'}" for key in keys)
+        return UsageError(f"{found}. Hint: it is a setting: {settings}")
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+    if close and len(bare) > 1:
+        return UsageError(f"{found}. Hint: {_with_value(close[0], value)}")
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.55)
+    meant = f"perhaps {' or '.join(near)}; " if near else ""
+    return UsageError(f"{found}. Hint: {meant}{parser.prog} --help lists all")
+
+
+def _with_value(option: str, value: str) -> str:
+    return f"{option} {shlex.quote(value)}" if value else option
+
+
+def _device(option: str, value: str) -> str:
+    """``cuda:0`` for ``--gpu 0``, and ``cuda`` for ``--gpu`` alone."""
+    if option.lower() not in ("gpu", "cuda"):
+        return value
+    return f"cuda:{value}" if value.isdecimal() else "cuda"
+
+
+def _keys_like(name: str, words: Sequence[str]) -> list[str]:
+    """The full keys of settings that end in a name, as far as the words tell whose settings they may be."""
+    from toolkit.config.keys import all_keys, candidates
+
+    sections = list(_sections(words))
+    exact = candidates(name, sections) or [key for key in all_keys(sections) if key.endswith(f".{name}")]
+    return exact[:3]
+
+
+def _sections(words: Sequence[str]) -> Iterator[tuple[str, type]]:
+    """Sections of settings that a command line may mean: those of training, and those of the plugins, runs
+    and datasets in it.
+    """
+    from toolkit import registry
+    from toolkit.checkpoints import read_manifest
+    from toolkit.config import DataSettings, TrainSettings, settings_class
+
+    if "train" in words or "demo" in words:
+        yield "train", TrainSettings
+        yield "data", DataSettings
+    for word in words:
+        try:
+            if word.endswith(".py"):
+                for manifest in registry.add_path(word):
+                    section = "data.options" if manifest.kind == "dataset" else "model"
+                    yield section, settings_class(manifest)
+            elif word in registry.plugins().names():
+                yield "model", settings_class(registry.plugins().get(word))
+            elif word in registry.datasets().names():
+                yield "data.options", settings_class(registry.datasets().get(word))
+            elif Path(word).exists():
+                checkpoint = read_manifest(word)
+                if checkpoint is not None:
+                    yield "model", settings_class(registry.plugins().get(checkpoint.plugin))
+        except (ToolkitError, OSError):
+            continue
+
+
+def stray_words(words: Sequence[str]) -> UsageError:
+    """The error for words of ``toolkit train`` that are no ``key=value``: how each is to be written.
+
+    Args:
+        words: those that are no settings, and the settings, in their order.
+    """
+    text = " ".join(words)
+    if "=" in words or any(word.endswith("=") for word in words[:-1]):
+        joined = text.replace(" = ", "=").replace("= ", "=").replace(" =", "=")
+        return UsageError(f"there are spaces around a '='. Hint: write {joined}")
+    right, unknown = [], []
+    for word in words:
+        if "=" in word:
+            continue
+        meant = _meant(word)
+        if meant:
+            right.append(f"{meant} {shlex.quote(word)}")
+        else:
+            unknown.append(word)
+    stray = ", ".join(repr(word) for word in words if "=" not in word)
+    if not unknown:
+        return UsageError(f"expected settings as key=value, not {stray}. Hint: write {' '.join(right)}")
+    setting = _setting_with_value(words)
+    return UsageError(
+        f"expected settings as key=value, not {stray}. Hint: "
+        + (f"write {setting}" if setting else "write each as train.steps=100; toolkit settings lists them")
+    )
+
+
+def _setting_with_value(words: Sequence[str]) -> str | None:
+    """``train.lr=0.1`` for the two words ``train.lr 0.1``, or for ``train.lr:0.1``."""
+    for word, value in zip(words, [*words[1:], ""], strict=True):
+        key, colon, behind = word.partition(":")
+        if colon and not behind:
+            behind = value
+        if not colon:
+            behind = value
+        name = key.rpartition(".")[2]
+        if name.isidentifier() and _keys_like(name, ["train"]):
+            return f"{key}={behind or 'VALUE'}"
+    return None
+
+
+def _meant(word: str) -> str | None:
+    """The option that a word alone was meant for."""
+    from toolkit import registry
+    from toolkit.config.recipes import find_recipe_named
+
+    path = Path(word).expanduser()
+    if (path / "config.yaml").is_file():
+        return "--resume"
+    if path.is_file() and path.suffix in (".pt", ".pth", ".pkl", ".safetensors", ".ckpt"):
+        return "--weights"
+    if word in registry.plugins().names() or path.suffix == ".py":
+        return "--plugin"
+    if word in registry.datasets().names():
+        return "--data"
+    if path.suffix in (".yaml", ".yml") or find_recipe_named(word):
+        return "--config"
+    return "--data-dir" if path.is_dir() else None

@@ -1,0 +1,129 @@
+"""``toolkit settings``."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import textwrap
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from toolkit.config.reference import Entry, Group
+
+SUMMARY = "list all settings, each with its default and what it does"
+
+SECTIONS = ("train", "data", "data.options", "model", "evaluators", "augment")
+
+WIDEST = 110
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Fill in the parser."""
+    parser.add_argument(
+        "section",
+        nargs="?",
+        metavar="SECTION",
+        help=(
+            f"only those of one of {', '.join(SECTIONS)}, or those whose key has this in it, such as train.lr"
+        ),
+    )
+    parser.add_argument(
+        "--plugin", metavar="P", help="of plugins only this one's, with what it sets differently"
+    )
+    parser.add_argument("--data", metavar="D", help="of datasets only this one's")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the settings, section by section."""
+    from toolkit.errors import UnknownNameError
+
+    found = [group for group in _chosen_groups(args) if group.entries]
+    section = (args.section or "").rstrip(".")
+    if section in SECTIONS:
+        found = [group for group in found if group.section == section]
+    elif section:
+        exact = [each for group in found for each in _with_key(group, lambda key: key == section)]
+        found = exact or [each for group in found for each in _with_key(group, lambda key: section in key)]
+    if not found:
+        raise UnknownNameError(_nothing(section, args))
+    width = min(WIDEST, shutil.get_terminal_size().columns)
+    defaults = _defaults(args.plugin)
+    for number, group in enumerate(found):
+        if number:
+            print()
+        print(_heading(group))
+        for line in _lines(group, width, defaults):
+            print(line)
+    return 0
+
+
+def _chosen_groups(args: argparse.Namespace) -> Iterator[Group]:
+    """All groups, less those of other plugins and datasets where one is named."""
+    from toolkit import registry
+    from toolkit.config.reference import groups
+
+    plugin = registry.named(registry.plugins(), args.plugin).name if args.plugin else None
+    data = registry.named(registry.datasets(), args.data).name if args.data else None
+    wanted = {"model": plugin, "data.options": data}
+    for group in groups():
+        if wanted.get(group.section) in (None, group.owner):
+            yield group
+
+
+def _with_key(group: Group, fits: Callable[[str], bool]) -> Iterator[Group]:
+    """The group with those settings whose key fits, if any does."""
+    import dataclasses
+
+    entries = tuple(entry for entry in group.entries if fits(entry.key))
+    if entries:
+        yield dataclasses.replace(group, entries=entries)
+
+
+def _nothing(text: str, args: argparse.Namespace) -> str:
+    from toolkit.config.settings import suggest_key
+
+    keys = [entry.key for group in _chosen_groups(args) for entry in group.entries]
+    near = suggest_key(text, SECTIONS, list(dict.fromkeys(keys)))
+    return f"no section is called {text!r}, and no setting has that in its key{near}"
+
+
+def _defaults(plugin: str | None) -> dict[str, object]:
+    """What a plugin sets where nobody else does, by full keys."""
+    from toolkit import registry
+    from toolkit.config.tree import flat_items
+
+    if plugin is None:
+        return {}
+    return dict(flat_items(registry.named(registry.plugins(), plugin).defaults))
+
+
+def _heading(group: Group) -> str:
+    of = {
+        "": "the run",
+        "train": "train: how to learn",
+        "data": "data: which dataset, and where it is",
+        "data.options": "data.options of the dataset {}",
+        "model": "model of the plugin {}",
+        "evaluators": "evaluators: {}",
+        "augment": "augment, an entry with name: {}",
+    }
+    return of[group.section].format(group.owner)
+
+
+def _lines(group: Group, width: int, defaults: dict[str, object]) -> Iterator[str]:
+    for entry in group.entries:
+        yield from _wrapped(f"  {entry.key} = {_default(entry, defaults)}   ({entry.kind})", width, "      ")
+        yield from _wrapped(f"      {entry.sentence}", width, "      ")
+
+
+def _default(entry: Entry, defaults: dict[str, object]) -> str:
+    if entry.key in defaults:
+        return str(defaults[entry.key])
+    return {"empty": "''", "`null`": "null"}.get(entry.default, entry.default.strip("`"))
+
+
+def _wrapped(text: str, width: int, indent: str) -> list[str]:
+    return textwrap.wrap(
+        text.replace("`", ""), width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
