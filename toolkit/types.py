@@ -84,6 +84,19 @@ def _check_size(owner: str, size: object) -> None:
     _check(fits, f"{owner}.size must be (height, width) in whole pixels above 0, not {size!r}")
 
 
+def _pixels(size: Size) -> str:
+    """A size as reprs show it, height first as in shapes."""
+    return f"{size[0]}x{size[1]}"
+
+
+def _contents(owner: Sample | Prediction) -> list[str]:
+    """What a sample or a prediction holds, in a few words for its repr."""
+    words = [] if owner.label_map is None else ["label_map"]
+    if owner.instances is not None:
+        words.append(f"{len(owner.instances)} instance{'s' * (len(owner.instances) != 1)}")
+    return [*words, *map(str, owner.extras)]
+
+
 @dataclass(frozen=True)
 class Masks:
     """``N`` binary masks of one image as COCO run-length codes: holes, parts and overlaps survive, and memory
@@ -163,6 +176,9 @@ class Masks:
 
     def __len__(self) -> int:
         return len(self.counts)
+
+    def __repr__(self) -> str:
+        return f"Masks({_pixels(self.size)}, {len(self)})"
 
     def __getitem__(self, index: Index) -> Masks:
         return Masks(self.size, tuple(self.counts[i] for i in _positions(index, len(self))))
@@ -283,6 +299,13 @@ class Instances:
 
     def __len__(self) -> int:
         return len(self.boxes_xyxy)
+
+    def __repr__(self) -> str:
+        has = [name for name in ("masks", "scores", "keypoints", "is_crowd", "areas") if self._has(name)]
+        return f"Instances({_pixels(self.size)}, {', '.join([str(len(self)), 'boxes', *has])})"
+
+    def _has(self, name: str) -> bool:
+        return getattr(self, name) is not None
 
     def __getitem__(self, index: Index) -> Instances:
         positions = torch.tensor(_positions(index, len(self)), dtype=torch.int64)
@@ -449,6 +472,9 @@ class Sample:
         """Height and width of the image, in pixels."""
         return int(self.image.shape[1]), int(self.image.shape[2])
 
+    def __repr__(self) -> str:
+        return f"Sample({self.id!r}, {', '.join([_pixels(self.size), *_contents(self)])})"
+
     def get(self, name: str) -> Any:
         """What is known under a name of ``TaskManifest.truth``: an attribute, or one of ``extras``; None
         where it is not.
@@ -513,6 +539,10 @@ class Prediction:
                 self.instances.size == self.size,
                 f"{owner}.instances are of an image of {self.instances.size}, not {self.size}",
             )
+
+    def __repr__(self) -> str:
+        parts = [_pixels(self.size), *_contents(self)]
+        return f"{type(self).__name__}({self.sample_id!r}, {', '.join(parts)})"
 
     def get(self, name: str) -> Any:
         """What is predicted under a name of ``TaskManifest.predicts``, as ``Sample.get``; ``answers`` are

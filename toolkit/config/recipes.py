@@ -12,7 +12,7 @@ from toolkit import registry
 from toolkit.config.augmentations import AugmentSettings
 from toolkit.config.schema import DataSettings, RunSettings
 from toolkit.config.settings import Settings, settings_class, validate
-from toolkit.config.tree import Tree, copy_tree, merge, nest, parse_overrides, read_yaml
+from toolkit.config.tree import Tree, as_tree, copy_tree, merge, read_yaml
 from toolkit.errors import UsageError
 from toolkit.registry.manifests import Manifest
 from toolkit.registry.matching import check_measurable, check_trainable
@@ -32,7 +32,7 @@ def resolve(
         data: name or path of the dataset; may be left out when ``config`` has it.
         config: a YAML file; without it the recipe ``configs/<plugin>-<data>.yaml`` is used where there is
             one.
-        overrides: dotted keys with values, or ``key=value`` words.
+        overrides: dotted keys with values, nested dictionaries, or ``key=value`` words.
 
     Raises:
         ConfigError: with every fault in one message.
@@ -55,7 +55,7 @@ def resolve(
         config = find_recipe(plugin_manifest.name, data_manifest.name)
         tree = read_yaml(config) if config else {}
     tree = _lay_over(copy_tree(plugin_manifest.defaults), tree)
-    words = parse_overrides(overrides) if not isinstance(overrides, Mapping) else nest(overrides)
+    words = as_tree(overrides)
     _state_batch_of_lr(tree, words)
     tree = _lay_over(tree, words)
     if isinstance(tree.get("data") or {}, dict):
