@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -71,10 +72,14 @@ def test_a_folder(infer: Infer, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert infer(str(tmp_path / "photos")) == 0
     printed = capsys.readouterr()
     assert printed.out.startswith("2 images done in ")
-    assert printed.out.endswith(f"results in {tmp_path / 'out'}\n")
+    first, found = printed.out.splitlines()
+    assert first.endswith(f"results in {tmp_path / 'out'}")
+    assert re.fullmatch(r"found: \d+ % (ground|square)(, (\d+|< 1) % (ground|square))?", found)
     assert printed.err == ""
     expected = [
+        "about.json",
         "labels/a.png",
+        "labels/classes.csv",
         "labels/deep/b.png",
         "manifest.jsonl",
         "overlays/a.jpg",
