@@ -18,7 +18,7 @@ from frames_cases import SIZE, frame
 from pipeline_cases import Bright, Spots, files, manifest, predictor, write_image
 
 from toolkit.data.images import read_image
-from toolkit.errors import DownloadError, UsageError
+from toolkit.errors import UsageError
 from toolkit.inference.pipeline import Summary, Work, predict_folder
 from toolkit.inference.sources import Frame, FrameChoice, RemoteImage, Stream, find_inputs
 
@@ -87,7 +87,7 @@ def test_images_of_one_name_are_told_apart(photos: Path) -> None:
 
 
 def test_addresses_that_are_not_fetched_are_refused_before_anything_is_done() -> None:
-    with pytest.raises(DownloadError, match="expected https://"):
+    with pytest.raises(UsageError, match="expected https://"):
         find_inputs(["http://example.org/a.png"])
 
 

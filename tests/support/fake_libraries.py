@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from types import ModuleType
+from importlib.machinery import ModuleSpec
+from importlib.util import module_from_spec
 from typing import Any
 
 import pytest
@@ -43,8 +44,8 @@ class Detections:
 
 def install(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make both importable for a test."""
-    pandas, supervision = ModuleType("pandas"), ModuleType("supervision")
-    pandas.DataFrame, pandas.Index = DataFrame, Index  # type: ignore[attr-defined]
-    supervision.Detections = Detections  # type: ignore[attr-defined]
+    pandas, supervision = (module_from_spec(ModuleSpec(name, None)) for name in ("pandas", "supervision"))
+    pandas.DataFrame, pandas.Index = DataFrame, Index
+    supervision.Detections = Detections
     monkeypatch.setitem(sys.modules, "pandas", pandas)
     monkeypatch.setitem(sys.modules, "supervision", supervision)

@@ -6,7 +6,7 @@ import torch
 
 from toolkit.types import Prediction
 from toolkit.visualization.drawing import overlay
-from toolkit.visualization.legend import Entry, draw_legend, legend_entries
+from toolkit.visualization.legend import Entry, draw_legend, label_counts, legend_entries
 
 PALETTE = [(0, 0, 0), (200, 30, 30), (30, 200, 30), (30, 30, 200)]
 CLASSES = ("ground", "sky", "tree", "car")
@@ -24,6 +24,18 @@ def test_classes_that_are_there_have_an_entry_the_largest_first() -> None:
     assert entries == [Entry("ground", (0, 0, 0)), Entry("tree", (30, 200, 30))]
     assert legend_entries(torch.full((3, 3), 255, dtype=torch.uint8), CLASSES, PALETTE) == []
     assert [entry.text for entry in legend_entries(torch.full((3, 3), 9, dtype=torch.uint8), (), ())] == ["9"]
+
+
+def test_pixels_are_counted_exactly_whatever_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = torch.randint(0, 256, (50, 33), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    want = torch.bincount(labels.flatten(), minlength=256).tolist()
+    assert label_counts(labels) == want
+    assert label_counts(labels.T) == want
+    monkeypatch.setattr("toolkit.visualization.legend._EXACT", 70)  # so that it takes several bands
+    assert label_counts(labels) == want
+    monkeypatch.undo()
+    huge = torch.zeros((1, 1), dtype=torch.uint8).expand(4097, 4097)
+    assert label_counts(huge)[0] == 4097 * 4097
 
 
 def test_a_legend_stands_in_the_corner_and_has_the_colors() -> None:

@@ -7,9 +7,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import torch
-
 from toolkit.types import VOID, Instances, Prediction, Size
+from toolkit.visualization.legend import label_counts
 
 MOST_NAMES = 6
 """How many classes are named in a line; the rest are counted."""
@@ -49,7 +48,7 @@ def findings_of(prediction: Prediction, classes: Sequence[str], threshold: float
     """
     pixels: dict[str, int] = {}
     if prediction.label_map is not None:
-        counts = torch.bincount(prediction.label_map.flatten(), minlength=VOID + 1).tolist()
+        counts = label_counts(prediction.label_map)
         pixels = _sorted({_name(i, classes): count for i, count in enumerate(counts[:VOID]) if count})
     instances = prediction.instances
     if instances is None:

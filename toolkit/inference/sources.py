@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from toolkit.data.images import decode_image
-from toolkit.errors import UsageError
+from toolkit.errors import DownloadError, UsageError
 from toolkit.inference.inputs import InputImage, find_images, with_stems
 from toolkit.runtime.remote import check_address, fetch_bytes, is_url
 
@@ -203,15 +203,18 @@ def find_inputs(
         stdin: in place of standard input.
 
     Raises:
-        UsageError: when a path does not exist, a pattern matches nothing, or there is nothing at all.
-        DownloadError: when an address is one that is not fetched.
+        UsageError: when a path does not exist, a pattern matches nothing, an address is not one that is
+            fetched, or there is nothing at all.
     """
     files: list[str] = []
     urls: list[str] = []
     devices: list[str | int] = []
     for word in _with_standard_input(words, stdin or sys.stdin):
         if is_url(word):
-            check_address(word)
+            try:
+                check_address(word)
+            except DownloadError as error:  # nothing was done yet
+                raise UsageError(str(error)) from None
             urls.append(word)
         elif word.isdecimal() and not os.path.lexists(word):
             devices.append(int(word))

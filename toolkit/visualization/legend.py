@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
-import torch
+import numpy as np
 from torch import Tensor
 
 from toolkit.types import VOID
@@ -27,12 +27,27 @@ MOST_OF_A_SIDE = 0.5
 """How much of the width and of the height of a picture a legend may take."""
 
 
+_EXACT = 1 << 24
+"""OpenCV counts in float32, which holds no larger whole numbers; it is three times as fast as torch."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """A line of a legend: a patch of color (None for none) and a text."""
 
     text: str
     color: Color | None
+
+
+def label_counts(label_map: Tensor) -> list[int]:
+    """How many pixels of a label map (uint8 ``[H, W]``) have each of the 256 values."""
+    total = np.zeros(256, np.int64)
+    rows = max(1, _EXACT // label_map.shape[1])
+    for top in range(0, len(label_map), rows):
+        band = np.ascontiguousarray(label_map[top : top + rows].numpy())
+        total += cv2.calcHist([band], [0], None, [256], [0, 256]).ravel().astype(np.int64)
+    counts: list[int] = total.tolist()
+    return counts
 
 
 def legend_entries(label_map: Tensor, classes: Sequence[str], palette: Palette) -> list[Entry]:
@@ -43,9 +58,8 @@ def legend_entries(label_map: Tensor, classes: Sequence[str], palette: Palette) 
         classes: their names; labels beyond them are shown as numbers.
         palette: one RGB color a class.
     """
-    counts = torch.bincount(label_map.flatten(), minlength=VOID + 1)[:VOID]
-    colors = full_palette(palette)
-    order = torch.argsort(counts, descending=True, stable=True).tolist()
+    counts, colors = label_counts(label_map)[:VOID], full_palette(palette)
+    order = sorted(range(VOID), key=lambda label: -counts[label])
     present = [label for label in order if counts[label]]
     return [
         Entry(
@@ -95,7 +109,9 @@ def _lines(entries: Sequence[Entry], rows: int, room: int, lettering: Lettering)
         if line.text != entry.text and len(line.text) < LEAST_BEGINNING + len(ELLIPSIS):
             return []
     if lines and len(shown) < len(entries):
-        lines.append(Entry(lettering.shortened(f"and {len(entries) - len(shown)} more", room), None))
+        more = len(entries) - len(shown)
+        whole = f"and {more} more"
+        lines.append(Entry(whole if lettering.width(whole) <= room else f"+{more}", None))
     return lines
 
 
