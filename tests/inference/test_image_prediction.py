@@ -14,13 +14,14 @@ from PIL import Image
 from pipeline_cases import Bright, Spots, write_image
 from support import fake_libraries
 
-from toolkit.errors import DataError, ImageError, UsageError
+from toolkit.errors import DataError, ImageError, InvalidDataError, UsageError
 from toolkit.formats.predictions import PredictionFiles
 from toolkit.inference import Predictor
 from toolkit.inference.image_prediction import NOTEBOOK_SIDE, ImagePrediction
 from toolkit.models.contract import Model
 from toolkit.types import Prediction, Sample
 from toolkit.visualization.drawing import confident, overlay
+from toolkit.visualization.palettes import class_palette
 
 PALETTE = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
 
@@ -53,6 +54,22 @@ def test_it_is_a_prediction_and_knows_the_names_of_its_classes(photo: Path) -> N
     assert found.classes == ("red", "green", "blue")
     assert found.names == ["red", "green"]
     assert semantic(photo).names == []
+
+
+def test_a_models_own_prediction_becomes_one() -> None:
+    sample = Sample("a", torch.full((3, 40, 50), 255, dtype=torch.uint8))
+    model = Spots()
+    found = ImagePrediction.of(model.predict([sample])[0], sample, classes=model.classes)
+    assert repr(found) == "ImagePrediction('a', 40x50, 3 instances: 1 blue, 1 green, 1 red)"
+    assert found.palette == class_palette(model.classes)
+    assert found.plot().size == (50, 40)
+    bare = ImagePrediction.of(Prediction("a", (40, 50), torch.zeros(40, 50).byte()), sample, classes=())
+    assert repr(bare) == "ImagePrediction('a', 40x50, 100 % 0)"
+    bare.plot()
+    with pytest.raises(
+        InvalidDataError, match=r"Prediction\('b', 4x4, label_map\) is not of the image of Sample"
+    ):
+        ImagePrediction.of(Prediction("b", (4, 4), torch.zeros(4, 4).byte()), sample, classes=())
 
 
 def test_its_repr_is_a_line(photo: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -14,14 +14,14 @@ from PIL import Image
 from torch import Tensor
 
 from toolkit.data.images import read_image
-from toolkit.errors import DataError, UsageError
+from toolkit.errors import DataError, InvalidDataError, UsageError
 from toolkit.inference.coco_documents import coco_document
 from toolkit.inference.findings import Findings, counted, findings_of, shares
 from toolkit.runtime.extras import import_pandas, import_supervision
 from toolkit.runtime.files import atomic_write
 from toolkit.types import Prediction, Sample
 from toolkit.visualization.drawing import DRAW_ABOVE, confident, overlay, write_picture
-from toolkit.visualization.palettes import Palette
+from toolkit.visualization.palettes import Palette, class_palette
 
 NOTEBOOK_SIDE = 1024
 """The longest side of a picture that a notebook shows by itself, in pixels; ``plot`` gives it whole."""
@@ -55,21 +55,39 @@ class ImagePrediction(Prediction):
         prediction: Prediction,
         sample: Sample,
         *,
-        classes: tuple[str, ...],
-        palette: Palette,
-        draw_above: float,
-        about: Mapping[str, Any],
+        classes: Sequence[str],
+        palette: Palette | None = None,
+        draw_above: float = DRAW_ABOVE,
+        about: Mapping[str, Any] | None = None,
     ) -> ImagePrediction:
-        """A model's prediction with what is known about it; the image is kept where it came from no file."""
+        """A model's prediction with what is known about it; ``Predictor.predict`` does so, and who calls a
+        model by himself can do so::
+
+            ImagePrediction.of(model.predict([sample])[0], sample, classes=model.classes).plot()
+
+        Args:
+            prediction: of the sample.
+            sample: its image is kept where it came from no file.
+            classes: the names that labels stand for.
+            palette: one RGB color a class; the default colors when None.
+            draw_above, about: see the attributes.
+
+        Raises:
+            InvalidDataError: when the prediction is of an image of another size.
+        """
+        if prediction.size != sample.size:
+            raise InvalidDataError(
+                f"{prediction!r} is not of the image of {sample!r}, which has another size"
+            )
         own = {each.name: getattr(prediction, each.name) for each in fields(Prediction)}
         kept = sample.image if sample.path is None else None
         return cls(
             **own,
-            classes=classes,
-            palette=palette,
+            classes=tuple(classes),
+            palette=class_palette(classes) if palette is None and classes else palette or (),
             draw_above=draw_above,
             path=sample.path,
-            about=about,
+            about=about or {},
             kept_image=kept,
         )
 
