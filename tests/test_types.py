@@ -608,7 +608,36 @@ def test_fields_cannot_be_set_and_copies_are_of_the_same_kind(value: Any) -> Non
     with pytest.raises(dataclasses.FrozenInstanceError):
         value.something_else = 1
     for again in (copy.deepcopy(value), pickle.loads(pickle.dumps(value))):
-        assert repr(again) == repr(value)
+        assert type(again) is type(value)
+        assert_same(again, value)
+
+
+def assert_same(one: Any, other: Any) -> None:
+    """All fields hold the same, at any depth."""
+    for field in dataclasses.fields(one):
+        ours, theirs = getattr(one, field.name), getattr(other, field.name)
+        if dataclasses.is_dataclass(ours):
+            assert_same(ours, theirs)
+        elif isinstance(ours, Tensor):
+            assert ours.equal(theirs)
+            assert ours.dtype == theirs.dtype
+        else:
+            assert ours == theirs
+
+
+def test_reprs_are_lines_that_say_what_is_there() -> None:
+    coded = Masks.from_dense(np.ones((300, 40, 50), bool))
+    many = Instances((40, 50), coded.boxes_xyxy(), torch.zeros(300).long(), coded, torch.ones(300))
+    assert repr(coded) == "Masks(40x50, 300)"
+    assert repr(many) == "Instances(40x50, 300, boxes, masks, scores)"
+    assert repr(Instances.empty(SIZE)) == "Instances(4x5, 0, boxes)"
+    labels = torch.zeros(SIZE, dtype=torch.uint8)
+    assert repr(Sample("a/b", image())) == "Sample('a/b', 4x5)"
+    assert repr(Sample("a", image(), labels, instances())) == "Sample('a', 4x5, label_map, 2 instances)"
+    assert repr(Prediction("a", (40, 50), instances=many)) == "Prediction('a', 40x50, 300 instances)"
+    one = instances()[[0]]
+    assert repr(Prediction("a", SIZE, labels, one)) == "Prediction('a', 4x5, label_map, 1 instance)"
+    assert repr(Prediction("a", SIZE, extras={"depth": 1})) == "Prediction('a', 4x5, depth)"
 
 
 def test_masks_are_equal_by_size_and_pixels() -> None:

@@ -14,6 +14,7 @@ from PIL import Image
 from pipeline_cases import Bright, Spots, write_image
 from support import fake_libraries
 
+import toolkit
 from toolkit.errors import DataError, ImageError, InvalidDataError, UsageError
 from toolkit.formats.predictions import PredictionFiles
 from toolkit.inference import Predictor
@@ -148,7 +149,7 @@ def test_it_is_saved_as_a_document_that_eval_reads(photo: Path, tmp_path: Path) 
     found.save(tmp_path / "a.json")
     document = json.loads((tmp_path / "a.json").read_text())
     assert document == found.to_coco()
-    assert document["info"]["model"]["name"] == "spots 1"
+    assert document["info"] == {"toolkit": toolkit.__version__, "model": {"name": "spots 1"}}
     read = PredictionFiles(tmp_path / "a.json", found.classes).read("photo", (60, 100)).instances
     assert read is not None
     assert found.instances is not None

@@ -121,6 +121,9 @@ class Tally:
         if findings.best_score is not None:
             self.best_score = max(findings.best_score, self.best_score or 0.0)
 
+    def __str__(self) -> str:
+        return self.line()
+
     def line(self) -> str:
         """What was found, in a line; empty where the model gives neither objects nor label maps."""
         if self.objects is not None:

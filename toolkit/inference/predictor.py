@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
+import toolkit
 from toolkit import registry
 from toolkit.checkpoints import CheckpointManifest, RunLike, checkpoint_name, path_of_run
 from toolkit.data.images import decode_image, read_image
@@ -130,7 +131,7 @@ class Predictor:
                 classes=self.classes,
                 palette=self.palette,
                 draw_above=self.model.draw_above,
-                about={"model": {"name": self.name, **self.about}},
+                about={"toolkit": toolkit.__version__, "model": {"name": self.name, **self.about}},
             )
             for prediction, sample in zip(self.predict_samples(samples), samples, strict=True)
         ]
