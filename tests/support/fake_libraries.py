@@ -8,6 +8,7 @@ from importlib.machinery import ModuleSpec
 from importlib.util import module_from_spec
 from typing import Any
 
+import numpy as np
 import pytest
 
 
@@ -35,6 +36,11 @@ class DataFrame:
         self.index = index
         lengths = {len(values) for values in self.columns.values()} | ({len(index)} if index else set())
         assert len(lengths) <= 1
+
+    def astype(self, kinds: Mapping[str, str]) -> DataFrame:
+        for name, kind in kinds.items():
+            self.columns[name] = np.array(self.columns[name], dtype=kind).tolist()
+        return self
 
 
 class Detections:

@@ -191,7 +191,10 @@ class ImagePrediction(Prediction):
             UsageError: when there are neither objects nor a label map.
         """
         pandas = import_pandas("to_dataframe()")
-        return pandas.DataFrame(self._rows(), columns=self._columns())
+        columns = self._columns()
+        # Without rows pandas cannot tell what the columns hold, and a table of many images loses its numbers.
+        kinds = {name: kind for name, kind in columns.items() if kind is not None}
+        return pandas.DataFrame(self._rows(), columns=list(columns)).astype(kinds)
 
     def to_supervision(self) -> Any:
         """A ``supervision.Detections`` with boxes, masks (dense, a byte a pixel and object), scores, labels,
@@ -234,11 +237,13 @@ class ImagePrediction(Prediction):
     def _name(self, label: int) -> str:
         return self.classes[label] if label < len(self.classes) else str(label)
 
-    def _columns(self) -> list[str]:
+    def _columns(self) -> dict[str, str | None]:
+        """The columns of the table, each with what its numbers are; None where it has none."""
+        names: dict[str, str | None] = {"image": None, "class": None}
         if self.instances is not None:
-            return ["image", "class", "score", "x0", "y0", "x1", "y1", "area"]
+            return names | dict.fromkeys(("score", "x0", "y0", "x1", "y1", "area"), "float64")
         if self.label_map is not None:
-            return ["image", "class", "pixels", "share"]
+            return names | {"pixels": "int64", "share": "float64"}
         raise UsageError(
             f"{self.sample_id!r} has neither objects nor a label map to make a table of. Hint: its values"
             f" are in extras: {', '.join(self.extras)}"
