@@ -119,11 +119,16 @@ def test_tables(run: toolkit.TrainResult, tmp_path: Path, monkeypatch: pytest.Mo
     assert columns["twin"][place] == reports.metrics["mean_iou"]
 
 
-def test_notebooks_and_reprs(run: toolkit.TrainResult) -> None:
+def test_notebooks_and_reprs(run: toolkit.TrainResult, monkeypatch: pytest.MonkeyPatch) -> None:
     reports = toolkit.evaluate(run, device="cpu")
+    # Rich shows what it prints by itself where it finds itself in a notebook; each table would come twice.
+    shown: list[object] = []
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    monkeypatch.setattr("rich.jupyter.display", lambda *what: shown.append(what))
     assert repr(reports).startswith("Reports(Report('iou', mean_iou ")
     assert len(repr(reports)) < 120
     html = reports._repr_html_()
+    assert not shown
     assert html.count("<pre") == 1
     assert "square" in html
     assert f"{reports.metrics['mean_iou']:.4f}" in html

@@ -32,6 +32,14 @@ def test_long_work_says_how_far_it_is_now_and_then(
     assert capsys.readouterr() == ("", "measuring: 8 of 20\nmeasuring: 14 of 20\nmeasuring: 20 of 20\n")
 
 
+def test_a_notebook_gets_lines_as_a_log_does(
+    seconds: list[float], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    count(seconds, LINE_SECONDS, 20)
+    assert capsys.readouterr().err.splitlines()[-1] == "measuring: 20 of 20"
+
+
 def test_nobody_knows_how_much_there_is(seconds: list[float], capsys: pytest.CaptureFixture[str]) -> None:
     count(seconds, LINE_SECONDS, None)
     assert capsys.readouterr().err.splitlines()[0] == "measuring: 5"

@@ -173,7 +173,8 @@ def as_html(renderable: Any) -> str:
     """Something that ``rich`` can show, such as a table, as HTML for a notebook."""
     from rich.console import Console
 
-    console = Console(record=True, file=io.StringIO(), width=160)
+    # In a notebook rich would show what it prints, whatever file it is given.
+    console = Console(record=True, file=io.StringIO(), width=160, force_jupyter=False)
     console.print(renderable)
     style = "white-space:pre;overflow-x:auto;line-height:normal;font-family:monospace"
     return console.export_html(inline_styles=True, code_format=f'<pre style="{style}">{{code}}</pre>')

@@ -124,6 +124,9 @@ class Tally:
     def __str__(self) -> str:
         return self.line()
 
+    def __repr__(self) -> str:
+        return f"Tally({self.images} image{'s' * (self.images != 1)}: {self.line() or 'nothing to count'})"
+
     def line(self) -> str:
         """What was found, in a line; empty where the model gives neither objects nor label maps."""
         if self.objects is not None:

@@ -24,9 +24,9 @@ class Counting:
 
     def __init__(self, what: str, *, show: bool = True, clock: Callable[[], float] = time.monotonic) -> None:
         self.what, self.show = what, show
-        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.console = Console(stderr=True, highlight=False, soft_wrap=True, force_jupyter=False)
         columns = TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-        draws = show and self.console.is_terminal and not self.console.is_jupyter
+        draws = show and self.console.is_terminal
         self._bar = Progress(*columns, console=self.console, disable=not draws, transient=True)
         self._lines, self._clock = show and not draws, clock
         self._task: TaskID | None = None
