@@ -8,6 +8,7 @@ import importlib.util
 import json
 import re
 import shlex
+import shutil
 import sys
 import tomllib
 import unittest
@@ -19,6 +20,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 
 import toolkit
@@ -211,20 +213,30 @@ def test_python_use_works_as_shown(folder: Path, capsys: pytest.CaptureFixture[s
     train("tinynet.py", "shapes", "runs/unet-msrc", *SMALL)
     picture = np.zeros((20, 30, 3), np.uint8)
     cv2.imwrite("photo.jpg", picture)
-    readme, using = (
-        [b for b in fenced(page, "python") if "toolkit.load" in b and "Session" not in b]
-        for page in (ROOT / "README.md", ROOT / "docs" / "using.md")
+    readme = [block for block in fenced(ROOT / "README.md", "python") if "toolkit.load" in block]
+    training, predicting, measuring = (
+        block for block in fenced(ROOT / "docs" / "using.md", "python") if "Session" not in block
     )
     names: dict[str, object] = {"one_more": picture}
-    for block in readme + using:
+    for block in [*readme, predicting]:
         exec(compile(block, "documentation", "exec"), names)
+    assert Path("drawn.jpg").is_file()
+    assert json.loads(Path("one.json").read_text())["images"][0]["file_name"] == "photo.jpg"
+    capsys.readouterr()
+    shutil.copytree("runs/unet-msrc", "runs/deeplabv3-msrc")
+    exec(compile(measuring, "documentation", "exec"), names)
+    assert "%" in capsys.readouterr().out
+    assert names["summary"].done == 1  # type: ignore[attr-defined]
+    assert len(names["comparison"].runs) == 2  # type: ignore[attr-defined]
     assert names["one"].label_map.shape == (20, 30)  # type: ignore[attr-defined]
     assert len(names["several"]) == 2  # type: ignore[arg-type]
     assert set(names["names"]) <= {"background", "circle", "triangle", "square", "ring", "star"}  # type: ignore[call-overload]
-    (training,) = (b for b in fenced(ROOT / "docs" / "using.md", "python") if "toolkit.train" in b)
-    resolved: dict[str, object] = {}
-    exec(compile(training.split("result =")[0], "documentation", "exec"), resolved)
-    assert resolved["settings"].train.steps == 500  # type: ignore[attr-defined]
+    shown = '{"train.steps": 500, "train.seed": 1}'
+    assert shown in training
+    words = {key: yaml.safe_load(value) for key, _, value in (w.partition("=") for w in [*FEW, *SMALL])}
+    quick = training.replace(shown, repr(words | {"model.width": 4}))
+    exec(compile(quick, "documentation", "exec"), names)
+    assert names["result"].run == Path("runs/seed-1")  # type: ignore[attr-defined]
 
 
 def test_prompting_by_hand_works_as_shown(folder: Path) -> None:

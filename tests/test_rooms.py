@@ -36,7 +36,6 @@ HEIGHT = {
 GROUND_FLOOR = {
     "toolkit": "the public names",
     "toolkit.__main__": "python -m toolkit",
-    "toolkit.types": "what data travels in",
     "toolkit.errors": "what is raised on purpose",
     "toolkit.checkpoints": "the files that training and everything after it share",
     "toolkit.demo": "a program over all rooms, which belongs to none of them",

@@ -13,10 +13,12 @@ import toolkit
 
 PUBLIC = [
     "VOID",
+    "Comparison",
     "Dataset",
     "DatasetManifest",
     "Evaluator",
     "EvaluatorManifest",
+    "ImagePrediction",
     "Inspectable",
     "Instances",
     "Masks",
@@ -24,18 +26,27 @@ PUBLIC = [
     "PixelMap",
     "PluginManifest",
     "Prediction",
+    "Predictor",
     "Promptable",
     "PromptableModel",
     "Prompts",
     "Report",
+    "Reports",
+    "RunSettings",
     "Sample",
     "SemanticModel",
+    "Session",
     "Settings",
     "TaskManifest",
     "Tileable",
     "Trackable",
+    "TrainResult",
     "TrainableModel",
+    "compare",
+    "evaluate",
     "load",
+    "open_dataset",
+    "predict_folder",
     "resolve",
     "train",
 ]
@@ -51,6 +62,15 @@ def test_every_public_name_can_be_imported_and_is_documented(name: str) -> None:
     if name != "VOID":
         assert value.__name__ == name
         assert value.__doc__
+
+
+def test_what_is_public_shows_in_dir() -> None:
+    code = (
+        "import toolkit; print(sorted(set(toolkit.__all__) - set(dir(toolkit))), '__version__' in"
+        " dir(toolkit))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[] True\n"
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

@@ -1,7 +1,8 @@
 """A plugin-based toolkit for detection and segmentation.
 
-``toolkit.load(run).predict(image)`` predicts with a trained model. The names below are imported on first use,
-so that ``import toolkit`` is quick and imports no torch.
+``toolkit.train`` trains, ``toolkit.load(run).predict(image)`` predicts, ``toolkit.evaluate`` and
+``toolkit.compare`` measure, ``toolkit.predict_folder`` works through folders. The names below are imported on
+first use, so that ``import toolkit`` is quick and imports no torch.
 """
 
 from __future__ import annotations
@@ -10,27 +11,33 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from toolkit.config import Settings, resolve
-    from toolkit.data.dataset import Dataset
+    from toolkit.config import RunSettings, Settings, resolve
+    from toolkit.data.dataset import Dataset, open_dataset
     from toolkit.evaluation.base import Evaluator
-    from toolkit.evaluation.report import Report
-    from toolkit.inference import load
+    from toolkit.evaluation.front import compare, evaluate
+    from toolkit.evaluation.report import Report, Reports
+    from toolkit.evaluation.run_figures import Comparison
+    from toolkit.inference import ImagePrediction, Predictor, Session, load
+    from toolkit.inference.pipeline import predict_folder
     from toolkit.models.capabilities import Inspectable, Promptable, Tileable, Trackable
     from toolkit.models.contract import Model, TrainableModel
     from toolkit.models.promptable import PromptableModel
     from toolkit.models.semantic import SemanticModel
     from toolkit.registry.manifests import DatasetManifest, EvaluatorManifest, PluginManifest, TaskManifest
-    from toolkit.training.loop import train
+    from toolkit.training.front import train
+    from toolkit.training.loop import TrainResult
     from toolkit.types import VOID, Instances, Masks, PixelMap, Prediction, Prompts, Sample
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "VOID": "types",
+    "Comparison": "evaluation.run_figures",
     "Dataset": "data.dataset",
     "DatasetManifest": "registry.manifests",
     "Evaluator": "evaluation.base",
     "EvaluatorManifest": "registry.manifests",
+    "ImagePrediction": "inference",
     "Inspectable": "models.capabilities",
     "Instances": "types",
     "Masks": "types",
@@ -38,28 +45,39 @@ _HOMES = {
     "PixelMap": "types",
     "PluginManifest": "registry.manifests",
     "Prediction": "types",
+    "Predictor": "inference",
     "Promptable": "models.capabilities",
     "PromptableModel": "models.promptable",
     "Prompts": "types",
     "Report": "evaluation.report",
+    "Reports": "evaluation.report",
+    "RunSettings": "config",
     "Sample": "types",
     "SemanticModel": "models.semantic",
+    "Session": "inference",
     "Settings": "config",
     "TaskManifest": "registry.manifests",
     "Tileable": "models.capabilities",
     "Trackable": "models.capabilities",
+    "TrainResult": "training.loop",
     "TrainableModel": "models.contract",
+    "compare": "evaluation.front",
+    "evaluate": "evaluation.front",
     "load": "inference",
+    "open_dataset": "data.dataset",
+    "predict_folder": "inference.pipeline",
     "resolve": "config",
-    "train": "training.loop",
+    "train": "training.front",
 }
 
 __all__ = [
     "VOID",
+    "Comparison",
     "Dataset",
     "DatasetManifest",
     "Evaluator",
     "EvaluatorManifest",
+    "ImagePrediction",
     "Inspectable",
     "Instances",
     "Masks",
@@ -67,18 +85,27 @@ __all__ = [
     "PixelMap",
     "PluginManifest",
     "Prediction",
+    "Predictor",
     "Promptable",
     "PromptableModel",
     "Prompts",
     "Report",
+    "Reports",
+    "RunSettings",
     "Sample",
     "SemanticModel",
+    "Session",
     "Settings",
     "TaskManifest",
     "Tileable",
     "Trackable",
+    "TrainResult",
     "TrainableModel",
+    "compare",
+    "evaluate",
     "load",
+    "open_dataset",
+    "predict_folder",
     "resolve",
     "train",
 ]
@@ -88,3 +115,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'toolkit' has no attribute {name!r}")
     return getattr(importlib.import_module(f"toolkit.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -19,7 +19,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -27,7 +27,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from toolkit import registry
-from toolkit.errors import CheckpointError
+from toolkit.errors import CheckpointError, UsageError
 from toolkit.runtime.files import atomic_write
 from toolkit.runtime.weight_files import recognize
 
@@ -52,6 +52,8 @@ class CheckpointManifest:
         plugin_code: hash of the plugin's files, see ``toolkit.registry.code``.
         model: the plugin's settings, as plain values.
         palette: one RGB color a class, or None for the default colors.
+        label_values: the values of ``toolkit.data.label_values.LabelValues`` of the training data as plain
+            values, where they have such label images.
         config: the settings of the whole run.
         dataset: name, split and fingerprint of the training data.
         start_weights: what training started from, with its license.
@@ -67,6 +69,7 @@ class CheckpointManifest:
     plugin_version: str = "1"
     model: Mapping[str, Any] = field(default_factory=dict)
     palette: tuple[tuple[int, int, int], ...] | None = None
+    label_values: Mapping[str, Any] | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
     dataset: Mapping[str, str] = field(default_factory=dict)
     start_weights: Mapping[str, str] = field(default_factory=dict)
@@ -159,6 +162,38 @@ def save_checkpoint(path: Path, state: Mapping[str, Tensor], manifest: Checkpoin
         tensors[name] = tensor
     with atomic_write(path, "wb") as file:
         file.write(save(tensors, {HEADER_KEY: manifest.to_json(), "format": "pt"}))
+
+
+@runtime_checkable
+class HasRun(Protocol):
+    """What came of a run and knows its folder, such as what ``toolkit.train`` returns, or a ``Predictor``.
+
+    Attributes:
+        run: the folder of the run, or a checkpoint file; None where there is none.
+    """
+
+    @property
+    def run(self) -> Path | None:
+        """The folder or file."""
+
+
+RunLike: TypeAlias = "str | os.PathLike[str] | HasRun"
+"""A run's folder or a checkpoint file, as a path or as something that knows it."""
+
+
+def path_of_run(run: RunLike) -> Path:
+    """The path that names a run.
+
+    Raises:
+        UsageError: when it is something that was not made from a run.
+    """
+    path = run if isinstance(run, (str, os.PathLike)) else getattr(run, "run", None)
+    if path is None:
+        raise UsageError(
+            f"{type(run).__name__} names no run. Hint: give the folder of a run, a checkpoint file, or what"
+            " toolkit.train or toolkit.load returned"
+        )
+    return Path(path)
 
 
 def find_checkpoint(run_or_file: str | os.PathLike[str]) -> Path:

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from toolkit.config import Settings
 from toolkit.data.dataset import Dataset
 from toolkit.data.images import read_image, read_label_map
+from toolkit.data.label_values import LabelValues
 from toolkit.errors import DataError, MissingSplitError
 from toolkit.formats.label_images import check_same_size, values_to_label_map
 from toolkit.formats.pairs import check_pairs, hashed_split, images_below
@@ -88,6 +89,7 @@ class BrainMri(Dataset):
     """
 
     classes = ("background", "tumour")
+    label_values = LabelValues((0, 255), void=None)
 
     def __init__(self, slices: Mapping[str, Path], masks: Mapping[str, Path], ids: Iterable[str]) -> None:
         self.ids = tuple(sorted(ids, key=_by_number))

@@ -11,12 +11,16 @@ from torch import Tensor
 from toolkit.config import Settings
 from toolkit.data.dataset import Dataset
 from toolkit.data.images import read_image, read_label_map
+from toolkit.data.label_values import LabelValues
 from toolkit.errors import DataError, MissingSplitError
 from toolkit.formats.label_images import Color, check_same_size, colors_to_label_map, values_to_label_map
 from toolkit.formats.pairs import check_pairs, images_below
 from toolkit.types import VOID, Sample
 
 from .labels import COLORS, GROUPS, VOID_LABEL, split_of
+
+SEGNET_VALUES = {value: value for value in range(len(GROUPS))} | {len(GROUPS): VOID}
+"""What the values in the label images of SegNet's tutorial stand for."""
 
 IMAGES, LABELS = "701_StillsRaw_full", "LabeledApproved_full"
 _REPAIR = "unpack the whole archive; figures on a part of it compare with nothing"
@@ -103,6 +107,8 @@ class CamVid(Dataset):
         )
         self.ids = tuple(files)
         self._files, self._colors = dict(files), colors
+        if colors is None:
+            self.label_values = LabelValues.of_table(SEGNET_VALUES, len(classes))
 
     def __getitem__(self, index: int) -> Sample:
         """Read one frame with its labels."""
@@ -116,6 +122,4 @@ class CamVid(Dataset):
     def _read_label_map(self, path: Path) -> Tensor:
         if self._colors is not None:
             return colors_to_label_map(read_image(path), self._colors, path)
-        return values_to_label_map(
-            read_label_map(path), {value: value for value in range(len(GROUPS))} | {len(GROUPS): VOID}, path
-        )
+        return values_to_label_map(read_label_map(path), SEGNET_VALUES, path)

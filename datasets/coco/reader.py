@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +14,9 @@ from toolkit.formats.coco import CocoFile
 from toolkit.formats.coco_numbers import CocoNumbered
 from toolkit.formats.regions import Region, RegionDataset, unique_ids
 from toolkit.types import Size
+
+SPLITS = ("train", "val", "test")
+ANNOTATIONS = "annotations"
 
 PATTERNS = ("annotations/instances_{}*.json", "annotations/{}.json", "{}/_annotations.coco.json", "{}.json")
 """Where the annotations of a split are looked for, in this order."""
@@ -38,14 +44,32 @@ class CocoSettings(Settings):
 
 
 def build(folder: Path, split: str, settings: CocoSettings) -> Coco:
-    """One split of the dataset in ``folder``.
+    """One split of the dataset in ``folder``, which may also be an annotation file.
 
     Raises:
-        DataError: when the annotation file cannot be used, or the images are not found.
+        DataError: when the annotation file cannot be used.
         MissingSplitError: when there is no annotation file of this split.
     """
-    file = CocoFile(_annotation_file(folder, split, getattr(settings, split)))
-    return Coco(file, _image_folder(folder, split, file, settings.images), settings.degenerate)
+    if folder.is_file():
+        path, folder = _one_file(folder, split), folder.parent
+        folder = folder.parent if folder.name == ANNOTATIONS else folder
+    else:
+        path = _annotation_file(folder, split, getattr(settings, split))
+    file = CocoFile(path)
+    find = partial(_image_folder, folder, split, file, settings.images)
+    return Coco(file, find, settings.degenerate)
+
+
+def _one_file(path: Path, split: str) -> Path:
+    """The file itself, unless its name says that it is of another split."""
+    words = re.split(r"[^a-z]+", path.stem.lower())
+    named = [name for name in SPLITS if name in words]
+    if named and split not in named:
+        raise MissingSplitError(
+            f"{path} is named after the split {named[0]!r}, so it has no {split!r}. Hint: say --split"
+            f" {named[0]}, or name the folder that has the files of all splits"
+        )
+    return path
 
 
 def _annotation_file(folder: Path, split: str, name: str) -> Path:
@@ -94,7 +118,9 @@ class Coco(RegionDataset, CocoNumbered):
         keypoint_names: what the keypoints of ``Instances`` are, in order.
     """
 
-    def __init__(self, file: CocoFile, folder: Path, degenerate: Literal["error", "skip"]) -> None:
+    def __init__(
+        self, file: CocoFile, find_folder: Callable[[], Path], degenerate: Literal["error", "skip"]
+    ) -> None:
         self.classes = file.classes
         self.ids = unique_ids([image["file_name"] for image in file.images])
         self.keypoint_names = file.keypoint_names
@@ -106,8 +132,17 @@ class Coco(RegionDataset, CocoNumbered):
             self.coco_category_ids = file.category_ids
             self.coco_image_ids = {one: image["id"] for one, image in zip(self.ids, file.images, strict=True)}
         self._file = file
-        self._folder = folder
+        self._find_folder = find_folder
         self._degenerate = degenerate
+
+    @cached_property
+    def _folder(self) -> Path:
+        """Where the images are; looked for when the first is wanted."""
+        return self._find_folder()
+
+    def require_images(self) -> None:
+        """Look whether the first image is there."""
+        _ = self._folder
 
     def image_path(self, index: int) -> Path:
         """The image."""

@@ -13,6 +13,7 @@ from toolkit.config import Settings
 from toolkit.data.dataset import Dataset
 from toolkit.data.faults import together, usable
 from toolkit.data.images import read_id_map, read_image, read_label_map
+from toolkit.data.label_values import LabelValues
 from toolkit.errors import DataError
 from toolkit.formats.label_images import (
     Color,
@@ -114,6 +115,8 @@ class MaskFolder(Dataset):
         self._values = _value_table(lines, void)
         self._colors: dict[Color, int] = {}
         if not color_coded:
+            named_void = None if any(line.name == VOID_NAME for line in lines) else void
+            self.label_values = LabelValues.of_table(self._values, len(named), named_void)
             self.palette = self.palette or _palette_of(items[0].label, self._values, len(named))
         else:
             if self.palette is None:

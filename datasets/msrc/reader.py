@@ -12,6 +12,7 @@ from toolkit.config import Settings
 from toolkit.data.dataset import Dataset
 from toolkit.data.faults import fault
 from toolkit.data.images import read_image, read_label_map
+from toolkit.data.label_values import LabelValues
 from toolkit.errors import DataError
 from toolkit.formats.label_images import (
     check_same_size,
@@ -110,6 +111,8 @@ class Msrc(Dataset):
         self._values = {0: VOID} | {
             value: index.get(name, VOID) for value, name in enumerate(COLORS, start=1)
         }
+        if not layout.color_coded:
+            self.label_values = LabelValues.of_table(self._values, len(self.classes))
         self._colors = {(0, 0, 0): VOID} | {color: index.get(name, VOID) for name, color in COLORS.items()}
         self._check_complete(split)
 

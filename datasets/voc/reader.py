@@ -12,6 +12,7 @@ from toolkit.config import Settings
 from toolkit.data.dataset import Dataset
 from toolkit.data.faults import fault, together
 from toolkit.data.images import read_image, read_label_map
+from toolkit.data.label_values import LabelValues
 from toolkit.errors import DataError, MissingSplitError
 from toolkit.formats.label_images import (
     check_same_size,
@@ -113,6 +114,7 @@ class Voc(Dataset):
         self._values = {value: value - first if value >= first else VOID for value in range(len(names))} | {
             255: VOID
         }
+        self.label_values = LabelValues.of_table(self._values, len(names) - first, 255)
         for kind, suffix in (("JPEGImages", ".jpg"), (labels, ".png")):
             self.ids = _complete(root / kind, suffix, self.ids)
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from toolkit import registry
-from toolkit.checkpoints import CheckpointManifest, save_checkpoint
+from toolkit.checkpoints import CheckpointManifest, read_checkpoint, save_checkpoint
 from toolkit.cli import main
 from toolkit.cli.infer import default_results
 from toolkit.data.images import read_label_map
@@ -72,10 +76,14 @@ def test_a_folder(infer: Infer, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert infer(str(tmp_path / "photos")) == 0
     printed = capsys.readouterr()
     assert printed.out.startswith("2 images done in ")
-    assert printed.out.endswith(f"results in {tmp_path / 'out'}\n")
+    first, found = printed.out.splitlines()
+    assert first.endswith(f"results in {tmp_path / 'out'}")
+    assert re.fullmatch(r"found: \d+ % (ground|square)(, (\d+|< 1) % (ground|square))?", found)
     assert printed.err == ""
     expected = [
+        "about.json",
         "labels/a.png",
+        "labels/classes.csv",
         "labels/deep/b.png",
         "manifest.jsonl",
         "overlays/a.jpg",
@@ -217,3 +225,127 @@ def test_names_of_results_that_were_given_no_folder(tmp_path: Path, monkeypatch:
     for name in (str(run), f"{run}/", ".", "../unet-msrc"):
         assert default_results(name) == results / "unet-msrc"
     assert default_results("last.safetensors") == results / "unet-msrc-last", "other weights"
+
+
+# --- what it takes, and what it says at the end ---
+
+SPOTTER = '''
+"""Finds one object an image, of the score that a setting says; none where that is 0."""
+import torch
+from toolkit import Instances, Masks, Model, PluginManifest, Prediction, Settings
+
+PLUGIN = PluginManifest(
+    name="spotter", summary="a spot", task="instance", build=":build", settings=":SpotterSettings"
+)
+
+class SpotterSettings(Settings):
+    score: float = 0.9
+    """Of the object."""
+
+class Spotter(Model):
+    def __init__(self, settings, classes):
+        super().__init__(classes)
+        self.score = settings.score
+
+    def predict(self, samples):
+        found = []
+        for sample in samples:
+            mask = torch.zeros((int(self.score > 0), *sample.size), dtype=torch.bool)
+            mask[:, 2:9, 3:8] = True
+            masks = Masks.from_dense(mask)
+            labels, scores = torch.ones(len(mask), dtype=torch.int64), torch.full((len(mask),), self.score)
+            objects = Instances(sample.size, masks.boxes_xyxy(), labels, masks, scores)
+            found.append(Prediction(sample.id, sample.size, instances=objects))
+        return found
+
+def build(settings, classes):
+    return Spotter(settings, classes)
+'''
+
+
+@pytest.fixture
+def spotter(infer: Infer, tmp_path: Path) -> Infer:
+    """The command with a run of a detector in place of the other."""
+    plugin = tmp_path / "spotter.py"
+    plugin.write_text(SPOTTER)
+    manifest = CheckpointManifest("spotter", "instance", ("balloon", "ring"))
+    save_checkpoint(tmp_path / "run" / "best.safetensors", {}, manifest)
+    return lambda *words, **options: infer(*words, "--plugin", str(plugin), **options)
+
+
+@pytest.mark.parametrize(
+    ("score", "found", "warning"),
+    [
+        ("0.9", "found: 2 ring\n", ""),
+        (
+            "0.31",
+            "found: no objects; 2 of lower score are in the files, not drawn\n",
+            "warning: nothing is drawn: the highest score in all 2 images is 0.31, and objects are drawn from"
+            " 0.5 on. Hint: --draw-above 0.3, or train longer\n",
+        ),
+        ("0", "found: no objects\n", "warning: no objects were found in all 2 images. Hint: check"),
+    ],
+)
+def test_it_says_what_it_found_and_what_looks_wrong(
+    spotter: Infer,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    score: str,
+    found: str,
+    warning: str,
+) -> None:
+    assert spotter(str(tmp_path / "photos"), f"model.score={score}") == 0
+    printed = capsys.readouterr()
+    assert printed.out.endswith(found)
+    assert printed.err.startswith(warning)
+    assert bool(printed.err) == bool(warning)
+
+
+def test_the_advice_that_it_gives_works(
+    spotter: Infer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [str(tmp_path / "photos"), "model.score=0.31"]
+    assert spotter(*words, "--draw-above", "0.3") == 0
+    printed = capsys.readouterr()
+    assert printed.out.endswith("found: 2 ring\n")
+    assert printed.err == ""
+    lines = [json.loads(line) for line in (tmp_path / "out" / "manifest.jsonl").read_text().splitlines()]
+    assert [(line["objects"], line["found"]) for line in lines] == [(1, {"ring": 1})] * 2
+
+
+def test_a_list_on_standard_input(infer: Infer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{tmp_path / 'photos' / 'a.jpg'}\n"))
+    assert infer("-") == 0
+    assert (tmp_path / "out" / "labels" / "a.png").is_file()
+
+
+def test_frames_of_a_video(infer: Infer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    film = tmp_path / "film.avi"
+    writer = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*"MJPG"), 10, (48, 32))
+    for value in range(0, 200, 20):
+        writer.write(np.full((32, 48, 3), value, np.uint8))
+    writer.release()
+    assert infer(str(film), "--every", "3", "--max-frames", "2") == 0
+    assert capsys.readouterr().out.startswith("2 images done")
+    labels = sorted(path.name for path in (tmp_path / "out" / "labels" / "film.avi").iterdir())
+    assert labels == ["000000.png", "000003.png"]
+    assert infer(str(film), "--every", "0") == 2
+
+
+def test_values_of_the_training_data_are_written_where_the_run_knows_them(
+    infer: Infer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [str(tmp_path / "photos"), "--label-values", "dataset"]
+    assert infer(*words) == 2
+    assert "the values of the training data are not known of one-conv" in capsys.readouterr().err
+    path = tmp_path / "run" / "best.safetensors"
+    tensors, manifest = read_checkpoint(path)
+    assert manifest is not None
+    save_checkpoint(path, tensors, replace(manifest, label_values={"classes": [7, 3], "void": 0}))
+    assert infer(*words) == 0
+    assert set(read_label_map(tmp_path / "out" / "labels" / "a.png").unique().tolist()) <= {3, 7}
+    assert (tmp_path / "out" / "labels" / "classes.csv").read_text().splitlines()[1:] == [
+        "0,7,ground,#090909",
+        "1,3,square,#fa0000",
+        ",0,void,#e0e0c0",
+    ]

@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.config.tree import flat_items, merge, nest, parse_overrides, read_yaml
+from toolkit.config.tree import as_tree, flat_items, merge, nest, parse_overrides, read_yaml
 from toolkit.errors import ConfigError
 
 
@@ -178,3 +178,14 @@ def test_laying_over_knows_no_key() -> None:
         "model": {"epochs": 1},
         "epochs": 2,
     }
+
+
+def test_dotted_keys_and_nested_dictionaries_add_up() -> None:
+    given = {"train.steps": 2, "train": {"lr": 1, "lr_factors": {"a.b": 3}}, "weights": "none"}
+    want = {"train": {"steps": 2, "lr": 1, "lr_factors": {"a.b": 3}}, "weights": "none"}
+    assert as_tree(given) == want
+    assert as_tree(dict(reversed(given.items()))) == want
+    assert as_tree(["train.steps=2"]) == as_tree({"train": {"steps": 2}}) == {"train": {"steps": 2}}
+    assert given["train"] == {"lr": 1, "lr_factors": {"a.b": 3}}, "what was handed in stays as it was"
+    with pytest.raises(ConfigError, match="'train' is given a value and keys at once"):
+        as_tree({"train": 1, "train.steps": 2})

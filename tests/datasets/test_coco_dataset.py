@@ -5,6 +5,7 @@ names.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,14 @@ from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
+import toolkit
 from toolkit import registry
+from toolkit.config import resolve
 from toolkit.data.dataset import Dataset, open_dataset
-from toolkit.errors import DataError, ImageError, MissingSplitError
+from toolkit.errors import DataError, ImageError, MissingSplitError, UsageError
 from toolkit.formats.coco import decode_counts
+from toolkit.training.splits import open_splits
+from toolkit.types import Masks
 
 HEIGHT, WIDTH = 20, 30
 SQUARE = [[2, 3, 9, 3, 9, 8, 2, 8]]
@@ -367,3 +372,49 @@ def test_a_missing_image_is_named(tmp_path: Path) -> None:
     (tmp_path / "val" / "sub" / "b.png").unlink()
     with pytest.raises(ImageError, match=r"b.png does not exist"):
         coco(tmp_path)[1]
+
+
+def test_a_file_by_itself_is_the_dataset(tmp_path: Path) -> None:
+    file = put(tmp_path, document(annotation(1)))
+    whole, alone = coco(tmp_path), coco(file)
+    assert alone.ids == whole.ids
+    assert alone[0].instances is not None
+    assert whole[0].instances is not None
+    assert alone[0].instances.masks == whole[0].instances.masks
+    other = put(tmp_path / "flat", document(annotation(1)), "result.json", "images")
+    assert len(coco(other, "test")) == 2, "a name that says nothing is of any split"
+    with pytest.raises(MissingSplitError, match="is named after the split 'val', so it has no 'train'"):
+        coco(file, "train")
+    with pytest.raises(DataError, match="needs a folder of files"):
+        coco(tmp_path / "none.json")
+
+
+def test_one_file_does_not_train_and_validate_at_once(tmp_path: Path) -> None:
+    file = put(tmp_path, document(annotation(1)), "result.json", "images")
+    settings = resolve(plugin="maskrcnn", data="coco", overrides={"data.dir": str(file)})
+    task = registry.tasks().get("instance")
+    with pytest.raises(UsageError, match="is one file, which cannot serve for training and for validation"):
+        open_splits(settings, task)
+    alone = resolve(plugin="maskrcnn", data="coco", overrides={"data.dir": str(file), "data.val_split": ""})
+    assert open_splits(alone, task).val is None
+
+
+def test_images_are_looked_for_when_they_are_wanted(tmp_path: Path) -> None:
+    """A list of results is measured without any image; whatever reads images says at once that there are
+    none.
+    """
+    file = put(tmp_path, document(annotation(1)))
+    shutil.rmtree(tmp_path / "val")
+    results = tmp_path / "results.json"
+    entry = {"image_id": 7, "category_id": 3, "score": 0.9, "bbox": [2, 3, 7, 5]}
+    code = Masks.from_polygons([SQUARE], (HEIGHT, WIDTH)).to_coco()[0]
+    entry["segmentation"] = {"size": code["size"], "counts": code["counts"].decode()}
+    results.write_text(json.dumps([entry]))
+    for data_dir in (tmp_path, file):
+        reports = toolkit.evaluate(predictions=results, data="coco", data_dir=data_dir)
+        assert reports.metrics["segm/AP"] == pytest.approx(1.0)
+    for chosen in ({"evaluators.iou": {}}, {"evaluators.iou": {}, "evaluators.coco": {}}):
+        with pytest.raises(DataError, match=r"names the image a\.png, which is in none of"):
+            toolkit.evaluate(predictions=results, data="coco", data_dir=tmp_path, settings=chosen)
+    with pytest.raises(DataError, match=r"names the image a\.png, which is in none of"):
+        coco(tmp_path)

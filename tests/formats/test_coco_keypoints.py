@@ -7,7 +7,7 @@ import torch
 
 from toolkit.formats.coco_keypoints import from_indices, to_indices
 from toolkit.formats.coco_results import result_instances
-from toolkit.inference.result_files import coco_annotations
+from toolkit.inference.coco_documents import coco_annotations
 from toolkit.types import Instances
 
 

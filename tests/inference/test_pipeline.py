@@ -22,7 +22,7 @@ from torch import nn
 
 from toolkit.data.images import image_size, read_image, read_label_map
 from toolkit.errors import InvalidDataError, OutputError, UsageError
-from toolkit.inference import Tiling, pipeline
+from toolkit.inference import Tiling, inputs, pipeline
 from toolkit.inference.pipeline import Summary, Work, predict_folder
 from toolkit.models.semantic import SemanticModel
 from toolkit.types import Prediction, Sample
@@ -68,11 +68,14 @@ def test_label_maps_overlays_manifest_and_predictions(photos: Path, tmp_path: Pa
         "height": 20,
         "label_map": "labels/0.png",
     }
-    assert predictions["categories"] == [{"id": 1, "name": "dark"}, {"id": 2, "name": "bright"}]
+    assert predictions["categories"] == [
+        {"id": 1, "name": "dark", "label_value": 0},
+        {"id": 2, "name": "bright", "label_value": 1},
+    ]
     assert predictions["annotations"] == []
-    assert set(files(out)) == {"manifest.jsonl", "predictions.json"} | {
-        p for r in records for p in r.get("outputs", {}).values()
-    }
+    assert set(files(out)) == {
+        *("about.json", "manifest.jsonl", "predictions.json", "labels/classes.csv")
+    } | {p for r in records for p in r.get("outputs", {}).values()}
 
 
 def test_objects_are_written_in_cocos_form_and_lose_nothing(photos: Path, tmp_path: Path) -> None:
@@ -233,7 +236,7 @@ def test_a_full_disk_stops_the_run_and_loses_nothing(
 
     def full(source: object, target: object) -> None:
         nonlocal count
-        count += "labels" in str(target)
+        count += "labels" in str(target) and str(target).endswith(".png")
         if count > 4:
             raise OSError(errno.ENOSPC, "No space left on device")
         replace(source, target)
@@ -283,7 +286,7 @@ def test_a_disk_that_is_really_full(tiny_disk: Path, tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match=r"manifest\.jsonl cannot be written: a part of its path is a file"):
+    with pytest.raises(OutputError, match=r"about\.json cannot be written: a part of its path is a file"):
         predict_folder(predictor(), [photos], tmp_path / "file" / "out")
 
 
@@ -357,7 +360,7 @@ def test_what_waits_is_bounded_in_number_and_in_pixels(
     for i in range(60):
         write_image(tmp_path / "photos" / f"{i:02}.png", i, 20, 20)
     waiting, most, lock = 0, 0, threading.Lock()
-    read = pipeline.read_image
+    read = inputs.read_image
 
     def counting(path: Path) -> torch.Tensor:
         nonlocal waiting, most
@@ -374,7 +377,7 @@ def test_what_waits_is_bounded_in_number_and_in_pixels(
                 waiting -= len(samples)
             return super().predict(samples)
 
-    monkeypatch.setattr(pipeline, "read_image", counting)
+    monkeypatch.setattr(inputs, "read_image", counting)
     predict_folder(predictor(Counting()), [tmp_path / "photos"], tmp_path / "a", work=Work(3, 2))
     assert waiting == 0
     assert 3 < most <= 3 + 2 + 3 + 1

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from toolkit import registry
-from toolkit.inference.result_files import coco_annotations, write_labels, write_objects
+from toolkit.inference.coco_documents import coco_annotations
+from toolkit.inference.result_files import write_labels, write_objects
 from toolkit.types import Instances, Masks, Prediction
 from toolkit.visualization.drawing import draw_label_map, draw_objects
 

@@ -321,7 +321,7 @@ WAITING = {"_local_scalar_dense", "is_nonzero", "nonzero", "equal", "masked_sele
 """Operators whose result the host has to know, so that it waits for the device."""
 
 TORCH, FABRIC, OURS = (str(Path(m.__file__ or "").parent) for m in (torch, lightning_fabric, toolkit))
-NOT_OF_THE_DEVICE = (f"{OURS}/data", f"{OURS}/types.py")
+NOT_OF_THE_DEVICE = (f"{OURS}/data", f"{OURS}/types")
 """Where tensors are on the host whatever the device is."""
 
 

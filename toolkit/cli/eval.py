@@ -30,6 +30,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", nargs="?", metavar="RUN", help="folder of a run, or a checkpoint file")
     what = "instead of RUN: a folder of label images, a predictions.json, or a list of COCO results"
     parser.add_argument("--predictions", type=Path, metavar="PATH", help=what)
+    parser.add_argument(
+        "--label-values",
+        default="index",
+        choices=["index", "dataset"],
+        help=(
+            "with --predictions of label images: index (of the class; 255 for none), or dataset: the values"
+            " that the dataset's own label images have; a classes.csv beside them wins"
+        ),
+    )
     add_data_arguments(parser, default="with RUN: the data that it was trained on")
     parser.add_argument(
         "--prompts",
@@ -104,7 +113,7 @@ def run(args: argparse.Namespace) -> int:
         if reports is None:  # a process of a distributed run other than the first
             return 0
     else:
-        reports = evaluate_predictions(args.predictions, **common)
+        reports = evaluate_predictions(args.predictions, **common, label_values=args.label_values)
     if args.json:
         print(to_json(reports))
     else:

@@ -21,7 +21,6 @@ from toolkit.cli.options import (
 
 if TYPE_CHECKING:
     from toolkit.inference.pipeline import Summary
-    from toolkit.inference.results import Record
 
 SUMMARY = "run a trained model over images and folders"
 
@@ -34,7 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="PATH",
         help=(
-            "images, folders (searched to any depth) or quoted patterns such as 'photos/**/*.jpg'; "
+            "images, folders (searched to any depth), quoted patterns such as 'photos/**/*.jpg', addresses "
+            "(https://…), videos, the number of a camera, or - for a list of these on standard input; "
             "key=value changes a setting of the model, such as model.long_side=512"
         ),
     )
@@ -94,6 +94,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ),
     )
     parser.add_argument(
+        "--label-values",
+        default="index",
+        choices=["index", "dataset"],
+        help=(
+            "what label images hold: index (of the class; 255 for none), or dataset: the values that the"
+            " training data have for classes and void"
+        ),
+    )
+    parser.add_argument(
+        "--every", type=int, default=1, metavar="N", help="of videos and cameras, predict every Nth frame"
+    )
+    parser.add_argument(
+        "--max-frames", type=int, metavar="N", help="of each video or camera, predict N frames at most"
+    )
+    parser.add_argument(
         "--no-overlays", action="store_true", help="do not draw the predictions over the photos"
     )
     add_plugin_files_argument(parser)
@@ -104,9 +119,11 @@ def run(args: argparse.Namespace) -> int:
     load_plugin_files(args)
     from toolkit.inference import Tiling, load
     from toolkit.inference.pipeline import Work, predict_folder
+    from toolkit.inference.sources import FrameChoice
 
     work = Work(args.batch_size) if args.workers is None else Work(args.batch_size, args.workers)
     tiling = Tiling(args.window, args.overlap)
+    frames = FrameChoice(args.every, args.max_frames)
     words = [path for path in args.paths if is_setting(path)]
     settings = model_settings(words, args.run)
     out = args.out or default_results(args.run)
@@ -121,22 +138,23 @@ def run(args: argparse.Namespace) -> int:
     )
     start = time.perf_counter()
     try:
-        with _Progress() as progress:
-            summary = predict_folder(
-                predictor,
-                [path for path in args.paths if path not in words],
-                out,
-                work=work,
-                overlays=not args.no_overlays,
-                draw_above=args.draw_above,
-                resume=args.resume,
-                on_start=progress.start,
-                on_record=progress.advance,
-            )
+        summary = predict_folder(
+            predictor,
+            [path for path in args.paths if path not in words],
+            out,
+            work=work,
+            overlays=not args.no_overlays,
+            draw_above=args.draw_above,
+            label_values=args.label_values,
+            frames=frames,
+            resume=args.resume,
+        )
     except KeyboardInterrupt:
         print(f"stopped; what is done is in {out}, and --resume goes on from there", file=sys.stderr)
         raise
     print(_describe(summary, out, time.perf_counter() - start))
+    for warning in summary.warnings():
+        print(f"warning: {warning}", file=sys.stderr)
     return 3 if summary.failed else 0
 
 
@@ -168,38 +186,10 @@ def default_results(run: str) -> Path:
 
 def _describe(summary: Summary, out: Path, seconds: float) -> str:
     rate = f" in {seconds:.1f} s ({summary.done / seconds:.1f} images/s)" if summary.done else ""
-    parts = [f"{summary.done} images done{rate}"]
+    parts = [f"{summary.done} image{'s' * (summary.done != 1)} done{rate}"]
     if summary.resumed:
         parts.append(f"{summary.resumed} were done before")
     if summary.failed:
         parts.append(f"{summary.failed} skipped (manifest.jsonl says why)")
-    return f"{', '.join(parts)}; results in {out}"
-
-
-class _Progress:
-    """A bar on standard error, with a line for each image that failed."""
-
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = TextColumn("predicting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
-        self._bar = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
-
-    def __enter__(self) -> _Progress:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._bar.stop()
-
-    def start(self, todo: int, resumed: int) -> None:
-        """Show how much there is to do."""
-        self._task = self._bar.add_task("images", total=todo + resumed, completed=resumed)
-
-    def advance(self, record: Record) -> None:
-        """Count an image."""
-        if record.error is not None:
-            self._console.print(f"skipped: {record.error}", markup=False)
-        self._bar.advance(self._task)
+    found = summary.found.line()
+    return f"{', '.join(parts)}; results in {out}" + (f"\nfound: {found}" if found else "")

@@ -15,7 +15,7 @@ from toolkit.config.augmentations import AugmentSettings
 from toolkit.config.keys import Sections, evaluators_class, has_bare, in_full
 from toolkit.config.schema import DataSettings, RunSettings, TrainSettings
 from toolkit.config.settings import Settings, settings_class, validate
-from toolkit.config.tree import Tree, copy_tree, merge, nest, parse_words, read_yaml
+from toolkit.config.tree import Tree, as_tree, copy_tree, merge, parse_words, read_yaml
 from toolkit.errors import UnknownNameError, UsageError
 from toolkit.registry.manifests import Manifest, PluginManifest
 from toolkit.registry.matching import check_measurable, check_trainable
@@ -37,8 +37,8 @@ def resolve(
         data: name or path of the dataset; may be left out when ``config`` has it.
         config: a YAML file, the folder of a run, or the name of a recipe, see ``find_config``; without it the
             recipe ``configs/<plugin>-<data>.yaml`` is used where there is one.
-        overrides: full or bare keys (``train.lr``, ``lr``; see ``toolkit.config.keys``) with values, or
-            ``key=value`` words.
+        overrides: full or bare keys (``train.lr``, ``lr``; see ``toolkit.config.keys``) with values, nested
+            dictionaries, or ``key=value`` words.
 
     Raises:
         ConfigError: with every fault in one message.
@@ -60,7 +60,7 @@ def resolve(
         path = find_recipe(plugin_manifest.name, data_manifest.name)
         tree = read_yaml(path) if path else {}
     tree = _lay_over(copy_tree(plugin_manifest.defaults), tree)
-    words = nest(in_full(flat, run_sections(plugin_manifest, data_manifest)) if has_bare(flat) else flat)
+    words = as_tree(in_full(flat, run_sections(plugin_manifest, data_manifest)) if has_bare(flat) else flat)
     _state_batch_of_lr(tree, words)
     tree = _lay_over(tree, words)
     _follow_weights(plugin_manifest, tree, (named, words.get("model") or {}))

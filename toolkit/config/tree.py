@@ -114,3 +114,24 @@ def merge(base: Tree, over: Mapping[str, Any]) -> Tree:
 def copy_tree(value: Any) -> Any:
     """The same nested dictionaries anew, so that laying others over them leaves the original alone."""
     return {key: copy_tree(inner) for key, inner in value.items()} if isinstance(value, Mapping) else value
+
+
+def as_tree(settings: Mapping[str, Any] | Sequence[str]) -> Tree:
+    """Dotted keys with values, nested dictionaries, both at once, or ``key=value`` words, as nested
+    dictionaries.
+
+    Raises:
+        ConfigError: when a key has a value and keys at once, or as ``parse_overrides``.
+    """
+    if not isinstance(settings, Mapping):
+        return parse_overrides(settings)
+    tree: Tree = {}
+    for key, value in settings.items():
+        *sections, _ = key.split(".")
+        inner: Any = tree
+        for section in sections:
+            inner = inner.get(section, {})
+            if not isinstance(inner, dict):
+                raise ConfigError(f"{key}: {section!r} is given a value and keys at once")
+        tree = merge(tree, nest({key: copy_tree(value)}))
+    return tree

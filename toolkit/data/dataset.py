@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from toolkit import registry
 from toolkit.config import Settings, settings_class, validate
+from toolkit.data.label_values import LabelValues
 from toolkit.errors import DataError, UsageError
 from toolkit.registry.manifests import DatasetManifest, TaskManifest
 from toolkit.registry.matching import conversion_for
@@ -28,11 +30,14 @@ class Dataset(ABC):
         classes: the names that label indexes stand for.
         ids: the ids of the samples, in order, known without reading an image.
         palette: one RGB color a class, or None for the toolkit's own.
+        label_values: which value stands for each class in the dataset's own label images; None where it has
+            no such images, or they are in color.
     """
 
     classes: tuple[str, ...]
     ids: Sequence[str]
     palette: tuple[tuple[int, int, int], ...] | None = None
+    label_values: LabelValues | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -43,6 +48,14 @@ class Dataset(ABC):
 
         Raises:
             DataError: when its files cannot be used; names the file and the hint.
+        """
+
+    def require_images(self) -> None:  # noqa: B027 - most have looked when they were made
+        """A quick look whether the images are where they should be, before any is read; called by
+        ``open_dataset`` unless no image is wanted.
+
+        Raises:
+            DataError: when they are not.
         """
 
     def capability(self, kind: type[C]) -> C | None:
@@ -69,6 +82,7 @@ class InMemory(Dataset):
     def __init__(self, dataset: Dataset) -> None:
         self._dataset, self._kept = dataset, dict[int, Sample]()
         self.classes, self.ids, self.palette = dataset.classes, dataset.ids, dataset.palette
+        self.label_values = dataset.label_values
 
     def __getitem__(self, index: int) -> Sample:
         """The sample at ``index``; what cannot be read is tried again each time."""
@@ -93,25 +107,35 @@ def default_folder(name: str) -> Path:
 
 
 def open_dataset(
-    manifest: DatasetManifest,
-    folder: str | Path | None,
-    split: str,
+    manifest: DatasetManifest | str,
+    folder: str | Path | None = None,
+    split: str | None = None,
     options: Mapping[str, Any] | Settings | None = None,
+    *,
+    need_images: bool = True,
 ) -> Dataset:
-    """One split of the dataset that a manifest describes.
+    """One split of a dataset::
+
+        photos = toolkit.open_dataset("shapes", split="val")
+        photos[0].image  # uint8 [3, H, W]
 
     Args:
-        manifest: what discovery found.
+        manifest: its name, the path of a file that brings it, or what discovery found.
         folder: where the files are; None stands for ``default_folder(manifest.name)``. Ignored by generated
-            datasets.
-        split: one of ``manifest.splits``.
+            datasets. A file, where ``manifest.takes_file``.
+        split: one of ``manifest.splits``; the one for validation when None.
         options: settings of the dataset, by name as the user gave them, or already validated.
+        need_images: whether images are going to be read; otherwise a dataset whose annotations stand in a
+            file of their own can be opened without them.
 
     Raises:
         UsageError: when there is no such split; lists those there are.
         ConfigError: when an option is unknown or has a wrong value; lists all faults.
         DataError: when the folder is needed and absent; says what it must hold and where it comes from.
     """
+    if isinstance(manifest, str):
+        manifest = registry.named(registry.datasets(), manifest)
+    split = manifest.val_split if split is None else split
     if split not in manifest.splits:
         raise UsageError(
             f"dataset {manifest.name!r} has no split {split!r}. There are: {', '.join(manifest.splits)}"
@@ -122,7 +146,8 @@ def open_dataset(
         if manifest.needs_folder
         else None
     )
-    if root is not None and (not root.is_dir() or _is_unfinished(manifest, root)):
+    is_there = root is None or root.is_dir() or (manifest.takes_file and root.is_file())
+    if root is not None and (not is_there or _is_unfinished(manifest, root)):
         raise DataError(missing_folder(manifest, root))
     dataset = manifest.resolve(manifest.build)(root, split, settings)
     if not isinstance(dataset, Dataset):
@@ -130,6 +155,8 @@ def open_dataset(
             f"{manifest.build!r} of dataset {manifest.name!r} must return a toolkit Dataset, not"
             f" {type(dataset).__name__}"
         )
+    if need_images:
+        dataset.require_images()
     return dataset
 
 

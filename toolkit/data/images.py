@@ -74,7 +74,16 @@ def read_image(path: FilePath) -> Tensor:
         ImageError: when the file cannot be read or is not a whole image; says what is wrong and how to fix
             it.
     """
-    data = _read_bytes(path)
+    return decode_image(_read_bytes(path), path)
+
+
+def decode_image(data: bytes, path: FilePath) -> Tensor:
+    """The image that a file's bytes hold, as ``read_image``.
+
+    Args:
+        data: all bytes of the file.
+        path: where they come from, for messages.
+    """
     _header(path, data).close()
     array = _decode(path, data)
     if array.dtype == np.uint16:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit import registry
-from toolkit.checkpoints import CheckpointManifest
+from toolkit.checkpoints import CheckpointManifest, RunLike, path_of_run
 from toolkit.config.tree import merge
 from toolkit.data.dataset import Dataset
 from toolkit.data.loader import EvaluationLoader
@@ -24,7 +23,7 @@ from toolkit.evaluation.driver import PredictedBatch, Subject, predict_batches
 from toolkit.evaluation.memory import predicting_memory
 from toolkit.evaluation.protocols import Measurement, plan_measurements
 from toolkit.evaluation.run_figures import MEMORY, PARAMETERS, SPEED, Comparison, RunFigures
-from toolkit.evaluation.runs import known_sections, open_split
+from toolkit.evaluation.runs import known_sections, name_of_data, open_split
 from toolkit.evaluation.selection import build_evaluators
 from toolkit.models.building import load_model
 from toolkit.models.capabilities import Promptable
@@ -43,9 +42,9 @@ chapter 13).
 
 
 def compare_runs(
-    runs: Sequence[str | Path],
+    runs: Sequence[RunLike],
     *,
-    data: str | None = None,
+    data: str | Dataset | None = None,
     data_dir: str | None = None,
     split: str | None = None,
     overrides: Mapping[str, Any] | None = None,
@@ -57,14 +56,17 @@ def compare_runs(
     seed: int = 0,
     memory: bool = True,
     sheet: str | os.PathLike[str] | None = None,
+    on_start: Callable[[int], None] | None = None,
+    on_batch: Callable[[PredictedBatch], None] | None = None,
 ) -> Comparison:
     """Measure runs on the same images, and how far they differ.
 
     Every batch goes through all models in turn, so that what disturbs the machine disturbs all of them.
 
     Args:
-        runs: folders of runs or checkpoint files, two or more; the others are compared with the first.
-        data: name of the dataset; that of the runs when None, if they have the same.
+        runs: folders of runs, checkpoint files, or what training returned, two or more; the others are
+            compared with the first.
+        data: the dataset, by name or as it is; that of the runs when None, if they have the same.
         data_dir: its folder; that of the first run that was trained on this dataset when None, else
             ``data/<name>``.
         split: the dataset's validation split when None.
@@ -78,6 +80,8 @@ def compare_runs(
         seed: fixes the draws.
         memory: whether to measure memory, each model in a process of its own.
         sheet: a picture to write: images, their truth, and what each run predicts.
+        on_start: called with the number of images times that of the runs.
+        on_batch: called when a run has predicted a batch.
 
     Raises:
         UsageError: when there are fewer than two runs, they do not say which dataset to take, or no figure is
@@ -88,18 +92,18 @@ def compare_runs(
         raise UsageError(f"a comparison needs two runs or more, not {len(runs)}")
     fabric = make_fabric(accelerator=accelerator, devices=1, precision=precision)
     fabric.launch()
-    models, manifests = zip(*(load_model(run) for run in runs), strict=True)
-    data = data or _common_dataset(runs, manifests)
+    paths = [path_of_run(run) for run in runs]
+    models, manifests = zip(*(load_model(path) for path in paths), strict=True)
+    if not isinstance(data, Dataset):
+        data = data or _common_dataset(paths, manifests)
     wanted = known_sections(overrides, data)
-    saved = [
-        config for config in map(_data_of, manifests) if config.get("name") == registry.stable_name(data)
-    ]
+    saved = [config for config in map(_data_of, manifests) if config.get("name") == name_of_data(data)]
     saved = saved or [{}]
     options = merge(dict(saved[0].get("options") or {}), wanted["data"].get("options", {}))
     dataset, split = open_split(data, data_dir or saved[0].get("dir"), split, options)
     chosen = wanted["evaluators"] or _common_evaluators(manifests)
     compared = []
-    for name, model in zip(_short_names(runs), models, strict=True):
+    for name, model in zip(_short_names(paths), models, strict=True):
         subject = Subject(model.to(fabric.device), alignment_for(model, dataset, name), fabric.autocast())
         evaluators = build_evaluators(chosen, dataset.classes)
         compared.append(_ComparedModel(name, subject, plan_measurements(model, evaluators), dataset))
@@ -107,12 +111,16 @@ def compare_runs(
     shown = set(_spread(len(dataset), SHEET_ROWS)) if sheet else set()
     loader = EvaluationLoader(dataset, batch_size=batch_size, workers=workers)
     largest: list[Sample] = []
+    if on_start:
+        on_start(len(dataset) * len(compared))
     for batch in predict_batches([each.subject for each in compared], loader, warm_up=True):
         compared[batch.subject].add(batch, shown)
+        if on_batch:
+            on_batch(batch)
         largest = max(largest, batch.samples, key=lambda samples: sum(s.image[0].numel() for s in samples))
     sizes = [
         predicting_memory(run, largest, accelerator=accelerator, precision=precision) if memory else None
-        for run in runs
+        for run in paths
     ]
     values = [each.figures(size) for each, size in zip(compared, sizes, strict=True)]
     spreads = [each.spreads(len(dataset), resamples, seed) for each in compared]
@@ -121,7 +129,7 @@ def compare_runs(
     results = _side_by_side(compared, manifests, values, spreads)
     options_differ = any(config.get("options") != saved[0].get("options") for config in saved)
     notes = tuple(_notes(compared, len(dataset), resamples, batch_size, options_differ))
-    return Comparison(data, split, len(dataset), results, notes, _lower_is_better(compared))
+    return Comparison(name_of_data(data), split, len(dataset), results, notes, _lower_is_better(compared))
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from toolkit.errors import InvalidDataError
+from toolkit.runtime.extras import import_pandas
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -97,6 +99,29 @@ class Report:
         """The report as one line of JSON, with ``null`` for what is undefined."""
         return json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False)
 
+    def to_dataframe(self, *, per_class: bool = False) -> Any:
+        """A ``pandas.DataFrame``: a row a metric with its ``value``, or a row a class with a column for each
+        figure. What is undefined is NaN.
+
+        Args:
+            per_class: the figures of each class, rather than those of the whole.
+
+        Raises:
+            UnavailableError: when pandas is not installed.
+        """
+        pandas = import_pandas("to_dataframe()")
+        if per_class:
+            index = pandas.Index(list(self.classes), name="class")
+            return pandas.DataFrame({name: list(v) for name, v in self.per_class.items()}, index=index)
+        return _metrics_frame(pandas, self.metrics)
+
+    def __repr__(self) -> str:
+        return f"Report({', '.join([repr(self.name), *_headline(self.metrics)])})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the table."""
+        return as_html(self.table())
+
     def table(self) -> Group:
         """For ``rich``: the metrics, a row for each class, and the notes."""
         from rich.console import Group
@@ -116,6 +141,54 @@ class Report:
                 rows.add_row(Text(name), *(_text(values[index]) for values in self.per_class.values()))
             parts.append(rows)
         return Group(*parts, *(Text(note) for note in self.notes))
+
+
+class Reports(tuple[Report, ...]):
+    """What several evaluators found out about one model, each a ``Report``."""
+
+    __slots__ = ()
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """All metrics by name."""
+        return {name: value for report in self for name, value in report.metrics.items()}
+
+    def to_dataframe(self) -> Any:
+        """A ``pandas.DataFrame``, a row a metric with its ``value``.
+
+        Raises:
+            UnavailableError: when pandas is not installed.
+        """
+        return _metrics_frame(import_pandas("to_dataframe()"), self.metrics)
+
+    def __repr__(self) -> str:
+        return f"Reports({', '.join(map(repr, self))})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the tables, one below the other."""
+        return "".join(report._repr_html_() for report in self)
+
+
+def as_html(renderable: Any) -> str:
+    """Something that ``rich`` can show, such as a table, as HTML for a notebook."""
+    from rich.console import Console
+
+    # In a notebook rich would show what it prints, whatever file it is given.
+    console = Console(record=True, file=io.StringIO(), width=160, force_jupyter=False)
+    console.print(renderable)
+    style = "white-space:pre;overflow-x:auto;line-height:normal;font-family:monospace"
+    return console.export_html(inline_styles=True, code_format=f'<pre style="{style}">{{code}}</pre>')
+
+
+def _metrics_frame(pandas: Any, metrics: Mapping[str, float]) -> Any:
+    index = pandas.Index(list(metrics), name="metric")
+    return pandas.DataFrame({"value": list(metrics.values())}, index=index)
+
+
+def _headline(metrics: Mapping[str, float]) -> list[str]:
+    """The first three metrics, for a repr."""
+    shown = [f"{name} {_text(value)}" for name, value in list(metrics.items())[:3]]
+    return shown + (["…"] if len(metrics) > 3 else [])
 
 
 def is_better(new: float, old: float, *, lower: bool = False) -> bool:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from toolkit.evaluation.bootstrap import LEVEL, Difference
+from toolkit.evaluation.report import as_html
+from toolkit.runtime.extras import import_pandas
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -78,6 +80,29 @@ class Comparison:
             "notes": list(self.notes),
             "lower_is_better": list(self.lower_is_better),
         }
+
+    def to_dataframe(self) -> Any:
+        """A ``pandas.DataFrame``: a row a figure, a column a run, and for each run but the first its
+        ``difference`` to that, with the ``low`` and ``high`` end of the interval. Memory is in bytes; what is
+        undefined is NaN.
+
+        Raises:
+            UnavailableError: when pandas is not installed.
+        """
+        pandas = import_pandas("to_dataframe()")
+        first, *others = self.runs
+        names = list(first.figures)
+        columns = {first.name: list(first.figures.values())}
+        for run in others:
+            columns[run.name] = [run.figures[name] for name in names]
+            columns[f"{run.name}: difference"] = [run.differences[name].value for name in names]
+            columns[f"{run.name}: low"] = [run.differences[name].low for name in names]
+            columns[f"{run.name}: high"] = [run.differences[name].high for name in names]
+        return pandas.DataFrame(columns, index=pandas.Index(names, name="figure"))
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the table."""
+        return as_html(self.table())
 
     def table(self) -> Group:
         """For ``rich``: a row a figure, with the value of each run, and its difference to the first run with

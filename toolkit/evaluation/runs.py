@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from toolkit import registry
+from toolkit.checkpoints import RunLike, path_of_run
 from toolkit.config.keys import evaluators_class, for_sections
 from toolkit.config.settings import Settings, settings_class
 from toolkit.config.tree import merge
 from toolkit.data.dataset import Dataset, open_dataset, open_for_task
+from toolkit.data.label_values import LabelValues
 from toolkit.errors import DataError, UsageError
 from toolkit.evaluation.alignment import alignment_for
 from toolkit.evaluation.base import DocumentEvaluator, Evaluator
@@ -34,9 +36,9 @@ SECTIONS = ("data", "evaluators")
 
 
 def evaluate_run(
-    run: str | Path,
+    run: RunLike,
     *,
-    data: str | None = None,
+    data: str | Dataset | None = None,
     data_dir: str | None = None,
     split: str | None = None,
     overrides: Mapping[str, Any] | None = None,
@@ -46,13 +48,14 @@ def evaluate_run(
     accelerator: str = "auto",
     precision: str = "fp32",
     prompts: str | None = None,
+    on_start: Callable[[int], None] | None = None,
     on_batch: Callable[[PredictedBatch], None] | None = None,
 ) -> list[Report] | None:
     """Measure a trained model on a split.
 
     Args:
-        run: a run's folder or a checkpoint file.
-        data: name of the dataset; that of the run's own settings when None.
+        run: a run's folder, a checkpoint file, or what training returned.
+        data: the dataset, by name or as it is; that of the run when None.
         data_dir: its folder; that of the run's own settings when the dataset is the same, else
             ``data/<name>``.
         split: the dataset's validation split when None.
@@ -63,11 +66,12 @@ def evaluate_run(
             it by its prompt protocols.
         batch_size, workers, devices, accelerator, precision: how to go about it; they do not change what is
             measured.
+        on_start: called with the number of images.
         on_batch: called with the predictions of each batch.
 
     Returns:
-        One report per evaluator, also written to ``eval-<data>-<split>.json`` in the run's folder; None in
-        the processes of a distributed run other than the first.
+        One report per evaluator, also written to ``eval-<data>-<split>.json`` in the run's folder unless the
+        dataset has no name; None in the processes of a distributed run other than the first.
 
     Raises:
         UsageError: when an evaluator cannot measure the model.
@@ -75,12 +79,13 @@ def evaluate_run(
     """
     fabric = make_fabric(accelerator=accelerator, devices=devices, precision=precision)
     fabric.launch()
-    data = data or data_of_run(run)
+    run = path_of_run(run)
+    data = data_of_run(run) if data is None else data
     wanted = known_sections(overrides, data, plugin=plugin_of_run(run))
     model, manifest = load_model(run, wanted["model"])
     task = registry.tasks().get(manifest.task)
     saved = manifest.config.get("data", {})
-    saved = saved if saved.get("name") == registry.stable_name(data) else {}
+    saved = saved if saved.get("name") == name_of_data(data) else {}
     options = merge(saved.get("options") or {}, wanted["data"].get("options", {}))
     dataset, split = open_split(data, data_dir or saved.get("dir"), split, options, task)
     chosen = merge(dict(manifest.config.get("evaluators") or {}), wanted["evaluators"])
@@ -95,6 +100,8 @@ def evaluate_run(
         chosen = wanted["evaluators"] or {"coco": {}}
     alignment = alignment_for(model, dataset, f"the model in {run}")
     evaluators = build_evaluators(chosen, dataset.classes, task=task, owner=str(run))
+    if on_start:
+        on_start(len(dataset))
     evaluation = evaluate(
         Subject(model.to(fabric.device), alignment, fabric.autocast()),
         dataset,
@@ -106,9 +113,9 @@ def evaluate_run(
     if not fabric.is_global_zero:
         return None
     reports = list(evaluation.reports)
-    if Path(run).is_dir():
+    if run.is_dir() and not isinstance(data, Dataset):
         how = "" if prompts is None else "-prompted"
-        with atomic_write(Path(run) / f"eval-{Path(data).stem}-{split}{how}.json", "w") as file:
+        with atomic_write(run / f"eval-{Path(data).stem}-{split}{how}.json", "w") as file:
             json.dump([report.to_dict() for report in reports], file, indent=2)
     return reports
 
@@ -120,9 +127,15 @@ def evaluate_predictions(
     data_dir: str | None = None,
     split: str | None = None,
     overrides: Mapping[str, Any] | None = None,
+    label_values: Literal["index", "dataset"] = "index",
 ) -> list[Report]:
     """Measure predictions that anyone has made, see ``toolkit.formats.predictions``; arguments as in
     ``evaluate_run``.
+
+    Args:
+        path: the predictions.
+        label_values: what a folder of label images without a ``classes.csv`` holds: the indexes of classes
+            and 255 for none, or the values that the dataset's own label images have.
 
     A list of COCO results for a dataset that comes from a COCO file is compared with that file alone, in the
     files' own precision.
@@ -132,10 +145,15 @@ def evaluate_predictions(
             unknown class.
     """
     wanted = known_sections(overrides, data)
-    dataset, _ = open_split(data, data_dir, split, wanted["data"].get("options", {}))
+    options = wanted["data"].get("options", {})
+    dataset, _ = open_split(data, data_dir, split, options, need_images=False)
     numbers = coco_numbers(dataset)
     files = PredictionFiles(
-        path, dataset.classes, image_ids=numbers.image_ids, category_ids=numbers.category_ids
+        path,
+        dataset.classes,
+        image_ids=numbers.image_ids,
+        category_ids=numbers.category_ids,
+        label_values=_own_values(dataset, data) if label_values == "dataset" else None,
     )
     files.require(dataset.ids)
     tasks = registry.named(registry.datasets(), data).tasks
@@ -143,9 +161,20 @@ def evaluate_predictions(
     exact = _from_documents(evaluators, files, numbers)
     if exact is not None:
         return exact
+    dataset.require_images()
     model = RecordedModel(files)
     evaluation = evaluate(Subject(model), dataset, plan_measurements(model, evaluators), batch_size=1)
     return list(evaluation.reports)
+
+
+def _own_values(dataset: Dataset, name: str) -> LabelValues:
+    if dataset.label_values is None:
+        raise UsageError(
+            f"the label images of dataset {name!r} are in color, or there are none, so it has no values of"
+            " its own. Hint: leave --label-values out, and write class indexes, or a classes.csv beside the"
+            " label images"
+        )
+    return dataset.label_values
 
 
 def _usual(tasks: Sequence[str], files: PredictionFiles) -> dict[str, Any]:
@@ -175,21 +204,28 @@ def _from_documents(
 
 
 def known_sections(
-    overrides: Mapping[str, Any] | None, data: str, *, plugin: PluginManifest | None = None
+    overrides: Mapping[str, Any] | None, data: str | Dataset, *, plugin: PluginManifest | None = None
 ) -> dict[str, dict[str, Any]]:
     """The overrides by section: ``data``, ``evaluators`` and, with a plugin, ``model``.
 
     Args:
-        overrides: by full or bare keys.
-        data: name of the dataset that the options are for.
+        overrides: by full or bare keys, or nested.
+        data: the dataset that the options are for; one that is open already takes none.
         plugin: that the settings of the model are for; None where these have no effect.
 
     Raises:
         ConfigError: when there are others.
     """
     flat = dict(overrides or {})
-    of_data = ("data.options", settings_class(registry.named(registry.datasets(), data)))
-    sections: list[tuple[str, type[Settings]]] = [of_data, ("evaluators", evaluators_class())]
+    if isinstance(flat.get("data"), Mapping):
+        flat |= {f"data.{key}": value for key, value in flat.pop("data").items()}
+    options = (
+        Settings if isinstance(data, Dataset) else settings_class(registry.named(registry.datasets(), data))
+    )
+    sections: list[tuple[str, type[Settings]]] = [
+        ("data.options", options),
+        ("evaluators", evaluators_class()),
+    ]
     if plugin is not None:
         sections.insert(0, ("model", settings_class(plugin)))
     wanted: dict[str, dict[str, Any]] = {name: {} for name in (*SECTIONS, "model")}
@@ -209,27 +245,41 @@ def data_of_run(run: str | Path) -> str:
     return str(name)
 
 
+def name_of_data(data: str | Dataset) -> str:
+    """What a dataset is called: its name, the whole path of its file, or the class of an object."""
+    return type(data).__name__ if isinstance(data, Dataset) else registry.stable_name(data)
+
+
 def open_split(
-    data: str,
+    data: str | Dataset,
     data_dir: str | None,
     split: str | None,
     options: Mapping[str, Any],
     task: TaskManifest | None = None,
+    *,
+    need_images: bool = True,
 ) -> tuple[Dataset, str]:
     """A split to measure on, by default that for validation, and its name.
 
     Args:
-        data, data_dir, split, options: which; as for ``open_dataset``.
+        data, data_dir, split, options: which; as for ``open_dataset``. A dataset that is open already is
+            taken as it is.
         task: of the model, to whose labels a dataset of another task is converted; None leaves them as they
             are.
+        need_images: as for ``open_dataset``; only without a task.
 
     Raises:
         DataError: when it is empty.
+        UsageError: when a folder or options are given for a dataset that is open already.
     """
+    if isinstance(data, Dataset):
+        if data_dir or options:
+            raise UsageError("a dataset that is open already takes neither a folder nor options")
+        return data, split or "given"
     manifest = registry.named(registry.datasets(), data)
     split = split or manifest.val_split
     if task is None:
-        dataset = open_dataset(manifest, data_dir, split, options)
+        dataset = open_dataset(manifest, data_dir, split, options, need_images=need_images)
     else:
         dataset, _ = open_for_task(manifest, task, data_dir, split, options)
     if not len(dataset):

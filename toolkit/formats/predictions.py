@@ -1,8 +1,8 @@
 """Reads predictions that a model of ours, or anyone, has left on disk.
 
 A folder of label images (``<sample id>.png``, values are class indexes, 255 is none), a folder that
-``toolkit infer`` wrote, or its ``predictions.json``, where a label value is the place of its class among the
-file's categories; or a list of COCO results.
+``toolkit infer`` wrote, or its ``predictions.json``, whose categories say which label value stands for each;
+or a list of COCO results. A ``classes.csv`` beside label images says what their values stand for.
 """
 
 from __future__ import annotations
@@ -17,11 +17,15 @@ from pydantic_core import from_json
 from torch import Tensor
 
 from toolkit.data.images import read_label_map
+from toolkit.data.label_values import LabelValues
 from toolkit.errors import DataError, InvalidDataError
+from toolkit.formats.class_table import CLASS_TABLE, read_class_table
 from toolkit.formats.coco_results import check_results, result_instances
 from toolkit.types import VOID, Instances, Prediction, Size
 
 PREDICTIONS_FILE = "predictions.json"
+
+_UNKNOWN = -1
 
 
 class PredictionFiles:
@@ -33,6 +37,7 @@ class PredictionFiles:
         image_ids: the number by which a list of results names each sample; without it such a list cannot be
             read.
         category_ids: likewise the number of each class; 1, 2, 3 … when None.
+        label_values: of the label images in a folder without a ``classes.csv``; class indexes when None.
 
     Attributes:
         results: the detections, where ``path`` is a list of COCO results.
@@ -48,14 +53,15 @@ class PredictionFiles:
         *,
         image_ids: Mapping[str, int] | None = None,
         category_ids: Sequence[int] | None = None,
+        label_values: LabelValues | None = None,
     ) -> None:
         self.path = path
         self.classes = tuple(classes)
         self.label_files: dict[str, Path] = {}
         self.records: dict[str, dict[str, Any]] = {}
-        # What each value of a label image stands for here, where a JSON file lists the classes in another
-        # order.
+        # What each of the 256 values of a label image stands for, where that is not the class of this index.
         self.values: Tensor | None = None
+        self._label_values = label_values
         self.results: list[dict[str, Any]] | None = None
         self._image_ids = image_ids
         self._category_ids = tuple(category_ids or range(1, len(self.classes) + 1))
@@ -140,13 +146,13 @@ class PredictionFiles:
         """Values as in the file's own list of classes, to those of the dataset."""
         assert self.values is not None  # the caller saw to it
         translated = self.values[label_map.long()]
-        unknown = (translated == VOID) & (label_map != VOID)
+        unknown = translated == _UNKNOWN
         if bool(unknown.any()):
             raise DataError(
                 f"{self.label_files[key]} has the value {int(label_map[unknown][0])}, which is no class of"
                 f" {self.path}"
             )
-        return translated
+        return translated.to(torch.uint8)
 
     def _key(self, sample_id: str) -> str | None:
         """The id itself, or its last part when the predictions were written without the dataset's
@@ -162,6 +168,28 @@ class PredictionFiles:
             self.label_files[file.relative_to(folder).with_suffix("").as_posix()] = file
         if not self.label_files:
             raise DataError(f"{folder} holds no .png label images and no {PREDICTIONS_FILE}")
+        if (folder / CLASS_TABLE).is_file():
+            rows = read_class_table(folder / CLASS_TABLE)
+            named = {row.value: row.name for row in rows if row.name is not None}
+            indexes = self._class_indexes(folder / CLASS_TABLE, named)
+            self._use_values(indexes, [row.value for row in rows if row.name is None])
+        elif self._label_values is not None:
+            values = self._label_values
+            self._use_values(
+                {value: index for index, value in enumerate(values.classes)},
+                [] if values.void is None else [values.void],
+            )
+
+    def _use_values(self, indexes: Mapping[int, int], void: Sequence[int]) -> None:
+        """Take down what the values of label images stand for: classes by index, and void."""
+        table = torch.full((256,), _UNKNOWN, dtype=torch.int16)
+        if VOID not in indexes:
+            table[VOID] = VOID
+        for value in void:
+            table[value] = VOID
+        for value, index in indexes.items():
+            table[value] = index
+        self.values = table
 
     def _read_json(self, path: Path) -> None:
         try:
@@ -178,9 +206,7 @@ class PredictionFiles:
                 " and annotations"
             ) from None
         indexes = self._class_indexes(path, categories)
-        if list(indexes.values()) != list(range(len(self.classes))):
-            self.values = torch.full((256,), VOID, dtype=torch.uint8)
-            self.values[: len(indexes)] = torch.tensor(list(indexes.values()), dtype=torch.uint8)
+        self._read_label_values(content, indexes)
         keys = {}
         for image_id, image in images.items():
             key = Path(image["file_name"]).with_suffix("").as_posix()
@@ -195,6 +221,19 @@ class PredictionFiles:
                 )
             record = self.records[keys[annotation["image_id"]]]
             record["annotations"].append(annotation | {"label": indexes[annotation["category_id"]]})
+
+    def _read_label_values(self, content: Mapping[str, Any], indexes: Mapping[int, int]) -> None:
+        """What the values of label images stand for: as the categories say, or by their places."""
+        stated = [category.get("label_value") for category in content["categories"]]
+        in_order = list(indexes.values())
+        if all(isinstance(value, int) and 0 <= value <= VOID for value in stated) and stated:
+            info = content.get("info")
+            void = info.get("void_value") if isinstance(info, Mapping) else None
+            self._use_values(
+                dict(zip(stated, in_order, strict=True)), [void] if isinstance(void, int) else []
+            )
+        elif in_order != list(range(len(self.classes))):
+            self._use_values(dict(enumerate(in_order)), [])
 
     def _read_results(self, path: Path, results: list[Any]) -> None:
         if self._image_ids is None:

@@ -9,8 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from toolkit.data.images import IMAGE_SUFFIXES
-from toolkit.errors import UsageError
+from torch import Tensor
+
+from toolkit.data.images import IMAGE_SUFFIXES, image_size, read_image
+from toolkit.errors import ImageError, UsageError
 from toolkit.runtime.files import nearest_path
 
 
@@ -29,6 +31,32 @@ class InputImage:
     name: str
     stem: str
     error: str = ""
+
+    @property
+    def source(self) -> str:
+        """Where it is, as an absolute path, without the dots of one given as ``../photos``."""
+        return os.path.abspath(self.path)
+
+    @property
+    def where(self) -> str:
+        """Where it is, as it was given, for messages."""
+        return str(self.path)
+
+    def read(self) -> Tensor:
+        """The image, uint8 ``[3, H, W]``, RGB; may be called from any thread.
+
+        Raises:
+            ImageError, DownloadError: when it cannot be had or read.
+        """
+        return read_image(self.path)
+
+    def expected_pixels(self) -> int:
+        """How many pixels it will have, from its header alone; 0 for what will fail anyway."""
+        try:
+            height, width = image_size(self.path)
+        except ImageError:
+            return 0
+        return height * width
 
 
 @dataclass(frozen=True)
@@ -65,7 +93,7 @@ def find_images(words: Sequence[str | os.PathLike[str]], exclude: Path | None = 
             f"no image ({', '.join(sorted(IMAGE_SUFFIXES))}) in {', '.join(map(str, words))}{reasons}."
             " Hint: check the path and the suffixes"
         )
-    return _with_stems(_with_names(found))
+    return with_stems(_with_names(found))
 
 
 def _search(word: str, exclude: Path | None) -> Iterator[_Found]:
@@ -159,8 +187,10 @@ def _relative(path: str, folder: str) -> str:
     return Path(os.path.relpath(path, folder)).as_posix()
 
 
-def _with_stems(images: list[InputImage]) -> list[InputImage]:
-    """Drop the suffix from the names of outputs, but not in folders where that would make two the same."""
+def with_stems(images: Sequence[InputImage]) -> list[InputImage]:
+    """The images with stems made from their names: without the suffix, but not in folders where that would
+    make two the same.
+    """
     stems = {
         image.name: str(PurePosixPath(image.name).with_suffix("")) for image in images if not image.error
     }

@@ -10,20 +10,25 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import torch
 
-from toolkit.data.images import image_size, read_image
-from toolkit.errors import ImageError, InvalidDataError, UsageError
-from toolkit.inference.inputs import InputImage, find_images
-from toolkit.inference.predictor import Predictor
-from toolkit.inference.results import Record, ResultFolder
+from toolkit.checkpoints import RunLike
+from toolkit.data.label_values import LabelValues
+from toolkit.errors import DownloadError, ImageError, InvalidDataError, UsageError
+from toolkit.inference.findings import Tally
+from toolkit.inference.inputs import InputImage
+from toolkit.inference.predictor import Predictor, load
+from toolkit.inference.records import Record
+from toolkit.inference.results import ResultFolder
+from toolkit.inference.sources import FrameChoice, Inputs, find_inputs
+from toolkit.runtime.counting import Counting
 from toolkit.types import Prediction, Sample
 
 AHEAD_PIXELS = 1 << 26
@@ -42,11 +47,19 @@ class Summary:
         done: images predicted now.
         failed: images that could not be read or predicted; the manifest says why.
         resumed: images that were done before.
+        found: what was found in the images predicted now.
+        draw_above: the score from which on objects were drawn.
     """
 
     done: int
     failed: int
     resumed: int
+    found: Tally = field(default_factory=Tally, compare=False)
+    draw_above: float = field(default=0.0, compare=False)
+
+    def warnings(self) -> list[str]:
+        """What looks wrong with the results as a whole, each with what to do."""
+        return self.found.warnings(self.draw_above)
 
 
 @dataclass(frozen=True)
@@ -83,41 +96,63 @@ class _InPlace(Executor):
         return future
 
 
+LabelFormat: TypeAlias = Literal["index", "dataset"]
+"""What label images hold: the indexes of classes, or the values that the training data have for them."""
+
+Source: TypeAlias = "str | os.PathLike[str]"
+
+
 def predict_folder(
-    predictor: Predictor,
-    words: Sequence[str | Path],
-    out: Path,
+    run: Predictor | RunLike,
+    paths: Source | Sequence[Source],
+    out: str | os.PathLike[str],
     *,
     work: Work | None = None,
     overlays: bool = True,
     draw_above: float | None = None,
+    label_values: LabelFormat = "index",
+    frames: FrameChoice | None = None,
     resume: bool = False,
-    on_start: Callable[[int, int], None] | None = None,
+    progress: bool = True,
+    on_start: Callable[[int | None, int], None] | None = None,
     on_record: Callable[[Record], None] | None = None,
 ) -> Summary:
     """Predict all the images that files, folders and patterns stand for, and write the results under ``out``.
 
-    An image that cannot be read or predicted is entered as failed and skipped.
+    An image that cannot be read or predicted is entered as failed and skipped. With a camera and no limit to
+    its frames, Ctrl-C ends the work and the results are whole.
 
     Args:
-        predictor: the model.
-        words: files, folders and patterns; see ``find_images``.
+        run: a ``Predictor``, or what ``toolkit.load`` takes.
+        paths: files, folders and patterns, addresses, videos and cameras; see ``find_inputs``.
         out: the folder of the results; see ``toolkit.inference.results``.
         work: batch size and threads.
         overlays: whether to draw the predictions over the photos.
         draw_above: score that an object needs to be drawn; None is ``Model.draw_above``.
+        label_values: ``"dataset"`` writes label images with the values that the training data have for
+            classes and void, such as 0 for void; ``"index"`` with the indexes of the classes and 255.
+        frames: which frames of videos and cameras; all when None.
         resume: skip what is done there already; failures are tried again.
-        on_start: called with the number of images to do and of those done before.
+        progress: whether to count on standard error.
+        on_start: called with the number of images in all (None where nobody knows), and of those done before.
         on_record: called after each image.
 
     Raises:
-        UsageError: when there is no image, or ``out`` holds other results.
+        UsageError: when there is no image, or ``out`` holds other results, or nobody knows the values of the
+            training data.
         DataError: when a file of prompts names an image that is not among these.
         OutputError: when a result cannot be written (full disk, …); what the manifest has is kept, and
             ``resume`` goes on from there.
     """
-    images = find_images(words, exclude=out)
-    predictor.model.expect_images(image.name for image in images)
+    predictor, out = run if isinstance(run, Predictor) else load(run), Path(out)
+    values = dataset_values(predictor) if label_values == "dataset" else None
+    words = [paths] if isinstance(paths, (str, os.PathLike)) else paths
+    inputs = find_inputs(words, exclude=out, choice=frames)
+    if resume and any(stream.is_endless for stream in inputs.streams):
+        raise UsageError(
+            "a camera cannot be gone on with. Hint: leave out --resume, and choose another --out"
+        )
+    predictor.model.expect_images(image.name for image in inputs.images)
     if draw_above is None:
         draw_above = predictor.model.draw_above
     folder = ResultFolder(
@@ -125,23 +160,88 @@ def predict_folder(
         predictor.classes,
         predictor.palette,
         model=predictor.name,
+        about=predictor.about,
+        label_values=values,
         overlays=overlays,
         draw_above=draw_above,
         resume=resume,
     )
-    with folder as results:
-        todo = [image for image in images if not results.is_done(image)]
+    with folder as results, Counting("predicting", show=progress) as counting:
+        queue = _Queue(inputs, results)
+        counting.start(queue.total, queue.resumed)
         if on_start:
-            on_start(len(todo), len(images) - len(todo))
-        failed = 0
-        with contextlib.closing(predict_images(predictor, todo, results, work or Work())) as records:
+            on_start(queue.total, queue.resumed)
+        tally, counts = Tally(), Counter[str]()
+        with (
+            contextlib.closing(predict_images(predictor, queue, results, work or Work())) as records,
+            _ending(inputs),
+        ):
             for record in records:
                 results.append(record)
-                failed += record.status == "failed"
+                counts[record.status] += 1
+                if record.size is not None:
+                    tally.add(record.findings, record.size)
+                if record.error is not None and progress:
+                    counting.say(f"skipped: {record.error}")
+                counting.advance()
                 if on_record:
                     on_record(record)
-        results.finish(images)
-    return Summary(len(todo) - failed, failed, len(images) - len(todo))
+        results.finish(queue.names)
+    return Summary(counts["ok"], counts["failed"], queue.resumed, tally, draw_above)
+
+
+def dataset_values(predictor: Predictor) -> LabelValues:
+    """The label values of the training data.
+
+    Raises:
+        UsageError: when nobody knows them.
+    """
+    if predictor.label_values is None:
+        raise UsageError(
+            f"the values of the training data are not known of {predictor.name or 'this model'}: its label"
+            " images are in color, or there are none, or the checkpoint is older than this setting. Hint:"
+            " leave --label-values out; labels/classes.csv says what the indexes stand for"
+        )
+    return predictor.label_values
+
+
+@contextlib.contextmanager
+def _ending(inputs: Inputs) -> Iterator[None]:
+    """Take Ctrl-C for the end of a camera's frames, and for nothing else."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not any(stream.is_endless for stream in inputs.streams):
+            raise
+
+
+class _Queue:
+    """The images to predict, one after the other: those that are done are passed over.
+
+    Attributes:
+        names: of all images so far, in order.
+        resumed: how many of them were done before.
+        total: how many there are in all, as far as anybody knows.
+    """
+
+    def __init__(self, inputs: Inputs, results: ResultFolder) -> None:
+        self._inputs, self._results = inputs, results
+        self._todo = [image for image in inputs.images if not results.is_done(image)]
+        self.names = [image.name for image in inputs.images]
+        self.resumed = len(inputs.images) - len(self._todo)
+        expected = [stream.expected_frames() for stream in inputs.streams]
+        known = [count for count in expected if count is not None]
+        self.total = len(inputs.images) + sum(known) if len(known) == len(expected) else None
+
+    def __iter__(self) -> Iterator[InputImage]:
+        yield from self._todo
+        for stream in self._inputs.streams:
+            for frame in stream.frames(self._results.is_done):
+                self.names.append(frame.name)
+                if frame.pixels is None and not frame.error:
+                    self.resumed += 1
+                else:
+                    yield frame
 
 
 def predict_images(
@@ -155,7 +255,7 @@ def predict_images(
         ThreadPoolExecutor(work.workers, thread_name_prefix="toolkit-infer") if work.workers else _InPlace()
     )
     try:
-        reads = ((pool.submit(_read, image, predictor.device), _expected_pixels(image)) for image in images)
+        reads = ((pool.submit(_read, image, predictor.device), image.expected_pixels()) for image in images)
         decoded = _in_order(reads, depth)
         outcomes = (
             outcome for batch in _batches(decoded, work.batch_size) for outcome in _predict(predictor, batch)
@@ -211,21 +311,12 @@ def _read(image: InputImage, device: torch.device) -> Decoded:
     if image.error:
         return image, image.error
     try:
-        pixels = read_image(image.path)
-    except ImageError as error:
+        pixels = image.read()
+    except (ImageError, DownloadError) as error:
         return image, str(error)
     return image, Sample(
-        image.name, pixels.pin_memory() if device.type == "cuda" else pixels, path=str(image.path)
+        image.name, pixels.pin_memory() if device.type == "cuda" else pixels, path=image.where
     )
-
-
-def _expected_pixels(image: InputImage) -> int:
-    """From the header alone; 0 for what will fail anyway."""
-    try:
-        height, width = image_size(image.path)
-    except ImageError:
-        return 0
-    return height * width
 
 
 def _batches(decoded: Iterable[Decoded], size: int) -> Iterator[list[Decoded]]:

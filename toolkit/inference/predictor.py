@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Any, Literal, TypeAlias, overload
 
 import numpy as np
@@ -15,10 +16,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
+import toolkit
 from toolkit import registry
-from toolkit.checkpoints import checkpoint_name
-from toolkit.data.images import read_image
+from toolkit.checkpoints import CheckpointManifest, RunLike, checkpoint_name, path_of_run
+from toolkit.data.images import decode_image, read_image
+from toolkit.data.label_values import LabelValues
 from toolkit.errors import InvalidDataError, UsageError
+from toolkit.inference.image_prediction import ImagePrediction
 from toolkit.inference.sliding_window import Tiling, predict_tiled
 from toolkit.models.building import load_model
 from toolkit.models.capabilities import Promptable, Tileable
@@ -26,12 +30,13 @@ from toolkit.models.contract import Model
 from toolkit.models.prompted import prompted
 from toolkit.models.simulated_prompts import AUTO
 from toolkit.runtime.devices import find_device
+from toolkit.runtime.remote import fetch_bytes, is_url
 from toolkit.types import Prediction, Sample
 from toolkit.visualization.palettes import Palette, default_palette
 
 Precision: TypeAlias = Literal["fp32", "bf16"]
 ImageLike: TypeAlias = "str | os.PathLike[str] | NDArray[np.uint8] | Image.Image | Tensor"
-"""A path; RGB uint8 ``[H, W, 3]`` (NumPy) or ``[3, H, W]`` (torch); a Pillow image."""
+"""A path or an address; RGB uint8 ``[H, W, 3]`` (NumPy) or ``[3, H, W]`` (torch); a Pillow image."""
 
 
 class Predictor:
@@ -44,6 +49,9 @@ class Predictor:
         precision: ``"bf16"`` computes the forward pass under autocast.
         tiling: when large images are predicted window by window.
         name: identifies the weights in manifests.
+        about: what else is known of the model, for the files of results.
+        label_values: which values the training data have for the classes; None where nobody knows.
+        run: where it was loaded from.
 
     Raises:
         UsageError: when the device is not there, the precision unknown, or a window is asked for that the
@@ -59,6 +67,9 @@ class Predictor:
         precision: Precision = "fp32",
         tiling: Tiling | None = None,
         name: str = "",
+        about: Mapping[str, Any] | None = None,
+        label_values: LabelValues | None = None,
+        run: Path | None = None,
     ) -> None:
         if precision not in ("fp32", "bf16"):
             raise UsageError(f"precision must be fp32 or bf16, not {precision!r}")
@@ -73,19 +84,26 @@ class Predictor:
         self.classes = model.classes
         self.palette = tuple(palette or default_palette(len(model.classes)))
         self.precision, self.tiling, self.name = precision, tiling or Tiling(), name
+        self.about, self.label_values, self.run = dict(about or {}), label_values, run
+
+    def __repr__(self) -> str:
+        classes = f"{len(self.classes)} class{'es' * (len(self.classes) != 1)}"
+        return f"Predictor({self.name or type(self.model).__name__}, {classes}, {self.device})"
 
     @overload
-    def predict(self, images: list[Any] | tuple[Any, ...], *, batch_size: int = ...) -> list[Prediction]: ...
+    def predict(
+        self, images: list[Any] | tuple[Any, ...], *, batch_size: int = ...
+    ) -> list[ImagePrediction]: ...
     @overload
-    def predict(self, images: ImageLike, *, batch_size: int = ...) -> Prediction: ...
+    def predict(self, images: ImageLike, *, batch_size: int = ...) -> ImagePrediction: ...
     def predict(
         self, images: ImageLike | list[Any] | tuple[Any, ...], *, batch_size: int = 4
-    ) -> Prediction | list[Prediction]:
+    ) -> ImagePrediction | list[ImagePrediction]:
         """Predict one image, or a list of images of any kinds and sizes.
 
         Args:
-            images: a path, RGB uint8 ``[H, W, 3]`` (NumPy) or ``[3, H, W]`` (torch), a Pillow image, or a
-                list of these.
+            images: a path or an address (``https://…``), RGB uint8 ``[H, W, 3]`` (NumPy) or ``[3, H, W]``
+                (torch), a Pillow image, or a list of these.
             batch_size: how many images of a list are read and predicted at a time.
 
         Returns:
@@ -94,15 +112,29 @@ class Predictor:
 
         Raises:
             ImageError: when a file is not a whole image.
+            DownloadError: when nothing can be fetched from an address.
             InvalidDataError: when an array is of the wrong shape or dtype.
         """
         if not isinstance(images, (list, tuple)):
-            return self.predict_samples([as_sample(images)])[0]
+            return self._predict_named([as_sample(images)])[0]
         samples = (as_sample(image, str(i)) for i, image in enumerate(images))
-        predictions: list[Prediction] = []
+        predictions: list[ImagePrediction] = []
         while batch := list(islice(samples, max(1, batch_size))):
-            predictions += self.predict_samples(batch)
+            predictions += self._predict_named(batch)
         return predictions
+
+    def _predict_named(self, samples: Sequence[Sample]) -> list[ImagePrediction]:
+        return [
+            ImagePrediction.of(
+                prediction,
+                sample,
+                classes=self.classes,
+                palette=self.palette,
+                draw_above=self.model.draw_above,
+                about={"toolkit": toolkit.__version__, "model": {"name": self.name, **self.about}},
+            )
+            for prediction, sample in zip(self.predict_samples(samples), samples, strict=True)
+        ]
 
     def predict_samples(self, samples: Sequence[Sample]) -> list[Prediction]:
         """Predict samples in one batch, except those that are tiled, which come one by one."""
@@ -134,7 +166,7 @@ class Predictor:
 
 
 def load(
-    run: str | os.PathLike[str],
+    run: RunLike,
     *,
     device: str | torch.device = "auto",
     precision: Precision = "fp32",
@@ -147,7 +179,8 @@ def load(
         toolkit.load("runs/unet-msrc").predict("photo.jpg").label_map
 
     Args:
-        run: folder of a run (its best checkpoint is taken), or a checkpoint file.
+        run: folder of a run (its best checkpoint is taken), a checkpoint file, or what ``toolkit.train``
+            returned.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ….
         precision: ``"fp32"`` or ``"bf16"``.
         tiling: when large images are predicted window by window.
@@ -160,18 +193,50 @@ def load(
         UnavailableError: when the plugin cannot be loaded here.
         UsageError: when the device is not there.
     """
-    model, manifest = load_model(os.fspath(run), settings)
+    path = path_of_run(run)
+    model, manifest = load_model(path, settings)
     # Black is for backgrounds, which label maps have and objects have not.
     first = 0 if "label_map" in registry.tasks().get(manifest.task).predicts else 1
     palette = manifest.palette or default_palette(len(manifest.classes), first=first)
-    name = checkpoint_name(run, manifest)
+    name = checkpoint_name(path, manifest)
+    about = about_model(manifest, settings)
+    values = None if manifest.label_values is None else LabelValues.from_dict(manifest.label_values)
     if settings:
         name = f"{name} {json.dumps(settings, sort_keys=True)}"
     if prompts is not None or model.capability(Promptable) is not None:
         model = prompted(model, prompts or AUTO)
         palette = default_palette(len(model.classes), first=1)
         name = f"{name} {model.source.name}" if model.source is not None else name
-    return Predictor(model, palette=palette, device=device, precision=precision, tiling=tiling, name=name)
+    return Predictor(
+        model,
+        palette=palette,
+        device=device,
+        precision=precision,
+        tiling=tiling,
+        name=name,
+        about=about,
+        label_values=values,
+        run=path,
+    )
+
+
+def about_model(manifest: CheckpointManifest, settings: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What the files of results say of the model that made them.
+
+    Args:
+        manifest: of its checkpoint.
+        settings: that differ from those of the training.
+    """
+    about: dict[str, Any] = {
+        "plugin": manifest.plugin,
+        "plugin_version": manifest.plugin_version,
+        "task": manifest.task,
+        "step": manifest.step,
+        "trained_with_toolkit": manifest.toolkit,
+        "trained_on": dict(manifest.dataset),
+        "start_weights": dict(manifest.start_weights),
+    }
+    return about | ({"settings": dict(settings)} if settings else {})
 
 
 def as_sample(image: ImageLike, name: str = "image") -> Sample:
@@ -179,10 +244,13 @@ def as_sample(image: ImageLike, name: str = "image") -> Sample:
 
     Raises:
         ImageError: when a file is not a whole image.
+        DownloadError: when nothing can be fetched from an address.
         InvalidDataError: when an array is of the wrong shape or dtype.
     """
     if isinstance(image, (str, os.PathLike)):
         path = os.fspath(image)
+        if is_url(path):
+            return Sample(path, decode_image(fetch_bytes(path), path))
         return Sample(path, read_image(path), path=path)
     if isinstance(image, Image.Image):
         return Sample(name, _from_pillow(image))

@@ -3,8 +3,10 @@ done.
 
 ::
 
+    DIR/about.json               the model, its version and the toolkit's, the classes
     DIR/manifest.jsonl           one line an image, written as it finishes, in the order of the images
     DIR/labels/<name>.png        class indexes with the classes' colors as palette (semantic models)
+    DIR/labels/classes.csv       what the values in them stand for
     DIR/instances/<name>.json    the objects of one image, as in COCO results (instance models)
     DIR/<kind>/…                 what the task of a plugin writes
     DIR/overlays/<name>.jpg      the prediction drawn over the photo
@@ -13,10 +15,10 @@ done.
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -24,52 +26,26 @@ from typing import IO, Any
 import cv2
 import numpy as np
 
+import toolkit
 from toolkit import registry
+from toolkit.data.label_values import LabelValues
 from toolkit.errors import UsageError
+from toolkit.formats.class_table import CLASS_TABLE, write_class_table
+from toolkit.inference.coco_documents import coco_categories
+from toolkit.inference.findings import findings_of
 from toolkit.inference.inputs import InputImage
+from toolkit.inference.records import Record, latest_records, write_records
 from toolkit.runtime.files import atomic_write, remove_unfinished, writing
-from toolkit.types import Prediction, Sample
+from toolkit.types import VOID, Prediction, Sample
 from toolkit.visualization.drawing import Picture, confident, overlay, write_picture
 from toolkit.visualization.palettes import Palette
 
 MANIFEST = "manifest.jsonl"
 PREDICTIONS = "predictions.json"
+ABOUT = "about.json"
 
 JPEG_SIDE = 65_500
 """The longest side that a JPEG can have; overlays of larger images are shrunk."""
-
-
-@dataclass(frozen=True)
-class Record:
-    """A line of the manifest.
-
-    Attributes:
-        image: the image's name in the results.
-        source: where the image was, as an absolute path.
-        status: ``"ok"`` or ``"failed"``.
-        model: the plugin and a hash of the weights.
-        error: why it failed.
-        size: height and width in pixels; None when the image could not be read.
-        window: side of the sliding window in pixels, when there was one.
-        objects: how many objects were found; None for semantic models.
-        outputs: the files written, by kind, relative to the folder of the results.
-    """
-
-    image: str
-    source: str
-    status: str
-    model: str
-    error: str | None = None
-    size: tuple[int, int] | None = None
-    window: int | None = None
-    objects: int | None = None
-    outputs: dict[str, str] = field(default_factory=dict)
-
-    def to_line(self) -> str:
-        """The record as one line of JSON, without the fields that say nothing."""
-        return (
-            json.dumps({key: value for key, value in asdict(self).items() if value not in (None, {})}) + "\n"
-        )
 
 
 class ResultFolder:
@@ -80,13 +56,15 @@ class ResultFolder:
         classes: names of the classes, for ``predictions.json`` and the overlays.
         palette: one RGB color a class.
         model: identifies the weights, so that results of two models do not mix.
+        about: what else is known of the model, for ``about.json`` and ``predictions.json``.
+        label_values: which value stands for each class in the label images; its index when None.
         overlays: whether to draw the predictions over the photos.
         draw_above: score that an object needs to be drawn.
         resume: go on with the results that are there, rather than refuse to touch them.
 
     Raises:
         UsageError: when there are results already and ``resume`` is not asked for, or they are of another
-            model.
+            model or have other label values.
         OutputError: when the folder cannot be written to.
     """
 
@@ -97,6 +75,8 @@ class ResultFolder:
         palette: Palette,
         *,
         model: str = "",
+        about: Mapping[str, Any] | None = None,
+        label_values: LabelValues | None = None,
         overlays: bool = True,
         draw_above: float = 0.0,
         resume: bool = False,
@@ -109,8 +89,12 @@ class ResultFolder:
             model,
             overlays,
         )
+        # A model of more classes than a label map can have gives none.
+        self._values = label_values or LabelValues.indexes(min(len(classes), VOID))
+        self._about = {"toolkit": toolkit.__version__, "model": {"name": model, **(about or {})}}
+        self._has_class_table = False
         self._done: dict[str, str] = {}  # the source of each image that is done, by name
-        records = _latest(self._manifest)
+        records = latest_records(self._manifest)
         for record in filter(self._is_complete, records):
             if record["model"] != model:  # first, since --resume would not help
                 raise UsageError(
@@ -125,9 +109,9 @@ class ResultFolder:
             )
         if resume:
             remove_unfinished(folder)
-        _write_lines(
-            self._manifest, records
-        )  # without the half of a line that a kill may have left at its end
+        self._write_about()
+        # Without the half of a line that a kill may have left at its end.
+        write_records(self._manifest, records)
         with writing(self._manifest):
             self._file: IO[str] = open(self._manifest, "a", encoding="utf-8", newline="\n")  # noqa: SIM115 - closed by __exit__
 
@@ -141,7 +125,9 @@ class ResultFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        # What a full disk has not taken cannot be written here either, and that error is on its way already.
+        with writing(self._manifest) if error is None else contextlib.suppress(OSError):
+            self._file.close()
 
     def is_done(self, image: InputImage) -> bool:
         """Whether an image's results are there.
@@ -150,10 +136,10 @@ class ResultFolder:
             UsageError: when results of this name are there, but of an image elsewhere.
         """
         source = self._done.get(image.name)
-        if source is not None and source != _source(image):
+        if source is not None and source != image.source:
             raise UsageError(
                 f"{self.folder} holds results of another image named {image.name}: {source}, not"
-                f" {_source(image)}. Hint: choose another --out"
+                f" {image.source}. Hint: choose another --out"
             )
         return source is not None
 
@@ -165,27 +151,60 @@ class ResultFolder:
             OutputError: when a file cannot be written.
         """
         outputs: dict[str, str] = {}
+        stored, palette = self._as_stored(prediction)
         for write in registry.functions_for("write", prediction.fields()):
-            outputs |= write(prediction, self.folder, image.stem, self.palette)
+            outputs |= write(stored, self.folder, image.stem, palette)
         if self.overlays:
             outputs["overlay"] = f"overlays/{image.stem}.jpg"
-            drawn = overlay(sample.image, confident(prediction, self.draw_above), self.classes, self.palette)
+            shown = confident(prediction, self.draw_above)
+            drawn = overlay(sample.image, shown, self.classes, self.palette, legend=True)
             write_picture(self.folder / outputs["overlay"], _fit_jpeg(drawn))
-        objects = None if prediction.instances is None else len(prediction.instances)
+        found = findings_of(prediction, self.classes, self.draw_above)
         return Record(
             image.name,
-            _source(image),
+            image.source,
             "ok",
             self.model,
             size=sample.size,
             window=window,
-            objects=objects,
+            objects=found.objects,
+            found=found.found,
+            best_score=found.best_score,
+            pixels=found.pixels,
             outputs=outputs,
         )
 
+    def _as_stored(self, prediction: Prediction) -> tuple[Prediction, Palette]:
+        """A prediction with the values that its label image gets, and the colors by those values."""
+        if prediction.label_map is None:
+            return prediction, self.palette
+        if not self._has_class_table:  # by every thread that comes before the first is done, all the same
+            write_class_table(self.folder / "labels" / CLASS_TABLE, self.classes, self._values, self.palette)
+            self._has_class_table = True
+        if self._values.are_indexes:
+            return prediction, self.palette
+        encoded = self._values.encode(prediction.label_map)
+        return replace(prediction, label_map=encoded), self._values.palette(self.palette)
+
+    def _write_about(self) -> None:
+        """Write ``about.json``; results that are there already must have the same label values."""
+        path = self.folder / ABOUT
+        values = None if self._values.are_indexes else self._values.to_dict()
+        before = _read_about(path).get("label_values") if self._done else values
+        if before != values:
+            raise UsageError(
+                f"{self.folder} holds label images with other values ({before or 'indexes'}, not"
+                f" {values or 'indexes'}). Hint: give --label-values as before, or choose another --out"
+            )
+        about = {"classes": list(self.classes), "draw_above": self.draw_above}
+        about |= {} if values is None else {"label_values": values}
+        with atomic_write(path, "w") as file:
+            json.dump(self._about | about, file, indent=2)
+            file.write("\n")
+
     def failed(self, image: InputImage, error: str) -> Record:
         """The record of an image that could not be predicted."""
-        return Record(image.name, _source(image), "failed", self.model, error)
+        return Record(image.name, image.source, "failed", self.model, error)
 
     def append(self, record: Record) -> None:
         """Enter an image in the manifest. From then on it is done, even if the program is killed.
@@ -197,22 +216,25 @@ class ResultFolder:
             self._file.write(record.to_line())
             self._file.flush()
 
-    def finish(self, images: Iterable[InputImage]) -> None:
+    def finish(self, names: Iterable[str]) -> None:
         """Bring the manifest into the order of the images (results of others first) and write
         ``predictions.json``.
+
+        Args:
+            names: of the images.
 
         Raises:
             OutputError: when a file cannot be written.
         """
         self._file.close()
-        order = {image.name: i for i, image in enumerate(images)}
+        order = {name: i for i, name in enumerate(names)}
         kept = (
             record
-            for record in _latest(self._manifest)
+            for record in latest_records(self._manifest)
             if record["status"] != "ok" or self._is_complete(record)
         )
         ordered = sorted(kept, key=lambda record: order.get(record["image"], -1))  # stable
-        _write_lines(self._manifest, ordered)
+        write_records(self._manifest, ordered)
         with atomic_write(self.folder / PREDICTIONS, "w") as file:
             for piece in self._predictions(ordered):
                 file.write(piece)
@@ -231,8 +253,14 @@ class ResultFolder:
         image at a time.
         """
         done = [record for record in records if record["status"] == "ok"]
-        categories = ({"id": i, "name": name} for i, name in enumerate(self.classes, start=1))
-        yield from _array('{"images": [', (_image_entry(i, record) for i, record in enumerate(done, start=1)))
+        categories = coco_categories(self.classes)
+        about: dict[str, Any] = self._about | {"description": "Predictions of the toolkit"}
+        if any("label_map" in record["outputs"] for record in done):
+            about["void_value"] = self._values.void
+            for category, value in zip(categories, self._values.classes, strict=True):
+                category["label_value"] = value
+        yield f'{{"info": {json.dumps(about)},\n'
+        yield from _array('"images": [', (_image_entry(i, record) for i, record in enumerate(done, start=1)))
         yield from _array('],\n"categories": [', categories)
         yield from _array('],\n"annotations": [', self._annotations(done))
         yield "]}\n"
@@ -248,39 +276,13 @@ class ResultFolder:
                     yield {"id": number, "image_id": image_id, **entry}
 
 
-def _source(image: InputImage) -> str:
-    return os.path.abspath(image.path)  # without the dots of a path given as ../photos
-
-
-def _latest(manifest: Path) -> list[dict[str, Any]]:
-    """The records of a manifest, the last one where an image has several; a line that was cut off by a kill
-    is dropped.
-    """
-    records: dict[str, dict[str, Any]] = {}
-    if manifest.exists():
-        with open(manifest, encoding="utf-8", errors="replace") as file:
-            for line in file:
-                try:
-                    record = json.loads(line)
-                    records[record["image"]] = {
-                        "model": "",
-                        "outputs": {},
-                        "source": "",
-                        **record,
-                        "status": record["status"],
-                    }
-                except (ValueError, KeyError, TypeError):
-                    continue
-    return list(records.values())
-
-
-def _write_lines(manifest: Path, records: Iterable[dict[str, Any]]) -> None:
-    known = Record.__dataclass_fields__
-    with atomic_write(manifest, "w") as file:
-        file.writelines(
-            Record(**{key: value for key, value in record.items() if key in known}).to_line()
-            for record in records
-        )
+def _read_about(path: Path) -> dict[str, Any]:
+    """What ``about.json`` has, or nothing where there is none that can be read."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _array(opening: str, entries: Iterable[dict[str, Any]]) -> Iterator[str]:

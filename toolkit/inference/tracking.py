@@ -13,7 +13,8 @@ from toolkit.formats.prompts import PromptFile
 from toolkit.inference.frames import FrameFolder, VideoFile, open_frames
 from toolkit.inference.inputs import InputImage
 from toolkit.inference.predictor import Predictor
-from toolkit.inference.results import Record, ResultFolder
+from toolkit.inference.records import Record
+from toolkit.inference.results import ResultFolder
 from toolkit.models.capabilities import Trackable
 from toolkit.types import Instances, Prediction, Prompts
 from toolkit.visualization.palettes import default_palette
@@ -67,7 +68,12 @@ def track_video(
         [label for groups in given.values() for group in groups for label in _labels(group)], file.classes
     )
     with ResultFolder(
-        out, objects, default_palette(len(objects), first=1), model=predictor.name, overlays=overlays
+        out,
+        objects,
+        default_palette(len(objects), first=1),
+        model=predictor.name,
+        about=predictor.about,
+        overlays=overlays,
     ) as results:
         if on_start:
             on_start(len(frames))
@@ -88,7 +94,7 @@ def track_video(
                 results.append(record)
                 if on_record:
                     on_record(record)
-        results.finish(images)
+        results.finish(image.name for image in images)
     return len(objects)
 
 

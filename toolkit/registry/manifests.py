@@ -200,6 +200,7 @@ class DatasetManifest(Manifest):
         splits: the names that ``split`` may take; the first is for training.
         val_split: the split that is held out while training.
         needs_folder: whether it reads files (False: it is generated).
+        takes_file: whether ``folder`` may also be a file, such as one of annotations.
         layout: what the folder must look like, in words, for messages.
         origin_url: the page that publishes it.
         license: of the data.
@@ -219,6 +220,7 @@ class DatasetManifest(Manifest):
     splits: tuple[str, ...] = ("train", "val", "test")
     val_split: str = "val"
     needs_folder: bool = True
+    takes_file: bool = False
     layout: str = ""
     origin_url: str = ""
     license: str = ""

@@ -6,7 +6,7 @@ import hashlib
 import pickle
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from toolkit.errors import MissingSplitError, ToolkitError
 from toolkit.registry.manifests import DatasetManifest
 from toolkit.testing.checks import expect, explain, skip
 from toolkit.testing.second_process import elsewhere
-from toolkit.types import VOID, PixelMap, Sample
+from toolkit.types import VOID, Sample
 
 
 @dataclass(frozen=True)
@@ -312,9 +312,18 @@ def digest(sample: Sample) -> str:
         tensors += [instances.boxes_xyxy, instances.labels, instances.keypoints, instances.is_crowd]
         found.update(b"".join(instances.masks.counts if instances.masks is not None else ()))
     for name, value in sorted(sample.extras.items()):
-        found.update(name.encode())
-        value = value.values if isinstance(value, PixelMap) else value
-        found.update(value.numpy().tobytes() if isinstance(value, Tensor) else repr(value).encode())
+        found.update(name.encode() + _bytes_of(value))
     for tensor in tensors:
         found.update(b"none" if tensor is None else tensor.contiguous().numpy().tobytes())
     return found.hexdigest()
+
+
+def _bytes_of(value: object) -> bytes:
+    """All that a value of ``extras`` holds; the repr of the toolkit's own types leaves it out."""
+    if isinstance(value, Tensor):
+        return value.contiguous().numpy().tobytes()
+    if is_dataclass(value):
+        return b"".join(_bytes_of(getattr(value, each.name)) for each in fields(value))
+    if isinstance(value, (list, tuple)):
+        return b"".join(map(_bytes_of, value))
+    return repr(value).encode()

@@ -177,6 +177,7 @@ def run_manifest(
         task=plugin.task,
         classes=tuple(train_set.classes),
         palette=train_set.palette,
+        label_values=None if train_set.label_values is None else train_set.label_values.to_dict(),
         model=settings.model.model_dump(mode="json"),
         config=settings.model_dump(mode="json"),
         dataset={

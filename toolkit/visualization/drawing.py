@@ -21,6 +21,7 @@ from toolkit.errors import OutputError, UsageError
 from toolkit.runtime.files import atomic_write
 from toolkit.types import VOID, Instances, Prediction, Sample
 from toolkit.visualization.labels import Box, Caption, Color, Picture, fitting_letters, place_labels
+from toolkit.visualization.legend import draw_legend, legend_entries
 from toolkit.visualization.palettes import Palette, default_palette, full_palette
 
 __all__ = ["Picture", "default_palette", "overlay", "write_picture"]
@@ -49,6 +50,7 @@ def overlay(
     palette: Palette,
     *,
     letter_height: int | None = None,
+    legend: bool = False,
 ) -> Picture:
     """Draw what is known about an image over it: each class in its color, objects with outline, box, name and
     score. Names that are too long are shortened at their end; those that have no place beside others are left
@@ -61,6 +63,7 @@ def overlay(
         classes: the names that labels stand for; labels beyond them are shown as numbers.
         palette: one RGB color a class.
         letter_height: of the names, in pixels, where there is room for them; None fits it to the image.
+        legend: whether to say in a corner what the colors of a label map mean, where there is room for it.
 
     Returns:
         uint8 ``[H, W, 3]``, RGB, a new array.
@@ -68,6 +71,8 @@ def overlay(
     picture = np.array(image.permute(1, 2, 0).numpy(), order="C")
     for draw in registry.functions_for("draw", labeled.fields()):
         picture = draw(picture, labeled, classes, palette, letter_height)
+    if legend and labeled.label_map is not None:
+        draw_legend(picture, legend_entries(labeled.label_map, classes, palette), letter_height)
     return picture
 
 

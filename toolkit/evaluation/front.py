@@ -1,0 +1,157 @@
+"""``toolkit.evaluate`` and ``toolkit.compare``: measuring from Python, with names or objects and progress."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from toolkit.checkpoints import RunLike
+from toolkit.config.tree import as_tree
+from toolkit.data.dataset import Dataset
+from toolkit.errors import UsageError
+from toolkit.evaluation.compare import compare_runs
+from toolkit.evaluation.report import Reports
+from toolkit.evaluation.run_figures import Comparison
+from toolkit.evaluation.runs import evaluate_predictions, evaluate_run
+from toolkit.runtime.counting import Counting
+
+
+def evaluate(
+    run: RunLike | None = None,
+    *,
+    predictions: str | os.PathLike[str] | None = None,
+    data: str | Dataset | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+    split: str | None = None,
+    settings: Mapping[str, Any] | Sequence[str] = (),
+    prompts: str | None = None,
+    label_values: Literal["index", "dataset"] = "index",
+    batch_size: int = 4,
+    workers: int = 0,
+    device: str = "auto",
+    precision: str = "fp32",
+    progress: bool = True,
+) -> Reports:
+    """Measure a run, or predictions on disk, on a split::
+
+        toolkit.evaluate("runs/unet-msrc", split="test").metrics["mean_iou"]
+
+    Args:
+        run: a run's folder, a checkpoint file, or what ``toolkit.train`` or ``toolkit.load`` returned.
+        predictions: in place of a run: a folder of label images, a ``predictions.json``, or a list of COCO
+            results.
+        data: the dataset, by name or as an open ``Dataset``; that of the run when None.
+        data_dir: its folder; that of the run where the dataset is the same, else ``data/<name>``.
+        split: the dataset's validation split when None.
+        settings: of the sections ``model``, ``data.options`` and ``evaluators``: dotted keys with values, or
+            ``key=value`` words.
+        prompts: with a promptable run: who prompts it, as for ``toolkit.load``. None measures it by its
+            prompt protocols.
+        label_values: with a folder of label images: what their values are, see ``evaluate_predictions``.
+        batch_size: images at a time.
+        workers: processes that read images.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+        precision: ``"fp32"``, ``"fp16"`` or ``"bf16"``.
+        progress: whether to count images on standard error.
+
+    Returns:
+        One report per evaluator. Of a run with a named dataset they are also kept in the run's folder.
+
+    Raises:
+        UsageError: when there is neither a run nor predictions, or an evaluator cannot measure the model.
+        DataError: when the classes of model and dataset differ in more than their order or a background, or
+            predictions do not fit the dataset.
+    """
+    if (run is None) == (predictions is None):
+        raise UsageError("give either a run or predictions=PATH, to say what is to be measured")
+    folder = None if data_dir is None else os.fspath(data_dir)
+    overrides = as_tree(settings)
+    if predictions is not None:
+        if not isinstance(data, str):
+            raise UsageError("predictions are measured on a dataset that is named: data=NAME")
+        return Reports(
+            evaluate_predictions(
+                Path(predictions),
+                data=data,
+                data_dir=folder,
+                split=split,
+                overrides=overrides,
+                label_values=label_values,
+            )
+        )
+    assert run is not None  # it is one or the other
+    with Counting("measuring", show=progress) as counting:
+        reports = evaluate_run(
+            run,
+            data=data,
+            data_dir=folder,
+            split=split,
+            overrides=overrides,
+            batch_size=batch_size,
+            workers=workers,
+            accelerator=device,
+            precision=precision,
+            prompts=prompts,
+            on_start=counting.start,
+            on_batch=lambda batch: counting.advance(len(batch.samples)),
+        )
+    return Reports(reports or ())
+
+
+def compare(
+    runs: Sequence[RunLike],
+    *,
+    data: str | Dataset | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+    split: str | None = None,
+    settings: Mapping[str, Any] | Sequence[str] = (),
+    out: str | os.PathLike[str] | None = None,
+    batch_size: int = 4,
+    workers: int = 0,
+    device: str = "auto",
+    precision: str = "fp32",
+    resamples: int | None = None,
+    seed: int = 0,
+    memory: bool = True,
+    progress: bool = True,
+) -> Comparison:
+    """Measure runs on the same images, and how far they differ::
+
+        toolkit.compare(["runs/unet-msrc", "runs/deeplabv3-msrc"], split="test")
+
+    Args:
+        runs: two or more, each as for ``evaluate``; the others are compared with the first.
+        data: the dataset, by name or as an open ``Dataset``; that of the runs when None, if they have the
+            same.
+        data_dir, split, batch_size, workers, device, precision, progress: as for ``evaluate``.
+        settings: of the sections ``data.options`` and ``evaluators``.
+        out: a picture to write: images, their truth, and what each run predicts.
+        resamples: draws of images that the intervals are made from; as many as suit each evaluator when None.
+        seed: fixes the draws.
+        memory: whether to measure memory, each model in a process of its own, which takes seconds.
+
+    Raises:
+        UsageError: when there are fewer than two runs, they do not say which dataset to take, or no figure is
+            common to them.
+        DataError: when the classes of a run are not those of the dataset.
+    """
+    with Counting("comparing", show=progress) as counting:
+        return compare_runs(
+            runs,
+            data=data,
+            data_dir=None if data_dir is None else os.fspath(data_dir),
+            split=split,
+            overrides=as_tree(settings),
+            batch_size=batch_size,
+            workers=workers,
+            accelerator=device,
+            precision=precision,
+            resamples=resamples,
+            seed=seed,
+            memory=memory,
+            sheet=out,
+            on_start=counting.start,
+            on_batch=lambda batch: counting.advance(len(batch.samples)),
+        )

@@ -1,0 +1,106 @@
+"""``classes.csv``: what the values in a folder of label images stand for.
+
+::
+
+    index,value,name,color
+    0,1,sky,#808080
+    1,2,building,#800000
+    ,0,void,#e0e0c0
+
+``index`` is the place of the class in the model, ``value`` the number in the label images. The row ``void``,
+without an index, is for pixels of no class.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from toolkit.data.label_values import LabelValues
+from toolkit.errors import DataError
+from toolkit.formats.mask_folder import VOID_NAME
+from toolkit.runtime.files import atomic_write
+from toolkit.types import VOID
+from toolkit.visualization.palettes import Palette, full_palette
+
+CLASS_TABLE = "classes.csv"
+_COLUMNS = ("index", "value", "name", "color")
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """One line: a class, or void where ``name`` is None.
+
+    Attributes:
+        value: in the label images.
+        name: of the class.
+    """
+
+    value: int
+    name: str | None
+
+
+def write_class_table(path: Path, classes: Sequence[str], values: LabelValues, palette: Palette) -> None:
+    """Write the table.
+
+    Args:
+        path: the file.
+        classes: their names.
+        values: the value of each in the label images.
+        palette: one RGB color a class.
+
+    Raises:
+        OutputError: when the file cannot be written.
+    """
+    colors = full_palette(palette)
+    rows: list[tuple[object, ...]] = [
+        (index, value, name, _hex(colors[index]))
+        for index, (name, value) in enumerate(zip(classes, values.classes, strict=True))
+    ]
+    if values.void is not None:
+        rows.append(("", values.void, VOID_NAME, _hex(colors[VOID])))
+    with atomic_write(path, "w") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(_COLUMNS)
+        writer.writerows(rows)
+
+
+def read_class_table(path: Path) -> tuple[ClassRow, ...]:
+    """Read the values and names back. Columns may stand in any order; ``index`` and ``color`` may be missing.
+
+    Raises:
+        DataError: when the file cannot be read, lacks a column, or has a value that is no number from 0 to
+            255 or stands there twice.
+    """
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            lines = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} cannot be read as a table of classes: {error}") from error
+    missing = [column for column in ("value", "name") if not lines or column not in lines[0]]
+    if missing:
+        raise DataError(
+            f"{path} has no column {missing[0]!r} or no rows; expected a line '{','.join(_COLUMNS)}', and one"
+            " for each class. Hint: correct the file, or remove it if the values are class indexes"
+        )
+    rows = tuple(_row(path, number, line) for number, line in enumerate(lines, start=2))
+    values = [row.value for row in rows]
+    twice = next((value for value in values if values.count(value) > 1), None)
+    if twice is not None:
+        raise DataError(f"{path} has the value {twice} twice. Hint: give each class a value of its own")
+    return rows
+
+
+def _row(path: Path, number: int, line: dict[str, str]) -> ClassRow:
+    text, name = (line["value"] or "").strip(), (line["name"] or "").strip()
+    if not text.isdecimal() or int(text) > 255 or not name:
+        raise DataError(
+            f"{path}, line {number}: {text!r}, {name!r}; expected a value from 0 to 255 and a name"
+        )
+    return ClassRow(int(text), None if name == VOID_NAME else name)
+
+
+def _hex(color: Sequence[int]) -> str:
+    return "#" + "".join(f"{int(part):02x}" for part in color)

@@ -1,0 +1,171 @@
+"""What a model found, in numbers and in a line for people."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from toolkit.types import VOID, Instances, Prediction, Size
+from toolkit.visualization.legend import label_counts
+
+MOST_NAMES = 6
+"""How many classes are named in a line; the rest are counted."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was found in one image.
+
+    Attributes:
+        objects: how many in all, whatever their scores; None where the model gives none.
+        found: how many of each class are worth showing, by the name of the class; the most frequent first.
+        best_score: the highest score of all objects; None where there are none, or they have no scores.
+        pixels: of a label map, how many pixels each class has, the most frequent first; void is left out.
+        has_label_map: whether there is one.
+    """
+
+    objects: int | None = None
+    found: Mapping[str, int] = field(default_factory=dict)
+    best_score: float | None = None
+    pixels: Mapping[str, int] = field(default_factory=dict)
+    has_label_map: bool = False
+
+    @property
+    def below(self) -> int:
+        """How many objects have a score that is too low to be shown."""
+        return (self.objects or 0) - sum(self.found.values())
+
+
+def findings_of(prediction: Prediction, classes: Sequence[str], threshold: float) -> Findings:
+    """Count what a prediction holds.
+
+    Args:
+        prediction: of one image.
+        classes: the names that labels stand for.
+        threshold: the score from which on an object counts as found.
+    """
+    pixels: dict[str, int] = {}
+    if prediction.label_map is not None:
+        counts = label_counts(prediction.label_map)
+        pixels = _sorted({_name(i, classes): count for i, count in enumerate(counts[:VOID]) if count})
+    instances = prediction.instances
+    if instances is None:
+        return Findings(pixels=pixels, has_label_map=prediction.label_map is not None)
+    found = Counter(_name(label, classes) for label in above(instances, threshold).labels.tolist())
+    scores = instances.scores
+    best = float(scores.max()) if scores is not None and len(scores) else None
+    return Findings(len(instances), _sorted(found), best, pixels, prediction.label_map is not None)
+
+
+def above(instances: Instances, threshold: float) -> Instances:
+    """The objects of at least this score; all where there are no scores."""
+    return instances if instances.scores is None else instances[instances.scores >= threshold]
+
+
+def counted(counts: Mapping[str, int]) -> str:
+    """``3 balloon, 1 ring``. Names of classes stay as they are, since no rule makes a plural of all."""
+    return _listed([f"{count:,} {name}" for name, count in counts.items()], "classes")
+
+
+def shares(pixels: Mapping[str, int], total: int) -> str:
+    """``61 % sky, 39 % road``: parts of all pixels, by class."""
+    return _listed([f"{_percent(count, total)} {name}" for name, count in pixels.items()], "classes")
+
+
+def _listed(parts: Sequence[str], what: str) -> str:
+    if len(parts) <= MOST_NAMES:
+        return ", ".join(parts)
+    return f"{', '.join(parts[: MOST_NAMES - 1])} and {len(parts) - MOST_NAMES + 1} other {what}"
+
+
+def _percent(count: int, total: int) -> str:
+    share = 100 * count / total
+    return f"{share:.0f} %" if share >= 1 else "< 1 %"
+
+
+def _sorted(counts: Mapping[str, int]) -> dict[str, int]:
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _name(label: int, classes: Sequence[str]) -> str:
+    return classes[label] if label < len(classes) else str(label)
+
+
+@dataclass
+class Tally:
+    """What was found in many images, taken in one by one.
+
+    Attributes:
+        images: how many.
+        objects, found, best_score, pixels: of all of them, as in ``Findings``.
+        area: pixels of all images that have a label map, void included.
+    """
+
+    images: int = 0
+    objects: int | None = None
+    found: Counter[str] = field(default_factory=Counter)
+    best_score: float | None = None
+    pixels: Counter[str] = field(default_factory=Counter)
+    area: int = 0
+
+    def add(self, findings: Findings, size: Size) -> None:
+        """Take in an image of this size."""
+        self.images += 1
+        if findings.objects is not None:
+            self.objects = (self.objects or 0) + findings.objects
+        self.found.update(findings.found)
+        self.pixels.update(findings.pixels)
+        self.area += size[0] * size[1] if findings.has_label_map else 0
+        if findings.best_score is not None:
+            self.best_score = max(findings.best_score, self.best_score or 0.0)
+
+    def __str__(self) -> str:
+        return self.line()
+
+    def __repr__(self) -> str:
+        return f"Tally({self.images} image{'s' * (self.images != 1)}: {self.line() or 'nothing to count'})"
+
+    def line(self) -> str:
+        """What was found, in a line; empty where the model gives neither objects nor label maps."""
+        if self.objects is not None:
+            below = self.objects - self.found.total()
+            lower = f"; {below:,} of lower score are in the files, not drawn" if below else ""
+            return f"{counted(_sorted(self.found)) or 'no objects'}{lower}"
+        return shares(_sorted(self.pixels), self.area) if self.pixels else ""
+
+    def warnings(self, threshold: float) -> list[str]:
+        """What looks wrong with the results as a whole, each with what to do.
+
+        Args:
+            threshold: the score from which on objects are drawn.
+        """
+        where = f"all {self.images:,} images" if self.images != 1 else "the image"
+        if not self.images or self.found or (self.objects and self.best_score is None):
+            return []
+        if self.objects:
+            return [
+                f"nothing is drawn: the highest score in {where} is {self.best_score:.2f}, and objects are"
+                f" drawn from {threshold:g} on. Hint: --draw-above {_below(self.best_score or 0)}, or train"
+                " longer"
+            ]
+        if self.objects == 0 and not self.pixels:
+            return [f"no objects were found in {where}. Hint: {_CHECK}"]
+        if self.objects is None and self.area and not self.pixels:
+            return [f"no pixel of {where} has a class. Hint: {_CHECK}"]
+        if self.objects is None and len(self.pixels) == 1 and self.pixels.total() == self.area:
+            return [f"every pixel of {where} is {next(iter(self.pixels))!r}. Hint: {_CHECK}"]
+        return []
+
+
+_CHECK = (
+    "check that these images are like those of the training, and what toolkit eval says of the run on its"
+    " validation split"
+)
+
+
+def _below(score: float) -> str:
+    """A threshold that lets the best object through, in as few digits as will do."""
+    step = 10 ** math.floor(math.log10(score)) if 0 < score < 0.1 else 0.1
+    return f"{math.floor(score / step) * step:g}" if score > 0 else "0"

@@ -1,0 +1,265 @@
+"""A prediction together with its image and the names of its classes: what ``Predictor.predict`` gives."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from toolkit.data.images import read_image
+from toolkit.errors import DataError, InvalidDataError, UsageError
+from toolkit.inference.coco_documents import coco_document
+from toolkit.inference.findings import Findings, counted, findings_of, shares
+from toolkit.runtime.extras import import_pandas, import_supervision
+from toolkit.runtime.files import atomic_write
+from toolkit.types import Prediction, Sample
+from toolkit.visualization.drawing import DRAW_ABOVE, confident, overlay, write_picture
+from toolkit.visualization.palettes import Palette, class_palette
+
+NOTEBOOK_SIDE = 1024
+"""The longest side of a picture that a notebook shows by itself, in pixels; ``plot`` gives it whole."""
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class ImagePrediction(Prediction):
+    """A ``Prediction`` that knows its image and its classes, and so can be drawn, saved and handed on.
+
+    A notebook shows it as a picture. The image of a path is not kept: it is read again when it is drawn, so
+    that the predictions of thousands of files fit into memory.
+
+    Attributes:
+        classes: the names that labels stand for.
+        palette: one RGB color a class.
+        draw_above: the score from which on objects are drawn and counted.
+        path: where the image is, where it came from a file.
+        about: the model that predicts, as in ``about.json``.
+    """
+
+    classes: tuple[str, ...] = ()
+    palette: Palette = ()
+    draw_above: float = DRAW_ABOVE
+    path: str | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
+    kept_image: Tensor | None = None
+
+    @classmethod
+    def of(
+        cls,
+        prediction: Prediction,
+        sample: Sample,
+        *,
+        classes: Sequence[str],
+        palette: Palette | None = None,
+        draw_above: float = DRAW_ABOVE,
+        about: Mapping[str, Any] | None = None,
+    ) -> ImagePrediction:
+        """A model's prediction with what is known about it; ``Predictor.predict`` does so, and who calls a
+        model by himself can do so::
+
+            ImagePrediction.of(model.predict([sample])[0], sample, classes=model.classes).plot()
+
+        Args:
+            prediction: of the sample.
+            sample: its image is kept where it came from no file.
+            classes: the names that labels stand for.
+            palette: one RGB color a class; the default colors when None.
+            draw_above, about: see the attributes.
+
+        Raises:
+            InvalidDataError: when the prediction is of an image of another size.
+        """
+        if prediction.size != sample.size:
+            raise InvalidDataError(
+                f"{prediction!r} is not of the image of {sample!r}, which has another size"
+            )
+        own = {each.name: getattr(prediction, each.name) for each in fields(Prediction)}
+        kept = sample.image if sample.path is None else None
+        return cls(
+            **own,
+            classes=tuple(classes),
+            palette=class_palette(classes) if palette is None and classes else palette or (),
+            draw_above=draw_above,
+            path=sample.path,
+            about=about or {},
+            kept_image=kept,
+        )
+
+    def __repr__(self) -> str:
+        found = self.findings()
+        words = [f"{self.size[0]}x{self.size[1]}"]
+        if self.instances is not None:
+            total = len(self.instances)
+            lower = f"; {found.below} below {self.draw_above:g}" if found.below else ""
+            kinds = counted(found.found) or "none to be drawn"
+            named = f": {kinds}{lower}" if total else ""
+            words.append(f"{total} instance{'s' * (total != 1)}{named}")
+        if self.label_map is not None:
+            words.append(shares(found.pixels, self.size[0] * self.size[1]) or "no class anywhere")
+        words += map(str, self.extras)
+        return f"{type(self).__name__}({self.sample_id!r}, {', '.join(words)})"
+
+    @property
+    def image(self) -> Tensor:
+        """The image, uint8 ``[3, H, W]``, RGB.
+
+        Raises:
+            ImageError: when its file is not there any more, or cannot be read.
+            DataError: when the file has another size than when it was predicted.
+        """
+        if self.kept_image is not None:
+            return self.kept_image
+        assert self.path is not None  # it is one or the other
+        image = read_image(self.path)
+        if tuple(image.shape[1:]) != self.size:
+            raise DataError(
+                f"{self.path} has {image.shape[2]} x {image.shape[1]} pixels now, but {self.size[1]} x"
+                f" {self.size[0]} when it was predicted. Hint: predict it again"
+            )
+        return image
+
+    @property
+    def names(self) -> list[str]:
+        """The name of the class of each object, in the order of ``instances``; empty without instances."""
+        return [] if self.instances is None else [self._name(i) for i in self.instances.labels.tolist()]
+
+    def findings(self) -> Findings:
+        """Objects and pixels by class, in numbers; objects below ``draw_above`` are left out."""
+        return findings_of(self, self.classes, self.draw_above)
+
+    def plot(self, above: float | None = None) -> Image.Image:
+        """The prediction drawn over its image.
+
+        Args:
+            above: the score from which on objects are drawn; ``draw_above`` when None.
+
+        Returns:
+            RGB, of the image's size.
+
+        Raises:
+            ImageError, DataError: as ``image``.
+        """
+        return Image.fromarray(self._drawn(above))
+
+    def save(self, path: str | os.PathLike[str], above: float | None = None) -> None:
+        """Write the picture of ``plot`` (.jpg, .png, .webp, .bmp), or all that is predicted as a COCO
+        document (.json).
+
+        Args:
+            path: where to; its suffix says what is written. Missing folders are made.
+            above: as for ``plot``; the document has objects of any score.
+
+        Raises:
+            UsageError: when the suffix is none of these.
+            OutputError: when the file cannot be written.
+            ImageError, DataError: as ``image``.
+        """
+        suffix = os.path.splitext(path)[1].lower()
+        if suffix == ".json":
+            with atomic_write(path, "w") as file:
+                json.dump(self.to_coco(), file)
+            return
+        if suffix not in (".jpg", ".jpeg", ".png", ".webp", ".bmp"):
+            raise UsageError(
+                f"{os.fspath(path)}: expected a name that ends in .jpg, .png, .webp or .bmp for a picture, or"
+                f" .json for a COCO document, not {suffix!r}"
+            )
+        write_picture(path, self._drawn(above))
+
+    def to_coco(self) -> dict[str, Any]:
+        """A document in COCO's form with this one image, as ``predictions.json`` has it: ``info``,
+        ``images``, ``categories`` and ``annotations``, whose masks are run lengths.
+
+        Of a label map, each class that is there becomes one annotation, without a score.
+        """
+        name = os.path.basename(self.path) if self.path else ""
+        return coco_document(self, self.classes, file_name=name, about=self.about)
+
+    def to_dataframe(self) -> Any:
+        """A ``pandas.DataFrame``, a row an object: ``image``, ``class``, ``score``, the box ``x0``, ``y0``,
+        ``x1``, ``y1`` in pixels, and ``area`` in square pixels. Of a label map, a row a class that is there:
+        ``image``, ``class``, ``pixels``, and ``share``, from 0 to 1.
+
+        Raises:
+            UnavailableError: when pandas is not installed.
+            UsageError: when there are neither objects nor a label map.
+        """
+        pandas = import_pandas("to_dataframe()")
+        columns = self._columns()
+        # Without rows pandas cannot tell what the columns hold, and a table of many images loses its numbers.
+        kinds = {name: kind for name, kind in columns.items() if kind is not None}
+        return pandas.DataFrame(self._rows(), columns=list(columns)).astype(kinds)
+
+    def to_supervision(self) -> Any:
+        """A ``supervision.Detections`` with boxes, masks (dense, a byte a pixel and object), scores, labels,
+        and names as ``data["class_name"]``.
+
+        Raises:
+            UnavailableError: when supervision is not installed.
+            UsageError: when there are no instances.
+        """
+        supervision = import_supervision("to_supervision()")
+        found = self.instances
+        if found is None:
+            raise UsageError(
+                f"{self.sample_id!r} has a label map and no objects, which are all that supervision's"
+                " Detections hold. Hint: to_coco() gives a region for each class"
+            )
+        return supervision.Detections(
+            xyxy=found.boxes_xyxy.numpy(),
+            mask=None if found.masks is None else found.masks.dense().numpy(),
+            confidence=None if found.scores is None else found.scores.numpy(),
+            class_id=found.labels.numpy(),
+            data={"class_name": np.array(self.names, dtype=str)},
+        )
+
+    def _repr_png_(self) -> bytes | None:
+        """What a notebook shows; None, and so the text, where the image cannot be had any more."""
+        try:
+            picture = self.plot()
+        except DataError:
+            return None
+        picture.thumbnail((NOTEBOOK_SIDE, NOTEBOOK_SIDE))
+        data = io.BytesIO()
+        picture.save(data, "PNG")
+        return data.getvalue()
+
+    def _drawn(self, threshold: float | None) -> Any:
+        shown = confident(self, self.draw_above if threshold is None else threshold)
+        return overlay(self.image, shown, self.classes, self.palette, legend=True)
+
+    def _name(self, label: int) -> str:
+        return self.classes[label] if label < len(self.classes) else str(label)
+
+    def _columns(self) -> dict[str, str | None]:
+        """The columns of the table, each with what its numbers are; None where it has none."""
+        names: dict[str, str | None] = {"image": None, "class": None}
+        if self.instances is not None:
+            return names | dict.fromkeys(("score", "x0", "y0", "x1", "y1", "area"), "float64")
+        if self.label_map is not None:
+            return names | {"pixels": "int64", "share": "float64"}
+        raise UsageError(
+            f"{self.sample_id!r} has neither objects nor a label map to make a table of. Hint: its values"
+            f" are in extras: {', '.join(self.extras)}"
+        )
+
+    def _rows(self) -> list[list[Any]]:
+        found = self.instances
+        if found is None:
+            total = self.size[0] * self.size[1]
+            pixels = self.findings().pixels
+            return [[self.sample_id, name, count, count / total] for name, count in pixels.items()]
+        boxes = found.boxes_xyxy
+        sides = (boxes[:, 2:] - boxes[:, :2]).double()
+        areas = (sides[:, 0] * sides[:, 1] if found.masks is None else found.masks.areas()).tolist()
+        scores = [None] * len(found) if found.scores is None else found.scores.tolist()
+        return [
+            [self.sample_id, name, score, *box, area]
+            for name, score, box, area in zip(self.names, scores, boxes.tolist(), areas, strict=True)
+        ]

@@ -1,0 +1,271 @@
+"""What a command line may name beside files and folders: addresses of images, a list on standard input,
+videos, and cameras.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import IO
+from urllib.parse import unquote, urlsplit
+
+import cv2
+import torch
+from torch import Tensor
+
+from toolkit.data.images import decode_image
+from toolkit.errors import DownloadError, UsageError
+from toolkit.inference.inputs import InputImage, find_images, with_stems
+from toolkit.runtime.remote import check_address, fetch_bytes, is_url
+
+VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv"})
+"""What counts as a video where one is named; folders are not searched for them."""
+
+STANDARD_INPUT = "-"
+_PIXELS_OF_REMOTE = 1 << 23  # what an image from the web is taken for until it is here
+
+
+@dataclass(frozen=True)
+class FrameChoice:
+    """Which frames of videos and cameras are predicted.
+
+    Attributes:
+        every: 1 for each frame, 2 for every second one, and so on.
+        limit: how many at most of each video or camera; None for all.
+
+    Raises:
+        UsageError: when a number is below 1.
+    """
+
+    every: int = 1
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("every", self.every), ("max_frames", self.limit)):
+            if value is not None and value < 1:
+                raise UsageError(f"{name} must be at least 1, not {value}")
+
+
+@dataclass(frozen=True)
+class RemoteImage(InputImage):
+    """An image at an address, fetched when it is read."""
+
+    url: str = ""
+
+    @property
+    def source(self) -> str:
+        """The address."""
+        return self.url
+
+    @property
+    def where(self) -> str:
+        """The address."""
+        return self.url
+
+    def read(self) -> Tensor:
+        """Fetch and decode it."""
+        return decode_image(fetch_bytes(self.url), self.url)
+
+    def expected_pixels(self) -> int:
+        """A guess, since asking the server would take as long as the image."""
+        return _PIXELS_OF_REMOTE
+
+
+@dataclass(frozen=True)
+class Frame(InputImage):
+    """A frame of a video or camera, decoded already."""
+
+    origin: str = ""
+    pixels: Tensor | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def source(self) -> str:
+        """The video or camera."""
+        return self.origin
+
+    def read(self) -> Tensor:
+        """The pixels."""
+        assert self.pixels is not None  # a frame without has an error
+        return self.pixels
+
+    def expected_pixels(self) -> int:
+        """The pixels that it holds."""
+        return 0 if self.pixels is None else self.pixels[0].numel()
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A video or a camera, decoded from its beginning to its end and never kept: memory holds the frames that
+    are being worked on.
+
+    Attributes:
+        device: the path of a video, or the number of a camera.
+        name: unique; frames are called ``<name>/000012``, by their places from 0.
+        choice: which frames.
+    """
+
+    device: str | int
+    name: str
+    choice: FrameChoice = FrameChoice()
+
+    @property
+    def is_endless(self) -> bool:
+        """Whether only the user can end it."""
+        return isinstance(self.device, int) and self.choice.limit is None
+
+    @property
+    def origin(self) -> str:
+        """Where frames come from, for manifests."""
+        return f"camera {self.device}" if isinstance(self.device, int) else os.path.abspath(self.device)
+
+    def expected_frames(self) -> int | None:
+        """About how many frames it will give; None when nobody knows."""
+        if isinstance(self.device, int):
+            return self.choice.limit
+        capture = cv2.VideoCapture(self.device)
+        count = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+        capture.release()
+        chosen = -(-count // self.choice.every)
+        return chosen if self.choice.limit is None else min(chosen, self.choice.limit)
+
+    def frames(self, is_done: Callable[[Frame], bool]) -> Iterator[Frame]:
+        """The frames, one after the other; those that are done come without pixels, undecoded.
+
+        Of a video that cannot be opened, or has no frame, the only frame has an error.
+        """
+        capture = cv2.VideoCapture(self.device)
+        try:
+            given, index = 0, -1
+            while self.choice.limit is None or given < self.choice.limit:
+                if not capture.grab():
+                    break
+                index += 1
+                if index % self.choice.every:
+                    continue
+                given += 1
+                frame = self._frame(f"{self.name}/{index:06d}")
+                if is_done(frame):
+                    yield frame
+                    continue
+                decoded, picture = capture.retrieve()
+                if not decoded:
+                    yield replace(frame, error=f"frame {index} of {self.origin} cannot be decoded")
+                    continue
+                rgb = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+                yield replace(frame, pixels=torch.from_numpy(rgb).permute(2, 0, 1))
+            if index < 0:
+                yield replace(self._frame(self.name), error=self._fault())
+        finally:
+            capture.release()
+
+    def _frame(self, name: str) -> Frame:
+        return Frame(Path(str(self.device)), name, name, origin=self.origin)
+
+    def _fault(self) -> str:
+        if isinstance(self.device, int):
+            return (
+                f"{self.origin} cannot be opened. Hint: check that it is plugged in, that no other program"
+                " uses it, and its number, which counts from 0"
+            )
+        return (
+            f"{self.device} is no video that can be decoded, or holds no frame. Hint: convert it to MP4"
+            " (H.264), or to a folder of images"
+        )
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What is to be predicted: images that are known by name, then videos and cameras."""
+
+    images: tuple[InputImage, ...]
+    streams: tuple[Stream, ...] = ()
+
+
+def find_inputs(
+    words: Sequence[str | os.PathLike[str]],
+    exclude: Path | None = None,
+    *,
+    choice: FrameChoice | None = None,
+    stdin: IO[str] | None = None,
+) -> Inputs:
+    """What the words of a command line stand for.
+
+    Args:
+        words: files, folders and patterns, see ``find_images``; addresses (``https://…``); videos by their
+            suffix, in patterns as well; the number of a camera; and ``-`` for a list of such words on
+            standard input, one a line. An image from the web is named by the last part of its address.
+        exclude: a folder to leave out, such as that of the results.
+        choice: which frames of videos and cameras.
+        stdin: in place of standard input.
+
+    Raises:
+        UsageError: when a path does not exist, a pattern matches nothing, an address is not one that is
+            fetched, or there is nothing at all.
+    """
+    files: list[str] = []
+    urls: list[str] = []
+    devices: list[str | int] = []
+    for word in _with_standard_input(words, stdin or sys.stdin):
+        if is_url(word):
+            try:
+                check_address(word)
+            except DownloadError as error:  # nothing was done yet
+                raise UsageError(str(error)) from None
+            urls.append(word)
+        elif word.isdecimal() and not os.path.lexists(word):
+            devices.append(int(word))
+        elif Path(word).suffix.lower() in VIDEO_SUFFIXES and not Path(word).is_dir():
+            devices += _videos(word)
+        else:
+            files.append(word)
+    images = find_images(files, exclude) if files else []
+    images = with_stems([*images, *_remote(dict.fromkeys(urls), {image.name for image in images})])
+    return Inputs(tuple(images), _streams(dict.fromkeys(devices), choice or FrameChoice()))
+
+
+def _with_standard_input(words: Sequence[str | os.PathLike[str]], stdin: IO[str]) -> Iterator[str]:
+    for word in [os.fspath(each) for each in words]:
+        if word != STANDARD_INPUT:
+            yield word
+            continue
+        lines = [line.strip("\r\n") for line in stdin]
+        named = [line for line in lines if line.strip() and line != STANDARD_INPUT]
+        if not named:
+            raise UsageError("standard input names no image. Hint: write one path or address a line")
+        yield from named
+
+
+def _videos(word: str) -> list[str]:
+    if os.path.lexists(word):
+        return [word]
+    found = sorted(glob.glob(word, recursive=True)) if glob.has_magic(word) else []
+    if not found:
+        reason = "no file matches it" if glob.has_magic(word) else "it does not exist"
+        raise UsageError(f"{word}: {reason}. Hint: check the path")
+    return found
+
+
+def _remote(urls: dict[str, None], taken: set[str]) -> Iterator[RemoteImage]:
+    """Images named by the last part of their address, or by all of it where that is not unique."""
+    short = {url: PurePosixPath(unquote(urlsplit(url).path)).name or "image" for url in urls}
+    names = [*short.values()]
+    for url in urls:
+        name = short[url]
+        if names.count(name) > 1 or name in taken:
+            parts = urlsplit(url)
+            query = f"_{parts.query}" if parts.query else ""
+            name = f"{parts.netloc}{unquote(parts.path)}{query}".replace(":", "_").replace("..", "_")
+        yield RemoteImage(Path(name), name, name, url=url)
+
+
+def _streams(devices: dict[str | int, None], choice: FrameChoice) -> tuple[Stream, ...]:
+    streams: list[Stream] = []
+    for device in devices:
+        name = f"camera-{device}" if isinstance(device, int) else Path(device).name
+        same = sum(stream.name.partition("~")[0] == name for stream in streams)
+        streams.append(Stream(device, f"{name}~{same + 1}" if same else name, choice))
+    return tuple(streams)

@@ -1,0 +1,39 @@
+"""Libraries that are extras, imported where they are used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from toolkit.errors import UnavailableError
+
+
+def import_pandas(purpose: str) -> Any:
+    """The module ``pandas``.
+
+    Args:
+        purpose: what needs it, for the message.
+
+    Raises:
+        UnavailableError: when it is not installed; says how to install it.
+    """
+    try:
+        import pandas
+    except ImportError as error:
+        raise _missing("pandas", "pandas>=2", purpose, error) from error
+    return pandas
+
+
+def import_supervision(purpose: str) -> Any:
+    """The module ``supervision``; otherwise as ``import_pandas``."""
+    try:
+        import supervision
+    except ImportError as error:
+        raise _missing("supervision", "supervision>=0.22", purpose, error) from error
+    return supervision
+
+
+def _missing(extra: str, requirement: str, purpose: str, error: ImportError) -> UnavailableError:
+    return UnavailableError(
+        f"{purpose} needs {extra}, an extra that is not installed here ({error}). Hint: pip install"
+        f" '{requirement}'"
+    )

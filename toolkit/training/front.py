@@ -1,0 +1,121 @@
+"""``toolkit.train``: training from Python, with names or objects and progress."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from toolkit import registry
+from toolkit.config import RunSettings, resolve
+from toolkit.config.tree import as_tree, merge
+from toolkit.data.dataset import Dataset
+from toolkit.errors import UsageError
+from toolkit.models.contract import Model
+from toolkit.training import loop
+from toolkit.training.loop import TrainResult
+
+
+def train(
+    settings: RunSettings | Mapping[str, Any] | Sequence[str] = (),
+    out: str | os.PathLike[str] | None = None,
+    *,
+    plugin: str | None = None,
+    data: str | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+    config: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    progress: bool = True,
+    model: Model | None = None,
+    train_set: Dataset | None = None,
+    val_set: Dataset | None = None,
+) -> TrainResult:
+    """Train a model on a dataset, and keep everything in a folder::
+
+        result = toolkit.train({"train.steps": 300}, plugin="unet", data="shapes")
+        toolkit.load(result.run).predict("photo.jpg")
+
+    Args:
+        settings: what differs from the recipe: dotted keys with values, or ``key=value`` words; or all
+            settings of the run, from ``toolkit.resolve``.
+        out: the run's folder; must be new or empty unless ``resume``. ``runs/<plugin>-<data>`` when None.
+        plugin: its name, or the path of a file or folder that brings it.
+        data: name of the dataset, or the path of a file that brings it.
+        data_dir: folder of the dataset; ``data/<name>`` when None.
+        config: a YAML file of settings, in place of the recipe for this plugin and dataset.
+        resume: go on from the last saved state. A CPU run ends with the same weights, bit for bit, as one
+            never stopped.
+        progress: whether to show on standard error how training goes.
+        model: is trained in place of the one that the settings describe, from the weights that it has; the
+            plugin that they name must build one with the same tensors when the run is loaded.
+        train_set, val_set: are used in place of the splits that the settings name; both or neither.
+
+    Returns:
+        The folder of the run (``run``, which ``toolkit.load``, ``evaluate`` and ``compare`` take, as they
+        take the result itself), and the ``best`` value of ``best_metric``.
+
+    Raises:
+        ConfigError: when settings are wrong; lists every fault.
+        UsageError: when plugin, data or config are given beside settings that name them, or the folder holds
+            another run already.
+        NonFiniteLossError: when a loss or gradient becomes NaN or infinite; names step, loss and samples.
+        ToolkitError: whatever is wrong with plugin, data, weights or disk.
+    """
+    if not isinstance(settings, RunSettings):
+        settings = _resolved(settings, plugin, data, data_dir, config)
+    elif plugin or data or data_dir or config:
+        raise UsageError(
+            "plugin, data, data_dir and config are in the settings already. Hint: leave them out, or give"
+            " settings as a mapping such as {'train.steps': 300}"
+        )
+    run = default_run(settings) if out is None else Path(out)
+    with _shown_log() if progress else contextlib.nullcontext():
+        return loop.train(
+            settings,
+            run,
+            resume=resume,
+            show_progress=progress,
+            model=model,
+            train_set=train_set,
+            val_set=val_set,
+        )
+
+
+def default_run(settings: RunSettings) -> Path:
+    """Where a run goes that was given no folder."""
+    plugin = registry.named(registry.plugins(), settings.plugin).name
+    return Path("runs") / f"{plugin}-{Path(settings.data.name).stem}"
+
+
+def _resolved(
+    settings: Mapping[str, Any] | Sequence[str],
+    plugin: str | None,
+    data: str | None,
+    data_dir: str | os.PathLike[str] | None,
+    config: str | os.PathLike[str] | None,
+) -> RunSettings:
+    tree = as_tree(settings)
+    if data_dir is not None:
+        tree = merge(tree, {"data": {"dir": os.fspath(data_dir)}})
+    return resolve(plugin=plugin, data=data, config=None if config is None else Path(config), overrides=tree)
+
+
+@contextlib.contextmanager
+def _shown_log() -> Iterator[None]:
+    """The lines for people on standard error, where nobody has said what becomes of them."""
+    logger = logging.getLogger("toolkit")
+    if logger.hasHandlers():
+        yield
+        return
+    handler, level = logging.StreamHandler(), logger.level
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)

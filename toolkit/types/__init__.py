@@ -1,0 +1,26 @@
+"""The types that data travels in: ``Sample`` in, ``Prediction`` out, ``Instances`` in both.
+
+All arrays are CPU tensors, frozen in place by convention and checked when built. Pixel coordinates have their
+origin at the top-left corner of the top-left pixel; boxes are ``x0, y0, x1, y1`` in pixels with ``x1, y1``
+exclusive.
+"""
+
+from toolkit.types.basics import BACKGROUND, FIELDS, VOID, Size
+from toolkit.types.instances import Instances
+from toolkit.types.masks import Index, Masks
+from toolkit.types.prompts import Prompts
+from toolkit.types.samples import PixelMap, Prediction, Sample
+
+__all__ = [
+    "BACKGROUND",
+    "FIELDS",
+    "VOID",
+    "Index",
+    "Instances",
+    "Masks",
+    "PixelMap",
+    "Prediction",
+    "Prompts",
+    "Sample",
+    "Size",
+]
