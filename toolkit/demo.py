@@ -26,6 +26,7 @@ from toolkit.models.building import load_model
 from toolkit.models.capabilities import Promptable
 from toolkit.models.prompted import prompted
 from toolkit.runtime.files import atomic_write
+from toolkit.runtime.progress import Count
 from toolkit.training.loop import train
 from toolkit.visualization.drawing import confident
 from toolkit.visualization.sheets import Row, contact_sheet
@@ -69,7 +70,7 @@ def run_demo(
         out: folder for everything; an older demo in it is cleared away.
         only: plugins to show; when empty, all of ``FAMILIES`` whose packages are installed.
         overrides: settings laid over each recipe, nested.
-        show_progress: draw progress bars.
+        show_progress: show on standard error how far everything is.
 
     Yields:
         Each family's part when it is done.
@@ -138,14 +139,21 @@ def _show(settings: RunSettings, out: Path, show_progress: bool) -> Part:
     began = time.perf_counter()
     train(settings, run, show_progress=show_progress)
     trained = time.perf_counter()
-    reports = evaluate_run(run, data=settings.data.name, split="test") or []
+    reports = evaluate_run(run, data=settings.data.name, split="test", show_progress=show_progress) or []
     predictor = load(run)
     if predictor.model.capability(Promptable) is not None:
         # The set's own classes, so that truth and answers are named and colored alike.
         model = prompted(load_model(run)[0], _boxes(test_set, out), classes=test_set.classes)
         predictor = Predictor(model, name=predictor.name)
     measured = time.perf_counter()
-    summary = predict_folder(predictor, [photos / "images"], out / f"{plugin}-results")
+    with Count("predicting", show=show_progress) as images:
+        summary = predict_folder(
+            predictor,
+            [photos / "images"],
+            out / f"{plugin}-results",
+            on_start=images.start,
+            on_record=images.advance,
+        )
     done = time.perf_counter()
     sheet = out / f"{plugin}.jpg"
     _draw(predictor, test_set, sheet)

@@ -11,7 +11,15 @@ import pytest
 from toolkit.cli import main
 from toolkit.config import RunSettings, resolve
 from toolkit.errors import UsageError
-from toolkit.training.folder import CONFIG_FILE, LOCK_FILE, MAY_CHANGE, check_folder, config_of_run, locked
+from toolkit.training.folder import (
+    CONFIG_FILE,
+    LOCK_FILE,
+    MAY_CHANGE,
+    as_before,
+    check_folder,
+    config_of_run,
+    locked,
+)
 from toolkit.training.log import read_metrics
 from toolkit.training.state import RESUME_FILE
 
@@ -327,3 +335,14 @@ def test_a_foreign_folder_survives_the_command(
     assert main(command(tiny, tmp_path / "mine")) == 2
     assert "exists and is not empty" in capsys.readouterr().err
     assert content(tmp_path / "mine") == before
+
+
+def test_what_settings_leave_open_is_as_the_run_was_started(tiny: str, tmp_path: Path) -> None:
+    started = settings(tiny, "train.steps=77", "weights=imagenet")
+    fill(tmp_path, CONFIG_FILE, config=started.to_yaml())
+    left_open = settings(tiny, "train.steps=null", "weights=auto")
+    again = as_before(tmp_path, left_open)
+    assert (again.train.steps, again.weights) == (77, "imagenet")
+    check_folder(tmp_path, again, resume=True)
+    said = settings(tiny, "train.steps=88", "weights=none")
+    assert as_before(tmp_path, said) == said

@@ -96,6 +96,7 @@ def run(args: argparse.Namespace) -> int:
     load_plugin_files(args)
     from toolkit.inference import Tiling, load
     from toolkit.inference.pipeline import Work, predict_folder
+    from toolkit.runtime.progress import Count
 
     work = Work(args.batch_size) if args.workers is None else Work(args.batch_size, args.workers)
     tiling = Tiling(args.window, args.overlap)
@@ -111,7 +112,13 @@ def run(args: argparse.Namespace) -> int:
     )
     start = time.perf_counter()
     try:
-        with _Progress() as progress:
+        with Count("predicting") as images:
+
+            def on_record(record: Record) -> None:
+                if record.error is not None:
+                    sys.stderr.write(f"skipped: {record.error}\n")
+                images.advance()
+
             summary = predict_folder(
                 predictor,
                 [path for path in args.paths if path not in words],
@@ -120,8 +127,8 @@ def run(args: argparse.Namespace) -> int:
                 overlays=not args.no_overlays,
                 draw_above=args.draw_above,
                 resume=args.resume,
-                on_start=progress.start,
-                on_record=progress.advance,
+                on_start=images.start,
+                on_record=on_record,
             )
     except KeyboardInterrupt:
         print(f"stopped; what is done is in {args.out}, and --resume goes on from there", file=sys.stderr)
@@ -138,32 +145,3 @@ def _describe(summary: Summary, out: Path, seconds: float) -> str:
     if summary.failed:
         parts.append(f"{summary.failed} skipped (manifest.jsonl says why)")
     return f"{', '.join(parts)}; results in {out}"
-
-
-class _Progress:
-    """A bar on standard error, with a line for each image that failed."""
-
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = TextColumn("predicting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
-        self._bar = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
-
-    def __enter__(self) -> _Progress:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._bar.stop()
-
-    def start(self, todo: int, resumed: int) -> None:
-        """Show how much there is to do."""
-        self._task = self._bar.add_task("images", total=todo + resumed, completed=resumed)
-
-    def advance(self, record: Record) -> None:
-        """Count an image."""
-        if record.error is not None:
-            self._console.print(f"skipped: {record.error}", markup=False)
-        self._bar.advance(self._task)

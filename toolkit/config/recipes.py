@@ -10,7 +10,7 @@ from pydantic import Field, create_model
 
 from toolkit import registry
 from toolkit.config.augmentations import AugmentSettings
-from toolkit.config.schema import DataSettings, RunSettings
+from toolkit.config.schema import AUTO, DataSettings, RunSettings
 from toolkit.config.settings import Settings, settings_class, validate
 from toolkit.config.tree import Tree, copy_tree, merge, nest, parse_overrides, read_yaml
 from toolkit.errors import UsageError
@@ -54,7 +54,10 @@ def resolve(
     if config is None:
         config = find_recipe(plugin_manifest.name, data_manifest.name)
         tree = read_yaml(config) if config else {}
-    tree = _lay_over(copy_tree(plugin_manifest.defaults), tree)
+    defaults = copy_tree(plugin_manifest.defaults)
+    if config is None:
+        defaults = _lay_over(defaults, plugin_manifest.recommended)
+    tree = _lay_over(defaults, tree)
     words = parse_overrides(overrides) if not isinstance(overrides, Mapping) else nest(overrides)
     _state_batch_of_lr(tree, words)
     tree = _lay_over(tree, words)
@@ -66,6 +69,8 @@ def resolve(
         tree["data"]["name"] = registry.stable_name(data)
     tree["plugin"] = registry.stable_name(plugin)
     task = registry.task_of(plugin_manifest)
+    if tree.get("augment") == AUTO:
+        tree["augment"] = [copy_tree(each) for each in task.augment]
     usual = plugin_manifest.evaluators or task.evaluators
     wanted = merge({name: {} for name in usual}, tree.get("evaluators") or {})
     tree["evaluators"] = wanted

@@ -20,7 +20,7 @@ from toolkit.data.loader import EvaluationLoader
 from toolkit.errors import UsageError
 from toolkit.evaluation.alignment import alignment_for
 from toolkit.evaluation.bootstrap import Difference, difference, draws, resampled_metrics, resamples_of
-from toolkit.evaluation.driver import PredictedBatch, Subject, predict_batches
+from toolkit.evaluation.driver import PredictedBatch, Subject, measuring, predict_batches
 from toolkit.evaluation.memory import predicting_memory
 from toolkit.evaluation.protocols import Measurement, plan_measurements
 from toolkit.evaluation.run_figures import MEMORY, PARAMETERS, SPEED, Comparison, RunFigures
@@ -57,6 +57,7 @@ def compare_runs(
     seed: int = 0,
     memory: bool = True,
     sheet: str | os.PathLike[str] | None = None,
+    show_progress: bool = False,
 ) -> Comparison:
     """Measure runs on the same images, and how far they differ.
 
@@ -78,6 +79,7 @@ def compare_runs(
         seed: fixes the draws.
         memory: whether to measure memory, each model in a process of its own.
         sheet: a picture to write: images, their truth, and what each run predicts.
+        show_progress: show on standard error how far it is.
 
     Raises:
         UsageError: when there are fewer than two runs, they do not say which dataset to take, or no figure is
@@ -107,9 +109,13 @@ def compare_runs(
     shown = set(_spread(len(dataset), SHEET_ROWS)) if sheet else set()
     loader = EvaluationLoader(dataset, batch_size=batch_size, workers=workers)
     largest: list[Sample] = []
-    for batch in predict_batches([each.subject for each in compared], loader, warm_up=True):
-        compared[batch.subject].add(batch, shown)
-        largest = max(largest, batch.samples, key=lambda samples: sum(s.image[0].numel() for s in samples))
+    with measuring(dataset, subjects=len(compared), show=show_progress) as watch:
+        for batch in predict_batches([each.subject for each in compared], loader, warm_up=True):
+            compared[batch.subject].add(batch, shown)
+            largest = max(
+                largest, batch.samples, key=lambda samples: sum(s.image[0].numel() for s in samples)
+            )
+            watch(batch)
     sizes = [
         predicting_memory(run, largest, accelerator=accelerator, precision=precision) if memory else None
         for run in runs

@@ -13,7 +13,7 @@ from toolkit.data.dataset import Dataset, open_dataset, open_for_task
 from toolkit.errors import DataError, UsageError
 from toolkit.evaluation.alignment import alignment_for
 from toolkit.evaluation.base import DocumentEvaluator, Evaluator
-from toolkit.evaluation.driver import PredictedBatch, Subject, evaluate
+from toolkit.evaluation.driver import PredictedBatch, Subject, evaluate, measuring
 from toolkit.evaluation.protocols import plan_measurements
 from toolkit.evaluation.report import Report
 from toolkit.evaluation.selection import build_evaluators
@@ -45,6 +45,7 @@ def evaluate_run(
     precision: str = "fp32",
     prompts: str | None = None,
     on_batch: Callable[[PredictedBatch], None] | None = None,
+    show_progress: bool = False,
 ) -> list[Report] | None:
     """Measure a trained model on a split.
 
@@ -62,6 +63,7 @@ def evaluate_run(
         batch_size, workers, devices, accelerator, precision: how to go about it; they do not change what is
             measured.
         on_batch: called with the predictions of each batch.
+        show_progress: show on standard error how far it is.
 
     Returns:
         One report per evaluator, also written to ``eval-<data>-<split>.json`` in the run's folder; None in
@@ -93,14 +95,15 @@ def evaluate_run(
         chosen = wanted["evaluators"] or {"coco": {}}
     alignment = alignment_for(model, dataset, f"the model in {run}")
     evaluators = build_evaluators(chosen, dataset.classes, task=task, owner=str(run))
-    evaluation = evaluate(
-        Subject(model.to(fabric.device), alignment, fabric.autocast()),
-        dataset,
-        plan_measurements(model, evaluators),
-        batch_size=batch_size,
-        workers=workers,
-        on_batch=on_batch,
-    )
+    with measuring(dataset, on_batch, show=show_progress) as watch:
+        evaluation = evaluate(
+            Subject(model.to(fabric.device), alignment, fabric.autocast()),
+            dataset,
+            plan_measurements(model, evaluators),
+            batch_size=batch_size,
+            workers=workers,
+            on_batch=watch,
+        )
     if not fabric.is_global_zero:
         return None
     reports = list(evaluation.reports)
@@ -118,6 +121,7 @@ def evaluate_predictions(
     data_dir: str | None = None,
     split: str | None = None,
     overrides: Mapping[str, Any] | None = None,
+    show_progress: bool = False,
 ) -> list[Report]:
     """Measure predictions that anyone has made, see ``toolkit.formats.predictions``; arguments as in
     ``evaluate_run``.
@@ -142,7 +146,9 @@ def evaluate_predictions(
     if exact is not None:
         return exact
     model = RecordedModel(files)
-    evaluation = evaluate(Subject(model), dataset, plan_measurements(model, evaluators), batch_size=1)
+    with measuring(dataset, show=show_progress) as watch:
+        measurements = plan_measurements(model, evaluators)
+        evaluation = evaluate(Subject(model), dataset, measurements, batch_size=1, on_batch=watch)
     return list(evaluation.reports)
 
 

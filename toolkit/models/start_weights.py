@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolkit.checkpoints import LoadReport, is_own, license_of
-from toolkit.errors import UsageError
+from toolkit.config.schema import AUTO
+from toolkit.errors import CheckpointError, DownloadError, UsageError
 from toolkit.models.contract import Model
 from toolkit.models.weights import load_weights
 from toolkit.registry.manifests import PluginManifest
@@ -21,11 +22,13 @@ class StartWeights:
         name: ``weights=`` as it was given.
         license: of the weights, as far as it is known.
         report: what was taken from them; None for random weights.
+        reason: why they are random although the plugin's own were wanted; empty otherwise.
     """
 
     name: str
     license: str
     report: LoadReport | None = None
+    reason: str = ""
 
 
 RANDOM = StartWeights("none", "none")
@@ -37,7 +40,8 @@ def take_start_weights(model: Model, plugin: PluginManifest, name: str) -> Start
     Args:
         model: with random weights.
         plugin: of the model.
-        name: an official name, the path of a checkpoint, or ``none``.
+        name: an official name, the path of a checkpoint, ``none``, or ``auto``: the plugin's first official
+            weights where they can be had and fit, else random ones.
 
     Raises:
         UsageError: when there are no such weights.
@@ -45,6 +49,8 @@ def take_start_weights(model: Model, plugin: PluginManifest, name: str) -> Start
     """
     if name == "none":
         return RANDOM
+    if name == AUTO:
+        return _first_official(model, plugin)
     official = {weights.name: weights for weights in plugin.weights}
     if name not in official and not Path(name).exists():
         names = ", ".join(official) or "none"
@@ -60,3 +66,15 @@ def take_start_weights(model: Model, plugin: PluginManifest, name: str) -> Start
     if plugin.load_weights and not is_own(source):
         return StartWeights(name, license, plugin.resolve(plugin.load_weights)(model, source))
     return StartWeights(name, license, load_weights(model, Path(source), plugin.name))
+
+
+def _first_official(model: Model, plugin: PluginManifest) -> StartWeights:
+    if not plugin.weights:
+        return RANDOM
+    first = plugin.weights[0].name
+    try:
+        return take_start_weights(model, plugin, first)
+    except (CheckpointError, DownloadError, UsageError) as error:
+        # Only what went wrong: the advice in such a message is for those who asked for these weights.
+        reason = str(error).splitlines()[0].partition(" Hint:")[0].rstrip(".")
+        return StartWeights("none", "none", reason=f"weights={first} cannot be had: {reason}")
