@@ -51,23 +51,29 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
-    """A terminal as standard error and output, with a log handler that writes to it as the command's does."""
+@contextlib.contextmanager
+def terminal(*, output: io.StringIO | None = None) -> Iterator[Terminal]:
+    """A terminal as standard error and output, with a log handler that writes to it as the command's does.
+
+    Not a fixture, because pytest puts its own streams in place once more between fixtures and test.
+    """
     stream = Terminal()
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setattr(sys, "stderr", stream)
-    monkeypatch.setattr(sys, "stdout", stream)
     handler = logging.StreamHandler(stream)
     handler.setFormatter(logging.Formatter("%(message)s"))
     root, own = logging.getLogger(), logging.getLogger("toolkit")
-    root.addHandler(handler)
-    level = own.level
-    own.setLevel(logging.INFO)
-    yield stream
-    root.removeHandler(handler)
-    own.setLevel(level)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TERM", "xterm")
+        patch.setenv("COLUMNS", "80")
+        patch.setattr(sys, "stderr", stream)
+        patch.setattr(sys, "stdout", stream if output is None else output)
+        patch.setattr(own, "level", logging.INFO)
+        own._cache.clear()  # type: ignore[attr-defined]
+        root.addHandler(handler)
+        try:
+            yield stream
+        finally:
+            root.removeHandler(handler)
+            own._cache.clear()  # type: ignore[attr-defined]
 
 
 def screen(text: str) -> list[str]:
@@ -88,15 +94,15 @@ def screen(text: str) -> list[str]:
     return lines
 
 
-def test_what_is_logged_or_written_appears_above_the_bar_and_whole(terminal: Terminal) -> None:
-    with counting("measuring", 3) as advance:
+def test_what_is_logged_or_written_appears_above_the_bar_and_whole() -> None:
+    with terminal() as stream, counting("measuring", 3) as advance:
         logging.getLogger("toolkit").info("first\nsecond [bold]not markup[/bold]")
         advance(1)
         sys.stderr.write(f"{LONG}\n")
         print("printed")
-        advance(2)
+        advance(1)
         sys.stderr.write("no line end")
-    shown = screen(terminal.getvalue())
+    shown = screen(stream.getvalue())
     assert [line for line in shown if line] == [
         "first",
         "second [bold]not markup[/bold]",
@@ -104,34 +110,32 @@ def test_what_is_logged_or_written_appears_above_the_bar_and_whole(terminal: Ter
         "printed",
         "no line end",
     ]
-    assert "measuring" in terminal.getvalue()
-    assert "3/3" in terminal.getvalue()
+    assert "measuring" in stream.getvalue()
+    assert "2/3" in stream.getvalue()
 
 
-def test_everything_is_as_before_afterwards(terminal: Terminal) -> None:
-    handlers = [
-        (handler, handler.stream) for handler in logging.getLogger().handlers if hasattr(handler, "stream")
-    ]
-    with contextlib.suppress(KeyError), counting("measuring", 3):
-        assert sys.stderr is not terminal
-        raise KeyError("anything")
-    assert sys.stderr is terminal
-    assert sys.stdout is terminal
-    assert [(handler, handler.stream) for handler, _ in handlers] == handlers
+def test_everything_is_as_before_afterwards() -> None:
+    with terminal() as stream:
+        handler = logging.getLogger().handlers[-1]
+        assert isinstance(handler, logging.StreamHandler)
+        with contextlib.suppress(KeyError), counting("measuring", 3):
+            assert sys.stderr is sys.stdout is handler.stream
+            assert sys.stderr is not stream
+            raise KeyError("anything")
+        assert sys.stderr is sys.stdout is handler.stream is stream
 
 
-def test_standard_output_in_a_file_stays_there(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_standard_output_in_a_file_stays_there() -> None:
     file = io.StringIO()
-    monkeypatch.setattr(sys, "stdout", file)
-    with counting("checking", 2) as advance:
+    with terminal(output=file) as stream, counting("checking", 2) as advance:
         print("a result")
         advance(1)
     assert file.getvalue() == "a result\n"
-    assert "a result" not in terminal.getvalue()
+    assert "a result" not in stream.getvalue()
 
 
-def test_a_count_inside_another_gets_a_line_of_its_own(terminal: Terminal) -> None:
-    with Display() as display:
+def test_a_count_inside_another_gets_a_line_of_its_own() -> None:
+    with terminal() as stream, Display() as display:
         bar = display.add("training", 10, 4)
         bar.update(5, "loss 0.5")
         with counting("validating", 2) as advance:
@@ -139,7 +143,7 @@ def test_a_count_inside_another_gets_a_line_of_its_own(terminal: Terminal) -> No
             advance(2)
         assert [task.description for task in display._bars.tasks] == ["training"]
         logging.getLogger("toolkit").info("validated")
-    assert [line for line in screen(terminal.getvalue()) if line] == ["validated"]
+    assert [line for line in screen(stream.getvalue()) if line] == ["validated"]
 
 
 def test_nothing_is_drawn_where_there_is_no_terminal(
@@ -148,12 +152,12 @@ def test_nothing_is_drawn_where_there_is_no_terminal(
     now = 0.0
     with caplog.at_level("INFO", logger="toolkit"), counting("measuring", 1000, clock=lambda: now) as advance:
         for _ in range(1000):
-            now += 0.1
+            now += 0.125
             advance(1)
     assert capsys.readouterr().err == ""
-    assert caplog.messages[0] == "measuring: 100 of 1000, 2 min left"
-    assert len(caplog.messages) == 1 + int((100 - FIRST_LINE) / EVERY), "and none once all are done"
-    assert caplog.messages[-1] == "measuring: 700 of 1000, 30 s left"
+    assert caplog.messages[0] == "measuring: 80 of 1000, 2 min left"
+    assert len(caplog.messages) == 1 + int((125 - FIRST_LINE) / EVERY), "and none once all are done"
+    assert caplog.messages[-1] == "measuring: 800 of 1000, 25 s left"
 
 
 def test_what_was_done_before_does_not_count_for_the_pace(caplog: pytest.LogCaptureFixture) -> None:

@@ -23,7 +23,10 @@ from toolkit.training.folder import (
 from toolkit.training.log import read_metrics
 from toolkit.training.state import RESUME_FILE
 
-LEFT = (CONFIG_FILE, "metrics.jsonl", "events.out.tfevents.1700000000.host.1.0", ".0123456789ab.part")
+LEFT = (
+    *(CONFIG_FILE, "metrics.jsonl", "events.out.tfevents.1700000000.host.1.0", ".0123456789ab.part"),
+    *("train.log", "results.csv", "curves.png", "val-predictions.jpg"),
+)
 """What a run has written before its first step, the last of them where it was killed while writing."""
 
 
@@ -261,9 +264,10 @@ def test_a_run_that_failed_before_its_first_step_is_no_obstacle_for_the_next_try
         assert main(command(tiny, run, *fault(tiny, False, monkeypatch))) == 1
         assert "error: " in capsys.readouterr().err
         names = {path.name for path in run.iterdir()}
-        assert {CONFIG_FILE, "metrics.jsonl"} < names
+        assert {CONFIG_FILE, "metrics.jsonl", "train.log"} < names
+        assert "error: " in (run / "train.log").read_text()
         assert sum(name.startswith("events.out.tfevents") for name in names) == 1
-        assert len(names) == 3
+        assert len(names) == 4
     left = {path.name for path in run.iterdir() if path.name.startswith("events")}
     assert main(command(tiny, run, *fault(tiny, True, monkeypatch))) == 0
     now = {path.name for path in run.iterdir()}

@@ -8,44 +8,29 @@ from pathlib import Path
 import pytest
 
 import toolkit
-from toolkit import PluginManifest
 from toolkit.checkpoints import LoadReport
 from toolkit.models.start_weights import RANDOM, StartWeights
-from toolkit.registry.manifests import Weights
 from toolkit.training.messages import closing_line, start_line
 from toolkit.training.state import Progress
 
-PLAIN = PluginManifest(name="net", summary="s", task="semantic", build=":b")
-PUBLISHED = PluginManifest(
-    name="net",
-    summary="s",
-    task="semantic",
-    build=":b",
-    weights=(Weights("imagenet", "BSD", "there"),),
-    load_weights=":load",
-)
-
 
 @pytest.mark.parametrize(
-    ("start", "plugin", "expected"),
+    ("start", "expected"),
     [
-        (RANDOM, PLAIN, "Starts from random weights"),
-        (RANDOM, PUBLISHED, "Starts from random weights; weights=imagenet would be published ones"),
+        (RANDOM, "Starts from random weights"),
         (
             StartWeights("none", "none", reason="weights=imagenet cannot be had: no network"),
-            PUBLISHED,
             "Starts from random weights; weights=imagenet cannot be had: no network",
         ),
         (
             StartWeights("imagenet", "BSD", LoadReport(("a", "b"))),
-            PUBLISHED,
             "Starts from weights=imagenet (license: BSD): 2 tensors taken",
         ),
-        (None, PUBLISHED, "Starts from the weights of the model that was handed over"),
+        (None, "Starts from the weights of the model that was handed over"),
     ],
 )
-def test_what_it_starts_from(start: StartWeights | None, plugin: PluginManifest, expected: str) -> None:
-    assert start_line(start, plugin) == expected
+def test_what_it_starts_from(start: StartWeights | None, expected: str) -> None:
+    assert start_line(start) == expected
 
 
 def closing(progress: Progress, *, finished: bool = True, seconds: float = 125.0) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,9 @@ from toolkit.models.simulated_prompts import AUTO
 from toolkit.registry.manifests import TaskManifest
 from toolkit.runtime.devices import make_fabric
 from toolkit.runtime.files import atomic_write
+from toolkit.runtime.progress import counted
+
+logger = logging.getLogger("toolkit")
 
 SECTIONS = ("data", "evaluators")
 
@@ -107,10 +111,14 @@ def evaluate_run(
     if not fabric.is_global_zero:
         return None
     reports = list(evaluation.reports)
+    measured = f"Measured on {counted(len(dataset), 'image')} of split {split}"
     if Path(run).is_dir():
         how = "" if prompts is None else "-prompted"
-        with atomic_write(Path(run) / f"eval-{Path(data).stem}-{split}{how}.json", "w") as file:
+        path = Path(run) / f"eval-{Path(data).stem}-{split}{how}.json"
+        with atomic_write(path, "w") as file:
             json.dump([report.to_dict() for report in reports], file, indent=2)
+        measured += f"; the figures are in {path}"
+    logger.info(measured)
     return reports
 
 
@@ -134,7 +142,7 @@ def evaluate_predictions(
             unknown class.
     """
     wanted = known_sections(overrides)
-    dataset, _ = open_split(data, data_dir, split, wanted["data"].get("options", {}))
+    dataset, split = open_split(data, data_dir, split, wanted["data"].get("options", {}))
     numbers = coco_numbers(dataset)
     files = PredictionFiles(
         path, dataset.classes, image_ids=numbers.image_ids, category_ids=numbers.category_ids
@@ -142,14 +150,15 @@ def evaluate_predictions(
     files.require(dataset.ids)
     tasks = registry.named(registry.datasets(), data).tasks
     evaluators = build_evaluators(wanted["evaluators"] or _usual(tasks, files), dataset.classes)
-    exact = _from_documents(evaluators, files, numbers)
-    if exact is not None:
-        return exact
-    model = RecordedModel(files)
-    with measuring(dataset, show=show_progress) as watch:
-        measurements = plan_measurements(model, evaluators)
-        evaluation = evaluate(Subject(model), dataset, measurements, batch_size=1, on_batch=watch)
-    return list(evaluation.reports)
+    reports = _from_documents(evaluators, files, numbers)
+    if reports is None:
+        model = RecordedModel(files)
+        with measuring(dataset, show=show_progress) as watch:
+            measurements = plan_measurements(model, evaluators)
+            evaluation = evaluate(Subject(model), dataset, measurements, batch_size=1, on_batch=watch)
+        reports = list(evaluation.reports)
+    logger.info("Measured on %s of split %s", counted(len(dataset), "image"), split)
+    return reports
 
 
 def _usual(tasks: Sequence[str], files: PredictionFiles) -> dict[str, Any]:

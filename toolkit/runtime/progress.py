@@ -66,28 +66,15 @@ class Display:
     """
 
     def __init__(self, *, show: bool = True, console: Console | None = None) -> None:
-        outer = getattr(sys.stderr, "display", None) if console is None else None
-        self.console: Console = outer.console if outer else console or Console(stderr=True)
+        outer: Display | None = getattr(sys.stderr, "display", None) if console is None and show else None
+        self.console = outer.console if outer else console or Console(stderr=True)
         self.is_drawn = show and self.console.is_terminal
-        self._owns = not (outer and self.is_drawn)
-        self._bars: Progress = (
-            outer._bars
-            if not self._owns
-            else Progress(
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=10),
-                TextColumn("{task.fields[text]}", markup=False),
-                console=self.console,
-                disable=not self.is_drawn,
-                transient=True,
-                redirect_stdout=False,
-                redirect_stderr=False,
-            )
-        )
+        self._is_inner = outer is not None
+        self._bars = outer._bars if outer else _bars(self.console, disable=not self.is_drawn)
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Display:
-        if self._owns and self.is_drawn:
+        if self.is_drawn and not self._is_inner:
             self._stack.enter_context(_printing_above(self))
             self._stack.enter_context(self._bars)
         return self
@@ -105,6 +92,19 @@ class Display:
         """
         task = self._bars.add_task(what, total=total, completed=done, text=f"{done}/{total}")
         return Bar(self._bars, task, total)
+
+
+def _bars(console: Console, *, disable: bool) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=10),
+        TextColumn("{task.fields[text]}", markup=False),
+        console=console,
+        disable=disable,
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
 
 
 class Bar:

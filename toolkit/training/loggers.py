@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
+from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lightning_fabric.loggers import CSVLogger
+from lightning_fabric.loggers.csv_logs import CSVLogger
 from lightning_fabric.loggers.logger import Logger
 
 from toolkit.config import RunSettings
@@ -44,8 +45,11 @@ def check_loggers(names: Sequence[str]) -> None:
         UnavailableError: when one is not.
     """
     for name in names:
-        if name != "csv" and importlib.util.find_spec(name) is None:
-            raise _missing(name, "it is not installed")
+        if name != "csv":
+            try:
+                importlib.import_module(name)
+            except ImportError as error:
+                raise _missing(name, error) from None
 
 
 def flat_settings(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -115,9 +119,9 @@ class MlflowLogger(Logger):
         for name, value in metrics.items():
             self._client.log_metric(self._id, name, value, step=step)
 
-    def log_hyperparams(self, params: Mapping[str, Any], *args: Any, **kwargs: Any) -> None:
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
         """Record settings."""
-        for name, value in params.items():
+        for name, value in (vars(params) if isinstance(params, Namespace) else params).items():
             self._client.log_param(self._id, name, value)
 
     def finalize(self, status: str) -> None:

@@ -55,7 +55,7 @@ def opening_lines(
     processes = counted(fabric.world_size, "process", "processes")
     yield f"{count:,} parameters, {trainable:,} of them trainable; {processes} on {fabric.device.type}"
     yield parts_table(model, groups, options.unfreeze_at)
-    yield f"Resuming after step {done} of {steps}" if done else start_line(start_weights, plugin)
+    yield f"Resuming after step {done} of {steps}" if done else start_line(start_weights)
     yield (
         f"Augments: {', '.join(each.in_words() for each in settings.augment)}"
         if settings.augment
@@ -75,7 +75,7 @@ def opening_lines(
         yield f"Warm-up shortened from {options.warmup_steps} steps to {warmup}, half of the run"
 
 
-def start_line(start_weights: StartWeights | None, plugin: PluginManifest) -> str:
+def start_line(start_weights: StartWeights | None) -> str:
     """What a model starts from."""
     if start_weights is None:
         return "Starts from the weights of the model that was handed over"
@@ -84,8 +84,7 @@ def start_line(start_weights: StartWeights | None, plugin: PluginManifest) -> st
         return f"Starts from weights={start_weights.name} {license}: {start_weights.report}"
     if start_weights.reason:
         return f"Starts from random weights; {start_weights.reason}"
-    published = f"; weights={plugin.weights[0].name} would be published ones" if plugin.weights else ""
-    return f"Starts from random weights{published}"
+    return "Starts from random weights"
 
 
 def closing_line(
