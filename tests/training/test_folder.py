@@ -166,6 +166,7 @@ CHANGED: dict[str, str] = {
     "train.eval_batch_size": "1",
     "train.checkpoint_every": "7",
     "train.log_every": "3",
+    "train.loggers": "csv",
     "train.workers": "1",
     "train.accelerator": "auto",
     "train.devices": "2",

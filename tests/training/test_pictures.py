@@ -18,7 +18,7 @@ from toolkit.evaluation.protocols import PLAIN
 from toolkit.training.log import RunLog
 from toolkit.training.loop import TrainResult, train
 from toolkit.training.pictures import PICTURES, ROWS, SHARE, RunPictures, ShownPredictions
-from toolkit.types import Prediction, Sample
+from toolkit.types import Instances, Prediction, Sample
 
 
 def run_tiny(tiny: str, out: Path, *words: str, resume: bool = False) -> TrainResult:
@@ -103,7 +103,7 @@ def test_drawing_takes_little_of_the_time_however_often_a_run_validates(
 
     monkeypatch.setattr("toolkit.training.pictures.draw_curves", takes_a_second)
     with RunLog(tmp_path, start=0, steps=1000) as log:
-        pictures = RunPictures(tmp_path, log, squares(tiny), time)
+        pictures = RunPictures(tmp_path, log, squares(tiny), clock=time)
         for step in range(1, 1001):
             time.now += 0.5
             log.write(step, {"loss": 1.0, "val/loss": 1.0})
@@ -127,6 +127,25 @@ def test_shown_predictions_are_from_all_over_the_split(count: int, expected: int
         assert shown.titles[0] == "0"
         assert int(shown.titles[-1]) >= count * (ROWS - 1) // ROWS
     assert shown.folder == (Path("photos") if count else None)
+
+
+def test_what_the_model_does_not_learn_from_is_not_drawn(
+    tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Sample] = []
+
+    def record(
+        columns: object, cells: list[list[tuple[object, Sample]]], *_: object, **__: object
+    ) -> torch.Tensor:
+        drawn.extend(cell[1] for row in cells for cell in row[1::2])
+        return torch.zeros(4, 4, 3, dtype=torch.uint8)
+
+    monkeypatch.setattr("toolkit.training.pictures.grid_sheet", record)
+    sample = squares(tiny)[0]
+    both = sample.with_(instances=Instances.empty(sample.size))
+    with RunLog(tmp_path, start=0, steps=1) as log:
+        RunPictures(tmp_path, log, squares(tiny), ("label_map",)).first_batch([both, both])
+    assert [(each.instances, each.label_map is None) for each in drawn] == [(None, False)] * 2
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 40])

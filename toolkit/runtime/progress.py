@@ -67,10 +67,10 @@ class Display:
 
     def __init__(self, *, show: bool = True, console: Console | None = None) -> None:
         outer: Display | None = getattr(sys.stderr, "display", None) if console is None and show else None
-        self.console = outer.console if outer else console or Console(stderr=True)
+        self.console: Console = outer.console if outer else console or Console(stderr=True)
         self.is_drawn = show and self.console.is_terminal
         self._is_inner = outer is not None
-        self._bars = outer._bars if outer else _bars(self.console, disable=not self.is_drawn)
+        self._bars: Progress = outer._bars if outer else _bars(self.console, disable=not self.is_drawn)
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Display:

@@ -233,7 +233,8 @@ class Trainer:
     def fit(self, log: RunLog) -> TrainResult:
         """The loop."""
         options, fabric, progress = self.settings.train, self.fabric, self.progress
-        began, pictures = time.perf_counter(), RunPictures(log.folder, log, self.train_set)
+        began = time.perf_counter()
+        pictures = RunPictures(log.folder, log, self.train_set, registry.task_of(self.plugin).truth)
         self._unfreeze_when_due(log)
         self._introduce(log)
         batches, clock = self._batches(), Clock()

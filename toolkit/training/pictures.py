@@ -38,6 +38,7 @@ class RunPictures:
         folder: of the run; None draws nothing.
         log: of the run.
         dataset: that it learns from; has the classes and their colors.
+        learns: the fields of a sample that the model learns from, which are all that is drawn.
         clock: gives the time in seconds.
     """
 
@@ -46,9 +47,11 @@ class RunPictures:
         folder: Path | None,
         log: RunLog,
         dataset: Dataset,
+        learns: Sequence[str] = ("label_map", "instances"),
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.folder, self.log, self.clock = folder, log, clock
+        self.learns = tuple(learns)
         self.classes = tuple(dataset.classes)
         self.palette = dataset.palette or class_palette(self.classes)
         self.drawn_at, self.cost = -float("inf"), 0.0
@@ -59,7 +62,8 @@ class RunPictures:
 
     def first_batch(self, samples: Sequence[Sample]) -> None:
         """Draw the images that the model learns from first, as they are augmented, with their labels."""
-        shown = samples[:BATCH_IMAGES]
+        others = {name: None for name in ("label_map", "instances") if name not in self.learns}
+        shown = [sample.with_(**others) for sample in samples[:BATCH_IMAGES]]
         cells: list[Cell | None] = [
             cell for sample in shown for cell in ((sample.image, None), (sample.image, sample))
         ]

@@ -44,8 +44,8 @@ class Panel:
 
 
 def draw_curves(panels: Sequence[Panel], path: str | os.PathLike[str]) -> Picture:
-    """Write one picture with the panels below each other; a curve without a finite value is left out, and so
-    is a panel without a curve.
+    """Write one picture with the panels below each other, all over the same steps; a curve without a finite
+    value is left out, and so is a panel without a curve.
 
     Args:
         panels: from top to bottom.
@@ -58,10 +58,12 @@ def draw_curves(panels: Sequence[Panel], path: str | os.PathLike[str]) -> Pictur
         UsageError: when there is nothing to draw.
         OutputError: when the file cannot be written.
     """
-    drawn = [_panel(panel.title, curves) for panel in panels if (curves := _finite_points(panel.curves))]
-    if not drawn:
+    shown = [(panel.title, curves) for panel in panels if (curves := _finite_points(panel.curves))]
+    if not shown:
         raise UsageError("there is no finite value to draw a curve of")
-    picture = np.concatenate(drawn)
+    every = np.concatenate([points[:, 0] for _, curves in shown for points in curves.values()])
+    span = (float(every.min()), float(every.max()))
+    picture = np.concatenate([_panel(title, curves, span) for title, curves in shown])
     write_picture(path, picture)
     return picture
 
@@ -106,14 +108,14 @@ class _Axes:
     high: float
 
     @classmethod
-    def around(cls, points: NDArray[np.float64]) -> _Axes:
-        (left, low), (right, high) = points.min(axis=0), points.max(axis=0)
+    def around(cls, values: NDArray[np.float64], span: tuple[float, float]) -> _Axes:
+        (left, right), low, high = span, float(values.min()), float(values.max())
         if high == low:
             low, high = low - (abs(low) or 1) / 2, high + (abs(high) or 1) / 2
         if right == left:
             left, right = left - 0.5, right + 0.5
         margin = (high - low) / 20
-        return cls(float(left), float(right), float(low - margin), float(high + margin))
+        return cls(left, right, low - margin, high + margin)
 
     def x(self, value: NDArray[np.float64] | float) -> NDArray[np.int32]:
         part = (np.asarray(value) - self.left) / (self.right - self.left)
@@ -124,9 +126,9 @@ class _Axes:
         return np.asarray(np.round(HEIGHT - BOTTOM - part * (HEIGHT - TOP - BOTTOM)), np.int32)
 
 
-def _panel(title: str, curves: Mapping[str, NDArray[np.float64]]) -> Picture:
+def _panel(title: str, curves: Mapping[str, NDArray[np.float64]], span: tuple[float, float]) -> Picture:
     picture = np.full((HEIGHT, WIDTH, 3), 255, np.uint8)
-    axes = _Axes.around(np.concatenate(list(curves.values())))
+    axes = _Axes.around(np.concatenate([points[:, 1] for points in curves.values()]), span)
     _draw_grid(picture, axes)
     _LETTERS.write(picture, title, LEFT, TOP - 12, BLACK)
     x = LEFT + _LETTERS.width(title) + 24
