@@ -92,8 +92,9 @@ class RunLog:
             if error is not None:
                 with contextlib.suppress(OutputError):  # perhaps the disk is full, and that is the error
                     self.note(f"error: {str(error) or type(error).__name__}")
+            status = "success" if error is None else "failed"
             for other in self.loggers:
-                other.finalize("success" if error is None else "failed")
+                self._tell(other, lambda other=other: other.finalize(status))  # type: ignore[misc]
             self.tensorboard.close()
             self.file.close()
             self.text.close()
@@ -144,7 +145,17 @@ class RunLog:
         for name, value in figures.items():
             self.tensorboard.add_scalar(name, value, step)
         for other in self.loggers:
-            other.log_metrics(dict(figures), step)
+            self._tell(other, lambda other=other: other.log_metrics(dict(figures), step))  # type: ignore[misc]
+
+    def _tell(self, other: Logger, tell: Callable[[], None]) -> None:
+        """Tell another logger something; one that fails is told nothing any more, and stops nothing."""
+        try:
+            tell()
+        except Exception as error:  # a network that was lost, say; they raise whatever they like
+            self.loggers = tuple(each for each in self.loggers if each is not other)
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            name = type(other).__name__
+            self.warn(f"{name} fails: {reason}. It gets nothing any more; metrics.jsonl has all figures")
 
     def show(self, name: str, picture: Any, step: int) -> None:
         """A picture (uint8 ``[H, W, 3]``, RGB) for TensorBoard."""

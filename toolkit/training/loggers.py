@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
+import time
 from argparse import Namespace
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,28 +28,31 @@ def make_loggers(settings: RunSettings, run: Path) -> list[Logger]:
         run: its folder, whose name the run has there.
 
     Raises:
-        UnavailableError: when a package is missing; says what installs it.
+        UnavailableError: when one cannot be used: a package is missing, or a server does not answer.
     """
     makers = {"csv": _csv, "wandb": _wandb, "mlflow": _mlflow}
-    loggers = [makers[name](run) for name in settings.train.loggers]
+    loggers = []
+    for name in settings.train.loggers:
+        try:
+            loggers.append(makers[name](run))
+        except Exception as error:  # an import, an address, an account: they raise whatever they like
+            raise UnavailableError(_unavailable(name, error)) from error
     for logger in loggers:
         if not isinstance(logger, CSVLogger):  # which knows no settings
             logger.log_hyperparams(dict(flat_settings(settings.model_dump(mode="json"))))
     return loggers
 
 
-def check_loggers(names: Sequence[str]) -> None:
-    """Make sure that the loggers of these names are installed.
-
-    Raises:
-        UnavailableError: when one is not.
-    """
-    for name in names:
-        if name != "csv":
-            try:
-                importlib.import_module(name)
-            except ImportError as error:
-                raise _missing(name, error) from None
+def _unavailable(name: str, error: Exception) -> str:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    hint = (
+        f"pip install 'toolkit[{name}]'"
+        if isinstance(error, ImportError)
+        else f"look at the settings of {name}, which it takes from its own environment variables"
+    )
+    return (
+        f"train.loggers names {name}, which cannot be used here: {reason}. Hint: {hint}, or leave {name} out"
+    )
 
 
 def flat_settings(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -66,27 +69,49 @@ def _csv(run: Path) -> Logger:
 
 
 def _wandb(run: Path) -> Logger:
-    try:
-        from wandb.integration.lightning.fabric import WandbLogger
-    except ImportError as error:
-        raise _missing("wandb", error) from None
-    logger: Logger = WandbLogger(project=PROJECT, name=run.name, save_dir=str(run))
-    return logger
+    import wandb
+
+    return WandbLogger(wandb.init(project=PROJECT, name=run.name, dir=str(run)), run)
 
 
 def _mlflow(run: Path) -> Logger:
-    try:
-        from mlflow import MlflowClient
-    except ImportError as error:
-        raise _missing("mlflow", error) from None
+    from mlflow import MlflowClient
+
     return MlflowLogger(MlflowClient(), run)
 
 
-def _missing(name: str, error: object) -> UnavailableError:
-    return UnavailableError(
-        f"train.loggers names {name}, which cannot be used here: {error}. Hint: pip install"
-        f" 'toolkit[{name}]', or leave {name} out of train.loggers"
-    )
+class WandbLogger(Logger):
+    """A run in Weights & Biases, which has a logger for Fabric itself, but one that needs all of Lightning.
+
+    Args:
+        experiment: what ``wandb.init`` gives.
+        run: the run's folder.
+    """
+
+    def __init__(self, experiment: Any, run: Path) -> None:
+        self._experiment, self._name = experiment, run.name
+
+    @property
+    def name(self) -> str:
+        """That of the run's folder."""
+        return self._name
+
+    @property
+    def version(self) -> str:
+        """Weights & Biases' id of the run."""
+        return str(self._experiment.id)
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Record figures of a step."""
+        self._experiment.log(dict(metrics), step=step)
+
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        """Record settings."""
+        self._experiment.config.update(vars(params) if isinstance(params, Namespace) else params)
+
+    def finalize(self, status: str) -> None:
+        """Close the run: ``"success"`` or anything else, which is a failure."""
+        self._experiment.finish(exit_code=int(status != "success"))
 
 
 class MlflowLogger(Logger):
@@ -115,9 +140,14 @@ class MlflowLogger(Logger):
         return self._id
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Record figures of a step."""
-        for name, value in metrics.items():
-            self._client.log_metric(self._id, name, value, step=step)
+        """Record figures of a step; ``loss/dice`` becomes ``loss.dice``, because in MLflow's folders there
+        cannot be a ``loss`` as well as something below it.
+        """
+        from mlflow.entities import Metric
+
+        now, step = round(time.time() * 1000), step or 0
+        values = [Metric(name.replace("/", "."), value, now, step) for name, value in metrics.items()]
+        self._client.log_batch(self._id, metrics=values)
 
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
         """Record settings."""

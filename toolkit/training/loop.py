@@ -38,7 +38,7 @@ from toolkit.training.guard import LossGuard
 from toolkit.training.interrupts import Interrupts
 from toolkit.training.length import with_length
 from toolkit.training.log import RunLog
-from toolkit.training.loggers import check_loggers, make_loggers
+from toolkit.training.loggers import make_loggers
 from toolkit.training.loss_module import LossModule, SampleBatch
 from toolkit.training.messages import closing_line, opening_lines
 from toolkit.training.optimizer import (
@@ -123,7 +123,6 @@ def train(
         num_nodes=options.num_nodes,
     )
     if is_first_process():
-        check_loggers(options.loggers)
         check_folder(run, settings, resume)
     fabric.launch()
     plugin = registry.named(registry.plugins(), settings.plugin)
@@ -132,11 +131,12 @@ def train(
     else:
         splits = Splits(train_set, val_set)
     trainer = Trainer(settings, run, fabric, splits, model=model, resume=resume)
-    folder = run if fabric.is_global_zero else None
+    folder, loggers = run if fabric.is_global_zero else None, []
     with ExitStack() as stack:
         if folder:  # only now, so that a run that cannot start leaves no folder in the way
             stack.enter_context(locked(folder))
             remove_unfinished(folder)
+            loggers = make_loggers(trainer.settings, run)  # before anything is written, as this may fail
             with atomic_write(folder / CONFIG_FILE, "w") as file:
                 file.write(trainer.settings.to_yaml())
         log = RunLog(
@@ -146,7 +146,7 @@ def train(
             batch_size=options.batch_size,
             eval_every=trainer.eval_every if splits.val else None,
             show_progress=show_progress,
-            loggers=make_loggers(trainer.settings, run) if folder else (),
+            loggers=loggers,
         )
         stack.enter_context(naming_lost_peers(fabric))
         return trainer.fit(stack.enter_context(log))
