@@ -122,12 +122,9 @@ class RunLog:
     def validating(
         self, dataset: Dataset, on_batch: Callable[[PredictedBatch], None]
     ) -> Iterator[Callable[[PredictedBatch], None]]:
-        """What happens inside is a validation; as ``toolkit.evaluation.driver.measuring``."""
+        """Show how far a validation is; as ``toolkit.evaluation.driver.measuring``."""
         show, display = self.show_progress, self.display
-        with (
-            self.pace.validating(),
-            measuring(dataset, on_batch, show=show, display=display, what="validating") as watch,
-        ):
+        with measuring(dataset, on_batch, show=show, display=display, what="validating") as watch:
             yield watch
 
     def write(self, step: int, figures: Mapping[str, float]) -> None:

@@ -348,7 +348,11 @@ class Trainer:
         if self.splits.val is None:
             return
         self.guard.settle()
-        progress, val_set = self.progress, self.splits.val
+        with log.pace.validating():
+            self._measure(log, pictures, self.splits.val)
+
+    def _measure(self, log: RunLog, pictures: RunPictures, val_set: Dataset) -> None:
+        progress = self.progress
         own = len(range(self.fabric.global_rank, len(val_set), self.fabric.world_size))
         shown = ShownPredictions(own, self.model.draw_above)
         with averaged_weights(self.model, self.ema), log.validating(val_set, shown.add) as watch:
