@@ -202,7 +202,7 @@ TESTED_ELSEWHERE: dict[tuple[str, ...], tuple[tuple[str, ...], str]] = {
         ("inference/test_pipeline.py", "models/test_prompted.py"),
         "results are those of a folder, and a session needs a model to prompt",
     ),
-    ("toolkit.models.building", "toolkit.models.weights", "toolkit.models.start_weights"): (
+    ("toolkit.models.building", "toolkit.models.weights"): (
         ("test_checkpoints.py",),
         "models are built from checkpoints and take weights from them",
     ),
@@ -217,9 +217,7 @@ TESTED_ELSEWHERE: dict[tuple[str, ...], tuple[tuple[str, ...], str]] = {
             *("model_case", "samples", "pretend_device", "second_process"),
         )
     ): (("testing/test_model_checks.py",), "each check is tried there with the fault that it has to find"),
-    tuple(
-        f"toolkit.training.{name}" for name in ("interrupts", "log", "loss_module", "messages", "validation")
-    ): (
+    tuple(f"toolkit.training.{name}" for name in ("interrupts", "loss_module", "validation")): (
         ("training/test_loop.py", "training/test_state_resume.py"),
         "parts of one loop, which show in what a run leaves behind",
     ),

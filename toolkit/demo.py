@@ -69,7 +69,7 @@ def run_demo(
         out: folder for everything; an older demo in it is cleared away.
         only: plugins to show; when empty, all of ``FAMILIES`` whose packages are installed.
         overrides: settings laid over each recipe, nested.
-        show_progress: draw progress bars.
+        show_progress: show on standard error how far everything is.
 
     Yields:
         Each family's part when it is done.
@@ -138,14 +138,15 @@ def _show(settings: RunSettings, out: Path, show_progress: bool) -> Part:
     began = time.perf_counter()
     train(settings, run, show_progress=show_progress)
     trained = time.perf_counter()
-    reports = evaluate_run(run, data=settings.data.name, split="test") or []
+    reports = evaluate_run(run, data=settings.data.name, split="test", show_progress=show_progress) or []
     predictor = load(run)
     if predictor.model.capability(Promptable) is not None:
         # The set's own classes, so that truth and answers are named and colored alike.
         model = prompted(load_model(run)[0], _boxes(test_set, out), classes=test_set.classes)
         predictor = Predictor(model, name=predictor.name)
     measured = time.perf_counter()
-    summary = predict_folder(predictor, [photos / "images"], out / f"{plugin}-results")
+    results = out / f"{plugin}-results"
+    summary = predict_folder(predictor, [photos / "images"], results, progress=show_progress)
     done = time.perf_counter()
     sheet = out / f"{plugin}.jpg"
     _draw(predictor, test_set, sheet)

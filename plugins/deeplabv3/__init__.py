@@ -8,17 +8,17 @@ _TRAIN = {
     "lr": 5e-4,
     "weight_decay": 1e-4,
     "batch_size": 8,
-    "steps": 2000,
     "schedule": "poly",
 }
+_RECOMMENDED = {"weights": "auto", "augment": "auto"}
 _WEIGHTS = (
+    Weights(
+        "imagenet", "of the encoder's publisher, mostly BSD-3-Clause or Apache-2.0; learned on ImageNet", _HUB
+    ),
     Weights(
         "torchvision-coco",
         "BSD-3-Clause, as torchvision; learned on COCO's images with PASCAL VOC's classes, from ImageNet",
         "https://github.com/pytorch/vision/tree/main/references/segmentation",
-    ),
-    Weights(
-        "imagenet", "of the encoder's publisher, mostly BSD-3-Clause or Apache-2.0; learned on ImageNet", _HUB
     ),
     Weights(
         "ssl",
@@ -41,6 +41,7 @@ PLUGIN = (
         settings=".settings:DeepLabV3Settings",
         evaluators=("iou",),
         defaults={"train": _TRAIN},
+        recommended=_RECOMMENDED,
         weights=_WEIGHTS,
         load_weights=".weights:load_weights",
         reads=("torchvision-deeplabv3",),
@@ -57,6 +58,7 @@ PLUGIN = (
         settings=".settings:DeepLabV3PlusSettings",
         evaluators=("iou",),
         defaults={"train": _TRAIN},
+        recommended=_RECOMMENDED,
         weights=_WEIGHTS,
         load_weights=".weights:load_weights",
         paper="https://arxiv.org/abs/1802.02611",

@@ -19,12 +19,12 @@ PLUGIN = PluginManifest(
             "lr": 0.0025,
             "weight_decay": 1e-4,
             "batch_size": 2,
-            "steps": 9000,
             "schedule": "cosine",
             "warmup_steps": 1000,
             "eval_batch_size": 1,
         }
     },
+    recommended={"weights": "auto", "augment": "auto"},
     weights=tuple(
         Weights(name, LICENSE, PAGE, download_of(address), instead=FROM_RANDOM)
         for name, address in ZOO.items()

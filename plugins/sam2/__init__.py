@@ -26,6 +26,7 @@ PLUGIN = PluginManifest(
             "eval_first": True,
         },
     },
+    recommended={"augment": "auto"},
     weights=(
         Weights("official", f"{_LICENSE}; the published checkpoint of model.version and model.size", _HUB),
         Weights("sam2-tiny", _LICENSE, f"{_HUB}/sam2-hiera-tiny"),

@@ -21,10 +21,10 @@ PLUGIN = PluginManifest(
             "lr": 1e-3,
             "weight_decay": 1e-4,
             "batch_size": 8,
-            "steps": 2000,
             "schedule": "poly",
         }
     },
+    recommended={"weights": "auto", "augment": "auto"},
     weights=(
         Weights(
             "imagenet",

@@ -6,6 +6,7 @@ import pytest
 
 from toolkit.config import Settings, validate
 from toolkit.config.augmentations import (
+    Augmentation,
     AugmentSettings,
     Blur,
     Color,
@@ -86,3 +87,23 @@ def test_what_is_wrong_is_named_with_its_place_in_the_list(step: object, message
 
 def test_a_scale_may_be_fixed() -> None:
     assert read({"name": "scale", "min": 2.0, "max": 2.0}) == (Scale(min=2, max=2),)
+
+
+@pytest.mark.parametrize(
+    ("step", "words"),
+    [
+        (Flip(), "flip"),
+        (Flip(direction="vertical"), "vertical flip"),
+        (Rotate(degrees=15), "rotate up to 15°"),
+        (Scale(min=0.5, max=2), "scale 0.5 to 2"),
+        (Resize(size=(30, 40)), "resize to 30 × 40"),
+        (Resize(long_side=320), "resize the long side to 320"),
+        (Resize(short_side=200), "resize the short side to 200"),
+        (Crop(size=(112, 160)), "crop 112 × 160"),
+        (Elastic(), "elastic"),
+        (Color(), "color"),
+        (Blur(), "blur"),
+    ],
+)
+def test_each_says_what_it_does(step: Augmentation, words: str) -> None:
+    assert step.in_words() == words

@@ -137,3 +137,42 @@ def test_what_there_is_not_gets_the_nearest(name: str) -> None:
 def test_a_recipe_elsewhere_is_not_meant_by_a_path() -> None:
     with pytest.raises(UnknownNameError):
         find_config("mine/unet-msrc.yaml")
+
+
+BUILT_IN = [("unet", "masks"), ("deeplabv3", "masks"), ("deeplabv3plus", "masks"), ("maskrcnn", "coco")]
+
+
+@pytest.mark.parametrize(("plugin", "data"), BUILT_IN)
+def test_without_a_recipe_a_run_starts_from_published_weights_and_augments(plugin: str, data: str) -> None:
+    settings = resolve(plugin=plugin, data=data)
+    assert settings.weights == "auto"
+    names = [each.name for each in settings.augment]
+    assert names == (["flip", "scale"] if plugin == "maskrcnn" else ["flip", "scale", "color"])
+    assert all(each.keep_size for each in settings.augment if each.name == "scale"), "the memory stays"
+    assert (settings.train.steps, settings.train.epochs) == (None, None), "the number of images decides"
+
+
+def test_prompts_are_learned_from_mirrored_images_and_official_weights() -> None:
+    settings = resolve(plugin="sam2", data="coco")
+    assert (settings.weights, [each.name for each in settings.augment]) == ("official", ["flip"])
+
+
+def test_a_file_of_settings_gets_nothing_that_is_not_in_it(tmp_path: Path) -> None:
+    config = tmp_path / "mine.yaml"
+    config.write_text("plugin: unet\ndata: {name: masks}\n")
+    settings = resolve(config=config)
+    assert (settings.weights, settings.augment) == ("none", ())
+
+
+def test_the_command_line_has_the_last_word_about_what_is_recommended() -> None:
+    settings = resolve(plugin="unet", data="masks", overrides=["augment=[]", "weights=none", "train.steps=9"])
+    assert (settings.weights, settings.augment, settings.train.steps) == ("none", (), 9)
+
+
+def test_augmentation_can_be_asked_for_by_auto_everywhere(tiny: str, tmp_path: Path) -> None:
+    assert resolve(plugin=tiny, data=tiny).augment == (), "a plugin of one's own gets what it says"
+    chosen = resolve(plugin=tiny, data=tiny, overrides=["augment=auto"])
+    assert [each.name for each in chosen.augment] == ["flip", "scale", "color"]
+    (tmp_path / "config.yaml").write_text(chosen.to_yaml())
+    assert "auto" not in chosen.to_yaml().partition("train:")[0]
+    assert resolve(config=tmp_path / "config.yaml").to_yaml() == chosen.to_yaml()

@@ -37,7 +37,6 @@ def test_epochs_on_the_command_line_replace_the_steps_of_a_recipe(tiny: str) -> 
     ("values", "expected"),
     [
         ({"steps": 1, "epochs": 1}, "either steps or epochs, not both"),
-        ({}, "either steps or epochs, not neither"),
         ({"steps": 9, "milestones": (3,)}, "schedule=multistep"),
         ({"steps": 9, "milestones": (5, 3), "schedule": "multistep"}, "milestones must rise"),
         ({"steps": 9, "batch_size": 6, "devices": 4}, "nearest that do are 4 and 8"),

@@ -32,6 +32,7 @@ GEOMETRIC = [
     Rotate(p=1, degrees=30),
     Scale(min=0.5, max=0.5),
     Scale(min=0.4, max=2.5),
+    Scale(min=0.4, max=2.5, keep_size=True),
     Resize(long_side=90),
     Resize(short_side=33),
     Resize(size=(71, 50)),
@@ -389,3 +390,14 @@ def test_settings_come_from_a_recipe() -> None:
     assert recipe.augment == (Flip(p=0.1), Crop(size=(8, 9)))
     with pytest.raises(ConfigError, match="recipe: 2 faults"):
         validate(Recipe, {"augment": [{"name": "flip", "q": 0.1}, {"name": "mosaic"}]}, source="recipe")
+
+
+@pytest.mark.parametrize("factor", [0.3, 1.0, 2.0])
+def test_scaling_can_keep_the_size(factor: float) -> None:
+    """A smaller image lies in a frame that is void; of a larger one there is a part."""
+    sample = scene()
+    scaled = build_transform([Scale(min=factor, max=factor, keep_size=True)])(sample, 3)
+    assert scaled.size == sample.size
+    assert scaled.label_map is not None
+    known = float((scaled.label_map != VOID).float().mean())
+    assert known == pytest.approx(min(1.0, factor**2), abs=0.02)

@@ -112,7 +112,7 @@ def test_torchrun_trains_one_run_or_none(tiny: str, tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("trained 2 steps") == 1
+    assert done.stdout.count("Trained 2 steps") == 1
     assert len(list((tmp_path / "one").glob("events.*"))) == 1
 
 

@@ -11,11 +11,22 @@ import pytest
 from toolkit.cli import main
 from toolkit.config import RunSettings, resolve
 from toolkit.errors import UsageError
-from toolkit.training.folder import CONFIG_FILE, LOCK_FILE, MAY_CHANGE, check_folder, config_of_run, locked
+from toolkit.training.folder import (
+    CONFIG_FILE,
+    LOCK_FILE,
+    MAY_CHANGE,
+    as_before,
+    check_folder,
+    config_of_run,
+    locked,
+)
 from toolkit.training.log import read_metrics
 from toolkit.training.state import RESUME_FILE
 
-LEFT = (CONFIG_FILE, "metrics.jsonl", "events.out.tfevents.1700000000.host.1.0", ".0123456789ab.part")
+LEFT = (
+    *(CONFIG_FILE, "metrics.jsonl", "events.out.tfevents.1700000000.host.1.0", ".0123456789ab.part"),
+    *("train.log", "results.csv", "curves.png", "val-predictions.jpg"),
+)
 """What a run has written before its first step, the last of them where it was killed while writing."""
 
 
@@ -156,6 +167,7 @@ CHANGED: dict[str, str] = {
     "train.eval_batch_size": "1",
     "train.checkpoint_every": "7",
     "train.log_every": "3",
+    "train.loggers": "csv",
     "train.workers": "1",
     "train.device": "auto",
     "train.devices": "2",
@@ -254,9 +266,10 @@ def test_a_run_that_failed_before_its_first_step_is_no_obstacle_for_the_next_try
         assert main(command(tiny, run, *fault(tiny, False, monkeypatch))) == 1
         assert "error: " in capsys.readouterr().err
         names = {path.name for path in run.iterdir()}
-        assert {CONFIG_FILE, "metrics.jsonl"} < names
+        assert {CONFIG_FILE, "metrics.jsonl", "train.log"} < names
+        assert "error: " in (run / "train.log").read_text()
         assert sum(name.startswith("events.out.tfevents") for name in names) == 1
-        assert len(names) == 3
+        assert len(names) == 4
     left = {path.name for path in run.iterdir() if path.name.startswith("events")}
     assert main(command(tiny, run, *fault(tiny, True, monkeypatch))) == 0
     now = {path.name for path in run.iterdir()}
@@ -328,3 +341,14 @@ def test_a_foreign_folder_survives_the_command(
     assert main(command(tiny, tmp_path / "mine")) == 2
     assert "exists and is not empty" in capsys.readouterr().err
     assert content(tmp_path / "mine") == before
+
+
+def test_what_settings_leave_open_is_as_the_run_was_started(tiny: str, tmp_path: Path) -> None:
+    started = settings(tiny, "train.steps=77", "weights=imagenet")
+    fill(tmp_path, CONFIG_FILE, config=started.to_yaml())
+    left_open = settings(tiny, "train.steps=null", "weights=auto")
+    again = as_before(tmp_path, left_open)
+    assert (again.train.steps, again.weights) == (77, "imagenet")
+    check_folder(tmp_path, again, resume=True)
+    said = settings(tiny, "train.steps=88", "weights=none")
+    assert as_before(tmp_path, said) == said

@@ -46,6 +46,7 @@ def test_a_run_learns_and_leaves_everything_that_was_promised(tiny: str, tmp_pat
     assert result.best > 0.8
     present = {path.name for path in run.iterdir()}
     assert {"config.yaml", "best.safetensors", "last.safetensors", "metrics.jsonl", "resume.pt"} <= present
+    assert {"train.log", "results.csv", "curves.png", "train-batch.jpg", "val-predictions.jpg"} <= present
     assert any(name.startswith("events.out.tfevents") for name in present)
     lines = read_metrics(run)
     assert [line["step"] for line in lines if "val/mean_iou" in line] == [20, 40, 60]
@@ -103,6 +104,9 @@ def test_two_processes_train_and_measure_like_one(tiny: str, tmp_path: Path) -> 
         assert done.returncode == 0, done.stderr.decode()
         assert b"find_unused_parameters" not in done.stderr, "torch's advice is not for the user"
     assert equal(weights(tmp_path / "1"), weights(tmp_path / "2"), tolerance=1e-5)
+    log = (tmp_path / "2" / "train.log").read_text()
+    assert log.count("Starts from random weights") == 1, "the first process writes, and no other"
+    assert log.count("step 6/6") == 1
     one, two = (read_metrics(tmp_path / name) for name in ("1", "2"))
     assert len(one) == len(two) == 6 + 2, "each step, and each validation"
     for left, right in zip(one, two, strict=True):

@@ -88,6 +88,7 @@ def run(args: argparse.Namespace) -> int:
         resamples=args.resamples,
         seed=args.seed,
         sheet=args.out,
+        show_progress=True,
     )
     if args.json:
         print(json.dumps(comparison.to_dict(), allow_nan=False))

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolkit.cli.options import data_options, natural, positive
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
     from rich.table import Table
 
     from toolkit.data.checks import SplitReport
@@ -184,6 +182,7 @@ def _check(manifest: DatasetManifest, args: argparse.Namespace) -> int:
     from toolkit.data.dataset import open_dataset
     from toolkit.data.faults import gathering
     from toolkit.errors import DataError, MissingSplitError
+    from toolkit.runtime.progress import counting
 
     options, told = data_options(args.settings, manifest), set[str]()
     for split in args.split or manifest.splits:
@@ -199,9 +198,8 @@ def _check(manifest: DatasetManifest, args: argparse.Namespace) -> int:
             except DataError as error:
                 _print_faults(split, [*faults, str(error)], told)
                 continue
-        with _progress() as progress:
-            task = progress.add_task(split, total=len(dataset))
-            report = check_split(dataset, lambda progress=progress, task=task: progress.advance(task))  # type: ignore[misc]
+        with counting(f"checking {split}", len(dataset)) as advance:
+            report = check_split(dataset, lambda advance=advance: advance(1))  # type: ignore[misc]
         _print_report(split, report)
         _print_faults(split, [*faults, *report.faults], told)
     print(f"{len(told)} fault{'s' * (len(told) != 1)}" if told else "no faults")
@@ -258,6 +256,7 @@ def _preview(manifest: DatasetManifest, args: argparse.Namespace) -> int:
     from toolkit.data.dataset import open_dataset
     from toolkit.data.preview import parse_augment, preview
     from toolkit.errors import UsageError
+    from toolkit.runtime.progress import counting
 
     augment = parse_augment(args.augment) if args.augment else ()
     options = data_options(args.settings, manifest)
@@ -271,7 +270,15 @@ def _preview(manifest: DatasetManifest, args: argparse.Namespace) -> int:
             )
     split = args.split or manifest.splits[0]
     dataset = open_dataset(manifest, args.data_dir, split, options)
-    shown = preview(dataset, args.out, augment=augment, count=args.count, seed=args.seed)
+    with counting("drawing", min(args.count, len(dataset))) as advance:
+        shown = preview(
+            dataset,
+            args.out,
+            augment=augment,
+            count=args.count,
+            seed=args.seed,
+            on_progress=lambda: advance(1),
+        )
     print(f"{shown} of {len(dataset)} samples of {split}: {args.out}")
     return 0
 
@@ -333,20 +340,10 @@ def _open_splits(manifest: DatasetManifest, args: argparse.Namespace) -> Iterato
 
 
 def _write(split: str, dataset: Dataset, writing: Iterator[str], args: argparse.Namespace) -> None:
+    from toolkit.runtime.progress import counting
+
     total = min(len(dataset), args.limit or len(dataset))
-    with _progress() as progress:
-        task = progress.add_task(split, total=total)
+    with counting(f"writing {split}", total) as advance:
         for _ in writing:
-            progress.advance(task)
+            advance(1)
     print(f"{split}: {total} samples written to {args.out}")
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    """A progress bar on standard error, where that is a terminal."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:
-        yield progress

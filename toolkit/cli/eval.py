@@ -105,6 +105,7 @@ def run(args: argparse.Namespace) -> int:
         "data_dir": args.data_dir,
         "split": args.split,
         "overrides": overrides,
+        "show_progress": True,
     }
     if args.run:
         common["prompts"] = args.prompts

@@ -125,17 +125,20 @@ def _new(args: argparse.Namespace) -> int:
 def _check(args: argparse.Namespace) -> int:
     from toolkit.config.keys import for_sections
     from toolkit.config.tree import parse_words
+    from toolkit.runtime.progress import counting
 
     flat, failed = parse_words(args.settings), 0
     settings = for_sections(flat, list(_sections(args.name))) if flat else {}
-    for manifest, results in _suites(args.name, args.data_dir, settings):
+    for manifest, total, results in _suites(args.name, args.data_dir, settings):
         print(f"{manifest.kind} {manifest.name}: {manifest.summary}")
         counts = dict.fromkeys(("passed", "failed", "skipped"), 0)
-        for result in results:
-            counts[result.state] += 1
-            print(f"  {result.state:<8} {result.name}: {result.promise}")
-            if result.message:
-                print(f"           {result.message}")
+        with counting(f"checking {manifest.name}", total) as advance:
+            for result in results:
+                counts[result.state] += 1
+                print(f"  {result.state:<8} {result.name}: {result.promise}")
+                if result.message:
+                    print(f"           {result.message}")
+                advance(1)
         print(f"{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped\n")
         failed += counts["failed"]
     return 1 if failed else 0
@@ -160,24 +163,27 @@ def _sections(name: str) -> Iterator[tuple[str, type[Settings]]]:
 
 def _suites(
     name: str, folder: str | None, settings: Mapping[str, Any]
-) -> Iterator[tuple[Manifest, Iterator[Result]]]:
-    """Everything of this name, or in this file, with its checks."""
+) -> Iterator[tuple[Manifest, int, Iterator[Result]]]:
+    """Everything of this name, or in this file, with the number of its checks and what becomes of them."""
     from toolkit import testing
     from toolkit.registry.manifests import DatasetManifest, PluginManifest, TaskManifest
 
     for manifest in _found(name):
         if isinstance(manifest, PluginManifest):
             model = testing.ModelCase(name, settings.get("model", {}), settings.get("train", {}))
-            yield manifest, testing.run_checks(testing.MODEL_CHECKS, model)
+            yield manifest, len(testing.MODEL_CHECKS), testing.run_checks(testing.MODEL_CHECKS, model)
         elif isinstance(manifest, DatasetManifest):
             with _files(manifest, folder) as root:
                 dataset = testing.DatasetCase(name, root, settings.get("data", {}).get("options", {}))
-                yield manifest, testing.run_checks(testing.DATASET_CHECKS, dataset)
+                results = testing.run_checks(testing.DATASET_CHECKS, dataset)
+                yield manifest, len(testing.DATASET_CHECKS), results
         elif isinstance(manifest, TaskManifest):
-            yield manifest, testing.run_checks(testing.TASK_CHECKS, testing.TaskCase(name))
+            task = testing.TaskCase(name)
+            yield manifest, len(testing.TASK_CHECKS), testing.run_checks(testing.TASK_CHECKS, task)
         else:
             evaluator = testing.EvaluatorCase(name, settings.get("evaluators", {}).get(manifest.name, {}))
-            yield manifest, testing.run_checks(testing.EVALUATOR_CHECKS, evaluator)
+            results = testing.run_checks(testing.EVALUATOR_CHECKS, evaluator)
+            yield manifest, len(testing.EVALUATOR_CHECKS), results
 
 
 @contextmanager

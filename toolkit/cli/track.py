@@ -47,11 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Track, and say what was found."""
     load_plugin_files(args)
-    from rich.console import Console
-    from rich.progress import Progress
-
     from toolkit.inference import load
     from toolkit.inference.tracking import track_video
+    from toolkit.runtime.progress import Count
 
     predictor = load(
         args.run,
@@ -59,17 +57,15 @@ def run(args: argparse.Namespace) -> int:
         precision=args.precision,
         settings=model_settings(args.settings, args.run),
     )
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task("tracking", total=None)
+    with Count("tracking") as frames:
         count = track_video(
             predictor,
             args.video,
             args.prompts,
             args.out,
             overlays=not args.no_overlays,
-            on_start=lambda frames: progress.update(task, total=frames),
-            on_record=lambda record: progress.advance(task),
+            on_start=frames.start,
+            on_record=frames.advance,
         )
     print(f"{count} object{'s' * (count != 1)} followed; results a frame in {args.out}")
     return 0

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import argparse
 import math
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from toolkit.cli.options import add_data_arguments, add_settings_argument, is_setting
+
+if TYPE_CHECKING:
+    from toolkit.config import RunSettings
+    from toolkit.training.loop import TrainResult
 
 SUMMARY = "train a model on a dataset"
 
@@ -86,7 +92,8 @@ def run(args: argparse.Namespace) -> int:
 
     result = train(settings, out, resume=bool(args.resume), show_progress=True)
     if result.is_first_process:  # the others have nothing to add
-        print(_closing(result))
+        for line in closing(result, settings):
+            print(line)
     return 0 if result.finished else 1
 
 
@@ -150,10 +157,18 @@ def _changed(run: Path | None) -> str:
         return ""
 
 
-def _closing(result: Any) -> str:
+def closing(result: TrainResult, settings: RunSettings) -> Iterator[str]:
+    """What came of a run, where it lies, and the commands that come next, as they can be pasted."""
+    from toolkit.registry import is_path
+
+    run = str(result.run)
+    yield result.summary
     if not result.finished:
-        return f"stopped after step {result.steps}: {result.run} (go on with --resume)"
-    best = (
-        "" if math.isnan(result.best) else f", best {result.best_metric} {result.best:.4f}"
-    )  # NaN without validation
-    return f"trained {result.steps} steps{best}: {result.run}"
+        yield f"Go on with: {shlex.join(['toolkit', 'train', '--resume', run])}"
+        return
+    yield f"The run is in {run}. Next:"
+    plugin = ["--plugin", settings.plugin] if is_path(settings.plugin) else []
+    if not math.isnan(result.best):  # NaN without validation
+        yield f"  {shlex.join(['toolkit', 'eval', run, '--data', settings.data.name, *plugin])}"
+    photos = str(result.photos or "FOLDER_OF_PHOTOS")
+    yield f"  {shlex.join(['toolkit', 'infer', run, photos, '--out', f'{run}-results', *plugin])}"

@@ -14,7 +14,15 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 Pixels = Annotated[int, Field(ge=1)]
 
 
-class Flip(Settings):
+class Augmentation(Settings):
+    """Base of the settings of an augmentation."""
+
+    def in_words(self) -> str:
+        """What it does, in a word or two."""
+        return type(self).__name__.lower()
+
+
+class Flip(Augmentation):
     """Mirror the image."""
 
     name: Literal["flip"] = "flip"
@@ -24,8 +32,12 @@ class Flip(Settings):
     direction: Literal["horizontal", "vertical"] = "horizontal"
     """Swap left and right, or top and bottom."""
 
+    def in_words(self) -> str:
+        """With the direction, where it is the rarer one."""
+        return "vertical flip" if self.direction == "vertical" else "flip"
 
-class Rotate(Settings):
+
+class Rotate(Augmentation):
     """Turn the image about its center; the size stays, and what comes in from outside is black and void."""
 
     name: Literal["rotate"] = "rotate"
@@ -35,8 +47,12 @@ class Rotate(Settings):
     degrees: float = Field(10.0, gt=0, le=180)
     """Largest angle, to either side."""
 
+    def in_words(self) -> str:
+        """With the largest angle."""
+        return f"rotate up to {self.degrees:g}°"
 
-class Scale(Settings):
+
+class Scale(Augmentation):
     """Make the image larger or smaller by a random factor, keeping its shape."""
 
     name: Literal["scale"] = "scale"
@@ -45,6 +61,10 @@ class Scale(Settings):
     """Smallest factor."""
     max: float = Field(2.0, gt=0)
     """Largest factor."""
+    keep_size: bool = False
+    """Cut a window of the former size out at random, or put a smaller image into a black, void frame of that
+    size.
+    """
 
     @model_validator(mode="after")
     def _ordered(self) -> Scale:
@@ -52,8 +72,12 @@ class Scale(Settings):
             raise ValueError(f"min {self.min} is above max {self.max}")
         return self
 
+    def in_words(self) -> str:
+        """With the factors."""
+        return f"scale {self.min:g} to {self.max:g}"
 
-class Resize(Settings):
+
+class Resize(Augmentation):
     """Bring the image to a given size: exactly one of the three."""
 
     name: Literal["resize"] = "resize"
@@ -74,8 +98,15 @@ class Resize(Settings):
             )
         return self
 
+    def in_words(self) -> str:
+        """With the size."""
+        if self.size is not None:
+            return f"resize to {self.size[0]} × {self.size[1]}"
+        which, side = ("long", self.long_side) if self.long_side else ("short", self.short_side)
+        return f"resize the {which} side to {side}"
 
-class Crop(Settings):
+
+class Crop(Augmentation):
     """Cut a window of a fixed size out at random. A smaller image lands at random in a black, void frame of
     that size.
     """
@@ -85,8 +116,12 @@ class Crop(Settings):
     size: tuple[Pixels, Pixels]
     """Height and width of the window, in pixels."""
 
+    def in_words(self) -> str:
+        """With the size."""
+        return f"crop {self.size[0]} × {self.size[1]}"
 
-class Elastic(Settings):
+
+class Elastic(Augmentation):
     """Warp the image smoothly (Simard et al. 2003; used to train the original U-Net)."""
 
     name: Literal["elastic"] = "elastic"
@@ -99,7 +134,7 @@ class Elastic(Settings):
     """Distance between independent displacements, in pixels; larger is smoother."""
 
 
-class Color(Settings):
+class Color(Augmentation):
     """Vary brightness, contrast, saturation and hue, in this order."""
 
     name: Literal["color"] = "color"
@@ -116,7 +151,7 @@ class Color(Settings):
     """The shift is drawn from minus to plus this, as a part of the color circle."""
 
 
-class Blur(Settings):
+class Blur(Augmentation):
     """Blur with a Gaussian."""
 
     name: Literal["blur"] = "blur"

@@ -13,7 +13,7 @@ from pydantic import Field, create_model
 from toolkit import registry
 from toolkit.config.augmentations import AugmentSettings
 from toolkit.config.keys import Sections, evaluators_class, has_bare, in_full
-from toolkit.config.schema import DataSettings, RunSettings, TrainSettings
+from toolkit.config.schema import AUTO, DataSettings, RunSettings, TrainSettings
 from toolkit.config.settings import Settings, settings_class, validate
 from toolkit.config.tree import Tree, as_tree, copy_tree, merge, parse_words, read_yaml
 from toolkit.errors import UnknownNameError, UsageError
@@ -56,10 +56,12 @@ def resolve(
         raise UsageError(_which(plugin, data, path))
     plugin_manifest = registry.named(registry.plugins(), plugin)
     data_manifest = registry.named(registry.datasets(), data)
+    defaults = copy_tree(plugin_manifest.defaults)
     if path is None:
         path = find_recipe(plugin_manifest.name, data_manifest.name)
         tree = read_yaml(path) if path else {}
-    tree = _lay_over(copy_tree(plugin_manifest.defaults), tree)
+        defaults = defaults if path else _lay_over(defaults, plugin_manifest.recommended)
+    tree = _lay_over(defaults, tree)
     words = as_tree(in_full(flat, run_sections(plugin_manifest, data_manifest)) if has_bare(flat) else flat)
     _state_batch_of_lr(tree, words)
     tree = _lay_over(tree, words)
@@ -72,6 +74,8 @@ def resolve(
         tree["data"]["name"] = registry.stable_name(data)
     tree["plugin"] = registry.stable_name(plugin)
     task = registry.task_of(plugin_manifest)
+    if tree.get("augment") == AUTO:
+        tree["augment"] = [copy_tree(each) for each in task.augment]
     usual = plugin_manifest.evaluators or task.evaluators
     wanted = merge({name: {} for name in usual}, tree.get("evaluators") or {})
     tree["evaluators"] = wanted

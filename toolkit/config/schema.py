@@ -11,6 +11,9 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
 from toolkit.config.settings import Settings
 
+AUTO = "auto"
+"""The value of `weights` and `augment` by which the toolkit chooses."""
+
 
 class DataSettings(Settings):
     """Which dataset, and where it is."""
@@ -52,7 +55,7 @@ class TrainSettings(Settings):
     """
 
     steps: int | None = Field(None, ge=1)
-    """Optimizer steps; give this or `epochs`."""
+    """Optimizer steps; give this or `epochs`, or neither: then the number of training images decides."""
     epochs: float | None = Field(None, gt=0)
     """Passes over the training split; give this or `steps`."""
     batch_size: int = Field(8, ge=1)
@@ -117,6 +120,8 @@ class TrainSettings(Settings):
     """Steps between states that `--resume` can go on from."""
     log_every: int = Field(10, ge=1)
     """Steps between lines in metrics.jsonl and TensorBoard."""
+    loggers: Annotated[tuple[Literal["csv", "wandb", "mlflow"], ...], BeforeValidator(_as_list)] = ()
+    """Who else gets the figures: Fabric's CSV logger, Weights & Biases, MLflow."""
     workers: int = Field(2, ge=0)
     """Processes that read and augment images, for each training process; 0 reads in the training process
     itself.
@@ -134,8 +139,8 @@ class TrainSettings(Settings):
 
     @model_validator(mode="after")
     def _steps_or_epochs(self) -> TrainSettings:
-        if (self.steps is None) == (self.epochs is None):
-            raise ValueError(f"give either steps or epochs, not {'both' if self.steps else 'neither'}")
+        if self.steps is not None and self.epochs is not None:
+            raise ValueError("give either steps or epochs, not both")
         if self.milestones and self.schedule != "multistep":
             raise ValueError(f"milestones need schedule=multistep, not {self.schedule}")
         if list(self.milestones) != sorted(set(self.milestones)):
@@ -177,11 +182,13 @@ class RunSettings(Settings):
     model: SerializeAsAny[Settings] = Settings()
     """The plugin's own settings; `toolkit plugins info NAME` lists them."""
     weights: str = "none"
-    """Where to start from: an official name, the path of a checkpoint, or none for random weights."""
+    """Where to start from: an official name, the path of a checkpoint, none for random weights, or auto: the
+    plugin's first official weights where they can be had, else random ones.
+    """
     data: DataSettings
     """Which dataset, and where it is."""
     augment: tuple[Any, ...] = ()
-    """Augmentations of the training images, in order."""
+    """Augmentations of the training images, in order; auto stands for those that suit the plugin's task."""
     evaluators: SerializeAsAny[Settings] = Settings()
     """The evaluators that measure the model, each with its settings."""
     train: TrainSettings

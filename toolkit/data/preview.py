@@ -61,6 +61,7 @@ def preview(
     count: int = 8,
     seed: int = 0,
     cell: int = 320,
+    on_progress: Callable[[], None] = lambda: None,
 ) -> int:
     """Write a picture with a row a sample: the image, the image with its labels, and augmented forms of it
     with theirs.
@@ -72,6 +73,7 @@ def preview(
         count: samples at most.
         seed: fixes the augmented forms.
         cell: width of a column in pixels.
+        on_progress: called after each sample.
 
     Returns:
         The number of samples shown.
@@ -86,7 +88,10 @@ def preview(
     indexes = [i * len(dataset) // shown for i in range(shown)]
     transform = build_transform(augment) if augment else None
     columns = ["image", "labels", *(f"augmented {i + 1}" for i in range(VARIANTS if transform else 0))]
-    rows = [_row(dataset[index], transform, derive_seed(seed, index)) for index in indexes]
+    rows = []
+    for index in indexes:
+        rows.append(_row(dataset[index], transform, derive_seed(seed, index)))
+        on_progress()
     titles = [dataset.ids[index] for index in indexes]
     palette = dataset.palette or class_palette(dataset.classes)
     grid_sheet(columns, rows, path, classes=dataset.classes, palette=palette, titles=titles, cell=cell)

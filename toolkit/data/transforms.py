@@ -220,7 +220,12 @@ def _draw_rotate(settings: Rotate, size: Size, rng: Generator) -> Move | None:
 
 
 def _draw_scale(settings: Scale, size: Size, rng: Generator) -> Move | None:
-    return _resize_move(_scaled(size, _uniform(rng, settings.min, settings.max)))
+    scaled = _scaled(size, _uniform(rng, settings.min, settings.max))
+    resize = _resize_move(scaled)
+    if not settings.keep_size:
+        return resize
+    crop = _draw_crop(Crop(size=size), scaled, rng)
+    return Move(lambda x: crop.apply(resize.apply(x)))
 
 
 def _draw_resize(settings: Resize, size: Size, rng: Generator) -> Move | None:
@@ -257,7 +262,7 @@ def _resize_move(size: Size) -> Move:
     return Move(resize)
 
 
-def _draw_crop(settings: Crop, size: Size, rng: Generator) -> Move | None:
+def _draw_crop(settings: Crop, size: Size, rng: Generator) -> Move:
     # A negative offset is a margin: the image lies somewhere inside the window, or the window somewhere
     # inside the image.
     top, left = (

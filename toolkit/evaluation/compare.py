@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from toolkit.data.loader import EvaluationLoader
 from toolkit.errors import UsageError
 from toolkit.evaluation.alignment import alignment_for
 from toolkit.evaluation.bootstrap import Difference, difference, draws, resampled_metrics, resamples_of
-from toolkit.evaluation.driver import PredictedBatch, Subject, predict_batches
+from toolkit.evaluation.driver import PredictedBatch, Subject, measuring, predict_batches
 from toolkit.evaluation.memory import predicting_memory
 from toolkit.evaluation.protocols import Measurement, plan_measurements
 from toolkit.evaluation.run_figures import MEMORY, PARAMETERS, SPEED, Comparison, RunFigures
@@ -56,8 +56,7 @@ def compare_runs(
     seed: int = 0,
     memory: bool = True,
     sheet: str | os.PathLike[str] | None = None,
-    on_start: Callable[[int], None] | None = None,
-    on_batch: Callable[[PredictedBatch], None] | None = None,
+    show_progress: bool = False,
 ) -> Comparison:
     """Measure runs on the same images, and how far they differ.
 
@@ -80,8 +79,7 @@ def compare_runs(
         seed: fixes the draws.
         memory: whether to measure memory, each model in a process of its own.
         sheet: a picture to write: images, their truth, and what each run predicts.
-        on_start: called with the number of images times that of the runs.
-        on_batch: called when a run has predicted a batch.
+        show_progress: show on standard error how far it is.
 
     Raises:
         UsageError: when there are fewer than two runs, they do not say which dataset to take, or no figure is
@@ -111,13 +109,13 @@ def compare_runs(
     shown = set(_spread(len(dataset), SHEET_ROWS)) if sheet else set()
     loader = EvaluationLoader(dataset, batch_size=batch_size, workers=workers)
     largest: list[Sample] = []
-    if on_start:
-        on_start(len(dataset) * len(compared))
-    for batch in predict_batches([each.subject for each in compared], loader, warm_up=True):
-        compared[batch.subject].add(batch, shown)
-        if on_batch:
-            on_batch(batch)
-        largest = max(largest, batch.samples, key=lambda samples: sum(s.image[0].numel() for s in samples))
+    with measuring(dataset, subjects=len(compared), show=show_progress) as watch:
+        for batch in predict_batches([each.subject for each in compared], loader, warm_up=True):
+            compared[batch.subject].add(batch, shown)
+            largest = max(
+                largest, batch.samples, key=lambda samples: sum(s.image[0].numel() for s in samples)
+            )
+            watch(batch)
     sizes = [
         predicting_memory(run, largest, accelerator=accelerator, precision=precision) if memory else None
         for run in paths

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ from toolkit.evaluation.protocols import PLAIN, Measurement, predict_protocols
 from toolkit.evaluation.report import Report
 from toolkit.models.capabilities import Promptable
 from toolkit.models.contract import Model, TrainableModel, evaluating
+from toolkit.runtime.progress import Display, counting
 from toolkit.types import Prediction, Sample
 
 
@@ -155,6 +156,41 @@ def evaluate(
         seen = sum(count for _, _, count in shares)
     means = {name: value / max(seen, 1) for name, value in sums.items()}
     return Evaluation(tuple(measurement.report() for measurement in measurements), means)
+
+
+@contextmanager
+def measuring(
+    dataset: Dataset,
+    on_batch: Callable[[PredictedBatch], None] | None = None,
+    *,
+    subjects: int = 1,
+    show: bool = True,
+    display: Display | None = None,
+    what: str = "measuring",
+) -> Iterator[Callable[[PredictedBatch], None]]:
+    """Show how far an evaluation is, and how long it will still take; of several processes the first shows
+    its own share.
+
+    Args:
+        dataset: that is measured on.
+        on_batch: is called with each batch, too.
+        subjects: how many models predict each image.
+        show, display: as for ``toolkit.runtime.progress.counting``.
+        what: to call it.
+
+    Yields:
+        A function to call with each batch that was predicted, such as ``evaluate``'s ``on_batch``.
+    """
+    rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    images = len(range(rank, len(dataset), world))
+    with counting(what, images * subjects, show=show and rank == 0, display=display) as advance:
+
+        def watch(batch: PredictedBatch) -> None:
+            advance(len(batch.samples))
+            if on_batch:
+                on_batch(batch)
+
+        yield watch
 
 
 class _LossSums:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from toolkit.evaluation.compare import compare_runs
 from toolkit.evaluation.report import Reports
 from toolkit.evaluation.run_figures import Comparison
 from toolkit.evaluation.runs import evaluate_predictions, evaluate_run
-from toolkit.runtime.counting import Counting
+from toolkit.runtime.progress import shown_log
 
 
 def evaluate(
@@ -79,10 +80,11 @@ def evaluate(
                 split=split,
                 overrides=overrides,
                 label_values=label_values,
+                show_progress=progress,
             )
         )
     assert run is not None  # it is one or the other
-    with Counting("measuring", show=progress) as counting:
+    with shown_log() if progress else contextlib.nullcontext():
         reports = evaluate_run(
             run,
             data=data,
@@ -94,8 +96,7 @@ def evaluate(
             accelerator=device,
             precision=precision,
             prompts=prompts,
-            on_start=counting.start,
-            on_batch=lambda batch: counting.advance(len(batch.samples)),
+            show_progress=progress,
         )
     return Reports(reports or ())
 
@@ -137,7 +138,7 @@ def compare(
             common to them.
         DataError: when the classes of a run are not those of the dataset.
     """
-    with Counting("comparing", show=progress) as counting:
+    with shown_log() if progress else contextlib.nullcontext():
         return compare_runs(
             runs,
             data=data,
@@ -152,6 +153,5 @@ def compare(
             seed=seed,
             memory=memory,
             sheet=out,
-            on_start=counting.start,
-            on_batch=lambda batch: counting.advance(len(batch.samples)),
+            show_progress=progress,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +18,7 @@ from toolkit.data.label_values import LabelValues
 from toolkit.errors import DataError, UsageError
 from toolkit.evaluation.alignment import alignment_for
 from toolkit.evaluation.base import DocumentEvaluator, Evaluator
-from toolkit.evaluation.driver import PredictedBatch, Subject, evaluate
+from toolkit.evaluation.driver import PredictedBatch, Subject, evaluate, measuring
 from toolkit.evaluation.protocols import plan_measurements
 from toolkit.evaluation.report import Report
 from toolkit.evaluation.selection import build_evaluators
@@ -31,6 +32,9 @@ from toolkit.models.simulated_prompts import AUTO
 from toolkit.registry.manifests import PluginManifest, TaskManifest
 from toolkit.runtime.devices import make_fabric
 from toolkit.runtime.files import atomic_write
+from toolkit.runtime.progress import counted
+
+logger = logging.getLogger("toolkit")
 
 SECTIONS = ("data", "evaluators")
 
@@ -48,8 +52,8 @@ def evaluate_run(
     accelerator: str = "auto",
     precision: str = "fp32",
     prompts: str | None = None,
-    on_start: Callable[[int], None] | None = None,
     on_batch: Callable[[PredictedBatch], None] | None = None,
+    show_progress: bool = False,
 ) -> list[Report] | None:
     """Measure a trained model on a split.
 
@@ -66,8 +70,8 @@ def evaluate_run(
             it by its prompt protocols.
         batch_size, workers, devices, accelerator, precision: how to go about it; they do not change what is
             measured.
-        on_start: called with the number of images.
         on_batch: called with the predictions of each batch.
+        show_progress: show on standard error how far it is.
 
     Returns:
         One report per evaluator, also written to ``eval-<data>-<split>.json`` in the run's folder unless the
@@ -100,23 +104,26 @@ def evaluate_run(
         chosen = wanted["evaluators"] or {"coco": {}}
     alignment = alignment_for(model, dataset, f"the model in {run}")
     evaluators = build_evaluators(chosen, dataset.classes, task=task, owner=str(run))
-    if on_start:
-        on_start(len(dataset))
-    evaluation = evaluate(
-        Subject(model.to(fabric.device), alignment, fabric.autocast()),
-        dataset,
-        plan_measurements(model, evaluators),
-        batch_size=batch_size,
-        workers=workers,
-        on_batch=on_batch,
-    )
+    with measuring(dataset, on_batch, show=show_progress) as watch:
+        evaluation = evaluate(
+            Subject(model.to(fabric.device), alignment, fabric.autocast()),
+            dataset,
+            plan_measurements(model, evaluators),
+            batch_size=batch_size,
+            workers=workers,
+            on_batch=watch,
+        )
     if not fabric.is_global_zero:
         return None
     reports = list(evaluation.reports)
+    measured = f"Measured on {counted(len(dataset), 'image')} of split {split}"
     if run.is_dir() and not isinstance(data, Dataset):
         how = "" if prompts is None else "-prompted"
-        with atomic_write(run / f"eval-{Path(data).stem}-{split}{how}.json", "w") as file:
+        path = run / f"eval-{Path(data).stem}-{split}{how}.json"
+        with atomic_write(path, "w") as file:
             json.dump([report.to_dict() for report in reports], file, indent=2)
+        measured += f"; the figures are in {path}"
+    logger.info(measured)
     return reports
 
 
@@ -128,6 +135,7 @@ def evaluate_predictions(
     split: str | None = None,
     overrides: Mapping[str, Any] | None = None,
     label_values: Literal["index", "dataset"] = "index",
+    show_progress: bool = False,
 ) -> list[Report]:
     """Measure predictions that anyone has made, see ``toolkit.formats.predictions``; arguments as in
     ``evaluate_run``.
@@ -146,7 +154,7 @@ def evaluate_predictions(
     """
     wanted = known_sections(overrides, data)
     options = wanted["data"].get("options", {})
-    dataset, _ = open_split(data, data_dir, split, options, need_images=False)
+    dataset, split = open_split(data, data_dir, split, options, need_images=False)
     numbers = coco_numbers(dataset)
     files = PredictionFiles(
         path,
@@ -158,13 +166,16 @@ def evaluate_predictions(
     files.require(dataset.ids)
     tasks = registry.named(registry.datasets(), data).tasks
     evaluators = build_evaluators(wanted["evaluators"] or _usual(tasks, files), dataset.classes)
-    exact = _from_documents(evaluators, files, numbers)
-    if exact is not None:
-        return exact
-    dataset.require_images()
-    model = RecordedModel(files)
-    evaluation = evaluate(Subject(model), dataset, plan_measurements(model, evaluators), batch_size=1)
-    return list(evaluation.reports)
+    reports = _from_documents(evaluators, files, numbers)
+    if reports is None:
+        dataset.require_images()
+        model = RecordedModel(files)
+        with measuring(dataset, show=show_progress) as watch:
+            measurements = plan_measurements(model, evaluators)
+            evaluation = evaluate(Subject(model), dataset, measurements, batch_size=1, on_batch=watch)
+        reports = list(evaluation.reports)
+    logger.info("Measured on %s of split %s", counted(len(dataset), "image"), split)
+    return reports
 
 
 def _own_values(dataset: Dataset, name: str) -> LabelValues:

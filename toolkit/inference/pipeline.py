@@ -9,6 +9,7 @@ the number of threads.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -28,11 +29,13 @@ from toolkit.inference.predictor import Predictor, load
 from toolkit.inference.records import Record
 from toolkit.inference.results import ResultFolder
 from toolkit.inference.sources import FrameChoice, Inputs, find_inputs
-from toolkit.runtime.counting import Counting
+from toolkit.runtime.progress import Count, shown_log
 from toolkit.types import Prediction, Sample
 
 AHEAD_PIXELS = 1 << 26
 """How many pixels of decoded images may wait for the network, and as many for being written: 200 MB each."""
+
+logger = logging.getLogger("toolkit")
 
 T = TypeVar("T")
 Decoded: TypeAlias = tuple[InputImage, "Sample | str"]
@@ -166,9 +169,10 @@ def predict_folder(
         draw_above=draw_above,
         resume=resume,
     )
-    with folder as results, Counting("predicting", show=progress) as counting:
+    log = shown_log() if progress else contextlib.nullcontext()
+    with folder as results, log, Count("predicting", show=progress) as images:
         queue = _Queue(inputs, results)
-        counting.start(queue.total, queue.resumed)
+        images.start(queue.total, queue.resumed)
         if on_start:
             on_start(queue.total, queue.resumed)
         tally, counts = Tally(), Counter[str]()
@@ -182,8 +186,8 @@ def predict_folder(
                 if record.size is not None:
                     tally.add(record.findings, record.size)
                 if record.error is not None and progress:
-                    counting.say(f"skipped: {record.error}")
-                counting.advance()
+                    logger.info("skipped: %s", record.error)
+                images.advance()
                 if on_record:
                     on_record(record)
         results.finish(queue.names)

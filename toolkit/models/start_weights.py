@@ -8,8 +8,9 @@ from pathlib import Path
 
 from toolkit.checkpoints import LoadReport, is_own, license_of, read_manifest
 from toolkit.config import Settings
+from toolkit.config.schema import AUTO
 from toolkit.config.tree import flat_items
-from toolkit.errors import CheckpointError, UsageError
+from toolkit.errors import CheckpointError, DownloadError, UsageError
 from toolkit.models.building import changed_since
 from toolkit.models.contract import Model
 from toolkit.models.weights import load_weights
@@ -25,11 +26,13 @@ class StartWeights:
         name: ``weights=`` as it was given.
         license: of the weights, as far as it is known.
         report: what was taken from them; None for random weights.
+        reason: why they are random although the plugin's own were wanted; empty otherwise.
     """
 
     name: str
     license: str
     report: LoadReport | None = None
+    reason: str = ""
 
 
 RANDOM = StartWeights("none", "none")
@@ -43,7 +46,8 @@ def take_start_weights(
     Args:
         model: with random weights.
         plugin: of the model.
-        name: an official name, the path of a checkpoint, or ``none``.
+        name: an official name, the path of a checkpoint, ``none``, or ``auto``: the plugin's first official
+            weights where they can be had and fit, else random ones.
         settings: of the model, to say which of them differ from those that a run's weights were learned with,
             when these do not fit.
 
@@ -54,6 +58,8 @@ def take_start_weights(
     """
     if name == "none":
         return RANDOM
+    if name == AUTO:
+        return _first_official(model, plugin)
     official = {weights.name: weights for weights in plugin.weights}
     if name not in official and not Path(name).expanduser().exists():
         near = difflib.get_close_matches(name, official, n=1)
@@ -77,6 +83,18 @@ def take_start_weights(
         return StartWeights(name, license, load_weights(model, Path(source), plugin.name))
     except CheckpointError as error:
         raise CheckpointError(f"{error}{_learned_with(source, plugin, settings)}") from None
+
+
+def _first_official(model: Model, plugin: PluginManifest) -> StartWeights:
+    if not plugin.weights:
+        return RANDOM
+    first = plugin.weights[0].name
+    try:
+        return take_start_weights(model, plugin, first)
+    except (CheckpointError, DownloadError, UsageError) as error:
+        # Only what went wrong: the advice in such a message is for those who asked for these weights.
+        reason = str(error).splitlines()[0].partition(" Hint:")[0].rstrip(".")
+        return StartWeights("none", "none", reason=f"weights={first} cannot be had: {reason}")
 
 
 def _learned_with(source: str, plugin: PluginManifest, settings: Settings | None) -> str:

@@ -13,6 +13,11 @@ TASK = (
         write="toolkit.inference.result_files:write_labels",
         conversions={"instance": "toolkit.data.painting:ObjectsAsClasses"},
         classes=("background", "disc", "box"),
+        augment=(
+            {"name": "flip"},
+            {"name": "scale", "min": 0.5, "max": 2.0, "keep_size": True},
+            {"name": "color"},
+        ),
         examples="toolkit.data.generated:generate",
     ),
     TaskManifest(
@@ -24,6 +29,7 @@ TASK = (
         draw="toolkit.visualization.drawing:draw_objects",
         write="toolkit.inference.result_files:write_objects",
         classes=("disc", "box"),
+        augment=({"name": "flip"}, {"name": "scale", "min": 0.8, "max": 1.25, "keep_size": True}),
         examples="toolkit.data.generated:generate",
     ),
     TaskManifest(
@@ -35,6 +41,7 @@ TASK = (
         draw="toolkit.visualization.drawing:draw_objects",
         write="toolkit.inference.result_files:write_objects",
         classes=("disc", "box"),
+        augment=({"name": "flip"},),
         examples="toolkit.data.generated:generate",
     ),
 )

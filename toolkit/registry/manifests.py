@@ -148,8 +148,10 @@ class PluginManifest(Manifest):
         task: name of a ``TaskManifest``; says what the model learns from, what it predicts and how it is
             measured.
         evaluators: names of the evaluators that measure it by default; those of the task when empty.
-        defaults: settings that differ from the toolkit's own when no recipe is found, as nested mappings by
-            section.
+        defaults: settings that differ from the toolkit's own, as nested mappings by section.
+        recommended: settings to start with where neither a recipe nor a file of settings is given, laid over
+            ``defaults``; ``augment: auto`` stands for the task's ``augment``, ``weights: auto`` for the first
+            of ``weights`` where they can be had.
         weights: published weights, by name.
         load_weights: ``"module:callable"``, called with ``(model, name_or_path)`` when ``weights=`` is one of
             ``weights`` (the path of its file, once fetched, where it has a ``download``) or a file that the
@@ -171,6 +173,7 @@ class PluginManifest(Manifest):
     task: str
     evaluators: tuple[str, ...] = ()
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    recommended: Mapping[str, Any] = field(default_factory=dict)
     weights: tuple[Weights, ...] = ()
     load_weights: str = ""
     settings_of_weights: str = ""
@@ -267,6 +270,7 @@ class TaskManifest(Manifest):
         examples: ``"module:callable"`` that makes small samples for the conformance checks. Called as
             ``examples(classes, sizes, objects=3, seed=0)``; returns one ``Sample`` per size (height, width).
         classes: the classes that the examples are made for.
+        augment: what ``augment=auto`` stands for, as a recipe lists it.
     """
 
     kind: ClassVar[str] = "task"
@@ -282,6 +286,7 @@ class TaskManifest(Manifest):
     write: str = ""
     examples: str = ""
     classes: tuple[str, ...] = ()
+    augment: tuple[Mapping[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()

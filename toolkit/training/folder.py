@@ -14,13 +14,16 @@ from pydantic import ValidationError
 import toolkit
 from toolkit.checkpoints import BEST, CheckpointManifest, read_manifest
 from toolkit.config import RunSettings
+from toolkit.config.schema import AUTO
 from toolkit.config.tree import flat_items, read_yaml
 from toolkit.data.dataset import Dataset
 from toolkit.errors import CheckpointError, UsageError
 from toolkit.models.start_weights import StartWeights
 from toolkit.registry.manifests import PluginManifest
 from toolkit.runtime.files import UNFINISHED, writing
-from toolkit.training.log import METRICS_FILE, last_step
+from toolkit.training.history import RESULTS_FILE
+from toolkit.training.log import LOG_FILE, METRICS_FILE, last_step
+from toolkit.training.pictures import PICTURES
 
 CONFIG_FILE = "config.yaml"
 
@@ -36,6 +39,7 @@ MAY_CHANGE = (
     "train.eval_batch_size",
     "train.checkpoint_every",
     "train.log_every",
+    "train.loggers",
     "train.workers",
     "train.device",
     "train.devices",
@@ -48,7 +52,10 @@ another run.
 
 LOCK_FILE = ".lock"
 
-LEFT_BEFORE_STEPS = (CONFIG_FILE, METRICS_FILE, BEST, LOCK_FILE, "events.out.tfevents.*", f".*{UNFINISHED}")
+LEFT_BEFORE_STEPS = (
+    *(CONFIG_FILE, METRICS_FILE, LOG_FILE, BEST, LOCK_FILE, "events.out.tfevents.*", f".*{UNFINISHED}"),
+    *(RESULTS_FILE, *PICTURES),
+)
 """What a run may have written by then."""
 
 
@@ -123,6 +130,23 @@ def check_folder(run: Path, settings: RunSettings, resume: bool) -> None:
             f"{run} cannot be resumed with other settings: {shown}. Hint: leave these out, or start a new"
             " run with another --out"
         )
+
+
+def as_before(run: Path, settings: RunSettings) -> RunSettings:
+    """Settings with what they leave to the toolkit as the run was started with: its length, where they give
+    none, and its start weights.
+
+    Raises:
+        UsageError: when there is nothing to resume.
+    """
+    before = read_yaml(config_of_run(run))
+    if settings.weights == AUTO and "weights" in before:
+        settings = settings.model_copy(update={"weights": before["weights"]})
+    train, length = settings.train, dict(before.get("train") or {})
+    if train.steps is None and train.epochs is None:
+        known = {name: length.get(name) for name in ("steps", "epochs")}
+        settings = settings.model_copy(update={"train": train.model_copy(update=known)})
+    return settings
 
 
 def _never_stepped(run: Path) -> bool:

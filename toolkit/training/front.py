@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from toolkit.config.tree import as_tree, merge
 from toolkit.data.dataset import Dataset
 from toolkit.errors import UsageError
 from toolkit.models.contract import Model
+from toolkit.runtime.progress import shown_log
 from toolkit.training import loop
 from toolkit.training.loop import TrainResult
 
@@ -72,7 +72,7 @@ def train(
             " settings as a mapping such as {'train.steps': 300}"
         )
     run = default_run(settings) if out is None else Path(out)
-    with _shown_log() if progress else contextlib.nullcontext():
+    with shown_log() if progress else contextlib.nullcontext():
         return loop.train(
             settings,
             run,
@@ -101,21 +101,3 @@ def _resolved(
     if data_dir is not None:
         tree = merge(tree, {"data": {"dir": os.fspath(data_dir)}})
     return resolve(plugin=plugin, data=data, config=None if config is None else Path(config), overrides=tree)
-
-
-@contextlib.contextmanager
-def _shown_log() -> Iterator[None]:
-    """The lines for people on standard error, where nobody has said what becomes of them."""
-    logger = logging.getLogger("toolkit")
-    if logger.hasHandlers():
-        yield
-        return
-    handler, level = logging.StreamHandler(), logger.level
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 from lightning_fabric import Fabric
 from torch import Tensor
 
@@ -125,6 +126,29 @@ class LossGuard:
         can_skip = bool(self.fabric.strategy.precision.state_dict())  # only a GradScaler has a state
         if self.progress.skipped > (MOST_SKIPPED if can_skip else 0):
             raise NonFiniteLossError(self._message(watched))
+
+    def figures(self, lr: float, clip_norm: float | None) -> dict[str, float]:
+        """Loss and gradient norm of the last step that was looked at, its learning rate, and the terms of the
+        loss, where there are several, as the mean of all processes; all of them must call it.
+
+        Args:
+            lr: the learning rate of that step.
+            clip_norm: the norm that the gradient was clipped to, if it was.
+        """
+        figures = {"loss": self.loss, "lr": lr, "grad_norm": self.grad_norm}
+        if clip_norm:
+            figures["clip_ratio"] = self.clip_ratio(clip_norm)
+        shares: list[dict[str, float]] = [self.terms] * self.fabric.world_size
+        if self.fabric.world_size > 1:
+            dist.all_gather_object(shares, self.terms)
+        names = dict.fromkeys(name for share in shares for name in share)
+        if len(names) > 1:
+            figures |= {f"loss/{n}": sum(s.get(n, 0.0) for s in shares) / len(shares) for n in names}
+        return figures
+
+    def clip_ratio(self, clip_norm: float | None) -> float:
+        """What clipping multiplied the gradient by, as torch clips."""
+        return min(1.0, (clip_norm or math.inf) / (self.grad_norm + 1e-6))
 
     def _message(self, watched: _Watched) -> str:
         bad = [f"{name} is {value}" for name, value in self.terms.items() if not math.isfinite(value)]

@@ -1,4 +1,4 @@
-"""What training tells: metrics.jsonl, TensorBoard events, and the terminal."""
+"""What training tells: metrics.jsonl, train.log, TensorBoard events, and the terminal."""
 
 from __future__ import annotations
 
@@ -7,78 +7,125 @@ import json
 import logging
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
+from lightning_fabric.loggers.logger import Logger
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from torch.utils.tensorboard.writer import SummaryWriter
 
-from toolkit.runtime.files import atomic_write
+from toolkit.data.dataset import Dataset
+from toolkit.errors import OutputError
+from toolkit.evaluation.driver import PredictedBatch, measuring
+from toolkit.runtime.files import atomic_write, writing
+from toolkit.runtime.progress import Display, in_words
+from toolkit.training.history import History
+from toolkit.training.pace import Pace
 
 logger = logging.getLogger("toolkit")
 
 METRICS_FILE = "metrics.jsonl"
+LOG_FILE = "train.log"
 
 
 class RunLog:
-    """Writes the figures of one run. A process other than the first passes ``folder=None`` and nothing is
-    written.
+    """Writes the figures of one run, and what it says. A process other than the first passes ``folder=None``,
+    and then nothing is written or said.
 
     Args:
         folder: the run's folder.
-        start: steps that were done before (0 for a new run); later lines of a killed run are dropped.
-        steps: steps in all, for the progress bar.
-        show_progress: whether to draw a bar when the terminal allows it.
+        start: steps that were done before (0 for a new run); figures that a killed run wrote after them are
+            dropped.
+        steps: steps in all.
+        batch_size: images that a step sees in all processes, for the pace.
+        eval_every: steps between validations, for the time that is left; None where there are none.
+        show_progress: whether to show how far the run is: by a bar on a terminal, elsewhere by a line now and
+            then.
+        loggers: get the figures too.
+        console: the terminal; standard error when None.
+
+    Attributes:
+        history: all figures so far, those of a resumed run's first part too.
+        pace: how fast the run is.
     """
 
-    def __init__(self, folder: Path | None, *, start: int, steps: int, show_progress: bool) -> None:
+    def __init__(
+        self,
+        folder: Path | None,
+        *,
+        start: int,
+        steps: int,
+        batch_size: int = 1,
+        eval_every: int | None = None,
+        show_progress: bool = False,
+        loggers: Sequence[Logger] = (),
+        console: Console | None = None,
+    ) -> None:
         self.folder = folder
-        self.start, self.steps = start, steps
-        console = Console(stderr=True)
-        self.progress = Progress(
-            TextColumn("step"),
-            MofNCompleteColumn(),
-            BarColumn(),
-            TextColumn("{task.fields[figures]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=console,
-            disable=folder is None or not show_progress or not console.is_terminal,
-            transient=True,
-        )
+        self.start, self.steps, self.batch_size = start, steps, batch_size
+        self.loggers = tuple(loggers)
+        self.show_progress = show_progress and folder is not None
+        self.display = Display(show=self.show_progress, console=console)
+        self.pace = Pace(start, steps, eval_every)
+        self.history = History()
+        self._estimated = False
         if folder is not None:
-            self._drop_lines_after(folder / METRICS_FILE, start)
+            self._take_up(folder / METRICS_FILE, start)
 
     def __enter__(self) -> RunLog:
-        self.progress.__enter__()
-        self.task = self.progress.add_task("train", total=self.steps, completed=self.start, figures="")
+        self.display.__enter__()
+        self.bar = self.display.add("training", self.steps, self.start)
         if self.folder is not None:
             self.tensorboard = SummaryWriter(str(self.folder), purge_step=self.start or None)
             self.file = (self.folder / METRICS_FILE).open("a", encoding="utf-8")
+            self.text = (self.folder / LOG_FILE).open("a", encoding="utf-8")
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.progress.__exit__(kind, error, trace)
+        self.display.__exit__(kind, error, trace)
         if self.folder is not None:
+            if error is not None:
+                with contextlib.suppress(OutputError):  # perhaps the disk is full, and that is the error
+                    self.note(f"error: {str(error) or type(error).__name__}")
+            status = "success" if error is None else "failed"
+            for other in self.loggers:
+                self._tell(other, lambda other=other: other.finalize(status))  # type: ignore[misc]
             self.tensorboard.close()
             self.file.close()
+            self.text.close()
 
     def advance(self, step: int, loss: float, lr: float) -> None:
-        """Move the progress bar to ``step``."""
-        self.progress.update(self.task, completed=step, figures=f"loss {loss:.4f} lr {lr:.2e}")
+        """A step has been done; where it is time for it, say how far the run is."""
+        pace = self.pace
+        pace.stepped()
+        if self.folder is None:
+            return
+        left = f"{in_words(pace.seconds_left(step))} left" if step < self.steps else "done"
+        rate = self.batch_size / max(pace.seconds_per_step, 1e-9)
+        speed = f"{rate:.1f} images/s" if rate < 100 else f"{rate:.0f} images/s"
+        self.bar.update(step, f"{left}  loss {loss:.4f}  lr {lr:.1e}  {speed}")
+        if not self._estimated and pace.is_trusted:
+            self._estimated = True
+            self.say(f"At the pace of the first steps, this takes {in_words(pace.seconds_left(step))} more")
+        if pace.line_is_due(step):
+            line = f"step {step}/{self.steps}  loss {loss:.4f}  lr {lr:.1e}  {speed}  {left}"
+            self.note(line)
+            if self.show_progress and not self.display.is_drawn:
+                logger.info(line)
+
+    @contextmanager
+    def validating(
+        self, dataset: Dataset, on_batch: Callable[[PredictedBatch], None]
+    ) -> Iterator[Callable[[PredictedBatch], None]]:
+        """Show how far a validation is; as ``toolkit.evaluation.driver.measuring``."""
+        show, display = self.show_progress, self.display
+        with measuring(dataset, on_batch, show=show, display=display, what="validating") as watch:
+            yield watch
 
     def write(self, step: int, figures: Mapping[str, float]) -> None:
         """One line in metrics.jsonl, and each figure in TensorBoard; NaN is written as null."""
@@ -88,33 +135,65 @@ class RunLog:
             "step": step,
             **{name: value if math.isfinite(value) else None for name, value in figures.items()},
         }
-        self.file.write(json.dumps(line) + "\n")
-        self.file.flush()
+        self.history.add(step, figures)
+        with writing(self.file.name):
+            self.file.write(json.dumps(line) + "\n")
+            self.file.flush()
         for name, value in figures.items():
             self.tensorboard.add_scalar(name, value, step)
+        for other in self.loggers:
+            self._tell(other, lambda other=other: other.log_metrics(dict(figures), step))  # type: ignore[misc]
+
+    def _tell(self, other: Logger, tell: Callable[[], None]) -> None:
+        """Tell another logger something; one that fails is told nothing any more, and stops nothing."""
+        try:
+            tell()
+        except Exception as error:  # a network that was lost, say; they raise whatever they like
+            self.loggers = tuple(each for each in self.loggers if each is not other)
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            name = type(other).__name__
+            self.warn(f"{name} fails: {reason}. It gets nothing any more; metrics.jsonl has all figures")
+
+    def show(self, name: str, picture: Any, step: int) -> None:
+        """A picture (uint8 ``[H, W, 3]``, RGB) for TensorBoard."""
+        if self.folder is not None:
+            self.tensorboard.add_image(name, picture, step, dataformats="HWC")
 
     def say(self, text: str) -> None:
-        """A line for people."""
+        """A line for people, or several."""
         if self.folder is not None:
+            self.note(text)
             logger.info(text)
 
     def warn(self, text: str) -> None:
         """A line for people that something is wrong."""
         if self.folder is not None:
+            self.note(f"warning: {text}")
             logger.warning("warning: %s", text)
 
-    @staticmethod
-    def _drop_lines_after(path: Path, step: int) -> None:
+    def note(self, text: str) -> None:
+        """A line for train.log alone, or several, with the time."""
+        if self.folder is None:
+            return
+        now = time.strftime("%Y-%m-%d %H:%M:%S")
+        with writing(self.text.name):
+            self.text.write("".join(f"{now}  {line}\n" for line in text.splitlines()))
+            self.text.flush()
+
+    def _take_up(self, path: Path, step: int) -> None:
         """Keep the lines up to ``step``; a last line that a kill cut short goes too."""
         if not path.exists():
             return
         kept = []
         for line in path.read_text(encoding="utf-8").splitlines():
             try:
-                if json.loads(line)["step"] <= step:
-                    kept.append(line)
+                figures = json.loads(line)
+                if figures["step"] > step:
+                    continue
             except ValueError:
                 continue
+            kept.append(line)
+            self.history.add(figures.pop("step"), figures)
         with atomic_write(path, "w") as file:
             file.write("".join(f"{line}\n" for line in kept))
 
@@ -133,27 +212,3 @@ def last_step(run: Path) -> int:
         with contextlib.suppress(ValueError, KeyError, TypeError):
             last = max(last, int(json.loads(line)["step"]))
     return last
-
-
-class Clock:
-    """Where the time goes: images a second, and the part of the time spent waiting for data."""
-
-    def __init__(self) -> None:
-        self._restart()
-
-    def _restart(self) -> None:
-        self.began, self.waited, self.images = time.perf_counter(), 0.0, 0
-
-    @contextmanager
-    def waiting_for_data(self) -> Iterator[None]:
-        """Count what happens inside as waiting."""
-        began = time.perf_counter()
-        yield
-        self.waited += time.perf_counter() - began
-
-    def figures(self) -> dict[str, float]:
-        """The figures since the last call; ``images`` is counted up by the caller."""
-        passed = max(time.perf_counter() - self.began, 1e-9)
-        figures = {"images_per_second": self.images / passed, "data_wait": self.waited / passed}
-        self._restart()
-        return figures

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch.distributed as dist
 from lightning_fabric import Fabric
 from torch import Tensor
 
 from toolkit import registry
 from toolkit.checkpoints import BEST, LAST, save_checkpoint
 from toolkit.config import RunSettings
+from toolkit.config.schema import AUTO
 from toolkit.data.dataset import Dataset
 from toolkit.data.loader import training_batches
 from toolkit.data.transforms import build_transform
@@ -29,16 +30,27 @@ from toolkit.models.start_weights import RANDOM, StartWeights, take_start_weight
 from toolkit.registry.code import code_hash
 from toolkit.runtime.devices import is_first_process, make_fabric, naming_lost_peers, synchronize_batchnorm
 from toolkit.runtime.files import atomic_write, remove_unfinished
+from toolkit.runtime.progress import counted
 from toolkit.runtime.seeding import seed_everything
 from toolkit.training.diagnosis import FIRST_STEPS, Diagnosis
-from toolkit.training.folder import CONFIG_FILE, check_folder, locked, run_manifest
+from toolkit.training.folder import CONFIG_FILE, as_before, check_folder, locked, run_manifest
 from toolkit.training.gradients import measure_update
 from toolkit.training.guard import LossGuard
 from toolkit.training.interrupts import Interrupts
-from toolkit.training.log import Clock, RunLog
+from toolkit.training.length import with_length
+from toolkit.training.log import RunLog
+from toolkit.training.loggers import make_loggers
 from toolkit.training.loss_module import LossModule, SampleBatch
-from toolkit.training.messages import opening_lines
-from toolkit.training.optimizer import Ema, build_optimizer, build_schedule, set_learning_rate
+from toolkit.training.messages import closing_line, opening_lines
+from toolkit.training.optimizer import (
+    Ema,
+    averaged_weights,
+    build_optimizer,
+    build_schedule,
+    set_learning_rate,
+)
+from toolkit.training.pace import Clock
+from toolkit.training.pictures import RunPictures, ShownPredictions
 from toolkit.training.splits import Splits, open_splits
 from toolkit.training.state import RESUME_FILE, Progress, load_state, save_state
 from toolkit.training.validation import Validation
@@ -54,6 +66,9 @@ class TrainResult:
         steps: optimizer steps done.
         finished: False when it was interrupted and can be resumed.
         best_metric, best: the metric that chose the best checkpoint, and its value (NaN without validation).
+        best_step: the step at which it had that value.
+        summary: what came of the run, for people.
+        photos: the folder that the validation images come from; None where they come from no file.
         is_first_process: whether this process of a distributed run is the one that writes files and logs.
         warnings: what was said about gradients that explode or vanish.
     """
@@ -65,6 +80,9 @@ class TrainResult:
     best: float
     is_first_process: bool = True
     warnings: tuple[str, ...] = ()
+    best_step: int = 0
+    summary: str = ""
+    photos: Path | None = None
 
 
 def train(
@@ -84,7 +102,8 @@ def train(
         run: the run's folder; must be new or empty unless ``resume``.
         resume: go on from the last saved state. A CPU run ends with the same weights, bit for bit, as one
             never stopped.
-        show_progress: draw a progress bar on standard error.
+        show_progress: say how far the run is: by a bar where standard error is a terminal, elsewhere by a
+            line now and then.
         model: is trained in place of the one that the settings describe, from the weights that it has; the
             plugin that they name must build one with the same tensors when the run is loaded.
         train_set, val_set: are used in place of the splits that the settings name; both or neither.
@@ -94,7 +113,10 @@ def train(
         NonFiniteLossError: when a loss or gradient becomes NaN or infinite; names step, loss and samples.
         ToolkitError: whatever is wrong with plugin, data, weights or disk.
     """
-    run, options = Path(run), settings.train
+    run = Path(run)
+    if resume:
+        settings = as_before(run, settings)
+    options = settings.train
     fabric = make_fabric(
         accelerator=options.device,
         devices=options.devices,
@@ -110,15 +132,23 @@ def train(
     else:
         splits = Splits(train_set, val_set)
     trainer = Trainer(settings, run, fabric, splits, model=model, resume=resume)
-    folder = run if fabric.is_global_zero else None
+    folder, loggers = run if fabric.is_global_zero else None, []
     with ExitStack() as stack:
         if folder:  # only now, so that a run that cannot start leaves no folder in the way
             stack.enter_context(locked(folder))
             remove_unfinished(folder)
+            loggers = make_loggers(trainer.settings, run)  # before anything is written, as this may fail
             with atomic_write(folder / CONFIG_FILE, "w") as file:
-                file.write(settings.to_yaml())
-        start = trainer.progress.step
-        log = RunLog(folder, start=start, steps=trainer.steps, show_progress=show_progress)
+                file.write(trainer.settings.to_yaml())
+        log = RunLog(
+            folder,
+            start=trainer.progress.step,
+            steps=trainer.steps,
+            batch_size=options.batch_size,
+            eval_every=trainer.eval_every if splits.val else None,
+            show_progress=show_progress,
+            loggers=loggers,
+        )
         stack.enter_context(naming_lost_peers(fabric))
         return trainer.fit(stack.enter_context(log))
 
@@ -150,6 +180,7 @@ class Trainer:
         model: Model | None = None,
         resume: bool = False,
     ) -> None:
+        settings = with_length(settings, len(splits.train))
         self.settings, self.run, self.fabric, self.splits = settings, run, fabric, splits
         options, self.train_set = settings.train, splits.train
         self.plugin = registry.named(registry.plugins(), settings.plugin)
@@ -162,7 +193,7 @@ class Trainer:
 
         seed_everything(options.seed, "model")  # every process starts from the same weights
         resume = resume and (run / RESUME_FILE).is_file()
-        self.start_weights = RANDOM
+        self.start_weights, self.is_handed_over = RANDOM, model is not None
         built = model or build_model(self.plugin, settings.model, self.train_set.classes)
         if not isinstance(built, TrainableModel):
             raise UsageError(
@@ -172,11 +203,14 @@ class Trainer:
         self.model = built
         if model is None and not resume:
             self.start_weights = take_start_weights(self.model, self.plugin, settings.weights, settings.model)
+        if settings.weights == AUTO:  # so that the settings say what was taken
+            self.settings = settings.model_copy(update={"weights": self.start_weights.name})
         measurements = plan_measurements(self.model, evaluators)
         self.validation = Validation(splits.val, measurements, options, fabric)
         synchronize_batchnorm(self.model, fabric)
         self._prepare_learning()
         self.progress = Progress()
+        self.photos: Path | None = None
         if resume:
             self._restore()
         self.guard = LossGuard(fabric, self.diagnosis, self.progress, run)
@@ -201,11 +235,13 @@ class Trainer:
     def fit(self, log: RunLog) -> TrainResult:
         """The loop."""
         options, fabric, progress = self.settings.train, self.fabric, self.progress
+        began = time.perf_counter()
+        pictures = RunPictures(log.folder, log, self.train_set, registry.task_of(self.plugin).truth)
         self._unfreeze_when_due(log)
         self._introduce(log)
         batches, clock = self._batches(), Clock()
         if options.eval_first and not progress.step:
-            self._validate(log)
+            self._validate(log, pictures)
         with Interrupts(enabled=fabric.world_size == 1) as interrupts:
             while progress.step < self.steps and not self._is_stale() and not interrupts.noticed:
                 step, last = progress.step, progress.step + 1 == self.steps
@@ -242,63 +278,46 @@ class Trainer:
                 clock.images += options.batch_size
                 if self.ema:
                     self.ema.update(self.model, progress.step)
+                if progress.step == 1:
+                    pictures.first_batch(samples)
                 log.advance(progress.step, self.guard.loss, options.scaled_lr() * factor)
                 if logged:
                     log.write(progress.step, figures | clock.figures())
                 if progress.step % self.eval_every == 0 or last:
-                    self._validate(log)
+                    self._validate(log, pictures)
                 stops = last or interrupts.noticed or self._is_stale()
                 if progress.step % options.checkpoint_every == 0 or stops:
                     self._save()
-        return self._conclude(log)
+        pictures.finish()
+        return self._conclude(log, math.nan if log.start else time.perf_counter() - began)
 
     def _introduce(self, log: RunLog) -> None:
         for line in opening_lines(
             self.settings,
-            self.plugin.name,
+            self.plugin,
             self.splits,
             self.model,
             self.optimizer.param_groups,
-            self.start_weights,
+            None if self.is_handed_over else self.start_weights,
             self.fabric,
             self.steps,
+            self.progress.step,
         ):
             log.say(line)
-        if self.progress.step:
-            log.say(f"Resuming after step {self.progress.step} of {self.steps}")
 
     def _diagnose_step(self, step: int, factor: float, log: RunLog, *, logged: bool) -> dict[str, float]:
         """Where it is due, what the step that is about to be taken will do; the figures for the log."""
         if not logged and step >= FIRST_STEPS:
             return {}
         self.guard.settle()
-        figures = self._loss_figures(factor) if logged else {}
-        if self.fabric.is_global_zero and math.isfinite(self.guard.grad_norm):
-            statistics = measure_update(self.model, self.optimizer, self._clip_ratio())
+        options, guard = self.settings.train, self.guard
+        figures = guard.figures(options.scaled_lr() * factor, options.clip_norm) if logged else {}
+        if self.fabric.is_global_zero and math.isfinite(guard.grad_norm):
+            statistics = measure_update(self.model, self.optimizer, guard.clip_ratio(options.clip_norm))
             figures |= statistics.figures if logged else {}
             for warning in self.diagnosis.check(step + 1, statistics, factor):
                 log.warn(warning)
         return figures
-
-    def _loss_figures(self, factor: float) -> dict[str, float]:
-        """Loss, learning rate and gradient norm of this step, and the terms of the loss, where there are
-        several, as the mean of all processes.
-        """
-        options, guard = self.settings.train, self.guard
-        figures = {"loss": guard.loss, "lr": options.scaled_lr() * factor, "grad_norm": guard.grad_norm}
-        if options.clip_norm:
-            figures["clip_ratio"] = self._clip_ratio()
-        shares: list[dict[str, float]] = [guard.terms] * self.fabric.world_size
-        if self.fabric.world_size > 1:
-            dist.all_gather_object(shares, guard.terms)
-        names = dict.fromkeys(name for share in shares for name in share)
-        if len(names) > 1:
-            figures |= {f"loss/{n}": sum(s.get(n, 0.0) for s in shares) / len(shares) for n in names}
-        return figures
-
-    def _clip_ratio(self) -> float:
-        """What clipping multiplied the gradient by, as torch clips."""
-        return min(1.0, (self.settings.train.clip_norm or math.inf) / (self.guard.grad_norm + 1e-6))
 
     def _batches(self) -> Iterator[list[Sample]]:
         options, augment = self.settings.train, self.settings.augment
@@ -326,14 +345,20 @@ class Trainer:
         self.module = self.fabric.setup_module(LossModule(self.model))
         log.say(f"step {due}: everything learns from here on")
 
-    def _validate(self, log: RunLog) -> None:
-        """Measure, log, and keep the best."""
+    def _validate(self, log: RunLog, pictures: RunPictures) -> None:
+        """Measure, log, draw, and keep the best."""
         if self.splits.val is None:
             return
         self.guard.settle()
+        with log.pace.validating():
+            self._measure(log, pictures, self.splits.val)
+
+    def _measure(self, log: RunLog, pictures: RunPictures, val_set: Dataset) -> None:
         progress = self.progress
-        with self._averaged_weights():
-            figures = self.validation.measure(self.model)
+        own = len(range(self.fabric.global_rank, len(val_set), self.fabric.world_size))
+        shown = ShownPredictions(own, self.model.draw_above)
+        with averaged_weights(self.model, self.ema), log.validating(val_set, shown.add) as watch:
+            figures = self.validation.measure(self.model, watch)
             improved = self.validation.note_if_best(figures, progress)
             if improved:
                 self._checkpoint(BEST, figures.metrics)
@@ -341,23 +366,13 @@ class Trainer:
         if not progress.step:
             progress.untrained = figures.metrics
         log.say(figures.line(progress, improved=improved))
+        self.photos = shown.folder
+        is_last = progress.step >= self.steps or self._is_stale()
+        pictures.validation(shown, [f"val/{name}" for name in figures.headline], last=is_last)
 
     def _is_stale(self) -> bool:
         patience = self.settings.train.patience
         return patience is not None and self.progress.stale >= patience
-
-    @contextmanager
-    def _averaged_weights(self) -> Iterator[None]:
-        """The model with its moving average in place of its weights, where there is one."""
-        if self.ema is None:
-            yield
-            return
-        own = {name: value.clone() for name, value in self.model.state_dict().items()}
-        self.model.load_state_dict(self.ema.average)
-        try:
-            yield
-        finally:
-            self.model.load_state_dict(own)
 
     def _checkpoint(self, name: str, metrics: dict[str, float]) -> None:
         """Write the weights that the model has now, with their manifest."""
@@ -386,7 +401,7 @@ class Trainer:
                 "diagnosis": self.diagnosis.state_dict(),
             }
             save_state(self.run, self.progress, **parts, **({"ema": self.ema.average} if self.ema else {}))
-        with self._averaged_weights():
+        with averaged_weights(self.model, self.ema):
             self._checkpoint(LAST, {})
 
     def _restore(self) -> None:
@@ -405,9 +420,9 @@ class Trainer:
         if self.ema:
             self.ema.load(parts["ema"])
 
-    def _conclude(self, log: RunLog) -> TrainResult:
+    def _conclude(self, log: RunLog, seconds: float) -> TrainResult:
         self.guard.settle()
-        progress = self.progress
+        progress, split = self.progress, self.settings.data.val_split
         finished = progress.step >= self.steps or self._is_stale()
         if self._is_stale():
             log.say(
@@ -422,6 +437,15 @@ class Trainer:
         warnings = self.diagnosis.warnings
         if warnings:  # once more where it is not overlooked
             log.warn(f"{' and '.join(warnings)}, see above")
+        summary = closing_line(
+            progress,
+            self.steps,
+            finished=finished,
+            seconds=seconds,
+            metric=self.validation.best_metric,
+            measured_on=f"{counted(len(self.splits.val or ()), 'image')} of split {split}",
+        )
+        log.note(summary)
         return TrainResult(
             self.run,
             progress.step,
@@ -430,4 +454,7 @@ class Trainer:
             progress.best,
             self.fabric.is_global_zero,
             tuple(warnings.values()),
+            best_step=progress.best_step,
+            summary=summary,
+            photos=self.photos,
         )

@@ -1,7 +1,8 @@
-"""What a run says when it begins."""
+"""What a run says when it begins and when it ends."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -12,44 +13,57 @@ from toolkit.models.contract import Model
 from toolkit.models.freezing import count_frozen
 from toolkit.models.parts import parts_table
 from toolkit.models.start_weights import StartWeights
+from toolkit.registry.manifests import PluginManifest
+from toolkit.runtime.progress import counted, in_words
 from toolkit.training.optimizer import warmup_steps
 from toolkit.training.splits import Splits
+from toolkit.training.state import Progress
 
 
 def opening_lines(
     settings: RunSettings,
-    plugin: str,
+    plugin: PluginManifest,
     splits: Splits,
     model: Model,
     groups: Sequence[Mapping[str, Any]],
-    start_weights: StartWeights,
+    start_weights: StartWeights | None,
     fabric: Fabric,
     steps: int,
+    done: int = 0,
 ) -> Iterator[str]:
-    """The lines: what learns from what, and which settings were adapted to the run.
+    """The lines: what learns from what, from which start, for how long, and which settings were adapted to
+    the run.
 
     Args:
         settings: of the run.
-        plugin: its name.
+        plugin: that it trains.
         splits: the data.
         model: with what is frozen at the start.
         groups: of the optimizer.
-        start_weights: what the model starts from.
+        start_weights: what the model starts from; None where it was handed over with its weights.
         fabric: devices and processes.
         steps: optimizer steps in all.
+        done: those that were done before.
     """
-    options = settings.train
-    held_out = _count(len(splits.val), "validation image") if splits.val else "no validation images"
-    yield f"{plugin} on {settings.data.name}: {_count(len(splits.train), 'training image')}, {held_out}"
+    options, images = settings.train, len(splits.train)
+    held_out = counted(len(splits.val), "validation image") if splits.val else "no validation images"
+    yield f"{plugin.name} on {settings.data.name}: {counted(images, 'training image')}, {held_out}"
     if splits.conversion:
         yield f"Labels converted: {splits.conversion}"
     count = sum(p.numel() for p in model.parameters())
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    processes = _count(fabric.world_size, "process", "processes")
+    processes = counted(fabric.world_size, "process", "processes")
     yield f"{count:,} parameters, {trainable:,} of them trainable; {processes} on {fabric.device.type}"
     yield parts_table(model, groups, options.unfreeze_at)
-    if start_weights.report is not None:
-        yield f"weights={start_weights.name} (license: {start_weights.license}): {start_weights.report}"
+    yield f"Resuming after step {done} of {steps}" if done else start_line(start_weights)
+    yield (
+        f"Augments: {', '.join(each.in_words() for each in settings.augment)}"
+        if settings.augment
+        else ("No augmentation")
+    )
+    epochs = steps * options.batch_size / max(1, images)
+    length = f"{epochs:.0f} epochs" if epochs >= 10 else f"{epochs:.2g} epochs"
+    yield f"{counted(steps, 'step')} of {counted(options.batch_size, 'image')}: {length}"
     if settings.weights == "none" and (frozen := count_frozen(model)):
         yield f"{frozen:,} parameters are frozen at random values: set weights=… or train.freeze=[]"
     if options.scaled_lr() != options.lr:
@@ -61,5 +75,35 @@ def opening_lines(
         yield f"Warm-up shortened from {options.warmup_steps} steps to {warmup}, half of the run"
 
 
-def _count(number: int, singular: str, plural: str = "") -> str:
-    return f"{number} {singular if number == 1 else plural or singular + 's'}"
+def start_line(start_weights: StartWeights | None) -> str:
+    """What a model starts from."""
+    if start_weights is None:
+        return "Starts from the weights of the model that was handed over"
+    if start_weights.report is not None:
+        license = f"(license: {start_weights.license})"
+        return f"Starts from weights={start_weights.name} {license}: {start_weights.report}"
+    if start_weights.reason:
+        return f"Starts from random weights; {start_weights.reason}"
+    return "Starts from random weights"
+
+
+def closing_line(
+    progress: Progress, steps: int, *, finished: bool, seconds: float, metric: str, measured_on: str
+) -> str:
+    """What came of a run, in a line or two.
+
+    Args:
+        progress: how far it is.
+        steps: that it was to have.
+        finished: whether it came to its end, if only by early stopping.
+        seconds: that it took; NaN for a run that was resumed.
+        metric: that chose the best checkpoint.
+        measured_on: what it was measured on, in words.
+    """
+    done = counted(progress.step, "step")
+    if not finished:
+        return f"Stopped after {progress.step:,} of {counted(steps, 'step')}; the state is saved"
+    line = f"Trained {done} in {in_words(seconds)}." if math.isfinite(seconds) else f"Trained {done}."
+    if math.isnan(progress.best):
+        return line
+    return f"{line} Best {metric}: {progress.best:.4f} at step {progress.best_step:,}, on {measured_on}."

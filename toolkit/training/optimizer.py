@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -162,3 +163,17 @@ class Ema:
         """Take over a saved average."""
         for name, value in self.average.items():
             value.copy_(average[name])
+
+
+@contextmanager
+def averaged_weights(model: torch.nn.Module, ema: Ema | None) -> Iterator[None]:
+    """The model with its moving average in place of its weights, where there is one."""
+    if ema is None:
+        yield
+        return
+    own = {name: value.clone() for name, value in model.state_dict().items()}
+    model.load_state_dict(ema.average)
+    try:
+        yield
+    finally:
+        model.load_state_dict(own)

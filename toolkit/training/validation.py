@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lightning_fabric import Fabric
@@ -11,7 +11,7 @@ from toolkit.config import TrainSettings
 from toolkit.data.dataset import Dataset
 from toolkit.data.loader import EvaluationLoader
 from toolkit.errors import UsageError
-from toolkit.evaluation.driver import Evaluation, Subject, evaluate
+from toolkit.evaluation.driver import Evaluation, PredictedBatch, Subject, evaluate
 from toolkit.evaluation.protocols import Measurement
 from toolkit.evaluation.report import is_better
 from toolkit.models.contract import Model
@@ -85,11 +85,20 @@ class Validation:
         lower = {"loss"} | {name for report in reports for name in report.lower_is_better}
         self.lower_is_better = self.best_metric in lower
 
-    def measure(self, model: Model) -> ValidationFigures:
-        """Measure a model; every process takes its share and gets the whole result."""
+    def measure(
+        self, model: Model, on_batch: Callable[[PredictedBatch], None] | None = None
+    ) -> ValidationFigures:
+        """Measure a model; every process takes its share and gets the whole result.
+
+        Args:
+            model: is measured.
+            on_batch: called with the predictions of each batch of this process.
+        """
         subject = Subject(model, autocast=self.fabric.autocast(), with_loss=True)
         loader = self._loader_for_all()
-        evaluation: Evaluation = evaluate(subject, loader.dataset, self.measurements, loader=loader)
+        evaluation: Evaluation = evaluate(
+            subject, loader.dataset, self.measurements, loader=loader, on_batch=on_batch
+        )
         loss = sum(evaluation.losses.values())
         return ValidationFigures(evaluation.metrics(), loss, evaluation.losses, evaluation.headline())
 

@@ -35,7 +35,7 @@ def contact_sheet(
     palette: Palette,
     titles: Sequence[str] = (),
     cell: int = 320,
-) -> None:
+) -> Picture:
     """Write one picture: a row an image with the image, the truth and the prediction, and below them what the
     colors mean.
 
@@ -46,6 +46,9 @@ def contact_sheet(
         palette: one RGB color a class.
         titles: a caption for each row.
         cell: width of a column in pixels; an image keeps its proportions and is at most as high.
+
+    Returns:
+        The picture.
 
     Raises:
         UsageError: when there are no rows, or not as many titles as rows.
@@ -58,7 +61,7 @@ def contact_sheet(
         shown = _alike(truth, prediction)
         middle: list[Cell | None] = [(image, shown) if shown is not None else None] if with_truth else []
         cells.append([(image, None), *middle, (image, prediction)])
-    grid_sheet(names, cells, path, classes=classes, palette=palette, titles=titles, cell=cell)
+    return grid_sheet(names, cells, path, classes=classes, palette=palette, titles=titles, cell=cell)
 
 
 def grid_sheet(
@@ -70,7 +73,7 @@ def grid_sheet(
     palette: Palette,
     titles: Sequence[str] = (),
     cell: int = 320,
-) -> None:
+) -> Picture:
     """Write one picture of images in rows and columns, and below them what the colors mean.
 
     Args:
@@ -95,7 +98,9 @@ def grid_sheet(
             strips.append(_text_strip(titles[i], width, gap, lettering))
         strips.append(_picture_strip(row, classes, palette, cell, gap))
     strips.append(_legend(classes, palette, width, gap, lettering))
-    write_picture(path, np.concatenate(strips))
+    picture = np.concatenate(strips)
+    write_picture(path, picture)
+    return picture
 
 
 def _alike(truth: Sample | Prediction | None, prediction: Prediction | Sample) -> Sample | Prediction | None:

@@ -1,0 +1,85 @@
+"""What a run says when it begins and when it ends."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+import toolkit
+from toolkit.checkpoints import LoadReport
+from toolkit.models.start_weights import RANDOM, StartWeights
+from toolkit.training.messages import closing_line, start_line
+from toolkit.training.state import Progress
+
+
+@pytest.mark.parametrize(
+    ("start", "expected"),
+    [
+        (RANDOM, "Starts from random weights"),
+        (
+            StartWeights("none", "none", reason="weights=imagenet cannot be had: no network"),
+            "Starts from random weights; weights=imagenet cannot be had: no network",
+        ),
+        (
+            StartWeights("imagenet", "BSD", LoadReport(("a", "b"))),
+            "Starts from weights=imagenet (license: BSD): 2 tensors taken",
+        ),
+        (None, "Starts from the weights of the model that was handed over"),
+    ],
+)
+def test_what_it_starts_from(start: StartWeights | None, expected: str) -> None:
+    assert start_line(start) == expected
+
+
+def closing(progress: Progress, *, finished: bool = True, seconds: float = 125.0) -> str:
+    on = "1 image of split val"
+    return closing_line(progress, 1200, finished=finished, seconds=seconds, metric="mean_iou", measured_on=on)
+
+
+@pytest.mark.parametrize(
+    ("progress", "options", "expected"),
+    [
+        (Progress(step=1), {}, "Trained 1 step in 2 min."),
+        (
+            Progress(step=1200, best=0.84213, best_step=1100),
+            {},
+            "Trained 1,200 steps in 2 min. Best mean_iou: 0.8421 at step 1,100, on 1 image of split val.",
+        ),
+        (Progress(step=1200), {"seconds": math.nan}, "Trained 1,200 steps."),
+        (
+            Progress(step=7, best=0.5),
+            {"finished": False},
+            "Stopped after 7 of 1,200 steps; the state is saved",
+        ),
+    ],
+)
+def test_what_came_of_it(progress: Progress, options: dict[str, float], expected: str) -> None:
+    assert closing(progress, **options) == expected  # type: ignore[arg-type]
+
+
+def test_the_first_lines_of_a_run(tiny: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    words = [
+        "train.steps=3",
+        "train.accelerator=cpu",
+        "data.options.count=1",
+        "augment=[{name: flip}, {name: color}]",
+    ]
+    with caplog.at_level("INFO", logger="toolkit"):
+        toolkit.train(toolkit.resolve(plugin=tiny, data=tiny, overrides=words), tmp_path / "run")
+    first = caplog.messages[0]
+    assert first.startswith("tiny on ")
+    assert first.endswith(": 1 training image, 1 validation image")
+    for line in ("Starts from random weights", "Augments: flip, color", "3 steps of 4 images: 12 epochs"):
+        assert line in caplog.messages
+    caplog.clear()
+    again = [*words, "train.steps=4"]
+    with caplog.at_level("INFO", logger="toolkit"):
+        settings = toolkit.resolve(plugin=tiny, data=tiny, overrides=again)
+        toolkit.train(settings, tmp_path / "run", resume=True)
+    assert "Resuming after step 3 of 4" in caplog.messages
+    assert not any(line.startswith("Starts from") for line in caplog.messages)
+    log = (tmp_path / "run" / "train.log").read_text()
+    assert log.count("Augments: flip, color") == 2
+    assert "Trained 4 steps." in log

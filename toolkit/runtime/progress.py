@@ -1,0 +1,264 @@
+"""Progress on standard error: a bar on a terminal, with the log above it; elsewhere a line now and then."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO, cast
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.text import Text
+
+logger = logging.getLogger("toolkit")
+
+FIRST_LINE = 10.0
+"""Seconds after which a count that no bar shows says for the first time how far it is."""
+EVERY = 30.0
+"""Seconds between such lines after that."""
+
+
+def in_words(seconds: float) -> str:
+    """A duration as people say it, such as ``"40 s"``, ``"4 min"`` or ``"1 h 20 min"``; ``"?"`` when it is
+    not known.
+    """
+    if not math.isfinite(seconds):
+        return "?"
+    if seconds < 59.5:
+        return f"{max(0, round(seconds))} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(round(seconds / 3600), 24)
+    return f"{days} d {hours} h" if hours else f"{days} d"
+
+
+def counted(number: int, singular: str, plural: str = "") -> str:
+    """A number with its noun: ``"1 step"``, ``"1,200 steps"``.
+
+    Args:
+        number: how many.
+        singular: the noun for one.
+        plural: for all other numbers; ``singular`` with an ``s`` when empty.
+    """
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+
+
+class Display:
+    """Bars at the foot of a terminal, for as long as it is open as a context.
+
+    What is logged or written to standard error meanwhile appears above the bars, whole. A display that is
+    opened inside another one adds its bars to those of the outer one. Where standard error is no terminal,
+    nothing is drawn.
+
+    Args:
+        show: whether to draw at all.
+        console: where to; standard error when None.
+    """
+
+    def __init__(self, *, show: bool = True, console: Console | None = None) -> None:
+        outer: Display | None = getattr(sys.stderr, "display", None) if console is None and show else None
+        self.console: Console = outer.console if outer else console or Console(stderr=True)
+        self.is_drawn = show and self.console.is_terminal
+        self._is_inner = outer is not None
+        self._bars: Progress = outer._bars if outer else _bars(self.console, disable=not self.is_drawn)
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> Display:
+        if self.is_drawn and not self._is_inner:
+            self._stack.enter_context(_printing_above(self))
+            self._stack.enter_context(self._bars)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    def add(self, what: str, total: int | None, done: int = 0) -> Bar:
+        """A bar more.
+
+        Args:
+            what: is counted, in a word or two.
+            total: how many there are; None where nobody knows.
+            done: how many were done before.
+        """
+        bar = Bar(self._bars, self._bars.add_task(what, total=total, text=""), total)
+        bar.update(done)
+        return bar
+
+
+def _bars(console: Console, *, disable: bool) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=10),
+        TextColumn("{task.fields[text]}", markup=False),
+        console=console,
+        disable=disable,
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+
+
+class Bar:
+    """One bar of a display."""
+
+    def __init__(self, bars: Progress, task: TaskID, total: int | None) -> None:
+        self._bars, self._task, self._total = bars, task, total
+
+    def update(self, done: int, note: str = "") -> None:
+        """Move it to ``done``, and show a note beside it, whose end is cut where it has no room."""
+        of = "" if self._total is None else f"/{self._total}"
+        self._bars.update(self._task, completed=done, text=f"{done}{of} {note}".rstrip())
+
+    def remove(self) -> None:
+        """Take it away."""
+        self._bars.remove_task(self._task)
+
+
+@contextmanager
+def counting(
+    what: str,
+    total: int | None,
+    *,
+    done: int = 0,
+    show: bool = True,
+    display: Display | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Iterator[Callable[[int], None]]:
+    """Show how far something is, and how long it will still take.
+
+    On a terminal that is a bar; elsewhere what takes longer than ``FIRST_LINE`` seconds logs a line now and
+    then.
+
+    Args:
+        what: is being done, such as ``"measuring"``.
+        total: how many there are to do; None where nobody knows.
+        done: how many were done before.
+        show: False shows nothing at all.
+        display: open already, to which the bar is added; one of its own when None.
+        clock: gives the time in seconds.
+
+    Yields:
+        A function to call with the number of those that have been done since the last call.
+    """
+    began, start, due = clock(), done, FIRST_LINE
+    with contextlib.ExitStack() as stack:
+        shown = display or stack.enter_context(Display(show=show))
+        bar = shown.add(what, total, done)
+
+        def advance(count: int = 1) -> None:
+            nonlocal done, due
+            done += count
+            passed = clock() - began
+            left, far = "", f"{done:,}"
+            if total is not None:
+                left = f"{in_words(passed / max(done - start, 1) * (total - done))} left"
+                far = f"{done} of {total}, {left}"
+            bar.update(done, left)
+            if show and not shown.is_drawn and passed >= due and done != total:
+                logger.info("%s: %s", what, far)
+                due = passed + EVERY
+
+        try:
+            yield advance
+        finally:
+            bar.remove()
+
+
+class Count(contextlib.ExitStack):
+    """As ``counting``, where it turns out inside of it how many there are."""
+
+    def __init__(self, what: str, *, show: bool = True) -> None:
+        super().__init__()
+        self._what, self._show = what, show
+
+    def start(self, total: int | None, done: int = 0) -> None:
+        """There are so many in all, None where nobody knows, and so many of them that were done before."""
+        self._advance = self.enter_context(counting(self._what, total, done=done, show=self._show))
+
+    def advance(self, _: object = None) -> None:
+        """One has been done."""
+        self._advance(1)
+
+
+@contextmanager
+def _printing_above(display: Display) -> Iterator[None]:
+    """Send what log handlers, standard error and standard output write to the terminal through its console,
+    which draws the bars anew below it.
+    """
+    file = display.console.file
+    # Standard output may be a file that the terminal knows nothing of; then it is left alone.
+    streams = [file, *(stream for stream in (sys.stderr, sys.stdout) if _is_terminal(stream))]
+    above = _Above(display, file)
+    with contextlib.ExitStack() as stack:
+        for name in ("stderr", "stdout"):
+            if (stream := getattr(sys, name)) in streams:
+                stack.callback(setattr, sys, name, stream)
+                setattr(sys, name, above)
+        for handler in [*logging.getLogger().handlers, *logger.handlers]:
+            if isinstance(handler, logging.StreamHandler) and handler.stream in streams:
+                stack.callback(handler.setStream, handler.stream)
+                handler.setStream(above)
+        yield
+        above.flush()
+
+
+def _is_terminal(stream: Any) -> bool:
+    return bool(getattr(stream, "isatty", bool)())
+
+
+class _Above(io.TextIOBase):
+    """A stream that prints each line above the bars. Rich has one too, but that breaks long lines at words,
+    so that a command in them can no longer be copied.
+    """
+
+    def __init__(self, display: Display, file: Any) -> None:
+        self.display = display
+        self.rich_proxied_file = file  # the name by which Rich finds the stream behind this one
+        self._rest = ""
+
+    def write(self, text: str) -> int:
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in lines:
+            self._print(line)
+        return len(text)
+
+    def flush(self) -> None:
+        if self._rest:
+            self._print(self._rest)
+            self._rest = ""
+
+    def isatty(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return cast(TextIO, self.rich_proxied_file).fileno()
+
+    def _print(self, line: str) -> None:
+        self.display.console.print(Text.from_ansi(line), soft_wrap=True, highlight=False)
+
+
+@contextmanager
+def shown_log() -> Iterator[None]:
+    """The lines for people on standard error, where nobody has said what becomes of them."""
+    if logger.hasHandlers():
+        yield
+        return
+    handler, level = logging.StreamHandler(), logger.level
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)

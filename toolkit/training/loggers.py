@@ -1,0 +1,159 @@
+"""Loggers beside metrics.jsonl and TensorBoard, by the interface of Lightning Fabric's."""
+
+from __future__ import annotations
+
+import time
+from argparse import Namespace
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning_fabric.loggers.csv_logs import CSVLogger
+from lightning_fabric.loggers.logger import Logger
+
+from toolkit.config import RunSettings
+from toolkit.errors import UnavailableError
+
+PROJECT = "toolkit"
+"""The project (Weights & Biases) or experiment (MLflow) that runs are entered in, where the environment names
+no other.
+"""
+
+
+def make_loggers(settings: RunSettings, run: Path) -> list[Logger]:
+    """The loggers that ``train.loggers`` names, which have been told the settings.
+
+    Args:
+        settings: of the run.
+        run: its folder, whose name the run has there.
+
+    Raises:
+        UnavailableError: when one cannot be used: a package is missing, or a server does not answer.
+    """
+    makers = {"csv": _csv, "wandb": _wandb, "mlflow": _mlflow}
+    loggers = []
+    for name in settings.train.loggers:
+        try:
+            loggers.append(makers[name](run))
+        except Exception as error:  # an import, an address, an account: they raise whatever they like
+            raise UnavailableError(_unavailable(name, error)) from error
+    for logger in loggers:
+        if not isinstance(logger, CSVLogger):  # which knows no settings
+            logger.log_hyperparams(dict(flat_settings(settings.model_dump(mode="json"))))
+    return loggers
+
+
+def _unavailable(name: str, error: Exception) -> str:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    hint = (
+        f"pip install 'toolkit[{name}]'"
+        if isinstance(error, ImportError)
+        else f"look at the settings of {name}, which it takes from its own environment variables"
+    )
+    return (
+        f"train.loggers names {name}, which cannot be used here: {reason}. Hint: {hint}, or leave {name} out"
+    )
+
+
+def flat_settings(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Settings by their dotted keys; lists stay lists."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from flat_settings(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _csv(run: Path) -> Logger:
+    return CSVLogger(run, name="csv", flush_logs_every_n_steps=1)
+
+
+def _wandb(run: Path) -> Logger:
+    import wandb
+
+    return WandbLogger(wandb.init(project=PROJECT, name=run.name, dir=str(run)), run)
+
+
+def _mlflow(run: Path) -> Logger:
+    from mlflow import MlflowClient
+
+    return MlflowLogger(MlflowClient(), run)
+
+
+class WandbLogger(Logger):
+    """A run in Weights & Biases, which has a logger for Fabric itself, but one that needs all of Lightning.
+
+    Args:
+        experiment: what ``wandb.init`` gives.
+        run: the run's folder.
+    """
+
+    def __init__(self, experiment: Any, run: Path) -> None:
+        self._experiment, self._name = experiment, run.name
+
+    @property
+    def name(self) -> str:
+        """That of the run's folder."""
+        return self._name
+
+    @property
+    def version(self) -> str:
+        """Weights & Biases' id of the run."""
+        return str(self._experiment.id)
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Record figures of a step."""
+        self._experiment.log(dict(metrics), step=step)
+
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        """Record settings."""
+        self._experiment.config.update(vars(params) if isinstance(params, Namespace) else params)
+
+    def finalize(self, status: str) -> None:
+        """Close the run: ``"success"`` or anything else, which is a failure."""
+        self._experiment.finish(exit_code=int(status != "success"))
+
+
+class MlflowLogger(Logger):
+    """A run in MLflow, at the server or folder that MLflow's own environment variables name. Lightning has a
+    logger for MLflow in PyTorch Lightning alone, which would be a framework more.
+
+    Args:
+        client: an ``mlflow.MlflowClient``.
+        run: the run's folder.
+    """
+
+    def __init__(self, client: Any, run: Path) -> None:
+        self._client, self._name = client, run.name
+        known = client.get_experiment_by_name(PROJECT)
+        experiment = known.experiment_id if known else client.create_experiment(PROJECT)
+        self._id: str = client.create_run(experiment, run_name=run.name).info.run_id
+
+    @property
+    def name(self) -> str:
+        """That of the run's folder."""
+        return self._name
+
+    @property
+    def version(self) -> str:
+        """MLflow's id of the run."""
+        return self._id
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Record figures of a step; ``loss/dice`` becomes ``loss.dice``, because in MLflow's folders there
+        cannot be a ``loss`` as well as something below it.
+        """
+        from mlflow.entities import Metric
+
+        now, step = round(time.time() * 1000), step or 0
+        values = [Metric(name.replace("/", "."), value, now, step) for name, value in metrics.items()]
+        self._client.log_batch(self._id, metrics=values)
+
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        """Record settings."""
+        for name, value in (vars(params) if isinstance(params, Namespace) else params).items():
+            self._client.log_param(self._id, name, value)
+
+    def finalize(self, status: str) -> None:
+        """Close the run: ``"success"`` or anything else, which is a failure."""
+        self._client.set_terminated(self._id, "FINISHED" if status == "success" else "FAILED")

@@ -1,0 +1,179 @@
+"""The pictures that a run leaves: its curves, its first batch, and what it predicts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from toolkit.data.dataset import Dataset
+from toolkit.evaluation.driver import PredictedBatch
+from toolkit.training.history import RESULTS_FILE, History
+from toolkit.training.log import RunLog
+from toolkit.types import Sample
+from toolkit.visualization.curves import Panel, draw_curves
+from toolkit.visualization.drawing import confident
+from toolkit.visualization.palettes import class_palette
+from toolkit.visualization.sheets import Cell, Row, contact_sheet, grid_sheet
+
+CURVES, FIRST_BATCH, PREDICTIONS = "curves.png", "train-batch.jpg", "val-predictions.jpg"
+PICTURES = (CURVES, FIRST_BATCH, PREDICTIONS)
+
+ROWS = 6
+"""Validation images that are shown."""
+BATCH_IMAGES = 8
+"""Images of the first batch that are shown, two in a row."""
+CELL = 224
+"""Pixels that an image has across."""
+SHARE = 0.02
+"""Part of the time that drawing may take; the first and the last validation are drawn whatever it costs."""
+IN_TENSORBOARD = 10
+"""Sheets of predictions that TensorBoard gets of a run, about."""
+
+
+class RunPictures:
+    """Draws while a run trains, in its first process. What cannot be written is a warning, and stops nothing.
+
+    Args:
+        folder: of the run; None draws nothing.
+        log: of the run.
+        dataset: that it learns from; has the classes and their colors.
+        learns: the fields of a sample that the model learns from, which are all that is drawn.
+        clock: gives the time in seconds.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None,
+        log: RunLog,
+        dataset: Dataset,
+        learns: Sequence[str] = ("label_map", "instances"),
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.folder, self.log, self.clock = folder, log, clock
+        self.learns = tuple(learns)
+        self.classes = tuple(dataset.classes)
+        self.palette = dataset.palette or class_palette(self.classes)
+        self.drawn_at, self.cost = -float("inf"), 0.0
+        self.shown_at: int | None = None
+        self.failed: set[str] = set()
+        self.metrics: tuple[str, ...] = ()
+        self.is_behind = True
+
+    def first_batch(self, samples: Sequence[Sample]) -> None:
+        """Draw the images that the model learns from first, as they are augmented, with their labels."""
+        others = {name: None for name in ("label_map", "instances") if name not in self.learns}
+        shown = [sample.with_(**others) for sample in samples[:BATCH_IMAGES]]
+        cells: list[Cell | None] = [
+            cell for sample in shown for cell in ((sample.image, None), (sample.image, sample))
+        ]
+        columns = ["image", "truth"] * (2 if len(shown) > 1 else 1)
+        cells += [None] * (-len(cells) % len(columns))
+        rows = [cells[i : i + len(columns)] for i in range(0, len(cells), len(columns))]
+
+        def draw(folder: Path) -> None:
+            path, colors = folder / FIRST_BATCH, self.palette
+            picture = grid_sheet(columns, rows, path, classes=self.classes, palette=colors, cell=CELL)
+            self.log.show("train/batch", picture, 1)
+
+        self._write(FIRST_BATCH, draw)
+
+    def validation(self, shown: ShownPredictions, metrics: Sequence[str], *, last: bool) -> None:
+        """Draw what was predicted, and the curves so far, and write the table of validations; before the last
+        validation only where that takes little of the time.
+
+        Args:
+            shown: images with truth and prediction.
+            metrics: names of those that get a curve, as metrics.jsonl has them.
+            last: whether no other validation follows.
+        """
+        began, self.metrics = self.clock(), tuple(metrics)
+        self.is_behind = not (last or self.cost <= SHARE * (began - self.drawn_at))
+        if self.folder is None or self.is_behind:
+            return
+        if shown.rows:
+            self._write(PREDICTIONS, lambda folder: self._draw_predictions(folder, shown, last=last))
+        self._write_figures()
+        self.drawn_at = self.clock()
+        self.cost = self.drawn_at - began
+
+    def finish(self) -> None:
+        """Bring curves and table up to date, when the run ends."""
+        if self.is_behind:
+            self._write_figures()
+
+    def _write_figures(self) -> None:
+        history = self.log.history
+        if panels := panels_of(history, self.metrics):
+            self._write(CURVES, lambda folder: draw_curves(panels, folder / CURVES))
+        if history.validations:
+            self._write(RESULTS_FILE, history.write_results)
+
+    def _draw_predictions(self, folder: Path, shown: ShownPredictions, *, last: bool) -> None:
+        path, look = folder / PREDICTIONS, self.palette
+        picture = contact_sheet(
+            shown.rows, path, classes=self.classes, palette=look, titles=shown.titles, cell=CELL
+        )
+        step = int(self.log.history.validations[-1]["step"])
+        if last or self.shown_at is None or step - self.shown_at >= self.log.steps / IN_TENSORBOARD:
+            self.log.show("val/predictions", picture, step)
+            self.shown_at = step
+
+    def _write(self, name: str, write: Callable[[Path], object]) -> None:
+        if self.folder is None or name in self.failed:
+            return
+        try:
+            write(self.folder)
+        except Exception as error:  # somebody else's task draws by code of its own, which may raise anything
+            self.failed.add(name)
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            self.log.warn(f"{name} cannot be written: {reason}. Training goes on without it")
+
+
+class ShownPredictions:
+    """Keeps the predictions of a few validation images, from all over the split.
+
+    Args:
+        count: images that this process measures.
+        score: that an object needs to be shown.
+
+    Attributes:
+        rows: image, truth and prediction of each.
+        titles: their ids.
+        folder: that the first of them comes from; None where they come from no file.
+    """
+
+    def __init__(self, count: int, score: float) -> None:
+        shown = min(count, ROWS)
+        self.places = {i * count // shown for i in range(shown)}
+        self.score = score
+        self.rows: list[Row] = []
+        self.titles: list[str] = []
+        self.folder: Path | None = None
+
+    def add(self, batch: PredictedBatch) -> None:
+        """Keep what is to be shown of a batch; of a promptable model, the answers by its first protocol."""
+        predictions = next(iter(batch.predictions.values()))
+        for place, (sample, prediction) in enumerate(
+            zip(batch.samples, predictions, strict=True), start=batch.first
+        ):
+            if place in self.places:
+                self.rows.append((sample.image, sample, confident(prediction, self.score)))
+                self.titles.append(sample.id)
+                if sample.path and self.folder is None:
+                    self.folder = Path(sample.path).parent
+
+
+def panels_of(history: History, metrics: Sequence[str]) -> list[Panel]:
+    """Loss, learning rate and metrics over the steps, as far as there are any figures."""
+    groups = {
+        "loss": {"loss": "training", "val/loss": "validation"},
+        "learning rate": {"lr": "lr"},
+        "validation": {name: name.removeprefix("val/") for name in metrics},
+    }
+    panels = []
+    for title, names in groups.items():
+        curves = {label: history.curves[name] for name, label in names.items() if name in history.curves}
+        if any(value == value for _, values in curves.values() for value in values):  # any that is not NaN
+            panels.append(Panel(title, curves))
+    return panels
