@@ -215,12 +215,14 @@ def find_checkpoint(run_or_file: str | os.PathLike[str]) -> Path:
             " first checkpoint"
         )
     if not path.is_file():
-        raise CheckpointError(f"no run or checkpoint at {path}{_runs_like(path)}")
+        raise CheckpointError(f"no run or checkpoint at {path}{runs_beside(path)}")
     return path
 
 
-def _runs_like(path: Path) -> str:
-    """Runs beside a path that is not there, the nearest first."""
+def runs_beside(path: Path) -> str:
+    """A hint that names the runs beside a path that is not there, the nearest first; empty when there are
+    none.
+    """
     try:
         beside = [each.name for each in path.parent.iterdir() if (each / CONFIG).is_file()]
     except OSError:

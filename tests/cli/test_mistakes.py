@@ -101,7 +101,7 @@ MISTAKES = [
     Mistake("train tiny.py --data tiny.py --out new --steps 1", "--plugin tiny.py", SHORT),
     Mistake("train runs/a", "--resume runs/a", "train --resume runs/a"),
     Mistake(f"{TRAIN[:-9]} --out runs/a", "--resume", f"{TRAIN[:-9]} --out runs/a --resume"),
-    Mistake("train --resume runs/b", "--resume", "train --resume runs/a"),
+    Mistake("train --resume runs/b", "runs/a", "train --resume runs/a"),
     Mistake("train --resume", "--resume RUN", "train --resume runs/a"),
     Mistake(
         "train --config unet-shape", "unet-shapes", "data preview shapes --config unet-shapes --out a.jpg"

@@ -12,7 +12,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 from pydantic import ValidationError
 
 import toolkit
-from toolkit.checkpoints import BEST, CheckpointManifest, read_manifest
+from toolkit.checkpoints import BEST, CheckpointManifest, read_manifest, runs_beside
 from toolkit.config import RunSettings
 from toolkit.config.schema import AUTO
 from toolkit.config.tree import flat_items, read_yaml
@@ -98,7 +98,8 @@ def config_of_run(run: Path) -> Path:
     path = run / CONFIG_FILE
     if not path.is_file():
         raise UsageError(
-            f"nothing to resume at {run}: there is no {CONFIG_FILE}. Hint: check --out, or leave out --resume"
+            f"nothing to resume at {run}: there is no {CONFIG_FILE}"
+            + (runs_beside(run) or ". Hint: check its name, or leave out --resume")
         )
     return path
 
