@@ -68,8 +68,12 @@ def test_one_device_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("name", "hint"), [("gpu", "--device cuda"), ("0", "--device cuda:0"), ("abacus", "use the device cpu")]
 )
-def test_a_device_that_torch_does_not_know(name: str, hint: str) -> None:
+def test_a_device_that_torch_does_not_know(name: str, hint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     with pytest.raises(ConfigError, match=f"device '{name}' cannot be used here: .*Hint: {hint}"):
+        find_device(name)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(ConfigError, match="Hint: use the device cpu, or auto"):
         find_device(name)
 
 

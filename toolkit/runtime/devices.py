@@ -38,6 +38,8 @@ def find_device(name: str | torch.device = "auto") -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         meant = _DEVICES_MEANT.get(str(name).lower(), f"cuda:{name}" if str(name).isdecimal() else "")
+        if meant.startswith("cuda") and not torch.cuda.is_available():  # which would be the next error
+            meant = ""
         hint = f"--device {meant}" if meant else "use the device cpu, or auto"
         raise ConfigError(f"device {str(name)!r} cannot be used here: {reason}. Hint: {hint}") from error
     return device
