@@ -15,7 +15,7 @@ EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 QUICK = {
     "train.steps": 2,
     "train.workers": 0,
-    "train.accelerator": "cpu",
+    "train.device": "cpu",
     "train.batch_size": 2,
     "model.width": 4,
     "data.options.size": 32,

@@ -23,7 +23,7 @@ TINY = Path(__file__).resolve().parents[1] / "support" / "tiny.py"
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> toolkit.TrainResult:
     registry.clear()
-    settings = {"train.steps": 8, "train.accelerator": "cpu"}
+    settings = {"train.steps": 8, "train.device": "cpu"}
     out = tmp_path_factory.mktemp("front") / "run"
     result = toolkit.train(settings, out, plugin=str(TINY), data=str(TINY), progress=False)
     registry.clear()

@@ -122,7 +122,7 @@ def test_indexes_are_written_where_nothing_else_is_asked_for(folder: Path, void:
 def test_a_run_knows_the_values_of_its_training_data(
     folder: Path, void: int, tmp_path: Path, tiny: str
 ) -> None:
-    settings = {"train.steps": 1, "train.accelerator": "cpu", "data.options.void": void}
+    settings = {"train.steps": 1, "train.device": "cpu", "data.options.void": void}
     result = toolkit.train(
         settings, tmp_path / "run", plugin=tiny, data="masks", data_dir=folder, progress=False
     )

@@ -78,7 +78,7 @@ def test_a_run_says_in_its_settings_what_was_taken(
 ) -> None:
     few = [
         "train.steps=1",
-        "train.accelerator=cpu",
+        "train.device=cpu",
         "weights=auto",
         "train.steps=null",
         "train.batch_size=4000",

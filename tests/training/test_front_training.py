@@ -11,12 +11,12 @@ import toolkit
 from toolkit.errors import ConfigError, UsageError
 from toolkit.training.front import default_run
 
-FEW = {"train.steps": 2, "train": {"accelerator": "cpu"}}
-WORDS = ["train.steps=2", "train.accelerator=cpu"]
+FEW = {"train.steps": 2, "train": {"device": "cpu"}}
+WORDS = ["train.steps=2", "train.device=cpu"]
 
 
 def test_names_and_settings_make_a_run_that_can_be_loaded(tiny: str, tmp_path: Path) -> None:
-    settings = {"train.steps": 2, "train": {"accelerator": "cpu", "lr": 0.5}, "data.options": {"count": 5}}
+    settings = {"train.steps": 2, "train": {"device": "cpu", "lr": 0.5}, "data.options": {"count": 5}}
     result = toolkit.train(settings, tmp_path / "run", plugin=tiny, data=tiny, progress=False)
     assert result.finished
     assert result.run == tmp_path / "run"
@@ -24,7 +24,7 @@ def test_names_and_settings_make_a_run_that_can_be_loaded(tiny: str, tmp_path: P
     saved = toolkit.resolve(config=result.run / "config.yaml")
     assert (saved.train.lr, saved.train.steps) == (0.5, 2)
     assert saved.data.options.count == 5  # type: ignore[attr-defined]
-    assert settings["train"] == {"accelerator": "cpu", "lr": 0.5}, "what was handed in stays as it was"
+    assert settings["train"] == {"device": "cpu", "lr": 0.5}, "what was handed in stays as it was"
     for run in (result, result.run, str(result.run)):
         assert toolkit.load(run, device="cpu").classes == ("ground", "square")
 

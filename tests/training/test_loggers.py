@@ -18,7 +18,7 @@ from toolkit.training.loop import train
 
 
 def settings(tiny: str, *words: str) -> RunSettings:
-    few = ["train.accelerator=cpu", "train.steps=2", "train.log_every=1", "train.eval_every=2"]
+    few = ["train.device=cpu", "train.steps=2", "train.log_every=1", "train.eval_every=2"]
     return resolve(plugin=tiny, data=tiny, overrides=[*few, *words])
 
 

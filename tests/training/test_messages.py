@@ -62,7 +62,7 @@ def test_what_came_of_it(progress: Progress, options: dict[str, float], expected
 def test_the_first_lines_of_a_run(tiny: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     words = [
         "train.steps=3",
-        "train.accelerator=cpu",
+        "train.device=cpu",
         "data.options.count=1",
         "augment=[{name: flip}, {name: color}]",
     ]

@@ -22,7 +22,7 @@ from toolkit.types import Instances, Prediction, Sample
 
 
 def run_tiny(tiny: str, out: Path, *words: str, resume: bool = False) -> TrainResult:
-    fixed = ["train.accelerator=cpu", "train.workers=0", "train.steps=4", "train.eval_every=2"]
+    fixed = ["train.device=cpu", "train.workers=0", "train.steps=4", "train.eval_every=2"]
     return train(resolve(plugin=tiny, data=tiny, overrides=[*fixed, *words]), out, resume=resume)
 
 
