@@ -211,6 +211,8 @@ def _label_map(rng: np.random.Generator) -> object:
 
 def test_python_use_works_as_shown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train("tinynet.py", "shapes", "runs/unet-msrc", *SMALL)
+    for name in ("deeplabv3-msrc", "unet-shapes"):
+        shutil.copytree("runs/unet-msrc", Path("runs", name))
     picture = np.zeros((20, 30, 3), np.uint8)
     cv2.imwrite("photo.jpg", picture)
     readme = [block for block in fenced(ROOT / "README.md", "python") if "toolkit.load" in block]
@@ -223,7 +225,6 @@ def test_python_use_works_as_shown(folder: Path, capsys: pytest.CaptureFixture[s
     assert Path("drawn.jpg").is_file()
     assert json.loads(Path("one.json").read_text())["images"][0]["file_name"] == "photo.jpg"
     capsys.readouterr()
-    shutil.copytree("runs/unet-msrc", "runs/deeplabv3-msrc")
     exec(compile(measuring, "documentation", "exec"), names)
     assert "%" in capsys.readouterr().out
     assert names["summary"].done == 1  # type: ignore[attr-defined]

@@ -292,8 +292,8 @@ def read_foreign(path: Path) -> dict[str, Tensor]:
         # torch's message begins with the advice to switch the protection off; what it found comes later
         found = re.search(r"unsupported .*?(?= was not|\.?$|\. )", str(error), re.IGNORECASE | re.MULTILINE)
         raise CheckpointError(
-            f"{path} is refused: it is no plain file of tensors, and opening it could run code"
-            f" ({found[0] if found else 'unknown content'}). Hint: save its state_dict alone, best as"
+            f"{path} is refused: it contains pickled Python objects, and opening it could run code"
+            f" ({found[0] if found else 'unknown content'}). Hint: save its state_dict alone, preferably as"
             " .safetensors"
         ) from None
     except (

@@ -31,7 +31,7 @@ def test_the_line_that_it_prints_opens_the_result(
         if target == "masks"
         else ["lost: images with a label map: what it says of pixels outside objects (6)"]
     )
-    command = shlex.split(last.removeprefix("They open as: "))
+    command = shlex.split(last.removeprefix("Check them with: "))
     assert command[0] == "toolkit"
     assert main(command[1:]) == 0
     shown = capsys.readouterr().out

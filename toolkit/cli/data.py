@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -165,15 +166,16 @@ def _sample(manifest: DatasetManifest, args: argparse.Namespace) -> int:
     if not manifest.sample:
         drawn = ", ".join(each.name for each in registry.datasets() if each.sample)
         raise UsageError(
-            f"{manifest.name} has no sample that could be drawn. There is one of: {drawn}; and shapes needs"
-            " no files at all"
+            f"{manifest.name} has no synthetic sample. Hint: these have one: {drawn}; and shapes needs no"
+            " files at all"
         )
     folder = Path(args.data_dir).expanduser() if args.data_dir else default_folder(manifest.name)
     count = manifest.resolve(manifest.sample)(folder)
     print(
-        f"{count} images drawn and written to {folder}; they stand in for {manifest.name} and are no part"
-        " of it"
+        f"{count} synthetic images in {manifest.name}'s layout (not real {manifest.name} data) are in {folder}"
     )
+    where = ["--data-dir", args.data_dir] if args.data_dir else []
+    print(f"Check them with: {shlex.join(['toolkit', 'data', 'check', manifest.name, *where])}")
     return 0
 
 
@@ -289,13 +291,11 @@ def _export(manifest: DatasetManifest, args: argparse.Namespace) -> int:
     for split, dataset in _open_splits(manifest, args):
         _write(split, dataset, write_split(dataset, split, Path(args.out), args.limit), args)
     only = "".join(f" --split {split}" for split in args.split or ())
-    print(f"They open as: toolkit data check masks --data-dir {args.out}{only}")
+    print(f"Check them with: toolkit data check masks --data-dir {shlex.quote(args.out)}{only}")
     return 0
 
 
 def _convert(manifest: DatasetManifest, args: argparse.Namespace) -> int:
-    import shlex
-
     from toolkit.errors import DataError
     from toolkit.formats.convert import Losses, convert_split, opening, require_empty
 
@@ -316,7 +316,7 @@ def _convert(manifest: DatasetManifest, args: argparse.Namespace) -> int:
     words = opening(args.to, splits[0][1].classes)
     only = [word for split, _ in splits for word in ("--split", split)]
     print(
-        "They open as:"
+        "Check them with:"
         f" {shlex.join(['toolkit', 'data', 'check', words[0], '--data-dir', args.out, *only, *words[1:]])}"
     )
     return 0

@@ -140,8 +140,8 @@ def _config_of_run(args: argparse.Namespace) -> Path:
 
     if args.out is None and not (args.plugin and args.data):
         runs = sorted(path.parent for path in Path("runs").glob("*/config.yaml"))
-        there = f"; there are {', '.join(map(str, runs))}" if runs else ""
-        raise UsageError(f"which run is to be resumed? Hint: name its folder: --resume RUN{there}")
+        there = f". The runs here: {', '.join(map(str, runs))}" if runs else ""
+        raise UsageError(f"--resume needs the folder of a run. Hint: toolkit train --resume RUN{there}")
     run = args.out or default_run(registry.named(registry.plugins(), args.plugin).name, args.data)
     return config_of_run(run)
 

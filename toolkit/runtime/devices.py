@@ -17,6 +17,7 @@ from lightning_fabric.strategies.strategy import Strategy
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 
 from toolkit.errors import ConfigError, TrainingError
+from toolkit.runtime.progress import counted
 
 _DEVICES_MEANT = {"gpu": "cuda", "nvidia": "cuda", "apple": "mps", "metal": "mps"}
 """Devices by names that torch does not know."""
@@ -81,13 +82,13 @@ def make_fabric(*, accelerator: str, devices: int, precision: str, num_nodes: in
     device = find_device(accelerator)
     if device.index is not None and devices * num_nodes > 1:
         raise ConfigError(
-            f"the device {accelerator} is one, but {devices} device(s) on {num_nodes} node(s) are asked for."
-            f" Hint: --device {device.type}"
+            f"--device {accelerator} is one device, but {devices * num_nodes} are asked for. Hint: --device"
+            f" {device.type}"
         )
     accelerator = device.type
     if accelerator == "cuda" and devices > torch.cuda.device_count():
         raise ConfigError(
-            f"devices={devices}, but this machine has {torch.cuda.device_count()} CUDA device(s)"
+            f"devices={devices}, but the number of CUDA devices here is {torch.cuda.device_count()}"
         )
     strategy: str | Strategy = "auto"
     if devices * num_nodes > 1:
@@ -121,9 +122,9 @@ def _check_launcher(devices: int, num_nodes: int) -> None:
         processes = int(os.environ[variable])
         if processes != devices * num_nodes:
             raise ConfigError(
-                f"{launcher} has started {processes} process(es), but {devices} device(s) on {num_nodes}"
-                " node(s) are asked for. Hint: give --devices the processes of one node, and --num-nodes"
-                f" the nodes, so that their product is {processes}"
+                f"{launcher} started {counted(processes, 'process', 'processes')}, but --devices {devices} and"
+                f" --num-nodes {num_nodes} make {devices * num_nodes}. Hint: set --devices to the processes per"
+                f" node and --num-nodes to the nodes, so that their product is {processes}"
             )
         return
 
