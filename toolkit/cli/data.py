@@ -172,7 +172,8 @@ def _sample(manifest: DatasetManifest, args: argparse.Namespace) -> int:
     folder = Path(args.data_dir).expanduser() if args.data_dir else default_folder(manifest.name)
     count = manifest.resolve(manifest.sample)(folder)
     print(
-        f"{count} synthetic images in {manifest.name}'s layout (not real {manifest.name} data) are in {folder}"
+        f"{count} synthetic images in the layout of {manifest.name} (not real {manifest.name} data) are in"
+        f" {folder}"
     )
     where = ["--data-dir", args.data_dir] if args.data_dir else []
     print(f"Check them with: {shlex.join(['toolkit', 'data', 'check', manifest.name, *where])}")

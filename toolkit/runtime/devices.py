@@ -122,9 +122,9 @@ def _check_launcher(devices: int, num_nodes: int) -> None:
         processes = int(os.environ[variable])
         if processes != devices * num_nodes:
             raise ConfigError(
-                f"{launcher} started {counted(processes, 'process', 'processes')}, but --devices {devices} and"
-                f" --num-nodes {num_nodes} make {devices * num_nodes}. Hint: set --devices to the processes per"
-                f" node and --num-nodes to the nodes, so that their product is {processes}"
+                f"{launcher} started {counted(processes, 'process', 'processes')}, but --devices {devices}"
+                f" and --num-nodes {num_nodes} make {devices * num_nodes}. Hint: set --devices to the processes"
+                f" per node and --num-nodes to the nodes, so that their product is {processes}"
             )
         return
 
