@@ -123,8 +123,8 @@ def _check_launcher(devices: int, num_nodes: int) -> None:
         if processes != devices * num_nodes:
             raise ConfigError(
                 f"{launcher} started {counted(processes, 'process', 'processes')}, but --devices {devices}"
-                f" and --num-nodes {num_nodes} make {devices * num_nodes}. Hint: set --devices to the processes"
-                f" per node and --num-nodes to the nodes, so that their product is {processes}"
+                f" and --num-nodes {num_nodes} make {devices * num_nodes}. Hint: set --devices to the"
+                f" processes per node and --num-nodes to the nodes, so that their product is {processes}"
             )
         return
 
