@@ -80,7 +80,7 @@ def menus() -> str:
         "Models": [site for site in sites if site.startswith("plugins/")],
         "Datasets": [site for site in sites if site.startswith("datasets/")],
         "Python": ["reference/index"],
-        "Behind it": list(BEHIND),
+        "Project": list(BEHIND),
     }
     return "".join(menu(caption, entries) for caption, entries in parts.items())
 
@@ -90,7 +90,7 @@ def reference_index() -> str:
     text = (PACKAGE / "__init__.py").read_text(encoding="utf-8")
     homes = re.findall(r'^    "(\w+)": "([\w.]+)",$', text, re.MULTILINE)
     rows = [f"   * - ``toolkit.{name}``\n     - :doc:`toolkit.{home}`" for name, home in homes]
-    table = ".. list-table::\n   :header-rows: 1\n\n   * - name\n     - is described in\n" + "\n".join(rows)
+    table = ".. list-table::\n   :header-rows: 1\n\n   * - name\n     - documented in\n" + "\n".join(rows)
     entries = "\n".join(f"   {posixpath.basename(site).removesuffix('.rst')}" for site in modules().values())
     tree = f".. toctree::\n   :maxdepth: 1\n\n{entries}"
     return f"Python API\n==========\n\n{table}\n\nModules\n-------\n\n{tree}\n"

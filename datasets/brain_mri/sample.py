@@ -33,7 +33,7 @@ def write_sample(folder: str | Path, *, patients: int = 24, slices: int = 4) -> 
     """
     root = Path(folder) / "kaggle_3m"
     if root.exists():
-        raise OutputError(f"{root} is there already. Hint: choose another folder, or delete it first")
+        raise OutputError(f"{root} already exists. Hint: choose another folder, or delete it first")
     for number in range(patients):
         patient = f"TCGA_XX_{number:04d}_20000101"
         for index in range(1, slices + 1):

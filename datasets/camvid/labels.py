@@ -81,7 +81,7 @@ def split_of(frame: str) -> str:
     match = re.fullmatch(r"(0001TP|0006R0|0016E5|Seq05VD)_f?(\d+)", frame)
     if match is None:
         raise DataError(
-            f"{frame!r} is not the name of a frame of CamVid, such as 0001TP_006690. Hint: remove the file"
+            f"{frame!r} is not the name of a CamVid frame, such as 0001TP_006690. Hint: remove the file"
         )
     sequence, number = match[1], int(match[2])
     if sequence == "Seq05VD" or (sequence == "0001TP" and number > _LAST_TRAINING_FRAME):

@@ -38,7 +38,9 @@ def write_sample(folder: str | Path, *, counts: Mapping[str, int] | None = None)
     """
     root = Path(folder)
     if (root / IMAGES).exists() or (root / LABELS).exists():
-        raise OutputError(f"{root} has frames already. Hint: choose another folder, or delete them first")
+        raise OutputError(
+            f"{root} already contains frames. Hint: choose another folder, or delete them first"
+        )
     counts = counts or {"train": 24, "val": 8, "test": 8}
     colors = np.zeros((256, 3), np.uint8)
     colors[: len(GROUPS)] = [COLORS[labels[0]] for labels in GROUPS.values()]

@@ -40,12 +40,12 @@ def build(folder: Path, split: str, settings: LabelmeSettings) -> Labelme:
     own = folder / str(getattr(settings, split))
     if not own.is_dir():
         raise MissingSplitError(
-            f"{own} is not there. Hint: put the files of the split {split!r} there, or set {split}=FOLDER"
+            f"{own} does not exist. Hint: put the files of split {split!r} there, or set {split}=FOLDER"
         )
     files = sorted(own.rglob("*.json"))
     if not files:
         raise DataError(
-            f"{own} has no files by LabelMe (*.json). Hint: put them there, or set {split}=FOLDER"
+            f"{own} contains no LabelMe files (*.json). Hint: put them there, or set {split}=FOLDER"
         )
     folders = (folder / name for name in (settings.train, settings.val, settings.test))
     return Labelme(own, files, settings.classes or _classes(folder, list(folders)), settings.other_shapes)

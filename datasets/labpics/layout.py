@@ -97,11 +97,11 @@ def find_layout(folder: Path, layouts: Sequence[type[Layout]]) -> Layout:
             if layout.is_at(folder / name):
                 return layout(folder / name)
     raise DataError(
-        f"{folder} is not LabPics. It has none of these:\n"
+        f"{folder} is not LabPics data. It contains none of these:\n"
         "  V1 Simple:  Train/Image/NAME.jpg with Train/Instance/NAME.png\n"
         "  V1 Complex: Train/NAME/Image.png with Train/NAME/Vessel/ or Train/NAME/Material/\n"
         "  V2:         Train/NAME/Image.jpg with Train/NAME/Data.json\n"
-        f"Hint: unpack the archive there, or name the folder that holds Train/ with --data-dir"
+        "Hint: unpack the archive there, or pass the folder that contains Train/ as --data-dir"
     )
 
 

@@ -120,7 +120,7 @@ def _why_missing(layout: Layout, split: str, published: int, fraction: float) ->
     if split == "test" or not published:
         folder = "Test/ (nor Eval/)" if split == "test" else "Train/"
         return (
-            f"{layout.root} has no photos in {folder}, so there is no split {split!r}. Hint: unpack the"
+            f"{layout.root} contains no photos in {folder}, so there is no split {split!r}. Hint: unpack the"
             " whole archive"
         )
     return (

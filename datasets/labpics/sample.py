@@ -78,7 +78,7 @@ def write_sample(
         )
     root = Path(folder) / "Simple"
     if root.exists():
-        raise OutputError(f"{root} is there already. Hint: choose another folder, or delete it first")
+        raise OutputError(f"{root} already exists. Hint: choose another folder, or delete it first")
     for number, (split, count) in enumerate(zip(SPLITS, (train, test), strict=True)):
         for index in range(count):
             bench = draw_bench(np.random.default_rng([seed, number, index]), size)

@@ -36,7 +36,7 @@ def write_sample(folder: str | Path, *, photos: int = 2) -> int:
     root = Path(folder)
     if (root / "annotations").exists():
         raise OutputError(
-            f"{root / 'annotations'} is there already. Hint: choose another folder, or delete it first"
+            f"{root / 'annotations'} already exists. Hint: choose another folder, or delete it first"
         )
     for seed, split in enumerate(("trainval", "test")):
         names = [

@@ -40,7 +40,7 @@ def write_sample(folder: str | Path, *, counts: Mapping[str, int] | None = None)
     """
     root = Path(folder) / "VOCdevkit" / "VOC2012"
     if root.exists():
-        raise OutputError(f"{root} is there already. Hint: choose another folder, or delete it first")
+        raise OutputError(f"{root} already exists. Hint: choose another folder, or delete it first")
     counts = counts or {"train": 24, "val": 8}
     lists: dict[str, list[str]] = {}
     for seed, (split, count) in enumerate(counts.items()):

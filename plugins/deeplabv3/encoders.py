@@ -68,7 +68,7 @@ def build_encoder(name: str, output_stride: int) -> Encoder:
         )
         raise ConfigError(
             f"the encoder {name!r} cannot be used with an output stride of {output_stride}:"
-            f" {str(error) or 'it has no dilated form'}. Hint: take {hint}"
+            f" {str(error) or 'it has no dilated form'}. Hint: use {hint}"
         ) from error
 
 
@@ -87,7 +87,7 @@ def _make(name: str, output_stride: int) -> nn.Module:
         )
     if output_stride < COARSEST and not is_timm:
         if isinstance(encoder, MixVisionTransformerEncoder):
-            raise NotImplementedError("its attention is over strided features")
+            raise NotImplementedError("its attention works on strided features")
         stages: dict[int, list[nn.Module]] = encoder.get_stages()  # type: ignore[operator]
         for stride, modules in stages.items():
             if stride > output_stride:
@@ -119,7 +119,7 @@ def dilate(modules: Iterable[nn.Module], before: int, after: int) -> None:
                 module.padding = (module.padding[0] * rate, module.padding[1] * rate)
             _pad_same(module, rate)
         elif isinstance(module, (nn.MaxPool2d, nn.AvgPool2d)) and module.stride not in (1, (1, 1)):
-            raise NotImplementedError(f"it makes its features coarser by {type(module).__name__}")
+            raise NotImplementedError(f"it downsamples with {type(module).__name__}")
 
 
 def _pad_same(convolution: nn.Conv2d, rate: int) -> None:

@@ -44,8 +44,8 @@ def build_plus(settings: DeepLabV3PlusSettings, classes: Sequence[str]) -> Seman
     encoder = build_encoder(settings.encoder, settings.output_stride)
     if encoder.low_level is None:
         raise ConfigError(
-            f"the encoder {settings.encoder!r} has no features of stride 4, which DeepLabv3+ needs. Hint:"
-            " take another encoder"
+            f"the encoder {settings.encoder!r} has no features at stride 4, which DeepLabv3+ needs. Hint:"
+            " use another encoder"
         )
     head = DeepLabV3PlusHead(
         encoder,

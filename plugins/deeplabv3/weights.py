@@ -52,14 +52,14 @@ def load_weights(model: Model, name: str) -> LoadReport:
         CheckpointError: when a file is damaged or plainly for another model.
     """
     if not isinstance(model, SemanticModel) or not isinstance(model.network, DeepLab):
-        raise UsageError(f"weights={name}: expected a DeepLab, not {type(model).__name__}")
+        raise UsageError(f"weights={name}: expected a DeepLab model, not {type(model).__name__}")
     network = model.network
     if name == COCO:
         return _load_coco(model, network)
     path = Path(name).expanduser()
     is_file = bool(path.suffix) or path.exists()
     if is_file and not path.is_file():
-        raise CheckpointError(f"no file of weights at {path}")
+        raise CheckpointError(f"no weights file at {path}")
     tensors = read_foreign(path) if is_file else {}
     if any(key.startswith("classifier.") for key in tensors) and any(
         key.startswith("backbone.") for key in tensors
@@ -80,7 +80,7 @@ def load_weights(model: Model, name: str) -> LoadReport:
 def _load_coco(model: SemanticModel, network: DeepLab) -> LoadReport:
     if network.encoder_name not in PUBLISHED:
         raise UsageError(
-            f"weights={COCO}: torchvision has published DeepLabv3 on {', '.join(PUBLISHED)}, not on"
+            f"weights={COCO}: torchvision publishes DeepLabv3 weights for {', '.join(PUBLISHED)}, not on"
             f" {network.encoder_name!r}. Hint: model.encoder=resnet50, or weights=imagenet"
         )
     published, reach = PUBLISHED[network.encoder_name]
@@ -101,7 +101,7 @@ def _take(
         isinstance(m, nn.BatchNorm2d) for m in model.modules()
     ):
         raise UsageError(
-            f"{source}: learned with batch norm, which model.norm takes out. Hint: model.norm=batch, or"
+            f"{source}: trained with batch norm, which model.norm removes. Hint: model.norm=batch, or"
             " weights=none"
         )
     return take_tensors(model, {f"network.{key}": value for key, value in tensors.items()}, source, anew=anew)
@@ -113,7 +113,7 @@ def _check_normalization(model: SemanticModel, name: str) -> None:
             f"model.{key}={list(values)}" for key, values in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD))
         )
         raise UsageError(
-            f"weights={name} were learned with another normalization of images. Hint: add {wanted}"
+            f"weights={name} were trained with a different image normalization. Hint: add {wanted}"
         )
 
 
@@ -124,7 +124,7 @@ def _check_reach(network: DeepLab, reach: tuple[int, ...]) -> None:
     wanted = [pixels // network.output_stride for pixels in reach]
     if list(network.rates) != wanted:
         raise UsageError(
-            f"weights={COCO} were learned with atrous rates that are {wanted} at an output stride of"
+            f"weights={COCO} were trained with atrous rates {wanted} at output stride"
             f" {network.output_stride}, not {list(network.rates)}. Hint: model.atrous_rates={wanted}"
         )
 
@@ -147,7 +147,8 @@ def fetch(url: str) -> Path:
         )
     except (OSError, RuntimeError) as error:  # no connection, a full disk; a wrong checksum
         raise DownloadError(
-            f"{url} cannot be fetched: {error}. Hint: try again later, or fetch it elsewhere and put it at"
+            f"{url} cannot be downloaded: {error}. Hint: try again later, or download it elsewhere and save"
+            " it as"
             f" {target.resolve()}"
         ) from error
     return target

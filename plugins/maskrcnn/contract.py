@@ -35,7 +35,7 @@ class Engine(TrainableModel):
     def __init__(self, settings: MaskRCNNSettings, classes: Sequence[str]) -> None:
         super().__init__(classes)
         if not classes:
-            raise ConfigError("Mask R-CNN needs one class or more; the dataset has none")
+            raise ConfigError("Mask R-CNN needs at least one class; the dataset has none")
         self.settings = settings
         parts = ["box_predictor.cls_score"]
         parts += [] if settings.box_head.class_agnostic else ["box_predictor.bbox_pred"]
@@ -84,7 +84,7 @@ class Engine(TrainableModel):
                 learn from; names the sample.
         """
         if not samples:
-            raise InvalidDataError("the loss of no samples at all is undefined; expected one or more")
+            raise InvalidDataError("the loss of an empty batch is undefined; expected at least one sample")
         options = self.settings.input
         return self.losses(
             samples,

@@ -37,8 +37,8 @@ def build(settings: MaskRCNNSettings, classes: Sequence[str]) -> TrainableModel:
             if not is_installed():
                 raise ConfigError(
                     "model.engine=detectron2, but Detectron2 is not installed. Hint: install it"
-                    " (https://detectron2.readthedocs.io/en/latest/tutorials/install.html), or"
-                    " model.engine=torchvision, which is the same network"
+                    " (https://detectron2.readthedocs.io/en/latest/tutorials/install.html), or set"
+                    " model.engine=torchvision (the same network)"
                 )
             return Detectron2Engine(settings, classes)
     return MaskRCNN(settings, classes)

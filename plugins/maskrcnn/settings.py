@@ -72,8 +72,8 @@ class AnchorSettings(Settings):
         for name, lists in (("sizes", self.sizes), ("aspect_ratios", self.aspect_ratios)):
             if len(lists) not in (1, LEVELS) or not all(lists):
                 raise ValueError(
-                    f"{name} must be {LEVELS} lists, one a level of the pyramid, or 1 for all, none of them"
-                    f" empty; not {lists}"
+                    f"{name} must be {LEVELS} non-empty lists, one per pyramid level, or a single one for"
+                    f" all levels; not {lists}"
                 )
         counts = {len(sizes) * len(ratios) for sizes, ratios in self.by_level()}
         if len(counts) > 1:
@@ -128,7 +128,7 @@ class RPNSettings(Settings):
     def _ordered(self) -> RPNSettings:
         low, high = self.iou_thresholds
         if not 0 < low <= high:
-            raise ValueError(f"iou_thresholds must rise and be above 0, not {self.iou_thresholds}")
+            raise ValueError(f"iou_thresholds must be positive and increasing, not {self.iou_thresholds}")
         return self
 
 
@@ -240,8 +240,8 @@ class InputSettings(Settings):
         sides = self.short_side_train
         if self.short_side_sampling == "range" and (len(sides) != 2 or sides[0] > sides[1]):
             raise ValueError(
-                "with short_side_sampling=range, short_side_train must be the least and the largest length,"
-                f" not {list(sides)}"
+                "with short_side_sampling=range, short_side_train must be the minimum and the maximum"
+                f" length, not {list(sides)}"
             )
         if not all(math.isfinite(value) for value in self.pixel_mean):
             raise ValueError(f"pixel_mean must be finite, not {self.pixel_mean}")

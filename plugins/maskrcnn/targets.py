@@ -59,12 +59,12 @@ def make_targets(
     instances = sample.instances
     if instances is None:
         raise InvalidDataError(
-            f"sample {sample.id!r} has no instances, which Mask R-CNN learns from. Hint: use a dataset with"
+            f"sample {sample.id!r} has no instances to train Mask R-CNN on. Hint: use a dataset with"
             " the task 'instance' (an image without objects has empty Instances)"
         )
     if len(instances) and int(instances.labels.max()) >= class_count:
         raise InvalidDataError(
-            f"sample {sample.id!r} has an object of label {int(instances.labels.max())}, but there are"
+            f"sample {sample.id!r} has an object with label {int(instances.labels.max())}, but there are"
             f" {class_count} classes (0 to {class_count - 1})"
         )
     scale = torch.tensor([size[1] / sample.size[1], size[0] / sample.size[0]], dtype=torch.float64)
@@ -96,8 +96,8 @@ def _masks(sample: Sample) -> Masks:
     if not len(instances):
         return Masks(sample.size)
     raise InvalidDataError(
-        f"the {len(instances)} objects of sample {sample.id!r} have boxes but no masks. Hint:"
-        " model.masks=false to learn boxes alone, or give masks"
+        f"the {len(instances)} objects of sample {sample.id!r} have boxes but no masks. Hint: set"
+        " model.masks=false to train on boxes only, or provide masks"
     )
 
 
@@ -109,8 +109,8 @@ def _keypoints(sample: Sample, count: int, scale: Tensor, limit: Tensor) -> Tens
         if not len(instances):
             return torch.zeros(0, count, 3)
         raise InvalidDataError(
-            f"the objects of sample {sample.id!r} have no keypoints. Hint: model.keypoint_count=0, or give"
-            " keypoints"
+            f"the objects of sample {sample.id!r} have no keypoints. Hint: set model.keypoint_count=0, or"
+            " provide keypoints"
         )
     if instances.keypoints.shape[1] != count:
         raise InvalidDataError(

@@ -103,14 +103,14 @@ class FeatureCache:
             self._used = self._evict(size)
         if self._used + size > self.max_bytes:
             self._give_up(
-                f"{self.folder} has reached {self.max_bytes / 1e9:g} GB, all of it in use. Hint: raise"
-                " model.cache.max_gb, if there is space"
+                f"{self.folder} has reached its limit of {self.max_bytes / 1e9:g} GB, all in use. Hint:"
+                " raise model.cache.max_gb if the disk has room"
             )
             return False
         if shutil.disk_usage(self.folder).free < size + KEEP_FREE:
             self._give_up(
-                f"the disk of {self.folder} is full. Hint: free some space, or name a folder elsewhere with"
-                " model.cache.folder"
+                f"the disk that holds {self.folder} is full. Hint: free some space, or move the cache with"
+                " model.cache.folder=FOLDER"
             )
             return False
         self._used += size
@@ -135,7 +135,10 @@ class FeatureCache:
 
     def _give_up(self, reason: str) -> None:
         self._gave_up = True
-        logger.warning("features of further images are not kept, so these are encoded each time: %s", reason)
+        logger.warning(
+            "features of further images are not cached, so these images are encoded again each time: %s",
+            reason,
+        )
 
 
 def _files(folder: Path) -> Iterable[tuple[float, int, Path]]:

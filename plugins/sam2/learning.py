@@ -95,7 +95,7 @@ class Learner:
         objects = sample.instances
         if objects is None or objects.masks is None:
             raise InvalidDataError(
-                f"sample {sample.path or sample.id!r} has no masks of objects, which this model learns from"
+                f"sample {sample.path or sample.id!r} has no object masks to train this model on"
             )
         usable = objects.masks.areas() > 0
         if objects.is_crowd is not None:

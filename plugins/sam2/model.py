@@ -143,7 +143,7 @@ class Sam2Model(PromptableModel, Trackable):
             InvalidDataError: when a sample has no masks; names it.
         """
         if not samples:
-            raise InvalidDataError("the loss of no samples at all is undefined; expected one or more")
+            raise InvalidDataError("the loss of an empty batch is undefined; expected at least one sample")
         features = self._encoder.stream(samples)
         return self._learner.loss(self.network, samples, features, chunk=self.chunk, is_random=self.training)
 

@@ -76,14 +76,12 @@ def _check(prompts: Prompts, name: str, size: Size) -> None:
             )
         if prompts.boxes_xyxy is None:
             for row in (prompts.point_labels == PADDING).all(1).nonzero()[:1, 0].tolist():
-                raise InvalidDataError(
-                    f"{where} prompt {row} has neither a point nor a box. Hint: leave it out"
-                )
+                raise InvalidDataError(f"{where} prompt {row} has neither a point nor a box. Hint: remove it")
     if prompts.boxes_xyxy is not None:
         x0, y0, x1, y1 = prompts.boxes_xyxy.T
         usable = (x0 <= width) & (y0 <= height) & (x1 >= 0) & (y1 >= 0)
         for row in (~usable).nonzero()[:1, 0].tolist():
             raise InvalidDataError(
-                f"{where} prompt {row} has a box x0, y0, x1, y1 that is not in the image:"
+                f"{where} prompt {row} has a box (x0, y0, x1, y1) outside the image:"
                 f" {prompts.boxes_xyxy[row].tolist()}"
             )

@@ -127,7 +127,7 @@ class Sam2Settings(Settings):
         if self.image_size is not None and self.image_size % 32:
             raise ValueError(f"image_size must be a multiple of 32, not {self.image_size}")
         if self.size == "toy" and self.version != "2.1":
-            raise ValueError("size toy is of version 2.1 only")
+            raise ValueError("size toy exists only in version 2.1")
         return self
 
     def filled(self) -> Filled:

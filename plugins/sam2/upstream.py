@@ -63,8 +63,8 @@ def network_config(version: str, size: str, image_size: int) -> dict[str, Any]:
     path = Path(sam2.__path__[0]) / "configs" / folder / f"{prefix}{CONFIGS.get(size, 't')}.yaml"
     if not path.is_file():
         raise UnavailableError(
-            f"the package sam2 at {sam2.__path__[0]} has no {path.name}: a folder of that name may stand"
-            " before the installed package. Hint: run from another folder, or install sam2 again"
+            f"the package sam2 at {sam2.__path__[0]} has no {path.name}: a folder named sam2 may shadow the"
+            " installed package. Hint: run from another folder, or reinstall sam2"
         )
     published = OmegaConf.select(OmegaConf.load(path), "model")  # not by PyYAML, which takes 1e-6 for a word
     changes = CHANGES if size == "toy" else {}
@@ -120,7 +120,7 @@ def instantiate(config: Any) -> Any:
         module, _, name = config["_target_"].rpartition(".")
         if not module.startswith("sam2."):
             raise UnavailableError(
-                f"the YAML of sam2 names {config['_target_']}, which is not in that package"
+                f"the sam2 configuration refers to {config['_target_']}, which is not in that package"
             )
         return getattr(importlib.import_module(module), name)(**arguments)
     return [instantiate(value) for value in config] if isinstance(config, list) else config

@@ -76,8 +76,8 @@ class EncoderUNet(nn.Module):
             drop_unused(self, self.encoder, (2 * DIVISOR, 3 * DIVISOR))
         except UNFIT_ENCODER as error:
             raise ConfigError(
-                f"the encoder {encoder_name!r} cannot be used with depth {depth} on images of any size:"
-                f" {error}. Hint: take another encoder, or another depth"
+                f"the encoder {encoder_name!r} cannot be used with depth {depth} and images of any size:"
+                f" {error}. Hint: use another encoder, or another depth"
             ) from error
 
     def forward(self, images: Tensor) -> Tensor:

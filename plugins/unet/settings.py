@@ -60,7 +60,8 @@ class UNetSettings(Settings):
     def _usable(self) -> UNetSettings:
         if not self.is_original and self.depth is not None and self.depth > 5:
             raise ValueError(
-                f"depth must be 5 or less on the encoder {self.encoder!r}; only the originals can be deeper"
+                f"depth must be at most 5 with the encoder {self.encoder!r}; only the original U-Nets can be"
+                " deeper"
             )
         if min(self.std) <= 0:
             raise ValueError(f"std must be above 0, not {self.std}")

@@ -24,8 +24,8 @@ def load_weights(model: Model, name: str) -> LoadReport:
     """
     if not isinstance(model, SemanticModel) or not isinstance(model.network, EncoderUNet):
         raise UsageError(
-            f"weights={name}: the original U-Net has no published weights. Hint: weights=none, or another"
-            " model.encoder"
+            f"weights={name}: the original U-Net has no published weights. Hint: set weights=none, or choose"
+            " another model.encoder"
         )
     return load_encoder_weights(
         model, model.network.encoder_name, name, plugin="unet", depth=model.network.depth

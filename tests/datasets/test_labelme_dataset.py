@@ -149,7 +149,7 @@ def test_shapes_without_an_area(tmp_path: Path) -> None:
         (shape([[1, 2], [3, float("nan")], [5, 6]]), "points has nan"),
         (shape([[1, 2], [300, 4], [5, 6]]), "reaches 300, far outside"),
         (shape([[1, 2]], "circle"), "a circle has two points, not 1"),
-        (shape([[1, 2], [1, 2]], "circle"), "make no ellipse"),
+        (shape([[1, 2], [1, 2]], "circle"), "do not form an ellipse"),
         (shape([[1, 2], [1, 5]], "rectangle"), "covers no pixel"),
         (shape([[1, 2], [3, 5]], "cuboid"), "is a 'cuboid', which is unknown"),
         (shape([[1, 2], [3, 5]], "mask", mask="no"), "mask must be a gray PNG in base 64"),
@@ -176,5 +176,5 @@ def test_faults_of_files(tmp_path: Path) -> None:
         with pytest.raises(DataError, match=message):
             labelme(tmp_path)
     (tmp_path / "train" / "a.json").unlink()
-    with pytest.raises(DataError, match=r"train has no files by LabelMe"):
+    with pytest.raises(DataError, match=r"train contains no LabelMe files"):
         labelme(tmp_path)

@@ -114,7 +114,7 @@ def test_the_seed_decides(drawn: Path, tmp_path: Path) -> None:
 
 def test_what_is_there_is_kept(drawn: Path, tmp_path: Path) -> None:
     before = files(drawn)
-    with pytest.raises(OutputError, match=r"Simple is there already. Hint: choose another folder"):
+    with pytest.raises(OutputError, match=r"Simple already exists. Hint: choose another folder"):
         write_sample(drawn)
     assert files(drawn) == before
     for wrong in ({"train": 0}, {"test": 0}, {"size": 8}, {"seed": -1}):

@@ -159,7 +159,7 @@ def test_as_many_objects_as_ids_can_be_drawn() -> None:
         torch.zeros(MAX_IDS + 1, dtype=torch.int64),
         Masks((1, 1), (b"01",) * (MAX_IDS + 1)),
     )
-    with pytest.raises(DataError, match="holds 65535 objects at most, not 65536"):
+    with pytest.raises(DataError, match="can hold at most 65535 objects, not 65536"):
         id_map_from_instances(many)
 
 

@@ -89,7 +89,7 @@ def test_later_patterns_take_out_again() -> None:
 def test_an_unknown_part_is_an_error_that_lists_those_there_are() -> None:
     network = build(BackboneSettings(), CLASSES)
     with pytest.raises(
-        ConfigError, match=r"train\.freeze: no part of the model is called 'encodr'; did you mean 'encoder'\?"
+        ConfigError, match=r"train\.freeze: no part of the model matches 'encodr'; did you mean 'encoder'\?"
     ):
         select(network, ["encodr"], "train.freeze")
     with pytest.raises(

@@ -452,7 +452,7 @@ def test_classes_beyond_those_of_the_model_are_named() -> None:
         ({"rpn": {"iou_thresholds": [0.7, 0.3]}}, "must rise"),
         ({"rpn": {"nms_thresh": 1.5}}, "less than or equal to 1"),
         ({"box_head": {"num_fc": 0}}, "must not both be 0"),
-        ({"input": {"short_side_sampling": "range"}}, "least and the largest"),
+        ({"input": {"short_side_sampling": "range"}}, "minimum and the maximum"),
         ({"input": {"pixel_std": [1, 0, 1]}}, "greater than 0"),
         ({"input": {"pixel_mean": [1, math.nan, 1]}}, "finite"),
         ({"keypoint_count": -1}, "greater than or equal to 0"),
@@ -471,7 +471,7 @@ def test_settings_survive_being_written_down() -> None:
 
 
 def test_a_model_needs_a_class() -> None:
-    with pytest.raises(ConfigError, match="one class or more"):
+    with pytest.raises(ConfigError, match="at least one class"):
         tiny(classes=())
 
 

@@ -236,7 +236,7 @@ def test_rates_multiply_those_of_the_plugin() -> None:
         (
             ["train.lr_factors={decoder: 0.1}"],
             ConfigError,
-            "train.lr_factors: no part of the model is called 'decoder'",
+            "train.lr_factors: no part of the model matches 'decoder'",
         ),
         (["train.lr_factors={head: 0}"], ConfigError, "greater than 0"),
         (["train.lr_factors={'!head': 1}"], ConfigError, "'!head'"),

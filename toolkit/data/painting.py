@@ -78,8 +78,8 @@ class ObjectsAsClasses(Dataset):
         self.classes = tuple(dataset.classes) if has_background else (BACKGROUND, *dataset.classes)
         if len(self.classes) > VOID:
             raise DataError(
-                f"a label map has room for {VOID} classes, the background included, but there are"
-                f" {len(self.classes)}. Hint: choose a plugin that learns from objects"
+                f"a label map can hold {VOID} classes, including the background, but there are"
+                f" {len(self.classes)}. Hint: choose an instance segmentation plugin"
             )
         if dataset.palette is not None:
             self.palette = dataset.palette if has_background else ((0, 0, 0), *dataset.palette)
@@ -99,7 +99,7 @@ class ObjectsAsClasses(Dataset):
             label_map = instances_to_label_map(shifted, self.classes)
         except InvalidDataError as error:
             raise DataError(
-                f"{sample.path or sample.id}: {error}. Hint: choose a plugin that learns from objects"
+                f"{sample.path or sample.id}: {error}. Hint: choose an instance segmentation plugin"
             ) from error
         return sample.with_(label_map=label_map, instances=None)
 

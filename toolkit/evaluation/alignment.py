@@ -50,10 +50,11 @@ class Alignment:
         only_model = sorted(set(classes) - set(wanted) - {BACKGROUND})
         only_data = sorted(set(wanted) - set(classes) - {BACKGROUND})
         if only_model or only_data:
-            sides = [f"the model alone has {', '.join(only_model)}"] if only_model else []
-            sides += [f"the dataset alone has {', '.join(only_data)}"] if only_data else []
+            sides = [f"only the model has {', '.join(only_model)}"] if only_model else []
+            sides += [f"only the dataset has {', '.join(only_data)}"] if only_data else []
             raise DataError(
-                f"{owner} cannot be measured here, because the classes differ: {'; '.join(sides)}. Hint:"
+                f"{owner} cannot be evaluated on this dataset, because the classes differ:"
+                f" {'; '.join(sides)}. Hint:"
                 " choose another --data"
             )
         self.is_needed = tuple(classes) != tuple(wanted)

@@ -42,14 +42,14 @@ class Evaluator(ABC):
         """
         if len(samples) != len(predictions):
             raise InvalidDataError(
-                f"{len(samples)} samples came with {len(predictions)} predictions; there must be one"
+                f"{len(samples)} samples were given with {len(predictions)} predictions; expected one"
                 " prediction per sample"
             )
         for sample, prediction in zip(samples, predictions, strict=True):
             if prediction.sample_id != sample.id:
                 raise InvalidDataError(
-                    f"prediction {prediction.sample_id!r} came for sample {sample.id!r}; predictions must be"
-                    " in the samples' order"
+                    f"prediction {prediction.sample_id!r} was given for sample {sample.id!r}; predictions"
+                    " must be in the order of the samples"
                 )
             if prediction.size != sample.size:
                 raise InvalidDataError(

@@ -29,7 +29,7 @@ _COPY = "\0"  # stands in no path, and so in no sample's id
 
 def _ascending(values: tuple[int, ...]) -> tuple[int, ...]:
     if list(values) != sorted(set(values)):
-        raise ValueError("must be in ascending order, without repetition")
+        raise ValueError("must be in ascending order, without duplicates")
     return values
 
 
@@ -102,7 +102,7 @@ class Coco(Evaluator, Resampling, DocumentEvaluator):
         where = f"sample {sample.id!r}" + (f" ({sample.path})" if sample.path else "")
         if sample.instances is None:
             raise InvalidDataError(
-                f"{where} has no instances, so the evaluator coco has nothing to compare a prediction with"
+                f"{where} has no instances, so the evaluator coco cannot compare a prediction with it"
             )
         if prediction.instances is None or (
             len(prediction.instances) and prediction.instances.scores is None
@@ -139,7 +139,7 @@ class Coco(Evaluator, Resampling, DocumentEvaluator):
             and "keypoints" in (self.settings.iou_types or ("keypoints",))
         ):
             raise InvalidDataError(
-                f"{owner} has {points} keypoints. Hint: give evaluators.coco.keypoint_sigmas as many"
+                f"{owner} has {points} keypoints. Hint: give evaluators.coco.keypoint_sigmas that many"
                 f" values, not {sigmas}"
             )
 
@@ -234,9 +234,11 @@ class Coco(Evaluator, Resampling, DocumentEvaluator):
         absent = [name for name, value in zip(self.classes, first, strict=True) if np.isnan(value)]
         notes = []
         if self.settings.boundary and "segm" not in pairs:
-            notes.append("Boundaries need masks in truth and predictions, and were left out.")
+            notes.append(
+                "Boundary metrics were left out, because they need masks in both truth and predictions."
+            )
         if not any_images:
-            notes.append("No samples were evaluated, so every figure is undefined.")
+            notes.append("No samples were evaluated, so all metrics are undefined.")
         elif absent:
             notes.append(
                 f"{len(absent)} of {len(self.classes)} classes ({', '.join(absent)}) have no objects and are"

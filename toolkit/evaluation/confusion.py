@@ -77,7 +77,7 @@ def _check_values(name: str, totals: NDArray[np.int64], num_classes: int) -> Non
     if len(unknown):
         value, more = (
             int(unknown[0]),
-            f" (and {len(unknown) - 1} other such values)" if len(unknown) > 1 else "",
+            f" (and {len(unknown) - 1} other invalid values)" if len(unknown) > 1 else "",
         )
         raise InvalidDataError(
             f"the {name} has value {value} in {int(totals[value])} pixels{more}, but there are {num_classes}"

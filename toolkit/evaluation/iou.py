@@ -97,9 +97,7 @@ class IoU(Evaluator):
                 counts[-1] = 0
             return counts
         if sample.instances is None:
-            raise InvalidDataError(
-                "it has neither a label map nor instances, so there is nothing to compare a prediction with"
-            )
+            raise InvalidDataError("it has neither a label map nor instances to compare a prediction with")
         truth = instances_to_label_map(sample.instances, self.classes)
         crowd = sample.instances.is_crowd
         if crowd is not None and sample.instances.masks is not None and bool(crowd.any()):
@@ -158,7 +156,7 @@ class IoU(Evaluator):
 
     def _notes(self, absent: NDArray[np.bool_], missing: NDArray[np.bool_]) -> tuple[str, ...]:
         if not self._samples:
-            return ("No samples were evaluated, so every figure is undefined.",)
+            return ("No samples were evaluated, so all metrics are undefined.",)
         notes = []
         if absent.any():
             notes.append(f"{self._some(absent)} absent from truth and prediction and left out of the means.")

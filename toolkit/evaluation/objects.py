@@ -57,16 +57,13 @@ class Objects(AnswerEvaluator):
     def _update(self, sample: Sample, prediction: Prediction) -> None:
         truth, found = sample.instances, prediction.instances
         if truth is None or truth.masks is None:
-            raise InvalidDataError(
-                f"sample {sample.id!r} has no masks of objects, so there is nothing to compare a prediction"
-                " with"
-            )
+            raise InvalidDataError(f"sample {sample.id!r} has no object masks to compare a prediction with")
         if found is None or found.masks is None or len(found) != len(truth):
             count = "no masks" if found is None or found.masks is None else f"{len(found)} masks"
             raise InvalidDataError(
                 f"the prediction for sample {sample.id!r} has {count} for {len(truth)} objects; the evaluator"
-                " objects compares answers to prompts, one an object and in their order. Hint: measure"
-                " detections by the evaluator coco"
+                " objects compares answers to prompts: one per object, in the same order. Hint: use the"
+                " evaluator coco for detections"
             )
         beyond = [int(label) for label in truth.labels if label >= len(self.classes)]
         if beyond:
@@ -110,7 +107,7 @@ class Objects(AnswerEvaluator):
         seen = per_class[self._counts > 0, 0]
         metrics = {f"mean_{name}": float(means[i]) for i, name in enumerate(figures)}
         metrics["class_mean_iou"] = float(seen.mean()) if len(seen) else float("nan")
-        notes = () if self._counts.any() else ("No object was evaluated, so every figure is undefined.",)
+        notes = () if self._counts.any() else ("No objects were evaluated, so all metrics are undefined.",)
         return Report(
             "objects",
             metrics,

@@ -63,7 +63,10 @@ class Measurement:
         )
         if self.protocol != AUTO:
             return named
-        notes = (*named.notes, "What nobody prompted has no class, so all objects count as of one.")
+        notes = (
+            *named.notes,
+            "Objects found without prompts have no class, so all objects count as one class.",
+        )
         return replace(named, per_class={}, classes=(), notes=notes)
 
 
@@ -78,8 +81,8 @@ def plan_measurements(model: Model, evaluators: Sequence[Evaluator]) -> list[Mea
         for evaluator in evaluators:
             if isinstance(evaluator, AnswerEvaluator):
                 raise UsageError(
-                    f"the evaluator {type(evaluator).__name__.lower()} measures answers to prompts, and"
-                    f" {type(model).__name__} takes none. Hint: choose the evaluator coco or iou"
+                    f"the evaluator {type(evaluator).__name__.lower()} measures answers to prompts, but"
+                    f" {type(model).__name__} takes no prompts. Hint: choose the evaluator coco or iou"
                 )
         return [Measurement(evaluator) for evaluator in evaluators]
     chosen = [
@@ -91,7 +94,7 @@ def plan_measurements(model: Model, evaluators: Sequence[Evaluator]) -> list[Mea
     if evaluators and not chosen:
         names = ", ".join(type(each).__name__.lower() for each in evaluators)
         raise UsageError(
-            f"the evaluator {names} suits none of the protocols {', '.join(model.protocols)}. Hint: choose"
+            f"the evaluator {names} supports none of the protocols {', '.join(model.protocols)}. Hint: choose"
             f" the evaluator objects for prompted protocols, or add the protocol {AUTO} for the others"
         )
     return chosen

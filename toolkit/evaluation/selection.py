@@ -44,5 +44,5 @@ def build_evaluators(
             values = validate(settings_class(manifest), values or {}, source=f"evaluators.{name}")
         evaluators.append(manifest.resolve(manifest.build)(values, tuple(classes)))
     if not evaluators:
-        raise UsageError("no evaluator is chosen. Hint: name one, such as evaluators.iou={}")
+        raise UsageError("no evaluator is chosen. Hint: choose one, such as evaluators.iou={}")
     return evaluators

@@ -70,7 +70,7 @@ def _mask_fault(code: Mapping[str, Any], size: Size) -> str:
     elif isinstance(counts, list) and all(isinstance(count, int) for count in counts):
         lengths = np.array(counts, dtype=np.int64)
     else:
-        return "whose counts are neither text nor a list of whole numbers"
+        return "whose counts are neither text nor a list of integers"
     if (lengths < 0).any() or int(lengths.sum()) != size[0] * size[1]:
         return (
             f"whose run lengths cover {int(lengths.sum())} pixels, but its image has {size[0] * size[1]}."
@@ -112,14 +112,14 @@ def _fault(entry: Any, images: set[int], categories: set[int]) -> str:
     """What is wrong with a detection; empty when nothing is."""
     if not isinstance(entry, dict):
         return (
-            "must be a record with image_id, category_id, score and bbox, segmentation or keypoints, not"
+            "must be an object with image_id, category_id, score and bbox, segmentation or keypoints, not"
             f" {entry!r}"
         )
     for key, known in (("image_id", images), ("category_id", categories)):
         if not isinstance(entry.get(key), int) or entry[key] not in known:
             return (
-                f"has the {key} {entry.get(key)!r}, which is none of the dataset's {len(known)}. "
-                "Hint: choose the dataset and split that the results are of"
+                f"has the {key} {entry.get(key)!r}, which is none of the dataset's {len(known)}."
+                " Hint: choose the dataset and split that these results belong to"
             )
     if not _finite(entry.get("score")):
         return f"has the score {entry.get('score')!r}; expected a finite number"
@@ -129,14 +129,12 @@ def _fault(entry: Any, images: set[int], categories: set[int]) -> str:
     if box is not None and not (
         isinstance(box, list) and len(box) == 4 and all(map(_finite, box)) and box[2] >= 0 and box[3] >= 0
     ):
-        return (
-            f"has the bbox {box!r}; expected x, y, width, height as finite numbers, the last two not below 0"
-        )
+        return f"has the bbox {box!r}; expected finite x, y, width, height, with width and height at least 0"
     points = entry.get("keypoints")
     if points is not None and not (
         isinstance(points, list) and points and len(points) % 3 == 0 and all(map(_finite, points))
     ):
-        return f"has the keypoints {points!r}; expected x, y, score of each as finite numbers"
+        return f"has the keypoints {points!r}; expected finite x, y, score for each"
     return ""
 
 
@@ -184,7 +182,7 @@ def result_instances(
         boxes = torch.cat([keypoints[:, :, :2].amin(dim=1), keypoints[:, :, :2].amax(dim=1)], dim=1)
     else:
         raise InvalidDataError(
-            "some detections have a bbox, others a mask or keypoints only; all must have the same"
+            "some detections have a bbox, others only a mask or keypoints; all must have the same fields"
         )
     return Instances(
         size,

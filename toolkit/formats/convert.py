@@ -92,8 +92,8 @@ def opening(target: str, classes: Sequence[str]) -> list[str]:
 def _checked(sample_id: str) -> str:
     if Path(sample_id).is_absolute() or ".." in Path(sample_id).parts:
         raise DataError(
-            f"the image {sample_id!r} lies outside the dataset's folder, so it has no place in another."
-            " Hint: move it inside"
+            f"the image {sample_id!r} is outside the dataset's folder and cannot be copied to the new one."
+            " Hint: move it into the dataset's folder"
         )
     return sample_id
 
@@ -107,7 +107,7 @@ def _read(dataset: Dataset, index: int, losses: Losses) -> tuple[bytes, str, Siz
         return path.read_bytes(), path.suffix, size, regions
     sample = dataset[index]
     regions = regions_of(sample)
-    losses["images with a label map: what it says of pixels outside objects"] += sample.label_map is not None
+    losses["images with a label map: labels of pixels outside objects"] += sample.label_map is not None
     losses["objects with a score: the score"] += (
         0 if sample.instances is None or sample.instances.scores is None else len(regions)
     )
@@ -135,7 +135,8 @@ def regions_of(sample: Sample) -> list[Region]:
     instances = sample.instances
     if instances is None:
         raise DataError(
-            f"sample {sample.id!r} has a label map but no objects, which only --to masks can hold"
+            f"sample {sample.id!r} has a label map but no objects. Hint: use --to masks, the only format"
+            " that holds label maps"
         )
     keypoints = None if instances.keypoints is None else instances.keypoints.flatten(1).tolist()
     tight = None if instances.masks is None else instances.masks.boxes_xyxy()
@@ -169,16 +170,16 @@ def _what_fits(regions: Sequence[Region], size: Size, target: str, losses: Losse
     found = []
     for region in regions:
         empty = region.has_mask and tight_box(region, size) == (0, 0, 0, 0)
-        losses["crowds: the whole object, as it would read as an ordinary one"] += region.is_crowd
+        losses["crowds: the whole object, because it would be read as an ordinary one"] += region.is_crowd
         losses["objects whose mask covers no pixel: the whole object"] += empty and not region.is_crowd
         if region.is_crowd or empty:
             continue
         _count_losses(region, size, losses)
-        losses["objects with a box alone: written as a rectangle, which reads as a mask"] += (
+        losses["objects with a box only: written as a rectangle, which is read as a mask"] += (
             target != "yolo" and not region.has_mask
         )
         joined = target != "labelme" and len(region.polygons) > 1
-        losses["objects of several polygons: joined to one polygon with the same pixels"] += joined
+        losses["objects with several polygons: joined into one polygon with the same pixels"] += joined
         found.append(region)
     return found
 
@@ -187,10 +188,10 @@ def _count_losses(region: Region, size: Size, losses: Losses) -> None:
     losses["objects with keypoints: the keypoints"] += region.keypoints is not None and any(region.keypoints)
     if region.has_mask:
         own = region.box_xyxy
-        losses["objects whose box is not that of the mask: the box"] += own is not None and own != tight_box(
-            region, size
+        losses["objects whose box differs from their mask's: the box"] += (
+            own is not None and own != tight_box(region, size)
         )
-        losses["objects with an area stated: the area"] += region.area is not None
+        losses["objects with a stored area: the area"] += region.area is not None
 
 
 def _write_masks(dataset: Dataset, split: str, folder: Path, losses: Losses, indexes: range) -> Iterator[str]:
@@ -201,7 +202,8 @@ def _write_masks(dataset: Dataset, split: str, folder: Path, losses: Losses, ind
         classes, shift = (BACKGROUND, *classes), 1
     if len(classes) > VOID:
         raise DataError(
-            f"a label image holds {VOID} classes, background included, not {len(classes)}. Hint: choose"
+            f"a label image can hold {VOID} classes, including the background, not {len(classes)}. Hint:"
+            " choose"
             " another format"
         )
     write_classes(folder / "classes.txt", classes, None if shift else dataset.palette)
@@ -225,11 +227,11 @@ def _as_label_images(
     where there is none.
     """
     size = sample.size
-    losses["objects with a box alone: the whole object"] += sum(not region.has_mask for region in regions)
+    losses["objects with a box only: the whole object"] += sum(not region.has_mask for region in regions)
     crowds = [region for region in regions if region.is_crowd and region.has_mask]
     kept = [region for region in regions if region.has_mask and not region.is_crowd]
     losses["crowds: the object; its pixels are void"] += len(crowds)
-    losses[f"objects beyond the {MAX_IDS} of one image: the whole object"] += max(0, len(kept) - MAX_IDS)
+    losses[f"objects beyond {MAX_IDS} per image: the whole object"] += max(0, len(kept) - MAX_IDS)
     kept = kept[:MAX_IDS]
     for region in kept:
         _count_losses(region, size, losses)
@@ -240,7 +242,7 @@ def _as_label_images(
     ids = id_map_from_instances(instances)
     visible = torch.bincount(ids.flatten(), minlength=len(kept) + 1)[1:]
     hidden = visible < Masks(size, tuple(region.counts(size) for region in kept)).areas()
-    losses["objects that others hide in part: the pixels that overlap"] += int((hidden & (visible > 0)).sum())
+    losses["objects partly hidden by others: the overlapping pixels"] += int((hidden & (visible > 0)).sum())
     losses["objects without a visible pixel: the whole object"] += int((visible == 0).sum())
     if background is None:
         return sample.with_(instances=instances)
@@ -258,6 +260,4 @@ def require_empty(folder: Path) -> None:
         OutputError: when the folder holds anything.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise OutputError(
-            f"{folder} holds something already. Hint: remove it, or choose another folder with --out"
-        )
+        raise OutputError(f"{folder} is not empty. Hint: remove it, or choose another folder with --out")

@@ -40,7 +40,7 @@ def values_to_label_map(values: Tensor, table: Mapping[int, int], path: str | Pa
     if unknown:
         raise DataError(
             f"{path} has the value {unknown[0]} in {int(counts[unknown[0]])}"
-            f" pixels{_and_others(len(unknown) - 1, 'value')}, which stands for no class; expected"
+            f" pixels{_and_others(len(unknown) - 1, 'value')}, which is not a class; expected"
             f" {_ranges(table)}. Hint: correct the file, or the list of classes"
         )
     lookup = torch.zeros(256, dtype=torch.uint8)
@@ -77,8 +77,8 @@ def colors_to_label_map(image: Tensor, table: Mapping[Color, int], path: str | P
         count = int(counts[colors == first][0])
         raise DataError(
             f"{path} has the color {_unpacked(first)} in {count}"
-            f" pixels{_and_others(len(colors) - 1, 'color')}, which stands for no class. Hint: save the"
-            " label image without compression or smoothing, or correct the table of colors"
+            f" pixels{_and_others(len(colors) - 1, 'color')}, which is not the color of a class. Hint: save"
+            " the label image without lossy compression or smoothing, or correct the list of colors"
         )
     return torch.from_numpy(indexes[position])
 
@@ -157,10 +157,10 @@ def id_map_from_instances(instances: Instances) -> Tensor:
     """
     if instances.masks is None:
         raise DataError(
-            "these instances have boxes but no masks, so they cannot be drawn as an image of object ids"
+            "these instances have boxes but no masks, so they cannot be drawn as an object id image"
         )
     if len(instances) > MAX_IDS:
-        raise DataError(f"an image of object ids holds {MAX_IDS} objects at most, not {len(instances)}")
+        raise DataError(f"an object id image can hold at most {MAX_IDS} objects, not {len(instances)}")
     ids = torch.zeros(instances.size, dtype=torch.int32)
     for index in range(len(instances)):
         ids[instances.masks[[index]].dense()[0]] = index + 1
@@ -191,7 +191,7 @@ def _unpacked(key: int) -> Color:
 
 
 def _and_others(count: int, what: str) -> str:
-    return f" (and {count} other such {what}{'s' * (count > 1)})" if count else ""
+    return f" (and {count}other invalid {what}{'s' * (count > 1)})" if count else ""
 
 
 def _ranges(values: Mapping[int, Any]) -> str:

@@ -52,13 +52,13 @@ def read_classes(path: Path) -> tuple[ClassLine, ...]:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(
-            f"{path} cannot be read as a list of classes: {error}. Hint: write one class name a line, in"
+            f"{path} cannot be read as a list of classes: {error}. Hint: write one class name per line, in"
             " UTF-8"
         ) from error
     lines = [_parse(line.strip(), path) for line in text.splitlines() if line.strip()]
     if not lines:
         raise DataError(
-            f"{path} is empty. Hint: write one class name a line, in the order of the label values"
+            f"{path} is empty. Hint: write one class name per line, in the order of the label values"
         )
     for what, values in (
         ("class", [line.name for line in lines]),
@@ -70,7 +70,7 @@ def read_classes(path: Path) -> tuple[ClassLine, ...]:
                 f"{path} has the {what} {double} twice. Hint: give every class its own line and its own color"
             )
     if len({line.name for line in lines} - {VOID_NAME}) > 255:
-        raise DataError(f"{path} names {len(lines)} classes; a label map has at most 255")
+        raise DataError(f"{path} lists {len(lines)} classes; a label map can have at most 255")
     return tuple(lines)
 
 
@@ -80,7 +80,7 @@ def _parse(line: str, path: Path) -> ClassLine:
         return ClassLine(line)
     color = (int(match["red"]), int(match["green"]), int(match["blue"]))
     if max(color) > 255:
-        raise DataError(f"{path} gives {match['name']!r} the color {color}; each part must be 0…255")
+        raise DataError(f"{path} gives {match['name']!r} the color {color}; each component must be 0…255")
     return ClassLine(match["name"], color)
 
 
@@ -121,7 +121,7 @@ def write_split(dataset: Dataset, split: str, folder: Path, limit: int | None = 
     classes_file = folder / "classes.txt"
     if classes_file.exists() and tuple(line.name for line in read_classes(classes_file)) != dataset.classes:
         raise OutputError(
-            f"{folder} holds data with other classes ({classes_file}). Hint: choose another folder"
+            f"{folder} contains data with other classes ({classes_file}). Hint: choose another folder"
         )
     write_classes(classes_file, dataset.classes, dataset.palette)
     written = []

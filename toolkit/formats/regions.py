@@ -71,7 +71,7 @@ class Region:
         counts = self.code if self.code is not None else Masks.from_polygons([self.polygons], size).counts[0]
         if self.box_xyxy is None and not coco_mask.area({"size": list(size), "counts": counts}):
             raise DataError(
-                f"{self.where} covers no pixel of the image ({size[1]} x {size[0]}). Hint: remove it, or"
+                f"{self.where} covers no pixels of the image ({size[1]} x {size[0]}). Hint: remove it, or"
                 " draw it again"
             )
         return counts
@@ -127,7 +127,7 @@ def to_instances(regions: Sequence[Region], size: Size, num_keypoints: int = 0) 
         masks = Masks(size, tuple(region.counts(size) for region in regions))
     elif len(without) < len(regions):
         raise DataError(
-            f"{without[0].where} has no mask, but other objects of the image have one. Hint: add it, or"
+            f"{without[0].where} has no mask, but other objects of the image have one. Hint: add a mask, or"
             " remove the object"
         )
     boxes = torch.zeros((len(regions), 4)) if masks is None else masks.boxes_xyxy()
@@ -189,15 +189,15 @@ def polygon(values: Any, size: Size, where: str, what: str = "the polygon") -> P
     flat = numbers(values, where, what)
     if len(flat) < 6 or len(flat) % 2:
         raise DataError(
-            f"{where}: {what} has {len(flat)} numbers; expected x, y of three or more points. Hint: remove"
+            f"{where}: {what} has {len(flat)} numbers; expected x, y for at least three points. Hint: remove"
             " it, or draw it again"
         )
     for length, along in zip((size[1], size[0]), (flat[::2], flat[1::2]), strict=True):
         far = next((value for value in along if not -length <= value <= 2 * length), None)
         if far is not None:
             raise DataError(
-                f"{where}: {what} reaches {far:g}, far outside the image of {size[1]} x {size[0]} pixels. "
-                "Hint: correct it; is it of another image, or of the image at another size?"
+                f"{where}: {what} reaches {far:g}, far outside the image of {size[1]} x {size[0]} pixels."
+                " Hint: correct it; it may belong to another image, or to this image at another size"
             )
     return flat
 
@@ -219,7 +219,7 @@ def ellipse(
     """
     if not all(map(math.isfinite, (*center, *radii, theta))) or min(radii) <= 0:
         raise DataError(
-            f"{where}: the center {center}, radii {radii} and angle {theta:g} make no ellipse. Hint:"
+            f"{where}: the center {center}, radii {radii} and angle {theta:g} do not form an ellipse. Hint:"
             " correct the file"
         )
     ys, xs = np.ogrid[0.5 : size[0] : 1, 0.5 : size[1] : 1]
@@ -245,8 +245,8 @@ def read_json(path: Path, what: str) -> Any:
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise DataError(
-            f"{path} is not there; it should hold {what}. Hint: check the folder and the settings of the"
-            " dataset"
+            f"{path} does not exist; it should contain {what}. Hint: check the folder and the dataset's"
+            " settings"
         ) from error
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path} cannot be read as JSON ({what}): {error}. Hint: export it again") from error

@@ -73,7 +73,7 @@ def _is_whole_model(path: Path, model: SemanticModel) -> bool:
 def _read(path: Path, part: nn.Module, encoder: str, depth: int) -> dict[str, Tensor]:
     """The tensors of a file by the names that they have in the encoder."""
     if not path.is_file():
-        raise CheckpointError(f"no file of weights at {path}")
+        raise CheckpointError(f"no weights file at {path}")
     tensors = read_foreign(path)
     own = part.state_dict()
     for prefix in (
@@ -114,12 +114,12 @@ def _take(
             else "Hint: weights=none"
         )
         raise CheckpointError(
-            f"weights {source} are plainly for another encoder than {encoder!r}: only {len(fitting)} of its"
+            f"weights {source} are for an encoder other than {encoder!r}: only {len(fitting)} of its"
             f" {len(own)} tensors fit. {hint}"
         )
     if _has_batch_norms(tensors) and not _has_batch_norms(own):
         raise UsageError(
-            f"weights {source} were learned with batch norm, which model.norm takes out. Hint:"
+            f"weights {source} were trained with batch norm, which model.norm removes. Hint:"
             " model.norm=batch, or weights=none"
         )
     nn.Module.load_state_dict(
@@ -173,7 +173,7 @@ def _repository(encoder: str, name: str) -> tuple[str, str | None]:
 def _download(repository: str, revision: str | None, filename: str = FILE) -> Path:
     """The path of a file of the hub, from the cache where it is there."""
     address = f"{hub.constants.ENDPOINT}/{repository}/resolve/{revision or 'main'}/{filename}"
-    hint = f"weights=none, or fetch {address} elsewhere and pass its path as weights="
+    hint = f"set weights=none, or download {address} elsewhere and pass its path as weights=PATH"
     return from_hub(repository, filename, revision=revision, hint=hint)
 
 
@@ -191,8 +191,8 @@ def _check_normalization(model: SemanticModel, encoder: str, name: str) -> None:
     mean, std = tuple(m / scale for m in mean), tuple(s / scale for s in std)
     if published.get("input_space", "RGB") == "BGR":
         raise UsageError(
-            f"the weights {name!r} of {encoder!r} want images in BGR order, which is not supported. Hint:"
-            " another encoder"
+            f"the weights {name!r} of {encoder!r} expect images in BGR order, which is not supported. Hint:"
+            " choose another encoder"
         )
     if any(abs(a - b) > 1e-3 for a, b in zip((*mean, *std), (*model.mean, *model.std), strict=True)):
         wanted = " ".join(
@@ -200,6 +200,6 @@ def _check_normalization(model: SemanticModel, encoder: str, name: str) -> None:
             for key, values in (("mean", mean), ("std", std))
         )
         raise UsageError(
-            f"the weights {name!r} of {encoder!r} were learned with another normalization of images. Hint:"
+            f"the weights {name!r} of {encoder!r} were trained with a different image normalization. Hint:"
             f" add {wanted}"
         )

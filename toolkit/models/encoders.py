@@ -53,10 +53,8 @@ def check_encoder_name(name: str, also: Sequence[str] = ()) -> None:
         if name in known or smp.encoders.is_equivalent_to_timm_universal(name):
             return
     near = difflib.get_close_matches(name, known, n=3)
-    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"there are: {', '.join(known)}"
-    raise ConfigError(
-        f"model.encoder: no encoder is called {name!r}; {hint} (tu-NAME stands for any model of timm)"
-    )
+    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"expected one of: {', '.join(known)}"
+    raise ConfigError(f"model.encoder: unknown encoder {name!r}; {hint} (use tu-NAME for any timm model)")
 
 
 class Skipped(nn.Module):

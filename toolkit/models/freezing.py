@@ -102,7 +102,7 @@ class Freezing:
             module.eval()
         if self.parameters and is_frozen(self.model):
             raise TrainingError(
-                f"{self.setting} leaves nothing to train: everything is frozen. Hint: leave out a part"
+                f"{self.setting} leaves nothing to train: everything is frozen. Hint: freeze fewer parts"
             )
 
     def unfreeze(self) -> None:

@@ -66,9 +66,7 @@ class IntervalAlgebra(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return func(*args, **kwargs)
         if torch.Tag.pointwise in func.tags or name in _POINTWISE:
             return _pointwise(func, args, kwargs, floating)
-        raise UsageError(
-            f"the receptive field cannot be found: what the operator {func} does to it is not known"
-        )
+        raise UsageError(f"the receptive field cannot be computed: the operator {func} is not supported")
 
     def _pad(self, x: Tensor, before: Sequence[int], after: Sequence[int]) -> Tensor:
         """Pad (or, where negative, crop) the last axes."""

@@ -69,7 +69,8 @@ def logits_to_label_map(logits: Tensor, size: Size) -> Tensor:
     largest = _magnitude(logits)
     if not math.isfinite(largest):
         raise InvalidDataError(
-            "logits must be finite, but some are NaN or infinite: look at the model's weights and precision"
+            "logits must be finite, but some are NaN or infinite. Hint: check the model's weights and"
+            " precision"
         )
     classes, height, width = logits.shape
     if (height, width) == tuple(size):
@@ -97,7 +98,7 @@ def _check_logits(logits: Tensor, size: Size) -> None:
             f"logits must be floating [C, h, w] with 1 to {VOID} classes and at least one pixel, not {found}"
         )
     if len(size) != 2 or min(size) < 1:
-        raise InvalidDataError(f"size must be (height, width) in whole pixels above 0, not {size!r}")
+        raise InvalidDataError(f"size must be (height, width) as positive integers, not {size!r}")
 
 
 def _magnitude(logits: Tensor) -> float:

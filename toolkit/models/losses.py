@@ -43,7 +43,7 @@ class SegmentationLossSettings(Settings):
     @classmethod
     def _usable(cls, weights: tuple[float, ...] | None) -> tuple[float, ...] | None:
         if weights is not None and not (all(math.isfinite(w) and w >= 0 for w in weights) and any(weights)):
-            raise ValueError("class weights must be 0 or more, finite, and not all 0")
+            raise ValueError("class weights must be finite, at least 0, and not all 0")
         return weights
 
     @model_validator(mode="after")
@@ -59,7 +59,7 @@ class SegmentationLossSettings(Settings):
         if self.class_weights is not None and len(self.class_weights) != count:
             raise ConfigError(
                 f"loss.class_weights has {len(self.class_weights)} weights, but there are {count} classes."
-                " Hint: give one a class"
+                " Hint: give one weight per class"
             )
 
 

@@ -61,7 +61,7 @@ def _unknown(model: nn.Module, pattern: str, setting: str) -> str:
     near = difflib.get_close_matches(pattern, sorted(steps), n=1)
     hint = f"; did you mean {near[0]!r}?" if near else "."
     return (
-        f"{setting}: no part of the model is called {pattern!r}{hint} There are:"
+        f"{setting}: no part of the model matches {pattern!r}{hint} Expected one of:"
         f" {', '.join(top_parts(model))}"
     )
 

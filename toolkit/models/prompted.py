@@ -84,7 +84,7 @@ class FromDetector(nn.Module, PromptSource):
         super().__init__()
         if detector.capability(Promptable) is not None:
             raise UsageError(
-                f"{FROM}: {type(detector).__name__} waits for prompts itself. Hint: name a run of a detector"
+                f"{FROM}: {type(detector).__name__} itself needs prompts. Hint: pass a run of a detector"
             )
         self.detector, self.score_threshold = detector, score_threshold
         self.classes = detector.classes
@@ -99,7 +99,7 @@ class FromDetector(nn.Module, PromptSource):
     def _boxes(self, found: Instances | None) -> tuple[Prompts, Tensor | None]:
         if found is None:
             raise UsageError(
-                f"{FROM}: {type(self.detector).__name__} predicts no instances. Hint: name a run of a"
+                f"{FROM}: {type(self.detector).__name__} predicts no instances. Hint: pass a run of a"
                 " detector"
             )
         if found.scores is not None:
@@ -151,7 +151,7 @@ class PromptedModel(Model):
         for (i, _, scores), answer in zip(work, answers, strict=True):
             if answer.instances is None:
                 raise InvalidDataError(
-                    f"{type(self.model).__name__} answered the prompts for sample {answer.sample_id!r}"
+                    f"{type(self.model).__name__} returned a prediction for sample {answer.sample_id!r}"
                     " without instances"
                 )
             parts[i].append(_weighted(answer.instances, scores))
@@ -199,8 +199,8 @@ def prompted(model: Model, prompts: str, *, classes: Sequence[str] | None = None
     """
     if model.capability(Promptable) is None:
         raise UsageError(
-            f"--prompts {prompts}: {type(model).__name__} takes no prompts. Hint: leave --prompts out, or"
-            " name a promptable run"
+            f"--prompts {prompts}: {type(model).__name__} takes no prompts. Hint: leave out --prompts, or"
+            " use a promptable run"
         )
     if prompts == AUTO:
         return PromptedModel(model, None)

@@ -77,7 +77,7 @@ def receptive_field(network: nn.Module, *, channels: int = 3, divisor: int = 1) 
         raise
     except Exception as error:  # a network may raise anything at all
         raise UsageError(
-            "the receptive field cannot be found: on a strip of an image the network fails with"
+            "the receptive field cannot be computed: on a strip of an image the network fails with"
             f" {type(error).__name__}: {error}"
         ) from error
 

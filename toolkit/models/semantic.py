@@ -96,7 +96,7 @@ class SemanticModel(TrainableModel, Tileable, Inspectable):
         if auxiliary_weight and not hasattr(network, "all_logits"):
             raise UsageError(
                 "auxiliary_weight needs a network with a method all_logits(images), which"
-                f" {type(network).__name__} has not"
+                f" {type(network).__name__} does not have"
             )
         # (x / 255 - mean) / std as one multiplication and one subtraction
         self.register_buffer(
@@ -128,7 +128,7 @@ class SemanticModel(TrainableModel, Tileable, Inspectable):
         """
         label_maps = [self._label_map(sample) for sample in samples]
         if not label_maps:
-            raise InvalidDataError("the loss of no samples at all is undefined; expected one or more")
+            raise InvalidDataError("the loss of an empty batch is undefined; expected at least one sample")
         height = max(sample.size[0] for sample in samples)
         width = max(sample.size[1] for sample in samples)
         if (
@@ -269,8 +269,8 @@ class SemanticModel(TrainableModel, Tileable, Inspectable):
         """
         if logits.dim() != 4 or logits.shape[:2] != (len(images), len(self.classes)):
             raise UsageError(
-                f"the network must return logits [B, {len(self.classes)}, h, w], one channel a class; "
-                f"for images {list(images.shape)} it returned {list(logits.shape)}"
+                f"the network must return logits [B, {len(self.classes)}, h, w], one channel per class; for"
+                f" images {list(images.shape)} it returned {list(logits.shape)}"
             )
         return logits if logits.dtype == torch.float64 else logits.float()
 
@@ -346,6 +346,6 @@ def _name_inside(network: nn.Module, part: nn.Module | None) -> str | None:
     if part in names:
         return names[part]
     raise UsageError(
-        f"encoder must be a part of the network, but no module of {type(network).__name__} is this"
-        f" {type(part).__name__}"
+        f"encoder must be a part of the network, but this {type(part).__name__} is not a module of"
+        f" {type(network).__name__}"
     )

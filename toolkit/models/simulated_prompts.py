@@ -31,8 +31,7 @@ def corrections_of(protocol: str) -> int:
     match = _POINT.fullmatch(protocol)
     if match is None and protocol not in (BOX, AUTO):
         raise InvalidDataError(
-            f"no prompt protocol is called {protocol!r}; there are: box, point, point+N (with N corrections),"
-            " auto"
+            f"unknown prompt protocol {protocol!r}; expected box, point, point+N (with N corrections) or auto"
         )
     return int(match[1] or 0) if match else 0
 
@@ -45,8 +44,8 @@ def truth_of(sample: Sample) -> Instances:
     """
     if sample.instances is None or sample.instances.masks is None:
         raise InvalidDataError(
-            f"sample {sample.path or sample.id!r} has no masks of objects, so there is nothing to point at."
-            " Hint: choose a dataset of instances"
+            f"sample {sample.path or sample.id!r} has no object masks to derive prompts from. Hint: choose a"
+            " dataset with instances"
         )
     return sample.instances
 

@@ -43,7 +43,7 @@ class Registry(Generic[M]):
         known = self._manifests.get(manifest.name)
         if known is not None and known.origin != manifest.origin:  # the same file named twice is no clash
             raise DuplicateNameError(
-                f"two {self.kind.kind}s are called {manifest.name!r}: one from {known.origin}, one from"
+                f"two {self.kind.kind}s have the name {manifest.name!r}: one from {known.origin}, one from"
                 f" {manifest.origin}. Hint: rename or remove one of them"
             )
         self._manifests[manifest.name] = manifest
@@ -70,7 +70,7 @@ class Registry(Generic[M]):
         near = difflib.get_close_matches(name, self.names(), n=3, cutoff=0.5)
         hint = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
         raise UnknownNameError(
-            f"no {self.kind.kind} is called {name!r}.{hint} There are: {', '.join(self.names()) or 'none'}"
+            f"unknown {self.kind.kind} {name!r}.{hint} Expected one of: {', '.join(self.names()) or 'none'}"
         )
 
     def names(self) -> list[str]:

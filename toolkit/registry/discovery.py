@@ -102,7 +102,7 @@ def load_path(path: Path) -> list[Manifest]:
     path = path.expanduser().resolve()
     file = path / "__init__.py" if path.is_dir() else path
     if not file.is_file() or file.suffix != ".py":
-        raise UsageError(f"no plugin at {path}: expected a .py file, or a folder with an __init__.py")
+        raise UsageError(f"no plugin at {path}: expected a .py file or a folder with an __init__.py")
     changed = file.stat().st_mtime_ns
     if path in _loaded and _loaded[path][0] == changed:
         return _loaded[path][1]
@@ -113,7 +113,8 @@ def load_path(path: Path) -> list[Manifest]:
             manifests += _placed(getattr(module, variable), kind, module.__name__, str(path))
     if not manifests:
         raise UsageError(
-            f"{file} holds no manifest: expected a variable {' or '.join(VARIABLES.values())}, such as PLUGIN"
+            f"{file} contains no manifest: expected a variable {' or '.join(VARIABLES.values())}, such as"
+            " PLUGIN"
             " = PluginManifest(…)"
         )
     _loaded[path] = (changed, manifests)
@@ -185,9 +186,9 @@ def _placed(found: object, kind: type[M], module_name: str, origin: str) -> list
     for manifest in several:
         if not isinstance(manifest, kind):
             raise UsageError(
-                f"{origin} must hold {VARIABLES[kind]} = {kind.__name__}(…), or several in a tuple, but"
+                f"{origin} must define {VARIABLES[kind]} = {kind.__name__}(…), or several in a tuple, but"
                 " there "
-                + ("is no such variable" if manifest is None else f"it is {type(manifest).__name__}")
+                + ("is no variable of that name" if manifest is None else f"it is {type(manifest).__name__}")
             )
         manifests.append(dataclasses.replace(manifest, module=module_name, origin=origin))
     return manifests

@@ -25,9 +25,9 @@ def check_trainable(plugin: PluginManifest, task: TaskManifest, data: DatasetMan
     """
     if conversion_for(task, data) is None:
         raise UsageError(
-            f"plugin {plugin.name!r} ({task.name}) learns from {' and '.join(task.truth)}, which dataset"
+            f"plugin {plugin.name!r} ({task.name}) is trained on {' and '.join(task.truth)}, which dataset"
             f" {data.name!r} does not have: it is for {_joined(data.tasks)} models. Hint: choose another"
-            " dataset (`toolkit data list` shows what each is for) or another plugin (`toolkit plugins"
+            " dataset (`toolkit data list` lists their tasks) or another plugin (`toolkit plugins"
             " list`)"
         )
 

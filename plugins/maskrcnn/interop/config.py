@@ -39,7 +39,7 @@ class Given:
     source: str = ""
 
     def __str__(self) -> str:
-        return f"{_shown(self.value)} ({self.source or 'the default of Detectron2'})"
+        return f"{_shown(self.value)} ({self.source or 'Detectron2 default'})"
 
 
 def read_config(path: Path, overrides: Mapping[str, Any] | None = None) -> dict[str, Given]:
@@ -61,15 +61,15 @@ def _read(path: Path, based_on_it: tuple[Path, ...]) -> dict[str, Given]:
     resolved = path.resolve()
     if resolved in based_on_it:
         circle = " -> ".join(str(p) for p in (*based_on_it[based_on_it.index(resolved) :], resolved))
-        raise ConfigError(f"{path} is based on itself by {BASE}: {circle}. Hint: take one of them out")
+        raise ConfigError(f"{path} includes itself through {BASE}: {circle}. Hint: break the loop")
     tree = read_yaml(path)
     bases = tree.pop(BASE, [])
     given: dict[str, Given] = {}
     for base in bases if isinstance(bases, list) else [bases]:
         if not isinstance(base, str) or "://" in base:
             raise ConfigError(
-                f"{path}: {BASE} must name files on this machine, not {base!r}. Hint: fetch it, and name"
-                " where it is"
+                f"{path}: {BASE} must name local files, not {base!r}. Hint: download the file and give its"
+                " path"
             )
         given |= _read(path.parent / Path(base).expanduser(), (*based_on_it, resolved))
     return given | {key: Given(_literal(value), str(path)) for key, value in _flat(tree)}
@@ -121,7 +121,7 @@ def to_recipe(given: Mapping[str, Given], path: Path) -> Tree:
     for key, (default, only) in ONLY.items():
         value = given.get(key, Given(default))
         if _plain(value.value) != only and not key.startswith(idle):
-            faults.append(f"{key}: this network has {_shown(only)} only, not {value}")
+            faults.append(f"{key}: this network supports only {_shown(only)}, not {value}")
     flat = {
         setting.setting: _plain(setting.read(values[key].value))
         for key, setting in SETTINGS.items()
@@ -130,7 +130,7 @@ def to_recipe(given: Mapping[str, Given], path: Path) -> Tree:
     flat["model.keypoint_count"] = flat.get("model.keypoint_count", 0)
     if flat["model.backbone.depth"] in (18, 34) and flat["model.backbone.res2_out_channels"] != 64:
         faults.append(
-            "MODEL.RESNETS.RES2_OUT_CHANNELS: ResNet-18 and 34 have 64 in Detectron2, not"
+            "MODEL.RESNETS.RES2_OUT_CHANNELS: must be 64 for ResNet-18 and 34 in Detectron2, not"
             f" {values['MODEL.RESNETS.RES2_OUT_CHANNELS']}"
         )
     if flat["model.backbone.res2_out_channels"] == usual_res2_channels(flat["model.backbone.depth"]):
@@ -171,7 +171,7 @@ def _train(flat: dict[str, Any], values: Mapping[str, Given]) -> list[str]:
             ]  # later ones do nothing in Detectron2, and are errors here
     if schedule not in ("multistep", "cosine"):
         faults.append(
-            "SOLVER.LR_SCHEDULER_NAME: there are WarmupMultiStepLR and WarmupCosineLR, not"
+            "SOLVER.LR_SCHEDULER_NAME: expected WarmupMultiStepLR or WarmupCosineLR, not"
             f" {values['SOLVER.LR_SCHEDULER_NAME']}"
         )
         flat["train.schedule"] = "constant"
@@ -183,12 +183,13 @@ def _train(flat: dict[str, Any], values: Mapping[str, Given]) -> list[str]:
         and warmup.value > steps // 2
     ):
         faults.append(
-            f"SOLVER.WARMUP_ITERS: warm-up takes at most half of the {steps} steps here, not {warmup}"
+            f"SOLVER.WARMUP_ITERS: warm-up may take at most half of the {steps} steps here, not {warmup}"
         )
     decay = values["SOLVER.WEIGHT_DECAY_BIAS"]
     if decay.value not in (None, values["SOLVER.WEIGHT_DECAY"].value):
         faults.append(
-            f"SOLVER.WEIGHT_DECAY_BIAS: biases decay as all weights do ({values['SOLVER.WEIGHT_DECAY']}), not"
+            "SOLVER.WEIGHT_DECAY_BIAS: biases use the same weight decay as all weights"
+            f" ({values['SOLVER.WEIGHT_DECAY']}), not"
             f" {decay}"
         )
     period, seed = values["TEST.EVAL_PERIOD"].value, values["SEED"].value
@@ -203,12 +204,12 @@ def _augment(values: Mapping[str, Given], faults: list[str]) -> list[Tree]:
     if flip.value == "none":
         return []
     if flip.value not in ("horizontal", "vertical"):
-        faults.append(f"INPUT.RANDOM_FLIP: there are horizontal, vertical and none, not {flip}")
+        faults.append(f"INPUT.RANDOM_FLIP: expected horizontal, vertical or none, not {flip}")
     if values["MODEL.KEYPOINT_ON"].value:
         if flip.source:
             faults.append(
-                "INPUT.RANDOM_FLIP: a mirror image swaps keypoints, which augmentation here does not;"
-                f" expected none, not {flip}"
+                "INPUT.RANDOM_FLIP: flipping would have to swap left and right keypoints, which is not"
+                f" supported here; expected none, not {flip}"
             )
         return []
     return [{"name": "flip", "p": 0.5, "direction": flip.value}]
@@ -221,8 +222,8 @@ def _weights(weights: Given, faults: list[str]) -> str:
     name = name_of(str(weights.value))
     if name is None and "://" in str(weights.value):
         faults.append(
-            f"MODEL.WEIGHTS: expected a file, or one of the zoo's that fit this network, not {weights}."
-            " Hint: fetch it and name the file"
+            f"MODEL.WEIGHTS: expected a file, or model zoo weights that fit this network, not {weights}."
+            " Hint: download them and set the path of the file"
         )
     return name or str(weights.value)
 

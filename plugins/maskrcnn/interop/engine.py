@@ -75,8 +75,8 @@ def import_quietly(name: str) -> Any:
             return importlib.import_module(f"detectron2.{name}")
     except ImportError as error:
         raise UnavailableError(
-            f"model.engine: Detectron2 is installed and cannot be imported: {error}. Hint: install it anew"
-            " for this torch, or model.engine=torchvision, which is the same network"
+            f"model.engine: Detectron2 is installed but cannot be imported: {error}. Hint: reinstall it for"
+            " this version of torch, or set model.engine=torchvision (the same network)"
         ) from error
 
 
@@ -127,7 +127,7 @@ class Detectron2Engine(Engine):
         super().__init__(settings, classes)
         if reason := why_not(settings):
             raise ConfigError(
-                f"model.engine=detectron2: {reason}. Hint: change that, or model.engine=torchvision"
+                f"model.engine=detectron2: {reason}. Hint: change that, or set model.engine=torchvision"
             )
         whole: Any = import_quietly("modeling").build_model(to_cfg(settings, len(classes)))
         # its parts are parts of this module, so that they are called as in Detectron2; the whole is kept out

@@ -42,7 +42,7 @@ class _Maker:
         return self._make(*arguments)
 
     def __setstate__(self, state: object) -> None:
-        raise _RefusedError("a change of something outside itself")
+        raise _RefusedError("a change to something outside the file")
 
 
 class _Dtype:
@@ -56,7 +56,7 @@ class _Dtype:
 
     def __setstate__(self, state: object) -> None:
         if not isinstance(state, tuple) or len(state) < 5 or any(part is not None for part in state[2:5]):
-            raise _RefusedError("a dtype with fields or of a form that NumPy does not write")
+            raise _RefusedError("a dtype with fields, or in a form that NumPy does not write")
         order = _text(state[1])
         if order not in ("<", ">", "=", "|"):
             raise _RefusedError(f"a dtype of byte order {order[:5]!r}")
@@ -68,7 +68,7 @@ class _Array(np.ndarray[Any, Any]):
 
     def __setstate__(self, state: object) -> None:
         if not isinstance(state, tuple) or len(state) not in (4, 5):
-            raise _RefusedError("an array of a form that NumPy does not write")
+            raise _RefusedError("an array in a form that NumPy does not write")
         shape, dtype, is_fortran, data = state[-4:]
         if not isinstance(dtype, _Dtype):
             raise _RefusedError("an array without a dtype")
@@ -80,14 +80,14 @@ class _Array(np.ndarray[Any, Any]):
 def _reconstruct(kind: object, *_: object) -> _Array:
     """``numpy.core.multiarray._reconstruct``: an empty array, whose state comes next."""
     if kind is not _NDARRAY:
-        raise _RefusedError("an array of another class than numpy.ndarray")
+        raise _RefusedError("an array whose class is not numpy.ndarray")
     return np.ndarray.__new__(_Array, (0,), np.dtype("b1"))
 
 
 def _frombuffer(buffer: object, dtype: object, shape: Any, order: Any = "C") -> np.ndarray[Any, Any]:
     """``numpy.core.numeric._frombuffer``, which pickles of protocol 5 use."""
     if not isinstance(dtype, _Dtype) or order not in ("C", "F"):
-        raise _RefusedError("an array of a form that NumPy does not write")
+        raise _RefusedError("an array in a form that NumPy does not write")
     raw = _bytes(buffer)
     _check_shape(shape, dtype.numpy, len(raw))
     return _native(np.frombuffer(bytearray(raw), dtype.numpy).reshape(shape, order=order))
@@ -116,13 +116,13 @@ def _encode(text: object, encoding: object = "latin1") -> bytes:
 
 def _ordered_dict(pairs: object = ()) -> dict[Any, Any]:
     if not isinstance(pairs, (list, tuple)):
-        raise _RefusedError("an OrderedDict of a form that Python does not write")
+        raise _RefusedError("an OrderedDict in a form that Python does not write")
     return dict(pairs)
 
 
 def _set(items: object = ()) -> set[Any]:
     if not isinstance(items, (list, tuple)):
-        raise _RefusedError("a set of a form that Python does not write")
+        raise _RefusedError("a set in a form that Python does not write")
     return set(items)
 
 
@@ -183,13 +183,14 @@ def read_pickle(path: Path) -> Any:
         return _Unpickler(io.BytesIO(data), encoding="latin1").load()
     except _RefusedError as refusal:
         raise CheckpointError(
-            f"{path} is refused: it asks for {refusal}, and a file of weights holds NumPy arrays, numbers and"
-            " text in plain containers. Opening it with pickle could run code. Hint: get it from its"
-            " publisher again, or save the arrays alone as .safetensors"
+            f"{path} is refused: it asks for {refusal}, but a weights file may contain only NumPy arrays,"
+            " numbers and text in plain containers. Opening it with pickle could run code. Hint: download it"
+            " again from its publisher, or save only the arrays, as .safetensors"
         ) from None
     except Exception as error:  # what a malformed pickle raises may be of any kind
         raise CheckpointError(
-            f"{path} ({len(data):,} bytes) is truncated or no pickle of NumPy arrays: {type(error).__name__}:"
+            f"{path} ({len(data):,} bytes) is truncated, or is not a pickle of NumPy arrays:"
+            f" {type(error).__name__}:"
             f" {error}. Hint: copy or download it again"
         ) from None
 
@@ -200,7 +201,7 @@ def _check_program(data: bytes) -> None:
     """
     for number, (opcode, argument, _) in enumerate(pickletools.genops(data)):
         if opcode.name in _UNUSED:
-            raise _RefusedError(f"something outside itself (opcode {opcode.name})")
+            raise _RefusedError(f"something outside the file (opcode {opcode.name})")
         if "PUT" in opcode.name and (argument or 0) > number:  # Python numbers what it remembers without gaps
             raise _RefusedError(f"place {argument:,} of its memory after {number:,} steps")
         if number > MOST_OPCODES:
@@ -226,4 +227,4 @@ def _text(value: object) -> str:
         return value.decode("latin1")
     if isinstance(value, str):
         return value
-    raise _RefusedError("a dtype of a form that NumPy does not write")
+    raise _RefusedError("a dtype in a form that NumPy does not write")

@@ -65,6 +65,6 @@ def check(settings: MaskRCNNSettings, path: Path) -> None:
     ]
     if words:
         raise UsageError(
-            f"{path} was learned by torchvision, on images that are prepared in another way. Hint: add"
+            f"{path} was trained by torchvision, with different image preprocessing. Hint: add"
             f" {' '.join(words)}"
         )

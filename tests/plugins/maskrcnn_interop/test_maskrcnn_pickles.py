@@ -281,9 +281,9 @@ BY_HAND = {
     "another codec": (b"c_codecs\nencode\n" + text("x") + text("rot13") + b"\x86R.", "latin1"),
     "state of our own": (
         b"c_codecs\nencode\nN}" + text("__defaults__") + text("rot13") + b"s\x86b.",
-        "outside itself",
+        "outside the file",
     ),
-    "attribute of our own": (b"c_codecs\nencode\n}" + text("make") + b"Nsb.", "outside itself"),
+    "attribute of our own": (b"c_codecs\nencode\n}" + text("make") + b"Nsb.", "outside the file"),
     "pairs of a dict": (b"ccollections\nOrderedDict\n" + text("ab") + b"\x85R.", "OrderedDict"),
     "items of a set": (b"cbuiltins\nset\n" + text("ab") + b"\x85R.", "set"),
     "bytes of a size": (b"cbuiltins\nbytes\nJ\xff\xff\xff\x7f\x85R.", ""),
