@@ -60,8 +60,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Pedestrian": ("Pedestrian", "Child", "CartLuggagePram", "Animal"),
     "Bicyclist": ("Bicyclist", "MotorcycleScooter"),
 }
-"""The 11 classes of the SegNet paper in the order of its label images, each with the original's labels that
-it stands for.
+"""The 11 classes of the SegNet paper in the order of its label images, each with the original labels that it
+covers.
 """
 
 _LAST_TRAINING_FRAME = 8520

@@ -14,20 +14,20 @@ from toolkit.types import Size
 
 
 class LabelmeSettings(Settings):
-    """How LabelMe's files are read."""
+    """Options for reading LabelMe files."""
 
     train: str = "train"
     """Folder of the split `train`, in the dataset's folder."""
     val: str = "val"
-    """Folder of the split `val`, likewise."""
+    """Folder of the split `val`, in the dataset's folder."""
     test: str = "test"
-    """Folder of the split `test`, likewise."""
+    """Folder of the split `test`, in the dataset's folder."""
     classes: tuple[str, ...] = ()
-    """Names of the classes; when empty, those in `labels.txt`, and without such a file all labels of all
-    splits, in alphabetical order.
+    """Class names; when empty, those in `labels.txt`, or, without such a file, all labels of all splits in
+    alphabetical order.
     """
     other_shapes: Literal["error", "skip"] = "error"
-    """What becomes of points and lines, which have no area: a fault, or left out."""
+    """How to treat points and lines, which have no area: as an error, or ignore them."""
 
 
 def build(folder: Path, split: str, settings: LabelmeSettings) -> Labelme:

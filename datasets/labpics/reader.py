@@ -28,18 +28,18 @@ LAYOUTS: dict[str, type[Layout]] = {"simple": Simple, "complex": Complex, "v2": 
 
 
 class LabPicsSettings(Settings):
-    """How LabPics is read."""
+    """Options for reading LabPics."""
 
     objects: Objects = "both"
     """What counts as an object."""
     classes: Literal["coarse", "fine"] = "coarse"
-    """`coarse` is vessel and material; `fine` tells kinds of materials apart, and in V2 kinds of vessels."""
+    """`coarse`: vessel and material; `fine`: kinds of materials and, in V2, kinds of vessels."""
     whole_vessels: bool = False
-    """With `objects=both`, whether a vessel's mask covers the materials in it, or stops where they begin."""
+    """With `objects=both`, whether a vessel's mask includes the materials in it."""
     layout: Literal["auto", "simple", "complex", "v2"] = "auto"
-    """How the files lie; `auto` recognizes it, and takes Simple where V1 has both."""
+    """Layout of the files; `auto` detects it and prefers Simple where V1 has both."""
     val_fraction: float = Field(0.1, ge=0, lt=1)
-    """Part of the published training photos that is held out for validation, by the hash of their names."""
+    """Fraction of the published training photos held out for validation, chosen by a hash of their names."""
 
 
 def build(folder: Path, split: str, settings: LabPicsSettings) -> LabPics:

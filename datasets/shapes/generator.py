@@ -36,24 +36,24 @@ SPLIT_NUMBERS = {"train": 0, "val": 1, "test": 2}
 
 
 class ShapesSettings(Settings):
-    """What is generated."""
+    """Options of the generated images."""
 
     size: int = Field(128, ge=32, le=4096)
     """Height and width of the images, in pixels."""
     train: int = Field(320, ge=1)
-    """Images in the split train."""
+    """Number of images in the split `train`."""
     val: int = Field(80, ge=1)
-    """Images in the split val."""
+    """Number of images in the split `val`."""
     test: int = Field(80, ge=1)
-    """Images in the split test."""
+    """Number of images in the split `test`."""
     max_shapes: int = Field(6, ge=1, le=100)
-    """Shapes in an image at most; the number is drawn from 1 to this."""
+    """Maximum number of shapes per image; the number is drawn from 1 to this value."""
     noise: float = Field(0.5, ge=0, le=1)
-    """From 0, clean, to 1, where noise is stronger than many contrasts."""
+    """Noise level from 0 (none) to 1 (stronger than many contrasts)."""
     empty_fraction: float = Field(0.05, ge=0, le=1)
-    """Part of the images that has no shape at all."""
+    """Fraction of the images without any shapes."""
     seed: int = Field(0, ge=0)
-    """Another seed gives other images."""
+    """Seed of the generator; different seeds give different images."""
 
 
 def build(folder: Path | None, split: str, settings: ShapesSettings) -> Shapes:

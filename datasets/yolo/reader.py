@@ -1,4 +1,4 @@
-"""Reads segments in YOLO's format."""
+"""Reads segments in YOLO format."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from toolkit.types import Size
 
 
 class YoloSettings(Settings):
-    """How segments in YOLO's format are read."""
+    """Options for reading segments in YOLO format."""
 
     file: str = "data.yaml"
-    """File that names the classes and the folders of images, in the dataset's folder."""
+    """File in the dataset's folder that lists the classes and the image folders."""
 
 
 def build(folder: Path, split: str, settings: YoloSettings) -> Yolo:

@@ -165,7 +165,7 @@ def test_files_that_are_not_of_via(tmp_path: Path) -> None:
         with pytest.raises(DataError, match=message):
             balloons(tmp_path)
     file.unlink()
-    with pytest.raises(DataError, match="via_region_data.json is not there"):
+    with pytest.raises(DataError, match="via_region_data.json does not exist"):
         balloons(tmp_path)
     with pytest.raises(MissingSplitError, match="has no folder val/"):
         balloons(tmp_path, "val")

@@ -113,7 +113,7 @@ def test_classes(tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_text("dog\ndog\n")
     with pytest.raises(DataError, match=r"labels.txt names a label twice"):
         labelme(tmp_path)
-    with pytest.raises(MissingSplitError, match=r"test is not there.*set test=FOLDER"):
+    with pytest.raises(MissingSplitError, match=r"test does not exist.*set test=FOLDER"):
         labelme(tmp_path, "test")
     assert len(labelme(tmp_path, "test", test="val", classes=["cat"])) == 1
 

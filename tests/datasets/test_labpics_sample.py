@@ -143,7 +143,7 @@ def test_the_command(
     assert main(["data", "check", "labpics", "val_fraction=0.3"]) == 0
     assert capsys.readouterr().out.endswith("no faults\n")
     assert main(["data", "sample", "labpics", "--data-dir", "data/labpics"]) == 1
-    assert "is there already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
     assert main(["data", "sample", "msrc"]) == 2
     assert "msrc has no sample that could be drawn. There is one of: " in capsys.readouterr().err
     assert main(["data", "get", "labpics"]) == 1

@@ -260,5 +260,5 @@ def test_objects_without_prompts_count_as_of_one_class() -> None:
 def test_evaluators_that_suit_nothing_are_refused() -> None:
     model = Guesser(["triangle"])
     model.protocols = ("box",)
-    with pytest.raises(UsageError, match="iou suits none of the protocols box"):
+    with pytest.raises(UsageError, match="iou supports none of the protocols box"):
         plan_measurements(model, [IoU(IoUSettings(), ("triangle",))])

@@ -153,12 +153,12 @@ def test_prompts_outside_the_image_are_errors(tmp_path: Path, row: str, message:
         ('{"a": [{"box_xyxy": [5, 5, NaN, 9]}]}', "x1 = nan; expected a number of pixels"),
         (
             '{"images": [], "annotations": [{"bbox": [1, 2, 3, 4], "image_id": 4}]}',
-            "of image 4, which is not among the images",
+            "has image_id 4, which is not among the images",
         ),
         ('{"images": [], "annotations": [{"image_id": 4}]}', "is not a COCO document: KeyError: 'bbox'"),
         ("image,u,v\na,1,2", "has the columns image, u, v; expected image with x, y"),
         ("image,x,y\na,one,2", "line 2 has x = 'one'"),
-        ("image,x,y\n,1,2", "line 2 names no image"),
+        ("image,x,y\n,1,2", "line 2 has no image name"),
         ("image,x,y\na,1,2,3", "more values than columns"),
         ("image,x,y\na,,", "line 2 has neither a point nor a box"),
         ("image,x,y,label\na,1,2,yes", "label 'yes'"),
@@ -181,5 +181,5 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_a_class_that_the_dataset_does_not_have(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="is of the class 'flask'; there are: cup"):
+    with pytest.raises(DataError, match="has the class 'flask'; expected one of: cup"):
         PromptFile(write(tmp_path, CSV), ["cup"])

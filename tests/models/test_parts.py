@@ -93,7 +93,7 @@ def test_an_unknown_part_is_an_error_that_lists_those_there_are() -> None:
     ):
         select(network, ["encodr"], "train.freeze")
     with pytest.raises(
-        ConfigError, match=r"called 'xyz'\. There are: network\.encoder, network\.neck, network\.head$"
+        ConfigError, match=r"matches 'xyz'\. Expected one of: network\.encoder, network\.neck, network\.head$"
     ):
         select(network, ["head", "!xyz"], "train.freeze")
     assert list(top_parts(nn.Sequential(nn.Sequential(nn.Linear(1, 1))))) == ["0.0"]

@@ -282,7 +282,7 @@ def test_dropout_is_at_the_bottom_and_only_in_training() -> None:
         ("resnet19", "unknown encoder 'resnet19'; did you mean 'resnet18'"),
         ("tu-resnt50", "did you mean 'tu-resnet50'"),
         ("orignal", "did you mean 'original'"),
-        ("qqq", "there are: original, original_padded, resnet18"),
+        ("qqq", "expected one of: original, original_padded, resnet18"),
         ("tu-vit_tiny_patch16_224", "cannot be used with depth 5 on images of any size.*Hint"),
     ],
 )

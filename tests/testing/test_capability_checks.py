@@ -64,7 +64,7 @@ class Made(ModelCase):
 
 
 @pytest.mark.parametrize(
-    ("fault", "message"), [("whole numbers", "expected floating"), ("odd", "no multiples of 8"), ("", "")]
+    ("fault", "message"), [("whole numbers", "expected floating"), ("odd", "not multiples of 8"), ("", "")]
 )
 def test_networks_that_do_not_take_their_input_are_found(fault: str, message: str) -> None:
     case = Made(WINDOWED, {"model": Looks(fault)})

@@ -84,7 +84,7 @@ class Case(EvaluatorCase):
 
 
 PLANTED = [
-    ("reports_are_complete", "reports_are_complete", r"the metrics \['agreement'\] are no floats"),
+    ("reports_are_complete", "reports_are_complete", r"the metrics \['agreement'\] are not floats"),
     (
         "nothing_measured_is_undefined",
         "nothing_measured_is_undefined",
@@ -107,7 +107,7 @@ PLANTED = [
         "perfect_predictions_are_best",
         "agreement is 0 for perfect predictions and",
     ),
-    ("reset_forgets", "reset_forgets", "after reset, and anew: agreement is"),
+    ("reset_forgets", "reset_forgets", "after reset, and in a new evaluator: agreement is"),
     (
         "reporting_changes_nothing",
         "reporting_changes_nothing",

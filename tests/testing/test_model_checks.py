@@ -20,12 +20,12 @@ FAULTY = str(Path(__file__).resolve().parents[1] / "support" / "faulty.py")
 TEMPLATES = Path(__file__).resolve().parents[2] / "toolkit" / "testing" / "templates"
 BY_NAME = {check.__name__: check for check in MODEL_CHECKS}
 PLANTED = {
-    "builds": "differs between two models of one seed",
+    "builds": "differs between two models built with the same seed",
     "predictions_fit_the_samples": "has sample_id 'GENERATED-0-0'",
     "any_image_size": r"an image of 1×1 pixels .*RuntimeError",
     "batch_equals_singles": "predicted differently alone and in a batch of 4: the label maps differ in",
-    "truth_is_not_looked_at": "changes when its labels are taken away",
-    "predicting_is_repeatable": "changes from one time to the next",
+    "truth_is_not_looked_at": "changes when its labels are removed",
+    "predicting_is_repeatable": "changes from one call to the next",
     "no_objects": "cross_entropy is nan",
     "one_class": r"\w+",
     "loss_is_finite": "the loss has no gradient",
@@ -35,7 +35,7 @@ PLANTED = {
     "missing_labels_are_named": "does not name the sample 'generated-0-0'",
     "samples_stay_as_they_are": "'generated-0-0' was overwritten",
     "predicting_leaves_no_trace": "predict switches to training mode: the model, body",
-    "training_is_repeatable": "two trainings of one seed differ in",
+    "training_is_repeatable": "two training runs with the same seed differ in",
     "mixed_precision": "BFloat16",
     "save_and_load": "after saving and loading, the ",
     "weights_start_other_classes": r"odd: \[4\] -> \[6\]",
@@ -203,7 +203,8 @@ def test_what_cannot_be_done_is_declared_and_skipped_with_the_reason(tmp_path: P
     (_, second) = run_checks(checks, case, {"no_objects": "there are always some"})
     assert (second.state, second.message) == ("skipped", "there are always some")
     with pytest.raises(
-        UsageError, match="'no_object', but no check is called so. There are: any_image_size, no_objects"
+        UsageError,
+        match="'no_object', but there is no such check. Expected one of: any_image_size, no_objects",
     ):
         list(run_checks(checks, case, {"no_object": "?"}))
     with pytest.raises(UsageError, match="gives no reason"):

@@ -123,7 +123,7 @@ def check_packages() -> list[Finding]:
     try:
         requirements = [text for text in metadata.requires(DISTRIBUTION) or [] if "extra ==" not in text]
     except metadata.PackageNotFoundError:
-        detail = "it is used without being installed, so its requirements are not known"
+        detail = "not installed, so its requirements are unknown"
         return [
             Finding("package", "toolkit", "broken", detail, hint="pip install --editable . in the checkout")
         ]
@@ -142,7 +142,7 @@ def _check_requirement(text: str) -> Finding:
     except Exception as error:  # a package that is half installed may raise anything at all
         if not version:
             return Finding("package", name, "broken", "not installed", hint)
-        detail = f"{version} is installed, but importing it fails: {type(error).__name__}: {error}"
+        detail = f"{version} is installed, but cannot be imported: {type(error).__name__}: {error}"
         return Finding("package", name, "broken", detail, f"pip install --force-reinstall '{text}'")
     if not version:  # another distribution brings the same module, as opencv-python does
         return Finding(
@@ -201,7 +201,7 @@ def _check_part(manifest: Manifest) -> Finding:
                     manifest.kind,
                     manifest.name,
                     "broken",
-                    f"{reference} from {manifest.origin} cannot be called",
+                    f"{reference} from {manifest.origin} is not callable",
                 )
     except Exception as error:  # its modules may raise anything at all
         return Finding(manifest.kind, manifest.name, "broken", str(error))

@@ -191,7 +191,7 @@ def _unpacked(key: int) -> Color:
 
 
 def _and_others(count: int, what: str) -> str:
-    return f" (and {count}other invalid {what}{'s' * (count > 1)})" if count else ""
+    return f" (and {count} other invalid {what}{'s' * (count > 1)})" if count else ""
 
 
 def _ranges(values: Mapping[int, Any]) -> str:

@@ -143,7 +143,7 @@ def named(registry: Registry[M], name: str) -> M:
         return registry.get(name)
     found = [manifest for manifest in add_path(name) if isinstance(manifest, registry.kind)]
     if not found:
-        raise UnknownNameError(f"{name}contains no {registry.kind.kind}")
+        raise UnknownNameError(f"{name} contains no {registry.kind.kind}")
     return found[0]
 
 

@@ -64,7 +64,7 @@ def network_takes_its_input(case: ModelCase) -> None:
     divisible = all(side % inspectable.divisor == 0 for side in given.shape[2:])
     expect(
         divisible,
-        f"network_input gives {list(given.shape)}, whose sides are no multiples of {inspectable.divisor}",
+        f"network_input gives {list(given.shape)}, whose sides are not multiples of {inspectable.divisor}",
     )
 
 
@@ -84,7 +84,10 @@ def objects_are_tracked(case: ModelCase) -> None:
     with torch.no_grad():
         found = list(trackable.track(frames, prompts))
     names = [prediction.sample_id for prediction in found]
-    expect(names == [frame.id for frame in frames], f"track gave predictions for {names}, of {FRAMES} frames")
+    expect(
+        names == [frame.id for frame in frames],
+        f"track returned predictions for {names}, but there are {FRAMES} frames",
+    )
     for prediction in found:
         instances = prediction.instances
         expect(instances is not None, f"{prediction.sample_id} has no instances")
@@ -93,5 +96,5 @@ def objects_are_tracked(case: ModelCase) -> None:
         expect(
             labels == sorted(set(labels)) and all(label < len(truth) for label in labels),
             f"{prediction.sample_id} has objects numbered {labels}; expected numbers from 0 to"
-            f" {len(truth) - 1}, each once, rising",
+            f" {len(truth) - 1}, each once, in ascending order",
         )

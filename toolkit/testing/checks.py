@@ -23,7 +23,7 @@ State: TypeAlias = Literal["passed", "failed", "skipped"]
 
 
 class Case(Protocol):
-    """What a check looks at: a plugin, dataset or evaluator with small settings, and its manifest."""
+    """The subject of a check: a plugin, dataset or evaluator with small settings, and its manifest."""
 
     @property
     def manifest(self) -> Manifest:
@@ -97,7 +97,7 @@ def check_declared(
     for name, reason in declared.items():
         if name not in names:
             raise UsageError(
-                f"{owner!r} declares that it cannot do {name!r}, but no check is called so. There are:"
+                f"{owner!r} declares that it cannot do {name!r}, but there is no such check. Expected one of:"
                 f" {', '.join(names)}"
             )
         if not reason.strip():

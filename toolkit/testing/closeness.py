@@ -46,7 +46,7 @@ def difference(one: Prediction, other: Prediction, *, exact: bool = False) -> st
     for name, value in one.extras.items():
         apart = _numbers_apart(value, other.extras[name])
         if apart > (0 if exact else NUMBERS):
-            return f"{name} that is up to {apart:.3g} apart, relative to its largest value"
+            return f"{name} differs by up to {apart:.3g}, relative to its largest value"
     if one.instances is not None and other.instances is not None:
         return _instances(one.instances, other.instances, exact)
     return ""
@@ -71,7 +71,7 @@ def _instances(one: Instances, other: Instances, exact: bool) -> str:
     if not torch.equal(one.labels, other.labels):
         return f"labels {one.labels.tolist()} and {other.labels.tolist()}"
     if _apart(one.boxes_xyxy, other.boxes_xyxy) > (0 if exact else BOX):
-        return f"boxes that are up to {_apart(one.boxes_xyxy, other.boxes_xyxy):.3g} pixels apart"
+        return f"boxes up to {_apart(one.boxes_xyxy, other.boxes_xyxy):.3g} pixels apart"
     if (one.scores is None) != (other.scores is None) or (one.masks is None) != (other.masks is None):
         return "only one has scores, or masks"
     if (
@@ -79,11 +79,11 @@ def _instances(one: Instances, other: Instances, exact: bool) -> str:
         and other.scores is not None
         and _apart(one.scores, other.scores) > (0 if exact else SCORE)
     ):
-        return f"scores that are up to {_apart(one.scores, other.scores):.3g} apart"
+        return f"scores up to {_apart(one.scores, other.scores):.3g} apart"
     if one.masks is not None and other.masks is not None:
         least = min(_overlaps(one.masks, other.masks), default=1.0)
         if least < (1 if exact else 1 - PIXELS):
-            return f"masks that overlap by no more than {least:.3f} (IoU)"
+            return f"masks with an IoU of only {least:.3f}"
     return ""
 
 

@@ -74,11 +74,11 @@ def splits_open(case: DatasetCase) -> None:
     manifest = case.manifest
     expect(
         manifest.val_split in ("", *manifest.splits),
-        f"val_split={manifest.val_split!r} is none of {', '.join(manifest.splits)}",
+        f"val_split={manifest.val_split!r} is not one of {', '.join(manifest.splits)}",
     )
     splits = case.splits
     first = splits[manifest.splits[0]]
-    expect(len(first) > 0, f"the split {manifest.splits[0]!r}, which is to learn from, has no samples")
+    expect(len(first) > 0, f"the split {manifest.splits[0]!r}, which is used for training, has no samples")
     for split, dataset in splits.items():
         classes, palette = tuple(dataset.classes), dataset.palette
         expect(
@@ -87,7 +87,7 @@ def splits_open(case: DatasetCase) -> None:
         )
         expect(
             0 < len(set(classes)) == len(classes),
-            f"classes must be names without repetition, at least one, not {classes}",
+            f"classes must be one or more different names, not {classes}",
         )
         expect(
             palette is None or len(palette) == len(classes),
@@ -157,7 +157,7 @@ def _check_labels(sample: Sample, classes: int, where: str) -> None:
         worst = (beyond > 1) & filled
         expect(
             not worst.any(),
-            f"a mask of {where} reaches beyond its box {boxes[worst][:1].tolist()}:"
+            f"a mask of {where} extends beyond its box {boxes[worst][:1].tolist()}:"
             f" {tight[worst][:1].tolist()}",
         )
 
@@ -166,7 +166,9 @@ def same_sample_each_time(case: DatasetCase) -> None:
     """The same index gives the same sample, also when the dataset is opened again."""
     for split, dataset in case.splits.items():
         again = case.open(split)
-        expect(list(again.ids) == list(dataset.ids), f"split {split!r} has other ids when it is opened again")
+        expect(
+            list(again.ids) == list(dataset.ids), f"split {split!r} has different ids when it is opened again"
+        )
         for index in range(min(case.limit, len(dataset))):
             one, other, third = dataset[index], dataset[index], again[index]
             same = digest(one) == digest(other) == digest(third)
@@ -190,14 +192,14 @@ def same_in_another_process(case: DatasetCase) -> None:
         ids, fingerprint, digests = opened[split]
         expect(
             ids == list(dataset.ids),
-            f"split {split!r} has other ids in another process. Hint: sort them; sets have no order",
+            f"split {split!r} has different ids in another process. Hint: sort them; sets have no order",
         )
         expect(
             fingerprint == dataset.fingerprint(),
-            f"fingerprint() of split {split!r} is another in another process. Hint: use hashlib",
+            f"fingerprint() of split {split!r} is different in another process. Hint: use hashlib",
         )
         own = [digest(dataset[index]) for index in range(len(digests))]
-        expect(digests == own, f"samples of split {split!r} are others in another process")
+        expect(digests == own, f"samples of split {split!r} are different in another process")
         try:
             pickled = pickle.dumps(dataset)
         except Exception as error:
@@ -207,7 +209,8 @@ def same_in_another_process(case: DatasetCase) -> None:
             ) from error
         sent = elsewhere(_digests_of_sent, name, pickled, len(digests)).result()
         expect(
-            sent == own, f"samples of split {split!r} are others once the dataset was sent to another process"
+            sent == own,
+            f"samples of split {split!r} are different after the dataset was sent to another process",
         )
 
 
@@ -262,7 +265,7 @@ def ends_where_it_ends(case: DatasetCase) -> None:
         except IndexError:
             continue
         raise AssertionError(
-            f"split {split!r} has {len(dataset)} samples, but gives one at index {len(dataset)}. Hint:"
+            f"split {split!r} has {len(dataset)} samples, but returns one at index {len(dataset)}. Hint:"
             " raise IndexError"
         )
 
@@ -270,7 +273,7 @@ def ends_where_it_ends(case: DatasetCase) -> None:
 def an_empty_folder_is_explained(case: DatasetCase) -> None:
     """A folder without the expected files is an error of the toolkit that names the folder."""
     if not case.manifest.needs_folder:
-        skip("the dataset is generated, and reads no folder")
+        skip("the dataset is generated and reads no folder")
     with tempfile.TemporaryDirectory() as folder:
         try:
             dataset = open_dataset(case.manifest, folder, case.manifest.splits[0], case.options)
@@ -282,7 +285,7 @@ def an_empty_folder_is_explained(case: DatasetCase) -> None:
             return
         except Exception as error:
             raise AssertionError(
-                f"an empty folder ends in {explain(error, case.manifest)}. Hint: raise DataError with the"
+                f"an empty folder raises {explain(error, case.manifest)}. Hint: raise DataError with the"
                 " path and the hint"
             ) from error
         raise AssertionError(
@@ -299,7 +302,7 @@ def manifest_tells_where_from(case: DatasetCase) -> None:
     )
     expect(
         not case.manifest.needs_folder or bool(case.manifest.layout),
-        "layout is empty. Hint: say in words what the folder must hold",
+        "layout is empty. Hint: describe what the folder must contain",
     )
 
 

@@ -176,7 +176,10 @@ def reports_are_complete(case: EvaluatorCase) -> None:
     report = case.measured(case.pairs())
     expect(len(report.metrics) > 0, "the report has no metrics")
     wrong = [name for name, value in report.metrics.items() if not isinstance(value, float)]
-    expect(not wrong, f"the metrics {wrong} are no floats. Hint: float(…), so that they can be written")
+    expect(
+        not wrong,
+        f"the metrics {wrong} are not floats. Hint: convert them with float(…), so that they can be written",
+    )
     first = next(iter(report.metrics))
     expect(
         not math.isnan(report.metrics[first]),
@@ -201,7 +204,8 @@ def nothing_measured_is_undefined(case: EvaluatorCase) -> None:
     defined = [name for name, value in empty.metrics.items() if not math.isnan(value)]
     expect(
         not defined,
-        f"before the first update {defined[:3]} have values. Hint: what is undefined is NaN, never 0 or -1",
+        f"before the first update {defined[:3]} have values. Hint: report undefined metrics as NaN, never as"
+        " 0 or -1",
     )
 
 
@@ -247,8 +251,8 @@ def perfect_predictions_are_best(case: EvaluatorCase) -> None:
         expect(
             fits or math.isnan(value),
             f"{name} is {value:.4g} for perfect predictions and {other:.4g} for worse ones, but"
-            f" {'less' if lower else 'more'} of it is said to be better. Hint: Report(…,"
-            f" lower_is_better=({name!r},)) names the metrics of which less is better",
+            f" {'lower' if lower else 'higher'} is declared to be better. Hint: list metrics where lower is"
+            f" better: Report(…, lower_is_better=({name!r},))",
         )
 
 
@@ -260,7 +264,7 @@ def reset_forgets(case: EvaluatorCase) -> None:
     evaluator.reset()
     evaluator.prepare(case.dataset)
     what = _difference(_updated(evaluator, pairs[:2]).report(), case.measured(pairs[:2]))
-    expect(not what, f"after reset, and anew: {what}")
+    expect(not what, f"after reset, and in a new evaluator: {what}")
 
 
 def reporting_changes_nothing(case: EvaluatorCase) -> None:
@@ -294,9 +298,9 @@ def what_does_not_fit_is_refused(case: EvaluatorCase) -> None:
             continue
         except Exception as error:
             raise AssertionError(
-                f"{what} ends in {explain(error, case.manifest)}. Hint: raise InvalidDataError with its id"
+                f"{what} raises {explain(error, case.manifest)}. Hint: raise InvalidDataError with its id"
             ) from error
         raise AssertionError(
-            f"{what} is taken in ({other.id!r} for {one.id!r}). Hint: raise InvalidDataError with the"
+            f"{what} is accepted ({other.id!r} for {one.id!r}). Hint: raise InvalidDataError with the"
             " sample's id"
         )

@@ -48,8 +48,8 @@ def save_and_load(case: ModelCase) -> None:
         what = difference(one, other, exact=True)
         expect(
             not what,
-            f"after saving and loading, the prediction for {sample.id!r} is another: {what}. "
-            "Hint: register as a parameter or buffer whatever the settings do not determine",
+            f"after saving and loading, the prediction for {sample.id!r} is different: {what}. Hint: register"
+            " everything that the settings do not determine as a parameter or buffer",
         )
     if isinstance(model, TrainableModel) and isinstance(loaded, TrainableModel):
         before, after = case.loss_of(model, samples), case.loss_of(loaded, samples)
@@ -67,7 +67,7 @@ def weights_start_other_classes(case: ModelCase) -> None:
     new = case.build([*case.classes, "one more", "and another"], seed=1)
     shapes = {name: value.shape for name, value in old.state_dict().items()}
     if 2 * sum(shapes.get(name) == value.shape for name, value in new.state_dict().items()) < len(shapes):
-        skip("most of the model depends on its classes, so there is little to take over")
+        skip("most of the model depends on its classes, so there is little to transfer")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.safetensors"
         _save(case, old, path)
@@ -75,12 +75,14 @@ def weights_start_other_classes(case: ModelCase) -> None:
     unfit = [*report.mismatched, *report.missing, *report.unexpected]
     expect(
         not unfit,
-        f"with two classes more, these tensors do not fit: {', '.join(unfit[:5])}. Hint: name them in"
+        f"with two more classes, these tensors do not fit: {', '.join(unfit[:5])}. Hint: name them in"
         " Model.class_tensors",
     )
     taken, start = new.state_dict(), old.state_dict()
     wrong = [name for name in report.loaded if not torch.equal(taken[name], start[name])]
-    expect(not wrong, f"these tensors were reported as loaded, but are others: {', '.join(wrong[:5])}")
+    expect(
+        not wrong, f"these tensors were reported as loaded, but have different values: {', '.join(wrong[:5])}"
+    )
 
 
 def moves_between_devices(case: ModelCase) -> None:
@@ -102,13 +104,13 @@ def moves_between_devices(case: ModelCase) -> None:
                 model.train().loss(samples)
     except RuntimeError as error:
         raise AssertionError(
-            f"on another device than the CPU: {str(error).splitlines()[0]}. Hint: make tensors on"
-            " self.device, register those that the model keeps as buffers, and bring what leaves it to the"
-            " CPU with .cpu()"
+            f"on a device other than the CPU: {str(error).splitlines()[0]}. Hint: make tensors on"
+            " self.device, register those that the model keeps as buffers, and move outputs to the CPU with"
+            " .cpu()"
         ) from error
     for sample, one, other in zip(samples, here, away, strict=True):
         what = difference(one, other)
-        expect(not what, f"on another device the prediction for {sample.id!r} is another: {what}")
+        expect(not what, f"on another device the prediction for {sample.id!r} is different: {what}")
 
 
 def _check_cuda(case: ModelCase) -> None:
@@ -129,7 +131,7 @@ def _check_cuda(case: ModelCase) -> None:
     for sample, one, other in zip(
         samples, case.predict(fresh.to("cpu"), samples), case.predict(case.build(), samples), strict=True
     ):
-        expect(not difference(one, other), f"back on the CPU the prediction for {sample.id!r} is another")
+        expect(not difference(one, other), f"back on the CPU the prediction for {sample.id!r} is different")
 
 
 def runs_in_two_processes(case: ModelCase) -> None:
@@ -143,5 +145,5 @@ def runs_in_two_processes(case: ModelCase) -> None:
     expect(
         first == second,
         "after two steps the two processes have different weights. Hint: every process must build the same"
-        " model and use the same parameters; whatever is learned must come by gradients",
+        " model and use the same parameters; weights must change only through gradients",
     )

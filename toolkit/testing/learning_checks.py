@@ -78,7 +78,7 @@ def loss_falls(case: ModelCase) -> None:
     expect(
         training.after < training.before,
         f"after {case.steps} steps on one batch the loss is {training.after:.5g}; it was"
-        f" {training.before:.5g}. Hint: look at train.lr ({case.train_settings().lr:g}) and at whether the"
+        f" {training.before:.5g}. Hint: check train.lr ({case.train_settings().lr:g}) and at whether the"
         " loss depends on the weights",
     )
 
@@ -123,7 +123,7 @@ def missing_labels_are_named(case: ModelCase) -> None:
         return
     except Exception as error:
         raise AssertionError(
-            f"a sample without labels ends in {explain(error, case.manifest)}. Hint: raise InvalidDataError"
+            f"a sample without labels raises {explain(error, case.manifest)}. Hint: raise InvalidDataError"
             " with the sample's id"
         ) from error
     raise AssertionError(
@@ -163,7 +163,7 @@ def predicting_leaves_no_trace(case: ModelCase) -> None:
     ]
     expect(
         not changed,
-        f"predict switches to training mode: {_some(changed)}. Hint: leave the mode as it is, or put it back",
+        f"predict switches to training mode: {_some(changed)}. Hint: leave the mode unchanged, or restore it",
     )
     after = _state(model)
     expect(set(after) == set(before), f"predict adds or removes {_some(sorted(set(after) ^ set(before)))}")
@@ -174,16 +174,17 @@ def predicting_leaves_no_trace(case: ModelCase) -> None:
         " buffers",
     )
     graded = [name for name, parameter in model.named_parameters() if parameter.grad is not None]
-    expect(not graded, f"predict leaves gradients in {_some(graded)}")
+    expect(not graded, f"predict leaves gradients behind in {_some(graded)}")
     expect(
         torch.is_grad_enabled(),
-        "predict switches gradients off for good. Hint: use `with torch.no_grad():`",
+        "predict permanently disables gradients. Hint: use `with torch.no_grad():`",
     )
     with_break, without = (_after_steps(case, predicting=predicting) for predicting in (True, False))
     differing = [name for name, value in with_break.items() if not torch.equal(value, without[name])]
     expect(
         not differing,
-        f"training ends elsewhere when predict is called between two steps: {_some(differing)} differ",
+        f"training gives a different result when predict is called between two steps: {_some(differing)}"
+        " differ",
     )
 
 
@@ -210,8 +211,8 @@ def training_is_repeatable(case: ModelCase) -> None:
     differing = [name for name, value in first.items() if not torch.equal(value, second[name])]
     expect(
         not differing,
-        f"two trainings of one seed differ in {_some(differing)}. Hint: draw all random numbers from torch,"
-        " NumPy's global generator or `random`, which are seeded before each step",
+        f"two training runs with the same seed differ in {_some(differing)}. Hint: draw all random numbers"
+        " from torch, NumPy's global generator or `random`; these are seeded before each step",
     )
 
 

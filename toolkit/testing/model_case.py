@@ -93,7 +93,7 @@ class ModelCase:
         """A new model in training mode; the check is skipped where the plugin's model does not learn."""
         model = self.build(classes, seed=seed)
         if not isinstance(model, TrainableModel):
-            skip(f"the model does not learn: {type(model).__name__} is no TrainableModel")
+            skip(f"the model is not trainable: {type(model).__name__} is not a TrainableModel")
         return model.train()
 
     def samples(
@@ -110,7 +110,7 @@ class ModelCase:
         usual = [(height, width), (height, width), (height * 3 // 4, width), (height - 7, width + 5)]
         sizes = sizes or [usual[i % len(usual)] for i in range(count)]
         if not self.task.examples:
-            skip(f"the task {self.task.name!r} brings no examples to try models with")
+            skip(f"the task {self.task.name!r} provides no examples to test models with")
         make: Callable[..., list[Sample]] = self.task.resolve(self.task.examples)
         samples = make(classes or self.classes, sizes, objects=objects, seed=seed)
         return [with_prompts(sample) for sample in samples] if "answers" in self.task.predicts else samples

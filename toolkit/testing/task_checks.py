@@ -39,8 +39,8 @@ class TaskCase:
         task = self.manifest
         if not task.examples:
             skip(
-                "the task brings no examples, so plugins of it are hardly checked. Hint: name a function as"
-                " examples"
+                "the task provides no examples, so its plugins are hardly checked. Hint: set examples to a"
+                " function"
             )
         made: list[Sample] = task.resolve(task.examples)(task.classes, SIZES, objects=3, seed=0)
         return made
@@ -51,12 +51,12 @@ def names_what_exists(case: TaskCase) -> None:
     task = case.manifest
     for what in ("draw", "write", "examples"):
         reference = getattr(task, what)
-        expect(not reference or callable(task.resolve(reference)), f"{what}={reference!r} cannot be called")
+        expect(not reference or callable(task.resolve(reference)), f"{what}={reference!r} is not callable")
     for name in task.evaluators:
         registry.evaluators().get(name)
     for other, reference in task.conversions.items():
         registry.tasks().get(other)
-        expect(callable(task.resolve(reference)), f"the conversion {reference!r} cannot be called")
+        expect(callable(task.resolve(reference)), f"the conversion {reference!r} is not callable")
 
 
 def examples_have_the_truth(case: TaskCase) -> None:
@@ -70,7 +70,7 @@ def examples_have_the_truth(case: TaskCase) -> None:
     for sample, twin in zip(samples, again, strict=True):
         missing = [name for name in case.manifest.truth if sample.get(name) is None]
         expect(not missing, f"the example {sample.id!r} has no {' and no '.join(missing)}")
-        expect(bool((sample.image == twin.image).all()), f"the example {sample.id!r} is another each time")
+        expect(bool((sample.image == twin.image).all()), f"the example {sample.id!r} is different each time")
 
 
 def predictions_are_drawn(case: TaskCase) -> None:
@@ -102,5 +102,5 @@ def predictions_are_written(case: TaskCase) -> None:
             }
             expect(
                 set(outputs.values()) == found,
-                f"{sorted(outputs.values())} is said to be written, but there is {sorted(found)}",
+                f"{sorted(outputs.values())} is declared to be written, but the files are {sorted(found)}",
             )

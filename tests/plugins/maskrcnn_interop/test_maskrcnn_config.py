@@ -240,17 +240,17 @@ SOLVER: {BASE_LR: -1, WEIGHT_DECAY_BIAS: 0.5, LR_SCHEDULER_NAME: StepLR, CLIP_GR
     )
     assert message.startswith(f"{path}: 11 faults")
     for said in (
-        f"MODEL.RESNETS.NUM_GROUPS: this network has 1 only, not 32 ({path})",
+        f"MODEL.RESNETS.NUM_GROUPS: this network supports only 1, not 32 ({path})",
         f"not 'LN' ({path})",
         f"not 'many' ({path})",
-        "MODEL.ROI_HEADS.NAME: this network has 'StandardROIHeads' only, not 'CascadeROIHeads'",
+        "MODEL.ROI_HEADS.NAME: this network supports only 'StandardROIHeads', not 'CascadeROIHeads'",
         (
             "MODEL.ROI_MASK_HED.NUM_CONV: Detectron2 has no such key; did you mean"
             " MODEL.ROI_MASK_HEAD.NUM_CONV?: 8"
         ),
         "MODEL.RPN.NMS_THRESH: ",
         "not 1.5",
-        "INPUT.CROP.ENABLED: this network has False only, not True",
+        "INPUT.CROP.ENABLED: this network supports only False, not True",
         "SOLVER.BASE_LR: Input should be greater than 0, not -1",
         "SOLVER.WEIGHT_DECAY_BIAS: ",
         "SOLVER.LR_SCHEDULER_NAME: expected WarmupMultiStepLR or WarmupCosineLR, not 'StepLR'",
@@ -301,8 +301,9 @@ def test_detectron2s_own_defaults_are_another_network(folder: Path) -> None:
     (folder / "bare.yaml").write_text("MODEL: {MASK_ON: True}\n")
     message = faults_of(folder / "bare.yaml")
     assert (
-        "MODEL.BACKBONE.NAME: this network has 'build_resnet_fpn_backbone' only, not 'build_resnet_backbone'"
-        " (the default of Detectron2)" in message
+        "MODEL.BACKBONE.NAME: this network supports only 'build_resnet_fpn_backbone', not"
+        " 'build_resnet_backbone'"
+        " (Detectron2 default)" in message
     )
 
 
@@ -479,4 +480,4 @@ def test_learning_rates_are_those_of_detectron2(folder: Path) -> None:
 
 def test_given_values_say_where_they_come_from() -> None:
     assert str(Given((1, 2), "a.yaml")) == "[1, 2] (a.yaml)"
-    assert str(Given("x")) == "'x' (the default of Detectron2)"
+    assert str(Given("x")) == "'x' (Detectron2 default)"

@@ -18,12 +18,12 @@ from toolkit.formats.label_images import check_same_size
 
 DATASET = DatasetManifest(
     name="mynet",
-    summary="photos beside label images",
+    summary="photos with label images",
     build=":build",
     settings=":MyNetSettings",
     tasks=("semantic",),
     splits=("train", "val"),
-    layout="photos/NAME.jpg with labels/NAME.png, which hold a class index a pixel, 255 for void",
+    layout="photos/NAME.jpg with labels/NAME.png (one class index per pixel, 255 = void)",
     license="yours",
 )
 
@@ -45,7 +45,8 @@ class MyNet(Dataset):
         names = sorted(path.stem for path in (folder / "photos").glob("*.jpg"))
         if not names:
             raise DataError(
-                f"{folder / 'photos'} holds no .jpg files. Hint: put the photos there, or name another folder"
+                f"{folder / 'photos'} contains no .jpg files. Hint: put the photos there, or pass another"
+                " folder"
             )
         self.ids = [name for i, name in enumerate(names) if (i % settings.val_every == 0) == (split == "val")]
 

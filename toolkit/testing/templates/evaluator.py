@@ -19,7 +19,7 @@ from toolkit.errors import InvalidDataError
 
 EVALUATOR = EvaluatorManifest(
     name="mynet",
-    summary="which of the classes that an image shows are found anywhere in it",
+    summary="the share of the classes in an image that are found anywhere in it",
     build=":build",
     settings=":MyNetSettings",
 )
@@ -45,7 +45,9 @@ class MyNet(Evaluator):
 
     def _update(self, sample: Sample, prediction: Prediction) -> None:
         if sample.label_map is None or prediction.label_map is None:
-            raise InvalidDataError(f"sample {sample.id!r}: two label maps are compared, and one is missing")
+            raise InvalidDataError(
+                f"sample {sample.id!r}: a label map is missing in the sample or in the prediction"
+            )
         truth, guess = self._shown(sample.label_map), self._shown(prediction.label_map)
         self.counts += torch.stack([truth & guess, truth & ~guess, guess & ~truth])
 

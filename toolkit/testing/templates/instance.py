@@ -25,7 +25,7 @@ from toolkit.models.losses import cross_entropy
 
 PLUGIN = PluginManifest(
     name="mynet",
-    summary="a small detector by centers and offsets, with masks",
+    summary="a small detector that predicts centers, offsets and masks",
     task="instance",
     build=":build",
     settings=":MyNetSettings",
@@ -159,9 +159,7 @@ class MyNet(TrainableModel):
     def _targets(self, sample: Sample) -> Targets:
         truth = sample.instances
         if truth is None or truth.masks is None:
-            raise InvalidDataError(
-                f"sample {sample.id!r} has no masks of objects, which this model learns from"
-            )
+            raise InvalidDataError(f"sample {sample.id!r} has no object masks to train this model on")
         rows, columns = _grid(sample.size)
         classes = torch.zeros(sample.size, dtype=torch.uint8)
         heat, offsets = torch.zeros(sample.size), torch.zeros(2, *sample.size)
