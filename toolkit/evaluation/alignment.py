@@ -1,5 +1,5 @@
-"""Predictions of models whose classes stand in another order, or have a background that the dataset does not
-name.
+"""Aligns predictions of models whose classes are in a different order, or include a background that the
+dataset does not have.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from toolkit.types import BACKGROUND, VOID, Prediction
 
 
 def alignment_for(model: Model, dataset: Dataset, owner: str) -> Alignment | None:
-    """What turns a model's predictions into a dataset's classes; None where that is not needed.
+    """The conversion of a model's predictions to a dataset's classes; None if none is needed.
 
-    The classes of a promptable model are those of the prompts that it is given.
+    A promptable model has the classes of the prompts that it is given.
 
     Raises:
         DataError: when the classes differ.
@@ -32,9 +32,9 @@ def alignment_for(model: Model, dataset: Dataset, owner: str) -> Alignment | Non
 
 
 class Alignment:
-    """Turns predictions in a model's classes into predictions in a dataset's, by their names.
+    """Converts predictions from a model's classes to a dataset's, matched by name.
 
-    Only a background may be missing on either side. Where the dataset has none it becomes void, which is "no
+    Only a background may be missing on either side. If the dataset has none, it becomes void, which means "no
     class".
 
     Args:
@@ -43,7 +43,7 @@ class Alignment:
         owner: the model, for the message.
 
     Raises:
-        DataError: when the two differ in another class.
+        DataError: when they differ in any other class.
     """
 
     def __init__(self, classes: Sequence[str], wanted: Sequence[str], owner: str) -> None:

@@ -1,4 +1,4 @@
-"""Counting which class was taken for which."""
+"""Confusion matrices of label maps."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from toolkit.errors import InvalidDataError
 from toolkit.types import VOID
 
 STRIP_PIXELS = 1 << 24
-"""OpenCV returns its counts as float32, which holds whole numbers up to this one."""
+"""OpenCV returns its counts as float32, which represents integers exactly up to this one."""
 
 LANES = 4
-"""Neighbors are mostly of one class, and a CPU that adds to one count again and again waits for itself each
-time. So the pixels are taken in turn from four places far apart, which is half as fast again."""
+"""Neighboring pixels mostly have the same class, and incrementing the same counter again and again stalls a
+CPU. So pixels are taken alternately from four distant places, which is 1.5 times as fast."""
 
 LabelMap = Tensor | NDArray[Any]
 
 
 def confusion_matrix(truth: LabelMap, prediction: LabelMap, num_classes: int) -> NDArray[np.int64]:
-    """How many pixels of each true class were given each class.
+    """Count how many pixels of each true class were predicted as each class.
 
     Args:
         truth: uint8 ``[H, W]`` of class indexes and ``VOID``, a tensor on the CPU or an array.
@@ -60,7 +60,8 @@ def confusion_matrix(truth: LabelMap, prediction: LabelMap, num_classes: int) ->
 
 
 def _interleave(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """One row of the same pixels in another order, the same for every array of one length."""
+    """The same pixels in one row and in another order, which is the same for all arrays of the same
+    length."""
     lanes = list(pixels.reshape(LANES, -1))
     return np.asarray(cv2.merge(lanes), dtype=np.uint8).reshape(1, -1)
 

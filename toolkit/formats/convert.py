@@ -1,8 +1,8 @@
 """Converts any dataset with objects from one annotation format to another, and counts what the new one cannot
 hold.
 
-Masks come back equal pixel by pixel from every format but ``masks``, in which objects cannot overlap.
-Polygons stay the polygons they were where the format has them.
+Masks are preserved exactly by every format except ``masks``, in which objects cannot overlap. Polygons stay
+the same polygons if the format supports them.
 """
 
 from __future__ import annotations
@@ -36,31 +36,31 @@ BACKGROUND = "background"
 
 
 class Losses(Counter[str]):
-    """How many objects or images lost what, by a description of it."""
+    """Counts of lost information, by description."""
 
     def lines(self) -> list[str]:
-        """One line for each, for people to read."""
+        """One human-readable line for each."""
         return [f"lost: {text} ({count})" for text, count in self.items() if count]
 
 
 def convert_split(
     dataset: Dataset, split: str, folder: Path, target: str, losses: Losses, limit: int | None = None
 ) -> Iterator[str]:
-    """Write a split in one of the formats of ``WRITERS``, or as ``masks``; one sample at a time.
+    """Write a split in one of the formats in ``WRITERS``, or as ``masks``, one sample at a time.
 
     Args:
         dataset: what to write.
         split: its name.
-        folder: where to; several splits of one dataset share it.
+        folder: output folder; the splits of a dataset share it.
         target: the format.
-        losses: counts what cannot be held are added to it.
-        limit: how many samples at most.
+        losses: counts of what the format cannot hold are added to it.
+        limit: maximum number of samples.
 
     Yields:
         The id of each sample when its image is written.
 
     Raises:
-        DataError: when a sample cannot be read, or has no objects to give.
+        DataError: when a sample cannot be read, or has no objects.
         OutputError: when a file cannot be written.
     """
     indexes = range(min(len(dataset), limit if limit is not None else len(dataset)))
@@ -79,7 +79,7 @@ def convert_split(
 
 
 def opening(target: str, classes: Sequence[str]) -> list[str]:
-    """The dataset that reads a format, and the settings that it needs for what was written."""
+    """The dataset that reads a format, and the settings that it needs to read the written files."""
     if target == "masks":
         return ["masks"]
     via = [
@@ -99,7 +99,7 @@ def _checked(sample_id: str) -> str:
 
 
 def _read(dataset: Dataset, index: int, losses: Losses) -> tuple[bytes, str, Size, list[Region]]:
-    """The image's file, as it is where that is possible, its suffix, the image's size and the objects."""
+    """The image file (unchanged if possible), its suffix, the image's size and the objects."""
     if isinstance(dataset, RegionDataset):
         path, size = dataset.image_path(index), dataset.image_size(index)
         regions = dataset.regions(index, size)
@@ -195,7 +195,8 @@ def _count_losses(region: Region, size: Size, losses: Losses) -> None:
 
 
 def _write_masks(dataset: Dataset, split: str, folder: Path, losses: Losses, indexes: range) -> Iterator[str]:
-    """Label images and images of object ids; pixels of no object are ``background``, those of crowds void."""
+    """Write label images and object id images; pixels outside objects are ``background``, those of crowds
+    void."""
     classes, written, shift = dataset.classes, [], 0
     painted = isinstance(dataset, RegionDataset) or (len(indexes) > 0 and dataset[0].label_map is None)
     if painted and BACKGROUND not in classes:
@@ -223,8 +224,8 @@ def _write_masks(dataset: Dataset, split: str, folder: Path, losses: Losses, ind
 def _as_label_images(
     sample: Sample, regions: Sequence[Region], background: int | None, shift: int, losses: Losses
 ) -> Sample:
-    """The sample with the objects that an image of object ids can hold, and with a label map that is painted
-    where there is none.
+    """The sample with the objects that an object id image can hold, and with a painted label map if it has
+    none.
     """
     size = sample.size
     losses["objects with a box only: the whole object"] += sum(not region.has_mask for region in regions)
@@ -254,10 +255,10 @@ def _as_label_images(
 
 
 def require_empty(folder: Path) -> None:
-    """Conversions go to folders of their own, so that nothing of another set stays among their files.
+    """Check that a folder is empty, so that files of another dataset do not mix with the converted ones.
 
     Raises:
-        OutputError: when the folder holds anything.
+        OutputError: when the folder is not empty.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise OutputError(f"{folder} is not empty. Hint: remove it, or choose another folder with --out")

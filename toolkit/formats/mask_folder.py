@@ -3,11 +3,11 @@
 
 ::
 
-    classes.txt           one class a line, in the order of the values; a color may follow: "grass 0 128 0"
-    images/ID.png         any image format; folders below are kept
-    labels/ID.png         one value a pixel (gray or palette), or the colors of classes.txt
-    instances/ID.png      optional: ids of objects, 0 = none; of 8 or 16 bits
-    train.txt, val.txt    optional: the ids of each split, one a line
+    classes.txt           one class per line, in the order of the values; a color may follow: "grass 0 128 0"
+    images/ID.png         any image format; subfolders are kept
+    labels/ID.png         one value per pixel (gray or palette), or the colors of classes.txt
+    instances/ID.png      optional: object ids, 0 = none; 8 or 16 bits
+    train.txt, val.txt    optional: the ids of each split, one per line
 """
 
 from __future__ import annotations
@@ -32,21 +32,19 @@ _LINE = re.compile(r"(?P<name>.*\S)\s+(?P<red>\d{1,3})[\s,]+(?P<green>\d{1,3})[\
 
 @dataclass(frozen=True)
 class ClassLine:
-    """One line of a list of classes: a name and, where it is given, a color. The name ``void`` stands for no
-    class.
-    """
+    """One line of a list of classes: a name and optionally a color. The name ``void`` stands for no class."""
 
     name: str
     color: Color | None = None
 
 
 def read_classes(path: Path) -> tuple[ClassLine, ...]:
-    """Read a list of classes: one name a line, which may be followed by red, green and blue. Empty lines are
-    skipped.
+    """Read a list of classes: one name per line, which may be followed by red, green and blue. Empty lines
+    are skipped.
 
     Raises:
-        DataError: when the file cannot be read, is empty, names a class twice, or has a color beyond 255 or
-            used twice.
+        DataError: when the file cannot be read, is empty, lists a class or color twice, or has a color
+        component above 255.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -103,19 +101,20 @@ def write_split(dataset: Dataset, split: str, folder: Path, limit: int | None = 
     """Write a split in this layout, one sample at a time; several splits with the same classes can share the
     folder.
 
-    Images are PNG, labels palette PNG with void as 255; where objects overlap, the later one shows.
+    Images are written as PNG, labels as palette PNG with void as 255; where objects overlap, the later one is
+    visible.
 
     Args:
         dataset: what to write.
         split: the name of its list of ids.
-        folder: where to; it is made when missing.
-        limit: how many samples at most.
+        folder: output folder; created if missing.
+        limit: maximum number of samples.
 
     Yields:
         The id of each sample when its files are written.
 
     Raises:
-        OutputError: when a file cannot be written, or the folder holds other classes.
+        OutputError: when a file cannot be written, or the folder contains data with other classes.
         DataError: when a sample has no label map and no masks.
     """
     classes_file = folder / "classes.txt"
@@ -135,7 +134,7 @@ def write_split(dataset: Dataset, split: str, folder: Path, limit: int | None = 
 
 
 def write_sample(sample: Sample, folder: Path, palette: Sequence[Color]) -> None:
-    """Write ``images/ID.png`` and what the sample has of ``labels/ID.png`` and ``instances/ID.png``."""
+    """Write ``images/ID.png`` and, if the sample has them, ``labels/ID.png`` and ``instances/ID.png``."""
     has_masks = sample.instances is not None and sample.instances.masks is not None
     if sample.label_map is None and not has_masks:
         raise DataError(

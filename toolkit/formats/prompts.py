@@ -1,10 +1,10 @@
-"""Files of prompts: which objects a promptable model is to segment in which image.
+"""Prompt files: which objects a promptable model should segment in which image.
 
-Three formats are read, told apart by their content:
+Three formats are read and distinguished by their content:
 
 - CSV with the columns ``image`` and ``x``, ``y`` (a point) or ``x0``, ``y0``, ``x1``, ``y1`` (a box), and
   optionally ``label`` (1 on the object, 0 off it; 1 when empty), ``class``, and ``object``: rows of an image
-  with the same value there belong to one object; without it each row is one.
+  with the same value there belong to one object; without it, each row is an object.
 - JSON: ``{"photo.jpg": [{"points_xy": [[x, y], …], "point_labels": [1, …], "box_xyxy": [x0, y0, x1, y1],
   "class": "flask"}, …], …}``.
 - COCO: a document with ``images``, ``annotations`` and ``categories``, whose boxes become the prompts.
@@ -29,7 +29,7 @@ from toolkit.errors import DataError
 from toolkit.types import Prompts, Size
 
 UNNAMED = "object"
-"""The class of a prompt that names none."""
+"""The class of a prompt that has no class."""
 POINT_COLUMNS, BOX_COLUMNS = ("x", "y"), ("x0", "y0", "x1", "y1")
 OPTIONAL_COLUMNS = ("label", "class", "object")
 KEYS = ("points_xy", "point_labels", "box_xyxy", "class")
@@ -37,7 +37,7 @@ KEYS = ("points_xy", "point_labels", "box_xyxy", "class")
 
 @dataclass(frozen=True)
 class ObjectPrompt:
-    """What points at one object.
+    """The prompt for one object.
 
     Attributes:
         where: file and line or record, for messages.
@@ -54,11 +54,11 @@ class ObjectPrompt:
 
 
 def read_prompts(path: Path) -> dict[str, list[ObjectPrompt]]:
-    """The prompts of a file, by the name of the image.
+    """Read the prompts of a file, by image name.
 
     Raises:
-        DataError: when the file cannot be read, or a record in it is wrong; names the line or record, what it
-            has and what was expected.
+        DataError: when the file cannot be read, or a record in it is invalid; names the line or record, and
+        says what was found and what was expected.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -110,7 +110,7 @@ def _from_csv(path: Path, text: str) -> Iterator[tuple[str, ObjectPrompt]]:
 
 
 def _one_object(rows: Sequence[tuple[str, Mapping[str, str]]]) -> ObjectPrompt:
-    """The rows of one object: its points, and a box at most."""
+    """Combine the rows of one object: its points, and at most one box."""
     first = rows[0][0]
     points, labels, boxes = [], [], []
     for where, values in rows:
@@ -226,14 +226,14 @@ def _box(values: Any, where: str) -> tuple[float, float, float, float]:
 
 
 class PromptFile:
-    """The prompts of a file, for images of given names.
+    """The prompts of a file, matched to images by name.
 
     Args:
-        path: see the module.
-        classes: what labels stand for; those of the file, in its order, when None.
+        path: the file; see the module for its formats.
+        classes: names of the label indexes; None means the classes of the file, in its order.
 
     Raises:
-        DataError: when the file is at fault, or names a class that is not among ``classes``.
+        DataError: when the file is invalid, or contains a class that is not in ``classes``.
     """
 
     def __init__(self, path: Path, classes: Sequence[str] | None = None) -> None:
@@ -250,11 +250,11 @@ class PromptFile:
         self._by_image: dict[str, list[ObjectPrompt]] = {}
 
     def assign(self, names: Iterable[str]) -> None:
-        """Say which images there are: a name in the file stands for the one image whose path ends so, with or
-        without its suffix.
+        """Set the images: a name in the file refers to the one image whose path ends with it, with or without
+        suffix.
 
         Raises:
-            DataError: when the file names an image that is not there, or one of several.
+            DataError: when a name in the file matches no image, or several.
         """
         known: dict[str, list[str]] = defaultdict(list)
         for name in names:
@@ -280,8 +280,8 @@ class PromptFile:
         return name in self._by_image
 
     def groups(self, name: str, size: Size) -> list[Prompts]:
-        """The prompts for an image, at most one ``Prompts`` for each combination of points and box; empty
-        when the file has none for it.
+        """The prompts for an image, at most one ``Prompts`` for each combination of points and box; empty if
+        the file has none for it.
 
         Raises:
             DataError: when a point or a whole box lies outside the image.
@@ -318,7 +318,7 @@ def _ends_with(name: str, entry: str) -> bool:
 
 
 def _stem(name: str) -> str:
-    """The last part of a name without suffix; a number, such as that of a frame, without leading zeros."""
+    """The last part of a name without suffix; a number, such as a frame number, without leading zeros."""
     stem = PurePosixPath(name).stem
     return str(int(stem)) if stem.isascii() and stem.isdigit() else stem
 
