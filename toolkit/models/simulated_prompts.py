@@ -1,8 +1,8 @@
-"""Prompts taken from true masks, as measuring and training promptable models need them.
+"""Prompts derived from true masks, for evaluating and training promptable models.
 
 The clicks are those of SAM's papers (Kirillov et al., Segment Anything, ICCV 2023; Ravi et al., SAM 2, 2024):
-the point of a region that is farthest from its outline, first of the object, then of the largest region where
-the answer is wrong.
+the point of a region that is farthest from its boundary, first of the object, then of the largest error
+region.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def corrections_of(protocol: str) -> int:
     """How many corrections follow the first click: 0 for ``point``, 2 for ``point+2``.
 
     Raises:
-        InvalidDataError: when the name is none of ``box``, ``point``, ``point+N`` and ``auto``.
+        InvalidDataError: when the name is not ``box``, ``point``, ``point+N`` or ``auto``.
     """
     match = _POINT.fullmatch(protocol)
     if match is None and protocol not in (BOX, AUTO):
@@ -67,10 +67,10 @@ def point_prompts(truth: Instances) -> Prompts:
 
 
 def with_corrections(prompts: Prompts, truth: Masks, answers: Masks) -> Prompts:
-    """The prompts with one more point each, in the largest region where the answer is wrong: label 1 where it
-    lacks, 0 where it overflows.
+    """The prompts with one more point each, in the largest error region of the answer: label 1 for a missed
+    region, 0 for a false positive one.
 
-    An answer without a fault gets a point that does not count (label -1).
+    A perfect answer gets a padding point (label -1).
     """
     assert prompts.points_xy is not None
     assert prompts.point_labels is not None
@@ -104,7 +104,7 @@ def interior_point(region: NDArray[np.bool_], offset: tuple[int, int] = (0, 0)) 
     region is empty.
 
     Args:
-        region: bool ``[H, W]``; what is beyond its border is outside.
+        region: bool ``[H, W]``; everything beyond its border is outside.
         offset: x and y of its corner in the image.
     """
     if not region.any():
@@ -128,6 +128,6 @@ def _largest_part(region: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _crop(code: dict[str, object]) -> tuple[NDArray[np.bool_], tuple[int, int]]:
-    """A mask within its own box, and the corner of that box; nothing larger is worked on than has to be."""
+    """A mask cropped to its own box, and the corner of that box, to keep the work small."""
     x, y, width, height = (int(value) for value in coco_mask.toBbox(code))
     return coco_mask.decode(code)[y : y + height, x : x + width].astype(bool), (x, y)
