@@ -127,7 +127,7 @@ def test_a_missing_extra_is_no_failure(capsys: pytest.CaptureFixture[str], tmp_p
         ({"build": "':nothing'"}, "has no attribute 'nothing'"),
         ({"settings": "':build'"}, "must be a subclass of toolkit.config.Settings"),
         ({"load_weights": "':nothing'"}, "has no attribute 'nothing'"),
-        ({"code": "build = 3"}, "cannot be called"),
+        ({"code": "build = 3"}, "is not callable"),
     ],
 )
 def test_code_that_does_not_load_is_broken(

@@ -98,7 +98,7 @@ class Follows(Model, Trackable):
 
 
 @pytest.mark.parametrize(
-    ("fault", "message"), [("stops", "of 3 frames"), ("numbers", "has objects numbered"), ("", "")]
+    ("fault", "message"), [("stops", "but there are 3 frames"), ("numbers", "has objects numbered"), ("", "")]
 )
 def test_objects_that_are_lost_are_found(fault: str, message: str) -> None:
     case = Made("sam2", {"model": Follows(fault)})

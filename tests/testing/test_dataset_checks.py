@@ -33,7 +33,7 @@ PLANTED = [
         "hash order",
         "split 'train' has different ids in another process. Hint: sort them",
     ),
-    ("same_in_another_process", "hash", r"fingerprint\(\) of split 'train' is another in another process"),
+    ("same_in_another_process", "hash", r"fingerprint\(\) of split 'train' is different in another process"),
     (
         "same_in_another_process",
         "other in each process",

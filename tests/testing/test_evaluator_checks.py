@@ -113,7 +113,7 @@ PLANTED = [
         "reporting_changes_nothing",
         "with a report after each sample, and with one at the end",
     ),
-    ("what_does_not_fit_is_refused", "takes what lacks labels", "a sample without any label is taken in"),
+    ("what_does_not_fit_is_refused", "takes what lacks labels", "a sample without any label is accepted"),
     ("what_does_not_fit_is_refused", "names no sample", "does not name the sample 'generated-0-0'"),
 ]
 

@@ -153,7 +153,7 @@ def _nothing(sample: Any) -> Prediction:
         (
             "masks = Masks.from_dense(inside)",
             "inside = inside[:1]; labels = labels[:1]; scores = scores[:1]; masks = Masks.from_dense(inside)",
-            "answered by 1 objects",
+            "answered with 1 objects",
         ),
     ],
 )
@@ -173,7 +173,7 @@ def test_manifests_that_promise_what_is_not_there_are_found(tmp_path: Path) -> N
             'name="faulty", requires=("no-such-package",),',
             r"no-such-package \(not installed\). Hint: pip install",
         ),
-        ('build=":build"', 'build=":TEN"', "cannot be called"),
+        ('build=":build"', 'build=":TEN"', "is not callable"),
     ):
         (tmp_path / "other.py").write_text(text.replace(old, new), encoding="utf-8")
         (result, *_) = run_checks(MODEL_CHECKS[:1], ModelCase(str(tmp_path / "other.py")))
@@ -185,7 +185,7 @@ def test_manifests_that_promise_what_is_not_there_are_found(tmp_path: Path) -> N
 def test_settings_without_a_word_are_found(tmp_path: Path) -> None:
     text = Path(FAULTY).read_text(encoding="utf-8").replace('    """Names of checks."""\n', "")
     (tmp_path / "mute.py").write_text(text, encoding="utf-8")
-    with pytest.raises(AssertionError, match="nothing says what faults of FaultySettings does"):
+    with pytest.raises(AssertionError, match="faults of FaultySettings has no docstring"):
         BY_NAME["settings_are_documented"](ModelCase(str(tmp_path / "mute.py")))
 
 
@@ -221,7 +221,7 @@ def test_a_model_that_does_not_learn_skips_what_is_about_learning(tmp_path: Path
     (tmp_path / "fixed.py").write_text(text.replace('name="faulty"', 'name="fixed"'), encoding="utf-8")
     found = outcomes(ModelCase(str(tmp_path / "fixed.py"), {"faults": []}))
     assert not [name for name, outcome in found.items() if outcome.startswith("failed")]
-    assert found["loss_falls"] == "skipped: the model does not learn: Faulty is no TrainableModel"
+    assert found["loss_falls"] == "skipped: the model is not trainable: Faulty is not a TrainableModel"
     assert found["save_and_load"] == "passed: "
 
 

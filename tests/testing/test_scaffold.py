@@ -102,7 +102,7 @@ def test_what_is_written_bears_the_name_and_reads_well(folder: Path, kind: str) 
 def test_nothing_is_overwritten(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "test_mine.py").write_text("precious")
     assert new("mine", "semantic") == 1
-    assert "test_mine.py is there already, and is not overwritten. Hint: " in capsys.readouterr().err
+    assert "test_mine.py already exists and is not overwritten. Hint: " in capsys.readouterr().err
     assert (folder / "test_mine.py").read_text() == "precious"
     assert not (folder / "mine.py").exists()
 

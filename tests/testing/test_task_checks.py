@@ -13,7 +13,7 @@ from toolkit.testing import TASK_CHECKS, TaskCase, run_checks
 DEPTH = Path(__file__).resolve().parents[1] / "support" / "depth.py"
 BY_NAME = {check.__name__: check for check in TASK_CHECKS}
 FAULTS = [
-    ("names_what_exists", 'draw=":draw"', 'draw=":TASK"', "draw=':TASK' cannot be called"),
+    ("names_what_exists", 'draw=":draw"', 'draw=":TASK"', "draw=':TASK' is not callable"),
     (
         "names_what_exists",
         'evaluators=("depth-error",),\n    draw',

@@ -233,7 +233,7 @@ BY_HAND = {
     "array as a function": (b"cnumpy\nndarray\n" + b"J\xff\xff\xff\x7f\x85\x85R.", "numpy.ndarray"),
     "another subclass": (
         b"cnumpy.core.multiarray\n_reconstruct\n" + DTYPE + b"K\x00\x85C\x01b\x87R.",
-        "another class",
+        "whose class",
     ),
     "objects": (
         ARRAY + b"(K\x01K\x01\x85cnumpy\ndtype\n" + text("O8") + b"\x89\x88\x87R\x89]K\x01atb.",
