@@ -430,7 +430,7 @@ def test_a_sample_without_masks_is_named() -> None:
         sample.with_(instances=boxes_only),
         sample.with_(instances=None, path="photos/a.jpg"),
     ):
-        with pytest.raises(InvalidDataError, match=f"'{each.path or sample.id}' has no masks of objects"):
+        with pytest.raises(InvalidDataError, match=f"'{each.path or sample.id}' has no object masks"):
             toy().loss([each])
     with pytest.raises(InvalidDataError, match="an empty batch"):
         toy().loss([])

@@ -133,7 +133,8 @@ def test_objects_are_converted_for_a_semantic_plugin_and_the_run_says_so(
     with caplog.at_level("INFO", logger="toolkit"):
         assert main([*command, "--out", str(tmp_path / "run"), *words]) == 0
     said = (
-        "Labels converted: The objects of each image painted into a label map; everything else is background."
+        "Labels converted: The objects of each image are painted into a label map; everything else is"
+        " background."
     )
     assert said in caplog.messages
     _, manifest = read_checkpoint(tmp_path / "run" / "last.safetensors")

@@ -62,7 +62,7 @@ def instances_to_label_map(instances: Instances, classes: Sequence[str]) -> Tens
 
 
 class ObjectsAsClasses(Dataset):
-    """Wraps a dataset and paints the objects of each image into a label map; everything else is background.
+    """The objects of each image are painted into a label map; everything else is background.
 
     Args:
         dataset: has objects with masks. If its classes have no background, one is added as the first class.

@@ -1,4 +1,4 @@
-"""What a model promises that declares a capability; see ``toolkit.models.capabilities``."""
+"""Checks of models that declare a capability; see ``toolkit.models.capabilities``."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ FRAMES = 3
 
 
 def windows_give_the_prediction(case: ModelCase) -> None:
-    """Scores of a window that covers the image have its size and the prediction as their arg-max; any smaller
-    window has scores too.
+    """The scores of a window that covers the image have its size, and their arg-max is the prediction;
+    smaller windows have scores too.
     """
     model = case.build()
     tileable = model.capability(Tileable)
@@ -46,7 +46,7 @@ def windows_give_the_prediction(case: ModelCase) -> None:
 
 
 def network_takes_its_input(case: ModelCase) -> None:
-    """The network that the model names takes the input that it says, in multiples of the divisor."""
+    """The declared network accepts the declared input, in multiples of the divisor."""
     model = case.build()
     inspectable = model.capability(Inspectable)
     if inspectable is None:
@@ -69,9 +69,7 @@ def network_takes_its_input(case: ModelCase) -> None:
 
 
 def objects_are_tracked(case: ModelCase) -> None:
-    """Objects that were pointed at in the first frame are looked for in every frame, numbered in their
-    order.
-    """
+    """Objects prompted in the first frame are tracked in every frame, numbered in their order."""
     model = case.build()
     trackable = model.capability(Trackable)
     if trackable is None:

@@ -1,4 +1,4 @@
-"""Whether two predictions are the same, or nearly, and how they differ."""
+"""Compares two predictions, exactly or approximately, and describes how they differ."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from torch import Tensor
 from toolkit.types import Instances, Masks, PixelMap, Prediction
 
 PIXELS = 0.002
-"""The part of the pixels in which two nearly equal label maps or masks may differ: where two classes tie,
-rounding decides.
+"""The fraction of pixels in which two approximately equal label maps or masks may differ: where two classes
+tie, rounding decides.
 """
 
 BOX = 0.1
-"""How far the sides of nearly equal boxes may be apart, in pixels."""
+"""Tolerance for the sides of boxes, in pixels."""
 
 NUMBERS = 1e-3
-"""How far nearly equal numbers of a map may be apart, relative to the largest."""
+"""Tolerance for the numbers of a map, relative to the largest."""
 
 SCORE = 1e-3
-"""How far nearly equal scores may be apart."""
+"""Tolerance for scores."""
 
 
 def difference(one: Prediction, other: Prediction, *, exact: bool = False) -> str:
-    """How two predictions of one image differ, in words; empty when they do not.
+    """How two predictions for one image differ, in words; empty if they do not.
 
     Args:
-        one, other: what is compared.
-        exact: every number must be the same; otherwise rounding is allowed for, as it differs with the number
-            of images in a batch.
+        one, other: the predictions to compare.
+        exact: require identical numbers; otherwise allow rounding differences, such as those between batch
+        sizes.
     """
     if one.size != other.size:
         return f"sizes {one.size} and {other.size}"
@@ -53,8 +53,8 @@ def difference(one: Prediction, other: Prediction, *, exact: bool = False) -> st
 
 
 def _numbers_apart(one: object, other: object) -> float:
-    """How far maps or tensors of numbers are apart, relative to the largest; 0 or infinity for anything
-    else.
+    """The maximum difference of maps or tensors of numbers, relative to the largest; 0 or infinity for
+    anything else.
     """
     one, other = (value.values if isinstance(value, PixelMap) else value for value in (one, other))
     if not (isinstance(one, Tensor) and isinstance(other, Tensor)):
@@ -92,6 +92,6 @@ def _apart(one: Tensor, other: Tensor) -> float:
 
 
 def _overlaps(one: Masks, other: Masks) -> list[float]:
-    """The IoU of each pair; two empty masks are the same."""
+    """The IoU of each pair; 1 for two empty masks."""
     pairs = zip(one.to_coco(), other.to_coco(), strict=True)
     return [1.0 if a == b else float(np.nan_to_num(coco_mask.iou([a], [b], [0])[0, 0])) for a, b in pairs]

@@ -1,4 +1,4 @@
-"""What every model plugin promises about checkpoints, devices and processes."""
+"""Checks of model plugins: checkpoints, devices and processes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _save(case: ModelCase, model: Model, path: Path) -> None:
 
 
 def save_and_load(case: ModelCase) -> None:
-    """A model that was saved and loaded predicts, and loses, exactly the same."""
+    """A model has exactly the same predictions and losses after saving and loading."""
     model, samples = case.trained_or_new().eval(), case.samples()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.safetensors"
@@ -60,8 +60,8 @@ def save_and_load(case: ModelCase) -> None:
 
 
 def weights_start_other_classes(case: ModelCase) -> None:
-    """A checkpoint starts a model of other classes: all is taken but what depends on the classes, and the
-    report says so.
+    """A checkpoint can initialize a model with other classes: everything is loaded except what depends on the
+    classes, and the report says so.
     """
     old = case.build()
     new = case.build([*case.classes, "one more", "and another"], seed=1)
@@ -86,9 +86,7 @@ def weights_start_other_classes(case: ModelCase) -> None:
 
 
 def moves_between_devices(case: ModelCase) -> None:
-    """The model works where `.to(device)` puts it, whether or not that is the CPU, and comes back the
-    same.
-    """
+    """The model works on the device set by `.to(device)`, CPU or not, and is the same when moved back."""
     if torch.cuda.is_available():
         _check_cuda(case)
         return
@@ -135,7 +133,7 @@ def _check_cuda(case: ModelCase) -> None:
 
 
 def runs_in_two_processes(case: ModelCase) -> None:
-    """Two processes that learn from half of a batch each end with the same weights."""
+    """Two processes that each train on half of a batch end with the same weights."""
     model = case.build_trainable()
     if not any(parameter.requires_grad for parameter in model.parameters()):
         skip("nothing in the model trains")

@@ -1,4 +1,4 @@
-"""What every model plugin promises that learns."""
+"""Checks of model plugins: training."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from toolkit.testing.model_case import ModelCase
 from toolkit.testing.samples import unlabeled
 
 ROUNDING = 1e-4
-"""How far the loss of a batch may be from the mean of its samples' losses, relative to it."""
+"""Relative tolerance between the loss of a batch and the mean of its samples' losses."""
 
 
 def loss_is_finite(case: ModelCase) -> None:
-    """The losses are finite scalars by name, with a gradient, and the same ones in training and in eval
+    """The losses are named finite scalars with a gradient, and have the same names in training and in eval
     mode.
     """
     model, batch = case.build_trainable(), case.samples()
@@ -73,7 +73,7 @@ def loss_is_a_mean_over_samples(case: ModelCase) -> None:
 
 
 def loss_falls(case: ModelCase) -> None:
-    """Some steps with the plugin's own optimizer settings lower the loss of the batch that they see."""
+    """A few steps with the plugin's own optimizer settings lower the loss of the batch."""
     training = case.training
     expect(
         training.after < training.before,
@@ -84,9 +84,8 @@ def loss_falls(case: ModelCase) -> None:
 
 
 def gradients_reach_all_parameters(case: ModelCase) -> None:
-    """Every parameter that the optimizer gets has a gradient other than 0 in some step, and no other
-    parameter changes.
-    """
+    """Every parameter in the optimizer has a nonzero gradient in some step, and no other parameter
+    changes."""
     training = case.training
     missed = sorted(training.trainable - training.reached)
     expect(
@@ -113,7 +112,7 @@ def _some(names: list[str], most: int = 5) -> str:
 
 
 def missing_labels_are_named(case: ModelCase) -> None:
-    """Learning from a sample without labels is an error of the toolkit that names the sample."""
+    """Training on a sample without labels raises a toolkit error that names the sample."""
     model = case.build_trainable()
     (sample,) = case.samples(1)
     try:
@@ -132,7 +131,7 @@ def missing_labels_are_named(case: ModelCase) -> None:
 
 
 def samples_stay_as_they_are(case: ModelCase) -> None:
-    """Neither learning nor predicting writes into the samples."""
+    """Neither training nor predicting modifies the samples."""
     model, used, untouched = case.build(), case.samples(), case.samples()
     case.predict(model, used)
     case.loss_of(case.build_trainable(), used)
@@ -147,8 +146,8 @@ def samples_stay_as_they_are(case: ModelCase) -> None:
 
 
 def predicting_leaves_no_trace(case: ModelCase) -> None:
-    """Predicting in the midst of training changes no mode, weight, buffer or gradient, nor what training
-    comes to.
+    """Predicting during training changes no mode, weight, buffer or gradient, and does not affect the result
+    of training.
     """
     model = case.build_trainable().eval()
     modes = {name: part.training for name, part in model.named_modules()}
@@ -189,14 +188,14 @@ def predicting_leaves_no_trace(case: ModelCase) -> None:
 
 
 def _state(model: torch.nn.Module) -> dict[str, Tensor]:
-    """Parameters and all buffers, those that are not saved too."""
+    """Parameters and all buffers, including non-persistent ones."""
     return {
         name: value.detach().clone() for name, value in [*model.named_parameters(), *model.named_buffers()]
     }
 
 
 def _after_steps(case: ModelCase, *, predicting: bool = False) -> Mapping[str, Tensor]:
-    """The state after two rounds of training, with a prediction in between where asked for."""
+    """The state after two rounds of training, optionally with a prediction in between."""
     model, batch = case.build_trainable(), case.samples(2)
     case.train_steps(model, batch, 1)
     if predicting:
@@ -206,7 +205,7 @@ def _after_steps(case: ModelCase, *, predicting: bool = False) -> Mapping[str, T
 
 
 def training_is_repeatable(case: ModelCase) -> None:
-    """Two trainings from one seed end in the same weights, bit for bit on a CPU."""
+    """Two training runs with the same seed end with the same weights, bit for bit on a CPU."""
     first, second = _after_steps(case), _after_steps(case)
     differing = [name for name, value in first.items() if not torch.equal(value, second[name])]
     expect(
@@ -217,7 +216,7 @@ def training_is_repeatable(case: ModelCase) -> None:
 
 
 def mixed_precision(case: ModelCase) -> None:
-    """Under bf16 autocasting the losses stay finite, and predictions are made."""
+    """Under bf16 autocast, the losses stay finite and prediction works."""
     model, batch = case.build_trainable(), case.samples()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         value = case.loss_of(model, batch)

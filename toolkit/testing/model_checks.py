@@ -1,4 +1,4 @@
-"""What every model plugin promises when it is built and when it predicts."""
+"""Checks of model plugins: building and predicting."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ODD_SIZES = ((1, 1), (1, 37), (23, 1), (2, 3), (31, 33), (70, 130))
 
 
 def builds(case: ModelCase) -> None:
-    """`build` makes a model of the classes that it gets, and the same one from the same seed."""
+    """`build` makes a model for the given classes, and the same model for the same seed."""
     model = case.build()
     expect(
         model.classes == case.classes,
@@ -37,8 +37,8 @@ def builds(case: ModelCase) -> None:
 
 
 def predictions_fit_the_samples(case: ModelCase) -> None:
-    """One prediction a sample, in order, in the sample's pixels, on the CPU, with what the task asks for and
-    values in range.
+    """There is one prediction per sample, in order, in the sample's pixels, on the CPU, with everything that
+    the task requires and values in range.
     """
     samples = case.unlabeled()
     for model in (case.build(), case.trained_or_new()):
@@ -113,8 +113,8 @@ def _check_inside(sample: Sample, instances: Instances) -> None:
 
 
 def masks_and_boxes_agree(case: ModelCase) -> None:
-    """No mask reaches beyond the box of its object by more than a pixel, and masks and boxes are of the same
-    image.
+    """No mask extends beyond the box of its object by more than a pixel, and masks and boxes belong to the
+    same image.
     """
     if "instances" not in case.task.predicts:
         skip(f"a {case.task.name} model predicts no objects")
@@ -145,7 +145,7 @@ def _whole(box: torch.Tensor) -> list[float]:
 
 
 def any_image_size(case: ModelCase) -> None:
-    """Images of any size are predicted, down to a single pixel."""
+    """Images of any size can be predicted, down to a single pixel."""
     model = case.build()
     for size in ODD_SIZES:
         sample = unlabeled(case.samples(1, sizes=[size])[0])
@@ -193,7 +193,7 @@ def truth_is_not_looked_at(case: ModelCase) -> None:
 
 
 def no_objects(case: ModelCase) -> None:
-    """An image that shows nothing is predicted, and learned from where the model learns."""
+    """An image without objects can be predicted and, if the model is trainable, trained on."""
     empty = case.samples(2, objects=0)
     for model in (case.build(), case.trained_or_new()):
         case.predict(model, [unlabeled(sample) for sample in empty])
@@ -223,7 +223,7 @@ def _check_loss(case: ModelCase, batch: list[Sample], what: str) -> None:
 
 
 def one_class(case: ModelCase) -> None:
-    """A model of a single class is built, predicts, and learns where it learns at all."""
+    """A model with a single class can be built, predicts and, if trainable, can be trained."""
     classes = ("thing",)
     model, samples = case.build(classes), case.samples(2, classes=classes)
     for prediction in case.predict(model, [unlabeled(sample) for sample in samples]):
@@ -240,7 +240,7 @@ def one_class(case: ModelCase) -> None:
 
 
 def predicting_is_repeatable(case: ModelCase) -> None:
-    """The same image is predicted the same twice."""
+    """The same image gets the same prediction twice."""
     model, samples = case.build(), case.unlabeled()
     with evaluating(model):
         first, second = model.predict(samples), model.predict(samples)
@@ -254,8 +254,8 @@ def predicting_is_repeatable(case: ModelCase) -> None:
 
 
 def prompts_are_answered(case: ModelCase) -> None:
-    """Each prompt is answered by one object, in order, whatever kinds of prompt are given; each protocol is
-    measured on every sample.
+    """Each prompt is answered with one object, in order, for all kinds of prompts; each protocol can be
+    evaluated on every sample.
     """
     model = case.build()
     promptable = model.capability(Promptable)

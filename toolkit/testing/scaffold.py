@@ -16,19 +16,19 @@ KINDS = ("semantic", "instance", "promptable", "dataset", "evaluator")
 
 
 def write_new(name: str, kind: str, folder: Path) -> tuple[Path, Path]:
-    """Write ``NAME.py`` and ``test_NAME.py``, which keep the contract as they are.
+    """Write ``NAME.py`` and ``test_NAME.py``, which pass all checks unchanged.
 
     Args:
-        name: what the user will call it.
+        name: its name.
         kind: one of ``KINDS``; the first three are model plugins of that task.
-        folder: where to; made where it is missing.
+        folder: output folder; created if missing.
 
     Returns:
         Both files.
 
     Raises:
-        UsageError: when the name cannot be one, or is taken; says why.
-        OutputError: when a file is there already or cannot be written.
+        UsageError: when the name is invalid or taken; says why.
+        OutputError: when a file already exists or cannot be written.
     """
     _check_name(name, kind)
     files = folder / f"{name}.py", folder / f"test_{name}.py"

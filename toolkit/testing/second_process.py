@@ -1,6 +1,5 @@
-"""Another process, fresh and with another seed for hashes, for checks of what must be the same in any
-process.
-"""
+"""A second, fresh process with a different hash seed, for checks of what must be the same in every
+process."""
 
 from __future__ import annotations
 
@@ -35,14 +34,14 @@ PATIENCE_S = 30
 
 @cache
 def _other_process() -> ProcessPoolExecutor:
-    """One process for all checks, because starting one takes seconds."""
+    """One process shared by all checks, because starting one takes seconds."""
     executor = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
     atexit.register(executor.shutdown, wait=False, cancel_futures=True)
     return executor
 
 
 def elsewhere(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Future[R]:
-    """Call a function in the other process; a plugin that is named by path has to be named anew there."""
+    """Call a function in the other process; a plugin given by path has to be loaded again there."""
     seed = os.environ.get("PYTHONHASHSEED")
     os.environ["PYTHONHASHSEED"] = (
         "1" if seed != "1" else "2"
@@ -64,7 +63,7 @@ def _call(function: Callable[..., R], args: Any, kwargs: Any) -> R:
 
 @dataclass(frozen=True)
 class SharedStep:
-    """The training that two processes share; see ``ModelCase`` for the fields."""
+    """The training run shared by two processes; see ``ModelCase`` for the fields."""
 
     plugin: str
     settings: Mapping[str, Any]
@@ -92,7 +91,7 @@ def in_two_processes(step: SharedStep) -> tuple[str, str]:
 
 
 class _Loss(nn.Module):
-    """A model whose ``forward`` is its loss, as distributed training wants it."""
+    """A model whose ``forward`` is its loss, as distributed training requires."""
 
     def __init__(self, model: TrainableModel) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What plugins, datasets and evaluators have in common: a manifest and settings."""
+"""Checks shared by plugins, datasets and evaluators: manifest and settings."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from toolkit.testing.checks import Case, expect, skip
 
 
 def manifest_holds(case: Case) -> None:
-    """What the manifest names exists, and nothing that it requires is missing."""
+    """Everything that the manifest names exists, and no requirement is missing."""
     manifest = case.manifest
     missing = manifest.missing_requirements()
     expect(not missing, f"it needs {', '.join(missing)}. Hint: {manifest.install_line()}")
@@ -24,7 +24,7 @@ def manifest_holds(case: Case) -> None:
 
 
 def settings_are_documented(case: Case) -> None:
-    """Each setting has a default, a sentence that says what it does, and survives being written to YAML."""
+    """Each setting has a default and a docstring, and survives being written to YAML."""
     cls = settings_class(case.manifest)
     if not cls.model_fields:
         skip("there are no settings")

@@ -1,4 +1,4 @@
-"""What every task promises."""
+"""Checks of tasks."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ SIZES = [(40, 48), (48, 40)]
 
 @dataclass(frozen=True)
 class TaskCase:
-    """A task, and how it is tried.
+    """A task, and how to check it.
 
     Attributes:
-        task: a name, or the path of a file or folder that brings one.
+        task: a name, or the path of a file or folder that contains one.
     """
 
     task: str
 
     @property
     def manifest(self) -> TaskManifest:
-        """The task's."""
+        """The task's manifest."""
         return registry.named(registry.tasks(), self.task)
 
     def samples(self) -> list[Sample]:
-        """Its examples; the check is skipped where it brings none."""
+        """Its examples; the check is skipped if there are none."""
         task = self.manifest
         if not task.examples:
             skip(
@@ -60,9 +60,7 @@ def names_what_exists(case: TaskCase) -> None:
 
 
 def examples_have_the_truth(case: TaskCase) -> None:
-    """Examples have the sizes that were asked for and everything that models learn from, and are the same
-    each time.
-    """
+    """Examples have the requested sizes and everything that training needs, and are the same each time."""
     samples, again = case.samples(), case.samples()
     expect(
         [sample.size for sample in samples] == SIZES, f"examples of {SIZES} have {[s.size for s in samples]}"
@@ -74,7 +72,7 @@ def examples_have_the_truth(case: TaskCase) -> None:
 
 
 def predictions_are_drawn(case: TaskCase) -> None:
-    """What is predicted shows in the picture, which keeps its size."""
+    """Predictions are visible in the picture, which keeps its size."""
     if not case.manifest.draw:
         skip("the task draws nothing")
     for sample in case.samples():
@@ -87,7 +85,7 @@ def predictions_are_drawn(case: TaskCase) -> None:
 
 
 def predictions_are_written(case: TaskCase) -> None:
-    """What is predicted is written to files inside the folder, whose paths come back."""
+    """Predictions are written to files inside the folder, whose paths are returned."""
     task = case.manifest
     if not task.write:
         skip("the task writes nothing")

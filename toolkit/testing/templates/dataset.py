@@ -1,5 +1,5 @@
-"""mynet: a dataset of photos beside label images. Change the reading to suit your files; the checks say what
-no longer holds.
+"""mynet: a dataset of photos with label images. Adapt the reading to your files; the checks tell you what no
+longer works.
 
 toolkit data check mynet.py --data-dir FOLDER
 toolkit train --plugin unet --data mynet.py --data-dir FOLDER
@@ -29,12 +29,12 @@ DATASET = DatasetManifest(
 
 
 class MyNetSettings(Settings):
-    """How the folder is read; the sentence under each field is its documentation."""
+    """How the folder is read; the docstring of each field is its documentation."""
 
     classes: tuple[str, ...] = Field(("background", "object"), min_length=1)
     """Names of the class indexes, in order."""
     val_every: int = Field(5, ge=2)
-    """Of so many photos one is held out for validation."""
+    """One in this many photos is held out for validation."""
 
 
 class MyNet(Dataset):
