@@ -20,7 +20,7 @@ def build(settings: DeepLabV3Settings, classes: Sequence[str]) -> SemanticModel:
     """A DeepLabv3 with random weights.
 
     Raises:
-        ConfigError: when the encoder is unknown or cannot do what is asked.
+        ConfigError: when the encoder is unknown or does not support the settings.
     """
     encoder = build_encoder(settings.encoder, settings.output_stride)
     head = DeepLabV3Head(
@@ -39,7 +39,7 @@ def build_plus(settings: DeepLabV3PlusSettings, classes: Sequence[str]) -> Seman
     """A DeepLabv3+ with random weights.
 
     Raises:
-        ConfigError: when the encoder is unknown or cannot do what is asked.
+        ConfigError: when the encoder is unknown or does not support the settings.
     """
     encoder = build_encoder(settings.encoder, settings.output_stride)
     if encoder.low_level is None:

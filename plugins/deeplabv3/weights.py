@@ -1,4 +1,4 @@
-"""torchvision's published weights, those of encoders, and files of either."""
+"""torchvision's published weights, those of encoders, and files with either."""
 
 from __future__ import annotations
 
@@ -29,27 +29,26 @@ PUBLISHED: dict[str, tuple[Any, tuple[int, ...]]] = {
     "resnet101": (segmentation.DeepLabV3_ResNet101_Weights.COCO_WITH_VOC_LABELS_V1, (96, 192, 288)),
     MOBILENET: (segmentation.DeepLabV3_MobileNet_V3_Large_Weights.COCO_WITH_VOC_LABELS_V1, (192, 384, 576)),
 }
-"""torchvision's DeepLabv3 by encoder, with the reach of its atrous rates in pixels of the image: rate times
-output stride.
+"""torchvision's DeepLabv3 by encoder, with its atrous rates in pixels of the image: rate times output stride.
 """
 
 
 def load_weights(model: Model, name: str) -> LoadReport:
-    """Give a model published weights.
+    """Load published weights into a model.
 
     Args:
-        model: of the plugin ``deeplabv3`` or ``deeplabv3plus``, which takes the encoder alone from DeepLabv3.
-        name: ``torchvision-coco``, ``imagenet`` or another name that the encoder has weights of, or the path
-            of a file: of torchvision's DeepLabv3, of an encoder, or exported from a run.
+        model: of the plugin ``deeplabv3`` or ``deeplabv3plus``, which takes only the encoder from DeepLabv3.
+        name: ``torchvision-coco``, ``imagenet`` or another name of published weights of the encoder, or the
+        path of a file: of torchvision's DeepLabv3, of an encoder, or exported from a run.
 
     Returns:
-        what became of the tensors. The last layers start anew unless the classes are those that the weights
-        were learned for.
+        which tensors were loaded. The last layers keep their random weights unless the classes are those that
+        the weights were trained for.
 
     Raises:
-        UsageError: when there are no such weights, or the model's settings would make something else of them.
-        DownloadError: when they cannot be fetched.
-        CheckpointError: when a file is damaged or plainly for another model.
+        UsageError: when there are no such weights, or the model's settings do not match them.
+        DownloadError: when they cannot be downloaded.
+        CheckpointError: when a file is damaged or for a different model.
     """
     if not isinstance(model, SemanticModel) or not isinstance(model.network, DeepLab):
         raise UsageError(f"weights={name}: expected a DeepLab model, not {type(model).__name__}")
@@ -96,7 +95,7 @@ def _load_coco(model: SemanticModel, network: DeepLab) -> LoadReport:
 def _take(
     model: SemanticModel, tensors: Mapping[str, Tensor], source: str, anew: tuple[str, ...] = ()
 ) -> LoadReport:
-    """Take over tensors by the names that they have in the network."""
+    """Load tensors by their names in the network."""
     if any(key.endswith("running_mean") for key in tensors) and not any(
         isinstance(m, nn.BatchNorm2d) for m in model.modules()
     ):
@@ -118,8 +117,8 @@ def _check_normalization(model: SemanticModel, name: str) -> None:
 
 
 def _check_reach(network: DeepLab, reach: tuple[int, ...]) -> None:
-    """A dilated kernel that is spread over other pixels than it was learned for is worth nothing; rates may
-    follow the output stride.
+    """Check the atrous rates: a dilated kernel is useless at a spacing other than the one it was trained
+    with; rates may scale with the output stride.
     """
     wanted = [pixels // network.output_stride for pixels in reach]
     if list(network.rates) != wanted:
@@ -130,11 +129,10 @@ def _check_reach(network: DeepLab, reach: tuple[int, ...]) -> None:
 
 
 def fetch(url: str) -> Path:
-    """A file of torchvision's, from the cache where it is there. Its name ends in the first digits of its
-    sha256.
+    """A file from torchvision, cached if available. Its name ends with the first digits of its sha256.
 
     Raises:
-        DownloadError: when it cannot be had; says what to fetch by hand.
+        DownloadError: when it cannot be downloaded; says which file to download manually.
     """
     target = weights_folder() / url.rsplit("/", 1)[-1]
     if target.is_file():

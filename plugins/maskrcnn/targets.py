@@ -1,4 +1,4 @@
-"""What the network learns from: the objects of an image in the grid that the network sees."""
+"""Training targets: the objects of an image in the network's grid."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from .boxes import are_larger
 from .inputs import nearest_pixels
 
 _LEAST_SIDE = 1e-5
-"""Boxes with a shorter side, in pixels, are nothing to learn from."""
+"""Boxes with a shorter side, in pixels, are ignored in training."""
 
 
 @dataclass(frozen=True)
 class Targets:
-    """The ``M`` objects of one image that are learned from.
+    """The ``M`` objects of one image that are used in training.
 
     Attributes:
-        size: height and width of the image as the network sees it, before padding.
+        size: height and width of the network's input, before padding.
         boxes: float32 ``[M, 4]`` in that grid, on the model's device.
         labels: int64 ``[M]``, on the model's device.
-        masks: in the sample's own grid, or None where none are learned from.
+        masks: in the sample's own grid, or None if they are not used.
         keypoints: float32 ``[M, K, 3]`` as x, y, visibility in the network's grid, on the model's device, or
             None.
     """
@@ -49,12 +49,12 @@ def make_targets(
     keypoint_count: int,
     device: torch.device,
 ) -> Targets:
-    """Bring the objects of a sample to the network's grid of ``size``. Crowds, empty masks and boxes without
-    area are left out.
+    """Convert the objects of a sample to the network's grid of ``size``. Crowds, empty masks and boxes
+    without area are left out.
 
     Raises:
-        InvalidDataError: when the sample has no instances, masks or keypoints to learn from, or labels beyond
-            the classes.
+        InvalidDataError: when the sample has no instances, masks or keypoints to train on, or labels out of
+        range.
     """
     instances = sample.instances
     if instances is None:
@@ -124,10 +124,10 @@ def _keypoints(sample: Sample, count: int, scale: Tensor, limit: Tensor) -> Tens
 
 
 def mask_targets(masks: Masks, objects: Tensor, boxes: Tensor, size: Size, side: int) -> Tensor:
-    """Each box's part of its object's mask, as Detectron2 cuts it from a bit mask: RoIAlign, then a threshold
-    of one half.
+    """The crop of each object's mask in its box, as Detectron2 crops a bit mask: RoIAlign, then a threshold
+    of 0.5.
 
-    A mask is brought to the network's grid by the nearest pixel, where a box needs it. Only one at a time is
+    A mask is resized to the network's grid by nearest neighbor, when a box needs it. Only one at a time is
     ever dense.
 
     Args:

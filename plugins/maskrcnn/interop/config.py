@@ -3,8 +3,7 @@
     python -m toolkit.plugins.maskrcnn.interop.config mask_rcnn_R_50_FPN_3x.yaml > recipe.yaml
     toolkit train --config recipe.yaml --data balloon
 
-What a recipe cannot say the same is an error that names key, value and file; nothing is passed over in
-silence.
+Anything that a recipe cannot express is an error that names key, value and file; nothing is silently ignored.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ BASE = "_BASE_"
 
 @dataclass(frozen=True)
 class Given:
-    """A value, and the file (or command line) that gives it; empty where it is Detectron2's own."""
+    """A value and its source (file or command line); the source is empty for Detectron2's defaults."""
 
     value: Any
     source: str = ""
@@ -43,15 +42,15 @@ class Given:
 
 
 def read_config(path: Path, overrides: Mapping[str, Any] | None = None) -> dict[str, Given]:
-    """The values that a file and those that it is based on give, by dotted keys.
+    """The values set in a file and its base files, by dotted keys.
 
     Args:
-        path: a YAML file of Detectron2's; ``_BASE_`` may name one file or several, relative to the file that
-            names them.
-        overrides: dotted keys and values that are laid over them.
+        path: a Detectron2 YAML file; ``_BASE_`` may name one or several files, relative to the file that
+        names them.
+        overrides: dotted keys and values that override them.
 
     Raises:
-        ConfigError: when a file cannot be read or is no YAML, or files are based on one another in a circle.
+        ConfigError: when a file cannot be read or is not YAML, or files include each other in a loop.
     """
     given = _read(path, ())
     return given | {key: Given(value, "the command line") for key, value in (overrides or {}).items()}
@@ -97,18 +96,18 @@ def _literal(value: Any) -> Any:
 
 
 def to_recipe(given: Mapping[str, Given], path: Path) -> Tree:
-    """What Detectron2 would make of its values, as a recipe of this toolkit.
+    """Convert Detectron2 values to a recipe of this toolkit.
 
     Args:
         given: from ``read_config``.
         path: the file, for messages.
 
     Returns:
-        ``plugin``, ``weights``, ``model``, ``augment`` and ``train``, ready for ``--config``; only what
-        differs from the plugin's own defaults stands under ``model``.
+        ``plugin``, ``weights``, ``model``, ``augment`` and ``train``, ready for ``--config``; only values
+        that differ from the plugin's own defaults are listed under ``model``.
 
     Raises:
-        ConfigError: with all keys that Detectron2 does not have, or that cannot be honoured.
+        ConfigError: lists all keys that Detectron2 does not have, or that are not supported.
     """
     faults = [_unknown(key, value) for key, value in given.items() if not is_known(key)]
     values = {key: given.get(key, Given(setting.default)) for key, setting in SETTINGS.items()}
@@ -158,7 +157,7 @@ def to_recipe(given: Mapping[str, Given], path: Path) -> Tree:
 
 
 def _train(flat: dict[str, Any], values: Mapping[str, Given]) -> list[str]:
-    """Fill in the settings of training that follow from several keys; what is wrong with them."""
+    """Fill in the training settings that follow from several keys; returns what is wrong with them."""
     faults = []
     steps, schedule = flat["train.steps"], flat["train.schedule"]
     flat["train.optimizer"] = "sgd"
@@ -216,7 +215,7 @@ def _augment(values: Mapping[str, Given], faults: list[str]) -> list[Tree]:
 
 
 def _weights(weights: Given, faults: list[str]) -> str:
-    """What ``weights=`` is for a recipe."""
+    """The value of ``weights=`` for a recipe."""
     if not weights.value:
         return "none"
     name = name_of(str(weights.value))
@@ -237,7 +236,7 @@ def _unknown(key: str, value: Given) -> str:
 def _validated(
     cls: type[Any], tree: Tree, section: str, values: Mapping[str, Given], faults: list[str]
 ) -> Any:
-    """The settings of a section; faults are said of Detectron2's keys."""
+    """The settings of a section; errors refer to Detectron2's keys."""
     keys = {setting.setting: key for key, setting in SETTINGS.items()}
     try:
         return cls.model_validate(tree)
@@ -258,7 +257,7 @@ def _validated(
 
 
 def _plain(value: Any) -> Any:
-    """Lists as tuples, so that the two compare."""
+    """Lists as tuples, so that the two can be compared."""
     return tuple(_plain(part) for part in value) if isinstance(value, (list, tuple)) else value
 
 
@@ -273,7 +272,7 @@ def _jsonable(value: Any) -> Any:
 
 
 def main(words: Sequence[str]) -> int:
-    """Print the recipe for a file; ``KEY=VALUE`` words are laid over it."""
+    """Print the recipe for a file; ``KEY=VALUE`` arguments override it."""
     if not words or words[0].startswith("-"):
         sys.stderr.write(
             "usage: python -m toolkit.plugins.maskrcnn.interop.config FILE [KEY=VALUE …] > recipe.yaml\n"
