@@ -1,4 +1,4 @@
-"""Brain MRI of lower-grade gliomas: slices with masks of the tumour, a folder for each patient."""
+"""Brain MRI of lower-grade gliomas: slices with masks of the tumor, one folder per patient."""
 
 from toolkit.registry.manifests import DatasetManifest
 

@@ -1,5 +1,5 @@
-"""The labels of the original with their colors, how they are grouped into 11 classes, and which frame is in
-which split.
+"""The labels of the original dataset with their colors, their grouping into 11 classes, and the split of each
+frame.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def split_of(frame: str) -> str:
     validation.
 
     Raises:
-        DataError: when the name is not that of a frame.
+        DataError: when it is not the name of a frame.
     """
     match = re.fullmatch(r"(0001TP|0006R0|0016E5|Seq05VD)_f?(\d+)", frame)
     if match is None:

@@ -1,4 +1,4 @@
-"""Reads folders of LabelMe's files."""
+"""Reads folders of LabelMe files."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def build(folder: Path, split: str, settings: LabelmeSettings) -> Labelme:
     """One split of the dataset in ``folder``.
 
     Raises:
-        DataError: when a file is not by LabelMe.
+        DataError: when a file is not a LabelMe file.
         MissingSplitError: when there is no folder of this split.
     """
     own = folder / str(getattr(settings, split))
@@ -60,7 +60,7 @@ def _classes(folder: Path, folders: list[Path]) -> tuple[str, ...]:
 
 
 class Labelme(RegionDataset):
-    """One split: the images that have a file by LabelMe, by name. An image without one has not been
+    """One split: the images that have a LabelMe file, sorted by name. An image without one has not been
     annotated.
     """
 
@@ -78,7 +78,7 @@ class Labelme(RegionDataset):
         self._other_shapes = other_shapes
 
     def image_path(self, index: int) -> Path:
-        """The image: where the file says, or else beside it, by the same name."""
+        """The path of the image: the one given in the file, or else one with the same name next to it."""
         file = self._files[index]
         said = file.parent / str(self._contents(index)["imagePath"]).replace("\\", "/")
         if said.is_file():

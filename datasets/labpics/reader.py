@@ -1,4 +1,4 @@
-"""Reads LabPics: finds the layout and the split, and makes samples of what the layout reads."""
+"""Reads LabPics: finds the layout and the split, and converts what the layout reads to samples."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def build(folder: Path, split: str, settings: LabPicsSettings) -> LabPics:
     """One split of the dataset in ``folder``.
 
     Raises:
-        DataError: when the files are not those of LabPics, or a photo has no annotation.
+        DataError: when the files are not LabPics data, or a photo has no annotation.
         MissingSplitError: when there are no photos for this split.
     """
     wanted = list(LAYOUTS.values()) if settings.layout == "auto" else [LAYOUTS[settings.layout]]
@@ -96,8 +96,8 @@ class LabPics(Dataset):
         return label_map
 
     def _crowds(self, read: Annotation, objects: Instances) -> Instances:
-        """What is to be ignored, less what is outlined there all the same, as a crowd of every class: neither
-        to be found nor a false alarm.
+        """The ignored region, except for objects outlined in it, as a crowd of every class, so that it counts
+        neither as misses nor as false positives.
         """
         if read.ignored is None:
             return Instances.empty(objects.size, with_masks=True)
@@ -109,8 +109,8 @@ class LabPics(Dataset):
 
 
 def _is_held_out(name: str, fraction: float) -> bool:
-    """By the name alone, so that it stays when photos are added. Stills of one film, "… (3)", are held out
-    together: they are much alike.
+    """Depends only on the name, so that it does not change when photos are added. Stills of the same film, "…
+    (3)", are held out together because they are very similar.
     """
     film = re.sub(r"\s*\(\d+\)$", "", name)
     return int.from_bytes(hashlib.sha256(film.encode()).digest()[:8], "big") / 2**64 < fraction
@@ -131,7 +131,7 @@ def _why_missing(layout: Layout, split: str, published: int, fraction: float) ->
 
 
 def _union(instances: Instances) -> Tensor:
-    """Where any object is, bool ``[H, W]``."""
+    """The union of all objects, bool ``[H, W]``."""
     found = torch.zeros(instances.size, dtype=torch.bool)
     for mask in _dense(instances):
         found |= mask
@@ -139,15 +139,13 @@ def _union(instances: Instances) -> Tensor:
 
 
 def _dense(instances: Instances) -> Iterator[Tensor]:
-    """The masks one by one, as many at once could fill the memory."""
+    """The masks one by one, because many at once could fill the memory."""
     masks = instances.masks or Masks(instances.size)
     return (masks[[index]].dense()[0] for index in range(len(masks)))
 
 
 def _emptied(vessels: Instances, materials: Instances) -> Instances:
-    """The vessels without the materials in them; one that is full to the brim has nothing left and is no
-    object.
-    """
+    """The vessels without the materials in them; a completely full one has no pixels left and is dropped."""
     if not len(vessels) or not len(materials):
         return vessels
     filled = _union(materials)
@@ -157,7 +155,7 @@ def _emptied(vessels: Instances, materials: Instances) -> Instances:
 
 
 def _join(first: Instances, *others: Instances) -> Instances:
-    """All objects in one, in order."""
+    """All objects combined, in order."""
     parts = [part for part in (first, *others) if len(part)]
     if not parts:
         return Instances.empty(first.size, with_masks=True)

@@ -1,4 +1,4 @@
-"""Any folder of images beside a folder of label images."""
+"""Any folder of images with a folder of label images."""
 
 from toolkit.registry.manifests import DatasetManifest
 

@@ -1,4 +1,4 @@
-"""Your own photos, with segments in YOLO's format."""
+"""Your own photos, with segments in YOLO format."""
 
 from toolkit.registry.manifests import DatasetManifest
 

@@ -21,8 +21,8 @@ def build(folder: Path, split: str, settings: YoloSettings) -> Yolo:
     """One split of the dataset in ``folder``.
 
     Raises:
-        DataError: when `data.yaml` cannot be used, or names folders that are not there or empty.
-        MissingSplitError: when it does not name this split.
+        DataError: when `data.yaml` cannot be used, or lists folders that do not exist or are empty.
+        MissingSplitError: when it does not list this split.
     """
     file = folder / settings.file
     data, classes = read_data_yaml(file)

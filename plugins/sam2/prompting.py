@@ -1,4 +1,4 @@
-"""Prompts as the network wants them: checked, and grouped by the number of their points."""
+"""Prepares prompts for the network: checks them and groups them by their number of points."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ PADDING = -1
 
 @dataclass(frozen=True)
 class PromptGroup:
-    """Prompts of one image that have the same number of points, and all a box or none.
+    """Prompts for one image that have the same number of points, and either all or none have a box.
 
     Attributes:
-        rows: which prompts these are, int64 ``[P]``.
+        rows: indexes of these prompts, int64 ``[P]``.
         points: float32 ``[P, K, 2]`` in pixels of the image; the corners of a box come first.
         labels: int64 ``[P, K]``: 1 on the object, 0 off it, 2 and 3 the corners of a box.
         is_ambiguous: whether each is a single point, which may mean an object or a part of it.
@@ -34,8 +34,8 @@ class PromptGroup:
 
 
 def grouped(prompts: Prompts, name: str, size: Size) -> Iterator[PromptGroup]:
-    """The prompts of an image in groups. Padding is left out: it would change the answer, and a group needs
-    none.
+    """The prompts for an image in groups. Padding is removed: it would change the answer, and groups do not
+    need it.
 
     Args:
         prompts: in pixels of the image.
