@@ -2,12 +2,12 @@
 weights.
 
 ``PYTHONPATH=. python benchmarks/maskrcnn_inference.py [--device auto|cpu|cuda] [--json]``, in an environment
-that has Detectron2 and what the toolkit needs.
+with Detectron2 and the toolkit's requirements.
 
 800 × 1066 pixels, 1,000 proposals, from the image to boxes, scores, classes and run-length coded masks. On a
 CPU Detectron2 runs as it is, in fp32; on a GPU in the same precision as ours, under autocast. Its masks are
-coded as its own COCO evaluator does it. That the detections are the same is checked in the same run; how far
-they agree is said in the table. Weights are random, but scaled to behave like trained ones.
+encoded as by its own COCO evaluator. The same run checks that the detections are the same; the table shows
+how closely they agree. Weights are random, but scaled to behave like trained ones.
 """
 
 from __future__ import annotations

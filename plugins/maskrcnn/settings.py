@@ -130,7 +130,7 @@ class RPNSettings(Settings):
     def _ordered(self) -> RPNSettings:
         low, high = self.iou_thresholds
         if not 0 < low <= high:
-            raise ValueError(f"iou_thresholds must be positive and increasing, not {self.iou_thresholds}")
+            raise ValueError(f"iou_thresholds must be positive and non-decreasing, not {self.iou_thresholds}")
         return self
 
 

@@ -96,7 +96,7 @@ def test_rates_may_follow_the_output_stride_and_nothing_else(cache: Path, theirs
     ).loaded
     with pytest.raises(
         UsageError,
-        match=r"at an output stride of 16, not \[6, 12, 18\]\. Hint: model\.atrous_rates=\[12, 24, 36\]",
+        match=r"at output stride 16, not \[6, 12, 18\]\. Hint: model\.atrous_rates=\[12, 24, 36\]",
     ):
         weights.load_weights(mobilenet(atrous_rates=None), "torchvision-coco")
 
@@ -160,7 +160,7 @@ def test_what_does_not_suit_is_refused(cache: Path, theirs: dict[str, Tensor], t
     small = build(DeepLabV3Settings(encoder="tu-test_resnet", channels=8), VOC)
     with pytest.raises(
         UsageError,
-        match=r"on resnet50, resnet101, mobilenet_v3_large, not on 'tu-test_resnet'\. Hint: model\.encoder",
+        match=r"for resnet50, resnet101, mobilenet_v3_large, not on 'tu-test_resnet'\. Hint: model\.encoder",
     ):
         weights.load_weights(small, "torchvision-coco")
     with pytest.raises(UsageError, match=r"Hint: model\.norm=batch"):

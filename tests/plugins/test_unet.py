@@ -283,7 +283,7 @@ def test_dropout_is_at_the_bottom_and_only_in_training() -> None:
         ("tu-resnt50", "did you mean 'tu-resnet50'"),
         ("orignal", "did you mean 'original'"),
         ("qqq", "expected one of: original, original_padded, resnet18"),
-        ("tu-vit_tiny_patch16_224", "cannot be used with depth 5 on images of any size.*Hint"),
+        ("tu-vit_tiny_patch16_224", "cannot be used with depth 5 and images of any size.*Hint"),
     ],
 )
 def test_unusable_encoders_say_what_to_take_instead(encoder: str, message: str) -> None:
