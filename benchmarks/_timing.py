@@ -120,8 +120,8 @@ def compare(
     times: tuple[list[float], list[float]] = ([], [])
     for n in range(rounds + 1):
         for (_, work), taken in zip((ours, peer), times, strict=True):
-            # OpenMP's threads keep a core busy for a while after their work, which would be charged to the
-            # next one.
+            # OpenMP's threads keep a core busy for a while after their work, which would slow down the next
+            # side.
             time.sleep(0.02)
             finish(device)
             start = clock()

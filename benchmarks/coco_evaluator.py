@@ -62,7 +62,8 @@ def make(images: int, with_masks: bool) -> tuple[list[Sample], list[Prediction]]
     """Samples and predictions, of which a third are slightly shifted objects."""
     rng = np.random.default_rng(0)
     samples, predictions = [], []
-    pixels: Tensor = torch.zeros(1, dtype=torch.uint8).expand(3, *SIZE)  # no memory, and no figure needs it
+    # Takes no memory, and no metric needs the pixels.
+    pixels: Tensor = torch.zeros(1, dtype=torch.uint8).expand(3, *SIZE)
     for i in range(images):
         g = int(rng.poisson(OBJECTS))
         truth, found = boxes(rng, g), boxes(rng, DETECTIONS)

@@ -121,7 +121,7 @@ def measure() -> list[Comparison]:
             ours = work(full, image, low_precision=precision == "bf16")
             for name in (*OPERATORS, "all"):
                 if (name == "paste" and work is train) or (name == "winograd" and precision == "bf16"):
-                    continue  # it takes no part
+                    continue  # not used
                 without = PLAIN if name == "all" else OperatorSettings.model_validate({name: False})
                 other = network(without)
                 other.load_state_dict(weights)

@@ -32,7 +32,7 @@ from toolkit.models.prompted import FromFile, PromptedModel
 
 PHOTOS, BOXES, SIZE = 2, 16, (1080, 1440)
 TITLE = f"SAM 2.1 tiny, {PHOTOS} photos with {BOXES} boxes each"
-TARGET: dict[str, float | None] = {"cpu": 2.5, "cuda": None}  # on a GPU nothing was measured yet
+TARGET: dict[str, float | None] = {"cpu": 2.5, "cuda": None}  # not measured on a GPU yet
 
 
 def write_photos(folder: Path) -> dict[str, list[list[float]]]:

@@ -34,7 +34,7 @@ from toolkit.types import Sample
 PHOTOS, OBJECTS = 2, 4
 LR, WEIGHT_DECAY = 1e-5, 4e-5
 TITLE = "Fine-tuning SAM 2, an epoch after the first"
-TARGET: dict[str, float | None] = {"cpu": 5.0, "cuda": None}  # on a GPU nothing was measured yet
+TARGET: dict[str, float | None] = {"cpu": 5.0, "cuda": None}  # not measured on a GPU yet
 
 
 def photos() -> list[Sample]:

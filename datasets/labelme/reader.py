@@ -91,7 +91,8 @@ class Labelme(RegionDataset):
         found = next(beside, None)
         if found is None:
             raise DataError(
-                f"{file} is of {said}, which is not there, and no image of that name is beside it. Hint:"
+                f"{file} refers to {said}, which does not exist, and there is no image of that name next to"
+                " it. Hint:"
                 " put it there"
             )
         return found

@@ -78,7 +78,8 @@ class LabPics(Dataset):
         name = self.ids[index]
         path = self._images[name]
         read = self._layout.read(path, self._scheme)
-        flat = _join(_emptied(read.vessels, read.materials), read.materials)  # a pixel of at most one kind
+        # Each pixel has at most one kind.
+        flat = _join(_emptied(read.vessels, read.materials), read.materials)
         objects = _join(read.vessels, read.materials) if self._whole_vessels else flat
         return Sample(
             name,

@@ -92,7 +92,7 @@ def _write(files: _Files, bench: Bench) -> None:
         files.instance(), cv2.merge([bench.materials, empty, bench.vessels])
     )  # in the order blue, green, red
     for label, mask in _semantic(bench):
-        if mask.any():  # as published, a class that an image does not show has no file
+        if mask.any():  # as in the published data, classes absent from an image have no file
             _encode(files.semantic(label), mask.astype(np.uint8))
 
 

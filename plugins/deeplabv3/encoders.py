@@ -78,9 +78,9 @@ def _make(name: str, output_stride: int) -> nn.Module:
     with warnings.catch_warnings():
         warnings.filterwarnings(
             "ignore", "`timm-` encoders are deprecated", DeprecationWarning
-        )  # they work, and users have them
-        # timm dilates by the same rule as here; the other library also dilates the convolution that loses its
-        # stride
+        )  # they work, and users rely on them
+        # timm dilates by the same rule as here; segmentation_models.pytorch also dilates the convolution that
+        # loses its stride
         encoder: nn.Module = smp.encoders.get_encoder(
             name, weights=None, output_stride=output_stride if is_timm else COARSEST
         )

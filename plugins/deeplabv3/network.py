@@ -86,7 +86,7 @@ class DeepLabV3PlusHead(nn.Module):
         dropout: float = 0.5,
     ) -> None:
         super().__init__()
-        assert encoder.low_level is not None  # the caller saw to it
+        assert encoder.low_level is not None  # ensured by the caller
         self._level, inputs = encoder.low_level
         self.aspp = ASPP(
             encoder.channels,

@@ -102,9 +102,7 @@ class Engine(TrainableModel):
         losses: dict[str, Tensor] = {}
         with evaluating(self), torch.random.fork_rng(devices=[]):
             for sample in samples:
-                torch.default_generator.manual_seed(
-                    0
-                )  # what is drawn comes from the CPU, wherever the model is
+                torch.default_generator.manual_seed(0)  # random numbers come from the CPU on any device
                 for name, value in self.losses([sample], [self.test_size(sample)]).items():
                     losses[name] = losses.get(name, 0) + value / len(samples)
         return self.predict(samples), losses

@@ -25,7 +25,7 @@ def network_size(size: Size, short_side: int, long_side: int) -> Size:
     """
     if short_side == 0:
         return size
-    # in the order in which Detectron2 computes, so that rounding falls alike
+    # in Detectron2's order of operations, for identical rounding
     scale = short_side / min(size)
     height, width = (
         (float(short_side), scale * size[1]) if size[0] < size[1] else (scale * size[0], float(short_side))

@@ -55,7 +55,7 @@ class FrozenBatchNorm2d(nn.Module):
         """``[B, C, H, W]`` to the same shape."""
         if not x.requires_grad:
             return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
-        # F.batch_norm would keep its input for gradients that nobody wants
+        # F.batch_norm would keep its input for unneeded gradients
         scale, shift = (value.to(x.dtype)[:, None, None] for value in self.scale_and_shift())
         return x * scale + shift
 

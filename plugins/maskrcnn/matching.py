@@ -40,7 +40,7 @@ def match(
     for start in range(0, len(objects) if len(boxes) else 0, chunk):
         iou = pairwise_iou(objects[start : start + chunk], boxes)
         value, position = iou.max(dim=0)
-        better = value > best  # not >=: the first of equals counts
+        better = value > best  # not >=: the first of equals wins
         best = torch.where(better, value, best)
         index = torch.where(better, position + start, index)
         if allow_low_quality:

@@ -77,7 +77,7 @@ class RoIHeads(nn.Module):
         count = settings.keypoint_count
         self.keypoint_head = KeypointHead(channels, count, settings.keypoint_head) if count else None
 
-    # --- learning ---
+    # --- training ---
 
     def losses(
         self, features: Sequence[Tensor], proposals: Sequence[Tensor], targets: Sequence[Targets]
@@ -148,10 +148,10 @@ class RoIHeads(nn.Module):
         pooled = self._pool(features, [r.boxes for r in regions], self.settings.mask_head.pooler_resolution)
         logits = head.of_classes(pooled, torch.cat([r.labels for r in regions]))
         if not len(logits):
-            return logits.sum() * 0  # keeps the head in the graph, which processes that train together need
+            return logits.sum() * 0  # keeps the head in the graph, which distributed training needs
         wanted = []
         for region, target in zip(regions, targets, strict=True):
-            assert target.masks is not None  # made so
+            assert target.masks is not None  # by construction
             wanted.append(
                 mask_targets(target.masks, region.objects, region.boxes, target.size, logits.shape[-1])
             )
@@ -180,7 +180,7 @@ class RoIHeads(nn.Module):
             options.loss_weight / (int(valid.sum()) if options.normalize_by_visible else possible)
         )
 
-    # --- finding ---
+    # --- inference ---
 
     def detect(
         self, features: Sequence[Tensor], proposals: Sequence[Tensor], sizes: Sequence[Size]
@@ -266,7 +266,7 @@ def _deltas_to_objects(
 
 
 def _keypoints_of(regions: Regions, target: Targets) -> Tensor:
-    assert target.keypoints is not None  # made so
+    assert target.keypoints is not None  # by construction
     return target.keypoints[regions.objects]
 
 

@@ -90,7 +90,7 @@ def make_targets(
 
 def _masks(sample: Sample) -> Masks:
     instances = sample.instances
-    assert instances is not None  # the caller saw to it
+    assert instances is not None  # ensured by the caller
     if instances.masks is not None:
         return instances.masks
     if not len(instances):
@@ -104,7 +104,7 @@ def _masks(sample: Sample) -> Masks:
 def _keypoints(sample: Sample, count: int, scale: Tensor, limit: Tensor) -> Tensor:
     """Keypoints in the network's grid; those outside it are marked as unlabeled."""
     instances = sample.instances
-    assert instances is not None  # the caller saw to it
+    assert instances is not None  # ensured by the caller
     if instances.keypoints is None:
         if not len(instances):
             return torch.zeros(0, count, 3)

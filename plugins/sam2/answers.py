@@ -39,7 +39,7 @@ def choose(
         return output.masks[rows, best], output.ious[rows, best]
     if choice == "only":
         return output.masks[:, 0], output.ious[:, 0]
-    # a single mask that is not stable gives way to the best of three
+    # an unstable single mask is replaced by the best of three
     masks, ious = decoder._dynamic_multimask_via_stability(output.masks, output.ious)
     return masks[:, 0], ious[:, 0]
 
@@ -54,6 +54,6 @@ def to_masks(logits: Tensor, size: Size, threshold: float) -> Masks:
     for mask in logits.float().cpu().numpy():
         columns = cv2.resize(
             np.ascontiguousarray(mask.T), size
-        )  # [W, H]: run-length codes go column by column
+        )  # [W, H]: run-length encodings go column by column
         counts.append(coco_mask.encode((columns > threshold).view(np.uint8).T)["counts"])
     return Masks(size, tuple(counts))

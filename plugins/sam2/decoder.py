@@ -88,7 +88,7 @@ class ImageDecoder:
             if masks is None
             else dense.flatten(2).transpose(1, 2)
         )
-        image = _of(self.tokens, images) + own_mask  # [1, N, C] where all prompts see the same
+        image = _of(self.tokens, images) + own_mask  # [1, N, C] if all prompts share it
         head = self.decoder
         own = [head.obj_score_token.weight, head.iou_token.weight, head.mask_tokens.weight]
         tokens = torch.cat([torch.cat(own).expand(len(sparse), -1, -1), sparse], dim=1)
@@ -230,8 +230,8 @@ def _look_at_tokens(attention: Attention, image: Tensor, keys: Tensor, values: T
     logits = moved @ _shared(image).transpose(-1, -2) + offset
     weights = logits.view(*key.shape[:3], -1).softmax(2).view_as(logits)  # over the tokens of a head
     back = attention.out_proj.weight.view(-1, key.shape[1], key.shape[3]).permute(1, 2, 0)  # [H, D, C]
-    # The weights of each head add up to 1, so each may bring its share of the bias: the tokens are few, the
-    # pixels many.
+    # The weights of each head sum to 1, so the bias can be distributed over the tokens, which are fewer than
+    # the pixels.
     brought = _by_head(value, back) + attention.out_proj.bias / key.shape[1]
     update: Tensor = weights.transpose(1, 2) @ brought.flatten(1, 2)
     return update

@@ -78,7 +78,7 @@ class Encoder:
             with torch.no_grad():
                 computed = self._compute(self._inputs(list(missing.values()), device), kept)
             for key, tensors in zip(missing, computed, strict=True):
-                # Rounded as they will be when read, so that a run does not depend on what was in the cache.
+                # Rounded as when read back, so that a run does not depend on the contents of the cache.
                 found[key] = [tensor.float() for tensor in cache.write(key, tensors)]
         return [found[key] for key in keys]
 

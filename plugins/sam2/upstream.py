@@ -65,7 +65,8 @@ def network_config(version: str, size: str, image_size: int) -> dict[str, Any]:
             f"the package sam2 at {sam2.__path__[0]} has no {path.name}: a folder named sam2 may shadow the"
             " installed package. Hint: run from another folder, or reinstall sam2"
         )
-    published = OmegaConf.select(OmegaConf.load(path), "model")  # not by PyYAML, which takes 1e-6 for a word
+    # Not with PyYAML, which reads 1e-6 as a string.
+    published = OmegaConf.select(OmegaConf.load(path), "model")
     changes = CHANGES if size == "toy" else {}
     extra = {"image_size": image_size, "sam_mask_decoder_extra_args": IMAGE_PREDICTION}
     merged = OmegaConf.to_container(OmegaConf.merge(published, changes, extra), resolve=True)

@@ -75,9 +75,8 @@ def track(
     )
     results = predictor.propagate_in_video(state)
     while True:
-        with _computing(
-            device
-        ):  # for one frame at a time, as the caller's own work between two frames is not to run in it
+        # Entered for each frame separately, so that the caller's own work between frames does not run in it.
+        with _computing(device):
             result = next(results, None)
         if result is None:
             return

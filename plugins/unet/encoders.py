@@ -55,7 +55,7 @@ class EncoderUNet(nn.Module):
             with warnings.catch_warnings():
                 warnings.filterwarnings(
                     "ignore", "`timm-` encoders are deprecated", DeprecationWarning
-                )  # they work, and users have them
+                )  # they work, and users rely on them
                 whole = smp.Unet(
                     encoder_name,
                     encoder_depth=depth,

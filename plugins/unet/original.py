@@ -132,7 +132,7 @@ def _upsampling(in_channels: int, upsampling: Upsampling) -> nn.Module:
     """Twice the resolution with half the channels."""
     if upsampling == "transposed":
         return nn.ConvTranspose2d(in_channels, in_channels // 2, 2, stride=2)
-    # a 1 x 1 convolution and an interpolation give the same in either order, and this one costs a quarter
+    # a 1 x 1 convolution and an interpolation commute, and this order costs a quarter
     return nn.Sequential(
         nn.Conv2d(in_channels, in_channels // 2, 1), nn.Upsample(scale_factor=2, mode=upsampling)
     )

@@ -125,7 +125,8 @@ def test_images_are_found(tmp_path: Path) -> None:
     assert labelme(tmp_path)[0].path == str(tmp_path / "train" / "a.png")
     (tmp_path / "train" / "a.png").unlink()
     with pytest.raises(
-        DataError, match=r"a.json is of .*IMG.JPG, which is not there, and no image of that name is beside it"
+        DataError,
+        match=r"a.json refers to .*IMG.JPG, which does not exist, and there is no image of that name",
     ):
         labelme(tmp_path)[0]
 

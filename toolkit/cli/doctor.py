@@ -71,9 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Check everything and print the results; returns 1 if something is broken."""
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # of other people's modules, while they are imported; not what is asked for here
+        warnings.simplefilter("ignore")  # from third-party modules during import; not relevant here
         machine, device = describe_machine(), describe_device()
         packages = check_packages()
         try:
@@ -139,12 +137,12 @@ def _check_requirement(text: str) -> Finding:
         version = ""
     try:
         module = importlib.import_module(MODULES.get(name.lower(), name.replace("-", "_")))
-    except Exception as error:  # a package that is half installed may raise anything at all
+    except Exception as error:  # a half-installed package may raise anything
         if not version:
             return Finding("package", name, "broken", "not installed", hint)
         detail = f"{version} is installed, but cannot be imported: {type(error).__name__}: {error}"
         return Finding("package", name, "broken", detail, f"pip install --force-reinstall '{text}'")
-    if not version:  # another distribution brings the same module, as opencv-python does
+    if not version:  # another distribution provides the same module, such as opencv-python
         return Finding(
             "package",
             name,
@@ -203,7 +201,7 @@ def _check_part(manifest: Manifest) -> Finding:
                     "broken",
                     f"{reference} from {manifest.origin} is not callable",
                 )
-    except Exception as error:  # its modules may raise anything at all
+    except Exception as error:  # its modules may raise anything
         return Finding(manifest.kind, manifest.name, "broken", str(error))
     return Finding(manifest.kind, manifest.name, "works", f"from {manifest.origin}")
 
@@ -241,7 +239,7 @@ def describe_device() -> dict[str, str]:
         import torch
 
         from toolkit.runtime.devices import choose_precision, find_device
-    except Exception as error:  # broken installations raise anything at all
+    except Exception as error:  # broken installations may raise anything
         return {"unknown": f"{type(error).__name__}: {error}"}
     with warnings.catch_warnings(record=True) as complaints:
         warnings.simplefilter("always")

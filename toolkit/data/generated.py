@@ -46,7 +46,7 @@ class GeneratedSamples(Dataset):
         label_map = np.full(size, 0 if has_background else VOID, np.uint8)
         image = (
             rng.integers(0, 60, (*size, 3)) + (index % 2) * 80
-        )  # night and dusk, so that what mixes images shows
+        )  # night and dusk, so that mixed-up images are noticed
         for number in visible:
             inside = ids == number
             label_map[inside] = labels[number - 1]

@@ -157,7 +157,7 @@ def training_batches(
         collate_fn=_as_list,
         pin_memory=pin_memory,
     )
-    # Made at once, not in the first step: torch draws a random number for it.
+    # Created here, not in the first step, because torch draws a random number for it.
     return _raise_errors(iter(loader))
 
 

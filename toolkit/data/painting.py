@@ -44,7 +44,8 @@ def instances_to_label_map(instances: Instances, classes: Sequence[str]) -> Tens
         )
     height, width = instances.size
     uncovered = classes.index(BACKGROUND) if BACKGROUND in classes else VOID
-    painted = torch.full((width, height), uncovered, dtype=torch.uint8)  # transposed, as run-length codes are
+    # Transposed, like run-length encodings.
+    painted = torch.full((width, height), uncovered, dtype=torch.uint8)
     if masks is None:
         return painted.T.contiguous()
     labels = instances.labels

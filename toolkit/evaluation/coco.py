@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 COCO_KEYPOINTS = 17
 
-_COPY = "\0"  # stands in no path, and so in no sample's id
+_COPY = "\0"  # occurs in no path, and so in no sample's id
 
 
 def _ascending(values: tuple[int, ...]) -> tuple[int, ...]:

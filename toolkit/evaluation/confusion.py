@@ -46,7 +46,7 @@ def confusion_matrix(truth: LabelMap, prediction: LabelMap, num_classes: int) ->
             f"truth and prediction differ in size: {list(pair[0].shape)} and {list(pair[1].shape)}"
         )
     truths, predictions = (array.reshape(-1) for array in pair)
-    counts = np.zeros((256, 256), dtype=np.int64)  # all values that a byte can have, so that none goes unseen
+    counts = np.zeros((256, 256), dtype=np.int64)  # all values of a byte, so that invalid ones are noticed
     whole = len(truths) // LANES * LANES
     for start in range(0, whole, STRIP_PIXELS):
         strip = slice(start, min(start + STRIP_PIXELS, whole))

@@ -73,7 +73,7 @@ def _peak_after_reset(on_gpu: bool) -> int:
     if on_gpu:
         torch.cuda.reset_peak_memory_stats()
         return 0
-    with contextlib.suppress(OSError):  # where that is not allowed, loading counts, too
+    with contextlib.suppress(OSError):  # if that is not allowed, loading is included
         RESET.write_text("5")  # see proc(5): the peak becomes the present size
     return _status("VmRSS")
 

@@ -38,7 +38,7 @@ def export_model(run_or_file: str | Path, out: Path) -> int:
         )
     model, manifest = load_model(run_or_file)
     state = {name: value.detach().cpu().contiguous() for name, value in model.export_state().items()}
-    buffer = io.BytesIO()  # torch hides a full disk behind an error of its own
+    buffer = io.BytesIO()  # torch would hide a full disk behind its own error
     torch.save({"model": state}, buffer)
     with atomic_write(out, "wb") as file:
         file.write(buffer.getbuffer())

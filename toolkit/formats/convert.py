@@ -103,7 +103,7 @@ def _read(dataset: Dataset, index: int, losses: Losses) -> tuple[bytes, str, Siz
     if isinstance(dataset, RegionDataset):
         path, size = dataset.image_path(index), dataset.image_size(index)
         regions = dataset.regions(index, size)
-        to_instances(regions, size)  # finds the faults that lie in an object's pixels
+        to_instances(regions, size)  # detects errors in an object's pixels
         return path.read_bytes(), path.suffix, size, regions
     sample = dataset[index]
     regions = regions_of(sample)

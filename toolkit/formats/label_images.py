@@ -106,7 +106,7 @@ def majority_labels(ids: Tensor, label_map: Tensor) -> dict[int, int]:
         label_map: uint8 ``[H, W]``; void pixels are ignored, and entirely void objects are left out.
     """
     key = torch.where((ids != 0) & (label_map != VOID), ids.long() * 256 + label_map, -1).numpy().ravel()
-    starts = _run_starts(key)  # a sort of runs, not of pixels, and no table as long as the largest id
+    starts = _run_starts(key)  # sorts runs instead of pixels, and needs no table up to the largest id
     found, which = np.unique(key[starts], return_inverse=True)
     votes = np.bincount(which, np.diff(starts, append=key.size)).astype(np.int64)
     best: dict[int, tuple[int, int]] = {}

@@ -60,7 +60,7 @@ def derived(module: nn.Module, sources: Sequence[Tensor], key: Hashable, make: C
         key: what else it depends on.
         make: makes the value.
     """
-    if any(tensor.is_inference() for tensor in sources):  # they do not count what is written to them
+    if any(tensor.is_inference() for tensor in sources):  # inference tensors have no version counter
         return _plainly(make, sources)
     entry = _kept.get(module)
     if entry is None or not entry.is_current(key, sources):

@@ -105,7 +105,7 @@ def _take(
 ) -> LoadReport:
     own = part.state_dict()
     fitting = {key: value for key, value in tensors.items() if key in own and own[key].shape == value.shape}
-    # batches counted so far say nothing of the fit, and old files lack them
+    # num_batches_tracked says nothing about the fit, and old files lack it
     wanted = [key for key in own if not key.endswith("num_batches_tracked")]
     if sum(key in fitting for key in wanted) < LEAST_FIT * len(wanted):
         hint = (

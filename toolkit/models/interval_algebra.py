@@ -60,7 +60,7 @@ class IntervalAlgebra(TorchDispatchMode):  # type: ignore[no-untyped-call]
             result = _RULES[name](**values) if name in _RULES else _PADDING_RULES[name](self._pad, **values)
             others = [
                 result.new_zeros(0) for _ in func._schema.returns[1:]
-            ]  # a norm's statistics, which nobody needs here
+            ]  # a norm's statistics, which are not needed here
             return (result, *others) if others else result
         if not floating or func.is_view or name in _MOVES:
             return func(*args, **kwargs)

@@ -75,8 +75,8 @@ def logits_to_label_map(logits: Tensor, size: Size) -> Tensor:
     classes, height, width = logits.shape
     if (height, width) == tuple(size):
         return _argmax(logits)
-    # Where there is little to gain torch may also choose another kernel, which rounds differently: leave
-    # those to torch.
+    # If there is little to gain, torch may also choose another kernel, which rounds differently: leave those
+    # cases to torch.
     worthwhile = classes > 4 and min(size) > 128 and size[0] * size[1] >= 4 * height * width
     if worthwhile and logits.device.type == "cpu" and 1e-25 < largest < 1e37:  # where float32 is precise
         label_map = _pruned_argmax(logits, size, budget=classes * size[0] * size[1])
@@ -123,7 +123,7 @@ def _argmax(logits: Tensor) -> Tensor:
 
 def _plain_argmax(logits: Tensor, size: Size) -> Tensor:
     """Interpolate some classes at a time and keep the largest so far."""
-    if len(logits) <= 4 or sum(size) <= 128:  # torch's other kernels, which look at all the channels
+    if len(logits) <= 4 or sum(size) <= 128:  # torch's other kernels, which process all channels
         return _argmax(_interpolate(logits[None], size)[0])
     best = torch.full(size, -torch.inf, device=logits.device)
     label_map = torch.zeros(size, dtype=torch.uint8, device=logits.device)
@@ -143,7 +143,7 @@ class _Taps:
 
     Output ``j`` is ``low[j] * padded[cell[j]] + high[j] * padded[cell[j] + 1]``; cell ``i`` has the
     ``count[i]`` outputs from ``first[i]`` on. (The padding gives the outputs beyond the outermost source
-    pixels a cell of their own.)
+    pixels their own cell.)
     """
 
     cell: Ints

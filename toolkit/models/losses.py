@@ -156,7 +156,7 @@ def lovasz_softmax(logits: Tensor, target: Tensor, class_weights: Tensor | None 
     for image, labels in zip(probabilities, target, strict=True):
         valid = labels != VOID
         pixels, labels = image[:, valid], labels[valid].long()  # [C, P], [P]
-        present = labels.unique()  # sorting is dear, so only the classes that are there
+        present = labels.unique()  # sorting is expensive, so only the classes that are present
         truth = (labels == present[:, None]).to(pixels.dtype)
         losses = _lovasz((truth - pixels[present]).abs(), truth)
         images.append(_weighted_mean(losses[None], weights[present][None]))

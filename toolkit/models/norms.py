@@ -49,7 +49,7 @@ def _replacement(batch: nn.BatchNorm2d, norm: Norm) -> nn.Module:
     new = norm_layer(norm, batch.num_features)
     if isinstance(new, nn.GroupNorm) and batch.affine:
         new.weight, new.bias = batch.weight, batch.bias  # some networks start the last norm of a block at 0
-    # timm's batch norms bring dropout and activation with them
+    # timm's batch norms include dropout and activation
     extras = [
         extra for extra in (getattr(batch, "drop", None), getattr(batch, "act", None)) if extra is not None
     ]

@@ -12,7 +12,7 @@ from toolkit.types import Prediction, Sample
 class PromptableModel(TrainableModel, Promptable):
     """A trainable model that predicts the objects given by a sample's prompts."""
 
-    draw_above = 0.0  # somebody has asked for each object
+    draw_above = 0.0  # each object was requested by a prompt
 
     def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
         """The answers to each sample's ``prompts``, or everything in the image if there are none."""

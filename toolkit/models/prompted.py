@@ -37,7 +37,7 @@ class PromptSource(ABC):
     classes: tuple[str, ...]
     name: str
 
-    def expect_images(self, names: Iterable[str]) -> None:  # noqa: B027 - only a file needs to know
+    def expect_images(self, names: Iterable[str]) -> None:  # noqa: B027 - only prompt files need it
         """Receive the names of all images before the first is predicted.
 
         Raises:
@@ -120,7 +120,7 @@ class PromptedModel(Model):
         a class.
     """
 
-    draw_above = 0.0  # somebody has asked for each object
+    draw_above = 0.0  # each object was requested by a prompt
 
     def __init__(self, model: Model, source: PromptSource | None) -> None:
         super().__init__(source.classes if source else (UNNAMED,))

@@ -74,7 +74,7 @@ def receptive_field(network: nn.Module, *, channels: int = 3, divisor: int = 1) 
         return _along(shadow, 2, channels, divisor), _along(shadow, 3, channels, divisor)
     except ToolkitError:
         raise
-    except Exception as error:  # a network may raise anything at all
+    except Exception as error:  # a network may raise anything
         raise UsageError(
             "the receptive field cannot be computed: on a strip of an image the network fails with"
             f" {type(error).__name__}: {error}"
@@ -87,9 +87,9 @@ class _Measured:
 
     length: int
     outputs: int
-    pixels: int  # the most that an output in the middle sees
-    at_border: bool  # one of those sees the first or the last pixel, so may see farther
-    all_from_everywhere: bool  # even the first and the last output see everything
+    pixels: int  # the largest field of an output in the middle
+    at_border: bool  # one of those reaches the first or the last pixel, so may extend farther
+    all_from_everywhere: bool  # even the first and the last output depend on everything
 
 
 def _along(network: nn.Module, dim: int, channels: int, divisor: int) -> Field:
@@ -125,7 +125,7 @@ def _thinnest(network: nn.Module, dim: int, channels: int, divisor: int) -> tupl
             measured = _measure(network, dim, channels, length, strip)
         except ToolkitError:
             raise
-        except Exception:  # a network may raise anything at all
+        except Exception:  # a network may raise anything
             if strip >= _STRIPS[-1]:
                 raise
         else:

@@ -58,7 +58,7 @@ def box_prompts(truth: Instances) -> Prompts:
 def point_prompts(truth: Instances) -> Prompts:
     """The most interior point of each object."""
     masks = truth.masks
-    assert masks is not None  # ``truth_of`` saw to it
+    assert masks is not None  # ensured by ``truth_of``
     points = [interior_point(region, offset) for region, offset in map(_crop, masks.to_coco())]
     found = torch.tensor(
         [(0.0, 0.0) if point is None else point for point in points], dtype=torch.float32
@@ -111,8 +111,8 @@ def interior_point(region: NDArray[np.bool_], offset: tuple[int, int] = (0, 0)) 
         return None
     padded = np.pad(region, 1).astype(np.uint8)
     distance = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
-    # Squared distances are whole numbers. OpenCV's roots of equal ones may differ in their last bit, and not
-    # the same way in each process.
+    # Squared distances are integers. OpenCV's square roots of equal ones may differ in the last bit, and not
+    # in the same way in each process.
     y, x = np.unravel_index(int(np.rint(distance * distance).argmax()), distance.shape)
     return float(x + offset[0]), float(y + offset[1])
 

@@ -87,7 +87,7 @@ def add_path(path: str | Path) -> list[Manifest]:
         DuplicateNameError: when a manifest's name is taken.
     """
     manifests = discovery.load_path(Path(path))
-    for manifest in manifests:  # first, for the plugins beside them may be of these
+    for manifest in manifests:  # first, because plugins in the same file may use them
         if isinstance(manifest, TaskManifest):
             tasks().add(manifest)
     for manifest in manifests:

@@ -41,7 +41,8 @@ class Registry(Generic[M]):
             DuplicateNameError: when another origin has registered the same name; names both.
         """
         known = self._manifests.get(manifest.name)
-        if known is not None and known.origin != manifest.origin:  # the same file named twice is no clash
+        # Naming the same file twice is not a conflict.
+        if known is not None and known.origin != manifest.origin:
             raise DuplicateNameError(
                 f"two {self.kind.kind}s have the name {manifest.name!r}: one from {known.origin}, one from"
                 f" {manifest.origin}. Hint: rename or remove one of them"

@@ -148,7 +148,7 @@ def _import_file(path: Path, file: Path) -> ModuleType:
     except ToolkitError:
         del sys.modules[module_name]
         raise
-    except Exception as error:  # a user's file may raise anything at all
+    except Exception as error:  # a user's file may raise anything
         del sys.modules[module_name]
         raise UsageError(f"{file} cannot be imported: {type(error).__name__}: {error}") from error
     return module
@@ -165,7 +165,7 @@ def _load(registry: Registry[M], module_name: str, variable: str, *, name: str, 
             origin,
         )
         return
-    except Exception as error:  # someone else's module may raise anything at all
+    except Exception as error:  # third-party modules may raise anything
         registry.discard(name, f"{type(error).__name__}: {error}", origin)
         return
     for manifest in manifests:

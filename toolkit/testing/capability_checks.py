@@ -33,7 +33,7 @@ def windows_give_the_prediction(case: ModelCase) -> None:
             expect(
                 tuple(found.shape) == (1, classes, *size) and found.is_floating_point(),
                 f"logits of an image of {size} are {found.dtype} {list(found.shape)}; expected floating"
-                f" {[1, classes, *size]}. Hint: bring them to the image's own pixels",
+                f" {[1, classes, *size]}. Hint: resize them to the image's own pixels",
             )
         label_map = prediction.label_map
         if label_map is not None and not tileable.shrinks_large_images:

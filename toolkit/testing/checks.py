@@ -78,7 +78,7 @@ def run_checks(
             check(case)
         except unittest.SkipTest as skip:
             state, message = "skipped", str(skip)
-        except Exception as error:  # somebody else's code may raise anything at all
+        except Exception as error:  # third-party code may raise anything
             state, message = "failed", explain(error, case.manifest)
         yield Result(check.__name__, promise(check), state, message)
 

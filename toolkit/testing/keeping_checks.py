@@ -40,7 +40,7 @@ def save_and_load(case: ModelCase) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.safetensors"
         _save(case, model, path)
-        seed_everything(1, "model")  # what is not in the file must not come back by luck
+        seed_everything(1, "model")  # values missing in the file must not match by chance
         loaded = load_model(path)[0]
     for sample, one, other in zip(
         samples, case.predict(model, samples), case.predict(loaded, samples), strict=True
@@ -97,7 +97,7 @@ def moves_between_devices(case: ModelCase) -> None:
             warnings.simplefilter("ignore")  # torch's, about its own wrappers
             send_away(model)
             away = case.predict(model, samples)
-            if isinstance(model, TrainableModel):  # last, for batch norms learn from what they see
+            if isinstance(model, TrainableModel):  # last, because it updates batch norm statistics
                 seed_everything(0, "loss")
                 model.train().loss(samples)
     except RuntimeError as error:

@@ -59,8 +59,8 @@ def loss_is_a_mean_over_samples(case: ModelCase) -> None:
     """The loss of a batch is the mean of the losses of its samples, so it may be split over processes and
     accumulated.
     """
-    model = case.build_trainable().eval()  # batch norm and dropout stay out of it
-    sizes = [case.size] * 2  # of one size, as padding may be seen by a convolution
+    model = case.build_trainable().eval()  # excludes batch norm and dropout
+    sizes = [case.size] * 2  # all of one size, because padding may affect convolutions
     batch = [*case.samples(sizes=sizes), *case.samples(objects=1, sizes=sizes, seed=1)]
     singles = [case.loss_of(model, [sample]) for sample in batch]
     together, mean = case.loss_of(model, batch), sum(singles) / len(singles)

@@ -192,5 +192,5 @@ class ModelCase:
         """
         try:
             return self.training.model
-        except Exception:  # somebody else's code may raise anything at all
+        except Exception:  # third-party code may raise anything
             return self.build()

@@ -205,7 +205,7 @@ def no_objects(case: ModelCase) -> None:
                 (
                     "samples without objects"
                     if batch is empty
-                    else "a sample without objects beside one with some"
+                    else "a sample without objects together with one with objects"
                 ),
             )
 

@@ -57,7 +57,7 @@ def elsewhere(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Fu
 def _call(function: Callable[..., R], args: Any, kwargs: Any) -> R:
     torch.set_num_threads(1)
     for each in (registry.plugins, registry.datasets, registry.evaluators):
-        each.cache_clear()  # what an earlier call named by path may be gone
+        each.cache_clear()  # files loaded by an earlier call may be gone
     return function(*args, **kwargs)
 
 
@@ -84,7 +84,7 @@ def in_two_processes(step: SharedStep) -> tuple[str, str]:
             own = _train_share(step, meeting, 0)
         except Exception as error:
             theirs = other.exception(timeout=2 * PATIENCE_S)
-            if theirs is not None and "gloo" in str(error):  # this process only lost the other
+            if theirs is not None and "gloo" in str(error):  # this process only lost its peer
                 raise theirs from None
             raise
         return own, other.result(timeout=2 * PATIENCE_S)

@@ -130,8 +130,8 @@ class Detectron2Engine(Engine):
                 f"model.engine=detectron2: {reason}. Hint: change that, or set model.engine=torchvision"
             )
         whole: Any = import_quietly("modeling").build_model(to_cfg(settings, len(classes)))
-        # its parts are parts of this module, so that they are called as in Detectron2; the whole is kept out
-        # of the state dict
+        # its parts are submodules of this module, so that their names are those of Detectron2; the whole is
+        # kept out of the state dict
         self._whole = (whole,)
         self.backbone, self.proposal_generator, self.roi_heads = (
             whole.backbone,
@@ -151,7 +151,7 @@ class Detectron2Engine(Engine):
                 losses: dict[str, Tensor] = self.whole(inputs)
         except (
             FloatingPointError
-        ):  # boxes that are not finite; the training loop says what to do about a loss that is not
+        ):  # boxes are not finite; the training loop reports a loss that is not finite
             return {"loss_rpn_loc": torch.full((), math.nan, device=self.device)}
         return losses
 

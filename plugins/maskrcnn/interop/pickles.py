@@ -187,7 +187,7 @@ def read_pickle(path: Path) -> Any:
             " numbers and text in plain containers. Opening it with pickle could run code. Hint: download it"
             " again from its publisher, or save only the arrays, as .safetensors"
         ) from None
-    except Exception as error:  # what a malformed pickle raises may be of any kind
+    except Exception as error:  # a malformed pickle may raise anything
         raise CheckpointError(
             f"{path} ({len(data):,} bytes) is truncated, or is not a pickle of NumPy arrays:"
             f" {type(error).__name__}:"
@@ -202,7 +202,7 @@ def _check_program(data: bytes) -> None:
     for number, (opcode, argument, _) in enumerate(pickletools.genops(data)):
         if opcode.name in _UNUSED:
             raise _RefusedError(f"something outside the file (opcode {opcode.name})")
-        if "PUT" in opcode.name and (argument or 0) > number:  # Python numbers what it remembers without gaps
+        if "PUT" in opcode.name and (argument or 0) > number:  # Python numbers its memo without gaps
             raise _RefusedError(f"place {argument:,} of its memory after {number:,} steps")
         if number > MOST_OPCODES:
             raise _RefusedError(f"more than {MOST_OPCODES:,} steps to be read")

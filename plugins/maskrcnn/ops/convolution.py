@@ -48,7 +48,7 @@ def convolve(
         by_winograd: whether Winograd's algorithm may be used.
     """
     if torch.jit.is_tracing() or torch.compiler.is_compiling():  # type: ignore[attr-defined,no-untyped-call]
-        y = _plain(x, conv, norm)  # who counts operations, exports or compiles wants operators that are known
+        y = _plain(x, conv, norm)  # tools that count operations, export or compile need standard operators
         y = y if residual is None else y + residual
         return F.relu(y) if relu else y
     sources = _sources(conv, norm)
@@ -81,8 +81,7 @@ def fold(conv: nn.Conv2d, norm: Norm | None) -> tuple[Tensor, Tensor | None]:
 def _plain(x: Tensor, conv: nn.Conv2d, norm: Norm | None) -> Tensor:
     weight, bias = fold(conv, norm)
     if conv.kernel_size == (1, 1):
-        # so that the gradient has the strides of the weight, also where they mean nothing: processes that
-        # train together compare them
+        # so that the gradient has the strides of the weight, even where they do not matter: DDP compares them
         weight = weight.flatten(1)[:, :, None, None]
     return F.conv2d(x, weight, bias, conv.stride, conv.padding, conv.dilation, conv.groups)
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from toolkit.types import Masks, Size
 
 _STRIPE = 1 << 20  # pixels interpolated at once
-_CLOSE = 1e-5  # more than rounding can move an interpolated probability
+_CLOSE = 1e-5  # larger than any rounding error of an interpolated probability
 
 
 def paste_masks(probabilities: Tensor, boxes: Tensor, size: Size, threshold: float = 0.5) -> Masks:
@@ -73,8 +73,8 @@ def _range(low: float, high: float, length: int) -> tuple[int, int]:
 
 
 def _grid(first: int, last: int, low: float, high: float) -> Tensor:
-    """Where the middles of pixels lie in the box, -1 at its low side and 1 at the high one."""
-    start, end = torch.tensor([low, high])  # as float32: Detectron2 rounds likewise
+    """Positions of pixel centers in the box, -1 at its low side and 1 at the high one."""
+    start, end = torch.tensor([low, high])  # as float32, for the same rounding as in Detectron2
     grid: Tensor = (torch.arange(first, last, dtype=torch.float32) + 0.5 - start) / (end - start) * 2 - 1
     return grid
 

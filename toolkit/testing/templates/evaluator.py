@@ -41,7 +41,8 @@ class MyNet(Evaluator):
 
     def reset(self) -> None:
         """Reset all counts."""
-        self.counts = torch.zeros(3, len(self.classes))  # found, missed and invented, a class
+        # True positives, false negatives and false positives per class.
+        self.counts = torch.zeros(3, len(self.classes))
 
     def _update(self, sample: Sample, prediction: Prediction) -> None:
         if sample.label_map is None or prediction.label_map is None:

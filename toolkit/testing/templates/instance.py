@@ -81,7 +81,8 @@ class Network(nn.Module):
 
 
 def _block(channels_in: int, channels_out: int, stride: int = 1) -> nn.Sequential:
-    # GroupNorm, as it looks at one image at a time: a prediction must not depend on the rest of the batch
+    # GroupNorm, because it works on one image at a time: a prediction must not depend on the rest of the
+    # batch
     return nn.Sequential(
         nn.Conv2d(channels_in, channels_out, 3, stride, 1, bias=False),
         nn.GroupNorm(4, channels_out),
@@ -111,7 +112,7 @@ class MyNet(TrainableModel):
     class_tensors = (
         "network.head.weight",
         "network.head.bias",
-    )  # start anew where start weights know other classes
+    )  # reinitialized if start weights have other classes
 
     def __init__(self, settings: MyNetSettings, classes: Sequence[str]) -> None:
         super().__init__(classes)

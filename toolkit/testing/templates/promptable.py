@@ -167,7 +167,7 @@ class MyNet(PromptableModel):
         truth = truth_of(sample)
         assert truth.masks is not None
         masks = truth.masks.dense()
-        wanted = [(self._clicks_beside(masks), torch.zeros(CLICKS, *sample.size))]  # asks for nothing
+        wanted = [(self._clicks_beside(masks), torch.zeros(CLICKS, *sample.size))]  # no prompts
         if len(truth):
             few, target = truth[: self.settings.max_objects], masks[: self.settings.max_objects].float()
             wanted += [(point_prompts(few), target), (box_prompts(few), target)]
@@ -206,7 +206,7 @@ def _dice(found: Tensor, target: Tensor) -> Tensor:
 
 
 def _block(channels_in: int, channels_out: int, stride: int = 1, dilation: int = 1) -> nn.Sequential:
-    # GroupNorm, as it looks at one image at a time: an answer must not depend on the rest of the batch
+    # GroupNorm, because it works on one image at a time: an answer must not depend on the rest of the batch
     convolution = nn.Conv2d(channels_in, channels_out, 3, stride, dilation, dilation, bias=False)
     return nn.Sequential(convolution, nn.GroupNorm(4, channels_out), nn.ReLU())
 
