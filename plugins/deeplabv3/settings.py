@@ -27,7 +27,7 @@ class DeepLabV3Settings(Settings):
     """Output stride of the encoder: 8 and 16 use dilation; 32 leaves the encoder unchanged.
     """
     atrous_rates: tuple[int, ...] | None = Field(default=None, min_length=1)
-    """Dilations of the 3 × 3 convolutions of the pyramid; None means 12, 24, 36 at an output stride of 8,
+    """Dilations of the 3 × 3 convolutions of the pyramid; `null` means 12, 24, 36 at an output stride of 8,
     half of that at 16, a quarter at 32.
     """
     image_pooling: bool = True

@@ -39,7 +39,7 @@ class BackboneSettings(Settings):
     stem_out_channels: Count = 64
     """Channels of the stem."""
     res2_out_channels: Count | None = None
-    """Channels of res2, doubled at each later stage; None means 64 for basic blocks and 256 for
+    """Channels of res2, doubled at each later stage; `null` means 64 for basic blocks and 256 for
     bottlenecks."""
     width_per_group: Count = 64
     """Channels inside the bottlenecks of res2, doubled at each later stage; unused with basic blocks."""

@@ -17,26 +17,26 @@ ORIGINALS = ("original", "original_padded")
 
 
 class UNetSettings(Settings):
-    """Network, loss and image preprocessing. None stands for the usual choice for the encoder."""
+    """Network, loss and image preprocessing. `null` stands for the usual choice for the encoder."""
 
     encoder: str = "resnet18"
     """`original` (the 2015 network, unpadded), `original_padded`, an encoder of segmentation_models.pytorch,
     or `tu-` followed by a timm model.
     """
     depth: int | None = Field(default=None, ge=1, le=8)
-    """How many times the resolution is halved; None means 4 for the originals and 5 (the maximum) for
+    """How many times the resolution is halved; `null` means 4 for the originals and 5 (the maximum) for
     encoders.
     """
     width: int | None = Field(default=None, ge=1)
-    """Channels at full resolution, doubled at each halving; None means 64 for the originals and 16 for the
+    """Channels at full resolution, doubled at each halving; `null` means 64 for the originals and 16 for the
     decoder on an encoder.
     """
     upsampling: Upsampling | None = None
-    """How the decoder upsamples; None means transposed for the originals and nearest on an encoder.
+    """How the decoder upsamples; `null` means transposed for the originals and nearest on an encoder.
     """
     norm: Norm | None = None
-    """Norm after each convolution, including the encoder's; None means no norm for the originals and batch on
-    an encoder.
+    """Norm after each convolution, including the encoder's; `null` means no norm for the originals and batch
+    on an encoder.
     """
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout rate of the deepest features during training."""

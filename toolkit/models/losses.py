@@ -35,7 +35,7 @@ class SegmentationLossSettings(Settings):
     lovasz: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     """Weight of the Lovász-softmax loss."""
     class_weights: tuple[float, ...] | None = None
-    """One weight per class, at least 0, applied in every term; None weights all classes equally."""
+    """One weight per class, at least 0, applied in every term; `null` weights all classes equally."""
     focal_gamma: float = Field(default=2.0, ge=0, allow_inf_nan=False)
     """Focusing parameter of the focal loss, which down-weights easy pixels; at 0 it is the cross-entropy."""
 
