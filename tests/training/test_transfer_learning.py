@@ -232,7 +232,7 @@ def test_rates_multiply_those_of_the_plugin() -> None:
             ConfigError,
             "train.unfreeze_at 8 lies beyond the 8 steps",
         ),
-        (["train.freeze=heat"], ConfigError, "called 'heat'; did you mean 'head'"),
+        (["train.freeze=heat"], ConfigError, "matches 'heat'; did you mean 'head'"),
         (
             ["train.lr_factors={decoder: 0.1}"],
             ConfigError,
