@@ -2,7 +2,7 @@
 pyproject.toml.
 
 ``plugins/``, ``datasets/`` and ``configs/`` are top-level folders so that they are easy to find, but must not
-be installed as top-level packages (``datasets`` is another project's name). They become
+be installed as top-level packages (``datasets`` is the name of another package). They become
 ``toolkit.plugins.<x>``, ``toolkit.datasets.<x>`` and package data of ``toolkit.configs``.
 """
 

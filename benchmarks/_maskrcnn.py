@@ -1,5 +1,5 @@
 """Detectron2's Mask R-CNN R50-FPN and ours with the same weights, and an image on which they find about as
-much as trained ones do.
+many objects as trained ones do.
 """
 
 from __future__ import annotations
@@ -21,18 +21,19 @@ CLASSES = tuple(f"class {i}" for i in range(80))
 
 
 def require_detectron2() -> None:
-    """Leave, with a word about it, where there is no peer to compare with."""
+    """Exit with a message if there is no peer to compare with."""
     try:
         import detectron2  # noqa: F401
     except ImportError:
         print(
-            "skipped: the peer is Detectron2, which is not installed here (https://detectron2.readthedocs.io/en/latest/tutorials/install.html)"
+            "skipped: the peer is Detectron2, which is not installed here"
+            " (https://detectron2.readthedocs.io/en/latest/tutorials/install.html)"
         )
         sys.exit(0)
 
 
 def image(size: tuple[int, int] = SIZE) -> Tensor:
-    """Noise of all scales, as photos have, uint8 ``[3, H, W]``."""
+    """Noise at all scales, as in photos, uint8 ``[3, H, W]``."""
     generator = torch.Generator().manual_seed(0)
     total = torch.zeros(1, 3, *size)
     for octave in range(1, 9):
@@ -42,7 +43,7 @@ def image(size: tuple[int, int] = SIZE) -> Tensor:
 
 
 def sample(objects: int = 12, size: tuple[int, int] = SIZE) -> Sample:
-    """The image with ellipses for objects, to learn from."""
+    """The image with ellipses as objects, for training."""
     generator = torch.Generator().manual_seed(1)
     y, x = torch.meshgrid(torch.arange(size[0]), torch.arange(size[1]), indexing="ij")
     dense = []
@@ -91,7 +92,7 @@ def ours(peer: nn.Module) -> MaskRCNN:
 
 
 def inputs(sample: Sample) -> list[dict[str, Any]]:
-    """What Detectron2's model wants for inference."""
+    """The input of Detectron2's model for inference."""
     return [{"image": sample.image.flip(0), "height": sample.size[0], "width": sample.size[1]}]
 
 

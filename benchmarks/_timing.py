@@ -1,4 +1,4 @@
-"""Times two ways of doing the same work, side by side in one run, so that whatever else the machine does hits
+"""Times two ways of doing the same work, interleaved in one run, so that other load on the machine affects
 both.
 """
 
@@ -21,9 +21,9 @@ class Comparison:
     """Medians of two interleaved timings.
 
     Attributes:
-        case: what was worked on.
-        ours: name of the toolkit's way; ``peer`` that of the other.
-        ours_ms: milliseconds of the median run; ``peer_ms`` likewise.
+        case: description of the work.
+        ours: name of the toolkit's way; ``peer`` is the name of the other.
+        ours_ms: milliseconds of the median run; ``peer_ms`` the same for the peer.
         ratio: how many times as fast ours is.
         target: what ``ratio`` must reach, or None.
     """
@@ -44,18 +44,18 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line says.
+    """Options of the command line.
 
     Attributes:
         device: ``cpu`` or ``cuda``.
-        json: print one JSON object in place of a table.
+        json: print one JSON object instead of a table.
     """
 
     device: str = "cpu"
     json: bool = False
 
     def title(self, text: str) -> str:
-        """The title of a table, with the name of the card where the work is done on one."""
+        """The title of a table, with the name of the GPU if one is used."""
         if self.device == "cpu":
             return text
         import torch
@@ -72,10 +72,10 @@ class Options:
 
 
 def parse(title: str, *, with_device: bool = False) -> Options:
-    """The options of the command line; call it before anything takes time.
+    """The options of the command line; call it before any timing.
 
-    ``--device auto`` is a CUDA GPU where there is one, and the CPU elsewhere. In float32 a GPU works without
-    TF32 here, so that both sides compute in the same precision.
+    ``--device auto`` is a CUDA GPU if there is one, else the CPU. In float32, TF32 is off on a GPU, so that
+    both sides compute in the same precision.
     """
     parser = argparse.ArgumentParser(description=title)
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
@@ -97,7 +97,7 @@ def parse(title: str, *, with_device: bool = False) -> Options:
 
 
 def finish(device: str) -> None:
-    """Wait for the work that a GPU has been given; a call only hands it over."""
+    """Wait for a GPU to finish its queued work; calls are asynchronous."""
     if device != "cpu":
         import torch
 
@@ -114,14 +114,14 @@ def compare(
     device: str = "cpu",
     clock: Callable[[], float] = time.perf_counter,
 ) -> Comparison:
-    """Run both once to warm up, then in turn ``rounds`` times, each until ``device`` has done its work, by a
-    clock in seconds.
+    """Run both once to warm up, then alternately ``rounds`` times, each until ``device`` has finished, timed
+    by a clock in seconds.
     """
     times: tuple[list[float], list[float]] = ([], [])
     for n in range(rounds + 1):
         for (_, work), taken in zip((ours, peer), times, strict=True):
-            # OpenMP's threads keep a core busy for a while after their work, which would be charged to the
-            # next one.
+            # OpenMP's threads keep a core busy for a while after their work, which would slow down the next
+            # side.
             time.sleep(0.02)
             finish(device)
             start = clock()
@@ -134,8 +134,8 @@ def compare(
 
 
 def report(title: str, comparisons: Sequence[Comparison], options: Options | None = None) -> int:
-    """Print a table, or with ``--json`` on the command line one JSON object; 1 when a target is missed, else
-    0. Without ``options`` the command line is read here.
+    """Print a table, or with ``--json`` on the command line one JSON object; returns 1 if a target is missed,
+    else 0. Without ``options``, the command line is parsed here.
     """
     options = options or parse(title)
     title = options.title(title)

@@ -1,10 +1,10 @@
-"""Steps on a CPU with and without the memory setting of the command ``toolkit``, which keeps what is freed.
+"""Steps on a CPU with and without the memory setting of the command ``toolkit``, which keeps freed memory.
 
 ``python benchmarks/allocator.py [--json]``
 
-Each side runs in a process of its own, as the setting holds for a whole process; they take turns. Linux with
-the GNU C library only. How much it matters depends on what it costs the machine to hand out a page of memory,
-which is more in virtual machines.
+Each side runs in a separate process, because the setting applies to a whole process; they alternate. Linux
+with the GNU C library only. The gain depends on the cost of a page fault, which is higher in virtual
+machines.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ CASES: dict[str, Callable[[], Callable[[], object]]] = {
 
 
 def serve(case: str, keeps: bool, connection: Connection) -> None:
-    """A process that does the work of a case whenever it is told to."""
+    """A process that does the work of a case on request."""
     if keeps and not keep_freed_memory():
         connection.send(
             "skipped: the setting has no effect here (not the GNU C library, or the environment sets it)"
@@ -106,7 +106,7 @@ def measure(case: str) -> Comparison:
 
     ours, peer = ends
     comparison = compare(
-        case, ("kept", lambda: ask(ours)), ("the C library by itself", lambda: ask(peer)), rounds=5
+        case, ("kept", lambda: ask(ours)), ("the C library's default", lambda: ask(peer)), rounds=5
     )
     for end, process in zip(ends, processes, strict=True):
         end.send(False)
@@ -115,4 +115,4 @@ def measure(case: str) -> Comparison:
 
 
 if __name__ == "__main__":
-    raise SystemExit(report("Memory that is kept when freed", [measure(case) for case in CASES]))
+    raise SystemExit(report("Keeping freed memory", [measure(case) for case in CASES]))

@@ -1,9 +1,9 @@
-"""The evaluator ``coco`` against pycocotools: COCO val's size, about 36,000 objects and 100 detections an
-image, the same numbers in one run.
+"""The evaluator ``coco`` against pycocotools: the size of COCO val, about 36,000 objects and 100 detections
+per image, with equal results checked in the same run.
 
 From ``Prediction``s to the report, as after inference, and from two JSON files, which both sides read with
-the rest. ``--images`` makes it smaller; masks (``--masks``) are compared on a tenth of the images, since
-pycocotools takes so long.
+the rest. ``--images`` sets a smaller number; masks (``--masks``) are compared on a tenth of the images, since
+pycocotools is so slow.
 """
 
 from __future__ import annotations
@@ -59,10 +59,11 @@ def ellipses(frames: np.ndarray) -> Masks:
 
 
 def make(images: int, with_masks: bool) -> tuple[list[Sample], list[Prediction]]:
-    """Samples and predictions, of which a third lie on an object, somewhat moved."""
+    """Samples and predictions, of which a third are slightly shifted objects."""
     rng = np.random.default_rng(0)
     samples, predictions = [], []
-    pixels: Tensor = torch.zeros(1, dtype=torch.uint8).expand(3, *SIZE)  # no memory, and no figure needs it
+    # Takes no memory, and no metric needs the pixels.
+    pixels: Tensor = torch.zeros(1, dtype=torch.uint8).expand(3, *SIZE)
     for i in range(images):
         g = int(rng.poisson(OBJECTS))
         truth, found = boxes(rng, g), boxes(rng, DETECTIONS)
@@ -197,7 +198,7 @@ def compare_kind(images: int, kind: str, target: float | None) -> list[Compariso
             abs(found.metrics[f"{kind}/{name}"] - value) for name, value in zip(NAMES, expected, strict=True)
         )
         if not difference < 1e-12:
-            raise SystemExit(f"the figures for {kind} differ by {difference}")
+            raise SystemExit(f"the metrics for {kind} differ by {difference}")
     case = f"{kind}, {images:,} images, {objects:,} objects"
     peer = "pycocotools from JSON"
     return [
@@ -219,7 +220,7 @@ def main() -> int:
     comparisons = compare_kind(args.images, "bbox", 50 if args.images >= 5000 else None)
     if args.masks:
         comparisons += compare_kind(max(1, args.images // 10), "segm", None)
-    return report(f"COCO's figures, {CLASSES} classes, {DETECTIONS} detections an image", comparisons)
+    return report(f"COCO metrics, {CLASSES} classes, {DETECTIONS} detections per image", comparisons)
 
 
 if __name__ == "__main__":

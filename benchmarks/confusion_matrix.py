@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # torchmetrics imports what is deprecated
+    warnings.simplefilter("ignore")  # torchmetrics imports deprecated modules
     try:
         from torchmetrics.functional.classification import multiclass_confusion_matrix
     except ImportError:
@@ -57,8 +57,8 @@ def main() -> int:
     ):
         raise SystemExit("the two matrices differ")
     cases = [
-        # The target is for int64, which torch's arg-max gives and torchmetrics is made for; on uint8 it is
-        # faster, and ours gains less.
+        # The target is for int64, which torch's arg-max returns and torchmetrics expects; on uint8
+        # torchmetrics is faster, and our gain is smaller.
         ("labels as uint8", lambda: peer(truth, prediction, True), "torchmetrics", None),
         ("labels as int64", lambda: peer(truth64, prediction64, True), "torchmetrics", 30),
         ("labels as uint8", lambda: peer(truth, prediction, False), "torchmetrics, values unchecked", None),

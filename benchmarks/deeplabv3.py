@@ -3,7 +3,7 @@ interpolation and arg-max.
 
 ``python benchmarks/deeplabv3.py [--device auto|cpu|cuda] [--json]``
 
-Both start from a uint8 photo and end in a uint8 label map. Logits are first checked to agree within 1e-5 of
+Both go from a uint8 photo to a uint8 label map. Logits are first checked to agree within 1e-5 of
 the largest. On a GPU the photo comes from the CPU's memory and the label map goes back there, and each
 precision is compared with the same one.
 """
@@ -28,7 +28,7 @@ SIZES = [(512, 512), (375, 500)]
 
 TITLE = "DeepLabv3 on ResNet-50, a photo to its label map, logits equal to 1e-5"
 AGREE = {"cpu": 1e-5, "cuda": 1e-4}
-"""How far the logits may be apart, relative to the largest: cuDNN chooses among algorithms that round
+"""Tolerance for the logits, relative to the largest: cuDNN chooses among algorithms that round
 differently."""
 
 

@@ -1,16 +1,16 @@
-"""Folder inference: how close it comes to what the cores allow, and how much it gains on a naive loop.
+"""Folder inference: how close it comes to the limit set by the cores, and its gain over a naive loop.
 
 ``python benchmarks/folder_inference.py [--json]``
 
-Both figures come from one process and interleaved runs over the same generated 1080p JPEGs, with the same
+Both numbers come from one process and interleaved runs over the same generated 1080p JPEGs, with the same
 network (a small convolutional one with random weights; only its time matters):
 
-- ``of_possible``: the time that the cores need at least, over the time that the pipeline takes. The least is
-  the model's own time (all cores, images in memory) plus the CPU time of decoding and writing spread over the
-  cores; beside a GPU, the model's time alone.
-- ``gain``: the time of the loop that one writes first, over the pipeline's. The loop reads with Pillow,
+- ``of_possible``: the minimum time that the cores need, divided by the pipeline's time. The minimum is the
+  model's own time (all cores, images in memory) plus the CPU time of decoding and writing divided by the
+  number of cores; with a GPU, the model's time alone.
+- ``gain``: the time of a straightforward loop, divided by the pipeline's. The loop reads with Pillow,
   interpolates the logits to full size, takes the arg-max in torch and writes with Pillow. Neither draws
-  overlays here. ``differing_pixels`` says how far the label maps agree (the network rounds differently in
+  overlays here. ``differing_pixels`` says how much the label maps differ (the network rounds differently in
   channels-last memory).
 """
 
@@ -83,7 +83,7 @@ def write_photos(folder: Path, count: int, height: int, width: int) -> None:
 
 
 def naive_loop(model: nn.Module, photos: list[Path], out: Path) -> None:
-    """What one writes first."""
+    """The straightforward loop."""
     out.mkdir()
     palette = [value for i in range(256) for value in (i, i, i)]
     for path in photos:
@@ -98,7 +98,7 @@ def naive_loop(model: nn.Module, photos: list[Path], out: Path) -> None:
 
 
 def wall(action: Callable[[], object]) -> float:
-    """Seconds that it takes."""
+    """The duration in seconds."""
     start = time.perf_counter()
     action()
     return time.perf_counter() - start

@@ -2,9 +2,9 @@
 
 ``python benchmarks/inference_memory.py [--json] [--counts 100 5000]``
 
-Each count runs in a process of its own over generated 320 x 240 photos, with objects found in each (so that
-``predictions.json`` grows, too) and a label map besides. The folder of photos holds links to a few files, so
-that the benchmark needs little disk itself.
+Each count runs in a separate process over generated 320 x 240 photos, with predicted objects (so that
+``predictions.json`` grows, too) and a label map for each. The photo folder contains links to a few files, so
+that the benchmark itself needs little disk space.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from toolkit.types import Instances, Masks, Prediction, Sample
 
 
 class Blocks(Model):
-    """Finds 20 objects in any image: a grid of rectangles. Costs next to nothing, so that the memory is the
-    pipeline's.
+    """Finds 20 objects in any image: a grid of rectangles. It needs almost no memory, so that the measured
+    memory is the pipeline's.
     """
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ def run_once(count: int) -> float:
 
 
 def measure(counts: Sequence[int]) -> dict[str, float]:
-    """Peak resident memory in MB for each count, each in a process of its own."""
+    """Peak resident memory in MB for each count, each in a separate process."""
     figures = {}
     for count in counts:
         command = [sys.executable, os.path.abspath(__file__), "--once", str(count)]

@@ -19,7 +19,7 @@ CLASSES, SOURCE, SIZE = 21, (128, 256), (1024, 2048)
 
 
 def segmentation(spacing: int, noise: float = 0.3) -> Tensor:
-    """Logits of areas about ``spacing`` source pixels across, with some fine noise on top."""
+    """Logits with areas about ``spacing`` source pixels across, plus some fine noise."""
     coarse = torch.randn(1, CLASSES, SOURCE[0] // spacing, SOURCE[1] // spacing) * 6
     fine = torch.randn(1, CLASSES, SOURCE[0] // 2, SOURCE[1] // 2) * noise
     return (F.interpolate(coarse, SOURCE, mode="bicubic") + F.interpolate(fine, SOURCE, mode="bilinear"))[0]

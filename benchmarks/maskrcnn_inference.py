@@ -2,12 +2,12 @@
 weights.
 
 ``PYTHONPATH=. python benchmarks/maskrcnn_inference.py [--device auto|cpu|cuda] [--json]``, in an environment
-that has Detectron2 and what the toolkit needs.
+with Detectron2 and the toolkit's requirements.
 
 800 × 1066 pixels, 1,000 proposals, from the image to boxes, scores, classes and run-length coded masks. On a
 CPU Detectron2 runs as it is, in fp32; on a GPU in the same precision as ours, under autocast. Its masks are
-coded as its own COCO evaluator does it. That the detections are the same is checked in the same run; how far
-they agree is said in the table. Weights are random, but scaled to behave like trained ones.
+encoded as by its own COCO evaluator. The same run checks that the detections are the same; the table shows
+how closely they agree. Weights are random, but scaled to behave like trained ones.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from toolkit.types import Instances, Masks, Sample
 TITLE = "Mask R-CNN R50-FPN, inference, 800 × 1066"
 TARGETS: dict[str, dict[str, float | None]] = {
     "cpu": {"fp32": 1.6, "bf16": 2.8},
-    "cuda": {"fp32": None, "bf16": None, "fp16": None},  # nothing was measured yet
+    "cuda": {"fp32": None, "bf16": None, "fp16": None},  # not measured yet
 }
 
 

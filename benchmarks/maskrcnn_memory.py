@@ -4,8 +4,8 @@ most 1 GB.
 ``python benchmarks/maskrcnn_memory.py [--json]``
 
 Linux only. The model is R50-FPN with random weights, so the masks are noise, the worst case for run-length
-codes. Each precision runs in a process of its own; weights that are folded, cast and packed for inference
-count as memory beyond the model.
+codes. Each precision runs in a separate process; weights that are folded, cast and packed for inference count
+as memory beyond the model.
 """
 
 from __future__ import annotations

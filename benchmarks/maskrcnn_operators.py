@@ -1,8 +1,8 @@
-"""What each of Mask R-CNN's own operators gains on a CPU: all of them, against all but one.
+"""The gain of each of Mask R-CNN's own operators on a CPU: all of them, against all but one.
 
-``PYTHONPATH=. python benchmarks/maskrcnn_operators.py [--json]``. The peer of each line is what
-``model.operators.<name>=false`` puts in the operator's place, in one run with the same weights. What is
-compared is the CPU time of one thread, which other programs on the machine disturb little.
+``PYTHONPATH=. python benchmarks/maskrcnn_operators.py [--json]``. The peer of each line is the replacement
+used with ``model.operators.<name>=false``, in one run with the same weights. The comparison uses the CPU time
+of one thread, which other programs hardly affect.
 
 R50-FPN on one image of 800 × 1066: from the image to boxes and run-length coded masks, and a training step
 without the optimizer, the stem and res2 frozen. Weights are random, but scaled to behave like trained ones.
@@ -121,7 +121,7 @@ def measure() -> list[Comparison]:
             ours = work(full, image, low_precision=precision == "bf16")
             for name in (*OPERATORS, "all"):
                 if (name == "paste" and work is train) or (name == "winograd" and precision == "bf16"):
-                    continue  # it takes no part
+                    continue  # not used
                 without = PLAIN if name == "all" else OperatorSettings.model_validate({name: False})
                 other = network(without)
                 other.load_state_dict(weights)

@@ -1,12 +1,12 @@
 """A training step of Mask R-CNN R50-FPN, against Detectron2 itself on the same device with the same weights.
 
 ``PYTHONPATH=. python benchmarks/maskrcnn_training.py [--device auto|cpu|cuda] [--json]``, in an environment
-that has Detectron2 and what the toolkit needs.
+with Detectron2 and the toolkit's requirements.
 
 One image of 800 × 1066 with 12 objects, 512 regions: losses, gradients and a step of SGD with momentum, the
 stem and res2 frozen, as in Detectron2's own configuration. On a CPU Detectron2 runs as it is, in fp32; on a
-GPU in the same precision as ours, under autocast, both with a GradScaler in fp16. That the losses are the
-same is checked in the same run.
+GPU in the same precision as ours, under autocast, both with a GradScaler in fp16. The same run checks that
+the losses are the same.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from toolkit.types import Sample
 TITLE = "Mask R-CNN R50-FPN, training step, 800 × 1066"
 TARGETS: dict[str, dict[str, float | None]] = {
     "cpu": {"fp32": 1.3, "bf16": 2.3},
-    "cuda": {"fp32": None, "bf16": None, "fp16": None},  # nothing was measured yet
+    "cuda": {"fp32": None, "bf16": None, "fp16": None},  # not measured yet
 }
 
 

@@ -6,9 +6,9 @@ the same weights.
 Both read the same generated JPEGs of 1080 × 1440 pixels and the same boxes, and end with run-length coded
 masks in a JSON file: ours by ``predict_folder`` with a file of prompts (what ``toolkit infer RUN FOLDER
 --prompts FILE`` does), in float32 and in bf16; the loop as the package's examples write it, in float32 on a
-CPU, and on a GPU in the precision of ours, under autocast. How far the masks agree is measured in the same
-run and said in the table. The weights are random, on which time does not depend; the last layer is changed so
-that masks are smooth, as trained ones are.
+CPU, and on a GPU in the precision of ours, under autocast. The agreement of the masks is measured in the same
+run and shown in the table. The weights are random, which does not affect the time; the last layer is changed
+so that masks are smooth, like those of a trained model.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from toolkit.models.prompted import FromFile, PromptedModel
 
 PHOTOS, BOXES, SIZE = 2, 16, (1080, 1440)
 TITLE = f"SAM 2.1 tiny, {PHOTOS} photos with {BOXES} boxes each"
-TARGET: dict[str, float | None] = {"cpu": 2.5, "cuda": None}  # on a GPU nothing was measured yet
+TARGET: dict[str, float | None] = {"cpu": 2.5, "cuda": None}  # not measured on a GPU yet
 
 
 def write_photos(folder: Path) -> dict[str, list[list[float]]]:
@@ -77,7 +77,7 @@ def network() -> Any:
 
 
 def loop(predictor: Any, folder: Path, boxes: dict[str, list[list[float]]], out: Path) -> None:
-    """What the package's examples do with a folder."""
+    """The loop of the package's examples over a folder."""
     results = []
     for path in sorted(folder.iterdir()):
         image = np.array(Image.open(path).convert("RGB"))

@@ -1,17 +1,15 @@
-"""Fine-tuning SAM 2: images a second after the first epoch, against the short recipe's loop as it was
-published.
+"""Fine-tuning SAM 2: images per second after the first epoch, against the short recipe's loop as published.
 
 ``python benchmarks/sam2_training.py [--device auto|cpu|cuda] [--json]``
 
-The recipe takes one image a step through ``SAM2ImagePredictor``, encoder included, prompts each object with a
-random point, and trains the prompt encoder and the mask decoder. Ours does the same steps on features that
-the first epoch has left on the disk. Both see the same generated photos of 1024 pixels with the same objects,
-one image a step, and start from the same random weights, on which time does not depend. On a GPU both run in
+The recipe takes one image per step through ``SAM2ImagePredictor``, encoder included, prompts each object with
+a random point, and trains the prompt encoder and the mask decoder. Ours does the same steps on features that
+the first epoch has cached on disk. Both see the same generated photos of 1024 pixels with the same objects,
+one image per step, and start from the same random weights, which do not affect the time. On a GPU both run in
 the same precision: fp16 with a GradScaler, as the recipe does, float32 and bf16. On a CPU, where its autocast
 has no effect, the recipe runs in float32, and ours also in bf16.
 
-Also printed: what the cache takes on the disk for an image, and how much memory a pass over it adds to the
-process.
+Also printed: the disk space of the cache per image, and the memory that a pass over it adds to the process.
 """
 
 from __future__ import annotations
@@ -36,11 +34,11 @@ from toolkit.types import Sample
 PHOTOS, OBJECTS = 2, 4
 LR, WEIGHT_DECAY = 1e-5, 4e-5
 TITLE = "Fine-tuning SAM 2, an epoch after the first"
-TARGET: dict[str, float | None] = {"cpu": 5.0, "cuda": None}  # on a GPU nothing was measured yet
+TARGET: dict[str, float | None] = {"cpu": 5.0, "cuda": None}  # not measured on a GPU yet
 
 
 def photos() -> list[Sample]:
-    """Photos of 1024 pixels with as many objects each."""
+    """Photos of 1024 pixels with the same number of objects each."""
     options = {"size": 1024, "max_shapes": 8, "empty_fraction": 0}
     dataset = open_dataset(registry.datasets().get("shapes"), None, "train", options)
     found = (dataset[i] for i in range(len(dataset)))
@@ -53,7 +51,7 @@ def photos() -> list[Sample]:
 
 
 class Recipe:
-    """The loop of the short recipe, from its description: one image a step, one random point an object."""
+    """The loop of the short recipe, from its description: one image per step, one random point per object."""
 
     def __init__(
         self, network: Any, samples: list[Sample], device: torch.device, dtype: torch.dtype | None
@@ -190,7 +188,7 @@ def main() -> int:
             comparisons.append(against_recipe(size, samples, device, Path(name), dtype, rounds=5))
         sizes = [path.stat().st_size for path in Path(name).glob("*/*.features")]
         print(
-            f"cache: {max(sizes) / 1e6:.1f} MB of disk an image;"
+            f"cache: {max(sizes) / 1e6:.1f} MB of disk per image;"
             f" {added_memory(samples, Path(name), device):.0f} MB of memory for a pass",
             file=sys.stderr,
         )

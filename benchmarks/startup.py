@@ -1,9 +1,9 @@
-"""Start-up: what the command line takes beyond starting Python itself.
+"""Startup: the time of the command line beyond starting Python itself.
 
 ``python benchmarks/startup.py [--json]``
 
-The peer is ``python -c pass``, in the same interpreter and environment, in turn with the toolkit's command;
-so a ratio of 0.5 means that the command takes as long again as Python needs to start at all.
+The peer is ``python -c pass``, in the same interpreter and environment, alternating with the toolkit's
+command; so a ratio of 0.5 means that the command takes twice as long as starting Python.
 """
 
 from __future__ import annotations
@@ -35,4 +35,4 @@ def measure(words: list[str], rounds: int = 15) -> Comparison:
 
 
 if __name__ == "__main__":
-    sys.exit(report("Start-up of the command line", [measure(words) for words in COMMANDS]))
+    sys.exit(report("Startup of the command line", [measure(words) for words in COMMANDS]))

@@ -27,7 +27,7 @@ html_show_copyright = False
 autodoc_class_signature = "separated"
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
-# A name is described where it is defined, and not again where a package passes it on in its __all__.
+# A name is documented where it is defined, and not again where a package re-exports it in its __all__.
 autodoc_default_options = {"members": True, "show-inheritance": True, "ignore-module-all": True}
 autodoc_preserve_defaults = True
 napoleon_google_docstring = True

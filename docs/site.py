@@ -2,8 +2,8 @@
 
 They are the pages of this folder, the READMEs of the repository, of the plugins and of the datasets, and
 the API reference, one page for each public module, made from the docstrings. All but the last link to each
-other as files of the repository do, so that they read as well there; the links are turned towards the pages
-of the site.
+other as files of the repository, so that the links work there too; here they are rewritten to pages of the
+site.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NOT_THERE = re.compile(r"\[([^\]]*)\]\((?!\w+:)[^)\s]*(?:\.py|LICENSE)\)")
 
 
 def written_pages() -> dict[str, str]:
-    """Pages that somebody wrote: path in the repository -> path in the site."""
+    """Handwritten pages: path in the repository -> path in the site."""
     found = dict(TOP)
     found |= {f"docs/{path.name}": path.name for path in sorted((ROOT / "docs").glob("*.md"))}
     for kind in ("plugins", "datasets"):
@@ -34,8 +34,8 @@ def written_pages() -> dict[str, str]:
 
 
 def modules() -> dict[str, str]:
-    """The modules that the reference describes: path in the repository -> path in the site. The command line
-    has a page of its own; plugins and datasets are used by their names.
+    """The modules in the reference: path in the repository -> path in the site. The command line has its own
+    page; plugins and datasets are used by name.
     """
     found = {}
     for path in sorted(PACKAGE.rglob("*.py")):
@@ -49,7 +49,7 @@ def modules() -> dict[str, str]:
 
 
 def for_site(text: str, source: str) -> str:
-    """The text of a page with its links turned towards the site's pages.
+    """The text of a page with its links rewritten to the site's pages.
 
     Args:
         text: Markdown.
@@ -67,37 +67,37 @@ def for_site(text: str, source: str) -> str:
 
 
 def menu(caption: str, entries: list[str]) -> str:
-    """A part of the menu at the side."""
+    """A section of the sidebar menu."""
     lines = "\n".join(entries)
     return f"\n```{{toctree}}\n:hidden:\n:caption: {caption}\n\n{lines}\n```\n"
 
 
 def menus() -> str:
-    """All of the menu, which Sphinx wants at the end of the first page."""
+    """The whole menu, which Sphinx expects at the end of the first page."""
     sites = [site.removesuffix(".md") for site in written_pages().values()]
     parts = {
         "Guide": list(GUIDE),
         "Models": [site for site in sites if site.startswith("plugins/")],
         "Datasets": [site for site in sites if site.startswith("datasets/")],
         "Python": ["reference/index"],
-        "Behind it": list(BEHIND),
+        "Project": list(BEHIND),
     }
     return "".join(menu(caption, entries) for caption, entries in parts.items())
 
 
 def reference_index() -> str:
-    """The page before the modules: what ``toolkit`` itself offers, and where each name is described."""
+    """The overview page: the names that ``toolkit`` itself exports, and where each is documented."""
     text = (PACKAGE / "__init__.py").read_text(encoding="utf-8")
     homes = re.findall(r'^    "(\w+)": "([\w.]+)",$', text, re.MULTILINE)
     rows = [f"   * - ``toolkit.{name}``\n     - :doc:`toolkit.{home}`" for name, home in homes]
-    table = ".. list-table::\n   :header-rows: 1\n\n   * - name\n     - is described in\n" + "\n".join(rows)
+    table = ".. list-table::\n   :header-rows: 1\n\n   * - name\n     - documented in\n" + "\n".join(rows)
     entries = "\n".join(f"   {posixpath.basename(site).removesuffix('.rst')}" for site in modules().values())
     tree = f".. toctree::\n   :maxdepth: 1\n\n{entries}"
     return f"Python API\n==========\n\n{table}\n\nModules\n-------\n\n{tree}\n"
 
 
 def collect(folder: Path) -> None:
-    """Write all pages to a folder, in place of what was there."""
+    """Write all pages to a folder, replacing its contents."""
     shutil.rmtree(folder, ignore_errors=True)
     for source, site in written_pages().items():
         path = folder / site

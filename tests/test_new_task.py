@@ -84,7 +84,7 @@ def test_it_is_measured_by_its_own_evaluator(run: Path, capsys: pytest.CaptureFi
         UsageError, match="the evaluator 'iou' measures label_map or instances, but plugin 'depth-net'"
     ):
         resolve(plugin=DEPTH, data=DEPTH, overrides=["evaluators.iou={}"])
-    with pytest.raises(UsageError, match=r"learns from depth, which dataset 'shapes' does not\s+have"):
+    with pytest.raises(UsageError, match=r"is trained on depth, which dataset 'shapes' does not\s+have"):
         resolve(plugin=DEPTH, data="shapes")
 
 

@@ -1,21 +1,21 @@
-"""Every error the toolkit raises on purpose, and the exit code that each gives the command line.
+"""The errors that the toolkit raises on purpose, and the exit code of each on the command line.
 
 ::
 
-    ToolkitError                      exit 1: something went wrong while doing what was asked
-    ├── UsageError                    exit 2: what was asked makes no sense; nothing was done
+    ToolkitError                      exit 1: something went wrong while carrying out a request
+    ├── UsageError                    exit 2: the request is invalid; nothing was done
     │   ├── ConfigError               a setting is unknown, of the wrong type or out of range
     │   ├── UnknownNameError          no plugin, dataset or evaluator of that name
-    │   ├── DuplicateNameError        two origins bring the same name
+    │   ├── DuplicateNameError        two origins provide the same name
     │   └── UnavailableError          the name is known but cannot be loaded (a missing package, …)
     ├── InvalidDataError              arrays that do not fit together (also a ValueError)
     ├── DataError                     a dataset's folder or annotation file cannot be used
     │   ├── ImageError                an image file cannot be decoded
     │   └── MissingSplitError         a folder has no such split (often there is no test split)
-    ├── CheckpointError               a checkpoint is truncated, of another model, or not ours to open
+    ├── CheckpointError               a checkpoint is truncated, of another model, or not safe to open
     ├── DownloadError                 a download failed, or its checksum is wrong
     ├── OutputError                   a file cannot be written (full disk, permissions)
-    └── TrainingError                 training cannot go on
+    └── TrainingError                 training cannot continue
         └── NonFiniteLossError        a loss became NaN or infinite; names the samples and the loss
 
 A message says what was found, what was expected and how to fix it.
@@ -31,7 +31,7 @@ class ToolkitError(Exception):
 
 
 class UsageError(ToolkitError):
-    """What was asked makes no sense; nothing was done."""
+    """The request is invalid; nothing was done."""
 
     exit_code = 2
 
@@ -45,11 +45,11 @@ class UnknownNameError(UsageError):
 
 
 class DuplicateNameError(UsageError):
-    """Two origins bring a plugin, dataset or evaluator of the same name."""
+    """Two origins provide a plugin, dataset or evaluator with the same name."""
 
 
 class UnavailableError(UsageError):
-    """The name is known, but what it stands for cannot be loaded here."""
+    """The name is known, but its plugin, dataset or evaluator cannot be loaded here."""
 
 
 class InvalidDataError(ToolkitError, ValueError):
@@ -65,7 +65,7 @@ class ImageError(DataError):
 
 
 class MissingSplitError(DataError):
-    """A dataset could have this split, but the folder does not; often there is no test split."""
+    """The dataset supports this split, but the folder does not contain it; often there is no test split."""
 
 
 class CheckpointError(ToolkitError):
@@ -73,7 +73,7 @@ class CheckpointError(ToolkitError):
 
 
 class DownloadError(ToolkitError):
-    """A download failed, or what arrived has the wrong checksum."""
+    """A download failed, or the downloaded file has the wrong checksum."""
 
 
 class OutputError(ToolkitError):
@@ -81,7 +81,7 @@ class OutputError(ToolkitError):
 
 
 class TrainingError(ToolkitError):
-    """Training cannot go on."""
+    """Training cannot continue."""
 
 
 class NonFiniteLossError(TrainingError):

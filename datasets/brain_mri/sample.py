@@ -1,6 +1,4 @@
-"""A generated stand-in for the LGG set in its own layout: a bright disc for a tumour. Made for demos and
-tests.
-"""
+"""Synthetic data in the layout of the LGG dataset, with bright discs as tumors, for demos and tests."""
 
 from __future__ import annotations
 
@@ -21,19 +19,19 @@ def write_sample(folder: str | Path, *, patients: int = 24, slices: int = 4) -> 
     """Draw slices and write them as ``kaggle_3m/<patient>/``.
 
     Args:
-        folder: where to; it is made when missing.
-        patients: how many folders.
-        slices: in each; every other shows a tumour.
+        folder: output folder; created if missing.
+        patients: number of patients (folders).
+        slices: slices per patient; every other one shows a tumor.
 
     Returns:
-        How many slices were written.
+        The number of slices written.
 
     Raises:
-        OutputError: when there is a ``kaggle_3m/`` already, or a file cannot be written.
+        OutputError: when ``kaggle_3m/`` already exists, or a file cannot be written.
     """
     root = Path(folder) / "kaggle_3m"
     if root.exists():
-        raise OutputError(f"{root} is there already. Hint: choose another folder, or delete it first")
+        raise OutputError(f"{root} already exists. Hint: choose another folder, or delete it first")
     for number in range(patients):
         patient = f"TCGA_XX_{number:04d}_20000101"
         for index in range(1, slices + 1):

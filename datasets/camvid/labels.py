@@ -1,5 +1,5 @@
-"""The labels of the original with their colors, how they are grouped into 11 classes, and which frame is in
-which split.
+"""The labels of the original dataset with their colors, their grouping into 11 classes, and the split of each
+frame.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Pedestrian": ("Pedestrian", "Child", "CartLuggagePram", "Animal"),
     "Bicyclist": ("Bicyclist", "MotorcycleScooter"),
 }
-"""The 11 classes of the SegNet paper in the order of its label images, each with the original's labels that
-it stands for.
+"""The 11 classes of the SegNet paper in the order of its label images, each with the original labels that it
+covers.
 """
 
 _LAST_TRAINING_FRAME = 8520
@@ -76,12 +76,12 @@ def split_of(frame: str) -> str:
     validation.
 
     Raises:
-        DataError: when the name is not that of a frame.
+        DataError: when it is not the name of a frame.
     """
     match = re.fullmatch(r"(0001TP|0006R0|0016E5|Seq05VD)_f?(\d+)", frame)
     if match is None:
         raise DataError(
-            f"{frame!r} is not the name of a frame of CamVid, such as 0001TP_006690. Hint: remove the file"
+            f"{frame!r} is not the name of a CamVid frame, such as 0001TP_006690. Hint: remove the file"
         )
     sequence, number = match[1], int(match[2])
     if sequence == "Seq05VD" or (sequence == "0001TP" and number > _LAST_TRAINING_FRAME):

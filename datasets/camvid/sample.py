@@ -1,6 +1,5 @@
-"""A generated stand-in for CamVid in the original's layout: discs and boxes by the names of its frames. Made
-for demos and tests.
-"""
+"""Synthetic data in the layout of CamVid, with discs and boxes and CamVid's frame names, for demos and
+tests."""
 
 from __future__ import annotations
 
@@ -17,7 +16,7 @@ from .labels import COLORS, GROUPS
 from .reader import IMAGES, LABELS
 
 FRAMES = {"train": "0006R0_f{:05d}", "val": "0016E5_{:05d}", "test": "Seq05VD_f{:05d}"}
-"""How frames are called; the first is number 930 of 0006R0, 7959 of 0016E5, and 0 of Seq05VD."""
+"""Patterns of frame names; the first frame is number 930 of 0006R0, 7959 of 0016E5, and 0 of Seq05VD."""
 
 _FIRST = {"train": (930, 30), "val": (7959, 2), "test": (0, 30)}
 _SIZE = (90, 120)
@@ -27,18 +26,20 @@ def write_sample(folder: str | Path, *, counts: Mapping[str, int] | None = None)
     """Draw frames and write them as ``701_StillsRaw_full/`` and ``LabeledApproved_full/``.
 
     Args:
-        folder: where to; it is made when missing.
-        counts: how many frames of each split; at most 101 each.
+        folder: output folder; created if missing.
+        counts: number of frames per split; at most 101 each.
 
     Returns:
-        How many frames were written.
+        The number of frames written.
 
     Raises:
-        OutputError: when there are frames already, or a file cannot be written.
+        OutputError: when frames already exist, or a file cannot be written.
     """
     root = Path(folder)
     if (root / IMAGES).exists() or (root / LABELS).exists():
-        raise OutputError(f"{root} has frames already. Hint: choose another folder, or delete them first")
+        raise OutputError(
+            f"{root} already contains frames. Hint: choose another folder, or delete them first"
+        )
     counts = counts or {"train": 24, "val": 8, "test": 8}
     colors = np.zeros((256, 3), np.uint8)
     colors[: len(GROUPS)] = [COLORS[labels[0]] for labels in GROUPS.values()]

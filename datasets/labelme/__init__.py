@@ -9,9 +9,9 @@ DATASET = DatasetManifest(
     settings=".reader:LabelmeSettings",
     tasks=("instance", "promptable"),
     layout=(
-        "train/ and val/, and test/ where there is one, each with ID.json by LabelMe beside its image;"
-        " labels.txt (one class a line) fixes the order of the classes, which is alphabetical otherwise"
+        "train/, val/ and optionally test/, each with LabelMe files ID.json next to their images;"
+        " labels.txt (one class per line) sets the order of the classes (default: alphabetical)"
     ),
     license="yours",
-    size="as large as you like",
+    size="any size",
 )

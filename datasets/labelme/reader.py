@@ -1,4 +1,4 @@
-"""Reads folders of LabelMe's files."""
+"""Reads folders of LabelMe files."""
 
 from __future__ import annotations
 
@@ -14,38 +14,38 @@ from toolkit.types import Size
 
 
 class LabelmeSettings(Settings):
-    """How LabelMe's files are read."""
+    """Options for reading LabelMe files."""
 
     train: str = "train"
     """Folder of the split `train`, in the dataset's folder."""
     val: str = "val"
-    """Folder of the split `val`, likewise."""
+    """Folder of the split `val`, in the dataset's folder."""
     test: str = "test"
-    """Folder of the split `test`, likewise."""
+    """Folder of the split `test`, in the dataset's folder."""
     classes: tuple[str, ...] = ()
-    """Names of the classes; when empty, those in `labels.txt`, and without such a file all labels of all
-    splits, in alphabetical order.
+    """Class names; when empty, those in `labels.txt`, or, without such a file, all labels of all splits in
+    alphabetical order.
     """
     other_shapes: Literal["error", "skip"] = "error"
-    """What becomes of points and lines, which have no area: a fault, or left out."""
+    """How to treat points and lines, which have no area: as an error, or ignore them."""
 
 
 def build(folder: Path, split: str, settings: LabelmeSettings) -> Labelme:
     """One split of the dataset in ``folder``.
 
     Raises:
-        DataError: when a file is not by LabelMe.
+        DataError: when a file is not a LabelMe file.
         MissingSplitError: when there is no folder of this split.
     """
     own = folder / str(getattr(settings, split))
     if not own.is_dir():
         raise MissingSplitError(
-            f"{own} is not there. Hint: put the files of the split {split!r} there, or set {split}=FOLDER"
+            f"{own} does not exist. Hint: put the files of split {split!r} there, or set {split}=FOLDER"
         )
     files = sorted(own.rglob("*.json"))
     if not files:
         raise DataError(
-            f"{own} has no files by LabelMe (*.json). Hint: put them there, or set {split}=FOLDER"
+            f"{own} contains no LabelMe files (*.json). Hint: put them there, or set {split}=FOLDER"
         )
     folders = (folder / name for name in (settings.train, settings.val, settings.test))
     return Labelme(own, files, settings.classes or _classes(folder, list(folders)), settings.other_shapes)
@@ -60,7 +60,7 @@ def _classes(folder: Path, folders: list[Path]) -> tuple[str, ...]:
 
 
 class Labelme(RegionDataset):
-    """One split: the images that have a file by LabelMe, by name. An image without one has not been
+    """One split: the images that have a LabelMe file, sorted by name. An image without one has not been
     annotated.
     """
 
@@ -78,7 +78,7 @@ class Labelme(RegionDataset):
         self._other_shapes = other_shapes
 
     def image_path(self, index: int) -> Path:
-        """The image: where the file says, or else beside it, by the same name."""
+        """The path of the image: the one given in the file, or else one with the same name next to it."""
         file = self._files[index]
         said = file.parent / str(self._contents(index)["imagePath"]).replace("\\", "/")
         if said.is_file():
@@ -91,7 +91,8 @@ class Labelme(RegionDataset):
         found = next(beside, None)
         if found is None:
             raise DataError(
-                f"{file} is of {said}, which is not there, and no image of that name is beside it. Hint:"
+                f"{file} refers to {said}, which does not exist, and there is no image of that name next to"
+                " it. Hint:"
                 " put it there"
             )
         return found

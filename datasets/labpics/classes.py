@@ -1,4 +1,4 @@
-"""The classes of LabPics and the choice among the several that an object has."""
+"""The classes of LabPics, and the choice among several classes of an object."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ V1_NAMES = {
     15: "Other Material",
     16: "Filled",
 }
-"""V1's numbers of what is a vessel or a material, by the names that V2 gives the same (2, 3 and 4 are parts
+"""V1's class numbers of vessels and materials, with the names of the same classes in V2 (2, 3 and 4 are parts
 of vessels, 5 is Ignore).
 """
 
@@ -68,20 +68,20 @@ V2_VESSELS = (
     "HeatingVessel",
     "Vessel",
 )
-"""As V2 spells them; "Vessel" is for those of no listed kind."""
+"""As spelled in V2; "Vessel" is for those of no listed kind."""
 
 _GENERAL = ("Flask", "Liquid", "Solid")
-"""Names that stand beside a more precise one: a suspension is a liquid, too, and a round flask a flask."""
+"""General names that occur together with a more precise one: a suspension is also a liquid, and a round flask
+a flask."""
 
 
 @dataclass(frozen=True)
 class Scheme:
-    """Which classes there are, and which of them an object gets.
+    """The set of classes, and the assignment of objects to them.
 
     Attributes:
-        vessels: names of the kinds of vessel; the last is for those of no other. Empty when vessels are not
-            asked for.
-        materials: likewise of materials.
+        vessels: names of the kinds of vessel; the last is for all others. Empty if vessels are not requested.
+        materials: the same for materials.
     """
 
     vessels: tuple[str, ...]
@@ -93,11 +93,11 @@ class Scheme:
         return (BACKGROUND, *self.vessels, *self.materials)
 
     def vessel(self, names: Sequence[str]) -> int:
-        """The class of a vessel that has these names."""
+        """The class of a vessel with these names."""
         return self.classes.index(_most_precise(names, self.vessels))
 
     def material(self, names: Sequence[str]) -> int:
-        """The class of a material that has these names."""
+        """The class of a material with these names."""
         return self.classes.index(_most_precise(names, self.materials))
 
 
@@ -115,9 +115,7 @@ def scheme(objects: Objects, classes: Literal["coarse", "fine"], version: int) -
 
 
 def _most_precise(names: Sequence[str], known: Sequence[str]) -> str:
-    """The first of the names that is known and not a general one; else a general one; else the last that is
-    known.
-    """
+    """The first known name that is not a general one; else a general one; else the last known class."""
     candidates = [name for name in names if name in known[:-1]]
     return next(
         (name for name in candidates if name not in _GENERAL), candidates[0] if candidates else known[-1]

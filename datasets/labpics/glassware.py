@@ -151,7 +151,7 @@ class _Canvas:
         """A wall out of focus with things before it, and the bench."""
         rng, n, quarter = self.rng, self.n, self.n // 4
         wall, top = self._tone(120, 225), self._tone(60, 190)
-        y, x = self.y[::4, ::4], self.x[::4, ::4]  # a blur needs no more
+        y, x = self.y[::4, ::4], self.x[::4, ::4]  # enough for a blur
         back = wall * (1.1 - 0.25 * y / n)[..., None] + self._clouds(4, quarter) * 14
         for _ in range(int(rng.integers(2, 6))):
             middle, wide, high = rng.uniform(0, n), rng.uniform(0.05, 0.2) * n, rng.uniform(0.1, 0.4) * n

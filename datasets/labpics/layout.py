@@ -1,4 +1,4 @@
-"""What the layouts of LabPics have in common: finding photos, and what is read of one."""
+"""Shared code of the LabPics layouts: finding photos, and the data read for each."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from toolkit.types import Instances, Masks, Size
 from .classes import Scheme
 
 PARTS = {"train": ("Train", "train"), "test": ("Test", "test", "Eval", "eval")}
-"""What the folder of each published part is called."""
+"""Folder names of the published parts."""
 
 
 @dataclass(frozen=True)
 class Annotation:
-    """What is known of one photo.
+    """The data of one photo.
 
     Attributes:
         image: uint8 ``[3, H, W]``, RGB.
-        vessels: whole, with what is in them; empty when the scheme has none.
-        materials: likewise.
-        ignored: bool ``[H, W]``, where nothing was outlined on purpose; None: nowhere.
-        unsegmented: bool ``[H, W]``, where something was seen, but not outlined; None: nowhere.
-        label_map: uint8 ``[H, W]`` where the layout has semantic maps of its own, else None.
+        vessels: whole vessels with their contents; empty if the class scheme has none.
+        materials: materials; empty if the class scheme has none.
+        ignored: bool ``[H, W]``, where annotation was deliberately omitted; None: nowhere.
+        unsegmented: bool ``[H, W]``, where something was seen but not outlined; None: nowhere.
+        label_map: uint8 ``[H, W]`` if the layout has its own semantic maps, else None.
     """
 
     image: Tensor
@@ -44,11 +44,11 @@ class Annotation:
 
 
 class Layout(ABC):
-    """One way that the files lie in, below ``root``.
+    """One layout of the files below ``root``.
 
     Attributes:
-        version: of LabPics; it decides the fine classes.
-        roots: folders that the archives bring, in which the layout is looked for.
+        version: version of LabPics; determines the fine classes.
+        roots: folders in the archives in which the layout is searched.
     """
 
     version: ClassVar[int]
@@ -60,11 +60,11 @@ class Layout(ABC):
     @classmethod
     @abstractmethod
     def is_at(cls, root: Path) -> bool:
-        """Whether the files below ``root`` lie so."""
+        """Whether the files below ``root`` have this layout."""
 
     @abstractmethod
     def images(self, part: str) -> dict[str, Path]:
-        """The photos of a published part, ``train`` or ``test``, by name; empty when the part is not there.
+        """The photos of a published part, ``train`` or ``test``, by name; empty if the part is missing.
 
         Raises:
             DataError: when a photo has no annotation; names both files.
@@ -75,11 +75,11 @@ class Layout(ABC):
         """Read a photo with its annotation.
 
         Raises:
-            DataError: when a file cannot be used, or a mask has another size than the photo; names the files.
+            DataError: when a file cannot be used, or a mask and its photo differ in size; names the files.
         """
 
     def check(self, scheme: Scheme) -> None:  # noqa: B027
-        """Raise ``DataError`` when these files cannot give these classes; most can."""
+        """Raise ``DataError`` if this layout does not provide these classes; most layouts do."""
 
     def folder(self, part: str) -> Path | None:
         """The folder of a part."""
@@ -90,26 +90,26 @@ def find_layout(folder: Path, layouts: Sequence[type[Layout]]) -> Layout:
     """The layout of the files in ``folder``, or in one of the folders that the archives unpack to.
 
     Raises:
-        DataError: when it is none of these; says what was looked for.
+        DataError: when it is none of these; lists the supported layouts.
     """
     for layout in layouts:
         for name in layout.roots:
             if layout.is_at(folder / name):
                 return layout(folder / name)
     raise DataError(
-        f"{folder} is not LabPics. It has none of these:\n"
+        f"{folder} is not LabPics data. It contains none of these:\n"
         "  V1 Simple:  Train/Image/NAME.jpg with Train/Instance/NAME.png\n"
         "  V1 Complex: Train/NAME/Image.png with Train/NAME/Vessel/ or Train/NAME/Material/\n"
         "  V2:         Train/NAME/Image.jpg with Train/NAME/Data.json\n"
-        f"Hint: unpack the archive there, or name the folder that holds Train/ with --data-dir"
+        "Hint: unpack the archive there, or pass the folder that contains Train/ as --data-dir"
     )
 
 
 def objects_from_masks(found: Iterable[tuple[Tensor, int, bool]], size: Size) -> Instances:
-    """Objects from masks (bool ``[H, W]``), each with its class and whether it is a crowd; those without a
-    pixel are left out.
+    """Objects from masks (bool ``[H, W]``), each with its class and whether it is a crowd; those without
+    pixels are left out.
 
-    Each mask is encoded as it comes, so that only one is in memory.
+    Masks are encoded one by one, so that only one is in memory.
     """
     codes: list[bytes] = []
     labels: list[int] = []
@@ -127,10 +127,10 @@ def objects_from_masks(found: Iterable[tuple[Tensor, int, bool]], size: Size) ->
 
 
 def read_marks(path: Path, image: Tensor, image_path: Path) -> Tensor:
-    """The numbers of a mask or map, int32 ``[3, H, W]``, which has the size of its photo.
+    """The values of a mask or map, int32 ``[3, H, W]``, checked to have the size of its photo.
 
     Raises:
-        DataError: when the file cannot be read, or has another size; names both files.
+        DataError: when the file cannot be read, or has a different size; names both files.
     """
     marks = read_channels(path)
     check_same_size(marks, image, path, image_path)
@@ -138,7 +138,7 @@ def read_marks(path: Path, image: Tensor, image_path: Path) -> Tensor:
 
 
 def foreground(marks: Tensor) -> Tensor:
-    """What V1 marks as seen, bool ``[H, W]``: 1 and 2 in the channel that OpenCV reads first, blue. From 3 on
-    it is beyond the region.
+    """The visible region in V1, bool ``[H, W]``: values 1 and 2 in the blue channel, which OpenCV reads
+    first. Values from 3 on are outside the region.
     """
     return (marks[2] == 1) | (marks[2] == 2)

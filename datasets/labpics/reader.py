@@ -1,4 +1,4 @@
-"""Reads LabPics: finds the layout and the split, and makes samples of what the layout reads."""
+"""Reads LabPics: finds the layout and the split, and converts what the layout reads to samples."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ LAYOUTS: dict[str, type[Layout]] = {"simple": Simple, "complex": Complex, "v2": 
 
 
 class LabPicsSettings(Settings):
-    """How LabPics is read."""
+    """Options for reading LabPics."""
 
     objects: Objects = "both"
     """What counts as an object."""
     classes: Literal["coarse", "fine"] = "coarse"
-    """`coarse` is vessel and material; `fine` tells kinds of materials apart, and in V2 kinds of vessels."""
+    """`coarse`: vessel and material; `fine`: kinds of materials and, in V2, kinds of vessels."""
     whole_vessels: bool = False
-    """With `objects=both`, whether a vessel's mask covers the materials in it, or stops where they begin."""
+    """With `objects=both`, whether a vessel's mask includes the materials in it."""
     layout: Literal["auto", "simple", "complex", "v2"] = "auto"
-    """How the files lie; `auto` recognizes it, and takes Simple where V1 has both."""
+    """Layout of the files; `auto` detects it and prefers Simple where V1 has both."""
     val_fraction: float = Field(0.1, ge=0, lt=1)
-    """Part of the published training photos that is held out for validation, by the hash of their names."""
+    """Fraction of the published training photos held out for validation, chosen by a hash of their names."""
 
 
 def build(folder: Path, split: str, settings: LabPicsSettings) -> LabPics:
     """One split of the dataset in ``folder``.
 
     Raises:
-        DataError: when the files are not those of LabPics, or a photo has no annotation.
+        DataError: when the files are not LabPics data, or a photo has no annotation.
         MissingSplitError: when there are no photos for this split.
     """
     wanted = list(LAYOUTS.values()) if settings.layout == "auto" else [LAYOUTS[settings.layout]]
@@ -78,7 +78,8 @@ class LabPics(Dataset):
         name = self.ids[index]
         path = self._images[name]
         read = self._layout.read(path, self._scheme)
-        flat = _join(_emptied(read.vessels, read.materials), read.materials)  # a pixel of at most one kind
+        # Each pixel has at most one kind.
+        flat = _join(_emptied(read.vessels, read.materials), read.materials)
         objects = _join(read.vessels, read.materials) if self._whole_vessels else flat
         return Sample(
             name,
@@ -96,8 +97,8 @@ class LabPics(Dataset):
         return label_map
 
     def _crowds(self, read: Annotation, objects: Instances) -> Instances:
-        """What is to be ignored, less what is outlined there all the same, as a crowd of every class: neither
-        to be found nor a false alarm.
+        """The ignored region, except for objects outlined in it, as a crowd of every class, so that it counts
+        neither as misses nor as false positives.
         """
         if read.ignored is None:
             return Instances.empty(objects.size, with_masks=True)
@@ -109,8 +110,8 @@ class LabPics(Dataset):
 
 
 def _is_held_out(name: str, fraction: float) -> bool:
-    """By the name alone, so that it stays when photos are added. Stills of one film, "… (3)", are held out
-    together: they are much alike.
+    """Depends only on the name, so that it does not change when photos are added. Stills of the same film, "…
+    (3)", are held out together because they are very similar.
     """
     film = re.sub(r"\s*\(\d+\)$", "", name)
     return int.from_bytes(hashlib.sha256(film.encode()).digest()[:8], "big") / 2**64 < fraction
@@ -120,7 +121,7 @@ def _why_missing(layout: Layout, split: str, published: int, fraction: float) ->
     if split == "test" or not published:
         folder = "Test/ (nor Eval/)" if split == "test" else "Train/"
         return (
-            f"{layout.root} has no photos in {folder}, so there is no split {split!r}. Hint: unpack the"
+            f"{layout.root} contains no photos in {folder}, so there is no split {split!r}. Hint: unpack the"
             " whole archive"
         )
     return (
@@ -131,7 +132,7 @@ def _why_missing(layout: Layout, split: str, published: int, fraction: float) ->
 
 
 def _union(instances: Instances) -> Tensor:
-    """Where any object is, bool ``[H, W]``."""
+    """The union of all objects, bool ``[H, W]``."""
     found = torch.zeros(instances.size, dtype=torch.bool)
     for mask in _dense(instances):
         found |= mask
@@ -139,15 +140,13 @@ def _union(instances: Instances) -> Tensor:
 
 
 def _dense(instances: Instances) -> Iterator[Tensor]:
-    """The masks one by one, as many at once could fill the memory."""
+    """The masks one by one, because many at once could fill the memory."""
     masks = instances.masks or Masks(instances.size)
     return (masks[[index]].dense()[0] for index in range(len(masks)))
 
 
 def _emptied(vessels: Instances, materials: Instances) -> Instances:
-    """The vessels without the materials in them; one that is full to the brim has nothing left and is no
-    object.
-    """
+    """The vessels without the materials in them; a completely full one has no pixels left and is dropped."""
     if not len(vessels) or not len(materials):
         return vessels
     filled = _union(materials)
@@ -157,7 +156,7 @@ def _emptied(vessels: Instances, materials: Instances) -> Instances:
 
 
 def _join(first: Instances, *others: Instances) -> Instances:
-    """All objects in one, in order."""
+    """All objects combined, in order."""
     parts = [part for part in (first, *others) if len(part)]
     if not parts:
         return Instances.empty(first.size, with_masks=True)

@@ -1,5 +1,4 @@
-"""A generated stand-in for LabPics: drawn bench scenes with glassware, in the layout V1 Simple. Made for
-demos and tests.
+"""Synthetic data in the LabPics layout V1 Simple: drawn bench scenes with glassware, for demos and tests.
 
 Everything of an image is drawn from one NumPy generator seeded by (seed, split, number), at twice the final
 size.
@@ -32,12 +31,12 @@ FOLDERS = {
     12: "12_Powder",
     FILLED: "16_Filled",
 }
-"""The semantic maps that are written, by V1's numbers of the classes."""
+"""The semantic maps that are written, by V1's class numbers."""
 
 
 @dataclass(frozen=True)
 class _Files:
-    """Where the files of one image go."""
+    """The paths of the files of one image."""
 
     folder: Path
     name: str
@@ -58,18 +57,18 @@ def write_sample(
     """Draw a small LabPics and write it as ``folder/Simple/{Train,Test}/{Image,Instance,Semantic}``.
 
     Args:
-        folder: where to; it is made when missing.
+        folder: output folder; created if missing.
         train: images in Train.
         test: images in Test.
         size: height and width of an image, in pixels, 64 or more.
-        seed: another seed gives other images.
+        seed: different seeds give different images.
 
     Returns:
-        How many images were written.
+        The number of images written.
 
     Raises:
         UsageError: when a number is out of range.
-        OutputError: when ``folder`` has a ``Simple`` already, or a file cannot be written.
+        OutputError: when ``folder`` already contains ``Simple``, or a file cannot be written.
     """
     if min(train, test) < 1 or size < 64 or seed < 0:
         raise UsageError(
@@ -78,7 +77,7 @@ def write_sample(
         )
     root = Path(folder) / "Simple"
     if root.exists():
-        raise OutputError(f"{root} is there already. Hint: choose another folder, or delete it first")
+        raise OutputError(f"{root} already exists. Hint: choose another folder, or delete it first")
     for number, (split, count) in enumerate(zip(SPLITS, (train, test), strict=True)):
         for index in range(count):
             bench = draw_bench(np.random.default_rng([seed, number, index]), size)
@@ -93,7 +92,7 @@ def _write(files: _Files, bench: Bench) -> None:
         files.instance(), cv2.merge([bench.materials, empty, bench.vessels])
     )  # in the order blue, green, red
     for label, mask in _semantic(bench):
-        if mask.any():  # as published, a class that an image does not show has no file
+        if mask.any():  # as in the published data, classes absent from an image have no file
             _encode(files.semantic(label), mask.astype(np.uint8))
 
 

@@ -1,6 +1,5 @@
-"""A generated stand-in for the Oxford-IIIT Pet dataset in its own layout: a disc for each pet. Made for demos
-and tests.
-"""
+"""Synthetic data in the layout of the Oxford-IIIT Pet dataset, with a disc for each pet, for demos and
+tests."""
 
 from __future__ import annotations
 
@@ -24,19 +23,19 @@ def write_sample(folder: str | Path, *, photos: int = 2) -> int:
     """Draw photos and write them as ``images/`` and ``annotations/``.
 
     Args:
-        folder: where to; it is made when missing.
-        photos: of each breed, in trainval and in test.
+        folder: output folder; created if missing.
+        photos: number of photos per breed, in both trainval and test.
 
     Returns:
-        How many photos were written.
+        The number of photos written.
 
     Raises:
-        OutputError: when there is an ``annotations/`` already, or a file cannot be written.
+        OutputError: when ``annotations/`` already exists, or a file cannot be written.
     """
     root = Path(folder)
     if (root / "annotations").exists():
         raise OutputError(
-            f"{root / 'annotations'} is there already. Hint: choose another folder, or delete it first"
+            f"{root / 'annotations'} already exists. Hint: choose another folder, or delete it first"
         )
     for seed, split in enumerate(("trainval", "test")):
         names = [

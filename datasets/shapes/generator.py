@@ -1,8 +1,8 @@
 """Draws textured scenes with colored shapes that overlap, for demos and for tests of semantic, instance and
 promptable models.
 
-Everything is drawn from one NumPy generator an image, seeded by (seed, split, index), and computed in whole
-numbers, so an image is the same bits in every process and on every machine.
+Everything is drawn from one NumPy generator per image, seeded by (seed, split, index), and computed in
+integers, so an image is bit-identical in every process and on every machine.
 """
 
 from __future__ import annotations
@@ -24,36 +24,36 @@ from toolkit.formats.label_images import instances_from_id_map
 from toolkit.types import Sample
 
 CLASSES = ("background", "circle", "triangle", "square", "ring", "star")
-"""What label indexes stand for, in the label map and in the instances alike; no instance is ever
-``background``.
+"""Names of the label indexes, in both the label map and the instances; no instance is ever ``background``.
 """
 
 PALETTE = ((0, 0, 0), (225, 55, 55), (60, 185, 75), (60, 85, 230), (240, 190, 45), (220, 60, 215))
 _COLOR_SPREAD = 45
-"""How far a shape may be from the color of its class, a channel: far enough that some pass for another class.
+"""Maximum deviation of a shape from the color of its class, per channel: large enough that some look like
+another class.
 """
 SPLIT_NUMBERS = {"train": 0, "val": 1, "test": 2}
 
 
 class ShapesSettings(Settings):
-    """What is generated."""
+    """Options of the generated images."""
 
     size: int = Field(128, ge=32, le=4096)
     """Height and width of the images, in pixels."""
     train: int = Field(320, ge=1)
-    """Images in the split train."""
+    """Number of images in the split `train`."""
     val: int = Field(80, ge=1)
-    """Images in the split val."""
+    """Number of images in the split `val`."""
     test: int = Field(80, ge=1)
-    """Images in the split test."""
+    """Number of images in the split `test`."""
     max_shapes: int = Field(6, ge=1, le=100)
-    """Shapes in an image at most; the number is drawn from 1 to this."""
+    """Maximum number of shapes per image; the number is drawn from 1 to this value."""
     noise: float = Field(0.5, ge=0, le=1)
-    """From 0, clean, to 1, where noise is stronger than many contrasts."""
+    """Noise level from 0 (none) to 1 (stronger than many contrasts)."""
     empty_fraction: float = Field(0.05, ge=0, le=1)
-    """Part of the images that has no shape at all."""
+    """Fraction of the images without any shapes."""
     seed: int = Field(0, ge=0)
-    """Another seed gives other images."""
+    """Seed of the generator; different seeds give different images."""
 
 
 def build(folder: Path | None, split: str, settings: ShapesSettings) -> Shapes:
@@ -62,8 +62,8 @@ def build(folder: Path | None, split: str, settings: ShapesSettings) -> Shapes:
 
 
 class Shapes(Dataset):
-    """One split of generated images, each with a label map and instances (visible parts only: what is covered
-    belongs to what covers it).
+    """One split of generated images, each with a label map and instances (visible parts only: overlapped
+    pixels belong to the shape on top).
     """
 
     def __init__(self, split: str, settings: ShapesSettings) -> None:
@@ -92,8 +92,8 @@ class Shapes(Dataset):
 
 
 class Scene:
-    """An image in the making: ``image`` uint8 ``[size, size, 3]`` and ``ids`` uint8 ``[size, size]``, where 0
-    is background.
+    """An image under construction: ``image`` uint8 ``[size, size, 3]`` and ``ids`` uint8 ``[size, size]``,
+    where 0 is background.
     """
 
     def __init__(self, rng: Generator, size: int) -> None:
@@ -104,7 +104,8 @@ class Scene:
         self._own_areas = [0]  # what each id covers by itself, in pixels; the background's is not used
 
     def add(self, label: int) -> None:
-        """Draw a shape at a random place, unless eight places in a row would cover another shape too far."""
+        """Draw a shape at a random position, unless eight positions in a row would cover too much of another
+        shape."""
         rng, size = self._rng, len(self.ids)
         visible = np.bincount(self.ids.ravel(), minlength=len(self._own_areas))
         for _ in range(8):
@@ -140,7 +141,7 @@ class Scene:
 
 
 def _texture(rng: Generator, size: int, cells: int, low: int, high: int) -> NDArray[np.uint8]:
-    """Random colors on a coarse grid, blended in between by OpenCV's exact whole-number interpolation."""
+    """Random colors on a coarse grid, interpolated by OpenCV's exact integer interpolation."""
     coarse = rng.integers(low, high, (cells + 1, cells + 1, 3), dtype=np.uint8)
     return np.asarray(cv2.resize(coarse, (size, size), interpolation=cv2.INTER_LINEAR_EXACT), dtype=np.uint8)
 

@@ -1,6 +1,4 @@
-"""A generated stand-in for PASCAL VOC in its own layout: discs and boxes for objects. Made for demos and
-tests.
-"""
+"""Synthetic data in the layout of PASCAL VOC, with discs and boxes as objects, for demos and tests."""
 
 from __future__ import annotations
 
@@ -29,18 +27,18 @@ def write_sample(folder: str | Path, *, counts: Mapping[str, int] | None = None)
     """Draw photos and write them as ``VOCdevkit/VOC2012/``.
 
     Args:
-        folder: where to; it is made when missing.
-        counts: how many photos of each split.
+        folder: output folder; created if missing.
+        counts: number of photos per split.
 
     Returns:
-        How many photos were written.
+        The number of photos written.
 
     Raises:
-        OutputError: when there is a ``VOCdevkit/VOC2012/`` already, or a file cannot be written.
+        OutputError: when ``VOCdevkit/VOC2012/`` already exists, or a file cannot be written.
     """
     root = Path(folder) / "VOCdevkit" / "VOC2012"
     if root.exists():
-        raise OutputError(f"{root} is there already. Hint: choose another folder, or delete it first")
+        raise OutputError(f"{root} already exists. Hint: choose another folder, or delete it first")
     counts = counts or {"train": 24, "val": 8}
     lists: dict[str, list[str]] = {}
     for seed, (split, count) in enumerate(counts.items()):
@@ -57,7 +55,7 @@ def write_sample(folder: str | Path, *, counts: Mapping[str, int] | None = None)
 
 
 def _write(root: Path, name: str, sample: Sample, first: int) -> None:
-    """Write a photo whose first object is of class ``first``, so that all classes have their turn."""
+    """Write a photo whose first object has class ``first``, so that all classes occur."""
     assert sample.label_map is not None  # it is generated with both
     assert sample.instances is not None
     labels = sample.label_map.int()
@@ -72,7 +70,7 @@ def _write(root: Path, name: str, sample: Sample, first: int) -> None:
 
 
 def _border(ids: Tensor) -> Tensor:
-    """Where a neighbor is of another object, bool ``[H, W]``."""
+    """Where a neighboring pixel belongs to another object, bool ``[H, W]``."""
     border = torch.zeros_like(ids, dtype=torch.bool)
     border[1:] |= ids[1:] != ids[:-1]
     border[:, 1:] |= ids[:, 1:] != ids[:, :-1]

@@ -1,4 +1,4 @@
-"""Reads segments in YOLO's format."""
+"""Reads segments in YOLO format."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from toolkit.types import Size
 
 
 class YoloSettings(Settings):
-    """How segments in YOLO's format are read."""
+    """Options for reading segments in YOLO format."""
 
     file: str = "data.yaml"
-    """File that names the classes and the folders of images, in the dataset's folder."""
+    """File in the dataset's folder that lists the classes and the image folders."""
 
 
 def build(folder: Path, split: str, settings: YoloSettings) -> Yolo:
     """One split of the dataset in ``folder``.
 
     Raises:
-        DataError: when `data.yaml` cannot be used, or names folders that are not there or empty.
-        MissingSplitError: when it does not name this split.
+        DataError: when `data.yaml` cannot be used, or lists folders that do not exist or are empty.
+        MissingSplitError: when it does not list this split.
     """
     file = folder / settings.file
     data, classes = read_data_yaml(file)

@@ -1,5 +1,5 @@
-"""Encoders whose strides are turned into dilation, so that the deepest features are finer and still see as
-far.
+"""Encoders whose strides are replaced by dilation, so that the deepest features are finer with the same
+receptive field.
 """
 
 from __future__ import annotations
@@ -23,17 +23,16 @@ COARSEST = 32
 
 @dataclass(frozen=True)
 class Encoder:
-    """An encoder and what it gives.
+    """An encoder and the properties of its features.
 
     Attributes:
-        name: what it is called in the settings.
-        output_stride: pixels for one value of the deepest features.
-        module: takes images ``[B, 3, H, W]`` and returns features, the deepest last; what is listed here are
-            some of them.
-        low_level: position of the features of stride 4, and their channels; None where there are none.
-        auxiliary: the same of those that an auxiliary head is put on: of the stage before the last.
+        name: its name in the settings.
+        output_stride: stride of the deepest features, in pixels.
+        module: takes images ``[B, 3, H, W]`` and returns features, the deepest last.
+        low_level: index of the stride-4 features, and their channels; None if there are none.
+        auxiliary: the same for the features of the auxiliary head, from the second-to-last stage.
         channels: of the deepest features.
-        divisor: images must be multiples of this many pixels; 1 where any size will do.
+        divisor: image sides must be multiples of this many pixels; 1 for any size.
     """
 
     name: str
@@ -49,9 +48,9 @@ def build_encoder(name: str, output_stride: int) -> Encoder:
     """An encoder with random weights.
 
     Args:
-        name: of segmentation_models.pytorch, ``tu-`` and a model of timm, or ``mobilenet_v3_large`` of
-            torchvision.
-        output_stride: pixels for one value of the deepest features; 32 leaves the encoder as it is.
+        name: name in segmentation_models.pytorch, ``tu-`` followed by a timm model, or torchvision's
+        ``mobilenet_v3_large``.
+        output_stride: stride of the deepest features, in pixels; 32 leaves the encoder unchanged.
 
     Raises:
         ConfigError: when there is no such encoder, or it cannot be dilated.
@@ -68,7 +67,7 @@ def build_encoder(name: str, output_stride: int) -> Encoder:
         )
         raise ConfigError(
             f"the encoder {name!r} cannot be used with an output stride of {output_stride}:"
-            f" {str(error) or 'it has no dilated form'}. Hint: take {hint}"
+            f" {str(error) or 'it has no dilated form'}. Hint: use {hint}"
         ) from error
 
 
@@ -79,15 +78,15 @@ def _make(name: str, output_stride: int) -> nn.Module:
     with warnings.catch_warnings():
         warnings.filterwarnings(
             "ignore", "`timm-` encoders are deprecated", DeprecationWarning
-        )  # they work, and users have them
-        # timm dilates by the same rule as here; the other library also dilates the convolution that loses its
-        # stride
+        )  # they work, and users rely on them
+        # timm dilates by the same rule as here; segmentation_models.pytorch also dilates the convolution that
+        # loses its stride
         encoder: nn.Module = smp.encoders.get_encoder(
             name, weights=None, output_stride=output_stride if is_timm else COARSEST
         )
     if output_stride < COARSEST and not is_timm:
         if isinstance(encoder, MixVisionTransformerEncoder):
-            raise NotImplementedError("its attention is over strided features")
+            raise NotImplementedError("its attention works on strided features")
         stages: dict[int, list[nn.Module]] = encoder.get_stages()  # type: ignore[operator]
         for stride, modules in stages.items():
             if stride > output_stride:
@@ -96,16 +95,15 @@ def _make(name: str, output_stride: int) -> nn.Module:
 
 
 def dilate(modules: Iterable[nn.Module], before: int, after: int) -> None:
-    """Take the stride out of a stage of an encoder, with dilation in its place (the algorithme à trous).
+    """Replace the stride of an encoder stage with dilation (the algorithme à trous).
 
-    At every place that the strided stage has a value, the dilated one then has the same value. For that, the
-    convolution that loses its stride keeps looking at its input as before, and those that come after it skip
-    the values in between.
+    At every position where the strided stage has a value, the dilated one then has the same value. For that,
+    the convolution that loses its stride keeps its dilation, and those after it skip the values in between.
 
     Args:
-        modules: of the stage.
-        before: how much finer the stage's input is than it was; 1 for the first stage that is treated.
-        after: how much finer its output is to be.
+        modules: the modules of the stage.
+        before: how much finer the stage's input is than before; 1 for the first modified stage.
+        after: how much finer its output will be.
 
     Raises:
         NotImplementedError: when the stage pools, which has no dilated form.
@@ -119,11 +117,11 @@ def dilate(modules: Iterable[nn.Module], before: int, after: int) -> None:
                 module.padding = (module.padding[0] * rate, module.padding[1] * rate)
             _pad_same(module, rate)
         elif isinstance(module, (nn.MaxPool2d, nn.AvgPool2d)) and module.stride not in (1, (1, 1)):
-            raise NotImplementedError(f"it makes its features coarser by {type(module).__name__}")
+            raise NotImplementedError(f"it downsamples with {type(module).__name__}")
 
 
 def _pad_same(convolution: nn.Conv2d, rate: int) -> None:
-    """Widen the padding of EfficientNet's convolutions, which is a module of its own and may be uneven."""
+    """Widen the padding of EfficientNet's convolutions, which is a separate module and may be asymmetric."""
     padding = getattr(convolution, "static_padding", None)
     if isinstance(padding, nn.ZeroPad2d):
         left, _, top, _ = (n * rate for n in padding.padding)
@@ -134,15 +132,14 @@ def _pad_same(convolution: nn.Conv2d, rate: int) -> None:
 
 
 class MobileNetV3Large(nn.Sequential):
-    """torchvision's MobileNetV3-Large with the dilation of its DeepLabv3, which is also in the convolution
+    """torchvision's MobileNetV3-Large with the dilation of its DeepLabv3, which also dilates the convolution
     that loses its stride.
 
     Howard et al., Searching for MobileNetV3, ICCV 2019 (https://arxiv.org/abs/1905.02244).
     """
 
     LEVELS = (1, 3, 4, 12, 16)
-    """Layers that end at strides of 2, 4, 8, 16 and 32; that of stride 8 is the one that torchvision puts its
-    auxiliary head on.
+    """Layers that end at strides of 2, 4, 8, 16 and 32; torchvision attaches its auxiliary head at stride 8.
     """
 
     auxiliary_level = -3
@@ -165,7 +162,7 @@ class MobileNetV3Large(nn.Sequential):
 
 
 def _describe(name: str, module: nn.Module, output_stride: int) -> Encoder:
-    """Find out what an encoder gives by trying it."""
+    """Determine the properties of an encoder's features by running it."""
     height, width = 2 * COARSEST, 3 * COARSEST
     shapes = _shapes(module, height, width)
     if shapes[-1][2:] != (height // output_stride, width // output_stride):
@@ -184,7 +181,7 @@ def _describe(name: str, module: nn.Module, output_stride: int) -> Encoder:
 
 
 def _takes_any_size(module: nn.Module, output_stride: int) -> bool:
-    """Whether features cover the whole of images of odd sizes, rather than losing their rim or failing."""
+    """Whether features cover all of an image of odd size, instead of losing its border or failing."""
     for height, width in ((1, 1), (COARSEST + 1, 2 * COARSEST - 1)):
         try:
             deepest = _shapes(module, height, width)[-1]

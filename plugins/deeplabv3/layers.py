@@ -1,4 +1,4 @@
-"""Atrous spatial pyramid pooling and what it is made of.
+"""Atrous spatial pyramid pooling and its layers.
 
 Sections 3.3 of Chen, Papandreou, Schroff and Adam, Rethinking Atrous Convolution for Semantic Image
 Segmentation, 2017 (https://arxiv.org/abs/1706.05587), and 3.1 of Chen et al., DeepLabv3+, ECCV 2018
@@ -39,11 +39,11 @@ def convolution(
 
 
 class PatientBatchNorm2d(nn.BatchNorm2d):
-    """Batch norm that also trains on one value a channel, which is all that image pooling leaves of a batch
-    of one.
+    """Batch norm that also trains on one value per channel, which is all that image pooling leaves for a
+    batch of one.
 
     One value has no variance, so it is normalized by the running statistics, as in eval mode, and does not
-    enter them.
+    update them.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -56,7 +56,7 @@ class PatientBatchNorm2d(nn.BatchNorm2d):
 
 
 class ImagePooling(nn.Sequential):
-    """The mean over the image, through a 1 × 1 convolution, at every place."""
+    """The mean over the image, after a 1 × 1 convolution, at every position."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(
@@ -75,8 +75,8 @@ class ImagePooling(nn.Sequential):
 
 
 class ASPP(nn.Module):
-    """Atrous spatial pyramid pooling: a 1 × 1 convolution, dilated 3 × 3 ones and image pooling side by side,
-    then projected together.
+    """Atrous spatial pyramid pooling: a 1 × 1 convolution, dilated 3 × 3 ones and image pooling in parallel,
+    then a joint projection.
     """
 
     def __init__(

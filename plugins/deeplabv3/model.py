@@ -20,7 +20,7 @@ def build(settings: DeepLabV3Settings, classes: Sequence[str]) -> SemanticModel:
     """A DeepLabv3 with random weights.
 
     Raises:
-        ConfigError: when the encoder is unknown or cannot do what is asked.
+        ConfigError: when the encoder is unknown or does not support the settings.
     """
     encoder = build_encoder(settings.encoder, settings.output_stride)
     head = DeepLabV3Head(
@@ -39,13 +39,13 @@ def build_plus(settings: DeepLabV3PlusSettings, classes: Sequence[str]) -> Seman
     """A DeepLabv3+ with random weights.
 
     Raises:
-        ConfigError: when the encoder is unknown or cannot do what is asked.
+        ConfigError: when the encoder is unknown or does not support the settings.
     """
     encoder = build_encoder(settings.encoder, settings.output_stride)
     if encoder.low_level is None:
         raise ConfigError(
-            f"the encoder {settings.encoder!r} has no features of stride 4, which DeepLabv3+ needs. Hint:"
-            " take another encoder"
+            f"the encoder {settings.encoder!r} has no features at stride 4, which DeepLabv3+ needs. Hint:"
+            " use another encoder"
         )
     head = DeepLabV3PlusHead(
         encoder,

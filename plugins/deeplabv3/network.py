@@ -18,13 +18,13 @@ class DeepLabV3Head(nn.Sequential):
     """Atrous spatial pyramid pooling on the deepest features.
 
     Args:
-        encoder: whose features come in.
+        encoder: provides the features.
         classes: channels of the logits.
         rates: dilations of the pyramid.
-        channels: of each level of the pyramid, and after it.
+        channels: of each branch of the pyramid, and after it.
         separable: depthwise-separable 3 × 3 convolutions.
-        image_pooling: whether the pyramid has a level that pools over the image.
-        dropout: after the pyramid.
+        image_pooling: whether the pyramid has an image pooling branch.
+        dropout: dropout rate after the pyramid.
     """
 
     def __init__(
@@ -63,14 +63,14 @@ class DeepLabV3PlusHead(nn.Module):
     """The pyramid, refined by features of stride 4.
 
     Args:
-        encoder: whose features come in; its ``low_level`` must not be None.
+        encoder: provides the features; its ``low_level`` must not be None.
         classes: channels of the logits.
         rates: dilations of the pyramid.
-        channels: of each level of the pyramid, and after it.
-        low_level_channels: what the features of stride 4 are reduced to before they join in.
+        channels: of each branch of the pyramid, and after it.
+        low_level_channels: channels to which the stride-4 features are reduced before they are concatenated.
         separable: depthwise-separable 3 × 3 convolutions.
-        image_pooling: whether the pyramid has a level that pools over the image.
-        dropout: after the pyramid.
+        image_pooling: whether the pyramid has an image pooling branch.
+        dropout: dropout rate after the pyramid.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class DeepLabV3PlusHead(nn.Module):
         dropout: float = 0.5,
     ) -> None:
         super().__init__()
-        assert encoder.low_level is not None  # the caller saw to it
+        assert encoder.low_level is not None  # ensured by the caller
         self._level, inputs = encoder.low_level
         self.aspp = ASPP(
             encoder.channels,
@@ -112,13 +112,13 @@ class DeepLabV3PlusHead(nn.Module):
 
 
 class DeepLab(nn.Module):
-    """An encoder with a head and, for learning only, an auxiliary head on the stage before the last.
+    """An encoder with a head and, for training only, an auxiliary head on the second-to-last stage.
 
     Args:
         encoder: comes first; its module becomes ``backbone``.
         head: takes the encoder's features and returns logits.
-        rates: dilations of the head's pyramid; kept for those who ask.
-        auxiliary_classes: channels of the auxiliary head's logits; None: there is no such head.
+        rates: dilations of the head's pyramid; kept for inspection.
+        auxiliary_classes: channels of the auxiliary head's logits; None for no auxiliary head.
     """
 
     def __init__(
@@ -151,7 +151,7 @@ class DeepLab(nn.Module):
         return [self.classifier(features), *auxiliary]
 
     def last_layers(self) -> list[str]:
-        """The names of the layers that have a channel a class."""
+        """The names of the layers that have one channel per class."""
         heads = {"classifier": self.classifier, "aux_classifier": self.aux_classifier}
         return [
             [f"{name}.{inner}" for inner, _ in head.named_modules()][-1]

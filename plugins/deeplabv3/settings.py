@@ -1,4 +1,4 @@
-"""What can be set."""
+"""Settings of the plugin."""
 
 from __future__ import annotations
 
@@ -17,45 +17,45 @@ PUBLISHED_REACH = (96, 192, 288)
 
 
 class DeepLabV3Settings(Settings):
-    """The network, its loss and what is done to the images."""
+    """Network, loss and image preprocessing."""
 
     encoder: str = "resnet50"
-    """An encoder of segmentation_models.pytorch, `tu-` and a model of timm, or `mobilenet_v3_large` as
-    torchvision has it.
+    """An encoder of segmentation_models.pytorch, `tu-` followed by a timm model, or torchvision's
+    `mobilenet_v3_large`.
     """
     output_stride: OutputStride = 8
-    """Pixels for one value of the deepest features: 8 or 16 by dilation in the encoder; 32 leaves the encoder
-    as it is.
+    """Output stride of the encoder: 8 and 16 use dilation; 32 leaves the encoder unchanged.
     """
     atrous_rates: tuple[int, ...] | None = Field(default=None, min_length=1)
-    """Dilations of the 3 × 3 convolutions of the pyramid; None is 12, 24, 36 at an output stride of 8, half
-    at 16, a quarter at 32.
+    """Dilations of the 3 × 3 convolutions of the pyramid; `null` means 12, 24, 36 at an output stride of 8,
+    half of that at 16, a quarter at 32.
     """
     image_pooling: bool = True
-    """Whether the pyramid has a level that pools over the whole image."""
+    """Whether the pyramid has an image pooling branch."""
     channels: int = Field(default=256, ge=1)
-    """Channels of each level of the pyramid, and after it."""
+    """Channels of each branch of the pyramid, and after it."""
     separable: bool = False
     """Depthwise-separable 3 × 3 convolutions after the encoder: fewer parameters and operations."""
     norm: Literal["batch", "group"] = "batch"
-    """Norm after each convolution, the encoder's too; group does not mind small batches, but published
-    weights need batch.
+    """Norm after each convolution, including the encoder's; `group` works with small batches, but published
+    weights need `batch`.
     """
     dropout: float = Field(default=0.5, ge=0, lt=1)
-    """Chance that a value after the pyramid is dropped while training."""
+    """Dropout rate after the pyramid during training."""
     auxiliary_weight: float = Field(default=0.0, ge=0, allow_inf_nan=False)
-    """Weight of the loss of an auxiliary head on the stage before the last, which is there for learning only;
-    0: no such head.
+    """Weight of the loss of an auxiliary head on the second-to-last stage, used only in training; 0 means no
+    auxiliary head.
     """
     loss: SegmentationLossSettings = SegmentationLossSettings()
-    """What is minimized."""
+    """Training loss."""
     long_side: int | None = Field(default=None, ge=1)
-    """Longer images are shrunk to this many pixels for the network; predictions stay in the image's own grid.
+    """Images with a longer side above this many pixels are downscaled for the network; predictions keep the
+    image's own size.
     """
     mean: tuple[float, float, float] = IMAGENET_MEAN
-    """Subtracted from each channel (RGB, values in 0…1)."""
+    """Mean of each channel (RGB, values in 0…1), which is subtracted."""
     std: tuple[float, float, float] = IMAGENET_STD
-    """What each channel is divided by then."""
+    """Standard deviation of each channel, by which it is then divided."""
 
     @field_validator("atrous_rates")
     @classmethod
@@ -72,18 +72,17 @@ class DeepLabV3Settings(Settings):
         return std
 
     def rates(self) -> tuple[int, ...]:
-        """The atrous rates, the usual ones where they are None."""
+        """The atrous rates, with the defaults where they are None."""
         return self.atrous_rates or tuple(reach // self.output_stride for reach in PUBLISHED_REACH)
 
 
 class DeepLabV3PlusSettings(DeepLabV3Settings):
-    """The network, its loss and what is done to the images."""
+    """Network, loss and image preprocessing."""
 
     output_stride: OutputStride = 16
-    """Pixels for one value of the deepest features: 8 or 16 by dilation in the encoder; 32 leaves the encoder
-    as it is.
+    """Output stride of the encoder: 8 and 16 use dilation; 32 leaves the encoder unchanged.
     """
     separable: bool = True
     """Depthwise-separable 3 × 3 convolutions after the encoder: fewer parameters and operations."""
     low_level_channels: int = Field(default=48, ge=1)
-    """Channels that the features of stride 4 are reduced to before they join in."""
+    """Channels to which the stride-4 features are reduced before they are concatenated."""

@@ -1,4 +1,4 @@
-"""torchvision's published weights, those of encoders, and files of either."""
+"""torchvision's published weights, those of encoders, and files with either."""
 
 from __future__ import annotations
 
@@ -29,37 +29,36 @@ PUBLISHED: dict[str, tuple[Any, tuple[int, ...]]] = {
     "resnet101": (segmentation.DeepLabV3_ResNet101_Weights.COCO_WITH_VOC_LABELS_V1, (96, 192, 288)),
     MOBILENET: (segmentation.DeepLabV3_MobileNet_V3_Large_Weights.COCO_WITH_VOC_LABELS_V1, (192, 384, 576)),
 }
-"""torchvision's DeepLabv3 by encoder, with the reach of its atrous rates in pixels of the image: rate times
-output stride.
+"""torchvision's DeepLabv3 by encoder, with its atrous rates in pixels of the image: rate times output stride.
 """
 
 
 def load_weights(model: Model, name: str) -> LoadReport:
-    """Give a model published weights.
+    """Load published weights into a model.
 
     Args:
-        model: of the plugin ``deeplabv3`` or ``deeplabv3plus``, which takes the encoder alone from DeepLabv3.
-        name: ``torchvision-coco``, ``imagenet`` or another name that the encoder has weights of, or the path
-            of a file: of torchvision's DeepLabv3, of an encoder, or exported from a run.
+        model: of the plugin ``deeplabv3`` or ``deeplabv3plus``, which takes only the encoder from DeepLabv3.
+        name: ``torchvision-coco``, ``imagenet`` or another name of published weights of the encoder, or the
+        path of a file: of torchvision's DeepLabv3, of an encoder, or exported from a run.
 
     Returns:
-        what became of the tensors. The last layers start anew unless the classes are those that the weights
-        were learned for.
+        which tensors were loaded. The last layers keep their random weights unless the classes are those that
+        the weights were trained for.
 
     Raises:
-        UsageError: when there are no such weights, or the model's settings would make something else of them.
-        DownloadError: when they cannot be fetched.
-        CheckpointError: when a file is damaged or plainly for another model.
+        UsageError: when there are no such weights, or the model's settings do not match them.
+        DownloadError: when they cannot be downloaded.
+        CheckpointError: when a file is damaged or for a different model.
     """
     if not isinstance(model, SemanticModel) or not isinstance(model.network, DeepLab):
-        raise UsageError(f"weights={name}: expected a DeepLab, not {type(model).__name__}")
+        raise UsageError(f"weights={name}: expected a DeepLab model, not {type(model).__name__}")
     network = model.network
     if name == COCO:
         return _load_coco(model, network)
     path = Path(name).expanduser()
     is_file = bool(path.suffix) or path.exists()
     if is_file and not path.is_file():
-        raise CheckpointError(f"no file of weights at {path}")
+        raise CheckpointError(f"no weights file at {path}")
     tensors = read_foreign(path) if is_file else {}
     if any(key.startswith("classifier.") for key in tensors) and any(
         key.startswith("backbone.") for key in tensors
@@ -80,7 +79,7 @@ def load_weights(model: Model, name: str) -> LoadReport:
 def _load_coco(model: SemanticModel, network: DeepLab) -> LoadReport:
     if network.encoder_name not in PUBLISHED:
         raise UsageError(
-            f"weights={COCO}: torchvision has published DeepLabv3 on {', '.join(PUBLISHED)}, not on"
+            f"weights={COCO}: torchvision publishes DeepLabv3 weights for {', '.join(PUBLISHED)}, not on"
             f" {network.encoder_name!r}. Hint: model.encoder=resnet50, or weights=imagenet"
         )
     published, reach = PUBLISHED[network.encoder_name]
@@ -96,12 +95,12 @@ def _load_coco(model: SemanticModel, network: DeepLab) -> LoadReport:
 def _take(
     model: SemanticModel, tensors: Mapping[str, Tensor], source: str, anew: tuple[str, ...] = ()
 ) -> LoadReport:
-    """Take over tensors by the names that they have in the network."""
+    """Load tensors by their names in the network."""
     if any(key.endswith("running_mean") for key in tensors) and not any(
         isinstance(m, nn.BatchNorm2d) for m in model.modules()
     ):
         raise UsageError(
-            f"{source}: learned with batch norm, which model.norm takes out. Hint: model.norm=batch, or"
+            f"{source}: trained with batch norm, which model.norm removes. Hint: model.norm=batch, or"
             " weights=none"
         )
     return take_tensors(model, {f"network.{key}": value for key, value in tensors.items()}, source, anew=anew)
@@ -113,28 +112,27 @@ def _check_normalization(model: SemanticModel, name: str) -> None:
             f"model.{key}={list(values)}" for key, values in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD))
         )
         raise UsageError(
-            f"weights={name} were learned with another normalization of images. Hint: add {wanted}"
+            f"weights={name} were trained with a different image normalization. Hint: add {wanted}"
         )
 
 
 def _check_reach(network: DeepLab, reach: tuple[int, ...]) -> None:
-    """A dilated kernel that is spread over other pixels than it was learned for is worth nothing; rates may
-    follow the output stride.
+    """Check the atrous rates: a dilated kernel is useless at a spacing other than the one it was trained
+    with; rates may scale with the output stride.
     """
     wanted = [pixels // network.output_stride for pixels in reach]
     if list(network.rates) != wanted:
         raise UsageError(
-            f"weights={COCO} were learned with atrous rates that are {wanted} at an output stride of"
+            f"weights={COCO} were trained with atrous rates {wanted} at output stride"
             f" {network.output_stride}, not {list(network.rates)}. Hint: model.atrous_rates={wanted}"
         )
 
 
 def fetch(url: str) -> Path:
-    """A file of torchvision's, from the cache where it is there. Its name ends in the first digits of its
-    sha256.
+    """A file from torchvision, cached if available. Its name ends with the first digits of its sha256.
 
     Raises:
-        DownloadError: when it cannot be had; says what to fetch by hand.
+        DownloadError: when it cannot be downloaded; says which file to download manually.
     """
     target = weights_folder() / url.rsplit("/", 1)[-1]
     if target.is_file():
@@ -147,7 +145,8 @@ def fetch(url: str) -> Path:
         )
     except (OSError, RuntimeError) as error:  # no connection, a full disk; a wrong checksum
         raise DownloadError(
-            f"{url} cannot be fetched: {error}. Hint: try again later, or fetch it elsewhere and put it at"
+            f"{url} cannot be downloaded: {error}. Hint: try again later, or download it elsewhere and save"
+            " it as"
             f" {target.resolve()}"
         ) from error
     return target

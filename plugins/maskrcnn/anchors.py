@@ -31,8 +31,8 @@ def grid_anchors(
 
     Args:
         settings: sizes, ratios and offset.
-        features: ``[B, C, H, W]`` a level; only their sizes and device count.
-        strides: input pixels a cell, a level.
+        features: ``[B, C, H, W]`` per level; only their sizes and device are used.
+        strides: input pixels per cell, for each level.
     """
     anchors = []
     for (sizes, ratios), level, stride in zip(settings.by_level(), features, strides, strict=True):

@@ -13,7 +13,7 @@ from toolkit.types import Size
 Weights = tuple[float, float, float, float]
 
 MOST_GROWTH = math.log(1000 / 16)
-"""dw and dh are clamped here: a box of 16 pixels grows to 1000 at most (Detectron2's own bound)."""
+"""dw and dh are clamped here: a box of 16 pixels grows to at most 1000 (Detectron2's own bound)."""
 
 
 def encode(boxes: Tensor, targets: Tensor, weights: Weights) -> Tensor:
@@ -28,7 +28,7 @@ def encode(boxes: Tensor, targets: Tensor, weights: Weights) -> Tensor:
 
 
 def decode(boxes: Tensor, deltas: Tensor, weights: Weights) -> Tensor:
-    """Boxes ``[N, 4]`` moved by deltas ``[N, K * 4]``, one box a class; float32 ``[N, K * 4]``."""
+    """Boxes ``[N, 4]`` moved by deltas ``[N, K * 4]``, one box per class; float32 ``[N, K * 4]``."""
     deltas = torch.unflatten(deltas.float(), 1, (-1, 4)) / torch.tensor(weights, device=deltas.device)
     size = (boxes[:, 2:] - boxes[:, :2])[:, None]
     center = boxes[:, None, :2] + 0.5 * size
@@ -38,7 +38,7 @@ def decode(boxes: Tensor, deltas: Tensor, weights: Weights) -> Tensor:
 
 
 def clip(boxes: Tensor, size: Size) -> Tensor:
-    """Boxes ``[..., 4]`` with what lies outside the image cut off."""
+    """Boxes ``[..., 4]`` clipped to the image."""
     height, width = size
     return torch.stack(
         [boxes[..., i].clamp(min=0, max=width if i % 2 == 0 else height) for i in range(4)], dim=-1
@@ -51,8 +51,8 @@ def are_larger(boxes: Tensor, side: float) -> Tensor:
 
 
 def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:
-    """Intersection over union, ``[N, M]`` of boxes ``[N, 4]`` and ``[M, 4]``; 0 where they do not meet, also
-    for boxes without area.
+    """Intersection over union, ``[N, M]`` of boxes ``[N, 4]`` and ``[M, 4]``; 0 where they do not overlap,
+    also for boxes without area.
     """
     width = (
         torch.minimum(a[:, None, 2], b[None, :, 2]) - torch.maximum(a[:, None, 0], b[None, :, 0])
@@ -66,7 +66,7 @@ def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:
 
 
 def area(boxes: Tensor) -> Tensor:
-    """``[N]`` of boxes ``[N, 4]``."""
+    """Areas ``[N]`` of boxes ``[N, 4]``."""
     return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
 
 

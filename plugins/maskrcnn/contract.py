@@ -1,4 +1,5 @@
-"""What both engines have in common: samples in, losses and predictions out, whoever runs the network."""
+"""The code shared by both engines: samples in, losses and predictions out, whichever engine runs the
+network."""
 
 from __future__ import annotations
 
@@ -19,23 +20,23 @@ from .targets import Targets, make_targets
 
 
 class Engine(TrainableModel):
-    """A Mask R-CNN by whatever engine. Subclasses bring the network, ``losses`` and ``detect``.
+    """A Mask R-CNN with any engine. Subclasses provide the network, ``losses`` and ``detect``.
 
-    The names and shapes in ``state_dict()`` are Detectron2's, so weights go from any engine to any other, and
-    to Detectron2 itself. Class ``len(classes)`` is the background, after those of the dataset.
+    The names and shapes in ``state_dict()`` are Detectron2's, so weights can be exchanged between the engines
+    and with Detectron2 itself. Class ``len(classes)`` is the background, after those of the dataset.
 
     Args:
-        settings: the network and what is done to images.
+        settings: the network and the image preprocessing.
         classes: the names that label indexes stand for.
 
     Raises:
-        ConfigError: when there is no class.
+        ConfigError: when there are no classes.
     """
 
     def __init__(self, settings: MaskRCNNSettings, classes: Sequence[str]) -> None:
         super().__init__(classes)
         if not classes:
-            raise ConfigError("Mask R-CNN needs one class or more; the dataset has none")
+            raise ConfigError("Mask R-CNN needs at least one class; the dataset has none")
         self.settings = settings
         parts = ["box_predictor.cls_score"]
         parts += [] if settings.box_head.class_agnostic else ["box_predictor.bbox_pred"]
@@ -46,11 +47,11 @@ class Engine(TrainableModel):
 
     @abstractmethod
     def losses(self, samples: Sequence[Sample], sizes: Sequence[Size]) -> dict[str, Tensor]:
-        """The losses of one sample or more, brought to ``sizes``; norms behave as the mode says."""
+        """The losses of one or more samples, resized to ``sizes``; norms follow the mode."""
 
     @abstractmethod
     def detect(self, samples: Sequence[Sample], sizes: Sequence[Size]) -> list[Instances]:
-        """What is found in samples that are brought to ``sizes``, all the same once padded; best first, in
+        """Detections in samples resized to ``sizes``, which are all the same after padding; best first, in
         each sample's own grid.
 
         Called in eval mode and without gradients.
@@ -60,7 +61,7 @@ class Engine(TrainableModel):
         """The objects of each sample, best first, with boxes, scores, masks and keypoints in the sample's own
         grid.
 
-        Images that are the same size once padded go through the network together.
+        Images of the same size after padding go through the network together.
         """
         predictions: dict[int, Prediction] = {}
         with evaluating(self):
@@ -76,15 +77,15 @@ class Engine(TrainableModel):
 
         Anchors and proposals are drawn at random, and so is the length of each image's shorter side. The
         losses are normalized as in Detectron2, over what is drawn from the whole batch: those of the RPN are
-        means over the samples; the others are so as far as every image gives the same number of regions
-        (``loss_mask``: of objects' regions).
+        means over the samples; the others are too, if every image gives the same number of regions (for
+        ``loss_mask``, regions on objects).
 
         Raises:
-            InvalidDataError: when a sample has no instances, or its objects have no masks (keypoints) to
-                learn from; names the sample.
+            InvalidDataError: when a sample has no instances, or its objects have no masks (keypoints); names
+            the sample.
         """
         if not samples:
-            raise InvalidDataError("the loss of no samples at all is undefined; expected one or more")
+            raise InvalidDataError("the loss of an empty batch is undefined; expected at least one sample")
         options = self.settings.input
         return self.losses(
             samples,
@@ -95,21 +96,20 @@ class Engine(TrainableModel):
         )
 
     def validate(self, samples: Sequence[Sample]) -> tuple[list[Prediction], dict[str, Tensor]]:
-        """Predictions, and losses at the size at which images are predicted; what is drawn for them is the
-        same each time.
+        """Predictions, and losses at the inference size; random choices for the losses are the same each
+        time.
         """
         losses: dict[str, Tensor] = {}
         with evaluating(self), torch.random.fork_rng(devices=[]):
             for sample in samples:
-                torch.default_generator.manual_seed(
-                    0
-                )  # what is drawn comes from the CPU, wherever the model is
+                torch.default_generator.manual_seed(0)  # random numbers come from the CPU on any device
                 for name, value in self.losses([sample], [self.test_size(sample)]).items():
                     losses[name] = losses.get(name, 0) + value / len(samples)
         return self.predict(samples), losses
 
     def parameter_groups(self, lr: float, weight_decay: float) -> list[dict[str, Any]]:
-        """Detectron2's: norms with a decay of their own, all else, biases included, with ``weight_decay``."""
+        """Detectron2's parameter groups: norms with their own weight decay, everything else, including
+        biases, with ``weight_decay``."""
         norms: list[nn.Parameter] = []
         others: list[nn.Parameter] = []
         for module in self.modules():
@@ -124,7 +124,7 @@ class Engine(TrainableModel):
         return [group for group in groups if group["params"]]
 
     def targets(self, samples: Sequence[Sample], sizes: Sequence[Size]) -> list[Targets]:
-        """What the network learns from in samples that are brought to ``sizes``."""
+        """The training targets of samples resized to ``sizes``."""
         return [
             make_targets(
                 sample,
@@ -138,13 +138,13 @@ class Engine(TrainableModel):
         ]
 
     def test_size(self, sample: Sample) -> Size:
-        """The size at which the network sees a sample when it predicts, before padding."""
+        """The network's input size for a sample in inference, before padding."""
         options = self.settings.input
         return network_size(sample.size, options.short_side_test, options.long_side_test)
 
     def _groups(self, samples: Sequence[Sample]) -> Iterator[tuple[list[int], list[Size]]]:
-        """Positions and sizes of the samples that are the same size once padded: so no image's result depends
-        on another's.
+        """Indexes and sizes of the samples, grouped by their size after padding, so that no image's result
+        depends on another's.
         """
         positions: dict[Size, list[int]] = {}
         sizes = [self.test_size(sample) for sample in samples]

@@ -1,4 +1,4 @@
-"""The layers that look at one region: classes and boxes, masks, keypoints (He et al.,
+"""The layers that process one region: classes and boxes, masks, keypoints (He et al.,
 https://arxiv.org/abs/1703.06870).
 """
 
@@ -84,8 +84,8 @@ class MaskHead(nn.Sequential):
         return _interleave(logits).contiguous()
 
     def of_classes(self, x: Tensor, labels: Tensor) -> Tensor:
-        """Logits ``[R, 2s, 2s]`` of one class a region, ``labels`` int64 ``[R]``, or of the only one there
-        is; the others are not computed.
+        """Logits ``[R, 2s, 2s]`` of one class per region, ``labels`` int64 ``[R]``, or of the only channel;
+        the others are not computed.
         """
         channels = labels if self.predictor.out_channels > 1 else torch.zeros_like(labels)
         weight, bias = self.predictor.weight.flatten(1)[channels], self.predictor.bias
@@ -95,8 +95,8 @@ class MaskHead(nn.Sequential):
         return _interleave(logits.view(*hidden.shape[:-1], 1))[:, 0]
 
     def _hidden(self, x: Tensor) -> Tensor:
-        """What the predictor sees, ``[R, s, s, 2, 2, conv_dim]``: the 2×2 pixels that a cell becomes stay
-        together, so that the deconvolution is a product of matrices."""
+        """The predictor's input, ``[R, s, s, 2, 2, conv_dim]``: the 2×2 output pixels of a cell stay
+        together, so that the deconvolution is a matrix product."""
         *convs, deconv, relu, _ = self
         for conv in convs:
             x = conv(x)

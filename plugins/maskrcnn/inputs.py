@@ -1,4 +1,4 @@
-"""Images on their way to the network: resized as Detectron2 does it, normalized, padded."""
+"""Preprocessing of images: resized as in Detectron2, normalized, padded."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ DIVISOR = 32
 
 
 def network_size(size: Size, short_side: int, long_side: int) -> Size:
-    """The size at which the network sees an image of ``size``: its shorter side at ``short_side`` (0: left as
-    it is), the longer at most ``long_side``.
+    """The network's input size for an image of ``size``: its shorter side at ``short_side`` (0: unchanged),
+    the longer at most ``long_side``.
     """
     if short_side == 0:
         return size
-    # in the order in which Detectron2 computes, so that rounding falls alike
+    # in Detectron2's order of operations, for identical rounding
     scale = short_side / min(size)
     height, width = (
         (float(short_side), scale * size[1]) if size[0] < size[1] else (scale * size[0], float(short_side))
@@ -38,7 +38,7 @@ def network_size(size: Size, short_side: int, long_side: int) -> Size:
 
 def draw_short_side(settings: InputSettings) -> int:
     """The length for the shorter side of one training image, from torch's global generator; 0 leaves the
-    image as it is.
+    image unchanged.
     """
     sides = settings.short_side_train
     if settings.short_side_sampling == "range":
@@ -47,8 +47,8 @@ def draw_short_side(settings: InputSettings) -> int:
 
 
 def resize(image: Tensor, size: Size) -> Tensor:
-    """An image uint8 ``[3, H, W]`` at another size, by Pillow's bilinear filter (which averages when it
-    shrinks), as Detectron2 has it.
+    """An image uint8 ``[3, H, W]`` at another size, by Pillow's bilinear filter (which averages when
+    downscaling), as in Detectron2.
     """
     if tuple(image.shape[1:]) == size:
         return image
@@ -58,8 +58,8 @@ def resize(image: Tensor, size: Size) -> Tensor:
 
 
 def nearest_pixels(length: int, new_length: int) -> NDArray[np.int32]:
-    """Which of ``length`` pixels each of ``new_length`` shows, by Pillow's nearest filter: where two are as
-    near, its rounding decides.
+    """Which of ``length`` pixels each of ``new_length`` pixels shows, by Pillow's nearest filter, including
+    its rounding of ties.
     """
     picture = Image.fromarray(np.arange(length, dtype=np.int32)[None])
     return np.asarray(picture.resize((new_length, 1), Image.Resampling.NEAREST), dtype=np.int32).reshape(-1)

@@ -1,5 +1,5 @@
-"""A convolution with its norm and activation in one module, so that the weights are called as in Detectron2
-(``conv1.weight``, ``conv1.norm.weight``).
+"""A convolution with its norm and activation in one module, so that the weights have the same names as in
+Detectron2 (``conv1.weight``, ``conv1.norm.weight``).
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from .settings import OperatorSettings
 class FrozenBatchNorm2d(nn.Module):
     """Batch norm whose statistics and affine parameters are buffers and never change.
 
-    Without start weights it is the identity. ``num_batches_tracked`` is there only where a batch norm was
-    frozen.
+    Without start weights it is the identity. ``num_batches_tracked`` exists only if it was created from a
+    batch norm.
     """
 
     weight: Tensor
@@ -47,7 +47,7 @@ class FrozenBatchNorm2d(nn.Module):
         return frozen
 
     def scale_and_shift(self) -> tuple[Tensor, Tensor]:
-        """The affine map that it is, two vectors ``[C]``."""
+        """The equivalent affine map: scale and shift, two vectors ``[C]``."""
         scale = self.weight * (self.running_var + self.eps).rsqrt()
         return scale, self.bias - self.running_mean * scale
 
@@ -55,7 +55,7 @@ class FrozenBatchNorm2d(nn.Module):
         """``[B, C, H, W]`` to the same shape."""
         if not x.requires_grad:
             return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
-        # F.batch_norm would keep its input for gradients that nobody wants
+        # F.batch_norm would keep its input for unneeded gradients
         scale, shift = (value.to(x.dtype)[:, None, None] for value in self.scale_and_shift())
         return x * scale + shift
 
@@ -72,8 +72,8 @@ def make_norm(name: str, channels: int) -> nn.Module | None:
 
 
 def group_count(channels: int) -> int:
-    """32 groups, as in Detectron2; where that does not divide, the most groups that leave four channels or
-    more in each.
+    """32 groups, as in Detectron2; where the channels are not divisible by 32, the largest number of groups
+    with at least four channels each.
     """
     if channels % 32 == 0:
         return 32
@@ -81,11 +81,10 @@ def group_count(channels: int) -> int:
 
 
 class Conv2d(nn.Conv2d):
-    """A convolution, then a norm where there is one, then a ReLU where it is wanted; without a bias where
-    there is a norm.
+    """A convolution, optionally followed by a norm and a ReLU; without a bias if there is a norm.
 
     Attributes:
-        operators: what it computes with on a CPU.
+        operators: the operators used on a CPU.
     """
 
     operators = OperatorSettings()
@@ -132,8 +131,8 @@ def _is_constant(norm: nn.Module) -> bool:
 
 
 def freeze_with_norms(module: nn.Module) -> None:
-    """Freeze a module and put a ``FrozenBatchNorm2d`` in place of each batch norm in it, as Detectron2 does:
-    their statistics stay in training mode too.
+    """Freeze a module and replace each batch norm in it with a ``FrozenBatchNorm2d``, as in Detectron2: their
+    statistics are also fixed in training mode.
     """
     freeze(module)
     for parent in list(module.modules()):

@@ -1,4 +1,4 @@
-"""Which box belongs to which object, and which of them the loss looks at."""
+"""Matches boxes to objects, and samples the boxes used in the loss."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _PAIRS_AT_ONCE = 2**22
 def match(
     objects: Tensor, boxes: Tensor, thresholds: Sequence[float], *, allow_low_quality: bool
 ) -> tuple[Tensor, Tensor]:
-    """Give every box the object that it overlaps most.
+    """Assign to every box the object that it overlaps most.
 
     Args:
         objects: ``[M, 4]``.
         boxes: ``[N, 4]``.
-        thresholds: one IoU, from which on a box is positive; or two, between which it is ignored. Below it is
-            negative.
+        thresholds: one IoU threshold from which a box is positive, or two, between which it is ignored.
+        Below, it is negative.
         allow_low_quality: also make positive, for each object, the boxes that overlap it most (ties
             included), however little. Such a box still belongs to the object that *it* overlaps most, as in
             Detectron2.
@@ -40,7 +40,7 @@ def match(
     for start in range(0, len(objects) if len(boxes) else 0, chunk):
         iou = pairwise_iou(objects[start : start + chunk], boxes)
         value, position = iou.max(dim=0)
-        better = value > best  # not >=: the first of equals counts
+        better = value > best  # not >=: the first of equals wins
         best = torch.where(better, value, best)
         index = torch.where(better, position + start, index)
         if allow_low_quality:
@@ -54,16 +54,16 @@ def match(
 
 
 def subsample(labels: Tensor, num: int, positive_fraction: float, background: int) -> tuple[Tensor, Tensor]:
-    """Draw boxes for the loss at random, from torch's global generator on the CPU.
+    """Sample boxes for the loss at random, with torch's global CPU generator.
 
     Args:
         labels: ``[N]``: -1 ignored, ``background`` negative, anything else positive.
-        num: how many to draw; fewer where there are not enough.
-        positive_fraction: the part that may be positive; negatives fill up the rest.
+        num: how many to sample; fewer if there are not enough.
+        positive_fraction: maximum fraction of positives; negatives fill the rest.
         background: the label of negatives.
 
     Returns:
-        positions of positives and of negatives, int64.
+        indexes of positives and of negatives, int64.
     """
     positive = torch.nonzero((labels != IGNORED) & (labels != background)).squeeze(1)
     negative = torch.nonzero(labels == background).squeeze(1)

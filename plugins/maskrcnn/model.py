@@ -23,10 +23,10 @@ from .settings import MaskRCNNSettings
 
 
 def build(settings: MaskRCNNSettings, classes: Sequence[str]) -> TrainableModel:
-    """A Mask R-CNN with random weights, run by the engine that the settings name.
+    """A Mask R-CNN with random weights, run by the engine in the settings.
 
     Raises:
-        ConfigError: when the engine ``detectron2`` is asked for and is not installed, or has no such network.
+        ConfigError: when the engine ``detectron2`` is requested but not installed, or has no such network.
     """
     if settings.engine != "torchvision":
         from .interop.engine import Detectron2Engine, is_installed, why_not
@@ -37,8 +37,8 @@ def build(settings: MaskRCNNSettings, classes: Sequence[str]) -> TrainableModel:
             if not is_installed():
                 raise ConfigError(
                     "model.engine=detectron2, but Detectron2 is not installed. Hint: install it"
-                    " (https://detectron2.readthedocs.io/en/latest/tutorials/install.html), or"
-                    " model.engine=torchvision, which is the same network"
+                    " (https://detectron2.readthedocs.io/en/latest/tutorials/install.html), or set"
+                    " model.engine=torchvision (the same network)"
                 )
             return Detectron2Engine(settings, classes)
     return MaskRCNN(settings, classes)
@@ -47,8 +47,8 @@ def build(settings: MaskRCNNSettings, classes: Sequence[str]) -> TrainableModel:
 class MaskRCNN(Engine):
     """Detectron2's ``GeneralizedRCNN`` with a feature pyramid, on torchvision's operators.
 
-    Every rule is Detectron2's: how images are resized, what counts as an object, what is drawn for the losses
-    and how they are normalized.
+    All rules are Detectron2's: how images are resized, what counts as an object, what is sampled for the
+    losses and how they are normalized.
     """
 
     pixel_mean: Tensor

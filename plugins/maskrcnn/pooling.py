@@ -1,4 +1,4 @@
-"""Features of regions, each from the level of the pyramid that suits its size."""
+"""Pools features of regions, each from the pyramid level that matches its size."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .ops.roi_align import roi_align
 
 
 def assign_levels(boxes: Tensor, strides: Sequence[int]) -> Tensor:
-    """The position in ``strides`` of the level for each box ``[N, 4]``, int64 ``[N]``: a box of 224×224 goes
+    """The index in ``strides`` of the level for each box ``[N, 4]``, int64 ``[N]``: a box of 224×224 goes
     to stride 16 (equation 1 of FPN).
     """
     lowest, highest = (stride.bit_length() - 1 for stride in (strides[0], strides[-1]))
@@ -28,14 +28,14 @@ def pool_regions(
     strides: Sequence[int],
     gathers: bool = True,
 ) -> Tensor:
-    """RoIAlign (aligned, as many samples a bin as it has cells) over the levels of a pyramid.
+    """RoIAlign (aligned, with as many samples per bin as it has cells) over the levels of a pyramid.
 
     Args:
-        features: ``[B, C, H, W]`` a level.
-        boxes: float32 ``[N, 4]`` an image, in pixels of the network's input.
+        features: ``[B, C, H, W]`` per level.
+        boxes: float32 ``[N, 4]`` per image, in pixels of the network's input.
         output_size: height and width of a region's features.
-        strides: input pixels a cell, a level; powers of two.
-        gathers: whether a CPU pools by gather, or by torchvision's operator.
+        strides: input pixels per cell, for each level; powers of two.
+        gathers: whether to pool by gather on a CPU, or with torchvision's operator.
 
     Returns:
         ``[sum of N, C, output_size, output_size]`` in the features' dtype, image by image.

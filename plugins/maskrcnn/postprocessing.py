@@ -1,4 +1,4 @@
-"""Detections in the network's grid to instances in the image's own."""
+"""Converts detections in the network's grid to instances in the image's own grid."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def to_instances(
 
     Args:
         found: in the network's grid.
-        network_size: height and width of the image as the network saw it, before padding.
+        network_size: height and width of the network's input, before padding.
         size: height and width of the image.
-        threshold: probability from which on a pixel is on the object.
-        pastes: whether masks become run-length codes without an image in between.
+        threshold: minimum probability of a pixel on the object.
+        pastes: whether to convert masks directly to run-length encodings.
     """
     scale = torch.tensor([size[1] / network_size[1], size[0] / network_size[0]])
     boxes = clip(found.boxes.cpu() * scale.repeat(2), size)
@@ -39,15 +39,15 @@ def to_instances(
 
 
 def keypoints_from(heatmaps: Tensor, boxes: Tensor) -> Tensor:
-    """The highest point of each heat map, enlarged bicubically to a cell a pixel.
+    """The highest point of each heat map, upsampled bicubically to one cell per pixel.
 
     Args:
         heatmaps: logits, float32 ``[N, K, m, m]``.
         boxes: float32 ``[N, 4]`` in pixels.
 
     Returns:
-        float32 ``[N, K, 3]`` as x, y, score; the score is what the softmax gives there, taken over the heat
-        map's own cells.
+        float32 ``[N, K, 3]`` as x, y, score; the score is the softmax value there, taken over the heat map's
+        own cells.
     """
     keypoints = torch.zeros(*heatmaps.shape[:2], 3)
     for i, (maps, box) in enumerate(zip(heatmaps, boxes, strict=True)):

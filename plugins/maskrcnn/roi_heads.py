@@ -1,4 +1,4 @@
-"""From proposals to objects: what the heads learn, and what they find."""
+"""From proposals to objects: the heads' losses and detections."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ ROI_STRIDES = STRIDES[:4]
 
 @dataclass(frozen=True)
 class Regions:
-    """The proposals of one image that the heads learn from.
+    """The proposals of one image that train the heads.
 
     Attributes:
         boxes: ``[R, 4]``.
         labels: int64 ``[R]``; the number of classes stands for background.
-        objects: int64 ``[R]``, the object that each belongs to; means nothing where the image has none.
+        objects: int64 ``[R]``, the object that each belongs to; meaningless if the image has none.
     """
 
     boxes: Tensor
@@ -45,7 +45,7 @@ class Regions:
 
 @dataclass(frozen=True)
 class Detections:
-    """What was found in one image, in the network's grid, best first.
+    """The detections in one image, in the network's grid, best first.
 
     Attributes:
         boxes: float32 ``[N, 4]``, inside the image.
@@ -63,7 +63,7 @@ class Detections:
 
 
 class RoIHeads(nn.Module):
-    """Box head and predictor, and where the settings want them a mask head and a keypoint head."""
+    """Box head and predictor, and optionally a mask head and a keypoint head."""
 
     def __init__(self, settings: MaskRCNNSettings, class_count: int) -> None:
         super().__init__()
@@ -77,13 +77,12 @@ class RoIHeads(nn.Module):
         count = settings.keypoint_count
         self.keypoint_head = KeypointHead(channels, count, settings.keypoint_head) if count else None
 
-    # --- learning ---
+    # --- training ---
 
     def losses(
         self, features: Sequence[Tensor], proposals: Sequence[Tensor], targets: Sequence[Targets]
     ) -> dict[str, Tensor]:
-        """``loss_cls`` and ``loss_box_reg``, and ``loss_mask`` and ``loss_keypoint`` where there are such
-        heads.
+        """``loss_cls`` and ``loss_box_reg``, and ``loss_mask`` and ``loss_keypoint`` if there are such heads.
 
         Classes: the mean over all regions drawn. Boxes: the sum over those on objects, divided by all that
             were drawn. Masks: the mean
@@ -100,7 +99,8 @@ class RoIHeads(nn.Module):
 
     @torch.no_grad()
     def sample(self, proposals: Tensor, target: Targets) -> Regions:
-        """Label the proposals ``[N, 4]`` of an image and draw those to learn from; positives come first."""
+        """Label the proposals ``[N, 4]`` of an image and sample those used in training; positives come
+        first."""
         options = self.settings.roi
         boxes = torch.cat([proposals, target.boxes]) if options.proposal_append_gt else proposals
         objects, matched = matching.match(
@@ -148,10 +148,10 @@ class RoIHeads(nn.Module):
         pooled = self._pool(features, [r.boxes for r in regions], self.settings.mask_head.pooler_resolution)
         logits = head.of_classes(pooled, torch.cat([r.labels for r in regions]))
         if not len(logits):
-            return logits.sum() * 0  # keeps the head in the graph, which processes that train together need
+            return logits.sum() * 0  # keeps the head in the graph, which distributed training needs
         wanted = []
         for region, target in zip(regions, targets, strict=True):
-            assert target.masks is not None  # made so
+            assert target.masks is not None  # by construction
             wanted.append(
                 mask_targets(target.masks, region.objects, region.boxes, target.size, logits.shape[-1])
             )
@@ -180,16 +180,16 @@ class RoIHeads(nn.Module):
             options.loss_weight / (int(valid.sum()) if options.normalize_by_visible else possible)
         )
 
-    # --- finding ---
+    # --- inference ---
 
     def detect(
         self, features: Sequence[Tensor], proposals: Sequence[Tensor], sizes: Sequence[Size]
     ) -> list[Detections]:
-        """What is found in each image: boxes first, then masks and keypoints of those that remain.
+        """Detections in each image: boxes first, then masks and keypoints of those that remain.
 
         Args:
             features: P2 to P6.
-            proposals: ``[N, 4]`` an image.
+            proposals: ``[N, 4]`` per image.
             sizes: height and width of each image before padding.
         """
         scores, deltas = self._predict_boxes(features, proposals)
@@ -213,7 +213,7 @@ class RoIHeads(nn.Module):
         labels: Sequence[Tensor],
         scores: Sequence[Tensor],
     ) -> list[Detections]:
-        """Masks and keypoints of boxes ``[N, 4]`` that are known already, image by image."""
+        """Masks and keypoints of given boxes ``[N, 4]``, image by image."""
         counts = [len(b) for b in boxes]
         masks: Sequence[Tensor | None] = [None] * len(boxes)
         heatmaps: Sequence[Tensor | None] = [None] * len(boxes)
@@ -266,12 +266,12 @@ def _deltas_to_objects(
 
 
 def _keypoints_of(regions: Regions, target: Targets) -> Tensor:
-    assert target.keypoints is not None  # made so
+    assert target.keypoints is not None  # by construction
     return target.keypoints[regions.objects]
 
 
 def _with_visible_keypoints(regions: Regions, target: Targets) -> Regions:
-    """The regions that have a labeled keypoint of their object inside."""
+    """The regions that contain a labeled keypoint of their object."""
     points = _keypoints_of(regions, target)
     xy = points[..., :2]
     inside = (xy >= regions.boxes[:, None, :2]) & (xy <= regions.boxes[:, None, 2:])

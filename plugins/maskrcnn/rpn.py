@@ -24,7 +24,7 @@ from .targets import Targets
 
 @dataclass(frozen=True)
 class RPNOutput:
-    """What the head says of every anchor, a tensor a level.
+    """The head's output for every anchor, one tensor per level.
 
     Attributes:
         anchors: ``[R, 4]``.
@@ -63,7 +63,7 @@ class RPNHead(nn.Module):
 
 
 class ProposalGenerator(nn.Module):
-    """Anchors, the head over them, its losses, and the proposals that come of it."""
+    """Anchors, the head, its losses, and the resulting proposals."""
 
     def __init__(self, channels: int, anchors: AnchorSettings, settings: RPNSettings) -> None:
         super().__init__()
@@ -71,19 +71,18 @@ class ProposalGenerator(nn.Module):
         self.anchors, self.settings = anchors, settings
 
     def forward(self, features: Sequence[Tensor]) -> RPNOutput:
-        """Anchors and what the head says of them, for P2 to P6."""
+        """Anchors and the head's output, for P2 to P6."""
         logits, deltas = self.rpn_head(features)
         return RPNOutput(grid_anchors(self.anchors, features, STRIDES), logits, deltas)
 
     @torch.no_grad()
     def proposals(self, output: RPNOutput, sizes: Sequence[Size], *, training: bool) -> list[Tensor]:
-        """The best boxes of each image, float32 ``[N, 4]``, best first, inside the image and free of
-        near-duplicates.
+        """The best boxes of each image, float32 ``[N, 4]``, best first, inside the image and after NMS.
 
         Args:
             output: of ``forward``.
             sizes: height and width of each image before padding.
-            training: which of the settings' numbers of proposals count.
+            training: which of the settings' numbers of proposals to use.
         """
         options = self.settings
         before = options.pre_nms_topk_train if training else options.pre_nms_topk_test

@@ -1,4 +1,4 @@
-"""What the network learns from: the objects of an image in the grid that the network sees."""
+"""Training targets: the objects of an image in the network's grid."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from .boxes import are_larger
 from .inputs import nearest_pixels
 
 _LEAST_SIDE = 1e-5
-"""Boxes with a shorter side, in pixels, are nothing to learn from."""
+"""Boxes with a shorter side, in pixels, are ignored in training."""
 
 
 @dataclass(frozen=True)
 class Targets:
-    """The ``M`` objects of one image that are learned from.
+    """The ``M`` objects of one image that are used in training.
 
     Attributes:
-        size: height and width of the image as the network sees it, before padding.
+        size: height and width of the network's input, before padding.
         boxes: float32 ``[M, 4]`` in that grid, on the model's device.
         labels: int64 ``[M]``, on the model's device.
-        masks: in the sample's own grid, or None where none are learned from.
+        masks: in the sample's own grid, or None if they are not used.
         keypoints: float32 ``[M, K, 3]`` as x, y, visibility in the network's grid, on the model's device, or
             None.
     """
@@ -49,22 +49,22 @@ def make_targets(
     keypoint_count: int,
     device: torch.device,
 ) -> Targets:
-    """Bring the objects of a sample to the network's grid of ``size``. Crowds, empty masks and boxes without
-    area are left out.
+    """Convert the objects of a sample to the network's grid of ``size``. Crowds, empty masks and boxes
+    without area are left out.
 
     Raises:
-        InvalidDataError: when the sample has no instances, masks or keypoints to learn from, or labels beyond
-            the classes.
+        InvalidDataError: when the sample has no instances, masks or keypoints to train on, or labels out of
+        range.
     """
     instances = sample.instances
     if instances is None:
         raise InvalidDataError(
-            f"sample {sample.id!r} has no instances, which Mask R-CNN learns from. Hint: use a dataset with"
+            f"sample {sample.id!r} has no instances to train Mask R-CNN on. Hint: use a dataset with"
             " the task 'instance' (an image without objects has empty Instances)"
         )
     if len(instances) and int(instances.labels.max()) >= class_count:
         raise InvalidDataError(
-            f"sample {sample.id!r} has an object of label {int(instances.labels.max())}, but there are"
+            f"sample {sample.id!r} has an object with label {int(instances.labels.max())}, but there are"
             f" {class_count} classes (0 to {class_count - 1})"
         )
     scale = torch.tensor([size[1] / sample.size[1], size[0] / sample.size[0]], dtype=torch.float64)
@@ -90,27 +90,27 @@ def make_targets(
 
 def _masks(sample: Sample) -> Masks:
     instances = sample.instances
-    assert instances is not None  # the caller saw to it
+    assert instances is not None  # ensured by the caller
     if instances.masks is not None:
         return instances.masks
     if not len(instances):
         return Masks(sample.size)
     raise InvalidDataError(
-        f"the {len(instances)} objects of sample {sample.id!r} have boxes but no masks. Hint:"
-        " model.masks=false to learn boxes alone, or give masks"
+        f"the {len(instances)} objects of sample {sample.id!r} have boxes but no masks. Hint: set"
+        " model.masks=false to train on boxes only, or provide masks"
     )
 
 
 def _keypoints(sample: Sample, count: int, scale: Tensor, limit: Tensor) -> Tensor:
     """Keypoints in the network's grid; those outside it are marked as unlabeled."""
     instances = sample.instances
-    assert instances is not None  # the caller saw to it
+    assert instances is not None  # ensured by the caller
     if instances.keypoints is None:
         if not len(instances):
             return torch.zeros(0, count, 3)
         raise InvalidDataError(
-            f"the objects of sample {sample.id!r} have no keypoints. Hint: model.keypoint_count=0, or give"
-            " keypoints"
+            f"the objects of sample {sample.id!r} have no keypoints. Hint: set model.keypoint_count=0, or"
+            " provide keypoints"
         )
     if instances.keypoints.shape[1] != count:
         raise InvalidDataError(
@@ -124,10 +124,10 @@ def _keypoints(sample: Sample, count: int, scale: Tensor, limit: Tensor) -> Tens
 
 
 def mask_targets(masks: Masks, objects: Tensor, boxes: Tensor, size: Size, side: int) -> Tensor:
-    """Each box's part of its object's mask, as Detectron2 cuts it from a bit mask: RoIAlign, then a threshold
-    of one half.
+    """The crop of each object's mask in its box, as Detectron2 crops a bit mask: RoIAlign, then a threshold
+    of 0.5.
 
-    A mask is brought to the network's grid by the nearest pixel, where a box needs it. Only one at a time is
+    A mask is resized to the network's grid by nearest neighbor, when a box needs it. Only one at a time is
     ever dense.
 
     Args:

@@ -1,4 +1,4 @@
-"""From the decoder's four masks a prompt to the one that is meant, in the image's own pixels."""
+"""Selects one of the decoder's four masks per prompt, and resizes it to the image's own pixels."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from .upstream import MaskDecoder
 def choose(
     output: DecoderOutput, decoder: MaskDecoder, choice: MaskChoice, *, is_ambiguous: bool
 ) -> tuple[Tensor, Tensor]:
-    """Of the masks that the decoder gives for ``P`` prompts, the one that is predicted.
+    """Select the predicted mask among those that the decoder returns for ``P`` prompts.
 
     Args:
-        output: of the decoder.
-        decoder: knows how stable a single mask has to be.
+        output: output of the decoder.
+        decoder: provides the stability criterion for the single mask.
         choice: see ``Sam2Settings.mask``.
-        is_ambiguous: whether the prompts are single points, for which ``best`` looks among three masks.
+        is_ambiguous: whether the prompts are single points, for which ``best`` chooses among three masks.
 
     Returns:
         Logits ``[P, S / 4, S / 4]`` and predicted IoU ``[P]``.
@@ -39,22 +39,21 @@ def choose(
         return output.masks[rows, best], output.ious[rows, best]
     if choice == "only":
         return output.masks[:, 0], output.ious[:, 0]
-    # a single mask that is not stable gives way to the best of three
+    # an unstable single mask is replaced by the best of three
     masks, ious = decoder._dynamic_multimask_via_stability(output.masks, output.ious)
     return masks[:, 0], ious[:, 0]
 
 
 def to_masks(logits: Tensor, size: Size, threshold: float) -> Masks:
-    """Mask logits ``[P, h, w]`` of a whole image brought to its own pixels, where they are above the
-    threshold.
+    """Mask logits ``[P, h, w]`` of a whole image, resized to its own pixels and thresholded.
 
     The interpolation is that of ``F.interpolate`` (bilinear, half-pixel centers), done by OpenCV, which takes
-    a seventh of the time. One mask comes after the other, so the memory is that of one.
+    a seventh of the time. Masks are processed one at a time to save memory.
     """
     counts = []
     for mask in logits.float().cpu().numpy():
         columns = cv2.resize(
             np.ascontiguousarray(mask.T), size
-        )  # [W, H]: run-length codes go column by column
+        )  # [W, H]: run-length encodings go column by column
         counts.append(coco_mask.encode((columns > threshold).view(np.uint8).T)["counts"])
     return Masks(size, tuple(counts))

@@ -1,4 +1,4 @@
-"""Features of images, kept on disk: what a frozen encoder has computed once is read from then on."""
+"""A disk cache for image features: the output of a frozen encoder is computed once and then read."""
 
 from __future__ import annotations
 
@@ -26,30 +26,30 @@ logger = logging.getLogger("toolkit")
 
 SUFFIX = ".features"
 KEEP_FREE = 2**30
-"""Bytes of the disk that are left free for other things."""
+"""Bytes to leave free on the disk."""
 ABANDONED = 3600.0
-"""Seconds after which an unfinished file is taken to be left by a killed process."""
+"""Seconds after which an unfinished file is assumed to be left over from a killed process."""
 _CHECKSUM = 8
 
 
 def default_folder() -> Path:
-    """Where features are kept when no folder is named."""
+    """The default cache folder."""
     return Path.home() / ".cache" / "toolkit" / "sam2-features"
 
 
 class FeatureCache:
     """Lists of tensors by key, one file each.
 
-    A file appears whole or not at all, so that processes can share the folder and be killed at any time; a
-    damaged one counts as absent. When the folder is full, what was last used before this object was made goes
-    first, oldest first. When all of it is in use, nothing more is kept: replacing features that the next pass
-    over the data needs would gain nothing. When the disk is full, likewise.
+    Files are written atomically, so that processes can share the folder and be killed at any time; a damaged
+    file counts as missing. When the folder is full, files that have not been used since this object was
+    created are deleted, oldest first. When all files are in use, nothing more is cached: replacing features
+    that the next pass over the data needs would gain nothing. The same applies when the disk is full.
 
     Args:
-        folder: is made when first written to.
-        max_bytes: size that its files may add up to.
-        dtype: what floating-point tensors are kept in; those that it cannot hold (above 65504 in fp16) stay
-            as they are.
+        folder: created at the first write.
+        max_bytes: maximum total size of the files.
+        dtype: data type in which floating-point tensors are stored; those that do not fit (above 65504 in
+        fp16) are stored unchanged.
     """
 
     def __init__(self, folder: Path, *, max_bytes: int, dtype: torch.dtype = torch.float16) -> None:
@@ -76,7 +76,7 @@ class FeatureCache:
         return [tensors[str(i)].float() for i in range(len(tensors))]
 
     def write(self, key: str, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """Keep tensors, if there is room for them; returns them as they are kept."""
+        """Store tensors, if there is room; returns them as stored."""
         narrowed = [self._narrowed(tensor.detach()) for tensor in tensors]
         if not self._gave_up:
             body = save({str(i): tensor.cpu().contiguous() for i, tensor in enumerate(narrowed)})
@@ -97,28 +97,28 @@ class FeatureCache:
         return narrow if torch.isfinite(narrow).all() else tensor
 
     def _make_room(self, size: int) -> bool:
-        """Whether ``size`` more bytes fit, once old files are deleted."""
+        """Whether ``size`` more bytes fit, after deleting old files."""
         self.folder.mkdir(parents=True, exist_ok=True)
         if self._used is None or self._used + size > self.max_bytes:
             self._used = self._evict(size)
         if self._used + size > self.max_bytes:
             self._give_up(
-                f"{self.folder} has reached {self.max_bytes / 1e9:g} GB, all of it in use. Hint: raise"
-                " model.cache.max_gb, if there is space"
+                f"{self.folder} has reached its limit of {self.max_bytes / 1e9:g} GB, all in use. Hint:"
+                " raise model.cache.max_gb if the disk has room"
             )
             return False
         if shutil.disk_usage(self.folder).free < size + KEEP_FREE:
             self._give_up(
-                f"the disk of {self.folder} is full. Hint: free some space, or name a folder elsewhere with"
-                " model.cache.folder"
+                f"the disk that holds {self.folder} is full. Hint: free some space, or move the cache with"
+                " model.cache.folder=FOLDER"
             )
             return False
         self._used += size
         return True
 
     def _evict(self, size: int) -> int:
-        """Delete files not used since the start, oldest first, until ``size`` more bytes fit; the bytes that
-        are left.
+        """Delete files not used since the start, oldest first, until ``size`` more bytes fit; returns the
+        bytes that remain.
         """
         files = sorted(_files(self.folder))
         used = sum(length for _, length, _ in files)
@@ -135,11 +135,14 @@ class FeatureCache:
 
     def _give_up(self, reason: str) -> None:
         self._gave_up = True
-        logger.warning("features of further images are not kept, so these are encoded each time: %s", reason)
+        logger.warning(
+            "features of further images are not cached, so these images are encoded again each time: %s",
+            reason,
+        )
 
 
 def _files(folder: Path) -> Iterable[tuple[float, int, Path]]:
-    """When each file was last used, its length, and its path."""
+    """Time of last use, size and path of each file."""
     for path in folder.glob(f"*/*{SUFFIX}"):
         try:
             status = path.stat()
@@ -160,12 +163,12 @@ def image_digest(image: Tensor) -> str:
 
 
 def key_of(*parts: Any) -> str:
-    """A file's name from everything that its content depends on."""
+    """A file name derived from everything that the content depends on."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 class WeightsDigest:
-    """A hash of the weights of modules, computed again only when they have changed."""
+    """A hash of the weights of modules, recomputed only when they have changed."""
 
     def __init__(self) -> None:
         self._seen: tuple[Any, ...] = ()

@@ -1,4 +1,4 @@
-"""Where to click while learning: points and boxes taken from true masks in the grid of the network."""
+"""Training prompts: points and boxes derived from true masks in the network's grid."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from toolkit.models.simulated_prompts import correction, interior_point
 from toolkit.types import Masks
 
 ON, OFF, TOP_LEFT, BOTTOM_RIGHT = 1, 0, 2, 3
-"""Labels of points, as SAM 2 knows them."""
+"""Point labels of SAM 2."""
 MOST_BOX_NOISE = 20 / 1024
-"""Corners of a box to learn from move by at most this part of the image's side: SAM's authors allow 20 of
+"""Maximum jitter of box corners in training, as a fraction of the image's side: SAM's authors allow 20 of
 1024 pixels.
 """
 
 
 def first_clicks(truth: Tensor, *, is_random: bool) -> tuple[Tensor, Tensor]:
-    """A click on each object: on any of its pixels, or on the most interior one. For an object that is not
-    there, anywhere in the image.
+    """A click on each object: on a random pixel, or on the most interior one. For an absent object, anywhere
+    in the image.
 
     Args:
         truth: bool ``[P, H, W]``.
-        is_random: whether chance decides.
+        is_random: whether to choose randomly.
 
     Returns:
-        x and y as whole numbers, float32 ``[P, 1, 2]``, and labels ``[P, 1]``.
+        x and y as integers in float32 ``[P, 1, 2]``, and labels ``[P, 1]``.
     """
     anywhere = truth | ~truth.flatten(1).any(1)[:, None, None]
     points = _random_pixels(anywhere) if is_random else _most_interior(anywhere)
@@ -34,17 +34,16 @@ def first_clicks(truth: Tensor, *, is_random: bool) -> tuple[Tensor, Tensor]:
 
 
 def corrections(truth: Tensor, found: Tensor, *, is_random: bool) -> tuple[Tensor, Tensor]:
-    """A click on an error of each prediction: on the object where it is missed, off it where the prediction
-    goes too far.
+    """A click on an error of each prediction: a positive one where the object is missed, a negative one on a
+    false positive region.
 
     Args:
         truth: bool ``[P, H, W]``.
-        found: likewise, what was predicted.
-        is_random: any of the pixels that are wrong; otherwise the most interior one of the largest error.
+        found: the predictions, bool ``[P, H, W]``.
+        is_random: choose a random wrong pixel; otherwise the most interior pixel of the largest error region.
 
     Returns:
-        As ``first_clicks``. Where nothing is wrong: a random click off the object, as SAM 2's authors do, or
-        padding.
+        As ``first_clicks``. If there is no error: a random negative click, as SAM 2's authors do, or padding.
     """
     if not is_random:
         codes = zip(*(Masks.from_dense(masks.cpu()).to_coco() for masks in (truth, found)), strict=True)
@@ -58,7 +57,7 @@ def corrections(truth: Tensor, found: Tensor, *, is_random: bool) -> tuple[Tenso
 
 
 def _random_pixels(masks: Tensor) -> Tensor:
-    """A pixel of each mask, all equally likely; any pixel of an empty one. Float32 ``[P, 1, 2]``."""
+    """A uniformly random pixel of each mask; of the whole image for an empty mask. Float32 ``[P, 1, 2]``."""
     counts = masks.flatten(1).sum(1)
     which = (torch.rand(len(masks)).to(masks.device) * counts).long().clamp(max=(counts - 1).clamp_min(0))
     pixels = (
@@ -77,7 +76,7 @@ def boxes(truth: Tensor, *, noise: float = 0.0) -> tuple[Tensor, Tensor]:
 
     Args:
         truth: bool ``[P, H, W]``, none of them empty.
-        noise: coordinates move at random by up to this part of the box's sides, and no more than
+        noise: coordinates are jittered by up to this fraction of the box's sides, and by no more than
             ``MOST_BOX_NOISE``.
     """
     height, width = truth.shape[1:]

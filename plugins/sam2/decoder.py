@@ -1,10 +1,10 @@
-"""The mask decoder of SAM 2, computed in another order: the same numbers up to rounding, in about half the
-operations and memory.
+"""The mask decoder of SAM 2, computed in a different order: the same results up to rounding, with about half
+the operations and memory.
 
-A prompt has a dozen tokens, the image thousands. Where tokens attend to the image, and the image to tokens,
-upstream projects the image's features for each prompt. Here the projections are moved over to the tokens
-(``q · (W k) = (Wᵀ q) · k``), and what is the same for all prompts of an image is computed once. The upscaling
-by transposed convolutions, whose kernels do not overlap, is a product of matrices, pixel by pixel.
+A prompt has a dozen tokens, the image thousands. For the cross-attention between tokens and image, the
+original code projects the image's features for each prompt. Here the projections are applied to the tokens
+instead (``q · (W k) = (Wᵀ q) · k``), and everything that is the same for all prompts of an image is computed
+once. The upscaling by transposed convolutions, whose kernels do not overlap, is a matrix product per pixel.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from .features import ImageFeatures
 from .upstream import Attention, MaskDecoder, SAM2Base
 
 _PEAK = 8.0
-"""The logit at a point in a rough mask; half of it inside of a box, and minus half outside."""
+"""The logit at a point in a rough mask; half of it inside a box, and minus half outside."""
 
 
 @dataclass(frozen=True)
 class DecoderOutput:
-    """What the decoder says of ``P`` prompts.
+    """The decoder's output for ``P`` prompts.
 
     Attributes:
         masks: logits ``[P, 4, S / 4, S / 4]`` for images of ``S`` pixels: the single mask, then the three for
             ambiguous prompts.
         ious: ``[P, 4]``, the predicted IoU of each.
-        object_logits: ``[P, 1]``, above 0 where there is an object at all.
+        object_logits: ``[P, 1]``, above 0 if there is an object.
     """
 
     masks: Tensor
@@ -41,14 +41,14 @@ class DecoderOutput:
 
 
 class ImageDecoder:
-    """The mask decoder on the features of some images, with everything computed that does not depend on a
-    prompt.
+    """The mask decoder on the features of some images, with everything that does not depend on prompts
+    precomputed.
 
     Args:
-        network: has the weights; gradients reach those that are trainable.
+        network: provides the weights; gradients reach those that are trainable.
         features: of each image.
-        drawn: whether the network sees each prompt as a rough mask too (``rough_masks``), in place of an
-            earlier prediction.
+        drawn: whether the network also gets each prompt as a rough mask (``rough_masks``), in place of an
+        earlier prediction.
     """
 
     def __init__(self, network: SAM2Base, features: Sequence[ImageFeatures], *, drawn: bool = False) -> None:
@@ -78,7 +78,7 @@ class ImageDecoder:
             points: float32 ``[P, K, 2]``, x and y in pixels of the network's input.
             labels: int64 ``[P, K]``: 1 on the object, 0 off it, 2 and 3 the corners of a box, -1 padding.
             masks: logits ``[P, 1, S / 4, S / 4]`` of an earlier prediction that the prompt corrects, or None.
-            images: which image each prompt is of, ``[P]``; None where there is only one.
+            images: the image index of each prompt, ``[P]``; None if there is only one image.
         """
         if self.drawn:
             masks = rough_masks(points, labels, 4 * self.height, 4 * self.width)
@@ -88,7 +88,7 @@ class ImageDecoder:
             if masks is None
             else dense.flatten(2).transpose(1, 2)
         )
-        image = _of(self.tokens, images) + own_mask  # [1, N, C] where all prompts see the same
+        image = _of(self.tokens, images) + own_mask  # [1, N, C] if all prompts share it
         head = self.decoder
         own = [head.obj_score_token.weight, head.iou_token.weight, head.mask_tokens.weight]
         tokens = torch.cat([torch.cat(own).expand(len(sparse), -1, -1), sparse], dim=1)
@@ -116,11 +116,10 @@ class ImageDecoder:
 
 
 def rough_masks(points: Tensor, labels: Tensor, height: int, width: int) -> Tensor:
-    """Prompts drawn as the mask logits that they suggest by themselves: a box is full, and around a point
-    there is a disc.
+    """Prompts drawn as approximate mask logits: a filled box, and a disc around each point.
 
-    A network that starts from random weights takes very long to learn where the code of a point is in the
-    image, and it has a way in for masks.
+    A network with random weights takes very long to learn which location the encoding of a point refers to,
+    but it also accepts masks as input.
 
     Args:
         points, labels: of ``P`` prompts, as for ``ImageDecoder``.
@@ -145,14 +144,15 @@ def rough_masks(points: Tensor, labels: Tensor, height: int, width: int) -> Tens
 
 
 def _of(features: Tensor, images: Tensor | None) -> Tensor:
-    """The features of each prompt's image; those of the only image are shared."""
+    """The features of each prompt's image; with a single image they are shared."""
     return (
         features if images is None else features.index_select(0, images)
     )  # its gradient is faster than that of indexing
 
 
 def _upscaled(convolution: torch.nn.ConvTranspose2d, pixels: Tensor, finer: Tensor) -> Tensor:
-    """A transposed convolution of kernel 2 and stride 2, added to finer features that hold its bias already.
+    """A transposed convolution of kernel 2 and stride 2, added to finer features that already include its
+    bias.
 
     Args:
         convolution: from ``C`` to ``C'`` channels.
@@ -168,14 +168,14 @@ def _upscaled(convolution: torch.nn.ConvTranspose2d, pixels: Tensor, finer: Tens
 
 
 def _bias(convolution: torch.nn.ConvTranspose2d) -> Tensor:
-    """The bias of each of the four pixels that a pixel becomes, ``[4 C']``."""
+    """The bias for the four output pixels of each pixel, ``[4 C']``."""
     assert convolution.bias is not None
     return convolution.bias.repeat(4)
 
 
 def _transform(head: MaskDecoder, tokens: Tensor, image: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
-    """The two-way transformer: tokens ``[P, T, C]`` and the image ``[P, N, C]``, which comes in as
-    ``[1, N, C]`` where all share it.
+    """The two-way transformer: tokens ``[P, T, C]`` and the image ``[P, N, C]``, given as ``[1, N, C]`` if
+    all prompts share it.
     """
     transformer = head.transformer
     queries = tokens
@@ -230,8 +230,8 @@ def _look_at_tokens(attention: Attention, image: Tensor, keys: Tensor, values: T
     logits = moved @ _shared(image).transpose(-1, -2) + offset
     weights = logits.view(*key.shape[:3], -1).softmax(2).view_as(logits)  # over the tokens of a head
     back = attention.out_proj.weight.view(-1, key.shape[1], key.shape[3]).permute(1, 2, 0)  # [H, D, C]
-    # The weights of each head add up to 1, so each may bring its share of the bias: the tokens are few, the
-    # pixels many.
+    # The weights of each head sum to 1, so the bias can be distributed over the tokens, which are fewer than
+    # the pixels.
     brought = _by_head(value, back) + attention.out_proj.bias / key.shape[1]
     update: Tensor = weights.transpose(1, 2) @ brought.flatten(1, 2)
     return update
@@ -253,5 +253,5 @@ def _head_weights(attention: Attention, projection: torch.nn.Linear) -> Tensor:
 
 
 def _shared(image: Tensor) -> Tensor:
-    """What all prompts share as a plain matrix, so that they are multiplied in one go."""
+    """Drop the batch dimension of a shared tensor, so that all prompts are multiplied at once."""
     return image[0] if len(image) == 1 else image

@@ -1,4 +1,4 @@
-"""Encodes the images of samples, or reads what a frozen encoder has computed of them before."""
+"""Encodes the images of samples, or reads the cached output of a frozen encoder."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from .features import ImageFeatures, from_trunk, network_input, trunk_features
 from .upstream import SAM2Base
 
 Kept = Literal["features", "trunk"]
-"""What the cache holds: all features of an image, or those of the backbone where only that is frozen."""
+"""What is cached: all features of an image, or those of the backbone if only that is frozen."""
 
 CPU_PIXELS, GPU_PIXELS = 2**20, 2**23
-"""Pixels of the network's input that are encoded at a time: one image of 1024 on a CPU, eight on a GPU."""
+"""Pixels of network input encoded at a time: one image of 1024 on a CPU, eight on a GPU."""
 FORMAT = 1
-"""Changes with what is kept, so that features of an older make are not taken for new ones."""
+"""Version of the cache format, so that features from older versions are not used."""
 
 
 class Encoder:
-    """The image encoder of a network, with a cache for what of it is frozen.
+    """The image encoder of a network, with a cache for its frozen parts.
 
     Args:
-        network: has the weights.
+        network: provides the weights.
         image_size: height and width of its input.
-        cache: where features are kept, or None.
+        cache: cache for features, or None.
     """
 
     def __init__(self, network: SAM2Base, image_size: int, cache: FeatureCache | None) -> None:
@@ -38,9 +38,7 @@ class Encoder:
         self._weights = WeightsDigest()
 
     def stream(self, samples: Sequence[Sample], *, cached: bool = True) -> Iterator[ImageFeatures]:
-        """The features of each sample's image on the network's device, in order and computed as they are
-        asked for.
-        """
+        """The features of each sample's image on the network's device, in order and computed lazily."""
         device = next(self.network.parameters()).device
         pixels = CPU_PIXELS if device.type == "cpu" else GPU_PIXELS
         step = max(1, pixels // self.image_size**2)
@@ -80,7 +78,7 @@ class Encoder:
             with torch.no_grad():
                 computed = self._compute(self._inputs(list(missing.values()), device), kept)
             for key, tensors in zip(missing, computed, strict=True):
-                # Rounded as they will be when read, so that a run does not depend on what was in the cache.
+                # Rounded as when read back, so that a run does not depend on the contents of the cache.
                 found[key] = [tensor.float() for tensor in cache.write(key, tensors)]
         return [found[key] for key in keys]
 
@@ -104,7 +102,7 @@ class Encoder:
         ]
 
     def _kept(self) -> Kept | None:
-        """What can be kept with the parts that are frozen at this moment."""
+        """What can be cached, given the currently frozen parts."""
         choices: tuple[Kept, ...] = ("features", "trunk")
         return next((kept for kept in choices if is_frozen(*self._frozen_parts(kept))), None)
 

@@ -1,4 +1,4 @@
-"""Everything in an image, without prompts, by the package's ``SAM2AutomaticMaskGenerator``."""
+"""Segments everything in an image without prompts, with the package's ``SAM2AutomaticMaskGenerator``."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from .upstream import SAM2Base, automatic_mask_generator
 
 @torch.no_grad()
 def find_all(network: SAM2Base, settings: Sam2Settings, image: Tensor) -> Instances:
-    """The masks that upstream's generator finds, best first, labeled 0.
+    """The masks found by the package's generator, best first, labeled 0.
 
     Args:
-        network: is used as it is, so without rough masks.
+        network: used directly, so without rough masks.
         settings: of the generator.
         image: uint8 ``[3, H, W]``.
     """

@@ -1,4 +1,4 @@
-"""From images to the features that the mask decoder works on."""
+"""Computes the features of images for the mask decoder."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class ImageFeatures:
-    """What is known of one image of ``S`` pixels, as ``SAM2ImagePredictor`` keeps it.
+    """The features of one image of ``S`` pixels, as in ``SAM2ImagePredictor``.
 
     Attributes:
         embedding: ``[C, S / 16, S / 16]``, with the embedding for "no memory" added.
         stride8: ``[C / 4, S / 8, S / 8]``, finer features after their projection in the mask decoder.
-        stride4: ``[C / 8, S / 4, S / 4]``, likewise.
+        stride4: ``[C / 8, S / 4, S / 4]``, also projected.
     """
 
     embedding: Tensor
@@ -38,10 +38,9 @@ class ImageFeatures:
 
 
 def network_input(image: Tensor, size: int, device: torch.device) -> Tensor:
-    """An image uint8 ``[3, H, W]`` brought to ``[3, size, size]`` and normalized, as ``SAM2Transforms`` does
-    it.
+    """An image uint8 ``[3, H, W]`` resized to ``[3, size, size]`` and normalized, as in ``SAM2Transforms``.
 
-    Bilinear and free of aliasing; height and width are scaled by different factors.
+    Bilinear with antialiasing; height and width are scaled independently.
     """
     scaled = image.to(device).float().div_(255)
     if scaled.shape[1:] != (size, size):
@@ -72,8 +71,8 @@ def trunk_features(network: SAM2Base, images: Tensor) -> list[Tensor]:
 
 
 def _position(trunk: Any, size: Sequence[int]) -> Tensor:
-    """The position embedding ``[1, H, W, C]``, which is made once where it does not learn: that takes a tenth
-    as long as all the rest.
+    """The position embedding ``[1, H, W, C]``, which is computed only once if it is not trained: it takes a
+    tenth as long as everything else.
     """
     sources = [trunk.pos_embed, trunk.pos_embed_window]
     if needs_gradient(*sources):
@@ -87,8 +86,8 @@ def _position(trunk: Any, size: Sequence[int]) -> Tensor:
 def from_trunk(network: SAM2Base, trunk: Sequence[Tensor]) -> list[ImageFeatures]:
     """The features of ``B`` images from those of the backbone.
 
-    The same as by the package's ``FpnNeck`` up to rounding, without its position encodings, which still
-    images have no use for.
+    Equal to the package's ``FpnNeck`` up to rounding, without its position encodings, which still images do
+    not need.
     """
     encoder: Any = network.image_encoder
     decoder = network.sam_mask_decoder
@@ -100,9 +99,8 @@ def from_trunk(network: SAM2Base, trunk: Sequence[Tensor]) -> list[ImageFeatures
 
 
 def _in_one(first: nn.Conv2d, second: nn.Conv2d, features: Tensor) -> Tensor:
-    """Two convolutions of single pixels, one after the other, as the one that they come to: nothing is
-    between them at the finer levels.
-    """
+    """Merge two consecutive 1 × 1 convolutions into one; there is nothing between them at the finer
+    levels."""
     assert first.bias is not None
     with torch.autocast(features.device.type, enabled=False):
         weight = second.weight.flatten(1)

@@ -19,12 +19,13 @@ from .settings import Sam2Settings
 from .upstream import SAM2Base
 
 ANYWHERE = 0.1
-"""Chance that a correction is a click anywhere on the object instead of on an error, as SAM 2's authors do.
+"""Probability that a correction is a click anywhere on the object instead of on an error, as in SAM 2's
+training.
 """
 
 
 class Learner:
-    """Computes losses as the settings say; has no state.
+    """Computes losses according to the settings; stateless.
 
     Args:
         settings: preset, prompts, corrections and the number of objects.
@@ -57,10 +58,10 @@ class Learner:
         """The terms of the loss, each the mean over the samples of the mean over a sample's objects.
 
         Args:
-            network: decodes.
+            network: provides the decoder.
             samples: with true masks.
             features: of each sample's image.
-            chunk: objects at a time.
+            chunk: objects processed at a time.
             is_random: draw objects and prompts at random; otherwise they are the same every time, for
                 validation.
 
@@ -89,13 +90,13 @@ class Learner:
         return total
 
     def _truth(self, sample: Sample, is_random: bool) -> Tensor:
-        """Masks of the objects to learn from in the network's grid, bool ``[P, S, S]``; one empty mask where
-        there is no object.
+        """Masks of the training objects in the network's grid, bool ``[P, S, S]``; one empty mask if there is
+        no object.
         """
         objects = sample.instances
         if objects is None or objects.masks is None:
             raise InvalidDataError(
-                f"sample {sample.path or sample.id!r} has no masks of objects, which this model learns from"
+                f"sample {sample.path or sample.id!r} has no object masks to train this model on"
             )
         usable = objects.masks.areas() > 0
         if objects.is_crowd is not None:
@@ -108,7 +109,7 @@ class Learner:
         return _in_grid(objects.masks[rows[: self.max_objects]], self.image_size)
 
     def _has_box(self, truth: Tensor, counts: Tensor, is_random: bool) -> Tensor:
-        """Which objects are prompted by their box, bool ``[P]``; one that is not there has none."""
+        """Which objects are prompted by their box, bool ``[P]``; absent objects have none."""
         total = int(counts.sum())
         every_second = torch.cat(
             [torch.arange(count) % 2 == 1 for count in counts.tolist()]
@@ -137,7 +138,8 @@ class Learner:
         return total
 
     def _compare(self, output: DecoderOutput, truth: Tensor, *, is_ambiguous: bool) -> tuple[Terms, Tensor]:
-        """The terms of one prompt, and the logits ``[P, 1, S / 4, S / 4]`` that the next one corrects."""
+        """The terms of one prompt, and the logits ``[P, 1, S / 4, S / 4]`` to be corrected by the next
+        one."""
         exists = output.object_logits[:, 0]
         if self.is_lab:
             masks, ious = output.masks[:, 1:2], output.ious[:, 1]
@@ -155,8 +157,8 @@ class Learner:
 
 
 def _in_grid(masks: Masks, size: int) -> Tensor:
-    """Masks brought to ``[P, size, size]`` by the nearest pixel; one too fine for the grid keeps the pixel
-    under its middle.
+    """Masks resized to ``[P, size, size]`` by nearest neighbor; a mask too small for the grid keeps its
+    center pixel.
     """
     dense = masks.dense()
     grid = F.interpolate(dense[None].to(torch.uint8), (size, size), mode="nearest-exact")[0].bool()

@@ -1,4 +1,4 @@
-"""Low-rank adapters: linear layers that learn a correction of low rank, while what they were stays as it is.
+"""Low-rank adapters: linear layers that learn a low-rank correction while their own weights stay frozen.
 
 Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, ICLR 2022 (https://arxiv.org/abs/2106.09685).
 """
@@ -16,13 +16,13 @@ DOWN, UP = "lora_down", "lora_up"
 
 
 class LowRankLinear(nn.Linear):
-    """A linear layer with ``weight + scale · up @ down``; it begins with ``up`` at 0, so that it changes
-    nothing.
+    """A linear layer with ``weight + scale · up @ down``; ``up`` is initialized to 0, so that it changes
+    nothing at first.
 
-    The names of weight and bias in a state dict stay those of the layer that it takes the place of.
+    In a state dict, weight and bias keep the names of the replaced layer.
 
     Args:
-        layer: gives its weight and bias, which are frozen.
+        layer: provides weight and bias, which are frozen.
         rank: of the correction.
         alpha: ``scale`` is ``alpha / rank``.
     """
@@ -37,7 +37,7 @@ class LowRankLinear(nn.Linear):
         nn.init.kaiming_uniform_(self.lora_down, a=math.sqrt(5))
 
     def forward(self, input: Tensor) -> Tensor:
-        """The corrected product."""
+        """Apply the layer with its correction."""
         return (
             F.linear(input, self.weight, self.bias)
             + F.linear(F.linear(input, self.lora_down), self.lora_up) * self.scale
@@ -45,7 +45,7 @@ class LowRankLinear(nn.Linear):
 
 
 def add_adapters(part: nn.Module, names: tuple[str, ...], rank: int, alpha: float) -> None:
-    """Put adapters on the linear layers of these names, wherever they are in ``part``."""
+    """Add adapters to the linear layers with these names, anywhere in ``part``."""
     for module in list(part.modules()):
         for name, child in list(module.named_children()):
             if name in names and isinstance(child, nn.Linear):
@@ -53,9 +53,7 @@ def add_adapters(part: nn.Module, names: tuple[str, ...], rank: int, alpha: floa
 
 
 def merged(module: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A state dict of ``module`` in which the corrections are part of the weights, as if there had never been
-    adapters.
-    """
+    """A state dict of ``module`` with the corrections merged into the weights, as without adapters."""
     result = {name: value for name, value in state.items() if name.rpartition(".")[2] not in (DOWN, UP)}
     for name, layer in module.named_modules():
         if isinstance(layer, LowRankLinear):

@@ -1,8 +1,8 @@
-"""What is minimized, for each object: the loss of the short recipe, and that of SAM 2's authors.
+"""Training losses per object: that of the short recipe, and that of SAM 2's authors.
 
-Each function takes mask logits and truth at one resolution and returns named terms ``[P]``, one value an
-object, weighted already. An object that is not there (an empty true mask) has a term for its object score
-alone. Everything is computed in float32, under autocast too.
+Each function takes mask logits and truth at one resolution and returns named terms ``[P]``, one weighted
+value per object. An absent object (an empty true mask) only has a term for its object score. Everything is
+computed in float32, under autocast too.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ Terms = dict[str, Tensor]
 def lab_loss(logits: Tensor, truth: Tensor, ious: Tensor, object_logits: Tensor) -> Terms:
     """The short recipe: cross-entropy of the pixels, and 0.05 times the error of the predicted IoU.
 
-    It has no images without objects. So that these are of use, the object score is learned beside, with the
-    weight of the IoU; of a published network it is right about objects that are there already, and changes
-    next to nothing.
+    It does not handle images without objects. To make use of them, the object score is trained as well, with
+    the weight of the IoU; in a published network the score is already right for objects that are present, so
+    this changes almost nothing.
 
     Args:
-        logits: of one mask an object, ``[P, H, W]``.
+        logits: of one mask per object, ``[P, H, W]``.
         truth: bool ``[P, H, W]``.
         ious: the predicted IoU, ``[P]``.
         object_logits: ``[P]``, above 0 where there is an object.
@@ -47,12 +47,12 @@ def sam2_loss(logits: Tensor, truth: Tensor, ious: Tensor, object_logits: Tensor
     """The loss that SAM 2 was trained with: focal × 20 + Dice + L1 of the IoU + cross-entropy of the object
     score.
 
-    Of several masks, the one with the smallest focal + Dice loss learns; the predicted IoU of all of them
-    does. Ravi et al., SAM 2: Segment Anything in Images and Videos (https://arxiv.org/abs/2408.00714), with
-    the weights of the published training configuration.
+    Of several masks, only the one with the smallest focal + Dice loss is trained; the predicted IoU is
+    trained for all of them. Ravi et al., SAM 2: Segment Anything in Images and Videos
+    (https://arxiv.org/abs/2408.00714), with the weights of the published training configuration.
 
     Args:
-        logits: of ``M`` masks an object, ``[P, M, H, W]``.
+        logits: of ``M`` masks per object, ``[P, M, H, W]``.
         truth: bool ``[P, H, W]``.
         ious: the predicted IoU of each, ``[P, M]``.
         object_logits: ``[P]``.

@@ -1,4 +1,4 @@
-"""SAM 2 as the toolkit's model: it segments what prompts show, and learns from true masks."""
+"""SAM 2 as a model of the toolkit: it segments prompted objects, and is trained on true masks."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ from .upstream import SAM2Base, build_network
 from .video import track
 
 CPU_CHUNK, GPU_CHUNK = 4, 64
-"""Prompts that are decoded at a time for images of 1024 pixels, and more for smaller ones; on a CPU more do
-not fit its caches.
+"""Prompts decoded at a time for images of 1024 pixels, more for smaller ones; on a CPU, more would not fit
+into its caches.
 """
 
 
 @dataclass(frozen=True)
 class EncodedImage:
-    """What the prompts of an image have in common.
+    """The data shared by the prompts for an image.
 
     Attributes:
         name: of the sample, for messages.
         image: uint8 ``[3, H, W]``.
         features: of its image.
         network: decodes them.
-        drawn: whether it sees prompts as rough masks too.
+        drawn: whether it also gets prompts as rough masks.
     """
 
     name: str
@@ -61,7 +61,7 @@ class EncodedImage:
 
     @cached_property
     def decoder(self) -> ImageDecoder:
-        """Answers prompts about this image."""
+        """The decoder for prompts on this image."""
         return ImageDecoder(self.network, [self.features], drawn=self.drawn)
 
 
@@ -70,7 +70,7 @@ class Sam2Model(PromptableModel, Trackable):
 
     Args:
         settings: see ``Sam2Settings``.
-        classes: names that the labels of objects and prompts stand for; the network itself knows none.
+        classes: names of the labels of objects and prompts; the network itself has no classes.
     """
 
     untrained = UNTRAINED
@@ -98,7 +98,7 @@ class Sam2Model(PromptableModel, Trackable):
 
     @torch.no_grad()
     def answer(self, encoded: EncodedImage, prompts: Prompts) -> Instances:
-        """For each prompt the mask that it means, the mask's box, and the predicted IoU as score.
+        """For each prompt, the predicted mask, its box, and the predicted IoU as score.
 
         Raises:
             InvalidDataError: when a prompt is not in the image, or has neither a point nor a box.
@@ -109,8 +109,8 @@ class Sam2Model(PromptableModel, Trackable):
         return Instances(encoded.size, masks.boxes_xyxy(), labels, masks, scores.clamp(0, 1))
 
     def mask_logits(self, encoded: EncodedImage, prompts: Prompts) -> tuple[Tensor, Tensor]:
-        """What stands behind an answer: logits ``[P, S / 4, S / 4]`` of the whole image, and the predicted
-        IoU ``[P]``, float32 on the CPU.
+        """The raw answers: logits ``[P, S / 4, S / 4]`` of the whole image, and the predicted IoU ``[P]``,
+        float32 on the CPU.
         """
         side = self.image_size // 4
         logits, scores = torch.zeros(len(prompts), side, side), torch.zeros(len(prompts))
@@ -125,15 +125,15 @@ class Sam2Model(PromptableModel, Trackable):
         return logits, scores
 
     def find_all(self, encoded: EncodedImage) -> Instances:
-        """Everything in the image, by the package's own generator, best first; the score is the predicted
-        IoU.
+        """Everything in the image, found by the package's own generator, best first; the score is the
+        predicted IoU.
         """
         return find_all(self.network, self.settings, encoded.image)
 
     def track(
         self, frames: Sequence[Sample], prompts: Mapping[int, Sequence[Prompts]]
     ) -> Iterator[Prediction]:
-        """Follow objects by the package's video predictor, with these weights."""
+        """Track objects with the package's video predictor and these weights."""
         return track(self.settings, self.export_state(), frames, prompts, self.device)
 
     def loss(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
@@ -143,20 +143,20 @@ class Sam2Model(PromptableModel, Trackable):
             InvalidDataError: when a sample has no masks; names it.
         """
         if not samples:
-            raise InvalidDataError("the loss of no samples at all is undefined; expected one or more")
+            raise InvalidDataError("the loss of an empty batch is undefined; expected at least one sample")
         features = self._encoder.stream(samples)
         return self._learner.loss(self.network, samples, features, chunk=self.chunk, is_random=self.training)
 
     @property
     def chunk(self) -> int:
-        """Prompts that are decoded at a time."""
+        """Number of prompts decoded at a time."""
         most = CPU_CHUNK if self.device.type == "cpu" else GPU_CHUNK
         return self.settings.chunk or max(1, most * 1024**2 // self.image_size**2)
 
     def train(self, mode: bool = True) -> Sam2Model:
-        """Switch between training and eval mode; what is frozen stays in eval mode.
+        """Switch between training and eval mode; frozen modules stay in eval mode.
 
-        From the first switch to training on, features of images are kept. A model that only predicts writes
+        Features are cached from the first switch to training mode on. A model that only predicts writes
         nothing to the disk.
         """
         super().train(mode)

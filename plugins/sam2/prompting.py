@@ -1,4 +1,4 @@
-"""Prompts as the network wants them: checked, and grouped by the number of their points."""
+"""Prepares prompts for the network: checks them and groups them by their number of points."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ PADDING = -1
 
 @dataclass(frozen=True)
 class PromptGroup:
-    """Prompts of one image that have the same number of points, and all a box or none.
+    """Prompts for one image that have the same number of points, and either all or none have a box.
 
     Attributes:
-        rows: which prompts these are, int64 ``[P]``.
+        rows: indexes of these prompts, int64 ``[P]``.
         points: float32 ``[P, K, 2]`` in pixels of the image; the corners of a box come first.
         labels: int64 ``[P, K]``: 1 on the object, 0 off it, 2 and 3 the corners of a box.
         is_ambiguous: whether each is a single point, which may mean an object or a part of it.
@@ -34,8 +34,8 @@ class PromptGroup:
 
 
 def grouped(prompts: Prompts, name: str, size: Size) -> Iterator[PromptGroup]:
-    """The prompts of an image in groups. Padding is left out: it would change the answer, and a group needs
-    none.
+    """The prompts for an image in groups. Padding is removed: it would change the answer, and groups do not
+    need it.
 
     Args:
         prompts: in pixels of the image.
@@ -76,14 +76,12 @@ def _check(prompts: Prompts, name: str, size: Size) -> None:
             )
         if prompts.boxes_xyxy is None:
             for row in (prompts.point_labels == PADDING).all(1).nonzero()[:1, 0].tolist():
-                raise InvalidDataError(
-                    f"{where} prompt {row} has neither a point nor a box. Hint: leave it out"
-                )
+                raise InvalidDataError(f"{where} prompt {row} has neither a point nor a box. Hint: remove it")
     if prompts.boxes_xyxy is not None:
         x0, y0, x1, y1 = prompts.boxes_xyxy.T
         usable = (x0 <= width) & (y0 <= height) & (x1 >= 0) & (y1 >= 0)
         for row in (~usable).nonzero()[:1, 0].tolist():
             raise InvalidDataError(
-                f"{where} prompt {row} has a box x0, y0, x1, y1 that is not in the image:"
+                f"{where} prompt {row} has a box (x0, y0, x1, y1) outside the image:"
                 f" {prompts.boxes_xyxy[row].tolist()}"
             )

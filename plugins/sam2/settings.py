@@ -1,4 +1,4 @@
-"""What can be set."""
+"""Settings of the plugin."""
 
 from __future__ import annotations
 
@@ -27,111 +27,112 @@ class LoraSettings(Settings):
 
 
 class CacheSettings(Settings):
-    """Where the features that a frozen encoder has computed are kept, so that each image is encoded once."""
+    """Cache for the features of a frozen encoder, so that each image is encoded only once."""
 
     enabled: bool = True
-    """Whether to keep them; without effect where nothing of the encoder is frozen."""
+    """Whether to cache features; has no effect if no part of the encoder is frozen."""
     folder: str | None = None
-    """Folder for them, which several processes and runs can share; `~/.cache/toolkit/sam2-features` when
-    empty.
+    """Cache folder, which several processes and runs can share; `~/.cache/toolkit/sam2-features` when empty.
     """
     max_gb: float = Field(default=20.0, gt=0, allow_inf_nan=False)
-    """Size that the folder may grow to, in 10^9 bytes. What was not used for longest goes first."""
+    """Maximum size of the folder in GB (10^9 bytes). The least recently used features are deleted first."""
     precision: Literal["fp16", "fp32"] = "fp16"
-    """Kind of number they are kept in; fp16 takes 8.4 MB an image of 1024 pixels, and the loss agrees to
-    1e-4.
+    """Data type in which features are cached; fp16 takes 8.4 MB per image of 1024 pixels, and the loss agrees
+    to 1e-4.
     """
 
 
 class AutoSettings(Settings):
-    """How everything in an image is found without prompts: by points on a grid, as upstream's
-    ``SAM2AutomaticMaskGenerator`` does it.
+    """Segmentation of everything in an image without prompts, by points on a grid, as in SAM 2's
+    ``SAM2AutomaticMaskGenerator``.
     """
 
     points_per_side: int = Field(default=32, ge=1)
     """Points along each side of the grid."""
     points_per_batch: int = Field(default=64, ge=1)
-    """Points that go through the mask decoder at a time."""
+    """Points decoded at a time."""
     pred_iou_thresh: float = Field(default=0.8, ge=0, le=1)
-    """Masks of a lower predicted IoU go."""
+    """Masks with a lower predicted IoU are dropped."""
     stability_score_thresh: float = Field(default=0.95, ge=0, le=1)
-    """Masks that change more than this when the threshold moves go."""
+    """Masks with a lower stability score are dropped; the score is the IoU of the masks at a raised and at a
+    lowered threshold."""
     stability_score_offset: float = Field(default=1.0, ge=0, allow_inf_nan=False)
-    """How far the threshold moves for that, in logits."""
+    """How far the threshold is moved up and down for the stability score, in logits."""
     box_nms_thresh: float = Field(default=0.7, ge=0, le=1)
-    """A mask goes where its box has a higher IoU than this with a better one."""
+    """NMS threshold: a mask is dropped if its box has a higher IoU than this with a better one."""
     crop_n_layers: int = Field(default=0, ge=0, le=4)
-    """Layers of windows in which the image is looked at again, 2^layer a side."""
+    """Number of crop layers in which the image is segmented again; layer i has 2^i crops per side."""
     crop_n_points_downscale_factor: int = Field(default=1, ge=1)
-    """What the points of each further layer are divided by."""
+    """Factor by which the points per side are divided in each further layer."""
 
 
 class Sam2Settings(Settings):
-    """The network, what of it learns, and from which prompts."""
+    """The network, which parts of it are trained, and with which prompts."""
 
     size: Size = "tiny"
-    """Size of the image encoder; `toy` is a small network of the same make, for demos and tests, which has no
+    """Size of the image encoder; `toy` is a small network of the same design for demos and tests, without
     published weights.
     """
     version: Annotated[
         Version, BeforeValidator(lambda value: str(value) if isinstance(value, float) else value)
     ] = "2.1"
-    """Version of the published network, which `weights` must match."""
+    """Version of the published network; must match `weights`."""
     image_size: int | None = Field(None, ge=64)
-    """Height and width that images are brought to, a multiple of 32; 1024 when empty, and 128 for `toy`."""
+    """Height and width to which images are resized, a multiple of 32; when empty, 1024, or 128 for `toy`."""
     trainable: Trainable | None = None
-    """What learns: `decoder` (mask decoder and prompt encoder), `decoder+neck`, `full`, or `lora` (decoder,
-    and adapters in the encoder). Empty is `decoder`, and `full` for `toy`. `train.freeze` takes parts out of
-    this choice, until `train.unfreeze_at` or for good, and never adds any."""
+    """Which parts are trained: `decoder` (mask decoder and prompt encoder), `decoder+neck`, `full`, or `lora`
+    (decoder, and adapters in the encoder). When empty: `decoder`, or `full` for `toy`. `train.freeze` removes
+    parts from this choice, permanently or until `train.unfreeze_at`, and never adds any."""
     lora: LoraSettings = LoraSettings()
     """The adapters of `trainable: lora`."""
     preset: Literal["lab", "sam2"] = "lab"
-    """How it learns: `lab` is the short recipe that is popular with laboratories, `sam2` that of SAM 2's
-    authors.
+    """Training recipe: `lab` is the common short fine-tuning recipe (pixel cross-entropy and a small IoU
+    term); `sam2` is that of SAM 2's authors.
     """
     prompts: PromptKind | None = None
-    """Prompts to learn from; `mix` is a point or a box, half and half. Empty is `point` for the preset `lab`
-    and `mix` for `sam2`.
+    """Training prompts; `mix` is a point or a box with equal probability. When empty: `point` for the preset
+    `lab`, `mix` for `sam2`.
     """
     box_noise: float = Field(0.1, ge=0, le=1)
-    """How far the sides of a box to learn from move at random, as a part of their length; 0.1 is what SAM's
-    authors chose, and 0 for boxes that will always be tight."""
+    """Random jitter of training boxes, as a fraction of their side lengths; SAM's authors use 0.1. Use 0 if
+    prompt boxes will always be tight."""
     corrections: int | None = Field(None, ge=0, le=16)
-    """Clicks on errors of the prediction that follow a prompt while learning; empty is 0 for the preset `lab`
-    and 7 for `sam2`.
+    """Correction clicks on errors of the prediction after each training prompt; when empty, 0 for the preset
+    `lab` and 7 for `sam2`.
     """
     max_objects: int = Field(8, ge=1)
-    """Objects of an image that a step learns from at most, drawn at random; bounds the memory."""
+    """Maximum number of objects per image in a training step, drawn at random; limits memory."""
     mask: MaskChoice | None = None
-    """Which of the masks is predicted: `best` by its own score of three for a single point and one mask for
-    clearer prompts, as SAM 2's authors recommend; `first` of the three, which the preset `lab` trains;
-    `single`; or `only`, the single mask even for a point and however unstable, which then learns from all
-    prompts. Empty is `first` for `lab` and `best` for `sam2`."""
+    """Which of the decoder's masks is predicted. `best`: for a single point, the one of three masks with the
+    best predicted score; for clearer prompts, the single mask, as SAM 2's authors recommend. `first`: the
+    first of the three, which the preset `lab` trains. `single`: the single mask. `only`: the single mask even
+    for a point and even if unstable; it is then trained on all prompts. When empty: `first` for `lab`, `best`
+    for `sam2`."""
     rough_masks: bool = False
-    """Whether the network sees each prompt as a rough mask too, from which a start at random weights learns
-    to follow prompts much sooner. The published weights were not trained so, and upstream's predictors do not
-    draw them."""
+    """Whether the network also gets each prompt as a rough mask, which helps a network with random weights
+    learn to follow prompts much sooner. The published weights were not trained this way, and SAM 2's own
+    predictors do not use rough masks."""
     mask_threshold: float = Field(0.0, allow_inf_nan=False)
     """Logit above which a pixel belongs to the mask."""
     chunk: int | None = Field(None, ge=1)
-    """Prompts that go through the mask decoder at a time; empty is 4 on a CPU and 64 on a GPU for images of
-    1024 pixels, and more for smaller ones.
+    """Prompts decoded at a time; when empty, 4 on a CPU and 64 on a GPU for images of 1024 pixels, and more
+    for smaller ones.
     """
     auto: AutoSettings = AutoSettings()
-    """How everything in an image is found without prompts."""
+    """Segmentation of everything in an image without prompts."""
     cache: CacheSettings = CacheSettings()
-    """The features of images, kept on disk."""
+    """Cache for image features on disk."""
 
     @model_validator(mode="after")
     def _usable(self) -> Sam2Settings:
         if self.image_size is not None and self.image_size % 32:
             raise ValueError(f"image_size must be a multiple of 32, not {self.image_size}")
         if self.size == "toy" and self.version != "2.1":
-            raise ValueError("size toy is of version 2.1 only")
+            raise ValueError("size toy exists only in version 2.1")
         return self
 
     def filled(self) -> Filled:
-        """The choices that are empty, made."""
+        """The settings, with defaults where they are empty."""
         is_toy, is_lab = self.size == "toy", self.preset == "lab"
         return Filled(
             image_size=self.image_size or (128 if is_toy else 1024),
@@ -143,17 +144,17 @@ class Sam2Settings(Settings):
 
 
 class Filled(Settings):
-    """Settings that have a value whatever the user left empty; see the fields of the same names in
+    """Settings with a value for everything that the user left empty; see the fields of the same names in
     ``Sam2Settings``.
     """
 
     image_size: int
-    """Height and width that images are brought to."""
+    """Height and width to which images are resized."""
     trainable: Trainable
-    """What learns."""
+    """Which parts are trained."""
     prompts: PromptKind
-    """Prompts to learn from."""
+    """Training prompts."""
     corrections: int
-    """Clicks that follow a prompt."""
+    """Correction clicks after each prompt."""
     mask: MaskChoice
-    """Which of the masks is predicted."""
+    """Which of the decoder's masks is predicted."""

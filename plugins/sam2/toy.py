@@ -1,5 +1,5 @@
-"""The size ``toy``: SAM 2's classes with few channels and blocks, and a stem that learns from random weights
-within minutes.
+"""The size ``toy``: SAM 2's classes with few channels and blocks, and a stem that can be trained from random
+weights within minutes.
 """
 
 from __future__ import annotations
@@ -42,22 +42,21 @@ CHANGES: dict[str, Any] = {
         "fuser": {"layer": {"dim": _CHANNELS}},
     },
 }
-"""What the toy size changes in the YAML of SAM 2.1 tiny. With fewer channels the decoder learns to follow
-prompts more slowly, and is hardly faster: on small images the time goes into starting many small
-operations."""
+"""Changes of the toy size to the configuration of SAM 2.1 tiny. With fewer channels, the decoder would learn
+to follow prompts more slowly and would hardly be faster: on small images, most of the time is the overhead of
+many small operations."""
 TRANSFORMER: dict[str, Any] = {"depth": 2, "embedding_dim": _CHANNELS, "num_heads": 4, "mlp_dim": 512}
-"""The toy's mask decoder; ``SAM2Base`` has no setting for it and makes one for 256 channels."""
+"""The toy's mask decoder; ``SAM2Base`` has no setting for it and builds one with 256 channels."""
 
 
 class ConvStem(nn.Module):
-    """Takes the place of Hiera's one convolution of 7 x 7 in steps of 4, which needs far more images to learn
-    to see.
+    """Replaces Hiera's single 7 x 7 convolution with stride 4, which needs far more images to train.
 
     T. Xiao et al., *Early Convolutions Help Transformers See Better*, NeurIPS 2021
     (https://arxiv.org/abs/2106.14881).
 
     Args:
-        channels: of what comes out.
+        channels: output channels.
     """
 
     def __init__(self, channels: int) -> None:

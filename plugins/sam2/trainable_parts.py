@@ -1,4 +1,4 @@
-"""Which parts of the network train."""
+"""Selects the trainable parts of the network."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ ONLY_FOR_VIDEOS = (
     "obj_ptr_proj",
     "obj_ptr_tpos_proj",
 )
-"""The memory and the object pointers, which have no part in the loss of still images. Version 2.0 does not
-have all of them.
+"""The memory and the object pointers, which do not affect the loss on still images. Version 2.0 does not have
+all of them.
 """
 WITHOUT_EFFECT = ("*token_to_image.k_proj.bias",)
-"""Parameters of the mask decoder that cancel out: the bias of keys adds the same to all that a softmax
-compares.
+"""Parameters of the mask decoder that cancel out: the bias of the keys adds the same value to all inputs of a
+softmax.
 """
 UNTRAINED = (*ONLY_FOR_VIDEOS, *WITHOUT_EFFECT)
-"""Patterns of parameters that training does not use, whatever is chosen."""
+"""Patterns of parameters that training never uses."""
 
 
 def choose_trainable(network: SAM2Base, trainable: Trainable, lora: LoraSettings) -> None:
-    """Let the parts train that ``trainable`` names, and freeze the rest.
+    """Make the parts given by ``trainable`` trainable, and freeze the rest.
 
     ``decoder`` is the mask decoder and the prompt encoder, without the decoder's two projections of finer
     features: as in SAM 2's own image predictor and in the short recipe, they count as part of the image's
-    features, which are computed once. They train in all other choices. What ``UNTRAINED`` matches is frozen
-    in all of them.
+    features, which are computed once. With all other choices they are trained. Parameters that match
+    ``UNTRAINED`` are always frozen.
     """
     freeze(network)
     heads: list[nn.Module] = [network.sam_mask_decoder, network.sam_prompt_encoder]

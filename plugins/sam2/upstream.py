@@ -1,10 +1,10 @@
-"""The package ``sam2`` as it is used here: its classes, and networks built from its own YAML, without Hydra's
-global state.
+"""Access to the package ``sam2``: its classes, and networks built from its own YAML, without Hydra's global
+state.
 
-``import sam2`` initializes global Hydra where nobody has, after which ``@hydra.main`` and
-``hydra.initialize`` of the same process fail. Here that is undone. A process that wants ``sam2.build_sam`` as
-well imports ``sam2`` before this plugin, or calls
-``hydra.initialize_config_module("sam2", version_base="1.2")``.
+``import sam2`` initializes global Hydra if it is not initialized yet, after which ``@hydra.main`` and
+``hydra.initialize`` in the same process fail. This module undoes that. A process that also needs
+``sam2.build_sam`` must import ``sam2`` before this plugin, or call ``hydra.initialize_config_module("sam2",
+version_base="1.2")``.
 """
 
 from __future__ import annotations
@@ -46,27 +46,27 @@ IMAGE_PREDICTION = {
     "dynamic_multimask_stability_delta": 0.05,
     "dynamic_multimask_stability_thresh": 0.98,
 }
-"""What ``build_sam2`` adds to the mask decoder: a single mask that is not stable gives way to the best of
-three.
+"""The options that ``build_sam2`` adds to the mask decoder: an unstable single mask is replaced by the best
+of three.
 """
 
 
 def network_config(version: str, size: str, image_size: int) -> dict[str, Any]:
-    """The arguments of a network as the package's YAML gives them, nested, with ``_target_`` naming the
-    classes.
+    """The nested arguments of a network from the package's YAML, with ``_target_`` naming the classes.
 
     Raises:
-        UnavailableError: when the package found first has no such files, such as a clone of the repository in
-            the working folder.
+        UnavailableError: when the first package found has no such files, for example a clone of the
+        repository in the working folder.
     """
     folder, prefix = ("sam2.1", "sam2.1_hiera_") if version == "2.1" else ("sam2", "sam2_hiera_")
     path = Path(sam2.__path__[0]) / "configs" / folder / f"{prefix}{CONFIGS.get(size, 't')}.yaml"
     if not path.is_file():
         raise UnavailableError(
-            f"the package sam2 at {sam2.__path__[0]} has no {path.name}: a folder of that name may stand"
-            " before the installed package. Hint: run from another folder, or install sam2 again"
+            f"the package sam2 at {sam2.__path__[0]} has no {path.name}: a folder named sam2 may shadow the"
+            " installed package. Hint: run from another folder, or reinstall sam2"
         )
-    published = OmegaConf.select(OmegaConf.load(path), "model")  # not by PyYAML, which takes 1e-6 for a word
+    # Not with PyYAML, which reads 1e-6 as a string.
+    published = OmegaConf.select(OmegaConf.load(path), "model")
     changes = CHANGES if size == "toy" else {}
     extra = {"image_size": image_size, "sam_mask_decoder_extra_args": IMAGE_PREDICTION}
     merged = OmegaConf.to_container(OmegaConf.merge(published, changes, extra), resolve=True)
@@ -77,7 +77,7 @@ def network_config(version: str, size: str, image_size: int) -> dict[str, Any]:
 def build_network(
     version: str, size: str, image_size: int, changes: Mapping[str, Any] | None = None
 ) -> SAM2Base:
-    """The whole network with random weights, as ``sam2.build_sam.build_sam2`` makes it.
+    """The whole network with random weights, as built by ``sam2.build_sam.build_sam2``.
 
     Args:
         version: ``"2.0"`` or ``"2.1"``.
@@ -94,7 +94,7 @@ def build_network(
 
 
 def automatic_mask_generator(network: SAM2Base, **settings: Any) -> Any:
-    """The package's generator of masks for everything in an image."""
+    """The package's mask generator for everything in an image."""
     with _hydra_as_it_was():
         from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
 
@@ -110,9 +110,7 @@ def automatic_mask_generator(network: SAM2Base, **settings: Any) -> Any:
 
 
 def instantiate(config: Any) -> Any:
-    """Make what nested ``_target_`` entries describe, innermost first. Only classes of the package are
-    made.
-    """
+    """Instantiate nested ``_target_`` entries, innermost first. Only classes of the package are allowed."""
     if isinstance(config, Mapping):
         arguments = {key: instantiate(value) for key, value in config.items() if key != "_target_"}
         if "_target_" not in config:
@@ -120,7 +118,7 @@ def instantiate(config: Any) -> Any:
         module, _, name = config["_target_"].rpartition(".")
         if not module.startswith("sam2."):
             raise UnavailableError(
-                f"the YAML of sam2 names {config['_target_']}, which is not in that package"
+                f"the sam2 configuration refers to {config['_target_']}, which is not in that package"
             )
         return getattr(importlib.import_module(module), name)(**arguments)
     return [instantiate(value) for value in config] if isinstance(config, list) else config

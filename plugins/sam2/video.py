@@ -1,4 +1,4 @@
-"""Objects followed through a video, by the package's own video predictor with the model's weights."""
+"""Tracks objects through a video with the package's own video predictor and the model's weights."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ VIDEO = {
     "binarize_mask_from_pts_for_mem_enc": True,
     "fill_hole_area": 0,
 }
-"""What ``build_sam2_video_predictor`` adds, but for the filling of holes, which takes a CUDA kernel of its
-own.
+"""The options that ``build_sam2_video_predictor`` adds, except hole filling, which needs a custom CUDA
+kernel.
 """
 
 
@@ -41,13 +41,13 @@ def track(
     prompts: Mapping[int, Sequence[Prompts]],
     device: torch.device,
 ) -> Iterator[Prediction]:
-    """Follow objects; see ``toolkit.models.capabilities.Trackable.track``.
+    """Track objects; see ``toolkit.models.capabilities.Trackable.track``.
 
     Args:
-        settings: of the model.
-        weights: those of its network, by the package's names.
+        settings: settings of the model.
+        weights: weights of its network, under the package's names.
         frames, prompts: as in the contract.
-        device: where to compute.
+        device: device for the computation.
     """
     image_size = settings.filled().image_size
     predictor: Any = build_network(settings.version, settings.size, image_size, VIDEO)
@@ -75,9 +75,8 @@ def track(
     )
     results = predictor.propagate_in_video(state)
     while True:
-        with _computing(
-            device
-        ):  # for one frame at a time, as the caller's own work between two frames is not to run in it
+        # Entered for each frame separately, so that the caller's own work between frames does not run in it.
+        with _computing(device):
             result = next(results, None)
         if result is None:
             return
@@ -89,14 +88,15 @@ def track(
 
 @contextlib.contextmanager
 def _computing(device: torch.device) -> Iterator[None]:
-    """bfloat16, in which the package keeps its memory of earlier frames, and without its progress bar."""
+    """Context manager for bfloat16, in which the package stores its memory of earlier frames, without its
+    progress bar."""
     with torch.autocast(device.type, dtype=torch.bfloat16), contextlib.redirect_stderr(io.StringIO()):
         yield
 
 
 def _empty_state(predictor: Any) -> dict[str, Any]:
-    """The predictor's state for a video of one black frame, which is then exchanged for the real ones: it
-    only reads JPEG folders by itself.
+    """The predictor's state for a video of one black frame, which is then replaced by the real frames,
+    because the package itself only reads JPEG folders.
     """
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
         Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(Path(folder) / "0.jpg")
@@ -106,9 +106,7 @@ def _empty_state(predictor: Any) -> dict[str, Any]:
 
 
 class _Inputs(Sequence[Tensor]):
-    """The network's input for each frame, made when it is asked for; resized as the package resizes the
-    frames of a video.
-    """
+    """The network's input for each frame, computed on access; resized as the package resizes video frames."""
 
     def __init__(self, frames: Sequence[Sample], size: int) -> None:
         self._frames, self._size = frames, size
@@ -126,7 +124,7 @@ class _Inputs(Sequence[Tensor]):
 def _enter(
     predictor: Any, state: dict[str, Any], index: int, frame: Sample, prompts: Prompts, count: int
 ) -> int:
-    """Tell the predictor about the objects that are shown in one frame; returns how many there are now."""
+    """Add the objects prompted in one frame to the predictor; returns the total number of objects."""
     inputs: dict[int, tuple[Tensor, Tensor]] = {}
     for group in grouped(prompts, frame.path or frame.id, frame.size):
         for row, points, labels in zip(group.rows.tolist(), group.points, group.labels, strict=True):
@@ -152,15 +150,13 @@ def _scores(state: dict[str, Any], index: int) -> list[float]:
 
 
 def _forget(state: dict[str, Any], index: int) -> None:
-    """Let go of a frame's features that no later frame looks at, so that memory does not grow with the
-    video.
-    """
+    """Free a frame's features that no later frame needs, so that memory does not grow with the video."""
     for outputs in state["output_dict_per_obj"].values():
         outputs["non_cond_frame_outputs"].pop(index, None)
 
 
 def _prediction(frame: Sample, logits: Tensor, scores: list[float], threshold: float) -> Prediction:
-    """The objects that are seen in a frame, each labeled with its number."""
+    """The objects visible in a frame, each labeled with its number."""
     masks = to_masks(logits[:, 0], frame.size, threshold)
     seen = masks.areas() > 0
     every = Instances(

@@ -1,4 +1,4 @@
-"""U-Net's decoder on the encoders of segmentation_models.pytorch, which bring those of timm."""
+"""U-Net's decoder on the encoders of segmentation_models.pytorch, including those of timm."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from toolkit.models.norms import Norm, replace_batch_norms
 from .settings import ORIGINALS, Upsampling
 
 DIVISOR = 32
-"""Images must be a multiple of this many pixels high and wide, whatever the depth: some encoders' windows
-need it even at small ones.
+"""Images must be a multiple of this many pixels high and wide, whatever the depth: some encoders' attention
+windows need it even at small depths.
 """
 
 
@@ -23,17 +23,17 @@ class EncoderUNet(nn.Module):
     """An encoder with a U-Net decoder, for images whose height and width are multiples of ``DIVISOR``.
 
     Args:
-        encoder_name: of segmentation_models.pytorch, or ``tu-`` and a model of timm.
+        encoder_name: name in segmentation_models.pytorch, or ``tu-`` followed by a timm model.
         classes: channels of the logits.
-        depth: how often the resolution is halved, 1 to 5.
-        width: channels of the decoder at full resolution, doubled at every halving.
-        upsampling: how the decoder doubles the resolution; transposed puts a learned 2 × 2 convolution before
-            each of its blocks.
-        norm: instead of every batch norm, the encoder's too; layer norms stay.
-        dropout: of the deepest features.
+        depth: number of times the resolution is halved, 1 to 5.
+        width: channels of the decoder at full resolution, doubled at each halving.
+        upsampling: how the decoder upsamples; transposed puts a learned 2 × 2 transposed convolution before
+        each of its blocks.
+        norm: replaces every batch norm, including the encoder's; layer norms stay.
+        dropout: dropout rate of the deepest features.
 
     Raises:
-        ConfigError: when there is no such encoder, or it cannot work at this depth or on images of any size.
+        ConfigError: when there is no such encoder, or it does not support this depth or images of any size.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class EncoderUNet(nn.Module):
             with warnings.catch_warnings():
                 warnings.filterwarnings(
                     "ignore", "`timm-` encoders are deprecated", DeprecationWarning
-                )  # they work, and users have them
+                )  # they work, and users rely on them
                 whole = smp.Unet(
                     encoder_name,
                     encoder_depth=depth,
@@ -76,8 +76,8 @@ class EncoderUNet(nn.Module):
             drop_unused(self, self.encoder, (2 * DIVISOR, 3 * DIVISOR))
         except UNFIT_ENCODER as error:
             raise ConfigError(
-                f"the encoder {encoder_name!r} cannot be used with depth {depth} on images of any size:"
-                f" {error}. Hint: take another encoder, or another depth"
+                f"the encoder {encoder_name!r} cannot be used with depth {depth} and images of any size:"
+                f" {error}. Hint: use another encoder, or another depth"
             ) from error
 
     def forward(self, images: Tensor) -> Tensor:
@@ -87,9 +87,7 @@ class EncoderUNet(nn.Module):
 
 
 class TransposedUpsampling(nn.Module):
-    """A learned up-convolution before a decoder block, whose own interpolation then has nothing left to
-    do.
-    """
+    """A learned up-convolution before a decoder block, whose own interpolation then has no effect."""
 
     def __init__(self, block: nn.Module, channels: int) -> None:
         super().__init__()

@@ -16,7 +16,7 @@ def build(settings: UNetSettings, classes: Sequence[str]) -> SemanticModel:
     """A U-Net with random weights.
 
     Raises:
-        ConfigError: when the encoder is unknown or cannot do what is asked.
+        ConfigError: when the encoder is unknown or does not support the settings.
     """
     depth, width, upsampling, norm = settings.filled()
     network: nn.Module

@@ -25,13 +25,13 @@ class OriginalUNet(nn.Module):
     Args:
         in_channels: channels of the image.
         classes: channels of the logits.
-        depth: how often the resolution is halved.
-        width: channels at full resolution, doubled at every halving.
+        depth: number of times the resolution is halved.
+        width: channels at full resolution, doubled at each halving.
         padded: pad the 3 × 3 convolutions with zeros, so that the output has the size of the input, which
             must then be a multiple of ``2 ** depth``. Unpadded, the input must have a size that
             ``input_length`` returns.
         upsampling: transposed is the paper's "up-convolution" of 2 × 2; nearest and bilinear halve the
-            channels by a 1 × 1 convolution.
+        channels with a 1 × 1 convolution.
         norm: after each 3 × 3 convolution; the paper has none.
         dropout: at the end of the contracting path.
     """
@@ -97,8 +97,8 @@ class OriginalUNet(nn.Module):
 
 
 class Mirrored(nn.Module):
-    """Gives an unpadded network the context it lacks at the border by mirroring the image there, as the paper
-    does.
+    """Gives an unpadded network the missing context at the border by mirroring the image there, as in the
+    paper.
 
     Its logits have the size of the images, which can be any.
     """
@@ -132,14 +132,14 @@ def _upsampling(in_channels: int, upsampling: Upsampling) -> nn.Module:
     """Twice the resolution with half the channels."""
     if upsampling == "transposed":
         return nn.ConvTranspose2d(in_channels, in_channels // 2, 2, stride=2)
-    # a 1 x 1 convolution and an interpolation give the same in either order, and this one costs a quarter
+    # a 1 x 1 convolution and an interpolation commute, and this order costs a quarter
     return nn.Sequential(
         nn.Conv2d(in_channels, in_channels // 2, 1), nn.Upsample(scale_factor=2, mode=upsampling)
     )
 
 
 def _center(features: Tensor, like: Tensor) -> Tensor:
-    """The middle of ``features``, of the height and width of ``like``."""
+    """The center of ``features``, with the height and width of ``like``."""
     height, width = like.shape[2:]
     top, left = (features.shape[2] - height) // 2, (features.shape[3] - width) // 2
     return features[:, :, top : top + height, left : left + width]

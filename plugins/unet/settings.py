@@ -1,4 +1,4 @@
-"""What can be set."""
+"""Settings of the plugin."""
 
 from __future__ import annotations
 
@@ -17,57 +17,58 @@ ORIGINALS = ("original", "original_padded")
 
 
 class UNetSettings(Settings):
-    """The network, its loss and what is done to the images. Where None is allowed it stands for the usual
-    choice of the encoder.
-    """
+    """Network, loss and image preprocessing. `null` stands for the usual choice for the encoder."""
 
     encoder: str = "resnet18"
     """`original` (the 2015 network, unpadded), `original_padded`, an encoder of segmentation_models.pytorch,
-    or `tu-` and a timm model.
+    or `tu-` followed by a timm model.
     """
     depth: int | None = Field(default=None, ge=1, le=8)
-    """How often the resolution is halved; None is 4 for the originals and 5 for encoders, which allow at most
-    5.
+    """How many times the resolution is halved; `null` means 4 for the originals and 5 (the maximum) for
+    encoders.
     """
     width: int | None = Field(default=None, ge=1)
-    """Channels at full resolution, doubled at every halving; None is 64 for the originals and 16 for the
+    """Channels at full resolution, doubled at each halving; `null` means 64 for the originals and 16 for the
     decoder on an encoder.
     """
     upsampling: Upsampling | None = None
-    """How the decoder doubles the resolution; None is transposed for the originals and nearest on an encoder.
+    """How the decoder upsamples; `null` means transposed for the originals and nearest on an encoder.
     """
     norm: Norm | None = None
-    """Norm after each convolution, the encoder's too; None is none for the originals and batch on an encoder.
+    """Norm after each convolution, including the encoder's; `null` means no norm for the originals and batch
+    on an encoder.
     """
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Chance that a value of the deepest features is dropped while training."""
+    """Dropout rate of the deepest features during training."""
     loss: SegmentationLossSettings = SegmentationLossSettings()
-    """What is minimized."""
+    """Training loss."""
     long_side: int | None = Field(default=None, ge=1)
-    """Longer images are shrunk to this many pixels for the network; predictions stay in the image's own grid.
+    """Images with a longer side above this many pixels are downscaled for the network; predictions keep the
+    image's own size.
     """
     mean: tuple[float, float, float] = IMAGENET_MEAN
-    """Subtracted from each channel (RGB, values in 0…1)."""
+    """Mean of each channel (RGB, values in 0…1), which is subtracted."""
     std: tuple[float, float, float] = IMAGENET_STD
-    """What each channel is divided by then."""
+    """Standard deviation of each channel, by which it is then divided."""
 
     @property
     def is_original(self) -> bool:
-        """Whether this is one of the two networks without a foreign encoder."""
+        """Whether this is one of the two original networks, which have no pretrained encoder."""
         return self.encoder in ORIGINALS
 
     @model_validator(mode="after")
     def _usable(self) -> UNetSettings:
         if not self.is_original and self.depth is not None and self.depth > 5:
             raise ValueError(
-                f"depth must be 5 or less on the encoder {self.encoder!r}; only the originals can be deeper"
+                f"depth must be at most 5 with the encoder {self.encoder!r}; only the original U-Nets can be"
+                " deeper"
             )
         if min(self.std) <= 0:
             raise ValueError(f"std must be above 0, not {self.std}")
         return self
 
     def filled(self) -> tuple[int, int, Upsampling, Norm]:
-        """Depth, width, upsampling and norm, with the usual choice where they are None."""
+        """Depth, width, upsampling and norm, with the usual choices where they are None."""
         depth, width, upsampling, norm = _USUAL[self.is_original]
         return self.depth or depth, self.width or width, self.upsampling or upsampling, self.norm or norm
 

@@ -1,4 +1,4 @@
-"""The encoders' published weights, and files of such weights."""
+"""The encoders' published weights, and files with such weights."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from .encoders import EncoderUNet
 
 
 def load_weights(model: Model, name: str) -> LoadReport:
-    """Give the encoder its published weights; the decoder and the head keep their random ones.
+    """Load published weights into the encoder; the decoder and the head keep their random ones.
 
     Args:
         model: a U-Net on an encoder; the originals of 2015 have no published weights.
-        name: ``imagenet`` or another name that the encoder has weights of, or the path of a file of weights.
+        name: ``imagenet`` or another name of published weights of the encoder, or the path of a weights file.
 
     Raises:
         UsageError, DownloadError, CheckpointError: as
@@ -24,8 +24,8 @@ def load_weights(model: Model, name: str) -> LoadReport:
     """
     if not isinstance(model, SemanticModel) or not isinstance(model.network, EncoderUNet):
         raise UsageError(
-            f"weights={name}: the original U-Net has no published weights. Hint: weights=none, or another"
-            " model.encoder"
+            f"weights={name}: the original U-Net has no published weights. Hint: set weights=none, or choose"
+            " another model.encoder"
         )
     return load_encoder_weights(
         model, model.network.encoder_name, name, plugin="unet", depth=model.network.depth

@@ -128,7 +128,7 @@ def test_python_m_toolkit_is_the_same() -> None:
         check=False,
     )
     assert done.returncode == 2
-    assert done.stderr.startswith("error: no plugin is called 'unett'. Did you mean 'unet'?")
+    assert done.stderr.startswith("error: unknown plugin 'unett'. Did you mean 'unet'?")
     assert done.stdout == ""
 
 
@@ -210,11 +210,11 @@ def test_only_the_command_that_is_asked_for_is_imported() -> None:
         (["train", "--plugin", "unet"], "error: which dataset? none was given. Hint: add --data NAME"),
         (
             ["train", "--plugin", "unett", "--data", "shapes"],
-            "error: no plugin is called 'unett'. Did you mean 'unet'?",
+            "error: unknown plugin 'unett'. Did you mean 'unet'?",
         ),
         (
             ["train", "--plugin", "unet", "--data", "shape"],
-            "error: no dataset is called 'shape'. Did you mean 'shapes'?",
+            "error: unknown dataset 'shape'. Did you mean 'shapes'?",
         ),
         (
             ["train", "--plugin", "unet", "--data", "shapes", "train.stpes=5"],
@@ -232,7 +232,7 @@ def test_only_the_command_that_is_asked_for_is_imported() -> None:
             ["train", "--plugin", "unet", "--data", "shapes", "steps"],
             "error: expected settings as key=value, not 'steps'. Hint: write steps=VALUE",
         ),
-        (["data", "info", "shaeps"], "error: no dataset is called 'shaeps'. Did you mean 'shapes'?"),
+        (["data", "info", "shaeps"], "error: unknown dataset 'shaeps'. Did you mean 'shapes'?"),
     ],
 )
 def test_wrong_usage_is_2(capsys: pytest.CaptureFixture[str], words: list[str], message: str) -> None:

@@ -29,7 +29,7 @@ def test_the_line_that_it_prints_opens_the_result(
     assert lines[3:] == (
         ["nothing was lost"]
         if target == "masks"
-        else ["lost: images with a label map: what it says of pixels outside objects (6)"]
+        else ["lost: images with a label map: labels of pixels outside objects (6)"]
     )
     command = shlex.split(last.removeprefix("Check them with: "))
     assert command[0] == "toolkit"
@@ -73,10 +73,7 @@ def test_wrong_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").touch()
     assert main([*words, "coco"]) == 1
-    assert (
-        "holds something already. Hint: remove it, or choose another folder with --out"
-        in capsys.readouterr().err
-    )
+    assert "is not empty. Hint: remove it, or choose another folder with --out" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.txt"]
 
 

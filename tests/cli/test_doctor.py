@@ -127,7 +127,7 @@ def test_a_missing_extra_is_no_failure(capsys: pytest.CaptureFixture[str], tmp_p
         ({"build": "':nothing'"}, "has no attribute 'nothing'"),
         ({"settings": "':build'"}, "must be a subclass of toolkit.config.Settings"),
         ({"load_weights": "':nothing'"}, "has no attribute 'nothing'"),
-        ({"code": "build = 3"}, "cannot be called"),
+        ({"code": "build = 3"}, "is not callable"),
     ],
 )
 def test_code_that_does_not_load_is_broken(
@@ -184,7 +184,7 @@ def test_requirements_that_fail(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         "pip install 'no-such-package'",
     )
     assert half.state == "broken"
-    assert "3.0 is installed, but importing it fails: OSError: libcuda.so.1" in half.detail
+    assert "3.0 is installed, but cannot be imported: OSError: libcuda.so.1" in half.detail
     assert half.hint == "pip install --force-reinstall 'half-installed<4'"
     assert [finding.name for finding in optional] == list(doctor.OPTIONAL)
 
@@ -219,7 +219,7 @@ def test_it_works_without_the_packages_that_it_looks_for(without: str) -> None:
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
     assert (
-        f"BROKEN  {without}: {metadata.version(without)} is installed, but importing it fails:"
+        f"BROKEN  {without}: {metadata.version(without)} is installed, but cannot be imported:"
         " ModuleNotFoundError" in done.stdout
     )
     assert f"Hint: pip install --force-reinstall '{without}" in done.stdout

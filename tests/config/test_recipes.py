@@ -35,9 +35,9 @@ def test_resolved_settings_run_again_as_they_are(tiny: str, tmp_path: Path) -> N
 
 
 def test_unknown_names_suggest_and_list() -> None:
-    with pytest.raises(UnknownNameError, match=r"no plugin is called 'unett'\. Did you mean 'unet'\?"):
+    with pytest.raises(UnknownNameError, match=r"unknown plugin 'unett'\. Did you mean 'unet'\?"):
         resolve(plugin="unett", data="shapes")
-    with pytest.raises(UnknownNameError, match="no dataset is called 'shpes'"):
+    with pytest.raises(UnknownNameError, match="unknown dataset 'shpes'"):
         resolve(plugin="unet", data="shpes")
 
 

@@ -138,7 +138,7 @@ def test_an_image_without_objects_is_all_background() -> None:
 
 
 def test_objects_without_masks_or_no_objects_at_all_are_refused_by_the_name_of_the_sample() -> None:
-    with pytest.raises(DataError, match=r"^photos/box\.jpg: .*only boxes\. Hint: choose a plugin"):
+    with pytest.raises(DataError, match=r"^photos/box\.jpg: .*only boxes\. Hint: choose an instance"):
         ObjectsAsClasses(Rectangles(("cat", "dog")))[2]
 
     class Bare(Rectangles):
@@ -166,5 +166,5 @@ def test_more_classes_than_a_label_map_can_hold_are_refused() -> None:
     """255 is void, so with the background there is room for 254 others."""
     assert len(ObjectsAsClasses(Rectangles([f"c{i}" for i in range(254)])).classes) == 255
     assert len(ObjectsAsClasses(Rectangles(["background", *(f"c{i}" for i in range(254))])).classes) == 255
-    with pytest.raises(DataError, match="room for 255 classes, the background included, but there are 256"):
+    with pytest.raises(DataError, match="can hold 255 classes, including the background, but there are 256"):
         ObjectsAsClasses(Rectangles([f"c{i}" for i in range(255)]))

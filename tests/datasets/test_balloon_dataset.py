@@ -131,7 +131,7 @@ def test_classes_from_an_attribute(tmp_path: Path) -> None:
         ({"name": "polygon", "all_points_y": [1]}, "all_points_x must be a list of numbers, not None"),
         ({"name": "rect", "x": 3, "y": 2, "width": 5}, "height of the rect has None among its numbers"),
         ({"name": "rect", "x": 3, "y": 2, "width": 0, "height": 4}, "covers no pixel"),
-        ({"name": "circle", "cx": 3, "cy": 2, "r": 0}, "make no ellipse"),
+        ({"name": "circle", "cx": 3, "cy": 2, "r": 0}, "do not form an ellipse"),
         ({"name": "circle", "cx": 30, "cy": 2, "r": 3}, "covers no pixel"),
         (
             {"name": "rect", "x": 3000, "y": 2, "width": 5, "height": 4},
@@ -165,7 +165,7 @@ def test_files_that_are_not_of_via(tmp_path: Path) -> None:
         with pytest.raises(DataError, match=message):
             balloons(tmp_path)
     file.unlink()
-    with pytest.raises(DataError, match="via_region_data.json is not there"):
+    with pytest.raises(DataError, match="via_region_data.json does not exist"):
         balloons(tmp_path)
     with pytest.raises(MissingSplitError, match="has no folder val/"):
         balloons(tmp_path, "val")

@@ -144,7 +144,7 @@ def test_faults_of_the_original_are_named(original: Path) -> None:
         camvid(original, "val")
     cv2.imwrite(str(original / "701_StillsRaw_full" / "holiday.png"), image_of("000"))
     cv2.imwrite(str(original / "LabeledApproved_full" / "holiday_L.png"), image_of("000"))
-    with pytest.raises(DataError, match="'holiday' is not the name of a frame of CamVid"):
+    with pytest.raises(DataError, match="'holiday' is not the name of a CamVid frame"):
         camvid(original)
 
 
@@ -156,7 +156,7 @@ def test_faults_of_segnets_layout_are_named(segnet: Path) -> None:
     label = next(segnet.rglob("valannot/*.png"))
     cv2.imwrite(str(label), np.full((6, 8), 12, np.uint8))
     with pytest.raises(
-        DataError, match=r"has the value 12 in 48 pixels, which stands for no class; expected 0…11"
+        DataError, match=r"has the value 12 in 48 pixels, which is not a class; expected 0…11"
     ):
         camvid(segnet, "val")[0]
     label.rename(label.with_name("other.png"))
@@ -191,5 +191,5 @@ def test_the_stand_in_is_camvid(tmp_path: Path) -> None:
         report = check_split(camvid(tmp_path, split))
         assert report.samples == count
         assert not report.faults
-    with pytest.raises(OutputError, match="has frames already"):
+    with pytest.raises(OutputError, match="already contains frames"):
         write_sample(tmp_path)

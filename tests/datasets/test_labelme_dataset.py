@@ -113,7 +113,7 @@ def test_classes(tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_text("dog\ndog\n")
     with pytest.raises(DataError, match=r"labels.txt names a label twice"):
         labelme(tmp_path)
-    with pytest.raises(MissingSplitError, match=r"test is not there.*set test=FOLDER"):
+    with pytest.raises(MissingSplitError, match=r"test does not exist.*set test=FOLDER"):
         labelme(tmp_path, "test")
     assert len(labelme(tmp_path, "test", test="val", classes=["cat"])) == 1
 
@@ -125,7 +125,8 @@ def test_images_are_found(tmp_path: Path) -> None:
     assert labelme(tmp_path)[0].path == str(tmp_path / "train" / "a.png")
     (tmp_path / "train" / "a.png").unlink()
     with pytest.raises(
-        DataError, match=r"a.json is of .*IMG.JPG, which is not there, and no image of that name is beside it"
+        DataError,
+        match=r"a.json refers to .*IMG.JPG, which does not exist, and there is no image of that name",
     ):
         labelme(tmp_path)[0]
 
@@ -149,7 +150,7 @@ def test_shapes_without_an_area(tmp_path: Path) -> None:
         (shape([[1, 2], [3, float("nan")], [5, 6]]), "points has nan"),
         (shape([[1, 2], [300, 4], [5, 6]]), "reaches 300, far outside"),
         (shape([[1, 2]], "circle"), "a circle has two points, not 1"),
-        (shape([[1, 2], [1, 2]], "circle"), "make no ellipse"),
+        (shape([[1, 2], [1, 2]], "circle"), "do not form an ellipse"),
         (shape([[1, 2], [1, 5]], "rectangle"), "covers no pixel"),
         (shape([[1, 2], [3, 5]], "cuboid"), "is a 'cuboid', which is unknown"),
         (shape([[1, 2], [3, 5]], "mask", mask="no"), "mask must be a gray PNG in base 64"),
@@ -176,5 +177,5 @@ def test_faults_of_files(tmp_path: Path) -> None:
         with pytest.raises(DataError, match=message):
             labelme(tmp_path)
     (tmp_path / "train" / "a.json").unlink()
-    with pytest.raises(DataError, match=r"train has no files by LabelMe"):
+    with pytest.raises(DataError, match=r"train contains no LabelMe files"):
         labelme(tmp_path)

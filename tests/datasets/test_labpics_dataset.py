@@ -308,7 +308,7 @@ def test_splits_are_those_published_and_part_of_the_first(tmp_path: Path) -> Non
 
 def test_splits_that_are_not_there(tmp_path: Path) -> None:
     put_simple(tmp_path, box(1, 2, 1, 2), box(1, 3, 1, 3))
-    with pytest.raises(MissingSplitError, match=r"has no photos in Test/.*no split 'test'"):
+    with pytest.raises(MissingSplitError, match=r"contains no photos in Test/.*no split 'test'"):
         labpics(tmp_path, "test")
     with pytest.raises(
         MissingSplitError, match=r"none of the 1 photos .* split 'val' .* val_fraction=0.0.*data.val_split="

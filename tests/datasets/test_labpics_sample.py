@@ -114,7 +114,7 @@ def test_the_seed_decides(drawn: Path, tmp_path: Path) -> None:
 
 def test_what_is_there_is_kept(drawn: Path, tmp_path: Path) -> None:
     before = files(drawn)
-    with pytest.raises(OutputError, match=r"Simple is there already. Hint: choose another folder"):
+    with pytest.raises(OutputError, match=r"Simple already exists. Hint: choose another folder"):
         write_sample(drawn)
     assert files(drawn) == before
     for wrong in ({"train": 0}, {"test": 0}, {"size": 8}, {"seed": -1}):
@@ -143,7 +143,7 @@ def test_the_command(
     assert main(["data", "check", "labpics", "val_fraction=0.3"]) == 0
     assert capsys.readouterr().out.endswith("no faults\n")
     assert main(["data", "sample", "labpics", "--data-dir", "data/labpics"]) == 1
-    assert "is there already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
     assert main(["data", "sample", "msrc"]) == 2
     assert "msrc has no sample that could be drawn. There is one of: " in capsys.readouterr().err
     assert main(["data", "get", "labpics"]) == 2

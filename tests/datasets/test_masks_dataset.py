@@ -258,7 +258,7 @@ def test_faulty_label_images(tmp_path: Path) -> None:
         dataset[0]
     with pytest.raises(
         DataError,
-        match=r"labels/b.png has the value 3 in 10 pixels, which stands for no class; expected 0…2, 255",
+        match=r"labels/b.png has the value 3 in 10 pixels, which is not a class; expected 0…2, 255",
     ):
         dataset[1]
     with pytest.raises(ImageError, match=r"c.png"):

@@ -125,7 +125,7 @@ def test_faults_name_the_file(folder: Path) -> None:
         cv2.imwrite(str(path), np.full((6, 8), 24, np.uint8))
         with pytest.raises(
             DataError,
-            match=rf"{path.name} has the value 24 in 48 pixels, which stands for no class; expected 0…23",
+            match=rf"{path.name} has the value 24 in 48 pixels, which is not a class; expected 0…23",
         ):
             msrc(folder)[0]
     cv2.imwrite(str(path), np.zeros((8, 6, 3) if coded else (8, 6), np.uint8))

@@ -35,6 +35,6 @@ def test_classes_are_matched_by_name_and_a_background_becomes_void() -> None:
 def test_other_classes_are_refused_by_name() -> None:
     with pytest.raises(
         DataError,
-        match="runs/x cannot be measured here.*the model alone has cat, dog; the dataset alone has car",
+        match="runs/x cannot be evaluated.*only the model has cat, dog; only the dataset has car",
     ):
         Alignment(("background", "dog", "cat"), ("car",), "runs/x")

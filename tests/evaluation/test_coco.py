@@ -180,7 +180,7 @@ def test_what_is_undefined_is_nan() -> None:
     report = evaluator.report()
     assert list(report.metrics) == [f"bbox/{name}" for name in NAMES]
     assert all(math.isnan(value) for value in report.metrics.values())
-    assert report.notes == ("No samples were evaluated, so every figure is undefined.",)
+    assert report.notes == ("No samples were evaluated, so all metrics are undefined.",)
     evaluator.update([EMPTY], [Prediction("a", SIZE, instances=Instances.empty(SIZE, with_scores=True))])
     assert all(math.isnan(value) for value in evaluator.report().metrics.values())
     assert json.loads(evaluator.report().to_json())["metrics"]["bbox/AP"] is None
@@ -309,7 +309,10 @@ def test_boundary_ap_counts_the_smaller_overlap(monkeypatch: pytest.MonkeyPatch)
 
 def test_boundary_without_masks_says_so() -> None:
     report = measure(make_case(0, with_masks=False), boundary=True)
-    assert "Boundaries need masks in truth and predictions, and were left out." in report.notes
+    assert (
+        "Boundary metrics were left out, because they need masks in both truth and predictions."
+        in report.notes
+    )
 
 
 def test_iou_types_choose_and_demand() -> None:
@@ -328,7 +331,7 @@ def test_iou_types_choose_and_demand() -> None:
         (
             EMPTY.with_(instances=None),
             Instances.empty(SIZE),
-            "has no instances, so the evaluator coco has nothing to compare",
+            "has no instances, so the evaluator coco cannot compare",
         ),
         (
             EMPTY,
@@ -349,7 +352,7 @@ def test_iou_types_choose_and_demand() -> None:
                 scores=torch.ones(1),
                 keypoints=torch.zeros(1, 5, 3),
             ),
-            "has 5 keypoints. Hint: give evaluators.coco.keypoint_sigmas as many values, not 17",
+            "has 5 keypoints. Hint: give evaluators.coco.keypoint_sigmas that many values, not 17",
         ),
     ],
 )

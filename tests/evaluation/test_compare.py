@@ -218,9 +218,9 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path, capsys: pytest.Captu
         match=r"different datasets: .*one on squares, .*lone on lone-squares\. Hint: say with --data",
     ):
         compare_runs([one, lone], **COMMON)
-    with pytest.raises(DataError, match="cats cannot be measured here.*the model alone has cat"):
+    with pytest.raises(DataError, match="cats cannot be evaluated on this dataset.*only the model has cat"):
         compare_runs([one, cats], **COMMON)
-    with pytest.raises(DataError, match="one cannot be measured here.*the model alone has ground"):
+    with pytest.raises(DataError, match="one cannot be evaluated on this dataset.*only the model has ground"):
         compare_runs([one, lone], data="lone-squares", **COMMON)
     with pytest.raises(UsageError, match="train"):
         compare_runs([one, one], overrides={"train": {"steps": 1}}, **COMMON)

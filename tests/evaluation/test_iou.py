@@ -140,7 +140,7 @@ def test_without_samples_everything_is_nan() -> None:
     ]
     assert all(math.isnan(value) for value in report.metrics.values())
     assert all(math.isnan(value) for values in report.per_class.values() for value in values)
-    assert report.notes == ("No samples were evaluated, so every figure is undefined.",)
+    assert report.notes == ("No samples were evaluated, so all metrics are undefined.",)
 
 
 def test_nothing_but_void_is_nan_too() -> None:
@@ -302,9 +302,9 @@ def test_instances_without_masks_are_refused() -> None:
 def test_pairs_that_do_not_belong_together_are_refused() -> None:
     evaluator = IoU(IoUSettings(), "ab")
     (row,) = maps([0, 1])
-    with pytest.raises(InvalidDataError, match="2 samples came with 1 predictions"):
+    with pytest.raises(InvalidDataError, match="2 samples were given with 1 predictions"):
         evaluator.update([sample(row, "a"), sample(row, "b")], [prediction(row, "a")])
-    with pytest.raises(InvalidDataError, match="prediction 'b' came for sample 'a'"):
+    with pytest.raises(InvalidDataError, match="prediction 'b' was given for sample 'a'"):
         evaluator.update([sample(row, "a")], [prediction(row, "b")])
     with pytest.raises(InvalidDataError, match=r"prediction for sample 'a' is 2×1 .*image is 1×2"):
         evaluator.update([sample(row, "a")], [prediction(row.T.copy(), "a")])

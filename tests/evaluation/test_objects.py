@@ -134,7 +134,7 @@ def test_without_objects_everything_is_undefined() -> None:
     report = Objects(ObjectsSettings(boundary=False), CLASSES).report()
     assert list(report.metrics) == ["mean_iou", "mean_dice", "class_mean_iou"]
     assert np.isnan(list(report.metrics.values())).all()
-    assert report.notes == ("No object was evaluated, so every figure is undefined.",)
+    assert report.notes == ("No objects were evaluated, so all metrics are undefined.",)
 
 
 @pytest.mark.parametrize(
@@ -254,11 +254,11 @@ def test_objects_without_prompts_count_as_of_one_class() -> None:
     report = agnostic.report()
     assert report.metrics["auto/segm/AP"] == pytest.approx(1.0)
     assert report.per_class == {}
-    assert "count as of one" in report.notes[-1]
+    assert "count as one class" in report.notes[-1]
 
 
 def test_evaluators_that_suit_nothing_are_refused() -> None:
     model = Guesser(["triangle"])
     model.protocols = ("box",)
-    with pytest.raises(UsageError, match="iou suits none of the protocols box"):
+    with pytest.raises(UsageError, match="iou supports none of the protocols box"):
         plan_measurements(model, [IoU(IoUSettings(), ("triangle",))])

@@ -177,7 +177,7 @@ def test_usage_faults(trained: Path, tiny: str, capsys: pytest.CaptureFixture[st
     assert "settings of train have no effect here" in capsys.readouterr().err
     assert main(["eval", str(trained), "--data", "shapes", "--plugin", tiny]) == 1
     assert (
-        "cannot be measured here, because the classes differ: the model alone has ground"
+        "cannot be evaluated on this dataset, because the classes differ: only the model has ground"
         in capsys.readouterr().err
     )
     with pytest.raises(UsageError, match="has no split 'tset'"):

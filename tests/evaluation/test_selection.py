@@ -45,7 +45,7 @@ def test_the_section_of_a_run_gives_what_its_values_give() -> None:
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [
-        ({}, UsageError, r"no evaluator is chosen\. Hint: name one, such as evaluators\.iou=\{\}"),
+        ({}, UsageError, r"no evaluator is chosen\. Hint: choose one, such as evaluators\.iou=\{\}"),
         ({"ioo": {}}, UnknownNameError, "iou"),
         ({"iou": {"voyd": 1}}, ConfigError, r"evaluators\.iou.*voyd"),
         ({"iou": {"score_threshold": "much"}}, ConfigError, r"evaluators\.iou.*score_threshold"),

@@ -184,7 +184,7 @@ def test_a_predictions_file_may_leave_out_images_without_objects(tmp_path: Path)
         ({"score": math.nan}, r"results\[1\] has the score nan"),
         ({"bbox": [1, 2, math.nan, 4]}, r"results\[1\] has the bbox \[1, 2, nan, 4\]"),
         ({"bbox": [1, 2, 3]}, r"results\[1\] has the bbox \[1, 2, 3\]"),
-        ({"bbox": [1, 2, -3, 4]}, "the last two not below 0"),
+        ({"bbox": [1, 2, -3, 4]}, "with width and height at least 0"),
         ({"keypoints": [1, 2]}, r"has the keypoints \[1, 2\]"),
         (
             {"segmentation": {"size": [120, 160], "counts": "n17=0"}},
@@ -219,7 +219,7 @@ def test_what_is_no_result_is_named(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
     for text, expected in (
         ('[{"image_id": 1, "category_id": 1, "score": 1}]', "neither bbox nor segmentation"),
-        ("[3]", "must be a record"),
+        ("[3]", "must be an object"),
     ):
         path.write_text(text)
         with pytest.raises(DataError, match=rf"results\[0\] .*{expected}"):

@@ -136,7 +136,7 @@ def test_masks_folder(tmp_path: Path) -> None:
     crowd = samples[5].instances.masks.dense()[0]
     assert torch.equal(found["crowd"].label_map == VOID, crowd)
     assert lost == {
-        "objects that others hide in part": 2,
+        "objects partly hidden by others": 2,
         "objects without a visible pixel": 1,
         "crowds": 1,
     }
@@ -173,8 +173,8 @@ def test_what_is_lost_is_counted(tmp_path: Path, target: str) -> None:
         "crowds": 1,
         empty: 1,
         "objects with keypoints": 1,
-        "objects whose box is not that of the mask": boxes_lost,
-        "objects with an area stated": stated,
+        "objects whose box differs from their mask's": boxes_lost,
+        "objects with a stored area": stated,
     }
 
 
@@ -217,7 +217,7 @@ def coco_source(folder: Path) -> Dataset:
 def test_polygons_and_files_stay_as_they_were(tmp_path: Path, target: str) -> None:
     source = coco_source(tmp_path / "in")
     back, lost = convert(source, target, tmp_path / "out")
-    assert lost == ({} if target in ("coco", "labelme") else {"objects of several polygons": 1})
+    assert lost == ({} if target in ("coco", "labelme") else {"objects with several polygons": 1})
     for index in range(2):
         assert back.image_path(index).name == source.image_path(index).name  # type: ignore[attr-defined]
         assert back.image_path(index).read_bytes() == source.image_path(index).read_bytes()  # type: ignore[attr-defined]
@@ -253,16 +253,16 @@ def test_a_limit(tmp_path: Path) -> None:
 
 def test_what_has_no_place(tmp_path: Path) -> None:
     outside = Given([sample("../a", np.zeros((0, *SIZE), bool), [])])
-    with pytest.raises(DataError, match=r"'../a' lies outside the dataset's folder"):
+    with pytest.raises(DataError, match=r"'../a' is outside the dataset's folder"):
         convert(outside, "coco", tmp_path)
     semantic = Given(
         [Sample("a", torch.zeros((3, *SIZE), dtype=torch.uint8), torch.zeros(SIZE, dtype=torch.uint8))]
     )
-    with pytest.raises(DataError, match="'a' has a label map but no objects, which only --to masks can hold"):
+    with pytest.raises(DataError, match="'a' has a label map but no objects. Hint: use --to masks"):
         convert(semantic, "coco", tmp_path)
     assert torch.equal(convert(semantic, "masks", tmp_path / "m")[0][0].label_map, semantic[0].label_map)
     classes = tuple(f"c{i}" for i in range(255))
-    with pytest.raises(DataError, match="holds 255 classes, background included, not 256"):
+    with pytest.raises(DataError, match="can hold 255 classes, including the background, not 256"):
         convert(
             Given([sample("a", blobs(np.random.default_rng(0), 1), [0])], classes), "masks", tmp_path / "n"
         )
@@ -273,7 +273,7 @@ def test_only_into_an_empty_folder(tmp_path: Path) -> None:
     require_empty(tmp_path / "new")
     (tmp_path / "x").touch()
     for path in (tmp_path, tmp_path / "x"):
-        with pytest.raises(OutputError, match="holds something already"):
+        with pytest.raises(OutputError, match="is not empty"):
             require_empty(path)
 
 

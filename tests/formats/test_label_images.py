@@ -43,7 +43,7 @@ def test_an_unknown_value_is_named_with_its_pixels() -> None:
     values = torch.tensor([[0, 1, 7], [7, 7, 9]], dtype=torch.uint8)
     with pytest.raises(
         DataError,
-        match=r"maps/a.png has the value 7 in 3 pixels \(and 1 other such value\).*expected 0…2, 255",
+        match=r"maps/a.png has the value 7 in 3 pixels \(and 1 other invalid value\).*expected 0…2, 255",
     ):
         values_to_label_map(values, {0: 0, 1: 1, 2: 2, 255: VOID}, "maps/a.png")
 
@@ -68,7 +68,7 @@ def test_an_unknown_color_is_named_with_its_pixels() -> None:
     image[:, 1, 2:] = torch.tensor([128, 0, 3], dtype=torch.uint8)[:, None]
     image[:, 3, 4] = 200
     with pytest.raises(
-        DataError, match=r"b.bmp has the color \(128, 0, 3\) in 3 pixels \(and 1 other such color\)"
+        DataError, match=r"b.bmp has the color \(128, 0, 3\) in 3 pixels \(and 1 other invalid color\)"
     ):
         colors_to_label_map(image, {(0, 0, 0): 0, (128, 0, 2): 1}, "b.bmp")
 
@@ -159,7 +159,7 @@ def test_as_many_objects_as_ids_can_be_drawn() -> None:
         torch.zeros(MAX_IDS + 1, dtype=torch.int64),
         Masks((1, 1), (b"01",) * (MAX_IDS + 1)),
     )
-    with pytest.raises(DataError, match="holds 65535 objects at most, not 65536"):
+    with pytest.raises(DataError, match="can hold at most 65535 objects, not 65536"):
         id_map_from_instances(many)
 
 

@@ -46,8 +46,8 @@ def test_names_with_and_without_colors(tmp_path: Path) -> None:
         ("", "is empty"),
         ("a\nb\na\n", "has the class a twice"),
         ("a 1 2 3\nb 1 2 3\n", r"has the color \(1, 2, 3\) twice"),
-        ("a 1 2 300\n", r"color \(1, 2, 300\); each part must be 0…255"),
-        ("\n".join(f"c{i}" for i in range(300)), "names 300 classes"),
+        ("a 1 2 300\n", r"color \(1, 2, 300\); each component must be 0…255"),
+        ("\n".join(f"c{i}" for i in range(300)), "lists 300 classes"),
     ],
 )
 def test_faulty_lists_of_classes(tmp_path: Path, text: str, message: str) -> None:

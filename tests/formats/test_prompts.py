@@ -105,13 +105,13 @@ def test_a_name_stands_for_the_image_whose_path_ends_so(
         (
             ["b.jpg"],
             (
-                r"prompts.csv, line 2 is for 'a.jpg', but there is no such image. Hint: use names such as"
+                r"prompts.csv, line 2 is for 'a.jpg', but no image has this name. Hint: use names such as"
                 r" b.jpg"
             ),
         ),
-        (["x/a.jpg", "y/a.jpg"], "2 images are called so: x/a.jpg, y/a.jpg"),
-        (["a.png"], "there is no such image"),
-        ([], "there is no such image"),
+        (["x/a.jpg", "y/a.jpg"], "2 images have this name: x/a.jpg, y/a.jpg"),
+        (["a.png"], "no image has this name"),
+        ([], "no image has this name"),
     ],
 )
 def test_an_image_that_is_not_there_is_named(tmp_path: Path, names: list[str], message: str) -> None:
@@ -138,14 +138,14 @@ def test_prompts_outside_the_image_are_errors(tmp_path: Path, row: str, message:
     ("text", "message"),
     [
         ("", "has the columns none"),
-        ("image,x,y\n", "holds no prompts"),
-        ("{}", "holds no prompts"),
-        ("[1]", "holds a list"),
+        ("image,x,y\n", "contains no prompts"),
+        ("{}", "contains no prompts"),
+        ("[1]", "contains a list"),
         ('{"a": [1', "not valid JSON"),
         ('{"a": 3}', "'a' holds int; expected a list"),
         ('{"a": [{"x": 1}]}', r"'a'\[0\] has x; expected some of points_xy"),
         ('{"a": [{}]}', r"'a'\[0\] has neither a point nor a box"),
-        ('{"a": [{"points_xy": [[1, 2]], "point_labels": [1, 0]}]}', "for 1 points; expected one a point"),
+        ('{"a": [{"points_xy": [[1, 2]], "point_labels": [1, 0]}]}', "for 1 points; expected one per point"),
         ('{"a": [{"points_xy": [[1, 2]], "point_labels": [2]}]}', "has the label 2; expected 1"),
         ('{"a": [{"points_xy": [1, 2]}]}', "expected a list of"),
         ('{"a": [{"box_xyxy": [5, 5, 5, 9]}]}', "expected x1 > x0"),
@@ -153,17 +153,17 @@ def test_prompts_outside_the_image_are_errors(tmp_path: Path, row: str, message:
         ('{"a": [{"box_xyxy": [5, 5, NaN, 9]}]}', "x1 = nan; expected a number of pixels"),
         (
             '{"images": [], "annotations": [{"bbox": [1, 2, 3, 4], "image_id": 4}]}',
-            "of image 4, which is not among the images",
+            "has image_id 4, which is not among the images",
         ),
-        ('{"images": [], "annotations": [{"image_id": 4}]}', "is no COCO document: KeyError: 'bbox'"),
+        ('{"images": [], "annotations": [{"image_id": 4}]}', "is not a COCO document: KeyError: 'bbox'"),
         ("image,u,v\na,1,2", "has the columns image, u, v; expected image with x, y"),
         ("image,x,y\na,one,2", "line 2 has x = 'one'"),
-        ("image,x,y\n,1,2", "line 2 names no image"),
+        ("image,x,y\n,1,2", "line 2 has no image name"),
         ("image,x,y\na,1,2,3", "more values than columns"),
         ("image,x,y\na,,", "line 2 has neither a point nor a box"),
         ("image,x,y,label\na,1,2,yes", "label 'yes'"),
-        ("image,object,x0,y0,x1,y1\na,1,1,1,2,2\na,1,3,3,4,4", "2 boxes; one is possible"),
-        ("image,object,x,y,class\na,1,1,1,cup\na,1,3,3,pot", "the classes cup, pot; one is possible"),
+        ("image,object,x0,y0,x1,y1\na,1,1,1,2,2\na,1,3,3,4,4", "2 boxes; expected one"),
+        ("image,object,x,y,class\na,1,1,1,cup\na,1,3,3,pot", "the classes cup, pot; expected one"),
     ],
 )
 def test_faults_are_named_with_their_place(tmp_path: Path, text: str, message: str) -> None:
@@ -176,10 +176,10 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be read: No such file"):
         read_prompts(tmp_path / "none.csv")
     (tmp_path / "latin.csv").write_bytes(b"image,x,y\n\xff\xfe\xfa,1,2")
-    with pytest.raises(DataError, match="no UTF-8"):
+    with pytest.raises(DataError, match="not UTF-8"):
         read_prompts(tmp_path / "latin.csv")
 
 
 def test_a_class_that_the_dataset_does_not_have(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="is of the class 'flask'; there are: cup"):
+    with pytest.raises(DataError, match="has the class 'flask'; expected one of: cup"):
         PromptFile(write(tmp_path, CSV), ["cup"])

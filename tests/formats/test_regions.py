@@ -64,7 +64,7 @@ def test_theta_turns_from_x_toward_y() -> None:
     [((1, 2), (0, 1), 0), ((1, 2), (1, -1), 0), ((math.nan, 2), (1, 1), 0), ((1, 2), (1, 1), math.inf)],
 )
 def test_what_is_no_ellipse(center: tuple[float, float], radii: tuple[float, float], theta: float) -> None:
-    with pytest.raises(DataError, match=r"^here: .* make no ellipse"):
+    with pytest.raises(DataError, match=r"^here: .* do not form an ellipse"):
         ellipse(center, radii, theta, SIZE, "here")
 
 
@@ -89,7 +89,7 @@ def test_a_rectangle_on_whole_numbers_is_exact(x: int, y: int, width: int, heigh
         ([1, 2, math.nan, 4, 5, 6], r"has nan among its numbers"),
         ([1, 2, -math.inf, 4, 5, 6], r"has -inf among its numbers"),
         ([1, 2, True, 4, 5, 6], r"has True among its numbers"),
-        ([], r"has 0 numbers; expected x, y of three or more points"),
+        ([], r"has 0 numbers; expected x, y for at least three points"),
         ([1, 2, 3, 4], r"has 4 numbers"),
         ([1, 2, 3, 4, 5, 6, 7], r"has 7 numbers"),
         ([1, 2, 3, 4, 25, 6], r"reaches 25, far outside the image of 12 x 9 pixels"),
@@ -103,7 +103,7 @@ def test_faulty_polygons(values: object, message: str) -> None:
 
 def test_a_region_without_a_pixel() -> None:
     for shape in (rectangle(3, 3, 3, 7), rectangle(-4, 1, -1, 5), (1, 1, 4, 4, 8, 8)):
-        with pytest.raises(DataError, match=r"^record 3 covers no pixel of the image \(12 x 9\)"):
+        with pytest.raises(DataError, match=r"^record 3 covers no pixels of the image \(12 x 9\)"):
             to_instances([Region(0, "record 3", (shape,))], SIZE)
 
 
@@ -142,7 +142,7 @@ def test_ids_keep_the_suffix_where_they_must() -> None:
 
 
 def test_json_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"x.json is not there; it should hold words"):
+    with pytest.raises(DataError, match=r"x.json does not exist; it should contain words"):
         read_json(tmp_path / "x.json", "words")
     (tmp_path / "x.json").write_text('{"a": [1, 2')
     with pytest.raises(DataError, match=r"x.json cannot be read as JSON \(words\): .*line 1 column"):

@@ -78,5 +78,5 @@ def test_what_cannot_track_is_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="Still cannot follow objects"):
         track_video(Predictor(Still(["x"]), device="cpu"), folder, tmp_path / "p.csv", tmp_path / "out")
     (tmp_path / "p.csv").write_text("image,x,y\n99,1,1\n")
-    with pytest.raises(DataError, match="is for '99', but there is no such image"):
+    with pytest.raises(DataError, match="is for '99', but no image has this name"):
         track_video(Predictor(Brightest(["x"]), device="cpu"), folder, tmp_path / "p.csv", tmp_path / "out")

@@ -28,17 +28,17 @@ def test_a_plugin_has_names_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("resnet19", "no encoder is called 'resnet19'; did you mean 'resnet1"),
-        ("tu-convnext_tine", "no encoder is called 'tu-convnext_tine'; did you mean 'tu-convnext_tin"),
-        ("qqqq", "no encoder is called 'qqqq'; there are: "),
-        ("", "no encoder is called ''"),
+        ("resnet19", "unknown encoder 'resnet19'; did you mean 'resnet1"),
+        ("tu-convnext_tine", "unknown encoder 'tu-convnext_tine'; did you mean 'tu-convnext_tin"),
+        ("qqqq", "unknown encoder 'qqqq'; expected one of: "),
+        ("", "unknown encoder ''"),
     ],
 )
 def test_names_that_they_do_not_know(name: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         check_encoder_name(name)
     assert str(caught.value).startswith(f"model.encoder: {message}")
-    assert "tu-NAME stands for any model of timm" in str(caught.value)
+    assert "use tu-NAME for any timm model" in str(caught.value)
 
 
 class Encoder(nn.Module):

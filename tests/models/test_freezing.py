@@ -162,7 +162,7 @@ def test_freezing_everything_or_an_unknown_part_is_refused() -> None:
     network: Any = build(BackboneSettings(), CLASSES)
     with pytest.raises(TrainingError, match="model.parts leaves nothing to train: everything is frozen"):
         Freezing(network, ["*"], "model.parts").freeze()
-    with pytest.raises(ConfigError, match="train.freeze: no part of the model is called 'heat'"):
+    with pytest.raises(ConfigError, match="train.freeze: no part of the model matches 'heat'"):
         Freezing(network, ["heat"])
 
 

@@ -89,11 +89,11 @@ def test_later_patterns_take_out_again() -> None:
 def test_an_unknown_part_is_an_error_that_lists_those_there_are() -> None:
     network = build(BackboneSettings(), CLASSES)
     with pytest.raises(
-        ConfigError, match=r"train\.freeze: no part of the model is called 'encodr'; did you mean 'encoder'\?"
+        ConfigError, match=r"train\.freeze: no part of the model matches 'encodr'; did you mean 'encoder'\?"
     ):
         select(network, ["encodr"], "train.freeze")
     with pytest.raises(
-        ConfigError, match=r"called 'xyz'\. There are: network\.encoder, network\.neck, network\.head$"
+        ConfigError, match=r"matches 'xyz'\. Expected one of: network\.encoder, network\.neck, network\.head$"
     ):
         select(network, ["head", "!xyz"], "train.freeze")
     assert list(top_parts(nn.Sequential(nn.Sequential(nn.Linear(1, 1))))) == ["0.0"]

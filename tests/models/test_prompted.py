@@ -124,7 +124,7 @@ def test_auto_leaves_it_to_the_model() -> None:
 def test_what_cannot_be_prompted_or_cannot_prompt_is_refused() -> None:
     with pytest.raises(UsageError, match="Detector takes no prompts"):
         prompted(Detector(["cat"]), "auto")
-    with pytest.raises(UsageError, match="waits for prompts itself"):
+    with pytest.raises(UsageError, match="itself needs prompts"):
         FromDetector(BoxAnswer(["cat"]))
 
     class Semantic(Model):

@@ -104,13 +104,11 @@ def test_names_of_protocols() -> None:
         12,
     ]
     for name in ("points", "point+0", "point+", "boxes", ""):
-        with pytest.raises(InvalidDataError, match="no prompt protocol"):
+        with pytest.raises(InvalidDataError, match="unknown prompt protocol"):
             corrections_of(name)
 
 
 def test_a_sample_without_masks_cannot_be_pointed_at() -> None:
     sample = Sample("a", torch.zeros((3, 4, 4), dtype=torch.uint8), instances=Instances.empty((4, 4)))
-    with pytest.raises(
-        InvalidDataError, match="'a' has no masks of objects, so there is nothing to point at"
-    ):
+    with pytest.raises(InvalidDataError, match="'a' has no object masks to derive prompts from"):
         truth_of(sample)

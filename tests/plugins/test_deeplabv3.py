@@ -188,7 +188,7 @@ def test_encoders_of_every_kind_learn_and_predict(plugin: str, encoder: str) -> 
 @pytest.mark.parametrize(
     ("encoder", "message"),
     [
-        ("resnet19", "no encoder is called 'resnet19'; did you mean 'resnet18'"),
+        ("resnet19", "unknown encoder 'resnet19'; did you mean 'resnet18'"),
         ("mobilenet_v3_larg", "did you mean 'mobilenet_v3_large'"),
         (
             "densenet121",
@@ -197,7 +197,7 @@ def test_encoders_of_every_kind_learn_and_predict(plugin: str, encoder: str) -> 
                 " model.output_stride=32"
             ),
         ),
-        ("mit_b0", "its attention is over strided features"),
+        ("mit_b0", "its attention works on strided features"),
         ("tu-vit_tiny_patch16_224", "cannot be used with an output stride of 8.*Hint"),
     ],
 )

@@ -96,7 +96,7 @@ def test_rates_may_follow_the_output_stride_and_nothing_else(cache: Path, theirs
     ).loaded
     with pytest.raises(
         UsageError,
-        match=r"at an output stride of 16, not \[6, 12, 18\]\. Hint: model\.atrous_rates=\[12, 24, 36\]",
+        match=r"at output stride 16, not \[6, 12, 18\]\. Hint: model\.atrous_rates=\[12, 24, 36\]",
     ):
         weights.load_weights(mobilenet(atrous_rates=None), "torchvision-coco")
 
@@ -160,7 +160,7 @@ def test_what_does_not_suit_is_refused(cache: Path, theirs: dict[str, Tensor], t
     small = build(DeepLabV3Settings(encoder="tu-test_resnet", channels=8), VOC)
     with pytest.raises(
         UsageError,
-        match=r"on resnet50, resnet101, mobilenet_v3_large, not on 'tu-test_resnet'\. Hint: model\.encoder",
+        match=r"for resnet50, resnet101, mobilenet_v3_large, not on 'tu-test_resnet'\. Hint: model\.encoder",
     ):
         weights.load_weights(small, "torchvision-coco")
     with pytest.raises(UsageError, match=r"Hint: model\.norm=batch"):
@@ -172,7 +172,7 @@ def test_what_does_not_suit_is_refused(cache: Path, theirs: dict[str, Tensor], t
         weights.load_weights(mobilenet(mean=(0.5, 0.5, 0.5)), "torchvision-coco")
     with pytest.raises(UsageError, match="it has: imagenet, and none"):
         weights.load_weights(mobilenet(), "swsl")
-    with pytest.raises(CheckpointError, match="no file of weights at"):
+    with pytest.raises(CheckpointError, match="no weights file at"):
         weights.load_weights(mobilenet(), str(tmp_path / "absent.pth"))
     torch.save(theirs, tmp_path / "theirs.pth")
     with pytest.raises(CheckpointError, match=r"theirs\.pth is plainly for another model"):
@@ -189,7 +189,7 @@ def test_without_a_network_the_error_says_what_to_fetch_and_where_to_put_it(
     file = "deeplabv3_mobilenet_v3_large-fc3c493d.pth"
     with pytest.raises(
         DownloadError,
-        match=rf"models/{file} cannot be fetched: no route to host\. Hint: .* put it at {cache}/{file}",
+        match=rf"models/{file} cannot be downloaded: no route to host\. Hint: .* save it as {cache}/{file}",
     ):
         weights.load_weights(mobilenet(), "torchvision-coco")
 

@@ -445,14 +445,14 @@ def test_classes_beyond_those_of_the_model_are_named() -> None:
         ({"backbone": {"depth": 19}}, "depth"),
         ({"backbone": {"norm": "none"}}, "FrozenBN"),
         ({"backbone": {"freeze_at": 6}}, "less than or equal to 5"),
-        ({"anchors": {"sizes": [[32], [64]]}}, "sizes must be 5 lists"),
-        ({"anchors": {"sizes": [[]]}}, "none of them empty"),
+        ({"anchors": {"sizes": [[32], [64]]}}, "sizes must be 5 non-empty lists"),
+        ({"anchors": {"sizes": [[]]}}, "5 non-empty lists"),
         ({"anchors": {"sizes": [[8], [16], [32, 40], [64], [128]]}}, "same number of anchors"),
         ({"anchors": {"aspect_ratios": [[0]]}}, "greater than 0"),
-        ({"rpn": {"iou_thresholds": [0.7, 0.3]}}, "must rise"),
+        ({"rpn": {"iou_thresholds": [0.7, 0.3]}}, "must be positive and non-decreasing"),
         ({"rpn": {"nms_thresh": 1.5}}, "less than or equal to 1"),
         ({"box_head": {"num_fc": 0}}, "must not both be 0"),
-        ({"input": {"short_side_sampling": "range"}}, "least and the largest"),
+        ({"input": {"short_side_sampling": "range"}}, "minimum and the maximum"),
         ({"input": {"pixel_std": [1, 0, 1]}}, "greater than 0"),
         ({"input": {"pixel_mean": [1, math.nan, 1]}}, "finite"),
         ({"keypoint_count": -1}, "greater than or equal to 0"),
@@ -471,7 +471,7 @@ def test_settings_survive_being_written_down() -> None:
 
 
 def test_a_model_needs_a_class() -> None:
-    with pytest.raises(ConfigError, match="one class or more"):
+    with pytest.raises(ConfigError, match="at least one class"):
         tiny(classes=())
 
 

@@ -135,16 +135,16 @@ def test_boxes_are_kept_inside_the_image() -> None:
     ("changes", "options", "message"),
     [
         (None, {}, "sample 'photo' has no instances.*Hint"),
-        ({}, {}, "sample 'photo' have boxes but no masks. Hint: model.masks=false"),
+        ({}, {}, "sample 'photo' have boxes but no masks. Hint: set model.masks=false"),
         (
             {"labels": torch.tensor([0, 5])},
             {"masks": False},
-            "sample 'photo' has an object of label 5, but there are 3 classes",
+            "sample 'photo' has an object with label 5, but there are 3 classes",
         ),
         (
             {},
             {"masks": False, "keypoints": 4},
-            "sample 'photo' have no keypoints. Hint: model.keypoint_count=0",
+            "sample 'photo' have no keypoints. Hint: set model.keypoint_count=0",
         ),
         (
             {"keypoints": torch.zeros(2, 3, 3)},

@@ -342,7 +342,7 @@ def test_training_goes_on_where_nothing_can_be_kept(
         for seed in range(3):
             assert torch.isfinite(total_loss(model.loss([scene(seed=seed)])))
     assert len(caplog.records) == 1
-    assert "features of further images are not kept" in caplog.text
+    assert "features of further images are not cached" in caplog.text
     assert not kept(folder)
 
 

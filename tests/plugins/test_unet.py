@@ -279,11 +279,11 @@ def test_dropout_is_at_the_bottom_and_only_in_training() -> None:
 @pytest.mark.parametrize(
     ("encoder", "message"),
     [
-        ("resnet19", "no encoder is called 'resnet19'; did you mean 'resnet18'"),
+        ("resnet19", "unknown encoder 'resnet19'; did you mean 'resnet18'"),
         ("tu-resnt50", "did you mean 'tu-resnet50'"),
         ("orignal", "did you mean 'original'"),
-        ("qqq", "there are: original, original_padded, resnet18"),
-        ("tu-vit_tiny_patch16_224", "cannot be used with depth 5 on images of any size.*Hint"),
+        ("qqq", "expected one of: original, original_padded, resnet18"),
+        ("tu-vit_tiny_patch16_224", "cannot be used with depth 5 and images of any size.*Hint"),
     ],
 )
 def test_unusable_encoders_say_what_to_take_instead(encoder: str, message: str) -> None:
@@ -295,7 +295,7 @@ def test_unusable_encoders_say_what_to_take_instead(encoder: str, message: str) 
     ("values", "message"),
     [
         ({"depth": 0}, "greater than or equal to 1"),
-        ({"depth": 6}, "depth must be 5 or less"),
+        ({"depth": 6}, "depth must be at most 5"),
         ({"width": 0}, "greater than or equal to 1"),
         ({"dropout": 1.0}, "less than 1"),
         ({"upsampling": "cubic"}, "nearest"),
@@ -422,10 +422,10 @@ def test_weights_that_do_not_suit_are_refused(monkeypatch: pytest.MonkeyPatch, t
         weights.load_weights(model, "noisy-student")
     with pytest.raises(UsageError, match="the original U-Net has no published weights"):
         weights.load_weights(small("original"), "imagenet")
-    with pytest.raises(CheckpointError, match="no file of weights at"):
+    with pytest.raises(CheckpointError, match="no weights file at"):
         weights.load_weights(model, str(tmp_path / "absent.pth"))
     fake_hub(monkeypatch, tmp_path, {f"other.{name}": value for name, value in tensors.items()}, IMAGENET)
-    with pytest.raises(CheckpointError, match="plainly for another encoder than 'resnet18'"):
+    with pytest.raises(CheckpointError, match="for an encoder other than 'resnet18'"):
         weights.load_weights(model, "imagenet")
     fake_hub(
         monkeypatch,
@@ -458,7 +458,7 @@ def test_without_a_network_the_error_comes_at_once_and_says_what_to_do(
     with pytest.raises(
         DownloadError,
         match=(
-            r"https://hub\.invalid: .*Hint: weights=none, or fetch"
+            r"https://hub\.invalid: .*Hint: set weights=none, or download"
             r" https://hub\.invalid/.*/model.safetensors"
         ),
     ):

@@ -15,7 +15,7 @@ def test_unknown_names_suggest_the_nearest_and_list_all() -> None:
     names.add(manifest("unet"))
     names.add(manifest("sam2"))
     with pytest.raises(
-        UnknownNameError, match=r"no plugin is called 'u-net'\. Did you mean 'unet'\? There are: sam2, unet"
+        UnknownNameError, match=r"unknown plugin 'u-net'\. Did you mean 'unet'\? Expected one of: sam2, unet"
     ):
         names.get("u-net")
 
@@ -23,5 +23,7 @@ def test_unknown_names_suggest_the_nearest_and_list_all() -> None:
 def test_duplicates_name_both_origins() -> None:
     names = registry.Registry(PluginManifest)
     names.add(manifest(origin="/a"))
-    with pytest.raises(DuplicateNameError, match=r"two plugins are called 'net': one from /a, one from /b"):
+    with pytest.raises(
+        DuplicateNameError, match=r"two plugins have the name 'net': one from /a, one from /b"
+    ):
         names.add(manifest(origin="/b"))

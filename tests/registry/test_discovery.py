@@ -61,9 +61,9 @@ def test_entry_points_are_found_and_name_their_package() -> None:
             "import-error",
             "No module named 'no_such_module_at_all'. Hint: pip install no_such_module_at_all, if that",
         ),
-        ("no-manifest", "there is no such variable"),
+        ("no-manifest", "there is no variable of that name"),
         ("wrong-type", "it is DatasetManifest"),
-        ("unet", "two plugins are called 'unet'"),
+        ("unet", "two plugins have the name 'unet'"),
     ],
 )
 def test_broken_plugins_are_kept_with_their_reason(name: str, reason: str) -> None:
@@ -127,7 +127,7 @@ def test_a_module_may_bring_several_in_a_tuple(tmp_path: Path) -> None:
     file.write_text("PLUGIN = (1, 2)\n")
     with pytest.raises(
         UsageError,
-        match=r"must hold PLUGIN = PluginManifest\(…\), or several in a tuple, but there it is int",
+        match=r"must define PLUGIN = PluginManifest\(…\), or several in a tuple, but there it is int",
     ):
         registry.add_path(file)
 
@@ -150,7 +150,7 @@ def test_a_folder_brings_a_plugin_with_relative_modules(tmp_path: Path) -> None:
         ("import no_such_module\n", "cannot be imported: ModuleNotFoundError"),
         ("1 / 0\n", "ZeroDivisionError"),
         ("def f(:\n", "SyntaxError"),
-        ("x = 1\n", "holds no manifest"),
+        ("x = 1\n", "contains no manifest"),
         ("PLUGIN = 3\n", "it is int"),
         (
             (
@@ -164,7 +164,7 @@ def test_a_folder_brings_a_plugin_with_relative_modules(tmp_path: Path) -> None:
                 "from toolkit import PluginManifest\nPLUGIN = PluginManifest(name='a', summary='s',"
                 " task='magic', build=':b')\n"
             ),
-            "no task is called 'magic'",
+            "unknown task 'magic'",
         ),
         (
             (

@@ -57,7 +57,7 @@ def test_every_pair_is_resolved_or_refused_with_what_each_has_and_needs(plugin: 
         assert f"plugin {plugin!r} ({task})" in message
         assert "Hint: choose" in message
         if not fits:
-            assert f"learns from {NEEDS[task]}, which dataset {data.name!r} does not have" in message
+            assert f"is trained on {NEEDS[task]}, which dataset {data.name!r} does not have" in message
             assert f"it is for {' or '.join(data.tasks)} models" in message
         else:
             assert f"evaluator {evaluator.name!r} measures {' or '.join(evaluator.measures)}, but" in message
@@ -100,7 +100,9 @@ def test_a_task_of_a_plugins_own_says_what_it_needs() -> None:
     task = TaskManifest(
         name="depth", summary="how far", truth=("depth", "valid"), predicts=("depth",), evaluators=("mae",)
     )
-    with pytest.raises(UsageError, match=r"\(depth\) learns from depth and valid, which dataset 'mine' does"):
+    with pytest.raises(
+        UsageError, match=r"\(depth\) is trained on depth and valid, which dataset 'mine' does"
+    ):
         check_trainable(plugin, task, dataset("semantic"))
     check_trainable(plugin, task, dataset("depth"))
     iou = registry.evaluators().get("iou")
@@ -131,7 +133,8 @@ def test_objects_are_converted_for_a_semantic_plugin_and_the_run_says_so(
     with caplog.at_level("INFO", logger="toolkit"):
         assert main([*command, "--out", str(tmp_path / "run"), *words]) == 0
     said = (
-        "Labels converted: The objects of each image painted into a label map; everything else is background."
+        "Labels converted: The objects of each image are painted into a label map; everything else is"
+        " background."
     )
     assert said in caplog.messages
     _, manifest = read_checkpoint(tmp_path / "run" / "last.safetensors")
@@ -155,7 +158,7 @@ def test_nothing_is_said_where_nothing_is_converted(
     [
         (
             ["--plugin", "maskrcnn", "--data", "brain-mri"],
-            "plugin 'maskrcnn' (instance) learns from instances, which dataset 'brain-mri' does not have",
+            "plugin 'maskrcnn' (instance) is trained on instances, which dataset 'brain-mri' does not have",
         ),
         (
             ["--plugin", "unet", "--data", "shapes", "evaluators.coco={}"],

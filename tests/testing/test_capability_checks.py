@@ -64,7 +64,7 @@ class Made(ModelCase):
 
 
 @pytest.mark.parametrize(
-    ("fault", "message"), [("whole numbers", "expected floating"), ("odd", "no multiples of 8"), ("", "")]
+    ("fault", "message"), [("whole numbers", "expected floating"), ("odd", "not multiples of 8"), ("", "")]
 )
 def test_networks_that_do_not_take_their_input_are_found(fault: str, message: str) -> None:
     case = Made(WINDOWED, {"model": Looks(fault)})
@@ -98,7 +98,7 @@ class Follows(Model, Trackable):
 
 
 @pytest.mark.parametrize(
-    ("fault", "message"), [("stops", "of 3 frames"), ("numbers", "has objects numbered"), ("", "")]
+    ("fault", "message"), [("stops", "but there are 3 frames"), ("numbers", "has objects numbered"), ("", "")]
 )
 def test_objects_that_are_lost_are_found(fault: str, message: str) -> None:
     case = Made("sam2", {"model": Follows(fault)})

@@ -56,9 +56,9 @@ def test_the_same_does_not_differ(exact: bool) -> None:
         (prediction(labels=torch.tensor([0, 1])), "labels [1, 0] and [0, 1]"),
         (prediction(scores=None), "only one has scores, or masks"),
         (prediction(masks=None), "only one has scores, or masks"),
-        (prediction(off=1.0), "boxes that are up to 1 pixels apart"),
-        (prediction(scores=torch.tensor([0.75, 0.75])), "scores that are up to 0.25 apart"),
-        (prediction(shift=6), "masks that overlap by no more than 0.667 (IoU)"),
+        (prediction(off=1.0), "boxes up to 1 pixels apart"),
+        (prediction(scores=torch.tensor([0.75, 0.75])), "scores up to 0.25 apart"),
+        (prediction(shift=6), "masks with an IoU of only 0.667"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -80,12 +80,10 @@ def test_label_maps_may_differ_where_classes_tie() -> None:
 def test_boxes_and_scores_may_differ_by_rounding() -> None:
     nearly = prediction(off=0.9 * min(BOX, 100 * SCORE))
     assert difference(prediction(), nearly) == ""
-    assert difference(prediction(), nearly, exact=True).startswith("boxes that are up to 0.09")
+    assert difference(prediction(), nearly, exact=True).startswith("boxes up to 0.09")
 
 
 def test_two_empty_masks_are_the_same_and_an_empty_one_is_like_no_other() -> None:
     empty = Masks.from_dense(np.zeros((2, *SIZE), bool))
     assert difference(prediction(masks=empty), prediction(masks=empty), exact=True) == ""
-    assert (
-        difference(prediction(), prediction(masks=empty)) == "masks that overlap by no more than 0.000 (IoU)"
-    )
+    assert difference(prediction(), prediction(masks=empty)) == "masks with an IoU of only 0.000"

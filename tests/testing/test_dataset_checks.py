@@ -27,17 +27,17 @@ PLANTED = [
     ("samples_are_valid", "object beyond", "an object of sample 'train-a' .* has label 5 of 2 classes"),
     ("samples_are_valid", "box outside", "a box of sample 'train-a' .* lies outside the image of 9×8 pixels"),
     ("same_sample_each_time", "chance", "sample 'train-a' .* changes from one reading to the next"),
-    ("same_sample_each_time", "new each time", "has other ids when it is opened again"),
+    ("same_sample_each_time", "new each time", "has different ids when it is opened again"),
     (
         "same_in_another_process",
         "hash order",
-        "split 'train' has other ids in another process. Hint: sort them",
+        "split 'train' has different ids in another process. Hint: sort them",
     ),
-    ("same_in_another_process", "hash", r"fingerprint\(\) of split 'train' is another in another process"),
+    ("same_in_another_process", "hash", r"fingerprint\(\) of split 'train' is different in another process"),
     (
         "same_in_another_process",
         "other in each process",
-        "samples of split 'train' are others in another process",
+        "samples of split 'train' are different in another process",
     ),
     (
         "same_in_another_process",
@@ -52,12 +52,12 @@ PLANTED = [
     (
         "ends_where_it_ends",
         "ends_where_it_ends",
-        "has 4 samples, but gives one at index 4. Hint: raise IndexError",
+        "has 4 samples, but returns one at index 4. Hint: raise IndexError",
     ),
     (
         "an_empty_folder_is_explained",
         "an_empty_folder_is_explained",
-        "an empty folder ends in FileNotFoundError: .*faulty_dataset.py, line",
+        "an empty folder raises FileNotFoundError: .*faulty_dataset.py, line",
     ),
 ]
 

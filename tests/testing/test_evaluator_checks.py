@@ -84,7 +84,7 @@ class Case(EvaluatorCase):
 
 
 PLANTED = [
-    ("reports_are_complete", "reports_are_complete", r"the metrics \['agreement'\] are no floats"),
+    ("reports_are_complete", "reports_are_complete", r"the metrics \['agreement'\] are not floats"),
     (
         "nothing_measured_is_undefined",
         "nothing_measured_is_undefined",
@@ -107,13 +107,13 @@ PLANTED = [
         "perfect_predictions_are_best",
         "agreement is 0 for perfect predictions and",
     ),
-    ("reset_forgets", "reset_forgets", "after reset, and anew: agreement is"),
+    ("reset_forgets", "reset_forgets", "after reset, and in a new evaluator: agreement is"),
     (
         "reporting_changes_nothing",
         "reporting_changes_nothing",
         "with a report after each sample, and with one at the end",
     ),
-    ("what_does_not_fit_is_refused", "takes what lacks labels", "a sample without any label is taken in"),
+    ("what_does_not_fit_is_refused", "takes what lacks labels", "a sample without any label is accepted"),
     ("what_does_not_fit_is_refused", "names no sample", "does not name the sample 'generated-0-0'"),
 ]
 

@@ -20,12 +20,12 @@ FAULTY = str(Path(__file__).resolve().parents[1] / "support" / "faulty.py")
 TEMPLATES = Path(__file__).resolve().parents[2] / "toolkit" / "testing" / "templates"
 BY_NAME = {check.__name__: check for check in MODEL_CHECKS}
 PLANTED = {
-    "builds": "differs between two models of one seed",
+    "builds": "differs between two models built with the same seed",
     "predictions_fit_the_samples": "has sample_id 'GENERATED-0-0'",
     "any_image_size": r"an image of 1×1 pixels .*RuntimeError",
     "batch_equals_singles": "predicted differently alone and in a batch of 4: the label maps differ in",
-    "truth_is_not_looked_at": "changes when its labels are taken away",
-    "predicting_is_repeatable": "changes from one time to the next",
+    "truth_is_not_looked_at": "changes when its labels are removed",
+    "predicting_is_repeatable": "changes from one call to the next",
     "no_objects": "cross_entropy is nan",
     "one_class": r"\w+",
     "loss_is_finite": "the loss has no gradient",
@@ -35,7 +35,7 @@ PLANTED = {
     "missing_labels_are_named": "does not name the sample 'generated-0-0'",
     "samples_stay_as_they_are": "'generated-0-0' was overwritten",
     "predicting_leaves_no_trace": "predict switches to training mode: the model, body",
-    "training_is_repeatable": "two trainings of one seed differ in",
+    "training_is_repeatable": "two training runs with the same seed differ in",
     "mixed_precision": "BFloat16",
     "save_and_load": "after saving and loading, the ",
     "weights_start_other_classes": r"odd: \[4\] -> \[6\]",
@@ -153,7 +153,7 @@ def _nothing(sample: Any) -> Prediction:
         (
             "masks = Masks.from_dense(inside)",
             "inside = inside[:1]; labels = labels[:1]; scores = scores[:1]; masks = Masks.from_dense(inside)",
-            "answered by 1 objects",
+            "answered with 1 objects",
         ),
     ],
 )
@@ -173,7 +173,7 @@ def test_manifests_that_promise_what_is_not_there_are_found(tmp_path: Path) -> N
             'name="faulty", requires=("no-such-package",),',
             r"no-such-package \(not installed\). Hint: pip install",
         ),
-        ('build=":build"', 'build=":TEN"', "cannot be called"),
+        ('build=":build"', 'build=":TEN"', "is not callable"),
     ):
         (tmp_path / "other.py").write_text(text.replace(old, new), encoding="utf-8")
         (result, *_) = run_checks(MODEL_CHECKS[:1], ModelCase(str(tmp_path / "other.py")))
@@ -185,7 +185,7 @@ def test_manifests_that_promise_what_is_not_there_are_found(tmp_path: Path) -> N
 def test_settings_without_a_word_are_found(tmp_path: Path) -> None:
     text = Path(FAULTY).read_text(encoding="utf-8").replace('    """Names of checks."""\n', "")
     (tmp_path / "mute.py").write_text(text, encoding="utf-8")
-    with pytest.raises(AssertionError, match="nothing says what faults of FaultySettings does"):
+    with pytest.raises(AssertionError, match="faults of FaultySettings has no docstring"):
         BY_NAME["settings_are_documented"](ModelCase(str(tmp_path / "mute.py")))
 
 
@@ -203,7 +203,8 @@ def test_what_cannot_be_done_is_declared_and_skipped_with_the_reason(tmp_path: P
     (_, second) = run_checks(checks, case, {"no_objects": "there are always some"})
     assert (second.state, second.message) == ("skipped", "there are always some")
     with pytest.raises(
-        UsageError, match="'no_object', but no check is called so. There are: any_image_size, no_objects"
+        UsageError,
+        match="'no_object', but there is no such check. Expected one of: any_image_size, no_objects",
     ):
         list(run_checks(checks, case, {"no_object": "?"}))
     with pytest.raises(UsageError, match="gives no reason"):
@@ -220,7 +221,7 @@ def test_a_model_that_does_not_learn_skips_what_is_about_learning(tmp_path: Path
     (tmp_path / "fixed.py").write_text(text.replace('name="faulty"', 'name="fixed"'), encoding="utf-8")
     found = outcomes(ModelCase(str(tmp_path / "fixed.py"), {"faults": []}))
     assert not [name for name, outcome in found.items() if outcome.startswith("failed")]
-    assert found["loss_falls"] == "skipped: the model does not learn: Faulty is no TrainableModel"
+    assert found["loss_falls"] == "skipped: the model is not trainable: Faulty is not a TrainableModel"
     assert found["save_and_load"] == "passed: "
 
 

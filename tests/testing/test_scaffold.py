@@ -102,7 +102,7 @@ def test_what_is_written_bears_the_name_and_reads_well(folder: Path, kind: str) 
 def test_nothing_is_overwritten(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "test_mine.py").write_text("precious")
     assert new("mine", "semantic") == 1
-    assert "test_mine.py is there already, and is not overwritten. Hint: " in capsys.readouterr().err
+    assert "test_mine.py already exists and is not overwritten. Hint: " in capsys.readouterr().err
     assert (folder / "test_mine.py").read_text() == "precious"
     assert not (folder / "mine.py").exists()
 
@@ -110,13 +110,13 @@ def test_nothing_is_overwritten(folder: Path, capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     ("name", "kind", "message"),
     [
-        ("My-Net", "semantic", "'My-Net' cannot be a name: .* Hint: call it 'my_net', say"),
-        ("2fast", "semantic", "Hint: call it 'fast', say"),
-        ("???", "dataset", "Hint: call it 'mynet', say"),
-        ("unet", "semantic", "there is one called 'unet' already"),
-        ("coco", "dataset", "there is one called 'coco' already"),
-        ("iou", "evaluator", "there is one called 'iou' already"),
-        ("torch", "semantic", "'torch' is the name of a Python module, which torch.py would hide"),
+        ("My-Net", "semantic", "'My-Net' is not a valid name: .* Hint: for example, use 'my_net'"),
+        ("2fast", "semantic", "Hint: for example, use 'fast'"),
+        ("???", "dataset", "Hint: for example, use 'mynet'"),
+        ("unet", "semantic", "the name 'unet' is already taken"),
+        ("coco", "dataset", "the name 'coco' is already taken"),
+        ("iou", "evaluator", "the name 'iou' is already taken"),
+        ("torch", "semantic", "'torch' is the name of a Python module, which torch.py would shadow"),
         ("class", "semantic", "'class' is the name of a Python module|'class' cannot"),
     ],
 )

@@ -13,12 +13,12 @@ from toolkit.testing import TASK_CHECKS, TaskCase, run_checks
 DEPTH = Path(__file__).resolve().parents[1] / "support" / "depth.py"
 BY_NAME = {check.__name__: check for check in TASK_CHECKS}
 FAULTS = [
-    ("names_what_exists", 'draw=":draw"', 'draw=":TASK"', "draw=':TASK' cannot be called"),
+    ("names_what_exists", 'draw=":draw"', 'draw=":TASK"', "draw=':TASK' is not callable"),
     (
         "names_what_exists",
         'evaluators=("depth-error",),\n    draw',
         'evaluators=("nobody",),\n    draw',
-        "no evaluator",
+        "unknown evaluator",
     ),
     (
         "examples_have_the_truth",
@@ -32,7 +32,7 @@ FAULTS = [
         "in enumerate(sizes[:1])",
         "examples of",
     ),
-    ("examples_have_the_truth", "default_rng([7, seed])", "default_rng()", "is another each time"),
+    ("examples_have_the_truth", "default_rng([7, seed])", "default_rng()", "is different each time"),
     (
         "predictions_are_drawn",
         "return np.where(np.isfinite(depth)[..., None], tint, picture).astype(np.uint8)",
@@ -50,7 +50,7 @@ FAULTS = [
         "predictions_are_written",
         'return {"depth": path}',
         'return {"depth": "elsewhere.npy"}',
-        "is said to be written",
+        "is declared to be written",
     ),
 ]
 
@@ -99,7 +99,7 @@ def test_a_plugin_of_an_unknown_task_is_named_and_stops_nothing(tmp_path: Path) 
         "PLUGIN = PluginManifest(name='lost', summary='s', task='semantik', build=':b')\n"
     )
     with pytest.raises(
-        Exception, match=r"plugin 'lost': no task is called 'semantik'\. Did you mean 'semantic'\?"
+        Exception, match=r"plugin 'lost': unknown task 'semantik'\. Did you mean 'semantic'\?"
     ):
         registry.add_path(file)
     assert "lost" not in registry.plugins().names()

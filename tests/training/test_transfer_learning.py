@@ -232,11 +232,11 @@ def test_rates_multiply_those_of_the_plugin() -> None:
             ConfigError,
             "train.unfreeze_at 8 lies beyond the 8 steps",
         ),
-        (["train.freeze=heat"], ConfigError, "called 'heat'; did you mean 'head'"),
+        (["train.freeze=heat"], ConfigError, "matches 'heat'; did you mean 'head'"),
         (
             ["train.lr_factors={decoder: 0.1}"],
             ConfigError,
-            "train.lr_factors: no part of the model is called 'decoder'",
+            "train.lr_factors: no part of the model matches 'decoder'",
         ),
         (["train.lr_factors={head: 0}"], ConfigError, "greater than 0"),
         (["train.lr_factors={'!head': 1}"], ConfigError, "'!head'"),

@@ -29,7 +29,7 @@ COMMANDS = {
     "compare": "measure runs on the same images, side by side, and how far they differ",
     "infer": "run a trained model over images and folders",
     "track": "follow objects through a video with a promptable model",
-    "export": "write a run's weights as the software that the model comes from reads them",
+    "export": "export a run's weights in the format of the model's original software",
     "data": "list, describe, fetch, draw, check, preview, export and convert datasets",
     "plugins": "list and describe model plugins; write and check plugins, datasets and evaluators",
     "settings": "list all settings, each with its default and what it does",

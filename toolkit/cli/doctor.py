@@ -1,11 +1,11 @@
 """``toolkit doctor``.
 
-Exit code 0 when all that was found works. Exit code 1 when a package that the toolkit requires is missing,
-too old or cannot be imported, or when a plugin, dataset or evaluator fails to load, whoever brought it. A
-plugin that says in its manifest that it needs another package (such as sam2), which is not installed, is no
-failure: it is listed with the line that installs it. Nor is the lack of a GPU.
+The exit code is 0 if everything that was found works. It is 1 if a package that the toolkit requires is
+missing, too old or cannot be imported, or if a plugin, dataset or evaluator fails to load, wherever it comes
+from. A plugin whose manifest requires another package (such as sam2) that is not installed does not count as
+a failure: it is listed with the command that installs it. Neither does a missing GPU.
 
-It uses nothing but the standard library until it tries the rest, so that it works where they do not.
+It uses only the standard library until it tests the other packages, so that it works even if they do not.
 """
 
 from __future__ import annotations
@@ -32,27 +32,27 @@ if TYPE_CHECKING:
     from toolkit.registry.manifests import Manifest
 
 DISTRIBUTION = "detseg-toolkit"
-"""What pip calls the toolkit."""
+"""The toolkit's distribution name in pip."""
 
 SUMMARY = "what is installed, which device will be used, and how to fix what does not work"
 
 OPTIONAL = ("detectron2", "sam2")
-"""Packages that plugins can use and the toolkit does not require."""
+"""Packages that plugins can use but the toolkit does not require."""
 
 MODULES = {"opencv-python-headless": "cv2", "pillow": "PIL", "pyyaml": "yaml"}
-"""Distributions whose module has another name."""
+"""Distributions whose module has a different name."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
         kind: package, plugin, dataset or evaluator.
-        name: what it is called.
-        state: works; absent, which is no failure; or broken.
+        name: its name.
+        state: works; absent, which is not a failure; or broken.
         detail: its version, where it was found, or what is wrong.
-        hint: what mends it, if that is known.
+        hint: how to fix it, if known.
     """
 
     kind: str
@@ -69,11 +69,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Look at everything and print; 1 when something is broken."""
+    """Check everything and print the results; returns 1 if something is broken."""
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # of other people's modules, while they are imported; not what is asked for here
+        warnings.simplefilter("ignore")  # from third-party modules during import; not relevant here
         machine, device = describe_machine(), describe_device()
         packages = check_packages()
         try:
@@ -119,11 +117,11 @@ def _line(finding: Finding, name: str) -> str:
 
 
 def check_packages() -> list[Finding]:
-    """Every package that the toolkit requires, really imported, and those that plugins can use."""
+    """Import and check every package that the toolkit requires, and check those that plugins can use."""
     try:
         requirements = [text for text in metadata.requires(DISTRIBUTION) or [] if "extra ==" not in text]
     except metadata.PackageNotFoundError:
-        detail = "it is used without being installed, so its requirements are not known"
+        detail = "not installed, so its requirements are unknown"
         return [
             Finding("package", "toolkit", "broken", detail, hint="pip install --editable . in the checkout")
         ]
@@ -139,12 +137,12 @@ def _check_requirement(text: str) -> Finding:
         version = ""
     try:
         module = importlib.import_module(MODULES.get(name.lower(), name.replace("-", "_")))
-    except Exception as error:  # a package that is half installed may raise anything at all
+    except Exception as error:  # a half-installed package may raise anything
         if not version:
             return Finding("package", name, "broken", "not installed", hint)
-        detail = f"{version} is installed, but importing it fails: {type(error).__name__}: {error}"
+        detail = f"{version} is installed, but cannot be imported: {type(error).__name__}: {error}"
         return Finding("package", name, "broken", detail, f"pip install --force-reinstall '{text}'")
-    if not version:  # another distribution brings the same module, as opencv-python does
+    if not version:  # another distribution provides the same module, such as opencv-python
         return Finding(
             "package",
             name,
@@ -172,7 +170,7 @@ def _check_optional(name: str) -> Finding:
 
 
 def check_parts() -> list[Finding]:
-    """Every plugin, dataset and evaluator, with its code really imported."""
+    """Check every plugin, dataset and evaluator by importing its code."""
     from toolkit import registry
 
     findings = []
@@ -201,9 +199,9 @@ def _check_part(manifest: Manifest) -> Finding:
                     manifest.kind,
                     manifest.name,
                     "broken",
-                    f"{reference} from {manifest.origin} cannot be called",
+                    f"{reference} from {manifest.origin} is not callable",
                 )
-    except Exception as error:  # its modules may raise anything at all
+    except Exception as error:  # its modules may raise anything
         return Finding(manifest.kind, manifest.name, "broken", str(error))
     return Finding(manifest.kind, manifest.name, "works", f"from {manifest.origin}")
 
@@ -224,7 +222,7 @@ def describe_machine() -> dict[str, str]:
 
 
 def _memory_bytes() -> int | None:
-    """Memory of the machine, or of the container where that is less."""
+    """Memory of the machine, or of the container if that is less."""
     try:
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # not on Windows
@@ -236,14 +234,12 @@ def _memory_bytes() -> int | None:
 
 
 def describe_device() -> dict[str, str]:
-    """The device and the precision that training takes when nothing else is asked for, and what GPUs there
-    are.
-    """
+    """The default device and precision for training, and the available GPUs."""
     try:
         import torch
 
         from toolkit.runtime.devices import choose_precision, find_device
-    except Exception as error:  # broken installations raise anything at all
+    except Exception as error:  # broken installations may raise anything
         return {"unknown": f"{type(error).__name__}: {error}"}
     with warnings.catch_warnings(record=True) as complaints:
         warnings.simplefilter("always")

@@ -1,3 +1,3 @@
-"""Data on its way to a model: the contract of datasets, reading images, augmenting, loading, checking,
+"""The data pipeline: the contract of datasets, and reading images, augmenting, loading, checking and
 previewing.
 """

@@ -1,4 +1,5 @@
-"""Small generated samples with every kind of label, so that a contract needs no files and no other plugin."""
+"""Small generated samples with every kind of label, so that contract tests need neither files nor another
+plugin."""
 
 from __future__ import annotations
 
@@ -20,8 +21,8 @@ class GeneratedSamples(Dataset):
     Args:
         classes: the names that labels stand for; the objects are of all but ``background``.
         sizes: height and width of each image, in pixels.
-        objects: how many objects each image shows at most; 0 for none.
-        seed: another seed gives other images.
+        objects: maximum number of objects per image; 0 for none.
+        seed: different seeds give different images.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class GeneratedSamples(Dataset):
         label_map = np.full(size, 0 if has_background else VOID, np.uint8)
         image = (
             rng.integers(0, 60, (*size, 3)) + (index % 2) * 80
-        )  # night and dusk, so that what mixes images shows
+        )  # night and dusk, so that mixed-up images are noticed
         for number in visible:
             inside = ids == number
             label_map[inside] = labels[number - 1]
@@ -72,7 +73,8 @@ def generate(
 
 
 def _shape(rng: np.random.Generator, size: Size, *, is_disc: bool) -> NDArray[np.bool_]:
-    """The pixels of a disc or a box of random place, an eighth to a quarter of the image in radius."""
+    """The pixels of a disc or box at a random position, with a radius of an eighth to a quarter of the
+    image."""
     height, width = size
     radius = rng.uniform(min(size) / 8, min(size) / 4)
     y, x = rng.uniform(0.2, 0.8) * height, rng.uniform(0.2, 0.8) * width

@@ -1,9 +1,9 @@
 """The endless, exactly repeatable stream of training batches.
 
-Every image that training looks at has a *position*: 0 for the first, counting on over epochs. The order of an
-epoch, the augmentation of an image and the random numbers of a step are functions of the seed and that
-position alone. So a resumed run sees what the killed one would have seen, and the number of loader processes
-changes nothing.
+Every image in training has a *position*: 0 for the first, counted across epochs. The order of an
+epoch, the augmentation of an image and the random numbers of a step depend only on the seed and that
+position. So a resumed run sees what the killed one would have seen, regardless of the number of loader
+processes.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ Transform = Callable[[Sample, int], Sample]
 
 
 class _View(TorchDataset["Sample | ToolkitError"]):
-    """The dataset as the loader sees it: asked for an (index, position), it gives the augmented sample, or
-    why there is none.
+    """The dataset as the loader sees it: for an (index, position) it returns the augmented sample, or the
+    error if reading fails.
 
-    The reason comes as a value, because torch would put a loader process's traceback in front of the message
-    of an error raised there.
+    The error is returned rather than raised, because torch would put the loader process's traceback in front
+    of its message.
     """
 
     def __init__(self, dataset: Dataset, transform: Transform | None, seed: int) -> None:
@@ -41,7 +41,7 @@ class _View(TorchDataset["Sample | ToolkitError"]):
         self.seed = seed
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Where loader processes are started afresh (macOS, Windows), they first load the files that the user
+        """Where loader processes are spawned (macOS, Windows), they first load the plugin files that the user
         named.
         """
         return _rebuild_view, (loaded_paths(), pickle.dumps((self.dataset, self.transform, self.seed)))
@@ -97,7 +97,7 @@ class _Positions:
                 yield [(self.index_at(position), position) for position in range(first, first + self.part)]
 
     def index_at(self, position: int) -> int:
-        """Which image stands at a position: epochs are permutations, each shuffled anew."""
+        """The index of the image at a position: epochs are permutations, each shuffled independently."""
         epoch, offset = divmod(position, self.length)
         return _permutation(self.length, derive_seed(self.seed, "order", epoch))[offset]
 
@@ -157,20 +157,20 @@ def training_batches(
         collate_fn=_as_list,
         pin_memory=pin_memory,
     )
-    # Made at once, not in the first step: torch draws a random number for it.
+    # Created here, not in the first step, because torch draws a random number for it.
     return _raise_errors(iter(loader))
 
 
 class EvaluationLoader:
-    """Each sample of one process's share once, in order, in batches; it can be gone through again and again.
+    """Each sample of one process's share once, in order, in batches; can be iterated repeatedly.
 
     Args:
         dataset: the split.
-        batch_size: samples at a time.
+        batch_size: samples per batch.
         workers: processes that read images; 0 reads in this process.
-        rank, world: which of how many processes this is.
-        keep_workers: whether the processes stay for the next pass rather than being started anew.
-        pin_memory: whether samples lie in pinned memory, from which a GPU copies without waiting.
+        rank, world: index of this process and number of processes.
+        keep_workers: whether to keep the processes for the next pass instead of restarting them.
+        pin_memory: whether to put samples in pinned memory, from which copies to a GPU are asynchronous.
     """
 
     def __init__(

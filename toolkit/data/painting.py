@@ -1,4 +1,4 @@
-"""Objects painted into label maps."""
+"""Paints objects into label maps."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from toolkit.types import BACKGROUND, VOID, Instances, Sample
 def instances_to_label_map(instances: Instances, classes: Sequence[str]) -> Tensor:
     """Paint instances over one another into a label map.
 
-    Predictions are painted by score, so that the highest wins; truth by area, so that a small object lies on
-    top of a large one and, among equals, a later one on an earlier. A pixel under no instance is
-    ``background`` where a class has that name, and ``VOID`` otherwise. Crowd regions lie below everything and
-    are ``VOID``: what is in them is not known in detail.
+    Predictions are painted by score, so that the highest wins; truth by area, so that small objects are on
+    top of large ones and, among equals, later ones on top of earlier ones. A pixel without an instance is
+    ``background`` if a class has that name, else ``VOID``. Crowd regions are painted first, as ``VOID``,
+    because their contents are not known in detail.
 
     Args:
         instances: with masks; labels index ``classes``.
@@ -30,7 +30,7 @@ def instances_to_label_map(instances: Instances, classes: Sequence[str]) -> Tens
         uint8 ``[H, W]`` of indexes into ``classes``.
 
     Raises:
-        InvalidDataError: when there are no masks, or a label is beyond the classes.
+        InvalidDataError: when there are no masks, or a label is out of range.
     """
     masks = instances.masks
     if masks is None and len(instances):
@@ -44,7 +44,8 @@ def instances_to_label_map(instances: Instances, classes: Sequence[str]) -> Tens
         )
     height, width = instances.size
     uncovered = classes.index(BACKGROUND) if BACKGROUND in classes else VOID
-    painted = torch.full((width, height), uncovered, dtype=torch.uint8)  # transposed, as run-length codes are
+    # Transposed, like run-length encodings.
+    painted = torch.full((width, height), uncovered, dtype=torch.uint8)
     if masks is None:
         return painted.T.contiguous()
     labels = instances.labels
@@ -62,13 +63,13 @@ def instances_to_label_map(instances: Instances, classes: Sequence[str]) -> Tens
 
 
 class ObjectsAsClasses(Dataset):
-    """The objects of each image painted into a label map; everything else is background.
+    """The objects of each image are painted into a label map; everything else is background.
 
     Args:
-        dataset: has objects with masks. Where its classes have no background, that becomes the first class.
+        dataset: has objects with masks. If its classes have no background, one is added as the first class.
 
     Raises:
-        DataError: when there are more classes than a label map can tell apart.
+        DataError: when there are more classes than a label map can hold.
     """
 
     def __init__(self, dataset: Dataset) -> None:
@@ -78,15 +79,15 @@ class ObjectsAsClasses(Dataset):
         self.classes = tuple(dataset.classes) if has_background else (BACKGROUND, *dataset.classes)
         if len(self.classes) > VOID:
             raise DataError(
-                f"a label map has room for {VOID} classes, the background included, but there are"
-                f" {len(self.classes)}. Hint: choose a plugin that learns from objects"
+                f"a label map can hold {VOID} classes, including the background, but there are"
+                f" {len(self.classes)}. Hint: choose an instance segmentation plugin"
             )
         if dataset.palette is not None:
             self.palette = dataset.palette if has_background else ((0, 0, 0), *dataset.palette)
         self._shift = 0 if has_background else 1
 
     def __getitem__(self, index: int) -> Sample:
-        """The sample at ``index`` with a label map in place of its objects.
+        """The sample at ``index``, with a label map instead of its objects.
 
         Raises:
             DataError: when its objects have no masks.
@@ -99,10 +100,10 @@ class ObjectsAsClasses(Dataset):
             label_map = instances_to_label_map(shifted, self.classes)
         except InvalidDataError as error:
             raise DataError(
-                f"{sample.path or sample.id}: {error}. Hint: choose a plugin that learns from objects"
+                f"{sample.path or sample.id}: {error}. Hint: choose an instance segmentation plugin"
             ) from error
         return sample.with_(label_map=label_map, instances=None)
 
     def fingerprint(self) -> str:
-        """That of the dataset."""
+        """The fingerprint of the underlying dataset."""
         return self._dataset.fingerprint()

@@ -1,5 +1,5 @@
-"""The built-in datasets. In a checkout they live in the top-level folder ``datasets/``, so a folder dropped
-there is found at once.
+"""The built-in datasets. In a checkout they live in the top-level folder ``datasets/``, so a folder added
+there is found immediately.
 """
 
 from pathlib import Path

@@ -1,4 +1,5 @@
-"""How good predictions are. An evaluator is updated with samples and predictions, and ends in a ``Report``.
+"""Measures how good predictions are. An evaluator is updated with samples and predictions and returns a
+``Report``.
 
 Importing this package imports no torch; an evaluator's code is imported when it is built from its manifest.
 """

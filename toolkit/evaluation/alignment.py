@@ -1,5 +1,5 @@
-"""Predictions of models whose classes stand in another order, or have a background that the dataset does not
-name.
+"""Aligns predictions of models whose classes are in a different order, or include a background that the
+dataset does not have.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from toolkit.types import BACKGROUND, VOID, Prediction
 
 
 def alignment_for(model: Model, dataset: Dataset, owner: str) -> Alignment | None:
-    """What turns a model's predictions into a dataset's classes; None where that is not needed.
+    """The conversion of a model's predictions to a dataset's classes; None if none is needed.
 
-    The classes of a promptable model are those of the prompts that it is given.
+    A promptable model has the classes of the prompts that it is given.
 
     Raises:
         DataError: when the classes differ.
@@ -32,9 +32,9 @@ def alignment_for(model: Model, dataset: Dataset, owner: str) -> Alignment | Non
 
 
 class Alignment:
-    """Turns predictions in a model's classes into predictions in a dataset's, by their names.
+    """Converts predictions from a model's classes to a dataset's, matched by name.
 
-    Only a background may be missing on either side. Where the dataset has none it becomes void, which is "no
+    Only a background may be missing on either side. If the dataset has none, it becomes void, which means "no
     class".
 
     Args:
@@ -43,17 +43,18 @@ class Alignment:
         owner: the model, for the message.
 
     Raises:
-        DataError: when the two differ in another class.
+        DataError: when they differ in any other class.
     """
 
     def __init__(self, classes: Sequence[str], wanted: Sequence[str], owner: str) -> None:
         only_model = sorted(set(classes) - set(wanted) - {BACKGROUND})
         only_data = sorted(set(wanted) - set(classes) - {BACKGROUND})
         if only_model or only_data:
-            sides = [f"the model alone has {', '.join(only_model)}"] if only_model else []
-            sides += [f"the dataset alone has {', '.join(only_data)}"] if only_data else []
+            sides = [f"only the model has {', '.join(only_model)}"] if only_model else []
+            sides += [f"only the dataset has {', '.join(only_data)}"] if only_data else []
             raise DataError(
-                f"{owner} cannot be measured here, because the classes differ: {'; '.join(sides)}. Hint:"
+                f"{owner} cannot be evaluated on this dataset, because the classes differ:"
+                f" {'; '.join(sides)}. Hint:"
                 " choose another --data"
             )
         self.is_needed = tuple(classes) != tuple(wanted)

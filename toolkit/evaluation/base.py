@@ -1,4 +1,4 @@
-"""The contract that every evaluator meets."""
+"""The contract of evaluators."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ if TYPE_CHECKING:  # so that this package imports no torch
 
 
 class Evaluator(ABC):
-    """Compares predictions with samples, batch by batch, in memory that does not grow with the pixels seen.
+    """Compares predictions with samples, batch by batch; memory does not grow with the number of pixels.
 
-    In several processes each updates its own evaluator; then one of them gets the states of all, merges and
-    reports.
+    With several processes, each updates its own evaluator; then one of them gathers all states, merges them
+    and reports.
     """
 
     @abstractmethod
     def reset(self) -> None:
-        """Forget everything."""
+        """Reset all state."""
 
     def prepare(self, dataset: Dataset) -> None:  # noqa: B027 - most evaluators need nothing
-        """Learn which dataset the samples will come from; called after ``reset``, in every process, before
-        the first update.
+        """Receive the dataset that the samples will come from; called after ``reset``, in every process,
+        before the first update.
 
-        For an evaluator whose figures depend on the order of the samples; most need not know.
+        For evaluators whose metrics depend on the order of the samples; most can ignore it.
         """
 
     @final
     def update(self, samples: Sequence[Sample], predictions: Sequence[Prediction]) -> None:
-        """Take in one prediction per sample, in the same order.
+        """Add one prediction per sample, in the same order.
 
         Raises:
             InvalidDataError: when a prediction is of another sample or size, a label is missing, or a value
@@ -42,14 +42,14 @@ class Evaluator(ABC):
         """
         if len(samples) != len(predictions):
             raise InvalidDataError(
-                f"{len(samples)} samples came with {len(predictions)} predictions; there must be one"
+                f"{len(samples)} samples were given with {len(predictions)} predictions; expected one"
                 " prediction per sample"
             )
         for sample, prediction in zip(samples, predictions, strict=True):
             if prediction.sample_id != sample.id:
                 raise InvalidDataError(
-                    f"prediction {prediction.sample_id!r} came for sample {sample.id!r}; predictions must be"
-                    " in the samples' order"
+                    f"prediction {prediction.sample_id!r} was given for sample {sample.id!r}; predictions"
+                    " must be in the order of the samples"
                 )
             if prediction.size != sample.size:
                 raise InvalidDataError(
@@ -60,44 +60,42 @@ class Evaluator(ABC):
 
     @abstractmethod
     def _update(self, sample: Sample, prediction: Prediction) -> None:
-        """Take in a prediction that is known to be of this sample and its size."""
+        """Add a prediction that has been checked to belong to this sample and to have its size."""
 
     @abstractmethod
     def state(self) -> Any:
-        """All that was taken in, as something small that pickles."""
+        """Everything added so far, as a small picklable object."""
 
     @abstractmethod
     def merge(self, states: Sequence[Any]) -> None:
-        """Replace all that was taken in by the sum of these states (those of all processes, this one's
-        included).
-        """
+        """Replace the state with the sum of these states (those of all processes, including this one)."""
 
     @abstractmethod
     def report(self) -> Report:
-        """The figures so far; NaN where nothing defines them, as before the first update."""
+        """The metrics so far; undefined ones are NaN, as all are before the first update."""
 
 
 class AnswerEvaluator(Evaluator):
-    """An evaluator of answers to prompts: it compares the objects of a prediction with the true ones place by
-    place, and so measures promptable models only.
+    """An evaluator of answers to prompts: it compares the objects of a prediction with the true ones one by
+    one, so it only applies to promptable models.
     """
 
 
 class DocumentEvaluator(ABC):
-    """What an evaluator adds that compares a COCO results file with a COCO annotation file by themselves,
-    without reading an image.
+    """Interface of evaluators that can compare a COCO results file with a COCO annotation file directly,
+    without reading images.
     """
 
     @abstractmethod
     def report_document(
         self, document: dict[str, Any], results: list[dict[str, Any]], category_ids: Sequence[int]
     ) -> Report:
-        """The figures of results against a document, in the files' own precision.
+        """Evaluate results against a document, in the files' own precision.
 
         Args:
             document: see ``toolkit.formats.coco_numbers.CocoNumbered``.
             results: checked by ``toolkit.formats.coco_results``.
-            category_ids: the document's number of each class.
+            category_ids: the document's id of each class.
         """
 
 

@@ -1,9 +1,9 @@
-"""How far a difference between two models could be chance: the paired bootstrap over images.
+"""The paired bootstrap over images: how much of a difference between two models could be due to chance.
 
-Images are drawn with replacement, as many as there are, and both models are measured on the same draw; what
-lies between the percentiles of the differences over many draws is the interval (Efron and Tibshirani, An
-Introduction to the Bootstrap, 1993, chapter 13). Any figure that an evaluator reports has one, be it a mean
-over images or, as IoU and AP, none.
+As many images as there are in the set are drawn with replacement, and both models are evaluated on the same
+draw; the interval lies between percentiles of the differences over many draws (Efron and Tibshirani, An
+Introduction to the Bootstrap, 1993, chapter 13). Every reported metric has one, whether it is a mean over
+images or, like IoU and AP, not.
 """
 
 from __future__ import annotations
@@ -20,34 +20,35 @@ from toolkit.evaluation.base import Evaluator
 from toolkit.evaluation.report import Report
 
 LEVEL = 0.95
-"""Part of the draws that lies within an interval."""
+"""Fraction of the draws that lies within an interval."""
 
 
 RESAMPLES = 1000
-"""Draws of images that an interval is made from, unless an evaluator takes long over a report."""
+"""Default number of draws per interval; fewer for evaluators whose report is slow."""
 
 
 class Resampling(ABC):
-    """What an evaluator adds that is resampled in a way of its own.
+    """Interface of evaluators with their own way of resampling.
 
     Attributes:
-        resamples: how many draws of images suit it; fewer where a report takes long.
+        resamples: suitable number of draws; fewer if a report is slow.
     """
 
     resamples: int = RESAMPLES
 
     @abstractmethod
     def merge_repeated(self, states: Sequence[Any], times: Sequence[int]) -> None:
-        """Replace all that was taken in by the sum of these states, each of them so many times."""
+        """Replace the state with the sum of these states, each counted the given number of times."""
 
 
 def resamples_of(evaluator: Evaluator) -> int:
-    """How many draws of images suit an evaluator."""
+    """The number of draws suitable for an evaluator."""
     return evaluator.resamples if isinstance(evaluator, Resampling) else RESAMPLES
 
 
 def merge_repeated(evaluator: Evaluator, states: Sequence[Any], times: Sequence[int]) -> None:
-    """Replace all that an evaluator took in by the sum of states, each so many times: a bootstrap sample."""
+    """Replace an evaluator's state with the sum of states, each counted the given number of times: a
+    bootstrap sample."""
     if isinstance(evaluator, Resampling):
         evaluator.merge_repeated(states, times)
     else:
@@ -56,11 +57,11 @@ def merge_repeated(evaluator: Evaluator, states: Sequence[Any], times: Sequence[
 
 @dataclass(frozen=True)
 class Difference:
-    """How much larger a figure of one run is than that of another, with an interval.
+    """The difference of a metric between two runs, with an interval.
 
     Attributes:
         value: the difference on all images.
-        low, high: the interval; NaN where no draw defined the figure for both.
+        low, high: the interval; NaN if the metric was undefined in every draw.
     """
 
     value: float
@@ -69,12 +70,12 @@ class Difference:
 
     @property
     def is_clear(self) -> bool:
-        """Whether the interval leaves out 0."""
+        """Whether the interval excludes 0."""
         return self.low > 0 or self.high < 0
 
 
 def draws(images: int, count: int, seed: int) -> NDArray[np.int64]:
-    """How often each image is in each draw, int64 ``[count, images]``; every row sums up to ``images``."""
+    """How often each image is in each draw, int64 ``[count, images]``; every row sums to ``images``."""
     counts: NDArray[np.int64] = np.random.default_rng(seed).multinomial(
         images, np.full(images, 1 / images), size=count
     )
@@ -90,10 +91,10 @@ def resampled_metrics(
     """The metrics of each draw by name, float64 ``[draws]``.
 
     Args:
-        evaluator: is left with the last draw.
+        evaluator: holds the last draw afterwards.
         states: of the evaluator, one per image.
         counts: of ``draws``.
-        report: makes the report, in place of the evaluator's own.
+        report: makes the report instead of the evaluator's own method.
     """
     reports: list[Mapping[str, float]] = []
     for times in counts.tolist():
@@ -109,7 +110,7 @@ def resampled_metrics(
 def difference(
     value: float, first: float, values: NDArray[np.float64], first_values: NDArray[np.float64]
 ) -> Difference:
-    """The difference of two figures, with the interval from their values in the same draws."""
+    """The difference of two metrics, with the interval from their values in the same draws."""
     spread = values - first_values
     spread = spread[~np.isnan(spread)]
     if not len(spread):

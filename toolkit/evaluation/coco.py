@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 COCO_KEYPOINTS = 17
 
-_COPY = "\0"  # stands in no path, and so in no sample's id
+_COPY = "\0"  # occurs in no path, and so in no sample's id
 
 
 def _ascending(values: tuple[int, ...]) -> tuple[int, ...]:
     if list(values) != sorted(set(values)):
-        raise ValueError("must be in ascending order, without repetition")
+        raise ValueError("must be in ascending order, without duplicates")
     return values
 
 
@@ -37,24 +37,25 @@ class CocoSettings(Settings):
     """Settings of the evaluator ``coco``."""
 
     iou_types: Annotated[tuple[IoUType, ...], Field(min_length=1)] | None = None
-    """What is compared, of `bbox`, `segm` and `keypoints`; `null` compares all that both truth and
+    """What to compare: `bbox`, `segm`, `keypoints`; `null` compares everything that both truth and
     predictions have.
     """
 
     max_detections: Annotated[
         tuple[Annotated[int, Field(gt=0)], ...], Field(min_length=1), AfterValidator(_ascending)
     ] = (1, 10, 100)
-    """The numbers of detections an image for which AR is given, lowest first; AP counts as many as the last.
-    Keypoints count 20, as in COCO.
+    """The numbers of detections per image for which AR is reported, in ascending order; AP uses the last one.
+    Keypoints use 20, as in COCO.
     """
 
     boundary: bool = False
-    """Whether masks are also compared along their outlines (Boundary IoU, Cheng et al. 2021), as
+    """Whether to also compare masks along their boundaries (Boundary IoU, Cheng et al. 2021), reported as
     `boundary/AP` and so on; much slower.
     """
 
     keypoint_sigmas: tuple[Annotated[float, Field(gt=0)], ...] | None = None
-    """The spread of each keypoint relative to the object's size; `null` stands for those of COCO's 17."""
+    """The standard deviation of each keypoint relative to the object's size; `null` uses those of COCO's 17
+    keypoints."""
 
 
 class Coco(Evaluator, Resampling, DocumentEvaluator):
@@ -66,16 +67,16 @@ class Coco(Evaluator, Resampling, DocumentEvaluator):
     - ``AP``: mean over the classes, over IoU (OKS) thresholds 0.50, 0.55 … 0.95 and over 101 levels of
       recall; ``AP50`` and ``AP75`` at one threshold; ``APs``, ``APm``, ``APl`` for objects below 32², from
       32² to 96², and above 96² square pixels;
-    - ``AR1``, ``AR10``, ``AR100``: the highest recall with as many detections an image, mean over thresholds
-      and classes; ``ARs`` … ``ARl``.
+    - ``AR1``, ``AR10``, ``AR100``: the highest recall with that many detections per image, averaged over
+      thresholds and classes; ``ARs`` … ``ARl``.
 
-    Crowds are neither to be found nor false alarms. An object's area is ``Instances.areas``, or else that of
-    its mask, or else of its box; a detection's is that of its mask among masks, of its box otherwise, as
-    Detectron2 and mmdetection have it.
+    Crowds count neither as misses nor as false positives. An object's area is ``Instances.areas``, or else
+    that of its mask, or else of its box; a detection's is that of its mask among masks, of its box otherwise,
+    as in Detectron2 and mmdetection.
 
-    Detections of equal score count in the order of their images, which is that of the dataset (by COCO's
-    numbers where it has them), so any division among processes ends in the same figures. A sample that comes
-    twice is counted once.
+    Detections with equal scores are ranked in the order of their images in the dataset (by COCO image id
+    where there is one), so the results do not depend on how the images are divided among processes. A sample
+    that occurs twice is counted once.
 
     Args:
         settings: see ``CocoSettings``.
@@ -102,7 +103,7 @@ class Coco(Evaluator, Resampling, DocumentEvaluator):
         where = f"sample {sample.id!r}" + (f" ({sample.path})" if sample.path else "")
         if sample.instances is None:
             raise InvalidDataError(
-                f"{where} has no instances, so the evaluator coco has nothing to compare a prediction with"
+                f"{where} has no instances, so the evaluator coco cannot compare a prediction with it"
             )
         if prediction.instances is None or (
             len(prediction.instances) and prediction.instances.scores is None
@@ -139,7 +140,7 @@ class Coco(Evaluator, Resampling, DocumentEvaluator):
             and "keypoints" in (self.settings.iou_types or ("keypoints",))
         ):
             raise InvalidDataError(
-                f"{owner} has {points} keypoints. Hint: give evaluators.coco.keypoint_sigmas as many"
+                f"{owner} has {points} keypoints. Hint: give evaluators.coco.keypoint_sigmas that many"
                 f" values, not {sigmas}"
             )
 
@@ -148,13 +149,13 @@ class Coco(Evaluator, Resampling, DocumentEvaluator):
         return dict(self._images)
 
     def merge(self, states: Sequence[dict[str, ImageRecord]]) -> None:
-        """Replace what was taken in by the union of ``states``."""
+        """Replace the state with the union of ``states``."""
         self.reset()
         for state in states:
             self._images |= state
 
     def merge_repeated(self, states: Sequence[dict[str, ImageRecord]], times: Sequence[int]) -> None:
-        """Replace what was taken in by ``states``, each so many times, as images of their own."""
+        """Replace the state with ``states``, each repeated the given number of times as separate images."""
         self.reset()
         for state, count in zip(states, times, strict=True):
             self._images |= {
@@ -162,7 +163,7 @@ class Coco(Evaluator, Resampling, DocumentEvaluator):
             }
 
     def report(self) -> Report:
-        """The figures so far."""
+        """The metrics so far."""
         in_order = sorted(
             self._images, key=lambda key: (self._order.get(key.partition(_COPY)[0], len(self._order)), key)
         )
@@ -173,15 +174,15 @@ class Coco(Evaluator, Resampling, DocumentEvaluator):
     def report_document(
         self, document: dict[str, Any], results: list[dict[str, Any]], category_ids: Sequence[int]
     ) -> Report:
-        """The figures of a COCO results file against a COCO document, in the files' own precision, without
-        update.
+        """Evaluate a COCO results file against a COCO document, in the files' own precision, without
+        ``update``.
 
-        As pycocotools has it, the area of a detection is that of its box where the first result has one.
+        As in pycocotools, the area of a detection is that of its box if the first result has one.
 
         Args:
             document: see ``CocoNumbered.coco_document``.
             results: checked by ``toolkit.formats.coco_results``.
-            category_ids: the document's number of each class.
+            category_ids: the document's id of each class.
         """
         truth = hotcoco.COCO(document)
         detections = truth.load_res(results) if results else truth.load_res(np.zeros((0, 7)), segmentation=[])
@@ -200,7 +201,7 @@ class Coco(Evaluator, Resampling, DocumentEvaluator):
         return self._report(dict.fromkeys(kinds, (truth, detections)), categories, bool(document["images"]))
 
     def _kinds(self, images: Sequence[ImageRecord]) -> list[IoUType]:
-        """What both truth and predictions have; an image without objects lacks nothing."""
+        """What both truth and predictions have; an image without objects is compatible with everything."""
         if self.settings.iou_types is not None:
             return list(self.settings.iou_types)
         every = [each for image in images for each in (image.truth, image.found)]
@@ -234,9 +235,11 @@ class Coco(Evaluator, Resampling, DocumentEvaluator):
         absent = [name for name, value in zip(self.classes, first, strict=True) if np.isnan(value)]
         notes = []
         if self.settings.boundary and "segm" not in pairs:
-            notes.append("Boundaries need masks in truth and predictions, and were left out.")
+            notes.append(
+                "Boundary metrics were left out, because they need masks in both truth and predictions."
+            )
         if not any_images:
-            notes.append("No samples were evaluated, so every figure is undefined.")
+            notes.append("No samples were evaluated, so all metrics are undefined.")
         elif absent:
             notes.append(
                 f"{len(absent)} of {len(self.classes)} classes ({', '.join(absent)}) have no objects and are"
@@ -246,5 +249,5 @@ class Coco(Evaluator, Resampling, DocumentEvaluator):
 
 
 def build(settings: CocoSettings, classes: Sequence[str]) -> Coco:
-    """The evaluator, as its manifest names it."""
+    """Build the evaluator; named in its manifest."""
     return Coco(settings, classes)

@@ -1,8 +1,8 @@
-"""Boundary AP: masks compared along their outlines, after Cheng et al., "Boundary IoU" (CVPR 2021).
+"""Boundary AP: masks compared along their boundaries, after Cheng et al., "Boundary IoU" (CVPR 2021).
 
-Two masks overlap as much as the smaller of their mask IoU and the IoU of their boundaries: the pixels of a
+The overlap of two masks is the smaller of their mask IoU and the IoU of their boundaries: the pixels of a
 mask that lie within 2 % of the image's diagonal from its outline. Everything else is as for masks.
-pycocotools does the matching, so this takes as long as pycocotools does.
+pycocotools does the matching, so this is as slow as pycocotools.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ DILATION = 0.02
 
 
 def boundary(code: dict[str, Any]) -> dict[str, Any]:
-    """The boundary of a mask, both as COCO run lengths: what erosion takes away. The border of the image is
-    an outline too.
+    """The boundary of a mask, both as COCO run lengths: the pixels that erosion removes. The image border
+    counts as an outline.
     """
     height, width = code["size"]
     steps = max(1, round(DILATION * math.hypot(height, width)))
@@ -44,7 +44,7 @@ def boundary(code: dict[str, Any]) -> dict[str, Any]:
 
 
 class _BoundaryEval(COCOeval):  # type: ignore[misc]
-    """pycocotools' evaluation of masks with the other overlap."""
+    """pycocotools' evaluation of masks with the boundary overlap."""
 
     def computeIoU(self, imgId: int, catId: int) -> Any:  # noqa: N802, N803 - as pycocotools calls it
         overlap = super().computeIoU(imgId, catId)
@@ -61,7 +61,7 @@ class _BoundaryEval(COCOeval):  # type: ignore[misc]
 def evaluate_boundaries(
     truth: hotcoco.COCO, detections: hotcoco.COCO, max_detections: Sequence[int]
 ) -> COCOeval:
-    """The evaluation, accumulated, of the masks of both."""
+    """The accumulated evaluation of the masks of truth and detections."""
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints
         pair = []
         for source in (truth, detections):

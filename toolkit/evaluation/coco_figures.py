@@ -1,7 +1,7 @@
-"""From objects and detections to COCO's figures: hotcoco matches, this module names what comes out.
+"""From objects and detections to COCO metrics: hotcoco does the matching, this module names the results.
 
 The protocol is that of Lin et al., "Microsoft COCO: Common Objects in Context" (ECCV 2014), as pycocotools
-implements it. hotcoco gives the same precision and recall arrays as pycocotools, and a hundred times sooner;
+implements it. hotcoco gives the same precision and recall arrays as pycocotools, a hundred times faster;
 see ``benchmarks/coco_evaluator.py``.
 """
 
@@ -21,12 +21,12 @@ Floats = NDArray[np.float64]
 IoUType = Literal["bbox", "segm", "keypoints"]
 
 KEYPOINT_DETECTIONS = (20,)
-"""Detections an image that count for keypoints, as COCO has it."""
+"""Detections per image that count for keypoints, as in COCO."""
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What is found out for one kind of overlap; see ``Report`` for the fields."""
+    """Results for one kind of overlap; see ``Report`` for the fields."""
 
     metrics: Mapping[str, float]
     per_class: Mapping[str, list[float]]
@@ -42,15 +42,15 @@ def figures(
     max_detections: Sequence[int],
     sigmas: Sequence[float] | None = None,
 ) -> Figures:
-    """COCO's figures for one kind of overlap.
+    """COCO metrics for one kind of overlap.
 
     Args:
         truth: all images and objects.
         detections: of the same images.
         kind: what overlaps: boxes, masks or keypoints (OKS).
-        categories: number and name of each class; ``per_class`` is in this order.
-        max_detections: how many detections an image count, lowest first; AP is for the last.
-        sigmas: the spread of each keypoint; those of COCO's 17 when None.
+        categories: id and name of each class; ``per_class`` is in this order.
+        max_detections: how many detections per image count, in ascending order; AP uses the last.
+        sigmas: the standard deviation of each keypoint; those of COCO's 17 when None.
     """
     evaluation = hotcoco.COCOeval(truth, detections, kind)
     parameters = evaluation.params
@@ -71,7 +71,8 @@ def boundary_figures(
     *,
     max_detections: Sequence[int],
 ) -> Figures:
-    """The same figures for masks compared along their outlines; see ``toolkit.evaluation.coco_boundary``."""
+    """The same metrics for masks compared along their boundaries; see
+    ``toolkit.evaluation.coco_boundary``."""
     from toolkit.evaluation.coco_boundary import evaluate_boundaries
 
     evaluation = evaluate_boundaries(truth, detections, max_detections)
@@ -110,7 +111,7 @@ def _figures(
 def _metrics(
     precision: Floats, recall: Floats, thresholds: Floats, areas: Mapping[str, int], detections: Sequence[int]
 ) -> dict[str, float]:
-    """COCO's twelve, or ten for keypoints, which have no small objects."""
+    """COCO's twelve metrics, or ten for keypoints, which have no small objects."""
     sizes = {label[0]: i for label, i in areas.items() if label != "all"}
     last, everything = precision[..., -1], areas["all"]
     metrics = {"AP": _mean(last[:, :, :, everything])}
@@ -134,7 +135,7 @@ def _per_class(
 def _curves(
     precision: Floats, thresholds: Floats, recalls: Sequence[float], names: Sequence[str]
 ) -> dict[str, Curve]:
-    """Precision over recall, as means over the classes for every threshold and for every class at IoU 0.5; AP
+    """Precision-recall curves, averaged over the classes for every threshold and per class at IoU 0.5; and AP
     over the threshold.
     """
     everything = precision[..., 0, -1]  # threshold x recall x class
@@ -153,17 +154,17 @@ def _curves(
 
 
 def _defined(values: Floats) -> Floats:
-    """NaN for COCO's -1."""
+    """Replace COCO's -1 with NaN."""
     return np.where(values < 0, np.nan, values)
 
 
 def _mean(values: Floats) -> float:
-    """The mean of what is defined."""
+    """The mean of the defined values."""
     return float(_means(values, tuple(range(values.ndim))))
 
 
 def _means(values: Floats, axes: tuple[int, ...]) -> Floats:
-    """The means over some axes of what is defined; NaN where nothing is."""
+    """The means of the defined values over some axes; NaN where there are none."""
     known = ~np.isnan(values)
     with np.errstate(invalid="ignore"):
         return np.asarray(np.where(known, values, 0).sum(axes) / known.sum(axes))

@@ -1,4 +1,4 @@
-"""What the evaluator ``coco`` keeps of each image, and how it hands that to hotcoco."""
+"""The data that the evaluator ``coco`` keeps per image, and their conversion for hotcoco."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Objects:
     Attributes:
         boxes: float64 ``[N, 4]`` as x, y, width, height in pixels.
         labels: int64 ``[N]``, from 0.
-        areas: float64 ``[N]``, by which boxes and keypoints are small or large; ``mask_areas`` likewise for
-            masks.
+        areas: float64 ``[N]``, the areas that decide whether boxes and keypoints are small or large;
+        ``mask_areas`` for masks.
         scores: float64 ``[N]``; zeros for truth.
         crowd: bool ``[N]``.
-        masks: ``N`` compressed run-length codes, or None.
-        keypoints: float64 ``[N, K, 3]``, as COCO's files have them, or None.
+        masks: ``N`` compressed run-length encodings, or None.
+        keypoints: float64 ``[N, K, 3]``, as in COCO files, or None.
     """
 
     boxes: Floats
@@ -44,7 +44,7 @@ class Objects:
 
 @dataclass(frozen=True)
 class ImageRecord:
-    """What is kept of one image."""
+    """The data kept of one image."""
 
     size: tuple[int, int]
     truth: Objects
@@ -52,8 +52,8 @@ class ImageRecord:
 
 
 def objects(instances: Instances, *, is_truth: bool) -> Objects:
-    """Copies what counts; an area is the one stated, or that of the mask (of a detection's box, where boxes
-    are compared).
+    """Copy what the metrics need; an area is the stored one if there is one, else that of the mask (of a
+    detection's box, when boxes are compared).
     """
     boxes = instances.boxes_xyxy.numpy().astype(np.float64)
     boxes[:, 2:] -= boxes[:, :2]
@@ -78,7 +78,7 @@ def objects(instances: Instances, *, is_truth: bool) -> Objects:
 def coco_pair(
     images: Sequence[ImageRecord], kind: IoUType, classes: Sequence[str]
 ) -> tuple[hotcoco.COCO, hotcoco.COCO]:
-    """Truth and detections for hotcoco; images and classes are numbered from 1 in the order given."""
+    """Truth and detections for hotcoco; images and classes are numbered from 1 in the given order."""
     entries = [
         {"id": i, "height": image.size[0], "width": image.size[1]} for i, image in enumerate(images, start=1)
     ]

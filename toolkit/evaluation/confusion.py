@@ -1,4 +1,4 @@
-"""Counting which class was taken for which."""
+"""Confusion matrices of label maps."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from toolkit.errors import InvalidDataError
 from toolkit.types import VOID
 
 STRIP_PIXELS = 1 << 24
-"""OpenCV returns its counts as float32, which holds whole numbers up to this one."""
+"""OpenCV returns its counts as float32, which represents integers exactly up to this one."""
 
 LANES = 4
-"""Neighbors are mostly of one class, and a CPU that adds to one count again and again waits for itself each
-time. So the pixels are taken in turn from four places far apart, which is half as fast again."""
+"""Neighboring pixels mostly have the same class, and incrementing the same counter again and again stalls a
+CPU. So pixels are taken alternately from four distant places, which is 1.5 times as fast."""
 
 LabelMap = Tensor | NDArray[Any]
 
 
 def confusion_matrix(truth: LabelMap, prediction: LabelMap, num_classes: int) -> NDArray[np.int64]:
-    """How many pixels of each true class were given each class.
+    """Count how many pixels of each true class were predicted as each class.
 
     Args:
         truth: uint8 ``[H, W]`` of class indexes and ``VOID``, a tensor on the CPU or an array.
@@ -46,7 +46,7 @@ def confusion_matrix(truth: LabelMap, prediction: LabelMap, num_classes: int) ->
             f"truth and prediction differ in size: {list(pair[0].shape)} and {list(pair[1].shape)}"
         )
     truths, predictions = (array.reshape(-1) for array in pair)
-    counts = np.zeros((256, 256), dtype=np.int64)  # all values that a byte can have, so that none goes unseen
+    counts = np.zeros((256, 256), dtype=np.int64)  # all values of a byte, so that invalid ones are noticed
     whole = len(truths) // LANES * LANES
     for start in range(0, whole, STRIP_PIXELS):
         strip = slice(start, min(start + STRIP_PIXELS, whole))
@@ -60,7 +60,8 @@ def confusion_matrix(truth: LabelMap, prediction: LabelMap, num_classes: int) ->
 
 
 def _interleave(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """One row of the same pixels in another order, the same for every array of one length."""
+    """The same pixels in one row and in another order, which is the same for all arrays of the same
+    length."""
     lanes = list(pixels.reshape(LANES, -1))
     return np.asarray(cv2.merge(lanes), dtype=np.uint8).reshape(1, -1)
 
@@ -77,7 +78,7 @@ def _check_values(name: str, totals: NDArray[np.int64], num_classes: int) -> Non
     if len(unknown):
         value, more = (
             int(unknown[0]),
-            f" (and {len(unknown) - 1} other such values)" if len(unknown) > 1 else "",
+            f" (and {len(unknown) - 1} other invalid values)" if len(unknown) > 1 else "",
         )
         raise InvalidDataError(
             f"the {name} has value {value} in {int(totals[value])} pixels{more}, but there are {num_classes}"

@@ -26,13 +26,12 @@ class IoUSettings(Settings):
     """Settings of the evaluator ``iou``."""
 
     void: Literal["ignore", "false_positive"] = "ignore"
-    """What a class predicted on a pixel that a true label map marks as void is: left out, or a false positive
-    of that class.
+    """How to count a class predicted on a pixel that is void in the true label map: not at all, or as a false
+    positive of that class.
     """
 
     score_threshold: float = 0.5
-    """The lowest score of a predicted instance that is painted, where a prediction has instances but no label
-    map.
+    """Minimum score of predicted instances to be painted when a prediction has instances but no label map.
     """
 
 
@@ -40,7 +39,7 @@ class IoU(Evaluator):
     """Intersection over union and its relatives, as PASCAL VOC and Cityscapes count them: pixels are summed
     over the whole set.
 
-    With TP, FP and FN the pixels of a class that were found, invented and missed:
+    With TP, FP and FN the true positive, false positive and false negative pixels of a class:
 
     - ``iou`` = TP / (TP + FP + FN), ``dice`` = 2 TP / (2 TP + FP + FN), also called F1, ``accuracy`` = TP /
       (TP + FN);
@@ -49,16 +48,17 @@ class IoU(Evaluator):
     - ``pixel_accuracy``: correct pixels among those with a true class;
     - ``frequency_weighted_iou``: mean of ``iou`` weighted by the true pixels of each class.
 
-    Void (``VOID``) in a prediction is "no class": a miss of the true class, and nobody's false positive.
-    Void in a true label map is "not known", and counts by the setting ``void``.
+    Void (``VOID``) in a prediction means "no class": a false negative of the true class, and not a false
+    positive of any class. Void in a true label map means "unknown" and is handled according to the setting
+    ``void``.
 
-    **Instances.** A sample without a label map, and likewise a prediction, is judged by its instances,
-    painted by ``toolkit.data.painting.instances_to_label_map``. So an instance model and a semantic model
-    can be compared on either kind of set. What lies outside all instances is the class named ``background``
-    where the set has one. Where it has none, as is usual in sets of instances, it is no class, but it is
-    *known* to be none: unlike void in a label map, a class predicted there is always a false positive, and
-    void predicted there is right and, like every pixel without a true class, in no figure. A semantic model
-    for such a set therefore predicts void where it sees none of the classes. Crowd regions are left out.
+    **Instances.** For a sample or prediction without a label map, its instances are painted into one by
+    ``toolkit.data.painting.instances_to_label_map``. So instance models and semantic models can be compared
+    on either kind of dataset. Pixels outside all instances belong to the class named ``background`` if the
+    dataset has one. If it has none, as is usual in instance datasets, they have no class, but this is
+    *known*: unlike on void in a label map, a class predicted there is always a false positive; void predicted
+    there is correct and, like every pixel without a true class, does not enter any metric. A semantic model
+    for such a dataset therefore predicts void where it sees none of the classes. Crowd regions are left out.
 
     Args:
         settings: see ``IoUSettings``.
@@ -97,9 +97,7 @@ class IoU(Evaluator):
                 counts[-1] = 0
             return counts
         if sample.instances is None:
-            raise InvalidDataError(
-                "it has neither a label map nor instances, so there is nothing to compare a prediction with"
-            )
+            raise InvalidDataError("it has neither a label map nor instances to compare a prediction with")
         truth = instances_to_label_map(sample.instances, self.classes)
         crowd = sample.instances.is_crowd
         if crowd is not None and sample.instances.masks is not None and bool(crowd.any()):
@@ -122,14 +120,14 @@ class IoU(Evaluator):
         return {"matrix": self._matrix.copy(), "samples": self._samples}
 
     def merge(self, states: Sequence[dict[str, Any]]) -> None:
-        """Replace what was counted by the sum of ``states``."""
+        """Replace the counts with the sum of ``states``."""
         self.reset()
         for state in states:
             self._matrix += state["matrix"]
             self._samples += state["samples"]
 
     def report(self) -> Report:
-        """The figures so far."""
+        """The metrics so far."""
         matrix = self._matrix[:, :-1]
         correct = matrix.diagonal().astype(np.float64)  # TP
         true = self._matrix[:-1].sum(1).astype(np.float64)  # TP + FN
@@ -158,7 +156,7 @@ class IoU(Evaluator):
 
     def _notes(self, absent: NDArray[np.bool_], missing: NDArray[np.bool_]) -> tuple[str, ...]:
         if not self._samples:
-            return ("No samples were evaluated, so every figure is undefined.",)
+            return ("No samples were evaluated, so all metrics are undefined.",)
         notes = []
         if absent.any():
             notes.append(f"{self._some(absent)} absent from truth and prediction and left out of the means.")
@@ -180,17 +178,17 @@ class IoU(Evaluator):
 
 
 def build(settings: IoUSettings, classes: Sequence[str]) -> IoU:
-    """The evaluator, as its manifest names it."""
+    """Build the evaluator; named in its manifest."""
     return IoU(settings, classes)
 
 
 def _divide(numerator: Floats | np.float64, denominator: Floats | np.float64) -> Floats:
-    """Quotients, with NaN for 0 / 0."""
+    """Elementwise quotients, with NaN for 0 / 0."""
     with np.errstate(invalid="ignore"):
         return np.asarray(numerator / denominator)
 
 
 def _mean(values: Floats) -> float:
-    """The mean of what is defined."""
+    """The mean of the defined values."""
     defined = values[~np.isnan(values)]
     return float(defined.mean()) if len(defined) else float("nan")

@@ -12,14 +12,14 @@ EVALUATOR = (
     ),
     EvaluatorManifest(
         name="coco",
-        summary="instance segmentation: COCO's AP and AR of boxes, masks and keypoints",
+        summary="instance segmentation: COCO AP and AR for boxes, masks and keypoints",
         build="toolkit.evaluation.coco:build",
         measures=("instances",),
         settings="toolkit.evaluation.coco:CocoSettings",
     ),
     EvaluatorManifest(
         name="objects",
-        summary="promptable segmentation: IoU, Dice and boundary IoU of each object that was pointed at",
+        summary="promptable segmentation: IoU, Dice and boundary IoU of each prompted object",
         build="toolkit.evaluation.objects:build",
         measures=("answers",),
         settings="toolkit.evaluation.objects:ObjectsSettings",

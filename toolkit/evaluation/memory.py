@@ -1,8 +1,8 @@
-"""How much memory a model takes to predict, measured in a process of its own; run as a program it is that
-process.
+"""Measures how much memory a model needs for prediction, in a separate process; run as a program, this module
+is that process.
 
-On a CPU it is the size of the weights, and what the process grows by while it predicts. On a CUDA device it
-is what torch allocates there at most.
+On a CPU it is the size of the weights plus the growth of the process during prediction. On a CUDA device it
+is torch's peak allocation.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 def predicting_memory(
     run: str | Path, samples: Sequence[Sample], *, accelerator: str, precision: str
 ) -> int | None:
-    """Bytes that the model of a run takes to predict these samples in one batch; None where the system does
-    not tell.
+    """Bytes that the model of a run needs to predict these samples in one batch; None where the system does
+    not report it.
 
     Raises:
-        TrainingError: when the process fails, as for want of memory.
+        TrainingError: when the process fails, for example by running out of memory.
     """
     job = pickle.dumps(
         (loaded_paths(), str(run), list(samples), accelerator, precision, torch.get_num_threads())
@@ -69,11 +69,11 @@ def _measure(run: str, samples: list[Sample], accelerator: str, precision: str) 
 
 
 def _peak_after_reset(on_gpu: bool) -> int:
-    """Start the measurement of the peak anew; returns the bytes of the process now."""
+    """Reset the peak measurement; returns the current size of the process in bytes."""
     if on_gpu:
         torch.cuda.reset_peak_memory_stats()
         return 0
-    with contextlib.suppress(OSError):  # where that is not allowed, loading counts, too
+    with contextlib.suppress(OSError):  # if that is not allowed, loading is included
         RESET.write_text("5")  # see proc(5): the peak becomes the present size
     return _status("VmRSS")
 

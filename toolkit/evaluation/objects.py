@@ -1,4 +1,4 @@
-"""The evaluator ``objects``: how well each object was segmented that somebody pointed at."""
+"""The evaluator ``objects``: how well each prompted object was segmented."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ class ObjectsSettings(Settings):
     """Settings of the evaluator ``objects``."""
 
     boundary: bool = True
-    """Whether masks are also compared along their outlines (Boundary IoU, Cheng et al. 2021)."""
+    """Whether to also compare masks along their boundaries (Boundary IoU, Cheng et al. 2021)."""
 
 
 class Objects(AnswerEvaluator):
-    """The overlap of each true mask with the predicted mask that stands at the same place of its list, as
-    prompted models answer.
+    """The overlap of each true mask with the predicted mask at the same position, which is how promptable
+    models answer.
 
     - ``iou``: intersection over union; ``dice``: 2 · intersection / (sum of the areas); ``boundary_iou``: the
       IoU of the pixels within 2 % of the image's diagonal from the outlines (Cheng et al., Boundary IoU, CVPR
       2021).
-    - ``mean_iou`` and so on are means over all objects, as SAM's papers give them; in ``per_class`` over
-      those of a class. ``class_mean_iou`` is the mean of the latter, in which rare classes count as much as
+    - ``mean_iou`` and so on are means over all objects, as in the SAM papers; in ``per_class``, over the
+      objects of a class. ``class_mean_iou`` is the mean of the latter, so rare classes count as much as
       frequent ones.
 
-    Crowd regions and objects without a pixel cannot be pointed at, and are in no figure.
+    Crowd regions and objects without pixels cannot be prompted and are left out of all metrics.
 
     Args:
         settings: see ``ObjectsSettings``.
@@ -57,16 +57,13 @@ class Objects(AnswerEvaluator):
     def _update(self, sample: Sample, prediction: Prediction) -> None:
         truth, found = sample.instances, prediction.instances
         if truth is None or truth.masks is None:
-            raise InvalidDataError(
-                f"sample {sample.id!r} has no masks of objects, so there is nothing to compare a prediction"
-                " with"
-            )
+            raise InvalidDataError(f"sample {sample.id!r} has no object masks to compare a prediction with")
         if found is None or found.masks is None or len(found) != len(truth):
             count = "no masks" if found is None or found.masks is None else f"{len(found)} masks"
             raise InvalidDataError(
                 f"the prediction for sample {sample.id!r} has {count} for {len(truth)} objects; the evaluator"
-                " objects compares answers to prompts, one an object and in their order. Hint: measure"
-                " detections by the evaluator coco"
+                " objects compares answers to prompts: one per object, in the same order. Hint: use the"
+                " evaluator coco for detections"
             )
         beyond = [int(label) for label in truth.labels if label >= len(self.classes)]
         if beyond:
@@ -91,18 +88,18 @@ class Objects(AnswerEvaluator):
         return np.array([iou, 2 * iou / (1 + iou), edges])
 
     def state(self) -> dict[str, Any]:
-        """The sums of the figures and the number of objects, a class."""
+        """The sums of the metrics and the number of objects, per class."""
         return {"sums": self._sums.copy(), "counts": self._counts.copy()}
 
     def merge(self, states: Sequence[dict[str, Any]]) -> None:
-        """Replace what was counted by the sum of ``states``."""
+        """Replace the counts with the sum of ``states``."""
         self.reset()
         for state in states:
             self._sums += state["sums"]
             self._counts += state["counts"]
 
     def report(self) -> Report:
-        """The figures so far."""
+        """The metrics so far."""
         with np.errstate(invalid="ignore"):
             per_class = self._sums / self._counts[:, None]
             means = self._sums.sum(0) / self._counts.sum()
@@ -110,7 +107,7 @@ class Objects(AnswerEvaluator):
         seen = per_class[self._counts > 0, 0]
         metrics = {f"mean_{name}": float(means[i]) for i, name in enumerate(figures)}
         metrics["class_mean_iou"] = float(seen.mean()) if len(seen) else float("nan")
-        notes = () if self._counts.any() else ("No object was evaluated, so every figure is undefined.",)
+        notes = () if self._counts.any() else ("No objects were evaluated, so all metrics are undefined.",)
         return Report(
             "objects",
             metrics,
@@ -125,5 +122,5 @@ def _iou(truth: dict[str, Any], found: dict[str, Any]) -> float:
 
 
 def build(settings: ObjectsSettings, classes: Sequence[str]) -> Objects:
-    """The evaluator, as its manifest names it."""
+    """Build the evaluator; named in its manifest."""
     return Objects(settings, classes)

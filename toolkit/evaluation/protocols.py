@@ -1,9 +1,9 @@
 """Prompt protocols: how promptable models are measured, and with which evaluators.
 
 A promptable model is measured once for each of its protocols, with prompts taken from the true objects:
-``box``; ``point``, the most interior one; ``point+N``, with N corrections; and ``auto``, without prompts,
-whose objects have to be matched with the true ones. In every other, the instances of a prediction stand in
-the order of the sample's, one to one. The metrics bear the protocol's name: ``box/mean_iou``.
+``box``; ``point``, the most interior point; ``point+N``, with N corrections; and ``auto``, without prompts,
+whose objects have to be matched with the true ones. In all others, the instances of a prediction are in the
+order of the sample's, one to one. The metrics are prefixed with the protocol's name: ``box/mean_iou``.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from toolkit.types import Instances, Prediction, Sample
 Labeled = TypeVar("Labeled", Sample, Prediction)
 
 PLAIN = ""
-"""Stands for what ``Model.predict`` returns, in the place of a protocol's name."""
+"""Used in place of a protocol's name for what ``Model.predict`` returns."""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """An evaluator, and which predictions of a model it measures.
+    """An evaluator and the predictions of a model that it measures.
 
     Attributes:
-        evaluator: does the work.
+        evaluator: computes the metrics.
         protocol: one of the model's prompt protocols, or ``PLAIN``.
     """
 
@@ -43,7 +43,7 @@ class Measurement:
     protocol: str = PLAIN
 
     def update(self, samples: Sequence[Sample], predictions: Mapping[str, Sequence[Prediction]]) -> None:
-        """Take in the predictions of its protocol, one per sample."""
+        """Add the predictions of its protocol, one per sample."""
         chosen = predictions[self.protocol]
         if self.protocol == AUTO:
             samples = [_without_classes(sample) for sample in samples]
@@ -51,7 +51,7 @@ class Measurement:
         self.evaluator.update(samples, chosen)
 
     def report(self) -> Report:
-        """The figures so far, with the protocol in their names."""
+        """The metrics so far, with the protocol in their names."""
         report = self.evaluator.report()
         if self.protocol == PLAIN:
             return report
@@ -63,23 +63,25 @@ class Measurement:
         )
         if self.protocol != AUTO:
             return named
-        notes = (*named.notes, "What nobody prompted has no class, so all objects count as of one.")
+        notes = (
+            *named.notes,
+            "Objects found without prompts have no class, so all objects count as one class.",
+        )
         return replace(named, per_class={}, classes=(), notes=notes)
 
 
 def plan_measurements(model: Model, evaluators: Sequence[Evaluator]) -> list[Measurement]:
-    """What a model is measured by: the evaluators, or for a promptable model a copy for each protocol they
-    suit.
+    """The evaluators for a model; for a promptable model, a copy for each protocol that they support.
 
     Raises:
-        UsageError: when an evaluator suits none of the model's protocols.
+        UsageError: when an evaluator supports none of the model's protocols.
     """
     if not isinstance(model, Promptable):
         for evaluator in evaluators:
             if isinstance(evaluator, AnswerEvaluator):
                 raise UsageError(
-                    f"the evaluator {type(evaluator).__name__.lower()} measures answers to prompts, and"
-                    f" {type(model).__name__} takes none. Hint: choose the evaluator coco or iou"
+                    f"the evaluator {type(evaluator).__name__.lower()} measures answers to prompts, but"
+                    f" {type(model).__name__} takes no prompts. Hint: choose the evaluator coco or iou"
                 )
         return [Measurement(evaluator) for evaluator in evaluators]
     chosen = [
@@ -91,14 +93,14 @@ def plan_measurements(model: Model, evaluators: Sequence[Evaluator]) -> list[Mea
     if evaluators and not chosen:
         names = ", ".join(type(each).__name__.lower() for each in evaluators)
         raise UsageError(
-            f"the evaluator {names} suits none of the protocols {', '.join(model.protocols)}. Hint: choose"
+            f"the evaluator {names} supports none of the protocols {', '.join(model.protocols)}. Hint: choose"
             f" the evaluator objects for prompted protocols, or add the protocol {AUTO} for the others"
         )
     return chosen
 
 
 def predict_protocols(model: Promptable, samples: Sequence[Sample]) -> dict[str, list[Prediction]]:
-    """For each of a model's protocols one prediction per sample; each image is encoded once.
+    """One prediction per sample for each of a model's protocols; each image is encoded once.
 
     Raises:
         InvalidDataError: when a sample has no masks to take prompts from, or a protocol's name is unknown.
@@ -115,7 +117,7 @@ def predict_protocols(model: Promptable, samples: Sequence[Sample]) -> dict[str,
 def _answers(
     model: Promptable, encoded: object, truth: Instances, rounds: Mapping[str, int]
 ) -> dict[str, Instances]:
-    """The answers to all protocols for one image; those that begin with the same clicks share them."""
+    """The answers to all protocols for one image; protocols that begin with the same clicks share them."""
     answers: dict[str, Instances] = {}
     if BOX in rounds:
         answers[BOX] = model.answer(encoded, simulated_prompts.box_prompts(truth))
@@ -133,7 +135,7 @@ def _answers(
 
 
 def _without_classes(labeled: Labeled) -> Labeled:
-    """All objects as of the first class, for predictions of objects without one."""
+    """Assign all objects to the first class, for predictions of objects without a class."""
     instances = labeled.instances
     if instances is None:
         return labeled

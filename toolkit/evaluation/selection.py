@@ -1,4 +1,4 @@
-"""Which evaluators measure, made from the settings that name them."""
+"""Builds evaluators from the settings that name them."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def build_evaluators(
     task: TaskManifest | None = None,
     owner: str = "the model",
 ) -> list[Evaluator]:
-    """The evaluators that settings name.
+    """Build the evaluators named in the settings.
 
     Args:
-        settings: name -> the settings of that evaluator, checked already or plain values; or the section
-            ``evaluators`` of a run.
+        settings: name -> the settings of that evaluator, validated or as plain values; or the section
+        ``evaluators`` of a run.
         classes: what labels stand for.
-        task: of the predictions, to refuse evaluators that cannot measure them; None where it is not known.
+        task: of the predictions, to reject evaluators that cannot measure them; None if unknown.
         owner: whose predictions they are, for messages.
 
     Raises:
@@ -44,5 +44,5 @@ def build_evaluators(
             values = validate(settings_class(manifest), values or {}, source=f"evaluators.{name}")
         evaluators.append(manifest.resolve(manifest.build)(values, tuple(classes)))
     if not evaluators:
-        raise UsageError("no evaluator is chosen. Hint: name one, such as evaluators.iou={}")
+        raise UsageError("no evaluator is chosen. Hint: choose one, such as evaluators.iou={}")
     return evaluators

@@ -1,1 +1,1 @@
-"""Models written for other software."""
+"""Exports models for other software."""

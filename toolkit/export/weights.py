@@ -1,4 +1,4 @@
-"""Weights written as the software that a model comes from reads them."""
+"""Exports weights in the format of a model's original software."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ EXPORT_SUFFIXES = (".pth", ".pt")
 
 
 def export_model(run_or_file: str | Path, out: Path) -> int:
-    """Write ``{"model": tensors}`` by ``torch.save``, which Detectron2's checkpointer and ``build_sam2``
-    open, and the manifest beside it.
+    """Write ``{"model": tensors}`` with ``torch.save``, as read by Detectron2's checkpointer and
+    ``build_sam2``, and the manifest next to it.
 
     Args:
         run_or_file: a run or a checkpoint of the toolkit.
-        out: a name that ends in one of ``EXPORT_SUFFIXES``; an older file is replaced. The manifest takes the
-            same name in ``.json``.
+        out: output file with one of the suffixes ``EXPORT_SUFFIXES``; an existing file is replaced. The
+        manifest has the same name with the suffix ``.json``.
 
     Returns:
         How many tensors were written.
@@ -29,7 +29,7 @@ def export_model(run_or_file: str | Path, out: Path) -> int:
     Raises:
         CheckpointError: when there is no usable checkpoint.
         UsageError: when ``out`` has another suffix.
-        OutputError: when a file cannot be written; an older one of that name stays as it was.
+        OutputError: when a file cannot be written; an existing file is left unchanged.
     """
     if out.suffix not in EXPORT_SUFFIXES:
         raise UsageError(
@@ -38,7 +38,7 @@ def export_model(run_or_file: str | Path, out: Path) -> int:
         )
     model, manifest = load_model(run_or_file)
     state = {name: value.detach().cpu().contiguous() for name, value in model.export_state().items()}
-    buffer = io.BytesIO()  # torch hides a full disk behind an error of its own
+    buffer = io.BytesIO()  # torch would hide a full disk behind its own error
     torch.save({"model": state}, buffer)
     with atomic_write(out, "wb") as file:
         file.write(buffer.getbuffer())

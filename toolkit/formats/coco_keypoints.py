@@ -1,8 +1,8 @@
-"""COCO's keypoints name pixels by their indices; everywhere else coordinates are continuous, and a pixel's
-middle is half a pixel on.
+"""COCO keypoints are pixel indices; everywhere else coordinates are continuous, and the center of a pixel is
+half a pixel further.
 
-Detectron2 reads and writes them so, too. A point that is not there (visibility 0) stays where it is, at 0, 0
-as a rule.
+Detectron2 reads and writes them the same way. A missing point (visibility 0) is left unchanged, usually at 0,
+0.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ Number = TypeVar("Number", bound=np.floating)
 
 
 def from_indices(keypoints: NDArray[Number]) -> NDArray[Number]:
-    """Points ``[…, 3]`` of x, y and visibility (or score) as files have them, in continuous coordinates."""
+    """Convert points ``[…, 3]`` of x, y and visibility (or score) from pixel indices to continuous
+    coordinates."""
     return _moved(keypoints, 0.5)
 
 
 def to_indices(keypoints: NDArray[Number]) -> NDArray[Number]:
-    """The way back."""
+    """Convert continuous coordinates to pixel indices."""
     return _moved(keypoints, -0.5)
 
 

@@ -1,4 +1,4 @@
-"""The numbers by which COCO's files name images and classes."""
+"""The ids by which COCO files refer to images and classes."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from toolkit.data.dataset import Dataset
 
 
 class CocoNumbered(ABC):
-    """A dataset that comes from a COCO file, whose results files name images and classes by its numbers.
+    """A dataset that comes from a COCO file; COCO results files refer to images and classes by the ids in
+    that file.
 
     Attributes:
-        coco_image_ids: the number of each sample, by its id; None where the file has none.
-        coco_category_ids: the number of each class.
+        coco_image_ids: COCO image id by sample id; None if the file has none.
+        coco_category_ids: the COCO category id of each class.
     """
 
     coco_image_ids: Mapping[str, int] | None = None
@@ -23,22 +24,22 @@ class CocoNumbered(ABC):
 
     @abstractmethod
     def coco_document(self) -> dict[str, Any]:
-        """The truth as it stands in the file.
+        """The truth as in the file.
 
         It holds ``images``, ``categories`` (those of ``coco_category_ids``, in any order) and ``annotations``
-        of this split only, with numbers in the file's own precision. With it a COCO results file is measured
-        exactly as by pycocotools, without reading an image.
+        of this split only, with numbers in the file's own precision. With it, a COCO results file can be
+        evaluated exactly as with pycocotools, without reading images.
         """
 
 
 @dataclass(frozen=True)
 class CocoNumbers:
-    """By which numbers COCO files name the samples and classes of a dataset.
+    """The ids by which COCO files refer to the samples and classes of a dataset.
 
     Attributes:
-        image_ids: sample id -> number.
+        image_ids: sample id -> COCO image id.
         category_ids: one per class.
-        document: the COCO file that the dataset comes from, where there is one.
+        document: the COCO file that the dataset comes from, if any.
     """
 
     image_ids: Mapping[str, int]
@@ -47,8 +48,8 @@ class CocoNumbers:
 
 
 def coco_numbers(dataset: Dataset) -> CocoNumbers:
-    """The numbers of the COCO file that a dataset comes from, or else the places of samples and classes,
-    from 1.
+    """The ids in the COCO file that a dataset comes from, or else the positions of samples and classes,
+    counted from 1.
     """
     source = dataset.capability(CocoNumbered)
     if source is not None and source.coco_image_ids is not None:

@@ -1,4 +1,4 @@
-"""COCO's results files (https://cocodataset.org/#format-results): a list of detections, each with its image,
+"""COCO results files (https://cocodataset.org/#format-results): lists of detections, each with its image,
 class and score.
 """
 
@@ -23,15 +23,15 @@ SHAPES = ("bbox", "segmentation", "keypoints")
 def check_results(
     results: Sequence[Any], path: Path, image_ids: Collection[int], category_ids: Collection[int]
 ) -> None:
-    """Check that every detection can be placed and ranked.
+    """Check that every detection has a known image and class and a valid score and shape.
 
     Args:
-        results: what the file holds.
+        results: content of the file.
         path: the file, for messages.
-        image_ids, category_ids: the numbers that the dataset knows.
+        image_ids, category_ids: the ids that the dataset has.
 
     Raises:
-        DataError: names the first detection at fault, what it has and what was expected.
+        DataError: for the first invalid detection; says what was found and what was expected.
     """
     images, categories = set(image_ids), set(category_ids)
     if _plainly_right(results, images, categories):
@@ -43,15 +43,15 @@ def check_results(
 
 
 def check_mask_sizes(results: Sequence[Mapping[str, Any]], path: Path, sizes: Mapping[int, Size]) -> None:
-    """Check that every mask in run lengths has the size of its image and covers just its pixels.
+    """Check that every run-length encoded mask has the size of its image and covers exactly its pixels.
 
     Args:
         results: checked by ``check_results``.
         path: the file, for messages.
-        sizes: height and width by the image's number.
+        sizes: height and width by image id.
 
     Raises:
-        DataError: names the first mask at fault.
+        DataError: for the first invalid mask.
     """
     for position, entry in enumerate(results):
         mask, size = entry.get("segmentation"), sizes.get(entry["image_id"])
@@ -61,7 +61,7 @@ def check_mask_sizes(results: Sequence[Mapping[str, Any]], path: Path, sizes: Ma
 
 
 def _mask_fault(code: Mapping[str, Any], size: Size) -> str:
-    """What is wrong with run lengths; pycocotools would read beyond its memory if they were too long."""
+    """What is wrong with run lengths; pycocotools would read out of bounds if they were too long."""
     if list(code.get("size") or ()) != list(size):
         return f"of size {code.get('size')}, but its image has {list(size)} (height, width)"
     counts = code.get("counts")
@@ -70,7 +70,7 @@ def _mask_fault(code: Mapping[str, Any], size: Size) -> str:
     elif isinstance(counts, list) and all(isinstance(count, int) for count in counts):
         lengths = np.array(counts, dtype=np.int64)
     else:
-        return "whose counts are neither text nor a list of whole numbers"
+        return "whose counts are neither text nor a list of integers"
     if (lengths < 0).any() or int(lengths.sum()) != size[0] * size[1]:
         return (
             f"whose run lengths cover {int(lengths.sum())} pixels, but its image has {size[0] * size[1]}."
@@ -80,8 +80,8 @@ def _mask_fault(code: Mapping[str, Any], size: Size) -> str:
 
 
 def _plainly_right(results: Sequence[Any], images: set[int], categories: set[int]) -> bool:
-    """Whether all are boxes without fault, found by column, five times as fast as one by one; False settles
-    nothing.
+    """Whether all are valid boxes, checked column by column, five times as fast as one by one; False means
+    that they must be checked one by one.
     """
     try:
         known = {entry["image_id"] for entry in results} <= images and {
@@ -109,17 +109,17 @@ def _plainly_right(results: Sequence[Any], images: set[int], categories: set[int
 
 
 def _fault(entry: Any, images: set[int], categories: set[int]) -> str:
-    """What is wrong with a detection; empty when nothing is."""
+    """What is wrong with a detection; empty if it is valid."""
     if not isinstance(entry, dict):
         return (
-            "must be a record with image_id, category_id, score and bbox, segmentation or keypoints, not"
+            "must be an object with image_id, category_id, score and bbox, segmentation or keypoints, not"
             f" {entry!r}"
         )
     for key, known in (("image_id", images), ("category_id", categories)):
         if not isinstance(entry.get(key), int) or entry[key] not in known:
             return (
-                f"has the {key} {entry.get(key)!r}, which is none of the dataset's {len(known)}. "
-                "Hint: choose the dataset and split that the results are of"
+                f"has the {key} {entry.get(key)!r}, which is none of the dataset's {len(known)}."
+                " Hint: choose the dataset and split that these results belong to"
             )
     if not _finite(entry.get("score")):
         return f"has the score {entry.get('score')!r}; expected a finite number"
@@ -129,14 +129,12 @@ def _fault(entry: Any, images: set[int], categories: set[int]) -> str:
     if box is not None and not (
         isinstance(box, list) and len(box) == 4 and all(map(_finite, box)) and box[2] >= 0 and box[3] >= 0
     ):
-        return (
-            f"has the bbox {box!r}; expected x, y, width, height as finite numbers, the last two not below 0"
-        )
+        return f"has the bbox {box!r}; expected finite x, y, width, height, with width and height at least 0"
     points = entry.get("keypoints")
     if points is not None and not (
         isinstance(points, list) and points and len(points) % 3 == 0 and all(map(_finite, points))
     ):
-        return f"has the keypoints {points!r}; expected x, y, score of each as finite numbers"
+        return f"has the keypoints {points!r}; expected finite x, y, score for each"
     return ""
 
 
@@ -147,14 +145,14 @@ def _finite(value: Any) -> bool:
 def result_instances(
     annotations: Sequence[Mapping[str, Any]], size: Size, *, areas: bool = False
 ) -> Instances:
-    """The detections of one image, whose class stands under ``label``.
+    """The detections of one image, whose class index is given as ``label``.
 
     Args:
-        annotations: with ``bbox``, ``segmentation`` or ``keypoints``, the same for all; a missing box is the
-            tight one of the mask or points.
+        annotations: with ``bbox``, ``segmentation`` or ``keypoints``, the same for all; a missing box is
+        computed from the mask or points.
         size: of the image, height and width.
-        areas: whether to state areas as pycocotools reads a results file: that of the box where there is one,
-            else of the mask.
+        areas: whether to set areas as pycocotools does for a results file: that of the box if there is one,
+        else of the mask.
 
     Raises:
         InvalidDataError: when a mask or box does not fit the image.
@@ -184,7 +182,7 @@ def result_instances(
         boxes = torch.cat([keypoints[:, :, :2].amin(dim=1), keypoints[:, :, :2].amax(dim=1)], dim=1)
     else:
         raise InvalidDataError(
-            "some detections have a bbox, others a mask or keypoints only; all must have the same"
+            "some detections have a bbox, others only a mask or keypoints; all must have the same fields"
         )
     return Instances(
         size,
@@ -198,7 +196,7 @@ def result_instances(
 
 
 def _masks(codes: Sequence[Any], size: Size) -> Masks:
-    """From run lengths, compressed or not, or polygons."""
+    """Masks from run lengths (compressed or not) or polygons."""
     for code in codes:
         fault = _mask_fault(code, size) if isinstance(code, dict) else ""
         if fault:

@@ -1,8 +1,8 @@
 """Converts any dataset with objects from one annotation format to another, and counts what the new one cannot
 hold.
 
-Masks come back equal pixel by pixel from every format but ``masks``, in which objects cannot overlap.
-Polygons stay the polygons they were where the format has them.
+Masks are preserved exactly by every format except ``masks``, in which objects cannot overlap. Polygons stay
+the same polygons if the format supports them.
 """
 
 from __future__ import annotations
@@ -36,31 +36,31 @@ BACKGROUND = "background"
 
 
 class Losses(Counter[str]):
-    """How many objects or images lost what, by a description of it."""
+    """Counts of lost information, by description."""
 
     def lines(self) -> list[str]:
-        """One line for each, for people to read."""
+        """One human-readable line for each."""
         return [f"lost: {text} ({count})" for text, count in self.items() if count]
 
 
 def convert_split(
     dataset: Dataset, split: str, folder: Path, target: str, losses: Losses, limit: int | None = None
 ) -> Iterator[str]:
-    """Write a split in one of the formats of ``WRITERS``, or as ``masks``; one sample at a time.
+    """Write a split in one of the formats in ``WRITERS``, or as ``masks``, one sample at a time.
 
     Args:
         dataset: what to write.
         split: its name.
-        folder: where to; several splits of one dataset share it.
+        folder: output folder; the splits of a dataset share it.
         target: the format.
-        losses: counts what cannot be held are added to it.
-        limit: how many samples at most.
+        losses: counts of what the format cannot hold are added to it.
+        limit: maximum number of samples.
 
     Yields:
         The id of each sample when its image is written.
 
     Raises:
-        DataError: when a sample cannot be read, or has no objects to give.
+        DataError: when a sample cannot be read, or has no objects.
         OutputError: when a file cannot be written.
     """
     indexes = range(min(len(dataset), limit if limit is not None else len(dataset)))
@@ -79,7 +79,7 @@ def convert_split(
 
 
 def opening(target: str, classes: Sequence[str]) -> list[str]:
-    """The dataset that reads a format, and the settings that it needs for what was written."""
+    """The dataset that reads a format, and the settings that it needs to read the written files."""
     if target == "masks":
         return ["masks"]
     via = [
@@ -92,22 +92,22 @@ def opening(target: str, classes: Sequence[str]) -> list[str]:
 def _checked(sample_id: str) -> str:
     if Path(sample_id).is_absolute() or ".." in Path(sample_id).parts:
         raise DataError(
-            f"the image {sample_id!r} lies outside the dataset's folder, so it has no place in another."
-            " Hint: move it inside"
+            f"the image {sample_id!r} is outside the dataset's folder and cannot be copied to the new one."
+            " Hint: move it into the dataset's folder"
         )
     return sample_id
 
 
 def _read(dataset: Dataset, index: int, losses: Losses) -> tuple[bytes, str, Size, list[Region]]:
-    """The image's file, as it is where that is possible, its suffix, the image's size and the objects."""
+    """The image file (unchanged if possible), its suffix, the image's size and the objects."""
     if isinstance(dataset, RegionDataset):
         path, size = dataset.image_path(index), dataset.image_size(index)
         regions = dataset.regions(index, size)
-        to_instances(regions, size)  # finds the faults that lie in an object's pixels
+        to_instances(regions, size)  # detects errors in an object's pixels
         return path.read_bytes(), path.suffix, size, regions
     sample = dataset[index]
     regions = regions_of(sample)
-    losses["images with a label map: what it says of pixels outside objects"] += sample.label_map is not None
+    losses["images with a label map: labels of pixels outside objects"] += sample.label_map is not None
     losses["objects with a score: the score"] += (
         0 if sample.instances is None or sample.instances.scores is None else len(regions)
     )
@@ -135,7 +135,8 @@ def regions_of(sample: Sample) -> list[Region]:
     instances = sample.instances
     if instances is None:
         raise DataError(
-            f"sample {sample.id!r} has a label map but no objects, which only --to masks can hold"
+            f"sample {sample.id!r} has a label map but no objects. Hint: use --to masks, the only format"
+            " that holds label maps"
         )
     keypoints = None if instances.keypoints is None else instances.keypoints.flatten(1).tolist()
     tight = None if instances.masks is None else instances.masks.boxes_xyxy()
@@ -169,16 +170,16 @@ def _what_fits(regions: Sequence[Region], size: Size, target: str, losses: Losse
     found = []
     for region in regions:
         empty = region.has_mask and tight_box(region, size) == (0, 0, 0, 0)
-        losses["crowds: the whole object, as it would read as an ordinary one"] += region.is_crowd
+        losses["crowds: the whole object, because it would be read as an ordinary one"] += region.is_crowd
         losses["objects whose mask covers no pixel: the whole object"] += empty and not region.is_crowd
         if region.is_crowd or empty:
             continue
         _count_losses(region, size, losses)
-        losses["objects with a box alone: written as a rectangle, which reads as a mask"] += (
+        losses["objects with a box only: written as a rectangle, which is read as a mask"] += (
             target != "yolo" and not region.has_mask
         )
         joined = target != "labelme" and len(region.polygons) > 1
-        losses["objects of several polygons: joined to one polygon with the same pixels"] += joined
+        losses["objects with several polygons: joined into one polygon with the same pixels"] += joined
         found.append(region)
     return found
 
@@ -187,21 +188,23 @@ def _count_losses(region: Region, size: Size, losses: Losses) -> None:
     losses["objects with keypoints: the keypoints"] += region.keypoints is not None and any(region.keypoints)
     if region.has_mask:
         own = region.box_xyxy
-        losses["objects whose box is not that of the mask: the box"] += own is not None and own != tight_box(
-            region, size
+        losses["objects whose box differs from their mask's: the box"] += (
+            own is not None and own != tight_box(region, size)
         )
-        losses["objects with an area stated: the area"] += region.area is not None
+        losses["objects with a stored area: the area"] += region.area is not None
 
 
 def _write_masks(dataset: Dataset, split: str, folder: Path, losses: Losses, indexes: range) -> Iterator[str]:
-    """Label images and images of object ids; pixels of no object are ``background``, those of crowds void."""
+    """Write label images and object id images; pixels outside objects are ``background``, those of crowds
+    void."""
     classes, written, shift = dataset.classes, [], 0
     painted = isinstance(dataset, RegionDataset) or (len(indexes) > 0 and dataset[0].label_map is None)
     if painted and BACKGROUND not in classes:
         classes, shift = (BACKGROUND, *classes), 1
     if len(classes) > VOID:
         raise DataError(
-            f"a label image holds {VOID} classes, background included, not {len(classes)}. Hint: choose"
+            f"a label image can hold {VOID} classes, including the background, not {len(classes)}. Hint:"
+            " choose"
             " another format"
         )
     write_classes(folder / "classes.txt", classes, None if shift else dataset.palette)
@@ -221,15 +224,15 @@ def _write_masks(dataset: Dataset, split: str, folder: Path, losses: Losses, ind
 def _as_label_images(
     sample: Sample, regions: Sequence[Region], background: int | None, shift: int, losses: Losses
 ) -> Sample:
-    """The sample with the objects that an image of object ids can hold, and with a label map that is painted
-    where there is none.
+    """The sample with the objects that an object id image can hold, and with a painted label map if it has
+    none.
     """
     size = sample.size
-    losses["objects with a box alone: the whole object"] += sum(not region.has_mask for region in regions)
+    losses["objects with a box only: the whole object"] += sum(not region.has_mask for region in regions)
     crowds = [region for region in regions if region.is_crowd and region.has_mask]
     kept = [region for region in regions if region.has_mask and not region.is_crowd]
     losses["crowds: the object; its pixels are void"] += len(crowds)
-    losses[f"objects beyond the {MAX_IDS} of one image: the whole object"] += max(0, len(kept) - MAX_IDS)
+    losses[f"objects beyond {MAX_IDS} per image: the whole object"] += max(0, len(kept) - MAX_IDS)
     kept = kept[:MAX_IDS]
     for region in kept:
         _count_losses(region, size, losses)
@@ -240,7 +243,7 @@ def _as_label_images(
     ids = id_map_from_instances(instances)
     visible = torch.bincount(ids.flatten(), minlength=len(kept) + 1)[1:]
     hidden = visible < Masks(size, tuple(region.counts(size) for region in kept)).areas()
-    losses["objects that others hide in part: the pixels that overlap"] += int((hidden & (visible > 0)).sum())
+    losses["objects partly hidden by others: the overlapping pixels"] += int((hidden & (visible > 0)).sum())
     losses["objects without a visible pixel: the whole object"] += int((visible == 0).sum())
     if background is None:
         return sample.with_(instances=instances)
@@ -252,12 +255,10 @@ def _as_label_images(
 
 
 def require_empty(folder: Path) -> None:
-    """Conversions go to folders of their own, so that nothing of another set stays among their files.
+    """Check that a folder is empty, so that files of another dataset do not mix with the converted ones.
 
     Raises:
-        OutputError: when the folder holds anything.
+        OutputError: when the folder is not empty.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise OutputError(
-            f"{folder} holds something already. Hint: remove it, or choose another folder with --out"
-        )
+        raise OutputError(f"{folder} is not empty. Hint: remove it, or choose another folder with --out")

@@ -1,4 +1,4 @@
-"""Label images: what their values or colors mean, and the objects in images of object ids."""
+"""Label images: the meaning of their values or colors, and the objects in object id images."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from toolkit.types import VOID, Instances, Masks
 Color = tuple[int, int, int]
 
 MAX_IDS = 65_535
-"""Objects in one image of ids: the largest number that a gray PNG of 16 bits holds."""
+"""Maximum number of objects in an object id image: the largest value of a 16-bit grayscale PNG."""
 
 
 def values_to_label_map(values: Tensor, table: Mapping[int, int], path: str | Path) -> Tensor:
-    """Replace the raw values of a label image by class indexes.
+    """Replace the raw values of a label image with class indexes.
 
     Args:
         values: uint8 ``[H, W]``, as ``toolkit.data.images.read_label_map`` reads them.
@@ -40,7 +40,7 @@ def values_to_label_map(values: Tensor, table: Mapping[int, int], path: str | Pa
     if unknown:
         raise DataError(
             f"{path} has the value {unknown[0]} in {int(counts[unknown[0]])}"
-            f" pixels{_and_others(len(unknown) - 1, 'value')}, which stands for no class; expected"
+            f" pixels{_and_others(len(unknown) - 1, 'value')}, which is not a class; expected"
             f" {_ranges(table)}. Hint: correct the file, or the list of classes"
         )
     lookup = torch.zeros(256, dtype=torch.uint8)
@@ -50,7 +50,7 @@ def values_to_label_map(values: Tensor, table: Mapping[int, int], path: str | Pa
 
 
 def colors_to_label_map(image: Tensor, table: Mapping[Color, int], path: str | Path) -> Tensor:
-    """Replace the colors of a label image by class indexes.
+    """Replace the colors of a label image with class indexes.
 
     Args:
         image: uint8 ``[3, H, W]``, RGB.
@@ -77,17 +77,17 @@ def colors_to_label_map(image: Tensor, table: Mapping[Color, int], path: str | P
         count = int(counts[colors == first][0])
         raise DataError(
             f"{path} has the color {_unpacked(first)} in {count}"
-            f" pixels{_and_others(len(colors) - 1, 'color')}, which stands for no class. Hint: save the"
-            " label image without compression or smoothing, or correct the table of colors"
+            f" pixels{_and_others(len(colors) - 1, 'color')}, which is not the color of a class. Hint: save"
+            " the label image without lossy compression or smoothing, or correct the list of colors"
         )
     return torch.from_numpy(indexes[position])
 
 
 def check_same_size(label: Tensor, image: Tensor, label_path: str | Path, image_path: str | Path) -> None:
-    """A label image must have the size of its photo.
+    """Check that a label image has the size of its photo.
 
     Raises:
-        DataError: when it has not; names both files and both sizes.
+        DataError: when it does not; names both files and both sizes.
     """
     if label.shape[-2:] != image.shape[-2:]:
         (label_h, label_w), (image_h, image_w) = label.shape[-2:], image.shape[-2:]
@@ -99,15 +99,14 @@ def check_same_size(label: Tensor, image: Tensor, label_path: str | Path, image_
 
 
 def majority_labels(ids: Tensor, label_map: Tensor) -> dict[int, int]:
-    """The class that most pixels of each object have, by object id.
+    """The most frequent class among the pixels of each object, by object id.
 
     Args:
-        ids: whole numbers of any width, ``[H, W]``; 0 is no object.
-        label_map: uint8 ``[H, W]``; void pixels do not vote, and objects that are void throughout are left
-            out.
+        ids: integers of any width, ``[H, W]``; 0 is no object.
+        label_map: uint8 ``[H, W]``; void pixels are ignored, and entirely void objects are left out.
     """
     key = torch.where((ids != 0) & (label_map != VOID), ids.long() * 256 + label_map, -1).numpy().ravel()
-    starts = _run_starts(key)  # a sort of runs, not of pixels, and no table as long as the largest id
+    starts = _run_starts(key)  # sorts runs instead of pixels, and needs no table up to the largest id
     found, which = np.unique(key[starts], return_inverse=True)
     votes = np.bincount(which, np.diff(starts, append=key.size)).astype(np.int64)
     best: dict[int, tuple[int, int]] = {}
@@ -121,11 +120,11 @@ def majority_labels(ids: Tensor, label_map: Tensor) -> dict[int, int]:
 
 
 def instances_from_id_map(ids: Tensor, labels: Mapping[int, int]) -> Instances:
-    """The objects of an image of object ids, with masks and tight boxes.
+    """The objects of an object id image, with masks and tight boxes.
 
     Args:
-        ids: whole numbers of any width, ``[H, W]``; pixels whose id is not in ``labels`` belong to no object.
-        labels: object id -> class index; ids without a pixel give no instance.
+        ids: integers of any width, ``[H, W]``; pixels whose id is not in ``labels`` belong to no object.
+        labels: object id -> class index; ids without pixels give no instance.
 
     Returns:
         Instances in the order of ``labels``.
@@ -149,18 +148,18 @@ def instances_from_id_map(ids: Tensor, labels: Mapping[int, int]) -> Instances:
 
 
 def id_map_from_instances(instances: Instances) -> Tensor:
-    """The reverse of ``instances_from_id_map``: int32 ``[H, W]`` with ids from 1 in order; where masks
-    overlap, the later one shows.
+    """The inverse of ``instances_from_id_map``: int32 ``[H, W]`` with ids from 1 in order; where masks
+    overlap, the later one is visible.
 
     Raises:
         DataError: when the instances have no masks, or there are more than ``MAX_IDS``.
     """
     if instances.masks is None:
         raise DataError(
-            "these instances have boxes but no masks, so they cannot be drawn as an image of object ids"
+            "these instances have boxes but no masks, so they cannot be drawn as an object id image"
         )
     if len(instances) > MAX_IDS:
-        raise DataError(f"an image of object ids holds {MAX_IDS} objects at most, not {len(instances)}")
+        raise DataError(f"an object id image can hold at most {MAX_IDS} objects, not {len(instances)}")
     ids = torch.zeros(instances.size, dtype=torch.int32)
     for index in range(len(instances)):
         ids[instances.masks[[index]].dense()[0]] = index + 1
@@ -191,7 +190,7 @@ def _unpacked(key: int) -> Color:
 
 
 def _and_others(count: int, what: str) -> str:
-    return f" (and {count} other such {what}{'s' * (count > 1)})" if count else ""
+    return f" (and {count} other invalid {what}{'s' * (count > 1)})" if count else ""
 
 
 def _ranges(values: Mapping[int, Any]) -> str:

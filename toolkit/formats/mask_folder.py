@@ -3,11 +3,11 @@
 
 ::
 
-    classes.txt           one class a line, in the order of the values; a color may follow: "grass 0 128 0"
-    images/ID.png         any image format; folders below are kept
-    labels/ID.png         one value a pixel (gray or palette), or the colors of classes.txt
-    instances/ID.png      optional: ids of objects, 0 = none; of 8 or 16 bits
-    train.txt, val.txt    optional: the ids of each split, one a line
+    classes.txt           one class per line, in the order of the values; a color may follow: "grass 0 128 0"
+    images/ID.png         any image format; subfolders are kept
+    labels/ID.png         one value per pixel (gray or palette), or the colors of classes.txt
+    instances/ID.png      optional: object ids, 0 = none; 8 or 16 bits
+    train.txt, val.txt    optional: the ids of each split, one per line
 """
 
 from __future__ import annotations
@@ -32,33 +32,31 @@ _LINE = re.compile(r"(?P<name>.*\S)\s+(?P<red>\d{1,3})[\s,]+(?P<green>\d{1,3})[\
 
 @dataclass(frozen=True)
 class ClassLine:
-    """One line of a list of classes: a name and, where it is given, a color. The name ``void`` stands for no
-    class.
-    """
+    """One line of a list of classes: a name and optionally a color. The name ``void`` stands for no class."""
 
     name: str
     color: Color | None = None
 
 
 def read_classes(path: Path) -> tuple[ClassLine, ...]:
-    """Read a list of classes: one name a line, which may be followed by red, green and blue. Empty lines are
-    skipped.
+    """Read a list of classes: one name per line, which may be followed by red, green and blue. Empty lines
+    are skipped.
 
     Raises:
-        DataError: when the file cannot be read, is empty, names a class twice, or has a color beyond 255 or
-            used twice.
+        DataError: when the file cannot be read, is empty, lists a class or color twice, or has a color
+        component above 255.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(
-            f"{path} cannot be read as a list of classes: {error}. Hint: write one class name a line, in"
+            f"{path} cannot be read as a list of classes: {error}. Hint: write one class name per line, in"
             " UTF-8"
         ) from error
     lines = [_parse(line.strip(), path) for line in text.splitlines() if line.strip()]
     if not lines:
         raise DataError(
-            f"{path} is empty. Hint: write one class name a line, in the order of the label values"
+            f"{path} is empty. Hint: write one class name per line, in the order of the label values"
         )
     for what, values in (
         ("class", [line.name for line in lines]),
@@ -70,7 +68,7 @@ def read_classes(path: Path) -> tuple[ClassLine, ...]:
                 f"{path} has the {what} {double} twice. Hint: give every class its own line and its own color"
             )
     if len({line.name for line in lines} - {VOID_NAME}) > 255:
-        raise DataError(f"{path} names {len(lines)} classes; a label map has at most 255")
+        raise DataError(f"{path} lists {len(lines)} classes; a label map can have at most 255")
     return tuple(lines)
 
 
@@ -80,7 +78,7 @@ def _parse(line: str, path: Path) -> ClassLine:
         return ClassLine(line)
     color = (int(match["red"]), int(match["green"]), int(match["blue"]))
     if max(color) > 255:
-        raise DataError(f"{path} gives {match['name']!r} the color {color}; each part must be 0…255")
+        raise DataError(f"{path} gives {match['name']!r} the color {color}; each component must be 0…255")
     return ClassLine(match["name"], color)
 
 
@@ -103,25 +101,26 @@ def write_split(dataset: Dataset, split: str, folder: Path, limit: int | None = 
     """Write a split in this layout, one sample at a time; several splits with the same classes can share the
     folder.
 
-    Images are PNG, labels palette PNG with void as 255; where objects overlap, the later one shows.
+    Images are written as PNG, labels as palette PNG with void as 255; where objects overlap, the later one is
+    visible.
 
     Args:
         dataset: what to write.
         split: the name of its list of ids.
-        folder: where to; it is made when missing.
-        limit: how many samples at most.
+        folder: output folder; created if missing.
+        limit: maximum number of samples.
 
     Yields:
         The id of each sample when its files are written.
 
     Raises:
-        OutputError: when a file cannot be written, or the folder holds other classes.
+        OutputError: when a file cannot be written, or the folder contains data with other classes.
         DataError: when a sample has no label map and no masks.
     """
     classes_file = folder / "classes.txt"
     if classes_file.exists() and tuple(line.name for line in read_classes(classes_file)) != dataset.classes:
         raise OutputError(
-            f"{folder} holds data with other classes ({classes_file}). Hint: choose another folder"
+            f"{folder} contains data with other classes ({classes_file}). Hint: choose another folder"
         )
     write_classes(classes_file, dataset.classes, dataset.palette)
     written = []
@@ -135,7 +134,7 @@ def write_split(dataset: Dataset, split: str, folder: Path, limit: int | None = 
 
 
 def write_sample(sample: Sample, folder: Path, palette: Sequence[Color]) -> None:
-    """Write ``images/ID.png`` and what the sample has of ``labels/ID.png`` and ``instances/ID.png``."""
+    """Write ``images/ID.png`` and, if the sample has them, ``labels/ID.png`` and ``instances/ID.png``."""
     has_masks = sample.instances is not None and sample.instances.masks is not None
     if sample.label_map is None and not has_masks:
         raise DataError(

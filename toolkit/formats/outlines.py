@@ -1,6 +1,4 @@
-"""The outlines of masks as polygons that give back exactly the same pixels when they are filled by COCO's
-rule.
-"""
+"""The outlines of masks as polygons that reproduce exactly the same pixels when filled by COCO's rule."""
 
 from __future__ import annotations
 
@@ -13,7 +11,7 @@ from toolkit.formats.regions import Polygon
 
 
 def rings(mask: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
-    """The closed lines along the edges of pixels that bound a mask, outer ones and those of holes alike.
+    """The closed contours along pixel edges that bound a mask, both outer ones and those of holes.
 
     A corner of the boundary is a point of the grid around which one or three of four pixels are set, or two
     that touch diagonally, which makes two corners. Along each row and column of the grid, corners pair up,
@@ -24,7 +22,7 @@ def rings(mask: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
         mask: bool ``[H, W]``.
 
     Returns:
-        For each line its corners, int64 ``[K, 2]`` as x, y; horizontal and vertical sides alternate.
+        The corners of each contour, int64 ``[K, 2]`` as x, y; horizontal and vertical sides alternate.
     """
     padded = np.pad(mask, 1).astype(np.int8)
     around = padded[:-1, :-1] + padded[1:, 1:], padded[:-1, 1:] + padded[1:, :-1]  # the two diagonals
@@ -58,10 +56,10 @@ def _partners(order: NDArray[np.intp]) -> list[int]:
 
 
 def one_polygon(mask: NDArray[np.bool_]) -> Polygon:
-    """One polygon that has the pixels of a mask, with its parts and holes.
+    """One polygon that covers the pixels of a mask, with its parts and holes.
 
-    All lines are joined to the first by bridges that are walked there and back; filled by COCO's rule (or any
-    other that counts crossings), they cover no pixel.
+    All contours are joined to the first by bridges that are traversed in both directions; filled by COCO's
+    rule (or any other even-odd rule), the bridges cover no pixels.
 
     Args:
         mask: bool ``[H, W]`` with at least one pixel set.

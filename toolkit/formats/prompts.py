@@ -1,10 +1,10 @@
-"""Files of prompts: which objects a promptable model is to segment in which image.
+"""Prompt files: which objects a promptable model should segment in which image.
 
-Three formats are read, told apart by their content:
+Three formats are read and distinguished by their content:
 
 - CSV with the columns ``image`` and ``x``, ``y`` (a point) or ``x0``, ``y0``, ``x1``, ``y1`` (a box), and
   optionally ``label`` (1 on the object, 0 off it; 1 when empty), ``class``, and ``object``: rows of an image
-  with the same value there belong to one object; without it each row is one.
+  with the same value there belong to one object; without it, each row is an object.
 - JSON: ``{"photo.jpg": [{"points_xy": [[x, y], …], "point_labels": [1, …], "box_xyxy": [x0, y0, x1, y1],
   "class": "flask"}, …], …}``.
 - COCO: a document with ``images``, ``annotations`` and ``categories``, whose boxes become the prompts.
@@ -29,7 +29,7 @@ from toolkit.errors import DataError
 from toolkit.types import Prompts, Size
 
 UNNAMED = "object"
-"""The class of a prompt that names none."""
+"""The class of a prompt that has no class."""
 POINT_COLUMNS, BOX_COLUMNS = ("x", "y"), ("x0", "y0", "x1", "y1")
 OPTIONAL_COLUMNS = ("label", "class", "object")
 KEYS = ("points_xy", "point_labels", "box_xyxy", "class")
@@ -37,7 +37,7 @@ KEYS = ("points_xy", "point_labels", "box_xyxy", "class")
 
 @dataclass(frozen=True)
 class ObjectPrompt:
-    """What points at one object.
+    """The prompt for one object.
 
     Attributes:
         where: file and line or record, for messages.
@@ -54,16 +54,16 @@ class ObjectPrompt:
 
 
 def read_prompts(path: Path) -> dict[str, list[ObjectPrompt]]:
-    """The prompts of a file, by the name of the image.
+    """Read the prompts of a file, by image name.
 
     Raises:
-        DataError: when the file cannot be read, or a record in it is wrong; names the line or record, what it
-            has and what was expected.
+        DataError: when the file cannot be read, or a record in it is invalid; names the line or record, and
+        says what was found and what was expected.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise DataError(
             f"{path} cannot be read: {reason}. Hint: give a CSV or JSON file of prompts"
         ) from None
@@ -75,7 +75,9 @@ def read_prompts(path: Path) -> dict[str, list[ObjectPrompt]]:
             )
         prompts[name].append(prompt)
     if not prompts:
-        raise DataError(f"{path} holds no prompts. Hint: give at least one point or box, or --prompts auto")
+        raise DataError(
+            f"{path} contains no prompts. Hint: give at least one point or box, or --prompts auto"
+        )
     return dict(prompts)
 
 
@@ -92,7 +94,7 @@ def _from_csv(path: Path, text: str) -> Iterator[tuple[str, ObjectPrompt]]:
     ):
         raise DataError(
             f"{path} has the columns {', '.join(columns) or 'none'}; expected image with x, y or x0, y0, x1,"
-            f" y1, and if you like {', '.join(OPTIONAL_COLUMNS)}. Hint: name the columns so in the first"
+            f" y1; optional columns: {', '.join(OPTIONAL_COLUMNS)}. Hint: put these column names in the first"
             " line"
         )
     objects: dict[tuple[str, str], list[tuple[str, Mapping[str, str]]]] = defaultdict(list)
@@ -100,7 +102,7 @@ def _from_csv(path: Path, text: str) -> Iterator[tuple[str, ObjectPrompt]]:
         where = f"{path}, line {reader.line_num}"
         name = (row["image"] or "").strip()
         if not name or None in row:
-            raise DataError(f"{where} {'has more values than columns' if name else 'names no image'}")
+            raise DataError(f"{where} {'has more values than columns' if name else 'has no image name'}")
         values = {key: (value or "").strip() for key, value in row.items()}
         objects[name, values.get("object") or f"line {reader.line_num}"].append((where, values))
     for (name, _), rows in objects.items():
@@ -108,7 +110,7 @@ def _from_csv(path: Path, text: str) -> Iterator[tuple[str, ObjectPrompt]]:
 
 
 def _one_object(rows: Sequence[tuple[str, Mapping[str, str]]]) -> ObjectPrompt:
-    """The rows of one object: its points, and a box at most."""
+    """Combine the rows of one object: its points, and at most one box."""
     first = rows[0][0]
     points, labels, boxes = [], [], []
     for where, values in rows:
@@ -121,8 +123,8 @@ def _one_object(rows: Sequence[tuple[str, Mapping[str, str]]]) -> ObjectPrompt:
     if len(boxes) > 1 or len(names) > 1:
         what = f"{len(boxes)} boxes" if len(boxes) > 1 else f"the classes {', '.join(sorted(names))}"
         raise DataError(
-            f"{first} and the rows of the same object have {what}; one is possible. Hint: give them"
-            " different values of object"
+            f"{first} and the rows of the same object have {what}; expected one. Hint: give different"
+            " objects different values in the column object"
         )
     pairs = tuple((x, y) for x, y in points)
     return ObjectPrompt(first, next(iter(names), UNNAMED), pairs, tuple(labels), boxes[0] if boxes else None)
@@ -135,7 +137,7 @@ def _from_json(path: Path, text: str) -> Iterator[tuple[str, ObjectPrompt]]:
         raise DataError(f"{path} is not valid JSON: {error}") from None
     if not isinstance(document, dict):
         raise DataError(
-            f"{path} holds a list; expected prompts by image name, or a COCO document with images,"
+            f"{path} contains a list; expected prompts by image name, or a COCO document with images,"
             " annotations and categories"
         )
     if {"images", "annotations"} <= document.keys():
@@ -144,7 +146,7 @@ def _from_json(path: Path, text: str) -> Iterator[tuple[str, ObjectPrompt]]:
     for name, records in document.items():
         if not isinstance(records, list):
             raise DataError(
-                f"{path}: {name!r} holds {type(records).__name__}; expected a list of prompts, one an object"
+                f"{path}: {name!r} holds {type(records).__name__}; expected a list of prompts, one per object"
             )
         for i, record in enumerate(records):
             yield name, _record(record, f"{path}: {name!r}[{i}]")
@@ -161,7 +163,9 @@ def _record(record: Any, where: str) -> ObjectPrompt:
         raise DataError(f"{where} has points_xy {points!r}; expected a list of [x, y]")
     labels = record.get("point_labels") or [1] * len(points)
     if not isinstance(labels, list) or len(labels) != len(points):
-        raise DataError(f"{where} has point_labels {labels!r} for {len(points)} points; expected one a point")
+        raise DataError(
+            f"{where} has point_labels {labels!r} for {len(points)} points; expected one per point"
+        )
     pairs = tuple((_number(x, "x", where), _number(y, "y", where)) for x, y in points)
     box = record.get("box_xyxy")
     name = record.get("class") or UNNAMED
@@ -183,7 +187,7 @@ def _from_coco(path: Path, document: Mapping[str, Any]) -> Iterator[tuple[str, O
             x, y, width, height = annotation["bbox"]
             if annotation["image_id"] not in files:
                 raise DataError(
-                    f"{where} is of image {annotation['image_id']!r}, which is not among the images"
+                    f"{where} has image_id {annotation['image_id']!r}, which is not among the images"
                 )
             name = names.get(annotation.get("category_id"), UNNAMED)
             yield (
@@ -191,7 +195,7 @@ def _from_coco(path: Path, document: Mapping[str, Any]) -> Iterator[tuple[str, O
                 ObjectPrompt(where, str(name), box_xyxy=_box([x, y, x + width, y + height], where)),
             )
     except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path} is no COCO document: {type(error).__name__}: {error}") from None
+        raise DataError(f"{path} is not a COCO document: {type(error).__name__}: {error}") from None
 
 
 def _number(value: Any, name: str, where: str) -> float:
@@ -222,14 +226,14 @@ def _box(values: Any, where: str) -> tuple[float, float, float, float]:
 
 
 class PromptFile:
-    """The prompts of a file, for images of given names.
+    """The prompts of a file, matched to images by name.
 
     Args:
-        path: see the module.
-        classes: what labels stand for; those of the file, in its order, when None.
+        path: the file; see the module for its formats.
+        classes: names of the label indexes; None means the classes of the file, in its order.
 
     Raises:
-        DataError: when the file is at fault, or names a class that is not among ``classes``.
+        DataError: when the file is invalid, or contains a class that is not in ``classes``.
     """
 
     def __init__(self, path: Path, classes: Sequence[str] | None = None) -> None:
@@ -240,17 +244,17 @@ class PromptFile:
         for prompt in everything:
             if prompt.class_name not in self.classes:
                 raise DataError(
-                    f"{prompt.where} is of the class {prompt.class_name!r}; there are:"
+                    f"{prompt.where} has the class {prompt.class_name!r}; expected one of:"
                     f" {', '.join(self.classes)}"
                 )
         self._by_image: dict[str, list[ObjectPrompt]] = {}
 
     def assign(self, names: Iterable[str]) -> None:
-        """Say which images there are: a name in the file stands for the one image whose path ends so, with or
-        without its suffix.
+        """Set the images: a name in the file refers to the one image whose path ends with it, with or without
+        suffix.
 
         Raises:
-            DataError: when the file names an image that is not there, or one of several.
+            DataError: when a name in the file matches no image, or several.
         """
         known: dict[str, list[str]] = defaultdict(list)
         for name in names:
@@ -261,9 +265,9 @@ class PromptFile:
             exact = [name for name in matches if name == entry]
             if len(exact or matches) != 1:
                 found = (
-                    f"{len(matches)} images are called so: {', '.join(matches[:3])}"
+                    f"{len(matches)} images have this name: {', '.join(matches[:3])}"
                     if matches
-                    else "there is no such image"
+                    else "no image has this name"
                 )
                 some = ", ".join(sorted(name for group in known.values() for name in group)[:3])
                 raise DataError(
@@ -276,8 +280,8 @@ class PromptFile:
         return name in self._by_image
 
     def groups(self, name: str, size: Size) -> list[Prompts]:
-        """The prompts for an image, at most one ``Prompts`` for each combination of points and box; empty
-        when the file has none for it.
+        """The prompts for an image, at most one ``Prompts`` for each combination of points and box; empty if
+        the file has none for it.
 
         Raises:
             DataError: when a point or a whole box lies outside the image.
@@ -314,7 +318,7 @@ def _ends_with(name: str, entry: str) -> bool:
 
 
 def _stem(name: str) -> str:
-    """The last part of a name without suffix; a number, such as that of a frame, without leading zeros."""
+    """The last part of a name without suffix; a number, such as a frame number, without leading zeros."""
     stem = PurePosixPath(name).stem
     return str(int(stem)) if stem.isascii() and stem.isdigit() else stem
 

@@ -1,8 +1,8 @@
-"""Objects as annotation tools write them: polygons or run lengths, a class, and what else is known of them.
+"""Objects as annotation tools write them: polygons or run lengths, a class, and other attributes.
 
-The readers of COCO, VIA, LabelMe and YOLO files turn each record into a ``Region``; what follows is the same
-for all. Coordinates are in pixels from the top-left corner of the image, so whole numbers lie on the edges of
-pixels, and polygons are filled by COCO's rule.
+The readers of COCO, VIA, LabelMe and YOLO files turn each record into a ``Region``; the rest is the same for
+all. Coordinates are in pixels from the top-left corner of the image, so integers lie on pixel edges, and
+polygons are filled by COCO's rule.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ class Region:
         label: index of its class.
         where: file and record, for messages.
         polygons: its parts; the object is their union.
-        code: compressed COCO run lengths, of an object that is no polygon, or where they are known already.
-        box_xyxy: the box that the file gives it; None for that of its mask.
+        code: compressed COCO run lengths of an object that is not a polygon, or if they are already known.
+        box_xyxy: the box in the file; None for that of its mask.
         is_crowd: whether it is a crowd of objects.
         keypoints: ``x, y, visibility`` of each, one after the other; None when there are none.
-        area: in square pixels, as the file states it; None for that of the mask.
+        area: in square pixels, as stored in the file; None for that of the mask.
     """
 
     label: int
@@ -66,19 +66,19 @@ class Region:
         """The mask as compressed COCO run lengths.
 
         Raises:
-            DataError: when it covers no pixel and the file gives no box either.
+            DataError: when it covers no pixels and the file gives no box either.
         """
         counts = self.code if self.code is not None else Masks.from_polygons([self.polygons], size).counts[0]
         if self.box_xyxy is None and not coco_mask.area({"size": list(size), "counts": counts}):
             raise DataError(
-                f"{self.where} covers no pixel of the image ({size[1]} x {size[0]}). Hint: remove it, or"
+                f"{self.where} covers no pixels of the image ({size[1]} x {size[0]}). Hint: remove it, or"
                 " draw it again"
             )
         return counts
 
 
 class RegionDataset(Dataset):
-    """A split whose objects are made of ``Region`` records, read when they are asked for.
+    """A split whose objects are built from ``Region`` records, read on demand.
 
     Attributes:
         num_keypoints: keypoints of each object; 0 for none.
@@ -92,10 +92,10 @@ class RegionDataset(Dataset):
 
     @abstractmethod
     def regions(self, index: int, size: Size) -> list[Region]:
-        """The objects of the image, which has this size.
+        """The objects of the image of this size.
 
         Raises:
-            DataError: when a record cannot be used; names file, record and hint.
+            DataError: when a record cannot be used; names the file and the record, with a hint.
         """
 
     def image_size(self, index: int) -> Size:
@@ -116,10 +116,10 @@ class RegionDataset(Dataset):
 
 
 def to_instances(regions: Sequence[Region], size: Size, num_keypoints: int = 0) -> Instances:
-    """The objects as the toolkit has them; masks are None when the file has boxes alone.
+    """Convert regions to ``Instances``; masks are None when the file has only boxes.
 
     Raises:
-        DataError: when a mask covers no pixel, or some objects of the image have masks and others have not.
+        DataError: when a mask covers no pixels, or some objects of the image have masks and others do not.
     """
     masks = None
     without = [region for region in regions if not region.has_mask]
@@ -127,7 +127,7 @@ def to_instances(regions: Sequence[Region], size: Size, num_keypoints: int = 0) 
         masks = Masks(size, tuple(region.counts(size) for region in regions))
     elif len(without) < len(regions):
         raise DataError(
-            f"{without[0].where} has no mask, but other objects of the image have one. Hint: add it, or"
+            f"{without[0].where} has no mask, but other objects of the image have one. Hint: add a mask, or"
             " remove the object"
         )
     boxes = torch.zeros((len(regions), 4)) if masks is None else masks.boxes_xyxy()
@@ -147,7 +147,7 @@ def to_instances(regions: Sequence[Region], size: Size, num_keypoints: int = 0) 
 
 
 def _areas(regions: Sequence[Region], boxes: torch.Tensor, masks: Masks | None) -> torch.Tensor:
-    """float64 ``[N]``: what the file states, else the area of the mask or box."""
+    """float64 ``[N]``: the stored areas, else those of the masks or boxes."""
     widths, heights = (boxes[:, 2:] - boxes[:, :2]).double().unbind(dim=1)
     measured = (widths * heights if masks is None else masks.areas()).tolist()
     stated = [
@@ -157,7 +157,7 @@ def _areas(regions: Sequence[Region], boxes: torch.Tensor, masks: Masks | None) 
 
 
 def _keypoints(regions: Sequence[Region], count: int) -> torch.Tensor:
-    """float32 ``[N, count, 3]``; zeros, which is COCO's "not labeled", where an object has none or fewer."""
+    """float32 ``[N, count, 3]``; zeros (COCO's "not labeled") for missing keypoints."""
     keypoints = torch.zeros((len(regions), count * 3))
     for row, region in zip(keypoints, regions, strict=True):
         if region.keypoints is not None:
@@ -169,7 +169,7 @@ def numbers(values: Any, where: str, what: str) -> tuple[float, ...]:
     """Check that a value from a file is a list of finite numbers.
 
     Raises:
-        DataError: when it is not; ``what`` says which value.
+        DataError: when it is not; ``what`` names the value.
     """
     if not isinstance(values, list):
         raise DataError(f"{where}: {what} must be a list of numbers, not {_short(values)}")
@@ -180,24 +180,24 @@ def numbers(values: Any, where: str, what: str) -> tuple[float, ...]:
 
 
 def polygon(values: Any, size: Size, where: str, what: str = "the polygon") -> Polygon:
-    """Check a polygon from a file; what lies outside the image will be cut off.
+    """Check a polygon from a file; parts outside the image will be cut off.
 
     Raises:
-        DataError: when it is no list of finite numbers, has fewer than three points or an odd count of
-            numbers, or lies further outside than the image is large, which no honest annotation does.
+        DataError: when it is not a list of finite numbers, has fewer than three points or an odd number of
+        values, or lies outside the image by more than the image's own size, which real annotations never do.
     """
     flat = numbers(values, where, what)
     if len(flat) < 6 or len(flat) % 2:
         raise DataError(
-            f"{where}: {what} has {len(flat)} numbers; expected x, y of three or more points. Hint: remove"
+            f"{where}: {what} has {len(flat)} numbers; expected x, y for at least three points. Hint: remove"
             " it, or draw it again"
         )
     for length, along in zip((size[1], size[0]), (flat[::2], flat[1::2]), strict=True):
         far = next((value for value in along if not -length <= value <= 2 * length), None)
         if far is not None:
             raise DataError(
-                f"{where}: {what} reaches {far:g}, far outside the image of {size[1]} x {size[0]} pixels. "
-                "Hint: correct it; is it of another image, or of the image at another size?"
+                f"{where}: {what} reaches {far:g}, far outside the image of {size[1]} x {size[0]} pixels."
+                " Hint: correct it; it may belong to another image, or to this image at another size"
             )
     return flat
 
@@ -209,8 +209,8 @@ def ellipse(
 
     Args:
         center: x and y in pixels.
-        radii: half the axes in pixels, along x and y before the ellipse is turned.
-        theta: how far it is turned, in radians, from x toward y (clockwise on the screen).
+        radii: semi-axes in pixels, along x and y before rotation.
+        theta: rotation in radians, from x toward y (clockwise on the screen).
         size: of the image.
         where: file and record, for messages.
 
@@ -219,7 +219,7 @@ def ellipse(
     """
     if not all(map(math.isfinite, (*center, *radii, theta))) or min(radii) <= 0:
         raise DataError(
-            f"{where}: the center {center}, radii {radii} and angle {theta:g} make no ellipse. Hint:"
+            f"{where}: the center {center}, radii {radii} and angle {theta:g} do not form an ellipse. Hint:"
             " correct the file"
         )
     ys, xs = np.ogrid[0.5 : size[0] : 1, 0.5 : size[1] : 1]
@@ -239,14 +239,14 @@ def read_json(path: Path, what: str) -> Any:
     """Parse a JSON file.
 
     Raises:
-        DataError: when it cannot be read or is not JSON; ``what`` says what it should hold.
+        DataError: when it cannot be read or is not JSON; ``what`` describes the expected content.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise DataError(
-            f"{path} is not there; it should hold {what}. Hint: check the folder and the settings of the"
-            " dataset"
+            f"{path} does not exist; it should contain {what}. Hint: check the folder and the dataset's"
+            " settings"
         ) from error
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path} cannot be read as JSON ({what}): {error}. Hint: export it again") from error
@@ -259,7 +259,7 @@ def sample_id(file_name: str) -> str:
 
 
 def unique_ids(file_names: Sequence[str]) -> tuple[str, ...]:
-    """The ids of the images of a split; where two images differ in nothing but the suffix, theirs keep it."""
+    """The ids of the images of a split; where two images differ only in the suffix, their ids keep it."""
     short = [sample_id(name) for name in file_names]
     uses = Counter(short)
     return tuple(

@@ -1,6 +1,6 @@
-"""Writes objects as files of COCO, LabelMe, YOLO and VIA: one writer for each, fed with one image at a time.
+"""Writes objects in the formats of COCO, LabelMe, YOLO and VIA, with one writer each, one image at a time.
 
-A writer takes what its format can hold; ``toolkit.formats.convert`` says beforehand what it cannot.
+A writer expects only what its format can hold; ``toolkit.formats.convert`` filters out and counts the rest.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Writer(ABC):
     """Writes the annotations of a split.
 
     Attributes:
-        opens_with: the dataset that reads what is written.
-        images: folder of the images, relative to ``folder``.
+        opens_with: the dataset that reads the written files.
+        images: image folder, relative to ``folder``.
     """
 
     opens_with: ClassVar[str]
@@ -45,11 +45,11 @@ class Writer(ABC):
 
     @abstractmethod
     def add(self, sample_id: str, file_name: str, size: Size, regions: Sequence[Region]) -> None:
-        """Write the objects of an image, whose file is ``file_name`` in the folder of images."""
+        """Write the objects of an image with the file ``file_name`` in the image folder."""
 
     @abstractmethod
     def finish(self) -> None:
-        """Write what stands in one file for all images."""
+        """Write the file that covers all images."""
 
 
 class CocoWriter(Writer):
@@ -66,7 +66,7 @@ class CocoWriter(Writer):
         self._annotations: list[dict[str, Any]] = []
 
     def add(self, sample_id: str, file_name: str, size: Size, regions: Sequence[Region]) -> None:
-        """Keep the records of the image."""
+        """Collect the records of the image."""
         key = self._image_ids[sample_id]
         self._images.append({"id": key, "file_name": file_name, "height": size[0], "width": size[1]})
         for region in regions:
@@ -109,8 +109,8 @@ class CocoWriter(Writer):
 
 
 class LabelmeWriter(Writer):
-    """A JSON file beside each image; several polygons of an object share a ``group_id``, and what is no
-    polygon is a mask.
+    """A JSON file next to each image; several polygons of an object share a ``group_id``, and objects that
+    are not polygons are written as masks.
     """
 
     opens_with = "labelme"
@@ -157,7 +157,7 @@ class LabelmeWriter(Writer):
 
 
 class YoloWriter(Writer):
-    """A text file for each image, and ``data.yaml``; an object of several parts becomes one polygon."""
+    """A text file for each image, and ``data.yaml``; an object with several parts becomes one polygon."""
 
     opens_with = "yolo"
 
@@ -198,7 +198,7 @@ def _parts_of_image(region: Region, size: Size) -> list[float]:
 
 
 class ViaWriter(Writer):
-    """``via_region_data.json`` as VIA 2 exports it, with the class in the attribute ``class``; an object of
+    """``via_region_data.json`` as VIA 2 exports it, with the class in the attribute ``class``; an object with
     several parts becomes one polygon.
     """
 
@@ -209,7 +209,7 @@ class ViaWriter(Writer):
         self._records: dict[str, Any] = {}
 
     def add(self, sample_id: str, file_name: str, size: Size, regions: Sequence[Region]) -> None:
-        """Keep the record of the image."""
+        """Collect the record of the image."""
         found = []
         for region in regions:
             flat = single_polygon(region, size) if region.has_mask else rectangle(*tight_box(region, size))
@@ -237,7 +237,7 @@ def dense(region: Region, size: Size) -> NDArray[np.bool_]:
 
 
 def tight_box(region: Region, size: Size) -> Box:
-    """The box of its mask (zeros, if that is empty), or its own where it has none."""
+    """The tight box of a region's mask (zeros if that is empty), or its own box if it has no mask."""
     if not region.has_mask and region.box_xyxy is not None:
         return region.box_xyxy
     x0, y0, x1, y1 = Masks(size, (region.counts(size),)).boxes_xyxy()[0].tolist()
@@ -245,7 +245,7 @@ def tight_box(region: Region, size: Size) -> Box:
 
 
 def single_polygon(region: Region, size: Size) -> Polygon:
-    """Its polygon, if it has exactly one, else one with the same pixels."""
+    """The region's polygon if it has exactly one, else a polygon with the same pixels."""
     return region.polygons[0] if len(region.polygons) == 1 else one_polygon(dense(region, size))
 
 

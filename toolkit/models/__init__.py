@@ -1,1 +1,2 @@
-"""The contract of models, and what several plugins build on: semantic models, losses, encoders, prompts."""
+"""The contract of models, and components that several plugins share: semantic models, losses, encoders,
+prompts."""

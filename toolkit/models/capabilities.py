@@ -1,9 +1,8 @@
-"""What a model may be able to do beside predicting and learning.
+"""What a model may be able to do besides predicting and training.
 
 Each capability is a small abstract class. A model declares it by deriving from it, the conformance suite
-checks what it promises, and the rest of the toolkit asks ``model.capability(Tileable)`` and never what class
-a model is of. A wrapper, such as a promptable model with somebody to prompt it, answers for the model inside
-it.
+checks its promises, and the rest of the toolkit calls ``model.capability(Tileable)`` and never checks the
+model's class. A wrapper, such as a promptable model with a prompt source, answers for the model inside it.
 """
 
 from __future__ import annotations
@@ -18,21 +17,19 @@ from toolkit.types import Instances, Prediction, Prompts, Sample
 
 
 class Tileable(ABC):
-    """Gives class scores for each pixel of any window, so that images too large for the network are predicted
-    window by window.
+    """Returns class scores for each pixel of any window, so that images too large for the network can be
+    predicted window by window.
     """
 
     @property
     def shrinks_large_images(self) -> bool:
-        """Whether ``predict`` shrinks large images itself; then windows are used only where they are asked
-        for.
-        """
+        """Whether ``predict`` downscales large images itself; then windows are used only on request."""
         return False
 
     @abstractmethod
     def logits(self, images: Tensor) -> Tensor:
-        """Scores in the images' own grid, which may be added up over windows; their arg-max over the classes
-        is what ``predict`` gives.
+        """Scores in the images' own pixel grid, which may be summed over windows; their arg-max over the
+        classes is the result of ``predict``.
 
         Args:
             images: uint8 ``[B, 3, H, W]``, RGB, of any height and width.
@@ -43,11 +40,11 @@ class Tileable(ABC):
 
 
 class Inspectable(ABC):
-    """Has one network that takes a batch of images, whose layers and costs ``toolkit summary`` shows.
+    """Has one network that takes a batch of images; ``toolkit summary`` shows its layers and costs.
 
     Attributes:
         network: the network.
-        divisor: height and width of what it gets are multiples of this.
+        divisor: height and width of its input are multiples of this.
     """
 
     network: nn.Module
@@ -55,7 +52,7 @@ class Inspectable(ABC):
 
     @abstractmethod
     def network_input(self, images: Tensor) -> Tensor:
-        """What the network gets for images: resized, normalized and padded.
+        """The network's input for images: resized, normalized and padded.
 
         Args:
             images: uint8 ``[B, 3, H, W]``, RGB.
@@ -66,10 +63,11 @@ class Inspectable(ABC):
 
 
 class Promptable(ABC):
-    """Segments what a user points at. An image is encoded once, and then any number of prompts is answered.
+    """Segments objects given by prompts. An image is encoded once, and then any number of prompts is
+    answered.
 
     Attributes:
-        protocols: the prompt protocols that it is measured by, the most important first; see
+        protocols: the prompt protocols with which it is evaluated, the most important first; see
             ``toolkit.evaluation.protocols``.
     """
 
@@ -77,18 +75,18 @@ class Promptable(ABC):
 
     @abstractmethod
     def encode(self, samples: Sequence[Sample]) -> list[Any]:
-        """For each sample what its prompts have in common, such as the embedding of its image; whatever
-        ``answer`` understands.
+        """For each sample, the data shared by its prompts, such as the image embedding, in any form that
+        ``answer`` accepts.
         """
 
     @abstractmethod
     def answer(self, encoded: Any, prompts: Prompts) -> Instances:
-        """An object with mask and score for each prompt, in order, labeled as the prompt is (0 where it is
-        not).
+        """An object with mask and score for each prompt, in order, with the label of the prompt (0 if it has
+        none).
 
         Args:
             encoded: one of the items that ``encode`` returned.
-            prompts: of that image, in its own pixels; there may be none.
+            prompts: of that image, in its own pixels; may be empty.
         """
 
     @abstractmethod
@@ -106,12 +104,11 @@ class Trackable(ABC):
         """One prediction per frame, in order, from the first frame that has prompts to the last of the video.
 
         Args:
-            frames: all of one size; decoded when they are asked for, so ask for each once and in order where
-                you can.
-            prompts: what shows objects, by the number of the frame; each row of each item is an object of its
-                own. There is at least one.
+            frames: all of the same size; decoded on access, so access each once and in order if you can.
+            prompts: prompts by frame number; each row of each item is a separate object. There is at least
+            one.
 
         Returns:
-            The objects seen in each frame, labeled with their number: in the order of the frames, and in a
-            frame of the rows.
+            The objects visible in each frame, labeled with their number; objects are numbered in the order of
+            the frames, and within a frame in the order of the rows.
         """

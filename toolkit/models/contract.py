@@ -1,4 +1,4 @@
-"""The contract that every model plugin meets."""
+"""The contract of model plugins."""
 
 from __future__ import annotations
 
@@ -17,17 +17,16 @@ C = TypeVar("C")
 
 
 class Model(nn.Module, ABC):
-    """A network that looks at samples. Resizing, padding and normalizing are its own business, inside
-    ``predict``.
+    """A network that works on samples. Resizing, padding and normalizing happen inside ``predict``.
 
     Attributes:
-        classes: the names that label indexes stand for, background included where the model has one.
-        class_tensors: entries of the state dict whose shape follows from the number of classes; where start
-            weights have another shape there, these start anew and the log says so. Empty: tensors that differ
-            just where the number of classes stands.
-        draw_above: the score from which on its objects are drawn.
-        untrained: patterns (see ``toolkit.models.parts``) of parameters that are not used in training, such
-            as those of another task; reports do not count them as frozen.
+        classes: the names of the label indexes, including the background if the model has one.
+        class_tensors: entries of the state dict whose shape depends on the number of classes; where start
+        weights have a different shape there, these entries keep their random initialization and the log says
+        so. Empty: tensors whose shapes differ only in the number of classes.
+        draw_above: the minimum score of objects to draw.
+        untrained: patterns (see ``toolkit.models.parts``) of parameters that training does not use, such as
+        those of another task; reports do not count them as frozen.
     """
 
     classes: tuple[str, ...]
@@ -41,57 +40,55 @@ class Model(nn.Module, ABC):
 
     @abstractmethod
     def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
-        """One prediction a sample, in order, each in the sample's own pixel grid, on the CPU.
+        """One prediction per sample, in order, each in the sample's own pixel grid, on the CPU.
 
         The images may differ in size. Called in eval mode and without gradients by the core.
         """
 
     def capability(self, kind: type[C]) -> C | None:
-        """This model as one that has a capability (see ``toolkit.models.capabilities``); None where it has
-        not.
+        """This model as an instance of a capability (see ``toolkit.models.capabilities``), or None if it does
+        not have it.
 
-        A wrapper answers with the model inside it, for the capabilities that wrapping leaves as they are.
+        A wrapper returns the model inside it, for the capabilities that wrapping does not change.
         """
         return self if isinstance(self, kind) else None
 
     def expect_images(self, names: Iterable[str]) -> None:
-        """Learn the ids of all samples that will be predicted, before the first.
+        """Receive the ids of all samples that will be predicted, before the first prediction.
 
         Raises:
-            DataError: when the model was told something about an image that is not among them.
+            DataError: when the model has information (such as prompts) about an image that is not among them.
         """
 
     def export_state(self) -> dict[str, Tensor]:
-        """The weights as the model's origin names them: what ``toolkit export`` writes for other software to
-        open.
-        """
+        """The weights under the names of the original software; ``toolkit export`` writes them."""
         return dict(self.state_dict())
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are."""
+        """The device of the parameters."""
         first = next(self.parameters(), None)
         return torch.device("cpu") if first is None else first.device
 
 
 class TrainableModel(Model):
-    """A model that learns from samples."""
+    """A model that can be trained on samples."""
 
     @abstractmethod
     def loss(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
         """The losses of a batch, by name, as scalar tensors on the model's device; their sum is minimized.
 
         Each is a mean over the samples, so that a batch split over processes or accumulated in parts gives
-        the same gradient as the whole.
+        the same gradient as the whole batch.
         """
 
     def parameter_groups(self, lr: float, weight_decay: float) -> list[dict[str, Any]]:
-        """What the optimizer gets: groups with ``params`` and, where they differ, their own ``lr`` or
+        """The optimizer's parameter groups, with ``params`` and, where they differ, their own ``lr`` or
         ``weight_decay``.
 
         ``name`` labels a group in the log. Override to freeze or slow down a part; parameters left out, or
-        without ``requires_grad``, do not train. The default decays matrices and kernels and leaves biases and
-        norms alone.
+        without ``requires_grad``, do not train. By default, weight decay applies to matrices and kernels but
+        not to biases and norms.
         """
         trainable = [p for p in self.parameters() if p.requires_grad]
         groups = [
@@ -111,7 +108,7 @@ class TrainableModel(Model):
         return [group for group in groups if group["params"]]
 
     def validate(self, samples: Sequence[Sample]) -> tuple[list[Prediction], dict[str, Tensor]]:
-        """Predictions and losses of held-out samples. Override where one forward pass can serve both."""
+        """Predictions and losses of held-out samples. Override if one forward pass can serve both."""
         return self.predict(samples), self.loss(samples)
 
 
@@ -122,7 +119,8 @@ def total_loss(losses: Mapping[str, Tensor]) -> Tensor:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Eval mode without gradients for a while; afterwards every module is in the mode that it was in."""
+    """Context manager for eval mode without gradients; afterwards every module is back in its previous
+    mode."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:

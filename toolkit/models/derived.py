@@ -1,7 +1,7 @@
-"""What is made from parameters once and used until they change: folded, cast and reordered weights.
+"""Caches values derived from parameters until these change: folded, cast and reordered weights.
 
-To make them anew for every image can cost a tenth of the time. They are kept outside the modules, so nothing
-of them is in a ``state_dict``, a copy or a pickle of a module, and they go when it goes.
+Recomputing them for every image can take a tenth of the time. They are kept outside the modules, so they are
+not in a ``state_dict``, copy or pickle of a module, and they are freed with it.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ T = TypeVar("T")
 
 
 class _Derived(NamedTuple):
-    """A value, and what it was made from.
+    """A value and its sources.
 
-    ``sources`` are aliases, so that their memory is not given to other tensors while it is compared with that
-    of the parameters of now. ``versions`` count how often they had been written to.
+    ``sources`` are aliases, so that their memory is not reused by other tensors while it is compared with
+    that of the current parameters. ``versions`` are their version counters, which count in-place writes.
     """
 
     key: Hashable
@@ -44,23 +44,23 @@ _kept: WeakKeyDictionary[nn.Module, _Derived] = WeakKeyDictionary()
 
 
 def needs_gradient(*tensors: Tensor | None) -> bool:
-    """Whether what is computed from these will be differentiated. Then nothing that was derived without
-    gradients may be used.
+    """Whether computations on these tensors will be differentiated. If so, values derived without gradients
+    must not be used.
     """
     return torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors)
 
 
 def derived(module: nn.Module, sources: Sequence[Tensor], key: Hashable, make: Callable[[], T]) -> T:
-    """``make()``, called without gradients and autocast, or what it gave before.
+    """The result of ``make()``, called without gradients and autocast, or its cached result.
 
     Args:
-        module: what the value belongs to; one value a module is kept.
-        sources: the tensors that ``make`` looks at. The value is made anew when one of them was written to or
-            replaced.
+        module: owner of the value; one value is kept per module.
+        sources: the tensors that ``make`` reads. The value is recomputed when one of them was written to or
+        replaced.
         key: what else it depends on.
         make: makes the value.
     """
-    if any(tensor.is_inference() for tensor in sources):  # they do not count what is written to them
+    if any(tensor.is_inference() for tensor in sources):  # inference tensors have no version counter
         return _plainly(make, sources)
     entry = _kept.get(module)
     if entry is None or not entry.is_current(key, sources):
@@ -73,7 +73,7 @@ def derived(module: nn.Module, sources: Sequence[Tensor], key: Hashable, make: C
 
 
 def forget(module: nn.Module) -> None:
-    """Free what is kept for a module whose parameters are about to change."""
+    """Free the value of a module whose parameters are about to change."""
     _kept.pop(module, None)
 
 

@@ -1,6 +1,6 @@
 """Published weights for the encoders of segmentation_models.pytorch and timm.
 
-They are fetched from the Hugging Face Hub, as the libraries do, or taken from a file. A plugin's
+They are downloaded from the Hugging Face Hub, as the libraries do, or read from a file. A plugin's
 ``load_weights`` calls ``load_encoder_weights``.
 """
 
@@ -27,25 +27,25 @@ FILE = "model.safetensors"
 def load_encoder_weights(
     model: SemanticModel, encoder: str, name: str, *, plugin: str, depth: int = 5
 ) -> LoadReport:
-    """Give a model's encoder its published weights; the rest of the network keeps its random ones.
+    """Load published weights into a model's encoder; the rest of the network keeps its random weights.
 
     Args:
         model: knows which part of its network is the encoder.
-        encoder: the encoder's name: of segmentation_models.pytorch, or ``tu-`` and a model of timm.
-        name: ``imagenet`` or another name that the encoder has weights of, or the path of a file: of weights
-            for the encoder, or for the whole model.
+        encoder: the encoder's name in segmentation_models.pytorch, or ``tu-`` followed by a timm model.
+        name: ``imagenet`` or another name of published weights of the encoder, or the path of a file with
+        weights for the encoder or the whole model.
         plugin: the model's plugin, for messages.
         depth: stages of the encoder.
 
     Returns:
-        which tensors of the model were loaded and which start at random; ``unexpected`` are those of the file
-        that have no place, such as a classifier.
+        which tensors of the model were loaded and which keep random values; ``unexpected`` are those of the
+        file that the model does not have, such as a classifier.
 
     Raises:
-        UsageError: when there are no such weights, or they do not suit the model's norm or its normalization
-            of images.
+        UsageError: when there are no such weights, or they do not match the model's norm or image
+        normalization.
         DownloadError: when the hub cannot be reached.
-        CheckpointError: when a file is damaged or plainly for another encoder.
+        CheckpointError: when a file is damaged or for a different encoder.
     """
     part = model.encoder
     if part is None:
@@ -65,15 +65,15 @@ def load_encoder_weights(
 
 
 def _is_whole_model(path: Path, model: SemanticModel) -> bool:
-    """Whether a file's tensors are named like those of the whole model, rather than of an encoder."""
+    """Whether a file's tensors are named like those of the whole model rather than an encoder."""
     own = model.state_dict()
     return path.is_file() and sum(name in own for name in read_foreign(path)) >= LEAST_FIT * len(own)
 
 
 def _read(path: Path, part: nn.Module, encoder: str, depth: int) -> dict[str, Tensor]:
-    """The tensors of a file by the names that they have in the encoder."""
+    """The tensors of a file under their names in the encoder."""
     if not path.is_file():
-        raise CheckpointError(f"no file of weights at {path}")
+        raise CheckpointError(f"no weights file at {path}")
     tensors = read_foreign(path)
     own = part.state_dict()
     for prefix in (
@@ -105,7 +105,7 @@ def _take(
 ) -> LoadReport:
     own = part.state_dict()
     fitting = {key: value for key, value in tensors.items() if key in own and own[key].shape == value.shape}
-    # batches counted so far say nothing of the fit, and old files lack them
+    # num_batches_tracked says nothing about the fit, and old files lack it
     wanted = [key for key in own if not key.endswith("num_batches_tracked")]
     if sum(key in fitting for key in wanted) < LEAST_FIT * len(wanted):
         hint = (
@@ -114,12 +114,12 @@ def _take(
             else "Hint: weights=none"
         )
         raise CheckpointError(
-            f"weights {source} are plainly for another encoder than {encoder!r}: only {len(fitting)} of its"
+            f"weights {source} are for an encoder other than {encoder!r}: only {len(fitting)} of its"
             f" {len(own)} tensors fit. {hint}"
         )
     if _has_batch_norms(tensors) and not _has_batch_norms(own):
         raise UsageError(
-            f"weights {source} were learned with batch norm, which model.norm takes out. Hint:"
+            f"weights {source} were trained with batch norm, which model.norm removes. Hint:"
             " model.norm=batch, or weights=none"
         )
     nn.Module.load_state_dict(
@@ -148,13 +148,13 @@ def _is_timm(encoder: str) -> bool:
 
 
 def _timm_name(encoder: str) -> str:
-    """What timm calls an encoder ``tu-NAME``, or ``timm-NAME`` as older recipes write it."""
+    """timm's name of an encoder ``tu-NAME``, or ``timm-NAME`` as in older recipes."""
     name = encoder.removeprefix("tu-").removeprefix("timm-")
     return f"tf_{name}" if encoder.startswith("timm-mobilenetv3") else name
 
 
 def _repository(encoder: str, name: str) -> tuple[str, str | None]:
-    """Where on the hub the weights are, and of which revision."""
+    """Repository and revision of the weights on the hub."""
     if _is_timm(encoder):
         config: Any = timm.models.get_pretrained_cfg(_timm_name(encoder))
         if name == "imagenet" and config is not None and config.hf_hub_id:
@@ -171,14 +171,14 @@ def _repository(encoder: str, name: str) -> tuple[str, str | None]:
 
 
 def _download(repository: str, revision: str | None, filename: str = FILE) -> Path:
-    """The path of a file of the hub, from the cache where it is there."""
+    """The path of a file from the hub, cached if available."""
     address = f"{hub.constants.ENDPOINT}/{repository}/resolve/{revision or 'main'}/{filename}"
-    hint = f"weights=none, or fetch {address} elsewhere and pass its path as weights="
+    hint = f"set weights=none, or download {address} elsewhere and pass its path as weights=PATH"
     return from_hub(repository, filename, revision=revision, hint=hint)
 
 
 def _check_normalization(model: SemanticModel, encoder: str, name: str) -> None:
-    """Published weights are worth nothing on images that are normalized in another way."""
+    """Check the image normalization: published weights are useless with a different one."""
     if _is_timm(encoder):
         config: Any = timm.models.get_pretrained_cfg(_timm_name(encoder))
         published: dict[str, Any] = {"mean": config.mean, "std": config.std}
@@ -191,8 +191,8 @@ def _check_normalization(model: SemanticModel, encoder: str, name: str) -> None:
     mean, std = tuple(m / scale for m in mean), tuple(s / scale for s in std)
     if published.get("input_space", "RGB") == "BGR":
         raise UsageError(
-            f"the weights {name!r} of {encoder!r} want images in BGR order, which is not supported. Hint:"
-            " another encoder"
+            f"the weights {name!r} of {encoder!r} expect images in BGR order, which is not supported. Hint:"
+            " choose another encoder"
         )
     if any(abs(a - b) > 1e-3 for a, b in zip((*mean, *std), (*model.mean, *model.std), strict=True)):
         wanted = " ".join(
@@ -200,6 +200,6 @@ def _check_normalization(model: SemanticModel, encoder: str, name: str) -> None:
             for key, values in (("mean", mean), ("std", std))
         )
         raise UsageError(
-            f"the weights {name!r} of {encoder!r} were learned with another normalization of images. Hint:"
+            f"the weights {name!r} of {encoder!r} were trained with a different image normalization. Hint:"
             f" add {wanted}"
         )

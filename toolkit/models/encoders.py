@@ -1,8 +1,7 @@
-"""Encoders of segmentation_models.pytorch, which bring those of timm, for plugins that put a decoder of their
-own on top.
+"""Encoders of segmentation_models.pytorch, including those of timm, for plugins that add their own decoder.
 
-``segmentation_models_pytorch.encoders.get_encoder(name, weights=None)`` builds one; the functions here see to
-the rest: names, parts that nothing uses, and (in ``toolkit.models.encoder_weights``) published weights.
+``segmentation_models_pytorch.encoders.get_encoder(name, weights=None)`` builds one; the functions here handle
+the rest: names, unused parts, and (in ``toolkit.models.encoder_weights``) published weights.
 """
 
 from __future__ import annotations
@@ -29,20 +28,20 @@ UNFIT_ENCODER = (
     TypeError,
     ValueError,
 )
-"""What the libraries raise for encoders that cannot be used as wanted: without stages to take features from,
-without a dilated form, or for images of one size only.
+"""Errors that the libraries raise for encoders that cannot be used as requested: without feature stages,
+without a dilated form, or for a single image size only.
 """
 
 
 def check_encoder_name(name: str, also: Sequence[str] = ()) -> None:
-    """Make sure that there is an encoder of this name.
+    """Check that there is an encoder of this name.
 
     Args:
-        name: of segmentation_models.pytorch, or ``tu-`` and a model of timm.
-        also: names that the plugin brings itself.
+        name: name in segmentation_models.pytorch, or ``tu-`` followed by a timm model.
+        also: further names, of the plugin's own encoders.
 
     Raises:
-        ConfigError: with the nearest names, when no library has it.
+        ConfigError: when there is no such encoder; suggests the closest names.
     """
     if name.startswith("tu-"):
         if timm.is_model(name[3:].split(".")[0]):
@@ -53,32 +52,31 @@ def check_encoder_name(name: str, also: Sequence[str] = ()) -> None:
         if name in known or smp.encoders.is_equivalent_to_timm_universal(name):
             return
     near = difflib.get_close_matches(name, known, n=3)
-    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"there are: {', '.join(known)}"
-    raise ConfigError(
-        f"model.encoder: no encoder is called {name!r}; {hint} (tu-NAME stands for any model of timm)"
-    )
+    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"expected one of: {', '.join(known)}"
+    raise ConfigError(f"model.encoder: unknown encoder {name!r}; {hint} (use tu-NAME for any timm model)")
 
 
 class Skipped(nn.Module):
-    """Stands where a part was that nothing depends on."""
+    """Placeholder for an unused part."""
 
     def forward(self, features: Tensor, *_: object) -> Tensor:
-        """The features as they are."""
+        """The features unchanged."""
         return features
 
 
 def drop_unused(network: nn.Module, encoder: nn.Module, size: Size) -> None:
-    """Take out the parts of an encoder that the logits do not depend on, such as a classifier, or the stages
+    """Remove the parts of an encoder that the logits do not depend on, such as a classifier, or the stages
     below a smaller depth.
 
-    Left in, they would be saved with every checkpoint, some would be computed for nothing, and training in
-    several processes would wait for their gradients. They are found by a pass forth and back; another one
-    forth sees that the rest works.
+    Otherwise they would be saved in every checkpoint, some would be computed for nothing, and distributed
+    training would wait for their gradients. They are found with a forward and a backward pass; another
+    forward pass checks that the rest works.
 
     Args:
         network: takes images ``[B, 3, H, W]`` and returns logits.
         encoder: a part of it.
-        size: height and width to try it on. Two that differ show encoders that only take images of one size.
+        size: height and width of the images to try. Different values reveal encoders that only accept a
+        single image size.
 
     Raises:
         Exception: whatever the network raises when it does not work on images of this size.

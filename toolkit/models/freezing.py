@@ -1,7 +1,8 @@
-"""Freezing: parameters that do not train, and modules that stay in eval mode because nothing in them does.
+"""Freezing: parameters that are not trained, and modules that stay in eval mode because all their parameters
+are frozen.
 
-PyTorch keeps the two apart: ``requires_grad=False`` stops the gradient of a batch norm's weights, but its
-statistics go on changing, and dropout goes on dropping, until the module is in eval mode too.
+In PyTorch these are separate: ``requires_grad=False`` stops the gradients of a batch norm's weights, but its
+statistics keep changing, and dropout stays active, until the module is also in eval mode.
 """
 
 from __future__ import annotations
@@ -31,12 +32,12 @@ def unfreeze(*parts: Part) -> None:
 
 
 def is_frozen(*parts: Part) -> bool:
-    """Whether no parameter of these requires a gradient; true of parts without parameters."""
+    """Whether none of these parameters requires a gradient; true for parts without parameters."""
     return not any(parameter.requires_grad for parameter in _parameters(parts))
 
 
 def keep_frozen_in_eval(model: nn.Module) -> None:
-    """Put every module that has parameters, all of them frozen, into eval mode with everything inside it.
+    """Put every module whose parameters are all frozen into eval mode, including its submodules.
 
     ``model.train()`` undoes this, so a model that freezes parts of itself calls it at the end of its own
     ``train``.
@@ -47,18 +48,18 @@ def keep_frozen_in_eval(model: nn.Module) -> None:
 
 
 def modules_within(model: nn.Module, tensors: Collection[int]) -> list[nn.Module]:
-    """The modules whose parameters are all among ``tensors``, or whose buffers are where a module has no
-    parameters. Modules that have neither are left out.
+    """The modules whose parameters (or buffers, for modules without parameters) are all among ``tensors``.
+    Modules that have neither are left out.
 
     Args:
-        model: is searched, itself included.
+        model: is searched, including itself.
         tensors: ``id`` of parameters and buffers.
     """
     return [module for module in model.modules() if _lies_within(module, tensors)]
 
 
 def count_frozen(model: nn.Module) -> int:
-    """Number of values in frozen parameters, without those that the model declares as not used in training
+    """Number of values in frozen parameters, except those that the model declares as not used in training
     (``Model.untrained``).
     """
     untrained = untrained_parameters(model)
@@ -66,10 +67,10 @@ def count_frozen(model: nn.Module) -> int:
 
 
 class Freezing:
-    """Named parts of a model that are frozen until ``unfreeze``, and in eval mode as far as all of a module
-    is frozen.
+    """Named parts of a model that are frozen until ``unfreeze``; modules that are entirely frozen are in eval
+    mode.
 
-    What the model has frozen itself stays frozen.
+    Parameters that the model itself has frozen stay frozen.
 
     Args:
         model: the whole model; nothing happens to it yet.
@@ -102,7 +103,7 @@ class Freezing:
             module.eval()
         if self.parameters and is_frozen(self.model):
             raise TrainingError(
-                f"{self.setting} leaves nothing to train: everything is frozen. Hint: leave out a part"
+                f"{self.setting} leaves nothing to train: everything is frozen. Hint: freeze fewer parts"
             )
 
     def unfreeze(self) -> None:

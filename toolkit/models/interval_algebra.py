@@ -60,15 +60,13 @@ class IntervalAlgebra(TorchDispatchMode):  # type: ignore[no-untyped-call]
             result = _RULES[name](**values) if name in _RULES else _PADDING_RULES[name](self._pad, **values)
             others = [
                 result.new_zeros(0) for _ in func._schema.returns[1:]
-            ]  # a norm's statistics, which nobody needs here
+            ]  # a norm's statistics, which are not needed here
             return (result, *others) if others else result
         if not floating or func.is_view or name in _MOVES:
             return func(*args, **kwargs)
         if torch.Tag.pointwise in func.tags or name in _POINTWISE:
             return _pointwise(func, args, kwargs, floating)
-        raise UsageError(
-            f"the receptive field cannot be found: what the operator {func} does to it is not known"
-        )
+        raise UsageError(f"the receptive field cannot be computed: the operator {func} is not supported")
 
     def _pad(self, x: Tensor, before: Sequence[int], after: Sequence[int]) -> Tensor:
         """Pad (or, where negative, crop) the last axes."""

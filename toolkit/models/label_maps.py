@@ -22,7 +22,7 @@ Bools = NDArray[np.bool_]
 
 
 ROUNDING = 2.0**-19
-"""How far two float32 interpolations of two classes can differ by rounding alone, relative to the corners,
+"""Maximum difference of float32 interpolations of two classes due to rounding, relative to the corners,
 doubled for safety.
 
 An interpolated value goes through 4 roundings of at most ``2**-24``; a difference of two, computed in two
@@ -30,36 +30,36 @@ ways, through 16.
 """
 
 TINY = 1e-30
-"""Differences below this are left open, whatever the scale: numbers too small have fewer digits."""
+"""Differences below this are left undecided at any scale: subnormal numbers have fewer digits."""
 
 CHUNK = 1 << 15
 """Pixels interpolated at a time, cell by cell: a few buffers of 128 KB, which stay in the cache."""
 
 PLANES = 1 << 24
-"""Pixels interpolated at a time, plane by plane: 64 MB, or one plane where that is more."""
+"""Pixels interpolated at a time, plane by plane: 64 MB, or one plane if that is larger."""
 
 CELL_COST = 8
-"""Time for a value interpolated cell by cell, in values interpolated plane by plane (6 to 12 were measured).
+"""Cost of a value interpolated cell by cell, relative to plane by plane (6 to 12 were measured).
 """
 
 
 def logits_to_label_map(logits: Tensor, size: Size) -> Tensor:
     """The class with the largest logit at every pixel, after bilinear interpolation to the image's size.
 
-    Equal in every pixel to
+    Equal at every pixel to
     ``F.interpolate(logits[None], size, mode="bilinear", align_corners=False)[0].argmax(0)`` on contiguous
     logits (the first class wins a tie), but on a CPU an order of magnitude faster on logits that look like a
-    segmentation: where one class is largest at all four corners of a source cell it is largest all over the
-    cell, so only the other cells are interpolated. Other logits, such as noise, and other devices take one
-    class after the other, which is exact as well.
+    segmentation: where one class is largest at all four corners of a source cell, it is largest everywhere in
+    the cell, so only the other cells are interpolated. Other logits, such as noise, and other devices are
+    handled one class at a time, which is also exact.
 
     Args:
         logits: ``[C, h, w]``, floating (half precision is widened to float32 first), ``1 <= C <= 255``.
         size: height and width of the label map, in pixels.
 
     Returns:
-        uint8 ``[H, W]`` of class indexes, on the device of ``logits``. The memory used on the way is about
-        100 MB or a few single-channel images, whichever is more, however many classes there are.
+        uint8 ``[H, W]`` of class indexes, on the device of ``logits``. Temporary memory is about 100 MB or a
+        few single-channel images, whichever is larger, regardless of the number of classes.
 
     Raises:
         InvalidDataError: when shape, dtype or size do not fit, or a logit is NaN or infinite.
@@ -69,13 +69,14 @@ def logits_to_label_map(logits: Tensor, size: Size) -> Tensor:
     largest = _magnitude(logits)
     if not math.isfinite(largest):
         raise InvalidDataError(
-            "logits must be finite, but some are NaN or infinite: look at the model's weights and precision"
+            "logits must be finite, but some are NaN or infinite. Hint: check the model's weights and"
+            " precision"
         )
     classes, height, width = logits.shape
     if (height, width) == tuple(size):
         return _argmax(logits)
-    # Where there is little to gain torch may also choose another kernel, which rounds differently: leave
-    # those to torch.
+    # If there is little to gain, torch may also choose another kernel, which rounds differently: leave those
+    # cases to torch.
     worthwhile = classes > 4 and min(size) > 128 and size[0] * size[1] >= 4 * height * width
     if worthwhile and logits.device.type == "cpu" and 1e-25 < largest < 1e37:  # where float32 is precise
         label_map = _pruned_argmax(logits, size, budget=classes * size[0] * size[1])
@@ -97,7 +98,7 @@ def _check_logits(logits: Tensor, size: Size) -> None:
             f"logits must be floating [C, h, w] with 1 to {VOID} classes and at least one pixel, not {found}"
         )
     if len(size) != 2 or min(size) < 1:
-        raise InvalidDataError(f"size must be (height, width) in whole pixels above 0, not {size!r}")
+        raise InvalidDataError(f"size must be (height, width) as positive integers, not {size!r}")
 
 
 def _magnitude(logits: Tensor) -> float:
@@ -113,7 +114,7 @@ def _interpolate(images: Tensor, size: Size) -> Tensor:
 
 
 def _argmax(logits: Tensor) -> Tensor:
-    """``logits.argmax(0)`` as uint8. On a CPU torch's ``max`` finds the index many times as fast as its
+    """``logits.argmax(0)`` as uint8. On a CPU, torch's ``max`` finds the index many times faster than its
     ``argmax``.
     """
     strips = torch.split(logits, max(1, PLANES // logits[:, 0].numel()), dim=1)
@@ -122,7 +123,7 @@ def _argmax(logits: Tensor) -> Tensor:
 
 def _plain_argmax(logits: Tensor, size: Size) -> Tensor:
     """Interpolate some classes at a time and keep the largest so far."""
-    if len(logits) <= 4 or sum(size) <= 128:  # torch's other kernels, which look at all the channels
+    if len(logits) <= 4 or sum(size) <= 128:  # torch's other kernels, which process all channels
         return _argmax(_interpolate(logits[None], size)[0])
     best = torch.full(size, -torch.inf, device=logits.device)
     label_map = torch.zeros(size, dtype=torch.uint8, device=logits.device)
@@ -137,11 +138,12 @@ def _plain_argmax(logits: Tensor, size: Size) -> Tensor:
 
 @dataclass(frozen=True)
 class _Taps:
-    """How torch interpolates one axis of a source that is padded by one copy of its edge on either side.
+    """The weights with which torch interpolates one axis of a source that is padded by one copy of its edge
+    on either side.
 
     Output ``j`` is ``low[j] * padded[cell[j]] + high[j] * padded[cell[j] + 1]``; cell ``i`` has the
     ``count[i]`` outputs from ``first[i]`` on. (The padding gives the outputs beyond the outermost source
-    pixels a cell of their own.)
+    pixels their own cell.)
     """
 
     cell: Ints
@@ -177,11 +179,11 @@ def _taps(source: int, target: int) -> _Taps:
 
 
 def _pruned_argmax(logits: Tensor, size: Size, budget: float) -> Tensor | None:
-    """Interpolate only the cells whose corners leave the class open. None where that costs more than
+    """Interpolate only the cells whose corners leave the class undecided. None if that costs more than
     ``budget`` values.
 
-    In NumPy, because it is hundreds of small steps: torch would share each among all threads, and wait for
-    the last of them, which makes it slower than interpolating everything once other work keeps the cores
+    In NumPy, because it consists of hundreds of small steps: torch would distribute each over all threads and
+    wait for the last of them, which is slower than interpolating everything when other work keeps the cores
     busy.
     """
     rows, columns = _taps(logits.shape[1], size[0]), _taps(logits.shape[2], size[1])
@@ -302,7 +304,7 @@ def _interpolate_cells(
 
 @dataclass(frozen=True)
 class _Ties:
-    """``P`` pixels of the label map whose class only torch's own rounding decides.
+    """``P`` pixels of the label map whose class depends on torch's own rounding.
 
     Attributes:
         y: row in the label map, ``[P]``; ``x`` its column.

@@ -2,9 +2,9 @@
 
 Each takes logits ``[B, C, H, W]`` and a target ``[B, H, W]`` (uint8 or int64, ``VOID`` is ignored) and
 returns a scalar that is the mean of the losses of the single images. So every image counts the same, however
-much of it is void, and a batch of four has the loss and the gradient of two batches of two; losses that pool
-the pixels of a batch, as most libraries' do, have neither property. An image that is wholly void counts as 0.
-Half precision is widened to float32 first, under autocast too.
+much of it is void, and a batch of four has the same loss and gradient as two batches of two; losses that pool
+the pixels of a batch, as in most libraries, have neither property. An entirely void image counts as 0. Half
+precision is widened to float32 first, under autocast too.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from toolkit.types import VOID
 
 
 class SegmentationLossSettings(Settings):
-    """What is minimized: a weighted sum of losses, each left out where its weight is 0."""
+    """Training loss: a weighted sum of losses; a weight of 0 disables a term."""
 
     cross_entropy: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     """Weight of the cross-entropy."""
@@ -35,15 +35,15 @@ class SegmentationLossSettings(Settings):
     lovasz: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     """Weight of the Lovász-softmax loss."""
     class_weights: tuple[float, ...] | None = None
-    """One weight a class, 0 or more, in every term; None weighs all alike."""
+    """One weight per class, at least 0, applied in every term; `null` weights all classes equally."""
     focal_gamma: float = Field(default=2.0, ge=0, allow_inf_nan=False)
-    """How much the focal loss turns from easy pixels; at 0 it is the cross-entropy."""
+    """Focusing parameter of the focal loss, which down-weights easy pixels; at 0 it is the cross-entropy."""
 
     @field_validator("class_weights")
     @classmethod
     def _usable(cls, weights: tuple[float, ...] | None) -> tuple[float, ...] | None:
         if weights is not None and not (all(math.isfinite(w) and w >= 0 for w in weights) and any(weights)):
-            raise ValueError("class weights must be 0 or more, finite, and not all 0")
+            raise ValueError("class weights must be finite, at least 0, and not all 0")
         return weights
 
     @model_validator(mode="after")
@@ -59,7 +59,7 @@ class SegmentationLossSettings(Settings):
         if self.class_weights is not None and len(self.class_weights) != count:
             raise ConfigError(
                 f"loss.class_weights has {len(self.class_weights)} weights, but there are {count} classes."
-                " Hint: give one a class"
+                " Hint: give one weight per class"
             )
 
 
@@ -67,7 +67,7 @@ LossFunction = Callable[[Tensor, Tensor], dict[str, Tensor]]
 
 
 def segmentation_loss(settings: SegmentationLossSettings) -> LossFunction:
-    """The function that gives the weighted terms of a loss by name, from logits and target; their sum is
+    """Build the function that computes the weighted loss terms by name from logits and target; their sum is
     minimized.
 
     Raises:
@@ -119,11 +119,11 @@ def focal(
 
 
 def dice(logits: Tensor, target: Tensor, class_weights: Tensor | None = None) -> Tensor:
-    """One minus the soft Dice coefficient ``2 Σpg / (Σp + Σg)``, a weighted mean over the classes that the
-    image shows.
+    """One minus the soft Dice coefficient ``2 Σpg / (Σp + Σg)``, a weighted mean over the classes in the
+    image.
 
     A class that is absent from an image has a coefficient of 0 whatever is predicted, so it is left out;
-    false alarms of it still cost, since they take probability from the classes that are there.
+    false positives of it are still penalized, since they take probability from the classes that are present.
 
     Milletari et al., V-Net, 3DV 2016 (https://arxiv.org/abs/1606.04797), with the plain sums of Sudre et al.,
     DLMIA 2017.
@@ -145,7 +145,7 @@ def dice(logits: Tensor, target: Tensor, class_weights: Tensor | None = None) ->
 
 
 def lovasz_softmax(logits: Tensor, target: Tensor, class_weights: Tensor | None = None) -> Tensor:
-    """The Lovász extension of the Jaccard loss, a weighted mean over the classes that the image shows.
+    """The Lovász extension of the Jaccard loss, a weighted mean over the classes in the image.
 
     Berman et al., The Lovász-Softmax loss, CVPR 2018 (https://arxiv.org/abs/1705.08790), per image, classes
     present.
@@ -156,7 +156,7 @@ def lovasz_softmax(logits: Tensor, target: Tensor, class_weights: Tensor | None 
     for image, labels in zip(probabilities, target, strict=True):
         valid = labels != VOID
         pixels, labels = image[:, valid], labels[valid].long()  # [C, P], [P]
-        present = labels.unique()  # sorting is dear, so only the classes that are there
+        present = labels.unique()  # sorting is expensive, so only the classes that are present
         truth = (labels == present[:, None]).to(pixels.dtype)
         losses = _lovasz((truth - pixels[present]).abs(), truth)
         images.append(_weighted_mean(losses[None], weights[present][None]))
@@ -182,9 +182,7 @@ def _widened(logits: Tensor) -> Tensor:
 
 
 def _pixel_mean(losses: Tensor, target: Tensor, class_weights: Tensor | None) -> Tensor:
-    """The mean of ``losses`` ``[B, H, W]`` over the pixels of each image that are not void, then over the
-    images.
-    """
+    """The mean of ``losses`` ``[B, H, W]`` over the non-void pixels of each image, then over the images."""
     valid = target != VOID
     weights = valid.to(losses.dtype)
     if class_weights is not None:

@@ -1,4 +1,4 @@
-"""Norms by name, and putting one in the place of another."""
+"""Norms by name, and replacing one with another."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Norm: TypeAlias = Literal["batch", "group", "none"]
 
 
 def norm_layer(norm: Norm, channels: int) -> nn.Module:
-    """Batch norm, group norm (which does not mind small batches), or nothing."""
+    """Batch norm, group norm (which works with small batches), or none."""
     match norm:
         case "batch":
             return nn.BatchNorm2d(channels)
@@ -25,8 +25,8 @@ def norm_layer(norm: Norm, channels: int) -> nn.Module:
 def group_count(channels: int) -> int:
     """At most 32 groups, as in Wu and He, Group Normalization, ECCV 2018, but of 4 channels or more.
 
-    A group of one channel would make a constant of the single pixel that a small image is at the bottom of a
-    U.
+    With one channel per group, the single pixel that remains of a small image at the bottom of a U-Net would
+    become a constant.
     """
     return next(
         (groups for groups in (32, 16, 8, 4, 2) if channels % groups == 0 and channels // groups >= 4), 1
@@ -34,8 +34,8 @@ def group_count(channels: int) -> int:
 
 
 def replace_batch_norms(network: nn.Module, norm: Norm) -> None:
-    """Put another norm in the place of every batch norm inside ``network``; its learned scale and shift start
-    where the old ones do.
+    """Replace every batch norm inside ``network`` with another norm; its learned scale and shift start from
+    the old values.
     """
     if norm == "batch":
         return
@@ -49,7 +49,7 @@ def _replacement(batch: nn.BatchNorm2d, norm: Norm) -> nn.Module:
     new = norm_layer(norm, batch.num_features)
     if isinstance(new, nn.GroupNorm) and batch.affine:
         new.weight, new.bias = batch.weight, batch.bias  # some networks start the last norm of a block at 0
-    # timm's batch norms bring dropout and activation with them
+    # timm's batch norms include dropout and activation
     extras = [
         extra for extra in (getattr(batch, "drop", None), getattr(batch, "act", None)) if extra is not None
     ]

@@ -1,6 +1,6 @@
-"""Parts of a model: chosen by name, and shown with what learns in them.
+"""Parts of a model: selected by name, and shown with their trainable parameters.
 
-A *pattern* is the name of a part as it stands in the state dict, or the end of it, or a run of steps in it:
+A *pattern* is the name of a part as in the state dict, or the end of it, or a run of components in it:
 ``encoder`` stands for ``network.encoder`` and everything inside. ``*``, ``?`` and ``[…]`` work as in file
 names; ``*`` also crosses dots.
 """
@@ -19,11 +19,11 @@ from toolkit.errors import ConfigError
 Part: TypeAlias = "nn.Module | nn.Parameter"
 
 MOST_ROWS = 20
-"""Rows of a table of parts beyond which it goes into no more detail."""
+"""Maximum number of rows before a table of parts stops adding detail."""
 
 
 def matches(pattern: str, name: str) -> bool:
-    """Whether ``pattern`` stands for the tensor ``name``: it fits a run of whole steps between the dots."""
+    """Whether ``pattern`` matches the tensor ``name``: it matches a run of whole dot-separated components."""
     steps = name.split(".")
     return any(
         fnmatchcase(".".join(steps[i:j]), pattern)
@@ -33,12 +33,12 @@ def matches(pattern: str, name: str) -> bool:
 
 
 def select(model: nn.Module, patterns: Iterable[str], setting: str) -> set[int]:
-    """The parameters and buffers that patterns stand for, by ``id``; one pattern after the other,
-    ``!pattern`` takes out again.
+    """The parameters and buffers that match patterns, by ``id``; patterns are applied in order, and
+    ``!pattern`` excludes again.
 
     Raises:
-        ConfigError: when a pattern stands for nothing; lists the parts that there are. ``setting`` is where
-            it was given.
+        ConfigError: when a pattern matches nothing; lists the existing parts. ``setting`` names the setting
+        it comes from.
     """
     tensors = list(_named_tensors(model))
     chosen: set[int] = set()
@@ -51,7 +51,7 @@ def select(model: nn.Module, patterns: Iterable[str], setting: str) -> set[int]:
 
 
 def _named_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """With a name more for each place where a tensor is shared."""
+    """Named tensors, with an additional name for each place where a tensor is shared."""
     yield from model.named_parameters(remove_duplicate=False)
     yield from model.named_buffers(remove_duplicate=False)
 
@@ -61,7 +61,7 @@ def _unknown(model: nn.Module, pattern: str, setting: str) -> str:
     near = difflib.get_close_matches(pattern, sorted(steps), n=1)
     hint = f"; did you mean {near[0]!r}?" if near else "."
     return (
-        f"{setting}: no part of the model is called {pattern!r}{hint} There are:"
+        f"{setting}: no part of the model matches {pattern!r}{hint} Expected one of:"
         f" {', '.join(top_parts(model))}"
     )
 
@@ -81,7 +81,7 @@ def top_parts(model: nn.Module) -> dict[str, Part]:
 
 
 def _inside(prefix: str, part: Part) -> dict[str, Part]:
-    """The modules with parameters, and the parameters, that lie directly in a module."""
+    """The modules with parameters, and the parameters, directly inside a module."""
     if isinstance(part, nn.Parameter):
         return {}
     parameters = {f"{prefix}{name}": parameter for name, parameter in part.named_parameters(recurse=False)}
@@ -93,22 +93,22 @@ def _inside(prefix: str, part: Part) -> dict[str, Part]:
 
 
 def untrained_parameters(model: nn.Module) -> set[int]:
-    """The parameters that a model declares as not used in training, by ``id``: those that
-    ``Model.untrained`` matches. Empty for a module that declares none; a pattern may match nothing.
+    """The parameters that a model declares as not used in training, by ``id``: those that match
+    ``Model.untrained``. Empty for a module that declares none; a pattern may match nothing.
     """
     patterns: Sequence[str] = getattr(model, "untrained", ())
     return {id(p) for name, p in model.named_parameters() if any(matches(each, name) for each in patterns)}
 
 
 def parts_table(model: nn.Module, groups: Sequence[Mapping[str, Any]], unfreeze_at: int | None = None) -> str:
-    """What learns, as lines of text: a row a part, with its numbers of trainable and frozen parameters and
-    its learning rate. Where the model declares parameters as not used in training (``Model.untrained``), a
-    column of their own counts them.
+    """A table of what is trained, as lines of text: one row per part, with its numbers of trainable and
+    frozen parameters and its learning rate. If the model declares parameters as not used in training
+    (``Model.untrained``), a separate column counts them.
 
     Args:
         model: with ``requires_grad`` as it is now.
-        groups: of the optimizer, with ``base_lr``; what is in none of them never learns.
-        unfreeze_at: the step after which the frozen parameters in ``groups`` learn.
+        groups: of the optimizer, with ``base_lr``; parameters in none of them are never trained.
+        unfreeze_at: the step after which the frozen parameters in ``groups`` are trained.
     """
     rates = {id(p): float(group["base_lr"]) for group in groups for p in group["params"]}
     untrained = {i for i in untrained_parameters(model) if i not in rates}
@@ -131,7 +131,7 @@ def parts_table(model: nn.Module, groups: Sequence[Mapping[str, Any]], unfreeze_
 def _next_detail(
     parts: Mapping[str, Part], rates: Mapping[int, float], untrained: Collection[int]
 ) -> tuple[str, dict[str, Part]] | None:
-    """The outermost part of which only some learns, with what lies in it, if the table has room for that."""
+    """Expand the outermost partly trained part into its children, if the table has room for them."""
     for name in sorted(parts, key=lambda name: name.count(".")):
         inside = _inside(f"{name}.", parts[name])
         kinds = {

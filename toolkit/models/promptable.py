@@ -1,4 +1,4 @@
-"""The model that promptable plugins derive from."""
+"""Base class of promptable models."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from toolkit.types import Prediction, Sample
 
 
 class PromptableModel(TrainableModel, Promptable):
-    """A model that learns, and predicts what the prompts of a sample show."""
+    """A trainable model that predicts the objects given by a sample's prompts."""
 
-    draw_above = 0.0  # somebody has asked for each object
+    draw_above = 0.0  # each object was requested by a prompt
 
     def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
-        """The answers to each sample's ``prompts``, or everything in the image where that is None."""
+        """The answers to each sample's ``prompts``, or everything in the image if there are none."""
         predictions = []
         for sample, encoded in zip(samples, self.encode(samples), strict=True):
             found = self.find_all(encoded) if sample.prompts is None else self.answer(encoded, sample.prompts)

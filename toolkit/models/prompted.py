@@ -1,4 +1,4 @@
-"""A promptable model with somebody to prompt it: a file, another model's detections, or nobody."""
+"""A promptable model with a source of prompts: a file, another model's detections, or none."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ FROM = "from:"
 
 
 class PromptSource(ABC):
-    """Where prompts come from.
+    """A source of prompts.
 
     Attributes:
-        classes: what their labels stand for.
+        classes: names of the label indexes.
         name: identifies the prompts in manifests.
     """
 
     classes: tuple[str, ...]
     name: str
 
-    def expect_images(self, names: Iterable[str]) -> None:  # noqa: B027 - only a file needs to know
-        """Learn the names of all images before the first.
+    def expect_images(self, names: Iterable[str]) -> None:  # noqa: B027 - only prompt files need it
+        """Receive the names of all images before the first is predicted.
 
         Raises:
             DataError: when prompts are for an image that is not there.
@@ -46,13 +46,13 @@ class PromptSource(ABC):
 
     @abstractmethod
     def prompts(self, samples: Sequence[Sample]) -> list[list[tuple[Prompts, Tensor | None]]]:
-        """For each sample groups of prompts, each with scores ``[N]`` to multiply those of the answers by, or
-        None.
+        """For each sample, groups of prompts, each with scores ``[N]`` by which to multiply those of the
+        answers, or None.
         """
 
 
 class FromFile(PromptSource):
-    """Prompts of a file, see ``toolkit.formats.prompts``."""
+    """Prompts from a file; see ``toolkit.formats.prompts``."""
 
     def __init__(self, path: Path, classes: Sequence[str] | None = None) -> None:
         self._file = PromptFile(path, classes)
@@ -64,7 +64,7 @@ class FromFile(PromptSource):
         self._file.assign(names)
 
     def prompts(self, samples: Sequence[Sample]) -> list[list[tuple[Prompts, Tensor | None]]]:
-        """What the file has for each sample."""
+        """The prompts in the file for each sample."""
         return [[(group, None) for group in self._file.groups(sample.id, sample.size)] for sample in samples]
 
 
@@ -74,7 +74,7 @@ class FromDetector(nn.Module, PromptSource):
     Args:
         detector: a model that predicts instances, in eval mode; computes in full precision.
         name: of its weights, for manifests.
-        score_threshold: detections below it are not asked for.
+        score_threshold: detections with a lower score are ignored.
 
     Raises:
         UsageError: when the model cannot detect.
@@ -84,7 +84,7 @@ class FromDetector(nn.Module, PromptSource):
         super().__init__()
         if detector.capability(Promptable) is not None:
             raise UsageError(
-                f"{FROM}: {type(detector).__name__} waits for prompts itself. Hint: name a run of a detector"
+                f"{FROM}: {type(detector).__name__} itself needs prompts. Hint: pass a run of a detector"
             )
         self.detector, self.score_threshold = detector, score_threshold
         self.classes = detector.classes
@@ -99,7 +99,7 @@ class FromDetector(nn.Module, PromptSource):
     def _boxes(self, found: Instances | None) -> tuple[Prompts, Tensor | None]:
         if found is None:
             raise UsageError(
-                f"{FROM}: {type(self.detector).__name__} predicts no instances. Hint: name a run of a"
+                f"{FROM}: {type(self.detector).__name__} predicts no instances. Hint: pass a run of a"
                 " detector"
             )
         if found.scores is not None:
@@ -109,36 +109,36 @@ class FromDetector(nn.Module, PromptSource):
 
 
 class PromptedModel(Model):
-    """A promptable model that asks a source for its prompts, and so predicts like any detector.
+    """A promptable model that gets its prompts from a source, and so predicts like any detector.
 
     An answer's score is the model's own estimate of its mask's IoU, times the score of the detection that
     prompted it.
 
     Args:
         model: answers the prompts.
-        source: prompts; None leaves it to the model to find everything in the image, as objects without a
-            class.
+        source: source of the prompts; with None, the model finds everything in the image, as objects without
+        a class.
     """
 
-    draw_above = 0.0  # somebody has asked for each object
+    draw_above = 0.0  # each object was requested by a prompt
 
     def __init__(self, model: Model, source: PromptSource | None) -> None:
         super().__init__(source.classes if source else (UNNAMED,))
         self.model, self.source = model, source
 
     def capability(self, kind: type[C]) -> C | None:
-        """That of the model inside, for prompting by hand and tracking; its own otherwise."""
+        """The inner model's capability for interactive prompting and tracking; otherwise its own."""
         return self.model.capability(kind) if kind in (Promptable, Trackable) else super().capability(kind)
 
     def expect_images(self, names: Iterable[str]) -> None:
-        """Match the names in a file of prompts with those of the images; see
+        """Match the names in a prompt file with those of the images; see
         ``PromptSource.expect_images``.
         """
         if self.source is not None:
             self.source.expect_images(names)
 
     def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
-        """One prediction a sample; a sample without prompts has no objects."""
+        """One prediction per sample; a sample without prompts has no objects."""
         if self.source is None:
             return self.model.predict([sample.with_(prompts=None) for sample in samples])
         work: list[tuple[int, Prompts, Tensor | None]] = []
@@ -151,7 +151,7 @@ class PromptedModel(Model):
         for (i, _, scores), answer in zip(work, answers, strict=True):
             if answer.instances is None:
                 raise InvalidDataError(
-                    f"{type(self.model).__name__} answered the prompts for sample {answer.sample_id!r}"
+                    f"{type(self.model).__name__} returned a prediction for sample {answer.sample_id!r}"
                     " without instances"
                 )
             parts[i].append(_weighted(answer.instances, scores))
@@ -186,21 +186,21 @@ def _joined(sample: Sample, parts: Sequence[Instances]) -> Instances:
 
 
 def prompted(model: Model, prompts: str, *, classes: Sequence[str] | None = None) -> PromptedModel:
-    """The model with the source of prompts that a word of the command line stands for.
+    """The model with the prompt source given by a command-line argument.
 
     Args:
         model: must be promptable.
         prompts: ``auto``, ``from:RUN`` for another run's detections, or the path of a file of prompts.
-        classes: what labels are to stand for; the source's own classes when None.
+        classes: names for the label indexes; the source's own classes when None.
 
     Raises:
         UsageError: when the model takes no prompts, or the other run cannot detect.
-        DataError: when the file is at fault.
+        DataError: when the file is invalid.
     """
     if model.capability(Promptable) is None:
         raise UsageError(
-            f"--prompts {prompts}: {type(model).__name__} takes no prompts. Hint: leave --prompts out, or"
-            " name a promptable run"
+            f"--prompts {prompts}: {type(model).__name__} takes no prompts. Hint: leave out --prompts, or"
+            " use a promptable run"
         )
     if prompts == AUTO:
         return PromptedModel(model, None)

@@ -1,11 +1,11 @@
-"""How far a network sees: the receptive field and the output stride of any network, found by running it once
-more in another algebra.
+"""The receptive field and the output stride of any network, computed by running it once in interval
+arithmetic.
 
-The textbook recursion ``r += (k - 1) * j; j *= s`` holds for chains of layers. Skips, pyramids and attention
-branch, so here the network itself is run, with every operator replaced by what it does to *intervals*: each
-value stands for the columns of the image that it depends on, from its first to its last. An addition or a
-convolution unites the intervals that it takes in, a pooling over the image unites all of them, a ReLU or a
-norm leaves them alone, and whatever moves data (views, crops, concatenations, padding) moves them along. The
+The textbook recursion ``r += (k - 1) * j; j *= s`` holds for chains of layers. Skip connections, pyramids and
+attention branch, so here the network itself is run, with every operator replaced by its effect on
+*intervals*: each value stands for the range of image columns that it depends on. An addition or a convolution
+takes the union of its input intervals, global pooling takes the union of all, a ReLU or a norm leaves them
+unchanged, and operators that move data (views, crops, concatenations, padding) move the intervals along. The
 union of intervals is a maximum: with the image ``x -> (N - 1 - x, x)`` as a batch of two, the maxima of both
 are the two ends of the interval. This is exact, needs no gradients that could vanish, and costs less than one
 ordinary pass because no products are taken.
@@ -27,7 +27,7 @@ from toolkit.errors import ToolkitError, UsageError
 from toolkit.models.interval_algebra import NOTHING_BELOW, IntervalAlgebra
 
 LONGEST = 8192
-"""Receptive fields are followed up to this many pixels."""
+"""Receptive fields are computed up to this many pixels."""
 
 _SHORTEST = 128
 _STRIPS = (32, 64, 128, 256, 512)
@@ -38,11 +38,11 @@ class Field:
     """The receptive field of the outputs along one axis.
 
     Attributes:
-        pixels: how many pixels one output depends on, from the first to the last; the most there are where
-            outputs differ, as they do after upsampling. None when each depends on the whole image, however
-            large.
+        pixels: number of pixels that one output depends on, from the first to the last; the maximum where
+        outputs differ, as after upsampling. None when each output depends on the whole image, whatever its
+        size.
         stride: pixels of the image from one output to the next.
-        at_least: the field is longer than ``pixels``, which is as far as it was followed.
+        at_least: whether the field is larger than ``pixels``, the limit of the computation.
     """
 
     pixels: int | None
@@ -57,14 +57,13 @@ def receptive_field(network: nn.Module, *, channels: int = 3, divisor: int = 1) 
     """The receptive field along the height and along the width.
 
     Args:
-        network: takes images ``[B, channels, H, W]`` of any size that ``divisor`` divides and returns
-            ``[B, C, h, w]``; stays as it is.
+        network: takes images ``[B, channels, H, W]`` of any size divisible by ``divisor`` and returns ``[B,
+        C, h, w]``; is not changed.
         channels: of the images.
         divisor: heights and widths that the network is tried on are multiples of this.
 
     Raises:
-        UsageError: when the network has an operator whose intervals are not known, or fails on strips of the
-            image; says which.
+        UsageError: when the network has an unsupported operator, or fails on strips of the image; says which.
     """
     shadow = copy.deepcopy(network).cpu().float().eval()
     with torch.no_grad():
@@ -75,26 +74,26 @@ def receptive_field(network: nn.Module, *, channels: int = 3, divisor: int = 1) 
         return _along(shadow, 2, channels, divisor), _along(shadow, 3, channels, divisor)
     except ToolkitError:
         raise
-    except Exception as error:  # a network may raise anything at all
+    except Exception as error:  # a network may raise anything
         raise UsageError(
-            "the receptive field cannot be found: on a strip of an image the network fails with"
+            "the receptive field cannot be computed: on a strip of an image the network fails with"
             f" {type(error).__name__}: {error}"
         ) from error
 
 
 @dataclass(frozen=True)
 class _Measured:
-    """What the outputs along one axis see of an image of ``length`` pixels."""
+    """The pixels that the outputs along one axis depend on, for an image of ``length`` pixels."""
 
     length: int
     outputs: int
-    pixels: int  # the most that an output in the middle sees
-    at_border: bool  # one of those sees the first or the last pixel, so may see farther
-    all_from_everywhere: bool  # even the first and the last output see everything
+    pixels: int  # the largest field of an output in the middle
+    at_border: bool  # one of those reaches the first or the last pixel, so may extend farther
+    all_from_everywhere: bool  # even the first and the last output depend on everything
 
 
 def _along(network: nn.Module, dim: int, channels: int, divisor: int) -> Field:
-    """Try longer and longer images until the outputs in the middle do not reach the border."""
+    """Increase the image size until the outputs in the middle do not reach the border."""
     strip, before = _thinnest(network, dim, channels, divisor)
     length = 2 * before.length
     while True:
@@ -117,7 +116,7 @@ def _along(network: nn.Module, dim: int, channels: int, divisor: int) -> Field:
 
 
 def _thinnest(network: nn.Module, dim: int, channels: int, divisor: int) -> tuple[int, _Measured]:
-    """The thinnest strip that the network works on, and what it shows; a network without padding needs some
+    """The thinnest strip on which the network works, and its result; a network without padding needs some
     height to have an output.
     """
     for strip in _STRIPS:
@@ -126,7 +125,7 @@ def _thinnest(network: nn.Module, dim: int, channels: int, divisor: int) -> tupl
             measured = _measure(network, dim, channels, length, strip)
         except ToolkitError:
             raise
-        except Exception:  # a network may raise anything at all
+        except Exception:  # a network may raise anything
             if strip >= _STRIPS[-1]:
                 raise
         else:

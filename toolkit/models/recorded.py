@@ -1,4 +1,4 @@
-"""Predictions that somebody has left on disk, as a model that looks them up."""
+"""Predictions stored on disk, as a model that looks them up."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from toolkit.types import Prediction, Sample
 
 
 class RecordedModel(Model):
-    """Predicts what is in files.
+    """Returns the predictions stored in files.
 
     Args:
         files: the predictions.
@@ -21,7 +21,7 @@ class RecordedModel(Model):
         self.files = files
 
     def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
-        """What the files have for each sample.
+        """The stored prediction for each sample.
 
         Raises:
             DataError: when a prediction is missing, of another size or cannot be read; names the file.

@@ -1,5 +1,4 @@
-"""The model that semantic plugins are made of: a network in the middle, and around it all that has to do with
-samples.
+"""The model behind semantic plugins: wraps a network and handles everything related to samples.
 
 A whole plugin in one file::
 
@@ -32,32 +31,32 @@ Padding: TypeAlias = Literal["replicate", "reflect"]
 
 @final
 class SemanticModel(TrainableModel, Tileable, Inspectable):
-    """A semantic segmentation model around a network; made for composition, not for subclasses.
+    """A semantic segmentation model around a network; designed for composition rather than subclassing.
 
     Images go to the network normalized and padded, as float32 ``[B, 3, H, W]`` in channels-last memory (1.3
     times as fast on a CPU). It returns logits ``[B, C, h, w]`` that cover the same picture at any resolution.
-    They are brought to the image's grid by bilinear interpolation, half-pixel centers aligned, for the loss
-    and for the prediction alike.
+    They are resized to the image's grid by bilinear interpolation (half-pixel centers), for both the loss and
+    the prediction.
 
     Args:
-        network: the module in the middle; its parameters may be of any memory format.
-        classes: one name a channel of the logits.
-        loss: what is minimized; cross-entropy when None.
+        network: the wrapped module; its parameters may have any memory format.
+        classes: one name per channel of the logits.
+        loss: the training loss; cross-entropy when None.
         mean: of each channel in RGB order, for values in 0…1; subtracted first.
-        std: of each channel; divided by then.
-        divisor: height and width that the network gets are multiples of this; images are padded at the bottom
-            and on the right.
+        std: of each channel; divided by after that.
+        divisor: height and width of the network's input are multiples of this; images are padded at the
+            bottom and on the right.
         padding: repeat the last row and column, or mirror the image about them; either works for images of
             any size.
-        long_side: longer images are shrunk to this for the network, in pixels; predictions stay in the
-            sample's grid.
+        long_side: images with a longer side above this, in pixels, are downscaled for the network;
+        predictions keep the sample's size.
         encoder: the part of ``network`` that published weights are for.
-        auxiliary_weight: of the losses of auxiliary heads, which are there for learning only. The network
-            then has a method ``all_logits(images)`` that returns a list: what its ``forward`` returns, and
-            the logits of each of them. 0: it has none.
-        stride: pixels for one value of the network's coarsest features; ``divisor`` when None. An image that
-            learns alone is made larger than this (with void), because batch norm cannot train on a single
-            value.
+        auxiliary_weight: weight of the losses of auxiliary heads, which are used only in training. The
+        network then has a method ``all_logits(images)`` that returns a list: the result of ``forward``, and
+        the logits of each auxiliary head. 0: no auxiliary heads.
+        stride: of the network's coarsest features, in pixels; ``divisor`` when None. A training batch of a
+        single image is padded to more than this (with void), because batch norm cannot train on a single
+        value.
 
     Raises:
         UsageError: when these do not go together.
@@ -96,7 +95,7 @@ class SemanticModel(TrainableModel, Tileable, Inspectable):
         if auxiliary_weight and not hasattr(network, "all_logits"):
             raise UsageError(
                 "auxiliary_weight needs a network with a method all_logits(images), which"
-                f" {type(network).__name__} has not"
+                f" {type(network).__name__} does not have"
             )
         # (x / 255 - mean) / std as one multiplication and one subtraction
         self.register_buffer(
@@ -107,11 +106,11 @@ class SemanticModel(TrainableModel, Tileable, Inspectable):
         )
 
     def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
-        """One label map a sample.
+        """One label map per sample.
 
-        Images of one size go through the network together and are never padded to those of another, so a
-        prediction does not depend on the rest of the batch. Runs as in eval mode and without gradients
-        whatever the mode is, and leaves the mode as it was.
+        Images of the same size go through the network together and are never padded to the size of others, so
+        a prediction does not depend on the rest of the batch. Always runs in eval mode and without gradients,
+        and restores the mode.
         """
         predictions: dict[int, Prediction] = {}
         with evaluating(self):
@@ -123,12 +122,12 @@ class SemanticModel(TrainableModel, Tileable, Inspectable):
         return [predictions[i] for i in range(len(samples))]
 
     def loss(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
-        """The terms of the loss. Images of differing sizes are padded with the mean color and void to the
-        largest.
+        """The terms of the loss. Images of different sizes are padded to the largest, with the mean color and
+        void.
         """
         label_maps = [self._label_map(sample) for sample in samples]
         if not label_maps:
-            raise InvalidDataError("the loss of no samples at all is undefined; expected one or more")
+            raise InvalidDataError("the loss of an empty batch is undefined; expected at least one sample")
         height = max(sample.size[0] for sample in samples)
         width = max(sample.size[1] for sample in samples)
         if (
@@ -155,8 +154,8 @@ class SemanticModel(TrainableModel, Tileable, Inspectable):
         return losses
 
     def validate(self, samples: Sequence[Sample]) -> tuple[list[Prediction], dict[str, Tensor]]:
-        """Predictions and losses from one forward pass; the losses, too, as in eval mode and free of the rest
-        of the batch.
+        """Predictions and losses from one forward pass; the losses, too, in eval mode and independent of the
+        rest of the batch.
         """
         predictions: dict[int, Prediction] = {}
         sums: dict[str, Tensor] = {}
@@ -173,8 +172,8 @@ class SemanticModel(TrainableModel, Tileable, Inspectable):
         return [predictions[i] for i in range(len(samples))], sums
 
     def logits(self, images: Tensor) -> Tensor:
-        """Logits in the images' own grid, for blending tiles and the like; their arg-max is what ``predict``
-        gives.
+        """Logits in the images' own pixel grid, for blending tiles and the like; their arg-max is the result
+        of ``predict``.
 
         Args:
             images: uint8 ``[B, 3, H, W]``, RGB.
@@ -188,11 +187,11 @@ class SemanticModel(TrainableModel, Tileable, Inspectable):
 
     @property
     def shrinks_large_images(self) -> bool:
-        """Whether images of more than ``long_side`` pixels are shrunk for the network."""
+        """Whether images of more than ``long_side`` pixels are downscaled for the network."""
         return self.long_side is not None
 
     def network_input(self, images: Tensor) -> Tensor:
-        """Images as the network gets them: shrunk, normalized and padded.
+        """The network's input: images downscaled, normalized and padded.
 
         Args:
             images: uint8 ``[B, 3, H, W]``, RGB.
@@ -204,7 +203,7 @@ class SemanticModel(TrainableModel, Tileable, Inspectable):
         return self._padded(self._normalized(_shrunk(images, size)))
 
     def export_state(self) -> dict[str, Tensor]:
-        """The weights of the network alone, by the names that they have in it."""
+        """The weights of the network alone, under their names in it."""
         return dict(self.network.state_dict())
 
     @property
@@ -228,8 +227,8 @@ class SemanticModel(TrainableModel, Tileable, Inspectable):
         return sample.label_map
 
     def _prediction(self, sample: Sample, raw: Tensor) -> Prediction:
-        """Bring the network's logits ``[C, h, w]`` to a label map without ever building full-size logits
-        where that can be avoided.
+        """Convert the network's logits ``[C, h, w]`` to a label map, without building full-size logits where
+        possible.
         """
         size = self._working_size(sample.size)
         padded = _multiple(size, self.divisor)
@@ -264,13 +263,11 @@ class SemanticModel(TrainableModel, Tileable, Inspectable):
         return images.contiguous(memory_format=torch.channels_last)
 
     def _checked(self, logits: Tensor, images: Tensor) -> Tensor:
-        """Logits that the network returned for ``images``, of the shape that they must have and in full
-        precision.
-        """
+        """The logits that the network returned for ``images``, with checked shape and in full precision."""
         if logits.dim() != 4 or logits.shape[:2] != (len(images), len(self.classes)):
             raise UsageError(
-                f"the network must return logits [B, {len(self.classes)}, h, w], one channel a class; "
-                f"for images {list(images.shape)} it returned {list(logits.shape)}"
+                f"the network must return logits [B, {len(self.classes)}, h, w], one channel per class; for"
+                f" images {list(images.shape)} it returned {list(logits.shape)}"
             )
         return logits if logits.dtype == torch.float64 else logits.float()
 
@@ -299,9 +296,7 @@ def pad(images: Tensor, rows: tuple[int, int], columns: tuple[int, int], padding
 
 
 def _inside(index: Tensor, length: int, padding: Padding) -> Tensor:
-    """Bring indexes that lie outside ``0 … length - 1`` inside. Mirrors face each other, so reflection has a
-    period.
-    """
+    """Map indexes outside ``0 … length - 1`` to the inside. Repeated reflection is periodic."""
     last = length - 1
     if padding == "replicate" or last == 0:
         return index.clamp(0, last)
@@ -313,7 +308,7 @@ def _multiple(size: Size, divisor: int) -> Size:
 
 
 def _shrunk(images: Tensor, size: Size) -> Tensor:
-    """Images ``[B, 3, H, W]``, uint8 or float, at ``size``, free of aliasing."""
+    """Images ``[B, 3, H, W]``, uint8 or float, resized to ``size`` with antialiasing."""
     if tuple(images.shape[2:]) == size:
         return images
     if not images.is_floating_point() and images.device.type != "cpu":  # torch resizes bytes on the CPU alone
@@ -346,6 +341,6 @@ def _name_inside(network: nn.Module, part: nn.Module | None) -> str | None:
     if part in names:
         return names[part]
     raise UsageError(
-        f"encoder must be a part of the network, but no module of {type(network).__name__} is this"
-        f" {type(part).__name__}"
+        f"encoder must be a part of the network, but this {type(part).__name__} is not a module of"
+        f" {type(network).__name__}"
     )

@@ -1,8 +1,8 @@
-"""Prompts taken from true masks, as measuring and training promptable models need them.
+"""Prompts derived from true masks, for evaluating and training promptable models.
 
 The clicks are those of SAM's papers (Kirillov et al., Segment Anything, ICCV 2023; Ravi et al., SAM 2, 2024):
-the point of a region that is farthest from its outline, first of the object, then of the largest region where
-the answer is wrong.
+the point of a region that is farthest from its boundary, first of the object, then of the largest error
+region.
 """
 
 from __future__ import annotations
@@ -26,13 +26,12 @@ def corrections_of(protocol: str) -> int:
     """How many corrections follow the first click: 0 for ``point``, 2 for ``point+2``.
 
     Raises:
-        InvalidDataError: when the name is none of ``box``, ``point``, ``point+N`` and ``auto``.
+        InvalidDataError: when the name is not ``box``, ``point``, ``point+N`` or ``auto``.
     """
     match = _POINT.fullmatch(protocol)
     if match is None and protocol not in (BOX, AUTO):
         raise InvalidDataError(
-            f"no prompt protocol is called {protocol!r}; there are: box, point, point+N (with N corrections),"
-            " auto"
+            f"unknown prompt protocol {protocol!r}; expected box, point, point+N (with N corrections) or auto"
         )
     return int(match[1] or 0) if match else 0
 
@@ -45,8 +44,8 @@ def truth_of(sample: Sample) -> Instances:
     """
     if sample.instances is None or sample.instances.masks is None:
         raise InvalidDataError(
-            f"sample {sample.path or sample.id!r} has no masks of objects, so there is nothing to point at."
-            " Hint: choose a dataset of instances"
+            f"sample {sample.path or sample.id!r} has no object masks to derive prompts from. Hint: choose a"
+            " dataset with instances"
         )
     return sample.instances
 
@@ -59,7 +58,7 @@ def box_prompts(truth: Instances) -> Prompts:
 def point_prompts(truth: Instances) -> Prompts:
     """The most interior point of each object."""
     masks = truth.masks
-    assert masks is not None  # ``truth_of`` saw to it
+    assert masks is not None  # ensured by ``truth_of``
     points = [interior_point(region, offset) for region, offset in map(_crop, masks.to_coco())]
     found = torch.tensor(
         [(0.0, 0.0) if point is None else point for point in points], dtype=torch.float32
@@ -68,10 +67,10 @@ def point_prompts(truth: Instances) -> Prompts:
 
 
 def with_corrections(prompts: Prompts, truth: Masks, answers: Masks) -> Prompts:
-    """The prompts with one more point each, in the largest region where the answer is wrong: label 1 where it
-    lacks, 0 where it overflows.
+    """The prompts with one more point each, in the largest error region of the answer: label 1 for a missed
+    region, 0 for a false positive one.
 
-    An answer without a fault gets a point that does not count (label -1).
+    A perfect answer gets a padding point (label -1).
     """
     assert prompts.points_xy is not None
     assert prompts.point_labels is not None
@@ -105,15 +104,15 @@ def interior_point(region: NDArray[np.bool_], offset: tuple[int, int] = (0, 0)) 
     region is empty.
 
     Args:
-        region: bool ``[H, W]``; what is beyond its border is outside.
+        region: bool ``[H, W]``; everything beyond its border is outside.
         offset: x and y of its corner in the image.
     """
     if not region.any():
         return None
     padded = np.pad(region, 1).astype(np.uint8)
     distance = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
-    # Squared distances are whole numbers. OpenCV's roots of equal ones may differ in their last bit, and not
-    # the same way in each process.
+    # Squared distances are integers. OpenCV's square roots of equal ones may differ in the last bit, and not
+    # in the same way in each process.
     y, x = np.unravel_index(int(np.rint(distance * distance).argmax()), distance.shape)
     return float(x + offset[0]), float(y + offset[1])
 
@@ -129,6 +128,6 @@ def _largest_part(region: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _crop(code: dict[str, object]) -> tuple[NDArray[np.bool_], tuple[int, int]]:
-    """A mask within its own box, and the corner of that box; nothing larger is worked on than has to be."""
+    """A mask cropped to its own box, and the corner of that box, to keep the work small."""
     x, y, width, height = (int(value) for value in coco_mask.toBbox(code))
     return coco_mask.decode(code)[y : y + height, x : x + width].astype(bool), (x, y)

@@ -1,5 +1,5 @@
-"""The built-in plugins. In a checkout they live in the top-level folder ``plugins/``, so a folder dropped
-there is found at once.
+"""The built-in plugins. In a checkout they live in the top-level folder ``plugins/``, so a folder added there
+is found immediately.
 """
 
 from pathlib import Path

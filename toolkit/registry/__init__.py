@@ -1,6 +1,6 @@
-"""Name -> manifest, for plugins, datasets, evaluators and tasks.
+"""Registries (name -> manifest) of plugins, datasets, evaluators and tasks.
 
-``plugins()``, ``datasets()``, ``evaluators()`` and ``tasks()`` return what discovery found; nothing here
+``plugins()``, ``datasets()``, ``evaluators()`` and ``tasks()`` return what was discovered; nothing here
 imports torch.
 """
 
@@ -43,7 +43,7 @@ __all__ = [
 
 @cache
 def plugins() -> Registry[PluginManifest]:
-    """All model plugins that are found."""
+    """The registry of model plugins."""
     found = discovery.discover(PluginManifest)
     for plugin in list(found):
         try:
@@ -55,39 +55,39 @@ def plugins() -> Registry[PluginManifest]:
 
 @cache
 def datasets() -> Registry[DatasetManifest]:
-    """All datasets that are found."""
+    """The registry of datasets."""
     return discovery.discover(DatasetManifest)
 
 
 @cache
 def evaluators() -> Registry[EvaluatorManifest]:
-    """All evaluators that are found."""
+    """The registry of evaluators."""
     return discovery.discover(EvaluatorManifest)
 
 
 @cache
 def tasks() -> Registry[TaskManifest]:
-    """All tasks that are found."""
+    """The registry of tasks."""
     return discovery.discover(TaskManifest)
 
 
 def clear() -> None:
-    """Forget what was found and what was loaded by path; the next question looks anew."""
+    """Clear everything that was discovered or loaded by path; the next access runs discovery again."""
     for registry in (plugins, datasets, evaluators, tasks):
         registry.cache_clear()
     discovery.forget_paths()
 
 
 def add_path(path: str | Path) -> list[Manifest]:
-    """Load what one file or folder that the user named brings, and register it.
+    """Load the manifests of a file or folder that the user named, and register them.
 
     Raises:
-        UsageError: when there is nothing there, it fails to import, holds no manifest, or a plugin of an
-            unknown task; says which.
+        UsageError: when the path does not exist, fails to import, contains no manifest, or contains a plugin
+        of an unknown task; says which.
         DuplicateNameError: when a manifest's name is taken.
     """
     manifests = discovery.load_path(Path(path))
-    for manifest in manifests:  # first, for the plugins beside them may be of these
+    for manifest in manifests:  # first, because plugins in the same file may use them
         if isinstance(manifest, TaskManifest):
             tasks().add(manifest)
     for manifest in manifests:
@@ -105,7 +105,7 @@ def task_of(plugin: PluginManifest) -> TaskManifest:
     """The task of a plugin.
 
     Raises:
-        UnknownNameError: when there is none of that name; suggests the nearest and lists all.
+        UnknownNameError: when there is no task of that name; suggests the closest names and lists all.
     """
     try:
         return tasks().get(plugin.task)
@@ -114,7 +114,7 @@ def task_of(plugin: PluginManifest) -> TaskManifest:
 
 
 def functions_for(what: Literal["draw", "write"], fields: Iterable[str]) -> list[Callable[..., Any]]:
-    """The functions of the tasks that draw or write what a prediction has, in the order of its fields, each
+    """The task functions that draw or write the fields of a prediction, in the order of the fields, each
     once.
 
     Args:
@@ -134,7 +134,7 @@ def functions_for(what: Literal["draw", "write"], fields: Iterable[str]) -> list
 
 
 def named(registry: Registry[M], name: str) -> M:
-    """The manifest that a user means by a name, or by the path of a file or folder that brings one.
+    """The manifest for a name, or for the path of a file or folder that contains one.
 
     Raises:
         UnknownNameError, UnavailableError, UsageError: as ``Registry.get`` and ``add_path``.
@@ -144,7 +144,7 @@ def named(registry: Registry[M], name: str) -> M:
     _refuse_other_folders(registry, name)
     found = [manifest for manifest in add_path(name) if isinstance(manifest, registry.kind)]
     if not found:
-        raise UnknownNameError(f"{name} brings no {registry.kind.kind}")
+        raise UnknownNameError(f"{name} contains no {registry.kind.kind}")
     return found[0]
 
 
@@ -169,10 +169,10 @@ def _refuse_other_folders(registry: Registry[Any], name: str) -> None:
 
 
 def stable_name(name: str) -> str:
-    """A name as it is; a path made absolute, so that it means the same from any folder."""
+    """A name unchanged; a path made absolute, so that it is valid from any folder."""
     return str(Path(name).expanduser().resolve()) if is_path(name) else name
 
 
 def is_path(name: str) -> bool:
-    """Whether a name is meant as the path of a file or folder: it ends in ``.py`` or has a slash in it."""
+    """Whether a name is the path of a file or folder: it ends in ``.py`` or has a slash in it."""
     return name.endswith(".py") or "/" in name or "\\" in name

@@ -1,4 +1,4 @@
-"""Name -> manifest: what a registry is."""
+"""The registry class: name -> manifest."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ M = TypeVar("M", bound=Manifest)
 
 @dataclass(frozen=True)
 class Broken:
-    """Something that was found and cannot be used: what it is called, where it is, and why, with the
-    hint.
+    """A plugin, dataset or evaluator that was found but cannot be used: its name, origin, and the reason with
+    a hint.
     """
 
     name: str
@@ -25,8 +25,8 @@ class Broken:
 
 
 class Registry(Generic[M]):
-    """The manifests of one kind, by name. What could not be loaded is kept in ``broken`` and explained when
-    asked for.
+    """The manifests of one kind, by name. Those that could not be loaded are kept in ``broken``; accessing
+    one raises an error with the reason.
     """
 
     def __init__(self, kind: type[M]) -> None:
@@ -35,21 +35,22 @@ class Registry(Generic[M]):
         self._manifests: dict[str, M] = {}
 
     def add(self, manifest: M) -> None:
-        """Enter a manifest.
+        """Register a manifest.
 
         Raises:
-            DuplicateNameError: when another origin has entered the same name; names both.
+            DuplicateNameError: when another origin has registered the same name; names both.
         """
         known = self._manifests.get(manifest.name)
-        if known is not None and known.origin != manifest.origin:  # the same file named twice is no clash
+        # Naming the same file twice is not a conflict.
+        if known is not None and known.origin != manifest.origin:
             raise DuplicateNameError(
-                f"two {self.kind.kind}s are called {manifest.name!r}: one from {known.origin}, one from"
+                f"two {self.kind.kind}s have the name {manifest.name!r}: one from {known.origin}, one from"
                 f" {manifest.origin}. Hint: rename or remove one of them"
             )
         self._manifests[manifest.name] = manifest
 
     def discard(self, name: str, reason: str, origin: str) -> None:
-        """Take a name out of use and remember why."""
+        """Mark a name as unusable and store the reason."""
         self._manifests.pop(name, None)
         self.broken.append(Broken(name, origin, reason))
 
@@ -58,7 +59,7 @@ class Registry(Generic[M]):
 
         Raises:
             UnavailableError: when it was found but is broken; says why.
-            UnknownNameError: when it was not found; suggests the nearest names and lists all.
+            UnknownNameError: when it was not found; suggests the closest names and lists all.
         """
         if name in self._manifests:
             return self._manifests[name]
@@ -70,7 +71,7 @@ class Registry(Generic[M]):
         near = difflib.get_close_matches(name, self.names(), n=3, cutoff=0.5)
         hint = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
         raise UnknownNameError(
-            f"no {self.kind.kind} is called {name!r}.{hint} There are: {', '.join(self.names()) or 'none'}"
+            f"unknown {self.kind.kind} {name!r}.{hint} Expected one of: {', '.join(self.names()) or 'none'}"
         )
 
     def names(self) -> list[str]:

@@ -1,9 +1,9 @@
 """Finds plugins, datasets and evaluators: built in, in installed packages, and in files or folders that the
 user names.
 
-A module holds its manifest, or several in a tuple, in a variable called ``PLUGIN``, ``DATASET`` or
-``EVALUATOR``. Whatever goes wrong with one of them becomes a reason in the registry's ``broken`` list; it
-never takes the program down.
+A module has its manifest, or several in a tuple, in a variable named ``PLUGIN``, ``DATASET`` or
+``EVALUATOR``. Any error in one of them is recorded in the registry's ``broken`` list; it never stops the
+program.
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ BUILT_IN_MODULES: dict[type[Manifest], str] = {
     EvaluatorManifest: "toolkit.evaluation.manifests",
     TaskManifest: "toolkit.registry.builtin_tasks",
 }
-"""Evaluators and tasks are part of the core, but come in through the same door; they are named here and not
+"""Evaluators and tasks are part of the core, but are registered in the same way; they are listed here and not
 imported.
 """
 
 
 _loaded: dict[Path, tuple[int, list[Manifest]]] = {}
-"""What each path brought, and when it was last changed, so that a file is executed once."""
+"""The manifests of each path and its modification time, so that a file is executed only once."""
 
 
 def discover(kind: type[M]) -> Registry[M]:
@@ -97,12 +97,12 @@ def load_path(path: Path) -> list[Manifest]:
     """The manifests in one Python file, or in a folder with an ``__init__.py``; at least one.
 
     Raises:
-        UsageError: when the path does not exist, cannot be imported, or holds no manifest.
+        UsageError: when the path does not exist, cannot be imported, or contains no manifest.
     """
     path = path.expanduser().resolve()
     file = path / "__init__.py" if path.is_dir() else path
     if not file.is_file() or file.suffix != ".py":
-        raise UsageError(f"no plugin at {path}: expected a .py file, or a folder with an __init__.py")
+        raise UsageError(f"no plugin at {path}: expected a .py file or a folder with an __init__.py")
     changed = file.stat().st_mtime_ns
     if path in _loaded and _loaded[path][0] == changed:
         return _loaded[path][1]
@@ -113,7 +113,8 @@ def load_path(path: Path) -> list[Manifest]:
             manifests += _placed(getattr(module, variable), kind, module.__name__, str(path))
     if not manifests:
         raise UsageError(
-            f"{file} holds no manifest: expected a variable {' or '.join(VARIABLES.values())}, such as PLUGIN"
+            f"{file} contains no manifest: expected a variable {' or '.join(VARIABLES.values())}, such as"
+            " PLUGIN"
             " = PluginManifest(…)"
         )
     _loaded[path] = (changed, manifests)
@@ -121,17 +122,17 @@ def load_path(path: Path) -> list[Manifest]:
 
 
 def loaded_paths() -> list[Path]:
-    """The files and folders that were loaded by path, so that another process can load them too."""
+    """The files and folders that were loaded by path, so that other processes can load them too."""
     return list(_loaded)
 
 
 def forget_paths() -> None:
-    """Load files and folders anew when they are named again."""
+    """Clear the cache, so that files and folders are loaded again the next time."""
     _loaded.clear()
 
 
 def _import_file(path: Path, file: Path) -> ModuleType:
-    """Import a file under a name of its own, so that it cannot shadow an installed package (``sam2.py`` and
+    """Import a file under a unique name, so that it cannot shadow an installed package (``sam2.py`` and
     ``sam2``).
     """
     module_name = f"toolkit_user_plugins.{path.stem}"
@@ -147,7 +148,7 @@ def _import_file(path: Path, file: Path) -> ModuleType:
     except ToolkitError:
         del sys.modules[module_name]
         raise
-    except Exception as error:  # a user's file may raise anything at all
+    except Exception as error:  # a user's file may raise anything
         del sys.modules[module_name]
         raise UsageError(f"{file} cannot be imported: {type(error).__name__}: {error}") from error
     return module
@@ -164,7 +165,7 @@ def _load(registry: Registry[M], module_name: str, variable: str, *, name: str, 
             origin,
         )
         return
-    except Exception as error:  # someone else's module may raise anything at all
+    except Exception as error:  # third-party modules may raise anything
         registry.discard(name, f"{type(error).__name__}: {error}", origin)
         return
     for manifest in manifests:
@@ -179,15 +180,15 @@ def _enter(registry: Registry[M], manifest: M) -> None:
 
 
 def _placed(found: object, kind: type[M], module_name: str, origin: str) -> list[M]:
-    """The manifests that a variable holds, with their module and origin filled in."""
+    """The manifests in a variable, with their module and origin filled in."""
     several = found if isinstance(found, tuple) and found else (found,)
     manifests: list[M] = []
     for manifest in several:
         if not isinstance(manifest, kind):
             raise UsageError(
-                f"{origin} must hold {VARIABLES[kind]} = {kind.__name__}(…), or several in a tuple, but"
+                f"{origin} must define {VARIABLES[kind]} = {kind.__name__}(…), or several in a tuple, but"
                 " there "
-                + ("is no such variable" if manifest is None else f"it is {type(manifest).__name__}")
+                + ("is no variable of that name" if manifest is None else f"it is {type(manifest).__name__}")
             )
         manifests.append(dataclasses.replace(manifest, module=module_name, origin=origin))
     return manifests

@@ -1,5 +1,5 @@
-"""Whether a plugin, a dataset and an evaluator go together, from what their manifests say, before anything
-is made.
+"""Checks from their manifests whether a plugin, a dataset and an evaluator are compatible, before anything is
+built.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from toolkit.registry.manifests import DatasetManifest, EvaluatorManifest, Plugi
 
 
 def conversion_for(task: TaskManifest, data: DatasetManifest) -> str | None:
-    """What makes a dataset one of a task: empty where it is one, a reference to resolve by the task where its
-    samples have to be converted, None where that cannot be done.
+    """The conversion that makes a dataset usable for a task: empty if none is needed, a reference to be
+    resolved by the task if its samples have to be converted, None if that is impossible.
     """
     if task.name in data.tasks:
         return ""
@@ -18,16 +18,16 @@ def conversion_for(task: TaskManifest, data: DatasetManifest) -> str | None:
 
 
 def check_trainable(plugin: PluginManifest, task: TaskManifest, data: DatasetManifest) -> None:
-    """Check that a plugin can learn from a dataset.
+    """Check that a plugin can be trained on a dataset.
 
     Raises:
         UsageError: when it cannot; says what each has and needs.
     """
     if conversion_for(task, data) is None:
         raise UsageError(
-            f"plugin {plugin.name!r} ({task.name}) learns from {' and '.join(task.truth)}, which dataset"
+            f"plugin {plugin.name!r} ({task.name}) is trained on {' and '.join(task.truth)}, which dataset"
             f" {data.name!r} does not have: it is for {_joined(data.tasks)} models. Hint: choose another"
-            " dataset (`toolkit data list` shows what each is for) or another plugin (`toolkit plugins"
+            " dataset (`toolkit data list` lists their tasks) or another plugin (`toolkit plugins"
             " list`)"
         )
 
@@ -36,7 +36,7 @@ def check_measurable(evaluator: EvaluatorManifest, task: TaskManifest, owner: st
     """Check that an evaluator can measure the predictions of a task.
 
     Args:
-        evaluator: one that does not say what it measures is taken to fit.
+        evaluator: one that does not declare what it measures is assumed to be compatible.
         task: of the model.
         owner: whose predictions they are, for the message.
 

@@ -1,1 +1,1 @@
-"""The machine underneath: files, memory, devices, downloads."""
+"""Services of the machine: files, memory, devices, downloads."""

@@ -1,24 +1,24 @@
-"""What the C library does with memory that has been freed."""
+"""Controls what the C library does with freed memory."""
 
 from __future__ import annotations
 
 import os
 
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
-"""Names of ``mallopt``'s parameters, from ``malloc.h``."""
+"""Parameters of ``mallopt``, from ``malloc.h``."""
 _CHOSEN_ALREADY = ("LD_PRELOAD", "GLIBC_TUNABLES", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")
 
 
 def keep_freed_memory() -> bool:
-    """Let the GNU C library keep what this process has freed, to be used again, until the process ends.
+    """Let the GNU C library keep the memory that this process frees, for reuse, until the process ends.
 
-    By itself it gives large blocks, such as the feature maps of a network, back to the system at once and
-    gets them anew in the next step; the system clears each page first. On a CPU that can take as long as the
-    arithmetic (``benchmarks/allocator.py`` measures it). In return, the process stays as large as it ever
-    was. The command ``toolkit`` does this; in a program of your own, call it before the first model.
+    By default it returns large blocks, such as the feature maps of a network, to the system immediately and
+    requests them again in the next step; the system clears each page first. On a CPU that can take as long as
+    the arithmetic (``benchmarks/allocator.py`` measures it). In return, the process never shrinks. The
+    command ``toolkit`` does this; in your own program, call it before building the first model.
 
     Returns:
-        Whether it was done: not with another C library, and not where the environment has a say in it
+        Whether it was done: not with another C library, and not if the environment configures the allocator
         (another allocator in ``LD_PRELOAD``, or glibc's own variables).
     """
     if any(name in os.environ for name in _CHOSEN_ALREADY):

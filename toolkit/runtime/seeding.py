@@ -1,4 +1,4 @@
-"""Seeds of random numbers, as functions of what they are for."""
+"""Random seeds derived from their purpose."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 
 def derive_seed(*parts: int | str) -> int:
-    """A 63-bit seed that depends on all parts and looks unrelated for neighboring ones."""
+    """A 63-bit seed that depends on all parts; similar parts give unrelated seeds."""
     digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
     return int.from_bytes(digest) >> 1
 

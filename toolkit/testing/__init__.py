@@ -1,5 +1,5 @@
-"""What every plugin, dataset, evaluator and task promises, as checks: for pytest, and for
-``toolkit plugins check``.
+"""Conformance checks for plugins, datasets, evaluators and tasks, for pytest and for ``toolkit plugins
+check``.
 """
 
 from toolkit.testing.checks import Result, run_checks

@@ -1,4 +1,4 @@
-"""What a model promises that declares a capability; see ``toolkit.models.capabilities``."""
+"""Checks of models that declare a capability; see ``toolkit.models.capabilities``."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ FRAMES = 3
 
 
 def windows_give_the_prediction(case: ModelCase) -> None:
-    """Scores of a window that covers the image have its size and the prediction as their arg-max; any smaller
-    window has scores too.
+    """The scores of a window that covers the image have its size, and their arg-max is the prediction;
+    smaller windows have scores too.
     """
     model = case.build()
     tileable = model.capability(Tileable)
@@ -33,7 +33,7 @@ def windows_give_the_prediction(case: ModelCase) -> None:
             expect(
                 tuple(found.shape) == (1, classes, *size) and found.is_floating_point(),
                 f"logits of an image of {size} are {found.dtype} {list(found.shape)}; expected floating"
-                f" {[1, classes, *size]}. Hint: bring them to the image's own pixels",
+                f" {[1, classes, *size]}. Hint: resize them to the image's own pixels",
             )
         label_map = prediction.label_map
         if label_map is not None and not tileable.shrinks_large_images:
@@ -46,7 +46,7 @@ def windows_give_the_prediction(case: ModelCase) -> None:
 
 
 def network_takes_its_input(case: ModelCase) -> None:
-    """The network that the model names takes the input that it says, in multiples of the divisor."""
+    """The declared network accepts the declared input, in multiples of the divisor."""
     model = case.build()
     inspectable = model.capability(Inspectable)
     if inspectable is None:
@@ -64,14 +64,12 @@ def network_takes_its_input(case: ModelCase) -> None:
     divisible = all(side % inspectable.divisor == 0 for side in given.shape[2:])
     expect(
         divisible,
-        f"network_input gives {list(given.shape)}, whose sides are no multiples of {inspectable.divisor}",
+        f"network_input gives {list(given.shape)}, whose sides are not multiples of {inspectable.divisor}",
     )
 
 
 def objects_are_tracked(case: ModelCase) -> None:
-    """Objects that were pointed at in the first frame are looked for in every frame, numbered in their
-    order.
-    """
+    """Objects prompted in the first frame are tracked in every frame, numbered in their order."""
     model = case.build()
     trackable = model.capability(Trackable)
     if trackable is None:
@@ -84,7 +82,10 @@ def objects_are_tracked(case: ModelCase) -> None:
     with torch.no_grad():
         found = list(trackable.track(frames, prompts))
     names = [prediction.sample_id for prediction in found]
-    expect(names == [frame.id for frame in frames], f"track gave predictions for {names}, of {FRAMES} frames")
+    expect(
+        names == [frame.id for frame in frames],
+        f"track returned predictions for {names}, but there are {FRAMES} frames",
+    )
     for prediction in found:
         instances = prediction.instances
         expect(instances is not None, f"{prediction.sample_id} has no instances")
@@ -93,5 +94,5 @@ def objects_are_tracked(case: ModelCase) -> None:
         expect(
             labels == sorted(set(labels)) and all(label < len(truth) for label in labels),
             f"{prediction.sample_id} has objects numbered {labels}; expected numbers from 0 to"
-            f" {len(truth) - 1}, each once, rising",
+            f" {len(truth) - 1}, each once, in ascending order",
         )

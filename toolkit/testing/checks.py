@@ -1,10 +1,8 @@
-"""What a conformance check is, and how one is run: for ``toolkit plugins check`` and for the contract classes
-alike.
+"""Defines and runs conformance checks, for both ``toolkit plugins check`` and the contract classes.
 
-A check is a function of one argument, the case that it looks at. Its name is what the user sees and what is
-declared when something cannot be done; the first sentence of its docstring says what is promised. It fails by
-``AssertionError`` or by whatever the code under test raises, and is skipped by ``unittest.SkipTest``, which
-pytest understands too.
+A check is a function of one argument, its case. Its name is shown to the user and used to declare what a
+plugin cannot do; the first sentence of its docstring states the promise. It fails with ``AssertionError`` or
+whatever the code under test raises, and is skipped with ``unittest.SkipTest``, which pytest also understands.
 """
 
 from __future__ import annotations
@@ -23,11 +21,11 @@ State: TypeAlias = Literal["passed", "failed", "skipped"]
 
 
 class Case(Protocol):
-    """What a check looks at: a plugin, dataset or evaluator with small settings, and its manifest."""
+    """The subject of a check: a plugin, dataset or evaluator with small settings, and its manifest."""
 
     @property
     def manifest(self) -> Manifest:
-        """What it says of itself."""
+        """Its manifest."""
         ...
 
 
@@ -37,13 +35,13 @@ Check: TypeAlias = Callable[[C], None]
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a check.
+    """The result of a check.
 
     Attributes:
         name: of the check.
-        promise: what it holds the author to.
+        promise: what it requires.
         state: passed, failed or skipped.
-        message: what is wrong and how to mend it, or why the check was skipped.
+        message: what is wrong and how to fix it, or why the check was skipped.
     """
 
     name: str
@@ -53,19 +51,19 @@ class Result:
 
 
 def promise(check: Check[Any]) -> str:
-    """What a check holds the author to, in a sentence."""
+    """The requirement of a check, in one sentence."""
     return " ".join((check.__doc__ or "").partition("\n\n")[0].split())
 
 
 def run_checks(
     checks: Sequence[Check[C]], case: C, cannot: Mapping[str, str] | None = None
 ) -> Iterator[Result]:
-    """Run every check, whatever becomes of the others.
+    """Run every check, even if others fail.
 
     Args:
-        checks: those of one kind.
-        case: what they look at.
-        cannot: names of checks to skip, with the reasons, beside those that the manifest declares.
+        checks: the checks of one kind.
+        case: the subject of the checks.
+        cannot: names of checks to skip, with the reasons, in addition to those that the manifest declares.
 
     Raises:
         UsageError: when there is no check of a declared name.
@@ -80,7 +78,7 @@ def run_checks(
             check(case)
         except unittest.SkipTest as skip:
             state, message = "skipped", str(skip)
-        except Exception as error:  # somebody else's code may raise anything at all
+        except Exception as error:  # third-party code may raise anything
             state, message = "failed", explain(error, case.manifest)
         yield Result(check.__name__, promise(check), state, message)
 
@@ -88,7 +86,7 @@ def run_checks(
 def check_declared(
     checks: Sequence[Check[Any]], declared: Mapping[str, str], owner: str
 ) -> Mapping[str, str]:
-    """What is declared, once it is known that every name is that of a check and has a reason.
+    """The declared exceptions, after checking that every name is a check and has a reason.
 
     Raises:
         UsageError: when one is not.
@@ -97,7 +95,7 @@ def check_declared(
     for name, reason in declared.items():
         if name not in names:
             raise UsageError(
-                f"{owner!r} declares that it cannot do {name!r}, but no check is called so. There are:"
+                f"{owner!r} declares that it cannot do {name!r}, but there is no such check. Expected one of:"
                 f" {', '.join(names)}"
             )
         if not reason.strip():
@@ -109,8 +107,8 @@ def check_declared(
 
 
 def explain(error: Exception, manifest: Manifest) -> str:
-    """An error in words: a failed expectation as it is, anything else with its type and the author's line
-    that it came from.
+    """Describe an error: a failed expectation unchanged, anything else with its type and the line of the
+    plugin's code where it was raised.
     """
     text = str(error).strip()
     frames = traceback.extract_tb(error.__traceback__)

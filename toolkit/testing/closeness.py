@@ -1,4 +1,4 @@
-"""Whether two predictions are the same, or nearly, and how they differ."""
+"""Compares two predictions, exactly or approximately, and describes how they differ."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from torch import Tensor
 from toolkit.types import Instances, Masks, PixelMap, Prediction
 
 PIXELS = 0.002
-"""The part of the pixels in which two nearly equal label maps or masks may differ: where two classes tie,
-rounding decides.
+"""The fraction of pixels in which two approximately equal label maps or masks may differ: where two classes
+tie, rounding decides.
 """
 
 BOX = 0.1
-"""How far the sides of nearly equal boxes may be apart, in pixels."""
+"""Tolerance for the sides of boxes, in pixels."""
 
 NUMBERS = 1e-3
-"""How far nearly equal numbers of a map may be apart, relative to the largest."""
+"""Tolerance for the numbers of a map, relative to the largest."""
 
 SCORE = 1e-3
-"""How far nearly equal scores may be apart."""
+"""Tolerance for scores."""
 
 
 def difference(one: Prediction, other: Prediction, *, exact: bool = False) -> str:
-    """How two predictions of one image differ, in words; empty when they do not.
+    """How two predictions for one image differ, in words; empty if they do not.
 
     Args:
-        one, other: what is compared.
-        exact: every number must be the same; otherwise rounding is allowed for, as it differs with the number
-            of images in a batch.
+        one, other: the predictions to compare.
+        exact: require identical numbers; otherwise allow rounding differences, such as those between batch
+        sizes.
     """
     if one.size != other.size:
         return f"sizes {one.size} and {other.size}"
@@ -46,15 +46,15 @@ def difference(one: Prediction, other: Prediction, *, exact: bool = False) -> st
     for name, value in one.extras.items():
         apart = _numbers_apart(value, other.extras[name])
         if apart > (0 if exact else NUMBERS):
-            return f"{name} that is up to {apart:.3g} apart, relative to its largest value"
+            return f"{name} differs by up to {apart:.3g}, relative to its largest value"
     if one.instances is not None and other.instances is not None:
         return _instances(one.instances, other.instances, exact)
     return ""
 
 
 def _numbers_apart(one: object, other: object) -> float:
-    """How far maps or tensors of numbers are apart, relative to the largest; 0 or infinity for anything
-    else.
+    """The maximum difference of maps or tensors of numbers, relative to the largest; 0 or infinity for
+    anything else.
     """
     one, other = (value.values if isinstance(value, PixelMap) else value for value in (one, other))
     if not (isinstance(one, Tensor) and isinstance(other, Tensor)):
@@ -71,7 +71,7 @@ def _instances(one: Instances, other: Instances, exact: bool) -> str:
     if not torch.equal(one.labels, other.labels):
         return f"labels {one.labels.tolist()} and {other.labels.tolist()}"
     if _apart(one.boxes_xyxy, other.boxes_xyxy) > (0 if exact else BOX):
-        return f"boxes that are up to {_apart(one.boxes_xyxy, other.boxes_xyxy):.3g} pixels apart"
+        return f"boxes up to {_apart(one.boxes_xyxy, other.boxes_xyxy):.3g} pixels apart"
     if (one.scores is None) != (other.scores is None) or (one.masks is None) != (other.masks is None):
         return "only one has scores, or masks"
     if (
@@ -79,11 +79,11 @@ def _instances(one: Instances, other: Instances, exact: bool) -> str:
         and other.scores is not None
         and _apart(one.scores, other.scores) > (0 if exact else SCORE)
     ):
-        return f"scores that are up to {_apart(one.scores, other.scores):.3g} apart"
+        return f"scores up to {_apart(one.scores, other.scores):.3g} apart"
     if one.masks is not None and other.masks is not None:
         least = min(_overlaps(one.masks, other.masks), default=1.0)
         if least < (1 if exact else 1 - PIXELS):
-            return f"masks that overlap by no more than {least:.3f} (IoU)"
+            return f"masks with an IoU of only {least:.3f}"
     return ""
 
 
@@ -92,6 +92,6 @@ def _apart(one: Tensor, other: Tensor) -> float:
 
 
 def _overlaps(one: Masks, other: Masks) -> list[float]:
-    """The IoU of each pair; two empty masks are the same."""
+    """The IoU of each pair; 1 for two empty masks."""
     pairs = zip(one.to_coco(), other.to_coco(), strict=True)
     return [1.0 if a == b else float(np.nan_to_num(coco_mask.iou([a], [b], [0])[0, 0])) for a, b in pairs]

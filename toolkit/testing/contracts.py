@@ -1,6 +1,4 @@
-"""The checks as classes for pytest. An author derives one, names what is to be checked, and writes nothing
-else.
-"""
+"""The checks as classes for pytest. Derive a class and name what to check; nothing else is needed."""
 
 from __future__ import annotations
 
@@ -24,12 +22,12 @@ from toolkit.types import Size
 
 
 class Contract:
-    """What the contracts have in common.
+    """Base class of the contracts.
 
     Attributes:
-        settings: small settings to try it with, so that the checks are quick.
-        skips: names of checks that it cannot pass -> the reason; beside those that its manifest declares in
-            ``cannot``.
+        settings: small settings, so that the checks are quick.
+        skips: names of checks that it cannot pass -> the reason, in addition to those that its manifest
+        declares in ``cannot``.
     """
 
     settings: ClassVar[Mapping[str, Any]] = {}
@@ -38,12 +36,12 @@ class Contract:
 
     @classmethod
     def case(cls) -> Any:
-        """What the checks look at."""
+        """The subject of the checks."""
         raise NotImplementedError
 
     @classmethod
     def _place(cls, name: str) -> str:
-        """A name as it is; a relative path from the folder of the file that the class is in."""
+        """A name unchanged; a relative path resolved from the folder of the file that contains the class."""
         is_path = name.endswith(".py") or "/" in name
         return str(Path(inspect.getfile(cls)).parent / name) if is_path else name
 
@@ -59,7 +57,7 @@ class Contract:
 
 
 def _with_tests(cls: type[Contract]) -> type[Contract]:
-    """Give a contract a test method for each of its checks."""
+    """Add a test method for each check to a contract."""
     for check in cls._checks:
         setattr(cls, f"test_{check.__name__}", _test(check))
     return cls
@@ -74,18 +72,18 @@ def _test(check: Check[Any]) -> Callable[[Contract], None]:
 
 
 class ModelContract(Contract):
-    """Holds a plugin to what every model promises::
+    """Checks a plugin against the contract of models::
 
         class TestMyNet(ModelContract):
             plugin = "mynet.py"
             settings = {"width": 8}
 
     Attributes:
-        plugin: a name, or the path of a file or folder; a relative one from the folder of the test file.
-        train: of the section ``train``, laid over the manifest's defaults, where the loss does not fall in a
-            few steps with these.
-        size: height and width of the images, about, in pixels.
-        steps: how many steps the loss gets to fall in.
+        plugin: a name, or the path of a file or folder, relative to the folder of the test file.
+        train: settings of the section ``train`` on top of the manifest's defaults, needed if the loss does
+        not decrease within a few steps.
+        size: approximate height and width of the images, in pixels.
+        steps: number of steps within which the loss must decrease.
     """
 
     plugin: ClassVar[str] = ""
@@ -101,13 +99,12 @@ class ModelContract(Contract):
 
 
 class DatasetContract(Contract):
-    """Holds a dataset to what every one promises.
+    """Checks a dataset against the contract of datasets.
 
     Attributes:
-        dataset: a name, or the path of a file or folder; a relative one from the folder of the test file.
-        folder: its files. None: those that ``write_files`` writes, or none at all where the dataset is
-            generated.
-        limit: how many samples of each split are read.
+        dataset: a name, or the path of a file or folder, relative to the folder of the test file.
+        folder: folder of its files. None: those written by ``write_files``, or none for a generated dataset.
+        limit: number of samples to read from each split.
     """
 
     dataset: ClassVar[str] = ""
@@ -118,8 +115,8 @@ class DatasetContract(Contract):
 
     @classmethod
     def write_files(cls, folder: Path) -> None:
-        """Write a small dataset into an empty folder: here the stand-in that the dataset draws. Override it
-        where it draws none.
+        """Write a small dataset into an empty folder; by default, the dataset's own synthetic sample.
+        Override it if the dataset has none.
         """
         manifest = registry.named(registry.datasets(), cls._place(cls.dataset))
         if not manifest.sample:
@@ -146,11 +143,11 @@ class DatasetContract(Contract):
 
 
 class EvaluatorContract(Contract):
-    """Holds an evaluator to what every one promises.
+    """Checks an evaluator against the contract of evaluators.
 
     Attributes:
-        evaluator: a name, or the path of a file or folder; a relative one from the folder of the test file.
-        classes: what labels stand for.
+        evaluator: a name, or the path of a file or folder, relative to the folder of the test file.
+        classes: names of the label indexes.
     """
 
     evaluator: ClassVar[str] = ""

@@ -1,4 +1,4 @@
-"""What every dataset promises."""
+"""Checks of datasets."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from toolkit.types import VOID, Sample
 
 @dataclass(frozen=True)
 class DatasetCase:
-    """A dataset, and how it is tried.
+    """A dataset, and how to check it.
 
     Attributes:
-        dataset: a name, or the path of a file or folder that brings one.
-        folder: its files; None for a generated dataset, or to look in ``data/<name>``.
+        dataset: a name, or the path of a file or folder that contains one.
+        folder: folder of its files; None for a generated dataset, or for ``data/<name>``.
         options: the dataset's own settings.
-        limit: how many samples of each split are read.
+        limit: number of samples to read from each split.
     """
 
     dataset: str
@@ -41,16 +41,16 @@ class DatasetCase:
 
     @property
     def manifest(self) -> DatasetManifest:
-        """The dataset's."""
+        """The dataset's manifest."""
         return registry.named(registry.datasets(), self.dataset)
 
     def open(self, split: str) -> Dataset:
-        """One split, opened anew."""
+        """One split, newly opened."""
         return open_dataset(self.manifest, self.folder, split, self.options)
 
     @cached_property
     def splits(self) -> dict[str, Dataset]:
-        """All splits that the folder has; those to learn from and to validate on must be there."""
+        """All splits that the folder has; the training and validation splits must exist."""
         manifest, found = self.manifest, {}
         for split in manifest.splits:
             try:
@@ -61,7 +61,7 @@ class DatasetCase:
         return found
 
     def samples(self) -> Iterator[tuple[str, int, Sample]]:
-        """The first samples of every split, with the split and their place in it."""
+        """The first samples of every split, with the split and their index in it."""
         for split, dataset in self.splits.items():
             for index in range(min(self.limit, len(dataset))):
                 yield split, index, dataset[index]
@@ -74,11 +74,11 @@ def splits_open(case: DatasetCase) -> None:
     manifest = case.manifest
     expect(
         manifest.val_split in ("", *manifest.splits),
-        f"val_split={manifest.val_split!r} is none of {', '.join(manifest.splits)}",
+        f"val_split={manifest.val_split!r} is not one of {', '.join(manifest.splits)}",
     )
     splits = case.splits
     first = splits[manifest.splits[0]]
-    expect(len(first) > 0, f"the split {manifest.splits[0]!r}, which is to learn from, has no samples")
+    expect(len(first) > 0, f"the split {manifest.splits[0]!r}, which is used for training, has no samples")
     for split, dataset in splits.items():
         classes, palette = tuple(dataset.classes), dataset.palette
         expect(
@@ -87,7 +87,7 @@ def splits_open(case: DatasetCase) -> None:
         )
         expect(
             0 < len(set(classes)) == len(classes),
-            f"classes must be names without repetition, at least one, not {classes}",
+            f"classes must be one or more different names, not {classes}",
         )
         expect(
             palette is None or len(palette) == len(classes),
@@ -96,7 +96,7 @@ def splits_open(case: DatasetCase) -> None:
 
 
 def ids_are_unique(case: DatasetCase) -> None:
-    """There are as many ids as samples, all different, and a sample bears the id that stands at its place."""
+    """There are as many ids as samples, all different, and each sample has the id at its index."""
     for split, dataset in case.splits.items():
         ids = list(dataset.ids)
         expect(
@@ -113,8 +113,8 @@ def ids_are_unique(case: DatasetCase) -> None:
 
 
 def samples_are_valid(case: DatasetCase) -> None:
-    """Samples have the labels that the manifest's tasks learn from, within the classes, with boxes around the
-    masks and in the image.
+    """Samples have the labels that the manifest's tasks need, with valid class indexes, and with boxes around
+    the masks and inside the image.
     """
     tasks = case.manifest.tasks
     for split, dataset in case.splits.items():
@@ -157,16 +157,18 @@ def _check_labels(sample: Sample, classes: int, where: str) -> None:
         worst = (beyond > 1) & filled
         expect(
             not worst.any(),
-            f"a mask of {where} reaches beyond its box {boxes[worst][:1].tolist()}:"
+            f"a mask of {where} extends beyond its box {boxes[worst][:1].tolist()}:"
             f" {tight[worst][:1].tolist()}",
         )
 
 
 def same_sample_each_time(case: DatasetCase) -> None:
-    """The same index gives the same sample, also when the dataset is opened again."""
+    """The same index gives the same sample, even after the dataset is opened again."""
     for split, dataset in case.splits.items():
         again = case.open(split)
-        expect(list(again.ids) == list(dataset.ids), f"split {split!r} has other ids when it is opened again")
+        expect(
+            list(again.ids) == list(dataset.ids), f"split {split!r} has different ids when it is opened again"
+        )
         for index in range(min(case.limit, len(dataset))):
             one, other, third = dataset[index], dataset[index], again[index]
             same = digest(one) == digest(other) == digest(third)
@@ -178,7 +180,7 @@ def same_sample_each_time(case: DatasetCase) -> None:
 
 
 def same_in_another_process(case: DatasetCase) -> None:
-    """Sent to a loader process, or opened in a new one, a dataset gives the same ids, samples and
+    """A dataset sent to a loader process, or opened in a new process, gives the same ids, samples and
     fingerprint.
     """
     name, folder = (
@@ -190,14 +192,14 @@ def same_in_another_process(case: DatasetCase) -> None:
         ids, fingerprint, digests = opened[split]
         expect(
             ids == list(dataset.ids),
-            f"split {split!r} has other ids in another process. Hint: sort them; sets have no order",
+            f"split {split!r} has different ids in another process. Hint: sort them; sets have no order",
         )
         expect(
             fingerprint == dataset.fingerprint(),
-            f"fingerprint() of split {split!r} is another in another process. Hint: use hashlib",
+            f"fingerprint() of split {split!r} is different in another process. Hint: use hashlib",
         )
         own = [digest(dataset[index]) for index in range(len(digests))]
-        expect(digests == own, f"samples of split {split!r} are others in another process")
+        expect(digests == own, f"samples of split {split!r} are different in another process")
         try:
             pickled = pickle.dumps(dataset)
         except Exception as error:
@@ -207,7 +209,8 @@ def same_in_another_process(case: DatasetCase) -> None:
             ) from error
         sent = elsewhere(_digests_of_sent, name, pickled, len(digests)).result()
         expect(
-            sent == own, f"samples of split {split!r} are others once the dataset was sent to another process"
+            sent == own,
+            f"samples of split {split!r} are different after the dataset was sent to another process",
         )
 
 
@@ -229,7 +232,7 @@ def _digests_of_sent(name: str, pickled: bytes, count: int) -> list[str]:
 
 
 def splits_are_disjoint(case: DatasetCase) -> None:
-    """No image stands in two splits."""
+    """No image is in two splits."""
     seen: dict[str, tuple[str, str]] = {}
     for split, dataset in case.splits.items():
         for index in range(min(case.limit, len(dataset))):
@@ -246,7 +249,7 @@ def splits_are_disjoint(case: DatasetCase) -> None:
 
 
 def _check_common_ids(one: Dataset, other: Dataset, which: str, limit: int) -> None:
-    """An id may occur in two splits, where each has a folder of its own; the image may not."""
+    """An id may occur in two splits if each has its own folder; an image may not."""
     places = {name: index for index, name in enumerate(other.ids)}
     common = [(index, places[name]) for index, name in enumerate(one.ids) if name in places]
     for index, place in common[:limit]:
@@ -262,15 +265,15 @@ def ends_where_it_ends(case: DatasetCase) -> None:
         except IndexError:
             continue
         raise AssertionError(
-            f"split {split!r} has {len(dataset)} samples, but gives one at index {len(dataset)}. Hint:"
+            f"split {split!r} has {len(dataset)} samples, but returns one at index {len(dataset)}. Hint:"
             " raise IndexError"
         )
 
 
 def an_empty_folder_is_explained(case: DatasetCase) -> None:
-    """A folder without the expected files is an error of the toolkit that names the folder."""
+    """A folder without the expected files raises a toolkit error that names the folder."""
     if not case.manifest.needs_folder:
-        skip("the dataset is generated, and reads no folder")
+        skip("the dataset is generated and reads no folder")
     with tempfile.TemporaryDirectory() as folder:
         try:
             dataset = open_dataset(case.manifest, folder, case.manifest.splits[0], case.options)
@@ -282,7 +285,7 @@ def an_empty_folder_is_explained(case: DatasetCase) -> None:
             return
         except Exception as error:
             raise AssertionError(
-                f"an empty folder ends in {explain(error, case.manifest)}. Hint: raise DataError with the"
+                f"an empty folder raises {explain(error, case.manifest)}. Hint: raise DataError with the"
                 " path and the hint"
             ) from error
         raise AssertionError(
@@ -292,14 +295,14 @@ def an_empty_folder_is_explained(case: DatasetCase) -> None:
 
 
 def manifest_tells_where_from(case: DatasetCase) -> None:
-    """The manifest names the license, and the layout of the folder where files are read."""
+    """The manifest names the license and, if files are read, the layout of the folder."""
     expect(
         bool(case.manifest.license),
         "license is empty. Hint: name the license of the data, or say that it is unknown",
     )
     expect(
         not case.manifest.needs_folder or bool(case.manifest.layout),
-        "layout is empty. Hint: say in words what the folder must hold",
+        "layout is empty. Hint: describe what the folder must contain",
     )
 
 

@@ -1,4 +1,4 @@
-"""What every evaluator promises."""
+"""Checks of evaluators."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class EvaluatorCase:
-    """An evaluator, and how it is tried.
+    """An evaluator, and how to check it.
 
     Attributes:
-        evaluator: a name, or the path of a file or folder that brings one.
-        settings: the evaluator's own.
-        classes: what labels stand for.
+        evaluator: a name, or the path of a file or folder that contains one.
+        settings: the evaluator's own settings.
+        classes: names of the label indexes.
     """
 
     evaluator: str
@@ -43,17 +43,17 @@ class EvaluatorCase:
 
     @property
     def manifest(self) -> EvaluatorManifest:
-        """The evaluator's."""
+        """The evaluator's manifest."""
         return registry.named(registry.evaluators(), self.evaluator)
 
     @property
     def measures(self) -> tuple[str, ...]:
-        """What it says that it measures."""
+        """The tasks or fields that it declares to measure."""
         return self.manifest.measures
 
     @property
     def dataset(self) -> Dataset:
-        """What it measures on."""
+        """The dataset that it is evaluated on."""
         return _Examples(self.classes, self.samples())
 
     def samples(self) -> list[Sample]:
@@ -83,7 +83,7 @@ class EvaluatorCase:
         return evaluator
 
     def pairs(self) -> list[tuple[Sample, Prediction]]:
-        """Samples with predictions that are wrong in part, differently in each."""
+        """Samples with partly wrong predictions, different for each."""
         return [(sample, imperfect(sample, seed)) for seed, sample in enumerate(self.samples())]
 
     def measured(self, pairs: Sequence[tuple[Sample, Prediction]]) -> Report:
@@ -112,15 +112,13 @@ def perfect(sample: Sample) -> Prediction:
 
 
 def _predicted(value: Any) -> Any:
-    """A truth as a model would predict it: it gives a number for every pixel, also where the truth has
-    none.
-    """
+    """The truth as a model would predict it, with a number for every pixel, even where the truth has none."""
     return PixelMap(value.values.nan_to_num()) if isinstance(value, PixelMap) else value
 
 
 def imperfect(sample: Sample, seed: int) -> Prediction:
-    """The truth, moved: a little, or with ``seed`` 2, 5, … so far that nothing is right. As many objects, in
-    order, as answers to prompts are.
+    """The shifted truth: by a little, or with ``seed`` 2, 5, … so far that nothing is correct. The number and
+    order of objects stay the same, as for answers to prompts.
     """
     is_lost = seed % 3 == 2
     moves = (sample.size[0] // 2, sample.size[1] // 2) if is_lost else (1 + seed % 3, seed % 4)
@@ -153,7 +151,7 @@ def _updated(evaluator: Evaluator, pairs: Sequence[tuple[Sample, Prediction]]) -
 
 
 def _difference(one: Report, other: Report) -> str:
-    """The first figure in which two reports differ; empty when they do not."""
+    """The first metric in which two reports differ; empty if they do not."""
     if list(one.metrics) != list(other.metrics):
         return f"metrics {list(one.metrics)} and {list(other.metrics)}"
     for name, value in one.metrics.items():
@@ -176,7 +174,10 @@ def reports_are_complete(case: EvaluatorCase) -> None:
     report = case.measured(case.pairs())
     expect(len(report.metrics) > 0, "the report has no metrics")
     wrong = [name for name, value in report.metrics.items() if not isinstance(value, float)]
-    expect(not wrong, f"the metrics {wrong} are no floats. Hint: float(…), so that they can be written")
+    expect(
+        not wrong,
+        f"the metrics {wrong} are not floats. Hint: convert them with float(…), so that they can be written",
+    )
     first = next(iter(report.metrics))
     expect(
         not math.isnan(report.metrics[first]),
@@ -191,7 +192,7 @@ def reports_are_complete(case: EvaluatorCase) -> None:
 
 
 def nothing_measured_is_undefined(case: EvaluatorCase) -> None:
-    """Before the first update the figures are NaN, and have the names that they have later."""
+    """Before the first update, the metrics are NaN and have their final names."""
     empty, full = case.build().report(), case.measured(case.pairs())
     first = next(iter(full.metrics))
     expect(
@@ -201,13 +202,14 @@ def nothing_measured_is_undefined(case: EvaluatorCase) -> None:
     defined = [name for name, value in empty.metrics.items() if not math.isnan(value)]
     expect(
         not defined,
-        f"before the first update {defined[:3]} have values. Hint: what is undefined is NaN, never 0 or -1",
+        f"before the first update {defined[:3]} have values. Hint: report undefined metrics as NaN, never as"
+        " 0 or -1",
     )
 
 
 def parts_merge_to_the_whole(case: EvaluatorCase) -> None:
-    """The states of several processes, merged, give the report of one that saw everything, however the
-    samples were shared out.
+    """The merged states of several processes give the same report as a single process, however the samples
+    were divided.
     """
     pairs = case.pairs()
     whole = case.measured(pairs)
@@ -223,7 +225,7 @@ def parts_merge_to_the_whole(case: EvaluatorCase) -> None:
 
 
 def order_does_not_matter(case: EvaluatorCase) -> None:
-    """The samples may come in any order, one by one or in batches."""
+    """Samples may arrive in any order, one by one or in batches."""
     pairs = case.pairs()
     whole = case.measured(pairs)
     what = _difference(case.measured(pairs[::-1]), whole)
@@ -235,8 +237,8 @@ def order_does_not_matter(case: EvaluatorCase) -> None:
 
 
 def perfect_predictions_are_best(case: EvaluatorCase) -> None:
-    """Predictions that equal the truth get a better first metric than others, and no metric gets worse, by
-    the rule that chooses checkpoints.
+    """Predictions that equal the truth get a better first metric than others and no worse metric, by the rule
+    that chooses checkpoints.
     """
     good = case.measured([(sample, perfect(sample)) for sample in case.samples()])
     bad = case.measured(case.pairs())
@@ -247,24 +249,24 @@ def perfect_predictions_are_best(case: EvaluatorCase) -> None:
         expect(
             fits or math.isnan(value),
             f"{name} is {value:.4g} for perfect predictions and {other:.4g} for worse ones, but"
-            f" {'less' if lower else 'more'} of it is said to be better. Hint: Report(…,"
-            f" lower_is_better=({name!r},)) names the metrics of which less is better",
+            f" {'lower' if lower else 'higher'} is declared to be better. Hint: list metrics where lower is"
+            f" better: Report(…, lower_is_better=({name!r},))",
         )
 
 
 def reset_forgets(case: EvaluatorCase) -> None:
-    """After `reset` an evaluator is like new."""
+    """After `reset`, an evaluator behaves like a new one."""
     pairs = case.pairs()
     evaluator = _updated(case.build(), pairs)
     evaluator.report()
     evaluator.reset()
     evaluator.prepare(case.dataset)
     what = _difference(_updated(evaluator, pairs[:2]).report(), case.measured(pairs[:2]))
-    expect(not what, f"after reset, and anew: {what}")
+    expect(not what, f"after reset, and in a new evaluator: {what}")
 
 
 def reporting_changes_nothing(case: EvaluatorCase) -> None:
-    """A report can be asked for at any time, and again, without changing what follows."""
+    """A report can be requested at any time and repeatedly, without changing later reports."""
     pairs, evaluator = case.pairs(), case.build()
     for pair in pairs:
         _updated(evaluator, [pair]).report()
@@ -273,7 +275,7 @@ def reporting_changes_nothing(case: EvaluatorCase) -> None:
 
 
 def what_does_not_fit_is_refused(case: EvaluatorCase) -> None:
-    """Predictions of other samples, and samples without labels, are an InvalidDataError that names the
+    """Predictions of other samples, and samples without labels, raise an InvalidDataError that names the
     sample.
     """
     pairs = case.pairs()
@@ -294,9 +296,9 @@ def what_does_not_fit_is_refused(case: EvaluatorCase) -> None:
             continue
         except Exception as error:
             raise AssertionError(
-                f"{what} ends in {explain(error, case.manifest)}. Hint: raise InvalidDataError with its id"
+                f"{what} raises {explain(error, case.manifest)}. Hint: raise InvalidDataError with its id"
             ) from error
         raise AssertionError(
-            f"{what} is taken in ({other.id!r} for {one.id!r}). Hint: raise InvalidDataError with the"
+            f"{what} is accepted ({other.id!r} for {one.id!r}). Hint: raise InvalidDataError with the"
             " sample's id"
         )

@@ -1,4 +1,4 @@
-"""What every model plugin promises about checkpoints, devices and processes."""
+"""Checks of model plugins: checkpoints, devices and processes."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def _save(case: ModelCase, model: Model, path: Path) -> None:
 
 
 def save_and_load(case: ModelCase) -> None:
-    """A model that was saved and loaded predicts, and loses, exactly the same."""
+    """A model has exactly the same predictions and losses after saving and loading."""
     model, samples = case.trained_or_new().eval(), case.samples()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.safetensors"
         _save(case, model, path)
-        seed_everything(1, "model")  # what is not in the file must not come back by luck
+        seed_everything(1, "model")  # values missing in the file must not match by chance
         loaded = load_model(path)[0]
     for sample, one, other in zip(
         samples, case.predict(model, samples), case.predict(loaded, samples), strict=True
@@ -48,8 +48,8 @@ def save_and_load(case: ModelCase) -> None:
         what = difference(one, other, exact=True)
         expect(
             not what,
-            f"after saving and loading, the prediction for {sample.id!r} is another: {what}. "
-            "Hint: register as a parameter or buffer whatever the settings do not determine",
+            f"after saving and loading, the prediction for {sample.id!r} is different: {what}. Hint: register"
+            " everything that the settings do not determine as a parameter or buffer",
         )
     if isinstance(model, TrainableModel) and isinstance(loaded, TrainableModel):
         before, after = case.loss_of(model, samples), case.loss_of(loaded, samples)
@@ -60,14 +60,14 @@ def save_and_load(case: ModelCase) -> None:
 
 
 def weights_start_other_classes(case: ModelCase) -> None:
-    """A checkpoint starts a model of other classes: all is taken but what depends on the classes, and the
-    report says so.
+    """A checkpoint can initialize a model with other classes: everything is loaded except what depends on the
+    classes, and the report says so.
     """
     old = case.build()
     new = case.build([*case.classes, "one more", "and another"], seed=1)
     shapes = {name: value.shape for name, value in old.state_dict().items()}
     if 2 * sum(shapes.get(name) == value.shape for name, value in new.state_dict().items()) < len(shapes):
-        skip("most of the model depends on its classes, so there is little to take over")
+        skip("most of the model depends on its classes, so there is little to transfer")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.safetensors"
         _save(case, old, path)
@@ -75,18 +75,18 @@ def weights_start_other_classes(case: ModelCase) -> None:
     unfit = [*report.mismatched, *report.missing, *report.unexpected]
     expect(
         not unfit,
-        f"with two classes more, these tensors do not fit: {', '.join(unfit[:5])}. Hint: name them in"
+        f"with two more classes, these tensors do not fit: {', '.join(unfit[:5])}. Hint: name them in"
         " Model.class_tensors",
     )
     taken, start = new.state_dict(), old.state_dict()
     wrong = [name for name in report.loaded if not torch.equal(taken[name], start[name])]
-    expect(not wrong, f"these tensors were reported as loaded, but are others: {', '.join(wrong[:5])}")
+    expect(
+        not wrong, f"these tensors were reported as loaded, but have different values: {', '.join(wrong[:5])}"
+    )
 
 
 def moves_between_devices(case: ModelCase) -> None:
-    """The model works where `.to(device)` puts it, whether or not that is the CPU, and comes back the
-    same.
-    """
+    """The model works on the device set by `.to(device)`, CPU or not, and is the same when moved back."""
     if torch.cuda.is_available():
         _check_cuda(case)
         return
@@ -97,18 +97,18 @@ def moves_between_devices(case: ModelCase) -> None:
             warnings.simplefilter("ignore")  # torch's, about its own wrappers
             send_away(model)
             away = case.predict(model, samples)
-            if isinstance(model, TrainableModel):  # last, for batch norms learn from what they see
+            if isinstance(model, TrainableModel):  # last, because it updates batch norm statistics
                 seed_everything(0, "loss")
                 model.train().loss(samples)
     except RuntimeError as error:
         raise AssertionError(
-            f"on another device than the CPU: {str(error).splitlines()[0]}. Hint: make tensors on"
-            " self.device, register those that the model keeps as buffers, and bring what leaves it to the"
-            " CPU with .cpu()"
+            f"on a device other than the CPU: {str(error).splitlines()[0]}. Hint: make tensors on"
+            " self.device, register those that the model keeps as buffers, and move outputs to the CPU with"
+            " .cpu()"
         ) from error
     for sample, one, other in zip(samples, here, away, strict=True):
         what = difference(one, other)
-        expect(not what, f"on another device the prediction for {sample.id!r} is another: {what}")
+        expect(not what, f"on another device the prediction for {sample.id!r} is different: {what}")
 
 
 def _check_cuda(case: ModelCase) -> None:
@@ -129,11 +129,11 @@ def _check_cuda(case: ModelCase) -> None:
     for sample, one, other in zip(
         samples, case.predict(fresh.to("cpu"), samples), case.predict(case.build(), samples), strict=True
     ):
-        expect(not difference(one, other), f"back on the CPU the prediction for {sample.id!r} is another")
+        expect(not difference(one, other), f"back on the CPU the prediction for {sample.id!r} is different")
 
 
 def runs_in_two_processes(case: ModelCase) -> None:
-    """Two processes that learn from half of a batch each end with the same weights."""
+    """Two processes that each train on half of a batch end with the same weights."""
     model = case.build_trainable()
     if not any(parameter.requires_grad for parameter in model.parameters()):
         skip("nothing in the model trains")
@@ -143,5 +143,5 @@ def runs_in_two_processes(case: ModelCase) -> None:
     expect(
         first == second,
         "after two steps the two processes have different weights. Hint: every process must build the same"
-        " model and use the same parameters; whatever is learned must come by gradients",
+        " model and use the same parameters; weights must change only through gradients",
     )

@@ -1,4 +1,4 @@
-"""What every model plugin promises that learns."""
+"""Checks of model plugins: training."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from toolkit.testing.model_case import ModelCase
 from toolkit.testing.samples import unlabeled
 
 ROUNDING = 1e-4
-"""How far the loss of a batch may be from the mean of its samples' losses, relative to it."""
+"""Relative tolerance between the loss of a batch and the mean of its samples' losses."""
 
 
 def loss_is_finite(case: ModelCase) -> None:
-    """The losses are finite scalars by name, with a gradient, and the same ones in training and in eval
+    """The losses are named finite scalars with a gradient, and have the same names in training and in eval
     mode.
     """
     model, batch = case.build_trainable(), case.samples()
@@ -59,8 +59,8 @@ def loss_is_a_mean_over_samples(case: ModelCase) -> None:
     """The loss of a batch is the mean of the losses of its samples, so it may be split over processes and
     accumulated.
     """
-    model = case.build_trainable().eval()  # batch norm and dropout stay out of it
-    sizes = [case.size] * 2  # of one size, as padding may be seen by a convolution
+    model = case.build_trainable().eval()  # excludes batch norm and dropout
+    sizes = [case.size] * 2  # all of one size, because padding may affect convolutions
     batch = [*case.samples(sizes=sizes), *case.samples(objects=1, sizes=sizes, seed=1)]
     singles = [case.loss_of(model, [sample]) for sample in batch]
     together, mean = case.loss_of(model, batch), sum(singles) / len(singles)
@@ -73,20 +73,19 @@ def loss_is_a_mean_over_samples(case: ModelCase) -> None:
 
 
 def loss_falls(case: ModelCase) -> None:
-    """Some steps with the plugin's own optimizer settings lower the loss of the batch that they see."""
+    """A few steps with the plugin's own optimizer settings lower the loss of the batch."""
     training = case.training
     expect(
         training.after < training.before,
         f"after {case.steps} steps on one batch the loss is {training.after:.5g}; it was"
-        f" {training.before:.5g}. Hint: look at train.lr ({case.train_settings().lr:g}) and at whether the"
+        f" {training.before:.5g}. Hint: check train.lr ({case.train_settings().lr:g}) and at whether the"
         " loss depends on the weights",
     )
 
 
 def gradients_reach_all_parameters(case: ModelCase) -> None:
-    """Every parameter that the optimizer gets has a gradient other than 0 in some step, and no other
-    parameter changes.
-    """
+    """Every parameter in the optimizer has a nonzero gradient in some step, and no other parameter
+    changes."""
     training = case.training
     missed = sorted(training.trainable - training.reached)
     expect(
@@ -113,7 +112,7 @@ def _some(names: list[str], most: int = 5) -> str:
 
 
 def missing_labels_are_named(case: ModelCase) -> None:
-    """Learning from a sample without labels is an error of the toolkit that names the sample."""
+    """Training on a sample without labels raises a toolkit error that names the sample."""
     model = case.build_trainable()
     (sample,) = case.samples(1)
     try:
@@ -123,7 +122,7 @@ def missing_labels_are_named(case: ModelCase) -> None:
         return
     except Exception as error:
         raise AssertionError(
-            f"a sample without labels ends in {explain(error, case.manifest)}. Hint: raise InvalidDataError"
+            f"a sample without labels raises {explain(error, case.manifest)}. Hint: raise InvalidDataError"
             " with the sample's id"
         ) from error
     raise AssertionError(
@@ -132,7 +131,7 @@ def missing_labels_are_named(case: ModelCase) -> None:
 
 
 def samples_stay_as_they_are(case: ModelCase) -> None:
-    """Neither learning nor predicting writes into the samples."""
+    """Neither training nor predicting modifies the samples."""
     model, used, untouched = case.build(), case.samples(), case.samples()
     case.predict(model, used)
     case.loss_of(case.build_trainable(), used)
@@ -147,8 +146,8 @@ def samples_stay_as_they_are(case: ModelCase) -> None:
 
 
 def predicting_leaves_no_trace(case: ModelCase) -> None:
-    """Predicting in the midst of training changes no mode, weight, buffer or gradient, nor what training
-    comes to.
+    """Predicting during training changes no mode, weight, buffer or gradient, and does not affect the result
+    of training.
     """
     model = case.build_trainable().eval()
     modes = {name: part.training for name, part in model.named_modules()}
@@ -163,7 +162,7 @@ def predicting_leaves_no_trace(case: ModelCase) -> None:
     ]
     expect(
         not changed,
-        f"predict switches to training mode: {_some(changed)}. Hint: leave the mode as it is, or put it back",
+        f"predict switches to training mode: {_some(changed)}. Hint: leave the mode unchanged, or restore it",
     )
     after = _state(model)
     expect(set(after) == set(before), f"predict adds or removes {_some(sorted(set(after) ^ set(before)))}")
@@ -174,28 +173,29 @@ def predicting_leaves_no_trace(case: ModelCase) -> None:
         " buffers",
     )
     graded = [name for name, parameter in model.named_parameters() if parameter.grad is not None]
-    expect(not graded, f"predict leaves gradients in {_some(graded)}")
+    expect(not graded, f"predict leaves gradients behind in {_some(graded)}")
     expect(
         torch.is_grad_enabled(),
-        "predict switches gradients off for good. Hint: use `with torch.no_grad():`",
+        "predict permanently disables gradients. Hint: use `with torch.no_grad():`",
     )
     with_break, without = (_after_steps(case, predicting=predicting) for predicting in (True, False))
     differing = [name for name, value in with_break.items() if not torch.equal(value, without[name])]
     expect(
         not differing,
-        f"training ends elsewhere when predict is called between two steps: {_some(differing)} differ",
+        f"training gives a different result when predict is called between two steps: {_some(differing)}"
+        " differ",
     )
 
 
 def _state(model: torch.nn.Module) -> dict[str, Tensor]:
-    """Parameters and all buffers, those that are not saved too."""
+    """Parameters and all buffers, including non-persistent ones."""
     return {
         name: value.detach().clone() for name, value in [*model.named_parameters(), *model.named_buffers()]
     }
 
 
 def _after_steps(case: ModelCase, *, predicting: bool = False) -> Mapping[str, Tensor]:
-    """The state after two rounds of training, with a prediction in between where asked for."""
+    """The state after two rounds of training, optionally with a prediction in between."""
     model, batch = case.build_trainable(), case.samples(2)
     case.train_steps(model, batch, 1)
     if predicting:
@@ -205,18 +205,18 @@ def _after_steps(case: ModelCase, *, predicting: bool = False) -> Mapping[str, T
 
 
 def training_is_repeatable(case: ModelCase) -> None:
-    """Two trainings from one seed end in the same weights, bit for bit on a CPU."""
+    """Two training runs with the same seed end with the same weights, bit for bit on a CPU."""
     first, second = _after_steps(case), _after_steps(case)
     differing = [name for name, value in first.items() if not torch.equal(value, second[name])]
     expect(
         not differing,
-        f"two trainings of one seed differ in {_some(differing)}. Hint: draw all random numbers from torch,"
-        " NumPy's global generator or `random`, which are seeded before each step",
+        f"two training runs with the same seed differ in {_some(differing)}. Hint: draw all random numbers"
+        " from torch, NumPy's global generator or `random`; these are seeded before each step",
     )
 
 
 def mixed_precision(case: ModelCase) -> None:
-    """Under bf16 autocasting the losses stay finite, and predictions are made."""
+    """Under bf16 autocast, the losses stay finite and prediction works."""
     model, batch = case.build_trainable(), case.samples()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         value = case.loss_of(model, batch)

@@ -1,4 +1,4 @@
-"""A model plugin with small settings, as the checks look at it."""
+"""A model plugin with small settings, as the subject of the checks."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ BATCH = 4
 
 @dataclass(frozen=True)
 class Training:
-    """What came of a short training on one batch.
+    """The result of a short training on one batch.
 
     Attributes:
-        model: as it is afterwards.
+        model: the trained model.
         before, after: the loss of the batch, with the same random numbers.
-        reached: names of the parameters that had a gradient other than 0 in some step.
-        trainable: names of the parameters that the optimizer got.
+        reached: names of the parameters that had a nonzero gradient in some step.
+        trainable: names of the parameters in the optimizer.
     """
 
     model: TrainableModel
@@ -44,15 +44,15 @@ class Training:
 
 @dataclass(frozen=True)
 class ModelCase:
-    """A plugin, and how it is tried.
+    """A plugin, and how to check it.
 
     Attributes:
         plugin: a name, or the path of a file or folder.
-        settings: the plugin's own settings, nested; best such that the model is small.
-        train: of the section ``train``, laid over the manifest's defaults; ``lr`` and ``optimizer`` count
-            here.
-        size: height and width of the images, about, in pixels.
-        steps: how many steps the loss gets to fall in.
+        settings: the plugin's own settings, nested; preferably for a small model.
+        train: settings of the section ``train`` on top of the manifest's defaults; ``lr`` and ``optimizer``
+        are used here.
+        size: approximate height and width of the images, in pixels.
+        steps: number of steps within which the loss must decrease.
     """
 
     plugin: str
@@ -73,7 +73,7 @@ class ModelCase:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The classes that the model is built for, where a check does not ask for others."""
+        """The classes for which the model is built, unless a check uses others."""
         return self.task.classes
 
     def model_settings(self) -> Settings:
@@ -90,10 +90,10 @@ class ModelCase:
         return model.eval()
 
     def build_trainable(self, classes: Sequence[str] | None = None, *, seed: int = 0) -> TrainableModel:
-        """A new model in training mode; the check is skipped where the plugin's model does not learn."""
+        """A new model in training mode; the check is skipped if the plugin's model is not trainable."""
         model = self.build(classes, seed=seed)
         if not isinstance(model, TrainableModel):
-            skip(f"the model does not learn: {type(model).__name__} is no TrainableModel")
+            skip(f"the model is not trainable: {type(model).__name__} is not a TrainableModel")
         return model.train()
 
     def samples(
@@ -105,12 +105,12 @@ class ModelCase:
         sizes: Sequence[Size] = (),
         seed: int = 0,
     ) -> list[Sample]:
-        """Generated samples of differing sizes with all labels, and with prompts for a promptable model."""
+        """Generated samples of different sizes with all labels, and with prompts for a promptable model."""
         height, width = self.size
         usual = [(height, width), (height, width), (height * 3 // 4, width), (height - 7, width + 5)]
         sizes = sizes or [usual[i % len(usual)] for i in range(count)]
         if not self.task.examples:
-            skip(f"the task {self.task.name!r} brings no examples to try models with")
+            skip(f"the task {self.task.name!r} provides no examples to test models with")
         make: Callable[..., list[Sample]] = self.task.resolve(self.task.examples)
         samples = make(classes or self.classes, sizes, objects=objects, seed=seed)
         return [with_prompts(sample) for sample in samples] if "answers" in self.task.predicts else samples
@@ -120,19 +120,20 @@ class ModelCase:
         return [unlabeled(sample) for sample in self.samples(count, **options)]
 
     def predict(self, model: Model, samples: Sequence[Sample]) -> list[Prediction]:
-        """Predictions as the core asks for them: in eval mode, without gradients, random numbers seeded."""
+        """Predictions under the same conditions as in the core: in eval mode, without gradients, with seeded
+        random numbers."""
         with evaluating(model):
             seed_everything(0, "predict")
             return model.predict(samples)
 
     def loss_of(self, model: TrainableModel, samples: Sequence[Sample]) -> float:
-        """The total loss in the mode that the model is in, with the same random numbers each time."""
+        """The total loss in the model's current mode, with the same random numbers each time."""
         with torch.no_grad():
             seed_everything(0, "loss")
             return float(total_loss(model.loss(samples)))
 
     def train_settings(self) -> TrainSettings:
-        """How the plugin learns by default, for a few steps of a small batch."""
+        """The plugin's default training settings, for a few steps on a small batch."""
         tree = merge(copy_tree(self.manifest.defaults).get("train", {}), dict(self.train))
         tree = {
             key: value
@@ -152,7 +153,7 @@ class ModelCase:
         """Train on one batch.
 
         Returns:
-            The names of the parameters that had a gradient other than 0, and of those that the optimizer got.
+            The names of the parameters that had a nonzero gradient, and of those in the optimizer.
         """
         settings = self.train_settings()
         optimizer = build_optimizer(model, settings)
@@ -179,17 +180,17 @@ class ModelCase:
 
     @cached_property
     def training(self) -> Training:
-        """A short training, done once for all checks that look at it."""
+        """A short training, run once and shared by all checks that use it."""
         model, batch = self.build_trainable(), self.samples()
         before = self.loss_of(model, batch)
         reached, trainable = self.train_steps(model, batch, self.steps)
         return Training(model, before, self.loss_of(model, batch), reached, trainable)
 
     def trained_or_new(self) -> Model:
-        """The model after a short training where that works, else a new one; whether it works is for a check
-        of its own to say.
+        """The model after a short training if that works, else a new one; whether it works is the subject of
+        another check.
         """
         try:
             return self.training.model
-        except Exception:  # somebody else's code may raise anything at all
+        except Exception:  # third-party code may raise anything
             return self.build()

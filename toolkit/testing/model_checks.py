@@ -1,4 +1,4 @@
-"""What every model plugin promises when it is built and when it predicts."""
+"""Checks of model plugins: building and predicting."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ODD_SIZES = ((1, 1), (1, 37), (23, 1), (2, 3), (31, 33), (70, 130))
 
 
 def builds(case: ModelCase) -> None:
-    """`build` makes a model of the classes that it gets, and the same one from the same seed."""
+    """`build` makes a model for the given classes, and the same model for the same seed."""
     model = case.build()
     expect(
         model.classes == case.classes,
@@ -30,21 +30,22 @@ def builds(case: ModelCase) -> None:
         same = name in again and torch.equal(value, again[name])
         expect(
             same,
-            f"{name} differs between two models of one seed. Hint: draw start weights from torch's global"
+            f"{name} differs between two models built with the same seed. Hint: draw initial weights from"
+            " torch's global"
             " generator only",
         )
 
 
 def predictions_fit_the_samples(case: ModelCase) -> None:
-    """One prediction a sample, in order, in the sample's pixels, on the CPU, with what the task asks for and
-    values in range.
+    """There is one prediction per sample, in order, in the sample's pixels, on the CPU, with everything that
+    the task requires and values in range.
     """
     samples = case.unlabeled()
     for model in (case.build(), case.trained_or_new()):
         predictions = case.predict(model, samples)
         expect(
             len(predictions) == len(samples),
-            f"{len(predictions)} predictions came for {len(samples)} samples",
+            f"{len(predictions)} predictions were returned for {len(samples)} samples",
         )
         for sample, prediction in zip(samples, predictions, strict=True):
             _check_prediction(case, sample, prediction)
@@ -58,8 +59,8 @@ def _check_prediction(case: ModelCase, sample: Sample, prediction: Prediction) -
     )
     expect(
         prediction.size == sample.size,
-        f"the prediction for an image of {sample.size} has size {prediction.size}. Hint: bring predictions"
-        " back to the sample's own pixels",
+        f"the prediction for an image of {sample.size} has size {prediction.size}. Hint: resize predictions"
+        " to the sample's own pixels",
     )
     task, classes = case.task, len(case.classes)
     missing = [name for name in task.predicts if prediction.get(name) is None]
@@ -96,7 +97,7 @@ def _check_instances(sample: Sample, instances: Instances, classes: int) -> None
             f"an object has label {int(instances.labels.max())}, but there are {classes} classes",
         )
         low, high = float(instances.scores.min()), float(instances.scores.max())
-        expect(low >= 0 and high <= 1, f"scores reach from {low:.3g} to {high:.3g}, but must lie in 0…1")
+        expect(low >= 0 and high <= 1, f"scores range from {low:.3g} to {high:.3g}, but must be in 0…1")
         _check_inside(sample, instances)
 
 
@@ -112,8 +113,8 @@ def _check_inside(sample: Sample, instances: Instances) -> None:
 
 
 def masks_and_boxes_agree(case: ModelCase) -> None:
-    """No mask reaches beyond the box of its object by more than a pixel, and masks and boxes are of the same
-    image.
+    """No mask extends beyond the box of its object by more than a pixel, and masks and boxes belong to the
+    same image.
     """
     if "instances" not in case.task.predicts:
         skip(f"a {case.task.name} model predicts no objects")
@@ -129,12 +130,12 @@ def masks_and_boxes_agree(case: ModelCase) -> None:
         if bool((beyond > 1).any()):
             worst = int(beyond.argmax())
             raise AssertionError(
-                f"a mask covers {_whole(tight[worst])}, but its box is {_whole(boxes[worst])}. "
-                "Hint: masks and boxes must be in the sample's own pixels and in the same order"
+                f"a mask covers {_whole(tight[worst])}, but its box is {_whole(boxes[worst])}."
+                " Hint: masks and boxes must be in the sample's own pixels and in the same order"
             )
     if not found:
         skip(
-            "no object with a mask was predicted, so there was nothing to compare; lower the score threshold"
+            "no object with a mask was predicted, so there is nothing to compare; lower the score threshold"
             " in the settings, or train for more steps"
         )
 
@@ -144,7 +145,7 @@ def _whole(box: torch.Tensor) -> list[float]:
 
 
 def any_image_size(case: ModelCase) -> None:
-    """Images of any size are predicted, down to a single pixel."""
+    """Images of any size can be predicted, down to a single pixel."""
     model = case.build()
     for size in ODD_SIZES:
         sample = unlabeled(case.samples(1, sizes=[size])[0])
@@ -154,7 +155,9 @@ def any_image_size(case: ModelCase) -> None:
             raise AssertionError(
                 f"an image of {size[0]}×{size[1]} pixels (height×width): {explain(error, case.manifest)}"
             ) from error
-        expect(prediction.size == size, f"an image of {size} gave a prediction of {prediction.size}")
+        expect(
+            prediction.size == size, f"an image of size {size} gave a prediction of size {prediction.size}"
+        )
 
 
 def batch_equals_singles(case: ModelCase) -> None:
@@ -168,8 +171,8 @@ def batch_equals_singles(case: ModelCase) -> None:
             expect(
                 not what,
                 f"sample {sample.id!r} of {sample.size} is predicted differently alone and in a batch of"
-                f" {len(samples)}: {what}. Hint: let nothing be computed over the batch, and let padding"
-                " not reach the result",
+                f" {len(samples)}: {what}. Hint: compute nothing across the batch, and do not let padding"
+                " affect the result",
             )
 
 
@@ -184,13 +187,13 @@ def truth_is_not_looked_at(case: ModelCase) -> None:
         what = difference(one, other, exact=True)
         expect(
             not what,
-            f"the prediction for {sample.id!r} changes when its labels are taken away: {what}. Hint:"
-            " predict from the image",
+            f"the prediction for {sample.id!r} changes when its labels are removed: {what}. Hint: predict"
+            " from the image only",
         )
 
 
 def no_objects(case: ModelCase) -> None:
-    """An image that shows nothing is predicted, and learned from where the model learns."""
+    """An image without objects can be predicted and, if the model is trainable, trained on."""
     empty = case.samples(2, objects=0)
     for model in (case.build(), case.trained_or_new()):
         case.predict(model, [unlabeled(sample) for sample in empty])
@@ -202,7 +205,7 @@ def no_objects(case: ModelCase) -> None:
                 (
                     "samples without objects"
                     if batch is empty
-                    else "a sample without objects beside one with some"
+                    else "a sample without objects together with one with objects"
                 ),
             )
 
@@ -214,29 +217,30 @@ def _check_loss(case: ModelCase, batch: list[Sample], what: str) -> None:
     bad = [f"{name} is {value.item()}" for name, value in losses.items() if not torch.isfinite(value)]
     expect(
         not bad,
-        f"for {what}, {', '.join(bad)}. Hint: a mean over nothing is NaN; give 0 where there is nothing to"
-        " learn from",
+        f"for {what}, {', '.join(bad)}. Hint: the mean of an empty tensor is NaN; return 0 where there is"
+        " nothing to learn from",
     )
 
 
 def one_class(case: ModelCase) -> None:
-    """A model of a single class is built, predicts, and learns where it learns at all."""
+    """A model with a single class can be built, predicts and, if trainable, can be trained."""
     classes = ("thing",)
     model, samples = case.build(classes), case.samples(2, classes=classes)
     for prediction in case.predict(model, [unlabeled(sample) for sample in samples]):
         label_map, instances = prediction.label_map, prediction.instances
         beyond = label_map is not None and bool(((label_map != 0) & (label_map != VOID)).any())
         beyond |= instances is not None and len(instances) > 0 and int(instances.labels.max()) > 0
-        expect(not beyond, "a model of one class predicts a second one")
+        expect(not beyond, "a model with one class predicts a second one")
     if isinstance(model, TrainableModel):
         value = case.loss_of(model.train(), samples)
         expect(
-            torch.isfinite(torch.tensor(value)).item() is True, f"the loss of a model of one class is {value}"
+            torch.isfinite(torch.tensor(value)).item() is True,
+            f"the loss of a model with one class is {value}",
         )
 
 
 def predicting_is_repeatable(case: ModelCase) -> None:
-    """The same image is predicted the same twice."""
+    """The same image gets the same prediction twice."""
     model, samples = case.build(), case.unlabeled()
     with evaluating(model):
         first, second = model.predict(samples), model.predict(samples)
@@ -244,14 +248,14 @@ def predicting_is_repeatable(case: ModelCase) -> None:
         what = difference(one, other, exact=True)
         expect(
             not what,
-            f"the prediction for {sample.id!r} changes from one time to the next: {what}. Hint: predict"
-            " without chance",
+            f"the prediction for {sample.id!r} changes from one call to the next: {what}. Hint: predict must"
+            " not be random",
         )
 
 
 def prompts_are_answered(case: ModelCase) -> None:
-    """Each prompt is answered by one object, in order, whatever kinds of prompt are given; each protocol is
-    measured on every sample.
+    """Each prompt is answered with one object, in order, for all kinds of prompts; each protocol can be
+    evaluated on every sample.
     """
     model = case.build()
     promptable = model.capability(Promptable)
@@ -265,7 +269,7 @@ def prompts_are_answered(case: ModelCase) -> None:
             _check_answers(sample, prediction, kind)
     expect(
         len(promptable.protocols) > 0,
-        "protocols is empty, so the model cannot be measured. Hint: name the ways to prompt it",
+        "protocols is empty, so the model cannot be measured. Hint: list the supported ways to prompt it",
     )
     with evaluating(model):
         by_protocol = predict_protocols(promptable, samples)
@@ -280,8 +284,8 @@ def _check_answers(sample: Sample, prediction: Prediction, what: str) -> None:
     count = len(prediction.instances) if prediction.instances is not None else 0
     expect(
         wanted is not None and count == len(wanted),
-        f"{what}: {len(wanted or ())} prompts of sample {sample.id!r} were answered by {count} objects;"
-        " expected one each, in their order",
+        f"{what}: {len(wanted or ())} prompts of sample {sample.id!r} were answered with {count} objects;"
+        " expected one per prompt, in order",
     )
     if prediction.instances is not None and sample.prompts is not None and sample.prompts.labels is not None:
         same = torch.equal(prediction.instances.labels, sample.prompts.labels)

@@ -1,8 +1,8 @@
-"""A pretended second device for machines without a GPU, on which mixing devices is an error as on a real one.
+"""A simulated second device for machines without a GPU; mixing devices is an error, as on a real one.
 
-A tensor there is a wrapper that claims to be on ``meta``, the one device that every build of torch has beside
-the CPU, around an ordinary tensor that does the computing. So values are real, and code that depends on them
-runs to its end.
+A tensor on it is a wrapper around an ordinary tensor that does the computing; the wrapper claims to be on
+``meta``, the only device besides the CPU that every build of torch has. So values are real, and code that
+depends on them works.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _FROM_VALUES = {torch.tensor, torch.as_tensor, torch.asarray}
 
 
 class _Away(Tensor):
-    """A tensor that claims to be on the pretended device; ``inner`` holds its values."""
+    """A tensor that claims to be on the simulated device; ``inner`` holds its values."""
 
     inner: Any
 
@@ -57,14 +57,14 @@ class _Away(Tensor):
 
 
 def _run(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    """Do on the CPU what was asked for, after checking that everything is on one device."""
+    """Run the operation on the CPU, after checking that all tensors are on one device."""
     tensors = [value for value in pytree.tree_leaves((args, kwargs)) if isinstance(value, Tensor)]
     away = any(isinstance(tensor, _Away) for tensor in tensors)
     here = [tensor for tensor in tensors if not isinstance(tensor, _Away) and tensor.dim() > 0]
     if away and here and func not in _MAY_MIX:
         raise RuntimeError(
-            f"expected all tensors on one device, but {func.overloadpacket.__name__} got one on the CPU: "
-            f"{str(here[0].dtype).removeprefix('torch.')} {list(here[0].shape)}"
+            f"expected all tensors on one device, but {func.overloadpacket.__name__} got one on the CPU:"
+            f" {str(here[0].dtype).removeprefix('torch.')} {list(here[0].shape)}"
         )
     kwargs = dict(kwargs)
     result_away = away
@@ -82,16 +82,14 @@ def _run(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
 
 
 class _Dispatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Catches what makes tensors out of nothing, or moves them there."""
+    """Intercepts functions that create tensors on the device, or move them to it."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return _run(func, args, kwargs or {})
 
 
 class _Functions(TorchFunctionMode):
-    """Catches ``torch.tensor(values, device=…)`` and its like, which write values where the dispatcher does
-    not look.
-    """
+    """Intercepts ``torch.tensor(values, device=…)`` and similar functions, which bypass the dispatcher."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
@@ -110,7 +108,7 @@ class _Functions(TorchFunctionMode):
 
 
 class _Autocast(torch.autocast):
-    """Autocasting knows no ``meta``; there it is that of the CPU."""
+    """Autocast does not support ``meta``; use the CPU's instead."""
 
     def __init__(
         self,
@@ -124,7 +122,7 @@ class _Autocast(torch.autocast):
 
 @contextmanager
 def pretended_device() -> Iterator[torch.device]:
-    """While this lasts, the device that it gives can be used like one."""
+    """Context manager; the device that it yields can be used like a real one."""
     autocast, its_other_name = (
         mock.patch.object(module, "autocast", _Autocast) for module in (torch, torch.amp)
     )
@@ -133,7 +131,7 @@ def pretended_device() -> Iterator[torch.device]:
 
 
 def send_away(module: nn.Module) -> None:
-    """Put the parameters and buffers of a module on the pretended device, as ``Module.to`` does on a real
+    """Put the parameters and buffers of a module on the simulated device, as ``Module.to`` does for a real
     one.
     """
     for part in module.modules():

@@ -1,4 +1,4 @@
-"""Generated samples as the checks want them."""
+"""Generated samples for the checks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from toolkit.models.simulated_prompts import box_prompts, point_prompts, truth_o
 from toolkit.types import Prompts, Sample
 
 CLASSES = ("background", "disc", "box")
-"""What the examples show."""
+"""The classes of the examples."""
 
 
 def with_prompts(sample: Sample, *, points: bool = True, boxes: bool = True) -> Sample:

@@ -16,26 +16,26 @@ KINDS = ("semantic", "instance", "promptable", "dataset", "evaluator")
 
 
 def write_new(name: str, kind: str, folder: Path) -> tuple[Path, Path]:
-    """Write ``NAME.py`` and ``test_NAME.py``, which keep the contract as they are.
+    """Write ``NAME.py`` and ``test_NAME.py``, which pass all checks unchanged.
 
     Args:
-        name: what the user will call it.
+        name: its name.
         kind: one of ``KINDS``; the first three are model plugins of that task.
-        folder: where to; made where it is missing.
+        folder: output folder; created if missing.
 
     Returns:
         Both files.
 
     Raises:
-        UsageError: when the name cannot be one, or is taken; says why.
-        OutputError: when a file is there already or cannot be written.
+        UsageError: when the name is invalid or taken; says why.
+        OutputError: when a file already exists or cannot be written.
     """
     _check_name(name, kind)
     files = folder / f"{name}.py", folder / f"test_{name}.py"
     for file in files:
         if file.exists():
             raise OutputError(
-                f"{file} is there already, and is not overwritten. Hint: choose another name or folder, or"
+                f"{file} already exists and is not overwritten. Hint: choose another name or folder, or"
                 " remove it"
             )
     for file, template in zip(files, (f"{kind}.py", f"tests_{kind}.py"), strict=True):
@@ -49,21 +49,19 @@ def _check_name(name: str, kind: str) -> None:
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         suggestion = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_").lstrip("0123456789_")
         raise UsageError(
-            f"{name!r} cannot be a name: it becomes that of a Python file, so it must be lower-case letters,"
-            f" digits and '_', with a letter first. Hint: call it {suggestion or 'mynet'!r}, say"
+            f"{name!r} is not a valid name: it is also used as the name of a Python file, so it must consist"
+            " of lowercase letters, digits and '_', and start with a letter. Hint: for example, use"
+            f" {suggestion or 'mynet'!r}"
         )
     known = {"dataset": registry.datasets().names, "evaluator": registry.evaluators().names}.get(
         kind, registry.plugins().names
     )()
     if name in known:
-        raise UsageError(
-            f"there is one called {name!r} already, and two of one name cannot be told apart. Hint: choose"
-            " another name"
-        )
+        raise UsageError(f"the name {name!r} is already taken. Hint: choose another name")
     if keyword.iskeyword(name) or importlib.util.find_spec(name) is not None:
         raise UsageError(
-            f"{name!r} is the name of a Python module, which {name}.py would hide from its own test. Hint:"
-            " choose another"
+            f"{name!r} is the name of a Python module, which {name}.py would shadow in its own test. Hint:"
+            " choose another name"
         )
 
 

@@ -1,6 +1,5 @@
-"""Another process, fresh and with another seed for hashes, for checks of what must be the same in any
-process.
-"""
+"""A second, fresh process with a different hash seed, for checks of what must be the same in every
+process."""
 
 from __future__ import annotations
 
@@ -35,14 +34,14 @@ PATIENCE_S = 30
 
 @cache
 def _other_process() -> ProcessPoolExecutor:
-    """One process for all checks, because starting one takes seconds."""
+    """One process shared by all checks, because starting one takes seconds."""
     executor = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
     atexit.register(executor.shutdown, wait=False, cancel_futures=True)
     return executor
 
 
 def elsewhere(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Future[R]:
-    """Call a function in the other process; a plugin that is named by path has to be named anew there."""
+    """Call a function in the other process; a plugin given by path has to be loaded again there."""
     seed = os.environ.get("PYTHONHASHSEED")
     os.environ["PYTHONHASHSEED"] = (
         "1" if seed != "1" else "2"
@@ -58,13 +57,13 @@ def elsewhere(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Fu
 def _call(function: Callable[..., R], args: Any, kwargs: Any) -> R:
     torch.set_num_threads(1)
     for each in (registry.plugins, registry.datasets, registry.evaluators):
-        each.cache_clear()  # what an earlier call named by path may be gone
+        each.cache_clear()  # files loaded by an earlier call may be gone
     return function(*args, **kwargs)
 
 
 @dataclass(frozen=True)
 class SharedStep:
-    """The training that two processes share; see ``ModelCase`` for the fields."""
+    """The training run shared by two processes; see ``ModelCase`` for the fields."""
 
     plugin: str
     settings: Mapping[str, Any]
@@ -85,14 +84,14 @@ def in_two_processes(step: SharedStep) -> tuple[str, str]:
             own = _train_share(step, meeting, 0)
         except Exception as error:
             theirs = other.exception(timeout=2 * PATIENCE_S)
-            if theirs is not None and "gloo" in str(error):  # this process only lost the other
+            if theirs is not None and "gloo" in str(error):  # this process only lost its peer
                 raise theirs from None
             raise
         return own, other.result(timeout=2 * PATIENCE_S)
 
 
 class _Loss(nn.Module):
-    """A model whose ``forward`` is its loss, as distributed training wants it."""
+    """A model whose ``forward`` is its loss, as distributed training requires."""
 
     def __init__(self, model: TrainableModel) -> None:
         super().__init__()

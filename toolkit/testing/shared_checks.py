@@ -1,4 +1,4 @@
-"""What plugins, datasets and evaluators have in common: a manifest and settings."""
+"""Checks shared by plugins, datasets and evaluators: manifest and settings."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from toolkit.testing.checks import Case, expect, skip
 
 
 def manifest_holds(case: Case) -> None:
-    """What the manifest names exists, and nothing that it requires is missing."""
+    """Everything that the manifest names exists, and no requirement is missing."""
     manifest = case.manifest
     missing = manifest.missing_requirements()
     expect(not missing, f"it needs {', '.join(missing)}. Hint: {manifest.install_line()}")
     expect(
         callable(manifest.resolve(manifest.build)),
-        f"build={manifest.build!r} names something that cannot be called",
+        f"build={manifest.build!r} is not callable",
     )
     settings_class(manifest)
     long = "\n" in manifest.summary or len(manifest.summary) > 120
@@ -24,22 +24,21 @@ def manifest_holds(case: Case) -> None:
 
 
 def settings_are_documented(case: Case) -> None:
-    """Each setting has a default, a sentence that says what it does, and survives being written to YAML."""
+    """Each setting has a default and a docstring, and survives being written to YAML."""
     cls = settings_class(case.manifest)
     if not cls.model_fields:
-        skip("there is nothing to set")
+        skip("there are no settings")
     without = [name for name, field in cls.model_fields.items() if not (field.description or "").strip()]
     expect(
         not without,
-        f"nothing says what {', '.join(without)} of {cls.__name__} does. Hint: write a docstring under the"
-        " field",
+        f"{', '.join(without)} of {cls.__name__} has no docstring. Hint: write one under the field",
     )
     required = [name for name, field in cls.model_fields.items() if field.is_required()]
     expect(not required, f"{', '.join(required)} of {cls.__name__} has no default. Hint: give one that works")
     settings = cls()
     again = cls.model_validate(settings.model_dump(mode="json"))
-    expect(again == settings, f"{cls.__name__}() comes back as {again!r} after being written and read")
+    expect(again == settings, f"{cls.__name__}() becomes {again!r} after being written and read")
     expect(
         cls.model_config.get("extra") == "forbid",
-        f"{cls.__name__} takes unknown keys, so a typing error in a setting goes unnoticed",
+        f"{cls.__name__} accepts unknown keys, so a typo in a setting goes unnoticed",
     )

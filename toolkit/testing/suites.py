@@ -1,4 +1,4 @@
-"""The checks of each kind, in the order in which they run."""
+"""The checks of each kind, in the order in which they are run."""
 
 from __future__ import annotations
 

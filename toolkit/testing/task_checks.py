@@ -1,4 +1,4 @@
-"""What every task promises."""
+"""Checks of tasks."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ SIZES = [(40, 48), (48, 40)]
 
 @dataclass(frozen=True)
 class TaskCase:
-    """A task, and how it is tried.
+    """A task, and how to check it.
 
     Attributes:
-        task: a name, or the path of a file or folder that brings one.
+        task: a name, or the path of a file or folder that contains one.
     """
 
     task: str
 
     @property
     def manifest(self) -> TaskManifest:
-        """The task's."""
+        """The task's manifest."""
         return registry.named(registry.tasks(), self.task)
 
     def samples(self) -> list[Sample]:
-        """Its examples; the check is skipped where it brings none."""
+        """Its examples; the check is skipped if there are none."""
         task = self.manifest
         if not task.examples:
             skip(
-                "the task brings no examples, so plugins of it are hardly checked. Hint: name a function as"
-                " examples"
+                "the task provides no examples, so its plugins are hardly checked. Hint: set examples to a"
+                " function"
             )
         made: list[Sample] = task.resolve(task.examples)(task.classes, SIZES, objects=3, seed=0)
         return made
@@ -51,18 +51,16 @@ def names_what_exists(case: TaskCase) -> None:
     task = case.manifest
     for what in ("draw", "write", "examples"):
         reference = getattr(task, what)
-        expect(not reference or callable(task.resolve(reference)), f"{what}={reference!r} cannot be called")
+        expect(not reference or callable(task.resolve(reference)), f"{what}={reference!r} is not callable")
     for name in task.evaluators:
         registry.evaluators().get(name)
     for other, reference in task.conversions.items():
         registry.tasks().get(other)
-        expect(callable(task.resolve(reference)), f"the conversion {reference!r} cannot be called")
+        expect(callable(task.resolve(reference)), f"the conversion {reference!r} is not callable")
 
 
 def examples_have_the_truth(case: TaskCase) -> None:
-    """Examples have the sizes that were asked for and everything that models learn from, and are the same
-    each time.
-    """
+    """Examples have the requested sizes and everything that training needs, and are the same each time."""
     samples, again = case.samples(), case.samples()
     expect(
         [sample.size for sample in samples] == SIZES, f"examples of {SIZES} have {[s.size for s in samples]}"
@@ -70,11 +68,11 @@ def examples_have_the_truth(case: TaskCase) -> None:
     for sample, twin in zip(samples, again, strict=True):
         missing = [name for name in case.manifest.truth if sample.get(name) is None]
         expect(not missing, f"the example {sample.id!r} has no {' and no '.join(missing)}")
-        expect(bool((sample.image == twin.image).all()), f"the example {sample.id!r} is another each time")
+        expect(bool((sample.image == twin.image).all()), f"the example {sample.id!r} is different each time")
 
 
 def predictions_are_drawn(case: TaskCase) -> None:
-    """What is predicted shows in the picture, which keeps its size."""
+    """Predictions are visible in the picture, which keeps its size."""
     if not case.manifest.draw:
         skip("the task draws nothing")
     for sample in case.samples():
@@ -87,7 +85,7 @@ def predictions_are_drawn(case: TaskCase) -> None:
 
 
 def predictions_are_written(case: TaskCase) -> None:
-    """What is predicted is written to files inside the folder, whose paths come back."""
+    """Predictions are written to files inside the folder, whose paths are returned."""
     task = case.manifest
     if not task.write:
         skip("the task writes nothing")
@@ -102,5 +100,5 @@ def predictions_are_written(case: TaskCase) -> None:
             }
             expect(
                 set(outputs.values()) == found,
-                f"{sorted(outputs.values())} is said to be written, but there is {sorted(found)}",
+                f"{sorted(outputs.values())} is declared to be written, but the files are {sorted(found)}",
             )

@@ -1,1 +1,1 @@
-"""Pictures for people: predictions over photos, and sheets of them."""
+"""Visualization: predictions drawn over photos, and contact sheets."""

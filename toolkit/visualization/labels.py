@@ -1,5 +1,5 @@
-"""Lays out the names of objects in a picture, so that each can be read: whole, inside the picture, and hidden
-by no other.
+"""Lays out object names in a picture so that each is readable: whole, inside the picture, and not hidden by
+others.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ Box: TypeAlias = tuple[int, int, int, int]
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 
 LEAST_LETTERS = 8
-"""The height of letters, in pixels, below which they are not shrunk: smaller ones cannot be told apart."""
+"""The minimum letter height when shrinking, in pixels: smaller letters are not readable."""
 
 LEAST_BEGINNING = 3
-"""How many letters of a shortened name stand before its score; with fewer, the score goes first."""
+"""Minimum number of letters of a shortened name with its score; below that, the score is dropped first."""
 
 REACH = 2
-"""How far from its object a label may be, in lines; nearer than a line where it can."""
+"""Maximum distance of a label from its object, in lines; less than a line if possible."""
 
 ELLIPSIS = "..."  # in ASCII: the fonts of OpenCV 4 have no "…"
 
@@ -41,7 +41,7 @@ _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 @dataclass(frozen=True)
 class Lettering:
-    """Text of a height in pixels."""
+    """Text with a given height in pixels."""
 
     height: int
 
@@ -52,7 +52,7 @@ class Lettering:
 
     @property
     def scale(self) -> float:
-        """OpenCV's factor for its font."""
+        """OpenCV's scale factor for its font."""
         return float(cv2.getFontScaleFromHeight(_FONT, self.height, self.weight))
 
     @property
@@ -67,7 +67,7 @@ class Lettering:
 
     @property
     def descent(self) -> int:
-        """Pixels of a patch from the baseline down, enough for the lower end of a g."""
+        """Pixels of a patch below the baseline, enough for the descender of a g."""
         return max(self.margin, _text_size("g", self)[1] + 1)
 
     def width(self, text: str) -> int:
@@ -75,7 +75,7 @@ class Lettering:
         return _text_size(text, self)[0]
 
     def patch(self, text: str) -> tuple[int, int]:
-        """Width and height of the patch that a text stands on."""
+        """Width and height of the background patch of a text."""
         return self.width(text) + 2 * self.margin, self.ascent + self.descent
 
     def write(self, picture: Picture, text: str, x: int, baseline: int, color: Color) -> None:
@@ -95,14 +95,15 @@ class Lettering:
 
 @lru_cache(maxsize=4096)
 def _text_size(text: str, lettering: Lettering) -> tuple[int, int]:
-    """Width and depth below the baseline, in pixels; OpenCV 5 takes long over it, and names recur."""
+    """Width and depth below the baseline, in pixels; cached, because OpenCV 5 is slow at it and names
+    recur."""
     (width, _), depth = cv2.getTextSize(text, _FONT, lettering.scale, lettering.weight)
     return int(width), int(depth)
 
 
 @dataclass(frozen=True)
 class Caption:
-    """What is to be written about an object: its name, its score (may be empty), and where the object is."""
+    """The text for an object: its name, its score (may be empty), and the position of the object."""
 
     name: str
     score: str
@@ -116,7 +117,7 @@ class Caption:
 
 @dataclass(frozen=True)
 class Label:
-    """A text on the patch that it fills; ``x, y`` is the patch's upper left corner."""
+    """A text on a background patch; ``x, y`` is the patch's upper left corner."""
 
     text: str
     lettering: Lettering
@@ -141,7 +142,7 @@ class Label:
 
 
 def fitting_letters(size: tuple[int, int]) -> int:
-    """The height of letters that suits a picture of this height and width, in pixels."""
+    """A suitable letter height for a picture of this height and width, in pixels."""
     return round(min(max(min(size) / 45, 9), 40))
 
 
@@ -150,17 +151,17 @@ def place_labels(
 ) -> list[Label | None]:
     """Lay out the labels of the objects in a picture.
 
-    A label is inside the picture and overlaps no other. It stands at its object's box, or a little off where
-    others are in the way. Where the whole text has no place its letters shrink, to ``LEAST_LETTERS`` or half
-    of ``letter_height``, whichever is more; then the name is shortened at its end; then the score goes.
+    A label is inside the picture and overlaps no other. It is placed at its object's box, or a little away if
+    others are in the way. If the whole text does not fit, its letters shrink to ``LEAST_LETTERS`` or half of
+    ``letter_height``, whichever is larger; then the name is shortened at its end; then the score is dropped.
 
     Args:
-        captions: what to write, the most important first.
+        captions: the texts, the most important first.
         size: height and width of the picture, in pixels.
-        letter_height: the height of letters to start from, in pixels.
+        letter_height: initial letter height, in pixels.
 
     Returns:
-        A label for each caption, or None where no form of it has a place.
+        A label for each caption, or None if no form of it fits.
     """
     taken = np.zeros((len(captions), 4), np.int64)
     count = 0
@@ -196,8 +197,8 @@ def _corner(
     reach: int,
     taken: NDArray[np.int64],
 ) -> tuple[int, int] | None:
-    """Where the upper left corner of a patch may be: at its box, or else at most ``reach`` pixels above or
-    below it.
+    """The allowed positions for the upper left corner of a patch: at its box, or at most ``reach`` pixels
+    above or below it.
     """
     last = np.array([size[1] - width, size[0] - height])  # the last corner inside the picture
     if (last < 0).any():
@@ -273,8 +274,8 @@ def _grid(columns: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int
 def _first_free(
     spots: NDArray[np.int64], width: int, height: int, last: NDArray[np.int64], taken: NDArray[np.int64]
 ) -> tuple[int, int] | None:
-    """The first corner at which a patch is inside the picture and overlaps none that is taken; sideways it is
-    moved into the picture.
+    """The first corner at which a patch is inside the picture and does not overlap any other; horizontally it
+    is moved into the picture.
     """
     spots = spots[(spots[:, 1] >= 0) & (spots[:, 1] <= last[1])]
     spots[:, 0] = spots[:, 0].clip(0, last[0])

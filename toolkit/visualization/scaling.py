@@ -1,6 +1,4 @@
-"""Brings an image and what is known about it to another size, so that it is drawn at the size at which it is
-seen.
-"""
+"""Resizes an image with its annotations, so that it is drawn at the size at which it is displayed."""
 
 from __future__ import annotations
 
@@ -17,7 +15,7 @@ from toolkit.types import Instances, Masks, PixelMap, Prediction, Sample, Size
 
 
 def scale_image(image: Tensor, size: Size) -> Tensor:
-    """An image (uint8 ``[3, H, W]``) at another height and width: averaged where it shrinks, else
+    """An image (uint8 ``[3, H, W]``) resized to another height and width: averaged when downscaling, else
     interpolated.
     """
     shrinks = size[0] * size[1] < image.shape[1] * image.shape[2]
@@ -28,9 +26,9 @@ def scale_image(image: Tensor, size: Size) -> Tensor:
 
 
 def scale_labeled(labeled: Sample | Prediction, size: Size) -> Sample | Prediction:
-    """A sample or a prediction at another height and width; label maps and masks take the nearest pixel.
+    """A sample or prediction resized to another height and width; label maps and masks use the nearest pixel.
 
-    What is not drawn is dropped: the prompts of a sample, and the areas that a file states.
+    Everything that is not drawn is dropped: the prompts of a sample, and stored areas.
     """
     label_map = instances = None
     if labeled.label_map is not None:
@@ -50,7 +48,7 @@ def scale_labeled(labeled: Sample | Prediction, size: Size) -> Sample | Predicti
 
 
 def _scale_map(pixel_map: PixelMap, size: Size) -> PixelMap:
-    """The nearest pixel's number."""
+    """The index of the nearest pixel."""
     rows, columns = (
         ((torch.arange(new) + 0.5) * old / new).long() for new, old in zip(size, pixel_map.size, strict=True)
     )

@@ -1,4 +1,4 @@
-"""Detectron2's files, settings and network, and those of this plugin: there and back.
+"""Conversions between the files, settings and network of Detectron2 and those of this plugin.
 
-Nothing here imports Detectron2 unless the engine of that name is asked for.
+Nothing here imports Detectron2 unless the engine of that name is selected.
 """

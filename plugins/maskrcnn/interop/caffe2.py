@@ -1,8 +1,7 @@
-"""The names that Caffe2 and the first Detectron gave to tensors, as Detectron2's ImageNet backbones still
-have them.
+"""The tensor names of Caffe2 and the first Detectron, which Detectron2's ImageNet backbones still use.
 
 ``res2_0_branch2a_bn_s`` is ``backbone.bottom_up.res2.0.conv1.norm.weight`` here. The meaning of the names,
-and that their background class is the first and not the last, is from Detectron2's
+and the fact that the background class comes first rather than last, is from Detectron2's
 ``checkpoint/c2_model_loading.py``.
 """
 
@@ -52,7 +51,7 @@ _LAYERS = (
 
 
 def rename(name: str) -> str:
-    """A tensor's name in Detectron2; names of layers that it does not have stay as they are."""
+    """A tensor's name in Detectron2; names of layers that it does not have are unchanged."""
     tensor = _TENSOR.fullmatch(name)
     if tensor:
         for pattern, layer in _LAYERS:
@@ -65,7 +64,7 @@ def rename(name: str) -> str:
 
 
 def convert(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of a Caffe2 file by Detectron2's names, without the optimizer's momenta and with the
+    """The tensors of a Caffe2 file under Detectron2's names, without the optimizer's momenta and with the
     background class last.
     """
     return {
@@ -76,8 +75,8 @@ def convert(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _without_background(name: str, value: Tensor) -> Tensor:
-    """Boxes and masks of the background, which Caffe2 keeps and never uses, are dropped; its score moves from
-    the front to the end.
+    """Drop boxes and masks of the background, which Caffe2 stores but never uses, and move its score from the
+    front to the end.
     """
     layer = name.rpartition(".")[0]
     if layer.endswith("box_predictor.bbox_pred"):

@@ -3,8 +3,7 @@
     python -m toolkit.plugins.maskrcnn.interop.config mask_rcnn_R_50_FPN_3x.yaml > recipe.yaml
     toolkit train --config recipe.yaml --data balloon
 
-What a recipe cannot say the same is an error that names key, value and file; nothing is passed over in
-silence.
+Anything that a recipe cannot express is an error that names key, value and file; nothing is silently ignored.
 """
 
 from __future__ import annotations
@@ -33,25 +32,25 @@ BASE = "_BASE_"
 
 @dataclass(frozen=True)
 class Given:
-    """A value, and the file (or command line) that gives it; empty where it is Detectron2's own."""
+    """A value and its source (file or command line); the source is empty for Detectron2's defaults."""
 
     value: Any
     source: str = ""
 
     def __str__(self) -> str:
-        return f"{_shown(self.value)} ({self.source or 'the default of Detectron2'})"
+        return f"{_shown(self.value)} ({self.source or 'Detectron2 default'})"
 
 
 def read_config(path: Path, overrides: Mapping[str, Any] | None = None) -> dict[str, Given]:
-    """The values that a file and those that it is based on give, by dotted keys.
+    """The values set in a file and its base files, by dotted keys.
 
     Args:
-        path: a YAML file of Detectron2's; ``_BASE_`` may name one file or several, relative to the file that
-            names them.
-        overrides: dotted keys and values that are laid over them.
+        path: a Detectron2 YAML file; ``_BASE_`` may name one or several files, relative to the file that
+        names them.
+        overrides: dotted keys and values that override them.
 
     Raises:
-        ConfigError: when a file cannot be read or is no YAML, or files are based on one another in a circle.
+        ConfigError: when a file cannot be read or is not YAML, or files include each other in a loop.
     """
     given = _read(path, ())
     return given | {key: Given(value, "the command line") for key, value in (overrides or {}).items()}
@@ -61,15 +60,15 @@ def _read(path: Path, based_on_it: tuple[Path, ...]) -> dict[str, Given]:
     resolved = path.resolve()
     if resolved in based_on_it:
         circle = " -> ".join(str(p) for p in (*based_on_it[based_on_it.index(resolved) :], resolved))
-        raise ConfigError(f"{path} is based on itself by {BASE}: {circle}. Hint: take one of them out")
+        raise ConfigError(f"{path} includes itself through {BASE}: {circle}. Hint: break the loop")
     tree = read_yaml(path)
     bases = tree.pop(BASE, [])
     given: dict[str, Given] = {}
     for base in bases if isinstance(bases, list) else [bases]:
         if not isinstance(base, str) or "://" in base:
             raise ConfigError(
-                f"{path}: {BASE} must name files on this machine, not {base!r}. Hint: fetch it, and name"
-                " where it is"
+                f"{path}: {BASE} must name local files, not {base!r}. Hint: download the file and give its"
+                " path"
             )
         given |= _read(path.parent / Path(base).expanduser(), (*based_on_it, resolved))
     return given | {key: Given(_literal(value), str(path)) for key, value in _flat(tree)}
@@ -97,18 +96,18 @@ def _literal(value: Any) -> Any:
 
 
 def to_recipe(given: Mapping[str, Given], path: Path) -> Tree:
-    """What Detectron2 would make of its values, as a recipe of this toolkit.
+    """Convert Detectron2 values to a recipe of this toolkit.
 
     Args:
         given: from ``read_config``.
         path: the file, for messages.
 
     Returns:
-        ``plugin``, ``weights``, ``model``, ``augment`` and ``train``, ready for ``--config``; only what
-        differs from the plugin's own defaults stands under ``model``.
+        ``plugin``, ``weights``, ``model``, ``augment`` and ``train``, ready for ``--config``; only values
+        that differ from the plugin's own defaults are listed under ``model``.
 
     Raises:
-        ConfigError: with all keys that Detectron2 does not have, or that cannot be honoured.
+        ConfigError: lists all keys that Detectron2 does not have, or that are not supported.
     """
     faults = [_unknown(key, value) for key, value in given.items() if not is_known(key)]
     values = {key: given.get(key, Given(setting.default)) for key, setting in SETTINGS.items()}
@@ -121,7 +120,7 @@ def to_recipe(given: Mapping[str, Given], path: Path) -> Tree:
     for key, (default, only) in ONLY.items():
         value = given.get(key, Given(default))
         if _plain(value.value) != only and not key.startswith(idle):
-            faults.append(f"{key}: this network has {_shown(only)} only, not {value}")
+            faults.append(f"{key}: this network supports only {_shown(only)}, not {value}")
     flat = {
         setting.setting: _plain(setting.read(values[key].value))
         for key, setting in SETTINGS.items()
@@ -130,7 +129,7 @@ def to_recipe(given: Mapping[str, Given], path: Path) -> Tree:
     flat["model.keypoint_count"] = flat.get("model.keypoint_count", 0)
     if flat["model.backbone.depth"] in (18, 34) and flat["model.backbone.res2_out_channels"] != 64:
         faults.append(
-            "MODEL.RESNETS.RES2_OUT_CHANNELS: ResNet-18 and 34 have 64 in Detectron2, not"
+            "MODEL.RESNETS.RES2_OUT_CHANNELS: must be 64 for ResNet-18 and 34 in Detectron2, not"
             f" {values['MODEL.RESNETS.RES2_OUT_CHANNELS']}"
         )
     if flat["model.backbone.res2_out_channels"] == usual_res2_channels(flat["model.backbone.depth"]):
@@ -158,7 +157,7 @@ def to_recipe(given: Mapping[str, Given], path: Path) -> Tree:
 
 
 def _train(flat: dict[str, Any], values: Mapping[str, Given]) -> list[str]:
-    """Fill in the settings of training that follow from several keys; what is wrong with them."""
+    """Fill in the training settings that follow from several keys; returns what is wrong with them."""
     faults = []
     steps, schedule = flat["train.steps"], flat["train.schedule"]
     flat["train.optimizer"] = "sgd"
@@ -171,7 +170,7 @@ def _train(flat: dict[str, Any], values: Mapping[str, Given]) -> list[str]:
             ]  # later ones do nothing in Detectron2, and are errors here
     if schedule not in ("multistep", "cosine"):
         faults.append(
-            "SOLVER.LR_SCHEDULER_NAME: there are WarmupMultiStepLR and WarmupCosineLR, not"
+            "SOLVER.LR_SCHEDULER_NAME: expected WarmupMultiStepLR or WarmupCosineLR, not"
             f" {values['SOLVER.LR_SCHEDULER_NAME']}"
         )
         flat["train.schedule"] = "constant"
@@ -183,12 +182,13 @@ def _train(flat: dict[str, Any], values: Mapping[str, Given]) -> list[str]:
         and warmup.value > steps // 2
     ):
         faults.append(
-            f"SOLVER.WARMUP_ITERS: warm-up takes at most half of the {steps} steps here, not {warmup}"
+            f"SOLVER.WARMUP_ITERS: warm-up may take at most half of the {steps} steps here, not {warmup}"
         )
     decay = values["SOLVER.WEIGHT_DECAY_BIAS"]
     if decay.value not in (None, values["SOLVER.WEIGHT_DECAY"].value):
         faults.append(
-            f"SOLVER.WEIGHT_DECAY_BIAS: biases decay as all weights do ({values['SOLVER.WEIGHT_DECAY']}), not"
+            "SOLVER.WEIGHT_DECAY_BIAS: biases use the same weight decay as all weights"
+            f" ({values['SOLVER.WEIGHT_DECAY']}), not"
             f" {decay}"
         )
     period, seed = values["TEST.EVAL_PERIOD"].value, values["SEED"].value
@@ -203,26 +203,26 @@ def _augment(values: Mapping[str, Given], faults: list[str]) -> list[Tree]:
     if flip.value == "none":
         return []
     if flip.value not in ("horizontal", "vertical"):
-        faults.append(f"INPUT.RANDOM_FLIP: there are horizontal, vertical and none, not {flip}")
+        faults.append(f"INPUT.RANDOM_FLIP: expected horizontal, vertical or none, not {flip}")
     if values["MODEL.KEYPOINT_ON"].value:
         if flip.source:
             faults.append(
-                "INPUT.RANDOM_FLIP: a mirror image swaps keypoints, which augmentation here does not;"
-                f" expected none, not {flip}"
+                "INPUT.RANDOM_FLIP: flipping would have to swap left and right keypoints, which is not"
+                f" supported here; expected none, not {flip}"
             )
         return []
     return [{"name": "flip", "p": 0.5, "direction": flip.value}]
 
 
 def _weights(weights: Given, faults: list[str]) -> str:
-    """What ``weights=`` is for a recipe."""
+    """The value of ``weights=`` for a recipe."""
     if not weights.value:
         return "none"
     name = name_of(str(weights.value))
     if name is None and "://" in str(weights.value):
         faults.append(
-            f"MODEL.WEIGHTS: expected a file, or one of the zoo's that fit this network, not {weights}."
-            " Hint: fetch it and name the file"
+            f"MODEL.WEIGHTS: expected a file, or model zoo weights that fit this network, not {weights}."
+            " Hint: download them and set the path of the file"
         )
     return name or str(weights.value)
 
@@ -236,7 +236,7 @@ def _unknown(key: str, value: Given) -> str:
 def _validated(
     cls: type[Any], tree: Tree, section: str, values: Mapping[str, Given], faults: list[str]
 ) -> Any:
-    """The settings of a section; faults are said of Detectron2's keys."""
+    """The settings of a section; errors refer to Detectron2's keys."""
     keys = {setting.setting: key for key, setting in SETTINGS.items()}
     try:
         return cls.model_validate(tree)
@@ -257,7 +257,7 @@ def _validated(
 
 
 def _plain(value: Any) -> Any:
-    """Lists as tuples, so that the two compare."""
+    """Lists as tuples, so that the two can be compared."""
     return tuple(_plain(part) for part in value) if isinstance(value, (list, tuple)) else value
 
 
@@ -272,7 +272,7 @@ def _jsonable(value: Any) -> Any:
 
 
 def main(words: Sequence[str]) -> int:
-    """Print the recipe for a file; ``KEY=VALUE`` words are laid over it."""
+    """Print the recipe for a file; ``KEY=VALUE`` arguments override it."""
     if not words or words[0].startswith("-"):
         sys.stderr.write(
             "usage: python -m toolkit.plugins.maskrcnn.interop.config FILE [KEY=VALUE …] > recipe.yaml\n"

@@ -1,5 +1,5 @@
-"""The engine ``detectron2``: its own network behind the toolkit's contract. Detectron2 is imported when a
-network is built, not before.
+"""The engine ``detectron2``: Detectron2's own network behind the toolkit's contract. Detectron2 is imported
+only when a network is built.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def is_installed() -> bool:
 
 
 def why_not(settings: MaskRCNNSettings) -> str:
-    """Why Detectron2 has no network of these settings, or an empty string."""
+    """Why Detectron2 has no network for these settings, or an empty string."""
     backbone = settings.backbone
     res2 = backbone.res2_out_channels or usual_res2_channels(backbone.depth)
     if backbone.depth in (18, 34) and res2 != 64:
@@ -64,10 +64,10 @@ def why_not(settings: MaskRCNNSettings) -> str:
 
 
 def import_quietly(name: str) -> Any:
-    """A module of Detectron2, without the warnings of what it imports, which its users cannot mend.
+    """A module of Detectron2, without the warnings of its imports, which users cannot fix.
 
     Raises:
-        UnavailableError: when it is installed and cannot be imported.
+        UnavailableError: when it is installed but cannot be imported.
     """
     try:
         with warnings.catch_warnings():
@@ -75,13 +75,13 @@ def import_quietly(name: str) -> Any:
             return importlib.import_module(f"detectron2.{name}")
     except ImportError as error:
         raise UnavailableError(
-            f"model.engine: Detectron2 is installed and cannot be imported: {error}. Hint: install it anew"
-            " for this torch, or model.engine=torchvision, which is the same network"
+            f"model.engine: Detectron2 is installed but cannot be imported: {error}. Hint: reinstall it for"
+            " this version of torch, or set model.engine=torchvision (the same network)"
         ) from error
 
 
 def to_cfg(settings: MaskRCNNSettings, class_count: int) -> Any:
-    """Settings as a ``CfgNode`` of Detectron2, for its ``build_model``."""
+    """Convert settings to a Detectron2 ``CfgNode`` for its ``build_model``."""
     cfg = import_quietly("config").get_cfg()
     for key, (_, only) in ONLY.items():
         _set(cfg, key, only)
@@ -127,11 +127,11 @@ class Detectron2Engine(Engine):
         super().__init__(settings, classes)
         if reason := why_not(settings):
             raise ConfigError(
-                f"model.engine=detectron2: {reason}. Hint: change that, or model.engine=torchvision"
+                f"model.engine=detectron2: {reason}. Hint: change that, or set model.engine=torchvision"
             )
         whole: Any = import_quietly("modeling").build_model(to_cfg(settings, len(classes)))
-        # its parts are parts of this module, so that they are called as in Detectron2; the whole is kept out
-        # of the state dict
+        # its parts are submodules of this module, so that their names are those of Detectron2; the whole is
+        # kept out of the state dict
         self._whole = (whole,)
         self.backbone, self.proposal_generator, self.roi_heads = (
             whole.backbone,
@@ -151,7 +151,7 @@ class Detectron2Engine(Engine):
                 losses: dict[str, Tensor] = self.whole(inputs)
         except (
             FloatingPointError
-        ):  # boxes that are not finite; the training loop says what to do about a loss that is not
+        ):  # boxes are not finite; the training loop reports a loss that is not finite
             return {"loss_rpn_loc": torch.full((), math.nan, device=self.device)}
         return losses
 
@@ -173,7 +173,7 @@ class Detectron2Engine(Engine):
         return whole
 
     def inputs(self, samples: Sequence[Sample], sizes: Sequence[Size]) -> list[dict[str, Any]]:
-        """Samples in the form that Detectron2's models take."""
+        """Samples in the input format of Detectron2's models."""
         images = [resize(sample.image, size) for sample, size in zip(samples, sizes, strict=True)]
         if self.settings.input.format == "BGR":
             images = [image.flip(0) for image in images]
@@ -185,9 +185,7 @@ class Detectron2Engine(Engine):
 
 @contextmanager
 def _learning(model: Detectron2Engine) -> Iterator[None]:
-    """Detectron2's losses are those of modules in training mode; batch norms stay in the mode that they are
-    in.
-    """
+    """Detectron2's losses are those of modules in training mode; batch norms keep their mode."""
     if model.training:
         yield
         return

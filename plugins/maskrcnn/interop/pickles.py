@@ -1,8 +1,8 @@
-"""Pickles of NumPy arrays, as Detectron2's model zoo has them, read without running code from them.
+"""Reads pickles of NumPy arrays, as in Detectron2's model zoo, without running code from them.
 
-A pickle is a program: it may call anything that can be imported. Here the few things that arrays are made of
-are replaced by functions of this file, which build an array of plain numbers or refuse; everything else that
-a pickle asks for is refused by name.
+A pickle is a program: it may call anything that can be imported. Here the few functions needed to build
+arrays are replaced by those of this file, which build an array of plain numbers or refuse; everything else
+that a pickle requests is refused by name.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ import numpy as np
 from toolkit.errors import CheckpointError
 
 MOST_OPCODES = 20_000_000
-"""Longer programs than this are refused; a file of weights needs a few dozen opcodes an array."""
+"""Longer programs are refused; a weights file needs a few dozen opcodes per array."""
 
 _UNUSED = {"EXT1", "EXT2", "EXT4", "PERSID", "BINPERSID", "NEXT_BUFFER"}  # reach outside the file
 
 
 class _RefusedError(Exception):
-    """Something in the pickle that is no plain container, number or array of numbers."""
+    """Raised for anything in the pickle that is not a plain container, number or array of numbers."""
 
 
 class _Maker:
-    """What a pickle gets for a global: it can be called, and there is nothing in it to read or set."""
+    """Replacement for a global in a pickle: it can be called, but has no attributes to read or set."""
 
     __slots__ = ("_make",)
 
@@ -42,11 +42,11 @@ class _Maker:
         return self._make(*arguments)
 
     def __setstate__(self, state: object) -> None:
-        raise _RefusedError("a change of something outside itself")
+        raise _RefusedError("a change to something outside the file")
 
 
 class _Dtype:
-    """A NumPy dtype of plain numbers while it is being unpickled; NumPy's own takes any state at all."""
+    """A NumPy dtype of plain numbers while it is being unpickled; NumPy's own accepts any state."""
 
     def __init__(self, code: object, *_: object) -> None:
         text = _text(code)
@@ -56,7 +56,7 @@ class _Dtype:
 
     def __setstate__(self, state: object) -> None:
         if not isinstance(state, tuple) or len(state) < 5 or any(part is not None for part in state[2:5]):
-            raise _RefusedError("a dtype with fields or of a form that NumPy does not write")
+            raise _RefusedError("a dtype with fields, or in a form that NumPy does not write")
         order = _text(state[1])
         if order not in ("<", ">", "=", "|"):
             raise _RefusedError(f"a dtype of byte order {order[:5]!r}")
@@ -68,7 +68,7 @@ class _Array(np.ndarray[Any, Any]):
 
     def __setstate__(self, state: object) -> None:
         if not isinstance(state, tuple) or len(state) not in (4, 5):
-            raise _RefusedError("an array of a form that NumPy does not write")
+            raise _RefusedError("an array in a form that NumPy does not write")
         shape, dtype, is_fortran, data = state[-4:]
         if not isinstance(dtype, _Dtype):
             raise _RefusedError("an array without a dtype")
@@ -80,14 +80,14 @@ class _Array(np.ndarray[Any, Any]):
 def _reconstruct(kind: object, *_: object) -> _Array:
     """``numpy.core.multiarray._reconstruct``: an empty array, whose state comes next."""
     if kind is not _NDARRAY:
-        raise _RefusedError("an array of another class than numpy.ndarray")
+        raise _RefusedError("an array whose class is not numpy.ndarray")
     return np.ndarray.__new__(_Array, (0,), np.dtype("b1"))
 
 
 def _frombuffer(buffer: object, dtype: object, shape: Any, order: Any = "C") -> np.ndarray[Any, Any]:
     """``numpy.core.numeric._frombuffer``, which pickles of protocol 5 use."""
     if not isinstance(dtype, _Dtype) or order not in ("C", "F"):
-        raise _RefusedError("an array of a form that NumPy does not write")
+        raise _RefusedError("an array in a form that NumPy does not write")
     raw = _bytes(buffer)
     _check_shape(shape, dtype.numpy, len(raw))
     return _native(np.frombuffer(bytearray(raw), dtype.numpy).reshape(shape, order=order))
@@ -103,12 +103,12 @@ def _scalar(dtype: object, data: object) -> Any:
 
 
 def _native(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """The array in this machine's order of bytes, as the other ways to build one give it."""
+    """The array in native byte order, like those built in other ways."""
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def _encode(text: object, encoding: object = "latin1") -> bytes:
-    """``_codecs.encode``, by which Python 3 writes bytes in the protocols of Python 2."""
+    """``_codecs.encode``, which Python 3 uses to write bytes in Python 2 protocols."""
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
         raise _RefusedError("text in an encoding other than latin1")
     return _bytes(text)
@@ -116,18 +116,18 @@ def _encode(text: object, encoding: object = "latin1") -> bytes:
 
 def _ordered_dict(pairs: object = ()) -> dict[Any, Any]:
     if not isinstance(pairs, (list, tuple)):
-        raise _RefusedError("an OrderedDict of a form that Python does not write")
+        raise _RefusedError("an OrderedDict in a form that Python does not write")
     return dict(pairs)
 
 
 def _set(items: object = ()) -> set[Any]:
     if not isinstance(items, (list, tuple)):
-        raise _RefusedError("a set of a form that Python does not write")
+        raise _RefusedError("a set in a form that Python does not write")
     return set(items)
 
 
 def _empty_bytes() -> bytes:
-    """``__builtin__.bytes()``, by which Python 3 writes no bytes at all in the protocols of Python 2."""
+    """``__builtin__.bytes()``, which Python 3 uses to write empty bytes in Python 2 protocols."""
     return b""
 
 
@@ -153,10 +153,10 @@ for _core in ("numpy._core", "numpy.core"):  # NumPy 2, and before
 
 
 class _Unpickler(pickle.Unpickler):
-    """Knows no other globals than those above."""
+    """An unpickler that supports only the globals above."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """What stands for a global here."""
+        """The replacement for a global."""
         try:
             return _KNOWN[f"{module}.{name}"]
         except KeyError:
@@ -164,15 +164,15 @@ class _Unpickler(pickle.Unpickler):
 
 
 def read_pickle(path: Path) -> Any:
-    """What a pickle holds, if that is only NumPy arrays and scalars of numbers, strings, numbers and plain
+    """Load a pickle that contains only NumPy arrays and scalars of numbers, strings, numbers and plain
     containers.
 
-    Strings that Python 2 wrote are read as Latin-1, as Detectron2 reads its zoo. Arrays are writable and take
-    no more memory than the file has bytes.
+    Strings written by Python 2 are read as Latin-1, as Detectron2 does. Arrays are writable and together take
+    no more memory than the size of the file.
 
     Raises:
-        CheckpointError: when the pickle asks for anything else, which is then named and has not been touched;
-            or when it is truncated.
+        CheckpointError: when the pickle requests anything else, which is named and was not executed; or when
+        it is truncated.
     """
     try:
         data = path.read_bytes()
@@ -183,25 +183,26 @@ def read_pickle(path: Path) -> Any:
         return _Unpickler(io.BytesIO(data), encoding="latin1").load()
     except _RefusedError as refusal:
         raise CheckpointError(
-            f"{path} is refused: it asks for {refusal}, and a file of weights holds NumPy arrays, numbers and"
-            " text in plain containers. Opening it with pickle could run code. Hint: get it from its"
-            " publisher again, or save the arrays alone as .safetensors"
+            f"{path} is refused: it asks for {refusal}, but a weights file may contain only NumPy arrays,"
+            " numbers and text in plain containers. Opening it with pickle could run code. Hint: download it"
+            " again from its publisher, or save only the arrays, as .safetensors"
         ) from None
-    except Exception as error:  # what a malformed pickle raises may be of any kind
+    except Exception as error:  # a malformed pickle may raise anything
         raise CheckpointError(
-            f"{path} ({len(data):,} bytes) is truncated or no pickle of NumPy arrays: {type(error).__name__}:"
+            f"{path} ({len(data):,} bytes) is truncated, or is not a pickle of NumPy arrays:"
+            f" {type(error).__name__}:"
             f" {error}. Hint: copy or download it again"
         ) from None
 
 
 def _check_program(data: bytes) -> None:
-    """Look at the opcodes before any is carried out: no reaching outside the file, no places in the memo that
-    memory must be made for.
+    """Check the opcodes before any is executed: no references outside the file, and no memo indexes that
+    would allocate memory.
     """
     for number, (opcode, argument, _) in enumerate(pickletools.genops(data)):
         if opcode.name in _UNUSED:
-            raise _RefusedError(f"something outside itself (opcode {opcode.name})")
-        if "PUT" in opcode.name and (argument or 0) > number:  # Python numbers what it remembers without gaps
+            raise _RefusedError(f"something outside the file (opcode {opcode.name})")
+        if "PUT" in opcode.name and (argument or 0) > number:  # Python numbers its memo without gaps
             raise _RefusedError(f"place {argument:,} of its memory after {number:,} steps")
         if number > MOST_OPCODES:
             raise _RefusedError(f"more than {MOST_OPCODES:,} steps to be read")
@@ -226,4 +227,4 @@ def _text(value: object) -> str:
         return value.decode("latin1")
     if isinstance(value, str):
         return value
-    raise _RefusedError("a dtype of a form that NumPy does not write")
+    raise _RefusedError("a dtype in a form that NumPy does not write")

@@ -1,7 +1,7 @@
-"""torchvision's ResNets as backbones: its files of ImageNet weights, which many others share the names of.
+"""torchvision's ResNets as backbones: its ImageNet weights, whose tensor names many other files share.
 
-The renaming is that of Detectron2's ``tools/convert-torchvision-to-d2.py``, which also says what else has to
-be set for them.
+The renaming follows Detectron2's ``tools/convert-torchvision-to-d2.py``, which also documents the settings
+that they require.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def are_from_torchvision(tensors: Mapping[str, Tensor]) -> bool:
 
 
 def rename(name: str) -> str:
-    """``layer1.0.bn2.weight`` as ``backbone.bottom_up.res2.0.conv2.norm.weight``; names of no layer of the
-    backbone stay as they are.
+    """``layer1.0.bn2.weight`` as ``backbone.bottom_up.res2.0.conv2.norm.weight``; names that are not layers
+    of the backbone are unchanged.
     """
     match = re.fullmatch(
         r"(?:layer(?P<stage>[1-4])\.(?P<block>\d+)\.)?(?P<layer>conv\d|bn\d|downsample\.[01])\.(?P<kind>\w+)",
@@ -49,8 +49,8 @@ def rename(name: str) -> str:
 
 
 def check(settings: MaskRCNNSettings, path: Path) -> None:
-    """Raise ``UsageError`` unless the settings prepare images as these weights were learned, and stride where
-    they do.
+    """Raise ``UsageError`` unless preprocessing and strides match those with which these weights were
+    trained.
     """
     own = {
         "model.input.format": settings.input.format,
@@ -65,6 +65,6 @@ def check(settings: MaskRCNNSettings, path: Path) -> None:
     ]
     if words:
         raise UsageError(
-            f"{path} was learned by torchvision, on images that are prepared in another way. Hint: add"
+            f"{path} was trained by torchvision, with different image preprocessing. Hint: add"
             f" {' '.join(words)}"
         )

@@ -1,3 +1,3 @@
-"""The operators that take most of the time, made faster on a CPU. Their results are those of the plain ones
-within rounding.
+"""Faster CPU versions of the most expensive operators. Their results equal those of the plain ones up to
+rounding.
 """

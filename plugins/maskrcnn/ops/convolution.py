@@ -1,5 +1,5 @@
-"""Convolutions with all that follows them: a norm folded into the weight, a residual, a ReLU; by Winograd's
-algorithm where that is faster.
+"""Convolutions fused with what follows them: a norm folded into the weight, a residual, a ReLU; with
+Winograd's algorithm where that is faster.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ def convolve(
     fuses: bool = True,
     by_winograd: bool = True,
 ) -> Tensor:
-    """``relu(norm(conv(x)) + residual)`` in as few passes over memory as it takes.
+    """``relu(norm(conv(x)) + residual)`` in as few passes over memory as possible.
 
     Args:
-        x: ``[B, C, H, W]``; on a CPU in channels-last order if it is to be fast.
-        conv: its weight, bias, stride and so on count; its ``forward`` is not called.
+        x: ``[B, C, H, W]``; on a CPU, channels-last memory is fastest.
+        conv: its weight, bias, stride and so on are used; its ``forward`` is not called.
         norm: constant statistics and affine parameters, or None.
-        residual: of the output's shape, or None. It is left as it is.
+        residual: of the output's shape, or None. It is not modified.
         relu: whether negative values become 0.
         fuses: whether oneDNN's fused convolutions may be used.
         by_winograd: whether Winograd's algorithm may be used.
     """
     if torch.jit.is_tracing() or torch.compiler.is_compiling():  # type: ignore[attr-defined,no-untyped-call]
-        y = _plain(x, conv, norm)  # who counts operations, exports or compiles wants operators that are known
+        y = _plain(x, conv, norm)  # tools that count operations, export or compile need standard operators
         y = y if residual is None else y + residual
         return F.relu(y) if relu else y
     sources = _sources(conv, norm)
@@ -68,8 +68,8 @@ def convolve(
 
 
 def fold(conv: nn.Conv2d, norm: Norm | None) -> tuple[Tensor, Tensor | None]:
-    """Weight and bias of the one convolution that does what a convolution and a norm with constant statistics
-    do; differentiable.
+    """Weight and bias of the single convolution that is equivalent to a convolution and a norm with constant
+    statistics; differentiable.
     """
     if norm is None:
         return conv.weight, conv.bias
@@ -81,8 +81,7 @@ def fold(conv: nn.Conv2d, norm: Norm | None) -> tuple[Tensor, Tensor | None]:
 def _plain(x: Tensor, conv: nn.Conv2d, norm: Norm | None) -> Tensor:
     weight, bias = fold(conv, norm)
     if conv.kernel_size == (1, 1):
-        # so that the gradient has the strides of the weight, also where they mean nothing: processes that
-        # train together compare them
+        # so that the gradient has the strides of the weight, even where they do not matter: DDP compares them
         weight = weight.flatten(1)[:, :, None, None]
     return F.conv2d(x, weight, bias, conv.stride, conv.padding, conv.dilation, conv.groups)
 
@@ -162,9 +161,7 @@ def _can_fuse(x: Tensor, conv: nn.Conv2d) -> bool:
 
 @cache
 def _works(dtype: torch.dtype) -> bool:
-    """Whether torch has these operators, which it does not promise, and they do here what is expected of
-    them.
-    """
+    """Whether torch has these operators, which are not public, and they give the expected results here."""
     if dtype not in (torch.float32, torch.bfloat16) or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     x = torch.linspace(-2, 2, 64, dtype=dtype).view(1, 16, 2, 2)

@@ -1,5 +1,5 @@
-"""Small masks over boxes to run-length codes of the image's size, without ever making an image of that
-size.
+"""Converts small masks over boxes to run-length encodings of the image's size, without ever building an image
+of that size.
 """
 
 from __future__ import annotations
@@ -15,23 +15,24 @@ from torch import Tensor
 from toolkit.types import Masks, Size
 
 _STRIPE = 1 << 20  # pixels interpolated at once
-_CLOSE = 1e-5  # more than rounding can move an interpolated probability
+_CLOSE = 1e-5  # larger than any rounding error of an interpolated probability
 
 
 def paste_masks(probabilities: Tensor, boxes: Tensor, size: Size, threshold: float = 0.5) -> Masks:
-    """Stretch each mask over its box, bilinearly and toward 0 beyond its outer cells, and keep what reaches
-    the threshold.
+    """Resize each mask to its box, bilinearly and fading to 0 beyond its outer cells, and apply the
+    threshold.
 
-    Pixels more than one beyond the box are left out. All this as in Detectron2's ``paste_masks_in_image`` on
-    a CPU, which samples a grid with ``F.grid_sample``, and bit for bit. Here rows and columns are
-    interpolated one after the other; the few pixels where rounding could decide are sampled as there.
+    Pixels more than one beyond the box are left out. The result equals that of Detectron2's
+    ``paste_masks_in_image`` on a CPU, which samples a grid with ``F.grid_sample``, bit for bit. Here rows and
+    columns are interpolated separately; the few pixels where rounding could matter are sampled with
+    ``F.grid_sample``.
 
     Args:
         probabilities: float32 ``[N, m, m]`` on the CPU.
-        boxes: float32 ``[N, 4]`` in pixels of the image; one without area or outside the image gives an empty
-            mask.
+        boxes: float32 ``[N, 4]`` in pixels of the image; a box without area or outside the image gives an
+        empty mask.
         size: height and width of the image.
-        threshold: probability above 0 from which on a pixel is on the object.
+        threshold: minimum probability (above 0) of a pixel on the object.
     """
     height, width = size
     codes = []
@@ -49,7 +50,7 @@ def paste_masks(probabilities: Tensor, boxes: Tensor, size: Size, threshold: flo
 
 
 def sample_masks(probabilities: Tensor, boxes: Tensor, size: Size, threshold: float = 0.5) -> Masks:
-    """``paste_masks`` by ``F.grid_sample`` alone, each mask into an image of its own."""
+    """``paste_masks`` with ``F.grid_sample`` alone, each mask into a separate image."""
     height, width = size
     codes = []
     for mask, (x0, y0, x1, y1) in zip(probabilities, boxes.tolist(), strict=True):
@@ -72,8 +73,8 @@ def _range(low: float, high: float, length: int) -> tuple[int, int]:
 
 
 def _grid(first: int, last: int, low: float, high: float) -> Tensor:
-    """Where the middles of pixels lie in the box, -1 at its low side and 1 at the high one."""
-    start, end = torch.tensor([low, high])  # as float32: Detectron2 rounds likewise
+    """Positions of pixel centers in the box, -1 at its low side and 1 at the high one."""
+    start, end = torch.tensor([low, high])  # as float32, for the same rounding as in Detectron2
     grid: Tensor = (torch.arange(first, last, dtype=torch.float32) + 0.5 - start) / (end - start) * 2 - 1
     return grid
 
@@ -115,8 +116,8 @@ def _edges(on_object: np.ndarray[Any, Any], left: int, top: int, height: int) ->
 
 
 def _encode(edges: np.ndarray[Any, Any], size: Size) -> dict[str, Any]:
-    """A run-length code from where runs begin and end; one that begins where another ends goes on from one
-    column to the next.
+    """A run-length encoding from the starts and ends of runs; a run that starts where another ends continues
+    it in the next column.
     """
     meets = np.flatnonzero(edges[:-1] == edges[1:])
     if len(meets):

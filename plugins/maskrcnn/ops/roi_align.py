@@ -1,10 +1,10 @@
 """RoIAlign (He et al., https://arxiv.org/abs/1703.06870) on the CPU as a weighted gather of cells, several
-times as fast as torchvision's.
+times as fast as torchvision's operator.
 
 The samples of a bin are averaged after bilinear interpolation, which is linear in the features: a bin is a
 weighted sum of the few cells around it. With the channels of a cell next to each other in memory,
 ``F.embedding_bag`` makes these sums. The gradient is the transposed sum: for each cell, over the bins that it
-took part in.
+contributes to.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ def roi_align(
     *,
     gathers: bool = True,
 ) -> Tensor:
-    """Pool each region from its level: aligned, with as many samples a bin as it spans cells, as in
+    """Pool each region from its level: aligned, with as many samples per bin as it spans cells, as in
     Detectron2.
 
     Args:
-        features: ``[B, C, H, W]`` a level, in channels-last order if it is to be fast.
+        features: ``[B, C, H, W]`` per level; channels-last memory is fastest.
         rois: float32 ``[R, 5]``: image, then x0, y0, x1, y1 in pixels of the network's input.
-        levels: int64 ``[R]``, positions in ``features``.
-        strides: input pixels a cell, for each level.
+        levels: int64 ``[R]``, indexes into ``features``.
+        strides: input pixels per cell, for each level.
         output_size: bins along each side of a region.
-        gathers: whether the CPU pools by gather; everything else is torchvision's operator.
+        gathers: whether to pool by gather on a CPU; otherwise torchvision's operator is used.
 
     Returns:
         ``[R, C, output_size, output_size]`` in the features' dtype; by gather in channels-last order.
@@ -112,7 +112,7 @@ class _RoIAlign(torch.autograd.Function):
 
 
 def _add_transposed(cells: Sequence[Tensor], bins: Tensor, sums: Sequence[_Sums]) -> None:
-    """Add to each cell, ``[N, C]`` a level, its share of the bins ``[R, C]``: sums again, over the terms
+    """Add to each cell, ``[N, C]`` per level, its share of the bins ``[R, C]``: sums again, over the terms
     sorted by cell, so that no two threads write to the same one."""
     for level, target in enumerate(cells):
         mine = [s for s in sums if s.level == level]

@@ -24,7 +24,7 @@ cost (Alam et al., "Winograd convolution for deep neural networks: efficient poi
 
 _CHUNK = 20_000  # tiles × channels worked on at once: some megabytes when transformed
 _WEIGHT_CHUNK = (
-    80_000  # likewise for the gradient of the weight, which is summed over the chunks: fewer, larger ones
+    80_000  # the same for the gradient of the weight, which is summed over the chunks: fewer, larger ones
 )
 
 

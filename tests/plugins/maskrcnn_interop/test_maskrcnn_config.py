@@ -240,20 +240,20 @@ SOLVER: {BASE_LR: -1, WEIGHT_DECAY_BIAS: 0.5, LR_SCHEDULER_NAME: StepLR, CLIP_GR
     )
     assert message.startswith(f"{path}: 11 faults")
     for said in (
-        f"MODEL.RESNETS.NUM_GROUPS: this network has 1 only, not 32 ({path})",
+        f"MODEL.RESNETS.NUM_GROUPS: this network supports only 1, not 32 ({path})",
         f"not 'LN' ({path})",
         f"not 'many' ({path})",
-        "MODEL.ROI_HEADS.NAME: this network has 'StandardROIHeads' only, not 'CascadeROIHeads'",
+        "MODEL.ROI_HEADS.NAME: this network supports only 'StandardROIHeads', not 'CascadeROIHeads'",
         (
             "MODEL.ROI_MASK_HED.NUM_CONV: Detectron2 has no such key; did you mean"
             " MODEL.ROI_MASK_HEAD.NUM_CONV?: 8"
         ),
         "MODEL.RPN.NMS_THRESH: ",
         "not 1.5",
-        "INPUT.CROP.ENABLED: this network has False only, not True",
+        "INPUT.CROP.ENABLED: this network supports only False, not True",
         "SOLVER.BASE_LR: Input should be greater than 0, not -1",
         "SOLVER.WEIGHT_DECAY_BIAS: ",
-        "SOLVER.LR_SCHEDULER_NAME: there are WarmupMultiStepLR and WarmupCosineLR, not 'StepLR'",
+        "SOLVER.LR_SCHEDULER_NAME: expected WarmupMultiStepLR or WarmupCosineLR, not 'StepLR'",
         "SOLVER.CLIP_GRADIENTS.ENABLED: ",
     ):
         assert said in message
@@ -262,20 +262,23 @@ SOLVER: {BASE_LR: -1, WEIGHT_DECAY_BIAS: 0.5, LR_SCHEDULER_NAME: StepLR, CLIP_GR
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"MODEL.RESNETS.DEPTH": 34}, "MODEL.RESNETS.RES2_OUT_CHANNELS: ResNet-18 and 34 have 64"),
+        ({"MODEL.RESNETS.DEPTH": 34}, "MODEL.RESNETS.RES2_OUT_CHANNELS: must be 64 for ResNet-18 and 34"),
         (
             {"SOLVER.WARMUP_ITERS": 200000},
             (
-                "SOLVER.WARMUP_ITERS: warm-up takes at most half of the 270000 steps here, not 200000 (the"
+                "SOLVER.WARMUP_ITERS: warm-up may take at most half of the 270000 steps here, not 200000 (the"
                 " command line)"
             ),
         ),
         (
             {"INPUT.RANDOM_FLIP": "both"},
-            "INPUT.RANDOM_FLIP: there are horizontal, vertical and none, not 'both'",
+            "INPUT.RANDOM_FLIP: expected horizontal, vertical or none, not 'both'",
         ),
-        ({"INPUT.RANDOM_FLIP": "horizontal", "MODEL.KEYPOINT_ON": True}, "a mirror image swaps keypoints"),
-        ({"MODEL.WEIGHTS": "https://elsewhere/model.pkl"}, "Hint: fetch it and name the file"),
+        (
+            {"INPUT.RANDOM_FLIP": "horizontal", "MODEL.KEYPOINT_ON": True},
+            "have to swap left and right keypoints",
+        ),
+        ({"MODEL.WEIGHTS": "https://elsewhere/model.pkl"}, "Hint: download them and set the path"),
         ({"MODEL.WEIGHTS": "detectron2://ImageNetPretrained/FAIR/X-101-32x8d.pkl"}, "MODEL.WEIGHTS"),
         ({"TEST.PRECISE_BN.ENABLED": True}, "TEST.PRECISE_BN.ENABLED"),
         ({"MODEL": 3}, "MODEL: Detectron2 has no such key"),
@@ -298,8 +301,9 @@ def test_detectron2s_own_defaults_are_another_network(folder: Path) -> None:
     (folder / "bare.yaml").write_text("MODEL: {MASK_ON: True}\n")
     message = faults_of(folder / "bare.yaml")
     assert (
-        "MODEL.BACKBONE.NAME: this network has 'build_resnet_fpn_backbone' only, not 'build_resnet_backbone'"
-        " (the default of Detectron2)" in message
+        "MODEL.BACKBONE.NAME: this network supports only 'build_resnet_fpn_backbone', not"
+        " 'build_resnet_backbone'"
+        " (Detectron2 default)" in message
     )
 
 
@@ -322,7 +326,7 @@ def test_files_in_a_circle_are_named(tmp_path: Path) -> None:
     for name, base in (("a", "b"), ("b", "c"), ("c", "b")):
         (tmp_path / f"{name}.yaml").write_text(f"_BASE_: {base}.yaml\n")
     with pytest.raises(
-        ConfigError, match=r"b\.yaml is based on itself by _BASE_: .*b\.yaml -> .*c\.yaml -> .*b\.yaml"
+        ConfigError, match=r"b\.yaml includes itself through _BASE_: .*b\.yaml -> .*c\.yaml -> .*b\.yaml"
     ):
         read_config(tmp_path / "a.yaml")
 
@@ -331,8 +335,8 @@ def test_files_in_a_circle_are_named(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("_BASE_: absent.yaml", r"absent\.yaml cannot be read"),
-        ("_BASE_: https://elsewhere/base.yaml", "must name files on this machine"),
-        ("_BASE_: [3]", "must name files on this machine, not 3"),
+        ("_BASE_: https://elsewhere/base.yaml", "must name local files"),
+        ("_BASE_: [3]", "must name local files, not 3"),
         ("- a list", "must hold keys and values"),
         ("MODEL: {", "is not valid YAML"),
         ("SIZES: !!python/object/apply:eval ['1']", "is not valid YAML: could not determine a constructor"),
@@ -476,4 +480,4 @@ def test_learning_rates_are_those_of_detectron2(folder: Path) -> None:
 
 def test_given_values_say_where_they_come_from() -> None:
     assert str(Given((1, 2), "a.yaml")) == "[1, 2] (a.yaml)"
-    assert str(Given("x")) == "'x' (the default of Detectron2)"
+    assert str(Given("x")) == "'x' (Detectron2 default)"

@@ -348,6 +348,6 @@ def test_an_engine_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_engine_that_is_broken() -> None:
     with pytest.raises(
-        UnavailableError, match=r"installed and cannot be imported: .*Hint: .*model\.engine=torchvision"
+        UnavailableError, match=r"installed but cannot be imported: .*Hint: .*model\.engine=torchvision"
     ):
         engine_module.import_quietly("no_such_module")

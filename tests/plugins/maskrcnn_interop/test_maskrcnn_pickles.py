@@ -233,7 +233,7 @@ BY_HAND = {
     "array as a function": (b"cnumpy\nndarray\n" + b"J\xff\xff\xff\x7f\x85\x85R.", "numpy.ndarray"),
     "another subclass": (
         b"cnumpy.core.multiarray\n_reconstruct\n" + DTYPE + b"K\x00\x85C\x01b\x87R.",
-        "another class",
+        "whose class",
     ),
     "objects": (
         ARRAY + b"(K\x01K\x01\x85cnumpy\ndtype\n" + text("O8") + b"\x89\x88\x87R\x89]K\x01atb.",
@@ -281,9 +281,9 @@ BY_HAND = {
     "another codec": (b"c_codecs\nencode\n" + text("x") + text("rot13") + b"\x86R.", "latin1"),
     "state of our own": (
         b"c_codecs\nencode\nN}" + text("__defaults__") + text("rot13") + b"s\x86b.",
-        "outside itself",
+        "outside the file",
     ),
-    "attribute of our own": (b"c_codecs\nencode\n}" + text("make") + b"Nsb.", "outside itself"),
+    "attribute of our own": (b"c_codecs\nencode\n}" + text("make") + b"Nsb.", "outside the file"),
     "pairs of a dict": (b"ccollections\nOrderedDict\n" + text("ab") + b"\x85R.", "OrderedDict"),
     "items of a set": (b"cbuiltins\nset\n" + text("ab") + b"\x85R.", "set"),
     "bytes of a size": (b"cbuiltins\nbytes\nJ\xff\xff\xff\x7f\x85R.", ""),

@@ -355,7 +355,7 @@ def test_resnets_of_torchvision(tmp_path: Path, depth: int, norm: str) -> None:
     with pytest.raises(
         UsageError,
         match=(
-            r"resnet\.pth was learned by torchvision.*Hint: add model\.input\.format=RGB"
+            r"resnet\.pth was trained by torchvision.*Hint: add model\.input\.format=RGB"
             r" model\.input\.pixel_mean=\["
         ),
     ):

@@ -1,3 +1,3 @@
-"""What ``toolkit plugins new`` writes: working plugins, datasets and evaluators in one file each, called
+"""The templates of ``toolkit plugins new``: working plugins, datasets and evaluators in one file each, named
 ``mynet``.
 """

@@ -1,5 +1,5 @@
-"""mynet: a dataset of photos beside label images. Change the reading to suit your files; the checks say what
-no longer holds.
+"""mynet: a dataset of photos with label images. Adapt the reading to your files; the checks tell you what no
+longer works.
 
 toolkit data check mynet.py --data-dir FOLDER
 toolkit train --plugin unet --data mynet.py --data-dir FOLDER
@@ -18,23 +18,23 @@ from toolkit.formats.label_images import check_same_size
 
 DATASET = DatasetManifest(
     name="mynet",
-    summary="photos beside label images",
+    summary="photos with label images",
     build=":build",
     settings=":MyNetSettings",
     tasks=("semantic",),
     splits=("train", "val"),
-    layout="photos/NAME.jpg with labels/NAME.png, which hold a class index a pixel, 255 for void",
+    layout="photos/NAME.jpg with labels/NAME.png (one class index per pixel, 255 = void)",
     license="yours",
 )
 
 
 class MyNetSettings(Settings):
-    """How the folder is read; the sentence under each field is its documentation."""
+    """How the folder is read; the docstring of each field is its documentation."""
 
     classes: tuple[str, ...] = Field(("background", "object"), min_length=1)
     """Names of the class indexes, in order."""
     val_every: int = Field(5, ge=2)
-    """Of so many photos one is held out for validation."""
+    """One in this many photos is held out for validation."""
 
 
 class MyNet(Dataset):
@@ -45,7 +45,8 @@ class MyNet(Dataset):
         names = sorted(path.stem for path in (folder / "photos").glob("*.jpg"))
         if not names:
             raise DataError(
-                f"{folder / 'photos'} holds no .jpg files. Hint: put the photos there, or name another folder"
+                f"{folder / 'photos'} contains no .jpg files. Hint: put the photos there, or pass another"
+                " folder"
             )
         self.ids = [name for i, name in enumerate(names) if (i % settings.val_every == 0) == (split == "val")]
 

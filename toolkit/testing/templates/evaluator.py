@@ -1,5 +1,5 @@
-"""mynet: an evaluator that counts how many classes of an image are seen at all. Put in its place what you
-want to know.
+"""mynet: an evaluator that counts how many of an image's classes are found at all. Replace it with your own
+metric.
 
 toolkit eval RUN --data shapes --plugin mynet.py evaluators.mynet.min_pixels=50
 toolkit plugins check mynet.py
@@ -19,38 +19,41 @@ from toolkit.errors import InvalidDataError
 
 EVALUATOR = EvaluatorManifest(
     name="mynet",
-    summary="which of the classes that an image shows are found anywhere in it",
+    summary="the share of the classes in an image that are found anywhere in it",
     build=":build",
     settings=":MyNetSettings",
 )
 
 
 class MyNetSettings(Settings):
-    """What can be set; the sentence under each field is its documentation."""
+    """Settings of the evaluator; the docstring of each field is its documentation."""
 
     min_pixels: int = Field(20, ge=1)
-    """A class counts as shown, or as found, from this many pixels on."""
+    """Minimum number of pixels for a class to count as present, or as found."""
 
 
 class MyNet(Evaluator):
-    """The F1 score of the classes that an image shows, with all images counted together."""
+    """The F1 score of the classes present in an image, counted over all images."""
 
     def __init__(self, settings: MyNetSettings, classes: Sequence[str]) -> None:
         self.min_pixels, self.classes = settings.min_pixels, tuple(classes)
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything."""
-        self.counts = torch.zeros(3, len(self.classes))  # found, missed and invented, a class
+        """Reset all counts."""
+        # True positives, false negatives and false positives per class.
+        self.counts = torch.zeros(3, len(self.classes))
 
     def _update(self, sample: Sample, prediction: Prediction) -> None:
         if sample.label_map is None or prediction.label_map is None:
-            raise InvalidDataError(f"sample {sample.id!r}: two label maps are compared, and one is missing")
+            raise InvalidDataError(
+                f"sample {sample.id!r}: a label map is missing in the sample or in the prediction"
+            )
         truth, guess = self._shown(sample.label_map), self._shown(prediction.label_map)
         self.counts += torch.stack([truth & guess, truth & ~guess, guess & ~truth])
 
     def _shown(self, label_map: Tensor) -> Tensor:
-        """Whether each class is shown, bool ``[C]``."""
+        """Whether each class is present, bool ``[C]``."""
         return torch.bincount(label_map.flatten(), minlength=256)[: len(self.classes)] >= self.min_pixels
 
     def state(self) -> Tensor:
@@ -58,11 +61,11 @@ class MyNet(Evaluator):
         return self.counts.clone()
 
     def merge(self, states: Sequence[Any]) -> None:
-        """Replace the counts by the sum of those of all processes."""
+        """Replace the counts with the sum over all processes."""
         self.counts = torch.stack(list(states)).sum(0)
 
     def report(self) -> Report:
-        """The figures so far; 0 / 0 is NaN, as what is undefined should be."""
+        """The metrics so far; 0 / 0 is NaN, as undefined metrics should be."""
         found, missed, invented = self.counts
         per_class = 2 * found / (2 * found + missed + invented)
         total = self.counts.sum(1)
@@ -73,5 +76,5 @@ class MyNet(Evaluator):
 
 
 def build(settings: MyNetSettings, classes: Sequence[str]) -> MyNet:
-    """The evaluator, as its manifest names it."""
+    """Build the evaluator; named in its manifest."""
     return MyNet(settings, classes)

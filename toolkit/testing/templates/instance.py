@@ -1,9 +1,8 @@
-"""mynet: a small detector that finds objects by their centers, and their masks by pixels that point to a
-center.
+"""mynet: a small detector that finds objects by their centers, and masks by pixels that point to a center.
 
-After Panoptic-DeepLab (Cheng et al., CVPR 2020, https://arxiv.org/abs/1911.10194): every pixel says which
-class it shows and where the center of its object is; objects are the peaks of a heat map, and get the pixels
-of their class that point nearest to them. So masks do not overlap.
+After Panoptic-DeepLab (Cheng et al., CVPR 2020, https://arxiv.org/abs/1911.10194): every pixel predicts its
+class and the offset to the center of its object; objects are the peaks of a heat map, and get the pixels of
+their class that point closest to them. So masks do not overlap.
 
     toolkit train --plugin mynet.py --data shapes
     toolkit plugins check mynet.py
@@ -25,7 +24,7 @@ from toolkit.models.losses import cross_entropy
 
 PLUGIN = PluginManifest(
     name="mynet",
-    summary="a small detector by centers and offsets, with masks",
+    summary="a small detector that predicts centers, offsets and masks",
     task="instance",
     build=":build",
     settings=":MyNetSettings",
@@ -33,29 +32,29 @@ PLUGIN = PluginManifest(
     defaults={"train": {"steps": 400, "batch_size": 4, "lr": 2e-3, "clip_norm": 5.0}},
 )
 STRIDE = 16
-"""Height and width of what the network sees are multiples of this; it answers at half resolution."""
+"""Height and width of the network's input are multiples of this; its output has half the resolution."""
 
 
 class MyNetSettings(Settings):
-    """The network, and what counts as an object; the sentence under each field is its documentation."""
+    """The network, and what counts as an object; the docstring of each field is its documentation."""
 
     width: int = Field(24, ge=8, multiple_of=8)
-    """Channels at half resolution, doubled at every halving."""
+    """Channels at half resolution, doubled at each halving."""
     sigma: float = Field(4.0, gt=0)
-    """How wide the peak at each center is, in pixels of the image."""
+    """Width of the peak at each center, in pixels of the image."""
     score_threshold: float = Field(0.2, ge=0, le=1)
-    """The lowest peak that counts as an object."""
+    """Minimum height of a peak that counts as an object."""
     max_objects: int = Field(100, ge=1)
-    """The most objects an image."""
+    """Maximum number of objects per image."""
     center_weight: float = Field(50.0, ge=0)
-    """Weight of the squared error of the heat map."""
+    """Weight of the heat map loss (squared error)."""
     offset_weight: float = Field(0.05, ge=0)
-    """Weight of the error of the offsets, which is in pixels."""
+    """Weight of the offset loss, which is in pixels."""
 
 
 class Network(nn.Module):
-    """Four halvings, and the way back up to half resolution with a skip at each; then three heads in one
-    convolution.
+    """Four downsampling steps, then upsampling to half resolution with skip connections; then three heads in
+    one convolution.
     """
 
     def __init__(self, width: int, outputs: int) -> None:
@@ -82,7 +81,8 @@ class Network(nn.Module):
 
 
 def _block(channels_in: int, channels_out: int, stride: int = 1) -> nn.Sequential:
-    # GroupNorm, as it looks at one image at a time: a prediction must not depend on the rest of the batch
+    # GroupNorm, because it works on one image at a time: a prediction must not depend on the rest of the
+    # batch
     return nn.Sequential(
         nn.Conv2d(channels_in, channels_out, 3, stride, 1, bias=False),
         nn.GroupNorm(4, channels_out),
@@ -92,10 +92,10 @@ def _block(channels_in: int, channels_out: int, stride: int = 1) -> nn.Sequentia
 
 @dataclass(frozen=True)
 class Targets:
-    """What the network should say of an image, at the image's own size.
+    """The network's targets for an image, at the image's own size.
 
     Attributes:
-        classes: uint8 ``[H, W]``, 0 where there is no object, else 1 + its label; void on crowds.
+        classes: uint8 ``[H, W]``, 0 where there is no object, else 1 + label; void on crowds.
         heat: float32 ``[H, W]`` in 0…1, 1 at the center of each object.
         offsets: float32 ``[2, H, W]``, from each pixel of an object to its center, down and to the right, in
             pixels.
@@ -107,12 +107,12 @@ class Targets:
 
 
 class MyNet(TrainableModel):
-    """The network, with all that has to do with samples around it."""
+    """The model: wraps the network and handles everything related to samples."""
 
     class_tensors = (
         "network.head.weight",
         "network.head.bias",
-    )  # start anew where start weights know other classes
+    )  # reinitialized if start weights have other classes
 
     def __init__(self, settings: MyNetSettings, classes: Sequence[str]) -> None:
         super().__init__(classes)
@@ -138,8 +138,8 @@ class MyNet(TrainableModel):
         return raw[:-3], raw[-3].sigmoid(), raw[-2:] * STRIDE
 
     def loss(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
-        """Cross-entropy of the classes, squared error of the heat map and error of the offsets, each a mean
-        over the samples.
+        """Cross-entropy of the classes, squared error of the heat map and absolute error of the offsets, each
+        a mean over the samples.
         """
         settings = self.settings
         terms: dict[str, list[Tensor]] = {"class": [], "center": [], "offset": []}
@@ -159,9 +159,7 @@ class MyNet(TrainableModel):
     def _targets(self, sample: Sample) -> Targets:
         truth = sample.instances
         if truth is None or truth.masks is None:
-            raise InvalidDataError(
-                f"sample {sample.id!r} has no masks of objects, which this model learns from"
-            )
+            raise InvalidDataError(f"sample {sample.id!r} has no object masks to train this model on")
         rows, columns = _grid(sample.size)
         classes = torch.zeros(sample.size, dtype=torch.uint8)
         heat, offsets = torch.zeros(sample.size), torch.zeros(2, *sample.size)
@@ -184,7 +182,7 @@ class MyNet(TrainableModel):
         ]
 
     def _objects(self, logits: Tensor, heat: Tensor, offsets: Tensor) -> Instances:
-        """Peaks of the heat map, each with the pixels of its class that point nearest to it."""
+        """Peaks of the heat map, each with the pixels of its class that point closest to it."""
         size = (heat.shape[0], heat.shape[1])
         peaks = heat * (heat == F.max_pool2d(heat[None], 7, stride=1, padding=3)[0])
         scores, places = peaks.flatten().topk(min(self.settings.max_objects, peaks.numel()))

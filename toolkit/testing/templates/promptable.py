@@ -1,8 +1,8 @@
-"""mynet: a small network that segments the object that a point or a box shows.
+"""mynet: a small network that segments the object at a point or in a box.
 
-The image is encoded once. A prompt becomes three maps beside the image's features (clicks on the object,
-clicks off it, the box), as in interactive segmentation by clicks (Sofiiuk et al., RITM, ICIP 2022,
-https://arxiv.org/abs/2102.06583), and a few convolutions make a mask of them.
+The image is encoded once. A prompt becomes three maps next to the image's features (clicks on the object,
+clicks off it, the box), as in click-based interactive segmentation (Sofiiuk et al., RITM, ICIP 2022,
+https://arxiv.org/abs/2102.06583), and a few convolutions turn them into a mask.
 
     toolkit train --plugin mynet.py --data shapes
     toolkit plugins check mynet.py
@@ -33,32 +33,32 @@ PLUGIN = PluginManifest(
     defaults={"train": {"steps": 300, "batch_size": 4, "lr": 2e-3, "clip_norm": 5.0}},
 )
 STRIDE = 16
-"""Height and width of what the network sees are multiples of this; it answers at a quarter of the resolution.
+"""Height and width of the network's input are multiples of this; its output has a quarter of the resolution.
 """
 CLICKS = 4
-"""Clicks on the background that an image is learned from."""
+"""Background clicks per image in training."""
 
 
 class MyNetSettings(Settings):
-    """The network, and how it finds everything by itself; the sentence under each field is its
+    """The network, and how it segments everything without prompts; the docstring of each field is its
     documentation.
     """
 
     width: int = Field(32, ge=8, multiple_of=8)
-    """Channels inside."""
+    """Channels of the hidden layers."""
     radius: float = Field(3.0, gt=0)
-    """How far a click reaches in its map, in pixels of the image."""
+    """Radius of a click in its map, in pixels of the image."""
     max_objects: int = Field(16, ge=1)
-    """The most objects of an image that a step learns from: its first."""
+    """Maximum number of objects per image in a training step; the first ones are used."""
     grid: int = Field(8, ge=1)
-    """Points a side of the grid that asks for everything in an image."""
+    """Points per side of the grid used to segment everything in an image."""
     score_threshold: float = Field(0.8, ge=0, le=1)
-    """The lowest score of what is kept when everything is asked for."""
+    """Minimum score of objects kept when segmenting everything."""
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """What the prompts for an image have in common.
+    """The data shared by the prompts for an image.
 
     Attributes:
         features: float32 ``[1, width, h, w]``, on the model's device.
@@ -110,7 +110,7 @@ class MyNet(PromptableModel):
         return F.interpolate(raw, padded, mode="bilinear")[:, 0, :height, :width]
 
     def _maps(self, prompts: Prompts, size: tuple[int, int]) -> Tensor:
-        """Where the clicks on the object are, where those off it are, and where the box is: float32
+        """Maps of the clicks on the object, the clicks off it, and the box: float32
         ``[N, 3, h, w]`` in 0…1.
         """
         rows, columns = torch.meshgrid(
@@ -130,8 +130,8 @@ class MyNet(PromptableModel):
         return maps
 
     def answer(self, encoded: Encoded, prompts: Prompts) -> Instances:
-        """A mask, its tight box and a score for each prompt: how sure the network is of the pixels in the
-        mask.
+        """A mask, its tight box and a score for each prompt; the score is the network's confidence in the
+        mask's pixels.
         """
         labels = torch.zeros(len(prompts), dtype=torch.int64) if prompts.labels is None else prompts.labels
         if not len(prompts):
@@ -143,7 +143,7 @@ class MyNet(PromptableModel):
         return Instances(encoded.size, masks.boxes_xyxy(), labels, masks, scores)
 
     def find_all(self, encoded: Encoded) -> Instances:
-        """The answers to a grid of points, without those that are unsure and those that repeat a surer
+        """The answers to a grid of points, without those of low confidence and those that duplicate a better
         one.
         """
         height, width = encoded.size
@@ -156,8 +156,8 @@ class MyNet(PromptableModel):
         return found[nms(found.boxes_xyxy, found.scores, 0.5)]
 
     def loss(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
-        """Cross-entropy and Dice of the masks that clicks and boxes ask for; each a mean over the samples of
-        the mean over their prompts.
+        """Cross-entropy and Dice loss of the masks for clicks and boxes; each a mean over the samples of the
+        mean over their prompts.
         """
         cross_entropy, dice = torch.stack([self._terms(sample) for sample in samples]).mean(0)
         return {"cross_entropy": cross_entropy, "dice": dice}
@@ -167,7 +167,7 @@ class MyNet(PromptableModel):
         truth = truth_of(sample)
         assert truth.masks is not None
         masks = truth.masks.dense()
-        wanted = [(self._clicks_beside(masks), torch.zeros(CLICKS, *sample.size))]  # asks for nothing
+        wanted = [(self._clicks_beside(masks), torch.zeros(CLICKS, *sample.size))]  # no prompts
         if len(truth):
             few, target = truth[: self.settings.max_objects], masks[: self.settings.max_objects].float()
             wanted += [(point_prompts(few), target), (box_prompts(few), target)]
@@ -186,7 +186,8 @@ class MyNet(PromptableModel):
         return torch.stack(terms).mean(0)
 
     def _clicks_beside(self, masks: Tensor) -> Prompts:
-        """Clicks where no object is, at random while training; off the image where objects are everywhere."""
+        """Clicks where there is no object, random in training; outside the image if objects are
+        everywhere."""
         places = (~masks.any(0)).nonzero().flip(1)  # x and y, [P, 2]
         if not len(places):
             places = torch.full((1, 2), -1000)
@@ -205,7 +206,7 @@ def _dice(found: Tensor, target: Tensor) -> Tensor:
 
 
 def _block(channels_in: int, channels_out: int, stride: int = 1, dilation: int = 1) -> nn.Sequential:
-    # GroupNorm, as it looks at one image at a time: an answer must not depend on the rest of the batch
+    # GroupNorm, because it works on one image at a time: an answer must not depend on the rest of the batch
     convolution = nn.Conv2d(channels_in, channels_out, 3, stride, dilation, dilation, bias=False)
     return nn.Sequential(convolution, nn.GroupNorm(4, channels_out), nn.ReLU())
 

@@ -1,5 +1,5 @@
-"""mynet: a small encoder and decoder for semantic segmentation. Change what you like; the checks say what no
-longer holds.
+"""mynet: a small encoder and decoder for semantic segmentation. Change what you like; the checks tell you
+what no longer works.
 
 toolkit train --plugin mynet.py --data shapes
 toolkit plugins check mynet.py
@@ -29,19 +29,19 @@ PLUGIN = PluginManifest(
 
 
 class MyNetSettings(Settings):
-    """The network and its loss; the sentence under each field is its documentation."""
+    """The network and its loss; the docstring of each field is its documentation."""
 
     width: int = Field(16, ge=1)
-    """Channels at half resolution, doubled at every halving."""
+    """Channels at half resolution, doubled at each halving."""
     loss: SegmentationLossSettings = SegmentationLossSettings()
-    """What is minimized."""
+    """Training loss."""
 
 
 class MyNet(nn.Module):
-    """Three halvings, and the way back up to half resolution with a skip at each.
+    """Three downsampling steps, then upsampling to half resolution with skip connections.
 
-    It gets normalized images ``[B, 3, H, W]`` with sides that are multiples of 8, and returns logits
-    ``[B, C, H / 2, W / 2]``; ``SemanticModel`` brings them to the image's pixels.
+    Takes normalized images ``[B, 3, H, W]`` whose sides are multiples of 8, and returns logits
+    ``[B, C, H / 2, W / 2]``; ``SemanticModel`` resizes them to the image's pixels.
     """
 
     def __init__(self, width: int, classes: int) -> None:

@@ -1,4 +1,4 @@
-"""What every dataset promises, checked for mynet: ``pytest test_mynet.py``."""
+"""Conformance checks of mynet: ``pytest test_mynet.py``."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from toolkit.testing import DatasetContract
 
 
 class TestMyNet(DatasetContract):
-    """A folder of noise; write files of your kind in its place."""
+    """A folder of noise images; write files of your own format instead."""
 
     dataset = "mynet.py"
 

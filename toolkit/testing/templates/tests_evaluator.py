@@ -1,4 +1,4 @@
-"""What every evaluator promises, checked for mynet: ``pytest test_mynet.py``."""
+"""Conformance checks of mynet: ``pytest test_mynet.py``."""
 
 from toolkit.testing import EvaluatorContract
 

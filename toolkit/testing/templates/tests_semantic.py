@@ -1,4 +1,4 @@
-"""What every model plugin promises, checked for mynet: ``pytest test_mynet.py``."""
+"""Conformance checks of mynet: ``pytest test_mynet.py``."""
 
 from toolkit.testing import ModelContract
 
