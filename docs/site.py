@@ -106,6 +106,7 @@ def collect(folder: Path) -> None:
         path.write_text(text + (menus() if site == "index.md" else ""), encoding="utf-8")
     for picture in (ROOT / "docs").glob("*.jpg"):
         shutil.copy(picture, folder / picture.name)
+    shutil.copytree(ROOT / "examples", folder / "examples", ignore=shutil.ignore_patterns("*.py", ".*"))
     (folder / "reference").mkdir()
     for site in modules().values():
         name = posixpath.basename(site).removesuffix(".rst")

@@ -108,7 +108,8 @@ def test_files_and_folders(bash_script: Path, tmp_path: Path) -> None:
 @needs_bash
 def test_keys_of_the_command(bash_script: Path) -> None:
     assert complete(bash_script, "train", "train.l") == {
-        f"train.{name}=" for name in ("lr", "lr_batch_size", "lr_scaling", "lr_factors", "log_every")
+        f"train.{name}="
+        for name in ("lr", "lr_batch_size", "lr_scaling", "lr_factors", "log_every", "loggers")
     }
     assert complete(bash_script, "train", "--plugin", "unet", "--steps", "3", "wei") == {"weights="}
     assert "train.lr=" not in complete(bash_script, "eval", "run", "")

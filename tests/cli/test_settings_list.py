@@ -53,7 +53,7 @@ def test_of_one_plugin_and_dataset(capsys: pytest.CaptureFixture[str]) -> None:
     assert "model of the plugin unet" in text
     assert "data.options of the dataset masks" in text
     assert "maskrcnn" not in text
-    assert "train.steps = 2000 " in text, "what the plugin sets"
+    assert "train.schedule = poly " in text, "what the plugin sets"
 
 
 def test_a_file_brings_its_own(tiny: str, capsys: pytest.CaptureFixture[str]) -> None:

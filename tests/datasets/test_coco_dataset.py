@@ -350,7 +350,7 @@ def test_other_names_are_settings(tmp_path: Path) -> None:
     assert len(coco(tmp_path, val="result.json", images="photos/{split}")[0].instances) == 1
     with pytest.raises(DataError, match="names the image a.png, which is in none of .*nowhere"):
         coco(tmp_path, val="result.json", images="nowhere")
-    with pytest.raises(DataError, match="absent.json is not there"):
+    with pytest.raises(DataError, match="absent.json does not exist"):
         coco(tmp_path, val="absent.json")
 
 

@@ -135,15 +135,19 @@ def test_notebooks_and_reprs(run: toolkit.TrainResult, monkeypatch: pytest.Monke
 
 
 def test_progress_is_on_by_default(
-    run: toolkit.TrainResult, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    run: toolkit.TrainResult, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("toolkit.runtime.counting.LINE_SECONDS", 0.0)
-    toolkit.evaluate(run, device="cpu")
-    assert capsys.readouterr().err.splitlines()[-1] == "measuring: 12 of 12"
-    toolkit.compare([run, run.run], memory=False, device="cpu", resamples=10)
-    assert capsys.readouterr().err.splitlines()[-1] == "comparing: 24 of 24"
-    toolkit.evaluate(run, device="cpu", progress=False)
-    assert capsys.readouterr().err == ""
+    for name in ("FIRST_LINE", "EVERY"):
+        monkeypatch.setattr(f"toolkit.runtime.progress.{name}", 0.0)
+    with caplog.at_level("INFO", "toolkit"):
+        toolkit.evaluate(run, device="cpu")
+        assert "measuring: 8 of 12, " in caplog.text
+        caplog.clear()
+        toolkit.compare([run, run.run], memory=False, device="cpu", resamples=10)
+        assert "measuring: 20 of 24, " in caplog.text
+        caplog.clear()
+        toolkit.evaluate(run, device="cpu", progress=False)
+        assert "measuring" not in caplog.text
 
 
 def test_what_is_kept_is_what_is_returned(run: toolkit.TrainResult) -> None:

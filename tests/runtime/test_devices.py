@@ -37,7 +37,7 @@ def test_another_number_of_processes_than_srun_has_started_is_refused(
     with pytest.raises(
         ConfigError,
         match=(
-            rf"srun has started {tasks} process.* {devices} device.* {nodes} node.*Hint: .*product is"
+            rf"srun started {tasks} process.*--devices {devices} and --num-nodes {nodes} make.*Hint: .*product is"
             rf" {tasks}"
         ),
     ):
@@ -61,7 +61,9 @@ def test_one_device_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (asked["accelerator"], asked["devices"]) == ("cuda", [1])
     make_fabric(accelerator="cuda", devices=2, precision="fp32")
     assert (asked["accelerator"], asked["devices"]) == ("cuda", 2)
-    with pytest.raises(ConfigError, match=r"cuda:1 is one, but 2 device.*Hint: --device cuda$"):
+    with pytest.raises(
+        ConfigError, match=r"--device cuda:1 is one device, but 2 are asked for. Hint: --device cuda$"
+    ):
         make_fabric(accelerator="cuda:1", devices=2, precision="fp32")
 
 

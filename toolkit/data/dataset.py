@@ -227,6 +227,8 @@ def missing_folder(manifest: DatasetManifest, folder: Path) -> str:
 
 def _is_unfinished(manifest: DatasetManifest, folder: Path) -> bool:
     """Whether a folder holds what ``toolkit data get`` left when it was interrupted, and nothing else."""
+    if not folder.is_dir():
+        return False
     names, left = {path.name for path in folder.iterdir()}, set()
     for name in (download.name for download in manifest.downloads):
         left |= {f"{name}.part", f"{name}.part.json", f".{name}.lock"}

@@ -9,8 +9,8 @@ the number of threads.
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
+import sys
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -34,8 +34,6 @@ from toolkit.types import Prediction, Sample
 
 AHEAD_PIXELS = 1 << 26
 """How many pixels of decoded images may wait for the network, and as many for being written: 200 MB each."""
-
-logger = logging.getLogger("toolkit")
 
 T = TypeVar("T")
 Decoded: TypeAlias = tuple[InputImage, "Sample | str"]
@@ -186,7 +184,7 @@ def predict_folder(
                 if record.size is not None:
                     tally.add(record.findings, record.size)
                 if record.error is not None and progress:
-                    logger.info("skipped: %s", record.error)
+                    sys.stderr.write(f"skipped: {record.error}\n")
                 images.advance()
                 if on_record:
                     on_record(record)
