@@ -37,8 +37,8 @@ def test_another_number_of_processes_than_srun_has_started_is_refused(
     with pytest.raises(
         ConfigError,
         match=(
-            rf"srun started {tasks} process.*--devices {devices} and --num-nodes {nodes} make.*Hint: .*product is"
-            rf" {tasks}"
+            rf"srun started {tasks} process.*--devices {devices} and --num-nodes {nodes} make.*"
+            rf"Hint: .*product is {tasks}"
         ),
     ):
         make_fabric(accelerator="cpu", devices=devices, num_nodes=nodes, precision="fp32")
@@ -62,7 +62,7 @@ def test_one_device_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
     make_fabric(accelerator="cuda", devices=2, precision="fp32")
     assert (asked["accelerator"], asked["devices"]) == ("cuda", 2)
     with pytest.raises(
-        ConfigError, match=r"--device cuda:1 is one device, but 2 are asked for. Hint: --device cuda$"
+        ConfigError, match=r"cuda:1 is one device, but 2 are asked for\. Hint: --device cuda$"
     ):
         make_fabric(accelerator="cuda:1", devices=2, precision="fp32")
 
