@@ -49,7 +49,7 @@ def build_encoder(name: str, output_stride: int) -> Encoder:
 
     Args:
         name: name in segmentation_models.pytorch, ``tu-`` followed by a timm model, or torchvision's
-        ``mobilenet_v3_large``.
+            ``mobilenet_v3_large``.
         output_stride: stride of the deepest features, in pixels; 32 leaves the encoder unchanged.
 
     Raises:

@@ -39,7 +39,7 @@ def load_weights(model: Model, name: str) -> LoadReport:
     Args:
         model: of the plugin ``deeplabv3`` or ``deeplabv3plus``, which takes only the encoder from DeepLabv3.
         name: ``torchvision-coco``, ``imagenet`` or another name of published weights of the encoder, or the
-        path of a file: of torchvision's DeepLabv3, of an encoder, or exported from a run.
+            path of a file: of torchvision's DeepLabv3, of an encoder, or exported from a run.
 
     Returns:
         which tensors were loaded. The last layers keep their random weights unless the classes are those that

@@ -82,7 +82,7 @@ class Engine(TrainableModel):
 
         Raises:
             InvalidDataError: when a sample has no instances, or its objects have no masks (keypoints); names
-            the sample.
+                the sample.
         """
         if not samples:
             raise InvalidDataError("the loss of an empty batch is undefined; expected at least one sample")

@@ -24,7 +24,7 @@ def match(
         objects: ``[M, 4]``.
         boxes: ``[N, 4]``.
         thresholds: one IoU threshold from which a box is positive, or two, between which it is ignored.
-        Below, it is negative.
+            Below, it is negative.
         allow_low_quality: also make positive, for each object, the boxes that overlap it most (ties
             included), however little. Such a box still belongs to the object that *it* overlaps most, as in
             Detectron2.

@@ -54,7 +54,7 @@ def make_targets(
 
     Raises:
         InvalidDataError: when the sample has no instances, masks or keypoints to train on, or labels out of
-        range.
+            range.
     """
     instances = sample.instances
     if instances is None:

@@ -49,7 +49,7 @@ class FeatureCache:
         folder: created at the first write.
         max_bytes: maximum total size of the files.
         dtype: data type in which floating-point tensors are stored; those that do not fit (above 65504 in
-        fp16) are stored unchanged.
+            fp16) are stored unchanged.
     """
 
     def __init__(self, folder: Path, *, max_bytes: int, dtype: torch.dtype = torch.float16) -> None:

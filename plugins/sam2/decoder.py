@@ -48,7 +48,7 @@ class ImageDecoder:
         network: provides the weights; gradients reach those that are trainable.
         features: of each image.
         drawn: whether the network also gets each prompt as a rough mask (``rough_masks``), in place of an
-        earlier prediction.
+            earlier prediction.
     """
 
     def __init__(self, network: SAM2Base, features: Sequence[ImageFeatures], *, drawn: bool = False) -> None:

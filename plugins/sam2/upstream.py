@@ -56,7 +56,7 @@ def network_config(version: str, size: str, image_size: int) -> dict[str, Any]:
 
     Raises:
         UnavailableError: when the first package found has no such files, for example a clone of the
-        repository in the working folder.
+            repository in the working folder.
     """
     folder, prefix = ("sam2.1", "sam2.1_hiera_") if version == "2.1" else ("sam2", "sam2_hiera_")
     path = Path(sam2.__path__[0]) / "configs" / folder / f"{prefix}{CONFIGS.get(size, 't')}.yaml"

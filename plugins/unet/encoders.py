@@ -28,7 +28,7 @@ class EncoderUNet(nn.Module):
         depth: number of times the resolution is halved, 1 to 5.
         width: channels of the decoder at full resolution, doubled at each halving.
         upsampling: how the decoder upsamples; transposed puts a learned 2 × 2 transposed convolution before
-        each of its blocks.
+            each of its blocks.
         norm: replaces every batch norm, including the encoder's; layer norms stay.
         dropout: dropout rate of the deepest features.
 

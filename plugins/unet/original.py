@@ -31,7 +31,7 @@ class OriginalUNet(nn.Module):
             must then be a multiple of ``2 ** depth``. Unpadded, the input must have a size that
             ``input_length`` returns.
         upsampling: transposed is the paper's "up-convolution" of 2 × 2; nearest and bilinear halve the
-        channels with a 1 × 1 convolution.
+            channels with a 1 × 1 convolution.
         norm: after each 3 × 3 convolution; the paper has none.
         dropout: at the end of the contracting path.
     """

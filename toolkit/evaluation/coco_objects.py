@@ -25,7 +25,7 @@ class Objects:
         boxes: float64 ``[N, 4]`` as x, y, width, height in pixels.
         labels: int64 ``[N]``, from 0.
         areas: float64 ``[N]``, the areas that decide whether boxes and keypoints are small or large;
-        ``mask_areas`` for masks.
+            ``mask_areas`` for masks.
         scores: float64 ``[N]``; zeros for truth.
         crowd: bool ``[N]``.
         masks: ``N`` compressed run-length encodings, or None.

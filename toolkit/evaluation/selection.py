@@ -24,7 +24,7 @@ def build_evaluators(
 
     Args:
         settings: name -> the settings of that evaluator, validated or as plain values; or the section
-        ``evaluators`` of a run.
+            ``evaluators`` of a run.
         classes: what labels stand for.
         task: of the predictions, to reject evaluators that cannot measure them; None if unknown.
         owner: whose predictions they are, for messages.

@@ -21,7 +21,7 @@ def export_model(run_or_file: str | Path, out: Path) -> int:
     Args:
         run_or_file: a run or a checkpoint of the toolkit.
         out: output file with one of the suffixes ``EXPORT_SUFFIXES``; an existing file is replaced. The
-        manifest has the same name with the suffix ``.json``.
+            manifest has the same name with the suffix ``.json``.
 
     Returns:
         How many tensors were written.

@@ -149,10 +149,10 @@ def result_instances(
 
     Args:
         annotations: with ``bbox``, ``segmentation`` or ``keypoints``, the same for all; a missing box is
-        computed from the mask or points.
+            computed from the mask or points.
         size: of the image, height and width.
         areas: whether to set areas as pycocotools does for a results file: that of the box if there is one,
-        else of the mask.
+            else of the mask.
 
     Raises:
         InvalidDataError: when a mask or box does not fit the image.

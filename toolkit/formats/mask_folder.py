@@ -44,7 +44,7 @@ def read_classes(path: Path) -> tuple[ClassLine, ...]:
 
     Raises:
         DataError: when the file cannot be read, is empty, lists a class or color twice, or has a color
-        component above 255.
+            component above 255.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")

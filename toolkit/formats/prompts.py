@@ -58,7 +58,7 @@ def read_prompts(path: Path) -> dict[str, list[ObjectPrompt]]:
 
     Raises:
         DataError: when the file cannot be read, or a record in it is invalid; names the line or record, and
-        says what was found and what was expected.
+            says what was found and what was expected.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")

@@ -184,7 +184,7 @@ def polygon(values: Any, size: Size, where: str, what: str = "the polygon") -> P
 
     Raises:
         DataError: when it is not a list of finite numbers, has fewer than three points or an odd number of
-        values, or lies outside the image by more than the image's own size, which real annotations never do.
+            values, or lies outside the image by more than the image's own size, as real annotations never do.
     """
     flat = numbers(values, where, what)
     if len(flat) < 6 or len(flat) % 2:

@@ -106,7 +106,7 @@ class Trackable(ABC):
         Args:
             frames: all of the same size; decoded on access, so access each once and in order if you can.
             prompts: prompts by frame number; each row of each item is a separate object. There is at least
-            one.
+                one.
 
         Returns:
             The objects visible in each frame, labeled with their number; objects are numbered in the order of

@@ -22,11 +22,11 @@ class Model(nn.Module, ABC):
     Attributes:
         classes: the names of the label indexes, including the background if the model has one.
         class_tensors: entries of the state dict whose shape depends on the number of classes; where start
-        weights have a different shape there, these entries keep their random initialization and the log says
-        so. Empty: tensors whose shapes differ only in the number of classes.
+            weights have a different shape there, these entries keep their random initialization, and the log
+            says so. Empty: tensors whose shapes differ only in the number of classes.
         draw_above: the minimum score of objects to draw.
         untrained: patterns (see ``toolkit.models.parts``) of parameters that training does not use, such as
-        those of another task; reports do not count them as frozen.
+            those of another task; reports do not count them as frozen.
     """
 
     classes: tuple[str, ...]

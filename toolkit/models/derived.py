@@ -56,7 +56,7 @@ def derived(module: nn.Module, sources: Sequence[Tensor], key: Hashable, make: C
     Args:
         module: owner of the value; one value is kept per module.
         sources: the tensors that ``make`` reads. The value is recomputed when one of them was written to or
-        replaced.
+            replaced.
         key: what else it depends on.
         make: makes the value.
     """

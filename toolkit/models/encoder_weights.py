@@ -33,7 +33,7 @@ def load_encoder_weights(
         model: knows which part of its network is the encoder.
         encoder: the encoder's name in segmentation_models.pytorch, or ``tu-`` followed by a timm model.
         name: ``imagenet`` or another name of published weights of the encoder, or the path of a file with
-        weights for the encoder or the whole model.
+            weights for the encoder or the whole model.
         plugin: the model's plugin, for messages.
         depth: stages of the encoder.
 
@@ -43,7 +43,7 @@ def load_encoder_weights(
 
     Raises:
         UsageError: when there are no such weights, or they do not match the model's norm or image
-        normalization.
+            normalization.
         DownloadError: when the hub cannot be reached.
         CheckpointError: when a file is damaged or for a different encoder.
     """

@@ -76,7 +76,7 @@ def drop_unused(network: nn.Module, encoder: nn.Module, size: Size) -> None:
         network: takes images ``[B, 3, H, W]`` and returns logits.
         encoder: a part of it.
         size: height and width of the images to try. Different values reveal encoders that only accept a
-        single image size.
+            single image size.
 
     Raises:
         Exception: whatever the network raises when it does not work on images of this size.

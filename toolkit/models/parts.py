@@ -38,7 +38,7 @@ def select(model: nn.Module, patterns: Iterable[str], setting: str) -> set[int]:
 
     Raises:
         ConfigError: when a pattern matches nothing; lists the existing parts. ``setting`` names the setting
-        it comes from.
+            it comes from.
     """
     tensors = list(_named_tensors(model))
     chosen: set[int] = set()

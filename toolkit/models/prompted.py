@@ -117,7 +117,7 @@ class PromptedModel(Model):
     Args:
         model: answers the prompts.
         source: source of the prompts; with None, the model finds everything in the image, as objects without
-        a class.
+            a class.
     """
 
     draw_above = 0.0  # each object was requested by a prompt

@@ -39,8 +39,8 @@ class Field:
 
     Attributes:
         pixels: number of pixels that one output depends on, from the first to the last; the maximum where
-        outputs differ, as after upsampling. None when each output depends on the whole image, whatever its
-        size.
+            outputs differ, as after upsampling. None when each output depends on the whole image, of any
+            size.
         stride: pixels of the image from one output to the next.
         at_least: whether the field is larger than ``pixels``, the limit of the computation.
     """
@@ -57,8 +57,8 @@ def receptive_field(network: nn.Module, *, channels: int = 3, divisor: int = 1) 
     """The receptive field along the height and along the width.
 
     Args:
-        network: takes images ``[B, channels, H, W]`` of any size divisible by ``divisor`` and returns ``[B,
-        C, h, w]``; is not changed.
+        network: takes images ``[B, channels, H, W]`` of any size divisible by ``divisor``, and returns
+            ``[B, C, h, w]``; is not changed.
         channels: of the images.
         divisor: heights and widths that the network is tried on are multiples of this.
 

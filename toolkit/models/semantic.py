@@ -49,14 +49,14 @@ class SemanticModel(TrainableModel, Tileable, Inspectable):
         padding: repeat the last row and column, or mirror the image about them; either works for images of
             any size.
         long_side: images with a longer side above this, in pixels, are downscaled for the network;
-        predictions keep the sample's size.
+            predictions keep the sample's size.
         encoder: the part of ``network`` that published weights are for.
         auxiliary_weight: weight of the losses of auxiliary heads, which are used only in training. The
-        network then has a method ``all_logits(images)`` that returns a list: the result of ``forward``, and
-        the logits of each auxiliary head. 0: no auxiliary heads.
+            network then has a method ``all_logits(images)`` that returns a list: the result of ``forward``,
+            and the logits of each auxiliary head. 0: no auxiliary heads.
         stride: of the network's coarsest features, in pixels; ``divisor`` when None. A training batch of a
-        single image is padded to more than this (with void), because batch norm cannot train on a single
-        value.
+            single image is padded to more than this (with void), because batch norm cannot train on a single
+            value.
 
     Raises:
         UsageError: when these do not go together.

@@ -83,7 +83,7 @@ def add_path(path: str | Path) -> list[Manifest]:
 
     Raises:
         UsageError: when the path does not exist, fails to import, contains no manifest, or contains a plugin
-        of an unknown task; says which.
+            of an unknown task; says which.
         DuplicateNameError: when a manifest's name is taken.
     """
     manifests = discovery.load_path(Path(path))

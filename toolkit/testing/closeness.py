@@ -30,7 +30,7 @@ def difference(one: Prediction, other: Prediction, *, exact: bool = False) -> st
     Args:
         one, other: the predictions to compare.
         exact: require identical numbers; otherwise allow rounding differences, such as those between batch
-        sizes.
+            sizes.
     """
     if one.size != other.size:
         return f"sizes {one.size} and {other.size}"

@@ -27,7 +27,7 @@ class Contract:
     Attributes:
         settings: small settings, so that the checks are quick.
         skips: names of checks that it cannot pass -> the reason, in addition to those that its manifest
-        declares in ``cannot``.
+            declares in ``cannot``.
     """
 
     settings: ClassVar[Mapping[str, Any]] = {}
@@ -81,7 +81,7 @@ class ModelContract(Contract):
     Attributes:
         plugin: a name, or the path of a file or folder, relative to the folder of the test file.
         train: settings of the section ``train`` on top of the manifest's defaults, needed if the loss does
-        not decrease within a few steps.
+            not decrease within a few steps.
         size: approximate height and width of the images, in pixels.
         steps: number of steps within which the loss must decrease.
     """

@@ -50,7 +50,7 @@ class ModelCase:
         plugin: a name, or the path of a file or folder.
         settings: the plugin's own settings, nested; preferably for a small model.
         train: settings of the section ``train`` on top of the manifest's defaults; ``lr`` and ``optimizer``
-        are used here.
+            are used here.
         size: approximate height and width of the images, in pixels.
         steps: number of steps within which the loss must decrease.
     """

@@ -33,7 +33,7 @@ def default_palette(n: int, *, first: int = 0) -> tuple[tuple[int, int, int], ..
     Args:
         n: number of classes.
         first: starting index: 0 makes class 0 black, for a background; 1 skips black, if all classes are
-        objects.
+            objects.
     """
     return tuple((int(r), int(g), int(b)) for r, g, b in voc_colors(first + n)[first:])
 

@@ -46,7 +46,7 @@ def read_config(path: Path, overrides: Mapping[str, Any] | None = None) -> dict[
 
     Args:
         path: a Detectron2 YAML file; ``_BASE_`` may name one or several files, relative to the file that
-        names them.
+            names them.
         overrides: dotted keys and values that override them.
 
     Raises:

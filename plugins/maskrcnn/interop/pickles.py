@@ -172,7 +172,7 @@ def read_pickle(path: Path) -> Any:
 
     Raises:
         CheckpointError: when the pickle requests anything else, which is named and was not executed; or when
-        it is truncated.
+            it is truncated.
     """
     try:
         data = path.read_bytes()

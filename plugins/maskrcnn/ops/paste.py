@@ -30,7 +30,7 @@ def paste_masks(probabilities: Tensor, boxes: Tensor, size: Size, threshold: flo
     Args:
         probabilities: float32 ``[N, m, m]`` on the CPU.
         boxes: float32 ``[N, 4]`` in pixels of the image; a box without area or outside the image gives an
-        empty mask.
+            empty mask.
         size: height and width of the image.
         threshold: minimum probability (above 0) of a pixel on the object.
     """
