@@ -178,5 +178,5 @@ def test_the_stand_in_is_the_dataset(tmp_path: Path) -> None:
     for report in reports:
         assert not report.faults
         assert (report.pixels > 0).all()
-    with pytest.raises(OutputError, match="kaggle_3m is there already"):
+    with pytest.raises(OutputError, match="kaggle_3m already exists"):
         write_sample(tmp_path)

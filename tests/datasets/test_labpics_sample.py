@@ -139,12 +139,15 @@ def test_the_command(
     assert main(["data", "check", "labpics", "--split", "train"]) == 1
     assert "toolkit data sample labpics draws a small stand-in" in capsys.readouterr().out
     assert main(["data", "sample", "labpics"]) == 0
-    assert "22 images drawn and written to data/labpics" in capsys.readouterr().out
+    assert (
+        "22 synthetic images in the layout of labpics (not real labpics data) are in data/labpics"
+        in capsys.readouterr().out
+    )
     assert main(["data", "check", "labpics", "val_fraction=0.3"]) == 0
     assert capsys.readouterr().out.endswith("no faults\n")
     assert main(["data", "sample", "labpics", "--data-dir", "data/labpics"]) == 1
     assert "already exists" in capsys.readouterr().err
     assert main(["data", "sample", "msrc"]) == 2
-    assert "msrc has no sample that could be drawn. There is one of: " in capsys.readouterr().err
+    assert "msrc has no synthetic sample. Hint: these have one: " in capsys.readouterr().err
     assert main(["data", "get", "labpics"]) == 2
     assert "zenodo.org/records/3697452" in capsys.readouterr().out

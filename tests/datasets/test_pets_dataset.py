@@ -125,5 +125,5 @@ def test_the_stand_in_is_the_dataset(tmp_path: Path) -> None:
         assert not report.faults
         assert report.void_pixels > 0
     assert (report.pixels > 0).all(), "every breed is there"
-    with pytest.raises(OutputError, match="annotations is there already"):
+    with pytest.raises(OutputError, match="annotations already exists"):
         write_sample(tmp_path)

@@ -178,5 +178,5 @@ def test_the_stand_in_is_voc(tmp_path: Path) -> None:
         assert report.instances.sum() > 0
         assert report.void_pixels > 0
     assert (report.pixels > 0).all(), "every class has its turn"
-    with pytest.raises(OutputError, match="VOC2012 is there already"):
+    with pytest.raises(OutputError, match="VOC2012 already exists"):
         write_sample(tmp_path)

@@ -255,7 +255,7 @@ def test_terms_are_float32_under_autocast() -> None:
         ({"cross_entropy": 0}, "at least one"),
         ({"dice": -1}, "greater than or equal to 0"),
         ({"dice": math.inf}, "finite"),
-        ({"class_weights": [1, -1]}, "0 or more"),
+        ({"class_weights": [1, -1]}, "at least 0"),
         ({"class_weights": [0, 0]}, "not all 0"),
         ({"class_weights": [1, math.nan]}, "finite"),
         ({"focal_gamma": -1}, "greater than or equal to 0"),

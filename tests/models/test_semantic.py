@@ -311,7 +311,7 @@ def test_auxiliary_heads_learn_and_do_nothing_else() -> None:
     predictions, held_out = model.validate([one])
     assert set(held_out) == {"cross_entropy", "dice"}
     assert torch.equal(predictions[0].label_map, model.predict([one])[0].label_map)
-    with pytest.raises(UsageError, match=r"a method all_logits\(images\), which Conv2d has not"):
+    with pytest.raises(UsageError, match=r"a method all_logits\(images\), which Conv2d does not have"):
         SemanticModel(nn.Conv2d(3, 3, 1), RGB, auxiliary_weight=0.4)
 
 
@@ -382,7 +382,7 @@ def test_constructions_that_make_no_sense_are_refused() -> None:
         SemanticModel(network, RGB, encoder=nn.Conv2d(3, 3, 1))
     with pytest.raises(ConfigError, match="has 2 weights, but there are 3 classes"):
         SemanticModel(network, RGB, loss=SegmentationLossSettings(class_weights=(1, 2)))
-    with pytest.raises(InvalidDataError, match="no samples"):
+    with pytest.raises(InvalidDataError, match="expected at least one sample"):
         SemanticModel(network, RGB).loss([])
 
 
