@@ -5,7 +5,7 @@ GPU_BENCHMARKS := deeplabv3 maskrcnn_inference maskrcnn_training sam2_inference 
 # Two test processes with one thread each are faster on two cores than one with two.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
-.PHONY: demo test check format docs bench gpu clean
+.PHONY: demo test slow check format docs bench gpu clean
 
 .venv/installed: pyproject.toml setup.py
 	$(PYTHON) -m venv .venv
@@ -18,7 +18,10 @@ demo: .venv/installed  ## train, evaluate and infer on generated images; figures
 	$(BIN)/toolkit demo --out runs/demo
 
 test: .venv/installed  ## the test suite
-	$(PYTEST)
+	$(PYTEST) -m 'not slow'
+
+slow: .venv/installed  ## the tests that `make test` leaves out: how the tests for a GPU do on a CPU
+	$(PYTEST) -m slow
 
 check: .venv/installed  ## format, lint, declared dependencies and types
 	$(BIN)/ruff format --check .

@@ -27,7 +27,10 @@ PRECISIONS = ("fp32", "bf16", "fp16")
 ON_CPU = [("tiny", precision) for precision in PRECISIONS] + [("maskrcnn", "fp32"), ("sam2", "bf16")]
 """What is tried on the CPU too, where half precision takes long."""
 
-CASES = [pytest.param(name, precision, "cpu", id=f"{name}-{precision}-cpu") for name, precision in ON_CPU] + [
+CASES = [
+    pytest.param(name, precision, "cpu", id=f"{name}-{precision}-cpu", marks=pytest.mark.slow)
+    for name, precision in ON_CPU
+] + [
     pytest.param(name, precision, "cuda", id=f"{name}-{precision}-cuda", marks=pytest.mark.gpu)
     for name in FAMILIES
     for precision in PRECISIONS
@@ -119,7 +122,7 @@ def test_a_leak_would_be_seen(device: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "device"),
-    [pytest.param("unet", "cpu", id="unet-cpu")]
+    [pytest.param("unet", "cpu", id="unet-cpu", marks=pytest.mark.slow)]
     + [pytest.param(name, "cuda", id=f"{name}-cuda", marks=pytest.mark.gpu) for name in MODELS],
 )
 def test_the_memory_of_a_step_does_not_grow(name: str, device: str) -> None:

@@ -19,7 +19,7 @@ TOLERANCE = 1e-3
 """
 
 CASES = [
-    pytest.param("tiny", "cpu", id="tiny-gloo"),
+    pytest.param("tiny", "cpu", id="tiny-gloo", marks=pytest.mark.slow),
     *(
         pytest.param(name, "cuda", id=f"{name}-nccl", marks=pytest.mark.gpu(count=2))
         for name in ("tiny", "unet", "sam2")

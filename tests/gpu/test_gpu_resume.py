@@ -29,7 +29,9 @@ PLAIN = {"maskrcnn": ("--plain",)}
 """Options of ``gpu_child.py``, by family."""
 
 CASES = [
-    pytest.param(name, device, id=f"{name}-{device}", marks=[pytest.mark.gpu] if device == "cuda" else [])
+    pytest.param(
+        name, device, id=f"{name}-{device}", marks=pytest.mark.gpu if device == "cuda" else pytest.mark.slow
+    )
     for device, names in (("cpu", ["tiny"]), ("cuda", list(FAMILIES)))
     for name in names
 ]
@@ -45,7 +47,7 @@ def test_resumed_equals_never_stopped(
 @pytest.mark.parametrize(
     ("device", "precision"),
     [
-        pytest.param("cpu", "fp16"),
+        pytest.param("cpu", "fp16", marks=pytest.mark.slow),
         pytest.param("cuda", "bf16", marks=pytest.mark.gpu),
         pytest.param("cuda", "fp16", marks=pytest.mark.gpu),
     ],
