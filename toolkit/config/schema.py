@@ -129,8 +129,8 @@ class TrainSettings(Settings):
     seed: int = Field(0, ge=0)
     """Fixes the start weights, the order of images and every random choice."""
     device: Annotated[str, BeforeValidator(_known_device)] = "auto"
-    """`auto`, `cpu`, `cuda`, `cuda:1` (that GPU alone) or `mps`. By `auto` it is a CUDA GPU if there is one,
-    otherwise an Apple GPU, otherwise the CPU.
+    """Device to train on, such as `cpu`, `cuda`, `mps`, or a single one of several GPUs, as by
+    `cuda:1`. `auto` takes a CUDA GPU if there is one, otherwise an Apple GPU, otherwise the CPU.
     """
     devices: int = Field(1, ge=1)
     """Devices (or CPU processes) on each node."""
