@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from toolkit.config import RunSettings, resolve
+from toolkit.config.tree import flat_items
 from toolkit.errors import ConfigError, NonFiniteLossError, UnavailableError
-from toolkit.training.loggers import flat_settings, make_loggers
+from toolkit.training.loggers import make_loggers
 from toolkit.training.loop import train
 
 
@@ -40,7 +41,9 @@ def test_what_is_missing_is_named_with_what_installs_it(
     name: str, tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(UnavailableError, match=rf"names {name}.*Hint: pip install 'toolkit\[{name}\]'"):
+    with pytest.raises(
+        UnavailableError, match=rf"names {name}.*Hint: pip install 'detseg-toolkit\[{name}\]'"
+    ):
         train(settings(tiny, f"train.loggers=[{name}]"), tmp_path / "run")
     assert train(settings(tiny), tmp_path / "run").finished, "and the folder is in nobody's way"
 
@@ -164,7 +167,7 @@ def test_weights_and_biases_gets_settings_figures_and_the_end(
 
 
 def test_settings_become_dotted_keys() -> None:
-    assert dict(flat_settings({"a": {"b": 1, "c": [2]}, "d": None})) == {"a.b": 1, "a.c": [2], "d": None}
+    assert dict(flat_items({"a": {"b": 1, "c": [2]}, "d": None})) == {"a.b": 1, "a.c": [2], "d": None}
 
 
 @pytest.mark.skipif(importlib.util.find_spec("mlflow") is None, reason="needs mlflow")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from argparse import Namespace
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from lightning_fabric.loggers.csv_logs import CSVLogger
 from lightning_fabric.loggers.logger import Logger
 
 from toolkit.config import RunSettings
+from toolkit.config.tree import flat_items
 from toolkit.errors import UnavailableError
 
 PROJECT = "toolkit"
@@ -39,29 +40,20 @@ def make_loggers(settings: RunSettings, run: Path) -> list[Logger]:
             raise UnavailableError(_unavailable(name, error)) from error
     for logger in loggers:
         if not isinstance(logger, CSVLogger):  # which knows no settings
-            logger.log_hyperparams(dict(flat_settings(settings.model_dump(mode="json"))))
+            logger.log_hyperparams(dict(flat_items(settings.model_dump(mode="json"))))
     return loggers
 
 
 def _unavailable(name: str, error: Exception) -> str:
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     hint = (
-        f"pip install 'toolkit[{name}]'"
+        f"pip install 'detseg-toolkit[{name}]'"
         if isinstance(error, ImportError)
         else f"look at the settings of {name}, which it takes from its own environment variables"
     )
     return (
         f"train.loggers names {name}, which cannot be used here: {reason}. Hint: {hint}, or leave {name} out"
     )
-
-
-def flat_settings(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Settings by their dotted keys; lists stay lists."""
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from flat_settings(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _csv(run: Path) -> Logger:
