@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ from toolkit.data.label_values import LabelValues
 from toolkit.errors import DataError, UsageError
 from toolkit.evaluation.alignment import alignment_for
 from toolkit.evaluation.base import DocumentEvaluator, Evaluator
-from toolkit.evaluation.driver import PredictedBatch, Subject, evaluate, measuring
+from toolkit.evaluation.driver import Subject, evaluate, measuring
 from toolkit.evaluation.protocols import plan_measurements
 from toolkit.evaluation.report import Report
 from toolkit.evaluation.selection import build_evaluators
@@ -52,7 +52,6 @@ def evaluate_run(
     accelerator: str = "auto",
     precision: str = "fp32",
     prompts: str | None = None,
-    on_batch: Callable[[PredictedBatch], None] | None = None,
     show_progress: bool = False,
 ) -> list[Report] | None:
     """Measure a trained model on a split.
@@ -70,7 +69,6 @@ def evaluate_run(
             it by its prompt protocols.
         batch_size, workers, devices, accelerator, precision: how to go about it; they do not change what is
             measured.
-        on_batch: called with the predictions of each batch.
         show_progress: show on standard error how far it is.
 
     Returns:
@@ -104,7 +102,7 @@ def evaluate_run(
         chosen = wanted["evaluators"] or {"coco": {}}
     alignment = alignment_for(model, dataset, f"the model in {run}")
     evaluators = build_evaluators(chosen, dataset.classes, task=task, owner=str(run))
-    with measuring(dataset, on_batch, show=show_progress) as watch:
+    with measuring(dataset, show=show_progress) as watch:
         evaluation = evaluate(
             Subject(model.to(fabric.device), alignment, fabric.autocast()),
             dataset,
