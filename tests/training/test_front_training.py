@@ -9,7 +9,7 @@ import pytest
 
 import toolkit
 from toolkit.errors import ConfigError, UsageError
-from toolkit.training.front import default_run
+from toolkit.training.folder import default_run
 
 FEW = {"train.steps": 2, "train": {"device": "cpu"}}
 WORDS = ["train.steps=2", "train.device=cpu"]
@@ -47,7 +47,7 @@ def test_a_run_has_a_folder_by_default(tiny: str, tmp_path: Path, monkeypatch: p
         toolkit.train(FEW, plugin=tiny, data=tiny, progress=False)
     more = FEW | {"train.steps": 3}
     assert toolkit.train(more, plugin=tiny, data=tiny, progress=False, resume=True).steps == 3
-    assert default_run(toolkit.resolve(plugin="unet", data="shapes")) == Path("runs/unet-shapes")
+    assert default_run("unet", "shapes") == Path("runs/unet-shapes")
 
 
 def test_the_folder_of_the_data_is_a_setting_like_others(tmp_path: Path) -> None:

@@ -64,7 +64,6 @@ SHORT_FORMS = {
 
 def run(args: argparse.Namespace) -> int:
     """Train; 0 when it came to its end."""
-    from toolkit import registry
     from toolkit.config import resolve
     from toolkit.config.tree import parse_words
     from toolkit.errors import ConfigError
@@ -84,11 +83,11 @@ def run(args: argparse.Namespace) -> int:
         settings = resolve(plugin=args.plugin, data=args.data, config=config, overrides=overrides)
     except ConfigError as error:
         raise ConfigError(f"{error}{_changed(args.out) if args.resume else ''}") from None
-    out = args.out or default_run(
-        registry.named(registry.plugins(), settings.plugin).name, settings.data.name
-    )
 
+    from toolkit.training.folder import default_run
     from toolkit.training.loop import train
+
+    out = args.out or default_run(settings.plugin, settings.data.name)
 
     result = train(settings, out, resume=bool(args.resume), show_progress=True)
     if result.is_first_process:  # the others have nothing to add
@@ -127,22 +126,16 @@ def _name_the_run(args: argparse.Namespace) -> None:
     args.out = named
 
 
-def default_run(plugin: str, data: str) -> Path:
-    """Where a run goes that was given no folder."""
-    return Path("runs") / f"{plugin}-{Path(data).stem}"
-
-
 def _config_of_run(args: argparse.Namespace) -> Path:
     """The settings that the run to be resumed was started with."""
-    from toolkit import registry
     from toolkit.errors import UsageError
-    from toolkit.training.folder import config_of_run
+    from toolkit.training.folder import config_of_run, default_run
 
     if args.out is None and not (args.plugin and args.data):
         runs = sorted(path.parent for path in Path("runs").glob("*/config.yaml"))
         there = f". The runs here: {', '.join(map(str, runs))}" if runs else ""
         raise UsageError(f"--resume needs the folder of a run. Hint: toolkit train --resume RUN{there}")
-    run = args.out or default_run(registry.named(registry.plugins(), args.plugin).name, args.data)
+    run = args.out or default_run(args.plugin, args.data)
     return config_of_run(run)
 
 

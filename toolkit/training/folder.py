@@ -12,6 +12,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 from pydantic import ValidationError
 
 import toolkit
+from toolkit import registry
 from toolkit.checkpoints import BEST, CheckpointManifest, read_manifest, runs_beside
 from toolkit.config import RunSettings
 from toolkit.config.schema import AUTO
@@ -87,6 +88,16 @@ def _acquire(run: Path) -> BaseFileLock:
             f"another process is training in {run}. Hint: wait for it, or choose another folder by --out"
         ) from None
     return lock
+
+
+def default_run(plugin: str, data: str) -> Path:
+    """Where a run goes that was given no folder.
+
+    Args:
+        plugin: its name, or the path of a file that brings it.
+        data: name of the dataset, or the path of a file that brings it.
+    """
+    return Path("runs") / f"{registry.named(registry.plugins(), plugin).name}-{Path(data).stem}"
 
 
 def config_of_run(run: Path) -> Path:

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from toolkit import registry
 from toolkit.config import RunSettings, resolve
 from toolkit.config.tree import as_tree, merge
 from toolkit.data.dataset import Dataset
@@ -16,6 +15,7 @@ from toolkit.errors import UsageError
 from toolkit.models.contract import Model
 from toolkit.runtime.progress import shown_log
 from toolkit.training import loop
+from toolkit.training.folder import default_run
 from toolkit.training.loop import TrainResult
 
 
@@ -71,7 +71,7 @@ def train(
             "plugin, data, data_dir and config are in the settings already. Hint: leave them out, or give"
             " settings as a mapping such as {'train.steps': 300}"
         )
-    run = default_run(settings) if out is None else Path(out)
+    run = default_run(settings.plugin, settings.data.name) if out is None else Path(out)
     with shown_log() if progress else contextlib.nullcontext():
         return loop.train(
             settings,
@@ -82,12 +82,6 @@ def train(
             train_set=train_set,
             val_set=val_set,
         )
-
-
-def default_run(settings: RunSettings) -> Path:
-    """Where a run goes that was given no folder."""
-    plugin = registry.named(registry.plugins(), settings.plugin).name
-    return Path("runs") / f"{plugin}-{Path(settings.data.name).stem}"
 
 
 def _resolved(
