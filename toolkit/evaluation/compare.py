@@ -27,7 +27,7 @@ from toolkit.evaluation.runs import known_sections, name_of_data, open_split
 from toolkit.evaluation.selection import build_evaluators
 from toolkit.models.building import load_model
 from toolkit.models.capabilities import Promptable
-from toolkit.runtime.devices import make_fabric
+from toolkit.runtime.fabric import make_fabric
 from toolkit.types import Prediction, Sample
 from toolkit.visualization.drawing import confident
 from toolkit.visualization.palettes import class_palette

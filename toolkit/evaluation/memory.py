@@ -22,7 +22,7 @@ from toolkit.evaluation.driver import Subject, predict_batches
 from toolkit.models.building import load_model
 from toolkit.registry import add_path
 from toolkit.registry.discovery import loaded_paths
-from toolkit.runtime.devices import make_fabric
+from toolkit.runtime.fabric import make_fabric
 from toolkit.types import Sample
 
 STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")

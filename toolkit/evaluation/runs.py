@@ -30,7 +30,7 @@ from toolkit.models.prompted import prompted
 from toolkit.models.recorded import RecordedModel
 from toolkit.models.simulated_prompts import AUTO
 from toolkit.registry.manifests import PluginManifest, TaskManifest
-from toolkit.runtime.devices import make_fabric
+from toolkit.runtime.fabric import make_fabric
 from toolkit.runtime.files import atomic_write
 from toolkit.runtime.progress import counted
 

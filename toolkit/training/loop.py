@@ -28,7 +28,7 @@ from toolkit.models.contract import Model, TrainableModel, total_loss
 from toolkit.models.freezing import Freezing
 from toolkit.models.start_weights import RANDOM, StartWeights, take_start_weights
 from toolkit.registry.code import code_hash
-from toolkit.runtime.devices import is_first_process, make_fabric, naming_lost_peers, synchronize_batchnorm
+from toolkit.runtime.fabric import is_first_process, make_fabric, naming_lost_peers, synchronize_batchnorm
 from toolkit.runtime.files import atomic_write, remove_unfinished
 from toolkit.runtime.progress import counted
 from toolkit.runtime.seeding import seed_everything
