@@ -17,7 +17,7 @@ from lightning_fabric.strategies.strategy import Strategy
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 
 from toolkit.errors import ConfigError, TrainingError
-from toolkit.runtime.progress import counted
+from toolkit.wording import counted
 
 _DEVICES_MEANT = {"gpu": "cuda", "nvidia": "cuda", "apple": "mps", "metal": "mps"}
 """Devices by names that torch does not know."""
