@@ -54,6 +54,7 @@ from toolkit.training.splits import Splits, open_splits
 from toolkit.training.state import RESUME_FILE, Progress, load_state, save_state
 from toolkit.training.validation import Validation
 from toolkit.types import Sample
+from toolkit.wording import counted
 
 
 @dataclass(frozen=True)
@@ -322,7 +323,7 @@ class Trainer:
         options, augment = self.settings.train, self.settings.augment
         return training_batches(
             self.train_set,
-            build_transform(augment) if augment else None,
+            build_transform(augment, self.train_set.keypoint_names) if augment else None,
             seed=options.seed,
             batch_size=options.batch_size,
             accumulate=options.accumulate,
