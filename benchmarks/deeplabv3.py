@@ -26,7 +26,7 @@ CLASSES = tuple(f"class {i}" for i in range(21))
 SIZES = [(512, 512), (375, 500)]
 
 
-TITLE = "DeepLabv3 on ResNet-50, a photo to its label map, logits equal to 1e-5"
+TITLE = "DeepLabv3 on ResNet-50, a photo to its label map, logits equal to 1e-5 of the largest"
 AGREE = {"cpu": 1e-5, "cuda": 1e-4}
 """Tolerance for the logits, relative to the largest: cuDNN chooses among algorithms that round
 differently."""

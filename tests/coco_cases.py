@@ -14,9 +14,12 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from toolkit.evaluation.coco import Coco, CocoSettings
+from toolkit.evaluation.report import Report
 from toolkit.types import Instances, Masks, Prediction, Sample
 
 SIZE = (120, 160)
+FIGURES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 
 
 @dataclass
@@ -217,3 +220,29 @@ def reference(
         evaluation.accumulate()
         evaluation.summarize()
     return evaluation
+
+
+def measure(case: Case, **settings: Any) -> Report:
+    evaluator = Coco(CocoSettings(**settings), case.classes)
+    evaluator.update(case.samples, case.predictions)
+    return evaluator.report()
+
+
+def assert_equal(found: Any, expected: Any, case: str) -> None:
+    expected = np.asarray(expected, dtype=float)
+    expected = np.where(expected < 0, np.nan, expected)
+    np.testing.assert_allclose(
+        np.asarray(found, dtype=float), expected, rtol=0, atol=1e-12, equal_nan=True, err_msg=case
+    )
+
+
+def assert_same_figures(report: Report, expected: Any, kind: str, case: str) -> None:
+    """The twelve numbers, per-class AP, and all curves."""
+    assert_equal([report.metrics[f"{kind}/{name}"] for name in FIGURES], expected.stats, case)
+    precision = np.where(expected.eval["precision"] < 0, np.nan, expected.eval["precision"])[
+        ..., 0, -1
+    ]  # threshold x recall x class
+    for k, name in enumerate(report.classes):
+        assert_equal(report.curves[f"{kind}/PR50"].y[name], precision[0, :, k], case)
+        assert_equal(report.curves[f"{kind}/AP by IoU"].y[name], precision[:, :, k].mean(axis=1), case)
+        assert_equal(report.per_class[f"{kind}/AP"][k], precision[:, :, k].mean(), case)

@@ -10,6 +10,7 @@ import pytest
 from support.source_tree import CORE, FILES, imports_of, own_modules
 
 ORDER = (
+    "wording",
     "errors",
     "registry",
     "config",
@@ -36,6 +37,7 @@ HEIGHT = {
 GROUND_FLOOR = {
     "toolkit": "the public names",
     "toolkit.__main__": "python -m toolkit",
+    "toolkit.wording": "numbers in sentences, for everyone",
     "toolkit.errors": "what is raised on purpose",
     "toolkit.checkpoints": "the files that training and everything after it share",
     "toolkit.demo": "a program over all rooms, which belongs to none of them",

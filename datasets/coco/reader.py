@@ -112,18 +112,14 @@ def _image_folder(folder: Path, split: str, file: CocoFile, setting: str) -> Pat
 
 
 class Coco(RegionDataset, CocoNumbered):
-    """One split: the images of the annotation file in its order, those without objects too.
-
-    Attributes:
-        keypoint_names: what the keypoints of ``Instances`` are, in order.
-    """
+    """One split: the images of the annotation file in its order, those without objects too."""
 
     def __init__(
         self, file: CocoFile, find_folder: Callable[[], Path], degenerate: Literal["error", "skip"]
     ) -> None:
         self.classes = file.classes
         self.ids = unique_ids([image["file_name"] for image in file.images])
-        self.keypoint_names = file.keypoint_names
+        self.keypoint_names = file.keypoint_names if _name_the_same(file) else ()
         self.num_keypoints = len(file.keypoint_names)
         numbered = all(
             isinstance(key, int) for key in (*file.category_ids, *(image["id"] for image in file.images))
@@ -155,3 +151,11 @@ class Coco(RegionDataset, CocoNumbered):
     def coco_document(self) -> dict[str, Any]:
         """The annotation file."""
         return self._file.document
+
+
+def _name_the_same(file: CocoFile) -> bool:
+    """Whether the first keypoint of each category is the same, and so on."""
+    categories = (each for each in file.document["categories"] if isinstance(each, dict))
+    lists = [tuple(each["keypoints"]) for each in categories if isinstance(each.get("keypoints"), list)]
+    are_text = all(isinstance(name, str) for name in file.keypoint_names)
+    return are_text and all(names == file.keypoint_names[: len(names)] for names in lists)

@@ -11,6 +11,7 @@ from torch import Tensor
 from torchvision.ops import roi_align
 
 from toolkit.errors import InvalidDataError
+from toolkit.formats.coco import decode_counts
 from toolkit.types import Masks, Sample, Size
 
 from .boxes import are_larger
@@ -49,8 +50,8 @@ def make_targets(
     keypoint_count: int,
     device: torch.device,
 ) -> Targets:
-    """Convert the objects of a sample to the network's grid of ``size``. Crowds, empty masks and boxes
-    without area are left out.
+    """Convert the objects of a sample to the network's grid of ``size``. Crowds, boxes without
+    area and masks of which no pixel is left in that grid are left out, as Detectron2's mapper does.
 
     Raises:
         InvalidDataError: when the sample has no instances, masks or keypoints to train on, or labels out of
@@ -77,7 +78,7 @@ def make_targets(
         keep &= ~instances.is_crowd
     masks = _masks(sample) if with_masks else None
     if masks is not None:
-        keep &= masks.areas() > 0
+        keep &= are_visible(masks, size)
     keypoints = _keypoints(sample, keypoint_count, scale, limit) if keypoint_count else None
     return Targets(
         size,
@@ -121,6 +122,26 @@ def _keypoints(sample: Sample, count: int, scale: Tensor, limit: Tensor) -> Tens
     xy = points[..., :2] * scale
     visibility = torch.where(((xy >= 0) & (xy <= limit)).all(dim=-1), points[..., 2], 0.0)
     return (torch.cat([xy, visibility[..., None]], dim=-1) * (visibility > 0)[..., None]).float()
+
+
+def are_visible(masks: Masks, size: Size) -> Tensor:
+    """Which masks still have a pixel in a grid of ``size`` (height, width), where they are resized by nearest
+    neighbor: bool ``[N]``. None is decoded.
+    """
+    chosen = [
+        np.isin(np.arange(own), nearest_pixels(own, new)) for own, new in zip(masks.size, size, strict=True)
+    ]
+    # pixels that are taken over, in the rows above each and in the columns to the left of each
+    above, left = (np.concatenate([[0], np.cumsum(each)]) for each in chosen)
+    in_column = np.append(chosen[1], False)
+    visible = torch.zeros(len(masks), dtype=torch.bool)
+    for i, code in enumerate(masks.counts):
+        # run lengths go down the columns, background first
+        column, row = np.divmod(np.cumsum(decode_counts(code)), masks.size[0])
+        taken = left[column] * above[-1] + in_column[column] * above[row]
+        ends = taken[1::2]
+        visible[i] = bool((ends > taken[::2][: len(ends)]).any())
+    return visible
 
 
 def mask_targets(masks: Masks, objects: Tensor, boxes: Tensor, size: Size, side: int) -> Tensor:

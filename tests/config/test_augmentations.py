@@ -54,7 +54,7 @@ def test_the_order_is_kept() -> None:
         ({"name": "flip", "direction": "both"}, "augment.0.flip.direction: input should be 'horizontal' or"),
         (
             {"name": "flip", "degrees": 3},
-            "augment.0.flip.degrees: unknown key; there are: direction, name, p",
+            "augment.0.flip.degrees: unknown key; there are: direction, keypoint_pairs, name, p",
         ),
         ({"name": "rotate", "degrees": 0}, "rotate.degrees: input should be greater than 0"),
         ({"name": "rotate", "degrees": 181}, "rotate.degrees: input should be less than or equal to 180"),

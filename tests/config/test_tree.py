@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -138,6 +139,28 @@ def test_nesting_puts_every_value_where_its_key_says(flat: dict[str, int]) -> No
 def test_a_key_below_a_value_is_named() -> None:
     with pytest.raises(ConfigError, match=r"^a\.b\.c: 'b' is given a value and keys at once$"):
         nest({"a.b": 1, "a.b.c": 2})
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"a.b": 1, "a": 2}, r"^a: 'a' is given"),
+        ({"a": None, "a.b": 1}, r"^a\.b: 'a' is given"),
+        ({"a": {"b": 1}, "a.b.c": 2}, r"^a\.b\.c: 'b' is given"),
+        ({"a.b.c": 2, "a": {"b": 1}}, r"^a: 'b' is given"),
+        ({"x": 1, "a.b": {"c": 1}, "a": {"b": {"c": {"d": 3}}}}, r"^a: 'c' is given"),
+    ],
+)
+@pytest.mark.parametrize("nests", [nest, as_tree])
+def test_nothing_is_covered_by_what_comes_later(nests: Any, given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        nests(given)
+
+
+def test_nesting_leaves_alone_what_it_was_given() -> None:
+    given = {"a": {"b": {"c": 1}}, "a.b.d": 2, "a.b.c": 3}
+    assert nest(given) == {"a": {"b": {"c": 3, "d": 2}}}
+    assert given["a"] == {"b": {"c": 1}}
 
 
 @given(trees, trees, trees)

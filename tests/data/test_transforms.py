@@ -299,32 +299,6 @@ def test_a_box_around_a_turned_or_warped_object_holds_it() -> None:
         assert (box[:, 2:] >= tight[:, 2:] - 1.5).all()
 
 
-def test_keypoints_move_and_vanish_outside() -> None:
-    before = scene()
-    points = torch.tensor(
-        [
-            [[12.0, 10.0, 2.0], [39.5, 29.5, 1.0]],
-            [[50.0, 20.0, 2.0], [80.0, 60.0, 2.0]],
-            [[5.0, 40.0, 0.0], [9.0, 50.0, 2.0]],
-        ]
-    )
-    instances = Instances(before.size, before.instances.boxes_xyxy, before.instances.labels, keypoints=points)
-    with_points = before.with_(instances=instances)
-    doubled = resize_sample(with_points, (128, 180)).instances.keypoints
-    assert doubled[0].tolist() == [[24.0, 20.0, 2.0], [79.0, 59.0, 1.0]]
-    assert doubled[2, 0].tolist() == [0.0, 0.0, 0.0]
-    for seed in range(5):
-        cropped = build_transform([Crop(size=(30, 45))])(with_points, seed)
-        left = [
-            (instances.boxes_xyxy[label - 1], i) for i, label in enumerate(cropped.instances.labels.tolist())
-        ]
-        for _, i in left:
-            x, y, visible = cropped.instances.keypoints[i].unbind(1)
-            assert ((visible == 0) | ((x >= 0) & (x < 45) & (y >= 0) & (y < 30))).all()
-    with pytest.raises(InvalidDataError, match="leave flip out"):
-        build_transform([Flip(p=1)])(with_points, 0)
-
-
 def test_prompts_are_refused_rather_than_left_behind() -> None:
     prompts = Prompts(boxes_xyxy=torch.tensor([[1.0, 2.0, 3.0, 4.0]]))
     with_prompts = scene(prompts=prompts)

@@ -206,6 +206,29 @@ def test_keypoints(tmp_path: Path) -> None:
         coco(tmp_path)[0]
 
 
+@pytest.mark.parametrize(
+    ("names", "known"),
+    [
+        ((["nose"], ["nose", "left ear", "right ear"]), True),
+        ((["nose", "right ear"], ["nose", "left ear", "right ear"]), False),
+        (([1, 2, 3], None), False),
+        ((None, []), True),
+    ],
+)
+def test_names_of_keypoints_count_where_all_categories_agree(
+    tmp_path: Path, names: tuple[Any, Any], known: bool
+) -> None:
+    """Else a mirror image would swap the wrong ones in silence."""
+    data = document(annotation(1, keypoints=[] if names[1] == [] else [1, 2, 2, 3, 4, 1, 8, 8, 2]))
+    for category, own in zip(data["categories"], names, strict=True):
+        category["keypoints"] = own
+    put(tmp_path, data)
+    dataset = coco(tmp_path)
+    longest = max((tuple(each) for each in names if each), key=len, default=())
+    assert dataset.keypoint_names == (longest if known else ())
+    assert dataset[0].instances.keypoints is None or dataset[0].instances.keypoints.shape == (1, 3, 3)
+
+
 def _change(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
     def change(data: Any) -> None:
         *way, last = [int(part) if part.isdigit() else part for part in path.split(".")]

@@ -12,21 +12,27 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from coco_cases import SIZE, Case, document, make_case, reference, results
-from pycocotools import mask as coco_mask
-from pycocotools.cocoeval import COCOeval
+from coco_cases import (
+    FIGURES,
+    SIZE,
+    Case,
+    assert_equal,
+    assert_same_figures,
+    document,
+    make_case,
+    measure,
+    reference,
+    results,
+)
 
 from toolkit import registry
 from toolkit.config import validate
 from toolkit.data.dataset import Dataset
 from toolkit.errors import ConfigError, InvalidDataError
 from toolkit.evaluation.coco import Coco, CocoSettings
-from toolkit.evaluation.coco_boundary import boundary
-from toolkit.evaluation.report import Report
 from toolkit.formats.coco_numbers import CocoNumbered
 from toolkit.types import Instances, Prediction, Sample
 
-NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 EMPTY = Sample("a", torch.zeros((3, *SIZE), dtype=torch.uint8), instances=Instances.empty(SIZE))
 
 
@@ -47,32 +53,6 @@ class Numbered(Listed, CocoNumbered):
 
     def coco_document(self) -> dict[str, Any]:
         raise NotImplementedError
-
-
-def measure(case: Case, **settings: Any) -> Report:
-    evaluator = Coco(CocoSettings(**settings), case.classes)
-    evaluator.update(case.samples, case.predictions)
-    return evaluator.report()
-
-
-def assert_equal(found: Any, expected: Any, case: str) -> None:
-    expected = np.asarray(expected, dtype=float)
-    expected = np.where(expected < 0, np.nan, expected)
-    np.testing.assert_allclose(
-        np.asarray(found, dtype=float), expected, rtol=0, atol=1e-12, equal_nan=True, err_msg=case
-    )
-
-
-def assert_same_figures(report: Report, expected: Any, kind: str, case: str) -> None:
-    """The twelve numbers, per-class AP, and all curves."""
-    assert_equal([report.metrics[f"{kind}/{name}"] for name in NAMES], expected.stats, case)
-    precision = np.where(expected.eval["precision"] < 0, np.nan, expected.eval["precision"])[
-        ..., 0, -1
-    ]  # threshold x recall x class
-    for k, name in enumerate(report.classes):
-        assert_equal(report.curves[f"{kind}/PR50"].y[name], precision[0, :, k], case)
-        assert_equal(report.curves[f"{kind}/AP by IoU"].y[name], precision[:, :, k].mean(axis=1), case)
-        assert_equal(report.per_class[f"{kind}/AP"][k], precision[:, :, k].mean(), case)
 
 
 @pytest.mark.parametrize("block", range(10))
@@ -178,7 +158,7 @@ def test_ties_between_images_go_by_the_order_of_the_dataset() -> None:
 def test_what_is_undefined_is_nan() -> None:
     evaluator = Coco(CocoSettings(), ["cat", "dog"])
     report = evaluator.report()
-    assert list(report.metrics) == [f"bbox/{name}" for name in NAMES]
+    assert list(report.metrics) == [f"bbox/{name}" for name in FIGURES]
     assert all(math.isnan(value) for value in report.metrics.values())
     assert report.notes == ("No samples were evaluated, so all metrics are undefined.",)
     evaluator.update([EMPTY], [Prediction("a", SIZE, instances=Instances.empty(SIZE, with_scores=True))])
@@ -255,64 +235,6 @@ def test_keypoints_equal_pycocotools(sigmas: tuple[float, ...] | None) -> None:
         ).stats  # AR50 and AR75 are COCO's extras
         expected = [*stats[:6], *stats[8:]]
         assert_equal([report.metrics[f"keypoints/{name}"] for name in names], expected, f"seed {seed}")
-
-
-def naive_boundary(mask: np.ndarray, width: int) -> np.ndarray:
-    """The pixels of a mask from which a square of this half-width reaches outside of it, or of the image."""
-    padded = np.pad(mask, width)
-    inside = np.ones_like(mask)
-    for dy in range(2 * width + 1):
-        for dx in range(2 * width + 1):
-            inside &= padded[dy : dy + mask.shape[0], dx : dx + mask.shape[1]]
-    return mask & ~inside
-
-
-def test_boundaries_are_what_erosion_takes_away() -> None:
-    for seed in range(10):
-        for instances in (each.instances for each in make_case(seed, with_masks=True).samples):
-            assert instances is not None
-            assert instances.masks is not None
-            for mask, code in zip(instances.masks.dense().numpy(), instances.masks.to_coco(), strict=True):
-                assert (
-                    coco_mask.decode(boundary(code)) == naive_boundary(mask, 4)
-                ).all()  # 2 % of a diagonal of 200
-
-
-class NaiveBoundaryEval(COCOeval):
-    """pycocotools with an overlap worked out pixel by pixel."""
-
-    def computeIoU(self, imgId: int, catId: int) -> Any:  # noqa: N802, N803
-        truth, found = self._gts[imgId, catId], self._dts[imgId, catId]
-        if not truth or not found:
-            return []
-        overlaps = np.zeros((len(found), len(truth)))
-        for d, det in enumerate(sorted(found, key=lambda each: -each["score"])):
-            for g, gt in enumerate(truth):
-                a, b = (coco_mask.decode(each["segmentation"]).astype(bool) for each in (det, gt))
-                pairs = ((a, b), (naive_boundary(a, 4), naive_boundary(b, 4)))
-                unions = [x.sum() if gt["iscrowd"] else (x | y).sum() for x, y in pairs]
-                overlaps[d, g] = min(
-                    (x & y).sum() / max(union, 1) for (x, y), union in zip(pairs, unions, strict=True)
-                )
-        return overlaps
-
-
-def test_boundary_ap_counts_the_smaller_overlap(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("coco_cases.COCOeval", NaiveBoundaryEval)
-    for seed in range(12):
-        case = make_case(seed, with_masks=True)
-        report = measure(case, boundary=True)
-        assert_same_figures(
-            report, reference(document(case), results(case, boxes=False), "segm"), "boundary", f"seed {seed}"
-        )
-
-
-def test_boundary_without_masks_says_so() -> None:
-    report = measure(make_case(0, with_masks=False), boundary=True)
-    assert (
-        "Boundary metrics were left out, because they need masks in both truth and predictions."
-        in report.notes
-    )
 
 
 def test_iou_types_choose_and_demand() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from toolkit.inference.findings import Findings, Tally, counted, findings_of, shares
+from toolkit.inference.findings import Findings, Tally, counts_by_class, findings_of, shares
 from toolkit.types import Instances, Prediction
 
 CLASSES = ("balloon", "ring")
@@ -45,9 +45,9 @@ def test_pixels_are_counted_by_class_and_void_is_left_out() -> None:
 
 
 def test_lines_name_the_most_frequent_and_count_the_rest() -> None:
-    assert counted({"balloon": 3, "ring": 1}) == "3 balloon, 1 ring"
-    assert counted({}) == ""
-    assert counted({str(i): 1000 for i in range(8)}).endswith("1,000 4 and 3 other classes")
+    assert counts_by_class({"balloon": 3, "ring": 1}) == "3 balloon, 1 ring"
+    assert counts_by_class({}) == ""
+    assert counts_by_class({str(i): 1000 for i in range(8)}).endswith("1,000 4 and 3 other classes")
     assert shares({"sky": 61, "road": 38, "car": 1}, 1000) == "6 % sky, 4 % road, < 1 % car"
 
 

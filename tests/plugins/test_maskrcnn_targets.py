@@ -122,6 +122,29 @@ def test_crowds_empty_masks_and_flat_boxes_are_left_out() -> None:
     assert len(target.masks) == 2
 
 
+@pytest.mark.parametrize("size", [(13, 19), (7, 60), (40, 9), (80, 120), (40, 60)])
+def test_objects_whose_mask_vanishes_in_the_networks_grid_are_left_out(size: Size) -> None:
+    """Few pixels here and there, with Pillow's nearest neighbor as the reference."""
+    generator = torch.Generator().manual_seed(2)
+    dense = torch.rand(60, 40, 60, generator=generator) < torch.logspace(-4, 0, 60)[:, None, None]
+    dense[:3] = torch.stack([torch.zeros(40, 60), torch.ones(40, 60), torch.eye(40, 60)]).bool()
+    left = [
+        bool(np.array(Image.fromarray(mask.numpy()).resize(size[::-1], Image.Resampling.NEAREST)).any())
+        for mask in dense
+    ]
+    masks = Masks.from_dense(dense)
+    boxes = torch.tensor([[0.0, 0, 60, 40]] * 60)
+    labels = torch.zeros(60, dtype=torch.int64)
+    target = targets_of(sample_of((40, 60), Instances((40, 60), boxes, labels, masks)), size)
+    assert target.masks == masks[left]
+    assert len(target.boxes) == len(target.labels) == sum(left)
+    assert not all(left)
+    if size[0] < 40 or size[1] < 60:
+        assert sum(left) < int((masks.areas() > 0).sum())
+    without = targets_of(sample_of((40, 60), Instances((40, 60), boxes, labels, masks)), size, masks=False)
+    assert len(without.boxes) == 60
+
+
 def test_boxes_are_kept_inside_the_image() -> None:
     instances = Instances(
         (10, 10), torch.tensor([[-5.0, -1, 15, 12], [20, 20, 30, 30]]), torch.tensor([0, 1])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import math
 import os
 import pty
 import re
@@ -16,34 +15,9 @@ from collections.abc import Iterator
 import pytest
 from rich.console import Console
 
-from toolkit.runtime.progress import EVERY, FIRST_LINE, Count, Display, counted, counting, in_words
+from toolkit.runtime.progress import EVERY, FIRST_LINE, Count, Display, counting
 
 LONG = "toolkit eval runs/unet-masks --data masks " + "--data-dir " + "a-long-folder/" * 8
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (0, "0 s"),
-        (-3, "0 s"),
-        (59.4, "59 s"),
-        (59.6, "1 min"),
-        (3_569, "59 min"),
-        (3_571, "1 h"),
-        (4_800, "1 h 20 min"),
-        (86_399, "1 d"),
-        (2 * 86_400 + 3 * 3_600, "2 d 3 h"),
-        (math.nan, "?"),
-        (math.inf, "?"),
-    ],
-)
-def test_durations_in_words(seconds: float, words: str) -> None:
-    assert in_words(seconds) == words
-
-
-def test_numbers_with_their_nouns() -> None:
-    assert [counted(n, "step") for n in (0, 1, 2, 1200)] == ["0 steps", "1 step", "2 steps", "1,200 steps"]
-    assert counted(2, "process", "processes") == "2 processes"
 
 
 class Terminal(io.StringIO):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolkit.cli.options import data_options, natural, positive
+from toolkit.wording import counted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -205,7 +206,7 @@ def _check(manifest: DatasetManifest, args: argparse.Namespace) -> int:
             report = check_split(dataset, lambda advance=advance: advance(1))  # type: ignore[misc]
         _print_report(split, report)
         _print_faults(split, [*faults, *report.faults], told)
-    print(f"{len(told)} fault{'s' * (len(told) != 1)}" if told else "no faults")
+    print(counted(len(told), "fault") if told else "no faults")
     return 1 if told else 0
 
 

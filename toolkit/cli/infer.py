@@ -18,6 +18,7 @@ from toolkit.cli.options import (
     natural,
     positive,
 )
+from toolkit.wording import counted
 
 if TYPE_CHECKING:
     from toolkit.inference.pipeline import Summary
@@ -186,7 +187,7 @@ def default_results(run: str) -> Path:
 
 def _describe(summary: Summary, out: Path, seconds: float) -> str:
     rate = f" in {seconds:.1f} s ({summary.done / seconds:.1f} images/s)" if summary.done else ""
-    parts = [f"{summary.done} image{'s' * (summary.done != 1)} done{rate}"]
+    parts = [f"{counted(summary.done, 'image')} done{rate}"]
     if summary.resumed:
         parts.append(f"{summary.resumed} were done before")
     if summary.failed:

@@ -11,6 +11,7 @@ from toolkit.cli.options import (
     load_plugin_files,
     model_settings,
 )
+from toolkit.wording import counted
 
 SUMMARY = "follow objects through a video with a promptable model"
 
@@ -67,5 +68,5 @@ def run(args: argparse.Namespace) -> int:
             on_start=frames.start,
             on_record=frames.advance,
         )
-    print(f"{count} object{'s' * (count != 1)} followed; results a frame in {args.out}")
+    print(f"{counted(count, 'object')} followed; results a frame in {args.out}")
     return 0

@@ -12,6 +12,7 @@ from toolkit.config.settings import Settings
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Pixels = Annotated[int, Field(ge=1)]
+Position = Annotated[int, Field(ge=0)]
 
 
 class Augmentation(Settings):
@@ -31,6 +32,18 @@ class Flip(Augmentation):
     """Chance that it is applied."""
     direction: Literal["horizontal", "vertical"] = "horizontal"
     """Swap left and right, or top and bottom."""
+    keypoint_pairs: tuple[tuple[Position, Position], ...] | None = None
+    """Positions, from 0, of the keypoints that a mirror image swaps, such as left and right eye: `[[1, 2],
+    [3, 4]]`; `null` goes by their names in the dataset.
+    """
+
+    @model_validator(mode="after")
+    def _swapped_once(self) -> Flip:
+        every = [place for pair in self.keypoint_pairs or () for place in pair]
+        twice = sorted({place for place in every if every.count(place) > 1})
+        if twice:
+            raise ValueError(f"keypoint_pairs has {', '.join(map(str, twice))} more than once")
+        return self
 
     def in_words(self) -> str:
         """With the direction, where it is the rarer one."""

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
 from toolkit.errors import ConfigError, UsageError
+from toolkit.wording import counted
 
 if TYPE_CHECKING:
     from toolkit.registry.manifests import Manifest
@@ -64,8 +65,7 @@ def validate(cls: type[Any], tree: Mapping[str, Any], *, source: str) -> Any:
     except ValidationError as error:
         faults = [_explain(cls, fault) for fault in error.errors()]
         raise ConfigError(
-            f"{source}: {len(faults)} fault{'s' * (len(faults) > 1)}\n"
-            + "\n".join(f"  {fault}" for fault in faults)
+            f"{source}: {counted(len(faults), 'fault')}\n" + "\n".join(f"  {fault}" for fault in faults)
         ) from None
 
 

@@ -77,18 +77,33 @@ def parse_overrides(words: Sequence[str]) -> Tree:
     return nest(parse_words(words))
 
 
-def nest(flat: Mapping[str, Any]) -> Tree:
-    """``{"train.steps": 1}`` as ``{"train": {"steps": 1}}``."""
+def nest(settings: Mapping[str, Any]) -> Tree:
+    """``{"train.steps": 1}`` as ``{"train": {"steps": 1}}``; values may be nested dictionaries themselves,
+    whose keys stay as they are.
+
+    Raises:
+        ConfigError: when a key has a value and keys at once.
+    """
     tree: Tree = {}
-    for key, value in flat.items():
-        *sections, last = key.split(".")
-        inner = tree
-        for section in sections:
-            inner = inner.setdefault(section, {})
-            if not isinstance(inner, dict):
-                raise ConfigError(f"{key}: {section!r} is given a value and keys at once")
-        inner[last] = copy_tree(value)
+    for key, value in settings.items():
+        nested = value
+        for section in reversed(key.split(".")):
+            nested = {section: nested}
+        _lay(tree, nested, key)
     return tree
+
+
+def _lay(tree: Tree, over: Mapping[str, Any], source: str) -> None:
+    """Lay values over a tree in place; ``source`` is the key that they were given by."""
+    for key, value in over.items():
+        if key not in tree:
+            tree[key] = copy_tree(value)
+        elif isinstance(value, Mapping) and isinstance(tree[key], dict):
+            _lay(tree[key], value, source)
+        elif isinstance(value, Mapping) or isinstance(tree[key], dict):
+            raise ConfigError(f"{source}: {key!r} is given a value and keys at once")
+        else:
+            tree[key] = value
 
 
 def flat_items(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -123,15 +138,4 @@ def as_tree(settings: Mapping[str, Any] | Sequence[str]) -> Tree:
     Raises:
         ConfigError: when a key has a value and keys at once, or as ``parse_overrides``.
     """
-    if not isinstance(settings, Mapping):
-        return parse_overrides(settings)
-    tree: Tree = {}
-    for key, value in settings.items():
-        *sections, _ = key.split(".")
-        inner: Any = tree
-        for section in sections:
-            inner = inner.get(section, {})
-            if not isinstance(inner, dict):
-                raise ConfigError(f"{key}: {section!r} is given a value and keys at once")
-        tree = merge(tree, nest({key: copy_tree(value)}))
-    return tree
+    return nest(settings) if isinstance(settings, Mapping) else parse_overrides(settings)

@@ -32,12 +32,15 @@ class Dataset(ABC):
         palette: one RGB color a class, or None for the toolkit's own.
         label_values: which value stands for each class in the dataset's own label images; None where it has
             no such images, or they are in color.
+        keypoint_names: what the keypoints of ``Instances`` are, in order; empty where there are none, or it
+            is not known. By them, a mirror image swaps those on the left with those on the right.
     """
 
     classes: tuple[str, ...]
     ids: Sequence[str]
     palette: tuple[tuple[int, int, int], ...] | None = None
     label_values: LabelValues | None = None
+    keypoint_names: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -83,6 +86,7 @@ class InMemory(Dataset):
         self._dataset, self._kept = dataset, dict[int, Sample]()
         self.classes, self.ids, self.palette = dataset.classes, dataset.ids, dataset.palette
         self.label_values = dataset.label_values
+        self.keypoint_names = dataset.keypoint_names
 
     def __getitem__(self, index: int) -> Sample:
         """The sample at ``index``; what cannot be read is tried again each time."""

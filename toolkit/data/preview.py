@@ -86,7 +86,7 @@ def preview(
         raise DataError("the split has no samples to show")
     shown = min(count, len(dataset))
     indexes = [i * len(dataset) // shown for i in range(shown)]
-    transform = build_transform(augment) if augment else None
+    transform = build_transform(augment, dataset.keypoint_names) if augment else None
     columns = ["image", "labels", *(f"augmented {i + 1}" for i in range(VARIANTS if transform else 0))]
     rows = []
     for index in indexes:

@@ -11,46 +11,26 @@ state is never touched, and masks are decoded a few at a time, and only when som
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 from torchvision import tv_tensors
-from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
 from toolkit.config import Settings
-from toolkit.config.augmentations import (
-    AugmentSettings,
-    Blur,
-    Color,
-    Crop,
-    Elastic,
-    Flip,
-    Resize,
-    Rotate,
-    Scale,
-)
-from toolkit.errors import InvalidDataError
+from toolkit.config.augmentations import AugmentSettings, Flip
+from toolkit.data.keypoint_pairs import PAIRS_HINT, pairs_by_name
+from toolkit.data.moves import Move, draw_move, resize_move
+from toolkit.errors import ConfigError, InvalidDataError
 from toolkit.types import Instances, Masks, PixelMap, Sample, Size
 
 __all__ = ["AugmentSettings", "Augmenter", "build_transform", "resize_sample"]
 
 _CHUNK_PIXELS = 2**26
 """Mask pixels decoded at once: a thousand objects in a large photo must not cost gigabytes."""
-
-
-@dataclass(frozen=True)
-class Move:
-    """One augmentation with its random choices made; ``apply`` takes a torchvision ``Image``, ``Mask`` or
-    ``BoundingBoxes``.
-    """
-
-    apply: Callable[[Any], Any]
-    geometric: bool = True
 
 
 @dataclass(frozen=True)
@@ -66,31 +46,56 @@ class Augmenter:
         where there are any.
 
         Raises:
-            InvalidDataError: when a geometric augmentation meets prompts, or a mirror image meets keypoints.
+            InvalidDataError: when a geometric augmentation meets prompts, or a mirror image meets keypoints
+                of which it does not know the pairs.
         """
         rng = torch.Generator().manual_seed(seed)
         image = tv_tensors.Image(sample.image)
         moves = []
         for settings in self.steps:
-            move = _DRAW[type(settings)](settings, (image.shape[1], image.shape[2]), rng)
+            move = draw_move(settings, (image.shape[1], image.shape[2]), rng)
             if move is not None:
                 image = move.apply(image)
                 moves += [move] if move.geometric else []
         return _replay(sample, image.as_subclass(Tensor).contiguous(), moves)
 
 
-def build_transform(settings: Sequence[Settings]) -> Callable[[Sample, int], Sample]:
+def build_transform(
+    settings: Sequence[Settings], keypoint_names: Sequence[str] = ()
+) -> Callable[[Sample, int], Sample]:
     """What a recipe lists under ``augment`` as one function of a sample and a seed; an empty list changes
     nothing.
+
+    Args:
+        settings: of the augmentations, in order.
+        keypoint_names: what the keypoints of an object are, in order (see ``Dataset``); empty where there are
+            none, or nothing is known of them.
+
+    Raises:
+        ConfigError: when there is a flip, and neither its settings nor the names tell which keypoints it
+            swaps.
     """
-    return Augmenter(tuple(settings))
+    return Augmenter(tuple(_with_pairs(each, keypoint_names) for each in settings))
+
+
+def _with_pairs(settings: Settings, names: Sequence[str]) -> Settings:
+    if not isinstance(settings, Flip) or not names:
+        return settings
+    pairs = pairs_by_name(names) if settings.keypoint_pairs is None else settings.keypoint_pairs
+    beyond = [place for pair in pairs for place in pair if place >= len(names)]
+    if beyond:
+        raise ConfigError(
+            f"augment: keypoint_pairs of flip names the keypoint {beyond[0]}, but there are {len(names)},"
+            f" from 0 to {len(names) - 1}. Hint: correct the pairs"
+        )
+    return settings.model_copy(update={"keypoint_pairs": pairs})
 
 
 def resize_sample(sample: Sample, size: Size) -> Sample:
     """The sample with its image and labels brought to ``size`` (height, width)."""
     if sample.size == size:
         return sample
-    move = _resize_move(size)
+    move = resize_move(size)
     image = move.apply(tv_tensors.Image(sample.image))
     return _replay(sample, image.as_subclass(Tensor).contiguous(), [move])
 
@@ -147,9 +152,24 @@ def _moved_instances(sample: Sample, instances: Instances, moves: Sequence[Move]
         if instances.keypoints is None
         else _moved_keypoints(sample, instances.keypoints, instances.size, moves)
     )
-    moved = Instances(size, boxes, instances.labels, masks, instances.scores, keypoints, instances.is_crowd)
+    areas = None if instances.areas is None else _moved_areas(instances, boxes, masks)
+    moved = Instances(
+        size, boxes, instances.labels, masks, instances.scores, keypoints, instances.is_crowd, areas
+    )
     # What is left must cover a pixel; the box of a mask always does, and that of an empty mask is all zeros.
     return moved[((boxes[:, 2:] - boxes[:, :2]) >= 1).all(dim=1)]
+
+
+def _moved_areas(instances: Instances, boxes: Tensor, masks: Masks | None) -> Tensor:
+    """The stated areas, which grow and shrink as the masks do, or else the boxes: float64 ``[N]``."""
+    assert instances.areas is not None  # ensured by the caller
+    before, after = _areas(instances.boxes_xyxy, instances.masks), _areas(boxes, masks)
+    return torch.where(before > 0, instances.areas * (after / before), after)
+
+
+def _areas(boxes: Tensor, masks: Masks | None) -> Tensor:
+    sides = (boxes[:, 2:] - boxes[:, :2]).double()
+    return sides.prod(dim=1) if masks is None else masks.areas().double()
 
 
 def _moved_rle(masks: Masks, moves: Sequence[Move], size: Size) -> Masks:
@@ -179,12 +199,10 @@ def _moved_keypoints(sample: Sample, keypoints: Tensor, size: Size, moves: Seque
         xy.repeat(1, 2), format="XYXY", canvas_size=size, clamping_mode=None
     )
     for move in moves:
-        if move.apply in (F.horizontal_flip, F.vertical_flip):
-            raise InvalidDataError(
-                f"sample {sample.id!r} has keypoints, and a mirror image swaps those on the left with those"
-                " on the right. Hint: leave flip out of augment"
-            )
         moved = move.apply(moved)
+        if move.mirror is not None:
+            order = _mirrored_order(sample, move.mirror, keypoints.shape[:2])
+            moved, visibility = tv_tensors.wrap(moved[order], like=moved), visibility[order]
         height, width = moved.canvas_size
         x, y = moved.as_subclass(Tensor)[:, :2].unbind(1)
         visibility[(x < 0) | (y < 0) | (x >= width) | (y >= height)] = 0
@@ -194,145 +212,21 @@ def _moved_keypoints(sample: Sample, keypoints: Tensor, size: Size, moves: Seque
     return torch.cat([points, visibility[:, None]], dim=1).reshape(keypoints.shape)
 
 
-# --- drawing the moves ---
-
-
-def _uniform(rng: Generator, low: float, high: float) -> float:
-    return low + (high - low) * float(torch.rand((), generator=rng))
-
-
-def _integer(rng: Generator, low: int, high: int) -> int:
-    """From low to high, both included."""
-    return int(torch.randint(low, high + 1, (), generator=rng))
-
-
-def _draw_flip(settings: Flip, size: Size, rng: Generator) -> Move | None:
-    if _uniform(rng, 0, 1) >= settings.p:
-        return None
-    return Move(F.horizontal_flip if settings.direction == "horizontal" else F.vertical_flip)
-
-
-def _draw_rotate(settings: Rotate, size: Size, rng: Generator) -> Move | None:
-    if _uniform(rng, 0, 1) >= settings.p:
-        return None
-    angle = _uniform(rng, -settings.degrees, settings.degrees)
-    return Move(lambda x: F.rotate(x, angle, interpolation=InterpolationMode.BILINEAR))
-
-
-def _draw_scale(settings: Scale, size: Size, rng: Generator) -> Move | None:
-    scaled = _scaled(size, _uniform(rng, settings.min, settings.max))
-    resize = _resize_move(scaled)
-    if not settings.keep_size:
-        return resize
-    crop = _draw_crop(Crop(size=size), scaled, rng)
-    return Move(lambda x: crop.apply(resize.apply(x)))
-
-
-def _draw_resize(settings: Resize, size: Size, rng: Generator) -> Move | None:
-    if settings.size is not None:
-        return _resize_move(settings.size)
-    if settings.long_side is not None:
-        return _resize_move(_scaled(size, settings.long_side / max(size)))
-    assert settings.short_side is not None  # the settings saw to it that one is given
-    return _resize_move(_scaled(size, settings.short_side / min(size)))
-
-
-def _scaled(size: Size, factor: float) -> Size:
-    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
-
-
-def _resize_move(size: Size) -> Move:
-    def resize(x: Any) -> Any:
-        if isinstance(x, tv_tensors.Mask):
-            # torchvision resizes masks by "nearest", which is off the bilinear image by up to half a pixel;
-            # "nearest-exact" is not.
-            plain = F.resize_image(
-                x.as_subclass(Tensor), list(size), interpolation=InterpolationMode.NEAREST_EXACT
-            )
-            return tv_tensors.Mask(plain)
-        if isinstance(x, tv_tensors.Image) and size == (
-            1,
-            1,
-        ):  # torch 2.15 fails to shrink whole-number images to a single pixel
-            return tv_tensors.Image(
-                x.as_subclass(Tensor).float().mean(dim=(1, 2), keepdim=True).round().to(torch.uint8)
-            )
-        return F.resize(x, list(size), interpolation=InterpolationMode.BILINEAR, antialias=True)
-
-    return Move(resize)
-
-
-def _draw_crop(settings: Crop, size: Size, rng: Generator) -> Move:
-    # A negative offset is a margin: the image lies somewhere inside the window, or the window somewhere
-    # inside the image.
-    top, left = (
-        _integer(rng, min(0, have - want), max(0, have - want))
-        for have, want in zip(size, settings.size, strict=True)
-    )
-    height, width = settings.size
-    return Move(lambda x: F.crop(x, top, left, height, width))
-
-
-def _draw_elastic(settings: Elastic, size: Size, rng: Generator) -> Move | None:
-    if _uniform(rng, 0, 1) >= settings.p:
-        return None
-    height, width = size
-    nodes = [math.ceil(side / settings.spacing) + 1 for side in size]
-    coarse = torch.randn((1, 2, *nodes), generator=rng) * settings.amplitude
-    field = torch.nn.functional.interpolate(
-        coarse, size=size, mode="bicubic", align_corners=True
-    )  # [1, 2, H, W] as x, y in pixels
-    displacement = field.permute(0, 2, 3, 1) * torch.tensor(
-        [2 / width, 2 / height]
-    )  # torchvision counts -1…1 across the image
-    return Move(lambda x: F.elastic(x, displacement, interpolation=InterpolationMode.BILINEAR))
-
-
-def _draw_color(settings: Color, size: Size, rng: Generator) -> Move | None:
-    if _uniform(rng, 0, 1) >= settings.p:
-        return None
-    steps: list[Callable[[Any], Any]] = []
-    for amount, adjust in (
-        (settings.brightness, F.adjust_brightness),
-        (settings.contrast, F.adjust_contrast),
-        (settings.saturation, F.adjust_saturation),
-    ):
-        if amount:
-            steps.append(_with_factor(adjust, _uniform(rng, 1 - amount, 1 + amount)))
-    if settings.hue:
-        steps.append(_with_factor(F.adjust_hue, _uniform(rng, -settings.hue, settings.hue)))
-
-    def adjust_all(image: Any) -> Any:
-        for step in steps:
-            image = step(image)
-        return image
-
-    return Move(adjust_all, geometric=False)
-
-
-def _with_factor(adjust: Callable[[Any, float], Any], factor: float) -> Callable[[Any], Any]:
-    return lambda image: adjust(image, factor)
-
-
-def _draw_blur(settings: Blur, size: Size, rng: Generator) -> Move | None:
-    if _uniform(rng, 0, 1) >= settings.p:
-        return None
-    sigma = _uniform(rng, 0.1, settings.max_sigma)
-    radius = min(
-        math.ceil(3 * sigma), min(size) - 1
-    )  # the kernel mirrors the edge, so it must not reach beyond the image
-    if radius == 0:
-        return None
-    return Move(lambda x: F.gaussian_blur(x, [2 * radius + 1] * 2, [sigma, sigma]), geometric=False)
-
-
-_DRAW: dict[type[Settings], Callable[[Any, Size, Generator], Move | None]] = {
-    Flip: _draw_flip,
-    Rotate: _draw_rotate,
-    Scale: _draw_scale,
-    Resize: _draw_resize,
-    Crop: _draw_crop,
-    Elastic: _draw_elastic,
-    Color: _draw_color,
-    Blur: _draw_blur,
-}
+def _mirrored_order(sample: Sample, flip: Flip, shape: Sequence[int]) -> Tensor:
+    """Where each keypoint of ``[N, K]`` is taken from in a mirror image: int64 ``[N · K]``."""
+    count = shape[1]
+    pairs = flip.keypoint_pairs
+    if pairs is None:
+        raise InvalidDataError(
+            f"sample {sample.id!r} has keypoints, and it is not known which of them a mirror image swaps."
+            f" {PAIRS_HINT}"
+        )
+    if beyond := [place for pair in pairs for place in pair if place >= count]:
+        raise InvalidDataError(
+            f"keypoint_pairs of flip names the keypoint {beyond[0]}, but those of sample {sample.id!r} are"
+            f" {count}, from 0 to {count - 1}. Hint: correct the pairs"
+        )
+    order = torch.arange(count)
+    for one, other in pairs:
+        order[one], order[other] = other, one
+    return (torch.arange(shape[0])[:, None] * count + order).reshape(-1)

@@ -14,6 +14,7 @@ from toolkit.errors import InvalidDataError
 from toolkit.evaluation.base import DocumentEvaluator, Evaluator
 from toolkit.evaluation.bootstrap import Resampling
 from toolkit.evaluation.coco_figures import IoUType, boundary_figures, figures
+from toolkit.evaluation.coco_limits import Densities, document_densities, limit_notes
 from toolkit.evaluation.coco_objects import ImageRecord, coco_pair, objects
 from toolkit.evaluation.report import Report
 from toolkit.formats.coco_numbers import coco_numbers
@@ -169,7 +170,11 @@ class Coco(Evaluator, Resampling, DocumentEvaluator):
         )
         images = [self._images[sample_id] for sample_id in in_order]
         parts = {kind: coco_pair(images, kind, self.classes) for kind in self._kinds(images)}
-        return self._report(parts, list(enumerate(self.classes, start=1)), bool(images))
+        densities = Densities(
+            [image.truth.most_of_a_class for image in images],
+            [image.found.most_of_a_class for image in images],
+        )
+        return self._report(parts, list(enumerate(self.classes, start=1)), densities, bool(images))
 
     def report_document(
         self, document: dict[str, Any], results: list[dict[str, Any]], category_ids: Sequence[int]
@@ -198,7 +203,9 @@ class Coco(Evaluator, Resampling, DocumentEvaluator):
             kinds += [kind] if given and annotated else []
         kinds = list(self.settings.iou_types or kinds)
         categories = list(zip(category_ids, self.classes, strict=True))
-        return self._report(dict.fromkeys(kinds, (truth, detections)), categories, bool(document["images"]))
+        densities = document_densities(document["annotations"], results)
+        pairs = dict.fromkeys(kinds, (truth, detections))
+        return self._report(pairs, categories, densities, bool(document["images"]))
 
     def _kinds(self, images: Sequence[ImageRecord]) -> list[IoUType]:
         """What both truth and predictions have; an image without objects is compatible with everything."""
@@ -219,6 +226,7 @@ class Coco(Evaluator, Resampling, DocumentEvaluator):
         self,
         pairs: dict[IoUType, tuple[hotcoco.COCO, hotcoco.COCO]],
         categories: Sequence[tuple[int, str]],
+        densities: Densities,
         any_images: bool,
     ) -> Report:
         limits, sigmas = self.settings.max_detections, self.settings.keypoint_sigmas
@@ -245,6 +253,7 @@ class Coco(Evaluator, Resampling, DocumentEvaluator):
                 f"{len(absent)} of {len(self.classes)} classes ({', '.join(absent)}) have no objects and are"
                 " left out of the means."
             )
+        notes += limit_notes(densities, pairs, limits)
         return Report("coco", metrics, per_class, self.classes, tuple(notes), curves)
 
 

@@ -1,7 +1,8 @@
 """Boundary AP: masks compared along their boundaries, after Cheng et al., "Boundary IoU" (CVPR 2021).
 
 The overlap of two masks is the smaller of their mask IoU and the IoU of their boundaries: the pixels of a
-mask that lie within 2 % of the image's diagonal from its outline. Everything else is as for masks.
+mask that lie within 2 % of the image's diagonal from its outline. Crowds have no outline of an object, so
+their overlap is that of the masks alone. Everything else is as for masks.
 pycocotools does the matching, so this is as slow as pycocotools.
 """
 
@@ -51,11 +52,17 @@ class _BoundaryEval(COCOeval):  # type: ignore[misc]
         if not len(overlap):
             return overlap
         truth, found = self._gts[imgId, catId], self._dts[imgId, catId]
-        best = np.argsort([-each["score"] for each in found], kind="mergesort")[: self.params.maxDets[-1]]
-        edges = [
-            [boundary(each["segmentation"]) for each in part] for part in ([found[i] for i in best], truth)
-        ]
-        return np.minimum(overlap, coco_mask.iou(*edges, [int(each["iscrowd"]) for each in truth]))
+        ordinary = [place for place, each in enumerate(truth) if not each["iscrowd"]]
+        if ordinary:
+            best = np.argsort([-each["score"] for each in found], kind="mergesort")
+            best = best[: self.params.maxDets[-1]]
+            edges = [
+                [boundary(part[place]["segmentation"]) for place in places]
+                for part, places in ((found, best), (truth, ordinary))
+            ]
+            along = coco_mask.iou(*edges, [0] * len(ordinary))
+            overlap[:, ordinary] = np.minimum(overlap[:, ordinary], along)
+        return overlap
 
 
 def evaluate_boundaries(
@@ -63,14 +70,26 @@ def evaluate_boundaries(
 ) -> COCOeval:
     """The accumulated evaluation of the masks of truth and detections."""
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints
-        pair = []
-        for source in (truth, detections):
-            copy = COCO()
-            copy.dataset = source.dataset
-            copy.createIndex()
-            pair.append(copy)
-        evaluation = _BoundaryEval(*pair, "segm")
+        evaluation = _BoundaryEval(_for_pycocotools(truth), _for_pycocotools(detections), "segm")
         evaluation.params.maxDets = list(max_detections)
         evaluation.evaluate()
         evaluation.accumulate()
     return evaluation
+
+
+def _for_pycocotools(source: hotcoco.COCO) -> COCO:
+    """The same with what pycocotools needs: ids from 1, since it takes 0 for "no match", and a crowd flag and
+    an area, which files may leave out.
+    """
+    copy = COCO()
+    document = source.dataset
+    annotations = [
+        {**each, "id": place, "iscrowd": int(each.get("iscrowd") or 0)}
+        for place, each in enumerate(document["annotations"], start=1)
+    ]
+    copy.dataset = document | {"annotations": annotations}
+    copy.createIndex()
+    for each in annotations:
+        if each.get("area") is None:
+            each["area"] = float(coco_mask.area(copy.annToRLE(each)))
+    return copy

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.evaluation.coco_figures import IoUType
+from toolkit.evaluation.coco_limits import most_of_a_class
 from toolkit.formats.coco_keypoints import to_indices
 from toolkit.types import Instances
 
@@ -30,6 +31,7 @@ class Objects:
         crowd: bool ``[N]``.
         masks: ``N`` compressed run-length encodings, or None.
         keypoints: float64 ``[N, K, 3]``, as in COCO files, or None.
+        most_of_a_class: how many there are of the most frequent class, crowds left out.
     """
 
     boxes: Floats
@@ -40,6 +42,7 @@ class Objects:
     crowd: NDArray[np.bool_]
     masks: tuple[bytes, ...] | None
     keypoints: Floats | None
+    most_of_a_class: int
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,8 @@ def objects(instances: Instances, *, is_truth: bool) -> Objects:
     """
     boxes = instances.boxes_xyxy.numpy().astype(np.float64)
     boxes[:, 2:] -= boxes[:, :2]
-    n = len(boxes)
+    n, labels = len(boxes), instances.labels.numpy().copy()
+    crowd = np.zeros(n, dtype=np.bool_) if instances.is_crowd is None else instances.is_crowd.numpy().copy()
     box_areas = boxes[:, 2] * boxes[:, 3]
     mask_areas = box_areas if instances.masks is None else instances.masks.areas().numpy().astype(np.float64)
     areas = mask_areas if is_truth else box_areas
@@ -65,13 +69,14 @@ def objects(instances: Instances, *, is_truth: bool) -> Objects:
         areas = mask_areas = instances.areas.numpy().copy()
     return Objects(
         boxes,
-        instances.labels.numpy().copy(),
+        labels,
         areas,
         mask_areas,
         np.zeros(n) if instances.scores is None else instances.scores.numpy().astype(np.float64),
-        np.zeros(n, dtype=np.bool_) if instances.is_crowd is None else instances.is_crowd.numpy().copy(),
+        crowd,
         None if instances.masks is None else instances.masks.counts,
         None if instances.keypoints is None else to_indices(instances.keypoints.numpy().astype(np.float64)),
+        most_of_a_class(labels[~crowd]),
     )
 
 

@@ -32,7 +32,7 @@ from toolkit.models.simulated_prompts import AUTO
 from toolkit.registry.manifests import PluginManifest, TaskManifest
 from toolkit.runtime.fabric import make_fabric
 from toolkit.runtime.files import atomic_write
-from toolkit.runtime.progress import counted
+from toolkit.wording import counted
 
 logger = logging.getLogger("toolkit")
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from toolkit.errors import DataError
 from toolkit.types import VOID, Instances, Masks
+from toolkit.wording import counted
 
 Color = tuple[int, int, int]
 
@@ -190,7 +191,7 @@ def _unpacked(key: int) -> Color:
 
 
 def _and_others(count: int, what: str) -> str:
-    return f" (and {count} other invalid {what}{'s' * (count > 1)})" if count else ""
+    return f" (and {counted(count, f'other invalid {what}')})" if count else ""
 
 
 def _ranges(values: Mapping[int, Any]) -> str:

@@ -61,7 +61,7 @@ class CocoWriter(Writer):
         super().__init__(dataset, split, folder)
         numbers = coco_numbers(dataset)
         self._image_ids, self._category_ids = numbers.image_ids, numbers.category_ids
-        self._keypoints = list(getattr(dataset, "keypoint_names", ()))
+        self._keypoints = list(dataset.keypoint_names)
         self._images: list[dict[str, Any]] = []
         self._annotations: list[dict[str, Any]] = []
 

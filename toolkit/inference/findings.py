@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from toolkit.types import VOID, Instances, Prediction, Size
 from toolkit.visualization.legend import label_counts
+from toolkit.wording import counted
 
 MOST_NAMES = 6
 """How many classes are named in a line; the rest are counted."""
@@ -64,7 +65,7 @@ def above(instances: Instances, threshold: float) -> Instances:
     return instances if instances.scores is None else instances[instances.scores >= threshold]
 
 
-def counted(counts: Mapping[str, int]) -> str:
+def counts_by_class(counts: Mapping[str, int]) -> str:
     """``3 balloon, 1 ring``. Names of classes stay as they are, since no rule makes a plural of all."""
     return _listed([f"{count:,} {name}" for name, count in counts.items()], "classes")
 
@@ -125,14 +126,14 @@ class Tally:
         return self.line()
 
     def __repr__(self) -> str:
-        return f"Tally({self.images} image{'s' * (self.images != 1)}: {self.line() or 'nothing to count'})"
+        return f"Tally({counted(self.images, 'image')}: {self.line() or 'nothing to count'})"
 
     def line(self) -> str:
         """What was found, in a line; empty where the model gives neither objects nor label maps."""
         if self.objects is not None:
             below = self.objects - self.found.total()
             lower = f"; {below:,} of lower score are in the files, not drawn" if below else ""
-            return f"{counted(_sorted(self.found)) or 'no objects'}{lower}"
+            return f"{counts_by_class(_sorted(self.found)) or 'no objects'}{lower}"
         return shares(_sorted(self.pixels), self.area) if self.pixels else ""
 
     def warnings(self, threshold: float) -> list[str]:

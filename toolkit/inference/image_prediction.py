@@ -16,12 +16,13 @@ from torch import Tensor
 from toolkit.data.images import read_image
 from toolkit.errors import DataError, InvalidDataError, UsageError
 from toolkit.inference.coco_documents import coco_document
-from toolkit.inference.findings import Findings, counted, findings_of, shares
+from toolkit.inference.findings import Findings, counts_by_class, findings_of, shares
 from toolkit.runtime.extras import import_pandas, import_supervision
 from toolkit.runtime.files import atomic_write
 from toolkit.types import Prediction, Sample
 from toolkit.visualization.drawing import DRAW_ABOVE, confident, overlay, write_picture
 from toolkit.visualization.palettes import Palette, class_palette
+from toolkit.wording import counted
 
 NOTEBOOK_SIDE = 1024
 """The longest side of a picture that a notebook shows by itself, in pixels; ``plot`` gives it whole."""
@@ -97,9 +98,9 @@ class ImagePrediction(Prediction):
         if self.instances is not None:
             total = len(self.instances)
             lower = f"; {found.below} below {self.draw_above:g}" if found.below else ""
-            kinds = counted(found.found) or "none to be drawn"
+            kinds = counts_by_class(found.found) or "none to be drawn"
             named = f": {kinds}{lower}" if total else ""
-            words.append(f"{total} instance{'s' * (total != 1)}{named}")
+            words.append(f"{counted(total, 'instance')}{named}")
         if self.label_map is not None:
             words.append(shares(found.pixels, self.size[0] * self.size[1]) or "no class anywhere")
         words += map(str, self.extras)

@@ -33,6 +33,7 @@ from toolkit.runtime.devices import find_device
 from toolkit.runtime.remote import fetch_bytes, is_url
 from toolkit.types import Prediction, Sample
 from toolkit.visualization.palettes import Palette, default_palette
+from toolkit.wording import counted
 
 Precision: TypeAlias = Literal["fp32", "bf16"]
 ImageLike: TypeAlias = "str | os.PathLike[str] | NDArray[np.uint8] | Image.Image | Tensor"
@@ -87,7 +88,7 @@ class Predictor:
         self.about, self.label_values, self.run = dict(about or {}), label_values, run
 
     def __repr__(self) -> str:
-        classes = f"{len(self.classes)} class{'es' * (len(self.classes) != 1)}"
+        classes = counted(len(self.classes), "class", "classes")
         return f"Predictor({self.name or type(self.model).__name__}, {classes}, {self.device})"
 
     @overload

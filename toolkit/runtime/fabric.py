@@ -19,7 +19,7 @@ from lightning_fabric.utilities.rank_zero import rank_zero_only
 
 from toolkit.errors import ConfigError, TrainingError
 from toolkit.runtime.devices import choose_precision, find_device
-from toolkit.runtime.progress import counted
+from toolkit.wording import counted
 
 
 def precision_plugin(precision: str, accelerator: str) -> Precision:

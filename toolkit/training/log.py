@@ -21,9 +21,10 @@ from toolkit.data.dataset import Dataset
 from toolkit.errors import OutputError
 from toolkit.evaluation.driver import PredictedBatch, measuring
 from toolkit.runtime.files import atomic_write, writing
-from toolkit.runtime.progress import Display, in_words
+from toolkit.runtime.progress import Display
 from toolkit.training.history import History
 from toolkit.training.pace import Pace
+from toolkit.wording import in_words
 
 logger = logging.getLogger("toolkit")
 

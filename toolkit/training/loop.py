@@ -30,7 +30,6 @@ from toolkit.models.start_weights import RANDOM, StartWeights, take_start_weight
 from toolkit.registry.code import code_hash
 from toolkit.runtime.fabric import is_first_process, make_fabric, naming_lost_peers, synchronize_batchnorm
 from toolkit.runtime.files import atomic_write, remove_unfinished
-from toolkit.runtime.progress import counted
 from toolkit.runtime.seeding import seed_everything
 from toolkit.training.diagnosis import FIRST_STEPS, Diagnosis
 from toolkit.training.folder import CONFIG_FILE, as_before, check_folder, locked, run_manifest
@@ -55,6 +54,7 @@ from toolkit.training.splits import Splits, open_splits
 from toolkit.training.state import RESUME_FILE, Progress, load_state, save_state
 from toolkit.training.validation import Validation
 from toolkit.types import Sample
+from toolkit.wording import counted
 
 
 @dataclass(frozen=True)
@@ -323,7 +323,7 @@ class Trainer:
         options, augment = self.settings.train, self.settings.augment
         return training_batches(
             self.train_set,
-            build_transform(augment) if augment else None,
+            build_transform(augment, self.train_set.keypoint_names) if augment else None,
             seed=options.seed,
             batch_size=options.batch_size,
             accumulate=options.accumulate,

@@ -14,10 +14,10 @@ from toolkit.models.freezing import count_frozen
 from toolkit.models.parts import parts_table
 from toolkit.models.start_weights import StartWeights
 from toolkit.registry.manifests import PluginManifest
-from toolkit.runtime.progress import counted, in_words
 from toolkit.training.optimizer import warmup_steps
 from toolkit.training.splits import Splits
 from toolkit.training.state import Progress
+from toolkit.wording import counted, in_words
 
 
 def opening_lines(

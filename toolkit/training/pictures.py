@@ -10,7 +10,7 @@ from toolkit.data.dataset import Dataset
 from toolkit.evaluation.driver import PredictedBatch
 from toolkit.training.history import RESULTS_FILE, History
 from toolkit.training.log import RunLog
-from toolkit.types import Sample
+from toolkit.types import FIELDS, Sample
 from toolkit.visualization.curves import Panel, draw_curves
 from toolkit.visualization.drawing import confident
 from toolkit.visualization.palettes import class_palette
@@ -47,7 +47,7 @@ class RunPictures:
         folder: Path | None,
         log: RunLog,
         dataset: Dataset,
-        learns: Sequence[str] = ("label_map", "instances"),
+        learns: Sequence[str] = FIELDS,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.folder, self.log, self.clock = folder, log, clock
@@ -62,7 +62,7 @@ class RunPictures:
 
     def first_batch(self, samples: Sequence[Sample]) -> None:
         """Draw the images that the model learns from first, as they are augmented, with their labels."""
-        others = {name: None for name in ("label_map", "instances") if name not in self.learns}
+        others = {name: None for name in FIELDS if name not in self.learns}
         shown = [sample.with_(**others) for sample in samples[:BATCH_IMAGES]]
         cells: list[Cell | None] = [
             cell for sample in shown for cell in ((sample.image, None), (sample.image, sample))

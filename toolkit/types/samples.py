@@ -22,6 +22,7 @@ from toolkit.types.checking import (
 )
 from toolkit.types.instances import Instances
 from toolkit.types.prompts import Prompts
+from toolkit.wording import counted
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def _contents(owner: Sample | Prediction) -> list[str]:
     """What a sample or a prediction holds, in a few words for its repr."""
     words = [] if owner.label_map is None else ["label_map"]
     if owner.instances is not None:
-        words.append(f"{len(owner.instances)} instance{'s' * (len(owner.instances) != 1)}")
+        words.append(counted(len(owner.instances), "instance"))
     return [*words, *map(str, owner.extras)]
 
 

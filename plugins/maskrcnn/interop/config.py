@@ -3,16 +3,17 @@
     python -m toolkit.plugins.maskrcnn.interop.config mask_rcnn_R_50_FPN_3x.yaml > recipe.yaml
     toolkit train --config recipe.yaml --data balloon
 
-Anything that a recipe cannot express is an error that names key, value and file; nothing is silently ignored.
+What a recipe cannot express is an error that names Detectron2's key, its value and its source (a file, or
+Detectron2's default). What this toolkit always does in one way, or decides elsewhere, is in comments at
+the head of the recipe. Nothing is silently ignored.
 """
 
 from __future__ import annotations
 
-import ast
 import difflib
+import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,79 +21,30 @@ import yaml
 from pydantic import ValidationError
 
 from toolkit.config import TrainSettings
-from toolkit.config.tree import Tree, nest, read_yaml
+from toolkit.config.tree import Tree, nest, parse_words
 from toolkit.errors import ConfigError, ToolkitError
+from toolkit.wording import counted
 
 from ..settings import MaskRCNNSettings
-from .keys import ELSEWHERE, ONLY, SETTINGS, is_known, usual_res2_channels
+from .keys import (
+    ALSO,
+    DIFFERENT,
+    ELSEWHERE,
+    ONLY,
+    SAID_ELSEWHERE,
+    SETTINGS,
+    begins_with,
+    is_known,
+    usual_res2_channels,
+)
+from .yaml_files import Given, literal, read_config, shown
 from .zoo import name_of
 
-BASE = "_BASE_"
-
-
-@dataclass(frozen=True)
-class Given:
-    """A value and its source (file or command line); the source is empty for Detectron2's defaults."""
-
-    value: Any
-    source: str = ""
-
-    def __str__(self) -> str:
-        return f"{_shown(self.value)} ({self.source or 'Detectron2 default'})"
-
-
-def read_config(path: Path, overrides: Mapping[str, Any] | None = None) -> dict[str, Given]:
-    """The values set in a file and its base files, by dotted keys.
-
-    Args:
-        path: a Detectron2 YAML file; ``_BASE_`` may name one or several files, relative to the file that
-            names them.
-        overrides: dotted keys and values that override them.
-
-    Raises:
-        ConfigError: when a file cannot be read or is not YAML, or files include each other in a loop.
-    """
-    given = _read(path, ())
-    return given | {key: Given(value, "the command line") for key, value in (overrides or {}).items()}
-
-
-def _read(path: Path, based_on_it: tuple[Path, ...]) -> dict[str, Given]:
-    resolved = path.resolve()
-    if resolved in based_on_it:
-        circle = " -> ".join(str(p) for p in (*based_on_it[based_on_it.index(resolved) :], resolved))
-        raise ConfigError(f"{path} includes itself through {BASE}: {circle}. Hint: break the loop")
-    tree = read_yaml(path)
-    bases = tree.pop(BASE, [])
-    given: dict[str, Given] = {}
-    for base in bases if isinstance(bases, list) else [bases]:
-        if not isinstance(base, str) or "://" in base:
-            raise ConfigError(
-                f"{path}: {BASE} must name local files, not {base!r}. Hint: download the file and give its"
-                " path"
-            )
-        given |= _read(path.parent / Path(base).expanduser(), (*based_on_it, resolved))
-    return given | {key: Given(_literal(value), str(path)) for key, value in _flat(tree)}
-
-
-def _flat(tree: Tree, prefix: str = "") -> list[tuple[str, Any]]:
-    pairs = []
-    for key, value in tree.items():
-        pairs += (
-            _flat(value, f"{prefix}{key}.")
-            if isinstance(value, dict) and value
-            else [(f"{prefix}{key}", value)]
-        )
-    return pairs
-
-
-def _literal(value: Any) -> Any:
-    """YAML has no tuples; Detectron2's files write them as text, ``(60000, 80000)``."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return ast.literal_eval(value)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return value
+_KEYS = {setting.setting: key for key, setting in SETTINGS.items()} | {
+    "train.eval_every": "TEST.EVAL_PERIOD",
+    "train.seed": "SEED",
+}
+"""Detectron2's key for each setting."""
 
 
 def to_recipe(given: Mapping[str, Given], path: Path) -> Tree:
@@ -112,48 +64,75 @@ def to_recipe(given: Mapping[str, Given], path: Path) -> Tree:
     faults = [_unknown(key, value) for key, value in given.items() if not is_known(key)]
     values = {key: given.get(key, Given(setting.default)) for key, setting in SETTINGS.items()}
     values |= {key: given.get(key, Given(default)) for key, default in ELSEWHERE.items()}
-    used = {
-        "MODEL.ROI_MASK_HEAD.": bool(values["MODEL.MASK_ON"].value),
-        "MODEL.ROI_KEYPOINT_HEAD.": bool(values["MODEL.KEYPOINT_ON"].value),
-    }
-    idle = tuple(head for head, is_used in used.items() if not is_used)
+    idle = _idle(values)
     for key, (default, only) in ONLY.items():
         value = given.get(key, Given(default))
-        if _plain(value.value) != only and not key.startswith(idle):
-            faults.append(f"{key}: this network supports only {_shown(only)}, not {value}")
+        if _plain(value.value) not in (only, *ALSO.get(key, ())) and not key.startswith(idle):
+            faults.append(f"{key}: this network supports only {shown(only)}, not {value}")
     flat = {
         setting.setting: _plain(setting.read(values[key].value))
         for key, setting in SETTINGS.items()
         if not key.startswith(idle)
     }
     flat["model.keypoint_count"] = flat.get("model.keypoint_count", 0)
-    if flat["model.backbone.depth"] in (18, 34) and flat["model.backbone.res2_out_channels"] != 64:
-        faults.append(
-            "MODEL.RESNETS.RES2_OUT_CHANNELS: must be 64 for ResNet-18 and 34 in Detectron2, not"
-            f" {values['MODEL.RESNETS.RES2_OUT_CHANNELS']}"
-        )
-    if flat["model.backbone.res2_out_channels"] == usual_res2_channels(flat["model.backbone.depth"]):
-        del flat["model.backbone.res2_out_channels"]
-    faults += _train(flat, values)
+    faults += _backbone(flat, values) + _train(flat, values)
     tree = nest(flat)
     model = _validated(MaskRCNNSettings, tree["model"], "model", values, faults)
     _validated(TrainSettings, tree["train"], "train", values, faults)
-    weights = _weights(values["MODEL.WEIGHTS"], faults)
     recipe = {
         "plugin": "maskrcnn",
-        "weights": weights,
+        "weights": _weights(values["MODEL.WEIGHTS"], faults),
         "model": {} if model is None else model.model_dump(mode="json", exclude_defaults=True),
         "augment": _augment(values, faults),
         "train": tree["train"],
     }
-    if sigmas := _plain(values["TEST.KEYPOINT_OKS_SIGMAS"].value):
-        recipe["evaluators"] = {"coco": {"keypoint_sigmas": list(sigmas)}}
+    if sigmas := _sigmas(values, faults):
+        recipe["evaluators"] = {"coco": {"keypoint_sigmas": sigmas}}
     if faults:
         raise ConfigError(
-            f"{path}: {len(faults)} fault{'s' * (len(faults) > 1)}\n"
-            + "\n".join(f"  {fault}" for fault in faults)
+            f"{path}: {counted(len(faults), 'fault')}\n" + "\n".join(f"  {fault}" for fault in faults)
         )
     return recipe
+
+
+def remarks(given: Mapping[str, Given]) -> list[str]:
+    """What the recipe of these values does in another way than Detectron2, and what it leaves open; each
+    begins with Detectron2's key.
+    """
+    values = {key: given.get(key, Given(default)) for key, default in ELSEWHERE.items()}
+    values["MODEL.MASK_ON"] = given.get("MODEL.MASK_ON", Given(SETTINGS["MODEL.MASK_ON"].default))
+    idle = _idle(values) + (() if values["MODEL.MASK_ON"].value else ("INPUT.MASK_FORMAT",))
+    found = []
+    for key, (default, ours, meaning) in DIFFERENT.items():
+        value = given.get(key, Given(default))
+        if value.value != ours and not key.startswith(idle):
+            found.append(f"{key}: {meaning}; {value}")
+    for key, value in given.items():
+        if (known := begins_with(key, SAID_ELSEWHERE)) is not None:
+            found.append(f"{key}: {SAID_ELSEWHERE[known]}; {value}")
+    return found
+
+
+def _idle(values: Mapping[str, Given]) -> tuple[str, ...]:
+    """The beginnings of keys of heads that the network does not have."""
+    used = {
+        "MODEL.ROI_MASK_HEAD.": values["MODEL.MASK_ON"].value,
+        "MODEL.ROI_KEYPOINT_HEAD.": values["MODEL.KEYPOINT_ON"].value,
+    }
+    return tuple(head for head, is_used in used.items() if not is_used)
+
+
+def _backbone(flat: dict[str, Any], values: Mapping[str, Given]) -> list[str]:
+    """Leave out the channels of res2 where they are the usual ones; returns what is wrong with them."""
+    depth, channels = flat["model.backbone.depth"], flat["model.backbone.res2_out_channels"]
+    if channels == usual_res2_channels(depth):
+        del flat["model.backbone.res2_out_channels"]
+    if depth in (18, 34) and channels != 64:
+        return [
+            "MODEL.RESNETS.RES2_OUT_CHANNELS: must be 64 for ResNet-18 and 34 in Detectron2, not"
+            f" {values['MODEL.RESNETS.RES2_OUT_CHANNELS']}"
+        ]
+    return []
 
 
 def _train(flat: dict[str, Any], values: Mapping[str, Given]) -> list[str]:
@@ -165,9 +144,8 @@ def _train(flat: dict[str, Any], values: Mapping[str, Given]) -> list[str]:
     if schedule == "multistep":
         flat["train.milestones"] = milestones
         if isinstance(milestones, tuple) and all(isinstance(n, int) for n in (steps, *milestones)):
-            flat["train.milestones"] = [
-                step for step in milestones if step < steps
-            ]  # later ones do nothing in Detectron2, and are errors here
+            # later ones do nothing in Detectron2, and are errors here
+            flat["train.milestones"] = [step for step in milestones if step < steps]
     if schedule not in ("multistep", "cosine"):
         faults.append(
             "SOLVER.LR_SCHEDULER_NAME: expected WarmupMultiStepLR or WarmupCosineLR, not"
@@ -175,14 +153,11 @@ def _train(flat: dict[str, Any], values: Mapping[str, Given]) -> list[str]:
         )
         flat["train.schedule"] = "constant"
     warmup = values["SOLVER.WARMUP_ITERS"]
-    if (
-        warmup.source
-        and isinstance(steps, int)
-        and isinstance(warmup.value, int)
-        and warmup.value > steps // 2
-    ):
+    if isinstance(steps, int) and isinstance(warmup.value, int) and warmup.value > steps // 2:
         faults.append(
-            f"SOLVER.WARMUP_ITERS: warm-up may take at most half of the {steps} steps here, not {warmup}"
+            f"SOLVER.WARMUP_ITERS: warm-up may take at most half of the {steps} steps here, not {warmup}."
+            f" Hint: SOLVER.WARMUP_ITERS={steps // 2} on the command line or in the file, or a larger"
+            " SOLVER.MAX_ITER"
         )
     decay = values["SOLVER.WEIGHT_DECAY_BIAS"]
     if decay.value not in (None, values["SOLVER.WEIGHT_DECAY"].value):
@@ -191,9 +166,12 @@ def _train(flat: dict[str, Any], values: Mapping[str, Given]) -> list[str]:
             f" ({values['SOLVER.WEIGHT_DECAY']}), not"
             f" {decay}"
         )
-    period, seed = values["TEST.EVAL_PERIOD"].value, values["SEED"].value
-    flat["train.eval_every"] = period or steps  # 0 is at the end only
-    if isinstance(seed, int) and seed >= 0:
+    period = values["TEST.EVAL_PERIOD"].value
+    if period or (isinstance(steps, int) and steps > 0):
+        # 0 is at the end only
+        flat["train.eval_every"] = period or steps
+    seed = values["SEED"].value
+    if not isinstance(seed, int) or seed >= 0:
         flat["train.seed"] = seed
     return faults
 
@@ -204,14 +182,30 @@ def _augment(values: Mapping[str, Given], faults: list[str]) -> list[Tree]:
         return []
     if flip.value not in ("horizontal", "vertical"):
         faults.append(f"INPUT.RANDOM_FLIP: expected horizontal, vertical or none, not {flip}")
-    if values["MODEL.KEYPOINT_ON"].value:
-        if flip.source:
-            faults.append(
-                "INPUT.RANDOM_FLIP: flipping would have to swap left and right keypoints, which is not"
-                f" supported here; expected none, not {flip}"
-            )
+    step: Tree = {"name": "flip", "p": 0.5, "direction": flip.value}
+    if flip.value == "vertical" and values["MODEL.KEYPOINT_ON"].value:
+        # Detectron2 swaps left and right keypoints only where it flips horizontally
+        step["keypoint_pairs"] = []
+    return [step]
+
+
+def _sigmas(values: Mapping[str, Given], faults: list[str]) -> list[float]:
+    """The deviations of the keypoints for the evaluator; empty for COCO's own."""
+    given = values["TEST.KEYPOINT_OKS_SIGMAS"]
+    sigmas = _plain(given.value)
+    if sigmas == () or not values["MODEL.KEYPOINT_ON"].value:
         return []
-    return [{"name": "flip", "p": 0.5, "direction": flip.value}]
+    count = values["MODEL.ROI_KEYPOINT_HEAD.NUM_KEYPOINTS"]
+    are_numbers = isinstance(sigmas, tuple) and all(
+        isinstance(each, (int, float)) and each > 0 for each in sigmas
+    )
+    if not are_numbers or len(sigmas) != count.value:
+        faults.append(
+            "TEST.KEYPOINT_OKS_SIGMAS: expected a number above 0 for each of the"
+            f" MODEL.ROI_KEYPOINT_HEAD.NUM_KEYPOINTS={count}, not {given}"
+        )
+        return []
+    return list(sigmas)
 
 
 def _weights(weights: Given, faults: list[str]) -> str:
@@ -228,7 +222,7 @@ def _weights(weights: Given, faults: list[str]) -> str:
 
 
 def _unknown(key: str, value: Given) -> str:
-    known = [*SETTINGS, *ONLY, *ELSEWHERE]
+    known = [*SETTINGS, *ONLY, *ELSEWHERE, *DIFFERENT]
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.7)
     return f"{key}: Detectron2 has no such key{f'; did you mean {near[0]}?' if near else ''}: {value}"
 
@@ -237,32 +231,41 @@ def _validated(
     cls: type[Any], tree: Tree, section: str, values: Mapping[str, Given], faults: list[str]
 ) -> Any:
     """The settings of a section; errors refer to Detectron2's keys."""
-    keys = {setting.setting: key for key, setting in SETTINGS.items()}
     try:
         return cls.model_validate(tree)
     except ValidationError as error:
         for fault in error.errors():
             path = [section, *(str(part) for part in fault["loc"])]
-            while path and ".".join(path) not in keys:
-                path.pop()
-            message = fault["msg"].removeprefix("Value error, ")
-            key = keys.get(".".join(path))
-            where = (
-                f"{key}: {message}, not {values[key]}"
-                if key
-                else f"{section}.{'.'.join(str(part) for part in fault['loc'])}: {message}"
-            )
-            faults.append(where)
+            faults.append(_in_detectron2s_words(path, fault["msg"].removeprefix("Value error, "), values))
     return None
+
+
+def _in_detectron2s_words(path: Sequence[str], message: str, values: Mapping[str, Given]) -> str:
+    """A fault of a setting, or of several that contradict each other, by Detectron2's keys.
+
+    Args:
+        path: of the setting, or of the group of settings.
+        message: what is wrong; names settings by the last part of their path.
+        values: Detectron2's.
+    """
+    for length in range(len(path), 0, -1):
+        if key := _KEYS.get(".".join(path[:length])):
+            return f"{key}: {message}, not {values[key]}"
+    group = {
+        setting.rpartition(".")[2]: key
+        for setting, key in _KEYS.items()
+        if setting.startswith(".".join([*path, ""]))
+    }
+    named = {name: key for name, key in group.items() if re.search(rf"\b{name}\b", message)} or group
+    for name, key in named.items():
+        message = re.sub(rf"\b{name}\b", key, message)
+    found = ", ".join(f"{key} is {values[key]}" for key in named.values())
+    return f"{', '.join(named.values())}: {message}; {found}"
 
 
 def _plain(value: Any) -> Any:
     """Lists as tuples, so that the two can be compared."""
     return tuple(_plain(part) for part in value) if isinstance(value, (list, tuple)) else value
-
-
-def _shown(value: Any) -> str:
-    return repr(value) if isinstance(value, str) else str(list(value) if isinstance(value, tuple) else value)
 
 
 def _jsonable(value: Any) -> Any:
@@ -282,15 +285,19 @@ def main(words: Sequence[str]) -> int:
     try:
         overrides = {}
         for word in words[1:]:
-            key, equals, text = word.partition("=")
-            if not equals:
+            key, equals, _ = word.partition("=")
+            if not key or not equals:
                 raise ConfigError(f"expected KEY=VALUE, such as TEST.PRECISE_BN.ENABLED=False, not {word!r}")
-            overrides[key] = _literal(yaml.safe_load(text))
-        recipe = to_recipe(read_config(path, overrides), path)
+            overrides[key] = literal(parse_words([word])[key])
+        given = read_config(path, overrides)
+        recipe = to_recipe(given, path)
     except ToolkitError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code
-    sys.stdout.write(f"# from {path}\n")
+    for line in (f"from {path}; what the recipe does not take from it:", *remarks(given)):
+        # on one line, whatever stands in the names
+        printable = "".join(each if each.isprintable() else " " for each in line)
+        sys.stdout.write(f"# {printable}\n")
     sys.stdout.write(yaml.safe_dump(_jsonable(recipe), sort_keys=False, allow_unicode=True))
     return 0
 

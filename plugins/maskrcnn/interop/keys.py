@@ -1,12 +1,12 @@
 """Detectron2's configuration keys: what each is called here, or which of its values this network has.
 
-Every key that Detectron2 knows is in one of the three tables. With ``SETTINGS`` both directions can be gone:
+Every key that Detectron2 knows is in one of the tables. With ``SETTINGS`` both directions can be gone:
 from its YAML files to settings, and from settings to its configuration.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +47,7 @@ def _translated(table: dict[Any, str]) -> Callable[[Any], Any]:
     )
 
 
+_ROI = "MODEL.ROI_HEADS"
 _BOX, _MASK, _KEYPOINTS = "MODEL.ROI_BOX_HEAD", "MODEL.ROI_MASK_HEAD", "MODEL.ROI_KEYPOINT_HEAD"
 
 SETTINGS = {
@@ -151,7 +152,7 @@ ELSEWHERE = {
     "TEST.EVAL_PERIOD": 0,
     "TEST.KEYPOINT_OKS_SIGMAS": (),
 }
-"""Keys that are honoured by more than one setting, or outside ``model`` and ``train``, with Detectron2's own
+"""Keys that are honored by more than one setting, or outside ``model`` and ``train``, with Detectron2's own
 values.
 """
 
@@ -204,27 +205,42 @@ ONLY = {
 }
 """Keys of which this network has one value: Detectron2's own, and that value."""
 
+ALSO = {"FLOAT32_PRECISION": ("highest",)}
+"""Further values of keys in ``ONLY`` that are honored."""
+
+DIFFERENT = {
+    "DATALOADER.ASPECT_RATIO_GROUPING": (True, False, "a batch may hold images of different shapes"),
+    "DATALOADER.FILTER_EMPTY_ANNOTATIONS": (True, False, "images without objects are used in training, too"),
+    f"{_KEYPOINTS}.MIN_KEYPOINTS_PER_IMAGE": (1, 0, "images with fewer keypoints are used in training, too"),
+    "INPUT.MASK_FORMAT": ("polygon", "bitmask", "masks are pixels, also if they were drawn as polygons"),
+    "FLOAT32_PRECISION": ("", "", "on a GPU, torch decides whether convolutions use TF32"),
+}
+"""Keys whose other values are replaced by the one that this toolkit has: Detectron2's own, that value, and
+what it means. Converting mentions them.
+"""
+
+SAID_ELSEWHERE = {
+    "DATASETS.": "say which data by --data",
+    "MODEL.DEVICE": "train.device decides",
+    f"{_ROI}.NUM_CLASSES": "the dataset decides",
+    "OUTPUT_DIR": "say where to by --out",
+}
+"""Keys, or the beginnings of keys, that something outside of the recipe decides. Converting mentions those
+that a file gives.
+"""
+
 WITHOUT_BEARING = (
     "CUDNN_BENCHMARK",
     "GLOBAL.",
-    "OUTPUT_DIR",
     "VIS_PERIOD",
-    "DATASETS.",  # --data says
-    "DATALOADER.ASPECT_RATIO_GROUPING",
-    # the dataset says which images there are; those without objects train here
-    "DATALOADER.FILTER_EMPTY_ANNOTATIONS",
     "DATALOADER.REPEAT_",  # of a sampler that ONLY rules out
     "INPUT.CROP.",  # of what ONLY rules out
-    "INPUT.MASK_FORMAT",  # masks are run-length codes here, whatever they were drawn as
-    "MODEL.DEVICE",  # train.device says
     "MODEL.ANCHOR_GENERATOR.ANGLES",  # of rotated boxes
     "MODEL.PANOPTIC_FPN.",
     "MODEL.RESNETS.DEFORM_",  # of what ONLY rules out
     "MODEL.RETINANET.",
     "MODEL.ROI_BOX_CASCADE_HEAD.",
     "MODEL.ROI_BOX_HEAD.FED_LOSS_",  # of what ONLY rules out
-    "MODEL.ROI_HEADS.NUM_CLASSES",  # the dataset says
-    "MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE",  # as FILTER_EMPTY_ANNOTATIONS
     "MODEL.SEM_SEG_HEAD.",
     "SOLVER.CLIP_GRADIENTS.",  # of what ONLY rules out
     "SOLVER.NUM_DECAYS",  # of a schedule that there is not here
@@ -232,18 +248,19 @@ WITHOUT_BEARING = (
     "TEST.EXPECTED_RESULTS",
     "TEST.PRECISE_BN.",  # of what ONLY rules out
 )
-"""Keys, or the beginnings of keys, that change nothing here, or that something else says here."""
-
-
-def has_bearing(key: str) -> bool:
-    """Whether a key is in one of the other tables, rather than in ``WITHOUT_BEARING``."""
-    return key in SETTINGS or key in ELSEWHERE or key in ONLY
+"""Keys, or the beginnings of keys, that change nothing here."""
 
 
 def is_known(key: str) -> bool:
     """Whether Detectron2 has such a key."""
-    return has_bearing(key) or any(
-        key == known or (known[-1] in "._" and key.startswith(known)) for known in WITHOUT_BEARING
+    in_a_table = any(key in table for table in (SETTINGS, ELSEWHERE, ONLY, DIFFERENT))
+    return in_a_table or begins_with(key, (*SAID_ELSEWHERE, *WITHOUT_BEARING)) is not None
+
+
+def begins_with(key: str, beginnings: Iterable[str]) -> str | None:
+    """Which of some keys, or beginnings of keys that end in ``.`` or ``_``, a key is or begins with."""
+    return next(
+        (each for each in beginnings if key == each or (each[-1] in "._" and key.startswith(each))), None
     )
 
 

@@ -2,88 +2,22 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from toolkit.plugins.maskrcnn.interop import keys
-from toolkit.plugins.maskrcnn.interop.config import Given, main, read_config, to_recipe
-from toolkit.plugins.maskrcnn.interop.engine import is_installed, to_cfg
+from config_cases import recipe_of
+from toolkit.plugins.maskrcnn.interop.config import main, remarks
+from toolkit.plugins.maskrcnn.interop.yaml_files import read_config
 from toolkit.plugins.maskrcnn.interop.zoo import ZOO, name_of
 from toolkit.plugins.maskrcnn.settings import MaskRCNNSettings
 
 from toolkit.config import TrainSettings, resolve
-from toolkit.errors import ConfigError
-
-needs_detectron2 = pytest.mark.skipif(not is_installed(), reason="Detectron2 is not installed")
-pytestmark = [pytest.mark.filterwarnings("ignore")] if is_installed() else []  # of what Detectron2 imports
-
-BASE = """
-MODEL:
-  META_ARCHITECTURE: "GeneralizedRCNN"
-  BACKBONE: {NAME: "build_resnet_fpn_backbone"}
-  RESNETS: {OUT_FEATURES: ["res2", "res3", "res4", "res5"]}
-  FPN: {IN_FEATURES: ["res2", "res3", "res4", "res5"]}
-  ANCHOR_GENERATOR: {SIZES: [[32], [64], [128], [256], [512]], ASPECT_RATIOS: [[0.5, 1.0, 2.0]]}
-  RPN:
-    IN_FEATURES: ["p2", "p3", "p4", "p5", "p6"]
-    PRE_NMS_TOPK_TRAIN: 2000
-    PRE_NMS_TOPK_TEST: 1000
-    POST_NMS_TOPK_TRAIN: 1000
-  ROI_HEADS: {NAME: "StandardROIHeads", IN_FEATURES: ["p2", "p3", "p4", "p5"]}
-  ROI_BOX_HEAD: {NAME: "FastRCNNConvFCHead", NUM_FC: 2, POOLER_RESOLUTION: 7}
-  ROI_MASK_HEAD: {NUM_CONV: 4}
-DATASETS:
-  TRAIN: ("coco_2017_train",)
-  TEST: ("coco_2017_val",)
-SOLVER:
-  IMS_PER_BATCH: 16
-  BASE_LR: 0.02
-  STEPS: (60000, 80000)
-  MAX_ITER: 90000
-INPUT:
-  MIN_SIZE_TRAIN: (640, 672, 704, 736, 768, 800)
-VERSION: 2
-"""
-MASK = """
-_BASE_: "../Base.yaml"
-MODEL:
-  WEIGHTS: "detectron2://ImageNetPretrained/MSRA/R-50.pkl"
-  MASK_ON: True
-SOLVER:
-  STEPS: (210000, 250000)
-  MAX_ITER: 270000
-"""
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A folder as Detectron2's ``configs``."""
-    (tmp_path / "coco").mkdir()
-    (tmp_path / "Base.yaml").write_text(BASE)
-    (tmp_path / "coco" / "mask.yaml").write_text(MASK)
-    return tmp_path
-
-
-def recipe_of(path: Path, **overrides: Any) -> dict[str, Any]:
-    return to_recipe(
-        read_config(path, {key.replace("__", "."): value for key, value in overrides.items()}), path
-    )
-
-
-def faults_of(path: Path, text: str = "", **overrides: Any) -> str:
-    if text:
-        path = path.with_name("changed.yaml")
-        path.write_text(text)
-    with pytest.raises(ConfigError) as caught:
-        recipe_of(path, **overrides)
-    return str(caught.value)
-
-
-def test_the_standard_file_is_the_plugin_as_it_is(folder: Path) -> None:
-    recipe = recipe_of(folder / "coco" / "mask.yaml")
+def test_the_standard_file_is_the_plugin_as_it_is(mask_yaml: Path) -> None:
+    recipe = recipe_of(mask_yaml)
     assert recipe["plugin"] == "maskrcnn"
     assert recipe["weights"] == "imagenet-r50"
     assert recipe["model"] == {}
@@ -111,8 +45,8 @@ def test_the_standard_file_is_the_plugin_as_it_is(folder: Path) -> None:
     )
 
 
-def test_settings_come_from_where_they_are_said(folder: Path) -> None:
-    path = folder / "coco" / "other.yaml"
+def test_settings_come_from_where_they_are_said(mask_yaml: Path) -> None:
+    path = mask_yaml.with_name("other.yaml")
     path.write_text("""
 _BASE_: [mask.yaml]
 MODEL:
@@ -176,15 +110,15 @@ OUTPUT_DIR: elsewhere
         7,
     )
     assert recipe["evaluators"] == {"coco": {"keypoint_sigmas": [0.1] * 5}}
-    assert recipe["augment"] == []  # a mirror image would swap the keypoints
+    assert recipe["augment"] == [{"name": "flip", "p": 0.5, "direction": "horizontal"}]
 
 
-def test_the_recipe_trains(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_recipe_trains(mask_yaml: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What the command prints is what --config takes."""
     assert (
         main(
             [
-                str(folder / "coco" / "mask.yaml"),
+                str(mask_yaml),
                 "SOLVER.MAX_ITER=300",
                 "SOLVER.WARMUP_ITERS=100",
                 "INPUT.RANDOM_FLIP=none",
@@ -207,277 +141,82 @@ def test_the_recipe_trains(folder: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert smaller.train.scaled_lr() == pytest.approx(0.0025)
 
 
-def test_the_command(folder: Path, tmp_path: Path) -> None:
+def test_the_command(mask_yaml: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "toolkit.plugins.maskrcnn.interop.config"]
-    good = subprocess.run(
-        [*command, str(folder / "coco" / "mask.yaml")], capture_output=True, text=True, check=False
-    )
+    good = subprocess.run([*command, str(mask_yaml)], capture_output=True, text=True, check=False)
     assert good.returncode == 0
-    assert yaml.safe_load(good.stdout) == recipe_of(folder / "coco" / "mask.yaml")
+    assert yaml.safe_load(good.stdout) == recipe_of(mask_yaml)
     bad = subprocess.run(
         [*command, str(tmp_path / "absent.yaml")], capture_output=True, text=True, check=False
     )
     assert bad.returncode == 2
-    assert "absent.yaml cannot be read" in bad.stderr
+    assert "absent.yaml" in bad.stderr
     assert "Traceback" not in bad.stderr
     assert subprocess.run(command, capture_output=True, text=True, check=False).returncode == 2
 
 
-def test_all_faults_at_once_each_with_key_value_and_file(folder: Path) -> None:
-    path = folder / "coco" / "changed.yaml"
-    message = faults_of(
-        path,
-        """
-_BASE_: mask.yaml
-MODEL:
-  RESNETS: {NUM_GROUPS: 32, NORM: LN, DEPTH: "many"}
-  ROI_HEADS: {NAME: CascadeROIHeads}
-  ROI_MASK_HED: {NUM_CONV: 8}
-  RPN: {NMS_THRESH: 1.5, IOU_THRESHOLDS: [0.7, 0.3]}
-INPUT: {CROP: {ENABLED: true}}
-SOLVER: {BASE_LR: -1, WEIGHT_DECAY_BIAS: 0.5, LR_SCHEDULER_NAME: StepLR, CLIP_GRADIENTS: {ENABLED: true}}
-""",
+def test_keypoints_are_flipped_as_there(mask_yaml: Path) -> None:
+    """Detectron2 swaps left and right where it flips horizontally, and not where it flips vertically."""
+    path = mask_yaml
+
+    def flips(direction: str, *, keypoints: bool) -> Any:
+        return recipe_of(path, MODEL__KEYPOINT_ON=keypoints, INPUT__RANDOM_FLIP=direction)["augment"]
+
+    across, over = ({"name": "flip", "p": 0.5, "direction": each} for each in ("horizontal", "vertical"))
+    assert flips("horizontal", keypoints=True) == flips("horizontal", keypoints=False) == [across]
+    assert flips("vertical", keypoints=True) == [over | {"keypoint_pairs": []}]
+    assert flips("vertical", keypoints=False) == [over]
+    assert flips("none", keypoints=True) == []
+
+
+def test_what_is_done_in_another_way_or_decided_elsewhere_is_mentioned(mask_yaml: Path) -> None:
+    path = mask_yaml
+    said = remarks(read_config(path, {"FLOAT32_PRECISION": "highest", "MODEL.ROI_HEADS.NUM_CLASSES": 3}))
+    assert [remark.partition(":")[0] for remark in said] == [
+        "DATALOADER.ASPECT_RATIO_GROUPING",
+        "DATALOADER.FILTER_EMPTY_ANNOTATIONS",
+        "INPUT.MASK_FORMAT",
+        "FLOAT32_PRECISION",
+        "DATASETS.TRAIN",
+        "DATASETS.TEST",
+        "MODEL.ROI_HEADS.NUM_CLASSES",
+    ]
+    assert recipe_of(path, FLOAT32_PRECISION="highest") == recipe_of(path)
+    assert said[1] == (
+        "DATALOADER.FILTER_EMPTY_ANNOTATIONS: images without objects are used in training, too; True"
+        " (Detectron2 default)"
     )
-    assert message.startswith(f"{path}: 11 faults")
-    for said in (
-        f"MODEL.RESNETS.NUM_GROUPS: this network supports only 1, not 32 ({path})",
-        f"not 'LN' ({path})",
-        f"not 'many' ({path})",
-        "MODEL.ROI_HEADS.NAME: this network supports only 'StandardROIHeads', not 'CascadeROIHeads'",
-        (
-            "MODEL.ROI_MASK_HED.NUM_CONV: Detectron2 has no such key; did you mean"
-            " MODEL.ROI_MASK_HEAD.NUM_CONV?: 8"
-        ),
-        "MODEL.RPN.NMS_THRESH: ",
-        "not 1.5",
-        "INPUT.CROP.ENABLED: this network supports only False, not True",
-        "SOLVER.BASE_LR: Input should be greater than 0, not -1",
-        "SOLVER.WEIGHT_DECAY_BIAS: ",
-        "SOLVER.LR_SCHEDULER_NAME: expected WarmupMultiStepLR or WarmupCosineLR, not 'StepLR'",
-        "SOLVER.CLIP_GRADIENTS.ENABLED: ",
-    ):
-        assert said in message
+    same = {
+        "DATALOADER.ASPECT_RATIO_GROUPING": False,
+        "DATALOADER.FILTER_EMPTY_ANNOTATIONS": False,
+        "MODEL.MASK_ON": False,
+        "MODEL.KEYPOINT_ON": True,
+    }
+    (mask_yaml.with_name("bare.yaml")).write_text("SEED: 1\n")
+    assert [
+        remark.partition(":")[0] for remark in remarks(read_config(mask_yaml.with_name("bare.yaml"), same))
+    ] == ["MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE"]
 
 
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ({"MODEL.RESNETS.DEPTH": 34}, "MODEL.RESNETS.RES2_OUT_CHANNELS: must be 64 for ResNet-18 and 34"),
-        (
-            {"SOLVER.WARMUP_ITERS": 200000},
-            (
-                "SOLVER.WARMUP_ITERS: warm-up may take at most half of the 270000 steps here, not 200000 (the"
-                " command line)"
-            ),
-        ),
-        (
-            {"INPUT.RANDOM_FLIP": "both"},
-            "INPUT.RANDOM_FLIP: expected horizontal, vertical or none, not 'both'",
-        ),
-        (
-            {"INPUT.RANDOM_FLIP": "horizontal", "MODEL.KEYPOINT_ON": True},
-            "have to swap left and right keypoints",
-        ),
-        ({"MODEL.WEIGHTS": "https://elsewhere/model.pkl"}, "Hint: download them and set the path"),
-        ({"MODEL.WEIGHTS": "detectron2://ImageNetPretrained/FAIR/X-101-32x8d.pkl"}, "MODEL.WEIGHTS"),
-        ({"TEST.PRECISE_BN.ENABLED": True}, "TEST.PRECISE_BN.ENABLED"),
-        ({"MODEL": 3}, "MODEL: Detectron2 has no such key"),
-        ({"MODEL.ROI_HEADS.IOU_THRESHOLDS": 0.5, "INPUT.MIN_SIZE_TRAIN": [[1]]}, "INPUT.MIN_SIZE_TRAIN"),
-        ({"MODEL.ROI_HEADS.IOU_THRESHOLDS": (0.4, 0.6)}, "MODEL.ROI_HEADS.IOU_THRESHOLDS"),
-        ({"SOLVER.STEPS": ["soon"]}, "SOLVER.STEPS"),
-        ({"SOLVER.MAX_ITER": "long"}, "SOLVER.MAX_ITER"),
-        ({"SOLVER.LR_SCHEDULER_NAME": ["a"], "SOLVER.AMP.ENABLED": {}}, "SOLVER.AMP.ENABLED"),
-        ({"TEST.EVAL_PERIOD": "often"}, "eval_every"),
-    ],
-)
-def test_values_that_cannot_be_honoured(folder: Path, values: dict[str, Any], message: str) -> None:
-    path = folder / "coco" / "mask.yaml"
-    with pytest.raises(ConfigError) as caught:
-        to_recipe(read_config(path, values), path)
-    assert message in str(caught.value)
+def test_remarks_are_comments_whatever_stands_in_them(
+    mask_yaml: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = mask_yaml.with_name("odd.yaml")
+    path.write_text('_BASE_: mask.yaml\nDATASETS: {"X\\nplugin: evil\\nY": "a\\nweights: evil"}\n')
+    assert main([str(path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert yaml.safe_load("\n".join(lines)) == recipe_of(mask_yaml)
+    assert any("DATASETS.X plugin: evil Y" in line for line in lines if line.startswith("# "))
 
 
-def test_detectron2s_own_defaults_are_another_network(folder: Path) -> None:
-    (folder / "bare.yaml").write_text("MODEL: {MASK_ON: True}\n")
-    message = faults_of(folder / "bare.yaml")
-    assert (
-        "MODEL.BACKBONE.NAME: this network supports only 'build_resnet_fpn_backbone', not"
-        " 'build_resnet_backbone'"
-        " (Detectron2 default)" in message
-    )
-
-
-def test_later_milestones_do_nothing_and_a_short_run_keeps_its_warm_up(folder: Path) -> None:
-    train = recipe_of(folder / "coco" / "mask.yaml", SOLVER__MAX_ITER=300)["train"]
-    assert (train["milestones"], train["warmup_steps"]) == ([], 1000)
+def test_later_milestones_do_nothing(mask_yaml: Path) -> None:
+    path = mask_yaml
+    train = recipe_of(path, SOLVER__MAX_ITER=300, SOLVER__WARMUP_ITERS=150)["train"]
+    assert (train["milestones"], train["warmup_steps"]) == ([], 150)
     TrainSettings(**train)
 
 
-def test_weights_may_be_a_file(folder: Path) -> None:
-    assert (
-        recipe_of(folder / "coco" / "mask.yaml", MODEL__WEIGHTS="weights/mine.pth")["weights"]
-        == "weights/mine.pth"
-    )
+def test_weights_may_be_a_file(mask_yaml: Path) -> None:
+    assert recipe_of(mask_yaml, MODEL__WEIGHTS="weights/mine.pth")["weights"] == "weights/mine.pth"
     assert name_of("catalog://ImageNetPretrained/FAIR/R-50-GN") == "imagenet-r50-gn"
     assert all(name_of(address) == name for name, address in ZOO.items())
-
-
-def test_files_in_a_circle_are_named(tmp_path: Path) -> None:
-    for name, base in (("a", "b"), ("b", "c"), ("c", "b")):
-        (tmp_path / f"{name}.yaml").write_text(f"_BASE_: {base}.yaml\n")
-    with pytest.raises(
-        ConfigError, match=r"b\.yaml includes itself through _BASE_: .*b\.yaml -> .*c\.yaml -> .*b\.yaml"
-    ):
-        read_config(tmp_path / "a.yaml")
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("_BASE_: absent.yaml", r"absent\.yaml cannot be read"),
-        ("_BASE_: https://elsewhere/base.yaml", "must name local files"),
-        ("_BASE_: [3]", "must name local files, not 3"),
-        ("- a list", "must hold keys and values"),
-        ("MODEL: {", "is not valid YAML"),
-        ("SIZES: !!python/object/apply:eval ['1']", "is not valid YAML: could not determine a constructor"),
-        ("SEED: 1\nSEED: 2", "stands here twice"),
-    ],
-)
-def test_files_that_cannot_be_read(tmp_path: Path, text: str, message: str) -> None:
-    (tmp_path / "file.yaml").write_text(text)
-    with pytest.raises(ConfigError, match=message):
-        read_config(tmp_path / "file.yaml")
-
-
-def test_a_base_is_relative_to_the_file_that_names_it_and_later_ones_win(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "inner").mkdir()
-    (tmp_path / "inner" / "one.yaml").write_text("SEED: 1\nVIS_PERIOD: 1\nOUTPUT_DIR: one\n")
-    (tmp_path / "inner" / "two.yaml").write_text("_BASE_: one.yaml\nSEED: 2\n")
-    (tmp_path / "three.yaml").write_text("SEED: 3\nVIS_PERIOD: 3\n")
-    (tmp_path / "all.yaml").write_text("_BASE_: [inner/two.yaml, ~/three.yaml]\nSEED: 4\n")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.chdir("/")
-    given = read_config(tmp_path / "all.yaml")
-    assert {key: value.value for key, value in given.items()} == {
-        "SEED": 4,
-        "VIS_PERIOD": 3,
-        "OUTPUT_DIR": "one",
-    }
-    assert given["OUTPUT_DIR"].source.endswith("inner/one.yaml")
-
-
-def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    pairs: dict[str, Any] = {}
-    for key, value in tree.items():
-        pairs |= (
-            flat(value, f"{prefix}{key}.")
-            if isinstance(value, Mapping) and value
-            else {f"{prefix}{key}": value}
-        )
-    return pairs
-
-
-def plain(value: Any) -> Any:
-    return tuple(plain(part) for part in value) if isinstance(value, (list, tuple)) else value
-
-
-@needs_detectron2
-def test_every_key_of_detectron2_is_known_with_its_default() -> None:
-    from detectron2.config import get_cfg
-
-    defaults = flat(get_cfg())
-    assert [key for key in defaults if not keys.is_known(key)] == []
-    assert [key for key in (*keys.SETTINGS, *keys.ONLY, *keys.ELSEWHERE) if key not in defaults] == []
-    assert [
-        key
-        for key in defaults
-        if sum(key in table for table in (keys.SETTINGS, keys.ONLY, keys.ELSEWHERE)) > 1
-    ] == []
-    ours = (
-        {key: entry.default for key, entry in keys.SETTINGS.items()}
-        | {key: value for key, (value, _) in keys.ONLY.items()}
-        | keys.ELSEWHERE
-    )
-    assert {key: plain(defaults[key]) for key in ours} == {key: plain(value) for key, value in ours.items()}
-
-
-@needs_detectron2
-def test_detectron2s_own_files_come_back_as_they_went() -> None:
-    """File -> settings -> configuration is what Detectron2 reads from the file, or the file is refused."""
-    from detectron2 import model_zoo
-    from detectron2.config import get_cfg
-
-    folder = Path(model_zoo.__file__).parent / "configs"
-    taken = []
-    for path in sorted(folder.rglob("*.yaml")):
-        try:
-            recipe = to_recipe(read_config(path), path)
-        except ConfigError:
-            continue
-        taken.append(path.stem)
-        theirs = get_cfg()
-        theirs.merge_from_file(str(path))
-        settings = MaskRCNNSettings(**recipe["model"])
-        ours = to_cfg(settings, theirs.MODEL.ROI_HEADS.NUM_CLASSES)
-        used = [key for key, entry in keys.SETTINGS.items() if entry.setting.startswith("model.")] + list(
-            keys.ONLY
-        )
-        idle = tuple(
-            f"MODEL.ROI_{head}_HEAD"
-            for head, on in (("MASK", settings.masks), ("KEYPOINT", settings.keypoint_count))
-            if not on
-        )
-        a, b = flat(theirs), flat(ours)
-        assert {k: plain(a[k]) for k in used if not k.startswith(idle)} == {
-            k: plain(b[k]) for k in used if not k.startswith(idle)
-        }, path
-        assert a["MODEL.KEYPOINT_ON"] == b["MODEL.KEYPOINT_ON"]
-    expected = {
-        "mask_rcnn_R_50_FPN_3x",
-        "mask_rcnn_R_101_FPN_3x",
-        "keypoint_rcnn_R_50_FPN_3x",
-        "faster_rcnn_R_50_FPN_1x",
-        "mask_rcnn_R_50_FPN_3x_gn",
-    }
-    assert expected | {
-        "scratch_mask_rcnn_R_50_FPN_3x_gn",
-        "scratch_mask_rcnn_R_50_FPN_9x_gn",
-        "mask_rcnn_R_50_FPN_1x_cls_agnostic",
-    } <= set(taken)
-
-
-@needs_detectron2
-def test_learning_rates_are_those_of_detectron2(folder: Path) -> None:
-    import torch
-    from detectron2.config import get_cfg
-    from detectron2.solver import build_lr_scheduler
-
-    from toolkit.training.optimizer import build_schedule
-
-    for name in ("WarmupMultiStepLR", "WarmupCosineLR"):
-        values = {
-            "SOLVER.MAX_ITER": 200,
-            "SOLVER.STEPS": (120, 170),
-            "SOLVER.WARMUP_ITERS": 50,
-            "SOLVER.LR_SCHEDULER_NAME": name,
-        }
-        train = TrainSettings(**recipe_of(folder / "coco" / "mask.yaml", **values)["train"])
-        cfg = get_cfg()
-        cfg.merge_from_list([word for pair in values.items() for word in pair])
-        optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
-        scheduler = build_lr_scheduler(cfg, optimizer)
-        factor = build_schedule(train, 200)
-        for step in range(200):
-            assert optimizer.param_groups[0]["lr"] == pytest.approx(factor(step), rel=1e-6, abs=1e-9), (
-                name,
-                step,
-            )
-            optimizer.step()
-            scheduler.step()
-
-
-def test_given_values_say_where_they_come_from() -> None:
-    assert str(Given((1, 2), "a.yaml")) == "[1, 2] (a.yaml)"
-    assert str(Given("x")) == "'x' (Detectron2 default)"

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from toolkit.wording import counted, in_words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "0 s"),
+        (-3, "0 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min"),
+        (3_569, "59 min"),
+        (3_571, "1 h"),
+        (4_800, "1 h 20 min"),
+        (86_399, "1 d"),
+        (2 * 86_400 + 3 * 3_600, "2 d 3 h"),
+        (math.nan, "?"),
+        (math.inf, "?"),
+    ],
+)
+def test_durations_in_words(seconds: float, words: str) -> None:
+    assert in_words(seconds) == words
+
+
+def test_numbers_with_their_nouns() -> None:
+    assert [counted(n, "step") for n in (0, 1, 2, 1200)] == ["0 steps", "1 step", "2 steps", "1,200 steps"]
+    assert counted(2, "process", "processes") == "2 processes"

@@ -1,0 +1,99 @@
+"""What COCO's limits on the number of detections cut off, in sentences for a report."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.evaluation.coco_figures import KEYPOINT_DETECTIONS, IoUType
+from toolkit.wording import counted
+
+
+@dataclass(frozen=True)
+class Densities:
+    """The class with the most objects in each image, and that with the most detections.
+
+    Attributes:
+        truth: for each image that has any, the number of objects of one class, crowds left out.
+        found: likewise, the number of detections.
+    """
+
+    truth: Sequence[int]
+    found: Sequence[int]
+
+
+def most_of_a_class(labels: NDArray[np.int64]) -> int:
+    """How often the most frequent label occurs."""
+    return int(np.bincount(labels).max(initial=0))
+
+
+def document_densities(
+    annotations: Iterable[Mapping[str, Any]], results: Iterable[Mapping[str, Any]]
+) -> Densities:
+    """Those of the annotations of a COCO file and of a list of COCO results."""
+    ordinary = (each for each in annotations if not each.get("iscrowd"))
+    return Densities(_most_by_image(ordinary), _most_by_image(results))
+
+
+def _most_by_image(entries: Iterable[Mapping[str, Any]]) -> list[int]:
+    most: dict[Any, int] = {}
+    for (image, _), count in Counter((each["image_id"], each["category_id"]) for each in entries).items():
+        most[image] = max(most.get(image, 0), count)
+    return list(most.values())
+
+
+def limit_notes(densities: Densities, kinds: Iterable[IoUType], limits: Sequence[int]) -> list[str]:
+    """What a reader must know where more objects or detections of a class are in an image than count.
+
+    Args:
+        densities: of the images that were measured.
+        kinds: what was compared.
+        limits: the setting ``max_detections``; AP uses the last one.
+    """
+    notes = []
+    if {"bbox", "segm"} & set(kinds):
+        notes += _note(densities, limits)
+    if "keypoints" in kinds and (many := _above(densities.truth, KEYPOINT_DETECTIONS[-1])):
+        notes.append(
+            f"{_images(many)} more than {KEYPOINT_DETECTIONS[-1]} objects of one class (up to {max(many):,}),"
+            f" but COCO's metrics of keypoints count only the {KEYPOINT_DETECTIONS[-1]} detections of a class"
+            " with the highest scores in an image, so AP and AR of keypoints cannot reach 1."
+        )
+    return notes
+
+
+def _note(densities: Densities, limits: Sequence[int]) -> list[str]:
+    limit = limits[-1]
+    objects, detections = _above(densities.truth, limit), _above(densities.found, limit)
+    if not objects and not detections:
+        return []
+    if objects:
+        note = (
+            f"{_images(objects)} more than {limit:,} objects of one class (up to {max(objects):,}), but only"
+            f" the {counted(limit, 'detection')} of a class with the highest scores in an image count, so AP"
+            " and AR cannot reach 1."
+        )
+    else:
+        note = (
+            f"{_images(detections)} more than {limit:,} detections of one class (up to {max(detections):,}),"
+            " of which only those with the highest scores count."
+        )
+    wanted = [*limits[:-1], max(*objects, *detections, limit + 1)]
+    setting = f"'evaluators.coco.max_detections={str(wanted).replace(' ', '')}'"
+    hint = f" Hint: {setting} counts all of them"
+    if not detections:
+        hint += ", if the model finds that many; its own settings may have a limit, too"
+    return [note + hint]
+
+
+def _above(numbers: Iterable[int], limit: int) -> list[int]:
+    return [number for number in numbers if number > limit]
+
+
+def _images(above: Sequence[int]) -> str:
+    return f"{counted(len(above), 'image')} {'has' if len(above) == 1 else 'have'}"

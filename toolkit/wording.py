@@ -1,0 +1,36 @@
+"""Numbers and durations in sentences; imports nothing but the standard library, so that every module may use
+it.
+"""
+
+from __future__ import annotations
+
+import math
+
+
+def in_words(seconds: float) -> str:
+    """A duration as people say it, such as ``"40 s"``, ``"4 min"`` or ``"1 h 20 min"``; ``"?"`` when it is
+    not known.
+    """
+    if not math.isfinite(seconds):
+        return "?"
+    if seconds < 59.5:
+        return f"{max(0, round(seconds))} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(round(seconds / 3600), 24)
+    return f"{days} d {hours} h" if hours else f"{days} d"
+
+
+def counted(number: int, singular: str, plural: str = "") -> str:
+    """A number with its noun: ``"1 step"``, ``"1,200 steps"``.
+
+    Args:
+        number: how many.
+        singular: the noun for one.
+        plural: for all other numbers; ``singular`` with an ``s`` when empty.
+    """
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
