@@ -34,6 +34,12 @@ LEAST_BEGINNING = 3
 REACH = 2
 """Maximum distance of a label from its object, in lines; less than a line if possible."""
 
+FEW = 30
+"""With no more labels than this, trying all corners is faster than looking for room first."""
+
+MOST_AROUND = 300_000
+"""Pixels around an object up to which looking for room first is worth it."""
+
 ELLIPSIS = "..."  # in ASCII: the fonts of OpenCV 4 have no "…"
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -164,29 +170,64 @@ def place_labels(
         A label for each caption, or None if no form of it fits.
     """
     taken = np.zeros((len(captions), 4), np.int64)
+    covered = np.zeros(size if len(captions) > FEW else (0, 0), np.uint8)
     count = 0
     labels: list[Label | None] = []
     for caption in captions:
-        label = _place(caption, size, letter_height, taken[:count])
+        label = _place(caption, size, letter_height, taken[:count], covered)
         labels.append(label)
         if label is not None:
-            taken[count] = label.box
+            x0, y0, x1, y1 = taken[count] = label.box
+            covered[y0:y1, x0:x1] = 1
             count += 1
     return labels
 
 
 def _place(
-    caption: Caption, size: tuple[int, int], letter_height: int, taken: NDArray[np.int64]
+    caption: Caption,
+    size: tuple[int, int],
+    letter_height: int,
+    taken: NDArray[np.int64],
+    covered: NDArray[np.uint8],
 ) -> Label | None:
     box = _inside(caption.box, size)
-    forms = list(_forms(caption, size[1], letter_height))
+    forms = [(*form, *form[0].patch(form[1])) for form in _forms(caption, size[1], letter_height)]
+    patches = [(width, height) for _, _, width, height in forms]
+    if len(taken) > FEW and not _has_room(box, patches, covered):
+        return None
     for lines in (1, REACH):
-        for lettering, text in forms:
-            width, height = lettering.patch(text)
+        for lettering, text, width, height in forms:
             corner = _corner(box, width, height, size, lines * height, taken)
             if corner is not None:
                 return Label(text, lettering, *corner, width, height)
     return None
+
+
+def _has_room(box: NDArray[np.int64], patches: Sequence[tuple[int, int]], covered: NDArray[np.uint8]) -> bool:
+    """Whether the smallest of patches fits anywhere within reach of a box, at any pixel rather than at the
+    corners that are tried; if not, none of them does at those. In a crowd, this spares most of the trying.
+
+    Args:
+        box: of the object, inside of the picture.
+        patches: width and height of each form of its label.
+        covered: uint8 ``[H, W]``, 1 where there is a label already.
+    """
+    if not patches:
+        return False
+    (least_width, most_width), (least_height, most_height) = (
+        (min(n), max(n)) for n in zip(*patches, strict=True)
+    )
+    x0, y0, x1, y1 = box.tolist()
+    beside, above = most_width + 1, (1 + REACH) * most_height
+    around = covered[max(0, y0 - above) : y1 + above, max(0, x0 - beside) : x1 + beside]
+    if around.size > MOST_AROUND:
+        return True
+    if around.shape[0] < least_height or around.shape[1] < least_width:
+        return False
+    sums = cv2.integral(around)
+    height, width = least_height, least_width
+    inside = sums[height:, width:] - sums[:-height, width:] - sums[height:, :-width] + sums[:-height, :-width]
+    return bool((inside == 0).any())
 
 
 def _corner(
