@@ -101,6 +101,22 @@ def test_a_folder(infer: Infer, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert Image.open(tmp_path / "out/labels/a.png").getpalette()[:6] == [9, 9, 9, 250, 0, 0]
 
 
+def test_what_was_left_out_is_said(infer: Infer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("IMG_1.heic", "deep/IMG_2.HEIC", "notes.txt", "._a.jpg"):
+        (tmp_path / "photos" / name).write_bytes(b"x")
+    assert infer(str(tmp_path / "photos")) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == (
+        "looked at: 2 images; left out: 3 files passed over for their suffix (2 .heic, 1 .txt); to have .heic"
+        " read, convert them to JPEG or PNG; 1 file hidden or left by the system"
+    )
+    assert infer(str(tmp_path / "photos"), "--resume") == 0
+    Image.new("RGB", (9, 9)).save(tmp_path / "photos" / "a.jpg")
+    assert infer(str(tmp_path / "photos"), "--resume") == 0
+    assert "1 image done in " in (printed := capsys.readouterr().out)
+    assert "1 had changed since they were done" in printed
+
+
 def test_bad_images_are_reported_counted_and_skipped(
     infer: Infer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

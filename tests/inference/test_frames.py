@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import cv2
@@ -31,6 +32,18 @@ def test_a_video_gives_any_frame_at_any_time(video: Path) -> None:
         assert error < 4  # JPEG inside
     with pytest.raises(IndexError):
         frames[12]
+
+
+def test_what_counts_as_a_frame(folder: Path) -> None:
+    for name in ("²2.png", "٣.png", "._3.png", "a10.png", "a9.png"):
+        cv2.imencode(".png", frame(0))[1].tofile(folder / name)
+    (folder / "x.png").mkdir()
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(folder / "13.png")
+    names = list(open_frames(folder).names)
+    assert set(names) == {f"{index}.png" for index in range(12)} | {"²2.png", "٣.png", "a10.png", "a9.png"}
+    assert names.index("a9.png") < names.index("a10.png")
+    assert names.index("2.png") < names.index("11.png")
 
 
 def test_what_is_no_video_is_named(tmp_path: Path, folder: Path) -> None:

@@ -16,7 +16,7 @@ class Behavior:
     """What the server does.
 
     Attributes:
-        body: what it serves at any address that is not in ``files``.
+        body: what it serves at any address that is not in ``files``; None for the answer 404.
         files: contents by path, such as ``"/set.zip"``.
         ranges: whether it sends parts of files.
         etag: of the body; none is sent when empty.
@@ -31,7 +31,7 @@ class Behavior:
         paths: the path of each request so far.
     """
 
-    body: bytes = BODY
+    body: bytes | None = BODY
     files: dict[str, bytes] = field(default_factory=dict)
     ranges: bool = True
     etag: str = ""
@@ -76,6 +76,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_error(does.failures.pop(0))
             return
         body = does.files.get(self.path, does.body)
+        if body is None:
+            self.send_error(404)
+            return
         start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted and does.ranges else 0
         condition = self.headers.get("If-Range")
         if condition and does.minds_if_range and condition not in (does.etag, does.last_modified):

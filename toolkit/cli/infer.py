@@ -21,7 +21,7 @@ from toolkit.cli.options import (
 from toolkit.wording import counted
 
 if TYPE_CHECKING:
-    from toolkit.inference.pipeline import Summary
+    from toolkit.inference.summary import Summary
 
 SUMMARY = "run a trained model over images and folders"
 
@@ -190,7 +190,15 @@ def _describe(summary: Summary, out: Path, seconds: float) -> str:
     parts = [f"{counted(summary.done, 'image')} done{rate}"]
     if summary.resumed:
         parts.append(f"{summary.resumed} were done before")
+    if summary.changed:
+        parts.append(f"{summary.changed} had changed since they were done")
     if summary.failed:
         parts.append(f"{summary.failed} skipped (manifest.jsonl says why)")
     found = summary.found.line()
-    return f"{', '.join(parts)}; results in {out}" + (f"\nfound: {found}" if found else "")
+    lines = [f"{', '.join(parts)}; results in {out}"]
+    if found:
+        lines.append(f"found: {found}")
+    if summary.left_out:
+        taken = f"{summary.images:,} image{'s' * (summary.images != 1)}"
+        lines.append(f"looked at: {taken}; left out: {'; '.join(summary.left_out)}")
+    return "\n".join(lines)

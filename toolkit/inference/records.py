@@ -29,6 +29,10 @@ class Record:
         best_score: the highest score of any object.
         pixels: of a label map, how many pixels each class has.
         outputs: the files written, by kind, relative to the folder of the results.
+        sizes: of these files in bytes, by kind.
+        source_bytes, source_modified: size of the image's file, and when it was changed, in nanoseconds since
+            1970, so that another image under the same path is predicted anew; None where nobody knows.
+        notes: what of the file is not in the prediction, see ``toolkit.data.images.Picture``.
     """
 
     image: str
@@ -43,6 +47,10 @@ class Record:
     best_score: float | None = None
     pixels: Mapping[str, int] = field(default_factory=dict)
     outputs: dict[str, str] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    source_bytes: int | None = None
+    source_modified: int | None = None
+    notes: Mapping[str, str] = field(default_factory=dict)
 
     def to_line(self) -> str:
         """The record as one line of JSON, without the fields that say nothing."""

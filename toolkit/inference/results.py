@@ -28,19 +28,21 @@ import numpy as np
 
 import toolkit
 from toolkit import registry
+from toolkit.data.image_files import RESULT_MANIFEST
 from toolkit.data.label_values import LabelValues
-from toolkit.errors import UsageError
+from toolkit.errors import OutputError, UsageError
 from toolkit.formats.class_table import CLASS_TABLE, write_class_table
 from toolkit.inference.coco_documents import coco_categories
 from toolkit.inference.findings import findings_of
-from toolkit.inference.inputs import InputImage
+from toolkit.inference.inputs import FileState, InputImage
+from toolkit.inference.outputs import are_whole, concerns_one_image, remove_outputs, sizes_of
 from toolkit.inference.records import Record, latest_records, write_records
 from toolkit.runtime.files import atomic_write, remove_unfinished, writing
 from toolkit.types import VOID, Prediction, Sample
 from toolkit.visualization.drawing import Picture, confident, overlay, write_picture
 from toolkit.visualization.palettes import Palette
 
-MANIFEST = "manifest.jsonl"
+MANIFEST = RESULT_MANIFEST
 PREDICTIONS = "predictions.json"
 ABOUT = "about.json"
 
@@ -61,6 +63,9 @@ class ResultFolder:
         overlays: whether to draw the predictions over the photos.
         draw_above: score that an object needs to be drawn.
         resume: go on with the results that are there, rather than refuse to touch them.
+
+    Attributes:
+        changed: names of images that were done before, but whose files have changed since.
 
     Raises:
         UsageError: when there are results already and ``resume`` is not asked for, or they are of another
@@ -93,7 +98,8 @@ class ResultFolder:
         self._values = label_values or LabelValues.indexes(min(len(classes), VOID))
         self._about = {"toolkit": toolkit.__version__, "model": {"name": model, **(about or {})}}
         self._has_class_table = False
-        self._done: dict[str, str] = {}  # the source of each image that is done, by name
+        self._done: dict[str, dict[str, Any]] = {}  # the record of each image that is done, by name
+        self.changed: list[str] = []
         records = latest_records(self._manifest)
         for record in filter(self._is_complete, records):
             if record["model"] != model:  # first, since --resume would not help
@@ -101,7 +107,7 @@ class ResultFolder:
                     f"{folder} holds results of another model ({record['model']}, not {model}). Hint:"
                     " choose another --out"
                 )
-            self._done[record["image"]] = record["source"]
+            self._done[record["image"]] = record
         if self._manifest.exists() and not resume:
             raise UsageError(
                 f"{folder} holds results already. Hint: go on with them by --resume, or choose another"
@@ -130,35 +136,60 @@ class ResultFolder:
             self._file.close()
 
     def is_done(self, image: InputImage) -> bool:
-        """Whether an image's results are there.
+        """Whether an image's results are there, and the image is still the same.
 
         Raises:
             UsageError: when results of this name are there, but of an image elsewhere.
         """
-        source = self._done.get(image.name)
-        if source is not None and source != image.source:
+        record = self._done.get(image.name)
+        if record is None:
+            return False
+        if record["source"] != image.source:
             raise UsageError(
-                f"{self.folder} holds results of another image named {image.name}: {source}, not"
+                f"{self.folder} holds results of another image named {image.name}: {record['source']}, not"
                 f" {image.source}. Hint: choose another --out"
             )
-        return source is not None
+        before, now = (record.get("source_bytes"), record.get("source_modified")), image.state()
+        if now is None or None in before or before == (now.size, now.modified):
+            return True
+        self.changed.append(image.name)
+        return False
 
-    def write(self, image: InputImage, sample: Sample, prediction: Prediction, window: int | None) -> Record:
+    def write(
+        self,
+        image: InputImage,
+        sample: Sample,
+        prediction: Prediction,
+        window: int | None,
+        *,
+        state: FileState | None = None,
+        notes: Mapping[str, str] | None = None,
+    ) -> Record:
         """Write the files of one image; may be called from several threads. Does not enter the record in the
         manifest.
 
+        Args:
+            image: where the image is, and what it is called.
+            sample: the image as the model got it.
+            prediction: of the image.
+            window: side of the sliding window in pixels, if there was one.
+            state: of the image's file when it was read, by which ``is_done`` knows it again.
+            notes: what of the file the model did not get.
+
+        Returns:
+            The image's record; one that has failed when files of its name cannot be written.
+
         Raises:
-            OutputError: when a file cannot be written.
+            OutputError: when no file can be written, such as on a full disk.
         """
         outputs: dict[str, str] = {}
-        stored, palette = self._as_stored(prediction)
-        for write in registry.functions_for("write", prediction.fields()):
-            outputs |= write(stored, self.folder, image.stem, palette)
-        if self.overlays:
-            outputs["overlay"] = f"overlays/{image.stem}.jpg"
-            shown = confident(prediction, self.draw_above)
-            drawn = overlay(sample.image, shown, self.classes, self.palette, legend=True)
-            write_picture(self.folder / outputs["overlay"], _fit_jpeg(drawn))
+        try:
+            self._write_files(image, sample, prediction, outputs)
+        except OutputError as error:
+            if not concerns_one_image(error):
+                raise
+            remove_outputs(self.folder, outputs)
+            return self.failed(image, f"the results of {image.where} cannot be written: {error}")
         found = findings_of(prediction, self.classes, self.draw_above)
         return Record(
             image.name,
@@ -172,7 +203,25 @@ class ResultFolder:
             best_score=found.best_score,
             pixels=found.pixels,
             outputs=outputs,
+            sizes=sizes_of(self.folder, outputs),
+            source_bytes=None if state is None else state.size,
+            source_modified=None if state is None else state.modified,
+            notes=notes or {},
         )
+
+    def _write_files(
+        self, image: InputImage, sample: Sample, prediction: Prediction, outputs: dict[str, str]
+    ) -> None:
+        """Write the files, and enter each in ``outputs`` when it is there."""
+        stored, palette = self._as_stored(prediction)
+        for write in registry.functions_for("write", prediction.fields()):
+            outputs |= write(stored, self.folder, image.stem, palette)
+        if self.overlays:
+            shown = confident(prediction, self.draw_above)
+            drawn = overlay(sample.image, shown, self.classes, self.palette, legend=True)
+            path = f"overlays/{image.stem}.jpg"
+            write_picture(self.folder / path, _fit_jpeg(drawn))
+            outputs["overlay"] = path
 
     def _as_stored(self, prediction: Prediction) -> tuple[Prediction, Palette]:
         """A prediction with the values that its label image gets, and the colors by those values."""
@@ -203,7 +252,12 @@ class ResultFolder:
             file.write("\n")
 
     def failed(self, image: InputImage, error: str) -> Record:
-        """The record of an image that could not be predicted."""
+        """The record of an image that could not be predicted. What was written for an image that it was
+        before is removed.
+        """
+        before = self._done.pop(image.name, None)
+        if before is not None:
+            remove_outputs(self.folder, before["outputs"])
         return Record(image.name, image.source, "failed", self.model, error)
 
     def append(self, record: Record) -> None:
@@ -240,13 +294,10 @@ class ResultFolder:
                 file.write(piece)
 
     def _is_complete(self, record: dict[str, Any]) -> bool:
+        """Whether the files of a record are there, and as large as when they were written."""
         outputs = record["outputs"] if record["status"] == "ok" else {}
         missing_overlay = self.overlays and "overlay" not in outputs
-        return (
-            bool(outputs)
-            and not missing_overlay
-            and all((self.folder / path).is_file() for path in outputs.values())
-        )
+        return not missing_overlay and are_whole(self.folder, outputs, record.get("sizes") or {})
 
     def _predictions(self, records: list[dict[str, Any]]) -> Iterator[str]:
         """``predictions.json`` piece by piece, one entry a line, so that memory holds the objects of one
