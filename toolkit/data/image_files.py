@@ -180,6 +180,7 @@ class ImageSearch:
         irregular: pipes, sockets and devices that are called like images.
         results: folders of results of an earlier run.
         skipped: folders of the system, such as ``/proc``.
+        own: whether one of ``tops`` is the folder to exclude itself.
     """
 
     tops: Sequence[Path] = ()
@@ -189,10 +190,12 @@ class ImageSearch:
     irregular: int = 0
     results: list[Path] = field(default_factory=list)
     skipped: list[Path] = field(default_factory=list)
+    own: bool = False
 
     def __post_init__(self) -> None:
         self._real_tops = [os.path.realpath(top) for top in self.tops]
         self._excluded = os.path.realpath(self.exclude) if self.exclude is not None else None
+        self.own = self._excluded in self._real_tops
         self._seen: set[str] = set()
         self._result_folders: dict[Path, bool] = {}
 
@@ -294,6 +297,8 @@ class ImageSearch:
             parts.append(f"{_files(self.irregular)} of no regular kind (pipes, sockets, devices)")
         if self.results:
             parts.append(f"results of an earlier run in {', '.join(map(str, self.results))}")
+        if self.own:
+            parts.append(f"{self.exclude}, which is to hold the results")
         if self.skipped:
             parts.append(f"folders of the system: {', '.join(map(str, self.skipped))}")
         return parts
