@@ -15,6 +15,15 @@ it may be called like it (``@eaDir/a.jpg`` is a thumbnail).
 """
 
 
+OTHER_PICTURES = frozenset(
+    {
+        *(".heic", ".heif", ".avif", ".gif", ".jfif", ".jpe", ".jp2", ".j2k", ".jxl", ".tga", ".psd"),
+        *(".exr", ".hdr", ".ppm", ".pgm", ".pnm", ".ico", ".svg", ".dng", ".cr2", ".cr3", ".nef", ".arw"),
+    }
+)
+"""Suffixes of pictures, some of which are not read; these are told, so that nobody misses them silently."""
+
+
 def is_data(name: str) -> bool:
     """Whether a file or folder of this name counts as data.
 

@@ -17,9 +17,21 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from toolkit.data.faults import fault, usable
+from toolkit.data.notes import note
 from toolkit.errors import DataError
+from toolkit.formats.bounds import Bounds, Outside
+from toolkit.formats.coco_categories import categories_of
 from toolkit.formats.coco_keypoints import from_indices
-from toolkit.formats.regions import Box, Polygon, Region, numbers, polygon, read_json
+from toolkit.formats.regions import (
+    Box,
+    Polygon,
+    Region,
+    check_stated_size,
+    numbers,
+    polygon,
+    read_json,
+)
+from toolkit.formats.turned_boxes import hull, is_upright, rotation_of, turned
 from toolkit.types import Masks, Size
 
 
@@ -29,10 +41,11 @@ class CocoFile:
     Attributes:
         path: the file.
         classes: the names of the categories, in the order of their ids, which may have gaps.
+        group: the name of a category that only groups the others and is no class; None where there is none.
         keypoint_names: of the category with the most keypoints; empty when none has any.
         category_ids: their ids.
         images: the records of the images, in the order of the file.
-        document: all that the file holds.
+        document: all that the file holds, without such a group.
 
     Raises:
         DataError: when it is not such a file, an id occurs twice, or an annotation is of an image or category
@@ -50,24 +63,17 @@ class CocoFile:
                 " categories. Hint: name the file of the annotations (a list of results, or captions, will"
                 " not do)"
             )
-        self.document: dict[str, Any] = data
         by_key = self._by_id(data["categories"], "categories", "name")
-        if len({type(key) for key in by_key}) > 1:
-            raise DataError(f"{path} has numbers and texts as ids of categories. Hint: use numbers")
-        categories = sorted(by_key.items())
-        self.category_ids = tuple(key for key, _ in categories)
-        self.classes = tuple(category["name"] for _, category in categories)
-        twice = next((name for name in self.classes if self.classes.count(name) > 1), None)
-        if twice is not None:
-            raise DataError(
-                f"{path} has two categories called {twice!r}. Hint: rename one, or give their annotations"
-                " one category_id"
-            )
-        self._labels = {key: index for index, (key, _) in enumerate(categories)}
-        named = (category.get("keypoints") for _, category in categories)
-        self.keypoint_names: tuple[str, ...] = max(
-            (tuple(names) for names in named if isinstance(names, list)), key=len, default=()
-        )
+        used = {_hashable(record.get("category_id")) for record in data["annotations"] if isinstance(record, dict)}
+        categories = categories_of(by_key, used, path)
+        self.category_ids = tuple(categories.records)
+        self.classes = categories.classes
+        self.group = categories.group
+        self.keypoint_names = categories.keypoint_names
+        self._labels = {key: index for index, key in enumerate(self.category_ids)}
+        self.document: dict[str, Any] = data
+        if self.group is not None:
+            self.document = {**data, "categories": list(categories.records.values())}
         by_id = self._by_id(data["images"], "images", "file_name")
         self.images = list(by_id.values())
         named_twice = [
@@ -126,41 +132,45 @@ class CocoFile:
                 )
         return name, record
 
-    def regions(self, index: int, size: Size, degenerate: Literal["error", "skip"]) -> list[Region]:
+    def regions(
+        self, index: int, size: Size, degenerate: Literal["error", "skip"], outside: Outside = "error"
+    ) -> list[Region]:
         """The objects of an image.
 
         Args:
             index: place of the image in ``images``.
             size: of the image.
             degenerate: what becomes of an object that has no area.
+            outside: what becomes of an object that reaches out of the image.
 
         Raises:
             DataError: when the image has another size than the file says, or an annotation cannot be used.
         """
         image = self.images[index]
-        said = (image.get("height", size[0]), image.get("width", size[1]))
-        if said != size:
-            raise DataError(
-                f"{self.path}: image {image['id']!r} ({image['file_name']}) should have {said[1]} x {said[0]}"
-                f" pixels, but the file has {size[1]} x {size[0]}. Hint: use the images that were annotated"
-                " (check whether one of them was turned or scaled)"
-            )
-        found = []
-        for name, record in self._by_image[image["id"]]:
-            where = f"{self.path}: {name} of image {image['id']!r} ({image['file_name']})"
+        name = f"image {image['id']!r} ({image['file_name']})"
+        check_stated_size((image.get("height"), image.get("width")), size, f"{self.path}: {name}")
+        bounds, found = Bounds(size, outside), []
+        for record_name, record in self._by_image[image["id"]]:
+            where = f"{self.path}: {record_name} of {name}"
             try:
-                found.append(self._region(record, size, where, degenerate == "skip"))
+                found.append(self._region(record, bounds, where, degenerate == "skip"))
             except _DegenerateError as error:
                 if degenerate == "error":
                     hint = "correct it, or leave such objects out with degenerate=skip"
                     fault(DataError(f"{error}. Hint: {hint}"))
+                note("objects without an area are left out (degenerate=skip)", degenerate == "skip")
             except DataError as error:
                 fault(error)
-        return found
+        return bounds.finish(found)
 
-    def _region(self, record: dict[str, Any], size: Size, where: str, skip_parts: bool) -> Region:
-        box = None if record.get("bbox") is None else _box(record["bbox"], size, where)
-        parts, code = _mask(record.get("segmentation"), size, where, skip_parts)
+    def _region(self, record: dict[str, Any], bounds: Bounds, where: str, skip_parts: bool) -> Region:
+        size = bounds.size
+        stated = None if record.get("bbox") is None else _corners(record["bbox"], where)
+        segmentation, degrees = record.get("segmentation"), rotation_of(record, where)
+        if degrees and stated is not None:
+            stated, segmentation = _turned(stated, segmentation, degrees)
+        box = None if stated is None else _clipped(stated, bounds, where)
+        parts, code = _mask(segmentation, bounds, where, skip_parts)
         if code is None and box is None:
             raise DataError(f"{where} has neither a segmentation nor a bbox. Hint: remove it")
         if code is not None and box is None and not coco_mask.area({"size": list(size), "counts": code}):
@@ -185,48 +195,73 @@ class CocoFile:
         )
 
 
+def _hashable(value: Any) -> Any:
+    """An id as it is, and None for what can be none."""
+    return value if isinstance(value, (int, str)) else None
+
+
 class _DegenerateError(Exception):
     """An object without an area."""
 
 
-def _box(value: Any, size: Size, where: str) -> Box:
-    """COCO's x, y, width, height as x0, y0, x1, y1, cut off at the border of the image."""
+def _corners(value: Any, where: str) -> Box:
+    """COCO's x, y, width, height as x0, y0, x1, y1."""
     box = numbers(value, where, "bbox")
     if len(box) != 4:
         raise DataError(f"{where}: bbox has {len(box)} numbers; expected x, y, width, height")
     x, y, width, height = box
     if width <= 0 or height <= 0:
         raise _DegenerateError(f"{where}: bbox {list(box)} has a width or height of 0 or less")
-    x0, y0, x1, y1 = max(0.0, x), max(0.0, y), min(float(size[1]), x + width), min(float(size[0]), y + height)
-    if x0 >= x1 or y0 >= y1:
+    return x, y, x + width, y + height
+
+
+def _clipped(box: Box, bounds: Bounds, where: str) -> Box:
+    """A box, cut off at the border of the image."""
+    height, width = bounds.size
+    if box[0] >= width or box[1] >= height or box[2] <= 0 or box[3] <= 0:
         raise _DegenerateError(
-            f"{where}: bbox {list(box)} lies outside the image of {size[1]} x {size[0]} pixels"
+            f"{where}: bbox from ({box[0]:g}, {box[1]:g}) to ({box[2]:g}, {box[3]:g}) lies outside the image of"
+            f" {width} x {height} pixels, which may have been turned or resized since it was annotated"
         )
-    return x0, y0, x1, y1
+    return bounds.look_box(box, where)
 
 
-def _mask(value: Any, size: Size, where: str, skip_parts: bool) -> tuple[tuple[Polygon, ...], bytes | None]:
+def _turned(box: Box, segmentation: Any, degrees: float) -> tuple[Box | None, Any]:
+    """The box and the segmentation of a record whose upright box is to be turned.
+
+    Where there is a segmentation, it is turned already, unless it is no more than the corners of the box; then
+    the box is that of the mask.
+    """
+    corners = turned(box, degrees)
+    if segmentation is None or segmentation == []:
+        return hull(corners), None
+    return None, [list(corners)] if is_upright(segmentation, box) else segmentation
+
+
+def _mask(
+    value: Any, bounds: Bounds, where: str, skip_parts: bool
+) -> tuple[tuple[Polygon, ...], bytes | None]:
     """The polygons of an object, if it has any, and its run lengths; neither where it has no segmentation."""
     if value is None or value == []:
         return (), None
     if isinstance(value, dict):
-        return (), _run_lengths(value, size, where)
+        return (), _run_lengths(value, bounds.size, where)
     if not isinstance(value, list) or not all(isinstance(part, list) for part in value):
         raise DataError(
             f"{where}: segmentation must be a list of polygons or run lengths, not {type(value).__name__}"
         )
-    parts = []
+    parts: list[Polygon] = []
     for part in value:
-        if len(numbers(part, where, "a polygon")) < 6 or not _encloses(
-            polygon(part, size, where, "a polygon")
-        ):
+        if len(numbers(part, where, "a polygon")) < 6 or not _encloses(polygon(part, where, "a polygon")):
             if skip_parts:
+                note("parts of objects without an area are left out (degenerate=skip)")
                 continue
             raise _DegenerateError(f"{where}: a polygon with {len(part) // 2} points encloses no area")
         parts.append(tuple(map(float, part)))
     if not parts:
         raise _DegenerateError(f"{where}: no polygon encloses an area")
-    return tuple(parts), Masks.from_polygons([parts], size).counts[0]
+    parts = [bounds.look(part, where) for part in parts]
+    return tuple(parts), Masks.from_polygons([parts], bounds.size).counts[0]
 
 
 def _encloses(flat: Polygon) -> bool:
