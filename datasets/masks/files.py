@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from toolkit.data.faults import fault
@@ -35,7 +36,8 @@ class Folders:
     instances: Path
     label_suffix: str = ""
 
-    def find_images(self) -> dict[str, Path]:
+    @cached_property
+    def image_files(self) -> dict[str, Path]:
         """Every image, by id.
 
         Raises:
@@ -53,9 +55,26 @@ class Folders:
             )
         return images
 
-    def find_labels(self) -> dict[str, Path]:
+    @cached_property
+    def label_files(self) -> dict[str, Path]:
         """Every label image, by id."""
         return images_below(self.labels, self.label_suffix, hint=_REPAIR)
+
+    @cached_property
+    def instance_files(self) -> dict[str, Path]:
+        """Every image of object ids, by id; none where there is no folder of them.
+
+        Raises:
+            DataError: when one has no image.
+        """
+        if not self.instances.is_dir():
+            return {}
+        found = images_below(self.instances)
+        alone = sorted(set(found) - set(self.image_files))
+        if alone:
+            what = listed(f"images of object ids without an image in {self.images}", alone)
+            fault(DataError(f"{what}. Hint: give them the names of their images, or remove them"))
+        return {key: path for key, path in found.items() if key in self.image_files}
 
     def lists(self) -> dict[str, Path]:
         """The list of ids of each split that has one."""
@@ -78,7 +97,7 @@ def find_items(folders: Folders, split: str, fractions: Mapping[str, float]) -> 
             five.
         MissingSplitError: when the folder does not have this split.
     """
-    images, labels, lists = folders.find_images(), folders.find_labels(), folders.lists()
+    images, labels, lists = folders.image_files, folders.label_files, folders.lists()
     if lists:
         ids = _ids_of_split(lists, split, images)
     else:
@@ -95,7 +114,7 @@ def find_items(folders: Folders, split: str, fractions: Mapping[str, float]) -> 
 
 def unread(folders: Folders) -> list[str]:
     """The images that are of no split: in no list, or in a folder of another name."""
-    images, lists = folders.find_images(), folders.lists()
+    images, lists = folders.image_files, folders.lists()
     if lists:
         named = {one for split in lists for one in _ids_of_split(lists, split, images)}
         left = len(set(images) - named)

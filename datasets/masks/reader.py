@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from toolkit.config import Settings
 from toolkit.data.dataset import Dataset
 from toolkit.data.faults import together
 from toolkit.data.images import read_id_map, read_image
+from toolkit.data.notes import note
 from toolkit.errors import DataError
 from toolkit.formats.label_images import check_same_size, instances_from_id_map, majority_labels
 from toolkit.types import Sample
@@ -77,9 +79,9 @@ def build(folder: Path, split: str, settings: MasksSettings) -> MaskFolder:
         path = folder / (settings.classes_file or "classes.txt")
         lines = read_class_lines(path, needed=settings.classes_file is not None)
         own = [item.label for item in items]
-        others = set(folders.find_labels().values()) - set(own)
+        others = set(folders.label_files.values()) - set(own)
         legend = legend_of([*own, *sorted(others)], lines, settings.void)
-    return MaskFolder(items, legend, folders.instances)
+    return MaskFolder(items, legend, folders.instance_files)
 
 
 def unread(folder: Path, settings: MasksSettings) -> list[str]:
@@ -102,13 +104,15 @@ class MaskFolder(Dataset):
     ids.
     """
 
-    def __init__(self, items: tuple[Item, ...], legend: Legend, instances: Path) -> None:
+    def __init__(self, items: tuple[Item, ...], legend: Legend, instances: Mapping[str, Path]) -> None:
         self.classes = legend.classes
         self.palette = legend.palette
         self.label_values = legend.label_values
         self.ids = tuple(item.id for item in items)
         self._items = items
         self._instances = instances
+        without = sum(item.id not in instances for item in items) if instances else 0
+        note("images without an image of object ids have no objects", without, log=True)
         self._legend = legend
 
     def __getitem__(self, index: int) -> Sample:
@@ -117,8 +121,8 @@ class MaskFolder(Dataset):
         image, label_map = together(lambda: read_image(item.image), lambda: self._legend.read(item.label))
         check_same_size(label_map, image, item.label, item.image)
         sample = Sample(item.id, image, label_map, path=str(item.image))
-        ids_path = self._instances / f"{item.id}.png"
-        if not ids_path.is_file():
+        ids_path = self._instances.get(item.id)
+        if ids_path is None:
             return sample
         ids = read_id_map(ids_path)
         check_same_size(ids, image, ids_path, item.image)

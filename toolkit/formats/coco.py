@@ -7,10 +7,9 @@ read. Masks stay run lengths.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,17 +21,15 @@ from toolkit.errors import DataError
 from toolkit.formats.bounds import Bounds, Outside
 from toolkit.formats.coco_categories import categories_of
 from toolkit.formats.coco_keypoints import from_indices
-from toolkit.formats.regions import (
-    Box,
-    Polygon,
-    Region,
-    check_stated_size,
-    numbers,
-    polygon,
-    read_json,
-)
+from toolkit.formats.coco_schema import CocoAnnotation, CocoCategory, CocoImage, RunLengths
+from toolkit.formats.regions import Box, Polygon, Region, check_stated_size, polygon
 from toolkit.formats.turned_boxes import hull, is_upright, rotation_of, turned
+from toolkit.reading.fields import shown
+from toolkit.reading.json_text import load_json
+from toolkit.reading.records import HINT, judge, sift
 from toolkit.types import Masks, Size
+
+T = TypeVar("T")
 
 
 class CocoFile:
@@ -54,7 +51,7 @@ class CocoFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        data = read_json(path, "annotations in COCO's format")
+        data = load_json(path, "annotations in COCO's format", DataError)
         if not isinstance(data, dict) or not all(
             isinstance(data.get(key), list) for key in ("images", "annotations", "categories")
         ):
@@ -63,9 +60,10 @@ class CocoFile:
                 " categories. Hint: name the file of the annotations (a list of results, or captions, will"
                 " not do)"
             )
-        by_key = self._by_id(data["categories"], "categories", "name")
-        used = {_hashable(record.get("category_id")) for record in data["annotations"] if isinstance(record, dict)}
-        categories = categories_of(by_key, used, path)
+        by_key = self._by_id(data["categories"], CocoCategory, "category")
+        used = {as_id(each.get("category_id")) for each in data["annotations"] if isinstance(each, dict)}
+        raw = {key: data["categories"][place] for key, (place, _) in by_key.items()}
+        categories = categories_of(raw, used, path)
         self.category_ids = tuple(categories.records)
         self.classes = categories.classes
         self.group = categories.group
@@ -74,49 +72,60 @@ class CocoFile:
         self.document: dict[str, Any] = data
         if self.group is not None:
             self.document = {**data, "categories": list(categories.records.values())}
-        by_id = self._by_id(data["images"], "images", "file_name")
-        self.images = list(by_id.values())
-        named_twice = [
-            name for name, uses in Counter(image["file_name"] for image in self.images).items() if uses > 1
-        ]
-        if named_twice:
-            raise DataError(
-                f"{path} has two images with the file_name {named_twice[0]!r}. Hint: merge them, or"
-                " rename one"
-            )
+        by_id = self._by_id(data["images"], CocoImage, "image")
+        self.images = list(usable((image for _, image in by_id.values()), self._named_once(set())))
         self._by_image: dict[Any, list[tuple[str, dict[str, Any]]]] = {key: [] for key in by_id}
         self._index(data["annotations"])
 
-    def _by_id(self, records: Iterable[Any], kind: str, needed: str) -> dict[Any, dict[str, Any]]:
-        found: dict[Any, dict[str, Any]] = {}
-        for position, record in enumerate(records):
-            if (
-                not isinstance(record, dict)
-                or not isinstance(record.get("id"), (int, str))
-                or not isinstance(record.get(needed), str)
-            ):
-                lacks = f"{self.path}: {kind}[{position}] needs an id, and a {needed} that is text"
-                fault(DataError(f"{lacks}. Hint: correct the file"))
-                continue
-            if record["id"] in found:
-                twice = f"{self.path}: the id {record['id']!r} occurs twice among the {kind}"
+    def _by_id(self, entries: list[Any], schema: type[T], kind: str) -> dict[Any, tuple[int, T]]:
+        """The records that fit a schema, each with its place in the list, by id."""
+        good, faults = sift(entries, schema, source=str(self.path), kind=kind, error=DataError)
+        for each in faults:
+            fault(DataError(f"{self.path}: {each.text}. Hint: {HINT}"))
+        found: dict[Any, tuple[int, T]] = {}
+        for place, record in good:
+            key = record.id  # type: ignore[attr-defined]
+            if key in found:
+                twice = f"{self.path}: the id {key!r} occurs twice, in {kind} {found[key][0]} and {kind} {place}"
                 fault(DataError(f"{twice}. Hint: give each its own id"))
                 continue
-            found[record["id"]] = record
+            found[key] = (place, record)
         return found
+
+    def _named_once(self, seen: set[str]) -> Callable[[CocoImage], CocoImage]:
+        """A check that no two images have one name; ``seen`` has those before."""
+
+        def check(image: CocoImage) -> CocoImage:
+            if image.file_name in seen:
+                raise DataError(
+                    f"{self.path} has two images with the file_name {image.file_name!r}. Hint: merge them, or"
+                    " rename one"
+                )
+            seen.add(image.file_name)
+            return image
+
+        return check
 
     def _index(self, annotations: Sequence[Any]) -> None:
         seen: set[Any] = set()
-        for name, record in usable(enumerate(annotations), lambda each: self._checked(*each, seen)):
-            self._by_image[record["image_id"]].append((name, record))
+        for key, name, record in usable(enumerate(annotations), lambda each: self._checked(*each, seen)):
+            self._by_image[key].append((name, record))
 
-    def _checked(self, position: int, record: Any, seen: set[Any]) -> tuple[str, dict[str, Any]]:
-        """What to call an annotation, and itself, when its ids are right; ``seen`` has those before it."""
+    def _checked(self, position: int, record: Any, seen: set[Any]) -> tuple[Any, str, dict[str, Any]]:
+        """The image of an annotation, what to call it, and itself, when its ids are right; ``seen`` has those
+        before it.
+        """
         if not isinstance(record, dict):
             raise DataError(
                 f"{self.path}: annotations[{position}] is not a record, but {type(record).__name__}"
             )
-        key = record.get("id")
+        given = record.get("id")
+        key = as_id(given)
+        if key is None and given is not None:
+            raise DataError(
+                f"{self.path}: annotations[{position}] has the id {shown(given)}; expected a whole number or text."
+                " Hint: correct it"
+            )
         name = f"annotations[{position}]" if key is None else f"annotation {key!r}"
         if key is not None and key in seen:
             raise DataError(
@@ -124,13 +133,13 @@ class CocoFile:
             )
         seen.add(key)
         for what, known in (("image_id", self._by_image), ("category_id", self._labels)):
-            if not isinstance(record.get(what), (int, str)) or record[what] not in known:
+            if as_id(record.get(what)) not in known:
                 raise DataError(
-                    f"{self.path}: {name} has the {what} {record.get(what)!r}, which is none of the file's"
+                    f"{self.path}: {name} has the {what} {shown(record.get(what))}, which is none of the file's"
                     f" {len(known)} {'images' if what == 'image_id' else 'categories'}. Hint: correct it, or"
                     " remove the annotation"
                 )
-        return name, record
+        return as_id(record["image_id"]), name, record
 
     def regions(
         self, index: int, size: Size, degenerate: Literal["error", "skip"], outside: Outside = "error"
@@ -147,10 +156,10 @@ class CocoFile:
             DataError: when the image has another size than the file says, or an annotation cannot be used.
         """
         image = self.images[index]
-        name = f"image {image['id']!r} ({image['file_name']})"
-        check_stated_size((image.get("height"), image.get("width")), size, f"{self.path}: {name}")
+        name = f"image {image.id!r} ({image.file_name})"
+        check_stated_size((image.height, image.width), size, f"{self.path}: {name}")
         bounds, found = Bounds(size, outside), []
-        for record_name, record in self._by_image[image["id"]]:
+        for record_name, record in self._by_image[image.id]:
             where = f"{self.path}: {record_name} of {name}"
             try:
                 found.append(self._region(record, bounds, where, degenerate == "skip"))
@@ -165,8 +174,11 @@ class CocoFile:
 
     def _region(self, record: dict[str, Any], bounds: Bounds, where: str, skip_parts: bool) -> Region:
         size = bounds.size
-        stated = None if record.get("bbox") is None else _corners(record["bbox"], where)
-        segmentation, degrees = record.get("segmentation"), rotation_of(record, where)
+        read, faults = judge(record, CocoAnnotation)
+        if faults:
+            raise DataError(f"{where}: {'; '.join(faults)}. Hint: {HINT}")
+        stated = None if read.bbox is None else _corners(read.bbox, where)
+        segmentation, degrees = read.segmentation, rotation_of(record, where)
         if degrees and stated is not None:
             stated, segmentation = _turned(stated, segmentation, degrees)
         box = None if stated is None else _clipped(stated, bounds, where)
@@ -175,40 +187,33 @@ class CocoFile:
             raise DataError(f"{where} has neither a segmentation nor a bbox. Hint: remove it")
         if code is not None and box is None and not coco_mask.area({"size": list(size), "counts": code}):
             raise _DegenerateError(f"{where} covers no pixel")
-        keypoints = None
-        if self.keypoint_names and record.get("keypoints") is not None:
-            keypoints = numbers(record["keypoints"], where, "keypoints")
-            if len(keypoints) % 3 or len(keypoints) > 3 * len(self.keypoint_names):
-                raise DataError(
-                    f"{where} has {len(keypoints)} numbers as keypoints; expected"
-                    f" {3 * len(self.keypoint_names)}"
-                )
-            keypoints = tuple(from_indices(np.array(keypoints, np.float64).reshape(-1, 3)).flatten().tolist())
-        crowd = record.get("iscrowd", 0)
-        if crowd not in (0, 1):
-            raise DataError(f"{where} has {crowd!r} as iscrowd; expected 0 or 1")
-        area = None if record.get("area") is None else numbers([record["area"]], where, "area")[0]
-        if area is not None and area < 0:
-            raise DataError(f"{where} has the area {area:g}; expected 0 or more")
-        return Region(
-            self._labels[record["category_id"]], where, parts, code, box, bool(crowd), keypoints, area
-        )
+        label, crowd = self._labels[read.category_id], bool(read.iscrowd)
+        return Region(label, where, parts, code, box, crowd, self._keypoints(read.keypoints, where), read.area)
+
+    def _keypoints(self, flat: Sequence[float] | None, where: str) -> tuple[float, ...] | None:
+        if not self.keypoint_names or flat is None:
+            return None
+        if len(flat) > 3 * len(self.keypoint_names):
+            raise DataError(
+                f"{where} has {len(flat)} numbers as keypoints; expected {3 * len(self.keypoint_names)}. Hint:"
+                " correct the file"
+            )
+        return tuple(from_indices(np.array(flat, np.float64).reshape(-1, 3)).flatten().tolist())
 
 
-def _hashable(value: Any) -> Any:
-    """An id as it is, and None for what can be none."""
-    return value if isinstance(value, (int, str)) else None
+def as_id(value: Any) -> int | str | None:
+    """An id as a whole number (3.0 counts as 3) or text; None for what can be none."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, (int, str)) and not isinstance(value, bool) else None
 
 
 class _DegenerateError(Exception):
     """An object without an area."""
 
 
-def _corners(value: Any, where: str) -> Box:
+def _corners(box: Sequence[float], where: str) -> Box:
     """COCO's x, y, width, height as x0, y0, x1, y1."""
-    box = numbers(value, where, "bbox")
-    if len(box) != 4:
-        raise DataError(f"{where}: bbox has {len(box)} numbers; expected x, y, width, height")
     x, y, width, height = box
     if width <= 0 or height <= 0:
         raise _DegenerateError(f"{where}: bbox {list(box)} has a width or height of 0 or less")
@@ -233,31 +238,27 @@ def _turned(box: Box, segmentation: Any, degrees: float) -> tuple[Box | None, An
     the box is that of the mask.
     """
     corners = turned(box, degrees)
-    if segmentation is None or segmentation == []:
+    if segmentation is None:
         return hull(corners), None
     return None, [list(corners)] if is_upright(segmentation, box) else segmentation
 
 
 def _mask(
-    value: Any, bounds: Bounds, where: str, skip_parts: bool
+    value: RunLengths | list[list[float]] | None, bounds: Bounds, where: str, skip_parts: bool
 ) -> tuple[tuple[Polygon, ...], bytes | None]:
     """The polygons of an object, if it has any, and its run lengths; neither where it has no segmentation."""
-    if value is None or value == []:
+    if value is None:
         return (), None
-    if isinstance(value, dict):
+    if isinstance(value, RunLengths):
         return (), _run_lengths(value, bounds.size, where)
-    if not isinstance(value, list) or not all(isinstance(part, list) for part in value):
-        raise DataError(
-            f"{where}: segmentation must be a list of polygons or run lengths, not {type(value).__name__}"
-        )
     parts: list[Polygon] = []
     for part in value:
-        if len(numbers(part, where, "a polygon")) < 6 or not _encloses(polygon(part, where, "a polygon")):
+        if len(part) < 6 or not _encloses(polygon(part, where, "a polygon")):
             if skip_parts:
                 note("parts of objects without an area are left out (degenerate=skip)")
                 continue
             raise _DegenerateError(f"{where}: a polygon with {len(part) // 2} points encloses no area")
-        parts.append(tuple(map(float, part)))
+        parts.append(tuple(part))
     if not parts:
         raise _DegenerateError(f"{where}: no polygon encloses an area")
     parts = [bounds.look(part, where) for part in parts]
@@ -271,24 +272,22 @@ def _encloses(flat: Polygon) -> bool:
     return bool((np.abs(offsets[:, 0] * far[1] - offsets[:, 1] * far[0]) > 1e-9).any())
 
 
-def _run_lengths(value: dict[str, Any], size: Size, where: str) -> bytes:
+def _run_lengths(value: RunLengths, size: Size, where: str) -> bytes:
     """Compressed run lengths of exactly the image's size; pycocotools would read beyond its memory if they
     were of another.
     """
-    if value.get("size") != list(size):
+    if value.size != list(size):
         raise DataError(
-            f"{where}: the run lengths are of size {value.get('size')}, but the image has {list(size)}"
+            f"{where}: the run lengths are of size {value.size}, but the image has {list(size)}"
             " (height, width)"
         )
-    counts = value.get("counts")
+    counts = value.counts
     if isinstance(counts, list):
-        lengths = np.array(numbers(counts, where, "counts"))
-        if (lengths != np.floor(lengths)).any():
-            raise DataError(f"{where}: counts has lengths that are no whole numbers. Hint: correct the file")
-    elif isinstance(counts, str) and counts.isascii():
+        lengths = np.array(counts, np.int64)
+    elif counts.isascii():
         lengths = decode_counts(counts.encode())
     else:
-        raise DataError(f"{where}: counts must be text or a list of numbers, not {type(counts).__name__}")
+        raise DataError(f"{where}: counts has characters that run lengths never have. Hint: encode the mask again")
     if ((lengths < 0) | (lengths > size[0] * size[1])).any() or int(lengths.sum()) != size[0] * size[1]:
         raise DataError(
             f"{where}: the run lengths cover {int(lengths.sum())} pixels, but the image has"

@@ -186,6 +186,14 @@ def is_file(path: Path) -> bool:
         return False
 
 
+def is_folder(path: Path) -> bool:
+    """Whether a folder is there; never an error, whatever the name is."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def _url(name: str) -> str | None:
     """The path in a URL, or the one that Label Studio gives as ``/data/local-files/?d=PATH``."""
     try:

@@ -19,7 +19,8 @@ from toolkit.errors import DataError
 from toolkit.formats.bounds import Bounds, Outside
 from toolkit.formats.class_names import class_index, class_name, class_names
 from toolkit.formats.labelme_shapes import region_of_shape
-from toolkit.formats.regions import Region, check_stated_size, read_json
+from toolkit.formats.regions import Region, check_stated_size
+from toolkit.reading.json_text import load_json
 from toolkit.types import Masks, Size
 
 LABELS_FILE = "labels.txt"
@@ -48,7 +49,7 @@ def read_labelme(path: Path) -> dict[str, Any]:
     Raises:
         DataError: when it is no file of LabelMe.
     """
-    data = read_json(path, "annotations by LabelMe")
+    data = load_json(path, "annotations by LabelMe", DataError)
     if (
         not isinstance(data, dict)
         or not isinstance(data.get("shapes"), list)

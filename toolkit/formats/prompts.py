@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,7 +27,10 @@ from typing import Any
 import torch
 
 from toolkit.errors import DataError
+from toolkit.formats.image_paths import portable, readings
 from toolkit.types import Prompts, Size
+
+logger = logging.getLogger("toolkit")
 
 UNNAMED = "object"
 """The class of a prompt that has no class."""
@@ -261,7 +265,7 @@ class PromptFile:
             known[_stem(name)].append(name)
         self._by_image = {}
         for entry, prompts in self._prompts.items():
-            matches = [name for name in known[_stem(entry)] if _ends_with(name, entry)]
+            matches = _matches(entry, known, self._prompts)
             exact = [name for name in matches if name == entry]
             if len(exact or matches) != 1:
                 found = (
@@ -308,6 +312,24 @@ class PromptFile:
                 torch.tensor([width, height, width, height], dtype=torch.float32)
             )
         return Prompts(points, point_labels, boxes, labels)
+
+
+def _matches(entry: str, known: Mapping[str, Sequence[str]], entries: Iterable[str]) -> list[str]:
+    """The images that a name in a file may mean: as it is written, with ``/``, with URL escapes decoded; else, for
+    a path of another machine, those with its longest end, unless another name in the file ends so, too.
+    """
+    for reading in readings(entry):
+        found = [name for name in known.get(_stem(reading), ()) if _ends_with(name, reading)]
+        if found:
+            return found
+    parts = PurePosixPath(portable(entry)).parts
+    for start in range(len(parts)):
+        end = "/".join(parts[start:])
+        found = [name for name in known.get(_stem(end), ()) if _ends_with(name, end)]
+        if found and sum(_ends_with(portable(other), end) for other in entries) == 1:
+            logger.info("prompts for %s are taken for %s, which has the end of this name", entry, found[0])
+            return found
+    return []
 
 
 def _ends_with(name: str, entry: str) -> bool:

@@ -7,7 +7,6 @@ polygons are filled by COCO's rule.
 
 from __future__ import annotations
 
-import json
 import math
 from abc import abstractmethod
 from collections import Counter
@@ -24,6 +23,7 @@ from pycocotools import mask as coco_mask
 from toolkit.data.dataset import Dataset
 from toolkit.data.images import IMAGE_SUFFIXES, image_size, read_image
 from toolkit.errors import DataError
+from toolkit.reading.fields import is_number, shown
 from toolkit.types import Instances, Masks, Sample, Size
 
 Polygon: TypeAlias = tuple[float, ...]
@@ -172,23 +172,13 @@ def numbers(values: Any, where: str, what: str) -> tuple[float, ...]:
         DataError: when it is not; ``what`` names the value.
     """
     if not isinstance(values, list):
-        raise DataError(f"{where}: {what} must be a list of numbers, not {_short(values)}")
+        raise DataError(f"{where}: {what} must be a list of numbers, not {shown(values)}")
     for value in values:
         if type(value) is float and math.isfinite(value):
             continue
         if not is_number(value):
-            raise DataError(f"{where}: {what} has {_short(value)} among its numbers. Hint: correct the file")
+            raise DataError(f"{where}: {what} has {shown(value)} among its numbers. Hint: correct the file")
     return tuple(float(value) for value in values)
-
-
-def is_number(value: object) -> bool:
-    """Whether a value from a file is a finite number; ``true`` is none, nor is one that no float can hold."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return False
-    try:
-        return math.isfinite(value)
-    except OverflowError:
-        return False
 
 
 def check_stated_size(stated: tuple[object, object], size: Size, where: str) -> None:
@@ -205,7 +195,7 @@ def check_stated_size(stated: tuple[object, object], size: Size, where: str) -> 
             known.append(int(value))
         else:
             raise DataError(
-                f"{where} has {_short(value)} as the {name} of the image; expected a whole number of pixels."
+                f"{where} has {shown(value)} as the {name} of the image; expected a whole number of pixels."
                 " Hint: correct the file"
             )
     if (known[0], known[1]) != size:
@@ -265,22 +255,6 @@ def rectangle(x0: float, y0: float, x1: float, y1: float) -> Polygon:
     return (x0, y0, x1, y0, x1, y1, x0, y1)
 
 
-def read_json(path: Path, what: str) -> Any:
-    """Parse a JSON file.
-
-    Raises:
-        DataError: when it cannot be read or is not JSON; ``what`` describes the expected content.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError as error:
-        raise DataError(
-            f"{path} does not exist; it should contain {what}. Hint: check the folder and the dataset's"
-            " settings"
-        ) from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path} cannot be read as JSON ({what}): {error}. Hint: export it again") from error
-
 
 def sample_id(file_name: str) -> str:
     """The id of an image: its path without suffix."""
@@ -297,6 +271,3 @@ def unique_ids(file_names: Sequence[str]) -> tuple[str, ...]:
     )
 
 
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from toolkit.errors import DataError
-from toolkit.formats.regions import Box, Polygon, is_number, rectangle
+from toolkit.formats.regions import Box, Polygon, rectangle
+from toolkit.reading.fields import is_number
 
 UNKNOWN_ANGLES = ("rotation", "angle", "theta")
 """Fields of a record that other tools may write, each with a meaning of its own."""

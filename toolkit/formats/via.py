@@ -20,7 +20,8 @@ from typing import Any
 from toolkit.data.faults import fault, usable
 from toolkit.errors import DataError
 from toolkit.formats.bounds import Bounds, Outside
-from toolkit.formats.regions import Polygon, Region, ellipse, numbers, polygon, read_json, rectangle
+from toolkit.formats.regions import Polygon, Region, ellipse, numbers, polygon, rectangle
+from toolkit.reading.json_text import load_json
 from toolkit.types import Size
 
 SHAPES = ("polygon", "polyline", "rect", "circle", "ellipse")
@@ -63,7 +64,7 @@ def read_via(path: Path) -> list[ViaImage]:
     Raises:
         DataError: when it is no such file, or names an image twice.
     """
-    data = read_json(path, "annotations of the VGG Image Annotator")
+    data = load_json(path, "annotations of the VGG Image Annotator", DataError)
     if isinstance(data, dict) and VIA_3 <= set(data):
         raise DataError(
             f"{path} is a project of VIA 3, which is not read. Hint: export it in COCO's format and use the"

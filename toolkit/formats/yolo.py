@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from toolkit.data.faults import fault
 from toolkit.data.folders import data_files
 from toolkit.data.images import IMAGE_SUFFIXES
@@ -22,8 +20,10 @@ from toolkit.data.notes import note
 from toolkit.data.splits import NAMES, the_one
 from toolkit.errors import DataError, MissingSplitError
 from toolkit.formats.class_names import class_names
-from toolkit.formats.image_paths import ImagePaths, portable_names, readings
+from toolkit.formats.image_paths import ImagePaths, is_file, is_folder, portable_names, readings
 from toolkit.formats.pairs import images_in, listed, read_lines
+from toolkit.reading.fields import shown
+from toolkit.reading.yaml_text import load_yaml
 
 _LABEL_LINE = re.compile(r"\s*[\d.]+(\s+[-+.\deE]+){4,}\s*")
 
@@ -49,26 +49,30 @@ class YoloSet:
 def read_data_yaml(path: Path) -> YoloSet:
     """Read ``data.yaml``.
 
+    The names are text as they are written, whatever YAML would make of them: ``no``, ``007`` and ``1e3``.
+
     Raises:
         DataError: when it cannot be read, the names are neither a list nor numbered from 0 without gaps, or
             ``kpt_shape`` is not that of keypoints.
     """
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    document = load_yaml(path, "the names of the classes and the folders of images", DataError)
+    data = document.value
+    if not isinstance(data, dict):
         raise DataError(
-            f"{path} cannot be read: {error}. Hint: write the names of the classes and the folders of"
-            " images there"
-        ) from error
-    names = data.get("names") if isinstance(data, dict) else None
-    if isinstance(names, dict) and set(names) == set(range(len(names))):
-        names = [names[index] for index in range(len(names))]
-    if not isinstance(names, list) or not names or len(set(map(str, names))) < len(names):
-        raise DataError(
-            f"{path}: names must be a list of different classes, or number them from 0, not {names!r}."
-            " Hint: correct the file"
+            f"{path} holds {shown(data)}; expected names of classes and folders of images. Hint: write 'names:',"
+            " 'train:' and 'val:', each on a line"
         )
-    classes = class_names(map(str, names), f"{path}: names")
+    names = document.names("names")
+    if not names:
+        raise DataError(
+            f"{path} has no names of classes. Hint: add 'names: [cat, dog]', in the order of their numbers"
+        )
+    classes = class_names(names, f"{path}: names")
+    stated = data.get("nc")
+    if isinstance(stated, int) and stated != len(classes):
+        raise DataError(
+            f"{path} says nc: {stated}, but names {len(classes)} classes. Hint: correct one of them; nc is not needed"
+        )
     return YoloSet(path, data, classes, _keypoints(data.get("kpt_shape"), path))
 
 
@@ -79,7 +83,7 @@ def _keypoints(shape: Any, path: Path) -> tuple[int, int] | None:
     whole = [each for each in numbers if isinstance(each, int) and not isinstance(each, bool)]
     if len(whole) != 2 or whole[0] < 1 or whole[1] not in (2, 3):
         raise DataError(
-            f"{path}: kpt_shape is {shape!r}; expected [KEYPOINTS, 2] or [KEYPOINTS, 3]. Hint: correct it, or"
+            f"{path}: kpt_shape is {shown(shape)}; expected [KEYPOINTS, 2] or [KEYPOINTS, 3]. Hint: correct it, or"
             " remove it where the lines hold no keypoints"
         )
     return whole[0], whole[1]
@@ -105,7 +109,7 @@ def find_images(yolo: YoloSet, split: str) -> tuple[list[Path], list[str]]:
     for entry in entries if isinstance(entries, list) else [entries]:
         if not isinstance(entry, str):
             raise DataError(
-                f"{yolo.path}: {split} holds {entry!r}; expected a folder or a file that lists images. Hint:"
+                f"{yolo.path}: {split} holds {shown(entry)}; expected a folder or a file that lists images. Hint:"
                 f" write '{split}: images/{split}'"
             )
         path = _resolve(yolo, entry)
@@ -147,7 +151,7 @@ def _resolve(yolo: YoloSet, entry: str) -> Path:
     for reading in readings(entry):
         # The last is what Roboflow writes.
         for path in (here / base / reading, here / reading, here / reading.removeprefix("../")):
-            if path.exists():
+            if is_file(path) or is_folder(path):
                 return path
     raise DataError(
         f"{yolo.path} names {entry}, but there is neither {here / base / entry} nor {here / entry}. Hint:"
@@ -161,7 +165,8 @@ def others(yolo: YoloSet) -> list[str]:
     found = []
     for name, value in yolo.data.items():
         if isinstance(name, str) and name not in known and isinstance(value, str):
-            if (yolo.path.parent / _base(yolo) / value).exists():
+            path = yolo.path.parent / _base(yolo) / value
+            if value and (is_file(path) or is_folder(path)):
                 found.append(f"{yolo.path}: {name}: {value}")
     return found
 
