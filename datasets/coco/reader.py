@@ -130,7 +130,7 @@ def _matching(folder: Path, pattern: str) -> list[Path]:
 def _image_paths(folder: Path, split: str, file: CocoFile, setting: str) -> ImagePaths:
     """Where the images are looked for; ``instances_train2017.json`` belongs to ``train2017/``."""
     hint = "put the images there, or set data.options.images=FOLDER"
-    names = [image["file_name"] for image in file.images]
+    names = [image.file_name for image in file.images]
     if setting:
         root = folder / setting.replace("{split}", split)
         return ImagePaths(file.path, names, [root], root, hint=hint)
@@ -161,20 +161,18 @@ class Coco(RegionDataset, CocoNumbered):
         """Take these images of the file, by their places in it."""
         file, self._places = self._file, [*places]
         images = [file.images[place] for place in self._places]
-        self.ids = unique_ids(portable_names([image["file_name"] for image in images]))
-        numbered = all(
-            isinstance(key, int) for key in (*file.category_ids, *(image["id"] for image in images))
-        )
+        self.ids = unique_ids(portable_names([image.file_name for image in images]))
+        numbered = all(isinstance(key, int) for key in (*file.category_ids, *(image.id for image in images)))
         if numbered:  # as COCO's own; ids that are text cannot stand in files of results
             self.coco_category_ids = file.category_ids
-            self.coco_image_ids = {one: image["id"] for one, image in zip(self.ids, images, strict=True)}
+            self.coco_image_ids = {one: image.id for one, image in zip(self.ids, images, strict=True)}
 
     def _name(self, place: int) -> str:
-        return str(self._file.images[place]["file_name"])
+        return str(self._file.images[place].file_name)
 
     def require_images(self) -> None:
-        """Look whether the first image is there; where faults are gathered, whether all are, and go on without
-        the others.
+        """Look whether the first image is there; where faults are gathered, whether all are, and go on
+        without the others.
         """
         if not is_gathering():
             for place in self._places[:1]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from toolkit.config import Settings
 from toolkit.data.faults import fault, is_gathering, usable
@@ -116,9 +116,7 @@ class Labelme(RegionDataset):
 
     def _use(self, files: Iterable[Path]) -> None:
         self._files = [*files]
-        self.ids = tuple(
-            path.relative_to(self._folder).with_suffix("").as_posix() for path in self._files
-        )
+        self.ids = tuple(path.relative_to(self._folder).with_suffix("").as_posix() for path in self._files)
 
     def require_images(self) -> None:
         """Where faults are gathered, look whether all images are there and each has one file, and go on
@@ -126,9 +124,7 @@ class Labelme(RegionDataset):
         """
         if not is_gathering():
             return
-        images = {
-            file: path for file, path in usable(self._files, lambda file: (file, self._image_of(file)))
-        }
+        images = {file: path for file, path in usable(self._files, lambda file: (file, self._image_of(file)))}
         by_image: dict[Path, list[Path]] = {}
         for file, path in images.items():
             by_image.setdefault(path.resolve(), []).append(file)
@@ -156,14 +152,15 @@ class Labelme(RegionDataset):
         if said is not None:
             if beside and said.stem != file.stem:
                 raise DataError(
-                    f"{file} names the image {name}, but {beside[0].name} has the name of the file, and both are"
-                    " there. Hint: set imagePath to the one that was annotated, and give the file its name"
+                    f"{file} names the image {name}, but {beside[0].name} has the name of the file, and both"
+                    " are there. Hint: set imagePath to the one that was annotated, and give the file its"
+                    " name"
                 )
             return said
         if len(beside) > 1:
             raise DataError(
-                f"{file} names the image {name}, which is not there, and {len(beside)} images beside it have its"
-                f" name: {', '.join(path.name for path in beside)}. Hint: set imagePath to the right one"
+                f"{file} names the image {name}, which is not there, and {len(beside)} images beside it have"
+                f" its name: {', '.join(path.name for path in beside)}. Hint: set imagePath to the right one"
             )
         return beside[0] if beside else paths.require(name)
 

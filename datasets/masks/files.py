@@ -41,18 +41,13 @@ class Folders:
         """Every image, by id.
 
         Raises:
-            DataError: when the folder is missing or empty.
+            DataError: when the folder is missing.
         """
         images = images_below(self.images, hint=_REPAIR)
         if self.images == self.labels:
             images = {
                 name: path for name, path in images.items() if not path.stem.endswith(self.label_suffix)
             }
-        if not images:
-            raise DataError(
-                f"{self.images} has no images ({', '.join(sorted(IMAGE_SUFFIXES))}). Hint: put them there,"
-                " or set data.options.images=FOLDER"
-            )
         return images
 
     @cached_property
@@ -80,7 +75,9 @@ class Folders:
         """The list of ids of each split that has one."""
         names = [name for names in NAMES.values() for name in names]
         there = {name: self.root / f"{name}.txt" for name in names if (self.root / f"{name}.txt").is_file()}
-        chosen = {split: the_one(there, split, str(self.root), "remove one of these lists") for split in NAMES}
+        chosen = {
+            split: the_one(there, split, str(self.root), "remove one of these lists") for split in NAMES
+        }
         return {split: path for split, path in chosen.items() if path is not None}
 
 
@@ -98,6 +95,11 @@ def find_items(folders: Folders, split: str, fractions: Mapping[str, float]) -> 
         MissingSplitError: when the folder does not have this split.
     """
     images, labels, lists = folders.image_files, folders.label_files, folders.lists()
+    if not images:
+        raise DataError(
+            f"{folders.images} has no images ({', '.join(sorted(IMAGE_SUFFIXES))}). Hint: put them there,"
+            " or set data.options.images=FOLDER"
+        )
     if lists:
         ids = _ids_of_split(lists, split, images)
     else:
@@ -164,8 +166,8 @@ def _ids_of_split(lists: Mapping[str, Path], split: str, images: Mapping[str, Pa
     if split not in lists:
         there = ", ".join(path.name for path in lists.values())
         raise MissingSplitError(
-            f"there is no {names_of(split)[0]}.txt beside {there} in {next(iter(lists.values())).parent}. Hint:"
-            " write it, one id a line"
+            f"there is no {names_of(split)[0]}.txt beside {there} in {next(iter(lists.values())).parent}."
+            " Hint: write it, one id a line"
         )
     path = lists[split]
     lines = read_lines(path)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
@@ -170,21 +172,19 @@ def _check_not_binary(labels: Iterable[Path], void: int | None) -> None:
     if seen == {0, 255}:
         fault(
             DataError(
-                f"{path.parent}: the label images have only the values 0 and 255, and 255 is void, so there is"
-                f" only one class to see. Hint: {_naming(seen)}"
+                f"{path.parent}: the label images have only the values 0 and 255, and 255 is void, so there"
+                f" is only one class to see. Hint: {_naming(seen)}"
             )
         )
 
 
 def _values(path: Path) -> set[int]:
-    return {int(value) for value in read_label_map(path).unique()}
+    return set(np.unique(read_label_map(path).numpy()).tolist())
 
 
 def _are_for_the_eye(values: set[int]) -> bool:
     in_order = sorted(values)
-    return len(in_order) > 1 and all(
-        high - low >= _LEAST_GAP for low, high in zip(in_order, in_order[1:], strict=False)
-    )
+    return len(in_order) > 1 and all(high - low >= _LEAST_GAP for low, high in pairwise(in_order))
 
 
 def _naming(values: set[int]) -> str:

@@ -37,7 +37,7 @@ class MasksSettings(Settings):
     """File with one class name a line, in the dataset's folder; without one `classes.txt` where there is one,
     else classes are numbered.
     """
-    values: dict[Annotated[int, Field(ge=0, le=255)], Annotated[str, Field(min_length=1)]] = {}
+    values: dict[Annotated[int, Field(ge=0, le=255)], Annotated[str, Field(min_length=1)]] = Field({})
     """What the values in the label images stand for, in place of a list of classes, such as
     `{0: background, 255: object}`; a value that is called `void` belongs to no class.
     """
@@ -66,9 +66,7 @@ def build(folder: Path, split: str, settings: MasksSettings) -> MaskFolder:
         MissingSplitError: when the folder does not have this split.
     """
     folders = _folders(folder, settings)
-    items = find_items(
-        folders, split, {"test": settings.test_fraction, "val": settings.val_fraction}
-    )
+    items = find_items(folders, split, {"test": settings.test_fraction, "val": settings.val_fraction})
     if not items:
         raise DataError(
             f"{folder}: no image of the split {split!r} has a label image. Hint: see the faults before"

@@ -132,10 +132,11 @@ def test_classes_from_an_attribute(tmp_path: Path) -> None:
         ({"name": "rect", "x": 3, "y": 2, "width": 5}, "height of the rect has None among its numbers"),
         ({"name": "rect", "x": 3, "y": 2, "width": 0, "height": 4}, "covers no pixel"),
         ({"name": "circle", "cx": 3, "cy": 2, "r": 0}, "do not form an ellipse"),
-        ({"name": "circle", "cx": 30, "cy": 2, "r": 3}, "covers no pixel"),
+        ({"name": "circle", "cx": 30, "cy": 2, "r": 3}, "reaches 30, outside the image of 12 x 9"),
+        ({"name": "circle", "cx": 14, "cy": 2, "r": 1}, "covers no pixel"),
         (
             {"name": "rect", "x": 3000, "y": 2, "width": 5, "height": 4},
-            "reaches 3000, far outside the image of 12 x 9",
+            "reaches 3005, outside the image of 12 x 9",
         ),
     ],
 )

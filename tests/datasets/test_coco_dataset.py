@@ -22,7 +22,7 @@ import toolkit
 from toolkit import registry
 from toolkit.config import resolve
 from toolkit.data.dataset import Dataset, open_dataset
-from toolkit.errors import DataError, ImageError, MissingSplitError, UsageError
+from toolkit.errors import DataError, MissingSplitError, UsageError
 from toolkit.formats.coco import decode_counts
 from toolkit.training.splits import open_splits
 from toolkit.types import Masks
@@ -157,7 +157,10 @@ def test_images_without_objects_and_boxes_without_masks(tmp_path: Path) -> None:
 
 def test_boxes_are_cut_off_at_the_border_or_taken_from_the_mask(tmp_path: Path) -> None:
     put(tmp_path, document(annotation(1, bbox=[-5, 3, 20, 30.5]), annotation(2, bbox=None)))
-    assert coco(tmp_path)[0].instances.boxes_xyxy.tolist() == [[0, 3, 15, 20], [2, 3, 9, 8]]
+    with pytest.raises(DataError, match=r"annotation 1 of .* reaches 33.5, outside the image of 30 x 20"):
+        coco(tmp_path)[0]
+    cut = coco(tmp_path, outside="clip")[0].instances
+    assert cut.boxes_xyxy.tolist() == [[0, 3, 15, 20], [2, 3, 9, 8]]
 
 
 def test_what_coco_needs_to_be_measured_by_is_kept(tmp_path: Path) -> None:
@@ -202,7 +205,7 @@ def test_keypoints(tmp_path: Path) -> None:
     ]
     data["annotations"][0]["keypoints"] = [1, 2, 2, 3]
     put(tmp_path, data)
-    with pytest.raises(DataError, match=r"annotation 1 .* has 4 numbers as keypoints; expected 6"):
+    with pytest.raises(DataError, match=r"annotation 1 .*: keypoints: 4 numbers are not x, y and visibility"):
         coco(tmp_path)[0]
 
 
@@ -233,10 +236,10 @@ def _change(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         ("annotations.1.category_id", None, "annotation 12 has the category_id None"),
         ("annotations.1.id", 11, "the id 11 occurs twice among the annotations"),
         ("annotations.1", 3, r"annotations\[1\] is not a record"),
-        ("images.1.id", 7, "the id 7 occurs twice among the images"),
-        ("images.1.file_name", None, r"images\[1\] needs an id, and a file_name that is text"),
+        ("images.1.id", 7, "the id 7 occurs twice among the images: 0 and 1"),
+        ("images.1.file_name", None, r"image 1 \(id 900\): file_name: should be a valid string, not None"),
         ("images.1.file_name", "a.png", "two images with the file_name 'a.png'"),
-        ("categories.1.id", 90, "the id 90 occurs twice among the categories"),
+        ("categories.1.id", 90, "the id 90 occurs twice among the categories: 0 and 1"),
         ("categories.1.name", "dog", "two categories called 'dog'"),
         ("categories.1.id", "3", "numbers and texts as ids"),
         ("annotations", None, "not a COCO annotation file"),
@@ -259,13 +262,19 @@ RLE = {"size": [HEIGHT, WIDTH], "counts": [100, 20, 480]}
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"bbox": [1, 2, 3]}, "bbox has 3 numbers"),
-        ({"bbox": [1, 2, float("nan"), 4]}, "bbox has nan"),
-        ({"bbox": "1,2,3,4"}, "bbox must be a list of numbers"),
-        ({"segmentation": [[2, 3, 9, float("nan"), 9, 8]]}, "a polygon has nan"),
+        ({"bbox": [1, 2, 3]}, "bbox: list should have at least 4 items"),
+        ({"bbox": [1, 2, float("nan"), 4]}, r"bbox\[2\]: should be a finite number, not nan"),
+        ({"bbox": "1,2,3,4"}, "bbox: should be a valid list, not '1,2,3,4'"),
+        (
+            {"segmentation": [[2, 3, 9, float("nan"), 9, 8]]},
+            r"segmentation\[0\]\[3\]: should be a finite number, not nan",
+        ),
         ({"segmentation": [[2, 3, 9, 3, 9, 8, 2]]}, "a polygon has 7 numbers"),
-        ({"segmentation": [[2, 3, 900, 3, 9, 8]]}, "reaches 900, far outside the image of 30 x 20"),
-        ({"segmentation": "mask.png"}, "segmentation must be a list of polygons or run lengths, not str"),
+        ({"segmentation": [[2, 3, 900, 3, 9, 8]]}, "reaches 900, outside the image of 30 x 20"),
+        (
+            {"segmentation": "mask.png"},
+            "segmentation: should be a list of polygons, or an object with size and counts, not 'mask.png'",
+        ),
         (
             {"segmentation": RLE | {"size": [WIDTH, HEIGHT]}},
             r"the run lengths are of size \[30, 20\], but the image has \[20, 30\]",
@@ -274,15 +283,21 @@ RLE = {"size": [HEIGHT, WIDTH], "counts": [100, 20, 480]}
             {"segmentation": RLE | {"counts": [100, 20, 400]}},
             "the run lengths cover 520 pixels, but the image has 600",
         ),
-        ({"segmentation": RLE | {"counts": [100, -20, 520]}}, "the run lengths cover 600 pixels"),
-        ({"segmentation": RLE | {"counts": [100.5, 19.5, 480]}}, "no whole numbers"),
+        (
+            {"segmentation": RLE | {"counts": [100, -20, 520]}},
+            r"segmentation.counts\[1\]: should be greater than or equal to 0, not -20",
+        ),
+        (
+            {"segmentation": RLE | {"counts": [100.5, 19.5, 480]}},
+            r"segmentation.counts\[0\]: should be a valid integer, not 100.5",
+        ),
         ({"segmentation": RLE | {"counts": "zz"}}, "the run lengths cover"),
         ({"segmentation": RLE | {"counts": ""}}, "the run lengths cover"),
-        ({"segmentation": RLE | {"counts": None}}, "counts must be text or a list of numbers, not NoneType"),
+        ({"segmentation": RLE | {"counts": None}}, "segmentation.counts: "),
         ({"segmentation": None, "bbox": None}, "neither a segmentation nor a bbox"),
-        ({"iscrowd": 2}, "has 2 as iscrowd"),
-        ({"area": -3}, "has the area -3; expected 0 or more"),
-        ({"area": float("inf")}, "area has inf"),
+        ({"iscrowd": 2}, "iscrowd: should be 0 or 1, not 2"),
+        ({"area": -3}, "area: should be greater than or equal to 0, not -3"),
+        ({"area": float("inf")}, "area: should be a finite number, not inf"),
         ({"segmentation": None}, "has no mask, but other objects of the image have one"),
     ],
 )
@@ -370,7 +385,7 @@ def test_what_cannot_be_decided_is_asked(tmp_path: Path) -> None:
 def test_a_missing_image_is_named(tmp_path: Path) -> None:
     put(tmp_path, document(annotation(11)))
     (tmp_path / "val" / "sub" / "b.png").unlink()
-    with pytest.raises(ImageError, match=r"b.png does not exist"):
+    with pytest.raises(DataError, match=r"names the image sub/b.png, which is in none of .*val"):
         coco(tmp_path)[1]
 
 

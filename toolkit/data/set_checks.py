@@ -47,7 +47,8 @@ def _classes(first: str, report: SplitReport, other: SplitReport) -> Iterator[st
     if ours == theirs:
         return
     if sorted(ours) == sorted(theirs):
-        what = f"its classes stand in another order than those of {first}: {_listed(theirs)}; not {_listed(ours)}"
+        orders = f"{_listed(theirs)}; not {_listed(ours)}"
+        what = f"its classes stand in another order than those of {first}: {orders}"
     else:
         missing, more = [n for n in ours if n not in theirs], [n for n in theirs if n not in ours]
         parts = [f"lacks {_listed(missing)}"] * bool(missing) + [f"has {_listed(more)} besides"] * bool(more)
@@ -64,8 +65,8 @@ def _of_both(before: str, shared: list[tuple[str, str]]) -> str:
     pairs = [own if own == theirs else f"{own} ({before}: {theirs})" for theirs, own in shared]
     what = "1 photo is" if len(shared) == 1 else f"{len(shared)} photos are"
     return (
-        f"{what} in {before}, too, so that what is measured was learned: {_listed(pairs)}. Hint: leave each photo"
-        " in one split"
+        f"{what} in {before}, too, so that what is measured was learned: {_listed(pairs)}. Hint: leave each"
+        " photo in one split"
     )
 
 

@@ -29,7 +29,9 @@ def split_of(name: str) -> str | None:
 
 
 def is_of_other_split(name: str, split: str) -> bool:
-    """Whether a file or folder is named after another split than this one: ``train2017`` is not of ``val``."""
+    """Whether a file or folder is named after another split than this one: ``train2017`` is not of
+    ``val``.
+    """
     words = re.split(r"[^a-z]+", name.lower())
     named = {split_of(word) for word in words} - {None}
     return bool(named) and split not in named

@@ -125,9 +125,8 @@ class Bounds:
     def _all_near(self, flat: Sequence[float]) -> bool:
         """A quick look, which most objects pass."""
         height, width = self.size
-        return (
-            len(flat) == 0
-            or min(flat) >= -TOLERANCE_PIXELS
+        return len(flat) == 0 or (
+            min(flat) >= -TOLERANCE_PIXELS
             and max(flat[::2]) <= width + TOLERANCE_PIXELS
             and max(flat[1::2]) <= height + TOLERANCE_PIXELS
         )
@@ -143,7 +142,9 @@ class Bounds:
             fault(DataError(self._message([*self._strays.values()])))
         if not self._strays or self._outside == "error":
             return [*regions]
-        note("objects that reach out of the image are cut off at its border (outside=clip)", len(self._strays))
+        note(
+            "objects that reach out of the image are cut off at its border (outside=clip)", len(self._strays)
+        )
         return list(usable(regions, self._cut_off))
 
     def _cut_off(self, region: Region) -> Region:
@@ -160,7 +161,8 @@ class Bounds:
         points, of = sum(stray.points for stray in strays), sum(stray.of for stray in strays)
         others = [stray.where for stray in strays[1 : SHOWN + 1]]
         more = f", … ({len(strays)} in all)" if len(strays) > SHOWN + 1 else ""
-        also = f" (and {len(strays) - 1} more objects: {', '.join(map(_record, others))}{more})"
+        count = len(strays) - 1
+        also = f" (and {count} more object{'s' * (count != 1)}: {', '.join(map(_record, others))}{more})"
         return (
             f"{strays[0].where}{also if others else ''} reaches {worst.farthest:g}, outside the image of"
             f" {width} x {height} pixels: {points} of {of} points lie more than a few pixels beyond its"

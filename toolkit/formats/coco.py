@@ -29,7 +29,7 @@ from toolkit.reading.json_text import load_json
 from toolkit.reading.records import HINT, judge, sift
 from toolkit.types import Masks, Size
 
-T = TypeVar("T")
+T = TypeVar("T", CocoImage, CocoCategory)
 
 
 class CocoFile:
@@ -60,7 +60,7 @@ class CocoFile:
                 " categories. Hint: name the file of the annotations (a list of results, or captions, will"
                 " not do)"
             )
-        by_key = self._by_id(data["categories"], CocoCategory, "category")
+        by_key = self._by_id(data["categories"], CocoCategory, "categories")
         used = {as_id(each.get("category_id")) for each in data["annotations"] if isinstance(each, dict)}
         raw = {key: data["categories"][place] for key, (place, _) in by_key.items()}
         categories = categories_of(raw, used, path)
@@ -72,22 +72,24 @@ class CocoFile:
         self.document: dict[str, Any] = data
         if self.group is not None:
             self.document = {**data, "categories": list(categories.records.values())}
-        by_id = self._by_id(data["images"], CocoImage, "image")
+        by_id = self._by_id(data["images"], CocoImage, "images")
         self.images = list(usable((image for _, image in by_id.values()), self._named_once(set())))
         self._by_image: dict[Any, list[tuple[str, dict[str, Any]]]] = {key: [] for key in by_id}
         self._index(data["annotations"])
 
-    def _by_id(self, entries: list[Any], schema: type[T], kind: str) -> dict[Any, tuple[int, T]]:
-        """The records that fit a schema, each with its place in the list, by id."""
+    def _by_id(self, entries: list[Any], schema: type[T], plural: str) -> dict[Any, tuple[int, T]]:
+        """The records of a list that fit a schema, each with its place, by id."""
+        kind = {"images": "image", "categories": "category"}[plural]
+        good: list[tuple[int, T]]
         good, faults = sift(entries, schema, source=str(self.path), kind=kind, error=DataError)
         for each in faults:
             fault(DataError(f"{self.path}: {each.text}. Hint: {HINT}"))
         found: dict[Any, tuple[int, T]] = {}
         for place, record in good:
-            key = record.id  # type: ignore[attr-defined]
+            key = record.id
             if key in found:
-                twice = f"{self.path}: the id {key!r} occurs twice, in {kind} {found[key][0]} and {kind} {place}"
-                fault(DataError(f"{twice}. Hint: give each its own id"))
+                twice = f"the id {key!r} occurs twice among the {plural}: {found[key][0]} and {place}"
+                fault(DataError(f"{self.path}: {twice}. Hint: give each its own id"))
                 continue
             found[key] = (place, record)
         return found
@@ -123,8 +125,8 @@ class CocoFile:
         key = as_id(given)
         if key is None and given is not None:
             raise DataError(
-                f"{self.path}: annotations[{position}] has the id {shown(given)}; expected a whole number or text."
-                " Hint: correct it"
+                f"{self.path}: annotations[{position}] has the id {shown(given)}; expected a whole number or"
+                " text. Hint: correct it"
             )
         name = f"annotations[{position}]" if key is None else f"annotation {key!r}"
         if key is not None and key in seen:
@@ -135,9 +137,9 @@ class CocoFile:
         for what, known in (("image_id", self._by_image), ("category_id", self._labels)):
             if as_id(record.get(what)) not in known:
                 raise DataError(
-                    f"{self.path}: {name} has the {what} {shown(record.get(what))}, which is none of the file's"
-                    f" {len(known)} {'images' if what == 'image_id' else 'categories'}. Hint: correct it, or"
-                    " remove the annotation"
+                    f"{self.path}: {name} has the {what} {shown(record.get(what))}, which is none of the"
+                    f" file's {len(known)} {'images' if what == 'image_id' else 'categories'}. Hint: correct"
+                    " it, or remove the annotation"
                 )
         return as_id(record["image_id"]), name, record
 
@@ -188,15 +190,17 @@ class CocoFile:
         if code is not None and box is None and not coco_mask.area({"size": list(size), "counts": code}):
             raise _DegenerateError(f"{where} covers no pixel")
         label, crowd = self._labels[read.category_id], bool(read.iscrowd)
-        return Region(label, where, parts, code, box, crowd, self._keypoints(read.keypoints, where), read.area)
+        return Region(
+            label, where, parts, code, box, crowd, self._keypoints(read.keypoints, where), read.area
+        )
 
     def _keypoints(self, flat: Sequence[float] | None, where: str) -> tuple[float, ...] | None:
         if not self.keypoint_names or flat is None:
             return None
         if len(flat) > 3 * len(self.keypoint_names):
             raise DataError(
-                f"{where} has {len(flat)} numbers as keypoints; expected {3 * len(self.keypoint_names)}. Hint:"
-                " correct the file"
+                f"{where} has {len(flat)} numbers as keypoints; expected {3 * len(self.keypoint_names)}."
+                " Hint: correct the file"
             )
         return tuple(from_indices(np.array(flat, np.float64).reshape(-1, 3)).flatten().tolist())
 
@@ -225,8 +229,8 @@ def _clipped(box: Box, bounds: Bounds, where: str) -> Box:
     height, width = bounds.size
     if box[0] >= width or box[1] >= height or box[2] <= 0 or box[3] <= 0:
         raise _DegenerateError(
-            f"{where}: bbox from ({box[0]:g}, {box[1]:g}) to ({box[2]:g}, {box[3]:g}) lies outside the image of"
-            f" {width} x {height} pixels, which may have been turned or resized since it was annotated"
+            f"{where}: bbox from ({box[0]:g}, {box[1]:g}) to ({box[2]:g}, {box[3]:g}) lies outside the image"
+            f" of {width} x {height} pixels, which may have been turned or resized since it was annotated"
         )
     return bounds.look_box(box, where)
 
@@ -234,8 +238,8 @@ def _clipped(box: Box, bounds: Bounds, where: str) -> Box:
 def _turned(box: Box, segmentation: Any, degrees: float) -> tuple[Box | None, Any]:
     """The box and the segmentation of a record whose upright box is to be turned.
 
-    Where there is a segmentation, it is turned already, unless it is no more than the corners of the box; then
-    the box is that of the mask.
+    Where there is a segmentation, it is turned already, unless it is no more than the corners of the box;
+    then the box is that of the mask.
     """
     corners = turned(box, degrees)
     if segmentation is None:
@@ -287,7 +291,9 @@ def _run_lengths(value: RunLengths, size: Size, where: str) -> bytes:
     elif counts.isascii():
         lengths = decode_counts(counts.encode())
     else:
-        raise DataError(f"{where}: counts has characters that run lengths never have. Hint: encode the mask again")
+        raise DataError(
+            f"{where}: counts has characters that run lengths never have. Hint: encode the mask again"
+        )
     if ((lengths < 0) | (lengths > size[0] * size[1])).any() or int(lengths.sum()) != size[0] * size[1]:
         raise DataError(
             f"{where}: the run lengths cover {int(lengths.sum())} pixels, but the image has"

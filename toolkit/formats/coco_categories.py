@@ -33,7 +33,9 @@ class Categories:
     def keypoint_names(self) -> tuple[str, ...]:
         """Of the category with the most keypoints; empty when none has any."""
         named = (category.get("keypoints") for category in self.records.values())
-        return max((tuple(map(str, names)) for names in named if isinstance(names, list)), key=len, default=())
+        return max(
+            (tuple(map(str, names)) for names in named if isinstance(names, list)), key=len, default=()
+        )
 
 
 def categories_of(by_id: Mapping[Any, Mapping[str, Any]], used: Collection[Any], path: Path) -> Categories:
@@ -54,9 +56,7 @@ def categories_of(by_id: Mapping[Any, Mapping[str, Any]], used: Collection[Any],
         raise DataError(f"{path} has numbers and texts as ids of categories. Hint: use numbers")
     group = next((key for key in by_id if _only_groups(key, by_id, used)), None)
     kept = {key: by_id[key] for key in sorted(by_id) if key != group or group is None}
-    names = tuple(
-        class_name(record["name"], f"{path}: category {key!r}") for key, record in kept.items()
-    )
+    names = tuple(class_name(record["name"], f"{path}: category {key!r}") for key, record in kept.items())
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         first, second, *_ = (key for key, name in zip(kept, names, strict=True) if name == twice)

@@ -85,8 +85,8 @@ def _check_names(classes: Sequence[str], target: str) -> None:
     for name in classes:
         if name != name.strip() or not name or (target == "labelme" and name in NO_CLASSES):
             raise DataError(
-                f"the class {name!r} cannot be written as {target}, which would read it as something else. Hint:"
-                " rename the class in the annotations, or choose another format"
+                f"the class {name!r} cannot be written as {target}, which would read it as something else."
+                " Hint: rename the class in the annotations, or choose another format"
             )
 
 
@@ -216,8 +216,7 @@ def _write_masks(dataset: Dataset, split: str, folder: Path, losses: Losses, ind
     if len(classes) > VOID:
         raise DataError(
             f"a label image can hold {VOID} classes, including the background, not {len(classes)}. Hint:"
-            " choose"
-            " another format"
+            " choose another format"
         )
     write_classes(folder / "classes.txt", classes, None if shift else dataset.palette)
     for index in indexes:

@@ -120,7 +120,9 @@ class ImagePaths:
         for start in range(len(parts)):
             end = parts[start:]
             if self._is_of_one_name(end):
-                path = next((path for path in (f.joinpath(*end) for f in self._folders) if is_file(path)), None)
+                path = next(
+                    (path for path in (f.joinpath(*end) for f in self._folders) if is_file(path)), None
+                )
                 if path is not None:
                     return path
         for last in (parts[-1], _UPLOAD.sub("", parts[-1])) if parts else ():
@@ -172,7 +174,9 @@ def portable(name: str) -> str:
 
 
 def portable_names(names: Sequence[str]) -> list[str]:
-    """The names of the images of a file as ``portable``; those that would become the same stay as they are."""
+    """The names of the images of a file as ``portable``; those that would become the same stay as they
+    are.
+    """
     short = [portable(name) for name in names]
     uses = Counter(short)
     return [one if uses[one] == 1 else name for name, one in zip(names, short, strict=True)]

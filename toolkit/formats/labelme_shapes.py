@@ -45,8 +45,8 @@ def region_of_shape(shape: dict[str, Any], bounds: Bounds, where: str, label: in
         return Region(label, where, (bounds.look(_rectangle(flat, where), where),))
     if kind not in ("circle", "mask"):
         raise DataError(
-            f"{where} is a {kind!r}, which is unknown; expected polygon, rectangle, circle or mask. Hint: draw"
-            " it as one of these"
+            f"{where} is a {kind!r}, which is unknown; expected polygon, rectangle, circle or mask. Hint:"
+            " draw it as one of these"
         )
     if len(flat) != 4:
         raise DataError(f"{where}: a {kind} has two points, not {len(flat) // 2}. Hint: draw it again")

@@ -101,10 +101,14 @@ def write_classes(path: Path, classes: Sequence[str], palette: Sequence[Color] |
     lines = [_line(each) for each in wanted]
     for each, line in zip(wanted, lines, strict=True):
         if each.name == VOID_NAME or line != line.strip() or len(line.splitlines()) != 1:
-            why = "stands for pixels of no class" if each.name == VOID_NAME else "has line breaks or blanks around it"
+            why = (
+                "stands for pixels of no class"
+                if each.name == VOID_NAME
+                else "has line breaks or blanks around it"
+            )
             raise DataError(
-                f"the class {each.name!r} cannot be written to {path.name}, where this name {why}. Hint: rename the"
-                " class in the annotations, or choose another format"
+                f"the class {each.name!r} cannot be written to {path.name}, where this name {why}. Hint:"
+                " rename the class in the annotations, or choose another format"
             )
     with atomic_write(path, "w") as file:
         file.write("".join(f"{line}\n" for line in lines))

@@ -315,8 +315,9 @@ class PromptFile:
 
 
 def _matches(entry: str, known: Mapping[str, Sequence[str]], entries: Iterable[str]) -> list[str]:
-    """The images that a name in a file may mean: as it is written, with ``/``, with URL escapes decoded; else, for
-    a path of another machine, those with its longest end, unless another name in the file ends so, too.
+    """The images that a name in a file may mean: as it is written, with ``/``, with URL escapes decoded;
+    else, for a path of another machine, those with its longest end, unless another name in the file ends so,
+    too.
     """
     for reading in readings(entry):
         found = [name for name in known.get(_stem(reading), ()) if _ends_with(name, reading)]

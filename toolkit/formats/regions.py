@@ -255,7 +255,6 @@ def rectangle(x0: float, y0: float, x1: float, y1: float) -> Polygon:
     return (x0, y0, x1, y0, x1, y1, x0, y1)
 
 
-
 def sample_id(file_name: str) -> str:
     """The id of an image: its path without suffix."""
     path = Path(file_name)
@@ -269,5 +268,3 @@ def unique_ids(file_names: Sequence[str]) -> tuple[str, ...]:
     return tuple(
         Path(name).as_posix() if uses[one] > 1 else one for name, one in zip(file_names, short, strict=True)
     )
-
-

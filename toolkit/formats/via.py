@@ -65,7 +65,7 @@ def read_via(path: Path) -> list[ViaImage]:
         DataError: when it is no such file, or names an image twice.
     """
     data = load_json(path, "annotations of the VGG Image Annotator", DataError)
-    if isinstance(data, dict) and VIA_3 <= set(data):
+    if isinstance(data, dict) and set(data) >= VIA_3:
         raise DataError(
             f"{path} is a project of VIA 3, which is not read. Hint: export it in COCO's format and use the"
             " dataset `coco`, or annotate with VIA 2"
@@ -169,8 +169,8 @@ def _label(attributes: Any, where: str, options: ViaOptions) -> int:
     value = _value(attributes.get(options.attribute) if isinstance(attributes, dict) else None)
     if value not in options.classes:
         raise DataError(
-            f"{where} has {value!r} as its attribute {options.attribute!r}, which is no class; expected one of"
-            f" {', '.join(options.classes)}. Hint: correct it, or name the classes with classes=[…]"
+            f"{where} has {value!r} as its attribute {options.attribute!r}, which is no class; expected one"
+            f" of {', '.join(options.classes)}. Hint: correct it, or name the classes with classes=[…]"
         )
     return options.classes.index(value)
 
@@ -204,9 +204,9 @@ def check_one_class(images: Sequence[ViaImage], path: Path, name: str) -> None:
             fault(
                 DataError(
                     f"{path}: regions have the attribute {attribute!r} with {len(found)} values"
-                    f" ({', '.join(shown)}{', …' * (len(found) > 5)}), but all would be read as {name!r}. Hint:"
-                    f" set attribute={attribute} classes=[{','.join(shown)}], or name the one class that all"
-                    " regions have, such as classes=[thing]"
+                    f" ({', '.join(shown)}{', …' * (len(found) > 5)}), but all would be read as {name!r}."
+                    f" Hint: set attribute={attribute} classes=[{','.join(shown)}], or name the one class"
+                    " that all regions have, such as classes=[thing]"
                 )
             )
             return

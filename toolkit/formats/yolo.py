@@ -59,8 +59,8 @@ def read_data_yaml(path: Path) -> YoloSet:
     data = document.value
     if not isinstance(data, dict):
         raise DataError(
-            f"{path} holds {shown(data)}; expected names of classes and folders of images. Hint: write 'names:',"
-            " 'train:' and 'val:', each on a line"
+            f"{path} holds {shown(data)}; expected names of classes and folders of images. Hint: write"
+            " 'names:', 'train:' and 'val:', each on a line"
         )
     names = document.names("names")
     if not names:
@@ -71,7 +71,8 @@ def read_data_yaml(path: Path) -> YoloSet:
     stated = data.get("nc")
     if isinstance(stated, int) and stated != len(classes):
         raise DataError(
-            f"{path} says nc: {stated}, but names {len(classes)} classes. Hint: correct one of them; nc is not needed"
+            f"{path} says nc: {stated}, but names {len(classes)} classes. Hint: correct one of them; nc is"
+            " not needed"
         )
     return YoloSet(path, data, classes, _keypoints(data.get("kpt_shape"), path))
 
@@ -83,8 +84,8 @@ def _keypoints(shape: Any, path: Path) -> tuple[int, int] | None:
     whole = [each for each in numbers if isinstance(each, int) and not isinstance(each, bool)]
     if len(whole) != 2 or whole[0] < 1 or whole[1] not in (2, 3):
         raise DataError(
-            f"{path}: kpt_shape is {shown(shape)}; expected [KEYPOINTS, 2] or [KEYPOINTS, 3]. Hint: correct it, or"
-            " remove it where the lines hold no keypoints"
+            f"{path}: kpt_shape is {shown(shape)}; expected [KEYPOINTS, 2] or [KEYPOINTS, 3]. Hint: correct"
+            " it, or remove it where the lines hold no keypoints"
         )
     return whole[0], whole[1]
 
@@ -109,8 +110,8 @@ def find_images(yolo: YoloSet, split: str) -> tuple[list[Path], list[str]]:
     for entry in entries if isinstance(entries, list) else [entries]:
         if not isinstance(entry, str):
             raise DataError(
-                f"{yolo.path}: {split} holds {shown(entry)}; expected a folder or a file that lists images. Hint:"
-                f" write '{split}: images/{split}'"
+                f"{yolo.path}: {split} holds {shown(entry)}; expected a folder or a file that lists images."
+                f" Hint: write '{split}: images/{split}'"
             )
         path = _resolve(yolo, entry)
         found |= _of_folder(path) if path.is_dir() else _of_list(path, yolo, split)
@@ -192,8 +193,8 @@ class LabelFiles:
             fault(
                 DataError(
                     f"none of the {len(images)} images has a label file; expected such as"
-                    f" {self.of(images[0])} for {images[0]}. Hint: put the label files there (an empty one for"
-                    " an image without objects), or correct data.yaml"
+                    f" {self.of(images[0])} for {images[0]}. Hint: put the label files there (an empty one"
+                    " for an image without objects), or correct data.yaml"
                 )
             )
         note("images without a label file, which count as images without objects", len(missing), log=True)
@@ -247,7 +248,11 @@ class LabelFiles:
         ]
         if alone:
             hint = "rename them like their images, put the images there, or remove them"
-            fault(DataError(f"{listed(f'label files in {labels} without an image in {folder}', alone)}. Hint: {hint}"))
+            fault(
+                DataError(
+                    f"{listed(f'label files in {labels} without an image in {folder}', alone)}. Hint: {hint}"
+                )
+            )
 
 
 def label_folder(folder: Path) -> Path:
@@ -263,7 +268,9 @@ def label_folder(folder: Path) -> Path:
 
 
 def _named(folder: Path, name: str) -> str:
-    """The name of a folder as it is written on this disk: ``Labels`` for ``labels``, where only that exists."""
+    """The name of a folder as it is written on this disk: ``Labels`` for ``labels``, where only that
+    exists.
+    """
     try:
         there = [path.name for path in folder.iterdir() if path.name.lower() == name]
     except OSError:

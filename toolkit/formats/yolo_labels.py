@@ -119,8 +119,8 @@ def _pose(words: list[str], bounds: Bounds, where: str, yolo: YoloSet) -> Region
     label, values = _numbers(words, where, yolo)
     if len(values) not in (4, 4 + count * each):
         raise DataError(
-            f"{where} has {len(values)} numbers after the class; expected 4 of the box and {count} x {each} of"
-            f" keypoints, since data.yaml has kpt_shape: [{count}, {each}]. Hint: correct the line, or"
+            f"{where} has {len(values)} numbers after the class; expected 4 of the box and {count} x {each}"
+            f" of keypoints, since data.yaml has kpt_shape: [{count}, {each}]. Hint: correct the line, or"
             " kpt_shape; remove kpt_shape where the lines hold polygons"
         )
     _require_parts(values[:4], where)
@@ -136,7 +136,8 @@ def _keypoint(values: Sequence[float], bounds: Bounds, where: str) -> tuple[floa
     visibility = values[2] if len(values) == 3 else 2.0
     if visibility not in (0, 1, 2):
         raise DataError(
-            f"{where} has {visibility:g} as the visibility of a keypoint; expected 0, 1 or 2. Hint: correct it"
+            f"{where} has {visibility:g} as the visibility of a keypoint; expected 0, 1 or 2. Hint: correct"
+            " it"
         )
     # Without visibility, a keypoint that is not there is written as 0 0, or as negative numbers.
     if visibility == 0 or values[0] < 0 or values[1] < 0 or (values[0], values[1]) == (0, 0):
