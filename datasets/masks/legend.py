@@ -56,10 +56,13 @@ class Legend:
         return values_to_label_map(read_label_map(path), self.values, path)
 
 
-def legend_of(labels: Sequence[Path], lines: Sequence[ClassLine] | None, void: int | None) -> Legend:
+def legend_of(
+    folder: Path, labels: Sequence[Path], lines: Sequence[ClassLine] | None, void: int | None
+) -> Legend:
     """What label images stand for.
 
     Args:
+        folder: of the label images, for messages.
         labels: all label images; the first ones must be of the split that is read.
         lines: of the list of classes; None where there is none, and the classes are numbered by the values.
         void: the value of pixels of no class.
@@ -71,9 +74,13 @@ def legend_of(labels: Sequence[Path], lines: Sequence[ClassLine] | None, void: i
     if _is_color(first):
         return _of_colors(first, lines)
     if lines is None:
-        lines = _numbered(labels, void)
+        seen = {value for values in usable(labels, _values) for value in values}
+        if _are_for_the_eye(seen) and seen != {void}:
+            fault(DataError(_seem_to_mean_else(folder, seen, void)))
+            return legend_of_values({value: f"value_{value}" for value in seen - {void}}, void, first)
+        lines = _numbered(folder, seen, void)
     else:
-        _check_not_binary(labels, void)
+        _check_not_binary(folder, labels, void)
     table = _value_table(lines, void)
     names = tuple(line.name for line in lines if line.name != VOID_NAME)
     named_void = None if len(names) < len(lines) else void
@@ -137,27 +144,30 @@ def _value_table(lines: Sequence[ClassLine], void: int | None) -> dict[int, int]
     return table
 
 
-def _numbered(labels: Sequence[Path], void: int | None) -> tuple[ClassLine, ...]:
+def _numbered(folder: Path, seen: set[int], void: int | None) -> tuple[ClassLine, ...]:
     """Classes numbered up to the largest value in any label image."""
-    seen = {value for values in usable(labels, _values) for value in values}
     known = seen - {void}
-    folder = labels[0].parent
     if not known:
         raise DataError(
             f"{folder}: every pixel of every label image is void ({void}), so there is nothing to learn."
             " Hint: set data.options.void=VALUE"
         )
-    if _are_for_the_eye(seen):
-        count = max(known) + (void is None or void > max(known))
-        raise DataError(
-            f"{folder}: the label images have only the values {_listed(seen)}, which would stand for {count}"
-            f" classes numbered from 0{'' if void not in seen else f', with {void} as void'}. Hint:"
-            f" {_naming(seen)}"
-        )
     return tuple(ClassLine(f"class_{value}") for value in range(max(known) + 1) if value != void)
 
 
-def _check_not_binary(labels: Iterable[Path], void: int | None) -> None:
+def _seem_to_mean_else(folder: Path, seen: set[int], void: int | None) -> str:
+    """The message for values that can hardly be the numbers of classes."""
+    last = max(seen - {void})
+    count = last + (void is None or void > last)
+    classes = "1 class" if count == 1 else f"{count} classes"
+    beside = f", with {void} as void" if void in seen else ""
+    return (
+        f"{folder}: the label images have only the values {_listed(seen)}, which would stand for {classes}"
+        f" numbered from 0{beside}. Hint: {_naming(seen)}"
+    )
+
+
+def _check_not_binary(folder: Path, labels: Iterable[Path], void: int | None) -> None:
     """Where a list names the classes, 0 and 255 alone are most likely two classes, and not one and void."""
     if void != 255:
         return
@@ -172,7 +182,7 @@ def _check_not_binary(labels: Iterable[Path], void: int | None) -> None:
     if seen == {0, 255}:
         fault(
             DataError(
-                f"{path.parent}: the label images have only the values 0 and 255, and 255 is void, so there"
+                f"{folder}: the label images have only the values 0 and 255, and 255 is void, so there"
                 f" is only one class to see. Hint: {_naming(seen)}"
             )
         )

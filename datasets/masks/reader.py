@@ -78,7 +78,7 @@ def build(folder: Path, split: str, settings: MasksSettings) -> MaskFolder:
         lines = read_class_lines(path, needed=settings.classes_file is not None)
         own = [item.label for item in items]
         others = set(folders.label_files.values()) - set(own)
-        legend = legend_of([*own, *sorted(others)], lines, settings.void)
+        legend = legend_of(folders.labels, [*own, *sorted(others)], lines, settings.void)
     return MaskFolder(items, legend, folders.instance_files)
 
 

@@ -205,11 +205,11 @@ def _check(manifest: DatasetManifest, args: argparse.Namespace) -> int:
                 _print_faults(split, [*faults, str(error)], told)
                 continue
         with counting(f"checking {split}", len(dataset)) as advance:
-            report = check_split(dataset, lambda advance=advance: advance(1))  # type: ignore[misc]
+            report = check_split(dataset, lambda advance=advance: advance(1), faults)  # type: ignore[misc]
         reports[split] = report
         _print_report(split, report)
         _print_notes(notes + report.notes, f"{split}: ")
-        _print_faults(split, [*faults, *report.faults], told)
+        _print_faults(split, report.faults, told)
     for split, text in notes_between(reports):
         print(f"{split}: note: {text}")
     for split, text in faults_between(reports):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -71,18 +71,21 @@ class _Counts:
     photo: bytes | None = None
 
 
-def check_split(dataset: Dataset, on_progress: Callable[[], None] = lambda: None) -> SplitReport:
+def check_split(
+    dataset: Dataset, on_progress: Callable[[], None] = lambda: None, faults: Sequence[str] = ()
+) -> SplitReport:
     """Read every sample, going on past those that cannot be read.
 
     Args:
         dataset: the split.
         on_progress: called after each sample.
+        faults: what was seen when the dataset was opened; they come first in the report.
     """
-    report = SplitReport(dataset.classes, len(dataset))
+    report = SplitReport(dataset.classes, len(dataset), [*faults])
     report.faults += _duplicates(dataset)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for counts, faults, notes in pool.map(partial(_examine, dataset), range(len(dataset))):
-            report.faults += faults
+        for counts, found, notes in pool.map(partial(_examine, dataset), range(len(dataset))):
+            report.faults += found
             report.notes += notes
             if counts is not None:
                 _add(report, counts)

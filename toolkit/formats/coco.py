@@ -51,6 +51,7 @@ class CocoFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._refused: dict[str, set[Any]] = {"images": set(), "categories": set()}
         data = load_json(path, "annotations in COCO's format", DataError)
         if not isinstance(data, dict) or not all(
             isinstance(data.get(key), list) for key in ("images", "annotations", "categories")
@@ -84,6 +85,8 @@ class CocoFile:
         good, faults = sift(entries, schema, source=str(self.path), kind=kind, error=DataError)
         for each in faults:
             fault(DataError(f"{self.path}: {each.text}. Hint: {HINT}"))
+            entry = entries[each.position]
+            self._refused[plural].add(as_id(entry.get("id")) if isinstance(entry, dict) else None)
         found: dict[Any, tuple[int, T]] = {}
         for place, record in good:
             key = record.id
@@ -110,12 +113,14 @@ class CocoFile:
 
     def _index(self, annotations: Sequence[Any]) -> None:
         seen: set[Any] = set()
-        for key, name, record in usable(enumerate(annotations), lambda each: self._checked(*each, seen)):
-            self._by_image[key].append((name, record))
+        for found in usable(enumerate(annotations), lambda each: self._checked(*each, seen)):
+            if found is not None:
+                key, name, record = found
+                self._by_image[key].append((name, record))
 
-    def _checked(self, position: int, record: Any, seen: set[Any]) -> tuple[Any, str, dict[str, Any]]:
+    def _checked(self, position: int, record: Any, seen: set[Any]) -> tuple[Any, str, dict[str, Any]] | None:
         """The image of an annotation, what to call it, and itself, when its ids are right; ``seen`` has those
-        before it.
+        before it. None for one of an image or category that has a fault itself.
         """
         if not isinstance(record, dict):
             raise DataError(
@@ -135,7 +140,11 @@ class CocoFile:
             )
         seen.add(key)
         for what, known in (("image_id", self._by_image), ("category_id", self._labels)):
-            if as_id(record.get(what)) not in known:
+            plural = "images" if what == "image_id" else "categories"
+            found = as_id(record.get(what))
+            if found is not None and found in self._refused[plural]:
+                return None
+            if found not in known:
                 raise DataError(
                     f"{self.path}: {name} has the {what} {shown(record.get(what))}, which is none of the"
                     f" file's {len(known)} {'images' if what == 'image_id' else 'categories'}. Hint: correct"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.data.faults import fault
-from toolkit.data.folders import data_files
+from toolkit.data.folders import data_files, is_data
 from toolkit.data.images import IMAGE_SUFFIXES
 from toolkit.data.notes import note
 from toolkit.data.splits import NAMES, the_one
@@ -186,10 +186,10 @@ class LabelFiles:
 
     def __init__(self, images: Sequence[Path], root: Path) -> None:
         self._folders: dict[Path, Path] = {}
+        self._labels: dict[Path, dict[str, Path]] = {}
         self._root = root
-        missing = self._without(images)
-        self._check_elsewhere(missing)
-        if missing and len(missing) == len(images):
+        missing = [image for image in images if image.stem not in self._in_folder_of(image)]
+        if missing and not self._are_elsewhere(missing) and len(missing) == len(images):
             fault(
                 DataError(
                     f"none of the {len(images)} images has a label file; expected such as"
@@ -205,54 +205,47 @@ class LabelFiles:
         """The label file of an image, whether it is there or not; beside the image, where no part of its path
         is called ``images``.
         """
+        there = self._in_folder_of(image)
+        return there.get(image.stem, self._folders[image.parent] / f"{image.stem}.txt")
+
+    def _in_folder_of(self, image: Path) -> dict[str, Path]:
+        """The label files in the folder where that of an image belongs, by name; each folder is read once."""
         if image.parent not in self._folders:
             self._folders[image.parent] = label_folder(image.parent)
-        return self._folders[image.parent] / f"{image.stem}.txt"
+        labels = self._folders[image.parent]
+        if labels not in self._labels:
+            there = sorted(labels.iterdir()) if labels.is_dir() else []
+            self._labels[labels] = {
+                path.stem: path for path in there if path.suffix.lower() == ".txt" and is_data(path.name)
+            }
+        return self._labels[labels]
 
-    def _without(self, images: Sequence[Path]) -> list[Path]:
-        """The images without a label file; each folder is read once."""
-        there: dict[Path, set[str]] = {}
-        missing = []
-        for image in images:
-            label = self.of(image)
-            if label.parent not in there:
-                there[label.parent] = _names_in(label.parent)
-            if label.name not in there[label.parent]:
-                missing.append(image)
-        return missing
-
-    def _check_elsewhere(self, missing: Sequence[Path]) -> None:
-        if not missing:
-            return
+    def _are_elsewhere(self, missing: Sequence[Path]) -> bool:
+        """Whether there are label files of these images where they do not belong; a fault that names them."""
         wanted = {image.stem: image for image in missing}
+        found = []
         for path in data_files(self._root, frozenset({".txt"})):
-            if path.stem in wanted and path != self.of(wanted[path.stem]) and _is_alone(path):
+            if path.stem in wanted and _is_alone(path):
                 image = wanted.pop(path.stem)
-                fault(
-                    DataError(
-                        f"{image} has no label file at {self.of(image)}, but there is {path}. Hint: move it"
-                        f" there, with the others of {path.parent}"
-                    )
-                )
+                found.append(f"{path}, for {image} expected at {self.of(image)}")
+        if found:
+            what = listed("label files that lie elsewhere", found)
+            fault(DataError(f"{what}. Hint: move them to the folder where they are expected"))
+        return bool(found)
 
     def _check_alone(self, folder: Path) -> None:
         """Label files whose image is not there."""
         labels = self._folders[folder]
-        if not labels.is_dir():
-            return
         stems = {path.stem for path in folder.iterdir()} if folder != labels else _image_stems(folder)
         alone = [
             path.name
-            for path in sorted(labels.iterdir())
-            if path.suffix.lower() == ".txt" and path.stem not in stems and _is_label_file(path)
+            for stem, path in self._labels[labels].items()
+            if stem not in stems and _is_label_file(path)
         ]
         if alone:
+            what = listed(f"label files in {labels} without an image in {folder}", alone)
             hint = "rename them like their images, put the images there, or remove them"
-            fault(
-                DataError(
-                    f"{listed(f'label files in {labels} without an image in {folder}', alone)}. Hint: {hint}"
-                )
-            )
+            fault(DataError(f"{what}. Hint: {hint}"))
 
 
 def label_folder(folder: Path) -> Path:
@@ -276,10 +269,6 @@ def _named(folder: Path, name: str) -> str:
     except OSError:
         return name
     return name if name in there or not there else sorted(there)[0]
-
-
-def _names_in(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
 
 
 def _image_stems(folder: Path) -> set[str]:
