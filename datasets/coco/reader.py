@@ -14,6 +14,7 @@ from toolkit.data.splits import is_of_other_split, names_of
 from toolkit.errors import DataError, MissingSplitError
 from toolkit.formats.coco import CocoFile
 from toolkit.formats.coco_numbers import CocoNumbered
+from toolkit.formats.coco_truth import complete_truth
 from toolkit.formats.image_paths import ImagePaths, portable_names
 from toolkit.formats.pairs import listed
 from toolkit.formats.regions import Region, RegionDataset, unique_ids
@@ -194,6 +195,6 @@ class Coco(RegionDataset, CocoNumbered):
         """The objects of the image."""
         return self._file.regions(self._places[index], size, self._degenerate, self._outside)
 
-    def coco_document(self) -> dict[str, Any]:
-        """The annotation file."""
-        return self._file.document
+    def coco_document(self) -> dict[str, Any] | None:
+        """The annotation file, complete; None where the samples have to be read."""
+        return complete_truth(self._file.document, self._file.path, self._degenerate, self._outside)

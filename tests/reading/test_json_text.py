@@ -53,7 +53,7 @@ def test_depth_is_limited(levels: int, opening: str, closing: str) -> None:
     [
         (b"", "is empty; it should contain values"),
         (b"\xef\xbb\xbf \n", "is empty"),
-        (b'{"a": [1,', "ends within a .*cut off"),
+        (b'{"a": [1,', "cut off within one value"),
         (b'{"a": 1} more', "not valid JSON.*trailing characters"),
         (b"{'a': 1}", "not valid JSON.*line 1 column 2"),
         (b'["caf\xe9"]', "not valid JSON"),

@@ -30,7 +30,10 @@ def parse(text: str) -> Any:
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        *((word, word) for word in ("no", "Yes", "on", "OFF", "y", "n", "1_0", "1:30", "0x", "1e", "2024-13-45")),
+        *(
+            (word, word)
+            for word in ("no", "Yes", "on", "OFF", "y", "n", "1_0", "1:30", "0x", "1e", "2024-13-45")
+        ),
         *((word, None) for word in ("null", "Null", "NULL", "~", "")),
         *((word, True) for word in ("true", "True", "TRUE")),
         ("False", False),
@@ -70,11 +73,17 @@ def test_nan_is_a_number() -> None:
 
 
 TREES = st.recursive(
-    st.none() | st.booleans() | st.integers(-(10**20), 10**20) | st.floats(allow_nan=False) | st.text(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**20), 10**20)
+    | st.floats(allow_nan=False)
+    | st.text(
         st.characters(codec="utf-8", exclude_characters="\0\x85\u2028\u2029", exclude_categories=["Cc"])
     ),
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(st.text("abcdefgh_.0123456789", min_size=1), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text("abcdefgh_.0123456789", min_size=1), inner, max_size=4)
+    ),
     max_leaves=20,
 )
 
@@ -87,7 +96,8 @@ def test_what_is_written_is_read_back_here_and_by_pyyaml(tree: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "word", ["1e3", "1e-3", "08", "0o17", "no", "null", "5", "~", "0x1F", "1_0", "+.inf", "2001-12-14", "1:30", ""]
+    "word",
+    ["1e3", "1e-3", "08", "0o17", "no", "null", "5", "~", "0x1F", "1_0", "+.inf", "2001-12-14", "1:30", ""],
 )
 def test_text_that_looks_like_something_else_keeps_its_type(word: str) -> None:
     for reader in (parse, yaml.safe_load):
@@ -95,7 +105,9 @@ def test_text_that_looks_like_something_else_keeps_its_type(word: str) -> None:
 
 
 def test_merge_keys_lay_mappings_under_one() -> None:
-    text = "base: &b {a: 1, b: 2}\nmore: &m {b: 3, c: 4}\none: {<<: *b, b: 5}\nboth:\n  <<: [*b, *m]\n  d: 6\n"
+    text = (
+        "base: &b {a: 1, b: 2}\nmore: &m {b: 3, c: 4}\none: {<<: *b, b: 5}\nboth:\n  <<: [*b, *m]\n  d: 6\n"
+    )
     found = parse(text)
     assert found["one"] == {"a": 1, "b": 5}
     assert found["both"] == {"a": 1, "b": 2, "c": 4, "d": 6}
@@ -145,7 +157,10 @@ def test_depth_is_limited(text: str) -> None:
         ("1: a\n01: b\n", "the key 1 stands here twice, first on line 1"),
         ("a: {{ x }}", "line 1, column 5: a mapping stands where a key should.*template"),
         ("? [1, 2]\n: x", "a list stands where a key should"),
-        ("a: !!python/object/apply:os.system [ls]", r"line 1, column 4: the tag .*python/object/apply.*ever run"),
+        (
+            "a: !!python/object/apply:os.system [ls]",
+            r"line 1, column 4: the tag .*python/object/apply.*ever run",
+        ),
         ("a: !!binary aGVsbG8=", "the tag"),
         ("a: !mine 5", "the tag '!mine'"),
         ("!!set {a, b}", "the tag"),

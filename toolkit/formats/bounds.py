@@ -87,7 +87,7 @@ class Bounds:
         if self._all_near(flat):
             return tuple(flat)
         height, width = self.size
-        stray = self._note(flat, where)
+        stray = self.note(flat, where)
         moved = [
             min(max(value, -length), 2.0 * length)
             for value, length in zip(flat, (width, height) * (len(flat) // 2), strict=True)
@@ -102,13 +102,14 @@ class Bounds:
         Returns:
             The box, cut off at the border of the image.
         """
-        if not self._all_near(box):
-            self._note(box, where)
+        self.note(box, where)
         height, width = map(float, self.size)
         return max(0.0, box[0]), max(0.0, box[1]), min(width, box[2]), min(height, box[3])
 
-    def _note(self, flat: Sequence[float], where: str) -> _Stray | None:
+    def note(self, flat: Sequence[float], where: str) -> _Stray | None:
         """Note an object of which points lie too far outside; None where none does."""
+        if self._all_near(flat):
+            return None
         height, width = self.size
         count, beyond, farthest = 0, 0.0, 0.0
         for x, y in zip(flat[::2], flat[1::2], strict=True):
@@ -130,6 +131,11 @@ class Bounds:
             and max(flat[::2]) <= width + TOLERANCE_PIXELS
             and max(flat[1::2]) <= height + TOLERANCE_PIXELS
         )
+
+    @property
+    def has_strays(self) -> bool:
+        """Whether objects were noted that reach out of the image."""
+        return bool(self._strays)
 
     def finish(self, regions: Iterable[Region]) -> list[Region]:
         """The objects of the image, once all of their points have been looked at; those that are to be cut

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from toolkit.data.faults import fault, usable
@@ -28,6 +27,7 @@ from toolkit.reading.fields import shown
 from toolkit.reading.json_text import load_json
 from toolkit.reading.records import HINT, judge, sift
 from toolkit.types import Masks, Size
+from toolkit.types.run_lengths import decode_counts
 
 T = TypeVar("T", CocoImage, CocoCategory)
 
@@ -266,7 +266,7 @@ def _mask(
         return (), _run_lengths(value, bounds.size, where)
     parts: list[Polygon] = []
     for part in value:
-        if len(part) < 6 or not _encloses(polygon(part, where, "a polygon")):
+        if len(part) < 6 or not encloses(polygon(part, where, "a polygon")):
             if skip_parts:
                 note("parts of objects without an area are left out (degenerate=skip)")
                 continue
@@ -278,7 +278,7 @@ def _mask(
     return tuple(parts), Masks.from_polygons([parts], bounds.size).counts[0]
 
 
-def _encloses(flat: Polygon) -> bool:
+def encloses(flat: Polygon) -> bool:
     """Whether the points do not all lie on one line."""
     offsets = np.array(flat[2:]).reshape(-1, 2) - flat[:2]
     far = offsets[(offsets**2).sum(axis=1).argmax()]
@@ -314,26 +314,3 @@ def _run_lengths(value: RunLengths, size: Size, where: str) -> bytes:
         "counts"
     ]
     return code
-
-
-def decode_counts(counts: bytes) -> NDArray[np.int64]:
-    """The lengths of the runs, background first, that compressed COCO run lengths stand for; any bytes give
-    some lengths.
-
-    Each is a number in base 32, lowest digit first, bit 5 of a digit saying that another follows and bit 4 of
-    the last being the sign; from the fourth on, it is the difference from the length two before.
-    """
-    digits = np.frombuffer(counts, np.uint8).astype(np.int64) - 48
-    last = np.flatnonzero((digits & 32) == 0)
-    if not len(last) or last[-1] != len(digits) - 1:
-        return np.array([-1])  # cut off within a number
-    first = np.concatenate([[0], last[:-1] + 1])
-    length = last - first + 1
-    if length.max() > 12:
-        return np.array([-1])  # beyond 64 bits
-    place = np.arange(len(digits)) - np.repeat(first, length)
-    values = np.add.reduceat((digits & 31) << (5 * place), first)
-    values -= np.where(digits[last] & 16, np.int64(1) << (5 * length), 0)
-    values[1::2] = np.cumsum(values[1::2])
-    values[2::2] = np.cumsum(values[2::2])
-    return values

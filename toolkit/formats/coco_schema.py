@@ -1,6 +1,6 @@
 """The records of COCO files (https://cocodataset.org/#format-data), truth and results alike, as schemas for
-``toolkit.reading.records``. They say which fields have which types; what has to fit the image, such as the size of
-a mask, is checked where the image is known.
+``toolkit.reading.records``. They say which fields have which types; what has to fit the image, such as the
+size of a mask, is checked where the image is known.
 """
 
 from __future__ import annotations
@@ -15,11 +15,20 @@ Box = Annotated[list[Pixels], Field(min_length=4, max_length=4)]
 """``x, y, width, height`` in pixels."""
 
 
+def _no_counts(value: Any) -> Any:
+    raise ValueError("should be text or a list of whole numbers")
+
+
 class RunLengths(Record):
     """A mask as run lengths, compressed or not."""
 
     size: Annotated[list[Count], Field(min_length=2, max_length=2)]
-    counts: Annotated[str, Field(strict=True)] | list[Count]
+    counts: Annotated[
+        Annotated[str, Tag("<text>")]
+        | Annotated[list[Count], Tag("<list>")]
+        | Annotated[Any, PlainValidator(_no_counts), Tag("<wrong>")],
+        Discriminator(lambda value: {str: "<text>", list: "<list>"}.get(type(value), "<wrong>")),
+    ]
 
 
 def _triples(values: list[float]) -> list[float]:
@@ -47,7 +56,9 @@ def _refuse(value: Any) -> Any:
     if isinstance(value, list) and all(map(is_number, value)):
         raise ValueError("should be a list of polygons, each a list in it; this is a single one: write [[…]]")
     if isinstance(value, list) and any(isinstance(part, dict) for part in value):
-        raise ValueError("should be one object with size and counts, or a list of polygons, not a list of objects")
+        raise ValueError(
+            "should be one object with size and counts, or a list of polygons, not a list of objects"
+        )
     raise ValueError(f"should be a list of polygons, or an object with size and counts, not {shown(value)}")
 
 

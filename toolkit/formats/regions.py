@@ -23,7 +23,7 @@ from pycocotools import mask as coco_mask
 from toolkit.data.dataset import Dataset
 from toolkit.data.images import IMAGE_SUFFIXES, image_size, read_image
 from toolkit.errors import DataError
-from toolkit.reading.fields import is_number, shown
+from toolkit.reading.fields import are_numbers, is_number, shown
 from toolkit.types import Instances, Masks, Sample, Size
 
 Polygon: TypeAlias = tuple[float, ...]
@@ -173,11 +173,9 @@ def numbers(values: Any, where: str, what: str) -> tuple[float, ...]:
     """
     if not isinstance(values, list):
         raise DataError(f"{where}: {what} must be a list of numbers, not {shown(values)}")
-    for value in values:
-        if type(value) is float and math.isfinite(value):
-            continue
-        if not is_number(value):
-            raise DataError(f"{where}: {what} has {shown(value)} among its numbers. Hint: correct the file")
+    if not are_numbers(values):
+        odd = next(value for value in values if not is_number(value))
+        raise DataError(f"{where}: {what} has {shown(odd)} among its numbers. Hint: correct the file")
     return tuple(float(value) for value in values)
 
 

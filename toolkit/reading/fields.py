@@ -14,8 +14,8 @@ MOST_SHOWN = 60
 """Characters of a value in a message."""
 
 MOST_PIXELS = 1e7
-"""The largest coordinate, in pixels, that is taken for one. Beyond it, code written in C counts wrongly, or asks
-for gigabytes.
+"""The largest coordinate, in pixels, that is taken for one. Beyond it, code written in C counts wrongly, or
+asks for gigabytes.
 """
 
 
@@ -55,8 +55,8 @@ def is_number(value: object) -> bool:
 
 
 def are_numbers(values: Sequence[Any]) -> bool:
-    """Whether each is a number as by ``is_number``, and of Python's own types, as parsers make them; several times
-    as fast.
+    """Whether each is a number as by ``is_number``, and of Python's own types, as parsers make them; several
+    times as fast.
     """
     try:
         return set(map(type, values)) <= {int, float} and all(map(math.isfinite, values))
@@ -89,7 +89,8 @@ def _plain_text(value: str) -> str:
 
 
 def below(name: str) -> str:
-    """Check that the path of a file leads to one below the folder that it is relative to; for ``AfterValidator``.
+    """Check that the path of a file leads to one below the folder that it is relative to; for
+    ``AfterValidator``.
 
     Raises:
         ValueError: when it does not.

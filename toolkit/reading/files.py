@@ -55,8 +55,8 @@ def read_bytes(path: str | os.PathLike[str], what: str, error: MakeError, *, mos
 
 
 def check_file(path: str | os.PathLike[str], what: str, error: MakeError, *, most: int = MOST_BYTES) -> int:
-    """The size of a regular file in bytes, as a program that reads it by itself needs it checked; arguments as
-    for ``read_bytes``.
+    """The size of a regular file in bytes, as a program that reads it by itself needs it checked; arguments
+    as for ``read_bytes``.
 
     Raises:
         ToolkitError: of the kind ``error``, as ``read_bytes``.
@@ -75,17 +75,17 @@ def check_file(path: str | os.PathLike[str], what: str, error: MakeError, *, mos
         raise error(f"{path} is {kind}, not a file; it should contain {what}. Hint: name the file{copy}")
     if found.st_size > most:
         raise error(
-            f"{path} has {found.st_size:,} bytes, but {what} have {most:,} at most. Hint: check whether it is the"
+            f"{path} has {found.st_size:,} bytes, but {what} have {most:,} at most. Hint: check whether it"
+            " is the"
             " right file"
         )
     return found.st_size
 
 
-def _unreadable(
-    path: str | os.PathLike[str], what: str, error: MakeError, problem: OSError
-) -> ToolkitError:
+def _unreadable(path: str | os.PathLike[str], what: str, error: MakeError, problem: OSError) -> ToolkitError:
     return error(
-        f"{path} cannot be read: {problem.strerror or problem}; it should contain {what}. Hint: check its name and"
+        f"{path} cannot be read: {problem.strerror or problem}; it should contain {what}. Hint: check its"
+        " name and"
         " permissions"
     )
 
@@ -103,8 +103,8 @@ def decode(data: bytes, source: str, what: str, error: MakeError) -> str:
     """UTF-8 as text, without a byte order mark.
 
     Raises:
-        ToolkitError: of the kind ``error``: when it is something else; says on which line, or which encoding it
-            is.
+        ToolkitError: of the kind ``error``: when it is something else; says on which line, or which encoding
+            it is.
     """
     check_encoding(data, source, what, error)
     try:
@@ -112,7 +112,8 @@ def decode(data: bytes, source: str, what: str, error: MakeError) -> str:
     except UnicodeDecodeError as problem:
         line = data.count(b"\n", 0, problem.start) + 1
         raise error(
-            f"{source}, line {line}: the byte 0x{data[problem.start]:02x} is no UTF-8; it should contain {what}."
+            f"{source}, line {line}: the byte 0x{data[problem.start]:02x} is no UTF-8; it should contain"
+            f" {what}."
             " Hint: save the file with the encoding UTF-8"
         ) from None
 

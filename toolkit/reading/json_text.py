@@ -26,9 +26,9 @@ def load_json(path: str | os.PathLike[str], what: str, error: MakeError, *, most
         most: bytes at most, see ``toolkit.reading.files.read_bytes``.
 
     Raises:
-        ToolkitError: of the kind ``error``: when the file cannot be read or is not JSON, with line and column;
-            when lists and objects are more than 200 levels deep, a number has more than 4,300 digits, or half of
-            a surrogate pair stands alone.
+        ToolkitError: of the kind ``error``: when the file cannot be read or is not JSON, with line and
+            column; when lists and objects are more than 200 levels deep, a number has more than 4,300 digits,
+            or half of a surrogate pair stands alone.
     """
     return parse_json(read_bytes(path, what, error, most=most), str(path), what, error)
 
@@ -59,6 +59,9 @@ def _reason(message: str) -> str:
 _WORDS = (
     (r"recursion limit exceeded", f"lists and objects are more than {MOST_LEVELS} levels deep"),
     (r"number out of range", "a number has too many digits"),
-    (r"EOF while parsing (an? )?(\w+)", r"it ends within a \2, so that it was cut off"),
-    (r"lone leading surrogate in hex escape", "half of a surrogate pair (\\\\ud800 to \\\\udfff) stands alone"),
+    (r"EOF while parsing (an? )?(\w+)", r"it is cut off within one \2,"),
+    (
+        r"(lone leading surrogate in|unexpected end of) hex escape",
+        "half of a surrogate pair (\\\\ud800 to \\\\udfff) stands alone",
+    ),
 )

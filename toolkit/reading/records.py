@@ -54,7 +54,7 @@ class Fault:
 
 def records(
     entries: Any,
-    schema: type[T] | Any,
+    schema: type[T],
     *,
     source: str,
     kind: str,
@@ -77,20 +77,21 @@ def records(
             raised as one.
 
     Raises:
-        ToolkitError: of the kind ``error``: when there is no list, or, with every fault (the first 20 in words),
-            when records do not fit.
+        ToolkitError: of the kind ``error``: when there is no list, or, with every fault (the first 20 in
+            words), when records do not fit.
     """
     good, faults = sift(entries, schema, source=source, kind=kind, error=error, key=key, hint=hint)
     if faults and on_fault is None:
         raise error(fault_list(source, [fault.text for fault in faults], hint))
-    for fault in faults if on_fault is not None else ():
+    for fault in faults:
+        assert on_fault is not None  # without it, they were raised
         on_fault(error(f"{source}: {fault.text}. Hint: {hint}"))
     return [record for _, record in good]
 
 
 def sift(
     entries: Any,
-    schema: type[T] | Any,
+    schema: type[T],
     *,
     source: str,
     kind: str,
@@ -109,7 +110,7 @@ def sift(
         if made is None:
             bad = {fault.position - start for fault in found}
             places = [place for place in range(len(part)) if place not in bad]
-            made = _adapter(schema).validate_python([part[place] for place in places])
+            made, _ = judge_all([part[place] for place in places], schema)
             good.extend((start + place, record) for place, record in zip(places, made, strict=True))
         else:
             good.extend(enumerate(made, start))
@@ -148,19 +149,20 @@ def _in_chunks(
     """Where each part of the list begins, the part, the objects made of it if all fit, and its faults."""
     if not isinstance(entries, list):
         raise error(f"{source}: expected a list of {kind} records, not {shown(entries)}. Hint: {hint}")
-    adapter = _adapter(schema)
     for start in range(0, len(entries), CHUNK):
         part = entries[start : start + CHUNK]
-        try:
-            yield start, part, adapter.validate_python(part), []
-        except ValidationError as problem:
+        made, problem = judge_all(part, schema)
+        if problem is None:
+            yield start, part, made, []
+        else:
             yield start, part, None, _by_record(problem, part, start, kind, key)
 
 
 def record(
-    value: Any, schema: type[T] | Any, *, source: str, error: MakeError, name: str = "", hint: str = HINT
+    value: Any, schema: type[T], *, source: str, error: MakeError, name: str = "", hint: str = HINT
 ) -> T:
-    """One record, such as a whole document; arguments as for ``records``, ``name`` standing before its faults.
+    """One record, such as a whole document; arguments as for ``records``, ``name`` standing before its
+    faults.
 
     Raises:
         ToolkitError: of the kind ``error``, with every fault.
@@ -175,10 +177,18 @@ def record(
 
 def judge(value: Any, schema: Any) -> tuple[Any, list[str]]:
     """What ``schema`` makes of a value, and what is wrong with it, one of the two."""
+    made, problem = judge_all([value], schema)
+    if problem is None:
+        return made[0], []
+    return None, [explain(fault, skip=1) for fault in _errors(problem)]
+
+
+def judge_all(values: list[Any], schema: Any) -> tuple[list[Any], ValidationError | None]:
+    """What ``schema`` makes of several values, none where one does not fit, and pydantic's account of it."""
     try:
-        return _adapter(schema).validate_python([value])[0], []
+        return _adapter(schema).validate_python(values), None
     except ValidationError as problem:
-        return None, [explain(fault, skip=1) for fault in _errors(problem)]
+        return [], problem
 
 
 def check_unique(
@@ -218,7 +228,18 @@ def explain(fault: Any, skip: int = 0) -> str:
         return f"{where}: missing"
     if fault["type"] == "extra_forbidden":
         return f"{where}: unknown field"
-    if fault["type"] in ("dict_type", "typed_dict_type", "model_type", "model_attributes_type", "dataclass_type"):
+    if fault["type"] in ("too_short", "too_long"):
+        ends, context = ("at least", "min_length"), fault["ctx"]
+        if fault["type"] == "too_long":
+            ends = ("at most", "max_length")
+        return f"{where}: expected {ends[0]} {context[ends[1]]} items, not {shown(fault['input'])}"
+    if fault["type"] in (
+        "dict_type",
+        "typed_dict_type",
+        "model_type",
+        "model_attributes_type",
+        "dataclass_type",
+    ):
         message = "expected an object with fields"
     else:
         message = fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
@@ -265,7 +286,7 @@ def name_of(entry: Any, position: int, kind: str, key: str = "id") -> str:
 
 
 def _errors(problem: ValidationError) -> list[Any]:
-    return problem.errors(include_url=False, include_context=False)
+    return problem.errors(include_url=False)
 
 
 @lru_cache(maxsize=64)

@@ -18,8 +18,8 @@ def read_table(text: str, source: str, error: MakeError) -> Iterator[tuple[int, 
         error: the kind of error to raise.
 
     Raises:
-        ToolkitError: of the kind ``error``: when a cell has more than 131,072 characters, as when a quotation mark
-            is never closed, or has characters that are no text; says on which line.
+        ToolkitError: of the kind ``error``: when a cell has more than 131,072 characters, as when a quotation
+            mark is never closed, or has characters that are no text; says on which line.
     """
     reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True, strict=True)
     try:
@@ -29,6 +29,7 @@ def read_table(text: str, source: str, error: MakeError) -> Iterator[tuple[int, 
             yield reader.line_num, cells
     except csv.Error as problem:
         raise error(
-            f"{source}, line {reader.line_num}: no table of comma-separated values: {problem}. Hint: correct the line;"
+            f"{source}, line {reader.line_num}: no table of comma-separated values: {problem}. Hint:"
+            " correct the line;"
             " is a quotation mark not closed?"
         ) from None

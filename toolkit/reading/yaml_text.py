@@ -1,9 +1,9 @@
 """YAML that somebody else wrote: one loader with limits, and the types of YAML 1.2.
 
-Scalars without quotes are typed as in YAML 1.2's core schema, not 1.1's: ``no`` and ``on`` are text, ``0100`` is
-a hundred, ``1_0`` and ``1:30`` and dates are text, and ``1e-3`` is a number. Names of classes are always text,
-as they are written: see ``YamlDocument.names``. PyYAML splits the text into tokens; everything else is here,
-since its own constructors have no limits.
+Scalars without quotes are typed as in YAML 1.2's core schema, not 1.1's: ``no`` and ``on`` are text, ``0100``
+is a hundred, ``1_0`` and ``1:30`` and dates are text, and ``1e-3`` is a number. Names of classes are always
+text, as they are written: see ``YamlDocument.names``. PyYAML splits the text into tokens; everything else is
+here, since its own constructors have no limits.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ MOST_ALIASED = 100_000
 
 MOST_DIGITS = 100
 """Of a whole number."""
+
+MOST_SNIPPET = 60
+"""Characters of the line with a mistake that a message repeats."""
 
 _CORE = "tag:yaml.org,2002:"
 _UNUSABLE = re.compile("[\0\ud800-\udfff]")
@@ -166,9 +169,9 @@ def load_yaml(
         most: bytes at most.
 
     Raises:
-        ToolkitError: of the kind ``error``, with file, line and column: when it cannot be read or is no YAML; or
-            has a key twice or one that is a list or mapping, a tag of another program, more than 50 levels, or
-            aliases that stand for more than 100,000 values.
+        ToolkitError: of the kind ``error``, with file, line and column: when it cannot be read or is no YAML;
+            or has a key twice or one that is a list or mapping, a tag of another program, more than 50
+            levels, or aliases that stand for more than 100,000 values.
     """
     return parse_yaml(read_text(path, what, error, most=most), str(path), error)
 
@@ -210,7 +213,9 @@ class _Composer:
         except yaml.MarkedYAMLError as problem:
             mark = problem.problem_mark or problem.context_mark
             said = " ".join(part for part in (problem.context, problem.problem) if part)
-            raise self._error(f"{self._source}{_place(mark)} is not valid YAML: {said}{_advice(mark)}") from None
+            raise self._error(
+                f"{self._source}{_place(mark)} is not valid YAML: {said}{_advice(mark)}"
+            ) from None
         except (ValueError, OverflowError, IndexError, yaml.YAMLError) as problem:
             raise self._error(f"{self._source} is not valid YAML: {problem}. Hint: correct it") from None
 
@@ -274,7 +279,9 @@ class _Composer:
             if key.value in pairs:
                 first = pairs[key.value][0].line
                 self._refuse(
-                    inner, f"the key {shown(key.value)} stands here twice, first on line {first}", "remove one"
+                    inner,
+                    f"the key {shown(key.value)} stands here twice, first on line {first}",
+                    "remove one",
                 )
             pairs[key.value] = (key, value)
         for key, value in merged:
@@ -286,7 +293,9 @@ class _Composer:
         """The pairs of one mapping or a list of them, of which the first that has a key counts."""
         parts = value.items if value.kind == "list" else (value,)
         if any(part.kind != "mapping" for part in parts):
-            self._refuse(event, "<< merges mappings, and something else follows it", "name a mapping, as in *base")
+            self._refuse(
+                event, "<< merges mappings, and something else follows it", "name a mapping, as in *base"
+            )
         return [pair for part in parts for pair in part.items]
 
     def _until(self, end: type[Any]) -> Iterator[Any]:
@@ -306,7 +315,9 @@ class _Composer:
         if kind not in (found, "str") and (kind, found) != ("float", "int"):
             self._refuse(event, f"{shown(text)} is no {tag}", f"remove !!{tag}")
         if kind == "int" and len(text) > MOST_DIGITS:
-            self._refuse(event, f"a whole number has {len(text):,} digits", "correct it, or put it into quotes")
+            self._refuse(
+                event, f"a whole number has {len(text):,} digits", "correct it, or put it into quotes"
+            )
         return Node("scalar", _line(event), _typed(text, kind), text)
 
     def _check_tag(self, event: Any, *known: str) -> str | None:
@@ -337,11 +348,20 @@ def _place(mark: Any) -> str:
 
 def _advice(mark: Any) -> str:
     """What to look at, by the line that PyYAML stumbled over."""
-    text = "" if mark is None or mark.buffer is None else mark.get_snippet(indent=0, max_length=70)
-    line = text.splitlines()[0].strip() if text else ""
+    line = ""
+    if mark is not None and mark.buffer is not None:
+        line = (
+            mark.buffer[mark.buffer.rfind("\n", 0, mark.pointer) + 1 :][:MOST_SNIPPET]
+            .split("\n")[0]
+            .rstrip("\0")
+        )
     tab = "\t" in line
-    advice = "indent by spaces, not tabs" if tab else "look at the indentation, and put text with : # { [ into quotes"
-    return f": {shown(line, 80)}. Hint: {advice}" if line else f". Hint: {advice}"
+    advice = (
+        "indent by spaces, not tabs"
+        if tab
+        else "look at the indentation, and put text with : # { [ into quotes"
+    )
+    return f": {shown(line, 70)}. Hint: {advice}" if line else f". Hint: {advice}"
 
 
 def _type_of(text: str) -> str:
@@ -392,20 +412,23 @@ for _name, _pattern in _TYPES:
 
 
 def dump_yaml(value: Any) -> str:
-    """Plain values as YAML that ``parse_yaml`` reads back, and any other program, too; keys keep their order."""
+    """Plain values as YAML that ``parse_yaml`` reads back, and any other program, too; keys keep their
+    order.
+    """
     text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
     return text
 
 
 def as_written(value: Any) -> Any:
-    """Text in place of a value that knows how it was written, and of the items of such a list and the values of a
-    mapping; others as they are.
+    """Text in place of a value that knows how it was written, and of the items of such a list and the values
+    of a mapping; others as they are.
     """
     if isinstance(value, (WrittenInt, WrittenFloat)):
         return value.written
     if isinstance(value, WrittenList):
         return [
-            as_written(item) if text is None else text for item, text in zip(value, value.written, strict=True)
+            as_written(item) if text is None else text
+            for item, text in zip(value, value.written, strict=True)
         ]
     if isinstance(value, Mapping):
         return {as_written(key): as_written(item) for key, item in value.items()}

@@ -15,7 +15,7 @@ from toolkit.reading.records import CHUNK, check_records, record, records, sift
 class Fruit(Record):
     id: Id | None = None
     name: Name
-    weights: list[Annotated[Number, Field(gt=0)]] = []
+    weights: tuple[Annotated[Number, Field(gt=0)], ...] = ()
 
 
 def read(entries: Any, **options: Any) -> list[Fruit]:
@@ -24,7 +24,7 @@ def read(entries: Any, **options: Any) -> list[Fruit]:
 
 def test_records_become_objects_and_unknown_fields_are_left_alone() -> None:
     (fruit,) = read([{"name": "fig", "weights": [1, 2.5], "color": object()}])
-    assert fruit == Fruit(name="fig", weights=[1.0, 2.5])
+    assert fruit == Fruit(name="fig", weights=(1.0, 2.5))
     assert read([]) == []
 
 
@@ -38,7 +38,8 @@ def test_one_fault_is_a_sentence() -> None:
     with pytest.raises(DataError) as caught:
         read([{"name": "fig"}, {"id": 42, "name": "nut", "weights": [1, None]}])
     assert str(caught.value) == (
-        "fruit.json: fruit 1 (id 42): weights[1]: should be a valid number, not None. Hint: correct the file, or"
+        "fruit.json: fruit 1 (id 42): weights[1]: should be a valid number, not None. Hint: correct the"
+        " file, or"
         " export it again"
     )
 
@@ -49,7 +50,7 @@ def test_all_faults_are_told_in_the_order_of_the_records() -> None:
     lines = str(caught.value).splitlines()
     assert lines[0] == "fruit.json has 4 faults:"
     assert lines[1] == "  fruit 0: expected an object with fields, not 5"
-    assert lines[2].startswith("  fruit 1: name: should have at least 1 character")
+    assert lines[2].startswith("  fruit 1: name: string should have at least 1 character")
     assert "id: should be a whole number or text, not []" in lines[3]
     assert "name: missing" in lines[3]
     assert "weights[0]: should be greater than 0, not -1" in lines[3]
