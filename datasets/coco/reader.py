@@ -163,10 +163,11 @@ class Coco(RegionDataset, CocoNumbered):
         file, self._places = self._file, [*places]
         images = [file.images[place] for place in self._places]
         self.ids = unique_ids(portable_names([image.file_name for image in images]))
-        numbered = all(isinstance(key, int) for key in (*file.category_ids, *(image.id for image in images)))
-        if numbered:  # as COCO's own; ids that are text cannot stand in files of results
+        numbers = [image.id for image in images if isinstance(image.id, int)]
+        # As COCO's own; ids that are text cannot stand in files of results.
+        if len(numbers) == len(images) and all(isinstance(key, int) for key in file.category_ids):
             self.coco_category_ids = file.category_ids
-            self.coco_image_ids = {one: image.id for one, image in zip(self.ids, images, strict=True)}
+            self.coco_image_ids = dict(zip(self.ids, numbers, strict=True))
 
     def _name(self, place: int) -> str:
         return str(self._file.images[place].file_name)

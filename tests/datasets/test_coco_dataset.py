@@ -5,6 +5,7 @@ names.
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,8 @@ from pycocotools.coco import COCO
 import toolkit
 from toolkit import registry
 from toolkit.config import resolve
-from toolkit.data.dataset import Dataset, open_dataset
+from toolkit.data.dataset import Dataset, open_dataset, unread
+from toolkit.data.faults import gathering
 from toolkit.errors import DataError, MissingSplitError, UsageError
 from toolkit.formats.coco import decode_counts
 from toolkit.training.splits import open_splits
@@ -433,3 +435,125 @@ def test_images_are_looked_for_when_they_are_wanted(tmp_path: Path) -> None:
             toolkit.evaluate(predictions=results, data="coco", data_dir=tmp_path, settings=chosen)
     with pytest.raises(DataError, match=r"names the image a\.png, which is in none of"):
         coco(tmp_path)
+
+
+def moved(data: dict[str, Any], *names: str) -> dict[str, Any]:
+    """The same document with other file names."""
+    for image, name in zip(data["images"], names, strict=True):
+        image["file_name"] = name
+    return data
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("a.png", "sub\\b.png"),
+        ("./a.png", "sub/../sub/b.png"),
+        ("%61.png", "sub%2Fb.png"),
+        ("C:\\data\\val\\a.png", "C:\\data\\val\\sub\\b.png"),
+        ("/mnt/set/a.png", "/mnt/set/sub/b.png"),
+        ("http://localhost:8080/data/upload/3/a.png", "http://localhost:8080/data/upload/3/b.png"),
+        ("/data/local-files/?d=val/a.png", "/data/local-files/?d=val/sub/b.png"),
+    ],
+)
+def test_names_of_images_from_elsewhere(tmp_path: Path, names: tuple[str, str]) -> None:
+    put(tmp_path, moved(document(annotation(11)), *names))
+    dataset = coco(tmp_path)
+    found = [str(tmp_path / "val" / "a.png"), str(tmp_path / "val" / "sub" / "b.png")]
+    assert [str(Path(dataset[i].path or "").resolve()) for i in range(2)] == found
+    assert len(set(dataset.ids)) == 2
+    assert not any(Path(one).is_absolute() for one in dataset.ids)
+
+
+def test_images_of_another_split_are_not_taken(tmp_path: Path) -> None:
+    put(tmp_path, document(annotation(11)), images="train")
+    with pytest.raises(DataError, match=r"names the image a\.png, which is in none of"):
+        coco(tmp_path)
+    put(tmp_path, moved(document(annotation(11)), "/old/a.png", "/old/b.png"), images="train2017")
+    with pytest.raises(DataError, match=r"names the image /old/a\.png, which is in none of"):
+        coco(tmp_path)
+
+
+def test_braces_in_the_name_of_a_folder(tmp_path: Path) -> None:
+    put(tmp_path, document(annotation(11)), "val.json", "{0}{x}/val")
+    assert len(coco(tmp_path, images="{0}{x}/{split}")[0].instances) == 1
+
+
+def test_what_is_no_data_is_no_annotation_file(tmp_path: Path) -> None:
+    put(tmp_path, document(annotation(11)), "val/_annotations.coco.json", "val")
+    put(tmp_path, document(), "__MACOSX/_annotations.coco.json", "val")
+    (tmp_path / "val" / "._annotations.coco.json").write_bytes(b"\0\5")
+    put(tmp_path, document(), "spare/_annotations.coco.json", "val")
+    assert len(coco(tmp_path)) == 2
+    left = unread(registry.datasets().get("coco"), tmp_path)
+    assert left == ["spare/_annotations.coco.json"]
+
+
+def test_ids_from_other_programs(tmp_path: Path) -> None:
+    """Whole numbers that were written as fractions, and ids from 0."""
+    data = document(annotation(0.0, image_id=0.0, category_id=0.0), annotation(1, image_id=0, category_id=0))
+    data["images"][0]["id"], data["images"][1]["id"] = 0, 1.0
+    data["categories"][1]["id"] = 0
+    put(tmp_path, data)
+    dataset = coco(tmp_path)
+    assert dataset.classes == ("cat", "dog")
+    assert dataset[0].instances.labels.tolist() == [0, 0]
+    assert dataset.coco_image_ids == {"a": 0, "sub/b": 1}
+
+
+@pytest.mark.parametrize("value", [[{}], {}, [7], True, 1.5, 10**400])
+@pytest.mark.parametrize("field", ["id", "image_id", "category_id"])
+def test_ids_that_are_none(tmp_path: Path, field: str, value: Any) -> None:
+    put(tmp_path, document(annotation(11), annotation(12) | {field: value}))
+    with pytest.raises(DataError, match=rf"annotation.* has the {'id' if field == 'id' else field} "):
+        coco(tmp_path)[0]
+
+
+def test_what_is_of_a_faulty_image_is_no_fault_of_its_own(tmp_path: Path) -> None:
+    data = document(annotation(11), annotation(12, image_id=900), annotation(13, category_id=90))
+    data["images"][0]["width"] = "30"
+    data["categories"][0]["name"] = ["dog"]
+    put(tmp_path, data)
+    with gathering() as faults:
+        assert coco(tmp_path).ids == ("sub/b",)
+    assert len(faults) == 2
+    assert "category 0 (id 90): name: should be a valid string" in faults[0]
+    assert "image 0 (id 7): width: should be a valid integer, not '30'" in faults[1]
+
+
+def test_turned_boxes(tmp_path: Path) -> None:
+    """As CVAT writes them: 16 x 6 about (12, 10), by a quarter and by 30 degrees."""
+    angles = [{"attributes": {"rotation": angle, "occluded": False}} for angle in (90.0, 30.0, 0.0)]
+    box = {"segmentation": [], "bbox": [4, 7, 16, 6]}
+    put(tmp_path, document(*(annotation(i, **box, **angle) for i, angle in enumerate(angles))))
+    instances = coco(tmp_path)[0].instances
+    assert instances.masks is None
+    half = (8 * math.cos(math.pi / 6) + 3 / 2, 4 + 3 * math.cos(math.pi / 6))
+    expected = [
+        [9, 2, 15, 18],
+        [12 - half[0], 10 - half[1], 12 + half[0], 10 + half[1]],
+        [4, 7, 20, 13],
+    ]
+    np.testing.assert_allclose(instances.boxes_xyxy.numpy(), expected, rtol=1e-5)
+    assert coco(tmp_path).coco_document() is None, "figures come from the samples"
+
+
+def test_turned_boxes_with_a_segmentation(tmp_path: Path) -> None:
+    turn = {"bbox": [4, 7, 16, 6], "attributes": {"rotation": 90}}
+    upright = annotation(1, segmentation=[[4, 7, 20, 7, 20, 13, 4, 13]], **turn)
+    outlined = annotation(2, segmentation=[[9, 3, 15, 3, 15, 17, 9, 17]], **turn)
+    put(tmp_path, document(upright, outlined))
+    assert coco(tmp_path)[0].instances.boxes_xyxy.tolist() == [[9, 2, 15, 18], [9, 3, 15, 17]]
+    put(tmp_path, document(annotation(1, rotation=20)))
+    with pytest.raises(DataError, match=r"annotation 1 .* has rotation 20, but only CVAT's attributes"):
+        coco(tmp_path)[0]
+
+
+def test_the_file_itself_is_measured_by_the_same_rules(tmp_path: Path) -> None:
+    """What reading the samples refuses, measuring a list of results against the file refuses, too."""
+    put(tmp_path, document(annotation(1, segmentation=[[2, 3, 45, 3, 45, 8, 2, 8]])))
+    with pytest.raises(DataError, match=r"reaches 45, outside the image of 30 x 20"):
+        coco(tmp_path).coco_document()
+    assert coco(tmp_path, outside="clip").coco_document() is None
+    put(tmp_path, document(annotation(1)))
+    assert coco(tmp_path).coco_document() is not None

@@ -89,6 +89,11 @@ def test_the_boxes_of_a_coco_file(tmp_path: Path) -> None:
         ("x/a.jpg", ["x/a.jpg", "y/a.jpg"], "x/a.jpg"),
         ("a.jpg", ["a.jpg", "y/a.jpg"], "a.jpg"),
         ("a.JPG", ["a.jpg"], "a.jpg"),
+        ("x\\a.jpg", ["x/a.jpg", "y/a.jpg"], "x/a.jpg"),
+        ("with%20blank.jpg", ["with blank.jpg"], "with blank.jpg"),
+        ("C:\\lab\\x\\a.jpg", ["x/a.jpg", "y/a.jpg"], "x/a.jpg"),
+        ("/data/upload/4/a.jpg", ["b.jpg", "deep/er/a.jpg"], "deep/er/a.jpg"),
+        ("https://host.example/a%2B.png", ["a+.png"], "a+.png"),
     ],
 )
 def test_a_name_stands_for_the_image_whose_path_ends_so(
@@ -117,6 +122,16 @@ def test_a_name_stands_for_the_image_whose_path_ends_so(
 def test_an_image_that_is_not_there_is_named(tmp_path: Path, names: list[str], message: str) -> None:
     with pytest.raises(DataError, match=message):
         PromptFile(write(tmp_path, "image,x,y\na.jpg,1,1\n")).assign(names)
+
+
+def test_names_from_other_machines_are_not_mixed_up(tmp_path: Path) -> None:
+    """Two names that end alike do not both stand for the one image that is there."""
+    text = "image,x,y\n/p/a.jpg,1,1\n/q/a.jpg,2,2\n"
+    with pytest.raises(DataError, match="is for '/p/a.jpg', but no image has this name"):
+        PromptFile(write(tmp_path, text)).assign(["a.jpg"])
+    file = PromptFile(write(tmp_path, text))
+    file.assign(["set/p/a.jpg", "set/q/a.jpg"])
+    assert [len(file.groups(f"set/{name}/a.jpg", (9, 9))) for name in "pq"] == [1, 1]
 
 
 @pytest.mark.parametrize(

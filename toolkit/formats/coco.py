@@ -215,10 +215,12 @@ class CocoFile:
 
 
 def as_id(value: Any) -> int | str | None:
-    """An id as a whole number (3.0 counts as 3) or text; None for what can be none."""
+    """An id as a whole number of 64 bits (3.0 counts as 3) or text; None for what can be none."""
     if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value if isinstance(value, (int, str)) and not isinstance(value, bool) else None
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value if -(2**63) <= value < 2**63 else None
+    return value if isinstance(value, str) else None
 
 
 class _DegenerateError(Exception):
