@@ -11,6 +11,7 @@ from support.source_tree import CORE, FILES, imports_of, own_modules
 
 ORDER = (
     "errors",
+    "reading",
     "registry",
     "config",
     "runtime",

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
-from toolkit.data.folders import is_data
+from toolkit.data.folders import OTHER_PICTURES, is_data
 from toolkit.errors import ImageError
 
 FilePath: TypeAlias = "str | os.PathLike[str]"
@@ -25,14 +25,6 @@ IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".jp2", ".j2k"}
 )
 """What counts as an image when a folder is searched; what a file really is, is read from its first bytes."""
-
-PICTURES_NOT_READ = frozenset(
-    {
-        *(".heic", ".heif", ".avif", ".jxl", ".svg", ".psd", ".exr", ".hdr", ".tga", ".pgm", ".ppm"),
-        *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".dcm"),
-    }
-)
-"""Pictures of kinds that are not read, of which somebody may want to know."""
 
 RESULT_MANIFEST = "manifest.jsonl"
 """The file by which a folder of results of ``toolkit infer`` is known."""
@@ -288,7 +280,7 @@ class ImageSearch:
             parts.append(
                 f"{_files(self.other.total())} passed over for their suffix ({_by_suffix(self.other)})"
             )
-            pictures = sorted(PICTURES_NOT_READ & self.other.keys())
+            pictures = sorted(OTHER_PICTURES & self.other.keys())
             if pictures:
                 parts[-1] += f"; to have {', '.join(pictures)} read, convert them to JPEG or PNG"
         if self.hidden:

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from toolkit.config import TrainSettings
 from toolkit.config.tree import Tree, nest, read_yaml
 from toolkit.errors import ConfigError, ToolkitError
+from toolkit.reading.yaml_text import dump_yaml, forget_text, parse_yaml
 
 from ..settings import MaskRCNNSettings
 from .keys import ELSEWHERE, ONLY, SETTINGS, is_known, usual_res2_channels
@@ -61,7 +61,7 @@ def _read(path: Path, based_on_it: tuple[Path, ...]) -> dict[str, Given]:
     if resolved in based_on_it:
         circle = " -> ".join(str(p) for p in (*based_on_it[based_on_it.index(resolved) :], resolved))
         raise ConfigError(f"{path} includes itself through {BASE}: {circle}. Hint: break the loop")
-    tree = read_yaml(path)
+    tree: Tree = forget_text(read_yaml(path))
     bases = tree.pop(BASE, [])
     given: dict[str, Given] = {}
     for base in bases if isinstance(bases, list) else [bases]:
@@ -285,13 +285,13 @@ def main(words: Sequence[str]) -> int:
             key, equals, text = word.partition("=")
             if not equals:
                 raise ConfigError(f"expected KEY=VALUE, such as TEST.PRECISE_BN.ENABLED=False, not {word!r}")
-            overrides[key] = _literal(yaml.safe_load(text))
+            overrides[key] = _literal(parse_yaml(text, repr(word), ConfigError).value)
         recipe = to_recipe(read_config(path, overrides), path)
     except ToolkitError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code
     sys.stdout.write(f"# from {path}\n")
-    sys.stdout.write(yaml.safe_dump(_jsonable(recipe), sort_keys=False, allow_unicode=True))
+    sys.stdout.write(dump_yaml(_jsonable(recipe)))
     return 0
 
 
