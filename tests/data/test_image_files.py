@@ -191,3 +191,6 @@ def test_a_link_to_itself_that_is_called_like_an_image_is_found(tmp_path: Path) 
 def test_the_folder_to_exclude(tmp_path: Path) -> None:
     touch(tmp_path / "a.jpg", tmp_path / "out" / "b.jpg")
     assert below(tmp_path, exclude=tmp_path / "out")[0] == ["a.jpg"]
+    found, search = below(tmp_path, exclude=tmp_path)
+    assert found == []
+    assert search.left_out() == [f"{tmp_path}, which is to hold the results"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 from io import BytesIO
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from support.source_tree import FILES, tree_of
 
 from toolkit.data import images
 from toolkit.data.images import (
@@ -470,6 +472,18 @@ def test_numbers_from_bytes() -> None:
     ):
         with pytest.raises(ImageError, match=f"a mask .*{message}"):
             decode_numbers(data, "a mask")
+
+
+ONE_WAY_IN = ("toolkit.data.image_decoding", "toolkit.data.image_headers")
+
+
+@pytest.mark.parametrize("module", [name for name in FILES if name not in ONE_WAY_IN])
+def test_images_are_decoded_nowhere_else(module: str) -> None:
+    """All limits and conventions hold for a reader of datasets as well."""
+    decoders = ("Image.open", "cv2.imread", "cv2.imdecode", "cv2.imreadmulti", "imageio.imread", "read_file")
+    for node in ast.walk(tree_of(FILES[module])):
+        if isinstance(node, ast.Attribute):
+            assert ast.unparse(node) not in decoders, f"{module}, line {node.lineno}: use toolkit.data.images"
 
 
 def test_what_is_left_out_of_an_image_is_logged_once(

@@ -105,7 +105,7 @@ def test_v2_faults(tmp_path: Path) -> None:
     ):
         labpics(tmp_path)[0]
     for text, message in (
-        ("{", "cannot be read as JSON"),
+        ("{", "is not valid JSON"),
         ("[]", "has no mapping 'Vessels'"),
         ('{"Vessels": {"1": 5}}', "has no mapping 'Vessels'"),
     ):

@@ -53,5 +53,15 @@ def test_faults_name_the_line(tmp_path: Path, text: str, fault: str) -> None:
 
 def test_a_table_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "classes.csv").write_bytes(b"value,name\n1,\xff\n")
-    with pytest.raises(DataError, match="cannot be read as a table of classes"):
+    with pytest.raises(
+        DataError, match="line 2: the byte 0xff is no UTF-8; it should contain a table of classes"
+    ):
         read_class_table(tmp_path / "classes.csv")
+
+
+def test_a_class_that_is_called_void(tmp_path: Path) -> None:
+    path = tmp_path / "classes.csv"
+    write_class_table(path, ["sky", "void"], LabelValues((1, 2), 0), PALETTE)
+    assert read_class_table(path) == (ClassRow(1, "sky"), ClassRow(2, "void"), ClassRow(0, None))
+    path.write_text("value,name\n1,sky\n9,void\n")
+    assert read_class_table(path) == (ClassRow(1, "sky"), ClassRow(9, None))

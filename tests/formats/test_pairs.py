@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from toolkit.data.notes import noting
 from toolkit.errors import DataError
 from toolkit.formats.pairs import check_pairs, hashed_split, images_below, listed, read_lines
 
@@ -21,6 +22,18 @@ def test_images_are_found_by_id_at_any_depth(tmp_path: Path) -> None:
         *(tmp_path / name for name in ("b.JPG", "a/c.png", "a/c.txt", ".hidden.png", ".git/d.png", "._b.jpg"))
     )
     assert images_below(tmp_path) == {"b": tmp_path / "b.JPG", "a/c": tmp_path / "a" / "c.png"}
+
+
+def test_links_are_followed_and_other_pictures_are_noted(tmp_path: Path) -> None:
+    touch(
+        tmp_path / "far" / "a.jpg",
+        *(tmp_path / "in" / name for name in ("b.jpg", "c.HEIC", "d.heic", "e.avif")),
+    )
+    (tmp_path / "in" / "linked").symlink_to(tmp_path / "far")
+    with noting() as notes:
+        assert list(images_below(tmp_path / "in")) == ["b", "linked/a"]
+    passed = "are passed over, since this kind of picture is not read"
+    assert dict(notes) == {f"files .heic {passed}": 2, f"files .avif {passed}": 1}
 
 
 def test_an_ending_is_required_and_left_out_of_the_id(tmp_path: Path) -> None:

@@ -55,6 +55,10 @@ def test_what_is_no_video_is_named(tmp_path: Path, folder: Path) -> None:
         open_frames(tmp_path / "empty")
     with pytest.raises(UsageError, match="does not exist"):
         open_frames(tmp_path / "none.mp4")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe.mp4")
+        with pytest.raises(UsageError, match="pipe.mp4 is neither a file nor a folder"):
+            open_frames(tmp_path / "pipe.mp4")
     cv2.imwrite(str(folder / "5.png"), np.zeros((8, 9, 3), np.uint8))
     with pytest.raises(
         DataError, match=r"5.png is 9 × 8 pixels \(width × height\), but the first frame 0.png is 48 × 32"

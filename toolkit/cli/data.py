@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -185,12 +185,15 @@ def _check(manifest: DatasetManifest, args: argparse.Namespace) -> int:
     from toolkit.data.checks import check_split
     from toolkit.data.dataset import open_dataset
     from toolkit.data.faults import gathering
+    from toolkit.data.notes import noting
+    from toolkit.data.set_checks import faults_between, notes_between
     from toolkit.errors import DataError, MissingSplitError
     from toolkit.runtime.progress import counting
 
     options, told = data_options(args.settings, manifest), set[str]()
+    reports: dict[str, SplitReport] = {}
     for split in args.split or manifest.splits:
-        with gathering() as faults:
+        with gathering() as faults, noting() as notes:
             try:
                 dataset = open_dataset(manifest, args.data_dir, split, options)
             except MissingSplitError as error:
@@ -203,11 +206,38 @@ def _check(manifest: DatasetManifest, args: argparse.Namespace) -> int:
                 _print_faults(split, [*faults, str(error)], told)
                 continue
         with counting(f"checking {split}", len(dataset)) as advance:
-            report = check_split(dataset, lambda advance=advance: advance(1))  # type: ignore[misc]
+            report = check_split(dataset, lambda advance=advance: advance(1), faults)  # type: ignore[misc]
+        reports[split] = report
         _print_report(split, report)
-        _print_faults(split, [*faults, *report.faults], told)
+        _print_notes(notes + report.notes, f"{split}: ")
+        _print_faults(split, report.faults, told)
+    for split, text in notes_between(reports):
+        print(f"{split}: note: {text}")
+    for split, text in faults_between(reports):
+        _print_faults(split, [text], told)
+    _print_unread(manifest, args)
     print(counted(len(told), "fault") if told else "no faults")
     return 1 if told else 0
+
+
+def _print_notes(notes: Mapping[str, int], before: str = "") -> None:
+    """Print what readers left out or took in a special way."""
+    from toolkit.data.notes import note_line
+
+    for what, count in notes.items():
+        print(f"{before}note: {note_line(what, count)}")
+
+
+def _print_unread(manifest: DatasetManifest, args: argparse.Namespace) -> None:
+    """Print what the folder has that is of no split, where all splits were asked for."""
+    from toolkit.data.dataset import unread
+
+    if args.split:
+        return
+    left = unread(manifest, args.data_dir, data_options(args.settings, manifest))
+    if left:
+        names = ", ".join(manifest.splits)
+        print(f"note: not read, since it is of none of the splits {names}: {', '.join(left)}")
 
 
 def _print_report(split: str, report: SplitReport) -> None:
@@ -288,31 +318,39 @@ def _preview(manifest: DatasetManifest, args: argparse.Namespace) -> int:
 
 
 def _export(manifest: DatasetManifest, args: argparse.Namespace) -> int:
+    from toolkit.data.notes import noting
     from toolkit.formats.mask_folder import write_split
 
-    for split, dataset in _open_splits(manifest, args):
-        _write(split, dataset, write_split(dataset, split, Path(args.out), args.limit), args)
+    with noting() as notes:
+        for split, dataset in _open_splits(manifest, args):
+            _write(split, dataset, write_split(dataset, split, Path(args.out), args.limit), args)
+    _print_notes(notes)
+    _print_unread(manifest, args)
     only = "".join(f" --split {split}" for split in args.split or ())
     print(f"Check them with: toolkit data check masks --data-dir {shlex.quote(args.out)}{only}")
     return 0
 
 
 def _convert(manifest: DatasetManifest, args: argparse.Namespace) -> int:
+    from toolkit.data.notes import noting
     from toolkit.errors import DataError
     from toolkit.formats.convert import Losses, convert_split, opening, require_empty
 
     require_empty(Path(args.out))
-    splits, losses = list(_open_splits(manifest, args)), Losses()
+    with noting() as notes:
+        splits, losses = list(_open_splits(manifest, args)), Losses()
     if len({dataset.classes for _, dataset in splits}) > 1:
         names = ", ".join(split for split, _ in splits)
         raise DataError(
             f"the splits {names} have different classes. Hint: convert each to a folder of its own with"
             " --split"
         )
-    for split, dataset in splits:
-        _write(
-            split, dataset, convert_split(dataset, split, Path(args.out), args.to, losses, args.limit), args
-        )
+    with noting() as more:
+        for split, dataset in splits:
+            writing = convert_split(dataset, split, Path(args.out), args.to, losses, args.limit)
+            _write(split, dataset, writing, args)
+    _print_notes(notes + more)
+    _print_unread(manifest, args)
     for line in losses.lines() or ["nothing was lost"]:
         print(line)
     words = opening(args.to, splits[0][1].classes)
@@ -335,10 +373,12 @@ def _open_splits(manifest: DatasetManifest, args: argparse.Namespace) -> Iterato
     for split in args.split or manifest.splits:
         try:
             yield split, open_dataset(manifest, args.data_dir, split, options)
-        except MissingSplitError as error:
-            absent.append(error)
+        except MissingSplitError:
+            absent.append(split)
             if args.split or len(absent) == len(manifest.splits):
                 raise
+    for split in absent:
+        print(f"{split}: not in this folder")
 
 
 def _write(split: str, dataset: Dataset, writing: Iterator[str], args: argparse.Namespace) -> None:

@@ -164,6 +164,27 @@ def open_dataset(
     return dataset
 
 
+def unread(
+    manifest: DatasetManifest,
+    folder: str | Path | None = None,
+    options: Mapping[str, Any] | Settings | None = None,
+) -> list[str]:
+    """What a dataset's folder has that is of no split, such as annotations under another name, in words.
+
+    Args:
+        manifest, folder, options: as for ``open_dataset``.
+    """
+    if not manifest.unread:
+        return []
+    root = default_folder(manifest.name) if folder is None else Path(folder).expanduser()
+    try:
+        found: list[str] = manifest.resolve(manifest.unread)(root, _settings(manifest, options or {}))
+    except (DataError, OSError):
+        # What cannot be read is a fault of the splits, and told there.
+        return []
+    return found
+
+
 def open_for_task(
     manifest: DatasetManifest,
     task: TaskManifest,

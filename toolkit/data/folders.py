@@ -15,6 +15,15 @@ it may be called like it (``@eaDir/a.jpg`` is a thumbnail).
 """
 
 
+OTHER_PICTURES = frozenset(
+    {
+        *(".heic", ".heif", ".avif", ".jxl", ".tga", ".psd", ".exr", ".hdr", ".ppm", ".pgm", ".pnm", ".ico"),
+        *(".svg", ".dcm", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf"),
+    }
+)
+"""Suffixes of pictures that are not read; these are told, so that nobody misses them silently."""
+
+
 def is_data(name: str) -> bool:
     """Whether a file or folder of this name counts as data.
 

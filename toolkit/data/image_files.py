@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
-from toolkit.data.folders import is_data
+from toolkit.data.folders import OTHER_PICTURES, is_data
 from toolkit.errors import ImageError
 
 FilePath: TypeAlias = "str | os.PathLike[str]"
@@ -25,14 +25,6 @@ IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".jp2", ".j2k"}
 )
 """What counts as an image when a folder is searched; what a file really is, is read from its first bytes."""
-
-PICTURES_NOT_READ = frozenset(
-    {
-        *(".heic", ".heif", ".avif", ".jxl", ".svg", ".psd", ".exr", ".hdr", ".tga", ".pgm", ".ppm"),
-        *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".dcm"),
-    }
-)
-"""Pictures of kinds that are not read, of which somebody may want to know."""
 
 RESULT_MANIFEST = "manifest.jsonl"
 """The file by which a folder of results of ``toolkit infer`` is known."""
@@ -180,6 +172,7 @@ class ImageSearch:
         irregular: pipes, sockets and devices that are called like images.
         results: folders of results of an earlier run.
         skipped: folders of the system, such as ``/proc``.
+        own: whether one of ``tops`` is the folder to exclude itself.
     """
 
     tops: Sequence[Path] = ()
@@ -189,10 +182,12 @@ class ImageSearch:
     irregular: int = 0
     results: list[Path] = field(default_factory=list)
     skipped: list[Path] = field(default_factory=list)
+    own: bool = False
 
     def __post_init__(self) -> None:
         self._real_tops = [os.path.realpath(top) for top in self.tops]
         self._excluded = os.path.realpath(self.exclude) if self.exclude is not None else None
+        self.own = self._excluded in self._real_tops
         self._seen: set[str] = set()
         self._result_folders: dict[Path, bool] = {}
 
@@ -285,7 +280,7 @@ class ImageSearch:
             parts.append(
                 f"{_files(self.other.total())} passed over for their suffix ({_by_suffix(self.other)})"
             )
-            pictures = sorted(PICTURES_NOT_READ & self.other.keys())
+            pictures = sorted(OTHER_PICTURES & self.other.keys())
             if pictures:
                 parts[-1] += f"; to have {', '.join(pictures)} read, convert them to JPEG or PNG"
         if self.hidden:
@@ -294,6 +289,8 @@ class ImageSearch:
             parts.append(f"{_files(self.irregular)} of no regular kind (pipes, sockets, devices)")
         if self.results:
             parts.append(f"results of an earlier run in {', '.join(map(str, self.results))}")
+        if self.own:
+            parts.append(f"{self.exclude}, which is to hold the results")
         if self.skipped:
             parts.append(f"folders of the system: {', '.join(map(str, self.skipped))}")
         return parts

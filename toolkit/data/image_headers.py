@@ -48,9 +48,11 @@ _SPARE_BYTES = (
     1 << 28
 )  # a file may be larger than its pixels by this, such as for a film that a camera appended
 _BYTES_PER_PIXEL = 16  # more than any format needs
-_HEADER_BYTES = 1 << 28
+_HEADER_BYTES = {"WebP": 1 << 28}  # its parser reads the whole file
+_USUAL_HEADER_BYTES = 1 << 26
 _HEADER_READS = 200_000
 _ORIENTATION = 0x0112  # a tag of EXIF and TIFF
+_IMAGE_WIDTH = 256
 _SAMPLES_PER_PIXEL, _PHOTOMETRIC, _EXTRA_SAMPLES, _BITS, _SAMPLE_FORMAT = 277, 262, 338, 258, 339
 _COLOR_BANDS = {0: 1, 1: 1, 2: 3, 3: 1, 4: 1, 5: 4, 6: 3, 8: 3}  # by TIFF's photometric interpretation
 _ALPHA = (1, 2, 999)  # kinds of extra samples in TIFF; the last is Corel Draw's
@@ -178,7 +180,10 @@ def read_header(path: FilePath, file: BinaryIO, file_size: int) -> Header:
         )
     name, parser = found
     try:
-        image = parser(cast(BinaryIO, _Bounded(file, file_size)))
+        bounded = _Bounded(file, file_size, _HEADER_BYTES.get(name, _USUAL_HEADER_BYTES))
+        image = parser(cast(BinaryIO, bounded))
+    except Image.DecompressionBombError as error:  # of WebP alone, whose parser has a limit of its own
+        raise ImageError(f"{path} has more pixels than are read: {error} Hint: cut it into tiles") from error
     except Exception as error:  # what Pillow raises for damaged headers is not documented
         if name == "TIFF" and (kind := _unusual_tiff(file, start)):
             raise ImageError(
@@ -235,9 +240,9 @@ def _allowed_pixels() -> int:
 class _Bounded:
     """What a parser of headers reads from: never beyond a size, and never without end."""
 
-    def __init__(self, file: BinaryIO, size: int) -> None:
+    def __init__(self, file: BinaryIO, size: int, most: int = _USUAL_HEADER_BYTES) -> None:
         self._file, self._size = file, size
-        self._bytes_left, self._reads_left = _HEADER_BYTES, _HEADER_READS
+        self._bytes_left, self._reads_left = most, _HEADER_READS
 
     def read(self, count: int | None = -1) -> bytes:
         rest = max(0, self._size - self._file.tell())
@@ -282,7 +287,7 @@ def _unusual_tiff(file: BinaryIO, start: bytes) -> str:
         directory.load(cast(Any, bounded))
         bits, form = directory.get(_BITS, (1,)), directory.get(_SAMPLE_FORMAT, (1,))
         bands = int(directory.get(_SAMPLES_PER_PIXEL, len(bits)))
-        width = max(bits)
+        width = max(bits) if directory[_IMAGE_WIDTH] else 0
     except Exception:  # as above
         return ""
     numbers = {2: "signed", 3: "floating-point", 5: "complex", 6: "complex"}.get(max(form), "unsigned")
@@ -328,7 +333,7 @@ def _late_exif(file: BinaryIO) -> bytes:
             break
         length, name = struct.unpack(">L4s", head)
         if name == b"eXIf":
-            return file.read(min(length, _HEADER_BYTES))
+            return file.read(min(length, _USUAL_HEADER_BYTES))
         if name == b"IEND":
             break
         file.seek(length + 4, SEEK_CUR)

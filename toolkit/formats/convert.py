@@ -20,6 +20,7 @@ from toolkit.data.dataset import Dataset
 from toolkit.data.images import IMAGE_SUFFIXES, read_image
 from toolkit.errors import DataError, OutputError
 from toolkit.formats.label_images import MAX_IDS, id_map_from_instances
+from toolkit.formats.labelme import NO_CLASSES
 from toolkit.formats.mask_folder import write_classes, write_sample
 from toolkit.formats.regions import Region, RegionDataset, to_instances
 from toolkit.formats.writers import CocoWriter, LabelmeWriter, ViaWriter, Writer, YoloWriter, tight_box
@@ -63,6 +64,7 @@ def convert_split(
         DataError: when a sample cannot be read, or has no objects.
         OutputError: when a file cannot be written.
     """
+    _check_names(dataset.classes, target)
     indexes = range(min(len(dataset), limit if limit is not None else len(dataset)))
     if target == "masks":
         yield from _write_masks(dataset, split, folder, losses, indexes)
@@ -76,6 +78,16 @@ def convert_split(
         writer.add(name, f"{name}{suffix}", size, _what_fits(regions, size, target, losses))
         yield name
     writer.finish()
+
+
+def _check_names(classes: Sequence[str], target: str) -> None:
+    """Refuse names that the format would read as something else."""
+    for name in classes:
+        if name != name.strip() or not name or (target == "labelme" and name in NO_CLASSES):
+            raise DataError(
+                f"the class {name!r} cannot be written as {target}, which would read it as something else."
+                " Hint: rename the class in the annotations, or choose another format"
+            )
 
 
 def opening(target: str, classes: Sequence[str]) -> list[str]:
@@ -204,8 +216,7 @@ def _write_masks(dataset: Dataset, split: str, folder: Path, losses: Losses, ind
     if len(classes) > VOID:
         raise DataError(
             f"a label image can hold {VOID} classes, including the background, not {len(classes)}. Hint:"
-            " choose"
-            " another format"
+            " choose another format"
         )
     write_classes(folder / "classes.txt", classes, None if shift else dataset.palette)
     for index in indexes:

@@ -25,6 +25,7 @@ from toolkit.errors import DataError, OutputError
 from toolkit.formats.label_images import Color, id_map_from_instances
 from toolkit.runtime.files import atomic_write
 from toolkit.types import Sample
+from toolkit.visualization.palettes import default_palette
 
 VOID_NAME = "void"
 _LINE = re.compile(r"(?P<name>.*\S)\s+(?P<red>\d{1,3})[\s,]+(?P<green>\d{1,3})[\s,]+(?P<blue>\d{1,3})")
@@ -85,16 +86,36 @@ def _parse(line: str, path: Path) -> ClassLine:
 def write_classes(path: Path, classes: Sequence[str], palette: Sequence[Color] | None) -> None:
     """Write a list of classes that ``read_classes`` reads back.
 
+    A name that ends in three numbers would be read as one with a color, so colors are written where there is
+    such a name.
+
     Raises:
+        DataError: when a name cannot be told from something else in such a list.
         OutputError: when the file cannot be written.
     """
-    lines = (
-        classes
-        if palette is None
-        else [f"{name} {' '.join(map(str, color))}" for name, color in zip(classes, palette, strict=True)]
-    )
+    if palette is None and any(map(_LINE.fullmatch, classes)):
+        palette = default_palette(len(classes))
+    wanted = [
+        ClassLine(name, None if palette is None else palette[index]) for index, name in enumerate(classes)
+    ]
+    lines = [_line(each) for each in wanted]
+    for each, line in zip(wanted, lines, strict=True):
+        if each.name == VOID_NAME or line != line.strip() or len(line.splitlines()) != 1:
+            why = (
+                "stands for pixels of no class"
+                if each.name == VOID_NAME
+                else "has line breaks or blanks around it"
+            )
+            raise DataError(
+                f"the class {each.name!r} cannot be written to {path.name}, where this name {why}. Hint:"
+                " rename the class in the annotations, or choose another format"
+            )
     with atomic_write(path, "w") as file:
         file.write("".join(f"{line}\n" for line in lines))
+
+
+def _line(line: ClassLine) -> str:
+    return line.name if line.color is None else f"{line.name} {' '.join(map(str, line.color))}"
 
 
 def write_split(dataset: Dataset, split: str, folder: Path, limit: int | None = None) -> Iterator[str]:

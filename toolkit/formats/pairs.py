@@ -5,12 +5,14 @@ split.
 from __future__ import annotations
 
 import hashlib
-import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from toolkit.data.faults import fault, is_gathering
+from toolkit.data.folders import OTHER_PICTURES, data_files
 from toolkit.data.images import IMAGE_SUFFIXES
+from toolkit.data.notes import note
 from toolkit.errors import DataError
 
 
@@ -20,7 +22,7 @@ def images_below(
     """Image files below a folder, by id: the path in it without suffix, and without ``ending`` at the end of
     the name.
 
-    Hidden files and folders are passed over.
+    What is no data is passed over: hidden files and folders, `__MACOSX` and the like.
 
     Args:
         folder: where to look.
@@ -33,22 +35,33 @@ def images_below(
     if not folder.is_dir():
         raise DataError(f"{folder} is not there, or not a folder. Hint: {hint}")
     found: dict[str, Path] = {}
-    for parent, folders, names in os.walk(folder, onerror=_unreadable):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            path = Path(parent, name)
-            if (
-                path.suffix.lower() not in IMAGE_SUFFIXES
-                or name.startswith(".")
-                or not path.stem.endswith(ending)
-            ):
-                continue
-            key = path.with_name(path.stem.removesuffix(ending)).relative_to(folder).as_posix()
-            if key in found:
-                why = f"{found[key]} and {path} have the same id {key!r}"
-                fault(DataError(f"{why}. Hint: rename or remove one of them"))
-                continue
-            found[key] = path
+    for path in images_in(folder):
+        if not path.stem.endswith(ending):
+            continue
+        key = path.with_name(path.stem.removesuffix(ending)).relative_to(folder).as_posix()
+        if key in found:
+            why = f"{found[key]} and {path} have the same id {key!r}"
+            fault(DataError(f"{why}. Hint: rename or remove one of them"))
+            continue
+        found[key] = path
+    return found
+
+
+def images_in(folder: Path) -> list[Path]:
+    """Image files below a folder, each folder in the order of its names; pictures of kinds that are not read
+    are noted.
+
+    Raises:
+        DataError: when a folder cannot be read.
+    """
+    found, other = [], Counter[str]()
+    for path in data_files(folder, IMAGE_SUFFIXES | OTHER_PICTURES, on_error=_unreadable):
+        if path.suffix.lower() in IMAGE_SUFFIXES:
+            found.append(path)
+        else:
+            other[path.suffix.lower()] += 1
+    for suffix, count in other.items():
+        note(f"files {suffix} are passed over, since this kind of picture is not read", count, log=True)
     return found
 
 

@@ -211,13 +211,16 @@ class DatasetManifest(Manifest):
         downloads: the files that ``toolkit data get`` fetches and unpacks; empty when nobody may or can.
         terms: what must be accepted before they are fetched, in words: ``toolkit data get`` shows it with
             the license and asks; empty when nothing must.
+        unread: ``"module:callable"`` that lists what the folder has that is of no split, such as the
+            annotations of a split of another name, or empty. Called as ``unread(folder, settings)``; returns
+            a list of texts, which `toolkit data check` and `toolkit data convert` print.
         sample: ``"module:callable"`` that draws a small stand-in and writes it in the dataset's own layout,
             or empty. Called as ``sample(folder)`` by ``toolkit data sample``; returns how many images it
             wrote.
     """
 
     kind: ClassVar[str] = "dataset"
-    optional_references: ClassVar[tuple[str, ...]] = ("settings", "sample")
+    optional_references: ClassVar[tuple[str, ...]] = ("settings", "sample", "unread")
 
     tasks: tuple[str, ...]
     splits: tuple[str, ...] = ("train", "val", "test")
@@ -231,6 +234,7 @@ class DatasetManifest(Manifest):
     downloads: tuple[Download, ...] = ()
     terms: str = ""
     sample: str = ""
+    unread: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,12 +17,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from toolkit.config import TrainSettings
 from toolkit.config.tree import Tree, nest, parse_words
 from toolkit.errors import ConfigError, ToolkitError
+from toolkit.reading.yaml_text import dump_yaml, forget_text
 from toolkit.wording import counted
 
 from ..settings import MaskRCNNSettings
@@ -288,7 +288,7 @@ def main(words: Sequence[str]) -> int:
             key, equals, _ = word.partition("=")
             if not key or not equals:
                 raise ConfigError(f"expected KEY=VALUE, such as TEST.PRECISE_BN.ENABLED=False, not {word!r}")
-            overrides[key] = literal(parse_words([word])[key])
+            overrides[key] = literal(forget_text(parse_words([word])[key]))
         given = read_config(path, overrides)
         recipe = to_recipe(given, path)
     except ToolkitError as error:
@@ -298,7 +298,7 @@ def main(words: Sequence[str]) -> int:
         # on one line, whatever stands in the names
         printable = "".join(each if each.isprintable() else " " for each in line)
         sys.stdout.write(f"# {printable}\n")
-    sys.stdout.write(yaml.safe_dump(_jsonable(recipe), sort_keys=False, allow_unicode=True))
+    sys.stdout.write(dump_yaml(_jsonable(recipe)))
     return 0
 
 

@@ -12,6 +12,8 @@ import yaml
 
 from toolkit.config.tree import Tree, read_yaml
 from toolkit.errors import ConfigError
+from toolkit.reading.files import read_text
+from toolkit.reading.yaml_text import forget_text
 
 BASE = "_BASE_"
 ARCHITECTURE = "MODEL.META_ARCHITECTURE"
@@ -57,7 +59,7 @@ def _read(path: Path, based_on_it: tuple[Path, ...]) -> dict[str, Given]:
         circle = " -> ".join(str(p) for p in (*based_on_it[based_on_it.index(resolved) :], resolved))
         raise ConfigError(f"{path} includes itself through {BASE}: {circle}. Hint: break the loop")
     _refuse_code(path)
-    tree = read_yaml(path)
+    tree: Tree = forget_text(read_yaml(path))
     bases = tree.pop(BASE, [])
     given: dict[str, Given] = {}
     for base in bases if isinstance(bases, list) else [bases]:
@@ -105,10 +107,7 @@ def _refuse_code(path: Path) -> None:
             f"{path} is a Python program (Detectron2's LazyConfig), and only YAML files can be converted."
             " Hint: use the YAML file of the same network, if the model zoo has one"
         )
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):  # which is said when it is read
-        return
+    text = read_text(path, "settings", ConfigError)
     values = list(_values(text)) if "python/" in text else []
     code = next((each for each in values if each.tag.startswith(CODE)), None)
     if code is None:
