@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
     from toolkit import registry
     from toolkit.cli.data_get import get
 
-    manifest = registry.named(registry.datasets(), args.name)
+    manifest = registry.named(registry.datasets(), args.name, by_user=True)
     actions = {
         "info": _info,
         "get": get,
@@ -115,10 +115,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _list() -> int:
-    from rich.console import Console
     from rich.table import Table
 
     from toolkit import registry
+    from toolkit.runtime.terminal import Terminal
 
     table = Table(
         "dataset", "tasks", "what it is", "license", "size", box=None, header_style="bold", pad_edge=False
@@ -129,7 +129,7 @@ def _list() -> int:
         )
     for broken in registry.datasets().broken:
         table.add_row(broken.name, "", f"from {broken.origin}", f"broken: {broken.reason}", "")
-    Console().print(table)
+    Terminal().print(table)
     return 0
 
 
@@ -161,8 +161,9 @@ def _info(manifest: DatasetManifest, args: argparse.Namespace) -> int:
 
 def _sample(manifest: DatasetManifest, args: argparse.Namespace) -> int:
     from toolkit import registry
-    from toolkit.data.dataset import default_folder
+    from toolkit.data.dataset import default_folder, draw_sample
     from toolkit.errors import UsageError
+    from toolkit.runtime.locks import locked
 
     if not manifest.sample:
         drawn = ", ".join(each.name for each in registry.datasets() if each.sample)
@@ -171,7 +172,8 @@ def _sample(manifest: DatasetManifest, args: argparse.Namespace) -> int:
             " files at all"
         )
     folder = Path(args.data_dir).expanduser() if args.data_dir else default_folder(manifest.name)
-    count = manifest.resolve(manifest.sample)(folder)
+    with locked(folder):
+        count = draw_sample(manifest, folder)
     print(
         f"{count} synthetic images in the layout of {manifest.name} (not real {manifest.name} data) are in"
         f" {folder}"
@@ -241,7 +243,7 @@ def _print_unread(manifest: DatasetManifest, args: argparse.Namespace) -> None:
 
 
 def _print_report(split: str, report: SplitReport) -> None:
-    from rich.console import Console
+    from toolkit.runtime.terminal import Terminal
 
     heights, widths = [size[0] for size in report.sizes], [size[1] for size in report.sizes]
     line = f"{split}: {report.samples} samples"
@@ -256,7 +258,7 @@ def _print_report(split: str, report: SplitReport) -> None:
     if report.crowds:
         line += f", {report.crowds} crowd regions"
     print(line)
-    Console().print(_class_table(report))
+    Terminal().print(_class_table(report))
 
 
 def _class_table(report: SplitReport) -> Table:
@@ -319,9 +321,11 @@ def _preview(manifest: DatasetManifest, args: argparse.Namespace) -> int:
 
 def _export(manifest: DatasetManifest, args: argparse.Namespace) -> int:
     from toolkit.data.notes import noting
+    from toolkit.data.unfinished import being_written
     from toolkit.formats.mask_folder import write_split
+    from toolkit.runtime.locks import locked
 
-    with noting() as notes:
+    with locked(Path(args.out)), being_written(Path(args.out), _command(args)), noting() as notes:
         for split, dataset in _open_splits(manifest, args):
             _write(split, dataset, write_split(dataset, split, Path(args.out), args.limit), args)
     _print_notes(notes)
@@ -333,10 +337,13 @@ def _export(manifest: DatasetManifest, args: argparse.Namespace) -> int:
 
 def _convert(manifest: DatasetManifest, args: argparse.Namespace) -> int:
     from toolkit.data.notes import noting
+    from toolkit.data.unfinished import being_written
     from toolkit.errors import DataError
     from toolkit.formats.convert import Losses, convert_split, opening, require_empty
+    from toolkit.runtime.locks import locked
 
-    require_empty(Path(args.out))
+    out = Path(args.out)
+    require_empty(out)
     with noting() as notes:
         splits, losses = list(_open_splits(manifest, args)), Losses()
     if len({dataset.classes for _, dataset in splits}) > 1:
@@ -345,10 +352,12 @@ def _convert(manifest: DatasetManifest, args: argparse.Namespace) -> int:
             f"the splits {names} have different classes. Hint: convert each to a folder of its own with"
             " --split"
         )
-    with noting() as more:
-        for split, dataset in splits:
-            writing = convert_split(dataset, split, Path(args.out), args.to, losses, args.limit)
-            _write(split, dataset, writing, args)
+    with locked(out), noting() as more:
+        # again, since another process may have been there
+        require_empty(out)
+        with being_written(out, _command(args)):
+            for split, dataset in splits:
+                _write(split, dataset, convert_split(dataset, split, out, args.to, losses, args.limit), args)
     _print_notes(notes + more)
     _print_unread(manifest, args)
     for line in losses.lines() or ["nothing was lost"]:
@@ -360,6 +369,16 @@ def _convert(manifest: DatasetManifest, args: argparse.Namespace) -> int:
         f" {shlex.join(['toolkit', 'data', 'check', words[0], '--data-dir', args.out, *only, *words[1:]])}"
     )
     return 0
+
+
+def _command(args: argparse.Namespace) -> str:
+    """The command line that writes a dataset, as one would type it again."""
+    words = ["toolkit", "data", args.action, args.name]
+    words += ["--data-dir", args.data_dir] if args.data_dir else []
+    words += ["--to", args.to] if args.action == "convert" else []
+    words += [word for split in args.split or () for word in ("--split", split)]
+    words += ["--limit", str(args.limit)] if args.limit else []
+    return shlex.join([*words, "--out", args.out, *args.settings])
 
 
 def _open_splits(manifest: DatasetManifest, args: argparse.Namespace) -> Iterator[tuple[str, Dataset]]:

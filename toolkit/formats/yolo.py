@@ -118,6 +118,17 @@ def find_images(yolo: YoloSet, split: str) -> tuple[list[Path], list[str]]:
     if not found:
         raise DataError(f"{yolo.path}: {split}: {entries} holds no images. Hint: put them there")
     images = sorted(found)
+    owners: dict[Path, Path] = {}
+    for path in images:
+        label = label_folder(path.parent) / f"{path.stem}.txt"
+        other = owners.setdefault(label, path)
+        if other != path:
+            fault(
+                DataError(
+                    f"{other} and {path} share the label file {label}, so the objects of one would"
+                    " be taken for those of the other. Hint: rename or remove one of the images"
+                )
+            )
     return images, [found[path] for path in images]
 
 

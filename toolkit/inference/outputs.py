@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from toolkit.errors import OutputError
+from toolkit.errors import DataError, OutputError
 from toolkit.inference.inputs import FileState
+from toolkit.runtime.confine import inside
 
 _OF_ONE_NAME = (
     *(errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST),
@@ -32,7 +32,7 @@ def sizes_of(folder: Path, outputs: Mapping[str, str]) -> dict[str, int]:
         folder: of the results.
         outputs: the files by kind, relative to it.
     """
-    return {kind: os.path.getsize(folder / path) for kind, path in outputs.items()}
+    return {kind: inside(folder, path).stat().st_size for kind, path in outputs.items()}
 
 
 def are_whole(folder: Path, outputs: Mapping[str, str], sizes: Mapping[str, int]) -> bool:
@@ -43,7 +43,10 @@ def are_whole(folder: Path, outputs: Mapping[str, str], sizes: Mapping[str, int]
         outputs: the files by kind, relative to it.
         sizes: of each, in bytes.
     """
-    states = {kind: FileState.of(folder / path) for kind, path in outputs.items()}
+    try:
+        states = {kind: FileState.of(inside(folder, path)) for kind, path in outputs.items()}
+    except DataError:  # a manifest of others may name files elsewhere
+        return False
     return bool(outputs) and all(
         state is not None and (state.size == sizes[kind] if kind in sizes else state.size > 0)
         for kind, state in states.items()
@@ -57,9 +60,6 @@ def remove_outputs(folder: Path, outputs: Mapping[str, str]) -> None:
         folder: of the results.
         outputs: the files by kind, relative to it.
     """
-    root = os.path.join(os.path.realpath(folder), "")
     for path in outputs.values():
-        target = os.path.realpath(folder / path)
-        if target.startswith(root) and os.path.isfile(target):
-            with contextlib.suppress(OSError):
-                os.unlink(target)
+        with contextlib.suppress(DataError, OSError):
+            inside(folder, path).unlink()
