@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field, PlainValidator
+from pydantic import AfterValidator, ConfigDict, Field
 
 from toolkit.errors import DataError
 from toolkit.inference.findings import Findings
-from toolkit.reading.fields import Count, Name, Number, Text, below
+from toolkit.reading.fields import AnyText, Count, Name, Number, Text, below
 from toolkit.reading.fields import Record as Schema
 from toolkit.reading.files import read_bytes
 from toolkit.reading.records import judge
@@ -73,22 +73,10 @@ class Record:
         )
 
 
-def _native(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError("should be text")
-    return value
-
-
 def _not_empty(value: str) -> str:
     if not value:
         raise ValueError("should not be empty")
     return value
-
-
-_Native = Annotated[str, PlainValidator(_native)]
-"""Text with names of files, which may be no UTF-8: Python keeps such bytes as halves of surrogate pairs, and
-pydantic's own text has none.
-"""
 
 
 class _Line(Schema):
@@ -98,18 +86,19 @@ class _Line(Schema):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    image: Annotated[_Native, AfterValidator(_not_empty)]
+    # Names of files may be no UTF-8, which Python keeps as halves of surrogate pairs.
+    image: Annotated[AnyText, AfterValidator(_not_empty)]
     status: Name
-    source: _Native = ""
+    source: AnyText = ""
     model: Text = ""
-    error: _Native | None = None
+    error: AnyText | None = None
     size: Annotated[list[Annotated[Count, Field(gt=0)]], Field(min_length=2, max_length=2)] | None = None
     window: Count | None = None
     objects: Count | None = None
     found: Mapping[str, Count] = Field(default_factory=dict)
     best_score: Number | None = None
     pixels: Mapping[str, Count] = Field(default_factory=dict)
-    outputs: Mapping[str, Annotated[_Native, AfterValidator(below)]] = Field(default_factory=dict)
+    outputs: Mapping[str, Annotated[AnyText, AfterValidator(below)]] = Field(default_factory=dict)
     sizes: Mapping[str, Count] = Field(default_factory=dict)
     source_bytes: Count | None = None
     source_modified: int | None = None
@@ -138,7 +127,7 @@ def _record(line: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     found, faults = judge(value, _Line)
-    if faults or (found.status == "ok" and found.size is None):
+    if faults or not found.image or (found.status == "ok" and found.size is None):
         return None
     given = {key: item for key, item in value.items() if item is not None}
     return {"model": "", "outputs": {}, "source": "", **given}
