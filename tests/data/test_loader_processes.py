@@ -85,6 +85,24 @@ def test_a_death_is_said_with_a_hint(tmp_path: Path, kind: str) -> None:
     assert signal.getsignal(signal.SIGCHLD) == handler, "which torch's handler would raise anywhere else"
 
 
+class Odd(Slow):
+    """Raises what it is told to, as somebody's dataset may."""
+
+    error: Exception
+
+    def __getitem__(self, index: int) -> Sample:
+        raise self.error
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("error", [RuntimeError("odd"), FileNotFoundError("odd"), EOFError("odd")])
+def test_errors_of_a_dataset_are_its_own(tmp_path: Path, error: Exception, workers: int) -> None:
+    dataset = Odd(tmp_path)
+    dataset.error = error
+    with pytest.raises(type(error), match="odd"):
+        next(stream(dataset, workers))
+
+
 def test_signals_of_the_main_process_are_as_they_were(tmp_path: Path) -> None:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]

@@ -23,9 +23,12 @@ def this_fabric() -> Fabric:
     return cast("Fabric", SimpleNamespace(world_size=world, global_rank=rank))
 
 
-def attempt(faults: list[str]) -> str:
-    """What is raised in this process, where those that are named fail."""
-    fault = faults[dist.get_rank()]
+def attempts(cases: list[list[str]]) -> list[str]:
+    """What is raised in this process in each case, where those that are named fail."""
+    return [attempt(faults[dist.get_rank()]) for faults in cases]
+
+
+def attempt(fault: str) -> str:
     kinds: dict[str, type[Exception]] = {"data": DataError, "bug": ZeroDivisionError}
     try:
         with failing_together(this_fabric()):
@@ -39,21 +42,17 @@ def attempt(faults: list[str]) -> str:
 STOPS = "TrainingError: process {} stops, because process {} has failed, whose message says why"
 
 
-@pytest.mark.parametrize(
-    ("faults", "expected"),
-    [
-        (["", ""], ("", "")),
-        (["data", ""], ("DataError: data in 0", STOPS.format(1, 0))),
-        (["", "data"], (STOPS.format(0, 1), "DataError: data in 1")),
-        (["data", "data"], ("DataError: data in 0", STOPS.format(1, 0))),
-        (["bug", ""], ("ZeroDivisionError: bug in 0", STOPS.format(1, 0))),
-        (["data", "bug"], ("DataError: data in 0", "ZeroDivisionError: bug in 1")),
-    ],
-)
-def test_where_one_fails_all_stop_and_one_says_why(
-    faults: list[str], expected: tuple[str, str], tmp_path: Path
-) -> None:
-    assert in_two_processes(tmp_path, attempt, faults) == expected
+def test_where_one_fails_all_stop_and_one_says_why(tmp_path: Path) -> None:
+    cases = {
+        ("", ""): ("", ""),
+        ("data", ""): ("DataError: data in 0", STOPS.format(1, 0)),
+        ("", "data"): (STOPS.format(0, 1), "DataError: data in 1"),
+        ("data", "data"): ("DataError: data in 0", STOPS.format(1, 0)),
+        ("bug", ""): ("ZeroDivisionError: bug in 0", STOPS.format(1, 0)),
+        ("data", "bug"): ("DataError: data in 0", "ZeroDivisionError: bug in 1"),
+    }
+    first, second = in_two_processes(tmp_path, attempts, [list(case) for case in cases])
+    assert dict(zip(cases, zip(first, second, strict=True), strict=True)) == cases
 
 
 def test_one_process_alone_fails_as_ever() -> None:

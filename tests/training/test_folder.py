@@ -275,6 +275,7 @@ def test_what_was_learned_without_a_saved_state_is_not_thrown_away(
     """Such as the curve of a run that diverged before its first state."""
     run = tmp_path / "run"
     words = ["train.log_every=1", "model.poison=train/11", "data.options.count=12", "train.batch_size=1"]
+    words += ["train.eval_every=12"]
     assert main(command(tiny, run, *words, "train.steps=12")) == 1
     before = content(run)
     assert RESUME_FILE not in before

@@ -23,11 +23,11 @@ STARTS: dict[str, dict[str, Any]] = {
     "recipe of objects": {"plugin": "maskrcnn", "data": "shapes"},
     "defaults": {"plugin": "unet", "data": "masks"},
     "defaults of sgd": {"plugin": "maskrcnn", "data": "coco"},
-    "defaults that take prompts": {"plugin": "sam2", "data": "yolo"},
+    "defaults that take prompts": {"plugin": "sam2", "data": "yolo", "overrides": ["batch_size=2"]},
     "another batch": {"plugin": "unet", "data": "shapes", "overrides": ["train.batch_size=4"]},
     "another rate": {"plugin": "unet", "data": "masks", "overrides": ["lr=0.02", "batch_size=6"]},
     "epochs": {"plugin": "deeplabv3", "data": "voc", "overrides": {"train": {"epochs": 3}}},
-    "dotted keys": {"plugin": "unet", "data": "shapes", "overrides": {"train.steps": 40, "seed": 3}},
+    "dotted keys": {"plugin": "unet", "data": "shapes", "overrides": {"train.steps": 40, "train.seed": 3}},
 }
 IMAGES = 100
 
@@ -49,6 +49,8 @@ def another(key: str, value: Any, annotation: Any) -> Any:
         "train.best_metric": "loss",
         "data.dir": "/elsewhere",
         "train.loggers": ["csv"],
+        "evaluators.coco.iou_types": ["bbox"],
+        "lr_batch_size": 999,
     }
     if key in special:
         return special[key]

@@ -112,8 +112,8 @@ def _as_list(samples: Sequence[Sample | ToolkitError]) -> list[Sample | ToolkitE
     return list(samples)
 
 
-def _raise_errors(batches: Iterator[list[Sample | ToolkitError]]) -> Iterator[list[Sample]]:
-    for batch in naming_deaths(batches):
+def _raise_errors(batches: Iterator[list[Sample | ToolkitError]], processes: int) -> Iterator[list[Sample]]:
+    for batch in naming_deaths(batches, processes):
         samples: list[Sample] = []
         for item in batch:
             if isinstance(item, ToolkitError):
@@ -163,7 +163,7 @@ def training_batches(
     # Created here, not in the first step, because torch draws a random number for it.
     with starting():
         batches = iter(loader)
-    return _raise_errors(batches)
+    return _raise_errors(batches, workers)
 
 
 class EvaluationLoader:
@@ -214,4 +214,4 @@ class EvaluationLoader:
         """
         with starting():
             batches = iter(self._loader)
-        return _raise_errors(batches)
+        return _raise_errors(batches, self._loader.num_workers)

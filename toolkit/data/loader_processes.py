@@ -56,24 +56,38 @@ def starting() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def naming_deaths(batches: Iterator[T]) -> Iterator[T]:
+def naming_deaths(batches: Iterator[T], processes: int) -> Iterator[T]:
     """The same batches.
 
+    Args:
+        batches: of a ``DataLoader``.
+        processes: that read images; 0 where the images are read in this one.
+
     Raises:
-        LoaderError: when a process that reads images has died.
+        LoaderError: when one of them has died.
     """
     while True:
         try:
             batch = next(batches)
         except StopIteration:
             return
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
+        except (RuntimeError, ConnectionError, EOFError, FileNotFoundError) as error:
+            if not processes or not _is_death(error):
                 raise
-            what = str(error).splitlines()[0].rstrip(".")
+            what = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
             raise LoaderError(
                 f"a process that reads images has died, mostly for want of memory ({what}). Hint: fewer of"
                 " them (train.workers=1, or 0 for none), smaller batches, or more memory; in a container,"
                 " a larger /dev/shm"
             ) from None
         yield batch
+
+
+def _is_death(error: Exception) -> bool:
+    """Whether an error says that a process has died; torch hands on those of datasets with "Caught …". Where
+    one dies while its images are fetched, the connection to it breaks.
+    """
+    said = str(error)
+    if isinstance(error, RuntimeError):
+        return any(words in said for words in ("exited unexpectedly", "killed by signal", "Bus error"))
+    return not said.startswith("Caught ")

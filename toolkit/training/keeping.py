@@ -110,9 +110,8 @@ class Keeper:
         self.diagnosis.load_state_dict(parts.get("diagnosis", {}))
         if self.ema:
             self.ema.load(parts["ema"])
-        is_same = parts.get("measured", {}).get("by", measured_by(self.settings)) == measured_by(
-            self.settings
-        )
+        now = measured_by(self.settings)
+        is_same = bool(parts.get("measured", {}).get("by", now) == now)
         if not is_same:
             self.progress.forget_best()
         return is_same
