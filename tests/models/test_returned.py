@@ -170,6 +170,19 @@ def test_a_run_names_plugin_and_samples(tiny: str, tmp_path: Path, loses: Any, m
     assert "plugin 'tiny', loss of the samples train/" in str(caught.value)
 
 
+def test_a_batch_that_batch_norm_cannot_learn_from_is_named(tiny: str, tmp_path: Path) -> None:
+    def one_value(value: Tensor) -> dict[str, Tensor]:
+        return {"loss": nn.BatchNorm1d(1)(value[None, None]).sum()}
+
+    settings = resolve(
+        plugin=tiny, data=tiny, overrides=["train.device=cpu", "train.workers=0", "batch_size=1"]
+    )
+    with pytest.raises(InvalidDataError, match=r"train/\d \(4×6\).*single value.*Hint: train.batch_size=2"):
+        train(
+            settings, tmp_path / "run", model=Returns(loses=one_value, classes=Few.classes), train_set=Few()
+        )
+
+
 def test_a_model_for_other_classes_than_the_data_is_not_trained(tiny: str, tmp_path: Path) -> None:
     """The same in another order are others, too."""
     settings = resolve(plugin=tiny, data=tiny, overrides=["train.device=cpu", "train.workers=0"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import shutil
@@ -17,6 +16,8 @@ import torch
 from safetensors.torch import load_file
 from support.commands import train_command
 
+import toolkit
+from toolkit import registry
 from toolkit.checkpoints import read_manifest
 from toolkit.config import resolve
 from toolkit.errors import LoaderError, ToolkitError, UsageError
@@ -360,11 +361,8 @@ def test_what_two_processes_measure_is_what_they_keep(
     run = tmp_path / "run"
     done = subprocess.run(command(tiny, tmp_path, run, *ema), capture_output=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr.decode()
-    again = [sys.executable, "-m", "toolkit", "eval", str(run / "last.safetensors"), "--data", tiny]
-    again += ["--plugin", str(tmp_path / "normed.py"), "--json", "--device", "cpu"]
-    figures = subprocess.run(again, capture_output=True, timeout=240, check=False)
-    assert figures.returncode == 0, figures.stderr.decode()
-    measured = json.loads(figures.stdout)["reports"][0]["metrics"]
+    registry.add_path(str(tmp_path / "normed.py"))
+    measured = toolkit.evaluate(run / "last.safetensors", data=tiny, device="cpu", progress=False).metrics
     line = [line for line in read_metrics(run) if "val/mean_iou" in line][-1]
     for name, value in measured.items():
         assert line[f"val/{name}"] == pytest.approx(value, abs=1e-6), name
