@@ -23,8 +23,9 @@ test: .venv/installed  ## the test suite
 slow: .venv/installed  ## the tests that `make test` leaves out: how the tests for a GPU do on a CPU
 	$(PYTEST) -m slow
 
-kill: .venv/installed  ## inference, conversion and export, killed at every write, rename and wait for the disk
+kill: .venv/installed  ## training, inference, conversion and export, killed before each change to their folders, and resumed; half an hour
 	TOOLKIT_KILLS=all OMP_NUM_THREADS=1 $(BIN)/pytest tests/inference/test_kills.py
+	TOOLKIT_EVERY_KILL=1 $(PYTEST) tests/training/test_state_kills.py
 
 check: .venv/installed  ## format, lint, declared dependencies and types
 	$(BIN)/ruff format --check .

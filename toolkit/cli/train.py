@@ -78,10 +78,13 @@ def run(args: argparse.Namespace) -> int:
     config = args.config
     if args.resume:
         _name_the_run(args)
-    if args.resume and config is None:
+    resuming = bool(args.resume) and config is None
+    if resuming:
         config = _config_of_run(args)
     try:
-        settings = resolve(plugin=args.plugin, data=args.data, config=config, overrides=overrides)
+        settings = resolve(
+            plugin=args.plugin, data=args.data, config=config, overrides=overrides, resuming=resuming
+        )
     except ConfigError as error:
         raise ConfigError(f"{error}{_changed(args.out) if args.resume else ''}") from None
 

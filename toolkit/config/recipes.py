@@ -29,6 +29,7 @@ def resolve(
     data: str | None = None,
     config: str | Path | None = None,
     overrides: Mapping[str, Any] | Sequence[str] = (),
+    resuming: bool = False,
 ) -> RunSettings:
     """Put together the settings of a run.
 
@@ -40,6 +41,8 @@ def resolve(
             recipe ``configs/<plugin>-<data>.yaml`` is used where there is one.
         overrides: full or bare keys (``train.lr``, ``lr``; see ``toolkit.config.keys``) with values, nested
             dictionaries, or ``key=value`` words.
+        resuming: ``config`` has all settings of a run that goes on: nothing is derived from ``overrides``, so
+            that what they do not name stays as it was.
 
     Raises:
         ConfigError: with every fault in one message.
@@ -69,9 +72,11 @@ def resolve(
     tree = _lay_over(defaults, tree)
     words = as_tree(in_full(flat, run_sections(plugin_manifest, data_manifest)) if has_bare(flat) else flat)
     check_sections(words, "the settings given")
-    _state_batch_of_lr(tree, words)
+    if not resuming:
+        _state_batch_of_lr(tree, words)
     tree = _lay_over(tree, words)
-    _follow_weights(plugin_manifest, tree, (named, words.get("model") or {}))
+    if not resuming:
+        _follow_weights(plugin_manifest, tree, (named, words.get("model") or {}))
     if isinstance(tree.get("data") or {}, dict):
         tree["data"] = merge(
             {"train_split": data_manifest.splits[0], "val_split": data_manifest.val_split},
@@ -217,7 +222,12 @@ def _state_batch_of_lr(tree: Tree, words: Tree) -> None:
         return
     if "lr" in over:
         train.pop("lr_batch_size", None)
-    elif "lr" in train and train.get("lr_batch_size") is None and "batch_size" in train:
+    elif (
+        "batch_size" in over
+        and "lr" in train
+        and train.get("lr_batch_size") is None
+        and "batch_size" in train
+    ):
         train["lr_batch_size"] = train["batch_size"]
 
 

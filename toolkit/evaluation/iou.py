@@ -158,6 +158,11 @@ class IoU(Evaluator):
         if not self._samples:
             return ("No samples were evaluated, so all metrics are undefined.",)
         notes = []
+        if len(self.classes) == 1:
+            notes.append(
+                f"There is one class only ({self.classes[0]}), so every pixel that has a class is right by"
+                " itself."
+            )
         if absent.any():
             notes.append(f"{self._some(absent)} absent from truth and prediction and left out of the means.")
         if (missing & ~absent).any():

@@ -28,6 +28,7 @@ from toolkit.models.building import load_model
 from toolkit.models.capabilities import Promptable, Tileable
 from toolkit.models.contract import Model
 from toolkit.models.prompted import prompted
+from toolkit.models.returned import checked_predictions, owner_of
 from toolkit.models.simulated_prompts import AUTO
 from toolkit.runtime.devices import find_device
 from toolkit.runtime.remote import fetch_bytes, is_url
@@ -148,7 +149,8 @@ class Predictor:
                     predictions[i] = Prediction(sample.id, sample.size, label_map=label_map)
             whole = [i for i in range(len(samples)) if i not in predictions]
             if whole:
-                results = self.model.predict([samples[i] for i in whole])
+                asked = [samples[i] for i in whole]
+                results = checked_predictions(self.model.predict(asked), asked, owner_of(self.model))
                 predictions.update(zip(whole, results, strict=True))
         return [predictions[i] for i in range(len(samples))]
 

@@ -96,8 +96,11 @@ def _check_launcher(devices: int, num_nodes: int) -> None:
         return
 
 
-_LOST_PEER = ("Connection closed by peer", "Connection reset by peer", "a remote process exit")
-"""What gloo says, twice, and NCCL."""
+_LOST_PEER = (
+    *("Connection closed by peer", "Connection reset by peer", "Broken pipe", "Socket closed"),
+    *("Connection was likely closed", "a remote process exit", "remote process has died"),
+)
+"""What gloo, the store where processes meet, and NCCL say."""
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from toolkit.errors import CheckpointError, UsageError
 from toolkit.models.start_weights import StartWeights
 from toolkit.reading.yaml_text import forget_text
 from toolkit.registry.manifests import PluginManifest
-from toolkit.runtime.files import UNFINISHED
+from toolkit.runtime.files import UNFINISHED, is_unfinished
 from toolkit.runtime.locks import LOCK_FILE, require_unlocked
 from toolkit.training.history import RESULTS_FILE
 from toolkit.training.log import LOG_FILE, METRICS_FILE, last_step
@@ -32,6 +32,10 @@ CONFIG_FILE = "config.yaml"
 MAY_CHANGE = (
     "data.dir",
     "data.in_memory",
+    "data.val_split",
+    "evaluators.",
+    "train.best_metric",
+    "train.eval_first",
     "train.steps",
     "train.epochs",
     "train.patience",
@@ -47,9 +51,14 @@ MAY_CHANGE = (
     "train.devices",
     "train.num_nodes",
 )
-"""Settings that a resumed run may be given anew: where and how it runs, and how long. The rest would make it
-another run.
+"""Settings that a resumed run may be given anew: where and how it runs, how long, and what is measured. The
+rest would make it another run. What ends in a dot stands for a whole section.
 """
+
+
+def may_change(key: str) -> bool:
+    """Whether a resumed run may have another value for a setting, by its full key."""
+    return any(key == one or (one.endswith(".") and key.startswith(one)) for one in MAY_CHANGE)
 
 
 LEFT_BEFORE_STEPS = (
@@ -100,10 +109,10 @@ def check_folder(run: Path, settings: RunSettings, resume: bool) -> None:
             raise UsageError(f"{run} exists and is not empty. Hint: {goes_on}choose another folder by --out")
         return
     before, now = (
-        dict(flat_items(_read(config_of_run(run), settings))),
-        dict(flat_items(settings.model_dump(mode="json"))),
+        _comparable(_read(config_of_run(run), settings)),
+        _comparable(settings.model_dump(mode="json")),
     )
-    changed = [key for key in now | before if before.get(key) != now.get(key) and key not in MAY_CHANGE]
+    changed = [key for key in now | before if before.get(key) != now.get(key) and not may_change(key)]
     if changed:
         shown = "; ".join(f"{key} was {before.get(key)!r} and is now {now.get(key)!r}" for key in changed[:5])
         raise UsageError(
@@ -134,14 +143,37 @@ def as_before(run: Path, settings: RunSettings) -> RunSettings:
     return settings
 
 
+def _comparable(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by full keys; those that mean the same are the same."""
+    flat = dict(flat_items(settings))
+    if flat.get("train.lr_batch_size") is None:
+        flat["train.lr_batch_size"] = flat.get("train.batch_size")
+    return flat
+
+
+def _holds_remains_only(run: Path) -> bool:
+    """Whether a folder holds nothing but what a run has left that was killed before it could say what it
+    is.
+    """
+    if not run.is_dir() or run.is_symlink():
+        return False
+    left = list(run.iterdir())
+    return bool(left) and all(
+        path.is_file() and not path.is_symlink() and (path.name == LOCK_FILE or is_unfinished(path))
+        for path in left
+    )
+
+
 def _never_stepped(run: Path) -> bool:
     """Whether a folder holds nothing but what a run leaves that stopped before it had learned anything."""
-    # Settings alone may be anybody's.
-    if not ((run / CONFIG_FILE).is_file() and (run / METRICS_FILE).is_file()):
+    if _holds_remains_only(run):
+        return True
+    # Settings alone may be anybody's; with the lock beside them, they are those of a run.
+    if not (run / CONFIG_FILE).is_file() or not any((run / n).is_file() for n in (METRICS_FILE, LOCK_FILE)):
         return False
     if not all(path.is_file() and any(map(path.match, LEFT_BEFORE_STEPS)) for path in run.iterdir()):
         return False
-    if last_step(run):
+    if (run / METRICS_FILE).is_file() and last_step(run):
         return False
     try:
         best = read_manifest(run / BEST)  # of a validation before the first step

@@ -45,6 +45,8 @@ class RunLog:
         folder: the run's folder.
         start: steps that were done before (0 for a new run); figures that a killed run wrote after them are
             dropped.
+        validated: the step of the last validation whose outcome is known; figures of one after that, which is
+            done again, are dropped too.
         steps: steps in all.
         batch_size: images that a step sees in all processes, for the pace.
         eval_every: steps between validations, for the time that is left; None where there are none.
@@ -64,6 +66,7 @@ class RunLog:
         *,
         start: int,
         steps: int,
+        validated: int | None = None,
         batch_size: int = 1,
         eval_every: int | None = None,
         show_progress: bool = False,
@@ -79,7 +82,7 @@ class RunLog:
         self.history = History()
         self._estimated = False
         if folder is not None:
-            self._take_up(folder / METRICS_FILE, start)
+            self._take_up(folder / METRICS_FILE, start, start if validated is None else validated)
 
     def __enter__(self) -> RunLog:
         self.display.__enter__()
@@ -196,11 +199,17 @@ class RunLog:
             self.text.write("".join(f"{now}  {line}\n" for line in text.splitlines()))
             self.text.flush()
 
-    def _take_up(self, path: Path, step: int) -> None:
-        """Keep the lines up to ``step``; a last line that a kill cut short goes too."""
+    def _take_up(self, path: Path, step: int, validated: int) -> None:
+        """Keep the lines up to ``step``, and of validations those up to ``validated``; a last line that a
+        kill cut short goes too.
+        """
         if not path.exists():
             return
-        kept = [figures for figures in read_figures(path) if figures["step"] <= step]
+        kept = [
+            figures
+            for figures in read_figures(path)
+            if figures["step"] <= (min(step, validated) if _is_validation(figures) else step)
+        ]
         for figures in kept:
             self.history.add(int(figures["step"]), {k: v for k, v in figures.items() if k != "step"})
         with atomic_write(path, "w") as file:
@@ -222,6 +231,10 @@ def _figures(line: bytes) -> dict[str, Any] | None:
         return None
     found, faults = judge(figures, _Figures)
     return None if faults else {"step": found.step, **(found.model_extra or {})}
+
+
+def _is_validation(figures: dict[str, Any]) -> bool:
+    return any(name.startswith("val/") for name in figures)
 
 
 class _Figures(Record):

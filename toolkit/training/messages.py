@@ -13,7 +13,7 @@ from toolkit.models.contract import Model
 from toolkit.models.freezing import count_frozen
 from toolkit.models.parts import parts_table
 from toolkit.models.start_weights import StartWeights
-from toolkit.registry.manifests import PluginManifest
+from toolkit.registry.manifests import PluginManifest, TaskManifest
 from toolkit.training.optimizer import warmup_steps
 from toolkit.training.splits import Splits
 from toolkit.training.state import Progress
@@ -73,6 +73,21 @@ def opening_lines(
         )
     if (warmup := warmup_steps(options, steps)) < options.warmup_steps:
         yield f"Warm-up shortened from {options.warmup_steps} steps to {warmup}, half of the run"
+
+
+def warning_lines(task: TaskManifest, classes: Sequence[str]) -> Iterator[str]:
+    """What makes a task one from which nothing can be learned.
+
+    Args:
+        task: of the plugin.
+        classes: of the model.
+    """
+    if "label_map" in task.predicts and len(classes) == 1:
+        yield (
+            f"there is one class only ({classes[0]}), so every pixel is right whatever is learned: the"
+            " loss is 0 and the IoU 1. Hint: let the rest of the image be a class, such as background, in"
+            " place of void (for label images, leave out data.options.void)"
+        )
 
 
 def start_line(start_weights: StartWeights | None) -> str:

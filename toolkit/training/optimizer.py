@@ -128,6 +128,21 @@ def build_schedule(settings: TrainSettings, steps: int) -> Callable[[int], float
     return lambda step: float(schedule(step / steps))
 
 
+def take_moments(optimizer: Any, state: Mapping[str, Any]) -> None:
+    """Take over a saved state of an optimizer, but for how it computes, which follows the precision and the
+    device that are asked for now.
+    """
+    groups = [
+        {**saved, **{key: own[key] for key in HOW if key in own}}
+        for saved, own in zip(state["param_groups"], optimizer.param_groups, strict=True)
+    ]
+    optimizer.load_state_dict({**state, "param_groups": groups})
+
+
+HOW = ("fused", "foreach", "capturable", "differentiable")
+"""Options of torch's optimizers that change how a step is computed, and not what."""
+
+
 def set_learning_rate(optimizer: Optimizer, factor: float) -> None:
     """Set every group's learning rate to its ``base_lr`` times ``factor``."""
     for group in optimizer.param_groups:
