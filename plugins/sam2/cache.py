@@ -42,10 +42,11 @@ def default_folder() -> Path:
 class FeatureCache:
     """Lists of tensors by key, one file each.
 
-    Files are written atomically, so that processes can share the folder and be killed at any time; a damaged
-    file counts as missing. When the folder is full, files that have not been used since this object was
-    created are deleted, oldest first. When all files are in use, nothing more is cached: replacing features
-    that the next pass over the data needs would gain nothing. The same applies when the disk is full.
+    Files are written atomically, so that processes can share the folder and be killed at any time. A file
+    holds its key, so one that is damaged, or lies under another file's name, counts as missing. When the
+    folder is full, files that have not been used since this object was created are deleted, oldest first.
+    When all files are in use, nothing more is cached: replacing features that the next pass over the data
+    needs would gain nothing. The same applies when the disk is full.
 
     Args:
         folder: created at the first write.
@@ -68,12 +69,14 @@ class FeatureCache:
             os.utime(path)
         except OSError:
             return None
-        checksum, body = content[:_CHECKSUM], content[_CHECKSUM:]
-        if checksum != _checksum(body):
+        checksum, rest, owner = content[:_CHECKSUM], memoryview(content)[_CHECKSUM:], _owner(key)
+        if checksum != _checksum(rest) or rest[: len(owner)] != owner:
             return None
         try:
-            tensors = load(body)
+            tensors = load(bytes(rest[len(owner) :]))
         except SafetensorError:
+            return None
+        if not all(str(i) in tensors for i in range(len(tensors))):
             return None
         return [tensors[str(i)].float() for i in range(len(tensors))]
 
@@ -81,7 +84,8 @@ class FeatureCache:
         """Store tensors, if there is room; returns them as stored."""
         narrowed = [self._narrowed(tensor.detach()) for tensor in tensors]
         if not self._gave_up:
-            body = save({str(i): tensor.cpu().contiguous() for i, tensor in enumerate(narrowed)})
+            entries = {str(i): tensor.cpu().contiguous() for i, tensor in enumerate(narrowed)}
+            body = _owner(key) + save(entries)
             try:
                 if self._make_room(len(body) + _CHECKSUM):
                     # without waiting for the disk: what a power cut damages is noticed by its checksum
@@ -158,7 +162,12 @@ def _files(folder: Path) -> Iterable[tuple[float, int, Path]]:
         yield status.st_mtime, status.st_size, path
 
 
-def _checksum(body: bytes) -> bytes:
+def _owner(key: str) -> bytes:
+    """The line with which a file says whose features it holds."""
+    return f"{key}\n".encode()
+
+
+def _checksum(body: bytes | memoryview) -> bytes:
     return f"{zlib.crc32(body):08x}".encode()
 
 

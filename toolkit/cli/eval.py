@@ -12,6 +12,7 @@ from toolkit.cli.options import (
     add_data_arguments,
     add_device_argument,
     add_plugin_files_argument,
+    add_prompts_above_argument,
     add_settings_argument,
     is_setting,
     load_plugin_files,
@@ -48,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             " answers as detections; default: measure by the model's prompt protocols"
         ),
     )
+    add_prompts_above_argument(parser)
     parser.add_argument(
         "--split", metavar="S", help="split to measure on; default: the dataset's validation split"
     )
@@ -108,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
         "show_progress": True,
     }
     if args.run:
-        common["prompts"] = args.prompts
+        common["prompts"], common["prompts_above"] = args.prompts, args.prompts_above
         speed = {"batch_size": args.batch_size, "workers": args.workers, "devices": args.devices}
         reports = evaluate_run(args.run, **common, **speed, accelerator=args.device, precision=args.precision)
         if reports is None:  # a process of a distributed run other than the first

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from toolkit.cli.options import (
     add_device_argument,
     add_plugin_files_argument,
+    add_prompts_above_argument,
     is_setting,
     load_plugin_files,
     model_settings,
@@ -54,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             " detections), or a CSV or JSON file of points and boxes"
         ),
     )
+    add_prompts_above_argument(parser)
     parser.add_argument(
         "--resume", action="store_true", help="skip what is done in DIR already; failures are tried again"
     )
@@ -136,6 +138,7 @@ def run(args: argparse.Namespace) -> int:
         precision=args.precision,
         tiling=tiling,
         prompts=args.prompts,
+        prompts_above=args.prompts_above,
         settings=settings,
     )
     start = time.perf_counter()

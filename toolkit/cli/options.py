@@ -37,6 +37,16 @@ def add_plugin_files_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_prompts_above_argument(parser: argparse.ArgumentParser) -> None:
+    """``--prompts-above S`` for commands that take prompts from another run."""
+    parser.add_argument(
+        "--prompts-above",
+        type=float,
+        metavar="S",
+        help="with --prompts from:RUN: score that a detection needs to become a prompt; default: 0.05",
+    )
+
+
 def load_plugin_files(args: argparse.Namespace) -> None:
     """Enter the plugins that ``--plugin`` names into the registry.
 

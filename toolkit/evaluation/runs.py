@@ -52,6 +52,7 @@ def evaluate_run(
     accelerator: str = "auto",
     precision: str = "fp32",
     prompts: str | None = None,
+    prompts_above: float | None = None,
     show_progress: bool = False,
 ) -> list[Report] | None:
     """Measure a trained model on a split.
@@ -67,6 +68,7 @@ def evaluate_run(
         prompts: for a promptable model: who prompts it, as for ``toolkit.load``; its answers are then
             measured as detections, by the evaluator ``coco`` unless ``overrides`` name others. None measures
             it by its prompt protocols.
+        prompts_above: the score that a detection needs to become a prompt, as for ``toolkit.load``.
         batch_size, workers, devices, accelerator, precision: how to go about it; they do not change what is
             measured.
         show_progress: show on standard error how far it is.
@@ -93,13 +95,23 @@ def evaluate_run(
     options = merge(saved.get("options") or {}, wanted["data"].get("options", {}))
     dataset, split = open_split(data, data_dir or saved.get("dir"), split, options, task)
     chosen = merge(dict(manifest.config.get("evaluators") or {}), wanted["evaluators"])
+    if prompts is None and prompts_above is not None:
+        raise UsageError(
+            "--prompts-above is for prompts that are another run's detections. Hint: add --prompts from:RUN"
+        )
     if prompts is not None:
         if prompts == AUTO:
             raise UsageError(
-                "--prompts auto: objects that nobody prompted have no classes. Hint: leave --prompts out,"
-                " and the protocol auto measures them"
+                "--prompts auto: objects that nobody prompted have no classes. Hint: leave --prompts out"
+                " to measure the model by its prompt protocols, or give from:RUN or a file"
             )
-        model = prompted(model, prompts, classes=dataset.classes)
+        model = prompted(
+            model,
+            prompts,
+            classes=dataset.classes,
+            prompts_above=prompts_above,
+            start_weights=manifest.start_weights,
+        )
         model.expect_images(dataset.ids)
         chosen = wanted["evaluators"] or {"coco": {}}
     alignment = alignment_for(model, dataset, f"the model in {run}")

@@ -175,6 +175,7 @@ def load(
     precision: Precision = "fp32",
     tiling: Tiling | None = None,
     prompts: str | None = None,
+    prompts_above: float | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> Predictor:
     """Load a trained model, ready to predict::
@@ -189,12 +190,14 @@ def load(
         tiling: when large images are predicted window by window.
         prompts: who prompts a promptable model: ``"auto"`` (it finds everything in the image, the default),
             ``"from:RUN"`` (another run's detections) or the path of a file, see ``toolkit.formats.prompts``.
+        prompts_above: the score that a detection needs to become a prompt; 0.05 when None.
         settings: of the model, nested, laid over those that it was trained with; its weights must still fit.
 
     Raises:
         CheckpointError: when there is no usable checkpoint.
         UnavailableError: when the plugin cannot be loaded here.
-        UsageError: when the device is not there.
+        UsageError: when the device is not there, the model takes no prompts, or it has not learned such
+            prompts.
     """
     path = path_of_run(run)
     model, manifest = load_model(path, settings)
@@ -206,8 +209,10 @@ def load(
     values = None if manifest.label_values is None else LabelValues.from_dict(manifest.label_values)
     if settings:
         name = f"{name} {json.dumps(settings, sort_keys=True)}"
-    if prompts is not None or model.capability(Promptable) is not None:
-        model = prompted(model, prompts or AUTO)
+    if prompts is not None or prompts_above is not None or model.capability(Promptable) is not None:
+        model = prompted(
+            model, prompts or AUTO, prompts_above=prompts_above, start_weights=manifest.start_weights
+        )
         palette = default_palette(len(model.classes), first=1)
         name = f"{name} {model.source.name}" if model.source is not None else name
     return Predictor(

@@ -45,6 +45,8 @@ class StartWeights:
 
 
 RANDOM = StartWeights("none", "none")
+HANDED_OVER = StartWeights("handed over", "unknown")
+"""Whatever a model brings that was built elsewhere."""
 
 
 def take_start_weights(

@@ -26,7 +26,7 @@ from toolkit.evaluation.selection import build_evaluators
 from toolkit.models.building import build_model
 from toolkit.models.contract import Model, TrainableModel, total_loss, with_gradients
 from toolkit.models.freezing import Freezing
-from toolkit.models.start_weights import RANDOM, take_start_weights
+from toolkit.models.start_weights import HANDED_OVER, RANDOM, take_start_weights
 from toolkit.registry.code import code_hash
 from toolkit.runtime.fabric import is_first_process, make_fabric, naming_lost_peers, synchronize_batchnorm
 from toolkit.runtime.files import atomic_write, remove_unfinished
@@ -205,13 +205,15 @@ class Trainer:
 
         seed_everything(options.seed, "model")  # every process starts from the same weights
         self.resumes = resume and (run / RESUME_FILE).is_file()
-        self.start_weights, self.is_handed_over = RANDOM, model is not None
+        self.is_handed_over = model is not None
+        self.start_weights = HANDED_OVER if self.is_handed_over else RANDOM
         built = model or build_model(self.plugin, settings.model, self.train_set.classes)
         self.model = self._checked(built)
         if model is None and not self.resumes:
             self.start_weights = take_start_weights(self.model, self.plugin, settings.weights, settings.model)
         if settings.weights == AUTO:  # so that the settings say what was taken
-            self.settings = settings.model_copy(update={"weights": self.start_weights.name})
+            taken = RANDOM if self.is_handed_over else self.start_weights
+            self.settings = settings.model_copy(update={"weights": taken.name})
         measurements = plan_measurements(self.model, evaluators)
         self.validation = Validation(splits.val, measurements, options, fabric)
         synchronize_batchnorm(self.model, fabric)
