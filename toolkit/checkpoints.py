@@ -129,7 +129,7 @@ class LoadReport:
         lines = [f"{len(self.loaded)} tensors taken"]
         if self.reinitialized:
             lines.append(
-                f"{len(self.reinitialized)} start anew because the classes differ:"
+                f"{len(self.reinitialized)} start from random values because the classes differ:"
                 f" {_some(self.reinitialized)}"
             )
         for what, names in (
@@ -211,8 +211,8 @@ def find_checkpoint(run_or_file: str | os.PathLike[str]) -> Path:
         raise CheckpointError(
             f"{path} {known}"
             if known
-            else f"{path} holds neither {BEST} nor {LAST}: it is no run, or its training stopped before the"
-            " first checkpoint"
+            else f"{path} contains neither {BEST} nor {LAST}: it is not a run, or its training stopped before"
+            " the first checkpoint"
         )
     if not path.is_file():
         raise CheckpointError(f"no run or checkpoint at {path}{runs_beside(path)}")
@@ -313,7 +313,7 @@ def read_foreign(path: Path) -> dict[str, Tensor]:
     ):
         _refuse_if_known(path)
         raise CheckpointError(
-            f"{path} holds no state dict: expected tensors by name, at the top level or under 'model' or"
+            f"{path} contains no state dict: expected tensors by name, at the top level or under 'model' or"
             " 'state_dict'"
         )
     return content

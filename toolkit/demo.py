@@ -28,22 +28,23 @@ from toolkit.models.prompted import prompted
 from toolkit.runtime.files import atomic_write
 from toolkit.training.loop import train
 from toolkit.visualization.drawing import confident
-from toolkit.visualization.sheets import Row, contact_sheet
+from toolkit.visualization.sheets import Row, SheetPart, contact_sheet, parts_sheet
 
 logger = logging.getLogger("toolkit")
 
 FAMILIES = {"unet": "unet-shapes", "maskrcnn": "maskrcnn-shapes", "sam2": "sam2-labpics-toy"}
 """A plugin of each family, and the recipe in ``configs/`` that it is shown by."""
-SHEET_ROWS = 6
+SHEET_ROWS, PICTURE_ROWS = 6, 2
+"""Images that the sheet of a family shows, and of each family the picture of all."""
 SHEET_CELL = 224
-SUMMARY = "summary.json"
+SUMMARY, PICTURE = "summary.json", "demo.jpg"
 MARK = ".toolkit-demo"
 
 
 @dataclass(frozen=True)
 class Part:
-    """What came of one family: its reports on the test split, the seconds of training and of inference, and
-    the pictures.
+    """What came of one family: its reports on the test split, the seconds of training and of inference, its
+    sheet of pictures, and its part of the picture of all families.
     """
 
     plugin: str
@@ -53,6 +54,7 @@ class Part:
     infer_seconds: float
     images: int
     sheet: Path
+    picture: SheetPart
 
 
 def run_demo(
@@ -62,8 +64,8 @@ def run_demo(
     overrides: Mapping[str, Any] | None = None,
     show_progress: bool = True,
 ) -> Iterator[Part]:
-    """Train, measure and infer, one family after the other; leaves runs, results, contact sheets and
-    ``summary.json`` in ``out``.
+    """Train, measure and infer, one family after the other; leaves runs, results, contact sheets, one picture
+    of all families and ``summary.json`` in ``out``.
 
     Args:
         out: folder for everything; an older demo in it is cleared away.
@@ -80,7 +82,9 @@ def run_demo(
     """
     unknown = [plugin for plugin in only if plugin not in FAMILIES]
     if unknown:
-        raise UsageError(f"the demo does not show {', '.join(unknown)}. There are: {', '.join(FAMILIES)}")
+        raise UsageError(
+            f"the demo does not include {', '.join(unknown)}. Expected one of: {', '.join(FAMILIES)}"
+        )
     chosen = {
         plugin: recipe
         for plugin, recipe in FAMILIES.items()
@@ -91,12 +95,14 @@ def run_demo(
         for plugin, recipe in chosen.items()
     }
     _claim(out)
-    figures = {}
+    figures, pictures = {}, []
     for plugin, run_settings in settings.items():
         part = _show(run_settings, out, show_progress)
         figures[plugin] = _figures(part)
         with atomic_write(out / SUMMARY, "w") as file:
             json.dump(figures, file, indent=2)
+        pictures.append(part.picture)
+        parts_sheet(pictures, out / PICTURE, cell=SHEET_CELL)
         yield part
 
 
@@ -118,7 +124,9 @@ def _claim(out: Path) -> None:
     """Clear away an older demo, and nothing else."""
     if out.exists() and any(out.iterdir()):
         if not (out / MARK).exists():
-            raise UsageError(f"{out} holds files that are not a demo's. Hint: choose another folder by --out")
+            raise UsageError(
+                f"{out} contains files that are not from a demo. Hint: choose another folder with --out"
+            )
         shutil.rmtree(out)
     out.mkdir(parents=True, exist_ok=True)
     (out / MARK).touch()
@@ -127,7 +135,7 @@ def _claim(out: Path) -> None:
 def _show(settings: RunSettings, out: Path, show_progress: bool) -> Part:
     """One family, from training to pictures."""
     plugin = settings.plugin
-    run = out / plugin
+    manifest, run = registry.plugins().get(plugin), out / plugin
     settings = _with_sample(settings, out)
     test_set = open_dataset(
         registry.datasets().get(settings.data.name), settings.data.dir, "test", settings.data.options
@@ -149,8 +157,10 @@ def _show(settings: RunSettings, out: Path, show_progress: bool) -> Part:
     summary = predict_folder(predictor, [photos / "images"], results, progress=show_progress)
     done = time.perf_counter()
     sheet = out / f"{plugin}.jpg"
-    _draw(predictor, test_set, sheet)
-    return Part(plugin, settings.data.name, reports, trained - began, done - measured, summary.done, sheet)
+    picture = _draw(predictor, test_set, sheet, f"{plugin}: {registry.tasks().get(manifest.task).summary}")
+    return Part(
+        plugin, settings.data.name, reports, trained - began, done - measured, summary.done, sheet, picture
+    )
 
 
 def _with_sample(settings: RunSettings, out: Path) -> RunSettings:
@@ -177,12 +187,14 @@ def _boxes(dataset: Dataset, out: Path) -> str:
     return str(path)
 
 
-def _draw(predictor: Predictor, test_set: Dataset, sheet: Path) -> None:
+def _draw(predictor: Predictor, test_set: Dataset, sheet: Path, title: str) -> SheetPart:
     samples = [test_set[i] for i in range(min(SHEET_ROWS, len(test_set)))]
     predictor.model.expect_images(test_set.ids)
     predictions = [confident(p, predictor.model.draw_above) for p in predictor.predict_samples(samples)]
     rows: list[Row] = [(s.image, s, p) for s, p in zip(samples, predictions, strict=True)]
-    contact_sheet(rows, sheet, classes=predictor.classes, palette=predictor.palette, cell=SHEET_CELL)
+    classes, palette = predictor.classes, predictor.palette
+    contact_sheet(rows, sheet, classes=classes, palette=palette, cell=SHEET_CELL)
+    return SheetPart(title, rows[:PICTURE_ROWS], classes, palette)
 
 
 def _figures(part: Part) -> dict[str, object]:

@@ -107,7 +107,7 @@ def test_short_forms_set_what_their_settings_set(tiny: str, tmp_path: Path) -> N
         (["--steps", "1", "--epochs", "1"], "give either steps or epochs, not both"),
         (["--steps", "many"], "train.steps: input should be a valid integer"),
         (["--resume", "a", "--out", "b"], "--resume a and --out b name two runs. Hint: leave --out out"),
-        (["--plugin", "unet", "plugin=deeplabv3"], "name two. Hint: leave one out"),
+        (["--plugin", "unet", "plugin=deeplabv3"], "contradict each other. Hint: leave one out"),
     ],
 )
 def test_what_contradicts_itself(

@@ -75,7 +75,7 @@ def test_what_cannot_be_drawn_is_a_warning_and_stops_nothing(
         assert run_tiny(tiny, tmp_path / "run").finished
     expected = "val-predictions.jpg cannot be written: the drawing of somebody's task fails."
     assert [message for message in caplog.messages if expected in message] == [
-        f"warning: {expected} Training goes on without it"
+        f"warning: {expected} Training continues without it"
     ], "once"
     assert (tmp_path / "run" / "curves.png").is_file()
 

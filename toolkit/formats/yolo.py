@@ -79,7 +79,7 @@ def find_images(file: Path, data: dict[str, Any], split: str) -> tuple[list[Path
                 if line.strip()
             }
     if not found:
-        raise DataError(f"{file}: {split}: {entries} holds no images. Hint: put them there")
+        raise DataError(f"{file}: {split}: {entries} contains no images. Hint: put them there")
     images = sorted(found)
     return images, [found[path] for path in images]
 

@@ -30,7 +30,7 @@ class FrameFolder(Sequence[Sample]):
         )
         if not self.paths:
             raise UsageError(
-                f"{folder} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}). Hint: name a video or a"
+                f"{folder} contains no images ({', '.join(sorted(IMAGE_SUFFIXES))}). Hint: give a video or a"
                 " folder of frames"
             )
         self.names = tuple(path.name for path in self.paths)
@@ -66,7 +66,7 @@ class VideoFile(Sequence[Sample]):
             count += 1
         if not count:
             raise DataError(
-                f"{path} is no video that can be decoded, or holds no frame. Hint: convert it to MP4"
+                f"{path} is not a video that can be decoded, or contains no frames. Hint: convert it to MP4"
                 " (H.264), or to a folder of images"
             )
         self.names = tuple(f"{index:06d}" for index in range(count))
@@ -110,7 +110,7 @@ def open_frames(path: Path) -> FrameFolder | VideoFile:
     if path.is_dir():
         return FrameFolder(path)
     if not path.is_file():
-        raise UsageError(f"{path} does not exist. Hint: name a video or a folder of frames")
+        raise UsageError(f"{path} does not exist. Hint: give a video or a folder of frames")
     return VideoFile(path)
 
 

@@ -172,8 +172,8 @@ class Stream:
                 " uses it, and its number, which counts from 0"
             )
         return (
-            f"{self.device} is no video that can be decoded, or holds no frame. Hint: convert it to MP4"
-            " (H.264), or to a folder of images"
+            f"{self.device} is not a video that can be decoded, or contains no frames. Hint: convert it to"
+            " MP4 (H.264), or to a folder of images"
         )
 
 
@@ -235,7 +235,7 @@ def _with_standard_input(words: Sequence[str | os.PathLike[str]], stdin: IO[str]
         lines = [line.strip("\r\n") for line in stdin]
         named = [line for line in lines if line.strip() and line != STANDARD_INPUT]
         if not named:
-            raise UsageError("standard input names no image. Hint: write one path or address a line")
+            raise UsageError("standard input names no image. Hint: write one path or URL per line")
         yield from named
 
 

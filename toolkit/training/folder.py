@@ -23,6 +23,7 @@ from toolkit.models.start_weights import StartWeights
 from toolkit.registry.manifests import PluginManifest
 from toolkit.runtime.files import UNFINISHED, writing
 from toolkit.training.history import RESULTS_FILE
+from toolkit.training.label_file import LABELS_FILE
 from toolkit.training.log import LOG_FILE, METRICS_FILE, last_step
 from toolkit.training.pictures import PICTURES
 
@@ -55,7 +56,7 @@ LOCK_FILE = ".lock"
 
 LEFT_BEFORE_STEPS = (
     *(CONFIG_FILE, METRICS_FILE, LOG_FILE, BEST, LOCK_FILE, "events.out.tfevents.*", f".*{UNFINISHED}"),
-    *(RESULTS_FILE, *PICTURES),
+    *(RESULTS_FILE, LABELS_FILE, *PICTURES),
 )
 """What a run may have written by then."""
 
@@ -85,7 +86,7 @@ def _acquire(run: Path) -> BaseFileLock:
         lock.acquire(timeout=0)
     except Timeout:
         raise UsageError(
-            f"another process is training in {run}. Hint: wait for it, or choose another folder by --out"
+            f"another process is training in {run}. Hint: wait for it, or choose another folder with --out"
         ) from None
     return lock
 
@@ -109,7 +110,7 @@ def config_of_run(run: Path) -> Path:
     path = run / CONFIG_FILE
     if not path.is_file():
         raise UsageError(
-            f"nothing to resume at {run}: there is no {CONFIG_FILE}"
+            f"nothing to resume in {run}: it has no {CONFIG_FILE}"
             + (runs_beside(run) or ". Hint: check its name, or leave out --resume")
         )
     return path
@@ -128,8 +129,10 @@ def check_folder(run: Path, settings: RunSettings, resume: bool) -> None:
             for path in run.iterdir():
                 path.unlink()
         if run.exists() and (not run.is_dir() or any(run.iterdir())):
-            goes_on = "go on with it by --resume, or " if (run / CONFIG_FILE).is_file() else ""
-            raise UsageError(f"{run} exists and is not empty. Hint: {goes_on}choose another folder by --out")
+            goes_on = "continue it with --resume, or " if (run / CONFIG_FILE).is_file() else ""
+            raise UsageError(
+                f"{run} exists and is not empty. Hint: {goes_on}choose another folder with --out"
+            )
         return
     before, now = (
         dict(flat_items(_read(config_of_run(run), settings))),
@@ -145,8 +148,8 @@ def check_folder(run: Path, settings: RunSettings, resume: bool) -> None:
 
 
 def as_before(run: Path, settings: RunSettings) -> RunSettings:
-    """Settings with what they leave to the toolkit as the run was started with: its length, where they give
-    none, and its start weights.
+    """Settings with what they leave to the toolkit as the run was started with: its length and batch size,
+    where they give none, and its start weights.
 
     Raises:
         UsageError: when there is nothing to resume.
@@ -158,6 +161,9 @@ def as_before(run: Path, settings: RunSettings) -> RunSettings:
     if train.steps is None and train.epochs is None:
         known = {name: length.get(name) for name in ("steps", "epochs")}
         settings = settings.model_copy(update={"train": train.model_copy(update=known)})
+    if train.batch_size is None and length.get("batch_size") is not None:
+        known = {"batch_size": length["batch_size"]}
+        settings = settings.model_copy(update={"train": settings.train.model_copy(update=known)})
     return settings
 
 

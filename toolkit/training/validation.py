@@ -13,7 +13,7 @@ from toolkit.data.loader import EvaluationLoader
 from toolkit.errors import UsageError
 from toolkit.evaluation.driver import Evaluation, PredictedBatch, Subject, evaluate
 from toolkit.evaluation.protocols import Measurement
-from toolkit.evaluation.report import is_better
+from toolkit.evaluation.report import Report, is_better
 from toolkit.models.contract import Model
 from toolkit.training.state import Progress
 
@@ -27,12 +27,14 @@ class ValidationFigures:
         loss: the total.
         losses: its terms.
         headline: names of the metrics worth a line.
+        reports: of all evaluators.
     """
 
     metrics: dict[str, float]
     loss: float
     losses: dict[str, float]
     headline: list[str]
+    reports: tuple[Report, ...] = ()
 
     def for_log(self) -> dict[str, float]:
         """All figures as metrics.jsonl has them."""
@@ -80,7 +82,7 @@ class Validation:
         self.best_metric = options.best_metric or known[0]
         if self.best_metric not in known:
             raise UsageError(
-                f"train.best_metric={self.best_metric} is not measured. There are: {', '.join(known)}"
+                f"train.best_metric={self.best_metric} is not measured. Expected one of: {', '.join(known)}"
             )
         lower = {"loss"} | {name for report in reports for name in report.lower_is_better}
         self.lower_is_better = self.best_metric in lower
@@ -100,7 +102,9 @@ class Validation:
             subject, loader.dataset, self.measurements, loader=loader, on_batch=on_batch
         )
         loss = sum(evaluation.losses.values())
-        return ValidationFigures(evaluation.metrics(), loss, evaluation.losses, evaluation.headline())
+        return ValidationFigures(
+            evaluation.metrics(), loss, evaluation.losses, evaluation.headline(), evaluation.reports
+        )
 
     def note_if_best(self, figures: ValidationFigures, progress: Progress) -> bool:
         """Whether these figures beat all before; the progress remembers them then, and how long it was not

@@ -157,7 +157,10 @@ def test_heads_for_other_classes_start_anew_and_are_named(tmp_path: Path) -> Non
     assert set(report.loaded) == set(state) - HEADS
     assert_taken(model, state, report)
     assert all(torch.equal(model.state_dict()[name], before[name]) for name in HEADS)
-    assert "6 start anew because the classes differ: roi_heads.box_predictor.cls_score.weight" in str(report)
+    assert (
+        "6 start from random values because the classes differ: roi_heads.box_predictor.cls_score.weight"
+        in str(report)
+    )
 
 
 def test_what_differs_for_another_reason_is_said(tmp_path: Path) -> None:
