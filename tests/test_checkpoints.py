@@ -278,7 +278,7 @@ def test_damaged_torch_files_are_named(tmp_path: Path, content: bytes) -> None:
 @pytest.mark.parametrize("content", [{}, [1, 2], {"epoch": 3}, {"model": {"lr": 0.1}}])
 def test_torch_files_without_a_state_dict_are_refused(tmp_path: Path, content: object) -> None:
     torch.save(content, tmp_path / "theirs.pth")
-    with pytest.raises(CheckpointError, match="holds no state dict"):
+    with pytest.raises(CheckpointError, match="contains no state dict"):
         read_foreign(tmp_path / "theirs.pth")
 
 

@@ -46,7 +46,11 @@ def test_the_demo_leaves_figures_pictures_and_results(
     assert sheet.shape[0] > 100
     assert len(list((out / f"{plugin}-results").glob(results))) == count
     assert len(list((out / f"{plugin}-results" / "overlays").glob("*.jpg"))) == count
+    picture = cv2.imread(str(out / "demo.jpg"))
+    assert picture.shape[0] > 2 * demo.SHEET_CELL, "two images of the only family"
+    assert picture.shape[1] == sheet.shape[1]
     shown = capsys.readouterr().out
+    assert "  toolkit train --plugin unet --data masks --data-dir FOLDER" in shown
     for expected in (metric, f"{plugin}.jpg", "summary.json", f"{plugin}-results"):
         assert expected in shown.replace("\n", "")
 

@@ -73,7 +73,7 @@ def find_items(
             )
             raise MissingSplitError(
                 f"{root} has no split {split!r}: {how}. Hint: write train.txt, val.txt and test.txt with"
-                " the ids of their images, one a line"
+                " the ids of their images, one per line"
                 + ("; or train without validation by data.val_split=" if split == "val" else "")
             )
     missing = [i for i in ids if i not in labels]
@@ -87,7 +87,7 @@ def _ids_of_split(lists: Mapping[str, Path], split: str, images: Mapping[str, Pa
         there = ", ".join(path.name for path in lists.values())
         raise MissingSplitError(
             f"there is no {split}.txt beside {there} in {next(iter(lists.values())).parent}. Hint: write"
-            " it, one id a line"
+            " it, one id per line"
         )
     path = lists[split]
     lines = read_lines(path)

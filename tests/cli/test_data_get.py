@@ -145,7 +145,7 @@ def test_what_has_other_contents_than_the_reader_wants(
     file_server.behavior.files["/set.zip"] = content.getvalue()
     assert main(["data", "get", set_file]) == 1
     message = capsys.readouterr().err
-    assert "what was fetched for fetched" in message
+    assert "what was downloaded for fetched" in message
     assert "Hint: " in message
 
 

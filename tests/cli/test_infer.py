@@ -190,7 +190,7 @@ def test_ctrl_c(
     monkeypatch.setattr(pipeline, "_predict", interrupt)
     assert infer(str(tmp_path / "photos")) == 1
     printed = capsys.readouterr().err
-    assert f"stopped; what is done is in {tmp_path / 'out'}, and --resume goes on from there" in printed
+    assert f"stopped; the results so far are in {tmp_path / 'out'}; --resume continues from there" in printed
     assert "Traceback" not in printed
 
 

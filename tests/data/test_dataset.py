@@ -65,7 +65,7 @@ def test_the_default_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(DataError) as caught:
         open_dataset(manifest(), None, "train")
     assert str(caught.value).splitlines() == [
-        "dataset 'counted' needs a folder of files, and data/counted is not there.",
+        "dataset 'counted' needs a folder of files, but data/counted does not exist.",
         "It must contain: nothing special",
         "The data come from https://example.org",
         "Hint: put them at data/counted, or name the folder that has the files with --data-dir",

@@ -274,7 +274,7 @@ def test_empty_and_missing_folders(tmp_path: Path) -> None:
     (tmp_path / "labels").mkdir()
     with pytest.raises(DataError, match=r"images has no images \(.bmp, .*.jpg"):
         masks(tmp_path)
-    with pytest.raises(DataError, match=r"nowhere is not there.\nIt must contain: images/ID.jpg"):
+    with pytest.raises(DataError, match=r"nowhere does not exist.\nIt must contain: images/ID.jpg"):
         masks(tmp_path / "nowhere")
 
 

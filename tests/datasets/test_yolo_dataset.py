@@ -133,7 +133,7 @@ def test_faults_name_file_and_line(tmp_path: Path, line: str, message: str) -> N
         ("train: images/train\nnames: {0: cat, 2: dog}\n", "or number them from 0"),
         ("train: images/train\nnames: [cat, cat]\n", "names must be a list of different classes"),
         ("train: elsewhere\nnames: [cat]\n", "names elsewhere, but there is neither"),
-        ("train: empty\nnames: [cat]\n", "train: empty holds no images"),
+        ("train: empty\nnames: [cat]\n", "train: empty contains no images"),
     ],
 )
 def test_faults_of_data_yaml(tmp_path: Path, text: str, message: str) -> None:

@@ -55,3 +55,20 @@ def test_a_file_that_is_no_checkpoint_is_named(tmp_path: Path, capsys: pytest.Ca
     assert main(["export", str(path), "--out", str(tmp_path / "model.pth")]) == 1
     assert "weights.safetensors" in capsys.readouterr().err
     assert not (tmp_path / "model.pth").exists()
+
+
+def test_without_out_the_file_is_named_after_the_run(
+    checkpoint: Path,
+    tmp_path: Path,
+    tiny: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "runs" / "v1.2").mkdir(parents=True)
+    run = checkpoint.rename(tmp_path / "runs" / "v1.2" / "best.safetensors").parent
+    monkeypatch.chdir(tmp_path)
+    assert main(["export", str(run), "--plugin", tiny]) == 0
+    assert {path.name for path in (tmp_path / "results").iterdir()} == {"v1.2.pth", "v1.2.json"}
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line == "To read them: torch.load('results/v1.2.pth', weights_only=True)['model']"
+    assert eval(line.partition(": ")[2], {"torch": torch}).keys() == load_model(run)[0].state_dict().keys()

@@ -82,7 +82,7 @@ def test_what_is_no_predictions_is_refused(tmp_path: Path) -> None:
     (tmp_path / "broken.json").write_text("{")
     for path, expected in (
         ("absent", "no predictions at"),
-        ("empty", "holds no .png label images"),
+        ("empty", "contains no .png label images"),
         ("broken.json", "is no predictions file"),
     ):
         with pytest.raises(DataError, match=expected):

@@ -163,7 +163,7 @@ def test_a_film_that_cannot_be_decoded_is_reported_and_skipped(photos: Path, tmp
     (tmp_path / "bad.mp4").write_bytes(b"no video" * 100)
     done = predict_folder(predictor(), [tmp_path / "bad.mp4", photos / "0.png"], tmp_path / "out")
     assert done == Summary(1, 1, 0)
-    assert "is no video that can be decoded" in str(manifest(tmp_path / "out")[1]["error"])
+    assert "is not a video that can be decoded" in str(manifest(tmp_path / "out")[1]["error"])
 
 
 def test_videos_may_be_named_by_patterns_and_have_names_of_their_own(video: Path, tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def _report(
     sections = {
         "machine": [f"{key:<18}{value}" for key, value in machine.items()],
         "device for training": [
-            f"{key:<18}{value}{_what_device(value) if key == 'device' else ''}"
+            f"{key:<18}{value}{what_device(value) if key == 'device' else ''}"
             for key, value in device.items()
         ],
         "packages": [_line(finding, finding.name) for finding in packages],
@@ -113,7 +113,7 @@ def _report(
     return [*lines, "", f"{broken} broken" if broken else "everything required works"]
 
 
-def _what_device(device: str) -> str:
+def what_device(device: str) -> str:
     """What a device is, for people who do not know its name in torch."""
     known = {
         "cpu": "the processor, since torch finds no GPU that it can use",

@@ -157,7 +157,7 @@ def closing(result: TrainResult, settings: RunSettings) -> Iterator[str]:
     run = str(result.run)
     yield result.summary
     if not result.finished:
-        yield f"Go on with: {shlex.join(['toolkit', 'train', '--resume', run])}"
+        yield f"Continue with: {shlex.join(['toolkit', 'train', '--resume', run])}"
         return
     plugin = plugin_options([settings.plugin])
     commands = [["infer", run, str(result.photos or PHOTOS), *plugin]]

@@ -175,6 +175,7 @@ def _panel(plot: ClassLines, lines: Mapping[str, Floats]) -> Picture:
     shown = np.concatenate([values for _, values, _, _ in legend])
     axes = _Axes(AXIS, top, *_span(x), *_span(shown, unit=True))
     axes.draw_grid(picture, plot.x_label, plot.y_label)
+    _LETTERS.write(picture, "mean", AXIS + PLOT_WIDTH + MARGIN + 30 + NAME_WIDTH, top - 8, BLACK)
     for place, (name, values, color, weight) in enumerate(legend):
         for points in _pieces(axes, x, values):
             cv2.polylines(picture, [points], False, color, weight, cv2.LINE_AA)

@@ -402,7 +402,7 @@ def test_norms_that_do_not_go_together(tmp_path: Path) -> None:
     batch = {"backbone": {**NARROW, "norm": "BN"}}
     of_batch = str(zoo_file(tmp_path / "bn.pkl", random_state(model_of())))
     of_group = str(zoo_file(tmp_path / "gn.pkl", random_state(model_of(**group))))
-    with pytest.raises(CheckpointError, match=r"bn\.pkl was learned with batch norm, but .* is a group norm"):
+    with pytest.raises(CheckpointError, match=r"bn\.pkl was trained with batch norm, but .* is a group norm"):
         load_weights(model_of(**group), of_batch)
     with pytest.raises(
         CheckpointError,
