@@ -197,7 +197,7 @@ def test_a_head_for_other_classes_starts_anew_and_says_so(
     report = load_weights(model, path, "tiny")
     assert report.loaded == ("net.0.weight", "net.0.bias")
     assert report.reinitialized == ("net.3.weight", "net.3.bias")
-    assert "2 start anew because the classes differ: net.3.weight, net.3.bias" in str(report)
+    assert "2 start from random values because the classes differ: net.3.weight, net.3.bias" in str(report)
     saved = load_file(path)
     assert torch.equal(model.state_dict()["net.0.weight"], saved["net.0.weight"])
     assert torch.equal(model.state_dict()["net.3.weight"], before["net.3.weight"])
@@ -283,7 +283,7 @@ def test_damaged_torch_files_are_named(tmp_path: Path, content: bytes) -> None:
 @pytest.mark.parametrize("content", [{}, [1, 2], {"epoch": 3}, {"model": {"lr": 0.1}}])
 def test_torch_files_without_a_state_dict_are_refused(tmp_path: Path, content: object) -> None:
     torch.save(content, tmp_path / "theirs.pth")
-    with pytest.raises(CheckpointError, match="holds no state dict"):
+    with pytest.raises(CheckpointError, match="contains no state dict"):
         read_foreign(tmp_path / "theirs.pth")
 
 

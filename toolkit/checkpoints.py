@@ -183,7 +183,9 @@ class LoadReport:
                 + f"; anew {new}" * bool(new)
             )
         if self.reinitialized:
-            lines.append(f"{len(self.reinitialized)} start anew {self.why_anew}: {_some(self.reinitialized)}")
+            lines.append(
+                f"{len(self.reinitialized)} start from random values {self.why_anew}: {_some(self.reinitialized)}"
+            )
         for what, names in (
             ("missing in the file", self.missing),
             ("not used", self.unexpected),
@@ -263,8 +265,8 @@ def find_checkpoint(run_or_file: str | os.PathLike[str]) -> Path:
         raise CheckpointError(
             f"{path} {known}"
             if known
-            else f"{path} holds neither {BEST} nor {LAST}: it is no run, or its training stopped before the"
-            " first checkpoint"
+            else f"{path} contains neither {BEST} nor {LAST}: it is not a run, or its training stopped before"
+            " the first checkpoint"
         )
     if not path.is_file():
         raise CheckpointError(f"no run or checkpoint at {path}{runs_beside(path)}")

@@ -138,7 +138,7 @@ class V2(SceneFolders):
         return (scene / self.image_name).is_file() and (scene / "Data.json").is_file()
 
     def _missing(self, scene: Path) -> str:
-        return f"{scene / 'Data.json'} is not there"
+        return f"{scene / 'Data.json'} does not exist"
 
     def _objects(self, scene: Path, image: Tensor, scheme: Scheme, kind: str) -> Found:
         section, key, label = (
@@ -152,7 +152,7 @@ class V2(SceneFolders):
             path = scene / section / f"{number}.png"
             if not path.is_file():
                 raise DataError(
-                    f"{scene / 'Data.json'} lists {section} {number}, but its mask {path} is not there."
+                    f"{scene / 'Data.json'} lists {section} {number}, but its mask {path} does not exist."
                     " Hint: unpack the whole archive"
                 )
             names = entry.get(key) or ()

@@ -61,7 +61,7 @@ class Simple(Layout):
             found[path.stem] = path
         missing = [path for path in found.values() if not _beside(path, "Instance").is_file()]
         if missing:
-            what = f"{missing[0]} has no file of ids: {_beside(missing[0], 'Instance')} is not there"
+            what = f"{missing[0]} has no file of ids: {_beside(missing[0], 'Instance')} does not exist"
             others = some([path.name for path in missing[1:]])
             more = f" (and {len(missing) - 1} more such photos: {others})" if others else ""
             fault(DataError(f"{what}{more}. Hint: unpack the whole archive, or remove the photo"))

@@ -157,7 +157,7 @@ def _by_folder_or_hash(
     )
     raise MissingSplitError(
         f"{folders.root} has no split {split!r}: {how}. Hint: write train.txt, val.txt and test.txt with"
-        " the ids of their images, one a line"
+        " the ids of their images, one per line"
         + ("; or train without validation by data.val_split=" if split == "val" else "")
     )
 
@@ -167,7 +167,7 @@ def _ids_of_split(lists: Mapping[str, Path], split: str, images: Mapping[str, Pa
         there = ", ".join(path.name for path in lists.values())
         raise MissingSplitError(
             f"there is no {names_of(split)[0]}.txt beside {there} in {next(iter(lists.values())).parent}."
-            " Hint: write it, one id a line"
+            " Hint: write it, one id per line"
         )
     path = lists[split]
     lines = read_lines(path)

@@ -134,7 +134,7 @@ def test_bad_images_are_reported_counted_and_skipped(
 def test_resume(infer: Infer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert infer(str(tmp_path / "photos" / "deep")) == 0
     assert infer(str(tmp_path / "photos" / "deep")) == 2
-    assert "holds results already. Hint: go on with them by --resume" in capsys.readouterr().err
+    assert "already contains results. Hint: continue them with --resume" in capsys.readouterr().err
     assert infer(str(tmp_path / "photos" / "deep"), "--resume") == 0
     assert capsys.readouterr().out == f"0 images done, 1 were done before; results in {tmp_path / 'out'}\n"
 
@@ -206,7 +206,7 @@ def test_ctrl_c(
     monkeypatch.setattr(pipeline, "_predict", interrupt)
     assert infer(str(tmp_path / "photos")) == 1
     printed = capsys.readouterr().err
-    assert f"stopped; what is done is in {tmp_path / 'out'}, and --resume goes on from there" in printed
+    assert f"stopped; the results so far are in {tmp_path / 'out'}; --resume continues from there" in printed
     assert "Traceback" not in printed
 
 
@@ -229,7 +229,7 @@ def test_without_a_folder_results_go_to_one_named_after_the_run(
     assert f"results in results/{run.name}" in capsys.readouterr().out
     assert (tmp_path / "results" / run.name / "manifest.jsonl").is_file()
     assert main(["infer", str(run), "photos"]) == 2
-    assert "holds results already. Hint: go on with them by --resume" in capsys.readouterr().err
+    assert "already contains results. Hint: continue them with --resume" in capsys.readouterr().err
 
 
 def test_names_of_results_that_were_given_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -169,7 +169,7 @@ def test_a_dataset_arrives_and_opens(name: str, file_server: FileServer, tmp_pat
     for download in manifest.downloads:
         (folder / download.name).unlink()
     there, following = fetch_dataset(manifest, folder)
-    assert there.startswith(f"{name} is in {folder} already, so nothing is fetched: ")
+    assert there.startswith(f"{name} is already in {folder}, so nothing is downloaded: ")
     assert [there.partition("samples")[2], following] == [lines[-2].partition("samples")[2], lines[-1]]
     assert len(file_server.behavior.paths) == len(manifest.downloads), "what is there is not fetched again"
 
@@ -272,7 +272,7 @@ def test_files_that_are_no_archives_stay_as_they_are(file_server: FileServer, tm
             Download(f"{file_server.root}/via.json", filename=name) for name in ("a.json", "b.json")
         ),
     )
-    with pytest.raises(DataError, match="what was fetched for balloon is not what is expected of it"):
+    with pytest.raises(DataError, match="what was downloaded for balloon is not as expected"):
         list(fetch_dataset(manifest, tmp_path))
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
 

@@ -268,15 +268,15 @@ def test_faulty_label_images(tmp_path: Path) -> None:
 
 
 def test_empty_and_missing_folders(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="images is not there, or not a folder"):
+    with pytest.raises(DataError, match="images does not exist, or is not a folder"):
         masks(tmp_path)
     (tmp_path / "images").mkdir()
-    with pytest.raises(DataError, match="labels is not there, or not a folder"):
+    with pytest.raises(DataError, match="labels does not exist, or is not a folder"):
         masks(tmp_path)
     (tmp_path / "labels").mkdir()
     with pytest.raises(DataError, match=r"images has no images \(.bmp, .*.jpg"):
         masks(tmp_path)
-    with pytest.raises(DataError, match=r"nowhere is not there.\nIt must hold: images/ID.jpg"):
+    with pytest.raises(DataError, match=r"nowhere does not exist.\nIt must contain: images/ID.jpg"):
         masks(tmp_path / "nowhere")
 
 

@@ -101,3 +101,20 @@ def test_two_at_once(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFix
         assert main(["export", str(checkpoint), "--out", str(out)]) == 2
     assert f"another process is writing to {out}. Hint: wait for it" in capsys.readouterr().err
     assert main(["export", str(checkpoint), "--out", str(out)]) == 0
+
+
+def test_without_out_the_file_is_named_after_the_run(
+    checkpoint: Path,
+    tmp_path: Path,
+    tiny: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "runs" / "v1.2").mkdir(parents=True)
+    run = checkpoint.rename(tmp_path / "runs" / "v1.2" / "best.safetensors").parent
+    monkeypatch.chdir(tmp_path)
+    assert main(["export", str(run), "--plugin", tiny]) == 0
+    assert {path.name for path in (tmp_path / "results").iterdir()} == {"v1.2.pth", "v1.2.json"}
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line == "To read them: torch.load('results/v1.2.pth', weights_only=True)['model']"
+    assert eval(line.partition(": ")[2], {"torch": torch}).keys() == load_model(run)[0].state_dict().keys()

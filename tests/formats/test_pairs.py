@@ -45,7 +45,7 @@ def test_two_files_of_one_id_and_a_missing_folder_are_named(tmp_path: Path) -> N
     touch(tmp_path / "a.jpg", tmp_path / "a.png")
     with pytest.raises(DataError, match=r"a\.jpg and .*a\.png have the same id 'a'"):
         images_below(tmp_path)
-    with pytest.raises(DataError, match=r"nowhere is not there, or not a folder\. Hint: unpack it"):
+    with pytest.raises(DataError, match=r"nowhere does not exist, or is not a folder\. Hint: unpack it"):
         images_below(tmp_path / "nowhere", hint="unpack it")
 
 

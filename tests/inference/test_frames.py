@@ -49,9 +49,9 @@ def test_what_counts_as_a_frame(folder: Path) -> None:
 def test_what_is_no_video_is_named(tmp_path: Path, folder: Path) -> None:
     (tmp_path / "film.mp4").write_bytes(b"not a film")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match=r"film.mp4 is no video that can be decoded"):
+    with pytest.raises(DataError, match=r"film.mp4 is not a video that can be decoded"):
         open_frames(tmp_path / "film.mp4")
-    with pytest.raises(UsageError, match="empty holds no image"):
+    with pytest.raises(UsageError, match="empty contains no image"):
         open_frames(tmp_path / "empty")
     with pytest.raises(UsageError, match="does not exist"):
         open_frames(tmp_path / "none.mp4")

@@ -23,7 +23,7 @@ def test_results_are_not_touched_without_resume(photos: Path, tmp_path: Path) ->
     before = files(out)
     with pytest.raises(
         UsageError,
-        match=r"out holds results already\. Hint: go on with them by --resume, or choose another folder",
+        match=r"out already contains results\. Hint: continue them with --resume, or choose another folder",
     ):
         predict_folder(predictor(), [photos], out)
     assert files(out) == before
@@ -137,12 +137,12 @@ def test_resume_never_mixes_models_or_images(photos: Path, tmp_path: Path) -> No
     before = files(out)
     with pytest.raises(
         UsageError,
-        match=r"holds results of another model \(unet 1, not unet 2\)\. Hint: choose another --out",
+        match=r"contains results of another model \(unet 1, not unet 2\)\. Hint: choose another --out",
     ):
         predict_folder(predictor(name="unet 2"), [photos], out, resume=True)
     write_image(tmp_path / "other" / "1.png", 5)
     with pytest.raises(
-        UsageError, match=r"holds results of another image named 1\.png: .*photos.*, not .*other.*Hint"
+        UsageError, match=r"contains results of another image named 1\.png: .*photos.*, not .*other.*Hint"
     ):
         predict_folder(predictor(name="unet 1"), [tmp_path / "other"], out, resume=True)
     assert files(out) == before

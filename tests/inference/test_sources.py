@@ -195,7 +195,7 @@ def test_a_film_that_cannot_be_decoded_is_reported_and_skipped(photos: Path, tmp
     (tmp_path / "bad.mp4").write_bytes(b"no video" * 100)
     done = predict_folder(predictor(), [tmp_path / "bad.mp4", photos / "0.png"], tmp_path / "out")
     assert done == Summary(1, 1, 0)
-    assert "is no video that can be decoded" in str(manifest(tmp_path / "out")[1]["error"])
+    assert "is not a video that can be decoded" in str(manifest(tmp_path / "out")[1]["error"])
 
 
 def test_videos_may_be_named_by_patterns_and_have_names_of_their_own(video: Path, tmp_path: Path) -> None:
@@ -279,7 +279,7 @@ def test_ctrl_c_ends_a_camera_and_its_results_are_whole(
     done = predict_folder(predictor(), ["0"], "out", on_record=interrupt)
     assert done.done == 4
     assert len(json.loads((tmp_path / "out" / "predictions.json").read_text())["images"]) == 4
-    with pytest.raises(UsageError, match="a camera cannot be gone on with"):
+    with pytest.raises(UsageError, match="a camera's images cannot be continued"):
         predict_folder(predictor(), ["0"], "out", resume=True)
 
 

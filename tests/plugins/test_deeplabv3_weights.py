@@ -79,7 +79,7 @@ def test_the_last_layer_starts_anew_for_other_classes(
         == model.class_tensors
         == ("network.classifier.4.weight", "network.classifier.4.bias")
     )
-    assert "2 start anew because the classes differ" in str(report)
+    assert "2 start from random values because the classes differ" in str(report)
     assert {name.split(".")[0] for name in (n.removeprefix("network.") for n in report.unexpected)} == {
         "aux_classifier"
     }

@@ -96,7 +96,7 @@ def test_what_a_run_left_before_its_first_step_is_cleared_away(
 )
 def test_a_folder_with_anything_else_in_it_is_never_touched(tiny: str, tmp_path: Path, foreign: str) -> None:
     before = fill(tmp_path, *LEFT, foreign)
-    with pytest.raises(UsageError, match=r"exists and is not empty\. Hint: go on with it by --resume, or"):
+    with pytest.raises(UsageError, match=r"exists and is not empty\. Hint: continue it with --resume, or"):
         check_folder(tmp_path, settings(tiny), resume=False)
     assert content(tmp_path) == before
 
@@ -136,7 +136,7 @@ def test_without_settings_there_is_nothing_to_resume(
 ) -> None:
     before = fill(tmp_path, *names)
     for run in (tmp_path, tmp_path / "absent"):
-        with pytest.raises(UsageError, match=r"nothing to resume at .*Hint: "):
+        with pytest.raises(UsageError, match=r"nothing to resume in .*Hint: "):
             check_folder(run, settings(tiny), resume=True)
         with pytest.raises(UsageError, match="nothing to resume"):
             config_of_run(run)
@@ -230,10 +230,10 @@ def test_a_run_that_failed_before_its_first_step_is_no_obstacle_for_the_next_try
         assert main(command(tiny, run, *fault(tiny, False, monkeypatch))) == 1
         assert "error: " in capsys.readouterr().err
         names = {path.name for path in run.iterdir()}
-        assert {CONFIG_FILE, "metrics.jsonl", "train.log"} < names
+        assert {CONFIG_FILE, "labels.json", "metrics.jsonl", "train.log"} < names
         assert "error: " in (run / "train.log").read_text()
         assert sum(name.startswith("events.out.tfevents") for name in names) == 1
-        assert len(names) == 4
+        assert len(names) == 5
     left = {path.name for path in run.iterdir() if path.name.startswith("events")}
     assert main(command(tiny, run, *fault(tiny, True, monkeypatch))) == 0
     now = {path.name for path in run.iterdir()}

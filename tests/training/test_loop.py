@@ -293,7 +293,7 @@ def test_a_full_disk_stops_and_keeps_the_last_state(
 
 
 def test_an_unknown_best_metric_lists_those_there_are(tiny: str, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"best_metric=accuracy is not measured\. There are: mean_iou"):
+    with pytest.raises(UsageError, match=r"best_metric=accuracy is not measured\. Expected one of: mean_iou"):
         run_tiny(tiny, tmp_path / "run", "train.steps=1", "train.best_metric=accuracy")
 
 

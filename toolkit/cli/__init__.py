@@ -27,17 +27,17 @@ from toolkit.runtime.text import VisibleFormatter, printable, shown_as_text
 # modules.
 COMMANDS = {
     "train": "train a model on a dataset",
-    "eval": "measure a run, or anyone's predictions, on a dataset",
-    "compare": "measure runs on the same images, side by side, and how far they differ",
+    "eval": "evaluate a run, or predictions from any source, on a dataset",
+    "compare": "evaluate runs on the same images, side by side, with confidence intervals",
     "infer": "run a trained model over images and folders",
-    "track": "follow objects through a video with a promptable model",
+    "track": "track objects through a video with a promptable model",
     "export": "export a run's weights in the format of the model's original software",
-    "data": "list, describe, fetch, draw, check, preview, export and convert datasets",
+    "data": "list, describe, download, generate, check, preview, export and convert datasets",
     "plugins": "list and describe model plugins; write and check plugins, datasets and evaluators",
     "settings": "list all settings, each with its default and what it does",
     "summary": "layers, parameters, FLOPs and receptive field of a model",
     "doctor": "what is installed, which device will be used, and how to fix what does not work",
-    "demo": "train, measure and use a model of every family on generated images, in minutes",
+    "demo": "train, evaluate and use three kinds of models on generated images, in minutes",
     "completion": "print a completion script for your shell",
 }
 
@@ -55,7 +55,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise ``UsageError`` with the message, the words to choose from, and the usage."""
         choices = [name for action in _choosing(self) for name in action.choices]
-        there = f". There are: {', '.join(choices)}" if choices else ""
+        there = f". Expected one of: {', '.join(choices)}" if choices else ""
         raise UsageError(f"{message}{there}\n{self.format_usage().rstrip()}")
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from toolkit.data.dataset import Dataset
     from toolkit.registry.manifests import DatasetManifest
 
-SUMMARY = "list, describe, fetch, draw, check, preview, export and convert datasets"
+SUMMARY = "list, describe, download, generate, check, preview, export and convert datasets"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,29 +27,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions.add_parser("list", help="all datasets: what they train, license and size")
     info = actions.add_parser("info", help="one dataset: origin, license, folder layout and settings")
     get = actions.add_parser(
-        "get", help="fetch a dataset from its publisher and unpack it, or learn where to get it"
+        "get", help="download a dataset from its publisher and unpack it, or show where to get it"
     )
-    sample = actions.add_parser("sample", help="draw a small stand-in for a dataset, in its own layout")
+    sample = actions.add_parser(
+        "sample", help="generate a small synthetic version of a dataset, in its own layout"
+    )
     check = actions.add_parser(
         "check",
-        help="read every sample, count what is there and report faults; exit code 1 when there are any",
+        help="read every sample, count classes and report all faults; exit code 1 if there are any",
     )
     preview = actions.add_parser("preview", help="draw a contact sheet of a dataset, as it is or augmented")
     export = actions.add_parser(
         "export", help="write images and label images in the layout of the dataset `masks`"
     )
     convert = actions.add_parser(
-        "convert", help="write objects in another annotation format, and say what it cannot hold"
+        "convert", help="convert objects to another annotation format, and report what it cannot represent"
     )
     for action in (info, get, sample, check, preview, export, convert):
         action.add_argument(
-            "name", metavar="NAME", help="a dataset's name, or the file or folder that brings one"
+            "name", metavar="NAME", help="a dataset's name, or a file or folder that defines one"
         )
     for action in (get, sample, check, preview, export, convert):
         action.add_argument("--data-dir", metavar="DIR", help="folder of the dataset; default: data/<name>")
-    get.add_argument(
-        "--yes", action="store_true", help="accept the license and terms that are shown, without being asked"
-    )
+    get.add_argument("--yes", action="store_true", help="accept the license and terms without being asked")
     for action in (check, export, convert):
         action.add_argument(
             "--split", action="append", metavar="S", help="only this split; may be repeated; default: all"
@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_preview_arguments(preview: argparse.ArgumentParser) -> None:
-    preview.add_argument("--split", metavar="S", help="the split to show; default: the one to learn from")
+    preview.add_argument("--split", metavar="S", help="the split to show; default: the training split")
     preview.add_argument("--out", required=True, metavar="FILE", help="picture to write, such as sheet.jpg")
     preview.add_argument(
         "--count",
@@ -121,7 +121,7 @@ def _list() -> int:
     from toolkit.runtime.terminal import Terminal
 
     table = Table(
-        "dataset", "tasks", "what it is", "license", "size", box=None, header_style="bold", pad_edge=False
+        "dataset", "tasks", "description", "license", "size", box=None, header_style="bold", pad_edge=False
     )
     for manifest in registry.datasets():
         table.add_row(
@@ -168,7 +168,7 @@ def _sample(manifest: DatasetManifest, args: argparse.Namespace) -> int:
     if not manifest.sample:
         drawn = ", ".join(each.name for each in registry.datasets() if each.sample)
         raise UsageError(
-            f"{manifest.name} has no synthetic sample. Hint: these have one: {drawn}; and shapes needs no"
+            f"{manifest.name} has no synthetic sample. Hint: these have one: {drawn}; shapes needs no"
             " files at all"
         )
     folder = Path(args.data_dir).expanduser() if args.data_dir else default_folder(manifest.name)
@@ -219,6 +219,8 @@ def _check(manifest: DatasetManifest, args: argparse.Namespace) -> int:
         _print_faults(split, [text], told)
     _print_unread(manifest, args)
     print(counted(len(told), "fault") if told else "no faults")
+    if not told:
+        _print_next(manifest, args, with_preview=True)
     return 1 if told else 0
 
 
@@ -240,6 +242,20 @@ def _print_unread(manifest: DatasetManifest, args: argparse.Namespace) -> None:
     if left:
         names = ", ".join(manifest.splits)
         print(f"note: not read, since it is of none of the splits {names}: {', '.join(left)}")
+
+
+def _print_next(manifest: DatasetManifest, args: argparse.Namespace, *, with_preview: bool = False) -> None:
+    """The commands that come next: look at the data, and train on them."""
+    from toolkit.cli.next_steps import next_lines, training_command
+
+    folder = ["--data-dir", args.data_dir] if args.data_dir else []
+    commands = []
+    if with_preview:
+        commands.append(["data", "preview", args.name, *folder, "--out", "sheet.jpg", *args.settings])
+    if training := training_command(manifest, args.name, args.data_dir, args.settings):
+        commands.append(training)
+    for line in next_lines(*commands):
+        print(line)
 
 
 def _print_report(split: str, report: SplitReport) -> None:
@@ -316,6 +332,7 @@ def _preview(manifest: DatasetManifest, args: argparse.Namespace) -> int:
             on_progress=lambda: advance(1),
         )
     print(f"{shown} of {len(dataset)} samples of {split}: {args.out}")
+    _print_next(manifest, args)
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from toolkit.cli.options import (
 if TYPE_CHECKING:
     from toolkit.evaluation.report import Report
 
-SUMMARY = "measure a run, or anyone's predictions, on a dataset"
+SUMMARY = "evaluate a run, or predictions from any source, on a dataset"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=["index", "dataset"],
         help=(
             "with --predictions of label images: index (of the class; 255 for none), or dataset: the values"
-            " that the dataset's own label images have; a classes.csv beside them wins"
+            " that the dataset's own label images have; a classes.csv next to them takes precedence"
         ),
     )
     add_data_arguments(parser, default="with RUN: the data that it was trained on")
@@ -51,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_prompts_above_argument(parser)
     parser.add_argument(
-        "--split", metavar="S", help="split to measure on; default: the dataset's validation split"
+        "--split", metavar="S", help="split to evaluate on; default: the dataset's validation split"
     )
     parser.add_argument(
         "--json",
@@ -91,14 +92,12 @@ def run(args: argparse.Namespace) -> int:
         args.settings.insert(0, args.run)
         args.run = None
     if bool(args.run) == bool(args.predictions):
-        raise UsageError(
-            f"{'RUN and --predictions were both given' if args.run else 'what is to be measured?'} Hint: give"
-            " either RUN, the folder of a run, or --predictions PATH"
-        )
+        found = "RUN and --predictions were both given" if args.run else "there is nothing to evaluate"
+        raise UsageError(f"{found}. Hint: give either RUN, the folder of a run, or --predictions PATH")
     load_plugin_files(args)
     overrides = parse_words(args.settings)
     if args.predictions and not args.data:
-        raise UsageError("predictions do not say which data they are of. Hint: name them with --data")
+        raise UsageError("predictions do not say which dataset they belong to. Hint: add --data NAME")
 
     from toolkit.evaluation.runs import data_of_run, evaluate_predictions, evaluate_run
 
@@ -129,8 +128,23 @@ def run(args: argparse.Namespace) -> int:
         console = Terminal()
         for report in reports:
             console.print(report.table())
+        for line in _closing(args):
+            print(line)
     sys.stdout.flush()
     return 0
+
+
+def _closing(args: argparse.Namespace) -> Iterator[str]:
+    """The commands that come next for a run."""
+    from toolkit.cli.next_steps import PHOTOS, next_lines, other_runs, plugin_options
+
+    if not args.run:
+        return
+    plugin = plugin_options(args.plugin)
+    commands = [["infer", args.run, PHOTOS, *plugin]]
+    if others := other_runs(args.run):
+        commands.append(["compare", args.run, others[0], *plugin])
+    yield from next_lines(*commands)
 
 
 def _what_was_measured(args: argparse.Namespace, data: str) -> str:
@@ -143,7 +157,7 @@ def _what_was_measured(args: argparse.Namespace, data: str) -> str:
     )
     free = [option for option, given in (("--data", args.data), ("--split", args.split)) if not given]
     return line + (
-        f" ({' and '.join(free)} would choose {'another' if len(free) < 2 else 'others'})" if free else ""
+        f" (choose {'another' if len(free) < 2 else 'others'} with {' and '.join(free)})" if free else ""
     )
 
 

@@ -88,8 +88,8 @@ def unknown_command(word: str, words: Sequence[str], commands: Sequence[str]) ->
     rest.remove(word)
     if word.lower() in ("export-onnx", "onnx", "to-onnx"):
         return UsageError(
-            f"no command {word!r}: nothing here writes ONNX. Hint: toolkit export RUN --out weights.pth"
-            " writes the weights as the software that the model comes from reads them"
+            f"no command {word!r}: the toolkit does not write ONNX. Hint: toolkit export RUN --out"
+            " weights.pth writes the weights in the format of the model's original software"
         )
     near = difflib.get_close_matches(word.lower(), commands, n=1, cutoff=0.6)
     same = SAME_WORDS.get(word.lower())
@@ -98,12 +98,10 @@ def unknown_command(word: str, words: Sequence[str], commands: Sequence[str]) ->
         return UsageError(f"no command {word!r}. Hint: {right}{NOTES.get(word.lower(), '')}")
     if Path(word).exists():
         return UsageError(
-            f"no command {word!r}, which is a file or folder. Hint: begin with what to do with it, such as"
+            f"no command {word!r}, which is a file or folder. Hint: put a command first, such as"
             f" toolkit infer RUN {shlex.quote(word)}"
         )
-    return UsageError(
-        f"no command {word!r}. Hint: there are {', '.join(commands)}; toolkit --help tells more"
-    )
+    return UsageError(f"no command {word!r}. Hint: there are {', '.join(commands)}; see toolkit --help")
 
 
 def unknown_action(command: str, word: str, words: Sequence[str], actions: Sequence[str]) -> UsageError:

@@ -17,12 +17,10 @@ def add_data_arguments(parser: argparse.ArgumentParser, *, default: str = "") ->
     parser.add_argument(
         "--data",
         metavar="D",
-        help="a dataset's name (`toolkit data list`), or a file that brings one"
+        help="a dataset's name (`toolkit data list`), or a file that defines one"
         + (f"; default: {default}" if default else ""),
     )
-    parser.add_argument(
-        "--data-dir", metavar="DIR", help="folder that holds the dataset; default: data/<name>"
-    )
+    parser.add_argument("--data-dir", metavar="DIR", help="folder of the dataset; default: data/<name>")
 
 
 def add_plugin_files_argument(parser: argparse.ArgumentParser) -> None:
@@ -32,8 +30,7 @@ def add_plugin_files_argument(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="P",
-        help="the plugin's file or folder, where it is not installed; its name may stand here, too; may be"
-        " repeated",
+        help="file or folder of a plugin that is not installed, or the name of one that is; may be repeated",
     )
 
 
@@ -115,8 +112,8 @@ def add_device_argument(parser: argparse.ArgumentParser) -> None:
         default="auto",
         metavar="D",
         help=(
-            "auto, cpu, cuda, cuda:1 or mps; auto is a CUDA GPU where there is one, else Apple's, else the"
-            " CPU; default: auto"
+            "auto, cpu, cuda, cuda:1 or mps; auto is a CUDA GPU if there is one, otherwise Apple's, otherwise"
+            " the CPU; default: auto"
         ),
     )
 
@@ -129,6 +126,20 @@ def add_settings_argument(parser: argparse.ArgumentParser) -> None:
         metavar="key=value",
         help="settings, such as train.steps=500, lr=0.001 or weights=none (`toolkit settings` lists all)",
     )
+
+
+def default_results(run: str, source: Path | None = None) -> Path:
+    """Where results go if no folder is given: ``results/`` and the name of the run; for a checkpoint file,
+    that of its run and its own.
+
+    Args:
+        run: the folder of a run, or a checkpoint file.
+        source: what the results are of; its name is added.
+    """
+    path = Path(run).expanduser().resolve()
+    names = [path.name] if path.is_dir() else [path.parent.name, path.stem]
+    names += [source.expanduser().resolve().stem] if source is not None else []
+    return Path("results") / "-".join(name for name in names if name)
 
 
 def is_setting(word: str) -> bool:

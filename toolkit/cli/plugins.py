@@ -23,7 +23,7 @@ KINDS = ("semantic", "instance", "promptable", "dataset", "evaluator")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Fill in the parser."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    listing = actions.add_parser("list", help="all plugins, and what keeps the broken ones from working")
+    listing = actions.add_parser("list", help="all plugins, and why broken ones do not work")
     listing.add_argument(
         "--plugin",
         action="append",
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     new = actions.add_parser(
         "new", help="write a working plugin, dataset or evaluator with its test, to start from"
     )
-    new.add_argument("name", metavar="NAME", help="what to call it: lower-case letters, digits and `_`")
+    new.add_argument("name", metavar="NAME", help="its name: lower-case letters, digits and `_`")
     new.add_argument(
         "--kind",
         required=True,
@@ -52,17 +52,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     check = actions.add_parser(
         "check",
-        help="try what every plugin, dataset or evaluator promises; exit code 1 when a promise is broken",
+        help="check what every plugin, dataset or evaluator must do; exit code 1 if a check fails",
     )
     check.add_argument(
         "name",
         metavar="NAME",
-        help="name of a plugin, dataset or evaluator, or a file or folder that brings some",
+        help="name of a plugin, dataset or evaluator, or a file or folder that defines some",
     )
     check.add_argument(
         "--data-dir",
         metavar="DIR",
-        help="folder of the dataset; default: data/<name>, or a stand-in where it can draw one",
+        help="folder of the dataset; default: data/<name>, or a synthetic sample if it can generate one",
     )
     add_settings_argument(check)
 
@@ -84,7 +84,7 @@ def _list(paths: list[str]) -> int:
 
     for path in paths:
         registry.add_path(path)
-    table = Table("plugin", "task", "what it is", "state", box=None, header_style="bold", pad_edge=False)
+    table = Table("plugin", "task", "description", "state", box=None, header_style="bold", pad_edge=False)
     for plugin in registry.plugins():
         missing = plugin.missing_requirements()
         state = f"needs {', '.join(missing)}\nHint: {plugin.install_line()}" if missing else "ready"
@@ -230,7 +230,8 @@ def _found(name: str) -> list[Manifest]:
         near = difflib.get_close_matches(name, names, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise UnknownNameError(
-            f"no plugin, dataset, evaluator or task is called {name!r}.{hint} There are: {', '.join(names)}"
+            f"no plugin, dataset, evaluator or task is called {name!r}.{hint} Expected one of:"
+            f" {', '.join(names)}"
         )
     return [kind.get(name) for kind in known]
 

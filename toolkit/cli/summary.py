@@ -116,7 +116,7 @@ def _model(args: argparse.Namespace) -> tuple[Model, str]:
             )
         if args.classes is not None or args.settings:
             raise UsageError(
-                f"{path} brings its own classes and settings. Hint: leave out"
+                f"{path} has its own classes and settings. Hint: leave out"
                 f" {' '.join(args.settings) or '--classes'}"
             )
         model, manifest = load_model(path)

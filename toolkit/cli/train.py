@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const=True,
         metavar="RUN",
-        help="go on with this run, or with the one at --out, from its last saved state",
+        help="continue this run, or the one at --out, from its last saved state",
     )
     for option, (setting, metavar, what) in SHORT_FORMS.items():
         parser.add_argument(option, metavar=metavar, help=f"{what} ({setting})")
@@ -48,16 +48,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 SHORT_FORMS = {
-    "--weights": ("weights", "W", "start from these: a name, a file, a run, or none for random ones"),
-    "--epochs": ("train.epochs", "N", "passes over the training split, in place of --steps"),
-    "--steps": ("train.steps", "N", "optimizer steps, in place of --epochs"),
+    "--weights": ("weights", "W", "start weights: a name, a file, a run, or none for random weights"),
+    "--epochs": ("train.epochs", "N", "passes over the training split, instead of --steps"),
+    "--steps": ("train.steps", "N", "optimizer steps, instead of --epochs"),
     "--lr": ("train.lr", "X", "learning rate"),
-    "--batch-size": ("train.batch_size", "N", "images a step, over all devices"),
+    "--batch-size": ("train.batch_size", "N", "images per step, over all devices"),
     "--workers": ("train.workers", "N", "processes that read images; 0 reads them in the process itself"),
-    "--seed": ("train.seed", "N", "fixes every random choice"),
+    "--seed": ("train.seed", "N", "seed of every random choice"),
     "--device": ("train.device", "D", "auto, cpu, cuda, cuda:1 or mps"),
     "--devices": ("train.devices", "N", "devices, or CPU processes, on each node"),
-    "--num-nodes": ("train.num_nodes", "N", "machines that take part"),
+    "--num-nodes": ("train.num_nodes", "N", "number of machines"),
 }
 """Options that set what a setting sets, with the setting, a placeholder and what it does."""
 
@@ -156,6 +156,7 @@ def _changed(run: Path | None) -> str:
 
 def closing(result: TrainResult, settings: RunSettings) -> Iterator[str]:
     """What came of a run, where it lies, and the commands that come next, as they can be pasted."""
+    from toolkit.cli.next_steps import PHOTOS, next_lines
     from toolkit.registry import is_path
 
     run = str(result.run)
@@ -164,10 +165,10 @@ def closing(result: TrainResult, settings: RunSettings) -> Iterator[str]:
     plugin = ["--plugin", settings.plugin] if is_path(settings.plugin) else []
     if not result.finished:
         data = ["--data", settings.data.name] if is_path(settings.data.name) else []
-        yield f"Go on with: {shlex.join(['toolkit', 'train', '--resume', run, *plugin, *data])}"
+        yield f"Continue with: {shlex.join(['toolkit', 'train', '--resume', run, *plugin, *data])}"
         return
-    yield f"The run is in {run}. Next:"
+    commands = [["infer", run, str(result.photos or PHOTOS), *plugin]]
     if not math.isnan(result.best):  # NaN without validation
-        yield f"  {shlex.join(['toolkit', 'eval', run, '--data', settings.data.name, *plugin])}"
-    photos = str(result.photos or "FOLDER_OF_PHOTOS")
-    yield f"  {shlex.join(['toolkit', 'infer', run, photos, '--out', f'{run}-results', *plugin])}"
+        data = ["--data", settings.data.name] if is_path(settings.data.name) else []
+        commands.insert(0, ["eval", run, *data, *plugin])
+    yield from next_lines(*commands, title=f"The run is in {run}. Next:")

@@ -68,7 +68,10 @@ def resolve(
     if path is None:
         path = find_recipe(plugin_manifest.name, data_manifest.name)
         tree = _read_recipe(path) if path else {}
-        defaults = defaults if path else _lay_over(defaults, plugin_manifest.recommended)
+        if not path:
+            # the learning rate is for the batch size beside it, which the recommended settings may leave open
+            _state_batch_of_lr(defaults, copy_tree(plugin_manifest.recommended))
+            defaults = _lay_over(defaults, plugin_manifest.recommended)
     tree = _lay_over(defaults, tree)
     words = as_tree(in_full(flat, run_sections(plugin_manifest, data_manifest)) if has_bare(flat) else flat)
     check_sections(words, "the settings given")
@@ -132,7 +135,9 @@ def _name_among(kind: str, name: str | None, flat: dict[str, Any], *keys: str) -
         if isinstance(flat.get(key), str):
             given = flat.pop(key)
             if name and name != given:
-                raise UsageError(f"--{kind} {name} and {key}={given} name two. Hint: leave one out")
+                raise UsageError(
+                    f"--{kind} {name} and {key}={given} contradict each other. Hint: leave one out"
+                )
             name = given
     return name
 
@@ -162,7 +167,7 @@ def _follow_weights(plugin: PluginManifest, tree: Tree, named: Sequence[Any]) ->
     if changed and isinstance(model, dict):
         tree["model"] = merge(model, changed)
         logger.info(
-            "%s, as weights=%s have it", " ".join(f"model.{k}={v}" for k, v in changed.items()), weights
+            "Set %s to match weights=%s", " ".join(f"model.{k}={v}" for k, v in changed.items()), weights
         )
 
 
@@ -222,12 +227,7 @@ def _state_batch_of_lr(tree: Tree, words: Tree) -> None:
         return
     if "lr" in over:
         train.pop("lr_batch_size", None)
-    elif (
-        "batch_size" in over
-        and "lr" in train
-        and train.get("lr_batch_size") is None
-        and "batch_size" in train
-    ):
+    elif "lr" in train and train.get("lr_batch_size") is None and train.get("batch_size") is not None:
         train["lr_batch_size"] = train["batch_size"]
 
 
@@ -264,7 +264,7 @@ def find_config(config: str | Path) -> Path:
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
     meant = f" Did you mean {' or '.join(repr(one) for one in near)}?" if near else ""
     raise UnknownNameError(
-        f"--config {config}: there is no such file, and no recipe of that name.{meant} There are:"
+        f"--config {config}: there is no such file, and no recipe of that name.{meant} Expected one of:"
         f" {', '.join(known)}"
     )
 

@@ -91,6 +91,10 @@ class InMemory(Dataset):
         self.label_values = dataset.label_values
         self.keypoint_names = dataset.keypoint_names
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What a process that is started gets: the dataset without what was read here."""
+        return vars(self) | {"_kept": {}}
+
     def __getitem__(self, index: int) -> Sample:
         """The sample at ``index``; what cannot be read is tried again each time."""
         if index not in self._kept:
@@ -145,7 +149,7 @@ def open_dataset(
     split = manifest.val_split if split is None else split
     if split not in manifest.splits:
         raise UsageError(
-            f"dataset {manifest.name!r} has no split {split!r}. There are: {', '.join(manifest.splits)}"
+            f"dataset {manifest.name!r} has no split {split!r}. Expected one of: {', '.join(manifest.splits)}"
         )
     settings = _settings(manifest, options or {})
     root = (
@@ -242,19 +246,20 @@ def missing_folder(manifest: DatasetManifest, folder: Path) -> str:
     """The message for a dataset whose folder is not there: what belongs in it, where that comes from, and the
     hint.
     """
-    state = "is not there"
+    state = "does not exist"
     if folder.is_dir():
-        state = "has no more than a download that was not finished"
+        state = "contains only an unfinished download"
     elif folder.exists():
         state = "is not a folder"
-    lines = [f"dataset {manifest.name!r} needs a folder of files, and {folder} {state}."]
+    lines = [f"dataset {manifest.name!r} needs a folder of files, but {folder} {state}."]
     if manifest.layout:
-        lines.append(f"It must hold: {manifest.layout}")
+        lines.append(f"It must contain: {manifest.layout}")
     if manifest.origin_url:
         lines.append(f"The data come from {manifest.origin_url}")
     if manifest.sample:
         lines.append(
-            f"To try things without them: toolkit data sample {manifest.name} draws a small stand-in"
+            f"To try things without them: toolkit data sample {manifest.name} generates a small synthetic"
+            " version"
         )
     hint = (
         data_command("get", manifest, folder)

@@ -68,7 +68,7 @@ def evaluate(
             predictions do not fit the dataset.
     """
     if (run is None) == (predictions is None):
-        raise UsageError("give either a run or predictions=PATH, to say what is to be measured")
+        raise UsageError("give either a run or predictions=PATH, to say what to evaluate")
     folder = None if data_dir is None else os.fspath(data_dir)
     overrides = as_tree(settings)
     if predictions is not None:

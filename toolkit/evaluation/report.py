@@ -6,7 +6,7 @@ import io
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from toolkit.errors import InvalidDataError
@@ -42,6 +42,33 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class Matrix:
+    """Counts by two criteria, for a picture, such as a confusion matrix.
+
+    Attributes:
+        row_label, column_label: what rows and columns stand for.
+        rows, columns: their names.
+        values: one list of counts per row.
+
+    Raises:
+        InvalidDataError: when there are not as many values as names.
+    """
+
+    row_label: str
+    column_label: str
+    rows: list[str]
+    columns: list[str]
+    values: list[list[int]]
+
+    def __post_init__(self) -> None:
+        if [len(row) for row in self.values] != [len(self.columns)] * len(self.rows):
+            raise InvalidDataError(
+                f"a matrix of {len(self.rows)} rows and {len(self.columns)} columns cannot have rows of"
+                f" {[len(row) for row in self.values]} values"
+            )
+
+
+@dataclass(frozen=True)
 class Report:
     """Figures with their names, for the whole and for each class. What is undefined is NaN, never -1 or 0.
 
@@ -53,6 +80,7 @@ class Report:
         notes: sentences that a reader needs to judge the figures.
         curves: name -> what is worth plotting, such as precision over recall.
         lower_is_better: names of the metrics of which less is better, such as an error; more of all others.
+        matrices: name -> counts by two criteria, such as a confusion matrix.
 
     Raises:
         InvalidDataError: when a list in ``per_class`` has not one value per class, or ``lower_is_better``
@@ -66,6 +94,7 @@ class Report:
     notes: tuple[str, ...] = ()
     curves: Mapping[str, Curve] = field(default_factory=dict)
     lower_is_better: tuple[str, ...] = ()
+    matrices: Mapping[str, Matrix] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for metric, values in self.per_class.items():
@@ -94,6 +123,8 @@ class Report:
         }
         if self.curves:
             document["curves"] = {name: _curve(curve) for name, curve in self.curves.items()}
+        if self.matrices:
+            document["matrices"] = {name: asdict(matrix) for name, matrix in self.matrices.items()}
         return document
 
     def to_json(self) -> str:

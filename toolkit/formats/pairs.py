@@ -33,7 +33,7 @@ def images_below(
         DataError: when the folder is not there or cannot be read, or two files have the same id.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder} is not there, or not a folder. Hint: {hint}")
+        raise DataError(f"{folder} does not exist, or is not a folder. Hint: {hint}")
     found: dict[str, Path] = {}
     for path in images_in(folder):
         if not path.stem.endswith(ending):

@@ -193,7 +193,7 @@ class PredictionFiles:
         for file in sorted(folder.rglob("*.png")):
             self.label_files[file.relative_to(folder).with_suffix("").as_posix()] = file
         if not self.label_files:
-            raise DataError(f"{folder} holds no .png label images and no {PREDICTIONS_FILE}")
+            raise DataError(f"{folder} contains no .png label images and no {PREDICTIONS_FILE}")
         if (folder / CLASS_TABLE).is_file():
             rows = read_class_table(folder / CLASS_TABLE)
             named = {row.value: row.name for row in rows if row.name is not None}

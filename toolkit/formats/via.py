@@ -128,7 +128,7 @@ def _region(
         kind = shape.get("name") if isinstance(shape, dict) else shape
         raise DataError(
             f"{where} is a {kind!r}, which has no area; expected one of {', '.join(SHAPES)}. Hint:"
-            " remove it, or draw it anew"
+            " remove it, or draw it again"
         )
     label = _label(region.get("region_attributes"), where, options) if options.attribute else 0
     outline = _outline(shape, bounds, where)

@@ -116,7 +116,7 @@ def find_images(yolo: YoloSet, split: str) -> tuple[list[Path], list[str]]:
         path = _resolve(yolo, entry)
         found |= _of_folder(path) if path.is_dir() else _of_list(path, yolo, split)
     if not found:
-        raise DataError(f"{yolo.path}: {split}: {entries} holds no images. Hint: put them there")
+        raise DataError(f"{yolo.path}: {split}: {entries} contains no images. Hint: put them there")
     images = sorted(found)
     owners: dict[Path, Path] = {}
     for path in images:

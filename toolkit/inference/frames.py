@@ -34,7 +34,7 @@ class FrameFolder(Sequence[Sample]):
             raise UsageError(f"{folder} cannot be read: {reason}. Hint: change its permissions") from error
         if not self.paths:
             raise UsageError(
-                f"{folder} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}). Hint: name a video or a"
+                f"{folder} contains no images ({', '.join(sorted(IMAGE_SUFFIXES))}). Hint: give a video or a"
                 " folder of frames"
             )
         self.names = tuple(path.name for path in self.paths)
@@ -113,7 +113,7 @@ def open_frames(path: Path) -> FrameFolder | VideoFile:
     if path.exists() and not path.is_file():
         raise UsageError(f"{path} is neither a file nor a folder. Hint: name a video or a folder of frames")
     if not path.is_file():
-        raise UsageError(f"{path} does not exist. Hint: name a video or a folder of frames")
+        raise UsageError(f"{path} does not exist. Hint: give a video or a folder of frames")
     return VideoFile(path)
 
 

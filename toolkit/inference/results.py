@@ -121,7 +121,7 @@ class ResultFolder:
         for record in filter(self._is_complete, records):
             if record["model"] != self.model:  # first, since --resume would not help
                 raise UsageError(
-                    f"{folder} holds results of another model ({record['model']}, not {self.model}). Hint:"
+                    f"{folder} contains results of another model ({record['model']}, not {self.model}). Hint:"
                     " choose another --out"
                 )
             self._done[record["image"]] = record
@@ -129,7 +129,7 @@ class ResultFolder:
                 self._stems.setdefault(_stem_of(path), record["image"])
         if self._manifest.exists() and not resume:
             raise UsageError(
-                f"{folder} holds results already. Hint: go on with them by --resume, or choose another"
+                f"{folder} already contains results. Hint: continue them with --resume, or choose another"
                 " folder with --out"
             )
         if resume:
@@ -161,7 +161,7 @@ class ResultFolder:
             return False
         if record["source"] != image.source:
             raise UsageError(
-                f"{self.folder} holds results of another image named {image.name}: {record['source']}, not"
+                f"{self.folder} contains results of another image named {image.name}: {record['source']}, not"
                 f" {image.source}. Hint: choose another --out"
             )
         before, now = (record.get("source_bytes"), record.get("source_modified")), image.state()
@@ -274,7 +274,7 @@ class ResultFolder:
         before = _read_about(path).get("label_values") if self._done else values
         if before != values:
             raise UsageError(
-                f"{self.folder} holds label images with other values ({before or 'indexes'}, not"
+                f"{self.folder} contains label images with other values ({before or 'indexes'}, not"
                 f" {values or 'indexes'}). Hint: give --label-values as before, or choose another --out"
             )
         about = {"classes": list(self.classes), "draw_above": self.draw_above}

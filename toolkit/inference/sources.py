@@ -263,7 +263,7 @@ def _with_standard_input(words: Sequence[str | os.PathLike[str]], stdin: IO[str]
         lines = [line.strip("\r\n") for line in stdin]
         named = [line for line in lines if line.strip() and line != STANDARD_INPUT]
         if not named:
-            raise UsageError("standard input names no image. Hint: write one path or address a line")
+            raise UsageError("standard input names no image. Hint: write one path or URL per line")
         yield from named
 
 

@@ -206,7 +206,7 @@ def changed_since(manifest: CheckpointManifest) -> str:
     kind = "folder" if Path(plugin.origin).is_dir() else "file"
     return (
         f"\nThe plugin's {kind} {plugin.origin} has changed since this was trained. Hint: undo the change"
-        " there, or train anew"
+        " there, or train again"
     )
 
 

@@ -76,8 +76,8 @@ def take_start_weights(
         near = difflib.get_close_matches(name, official, n=1)
         meant = f"weights={near[0]}, or " if near else ""
         raise UsageError(
-            f"weights={name}: no such file, and no official weights of plugin {plugin.name!r} (there are:"
-            f" {', '.join(official) or 'none'}). Hint: {meant}weights=none for random ones"
+            f"weights={name}: no such file, and no official weights of plugin {plugin.name!r} (expected one"
+            f" of: {', '.join(official) or 'none'}). Hint: {meant}weights=none for random ones"
         )
     if name in official:
         chosen = official[name]
@@ -128,4 +128,4 @@ def _learned_with(source: str, plugin: PluginManifest, settings: Settings | None
     others = [f"model.{key}={before[key]}" for key in before if before[key] != now.get(key, before[key])]
     if not others:
         return changed_since(manifest)
-    return f"\nThese weights were learned with other settings. Hint: {' '.join(others)}"
+    return f"\nThese weights were trained with other settings. Hint: {' '.join(others)}"

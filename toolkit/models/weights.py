@@ -91,7 +91,7 @@ def take_tensors(
         raise CheckpointError(
             f"{source} is plainly for another model{of}: only {len(fit.loaded)} of the"
             f" {len(model.state_dict())} tensors of this one fit. {fit}. Hint: set model.… as it was when"
-            " these weights were learned, or start from others (toolkit plugins info NAME lists them) or from"
+            " these weights were trained, or start from others (toolkit plugins info NAME lists them) or from"
             " weights=none"
         )
     model.load_state_dict({name: tensors[name] for name in fit.loaded} | heads, strict=False)

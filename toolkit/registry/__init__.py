@@ -182,13 +182,13 @@ def _refuse_other_folders(registry: Registry[Any], name: str) -> None:
         return
     if is_code or (folder / "config.yaml").is_file():
         raise UsageError(
-            f"{name} is a run, and no {kind}. Hint: --resume {name} goes on with it, --weights {name} starts"
+            f"{name} is a run, not a {kind}. Hint: --resume {name} continues it, --weights {name} starts"
             f" from it, --config {name} takes its settings"
         )
     if kind == "dataset":
         raise UsageError(
             f"{name} is a folder of files, and no dataset. Hint: --data-dir {name}, with the name of the"
-            " dataset as --data, or as NAME of toolkit data. There are:"
+            " dataset as --data, or as NAME of toolkit data. Expected one of:"
             f" {', '.join(registry.names())}"
         )
 

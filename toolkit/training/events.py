@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from toolkit.runtime.files import writing
+from toolkit.visualization.drawing import Picture, encode_picture
 
 
 class EventFile:
@@ -43,10 +45,11 @@ class EventFile:
             for name, value in figures.items():
                 self._writer.add_scalar(name, value, step)
 
-    def show(self, name: str, picture: Any, step: int) -> None:
+    def show(self, name: str, picture: Picture, step: int) -> None:
         """Enter a picture, uint8 ``[H, W, 3]``, RGB."""
+        writer: Any = self._writer  # its own add_image writes PNG
         with writing(self._folder):
-            self._writer.add_image(name, picture, step, dataformats="HWC")
+            writer._get_file_writer().add_summary(_image_summary(name, picture), step)
 
     def close(self) -> None:
         """Write what is left, and close the file."""
@@ -64,3 +67,12 @@ class EventFile:
         is_theirs = type(failure.thread).__module__.startswith("tensorboard.")
         if not (is_theirs and isinstance(failure.exc_value, OSError)):
             self._hook(failure)
+
+
+def _image_summary(name: str, picture: Picture) -> Summary:
+    """A picture for TensorBoard as JPEG, which takes a tenth of the PNG that ``add_image`` writes."""
+    height, width = picture.shape[:2]
+    image = Summary.Image(
+        height=height, width=width, colorspace=3, encoded_image_string=encode_picture(picture, ".jpg")
+    )
+    return Summary(value=[Summary.Value(tag=name, image=image)])

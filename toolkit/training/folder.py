@@ -24,6 +24,7 @@ from toolkit.registry.manifests import PluginManifest
 from toolkit.runtime.files import UNFINISHED, is_unfinished
 from toolkit.runtime.locks import LOCK_FILE, require_unlocked
 from toolkit.training.history import RESULTS_FILE
+from toolkit.training.label_file import LABELS_FILE
 from toolkit.training.log import LOG_FILE, METRICS_FILE, last_step
 from toolkit.training.pictures import PICTURES
 
@@ -63,7 +64,7 @@ def may_change(key: str) -> bool:
 
 LEFT_BEFORE_STEPS = (
     *(CONFIG_FILE, METRICS_FILE, LOG_FILE, BEST, LOCK_FILE, "events.out.tfevents.*", UNFINISHED),
-    *(RESULTS_FILE, *PICTURES),
+    *(RESULTS_FILE, LABELS_FILE, *PICTURES),
 )
 """What a run may have written by then."""
 
@@ -87,7 +88,7 @@ def config_of_run(run: Path) -> Path:
     path = run / CONFIG_FILE
     if not path.is_file():
         raise UsageError(
-            f"nothing to resume at {run}: there is no {CONFIG_FILE}"
+            f"nothing to resume in {run}: it has no {CONFIG_FILE}"
             + (runs_beside(run) or ". Hint: check its name, or leave out --resume")
         )
     return path
@@ -105,8 +106,10 @@ def check_folder(run: Path, settings: RunSettings, resume: bool) -> None:
             for path in run.iterdir():
                 path.unlink()
         if run.exists() and (not run.is_dir() or any(run.iterdir())):
-            goes_on = "go on with it by --resume, or " if (run / CONFIG_FILE).is_file() else ""
-            raise UsageError(f"{run} exists and is not empty. Hint: {goes_on}choose another folder by --out")
+            goes_on = "continue it with --resume, or " if (run / CONFIG_FILE).is_file() else ""
+            raise UsageError(
+                f"{run} exists and is not empty. Hint: {goes_on}choose another folder with --out"
+            )
         return
     before, now = (
         _comparable(_read(config_of_run(run), settings)),
@@ -122,8 +125,8 @@ def check_folder(run: Path, settings: RunSettings, resume: bool) -> None:
 
 
 def as_before(run: Path, settings: RunSettings) -> RunSettings:
-    """Settings with what they leave to the toolkit as the run was started with: its length, where they give
-    none, and its start weights.
+    """Settings with what they leave to the toolkit as the run was started with: its length and batch size,
+    where they give none, and its start weights.
 
     Raises:
         UsageError: when there is nothing to resume.
@@ -135,8 +138,11 @@ def as_before(run: Path, settings: RunSettings) -> RunSettings:
     if settings.weights == AUTO and "weights" in before:
         known["weights"] = before["weights"]
     train, length = settings.train, before.get("train")
-    if train.steps is None and train.epochs is None and isinstance(length, dict):
+    length = length if isinstance(length, dict) else {}
+    if length and train.steps is None and train.epochs is None:
         known["train"] = {name: length.get(name) for name in ("steps", "epochs")}
+    if train.batch_size is None and length.get("batch_size") is not None:
+        known.setdefault("train", {})["batch_size"] = length["batch_size"]
     if not known:
         return settings
     settings = validate(type(settings), merge(settings.model_dump(mode="json"), known), source=str(config))

@@ -29,6 +29,7 @@ from toolkit.runtime.progress import Display
 from toolkit.training.events import EventFile
 from toolkit.training.history import History
 from toolkit.training.pace import Pace
+from toolkit.visualization.drawing import Picture
 from toolkit.wording import in_words
 
 logger = logging.getLogger("toolkit")
@@ -171,9 +172,9 @@ class RunLog:
             self.loggers = tuple(each for each in self.loggers if each is not other)
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             name = type(other).__name__
-            self.warn(f"{name} fails: {reason}. It gets nothing any more; metrics.jsonl has all figures")
+            self.warn(f"{name} failed: {reason}. It is turned off; metrics.jsonl has all metrics")
 
-    def show(self, name: str, picture: Any, step: int) -> None:
+    def show(self, name: str, picture: Picture, step: int) -> None:
         """A picture (uint8 ``[H, W, 3]``, RGB) for TensorBoard."""
         if self.folder is not None:
             self.tensorboard.show(name, picture, step)

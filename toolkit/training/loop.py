@@ -39,7 +39,8 @@ from toolkit.training.gradients import measure_update
 from toolkit.training.guard import LossGuard
 from toolkit.training.interrupts import Interrupts
 from toolkit.training.keeping import Keeper
-from toolkit.training.length import with_length
+from toolkit.training.label_file import label_lines
+from toolkit.training.length import with_batch_size, with_length
 from toolkit.training.log import RunLog
 from toolkit.training.loggers import make_loggers
 from toolkit.training.loss_module import LossModule, SampleBatch
@@ -149,7 +150,7 @@ def train(
             start=trainer.progress.step,
             validated=trainer.progress.validated,
             steps=trainer.steps,
-            batch_size=options.batch_size,
+            batch_size=trainer.settings.train.images_per_step,
             eval_every=trainer.eval_every if splits.val else None,
             show_progress=show_progress,
             loggers=loggers,
@@ -192,13 +193,14 @@ class Trainer:
         model: Model | None = None,
         resume: bool = False,
     ) -> None:
+        self.plugin = registry.named(registry.plugins(), settings.plugin)
+        settings, self.batch_note = with_batch_size(settings, splits.train, self.plugin)
         settings = with_length(settings, len(splits.train))
         self.settings, self.run, self.fabric, self.splits = settings, run, fabric, splits
         options, self.train_set = settings.train, splits.train
-        self.plugin = registry.named(registry.plugins(), settings.plugin)
         self.plugin_code = code_hash(self.plugin)
         self.steps = options.steps or max(
-            1, math.ceil((options.epochs or 0) * len(self.train_set) / options.batch_size)
+            1, math.ceil((options.epochs or 0) * len(self.train_set) / options.images_per_step)
         )
         self.eval_every = options.eval_every or max(1, self.steps // 10)
         evaluators = build_evaluators(settings.evaluators, self.train_set.classes)
@@ -322,7 +324,7 @@ class Trainer:
                 self.optimizer.zero_grad(set_to_none=True)
 
                 progress.step += 1
-                clock.images += options.batch_size
+                clock.images += options.images_per_step
                 if self.ema:
                     share_buffers(self.model, fabric)
                     self.ema.update(self.model, progress.step)
@@ -392,6 +394,13 @@ class Trainer:
             self.progress.step,
         ):
             log.say(line)
+        if self.batch_note:
+            log.say(self.batch_note)
+        if log.folder is not None:
+            for line in label_lines(
+                log.folder, self.settings, self.splits, registry.task_of(self.plugin).truth
+            ):
+                log.say(line)
 
     def _diagnose_step(self, step: int, factor: float, log: RunLog, *, logged: bool) -> dict[str, float]:
         """Where it is due, what the step that is about to be taken will do; the figures for the log."""
@@ -413,7 +422,7 @@ class Trainer:
             self.train_set,
             build_transform(augment, self.train_set.keypoint_names) if augment else None,
             seed=options.seed,
-            batch_size=options.batch_size,
+            batch_size=options.images_per_step,
             accumulate=options.accumulate,
             rank=self.fabric.global_rank,
             world=self.fabric.world_size,
@@ -432,7 +441,7 @@ class Trainer:
         # DDP counts what learns when it is made
         owner = f"plugin {self.plugin.name!r}"
         self.module = self.fabric.setup_module(LossModule(self.model, owner))
-        log.say(f"step {due}: everything learns from here on")
+        log.say(f"step {due}: all parts are trained from now on")
 
     def _validate(self, log: RunLog, pictures: RunPictures) -> None:
         """Measure, log, draw, and keep the best."""
@@ -452,6 +461,7 @@ class Trainer:
             improved = self.validation.note_if_best(figures, progress)
             if improved:
                 self.keeper.checkpoint(BEST, figures.metrics)
+                pictures.improved(figures.reports, progress.step)
         progress.validated = progress.step
         log.write(progress.step, figures.for_log())
         if not progress.step:
@@ -476,13 +486,13 @@ class Trainer:
         finished = progress.step >= self.steps or self._is_stale()
         if self._is_stale():
             log.say(
-                f"stopped early: no better {self.validation.best_metric} in {progress.stale} validations; the"
-                f" best was at step {progress.best_step}"
+                f"stopped early: {self.validation.best_metric} has not improved in {progress.stale}"
+                f" validations; the best was at step {progress.best_step}"
             )
         elif not finished:
             log.say(
-                f"interrupted after step {progress.step} of {self.steps}; the state is saved, --resume goes"
-                " on from here"
+                f"interrupted after step {progress.step} of {self.steps}; the state is saved; --resume"
+                " continues from here"
             )
         warnings = self.diagnosis.warnings
         if warnings:  # once more where it is not overlooked

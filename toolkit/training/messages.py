@@ -57,13 +57,13 @@ def opening_lines(
     yield parts_table(model, groups, options.unfreeze_at)
     yield f"Resuming after step {done} of {steps}" if done else start_line(start_weights)
     yield (
-        f"Augments: {', '.join(each.in_words() for each in settings.augment)}"
+        f"Augmentation: {', '.join(each.in_words() for each in settings.augment)}"
         if settings.augment
         else ("No augmentation")
     )
-    epochs = steps * options.batch_size / max(1, images)
+    epochs = steps * options.images_per_step / max(1, images)
     length = f"{epochs:.0f} epochs" if epochs >= 10 else f"{epochs:.2g} epochs"
-    yield f"{counted(steps, 'step')} of {counted(options.batch_size, 'image')}: {length}"
+    yield f"{counted(steps, 'step')} of {counted(options.images_per_step, 'image')}: {length}"
     if settings.weights == "none" and (frozen := count_frozen(model)):
         yield f"{frozen:,} parameters are frozen at random values: set weights=… or train.freeze=[]"
     if options.scaled_lr() != options.lr:
@@ -93,7 +93,7 @@ def warning_lines(task: TaskManifest, classes: Sequence[str]) -> Iterator[str]:
 def start_line(start_weights: StartWeights | None) -> str:
     """What a model starts from."""
     if start_weights is None:
-        return "Starts from the weights of the model that was handed over"
+        return "Starts from the weights of the model that was passed in"
     if start_weights.report is not None:
         license = f"(license: {start_weights.license})"
         return f"Starts from weights={start_weights.name} {license}: {start_weights.report}"

@@ -108,7 +108,7 @@ def build_schedule(settings: TrainSettings, steps: int) -> Callable[[int], float
         raise ConfigError(f"train.milestones {beyond} lie beyond the {steps} steps of the run")
     if settings.unfreeze_at is not None and settings.unfreeze_at >= steps:
         raise ConfigError(
-            f"train.unfreeze_at {settings.unfreeze_at} lies beyond the {steps} steps of the run. Hint:"
+            f"train.unfreeze_at {settings.unfreeze_at} is beyond the {steps} steps of the run. Hint:"
             " leave it out"
         )
     schedule: ParamScheduler

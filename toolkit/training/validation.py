@@ -14,7 +14,7 @@ from toolkit.data.loader import EvaluationLoader
 from toolkit.errors import ToolkitError, TrainingError, UsageError
 from toolkit.evaluation.driver import Evaluation, PredictedBatch, Subject, evaluate, predict_batches
 from toolkit.evaluation.protocols import Measurement
-from toolkit.evaluation.report import is_better
+from toolkit.evaluation.report import Report, is_better
 from toolkit.models.contract import Model
 from toolkit.runtime.seeding import undisturbed
 from toolkit.training.state import Progress
@@ -30,12 +30,14 @@ class ValidationFigures:
         loss: the total.
         losses: its terms.
         headline: names of the metrics worth a line.
+        reports: of all evaluators.
     """
 
     metrics: dict[str, float]
     loss: float
     losses: dict[str, float]
     headline: list[str]
+    reports: tuple[Report, ...] = ()
 
     def for_log(self) -> dict[str, float]:
         """All figures as metrics.jsonl has them."""
@@ -83,7 +85,7 @@ class Validation:
         self.best_metric = options.best_metric or known[0]
         if self.best_metric not in known:
             raise UsageError(
-                f"train.best_metric={self.best_metric} is not measured. There are: {', '.join(known)}"
+                f"train.best_metric={self.best_metric} is not measured. Expected one of: {', '.join(known)}"
             )
         lower = {"loss"} | {name for report in reports for name in report.lower_is_better}
         self.lower_is_better = self.best_metric in lower
@@ -103,7 +105,9 @@ class Validation:
             subject, loader.dataset, self.measurements, loader=loader, on_batch=on_batch
         )
         loss = sum(evaluation.losses.values())
-        return ValidationFigures(evaluation.metrics(), loss, evaluation.losses, evaluation.headline())
+        return ValidationFigures(
+            evaluation.metrics(), loss, evaluation.losses, evaluation.headline(), evaluation.reports
+        )
 
     def try_out(self, model: Model) -> None:
         """Measure the first images of this process's share, to see that all that validating takes is there:

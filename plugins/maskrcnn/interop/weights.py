@@ -172,12 +172,12 @@ def _check_norms(model: Model, tensors: Mapping[str, Tensor], path: Path) -> Non
         has_statistics = f"{name}.running_mean" in tensors
         if isinstance(module, nn.GroupNorm) and has_statistics:
             raise CheckpointError(
-                f"{path} was learned with batch norm, but {name} is a group norm. Hint: another norm, or"
+                f"{path} was trained with batch norm, but {name} is a group norm. Hint: another norm, or"
                 " other weights"
             )
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and not has_statistics:
             raise CheckpointError(
-                f"{path} has no statistics for the batch norm {name}: it was learned with group norm, or its"
+                f"{path} has no statistics for the batch norm {name}: it was trained with group norm, or its"
                 " batch norms are folded. Hint: for folded ones model.backbone.norm=FrozenBN, else"
                 " model.backbone.norm=GN; or take other weights"
             )
