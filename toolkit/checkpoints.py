@@ -184,7 +184,8 @@ class LoadReport:
             )
         if self.reinitialized:
             lines.append(
-                f"{len(self.reinitialized)} start from random values {self.why_anew}: {_some(self.reinitialized)}"
+                f"{len(self.reinitialized)} start from random values {self.why_anew}:"
+                f" {_some(self.reinitialized)}"
             )
         for what, names in (
             ("missing in the file", self.missing),

@@ -12,6 +12,7 @@ from toolkit.cli.options import (
     load_plugin_files,
     model_settings,
 )
+from toolkit.wording import counted
 
 SUMMARY = "track objects through a video with a promptable model"
 
