@@ -128,9 +128,12 @@ def test_faults_name_file_and_line(tmp_path: Path, line: str, message: str) -> N
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("train: [", "cannot be read"),
+        ("train: [", "line 1, column 9 is not valid YAML"),
         ("train: images/train\n", "names must be a list of different classes"),
-        ("train: images/train\nnames: {0: cat, 2: dog}\n", "or number them from 0"),
+        (
+            "train: images/train\nnames: {0: cat, 2: dog}\n",
+            "line 2: names must number",
+        ),
         ("train: images/train\nnames: [cat, cat]\n", "names must be a list of different classes"),
         ("train: elsewhere\nnames: [cat]\n", "names elsewhere, but there is neither"),
         ("train: empty\nnames: [cat]\n", "train: empty holds no images"),
@@ -145,7 +148,7 @@ def test_faults_of_data_yaml(tmp_path: Path, text: str, message: str) -> None:
 
 
 def test_files_that_are_not_text(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"data.yaml cannot be read"):
+    with pytest.raises(DataError, match=r"data.yaml does not exist"):
         yolo(tmp_path)
     (tmp_path / "data.yaml").write_text(YAML)
     put(tmp_path, "a", None).write_bytes(b"\xff\xfe\x00")
