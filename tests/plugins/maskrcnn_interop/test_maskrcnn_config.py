@@ -150,7 +150,7 @@ def test_the_command(mask_yaml: Path, tmp_path: Path) -> None:
         [*command, str(tmp_path / "absent.yaml")], capture_output=True, text=True, check=False
     )
     assert bad.returncode == 2
-    assert "absent.yaml" in bad.stderr
+    assert "absent.yaml does not exist" in bad.stderr
     assert "Traceback" not in bad.stderr
     assert subprocess.run(command, capture_output=True, text=True, check=False).returncode == 2
 
