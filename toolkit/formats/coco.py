@@ -21,7 +21,7 @@ from toolkit.formats.bounds import Bounds, Outside
 from toolkit.formats.coco_categories import categories_of
 from toolkit.formats.coco_keypoints import from_indices
 from toolkit.formats.coco_schema import CocoAnnotation, CocoCategory, CocoImage, RunLengths
-from toolkit.formats.regions import Box, Polygon, Region, check_stated_size, polygon
+from toolkit.formats.regions import Box, Polygon, Region, check_stated_size
 from toolkit.formats.turned_boxes import hull, is_upright, rotation_of, turned
 from toolkit.reading.fields import shown
 from toolkit.reading.json_text import load_json
@@ -30,6 +30,9 @@ from toolkit.types import Masks, Size
 from toolkit.types.run_lengths import decode_counts
 
 T = TypeVar("T", CocoImage, CocoCategory)
+
+SMALLEST_POLYGON = 6
+"""Numbers, of three points."""
 
 
 class CocoFile:
@@ -268,7 +271,11 @@ def _mask(
         return (), _run_lengths(value, bounds.size, where)
     parts: list[Polygon] = []
     for part in value:
-        if len(part) < 6 or not encloses(polygon(part, where, "a polygon")):
+        if len(part) >= SMALLEST_POLYGON and len(part) % 2:
+            raise DataError(
+                f"{where}: a polygon has {len(part)} numbers; expected x, y of each point. Hint: {HINT}"
+            )
+        if len(part) < SMALLEST_POLYGON or not encloses(tuple(part)):
             if skip_parts:
                 note("parts of objects without an area are left out (degenerate=skip)")
                 continue

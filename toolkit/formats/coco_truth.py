@@ -14,15 +14,12 @@ from typing import Any, Literal
 
 from toolkit.errors import DataError, InvalidDataError
 from toolkit.formats.bounds import Bounds, Outside
-from toolkit.formats.coco import encloses
+from toolkit.formats.coco import SMALLEST_POLYGON, encloses
 from toolkit.formats.coco_schema import CocoAnnotation, CocoImage, RunLengths
 from toolkit.formats.turned_boxes import rotation_of
 from toolkit.reading.records import check_unique, fault_list, name_of, records
 from toolkit.types import Masks, Size
 from toolkit.types.run_lengths import polygon_fault
-
-SMALLEST_POLYGON = 6
-"""Numbers, of three points."""
 
 
 def complete_truth(
