@@ -132,8 +132,15 @@ class CheckpointManifest:
             )
         manifest: CheckpointManifest | None
         manifest, faults = judge(values, cls)
-        if manifest is not None and manifest.palette and len(manifest.palette) != len(manifest.classes):
-            faults.append(f"palette: {len(manifest.palette)} colors for {len(manifest.classes)} classes")
+        if manifest is not None:
+            counts = {"palette": ("colors", manifest.palette or None)}
+            counts["label_values"] = ("values", manifest.label_values and manifest.label_values["classes"])
+            count = len(manifest.classes)
+            faults = [
+                f"{name}: {len(given)} {what} for {count} classes"
+                for name, (what, given) in counts.items()
+                if given is not None and len(given) != count
+            ]
         if faults or manifest is None:
             raise CheckpointError(
                 f"{where} is damaged: {'; '.join(faults[:MOST_FAULTS])}. Hint: {COPY_AGAIN}"

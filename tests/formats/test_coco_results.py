@@ -217,10 +217,10 @@ def test_a_predictions_file_may_leave_out_images_without_objects(tmp_path: Path)
         ),
         (
             {"segmentation": [1, 2, 9, 1, 9, 9]},
-            r"segmentation: should be a list of polygons, each a list in it",
+            r"segmentation: must be a list of polygons, each a list in it",
         ),
-        ({"segmentation": [{"size": [1, 1], "counts": "1"}]}, "should be one object with size and counts"),
-        ({"segmentation": "text"}, "segmentation: should be a list of polygons, or an object"),
+        ({"segmentation": [{"size": [1, 1], "counts": "1"}]}, "must be one object with size and counts"),
+        ({"segmentation": "text"}, "segmentation: must be a list of polygons, or an object"),
     ],
 )
 def test_faulty_results_are_named(tmp_path: Path, change: dict[str, Any], expected: str) -> None:

@@ -54,12 +54,10 @@ def _form(value: Any) -> str:
 
 def _refuse(value: Any) -> Any:
     if isinstance(value, list) and all(map(is_number, value)):
-        raise ValueError("should be a list of polygons, each a list in it; this is a single one: write [[…]]")
+        raise ValueError("must be a list of polygons, each a list in it; this is a single one: write [[…]]")
     if isinstance(value, list) and any(isinstance(part, dict) for part in value):
-        raise ValueError(
-            "should be one object with size and counts, or a list of polygons, not a list of objects"
-        )
-    raise ValueError(f"should be a list of polygons, or an object with size and counts, not {shown(value)}")
+        raise ValueError("must be one object with size and counts, or polygons, but is a list of objects")
+    raise ValueError(f"must be a list of polygons, or an object with size and counts, not {shown(value)}")
 
 
 Segmentation = Annotated[

@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field, Strict
+from pydantic import AfterValidator, ConfigDict, Field
 
 from toolkit.errors import DataError
 from toolkit.inference.findings import Findings
-from toolkit.reading.fields import Count, Name, Number, Text, below
+from toolkit.reading.fields import AnyText, Count, Name, Number, Text, below
 from toolkit.reading.fields import Record as Schema
 from toolkit.reading.files import read_bytes
 from toolkit.reading.records import judge
@@ -73,18 +73,18 @@ class _Line(Schema):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     # Names of files may be no UTF-8, which Python keeps as halves of surrogate pairs.
-    image: Annotated[str, Strict(), Field(min_length=1)]
+    image: AnyText
     status: Name
-    source: Annotated[str, Strict()] = ""
+    source: AnyText = ""
     model: Text = ""
-    error: Annotated[str, Strict()] | None = None
+    error: AnyText | None = None
     size: Annotated[list[Annotated[Count, Field(gt=0)]], Field(min_length=2, max_length=2)] | None = None
     window: Count | None = None
     objects: Count | None = None
     found: Mapping[str, Count] = Field(default_factory=dict)
     best_score: Number | None = None
     pixels: Mapping[str, Count] = Field(default_factory=dict)
-    outputs: Mapping[str, Annotated[str, Strict(), AfterValidator(below)]] = Field(default_factory=dict)
+    outputs: Mapping[str, Annotated[AnyText, AfterValidator(below)]] = Field(default_factory=dict)
 
 
 def latest_records(manifest: Path) -> list[dict[str, Any]]:
@@ -109,7 +109,7 @@ def _record(line: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     found, faults = judge(value, _Line)
-    if faults or (found.status == "ok" and found.size is None):
+    if faults or not found.image or (found.status == "ok" and found.size is None):
         return None
     given = {key: item for key, item in value.items() if item is not None}
     return {"model": "", "outputs": {}, "source": "", **given}

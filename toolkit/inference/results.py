@@ -37,6 +37,7 @@ from toolkit.inference.findings import findings_of
 from toolkit.inference.inputs import InputImage
 from toolkit.inference.records import Record, latest_records, write_records
 from toolkit.reading.fields import Record as Schema
+from toolkit.reading.files import is_file
 from toolkit.reading.json_text import load_json
 from toolkit.reading.records import records as checked_records
 from toolkit.runtime.files import atomic_write, remove_unfinished, writing
@@ -249,7 +250,7 @@ class ResultFolder:
         return (
             bool(outputs)
             and not missing_overlay
-            and all(_is_file(self.folder / path) for path in outputs.values())
+            and all(is_file(self.folder / path) for path in outputs.values())
         )
 
     def _predictions(self, records: list[dict[str, Any]]) -> Iterator[str]:
@@ -288,14 +289,6 @@ class _Objects(Schema):
     """An object in the file of an image, as the task has written it."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
-
-
-def _is_file(path: Path) -> bool:
-    """Whether a file is there; a name that the system cannot have is none."""
-    try:
-        return path.is_file()
-    except OSError:
-        return False
 
 
 def _read_about(path: Path) -> dict[str, Any]:

@@ -90,6 +90,14 @@ def _unreadable(path: str | os.PathLike[str], what: str, error: MakeError, probl
     )
 
 
+def is_file(path: Path) -> bool:
+    """Whether a file is there; a name that the system cannot have, as of 300 characters, is none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def read_text(path: str | os.PathLike[str], what: str, error: MakeError, *, most: int = MOST_BYTES) -> str:
     """The contents of a file of text, without a byte order mark; arguments as for ``read_bytes``.
 

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from toolkit.reading.files import MOST_BYTES, MakeError, check_encoding, read_bytes
+from toolkit.reading.memory import uncollected
 
 MOST_LEVELS = 200
 """Lists and objects within one another; pydantic's parser has no setting for it, and stops there itself."""
@@ -41,7 +42,8 @@ def parse_json(text: bytes | str, source: str, what: str, error: MakeError) -> A
     if not data.strip():
         raise error(f"{source} is empty; it should contain {what}. Hint: write or export it again")
     try:
-        return from_json(data)
+        with uncollected():
+            return from_json(data)
     except ValueError as problem:
         raise error(
             f"{source} is not valid JSON: {_reason(str(problem))}; it should contain {what}. Hint: write or"

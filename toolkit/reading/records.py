@@ -27,6 +27,7 @@ from pydantic import TypeAdapter, ValidationError
 from toolkit.errors import ToolkitError
 from toolkit.reading.fields import shown
 from toolkit.reading.files import MakeError
+from toolkit.reading.memory import uncollected
 
 T = TypeVar("T")
 
@@ -52,6 +53,7 @@ class Fault:
     text: str
 
 
+@uncollected()
 def records(
     entries: Any,
     schema: type[T],
@@ -89,6 +91,7 @@ def records(
     return [record for _, record in good]
 
 
+@uncollected()
 def sift(
     entries: Any,
     schema: type[T],
@@ -118,6 +121,7 @@ def sift(
     return good, faults
 
 
+@uncollected()
 def check_records(
     entries: Any,
     schema: Any,

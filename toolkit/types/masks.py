@@ -75,7 +75,8 @@ class Masks:
         check_size("Masks", size)
         counts = []
         for index, parts in enumerate(polygons):
-            check(len(parts) > 0, f"object {index} has no polygon")
+            is_list = isinstance(parts, (list, tuple, np.ndarray))
+            check(is_list and len(parts) > 0, f"object {index} has no polygon")
             for part in parts:
                 fault = polygon_fault(part, size)
                 check(not fault, f"a polygon of object {index} {fault}")

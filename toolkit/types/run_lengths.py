@@ -63,6 +63,8 @@ def lengths_fault(lengths: Sequence[Any], size: Size) -> str:
 
 def polygon_fault(part: Sequence[Any], size: Size) -> str:
     """What is wrong with a polygon ``x0, y0, x1, y1, …`` in an image of this size; empty when nothing is."""
+    if not isinstance(part, (list, tuple, np.ndarray)):
+        return f"is a {type(part).__name__}; expected a list of numbers"
     if len(part) < 6 or len(part) % 2:
         return f"has {len(part)} numbers; expected x0, y0, x1, y1, … of 3 points or more"
     try:
