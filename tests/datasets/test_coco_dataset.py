@@ -275,7 +275,7 @@ RLE = {"size": [HEIGHT, WIDTH], "counts": [100, 20, 480]}
         ({"segmentation": [[2, 3, 900, 3, 9, 8]]}, "reaches 900, outside the image of 30 x 20"),
         (
             {"segmentation": "mask.png"},
-            "segmentation: should be a list of polygons, or an object with size and counts, not 'mask.png'",
+            "segmentation: must be a list of polygons, or an object with size and counts, not 'mask.png'",
         ),
         (
             {"segmentation": RLE | {"size": [WIDTH, HEIGHT]}},
