@@ -205,6 +205,10 @@ def test_keypoints(tmp_path: Path) -> None:
         [[0, 0, 0], [0, 0, 0]],
         [[0, 0, 0], [0, 0, 0]],
     ]
+    data["annotations"][0]["keypoints"] = [1, 2, 2, 3.5, 44, 1]
+    put(tmp_path, data)
+    with pytest.raises(DataError, match=r"annotation 1 of .* reaches 44, outside the image of 30 x 20"):
+        coco(tmp_path)[0]
     data["annotations"][0]["keypoints"] = [1, 2, 2, 3]
     put(tmp_path, data)
     with pytest.raises(DataError, match=r"annotation 1 .*: keypoints: 4 numbers are not x, y and visibility"):

@@ -202,11 +202,12 @@ class CocoFile:
         if code is not None and box is None and not coco_mask.area({"size": list(size), "counts": code}):
             raise _DegenerateError(f"{where} covers no pixel")
         label, crowd = self._labels[read.category_id], bool(read.iscrowd)
-        return Region(
-            label, where, parts, code, box, crowd, self._keypoints(read.keypoints, where), read.area
-        )
+        keypoints = self._keypoints(read.keypoints, bounds, where)
+        return Region(label, where, parts, code, box, crowd, keypoints, read.area)
 
-    def _keypoints(self, flat: Sequence[float] | None, where: str) -> tuple[float, ...] | None:
+    def _keypoints(
+        self, flat: Sequence[float] | None, bounds: Bounds, where: str
+    ) -> tuple[float, ...] | None:
         if not self.keypoint_names or flat is None:
             return None
         if len(flat) > 3 * len(self.keypoint_names):
@@ -214,7 +215,14 @@ class CocoFile:
                 f"{where} has {len(flat)} numbers as keypoints; expected {3 * len(self.keypoint_names)}."
                 " Hint: correct the file"
             )
+        bounds.note(marked_points(flat), where)
         return tuple(from_indices(np.array(flat, np.float64).reshape(-1, 3)).flatten().tolist())
+
+
+def marked_points(keypoints: Sequence[float]) -> list[float]:
+    """``x, y`` of each keypoint that is marked; the others are anywhere."""
+    triples = zip(keypoints[::3], keypoints[1::3], keypoints[2::3], strict=True)
+    return [value for x, y, visibility in triples if visibility for value in (x, y)]
 
 
 def as_id(value: Any) -> int | str | None:
