@@ -3,9 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 GPU_BENCHMARKS := deeplabv3 maskrcnn_inference maskrcnn_training sam2_inference sam2_training
 # Two test processes with one thread each are faster on two cores than one with two.
+MINUTES ?= 10
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
-.PHONY: demo test slow check format docs bench gpu clean
+.PHONY: demo test slow fuzz check format docs bench gpu clean
 
 .venv/installed: pyproject.toml setup.py
 	$(PYTHON) -m venv .venv
@@ -22,6 +23,9 @@ test: .venv/installed  ## the test suite
 
 slow: .venv/installed  ## the tests that `make test` leaves out: how the tests for a GPU do on a CPU
 	$(PYTEST) -m slow
+
+fuzz: .venv/installed  ## changes valid files of every format at random and reads them, for MINUTES=10
+	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzzing/fuzz.py --minutes $(MINUTES)
 
 check: .venv/installed  ## format, lint, declared dependencies and types
 	$(BIN)/ruff format --check .

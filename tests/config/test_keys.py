@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from toolkit.config import Settings, resolve
@@ -144,3 +146,38 @@ def test_mappings_are_left_as_they_were(tiny: str) -> None:
     given = {"train": {"steps": 3}, "train.lr": 0.5}
     resolve(plugin=tiny, data=tiny, overrides=given)
     assert given == {"train": {"steps": 3}, "train.lr": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("plugin: 5", "plugin: expected text, not 5"),
+        ("plugin: [unet]", r"plugin: expected text, not \['unet'\]"),
+        ("plugin: unet\ndata: 5", "data: expected keys and values, as in data: {key: value}, not 5"),
+        ("plugin: unet\ndata: {name: [shapes]}", "data.name: expected text"),
+        ("plugin: unet\ndata: {name: shapes, options: [1]}", "data.options: expected keys and values"),
+        ("plugin: unet\ndata: {name: shapes}\nmodel: []\nevaluators: [iou]", "has 2 faults:"),
+        ("plugin: unet\ndata: {name: shapes}\nevaluators: {iou: 5}", "evaluators.iou: expected keys"),
+        ("plugin: unet\ndata: {name: shapes}\nevaluators: {5: {}}", "evaluators: expected names, not 5"),
+        ("plugin: unet\ndata: {name: shapes}\ntrain: 7", "train: expected keys and values"),
+        ("plugin: unet\ndata: {name: shapes}\nweights: 5", "weights: expected text"),
+        ("5: 1", "has the key 5; expected text"),
+        ("? [a]\n: 1", "a list stands where a key should"),
+    ],
+)
+def test_sections_of_another_shape_are_faults_with_the_file(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "odd.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message) as caught:
+        resolve(config=path)
+    assert str(path) in str(caught.value)
+    assert "Hint: " in str(caught.value)
+
+
+ODD_WORDS = ("model=5", "model=[1]", "evaluators=[iou]", "evaluators.iou=5", "data.options=3", "data.name=5")
+
+
+@pytest.mark.parametrize("word", ODD_WORDS)
+def test_sections_of_another_shape_among_the_words(word: str) -> None:
+    with pytest.raises(ConfigError):
+        resolve(plugin="unet", data="shapes", overrides=[word])

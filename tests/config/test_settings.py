@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 from manifest_cases import manifest
 from pydantic import Field, ValidationError, field_validator
 
 from toolkit.config import Settings, resolve, settings_class, validate
+from toolkit.config.tree import parse_overrides
 from toolkit.errors import ConfigError, UsageError
+from toolkit.reading.yaml_text import dump_yaml, parse_yaml
 
 
 def test_all_faults_are_reported_at_once_with_the_nearest_names(tiny: str) -> None:
@@ -212,3 +214,66 @@ def test_british_spellings_of_keys_get_the_american_ones() -> None:
         validate(Painted, {"colour": "red", "normalise": True}, source="here")
     assert "colour: unknown key; it is spelled 'color'" in str(caught.value)
     assert "normalise: unknown key; it is spelled 'normalize'" in str(caught.value)
+
+
+class Named(Settings):
+    """Settings that are text, or hold some."""
+
+    classes: tuple[str, ...] = ()
+    values: dict[int, str] = {}  # noqa: RUF012 - pydantic copies it
+    factors: dict[str, float] = {}  # noqa: RUF012
+    name: str | None = None
+    either: int | str = 0
+    number: float = 0.0
+    pair: tuple[int, str] | None = None
+    anything: Any = None
+
+
+class Outer(Settings):
+    inner: Named = Named()
+    several: tuple[Named, ...] = ()
+
+
+def from_yaml(text: str, cls: type[Settings] = Named) -> Any:
+    return validate(cls, parse_yaml(text, "x.yaml", ConfigError).written, source="x.yaml")
+
+
+def test_names_in_yaml_are_text_as_it_is_written() -> None:
+    names = "[no, 02146, 1_0, 1e3, null, ~, 2001-12-14, true, 0x1F, '5', yes]"
+    expected = ("no", "02146", "1_0", "1e3", "null", "~", "2001-12-14", "true", "0x1F", "5", "yes")
+    assert from_yaml(f"classes: {names}").classes == expected
+    assert from_yaml(f"inner: {{classes: {names}}}", Outer).inner.classes == expected
+    assert from_yaml(f"several: [{{classes: {names}}}]", Outer).several[0].classes == expected
+    assert validate(Named, parse_overrides([f"classes={names}"]), source="words").classes == expected
+
+
+def test_other_places_for_text_and_numbers() -> None:
+    found = from_yaml(
+        "values: {0: no, 1: 007}\nfactors: {1: 0.5, 010: 2}\nname: 1e3\neither: 007\nnumber: 1e-3\n"
+        "pair: [7, x]\nanything: {a: [007, 1.50], b: 1}\n"
+    )
+    assert found.values == {0: "no", 1: "007"}
+    assert found.factors == {"1": 0.5, "010": 2.0}
+    assert found.name == "1e3"
+    assert found.either == 7
+    assert found.number == 0.001
+    assert found.pair == (7, "x")
+    assert found.anything == {"a": [7, 1.5], "b": 1}
+    assert {type(each) for each in (found.either, *found.anything["a"])} == {int, float}
+    assert type(found.anything["a"]) is list
+    assert from_yaml("name: null").name is None
+    assert from_yaml("name: ''").name == ""
+
+
+@pytest.mark.parametrize(
+    "text", ["name: true", "name: [a]", "classes: no", "classes: [a, [b]]", "values: {0: ~}"]
+)
+def test_what_is_no_text_stays_a_fault(text: str) -> None:
+    with pytest.raises(ConfigError, match="x.yaml: 1 fault"):
+        from_yaml(text)
+
+
+def test_names_survive_the_settings_file_of_a_run() -> None:
+    first = from_yaml("classes: [no, 007, 1e3, null, 0o17]\nname: 1e3")
+    text = dump_yaml(first.model_dump(mode="json"))
+    assert from_yaml(text) == first

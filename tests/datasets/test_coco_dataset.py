@@ -173,7 +173,11 @@ def test_what_coco_needs_to_be_measured_by_is_kept(tmp_path: Path) -> None:
     dataset = coco(tmp_path)
     assert dataset.coco_image_ids == {"a": 7, "sub/b": 900}
     assert dataset.coco_category_ids == (3, 90)
-    assert [each["area"] for each in dataset.coco_document()["annotations"]] == [12.25, 35, 35]
+    known = dataset.coco_document()
+    assert known is not None
+    assert known["categories"] == data["categories"]
+    for mine, written in zip(known["annotations"], data["annotations"], strict=True):
+        assert mine == {"iscrowd": 0, **written, "bbox": mine["bbox"], "area": written["area"] or 35}
     assert dataset[0].instances.areas.tolist() == [12.25, 35]
     assert dataset[1].instances.areas is None
     data["images"][0]["id"] = "seven"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import cv2
@@ -89,3 +90,124 @@ def test_what_is_no_predictions_is_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(DataError, match=expected):
             PredictionFiles(tmp_path / path, ("a",))
+
+
+LONG = "[" * 100_000
+ODD_CHANGES: list[tuple[dict, str]] = [
+    ({"images": [{"id": 1}]}, "image 0 (id 1): file_name: missing"),
+    (
+        {"images": [{"id": 1, "file_name": None}]},
+        "image 0 (id 1): file_name: should be a valid string, not None",
+    ),
+    ({"images": [{"id": 1, "file_name": 7}]}, "file_name: should be a valid string, not 7"),
+    ({"images": [{"id": 1, "file_name": "."}]}, "'.' is no name of an image"),
+    (
+        {"images": [{"id": [1], "file_name": "a.jpg"}]},
+        "image 0 (id [1]): id: should be a whole number or text",
+    ),
+    ({"images": [None]}, "image 0: expected an object with fields, not None"),
+    (
+        {"images": [{"id": 1, "file_name": "a.jpg"}, {"id": 2, "file_name": "a.png"}]},
+        "the images 'a.jpg' and 'a.png' differ in their suffix at most",
+    ),
+    (
+        {"images": [{"id": 1, "file_name": "a.jpg"}, {"id": 1, "file_name": "b.jpg"}]},
+        "image 1 has the id 1, as image 0 has",
+    ),
+    (
+        {"images": [{"id": 1, "file_name": "a.jpg", "label_map": "../../a.png"}]},
+        "label_map: should be the name of a file below the folder of this one",
+    ),
+    (
+        {"images": [{"id": 1, "file_name": "a.jpg", "label_map": "/etc/a.png"}]},
+        "label_map: should be the name",
+    ),
+    ({"categories": [{"id": 3, "name": 5}]}, "category 0 (id 3): name: should be a valid string, not 5"),
+    ({"categories": [{"id": 3, "name": None}]}, "category 0 (id 3): name: should be"),
+    ({"categories": [{"name": "square"}]}, "category 0: id: missing"),
+    (
+        {"categories": [{"id": 3, "name": "square", "label_value": 999}]},
+        "label_value: should be less than or equal",
+    ),
+    ({"categories": {"3": "square"}}, "expected a list of category records, not {'3': 'square'}"),
+    ({"annotations": [None]}, "annotation 0: expected an object with fields, not None"),
+    ({"annotations": {}}, "expected a list of annotation records, not {}"),
+]
+ODD_ANNOTATIONS: list[tuple[dict, str]] = [
+    ({"image_id": {}}, "image_id: should be a whole number or text, not {}"),
+    ({"category_id": "square"}, "category_id is 'square', which the file does not have"),
+    ({"score": None}, "score: should be a valid number, not None"),
+    ({"score": "0.5"}, "score: should be a valid number, not '0.5'"),
+    ({"score": 10**400}, "score: "),
+    ({"bbox": [1, 2]}, "bbox: expected at least 4 items, not [1, 2]"),
+    ({"bbox": [1, 2, -3, 4], "segmentation": None}, "bbox has a width or height below 0"),
+    ({"segmentation": "text"}, "segmentation: must be a list of polygons, or an object with size and counts"),
+    ({"segmentation": [1, 2, 3, 4, 5, 6]}, "segmentation: must be a list of polygons, each a list in it"),
+    ({"segmentation": [[1, None, 9, 1, 9, 9]]}, "segmentation[0][1]: should be a valid number, not None"),
+    ({"segmentation": {"size": [16, 16]}}, "segmentation.counts: missing"),
+    ({"keypoints": [1, 2]}, "keypoints: "),
+    ({"bbox": None, "segmentation": []}, "has neither bbox nor segmentation nor keypoints"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), ODD_CHANGES)
+def test_records_with_faults_are_named(tmp_path: Path, change: dict, message: str) -> None:
+    path = tmp_path / "theirs.json"
+    path.write_text(json.dumps(coco_document() | change))
+    with pytest.raises(DataError, match=re.escape(message)) as caught:
+        PredictionFiles(path, ("ground", "square"))
+    assert str(path) in str(caught.value)
+    assert "Hint: " in str(caught.value)
+
+
+@pytest.mark.parametrize(("change", "message"), ODD_ANNOTATIONS)
+def test_annotations_with_faults_are_named(tmp_path: Path, change: dict, message: str) -> None:
+    content = coco_document()
+    content["annotations"][0] |= change
+    path = tmp_path / "theirs.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match=re.escape(message)) as caught:
+        PredictionFiles(path, ("ground", "square"))
+    assert "annotation 0" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (
+            {"size": [16, 16], "counts": [300]},
+            "annotation 0.*: mask code: the run lengths have a length that is no",
+        ),
+        ({"size": [16, 16], "counts": "0" * 999}, "annotation 0.*: mask code: the run lengths"),
+        ({"size": [8, 8], "counts": [64]}, r"annotation 0.*: mask code has size list \[8, 8\]"),
+        ([[1, 9e6, 9, 1, 9, 9]], "annotation 0.*: a polygon of object 0 reaches 9e"),
+        ([[1, 1, 9, 9]], "annotation 0.*: a polygon of object 0 has 4 numbers"),
+    ],
+)
+def test_masks_that_do_not_fit_the_image_are_named(tmp_path: Path, mask: object, message: str) -> None:
+    content = coco_document()
+    content["annotations"][0]["segmentation"] = mask
+    (tmp_path / "theirs.json").write_text(json.dumps(content))
+    files = PredictionFiles(tmp_path / "theirs.json", ("ground", "square"))
+    key = next(iter(files.records))
+    with pytest.raises(DataError, match=message):
+        files.read(key, (16, 16))
+
+
+@pytest.mark.parametrize(
+    "text", ["", LONG, '{"images": ' + LONG, "{", "5", '"x"', "null", '{"images": "\\ud83d"}']
+)
+def test_what_is_no_json_of_predictions(tmp_path: Path, text: str) -> None:
+    (tmp_path / "theirs.json").write_text(text)
+    with pytest.raises(DataError, match=r"theirs\.json is .*Hint: "):
+        PredictionFiles(tmp_path / "theirs.json", ("a",))
+
+
+def test_keypoints_of_different_counts_are_refused(tmp_path: Path) -> None:
+    content = coco_document()
+    first = content["annotations"][0] | {"keypoints": [1, 2, 2]}
+    content["annotations"] = [first, first | {"id": 99, "keypoints": [1, 2, 2, 3, 4, 2]}]
+    (tmp_path / "theirs.json").write_text(json.dumps(content))
+    files = PredictionFiles(tmp_path / "theirs.json", ("ground", "square"))
+    with pytest.raises(DataError, match="some detections have 1 keypoints, others 2"):
+        files.read(next(iter(files.records)), (16, 16))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -201,3 +202,53 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
 def test_a_class_that_the_dataset_does_not_have(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="has the class 'flask'; expected one of: cup"):
         PromptFile(write(tmp_path, CSV), ["cup"])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("image,x,y\na," + "1" * 200_000 + ",2", "line 2: no table of comma-separated values: field larger"),
+        ('image,x,y\na,"1,2\n' + "b,1,2\n" * 40_000, "is a quotation mark not closed"),
+        ("image,x,y\na\0,1,2", "it contains the character NUL"),
+        ("image,x,y\na,1e999,2", "x = '1e999'; expected a number of pixels"),
+        ("image,x,y\na," + "9" * 400 + ",2", "expected a number of pixels"),
+        ("image,x,y,label\na,1,2," + "1" * 5_000, "label '1111"),
+        ("{", "not valid JSON"),
+        ('{"a": ' + "[" * 100_000, "more than 200 levels deep"),
+        ('{"a": [5]}', "image 'a': prompt 0: expected an object with fields, not 5"),
+        ('{"a": [{"points_xy": [[1, 1' + "0" * 400 + "]]}]}", r"points_xy\[0\]\[1\]: "),
+        ('{"a": [{"points_xy": [["1", 2]]}]}', r"points_xy\[0\]\[0\]: should be a valid number, not '1'"),
+        (
+            '{"a": [{"box_xyxy": [1, 2, 9, 9], "class": ["cup"]}]}',
+            r"class: should be a valid string, not \['cup'\]",
+        ),
+        ('{"a": [{"box_xyxy": [1, 2, 9, 9], "class": 5}]}', "class: should be a valid string, not 5"),
+        ('{"images": 5, "annotations": []}', "expected a list of image records, not 5"),
+        ('{"images": [{"id": [1], "file_name": "a"}], "annotations": []}', "image 0 .*: id: should be"),
+        ('{"images": [{"id": 1}], "annotations": []}', "file_name: missing"),
+        ('{"images": [], "annotations": [], "categories": [{"id": 1, "name": 5}]}', "name: should be"),
+        ('{"images": [], "annotations": [null]}', "annotation 0: expected an object with fields"),
+        ('{"images": [], "annotations": [{"image_id": [1], "bbox": [1, 2, 3, 4]}]}', "image_id: should be"),
+    ],
+)
+def test_odd_records_are_named_with_the_file(tmp_path: Path, text: str, message: str) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(DataError, match=message) as caught:
+        read_prompts(path)
+    assert str(path) in str(caught.value)
+    assert "Hint: " in str(caught.value)
+    assert len(str(caught.value)) < 600
+
+
+def test_a_pipe_is_no_file_of_prompts(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "prompts.csv")
+    with pytest.raises(DataError, match="is a named pipe, not a file"):
+        read_prompts(tmp_path / "prompts.csv")
+
+
+def test_names_with_line_ends_and_long_numbers_are_matched(tmp_path: Path) -> None:
+    number = "0" * 5_000 + "7"
+    file = PromptFile(write(tmp_path, f'image,x,y\n"a\nb",1,2\n{number},3,4\n'))
+    file.assign(["a\nb", "7"])
+    assert file.names_image("a\nb")
+    assert file.names_image("7")

@@ -391,7 +391,7 @@ def _plain(node: Node) -> Any:
 
 def _with_text(node: Node) -> Any:
     if node.kind == "mapping":
-        return {key.value: _with_text(item) for key, item in node.items}
+        return {_with_text(key): _with_text(item) for key, item in node.items}
     if node.kind == "list":
         made = WrittenList(_with_text(item) for item in node.items)
         made.written = tuple(item.text or None if item.kind == "scalar" else None for item in node.items)
@@ -444,5 +444,5 @@ def forget_text(value: Any) -> Any:
     if isinstance(value, list):
         return [forget_text(item) for item in value]
     if isinstance(value, dict):
-        return {key: forget_text(item) for key, item in value.items()}
+        return {forget_text(key): forget_text(item) for key, item in value.items()}
     return value

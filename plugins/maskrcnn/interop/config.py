@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -52,12 +53,14 @@ def read_config(path: Path, overrides: Mapping[str, Any] | None = None) -> dict[
     Raises:
         ConfigError: when a file cannot be read or is not YAML, or files include each other in a loop.
     """
-    given = _read(path, ())
+    given = _read(path, (), {})
     return given | {key: Given(value, "the command line") for key, value in (overrides or {}).items()}
 
 
-def _read(path: Path, based_on_it: tuple[Path, ...]) -> dict[str, Given]:
+def _read(path: Path, based_on_it: tuple[Path, ...], known: dict[Path, dict[str, Given]]) -> dict[str, Given]:
     resolved = path.resolve()
+    if resolved in known:  # files that each name the next twice would else be read without end
+        return known[resolved]
     if resolved in based_on_it:
         circle = " -> ".join(str(p) for p in (*based_on_it[based_on_it.index(resolved) :], resolved))
         raise ConfigError(f"{path} includes itself through {BASE}: {circle}. Hint: break the loop")
@@ -70,8 +73,9 @@ def _read(path: Path, based_on_it: tuple[Path, ...]) -> dict[str, Given]:
                 f"{path}: {BASE} must name local files, not {base!r}. Hint: download the file and give its"
                 " path"
             )
-        given |= _read(path.parent / Path(base).expanduser(), (*based_on_it, resolved))
-    return given | {key: Given(_literal(value), str(path)) for key, value in _flat(tree)}
+        given |= _read(path.parent / os.path.expanduser(base), (*based_on_it, resolved), known)
+    known[resolved] = given | {key: Given(_literal(value), str(path)) for key, value in _flat(tree)}
+    return known[resolved]
 
 
 def _flat(tree: Tree, prefix: str = "") -> list[tuple[str, Any]]:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from toolkit.errors import CheckpointError
+from toolkit.reading.files import read_bytes
 
 MOST_OPCODES = 20_000_000
 """Longer programs are refused; a weights file needs a few dozen opcodes per array."""
@@ -174,10 +175,7 @@ def read_pickle(path: Path) -> Any:
         CheckpointError: when the pickle requests anything else, which is named and was not executed; or when
             it is truncated.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from None
+    data = read_bytes(path, "weights", CheckpointError)
     try:
         _check_program(data)
         return _Unpickler(io.BytesIO(data), encoding="latin1").load()

@@ -361,5 +361,5 @@ def test_damaged_files_never_raise_anything_else(tmp_path: Path) -> None:
 
 
 def test_absent_file(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"absent\.pkl cannot be read"):
+    with pytest.raises(CheckpointError, match=r"absent\.pkl does not exist"):
         read_pickle(tmp_path / "absent.pkl")

@@ -1,0 +1,399 @@
+"""What is fuzzed: for each reader, valid files, and how the product reads them."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from pycocotools import mask as coco_mask
+from safetensors.torch import save
+from toolkit.plugins.maskrcnn.interop.config import read_config, to_recipe
+from toolkit.plugins.maskrcnn.interop.weights import read_weights
+
+from toolkit import registry
+from toolkit.checkpoints import CheckpointManifest, describe_foreign, license_of, read_checkpoint
+from toolkit.config import resolve
+from toolkit.data.checks import check_split
+from toolkit.data.dataset import open_dataset
+from toolkit.data.preview import parse_augment
+from toolkit.errors import DataError
+from toolkit.evaluation.runs import evaluate_predictions
+from toolkit.formats.predictions import PredictionFiles
+from toolkit.formats.prompts import PromptFile
+from toolkit.inference.results import ResultFolder
+from toolkit.models.building import load_model
+from toolkit.reading.json_text import parse_json
+from toolkit.training.log import RunLog, last_step, read_metrics
+from toolkit.types import Masks
+
+SIZE = (24, 32)
+CLASSES = ("cup", "flask")
+Reader = Callable[[Path], object]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A reader.
+
+    Attributes:
+        read: given a folder, reads what lies in it as the product does.
+        files: valid content by name below the folder; one of them is changed.
+        fixed: further files, which are left as they are.
+    """
+
+    read: Reader
+    files: Mapping[str, bytes]
+    fixed: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def as_json(value: Any) -> bytes:
+    return json.dumps(value).encode()
+
+
+def picture() -> bytes:
+    return bytes(cv2.imencode(".png", np.full((*SIZE, 3), 90, np.uint8))[1])
+
+
+def labels() -> bytes:
+    values = np.zeros(SIZE, np.uint8)
+    values[4:12, 5:20] = 1
+    return bytes(cv2.imencode(".png", values)[1])
+
+
+def code() -> dict[str, Any]:
+    mask = np.zeros(SIZE, np.uint8, order="F")
+    mask[4:12, 5:20] = 1
+    encoded = coco_mask.encode(mask)
+    return {"size": list(SIZE), "counts": encoded["counts"].decode()}
+
+
+def objects() -> list[dict[str, Any]]:
+    common = {"image_id": 1, "category_id": 1}
+    runs = [4 + 24 * 5, 8, 24 * 32 - 132]
+    return [
+        common
+        | {"bbox": [5, 4, 15, 8], "segmentation": [[5, 4, 20, 4, 20, 12, 5, 12]], "area": 120, "iscrowd": 0},
+        common | {"bbox": [5, 4, 15, 8], "segmentation": code(), "area": 120.0, "iscrowd": 1},
+        common
+        | {"bbox": [5, 4, 1, 8], "segmentation": {"size": list(SIZE), "counts": runs}, "category_id": 2},
+    ]
+
+
+def document() -> dict[str, Any]:
+    return {
+        "info": {"year": 2024},
+        "images": [{"id": 1, "file_name": "a.png", "width": 32, "height": 24}],
+        "categories": [{"id": 1, "name": "cup"}, {"id": 2, "name": "flask"}],
+        "annotations": [{"id": i, **entry} for i, entry in enumerate(objects(), start=1)],
+    }
+
+
+def results() -> list[dict[str, Any]]:
+    keys = ("image_id", "category_id", "bbox", "segmentation")
+    return [{key: entry[key] for key in keys} | {"score": 0.5} for entry in objects()]
+
+
+def every_sample(name: str, **options: Any) -> Reader:
+    """Open a dataset and check all of it, as ``toolkit data check`` does, and read each sample."""
+
+    def read(folder: Path) -> None:
+        dataset = open_dataset(registry.datasets().get(name), str(folder), options.get("split", "train"), {})
+        check_split(dataset)
+        for index in range(len(dataset)):
+            dataset[index]
+
+    return read
+
+
+def evaluate(predictions: str) -> Reader:
+    """Measure predictions against a COCO file, with masks and their boundaries."""
+
+    def read(folder: Path) -> None:
+        evaluate_predictions(
+            folder / predictions,
+            data="coco",
+            data_dir=str(folder),
+            split="val",
+            overrides={"evaluators": {"coco": {"boundary": True}}},
+        )
+
+    return read
+
+
+def through_samples(folder: Path) -> None:
+    """The same by reading images, as another evaluator beside needs it."""
+    evaluate_predictions(
+        folder / "results.json",
+        data="coco",
+        data_dir=str(folder),
+        split="val",
+        overrides={"evaluators": {"coco": {}, "iou": {}}},
+    )
+
+
+def predictions(folder: Path) -> None:
+    files = PredictionFiles(folder, CLASSES)
+    files.require(["a"])
+    files.read("a", SIZE)
+
+
+def prompts(name: str) -> Reader:
+    def read(folder: Path) -> None:
+        file = PromptFile(folder / name)
+        file.assign(["a.png"])
+        file.groups("a.png", SIZE)
+
+    return read
+
+
+def recipe(folder: Path) -> None:
+    resolve(config=folder / "recipe.yaml").to_yaml()
+
+
+def detectron2(folder: Path) -> None:
+    to_recipe(read_config(folder / "rcnn.yaml"), folder / "rcnn.yaml")
+
+
+def words(folder: Path) -> None:
+    """The settings of a command line."""
+    text = (folder / "words.txt").read_text("utf-8", errors="surrogateescape")
+    first, _, rest = text.partition("\n")
+    resolve(plugin="unet", data="shapes", overrides=[word for word in rest.split(" ") if word])
+    parse_augment(first)
+
+
+def checkpoint(folder: Path) -> None:
+    """A file of the toolkit's own, with the manifest that somebody may have changed."""
+    path = folder / "best.safetensors"
+    tensors = {"network.weight": torch.zeros(2, 3)}
+    path.write_bytes(save(tensors, {"toolkit": (folder / "manifest").read_text("utf-8", "replace")}))
+    describe_foreign(path)
+    license_of(path)
+    load_model(path)
+
+
+def weights_header(folder: Path) -> None:
+    describe_foreign(folder / "w.safetensors")
+    read_checkpoint(folder / "w.safetensors")
+
+
+def pickles(folder: Path) -> None:
+    describe_foreign(folder / "zoo.pkl")
+    read_weights(folder / "zoo.pkl", ("backbone.bottom_up.res2.0.conv1.weight",))
+
+
+def run_lengths(folder: Path) -> None:
+    """Codes and polygons given to the type itself."""
+    given = parse_json((folder / "codes.json").read_bytes(), "codes", "codes", DataError)
+    if isinstance(given, dict) and isinstance(given.get("counts"), str):
+        masks = Masks(SIZE, (given["counts"].encode("latin-1", "replace"),))
+        masks.dense(), masks.areas(), masks.boxes_xyxy()
+    codes = given.get("codes") if isinstance(given, dict) else None
+    for entry in codes if isinstance(codes, list) else ():
+        if isinstance(entry, dict):
+            Masks.from_coco([entry], SIZE).dense()
+        elif isinstance(entry, list):
+            Masks.from_polygons([entry], SIZE).areas()
+
+
+def figures(folder: Path) -> None:
+    """What a run or a folder of results reads back of its own."""
+    read_metrics(folder), last_step(folder)
+    RunLog(folder, start=3, steps=10)
+    with ResultFolder(
+        folder, CLASSES, ((0, 0, 0), (9, 9, 9)), model="net 1", resume=True, overlays=False
+    ) as done:
+        done.finish(["a.png"])
+
+
+def class_table(folder: Path) -> None:
+    PredictionFiles(folder, CLASSES).read("a", SIZE)
+
+
+def manifest() -> dict[str, Any]:
+    made = CheckpointManifest(
+        plugin="unet",
+        task="semantic",
+        classes=CLASSES,
+        model={"encoder": "original", "width": 4, "depth": 2},
+        palette=((0, 0, 0), (255, 0, 0)),
+        label_values={"classes": [0, 1], "void": 255},
+        config={"plugin": "unet", "data": {"name": "shapes"}, "evaluators": {"iou": {}}},
+        dataset={"name": "shapes", "split": "train", "fingerprint": "x"},
+        start_weights={"name": "none", "license": "none"},
+        metrics={"val/mean_iou": 0.5, "val/x": None},
+        step=7,
+    )
+    loaded: dict[str, Any] = json.loads(made.to_json())
+    return loaded
+
+
+VIA = {
+    "a.png123": {
+        "filename": "a.png",
+        "size": 123,
+        "regions": [
+            {
+                "shape_attributes": {
+                    "name": "polygon",
+                    "all_points_x": [5, 20, 20],
+                    "all_points_y": [4, 4, 12],
+                },
+                "region_attributes": {"class": "cup"},
+            },
+            {
+                "shape_attributes": {"name": "rect", "x": 1, "y": 2, "width": 5, "height": 4},
+                "region_attributes": {},
+            },
+            {"shape_attributes": {"name": "circle", "cx": 9, "cy": 8, "r": 3}, "region_attributes": {}},
+        ],
+        "file_attributes": {},
+    }
+}
+LABELME = {
+    "version": "5.0.1",
+    "flags": {},
+    "shapes": [
+        {"label": "cup", "points": [[5, 4], [20, 4], [20, 12]], "group_id": None, "shape_type": "polygon"},
+        {"label": "cup", "points": [[1, 2], [6, 6]], "group_id": 1, "shape_type": "rectangle"},
+        {"label": "flask", "points": [[9, 8], [12, 8]], "group_id": 1, "shape_type": "circle"},
+    ],
+    "imagePath": "a.png",
+    "imageData": None,
+    "imageHeight": 24,
+    "imageWidth": 32,
+}
+RECIPE = b"""# a recipe
+plugin: unet
+weights: none
+data:
+  name: shapes
+  options: {train: 16}
+model: {encoder: original, width: 4, depth: 2}
+augment:
+- {name: flip}
+- &c {name: crop, size: [16, 16]}
+evaluators:
+  iou: {void: ignore}
+train: {steps: 20, lr: 1e-3, lr_factors: {encoder: 0.1}, freeze: [encoder, no], unfreeze_at: 10}
+"""
+RCNN = b"""MODEL:
+  META_ARCHITECTURE: "GeneralizedRCNN"
+  BACKBONE: {NAME: build_resnet_fpn_backbone}
+  FPN: {IN_FEATURES: ["res2", "res3", "res4", "res5"]}
+  RPN: {IN_FEATURES: ["p2", "p3", "p4", "p5", "p6"]}
+  ROI_HEADS: {NAME: StandardROIHeads, IN_FEATURES: ["p2", "p3", "p4", "p5"]}
+  ROI_BOX_HEAD: {NAME: FastRCNNConvFCHead, NUM_FC: 2, POOLER_RESOLUTION: 7}
+  ROI_MASK_HEAD: {NAME: MaskRCNNConvUpsampleHead, NUM_CONV: 4, POOLER_RESOLUTION: 14}
+  MASK_ON: True
+  WEIGHTS: "detectron2://ImageNetPretrained/MSRA/R-50.pkl"
+  RESNETS: {DEPTH: 50, OUT_FEATURES: ["res2", "res3", "res4", "res5"]}
+  ANCHOR_GENERATOR: {SIZES: [[32], [64], [128], [256], [512]]}
+SOLVER:
+  STEPS: (210000, 250000)
+  MAX_ITER: 270000
+  BASE_LR: 2e-2
+INPUT:
+  MIN_SIZE_TRAIN: (640, 672, 704)
+VERSION: 2
+"""
+WORDS = (
+    b"[{name: crop, size: [16, 16]}]\n"
+    b'train.steps=20 model.depth=2 lr=1e-3 width=8 augment=[{"name":"flip"}] train.freeze=[no,007]'
+)
+METRICS = b"".join(as_json({"step": i, "loss": 0.5 / i, "val/mean_iou": None}) + b"\n" for i in range(1, 5))
+RECORDS = b"".join(
+    as_json(entry) + b"\n"
+    for entry in (
+        {"image": "a.png", "source": "/x/a.png", "status": "ok", "model": "net 1", "size": [24, 32]}
+        | {"objects": 1, "found": {"cup": 1}, "outputs": {"instances": "instances/a.json"}},
+        {"image": "b.png", "source": "/x/b.png", "status": "failed", "model": "net 1", "error": "is empty"},
+    )
+)
+CSV = b'image,x,y,label,class,object\na.png,5,4,1,cup,1\na.png,7,8,0,cup,1\n"a.png",9,9,,flask,2\n'
+ZOO = {
+    "model": {
+        "res2.0.conv1.weight": np.zeros((2, 3), np.float32),
+        "stem.conv1.weight": np.ones((1, 3), np.float32),
+    },
+    "__author__": "Detectron2 Model Zoo",
+    "matching_heuristics": True,
+}
+
+
+def targets() -> dict[str, Target]:
+    """All of them, by name."""
+    image = {"val/a.png": picture(), "train/a.png": picture()}
+    truth = {"annotations/instances_val.json": as_json(document())}
+    found = {"results.json": as_json(results())}
+    predicted = document()
+    for entry in predicted["annotations"]:
+        entry["score"] = 0.5
+    predicted["categories"][0]["label_value"] = 0
+    predicted["categories"][1]["label_value"] = 1
+    by_image = {
+        "a.png": [
+            {"points_xy": [[5, 4], [7, 8]], "point_labels": [1, 0], "box_xyxy": [1, 2, 9, 9]},
+            {"box_xyxy": [1, 2, 9, 9], "class": "cup"},
+        ]
+    }
+    codes = {"counts": code()["counts"], "codes": [entry["segmentation"] for entry in objects()]}
+    return {
+        "coco": Target(
+            every_sample("coco"), {"annotations/instances_train.json": as_json(document())}, image
+        ),
+        "coco truth for results": Target(evaluate("results.json"), truth, image | found),
+        "coco results": Target(evaluate("results.json"), found, image | truth),
+        "coco results by sample": Target(through_samples, found, image | truth),
+        "via": Target(every_sample("balloon"), {"train/via_region_data.json": as_json(VIA)}, image),
+        "labelme": Target(every_sample("labelme"), {"train/a.json": as_json(LABELME)}, image),
+        "yolo": Target(
+            every_sample("yolo"),
+            {
+                "data.yaml": b"path: .\ntrain: images/train\nnames: {0: cup, 1: no}\n",
+                "labels/train/a.txt": b"0 0.1 0.2 0.5 0.2 0.5 0.7\n1 0.2 0.2 0.6 0.2 0.6 0.7\n",
+            },
+            {"images/train/a.png": picture()},
+        ),
+        "masks": Target(
+            every_sample("masks"),
+            {"labels/a.png": labels(), "classes.txt": b"0 cup\n1 flask\n255 void\n"},
+            {"images/a.png": picture()},
+        ),
+        "label images": Target(
+            class_table,
+            {
+                "classes.csv": b"index,value,name,color\n0,0,cup,#000000\n1,1,flask,#ff0000\n",
+                "a.png": labels(),
+            },
+        ),
+        "predictions": Target(predictions, {"predictions.json": as_json(predicted)}),
+        "prompts csv": Target(prompts("p.csv"), {"p.csv": CSV}),
+        "prompts json": Target(prompts("p.json"), {"p.json": as_json(by_image)}),
+        "prompts coco": Target(prompts("p.json"), {"p.json": as_json(document())}),
+        "recipe": Target(recipe, {"recipe.yaml": RECIPE}),
+        "words": Target(words, {"words.txt": WORDS}),
+        "detectron2 yaml": Target(detectron2, {"rcnn.yaml": RCNN}),
+        "detectron2 pickle": Target(pickles, {"zoo.pkl": pickle.dumps(ZOO, protocol=2)}),
+        "checkpoint": Target(checkpoint, {"manifest": as_json(manifest())}),
+        "weights": Target(
+            weights_header,
+            {"w.safetensors": save({"a.b": torch.zeros(2, 3)}, {"toolkit": json.dumps(manifest())})},
+        ),
+        "run lengths": Target(run_lengths, {"codes.json": as_json(codes)}),
+        "records of runs": Target(
+            figures,
+            {
+                "metrics.jsonl": METRICS,
+                "manifest.jsonl": RECORDS,
+                "instances/a.json": as_json([{"category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}]),
+            },
+        ),
+    }
