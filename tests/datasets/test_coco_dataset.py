@@ -5,6 +5,7 @@ names.
 from __future__ import annotations
 
 import json
+import logging
 import math
 import shutil
 from collections.abc import Callable
@@ -443,6 +444,19 @@ def test_images_are_looked_for_when_they_are_wanted(tmp_path: Path) -> None:
             toolkit.evaluate(predictions=results, data="coco", data_dir=tmp_path, settings=chosen)
     with pytest.raises(DataError, match=r"names the image a\.png, which is in none of"):
         coco(tmp_path)
+
+
+def test_a_set_without_an_ordinary_object_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "toolkit")
+    put(tmp_path, document(annotation(1), annotation(2, iscrowd=1)))
+    coco(tmp_path)
+    assert not caplog.records
+    for records in ([], [annotation(2, iscrowd=1)]):
+        caplog.clear()
+        put(tmp_path, document(*records))
+        coco(tmp_path, degenerate="skip")
+        assert "instances_val.json has no object other than crowds" in caplog.text
+        assert "objects without an area are left out (degenerate=skip)" in caplog.text
 
 
 def moved(data: dict[str, Any], *names: str) -> dict[str, Any]:

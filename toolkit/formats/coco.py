@@ -81,6 +81,11 @@ class CocoFile:
         self._by_image: dict[Any, list[tuple[str, dict[str, Any]]]] = {key: [] for key in by_id}
         self._index(data["annotations"])
 
+    @property
+    def has_objects(self) -> bool:
+        """Whether any annotation is of an ordinary object, not of a crowd."""
+        return any(not record.get("iscrowd") for each in self._by_image.values() for _, record in each)
+
     def _by_id(self, entries: list[Any], schema: type[T], plural: str) -> dict[Any, tuple[int, T]]:
         """The records of a list that fit a schema, each with its place, by id."""
         kind = {"images": "image", "categories": "category"}[plural]
