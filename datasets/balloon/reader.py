@@ -10,9 +10,10 @@ from pydantic import Field
 from toolkit.config import Settings
 from toolkit.data.faults import fault
 from toolkit.data.folders import is_data
-from toolkit.data.notes import note
+from toolkit.data.notes import announce, note
 from toolkit.data.splits import of_no_split, the_one
 from toolkit.errors import DataError, MissingSplitError
+from toolkit.formats.bounds import CLIPPED
 from toolkit.formats.image_paths import ImagePaths, portable_names
 from toolkit.formats.pairs import images_in, some
 from toolkit.formats.regions import Region, RegionDataset, unique_ids
@@ -48,6 +49,8 @@ def build(folder: Path, split: str, settings: BalloonSettings) -> Balloons:
     for root in (folder, folder / ARCHIVE_FOLDER):
         own = the_one(_folders(root), split, str(root), "put the photos of the split into one folder")
         if own is not None:
+            if settings.outside == "clip":
+                announce(CLIPPED, "outside", "clip")
             return Balloons(own, settings, split)
     raise MissingSplitError(
         f"{folder} has no folder {split}/. Hint: put the photos of the split there, with"

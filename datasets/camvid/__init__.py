@@ -13,6 +13,7 @@ DATASET = DatasetManifest(
     build=".reader:build",
     settings=".reader:CamVidSettings",
     tasks=("semantic",),
+    fixed_splits=True,
     layout=(
         "either 701_StillsRaw_full/0001TP_006690.png with LabeledApproved_full/0001TP_006690_L.png (the"
         " original, color-coded), or train/, val/ and test/ with trainannot/, valannot/ and testannot/ of the"

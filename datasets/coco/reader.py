@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
@@ -9,9 +10,10 @@ from typing import Any, Literal
 from toolkit.config import Settings
 from toolkit.data.faults import fault, is_gathering
 from toolkit.data.folders import is_data
-from toolkit.data.notes import note
+from toolkit.data.notes import announce, note
 from toolkit.data.splits import is_of_other_split, names_of
 from toolkit.errors import DataError, MissingSplitError
+from toolkit.formats.bounds import CLIPPED
 from toolkit.formats.coco import CocoFile
 from toolkit.formats.coco_numbers import CocoNumbered
 from toolkit.formats.coco_truth import complete_truth
@@ -19,6 +21,8 @@ from toolkit.formats.image_paths import ImagePaths, portable_names
 from toolkit.formats.pairs import listed
 from toolkit.formats.regions import Region, RegionDataset, unique_ids
 from toolkit.types import Size
+
+logger = logging.getLogger("toolkit")
 
 SPLITS = ("train", "val", "test")
 ANNOTATIONS = "annotations"
@@ -67,6 +71,12 @@ def build(folder: Path, split: str, settings: CocoSettings) -> Coco:
     file = CocoFile(path)
     if file.group is not None:
         note(f"the category {file.group!r} is no class, since it only groups the others", log=True)
+    if not is_gathering() and not file.has_objects:
+        logger.warning("%s has no object other than crowds, so there is nothing to learn or to measure", path)
+    if settings.degenerate == "skip":
+        announce("objects without an area are left out", "degenerate", "skip")
+    if settings.outside == "clip":
+        announce(CLIPPED, "outside", "clip")
     return Coco(file, _image_paths(folder, split, file, settings.images), settings)
 
 

@@ -10,9 +10,10 @@ from toolkit.config import Settings
 from toolkit.data.faults import fault, is_gathering, usable
 from toolkit.data.folders import data_files, is_data
 from toolkit.data.images import IMAGE_SUFFIXES
-from toolkit.data.notes import note
+from toolkit.data.notes import announce, note
 from toolkit.data.splits import names_of, of_no_split, the_one
 from toolkit.errors import DataError, MissingSplitError
+from toolkit.formats.bounds import CLIPPED
 from toolkit.formats.class_names import class_names
 from toolkit.formats.image_paths import ImagePaths
 from toolkit.formats.labelme import (
@@ -70,6 +71,10 @@ def build(folder: Path, split: str, settings: LabelmeSettings) -> Labelme:
             f"{own} contains no LabelMe files (*.json). Hint: put them there, or set {split}=FOLDER"
         )
     classes = class_names(settings.classes, "the setting classes") or _classes(folder, settings)
+    if settings.other_shapes == "skip":
+        announce("points and lines are left out", "other_shapes", "skip")
+    if settings.outside == "clip":
+        announce(CLIPPED, "outside", "clip")
     return Labelme(own, files, classes, settings)
 
 

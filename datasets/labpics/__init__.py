@@ -10,6 +10,7 @@ DATASET = DatasetManifest(
     build=".reader:build",
     settings=".reader:LabPicsSettings",
     tasks=("semantic", "instance", "promptable"),
+    fixed_splits=True,
     layout=(
         "V1 Simple: Train/ and Test/, each with Image/NAME.jpg, Instance/NAME.png and, where there is one,"
         " Semantic/1_Vessel/NAME.png, …; or V1 Complex: Train/ and Test/ with a folder an image that has"

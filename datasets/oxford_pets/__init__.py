@@ -8,6 +8,7 @@ DATASET = DatasetManifest(
     build=".reader:build",
     settings=".reader:PetsSettings",
     tasks=("semantic",),
+    fixed_splits=True,
     splits=("train", "val", "trainval", "test"),
     layout=(
         "images/Abyssinian_1.jpg with annotations/trimaps/Abyssinian_1.png (1 = pet, 2 = background, 3 ="

@@ -8,6 +8,7 @@ DATASET = DatasetManifest(
     build=".reader:build",
     settings=".reader:VocSettings",
     tasks=("semantic", "instance", "promptable"),
+    fixed_splits=True,
     splits=("train", "val", "trainval", "test", "train_aug"),
     layout=(
         "VOCdevkit/VOC2012/ with JPEGImages/ID.jpg, SegmentationClass/ID.png, SegmentationObject/ID.png and"

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from toolkit.config import Settings
+from toolkit.data.notes import announce
+from toolkit.formats.bounds import CLIPPED
 from toolkit.formats.regions import Region, RegionDataset, unique_ids
 from toolkit.formats.yolo import LabelFiles, YoloSet, find_images, others, read_data_yaml
 from toolkit.formats.yolo_labels import yolo_regions
@@ -33,6 +35,8 @@ def build(folder: Path, split: str, settings: YoloSettings) -> Yolo:
     """
     yolo = read_data_yaml(folder / settings.file)
     images, names = find_images(yolo, split)
+    if settings.outside == "clip":
+        announce(CLIPPED, "outside", "clip")
     return Yolo(yolo, images, names, LabelFiles(images, folder), settings.outside)
 
 

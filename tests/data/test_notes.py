@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from toolkit.data.notes import note, noting
+from toolkit.data.notes import announce, note, noting
 
 
 def test_it_is_counted_by_description() -> None:
@@ -44,6 +44,11 @@ def test_what_is_seen_at_once_is_logged_where_nobody_counts(caplog: pytest.LogCa
     note("images without labels", 2, log=True)
     note("objects without an area", 5)
     note("nothing", 0, log=True)
+    announce("points are left out", "other", "skip")
     with noting():
         note("files", 7, log=True)
-    assert [record.getMessage() for record in caplog.records] == ["images without labels: 2"]
+        announce("lines are left out", "other", "skip")
+    assert [record.getMessage() for record in caplog.records] == [
+        "images without labels: 2",
+        "points are left out (other=skip); `toolkit data check` counts them",
+    ]

@@ -63,3 +63,13 @@ def test_the_very_same_photos_are_a_note() -> None:
     assert list(faults_between(splits)) == []
     assert [split for split, _ in notes_between(splits)] == ["val"]
     assert not have_the_same_photos(report(), report())
+
+
+def test_photos_that_nobody_may_move_are_notes() -> None:
+    splits = {"train": report("1", "2"), "val": report("2", "3"), "trainval": report("1", "2", "3")}
+    assert list(faults_between(splits, fixed_splits=True)) == []
+    notes = list(notes_between(splits, fixed_splits=True))
+    assert [name for name, _ in notes] == ["val", "trainval", "trainval"]
+    assert notes[0][1] == "1 photo is in train, too, so that what is measured was learned: 2"
+    assert "2 photos are in val, too" in notes[2][1]
+    assert len(list(faults_between(splits))) == 3

@@ -5,6 +5,7 @@ names.
 from __future__ import annotations
 
 import json
+import logging
 import math
 import shutil
 from collections.abc import Callable
@@ -209,6 +210,10 @@ def test_keypoints(tmp_path: Path) -> None:
         [[0, 0, 0], [0, 0, 0]],
         [[0, 0, 0], [0, 0, 0]],
     ]
+    data["annotations"][0]["keypoints"] = [1, 2, 2, 3.5, 44, 1]
+    put(tmp_path, data)
+    with pytest.raises(DataError, match=r"annotation 1 of .* reaches 44, outside the image of 30 x 20"):
+        coco(tmp_path)[0]
     data["annotations"][0]["keypoints"] = [1, 2, 2, 3]
     put(tmp_path, data)
     with pytest.raises(DataError, match=r"annotation 1 .*: keypoints: 4 numbers are not x, y and visibility"):
@@ -302,7 +307,7 @@ RLE = {"size": [HEIGHT, WIDTH], "counts": [100, 20, 480]}
         ({"segmentation": [[2, 3, 900, 3, 9, 8]]}, "reaches 900, outside the image of 30 x 20"),
         (
             {"segmentation": "mask.png"},
-            "segmentation: should be a list of polygons, or an object with size and counts, not 'mask.png'",
+            "segmentation: must be a list of polygons, or an object with size and counts, not 'mask.png'",
         ),
         (
             {"segmentation": RLE | {"size": [WIDTH, HEIGHT]}},
@@ -462,6 +467,19 @@ def test_images_are_looked_for_when_they_are_wanted(tmp_path: Path) -> None:
             toolkit.evaluate(predictions=results, data="coco", data_dir=tmp_path, settings=chosen)
     with pytest.raises(DataError, match=r"names the image a\.png, which is in none of"):
         coco(tmp_path)
+
+
+def test_a_set_without_an_ordinary_object_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "toolkit")
+    put(tmp_path, document(annotation(1), annotation(2, iscrowd=1)))
+    coco(tmp_path)
+    assert not caplog.records
+    for records in ([], [annotation(2, iscrowd=1)]):
+        caplog.clear()
+        put(tmp_path, document(*records))
+        coco(tmp_path, degenerate="skip")
+        assert "instances_val.json has no object other than crowds" in caplog.text
+        assert "objects without an area are left out (degenerate=skip)" in caplog.text
 
 
 def moved(data: dict[str, Any], *names: str) -> dict[str, Any]:

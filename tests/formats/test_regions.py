@@ -50,6 +50,11 @@ def test_an_ellipse_has_the_pixels_whose_centers_it_holds(
             assert mask[y, x] == (distance <= 1) or abs(distance - 1) < 1e-9
 
 
+def test_an_ellipse_of_numbers_of_any_size() -> None:
+    assert not decoded(ellipse((1e308, 4), (1e-300, 2), 0.3, SIZE, "f")).any()
+    assert decoded(ellipse((6, 4), (1e308, 1e308), 0.3, SIZE, "f")).all()
+
+
 def test_theta_turns_from_x_toward_y() -> None:
     """As on a canvas, whose y points down."""
     mask = decoded(ellipse((6, 4.5), (5, 0.8), math.pi / 4, SIZE, "f"))

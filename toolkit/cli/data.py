@@ -213,9 +213,9 @@ def _check(manifest: DatasetManifest, args: argparse.Namespace) -> int:
         _print_report(split, report)
         _print_notes(notes + report.notes, f"{split}: ")
         _print_faults(split, report.faults, told)
-    for split, text in notes_between(reports):
+    for split, text in notes_between(reports, fixed_splits=manifest.fixed_splits):
         print(f"{split}: note: {text}")
-    for split, text in faults_between(reports):
+    for split, text in faults_between(reports, fixed_splits=manifest.fixed_splits):
         _print_faults(split, [text], told)
     _print_unread(manifest, args)
     print(counted(len(told), "fault") if told else "no faults")

@@ -47,6 +47,18 @@ def note(what: str, count: int = 1, *, log: bool = False) -> None:
         logger.info("%s", note_line(what, count))
 
 
+def announce(what: str, setting: str, value: str) -> None:
+    """Say when a dataset is opened that a setting leaves things out, where nobody counts them.
+
+    Args:
+        what: in words, such as ``objects without an area are left out``.
+        setting: of the dataset.
+        value: which does so.
+    """
+    if _counted.get() is None:
+        logger.info("%s (%s=%s); `toolkit data check` counts them", what, setting, value)
+
+
 def note_line(what: str, count: int) -> str:
     """A note as it is printed."""
     return f"{what}: {count}"

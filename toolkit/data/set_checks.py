@@ -3,38 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import combinations
 
 from toolkit.data.checks import SplitReport
 
 SHOWN = 5
 
 
-def faults_between(reports: Mapping[str, SplitReport]) -> Iterator[tuple[str, str]]:
+def faults_between(
+    reports: Mapping[str, SplitReport], *, fixed_splits: bool = False
+) -> Iterator[tuple[str, str]]:
     """What is wrong between splits, each with the split that it concerns.
 
     Args:
         reports: of the splits, in order; the first is the one to learn from.
+        fixed_splits: whether nobody may move a photo from one split to another, as in
+            ``toolkit.registry.manifests.DatasetManifest``.
     """
     if not reports:
         return
     first, *others = reports
     for name in others:
         yield from ((name, fault) for fault in _classes(first, reports[first], reports[name]))
-    names = list(reports)
-    for place, name in enumerate(names):
-        for before in names[:place]:
-            shared = _shared(reports[before], reports[name])
-            if shared and not have_the_same_photos(reports[before], reports[name]):
-                yield name, _of_both(before, shared)
+    for name, text in () if fixed_splits else _in_two_splits(reports):
+        yield name, f"{text}. Hint: leave each photo in one split"
 
 
-def notes_between(reports: Mapping[str, SplitReport]) -> Iterator[tuple[str, str]]:
-    """What one wants to know of splits together, each with the split that it concerns."""
-    names = list(reports)
-    for place, name in enumerate(names):
-        for before in names[:place]:
-            if have_the_same_photos(reports[before], reports[name]):
-                yield name, f"the photos are those of {before}, so it measures what was learned by heart"
+def notes_between(
+    reports: Mapping[str, SplitReport], *, fixed_splits: bool = False
+) -> Iterator[tuple[str, str]]:
+    """What one wants to know of splits together, each with the split that it concerns; arguments as for
+    ``faults_between``.
+    """
+    for before, name in combinations(reports, 2):
+        if have_the_same_photos(reports[before], reports[name]):
+            yield name, f"the photos are those of {before}, so it measures what was learned by heart"
+    if fixed_splits:
+        yield from _in_two_splits(reports)
+
+
+def _in_two_splits(reports: Mapping[str, SplitReport]) -> Iterator[tuple[str, str]]:
+    """Photos that two splits share, unless they share all."""
+    for before, name in combinations(reports, 2):
+        shared = _shared(reports[before], reports[name])
+        if shared and not have_the_same_photos(reports[before], reports[name]):
+            yield name, _of_both(before, shared)
 
 
 def have_the_same_photos(one: SplitReport, other: SplitReport) -> bool:
@@ -64,10 +77,7 @@ def _shared(one: SplitReport, other: SplitReport) -> list[tuple[str, str]]:
 def _of_both(before: str, shared: list[tuple[str, str]]) -> str:
     pairs = [own if own == theirs else f"{own} ({before}: {theirs})" for theirs, own in shared]
     what = "1 photo is" if len(shared) == 1 else f"{len(shared)} photos are"
-    return (
-        f"{what} in {before}, too, so that what is measured was learned: {_listed(pairs)}. Hint: leave each"
-        " photo in one split"
-    )
+    return f"{what} in {before}, too, so that what is measured was learned: {_listed(pairs)}"
 
 
 def _listed(names: list[str] | tuple[str, ...]) -> str:

@@ -27,6 +27,8 @@ height, whichever is more. Hands slip, and some tools round outward.
 
 SHOWN = 5
 
+CLIPPED = "objects that reach out of the image are cut off at its border"
+
 
 @dataclass(frozen=True)
 class _Stray:
@@ -148,9 +150,7 @@ class Bounds:
             fault(DataError(self._message([*self._strays.values()])))
         if not self._strays or self._outside == "error":
             return [*regions]
-        note(
-            "objects that reach out of the image are cut off at its border (outside=clip)", len(self._strays)
-        )
+        note(f"{CLIPPED} (outside=clip)", len(self._strays))
         return list(usable(regions, self._cut_off))
 
     def _cut_off(self, region: Region) -> Region:

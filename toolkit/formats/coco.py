@@ -21,7 +21,7 @@ from toolkit.formats.bounds import Bounds, Outside
 from toolkit.formats.coco_categories import categories_of
 from toolkit.formats.coco_keypoints import from_indices
 from toolkit.formats.coco_schema import CocoAnnotation, CocoCategory, CocoImage, RunLengths
-from toolkit.formats.regions import Box, Polygon, Region, check_stated_size, polygon
+from toolkit.formats.regions import Box, Polygon, Region, check_stated_size
 from toolkit.formats.turned_boxes import hull, is_upright, rotation_of, turned
 from toolkit.reading.fields import shown
 from toolkit.reading.json_text import load_json
@@ -30,6 +30,9 @@ from toolkit.types import Masks, Size
 from toolkit.types.run_lengths import decode_counts
 
 T = TypeVar("T", CocoImage, CocoCategory)
+
+SMALLEST_POLYGON = 6
+"""Numbers, of three points."""
 
 
 class CocoFile:
@@ -77,6 +80,11 @@ class CocoFile:
         self.images = list(usable((image for _, image in by_id.values()), self._named_once(set())))
         self._by_image: dict[Any, list[tuple[str, dict[str, Any]]]] = {key: [] for key in by_id}
         self._index(data["annotations"])
+
+    @property
+    def has_objects(self) -> bool:
+        """Whether any annotation is of an ordinary object, not of a crowd."""
+        return any(not record.get("iscrowd") for each in self._by_image.values() for _, record in each)
 
     def _by_id(self, entries: list[Any], schema: type[T], plural: str) -> dict[Any, tuple[int, T]]:
         """The records of a list that fit a schema, each with its place, by id."""
@@ -199,11 +207,12 @@ class CocoFile:
         if code is not None and box is None and not coco_mask.area({"size": list(size), "counts": code}):
             raise _DegenerateError(f"{where} covers no pixel")
         label, crowd = self._labels[read.category_id], bool(read.iscrowd)
-        return Region(
-            label, where, parts, code, box, crowd, self._keypoints(read.keypoints, where), read.area
-        )
+        keypoints = self._keypoints(read.keypoints, bounds, where)
+        return Region(label, where, parts, code, box, crowd, keypoints, read.area)
 
-    def _keypoints(self, flat: Sequence[float] | None, where: str) -> tuple[float, ...] | None:
+    def _keypoints(
+        self, flat: Sequence[float] | None, bounds: Bounds, where: str
+    ) -> tuple[float, ...] | None:
         if not self.keypoint_names or flat is None:
             return None
         if len(flat) > 3 * len(self.keypoint_names):
@@ -211,7 +220,14 @@ class CocoFile:
                 f"{where} has {len(flat)} numbers as keypoints; expected {3 * len(self.keypoint_names)}."
                 " Hint: correct the file"
             )
+        bounds.note(marked_points(flat), where)
         return tuple(from_indices(np.array(flat, np.float64).reshape(-1, 3)).flatten().tolist())
+
+
+def marked_points(keypoints: Sequence[float]) -> list[float]:
+    """``x, y`` of each keypoint that is marked; the others are anywhere."""
+    triples = zip(keypoints[::3], keypoints[1::3], keypoints[2::3], strict=True)
+    return [value for x, y, visibility in triples if visibility for value in (x, y)]
 
 
 def as_id(value: Any) -> int | str | None:
@@ -268,7 +284,11 @@ def _mask(
         return (), _run_lengths(value, bounds.size, where)
     parts: list[Polygon] = []
     for part in value:
-        if len(part) < 6 or not encloses(polygon(part, where, "a polygon")):
+        if len(part) >= SMALLEST_POLYGON and len(part) % 2:
+            raise DataError(
+                f"{where}: a polygon has {len(part)} numbers; expected x, y of each point. Hint: {HINT}"
+            )
+        if len(part) < SMALLEST_POLYGON or not encloses(tuple(part)):
             if skip_parts:
                 note("parts of objects without an area are left out (degenerate=skip)")
                 continue

@@ -14,16 +14,13 @@ from typing import Any, Literal
 
 from toolkit.errors import DataError, InvalidDataError
 from toolkit.formats.bounds import Bounds, Outside
-from toolkit.formats.coco import encloses
+from toolkit.formats.coco import SMALLEST_POLYGON, encloses, marked_points
 from toolkit.formats.coco_schema import CocoAnnotation, CocoImage, RunLengths
 from toolkit.formats.turned_boxes import rotation_of
 from toolkit.reading.memory import uncollected
 from toolkit.reading.records import check_unique, fault_list, name_of, records
 from toolkit.types import Masks, Size
 from toolkit.types.run_lengths import MOST_OUTLINE, polygon_fault
-
-SMALLEST_POLYGON = 6
-"""Numbers, of three points."""
 
 FLAT = 1e-6
 """Square pixels."""
@@ -112,6 +109,8 @@ def _look(annotation: CocoAnnotation, bounds: Bounds, where: str) -> None:
     for part in annotation.segmentation if isinstance(annotation.segmentation, list) else ():
         if len(part) >= SMALLEST_POLYGON and not len(part) % 2:
             bounds.note(part, where)
+    if annotation.keypoints is not None:
+        bounds.note(marked_points(annotation.keypoints), where)
 
 
 def _plain(image: CocoImage) -> dict[str, Any]:

@@ -15,13 +15,12 @@ Coordinates are in pixels of the image as displayed.
 
 from __future__ import annotations
 
-import logging
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count, zip_longest
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated, Any
 
 import torch
@@ -29,15 +28,13 @@ from pydantic import ConfigDict, Field, PlainValidator, model_validator
 
 from toolkit.errors import DataError
 from toolkit.formats.coco_schema import Box, CocoCategory, CocoImage
-from toolkit.formats.image_paths import portable, readings
+from toolkit.formats.image_names import ImageNames
 from toolkit.reading.fields import MOST_PIXELS, Id, Pixels, Record, Text, shown
 from toolkit.reading.files import read_text
 from toolkit.reading.json_text import parse_json
 from toolkit.reading.records import check_unique, name_of, records
 from toolkit.reading.tables import read_table
 from toolkit.types import Prompts, Size
-
-logger = logging.getLogger("toolkit")
 
 UNNAMED = "object"
 """The class of a prompt that has no class."""
@@ -323,13 +320,11 @@ class PromptFile:
         Raises:
             DataError: when a name in the file matches no image, or several.
         """
-        known: dict[str, list[str]] = defaultdict(list)
-        for name in names:
-            known[_stem(name)].append(name)
+        known = ImageNames(names, self._prompts)
         self._by_image = {}
         ids = _new_ids(prompt.object_id for prompts in self._prompts.values() for prompt in prompts)
         for entry, prompts in self._prompts.items():
-            matches = _matches(entry, known, self._prompts)
+            matches = known.matches(entry)
             exact = [name for name in matches if name == entry]
             if len(exact or matches) != 1:
                 found = (
@@ -337,7 +332,7 @@ class PromptFile:
                     if matches
                     else "no image has this name"
                 )
-                some = ", ".join(sorted(name for group in known.values() for name in group)[:3])
+                some = ", ".join(known.examples)
                 raise DataError(
                     f"{prompts[0].where} is for {entry!r}, but {found}. Hint: use names such as {some}"
                 )
@@ -427,38 +422,6 @@ def _new_ids(given: Iterable[str | None]) -> Iterator[str]:
     """Numbers from 1 that no object has as its id."""
     taken = set(given)
     return (name for name in map(str, count(1)) if name not in taken)
-
-
-def _matches(entry: str, known: Mapping[str, Sequence[str]], entries: Iterable[str]) -> list[str]:
-    """The images that a name in a file may mean: as it is written, with ``/``, with URL escapes decoded;
-    else, for a path of another machine, those with its longest end, unless another name in the file ends so,
-    too.
-    """
-    for reading in readings(entry):
-        found = [name for name in known.get(_stem(reading), ()) if _ends_with(name, reading)]
-        if found:
-            return found
-    parts = PurePosixPath(portable(entry)).parts
-    for start in range(len(parts)):
-        end = "/".join(parts[start:])
-        found = [name for name in known.get(_stem(end), ()) if _ends_with(name, end)]
-        if found and sum(_ends_with(portable(other), end) for other in entries) == 1:
-            logger.info("prompts for %s are taken for %s, which has the end of this name", entry, found[0])
-            return found
-    return []
-
-
-def _ends_with(name: str, entry: str) -> bool:
-    ours, theirs = PurePosixPath(name), PurePosixPath(entry)
-    same_suffix = not ours.suffix or not theirs.suffix or ours.suffix.lower() == theirs.suffix.lower()
-    count = len(theirs.parts)
-    return same_suffix and (*ours.parts[:-1], _stem(name))[-count:] == (*theirs.parts[:-1], _stem(entry))
-
-
-def _stem(name: str) -> str:
-    """The last part of a name without suffix; a number, such as a frame number, without leading zeros."""
-    stem = PurePosixPath(name).stem
-    return stem.lstrip("0") or "0" if stem.isascii() and stem.isdigit() else stem
 
 
 def _check_inside(prompt: ObjectPrompt, name: str, size: Size) -> None:

@@ -242,9 +242,11 @@ def ellipse(
         )
     ys, xs = np.ogrid[0.5 : size[0] : 1, 0.5 : size[1] : 1]
     dx, dy = xs - center[0], ys - center[1]
-    along = (dx * math.cos(theta) + dy * math.sin(theta)) / radii[0]
-    across = (dy * math.cos(theta) - dx * math.sin(theta)) / radii[1]
-    inside: NDArray[np.bool_] = along**2 + across**2 <= 1
+    # Numbers of any size may stand in a file; what is infinitely far away is outside.
+    with np.errstate(over="ignore", invalid="ignore"):
+        along = (dx * math.cos(theta) + dy * math.sin(theta)) / radii[0]
+        across = (dy * math.cos(theta) - dx * math.sin(theta)) / radii[1]
+        inside: NDArray[np.bool_] = along**2 + across**2 <= 1
     return Masks.from_dense(inside[None]).counts[0]
 
 

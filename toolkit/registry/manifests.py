@@ -203,6 +203,8 @@ class DatasetManifest(Manifest):
         tasks: names of the tasks that its labels can train.
         splits: the names that ``split`` may take; the first is for training.
         val_split: the split that is held out while training.
+        fixed_splits: whether a publication says which photos are in which split, so that nobody may move
+            them: photos that two splits share are then told, but are no fault.
         needs_folder: whether it reads files (False: it is generated).
         takes_file: whether ``folder`` may also be a file, such as one of annotations.
         layout: what the folder must look like, in words, for messages.
@@ -226,6 +228,7 @@ class DatasetManifest(Manifest):
     tasks: tuple[str, ...]
     splits: tuple[str, ...] = ("train", "val", "test")
     val_split: str = "val"
+    fixed_splits: bool = False
     needs_folder: bool = True
     takes_file: bool = False
     layout: str = ""
