@@ -114,7 +114,7 @@ def _bytes_of(header: Header) -> bytes:
             )
         is_whole = has_end
     elif header.format == "PNG":
-        is_whole = data.rfind(b"IEND\xaeB`\x82") >= 0
+        is_whole = _has_whole_chunks(data)
     else:
         is_whole = header.format != "WebP" or len(data) >= 8 + int.from_bytes(data[4:8], "little")
     if not is_whole:
@@ -139,6 +139,20 @@ def _scans_of_jpeg(data: bytes) -> tuple[int, bool]:
         scans += marker == _SCAN
         position = match.end() + int.from_bytes(data[match.end() : match.end() + 2], "big")
     return scans, False
+
+
+def _has_whole_chunks(data: bytes) -> bool:
+    """Whether every chunk of a PNG lies in the file, up to the last one: OpenCV asks for as much memory as a
+    chunk claims to have.
+    """
+    position = 8
+    while position + 12 <= len(data):
+        length = int.from_bytes(data[position : position + 4], "big")
+        name = data[position + 4 : position + 8]
+        position += 12 + length
+        if name == b"IEND":
+            return position <= len(data)
+    return False
 
 
 def load(header: Header) -> ImageFile.ImageFile:
