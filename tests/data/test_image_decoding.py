@@ -7,6 +7,7 @@ import struct
 from io import BytesIO
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -296,6 +297,20 @@ def test_a_jpeg_of_endless_scans_is_refused() -> None:
     assert whole.shape == (3, 16, 16)
     with pytest.raises(ImageError, match=r"a\.jpg has \d+ scans, .*expected 200 at most\. Hint"):
         decode_image(data[:-2] + scan * 500 + data[-2:], "a.jpg")
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "I;16"])
+@pytest.mark.parametrize("length", [0xFFFFFFFF, 0x7FFFFFFF, 0x20000000, 5000])
+def test_chunks_that_claim_more_than_the_file_has_are_refused_undecoded(
+    mode: str, length: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenCV would take gigabytes for 77 bytes."""
+    data = bytearray(written("PNG", mode, 1))
+    at = data.index(b"IDAT") - 4
+    data[at : at + 4] = struct.pack(">L", length)
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
+    with pytest.raises(ImageError, match=r"a\.png is cut off.*Hint"):
+        decode_image(bytes(data), "a.png")
 
 
 @pytest.mark.parametrize("kind", ["TIFF", "GIF", "BMP", "JPEG2000"])

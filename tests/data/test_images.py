@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import os
 from io import BytesIO
 from pathlib import Path
@@ -17,6 +18,7 @@ from support.source_tree import FILES, tree_of
 from toolkit.data import images
 from toolkit.data.images import (
     IMAGE_SUFFIXES,
+    decode_image,
     decode_numbers,
     has_colors,
     image_palette,
@@ -159,8 +161,9 @@ def test_a_file_cut_off_anywhere_is_refused(
 ) -> None:
     data = encoded(photo(), kind, mode, **options)
     path = tmp_path / "cut.bin"
-    # The rows of a BMP are padded to four bytes, of which the last may be missing.
-    most = len(data) - (4 if kind == "BMP" else 1)
+    # Rows of a BMP are padded to four bytes, of which the last may be missing; the end of a JPEG is no part
+    # of the image.
+    most = len(data) - {"BMP": 4, "JPEG": 12}.get(kind, 1)
     for length in np.linspace(1, most, 40).astype(int):
         path.write_bytes(data[:length])
         with pytest.raises(ImageError, match=r"cut\.bin .*Hint"):
@@ -176,15 +179,37 @@ def test_a_photo_cut_off_anywhere_says_so(tmp_path: Path, capfd: pytest.CaptureF
     path = tmp_path / "camera.jpg"
     path.write_bytes(data)
     assert read_image(path).shape == (3, 900, 1200)
-    for length in [
-        *np.linspace(len(segment) + 700, len(data) - 3, 15).astype(int),
-        len(data) - 2,
-        len(data) - 1,
-    ]:
+    for length in np.linspace(len(segment) + 700, len(data) - 3, 15).astype(int):
         path.write_bytes(data[:length])
         with pytest.raises(ImageError, match=r"camera\.jpg is cut off: it ends after \d+ bytes.*Hint: copy"):
             read_image(path)
     assert capfd.readouterr().err == ""  # no noise from C libraries
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_a_jpeg_that_lacks_its_end_marker_alone_is_whole(
+    tmp_path: Path, mode: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "camera.jpg"
+    for seed in range(3):
+        whole = encoded(photo(40 + seed, 64, seed), "JPEG", mode, quality=85)
+        for missing in (1, 2):
+            path.write_bytes(whole[:-missing])
+            assert torch.equal(read_image(path), decode_image(whole, "whole"))
+        for missing in range(3, 300, 7):
+            path.write_bytes(whole[:-missing])
+            with contextlib.suppress(ImageError):  # the last bits may be padding
+                assert torch.equal(read_image(path), decode_image(whole, "whole"))
+                assert missing < 8
+    assert capfd.readouterr().err == ""
+
+
+def test_of_a_progressive_jpeg_without_its_end_whole_scans_may_be_missing(tmp_path: Path) -> None:
+    whole = encoded(photo(), "JPEG", progressive=True)
+    for end in (whole.rindex(b"\xff\xc4"), len(whole) - 2):
+        (tmp_path / "p.jpg").write_bytes(whole[:end])
+        with pytest.raises(ImageError, match=r"p\.jpg is cut off: .*without the mark"):
+            read_image(tmp_path / "p.jpg")
 
 
 def test_what_cameras_append_is_ignored(tmp_path: Path) -> None:

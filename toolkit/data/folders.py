@@ -69,20 +69,21 @@ def _below(
         return
     for entry in entries:
         path = folder / entry.name
-        if _is_folder(entry):
+        if is_folder(entry):
             yield from _below(path, suffixes, on_error, visited)
-        elif (suffixes is None or path.suffix.lower() in suffixes) and _is_regular_or_lost(entry):
+        elif (suffixes is None or path.suffix.lower() in suffixes) and is_regular_or_lost(entry):
             yield path
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a folder, also behind a link; a link that leads to itself is none."""
     try:
         return entry.is_dir()
     except OSError:
         return False
 
 
-def _is_regular_or_lost(entry: os.DirEntry[str]) -> bool:
+def is_regular_or_lost(entry: os.DirEntry[str]) -> bool:
     """Whether it is a regular file, also behind a link, or a link that leads nowhere or to itself."""
     try:
         return stat.S_ISREG(entry.stat().st_mode)

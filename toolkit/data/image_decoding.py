@@ -26,6 +26,10 @@ _JPEG_MARKER = re.compile(
     rb"\xff[^\x00\x01\xd0-\xd7\xff]"
 )  # neither an escaped byte of data nor a restart nor a fill byte
 _SCAN, _END = 0xDA, 0xD9
+_END_OF_JPEG = bytes([0xFF, _END])
+_FILLERS = (
+    6  # that follow the data of a JPEG without its end, of which one alone may look like its last pixels
+)
 NUMBERS = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L", "I;16N")
 """Pillow's modes of images with one whole number a pixel."""
 
@@ -112,9 +116,11 @@ def _bytes_of(header: Header) -> bytes:
                 f"{header.path} has {scans} scans, each of which takes a pass over all pixels; expected"
                 f" {_MOST_SCANS} at most. Hint: save it anew"
             )
+        if not has_end and _lacks_its_end_alone(header, data):
+            return data.rstrip(b"\xff") + _END_OF_JPEG
         is_whole = has_end
     elif header.format == "PNG":
-        is_whole = data.rfind(b"IEND\xaeB`\x82") >= 0
+        is_whole = _has_whole_chunks(data)
     else:
         is_whole = header.format != "WebP" or len(data) >= 8 + int.from_bytes(data[4:8], "little")
     if not is_whole:
@@ -139,6 +145,41 @@ def _scans_of_jpeg(data: bytes) -> tuple[int, bool]:
         scans += marker == _SCAN
         position = match.end() + int.from_bytes(data[match.end() : match.end() + 2], "big")
     return scans, False
+
+
+def _lacks_its_end_alone(header: Header, data: bytes) -> bool:
+    """Whether a JPEG without its end marker has all its pixels: then, what follows does not change them. Of a
+    progressive one, whole scans may be missing, which nobody could tell.
+    """
+    if header.image.info.get("progressive"):
+        return False
+    # Half a marker would make one of what follows.
+    data = data.rstrip(b"\xff")
+    first: NDArray[Any] | None = None
+    for seed in range(_FILLERS):
+        filler = np.random.default_rng(seed).integers(0, 255, 1024, dtype=np.uint8).tobytes()
+        try:
+            pixels = np.array(type(header.image)(BytesIO(data + filler + _END_OF_JPEG)))
+        except Exception:  # what Pillow raises for damaged files is not documented
+            return False
+        first = pixels if first is None else first
+        if not np.array_equal(first, pixels):
+            return False
+    return True
+
+
+def _has_whole_chunks(data: bytes) -> bool:
+    """Whether every chunk of a PNG lies in the file, up to the last one: OpenCV asks for as much memory as a
+    chunk claims to have.
+    """
+    position = 8
+    while position + 12 <= len(data):
+        length = int.from_bytes(data[position : position + 4], "big")
+        name = data[position + 4 : position + 8]
+        position += 12 + length
+        if name == b"IEND":
+            return position <= len(data)
+    return False
 
 
 def load(header: Header) -> ImageFile.ImageFile:

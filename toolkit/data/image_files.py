@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
-from toolkit.data.folders import OTHER_PICTURES, is_data
+from toolkit.data.folders import OTHER_PICTURES, is_data, is_folder, is_regular_or_lost
 from toolkit.errors import ImageError
 
 FilePath: TypeAlias = "str | os.PathLike[str]"
@@ -109,22 +109,9 @@ def images_in(folder: Path) -> list[Path]:
         OSError: when the folder cannot be read.
     """
     with os.scandir(folder) as entries:
-        return sorted(folder / each.name for each in entries if is_image_name(each.name) and _is_file(each))
-
-
-def _is_file(entry: os.DirEntry[str]) -> bool:
-    """Whether an entry is a regular file, or a link that leads nowhere, of which reading says why."""
-    try:
-        return entry.is_file() or (entry.is_symlink() and not os.path.exists(entry.path))
-    except OSError:  # a link that leads to itself
-        return True
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:
-        return False
+        return sorted(
+            folder / each.name for each in entries if is_image_name(each.name) and is_regular_or_lost(each)
+        )
 
 
 def is_result_folder(folder: Path) -> bool:
@@ -204,7 +191,7 @@ class ImageSearch:
                 yield Found(folder, f"{folder} cannot be searched: {reason}. Hint: change its permissions")
                 continue
             yield from (Found(folder / entry.name) for entry in listed if self._takes(entry))
-            folders = [entry for entry in listed if _is_folder(entry) and is_data(entry.name)]
+            folders = [entry for entry in listed if is_folder(entry) and is_data(entry.name)]
             # Claimed before any of them is entered, so that a link from one to another does not come first.
             inner = [folder / each.name for each in folders if self._follows(each)]
             stack += [each for each in inner if self._claims(each)][::-1]
@@ -233,7 +220,7 @@ class ImageSearch:
         return any(self._holds_results(root.joinpath(*parts[:depth])) for depth in range(len(parts) + 1))
 
     def _takes(self, entry: os.DirEntry[str]) -> bool:
-        return not _is_folder(entry) and self._counts(entry.name, _is_file(entry))
+        return not is_folder(entry) and self._counts(entry.name, is_regular_or_lost(entry))
 
     def _counts(self, name: str, is_file: bool) -> bool:
         """Whether a file is an image to take; else it is counted."""
