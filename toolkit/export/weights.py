@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 
-from toolkit.checkpoints import HEADER_KEY
 from toolkit.errors import UsageError
 from toolkit.models.building import load_model
 from toolkit.runtime.files import atomic_write
@@ -17,8 +16,7 @@ EXPORT_SUFFIXES = (".pth", ".pt")
 
 def export_model(run_or_file: str | Path, out: Path) -> int:
     """Write ``{"model": tensors}`` with ``torch.save``, as read by Detectron2's checkpointer and
-    ``build_sam2``, and the manifest next to it. The manifest is in the file, too, by which ``weights=`` knows
-    plugin and classes.
+    ``build_sam2``, and the manifest next to it, by which ``weights=`` knows plugin and classes.
 
     Args:
         run_or_file: a run or a checkpoint of the toolkit.
@@ -41,7 +39,7 @@ def export_model(run_or_file: str | Path, out: Path) -> int:
     model, manifest = load_model(run_or_file)
     state = {name: value.detach().cpu().contiguous() for name, value in model.export_state().items()}
     buffer = io.BytesIO()  # torch would hide a full disk behind its own error
-    torch.save({"model": state, HEADER_KEY: manifest.to_json()}, buffer)
+    torch.save({"model": state}, buffer)
     with atomic_write(out, "wb") as file:
         file.write(buffer.getbuffer())
     with atomic_write(out.with_suffix(".json"), "w") as text:
