@@ -81,9 +81,9 @@ def _check_mean(case: ModelCase, model: TrainableModel, sizes: Sequence[Size], t
         math.isclose(together, mean, rel_tol=tolerance, abs_tol=ROUNDING),
         f"the loss of {len(batch)} samples is {together:.5g}, but the mean of their losses is {mean:.5g}"
         f" ({', '.join(f'{value:.4g}' for value in singles)}), for images of"
-        f" {' and '.join(f'{height}×{width}' for height, width in dict.fromkeys(sizes))} pixels. Hint: average"
-        " over each image first, then"
-        " over the images, and resize and pad an image as if it were alone",
+        f" {' and '.join(f'{height}×{width}' for height, width in dict.fromkeys(sizes))} pixels. Hint:"
+        " average over each image first, then over the images, and resize and pad an image as if it were"
+        " alone",
     )
 
 
