@@ -468,12 +468,13 @@ def test_start_weights_follow_the_names_of_the_classes(
 
 def test_an_exported_file_knows_whose_it_is(manifest: CheckpointManifest, tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "last.safetensors", tiny_model().state_dict(), manifest)
-    export_model(tmp_path, tmp_path / "moved.pth")
-    (tmp_path / "moved.json").unlink()
-    assert exported_manifest(tmp_path / "moved.pth") == manifest
+    export_model(tmp_path, tmp_path / "exported.pth")
+    assert exported_manifest(tmp_path / "exported.pth") == manifest
     assert exported_manifest(tmp_path / "last.safetensors") is None
     assert exported_manifest(tmp_path / "absent.pth") is None
-    (tmp_path / "broken.pth").write_bytes((tmp_path / "moved.pth").read_bytes()[:300])
-    assert exported_manifest(tmp_path / "broken.pth") is None
     with pytest.raises(CheckpointError, match="is a checkpoint of the plugin 'tiny', not of 'unet'"):
-        load_weights(tiny_model(), tmp_path / "moved.pth", "unet")
+        load_weights(tiny_model(), tmp_path / "exported.pth", "unet")
+    for other in ("[1, 2]", '{"a": 1}', "no JSON", "\udcff"):
+        (tmp_path / "exported.json").write_text(other, errors="surrogateescape")
+        assert exported_manifest(tmp_path / "exported.pth") is None, "something else that is called so"
+        assert len(load_weights(tiny_model(), tmp_path / "exported.pth", "tiny").loaded) == 4

@@ -335,7 +335,7 @@ def read_foreign(path: Path) -> dict[str, Tensor]:
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], CheckpointManifest | None]:
     """The tensors of a file of weights: ``.safetensors``, or a torch file with nothing but tensors in it; and
-    its manifest when the toolkit wrote or exported it.
+    its manifest when the toolkit wrote it, or exported it and the manifest still lies beside it.
 
     In a torch file, a state dict may lie at the top level or in dictionaries, under one of the names
     ``STATE_DICTS`` or as the only one.
@@ -346,7 +346,6 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], CheckpointManifest | No
     if path.suffix == ".safetensors":
         return read_checkpoint(path)
     content = _load_torch(path)
-    manifest = content.get(HEADER_KEY) if isinstance(content, dict) else None
     tensors = _state_dict(content)
     if tensors is None:
         _refuse_if_known(path)
@@ -355,7 +354,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], CheckpointManifest | No
             f"{path} holds no state dict: expected tensors by name, at the top level or under one of {known}."
             " Hint: save model.state_dict() with torch.save, and use that file"
         )
-    return tensors, CheckpointManifest.from_json(manifest, path) if isinstance(manifest, str) else None
+    return tensors, exported_manifest(path)
 
 
 STATE_DICTS = (
@@ -387,12 +386,12 @@ def _state_dict(content: Any, depth: int = 3) -> dict[str, Tensor] | None:
     return others[0] if len(others) == 1 else None
 
 
-def _load_torch(path: Path, *, mmap: bool = False) -> Any:
+def _load_torch(path: Path) -> Any:
     """What ``torch.save`` wrote, as far as it is plain values and tensors."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about pickle protocols, on the way to the error below
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         _refuse_if_known(path)
         # torch's message begins with the advice to switch the protection off; what it found comes later
@@ -423,18 +422,18 @@ def _first_line(error: Exception) -> str:
 
 
 def exported_manifest(path: str | Path) -> CheckpointManifest | None:
-    """The manifest in a torch file that ``toolkit export`` wrote, without its tensors; None for files of
-    others, for what cannot be read, and names of weights.
+    """The manifest beside a torch file that ``toolkit export`` wrote; None where there is none, and for names
+    of weights.
     """
     path = Path(path).expanduser()
-    if not path.is_file() or not zipfile.is_zipfile(path):
+    beside = path.with_suffix(".json")
+    if path.suffix == ".safetensors" or not (path.is_file() and beside.is_file()):
         return None
     try:
-        content = _load_torch(path, mmap=True)
-    except CheckpointError:  # whoever takes the weights says what is wrong with the file
+        text = beside.read_text(encoding="utf-8")
+        return CheckpointManifest.from_json(text, beside)
+    except (OSError, UnicodeDecodeError, CheckpointError):  # something else that is called so
         return None
-    text = content.get(HEADER_KEY) if isinstance(content, dict) else None
-    return CheckpointManifest.from_json(text, path) if isinstance(text, str) else None
 
 
 def read_manifest(run_or_file: str | Path) -> CheckpointManifest | None:

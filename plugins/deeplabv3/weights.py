@@ -101,7 +101,8 @@ def _take(
             f"{source}: trained with batch norm, which model.norm removes. Hint: model.norm=batch, or"
             " weights=none"
         )
-    return take_tensors(model, tensors, source, classes=classes)
+    own = {key if key.startswith("network.") else f"network.{key}": value for key, value in tensors.items()}
+    return take_tensors(model, own, source, classes=classes)
 
 
 def _check_normalization(model: SemanticModel, name: str) -> None:

@@ -83,3 +83,27 @@ def test_what_becomes_of_the_log_is_left_to_those_who_have_decided_it(
     with caplog.at_level(logging.INFO, "toolkit"):
         toolkit.train(FEW, tmp_path / "a", plugin=tiny, data=tiny)
     assert sum("val" in message and "mean_iou" in message for message in caplog.messages) >= 1
+
+
+def test_a_run_is_resumed_by_its_folder_alone(tiny: str, tmp_path: Path) -> None:
+    """What is not given stays as it was started, and not as a recipe would have it."""
+    start = {"train.steps": 2, "train.batch_size": 2, "train.workers": 0, "train.device": "cpu"}
+    first = toolkit.train(start, tmp_path / "run", plugin=tiny, data=tiny, progress=False)
+    again = toolkit.train({"train.steps": 4}, tmp_path / "run", resume=True, progress=False)
+    assert (first.steps, again.steps) == (2, 4)
+    kept = toolkit.resolve(config=tmp_path / "run")
+    assert (kept.train.batch_size, kept.train.workers) == (2, 0)
+    assert (
+        kept.train.lr_batch_size
+        == toolkit.resolve(plugin=tiny, data=tiny, overrides=start).train.lr_batch_size
+    )
+    whole = toolkit.train(
+        start | {"train.steps": 4}, tmp_path / "whole", plugin=tiny, data=tiny, progress=False
+    )
+    assert whole.steps == 4
+    with pytest.raises(UsageError, match="resume=True needs the folder of a run. Hint: name it by out="):
+        toolkit.train(resume=True)
+    with pytest.raises(UsageError, match="nothing to resume"):
+        toolkit.train({"train.steps": 4}, tmp_path / "absent", resume=True)
+    with pytest.raises(UsageError, match="train.lr was 0.01 and is now 0.5"):
+        toolkit.train({"lr": 0.5}, tmp_path / "run", resume=True, progress=False)

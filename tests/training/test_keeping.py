@@ -6,6 +6,7 @@ import math
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +21,7 @@ import toolkit
 from toolkit import registry
 from toolkit.checkpoints import read_manifest
 from toolkit.config import resolve
-from toolkit.errors import LoaderError, ToolkitError, UsageError
+from toolkit.errors import ConfigError, LoaderError, ToolkitError, UsageError
 from toolkit.training import keeping
 from toolkit.training.log import read_metrics
 from toolkit.training.loop import TrainResult, train
@@ -380,6 +381,18 @@ def test_a_process_that_fails_while_building_ends_the_others(tiny: str, tmp_path
     assert said.count("this setting is wrong. Hint: another") == 1
     assert f"process {1 - fails} stops, because process {fails} has failed" in said
     assert not run.exists()
+
+
+def test_a_port_that_is_taken_is_said_before_any_process_is_started(
+    tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as server:
+        server.bind(("", 0))
+        server.listen()
+        monkeypatch.setenv("MASTER_PORT", str(server.getsockname()[1]))
+        with pytest.raises(ConfigError, match="the processes cannot meet at port"):
+            run_tiny(tiny, tmp_path / "run", "train.devices=2")
+    assert not (tmp_path / "run").exists()
 
 
 def test_what_decides_the_best_is_text(tiny: str) -> None:

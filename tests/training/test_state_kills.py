@@ -25,7 +25,7 @@ from toolkit.training.loop import train
 from toolkit.training.state import load_state
 
 EVERY = bool(os.environ.get("TOOLKIT_EVERY_KILL"))
-FEW = 12
+FEW = 5
 
 HARD: dict[str, Any] = {
     "steps": 5,

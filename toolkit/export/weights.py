@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 
-from toolkit.checkpoints import HEADER_KEY
 from toolkit.errors import OutputError, UsageError
 from toolkit.models.building import load_model
 from toolkit.runtime.files import atomic_write, writing
@@ -18,8 +17,7 @@ EXPORT_SUFFIXES = (".pth", ".pt")
 
 def export_model(run_or_file: str | Path, out: Path) -> int:
     """Write ``{"model": tensors}`` with ``torch.save``, as read by Detectron2's checkpointer and
-    ``build_sam2``, and the manifest next to it. The manifest is in the file, too, by which ``weights=`` knows
-    plugin and classes.
+    ``build_sam2``, and the manifest next to it, by which ``weights=`` knows plugin and classes.
 
     Args:
         run_or_file: a run or a checkpoint of the toolkit.
@@ -49,7 +47,7 @@ def export_model(run_or_file: str | Path, out: Path) -> int:
         with writing(described):
             described.unlink(missing_ok=True)
         with atomic_write(out, "wb") as file:
-            torch.save({"model": state, HEADER_KEY: manifest.to_json()}, file)
+            torch.save({"model": state}, file)
         with atomic_write(described, "w") as text:
             text.write(manifest.to_json())
     return len(state)

@@ -93,7 +93,7 @@ def _read(path: Path, part: nn.Module, encoder: str, depth: int) -> dict[str, Te
         raise CheckpointError(f"no weights file at {path}")
     tensors = read_foreign(path)
     own = part.state_dict()
-    found = unwrapped(tensors, own, inside=PARTS)  # of an encoder alone, or in a whole model
+    found = unwrapped(tensors, list(own), inside=PARTS)  # of an encoder alone, or in a whole model
     if not _is_timm(encoder) or all(key in found for key in own if not key.endswith(COUNT)):
         return found
     # timm renames the tensors of a classifier to those of a feature extractor while loading, so let it

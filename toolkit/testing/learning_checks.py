@@ -79,10 +79,11 @@ def _check_mean(case: ModelCase, model: TrainableModel, sizes: Sequence[Size], t
     together, mean = case.loss_of(model, batch), sum(singles) / len(singles)
     expect(
         math.isclose(together, mean, rel_tol=tolerance, abs_tol=ROUNDING),
-        f"the loss of {len(batch)} samples of {' and '.join(f'{h}×{w}' for h, w in dict.fromkeys(sizes))}"
-        f" pixels is {together:.5g}, but the mean of their losses is {mean:.5g}"
-        f" ({', '.join(f'{value:.4g}' for value in singles)}). Hint: average over each image first, then"
-        " over the images, and resize and pad an image as if it were alone",
+        f"the loss of {len(batch)} samples is {together:.5g}, but the mean of their losses is {mean:.5g}"
+        f" ({', '.join(f'{value:.4g}' for value in singles)}), for images of"
+        f" {' and '.join(f'{height}×{width}' for height, width in dict.fromkeys(sizes))} pixels. Hint:"
+        " average over each image first, then over the images, and resize and pad an image as if it were"
+        " alone",
     )
 
 
