@@ -249,6 +249,7 @@ def test_prompting_by_hand_works_as_shown(folder: Path) -> None:
         *SMALL,
         "weights=none",
         "model.size=toy",
+        "model.prompts=mix",
         "train.epochs=null",
         "train.eval_first=false",
     )

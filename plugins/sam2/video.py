@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from toolkit.types import Instances, Prediction, Prompts, Sample, Size
+from toolkit.types import Instances, Masks, Prediction, Prompts, Sample, Size
 
 from .answers import to_masks
 from .clicks import BOTTOM_RIGHT, TOP_LEFT
@@ -64,13 +64,16 @@ def track(
     video = _Video(predictor, frames, frames[start].size, image_size)
     tracks = [_Track(video, given) for given in by_object(prompts, video.size)]
     for index in range(start, len(frames)):
-        found = []
+        found: list[tuple[int, bytes, float]] = []
         for number, each in enumerate(tracks):
             if each.first <= index:
                 # Entered for each step, so that the caller's own work between frames does not run in it.
                 with _computing(device):
-                    found.append((number, *each.step(index)))
-        yield _prediction(frames[index], found, settings.mask_threshold)
+                    logits, score = each.step(index)
+                # Of each object by itself, so that one mask at a time is held in the frame's size.
+                (code,) = to_masks(logits[None], video.size, settings.mask_threshold).counts
+                found.append((number, code, score))
+        yield _prediction(frames[index], found)
 
 
 class _Video:
@@ -189,19 +192,14 @@ def _enter(predictor: Any, state: dict[str, Any], index: int, prompt: ObjectProm
     return predictor.add_new_points_or_box(state, index, 0, box=box, **clicks)
 
 
-def _prediction(frame: Sample, found: Sequence[tuple[int, Tensor, float]], threshold: float) -> Prediction:
+def _prediction(frame: Sample, found: Sequence[tuple[int, bytes, float]]) -> Prediction:
     """The objects visible in a frame, each labeled with its number."""
-    if not found:
-        nothing = Instances.empty(frame.size, with_masks=True, with_scores=True)
-        return Prediction(frame.id, frame.size, instances=nothing)
-    numbers, logits, scores = zip(*found, strict=True)
-    masks = to_masks(torch.stack(logits), frame.size, threshold)
-    seen = masks.areas() > 0
+    masks = Masks(frame.size, tuple(code for _, code, _ in found))
     every = Instances(
         frame.size,
         masks.boxes_xyxy(),
-        torch.tensor(numbers),
+        torch.tensor([number for number, _, _ in found], dtype=torch.int64),
         masks,
-        torch.tensor(scores, dtype=torch.float32),
+        torch.tensor([score for _, _, score in found], dtype=torch.float32),
     )
-    return Prediction(frame.id, frame.size, instances=every[seen])
+    return Prediction(frame.id, frame.size, instances=every[masks.areas() > 0])

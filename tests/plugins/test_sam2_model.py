@@ -241,3 +241,45 @@ def test_masks_that_do_not_fit_the_image_or_the_model_are_refused() -> None:
     assert drawn.capability(Trackable) is drawn
     with pytest.raises(UsageError, match=r"trained with model\.rough_masks"):
         drawn.answer(drawn.encode([sample])[0], Prompts(logits=torch.zeros(1, 16, 16)))
+
+
+# The search for everything
+
+
+def thresholds(**options: Any) -> tuple[float, float, float]:
+    auto = Sam2Settings(**options).filled().auto
+    return auto.pred_iou_thresh, auto.stability_score_thresh, auto.stability_score_offset
+
+
+def test_the_thresholds_of_sam2s_authors_are_for_their_way_of_asking() -> None:
+    for published in ({"mask": "best"}, {"preset": "sam2"}, {"preset": "sam2", "size": "large"}):
+        assert thresholds(**published) == (0.8, 0.95, 1.0)
+    for other in ({}, {"preset": "sam2", "mask": "only"}, {"preset": "sam2", "rough_masks": True}):
+        assert thresholds(**other) == (0.5, 0.9, 1.0)
+    assert thresholds(mask="best", image_size=512) == (0.5, 0.9, 0.5), "coarser masks have softer edges"
+    assert thresholds(size="toy", preset="sam2") == (0.5, 0.9, 0.125)
+
+
+def test_thresholds_that_are_given_are_used() -> None:
+    auto = {"pred_iou_thresh": 0.0, "stability_score_thresh": 0.3}
+    assert thresholds(size="toy", auto=auto) == (0.0, 0.3, 1.0), "the offset is that of the authors' score"
+    assert thresholds(size="toy", auto={"stability_score_offset": 0.4}) == (0.5, 0.9, 0.4)
+    assert thresholds(mask="best", auto={"pred_iou_thresh": 1.0}) == (1.0, 0.95, 1.0)
+
+
+def test_runs_from_before_have_thresholds_that_nobody_chose() -> None:
+    before = {
+        "points_per_side": 7,
+        "points_per_batch": 64,
+        "pred_iou_thresh": 0.8,
+        "stability_score_thresh": 0.95,
+        "stability_score_offset": 1.0,
+        "box_nms_thresh": 0.7,
+        "crop_n_layers": 0,
+        "crop_n_points_downscale_factor": 1,
+    }
+    assert thresholds(size="toy", auto=before) == (0.5, 0.9, 0.125)
+    assert Sam2Settings(auto=before).filled().auto.points_per_side == 7
+    assert thresholds(size="toy", auto=before | {"pred_iou_thresh": 0.81}) == (0.81, 0.95, 1.0)
+    some = {name: before[name] for name in before if name != "crop_n_layers"}
+    assert thresholds(size="toy", auto=some) == (0.8, 0.95, 1.0), "written by hand"

@@ -85,12 +85,19 @@ class Follows(Model, Trackable):
     def track(
         self, frames: Sequence[Sample], prompts: Mapping[int, Sequence[Prompts]]
     ) -> Iterator[Prediction]:
-        case = MODELS["sam2"]
+        truth = MODELS["sam2"].samples(1)[0].instances
+        assert truth is not None
+        assert truth.masks is not None
+        given = [each for index in sorted(prompts) for each in prompts[index]]
+        count = len({name for each in given for name in each.ids or ()}) or sum(map(len, given))
+        if self.fault == "forgets":
+            count = sum(map(len, given))
         for frame in frames[: 2 if self.fault == "stops" else None]:
-            truth = case.samples(1)[0].instances
-            assert truth is not None
-            labels = torch.arange(len(truth)) + (5 if self.fault == "numbers" else 0)
-            found = type(truth)(frame.size, truth.boxes_xyxy, labels, truth.masks, torch.ones(len(truth)))
+            labels = torch.arange(count) + (5 if self.fault == "numbers" else 0)
+            masks = truth.masks[[i % len(truth) for i in range(count)]]
+            if self.fault == "moves" and count > 1:
+                masks = masks[list(range(count))[::-1]]
+            found = type(truth)(frame.size, masks.boxes_xyxy(), labels, masks, torch.ones(count))
             yield Prediction(frame.id, frame.size, instances=found)
 
     def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
@@ -98,7 +105,14 @@ class Follows(Model, Trackable):
 
 
 @pytest.mark.parametrize(
-    ("fault", "message"), [("stops", "but there are 3 frames"), ("numbers", "has objects numbered"), ("", "")]
+    ("fault", "message"),
+    [
+        ("stops", "but there are 3 frames"),
+        ("numbers", "has objects numbered"),
+        ("moves", "is another mask when it is tracked alone"),
+        ("forgets", r"the id of one object gave objects numbered \[0, 1\]; expected 0 alone"),
+        ("", ""),
+    ],
 )
 def test_objects_that_are_lost_are_found(fault: str, message: str) -> None:
     case = Made("sam2", {"model": Follows(fault)})

@@ -77,6 +77,9 @@ BAD_INSTANCES: dict[str, tuple[dict[str, Any], str]] = {
     "areas of float32": ({"areas": torch.ones(2)}, "areas must be a tensor of float64 [2], not float32 [2]"),
     "too few areas": ({"areas": torch.ones(1).double()}, "a tensor of float64 [2], not float64 [1]"),
     "an area below 0": ({"areas": torch.tensor([1.0, -1]).double()}, "areas must be 0 or more"),
+    "ids in a list": ({"ids": ["a", "b"]}, "ids must be a tuple of 2 str, not list ['a', 'b']"),
+    "ids as numbers": ({"ids": (1, 2)}, "ids must be a tuple of 2 str, not tuple (1, 2)"),
+    "too few ids": ({"ids": ("a",)}, "ids must be a tuple of 2 str, not tuple ('a',)"),
     "NaN as area": ({"areas": torch.tensor([1, NAN]).double()}, "areas must be 0 or more, and neither NaN"),
 }
 
@@ -119,9 +122,10 @@ def test_what_is_picked_out(index: Any, picked: list[int]) -> None:
     some = coded[index]
     assert some.size == coded.size
     assert some.counts == tuple(coded.counts[i] for i in picked)
-    four = Instances((1, 4), coded.boxes_xyxy(), torch.arange(4), coded)
+    four = Instances((1, 4), coded.boxes_xyxy(), torch.arange(4), coded, ids=tuple("abcd"))
     assert four[index].labels.tolist() == picked
     assert four[index].masks == some
+    assert four[index].ids == tuple("abcd"[i] for i in picked)
 
 
 @pytest.mark.parametrize(
