@@ -12,6 +12,7 @@ from support.source_tree import CORE, FILES, imports_of, own_modules
 ORDER = (
     "wording",
     "errors",
+    "reading",
     "registry",
     "config",
     "runtime",

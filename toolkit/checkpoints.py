@@ -19,15 +19,22 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Annotated, Any, Protocol, TypeAlias, runtime_checkable
 
 import torch
+from pydantic import AfterValidator, Field, Strict
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from toolkit import registry
+from toolkit.config.keys import section_faults
+from toolkit.data.label_values import LabelValues
 from toolkit.errors import CheckpointError, UsageError
+from toolkit.reading.fields import Count, Name, Number, Text, shown
+from toolkit.reading.files import check_file
+from toolkit.reading.json_text import parse_json
+from toolkit.reading.records import MOST_FAULTS, judge
 from toolkit.runtime.files import atomic_write
 from toolkit.runtime.weight_files import recognize
 
@@ -38,6 +45,27 @@ FORMAT = 1
 BEST = "best.safetensors"
 LAST = "last.safetensors"
 CONFIG = "config.yaml"
+
+
+MOST_BYTES = 1 << 40
+"""Of a checkpoint; its tensors are mapped into memory rather than read."""
+
+COPY_AGAIN = "copy or download the file again"
+
+Part = Annotated[int, Strict(), Field(ge=0, le=255)]
+"""Of a color."""
+
+
+def _sections(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    faults = section_faults(config)
+    if faults:
+        raise ValueError("; ".join(faults))
+    return config
+
+
+def _label_values(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    LabelValues.from_dict(values)
+    return values
 
 
 @dataclass(frozen=True)
@@ -63,21 +91,21 @@ class CheckpointManifest:
         format: version of this manifest.
     """
 
-    plugin: str
-    task: str
-    classes: tuple[str, ...]
-    plugin_version: str = "1"
+    plugin: Name
+    task: Name
+    classes: tuple[Text, ...]
+    plugin_version: Text = "1"
     model: Mapping[str, Any] = field(default_factory=dict)
-    palette: tuple[tuple[int, int, int], ...] | None = None
-    label_values: Mapping[str, Any] | None = None
-    config: Mapping[str, Any] = field(default_factory=dict)
-    dataset: Mapping[str, str] = field(default_factory=dict)
-    start_weights: Mapping[str, str] = field(default_factory=dict)
-    metrics: Mapping[str, float | None] = field(default_factory=dict)
-    step: int = 0
-    toolkit: str = ""
-    format: int = FORMAT
-    plugin_code: str = ""
+    palette: tuple[tuple[Part, Part, Part], ...] | None = None
+    label_values: Annotated[Mapping[str, Any], AfterValidator(_label_values)] | None = None
+    config: Annotated[Mapping[str, Any], AfterValidator(_sections)] = field(default_factory=dict)
+    dataset: Mapping[str, Text] = field(default_factory=dict)
+    start_weights: Mapping[str, Text] = field(default_factory=dict)
+    metrics: Mapping[str, Number | None] = field(default_factory=dict)
+    step: Count = 0
+    toolkit: Text = ""
+    format: Count = FORMAT
+    plugin_code: Text = ""
 
     def to_json(self) -> str:
         """The manifest as JSON."""
@@ -87,24 +115,30 @@ class CheckpointManifest:
     def from_json(cls, text: str, source: Path) -> CheckpointManifest:
         """Read a manifest back.
 
+        Somebody else may have written it, so every field is checked: the annotations of this class are the
+        schema. Fields that it does not know are left out.
+
         Raises:
-            CheckpointError: when it is no JSON, lacks a field or is of a newer format.
+            CheckpointError: when it is no JSON, a field is missing or of another type (with every fault), or
+                it is of a newer format.
         """
-        try:
-            values = json.loads(text)
-            if values.get("format", 0) > FORMAT:
-                raise CheckpointError(
-                    f"{source} was written by a newer toolkit (format {values['format']}, this one reads"
-                    f" {FORMAT}). Hint: upgrade the toolkit"
-                )
-            known = {f.name for f in dataclasses.fields(cls)}
-            values = {key: value for key, value in values.items() if key in known}
-            values["classes"] = tuple(values["classes"])
-            if values.get("palette") is not None:
-                values["palette"] = tuple(tuple(color) for color in values["palette"])
-            return cls(**values)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise CheckpointError(f"the manifest in {source} is damaged: {error}") from None
+        where = f"the manifest in {source}"
+        values = parse_json(text, where, "what a checkpoint says of itself", CheckpointError)
+        version = values.get("format", 0) if isinstance(values, dict) else 0
+        if isinstance(version, int) and version > FORMAT:
+            raise CheckpointError(
+                f"{source} was written by a newer toolkit (format {shown(version)}, this one reads {FORMAT})."
+                " Hint: upgrade the toolkit"
+            )
+        manifest: CheckpointManifest | None
+        manifest, faults = judge(values, cls)
+        if manifest is not None and manifest.palette and len(manifest.palette) != len(manifest.classes):
+            faults.append(f"palette: {len(manifest.palette)} colors for {len(manifest.classes)} classes")
+        if faults or manifest is None:
+            raise CheckpointError(
+                f"{where} is damaged: {'; '.join(faults[:MOST_FAULTS])}. Hint: {COPY_AGAIN}"
+            )
+        return manifest
 
 
 @dataclass(frozen=True)
@@ -253,12 +287,14 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], CheckpointManifest |
 
 
 def _open(path: Path, *, with_tensors: bool = False) -> tuple[dict[str, Tensor], CheckpointManifest | None]:
+    size = check_file(path, "a checkpoint", CheckpointError, most=MOST_BYTES)
     try:
         with safe_open(path, framework="pt") as file:
             header = (file.metadata() or {}).get(HEADER_KEY)
             names = file.keys() if with_tensors else ()
             tensors = {name: file.get_tensor(name) for name in names}
-    except (SafetensorError, OSError, ValueError) as error:
+    # A tensor of a type that this torch has not is a KeyError, a TypeError or a RuntimeError.
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError, MemoryError) as error:
         _refuse_if_known(path)
         if zipfile.is_zipfile(path):
             raise CheckpointError(
@@ -266,8 +302,7 @@ def _open(path: Path, *, with_tensors: bool = False) -> tuple[dict[str, Tensor],
                 f" {path.with_suffix('.pth').name}"
             ) from None
         raise CheckpointError(
-            f"{path} ({path.stat().st_size:,} bytes) is truncated or not a safetensors file: {error}. Hint:"
-            " copy or download it again"
+            f"{path} ({size:,} bytes) is truncated or not a safetensors file: {error}. Hint: {COPY_AGAIN}"
         ) from None
     return tensors, None if header is None else CheckpointManifest.from_json(header, path)
 

@@ -12,6 +12,7 @@ from toolkit.config import Settings
 from toolkit.errors import DataError, MissingSplitError
 from toolkit.formats.coco import CocoFile
 from toolkit.formats.coco_numbers import CocoNumbered
+from toolkit.formats.coco_truth import complete_truth
 from toolkit.formats.regions import Region, RegionDataset, unique_ids
 from toolkit.types import Size
 
@@ -148,9 +149,9 @@ class Coco(RegionDataset, CocoNumbered):
         """The objects of the image."""
         return self._file.regions(index, size, self._degenerate)
 
-    def coco_document(self) -> dict[str, Any]:
-        """The annotation file."""
-        return self._file.document
+    def coco_document(self) -> dict[str, Any] | None:
+        """The annotation file, complete; None where it does not give the sizes of the images."""
+        return complete_truth(self._file.document, self._file.path, self._degenerate)
 
 
 def _name_the_same(file: CocoFile) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from torch import Tensor
 from toolkit.data.faults import usable
 from toolkit.data.images import read_image
 from toolkit.errors import DataError
+from toolkit.reading.json_text import load_json
 
 from .classes import V1_NAMES, Scheme
 from .layout import Annotation, Layout, foreground, objects_from_masks, read_marks
@@ -183,12 +183,7 @@ def _entries(path: Path, section: str) -> list[tuple[str, Mapping[str, Any]]]:
     Raises:
         DataError: when the file is not JSON, or not of this make.
     """
-    try:
-        data = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"{path} cannot be read as JSON: {error}. Hint: copy it again from the archive"
-        ) from error
+    data = load_json(path, "the objects of a photo", DataError)
     found = data.get(section) if isinstance(data, dict) else None
     if not isinstance(found, dict) or not all(isinstance(entry, dict) for entry in found.values()):
         raise DataError(

@@ -11,8 +11,8 @@ from torch import Tensor
 from torchvision.ops import roi_align
 
 from toolkit.errors import InvalidDataError
-from toolkit.formats.coco import decode_counts
 from toolkit.types import Masks, Sample, Size
+from toolkit.types.run_lengths import decode_counts
 
 from .boxes import are_larger
 from .inputs import nearest_pixels

@@ -49,9 +49,9 @@ def test_instances_in_json_are_read_by_class_name(tmp_path: Path) -> None:
     ("change", "expected"),
     [
         ({"categories": [{"id": 3, "name": "circle"}]}, "has classes that the dataset has not: circle"),
-        ({"images": []}, r"annotations\[0\] names an unknown image or category"),
-        ({"annotations": None}, "is no predictions file"),
-        ({"images": "x"}, "is no predictions file"),
+        ({"images": []}, "annotation 0: image_id is 7, which the file does not have"),
+        ({"annotations": None}, "expected a list of annotation records, not None"),
+        ({"images": "x"}, "expected a list of image records, not 'x'"),
     ],
 )
 def test_faulty_json_is_explained(tmp_path: Path, change: dict, expected: str) -> None:
@@ -80,10 +80,12 @@ def test_label_images_beside_a_json_with_other_class_order_are_translated(tmp_pa
 def test_what_is_no_predictions_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "broken.json").write_text("{")
+    (tmp_path / "other.json").write_text('{"images": []}')
     for path, expected in (
         ("absent", "no predictions at"),
         ("empty", "holds no .png label images"),
-        ("broken.json", "is no predictions file"),
+        ("broken.json", "is not valid JSON"),
+        ("other.json", "is no predictions file"),
     ):
         with pytest.raises(DataError, match=expected):
             PredictionFiles(tmp_path / path, ("a",))

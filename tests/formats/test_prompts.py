@@ -143,19 +143,22 @@ def test_prompts_outside_the_image_are_errors(tmp_path: Path, row: str, message:
         ("[1]", "contains a list"),
         ('{"a": [1', "not valid JSON"),
         ('{"a": 3}', "'a' holds int; expected a list"),
-        ('{"a": [{"x": 1}]}', r"'a'\[0\] has x; expected some of points_xy"),
-        ('{"a": [{}]}', r"'a'\[0\] has neither a point nor a box"),
+        ('{"a": [{"x": 1}]}', r"image 'a': prompt 0: x: unknown field"),
+        ('{"a": [{}]}', r"image 'a': prompt 0 has neither a point nor a box"),
         ('{"a": [{"points_xy": [[1, 2]], "point_labels": [1, 0]}]}', "for 1 points; expected one per point"),
-        ('{"a": [{"points_xy": [[1, 2]], "point_labels": [2]}]}', "has the label 2; expected 1"),
-        ('{"a": [{"points_xy": [1, 2]}]}', "expected a list of"),
+        (
+            '{"a": [{"points_xy": [[1, 2]], "point_labels": [2]}]}',
+            r"point_labels\[0\]: should be 1 for a point on the object or 0 for one off it, not 2",
+        ),
+        ('{"a": [{"points_xy": [1, 2]}]}', r"points_xy\[0\]: should be a valid list, not 1"),
         ('{"a": [{"box_xyxy": [5, 5, 5, 9]}]}', "expected x1 > x0"),
-        ('{"a": [{"box_xyxy": [5, 5]}]}', "expected x0, y0, x1, y1"),
-        ('{"a": [{"box_xyxy": [5, 5, NaN, 9]}]}', "x1 = nan; expected a number of pixels"),
+        ('{"a": [{"box_xyxy": [5, 5]}]}', r"box_xyxy: expected at least 4 items, not \[5, 5\]"),
+        ('{"a": [{"box_xyxy": [5, 5, NaN, 9]}]}', r"box_xyxy\[2\]: should be a finite number, not nan"),
         (
             '{"images": [], "annotations": [{"bbox": [1, 2, 3, 4], "image_id": 4}]}',
             "has image_id 4, which is not among the images",
         ),
-        ('{"images": [], "annotations": [{"image_id": 4}]}', "is not a COCO document: KeyError: 'bbox'"),
+        ('{"images": [], "annotations": [{"image_id": 4}]}', "annotation 0: bbox: missing"),
         ("image,u,v\na,1,2", "has the columns image, u, v; expected image with x, y"),
         ("image,x,y\na,one,2", "line 2 has x = 'one'"),
         ("image,x,y\n,1,2", "line 2 has no image name"),
@@ -173,10 +176,10 @@ def test_faults_are_named_with_their_place(tmp_path: Path, text: str, message: s
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="cannot be read: No such file"):
+    with pytest.raises(DataError, match="does not exist; it should contain prompts"):
         read_prompts(tmp_path / "none.csv")
     (tmp_path / "latin.csv").write_bytes(b"image,x,y\n\xff\xfe\xfa,1,2")
-    with pytest.raises(DataError, match="not UTF-8"):
+    with pytest.raises(DataError, match="line 2: the byte 0xff is no UTF-8"):
         read_prompts(tmp_path / "latin.csv")
 
 

@@ -145,7 +145,9 @@ def test_json_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"x.json does not exist; it should contain words"):
         read_json(tmp_path / "x.json", "words")
     (tmp_path / "x.json").write_text('{"a": [1, 2')
-    with pytest.raises(DataError, match=r"x.json cannot be read as JSON \(words\): .*line 1 column"):
+    with pytest.raises(
+        DataError, match=r"x.json is not valid JSON: .*line 1 column .*it should contain words"
+    ):
         read_json(tmp_path / "x.json", "words")
     with pytest.raises(DataError, match=r"record: numbers must be a list"):
         numbers(3, "record", "numbers")

@@ -45,23 +45,23 @@ BAD_MASKS: dict[str, tuple[Callable[[], Masks], str]] = {
     ),
     "a code of another image": (
         lambda: Masks.from_coco([{"size": [5, 4], "counts": [20]}], SIZE),
-        "mask code has size [5, 4], but the image has [4, 5]",
+        "mask code has size list [5, 4], but the image has [4, 5]",
     ),
     "too few pixels": (
         lambda: Masks.from_coco([{"size": [4, 5], "counts": [7, 6]}], SIZE),
-        "mask code covers 13 pixels, but the image has 20",
+        "mask code: the run lengths cover 13 pixels, but the image has 20",
     ),
     "a negative run": (
         lambda: Masks.from_coco([{"size": [4, 5], "counts": [25, -10, 5]}], SIZE),
-        "mask code has a run length that is negative or no whole number",
+        "mask code: the run lengths have a length that is no whole number from 0 to 20",
     ),
     "half a pixel": (
         lambda: Masks.from_coco([{"size": [4, 5], "counts": [9.5, 10.5]}], SIZE),
-        "mask code has a run length that is negative or no whole number",
+        "mask code: the run lengths have a length that is no whole number",
     ),
     "no run lengths": (
         lambda: Masks.from_coco([{"size": [4, 5], "counts": None}], SIZE),
-        "Masks.counts[0] must be bytes, not NoneType None",
+        "mask code: the run lengths are NoneType None; expected text or a list of numbers",
     ),
 }
 

@@ -16,6 +16,8 @@ from toolkit import registry
 from toolkit.config.settings import Settings, leaves, settings_class, suggest_key
 from toolkit.config.tree import Tree, nest
 from toolkit.errors import ConfigError, ToolkitError
+from toolkit.reading.fields import shown
+from toolkit.reading.records import fault_list
 
 Sections: TypeAlias = Sequence[tuple[str, type[Settings]]]
 """Sections with what can be set in them, such as ``("train", TrainSettings)``."""
@@ -25,6 +27,40 @@ TOP_LEVEL = ("plugin", "model", "weights", "data", "augment", "evaluators", "tra
 
 
 SECTION_NAMES = ("model", "data", "evaluators", "train")
+
+
+def check_sections(tree: Mapping[str, Any], source: str) -> None:
+    """Check that sections hold keys and values, and that what is looked up by name is text, before any of it
+    is used; the settings in the sections are checked by their classes.
+
+    Raises:
+        ConfigError: with every fault.
+    """
+    faults = section_faults(tree)
+    if faults:
+        raise ConfigError(fault_list(source, faults, "toolkit settings lists all settings"))
+
+
+def section_faults(tree: Mapping[str, Any]) -> list[str]:
+    """What ``check_sections`` finds wrong."""
+    data, evaluators = (
+        given if isinstance(given, Mapping) else {} for given in (tree.get("data"), tree.get("evaluators"))
+    )
+    texts = {key: tree.get(key) for key in ("plugin", "weights")} | {"data.name": data.get("name")}
+    sections = {key: tree.get(key) for key in SECTION_NAMES} | {"data.options": data.get("options")}
+    sections |= {f"evaluators.{name}": given for name, given in evaluators.items()}
+    faults = [
+        f"{key}: expected text, not {shown(value)}"
+        for key, value in texts.items()
+        if value is not None and not isinstance(value, str)
+    ]
+    faults += [
+        f"{key}: expected keys and values, as in {key}: {{key: value}}, not {shown(value)}"
+        for key, value in sections.items()
+        if value is not None and not isinstance(value, Mapping)
+    ]
+    odd = [name for name in evaluators if not isinstance(name, str)]
+    return faults + [f"evaluators: expected names, not {shown(name)}" for name in odd]
 
 
 def is_full(key: str, value: Any = None) -> bool:

@@ -12,7 +12,7 @@ from pydantic import Field, create_model
 
 from toolkit import registry
 from toolkit.config.augmentations import AugmentSettings
-from toolkit.config.keys import Sections, evaluators_class, has_bare, in_full
+from toolkit.config.keys import Sections, check_sections, evaluators_class, has_bare, in_full
 from toolkit.config.schema import AUTO, DataSettings, RunSettings, TrainSettings
 from toolkit.config.settings import Settings, settings_class, validate
 from toolkit.config.tree import Tree, as_tree, copy_tree, merge, parse_words, read_yaml
@@ -47,7 +47,7 @@ def resolve(
     """
     flat = dict(overrides) if isinstance(overrides, Mapping) else parse_words(overrides)
     path = None if config is None else find_config(config)
-    tree = read_yaml(path) if path else {}
+    tree = _read_recipe(path) if path else {}
     named = copy_tree(tree.get("model") or {})
     plugin = _name_among("plugin", plugin, flat, "plugin") or tree.get("plugin")
     data_section = tree.get("data") if isinstance(tree.get("data"), dict) else {}
@@ -59,10 +59,11 @@ def resolve(
     defaults = copy_tree(plugin_manifest.defaults)
     if path is None:
         path = find_recipe(plugin_manifest.name, data_manifest.name)
-        tree = read_yaml(path) if path else {}
+        tree = _read_recipe(path) if path else {}
         defaults = defaults if path else _lay_over(defaults, plugin_manifest.recommended)
     tree = _lay_over(defaults, tree)
     words = as_tree(in_full(flat, run_sections(plugin_manifest, data_manifest)) if has_bare(flat) else flat)
+    check_sections(words, "the settings given")
     _state_batch_of_lr(tree, words)
     tree = _lay_over(tree, words)
     _follow_weights(plugin_manifest, tree, (named, words.get("model") or {}))
@@ -86,6 +87,12 @@ def resolve(
     return build(
         RunSettings.__name__, tree, plugin_manifest, data_manifest, manifests, source=_source(path, words)
     )
+
+
+def _read_recipe(path: Path) -> Tree:
+    tree = read_yaml(path)
+    check_sections(tree, str(path))
+    return tree
 
 
 def _which(plugin: str | None, data: str | None, path: Path | None) -> str:

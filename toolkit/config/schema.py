@@ -6,10 +6,10 @@ import math
 import re
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
 from toolkit.config.settings import Settings
+from toolkit.reading.yaml_text import dump_yaml
 
 AUTO = "auto"
 """The value of `weights` and `augment` by which the toolkit chooses."""
@@ -196,4 +196,4 @@ class RunSettings(Settings):
 
     def to_yaml(self) -> str:
         """The settings as YAML that ``--config`` reads back to an equal object."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        return dump_yaml(self.model_dump(mode="json"))

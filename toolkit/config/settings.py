@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import types
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
 from toolkit.errors import ConfigError, UsageError
+from toolkit.reading.fields import shown
+from toolkit.reading.yaml_text import as_written, forget_text
 from toolkit.wording import counted
 
 if TYPE_CHECKING:
@@ -36,6 +39,18 @@ class Settings(BaseModel):
         extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _as_declared(cls, values: Any) -> Any:
+        """Text as it was written where a field is text: ``classes: [no, 007]`` are two names."""
+        if not isinstance(values, dict):
+            return forget_text(values)
+        fields = cls.model_fields
+        return {
+            key: declared(fields[key].annotation, value) if key in fields else forget_text(value)
+            for key, value in values.items()
+        }
+
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         """A sentence that runs over several lines of source is one line of documentation."""
@@ -52,6 +67,37 @@ def settings_class(manifest: Manifest) -> type[Settings]:
             f" toolkit.config.Settings, not {cls!r}"
         )
     return cls
+
+
+def declared(annotation: Any, value: Any) -> Any:
+    """A value from YAML for a field of this type: as it was written where the field is text, without the
+    memory of it elsewhere. Settings within the value do the same for their own fields.
+    """
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return declared(parts[0], value)
+    if origin in (Union, types.UnionType):
+        present = [part for part in parts if part is not type(None)]
+        return declared(present[0], value) if len(present) == 1 else _unless_settings(annotation, value)
+    if isinstance(value, dict) and origin in (dict, Mapping) and len(parts) == 2:
+        return {declared(parts[0], key): declared(parts[1], item) for key, item in value.items()}
+    if isinstance(value, list) and origin in (tuple, list, set, frozenset, Sequence):
+        items = as_written(value) if _inner(parts) is str else value
+        return [declared(_inner(parts), item) for item in items]
+    if annotation is str:
+        return as_written(value) if not isinstance(value, (list, dict)) else forget_text(value)
+    return _unless_settings(annotation, value)
+
+
+def _unless_settings(annotation: Any, value: Any) -> Any:
+    return value if _flatten(annotation) else forget_text(value)
+
+
+def _inner(parts: Sequence[Any]) -> Any:
+    """What the items of a sequence are; Any where they differ by their places."""
+    kinds = {part for part in parts if part is not Ellipsis}
+    found = kinds.pop() if len(kinds) == 1 else Any
+    return get_args(found)[0] if get_origin(found) is Annotated else found
 
 
 def validate(cls: type[Any], tree: Mapping[str, Any], *, source: str) -> Any:
@@ -89,8 +135,8 @@ def _explain(cls: type[BaseModel], fault: Any) -> str:
     if fault["type"] == "missing":
         return f"{key}: missing"
     message = fault["msg"].removeprefix("Value error, ")
-    shown = "" if isinstance(fault["input"], dict) else f", not {fault['input']!r}"
-    return f"{key}: {message[0].lower()}{message[1:]}{shown}"
+    given = "" if isinstance(fault["input"], dict) else f", not {shown(fault['input'])}"
+    return f"{key}: {message[0].lower()}{message[1:]}{given}"
 
 
 def _unknown(cls: type[BaseModel], path: Sequence[Any]) -> str:

@@ -8,49 +8,33 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import yaml
-
 from toolkit.errors import ConfigError
+from toolkit.reading.fields import shown
+from toolkit.reading.yaml_text import load_yaml, parse_yaml
 
 Tree: TypeAlias = dict[str, Any]
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML that refuses a key given twice, which would otherwise do nothing without a word."""
-
-
-def _mapping_without_duplicates(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> Tree:
-    seen: set[Any] = set()
-    for key_node, _ in node.value:
-        key = loader.construct_object(key_node, deep=True)
-        if key in seen:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"the key {key!r} stands here twice", key_node.start_mark
-            )
-        seen.add(key)
-    mapping: Tree = loader.construct_mapping(node, deep=True)  # type: ignore[assignment]
-    return mapping
-
-
-_UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping_without_duplicates)
-
-
 def read_yaml(path: Path) -> Tree:
-    """A YAML file as nested dictionaries.
+    """A YAML file as nested dictionaries, whose numbers and lists know how they were written, see
+    ``toolkit.reading.yaml_text``.
 
     Raises:
         ConfigError: when it cannot be read, is no valid YAML (with line and column), or is not a mapping.
     """
-    try:
-        tree = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not valid YAML: {error}") from None
+    tree = load_yaml(path, "settings", ConfigError).written
     if tree is None:
         return {}
     if not isinstance(tree, dict):
-        raise ConfigError(f"{path} must hold keys and values, not a {type(tree).__name__}")
+        raise ConfigError(
+            f"{path} must hold keys and values, not {shown(tree)}. Hint: write lines such as 'train:"
+            f" {{steps: 100}}'"
+        )
+    odd = next((key for key in tree if not isinstance(key, str)), "")
+    if odd != "":
+        raise ConfigError(
+            f"{path} has the key {shown(odd)}; expected text. Hint: toolkit settings lists all keys"
+        )
     return tree
 
 
@@ -65,10 +49,7 @@ def parse_words(words: Sequence[str]) -> dict[str, Any]:
         key, equals, text = word.partition("=")
         if not equals or not key:
             raise ConfigError(f"expected key=value, such as train.steps=100, not {word!r}")
-        try:
-            flat[key] = yaml.load(text, Loader=_UniqueKeyLoader) if text else ""
-        except yaml.YAMLError as error:
-            raise ConfigError(f"{word!r}: the value is not valid YAML: {error}") from None
+        flat[key] = parse_yaml(text, f"the value of {word!r}", ConfigError).written if text else ""
     return flat
 
 

@@ -6,7 +6,7 @@ In memory a class is its index and void is 255. Files differ: many sets keep 0 f
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,6 +109,18 @@ class LabelValues:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> LabelValues:
-        """The way back."""
-        classes: Sequence[int] = values["classes"]
-        return cls(tuple(classes), values["void"])
+        """The way back, from a file that somebody else may have written.
+
+        Raises:
+            InvalidDataError: when there are no such values, or they are not whole numbers from 0 to 255.
+        """
+        classes, void = values.get("classes"), values.get("void", VOID)
+        given = (
+            [*classes, *([] if void is None else [void])] if isinstance(classes, (list, tuple)) else [None]
+        )
+        if not all(isinstance(value, int) and not isinstance(value, bool) for value in given):
+            raise InvalidDataError(
+                "label values must be a list of numbers, classes, and a number or null, void, not"
+                f" {dict(values)!r}"
+            )
+        return cls(tuple(classes or ()), void)

@@ -6,13 +6,12 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import yaml
-
 from toolkit.config import Settings, validate
 from toolkit.config.augmentations import AugmentSettings
 from toolkit.data.dataset import Dataset
 from toolkit.data.transforms import build_transform
 from toolkit.errors import ConfigError, DataError
+from toolkit.reading.yaml_text import parse_yaml
 from toolkit.runtime.seeding import derive_seed
 from toolkit.types import Sample
 from toolkit.visualization.palettes import class_palette
@@ -35,10 +34,7 @@ def parse_augment(text: str) -> tuple[Settings, ...]:
     Raises:
         ConfigError: when the list is empty, or with every fault in one message.
     """
-    try:
-        value: Any = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--augment {text!r} is not valid YAML: {error}") from None
+    value: Any = parse_yaml(text, f"--augment {text!r}", ConfigError).written
     if isinstance(value, str):
         value = [{"name": name.strip()} for name in value.split(",")]
     if isinstance(value, dict):

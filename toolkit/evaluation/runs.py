@@ -23,7 +23,7 @@ from toolkit.evaluation.protocols import plan_measurements
 from toolkit.evaluation.report import Report
 from toolkit.evaluation.selection import build_evaluators
 from toolkit.formats.coco_numbers import CocoNumbers, coco_numbers
-from toolkit.formats.coco_results import check_mask_sizes
+from toolkit.formats.coco_results import fitted_results
 from toolkit.formats.predictions import PredictionFiles
 from toolkit.models.building import load_model, manifest_of_run, plugin_of_run
 from toolkit.models.prompted import prompted
@@ -203,13 +203,11 @@ def _from_documents(
     if files.results is None or numbers.document is None or len(chosen) < len(evaluators):
         return None
     document = numbers.document()
-    sizes = {
-        image["id"]: (image["height"], image["width"])
-        for image in document["images"]
-        if {"height", "width"} <= image.keys()
-    }
-    check_mask_sizes(files.results, files.path, sizes)
-    return [evaluator.report_document(document, files.results, numbers.category_ids) for evaluator in chosen]
+    if document is None:  # sizes are missing, so the images are read
+        return None
+    sizes = {image["id"]: (image["height"], image["width"]) for image in document["images"]}
+    results = fitted_results(files.results, files.path, sizes)
+    return [evaluator.report_document(document, results, numbers.category_ids) for evaluator in chosen]
 
 
 def known_sections(

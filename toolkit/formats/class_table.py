@@ -21,11 +21,15 @@ from pathlib import Path
 from toolkit.data.label_values import LabelValues
 from toolkit.errors import DataError
 from toolkit.formats.mask_folder import VOID_NAME
+from toolkit.reading.fields import shown
+from toolkit.reading.files import read_text
+from toolkit.reading.tables import read_table
 from toolkit.runtime.files import atomic_write
 from toolkit.types import VOID
 from toolkit.visualization.palettes import Palette, full_palette
 
 CLASS_TABLE = "classes.csv"
+MOST_BYTES = 1_000_000
 _COLUMNS = ("index", "value", "name", "color")
 
 
@@ -74,18 +78,16 @@ def read_class_table(path: Path) -> tuple[ClassRow, ...]:
         DataError: when the file cannot be read, lacks a column, or has a value that is no number from 0 to
             255 or stands there twice.
     """
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            lines = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read as a table of classes: {error}") from error
-    missing = [column for column in ("value", "name") if not lines or column not in lines[0]]
+    text = read_text(path, "a table of classes", DataError, most=MOST_BYTES)
+    lines = [(number, cells) for number, cells in read_table(text, str(path), DataError) if cells]
+    columns = [name.strip() for name in lines[0][1]] if lines else []
+    missing = [column for column in ("value", "name") if column not in columns or len(lines) < 2]
     if missing:
         raise DataError(
             f"{path} has no column {missing[0]!r} or no rows; expected a line '{','.join(_COLUMNS)}', and one"
             " for each class. Hint: correct the file, or remove it if the values are class indexes"
         )
-    rows = tuple(_row(path, number, line) for number, line in enumerate(lines, start=2))
+    rows = tuple(_row(path, number, dict(zip(columns, cells, strict=False))) for number, cells in lines[1:])
     values = [row.value for row in rows]
     twice = next((value for value in values if values.count(value) > 1), None)
     if twice is not None:
@@ -94,10 +96,12 @@ def read_class_table(path: Path) -> tuple[ClassRow, ...]:
 
 
 def _row(path: Path, number: int, line: dict[str, str]) -> ClassRow:
-    text, name = (line["value"] or "").strip(), (line["name"] or "").strip()
-    if not text.isdecimal() or int(text) > 255 or not name:
+    text, name = line.get("value", "").strip(), line.get("name", "").strip()
+    if not (text.isascii() and text.isdecimal()) or len(text) > 9 or int(text) > 255 or not name:
         raise DataError(
-            f"{path}, line {number}: {text!r}, {name!r}; expected a value from 0 to 255 and a name"
+            f"{path}, line {number}: {shown(text)}, {shown(name)}; expected a value from 0 to 255 and a"
+            " name. Hint:"
+            " correct the line"
         )
     return ClassRow(int(text), None if name == VOID_NAME else name)
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from toolkit.data.faults import fault, usable
@@ -21,6 +20,7 @@ from toolkit.errors import DataError
 from toolkit.formats.coco_keypoints import from_indices
 from toolkit.formats.regions import Box, Polygon, Region, numbers, polygon, read_json
 from toolkit.types import Masks, Size
+from toolkit.types.run_lengths import decode_counts
 
 
 class CocoFile:
@@ -217,7 +217,7 @@ def _mask(value: Any, size: Size, where: str, skip_parts: bool) -> tuple[tuple[P
         )
     parts = []
     for part in value:
-        if len(numbers(part, where, "a polygon")) < 6 or not _encloses(
+        if len(numbers(part, where, "a polygon")) < 6 or not encloses(
             polygon(part, size, where, "a polygon")
         ):
             if skip_parts:
@@ -229,7 +229,7 @@ def _mask(value: Any, size: Size, where: str, skip_parts: bool) -> tuple[tuple[P
     return tuple(parts), Masks.from_polygons([parts], size).counts[0]
 
 
-def _encloses(flat: Polygon) -> bool:
+def encloses(flat: Polygon) -> bool:
     """Whether the points do not all lie on one line."""
     offsets = np.array(flat[2:]).reshape(-1, 2) - flat[:2]
     far = offsets[(offsets**2).sum(axis=1).argmax()]
@@ -265,26 +265,3 @@ def _run_lengths(value: dict[str, Any], size: Size, where: str) -> bytes:
         "counts"
     ]
     return code
-
-
-def decode_counts(counts: bytes) -> NDArray[np.int64]:
-    """The lengths of the runs, background first, that compressed COCO run lengths stand for; any bytes give
-    some lengths.
-
-    Each is a number in base 32, lowest digit first, bit 5 of a digit saying that another follows and bit 4 of
-    the last being the sign; from the fourth on, it is the difference from the length two before.
-    """
-    digits = np.frombuffer(counts, np.uint8).astype(np.int64) - 48
-    last = np.flatnonzero((digits & 32) == 0)
-    if not len(last) or last[-1] != len(digits) - 1:
-        return np.array([-1])  # cut off within a number
-    first = np.concatenate([[0], last[:-1] + 1])
-    length = last - first + 1
-    if length.max() > 12:
-        return np.array([-1])  # beyond 64 bits
-    place = np.arange(len(digits)) - np.repeat(first, length)
-    values = np.add.reduceat((digits & 31) << (5 * place), first)
-    values -= np.where(digits[last] & 16, np.int64(1) << (5 * length), 0)
-    values[1::2] = np.cumsum(values[1::2])
-    values[2::2] = np.cumsum(values[2::2])
-    return values

@@ -23,8 +23,9 @@ class CocoNumbered(ABC):
     coco_category_ids: Sequence[int] = ()
 
     @abstractmethod
-    def coco_document(self) -> dict[str, Any]:
-        """The truth as in the file.
+    def coco_document(self) -> dict[str, Any] | None:
+        """The truth as in the file, checked and completed as by ``toolkit.formats.coco_truth``; None where
+        the images are needed to measure.
 
         It holds ``images``, ``categories`` (those of ``coco_category_ids``, in any order) and ``annotations``
         of this split only, with numbers in the file's own precision. With it, a COCO results file can be
@@ -44,7 +45,7 @@ class CocoNumbers:
 
     image_ids: Mapping[str, int]
     category_ids: Sequence[int]
-    document: Callable[[], dict[str, Any]] | None = None
+    document: Callable[[], dict[str, Any] | None] | None = None
 
 
 def coco_numbers(dataset: Dataset) -> CocoNumbers:

@@ -4,7 +4,6 @@ class and score.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,17 +12,20 @@ import numpy as np
 import torch
 
 from toolkit.errors import DataError, InvalidDataError
-from toolkit.formats.coco import decode_counts
 from toolkit.formats.coco_keypoints import from_indices
+from toolkit.formats.coco_schema import CocoResult
+from toolkit.reading.fields import MOST_PIXELS, shown
+from toolkit.reading.records import fault_list, name_of, records
 from toolkit.types import Instances, Masks, Size
 
 SHAPES = ("bbox", "segmentation", "keypoints")
+HINT = "correct the file, or choose the dataset and split that these results belong to"
 
 
-def check_results(
-    results: Sequence[Any], path: Path, image_ids: Collection[int], category_ids: Collection[int]
-) -> None:
-    """Check that every detection has a known image and class and a valid score and shape.
+def checked_results(
+    results: list[Any], path: Path, image_ids: Collection[int], category_ids: Collection[int]
+) -> list[dict[str, Any]]:
+    """The detections of a file, each with a known image and class, a valid score, and the shapes that it has.
 
     Args:
         results: content of the file.
@@ -31,115 +33,99 @@ def check_results(
         image_ids, category_ids: the ids that the dataset has.
 
     Raises:
-        DataError: for the first invalid detection; says what was found and what was expected.
+        DataError: with every fault (the first 20 in words); says what was found and what was expected.
     """
     images, categories = set(image_ids), set(category_ids)
     if _plainly_right(results, images, categories):
-        return
-    for position, entry in enumerate(results):
-        fault = _fault(entry, images, categories)
-        if fault:
-            raise DataError(f"{path}: results[{position}] {fault}")
+        return results
+    found = records(
+        results, CocoResult, source=str(path), kind="result", key="image_id", error=DataError, hint=HINT
+    )
+    cleaned = [entry.model_dump(exclude_none=True) for entry in found]
+    faults = [
+        f"{name_of(entry, position, 'result', 'image_id')}: {fault}"
+        for position, entry in enumerate(cleaned)
+        if (fault := _fault(entry, cleaned[0], images, categories))
+    ]
+    if faults:
+        raise DataError(fault_list(str(path), faults, HINT))
+    return cleaned
 
 
-def check_mask_sizes(results: Sequence[Mapping[str, Any]], path: Path, sizes: Mapping[int, Size]) -> None:
-    """Check that every run-length encoded mask has the size of its image and covers exactly its pixels.
+def _plainly_right(results: Sequence[Any], images: set[int], categories: set[int]) -> bool:
+    """Whether all are valid boxes without masks and keypoints, checked column by column, several times as
+    fast as one by one; False means that they must be checked one by one.
+    """
+    try:
+        ids = [(entry["image_id"], entry["category_id"]) for entry in results]
+        scores = [entry["score"] for entry in results]
+        boxes = [entry["bbox"] for entry in results]
+        kinds = {type(value) for pair in ids for value in pair}
+        kinds |= {type(value) for box in boxes for value in box}
+        kinds |= {type(score) for score in scores}
+        measured = np.array(boxes, dtype=np.float64).reshape(len(results), 4)
+        is_finite = np.isfinite(np.array(scores, dtype=np.float64)).all() and np.isfinite(measured).all()
+    except (TypeError, KeyError, ValueError, OverflowError):
+        return False
+    return bool(
+        kinds <= {int, float}
+        and all(type(image) is int and type(category) is int for image, category in ids)
+        and {image for image, _ in ids} <= images
+        and {category for _, category in ids} <= categories
+        and is_finite
+        and (measured[:, 2:] >= 0).all()
+        and (np.abs(measured) <= MOST_PIXELS).all()
+        and not any("keypoints" in entry or "segmentation" in entry for entry in results)
+    )
+
+
+def _fault(entry: Mapping[str, Any], first: Mapping[str, Any], images: set[int], categories: set[int]) -> str:
+    """What is wrong with a detection whose fields have the right types; empty if it is valid."""
+    for key, known in (("image_id", images), ("category_id", categories)):
+        if entry[key] not in known:
+            return f"{key} is {shown(entry[key])}, which is none of the dataset's {len(known)}"
+    if not any(key in entry for key in SHAPES):
+        return "has neither bbox nor segmentation nor keypoints"
+    if ("bbox" in entry) != ("bbox" in first):
+        return f"has {'a' if 'bbox' in entry else 'no'} bbox, unlike the first; all must have the same"
+    if "bbox" in entry and min(entry["bbox"][2:]) < 0:
+        return f"bbox has a width or height below 0: {shown(entry['bbox'])}"
+    points, usual = entry.get("keypoints"), first.get("keypoints")
+    if points is not None and (not points or (usual is not None and len(points) != len(usual))):
+        return f"has {len(points) // 3} keypoints; expected {len(usual or ()) // 3 or 'some'}"
+    return ""
+
+
+def fitted_results(
+    results: Sequence[Mapping[str, Any]], path: Path, sizes: Mapping[int, Size]
+) -> list[dict[str, Any]]:
+    """The same detections with their masks as compressed run lengths that cover exactly their images, whether
+    they were polygons or run lengths; nothing else may reach code that is written in C.
 
     Args:
-        results: checked by ``check_results``.
+        results: from ``checked_results``.
         path: the file, for messages.
         sizes: height and width by image id.
 
     Raises:
-        DataError: for the first invalid mask.
+        DataError: with every fault.
     """
+    faults: list[str] = []
+    fitted: list[dict[str, Any]] = []
     for position, entry in enumerate(results):
-        mask, size = entry.get("segmentation"), sizes.get(entry["image_id"])
-        fault = _mask_fault(mask, size) if size is not None and isinstance(mask, dict) else ""
-        if fault:
-            raise DataError(f"{path}: results[{position}] has a mask {fault}")
-
-
-def _mask_fault(code: Mapping[str, Any], size: Size) -> str:
-    """What is wrong with run lengths; pycocotools would read out of bounds if they were too long."""
-    if list(code.get("size") or ()) != list(size):
-        return f"of size {code.get('size')}, but its image has {list(size)} (height, width)"
-    counts = code.get("counts")
-    if isinstance(counts, str) and counts.isascii():
-        lengths = decode_counts(counts.encode())
-    elif isinstance(counts, list) and all(isinstance(count, int) for count in counts):
-        lengths = np.array(counts, dtype=np.int64)
-    else:
-        return "whose counts are neither text nor a list of integers"
-    if (lengths < 0).any() or int(lengths.sum()) != size[0] * size[1]:
-        return (
-            f"whose run lengths cover {int(lengths.sum())} pixels, but its image has {size[0] * size[1]}."
-            " Hint: encode it again; is it cut off?"
-        )
-    return ""
-
-
-def _plainly_right(results: Sequence[Any], images: set[int], categories: set[int]) -> bool:
-    """Whether all are valid boxes, checked column by column, five times as fast as one by one; False means
-    that they must be checked one by one.
-    """
-    try:
-        known = {entry["image_id"] for entry in results} <= images and {
-            entry["category_id"] for entry in results
-        } <= categories
-        scores = np.array([entry["score"] for entry in results])
-        boxes = np.array([entry["bbox"] for entry in results])
-    except (TypeError, KeyError, ValueError):
-        return False
-    numeric = (
-        scores.dtype.kind in "if"
-        and boxes.dtype.kind in "if"
-        and boxes.shape == (len(results), 4)
-        and scores.ndim == 1
-    )
-    if not (
-        known
-        and numeric
-        and np.isfinite(scores).all()
-        and np.isfinite(boxes).all()
-        and (boxes[:, 2:] >= 0).all()
-    ):
-        return False
-    return not any("keypoints" in entry for entry in results)
-
-
-def _fault(entry: Any, images: set[int], categories: set[int]) -> str:
-    """What is wrong with a detection; empty if it is valid."""
-    if not isinstance(entry, dict):
-        return (
-            "must be an object with image_id, category_id, score and bbox, segmentation or keypoints, not"
-            f" {entry!r}"
-        )
-    for key, known in (("image_id", images), ("category_id", categories)):
-        if not isinstance(entry.get(key), int) or entry[key] not in known:
-            return (
-                f"has the {key} {entry.get(key)!r}, which is none of the dataset's {len(known)}."
-                " Hint: choose the dataset and split that these results belong to"
-            )
-    if not _finite(entry.get("score")):
-        return f"has the score {entry.get('score')!r}; expected a finite number"
-    if not any(key in entry for key in SHAPES):
-        return "has neither bbox nor segmentation nor keypoints"
-    box = entry.get("bbox")
-    if box is not None and not (
-        isinstance(box, list) and len(box) == 4 and all(map(_finite, box)) and box[2] >= 0 and box[3] >= 0
-    ):
-        return f"has the bbox {box!r}; expected finite x, y, width, height, with width and height at least 0"
-    points = entry.get("keypoints")
-    if points is not None and not (
-        isinstance(points, list) and points and len(points) % 3 == 0 and all(map(_finite, points))
-    ):
-        return f"has the keypoints {points!r}; expected finite x, y, score for each"
-    return ""
-
-
-def _finite(value: Any) -> bool:
-    return isinstance(value, (int, float)) and math.isfinite(value)
+        mask = entry.get("segmentation")
+        if mask is None:
+            fitted.append(dict(entry))
+            continue
+        try:
+            (code,) = _masks([mask], sizes[entry["image_id"]]).to_coco()
+        except InvalidDataError as error:
+            faults.append(f"{name_of(entry, position, 'result', 'image_id')}: {error}")
+            continue
+        fitted.append({**entry, "segmentation": code | {"counts": code["counts"].decode()}})
+    if faults:
+        raise DataError(fault_list(str(path), faults, HINT))
+    return fitted
 
 
 def result_instances(
@@ -166,7 +152,13 @@ def result_instances(
         else None
     )
     keypoints = None
-    if given["keypoints"]:
+    counts = {len(annotation["keypoints"]) for annotation in annotations} if given["keypoints"] else set()
+    if len(counts) > 1:
+        raise InvalidDataError(
+            f"some detections have {min(counts) // 3} keypoints, others {max(counts) // 3}; all must have"
+            " the same"
+        )
+    if counts:
         points = np.array([annotation["keypoints"] for annotation in annotations], np.float64).reshape(
             len(annotations), -1, 3
         )
@@ -196,13 +188,13 @@ def result_instances(
 
 
 def _masks(codes: Sequence[Any], size: Size) -> Masks:
-    """Masks from run lengths (compressed or not) or polygons."""
-    for code in codes:
-        fault = _mask_fault(code, size) if isinstance(code, dict) else ""
-        if fault:
-            raise InvalidDataError(f"a mask {fault}")
-    parts = (
-        Masks.from_coco([code], size) if isinstance(code, dict) else Masks.from_polygons([code], size)
+    """Masks from run lengths (compressed or not) or polygons.
+
+    Raises:
+        InvalidDataError: when one does not fit the image.
+    """
+    parts = [
+        Masks.from_coco([code], size) if isinstance(code, Mapping) else Masks.from_polygons([code], size)
         for code in codes
-    )
-    return Masks(size, tuple(part.counts[0] for part in parts))
+    ]
+    return Masks.joined(size, parts)

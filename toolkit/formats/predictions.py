@@ -10,20 +10,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from pydantic_core import from_json
 from torch import Tensor
 
 from toolkit.data.images import read_label_map
 from toolkit.data.label_values import LabelValues
 from toolkit.errors import DataError, InvalidDataError
 from toolkit.formats.class_table import CLASS_TABLE, read_class_table
-from toolkit.formats.coco_results import check_results, result_instances
+from toolkit.formats.coco_results import checked_results, result_instances
+from toolkit.formats.coco_schema import PredictedAnnotation, PredictedCategory, PredictedImage
+from toolkit.reading.fields import shown
+from toolkit.reading.json_text import load_json
+from toolkit.reading.records import check_unique, fault_list, name_of, records
 from toolkit.types import VOID, Instances, Prediction, Size
 
 PREDICTIONS_FILE = "predictions.json"
+
+K = TypeVar("K")
 
 _UNKNOWN = -1
 
@@ -140,7 +145,20 @@ class PredictionFiles:
         try:
             return result_instances(annotations, size, areas=self.results is not None)
         except InvalidDataError as error:
-            raise DataError(f"{self.path}, image {sample_id}: {error}") from error
+            raise DataError(
+                f"{self.path}, image {sample_id}: {self._culprit(annotations, size)}{error}. Hint: correct"
+                " the file,"
+                " or predict this image again"
+            ) from error
+
+    def _culprit(self, annotations: Sequence[Mapping[str, Any]], size: Size) -> str:
+        """The name of the annotation that cannot be used, where it is one alone."""
+        for annotation in annotations:
+            try:
+                result_instances([annotation], size, areas=self.results is not None)
+            except InvalidDataError:
+                return f"{annotation['name']}: " if "name" in annotation else ""
+        return ""
 
     def _translate(self, label_map: Tensor, key: str) -> Tensor:
         """Values as in the file's own list of classes, to those of the dataset."""
@@ -192,46 +210,84 @@ class PredictionFiles:
         self.values = table
 
     def _read_json(self, path: Path) -> None:
-        try:
-            content = from_json(path.read_bytes())
-            if isinstance(content, list):
-                self._read_results(path, content)
-                return
-            categories = {category["id"]: category["name"] for category in content["categories"]}
-            images = {image["id"]: image for image in content["images"]}
-            annotations = list(content["annotations"])
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise DataError(
-                f"{path} is no predictions file: {type(error).__name__} {error}; expected images, categories"
-                " and annotations"
-            ) from None
-        indexes = self._class_indexes(path, categories)
-        self._read_label_values(content, indexes)
-        keys = {}
-        for image_id, image in images.items():
-            key = Path(image["file_name"]).with_suffix("").as_posix()
-            keys[image_id] = key
-            self.records[key] = {"annotations": []}
-            if image.get("label_map"):
-                self.label_files[key] = path.parent / image["label_map"]
-        for position, annotation in enumerate(annotations):
-            if annotation.get("image_id") not in keys or annotation.get("category_id") not in indexes:
-                raise DataError(
-                    f"{path}: annotations[{position}] names an unknown image or category: {annotation}"
-                )
-            record = self.records[keys[annotation["image_id"]]]
-            record["annotations"].append(annotation | {"label": indexes[annotation["category_id"]]})
-
-    def _read_label_values(self, content: Mapping[str, Any], indexes: Mapping[int, int]) -> None:
-        """What the values of label images stand for: as the categories say, or by their places."""
-        stated = [category.get("label_value") for category in content["categories"]]
-        in_order = list(indexes.values())
-        if all(isinstance(value, int) and 0 <= value <= VOID for value in stated) and stated:
-            info = content.get("info")
-            void = info.get("void_value") if isinstance(info, Mapping) else None
-            self._use_values(
-                dict(zip(stated, in_order, strict=True)), [void] if isinstance(void, int) else []
+        content = load_json(
+            path, "predictions: images, categories and annotations, or a list of results", DataError
+        )
+        if isinstance(content, list):
+            self._read_results(path, content)
+            return
+        if not isinstance(content, dict) or not {"images", "categories", "annotations"} <= content.keys():
+            found = (
+                f"has {', '.join(map(shown, [*content][:5])) or 'nothing'}"
+                if isinstance(content, dict)
+                else ""
             )
+            raise DataError(
+                f"{path} is no predictions file: it {found or f'holds {shown(content)}'}; expected images,"
+                " categories"
+                " and annotations. Hint: name a predictions.json, or a list of COCO results"
+            )
+        source = str(path)
+        categories = records(
+            content["categories"], PredictedCategory, source=source, kind="category", error=DataError
+        )
+        images = records(content["images"], PredictedImage, source=source, kind="image", error=DataError)
+        for kind, entries in (("category", categories), ("image", images)):
+            check_unique([entry.id for entry in entries], source, kind, DataError)
+        annotations = records(
+            content["annotations"], PredictedAnnotation, source=source, kind="annotation", error=DataError
+        )
+        indexes = self._class_indexes(path, {category.id: category.name for category in categories})
+        self._read_label_values(content.get("info"), categories, indexes)
+        self._take(path, images, annotations, indexes)
+
+    def _take(
+        self,
+        path: Path,
+        images: Sequence[PredictedImage],
+        annotations: Sequence[PredictedAnnotation],
+        indexes: Mapping[int | str, int],
+    ) -> None:
+        """File the annotations under the images."""
+        keys: dict[int | str, str] = {}
+        named: dict[str, str] = {}
+        for image in images:
+            key = Path(image.file_name).with_suffix("").as_posix() if Path(image.file_name).name else ""
+            if key in named or not key:
+                raise DataError(
+                    f"{path}: the images {shown(named.get(key, ''))} and {shown(image.file_name)} differ in"
+                    " their"
+                    " suffix at most, and results are matched without it. Hint: rename one"
+                    if key
+                    else f"{path}: {shown(image.file_name)} is no name of an image. Hint: correct the file"
+                )
+            keys[image.id], named[key] = key, image.file_name
+            self.records[key] = {"annotations": []}
+            if image.label_map:
+                self.label_files[key] = path.parent / image.label_map
+        faults = []
+        for position, annotation in enumerate(annotations):
+            entry = annotation.model_dump(exclude_none=True)
+            name = name_of(entry, position, "annotation")
+            if annotation.image_id not in keys or annotation.category_id not in indexes:
+                what = "image_id" if annotation.image_id not in keys else "category_id"
+                faults.append(f"{name}: {what} is {shown(entry[what])}, which the file does not have")
+                continue
+            label = {"label": indexes[annotation.category_id], "name": name}
+            self.records[keys[annotation.image_id]]["annotations"].append(entry | label)
+        if faults:
+            raise DataError(fault_list(str(path), faults))
+
+    def _read_label_values(
+        self, info: Any, categories: Sequence[PredictedCategory], indexes: Mapping[int | str, int]
+    ) -> None:
+        """What the values of label images stand for: as the categories say, or by their places."""
+        stated = [category.label_value for category in categories if category.label_value is not None]
+        in_order = list(indexes.values())
+        if stated and len(stated) == len(in_order):
+            void = info.get("void_value") if isinstance(info, Mapping) else None
+            values = [void] if type(void) is int and 0 <= void <= VOID else []
+            self._use_values(dict(zip(stated, in_order, strict=True)), values)
         elif in_order != list(range(len(self.classes))):
             self._use_values(dict(enumerate(in_order)), [])
 
@@ -240,8 +296,7 @@ class PredictionFiles:
             raise DataError(
                 f"{path} is a list of results, which names images by numbers that are not known here"
             )
-        check_results(results, path, self._image_ids.values(), self._category_ids)
-        self.results = results
+        self.results = checked_results(results, path, self._image_ids.values(), self._category_ids)
 
     @cached_property
     def _results_by_id(self) -> dict[str, list[dict[str, Any]]]:
@@ -250,15 +305,17 @@ class PredictionFiles:
         assert self._image_ids is not None
         labels = {number: label for label, number in enumerate(self._category_ids)}
         by_image: dict[int, list[dict[str, Any]]] = {number: [] for number in self._image_ids.values()}
-        for entry in self.results:
-            by_image[entry["image_id"]].append(entry | {"label": labels[entry["category_id"]]})
+        for position, entry in enumerate(self.results):
+            label = {"label": labels[entry["category_id"]], "name": f"result {position}"}
+            by_image[entry["image_id"]].append(entry | label)
         return {sample_id: by_image[number] for sample_id, number in self._image_ids.items()}
 
-    def _class_indexes(self, path: Path, categories: Mapping[int, str]) -> dict[int, int]:
+    def _class_indexes(self, path: Path, categories: Mapping[K, str]) -> dict[K, int]:
         unknown = sorted(set(categories.values()) - set(self.classes))
         if unknown:
             raise DataError(
                 f"{path} has classes that the dataset has not: {', '.join(unknown)}. The dataset has:"
                 f" {', '.join(self.classes)}"
             )
-        return {category_id: self.classes.index(name) for category_id, name in categories.items()}
+        places = {name: index for index, name in enumerate(self.classes)}
+        return {category_id: places[name] for category_id, name in categories.items()}

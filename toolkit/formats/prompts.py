@@ -14,25 +14,66 @@ Coordinates are in pixels of the image as displayed.
 
 from __future__ import annotations
 
-import csv
-import json
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import ConfigDict, Field, PlainValidator, model_validator
 
 from toolkit.errors import DataError
+from toolkit.formats.coco_schema import Box, CocoCategory, CocoImage
+from toolkit.reading.fields import MOST_PIXELS, Id, Pixels, Record, Text, shown
+from toolkit.reading.files import read_text
+from toolkit.reading.json_text import parse_json
+from toolkit.reading.records import check_unique, name_of, records
+from toolkit.reading.tables import read_table
 from toolkit.types import Prompts, Size
 
 UNNAMED = "object"
 """The class of a prompt that has no class."""
 POINT_COLUMNS, BOX_COLUMNS = ("x", "y"), ("x0", "y0", "x1", "y1")
 OPTIONAL_COLUMNS = ("label", "class", "object")
-KEYS = ("points_xy", "point_labels", "box_xyxy", "class")
+MOST_BYTES = 1 << 30
+"""Of a file of prompts."""
+
+
+def _on_or_off(value: Any) -> int:
+    if isinstance(value, bool) or value not in (0, 1):
+        raise ValueError("should be 1 for a point on the object or 0 for one off it")
+    return int(value)
+
+
+class JsonPrompt(Record):
+    """A prompt in a JSON file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    points_xy: list[Annotated[list[Pixels], Field(min_length=2, max_length=2)]] | None = None
+    point_labels: list[Annotated[int, PlainValidator(_on_or_off)]] | None = None
+    box_xyxy: Box | None = None
+    class_name: Annotated[Text | None, Field(alias="class")] = None
+
+    @model_validator(mode="after")
+    def _label_for_each_point(self) -> JsonPrompt:
+        points, labels = len(self.points_xy or ()), self.point_labels
+        if labels and len(labels) != points:
+            raise ValueError(
+                f"point_labels has {len(labels)} labels for {points} points; expected one per point"
+            )
+        return self
+
+
+class CocoPrompt(Record):
+    """An annotation of a COCO file that is taken for a prompt."""
+
+    image_id: Id
+    category_id: Id | None = None
+    bbox: Box
 
 
 @dataclass(frozen=True)
@@ -60,13 +101,7 @@ def read_prompts(path: Path) -> dict[str, list[ObjectPrompt]]:
         DataError: when the file cannot be read, or a record in it is invalid; names the line or record, and
             says what was found and what was expected.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise DataError(
-            f"{path} cannot be read: {reason}. Hint: give a CSV or JSON file of prompts"
-        ) from None
+    text = read_text(path, "prompts, as CSV or JSON", DataError, most=MOST_BYTES)
     prompts: dict[str, list[ObjectPrompt]] = defaultdict(list)
     for name, prompt in _from_json(path, text) if text.lstrip()[:1] in ("{", "[") else _from_csv(path, text):
         if not prompt.points_xy and prompt.box_xyxy is None:
@@ -82,9 +117,8 @@ def read_prompts(path: Path) -> dict[str, list[ObjectPrompt]]:
 
 
 def _from_csv(path: Path, text: str) -> Iterator[tuple[str, ObjectPrompt]]:
-    reader = csv.DictReader(text.splitlines(), skipinitialspace=True)
-    columns = [name.strip() for name in reader.fieldnames or ()]
-    reader.fieldnames = columns
+    lines = read_table(text, str(path), DataError)
+    columns = [name.strip() for name in next(lines, (0, []))[1]]
     known = ("image", *POINT_COLUMNS, *BOX_COLUMNS, *OPTIONAL_COLUMNS)
     unknown = [name for name in columns if name not in known]
     if (
@@ -93,18 +127,24 @@ def _from_csv(path: Path, text: str) -> Iterator[tuple[str, ObjectPrompt]]:
         or not ({*POINT_COLUMNS} <= {*columns} or {*BOX_COLUMNS} <= {*columns})
     ):
         raise DataError(
-            f"{path} has the columns {', '.join(columns) or 'none'}; expected image with x, y or x0, y0, x1,"
+            f"{path} has the columns {', '.join(map(_column, columns[:20])) or 'none'}; expected image with"
+            " x, y or x0, y0, x1,"
             f" y1; optional columns: {', '.join(OPTIONAL_COLUMNS)}. Hint: put these column names in the first"
             " line"
         )
     objects: dict[tuple[str, str], list[tuple[str, Mapping[str, str]]]] = defaultdict(list)
-    for row in reader:
-        where = f"{path}, line {reader.line_num}"
-        name = (row["image"] or "").strip()
-        if not name or None in row:
-            raise DataError(f"{where} {'has more values than columns' if name else 'has no image name'}")
-        values = {key: (value or "").strip() for key, value in row.items()}
-        objects[name, values.get("object") or f"line {reader.line_num}"].append((where, values))
+    for number, cells in lines:
+        if not cells:
+            continue
+        where = f"{path}, line {number}"
+        values = {key: value.strip() for key, value in zip_longest(columns, cells, fillvalue="")}
+        name = values["image"]
+        if not name or len(cells) > len(columns):
+            raise DataError(
+                f"{where} {'has more values than columns' if name else 'has no image name'}. Hint: correct"
+                " the line"
+            )
+        objects[name, values.get("object") or f"line {number}"].append((where, values))
     for (name, _), rows in objects.items():
         yield name, _one_object(rows)
 
@@ -131,97 +171,95 @@ def _one_object(rows: Sequence[tuple[str, Mapping[str, str]]]) -> ObjectPrompt:
 
 
 def _from_json(path: Path, text: str) -> Iterator[tuple[str, ObjectPrompt]]:
-    try:
-        document = json.loads(text)
-    except ValueError as error:
-        raise DataError(f"{path} is not valid JSON: {error}") from None
+    document = parse_json(text, str(path), "prompts", DataError)
     if not isinstance(document, dict):
         raise DataError(
             f"{path} contains a list; expected prompts by image name, or a COCO document with images,"
-            " annotations and categories"
+            " annotations and categories. Hint: write such a file"
         )
     if {"images", "annotations"} <= document.keys():
         yield from _from_coco(path, document)
         return
-    for name, records in document.items():
-        if not isinstance(records, list):
+    for name, entries in document.items():
+        if not isinstance(entries, list):
             raise DataError(
-                f"{path}: {name!r} holds {type(records).__name__}; expected a list of prompts, one per object"
+                f"{path}: {shown(name)} holds {type(entries).__name__}; expected a list of prompts, one per"
+                " object."
+                " Hint: put it into [ ]"
             )
-        for i, record in enumerate(records):
-            yield name, _record(record, f"{path}: {name!r}[{i}]")
-
-
-def _record(record: Any, where: str) -> ObjectPrompt:
-    if not isinstance(record, dict) or not set(record) <= set(KEYS):
-        found = ", ".join(record) if isinstance(record, dict) else repr(record)
-        raise DataError(f"{where} has {found}; expected some of {', '.join(KEYS)}")
-    points = record.get("points_xy") or []
-    if not isinstance(points, list) or not all(
-        isinstance(point, list) and len(point) == 2 for point in points
-    ):
-        raise DataError(f"{where} has points_xy {points!r}; expected a list of [x, y]")
-    labels = record.get("point_labels") or [1] * len(points)
-    if not isinstance(labels, list) or len(labels) != len(points):
-        raise DataError(
-            f"{where} has point_labels {labels!r} for {len(points)} points; expected one per point"
+        found = records(
+            entries,
+            JsonPrompt,
+            source=f"{path}, image {shown(name)}",
+            kind="prompt",
+            key="class",
+            error=DataError,
         )
-    pairs = tuple((_number(x, "x", where), _number(y, "y", where)) for x, y in points)
-    box = record.get("box_xyxy")
-    name = record.get("class") or UNNAMED
-    return ObjectPrompt(
-        where,
-        str(name),
-        pairs,
-        tuple(_label(label, where) for label in labels),
-        None if box is None else _box(box, where),
-    )
+        for position, prompt in enumerate(found):
+            where = f"{path}, image {shown(name)}: prompt {position}"
+            labels = prompt.point_labels or [1] * len(prompt.points_xy or ())
+            points = tuple((x, y) for x, y in prompt.points_xy or ())
+            box = None if prompt.box_xyxy is None else _box(prompt.box_xyxy, where)
+            yield name, ObjectPrompt(where, prompt.class_name or UNNAMED, points, tuple(labels), box)
 
 
 def _from_coco(path: Path, document: Mapping[str, Any]) -> Iterator[tuple[str, ObjectPrompt]]:
-    try:
-        files = {image["id"]: image["file_name"] for image in document["images"]}
-        names = {category["id"]: category["name"] for category in document.get("categories", ())}
-        for i, annotation in enumerate(document["annotations"]):
-            where = f"{path}: annotations[{i}]"
-            x, y, width, height = annotation["bbox"]
-            if annotation["image_id"] not in files:
-                raise DataError(
-                    f"{where} has image_id {annotation['image_id']!r}, which is not among the images"
-                )
-            name = names.get(annotation.get("category_id"), UNNAMED)
-            yield (
-                files[annotation["image_id"]],
-                ObjectPrompt(where, str(name), box_xyxy=_box([x, y, x + width, y + height], where)),
+    source = str(path)
+    images = records(document["images"], CocoImage, source=source, kind="image", error=DataError)
+    categories = records(
+        document.get("categories", []), CocoCategory, source=source, kind="category", error=DataError
+    )
+    for kind, entries in (("image", images), ("category", categories)):
+        check_unique([entry.id for entry in entries], source, kind, DataError)
+    files = {image.id: image.file_name for image in images}
+    names = {category.id: category.name for category in categories}
+    found = records(document["annotations"], CocoPrompt, source=source, kind="annotation", error=DataError)
+    for position, annotation in enumerate(found):
+        where = f"{path}: {name_of(document['annotations'][position], position, 'annotation')}"
+        if annotation.image_id not in files:
+            raise DataError(
+                f"{where} has image_id {shown(annotation.image_id)}, which is not among the images. Hint:"
+                " correct"
+                " the file, or export it again"
             )
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path} is not a COCO document: {type(error).__name__}: {error}") from None
+        x, y, width, height = annotation.bbox
+        name = UNNAMED if annotation.category_id is None else names.get(annotation.category_id, UNNAMED)
+        box = _box([x, y, x + width, y + height], where)
+        yield files[annotation.image_id], ObjectPrompt(where, name, box_xyxy=box)
+
+
+def _column(name: str) -> str:
+    return shown(name).strip("'")
 
 
 def _number(value: Any, name: str, where: str) -> float:
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
-    if isinstance(value, bool) or not math.isfinite(number):
-        raise DataError(f"{where} has {name} = {value!r}; expected a number of pixels")
+    if isinstance(value, bool) or not abs(number) <= MOST_PIXELS:
+        raise DataError(
+            f"{where} has {name} = {shown(value)}; expected a number of pixels. Hint: correct the file"
+        )
     return number
 
 
 def _label(value: Any, where: str) -> int:
     if str(value) not in ("0", "1"):
         raise DataError(
-            f"{where} has the label {value!r}; expected 1 for a point on the object or 0 for one off it"
+            f"{where} has the label {shown(value)}; expected 1 for a point on the object or 0 for one off"
+            " it. Hint:"
+            " correct the file"
         )
     return int(value)
 
 
-def _box(values: Any, where: str) -> tuple[float, float, float, float]:
-    if not isinstance(values, list) or len(values) != 4:
-        raise DataError(f"{where} has the box {values!r}; expected x0, y0, x1, y1")
+def _box(values: Sequence[Any], where: str) -> tuple[float, float, float, float]:
     x0, y0, x1, y1 = (_number(value, name, where) for value, name in zip(values, BOX_COLUMNS, strict=True))
     if x1 <= x0 or y1 <= y0:
-        raise DataError(f"{where} has the box {[x0, y0, x1, y1]}; expected x1 > x0 and y1 > y0")
+        raise DataError(
+            f"{where} has the box {[x0, y0, x1, y1]}; expected x1 > x0 and y1 > y0. Hint: correct the file"
+        )
     return x0, y0, x1, y1
 
 
@@ -320,7 +358,7 @@ def _ends_with(name: str, entry: str) -> bool:
 def _stem(name: str) -> str:
     """The last part of a name without suffix; a number, such as a frame number, without leading zeros."""
     stem = PurePosixPath(name).stem
-    return str(int(stem)) if stem.isascii() and stem.isdigit() else stem
+    return stem.lstrip("0") or "0" if stem.isascii() and stem.isdigit() else stem
 
 
 def _check_inside(prompt: ObjectPrompt, name: str, size: Size) -> None:

@@ -7,7 +7,6 @@ polygons are filled by COCO's rule.
 
 from __future__ import annotations
 
-import json
 import math
 from abc import abstractmethod
 from collections import Counter
@@ -24,6 +23,8 @@ from pycocotools import mask as coco_mask
 from toolkit.data.dataset import Dataset
 from toolkit.data.images import IMAGE_SUFFIXES, image_size, read_image
 from toolkit.errors import DataError
+from toolkit.reading.fields import are_numbers, is_number, shown
+from toolkit.reading.json_text import load_json
 from toolkit.types import Instances, Masks, Sample, Size
 
 Polygon: TypeAlias = tuple[float, ...]
@@ -172,10 +173,10 @@ def numbers(values: Any, where: str, what: str) -> tuple[float, ...]:
         DataError: when it is not; ``what`` names the value.
     """
     if not isinstance(values, list):
-        raise DataError(f"{where}: {what} must be a list of numbers, not {_short(values)}")
-    for value in values:
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            raise DataError(f"{where}: {what} has {_short(value)} among its numbers. Hint: correct the file")
+        raise DataError(f"{where}: {what} must be a list of numbers, not {shown(values)}")
+    if not are_numbers(values):
+        odd = next(value for value in values if not is_number(value))
+        raise DataError(f"{where}: {what} has {shown(odd)} among its numbers. Hint: correct the file")
     return tuple(float(value) for value in values)
 
 
@@ -241,15 +242,7 @@ def read_json(path: Path, what: str) -> Any:
     Raises:
         DataError: when it cannot be read or is not JSON; ``what`` describes the expected content.
     """
-    try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError as error:
-        raise DataError(
-            f"{path} does not exist; it should contain {what}. Hint: check the folder and the dataset's"
-            " settings"
-        ) from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path} cannot be read as JSON ({what}): {error}. Hint: export it again") from error
+    return load_json(path, what, DataError)
 
 
 def sample_id(file_name: str) -> str:
@@ -265,8 +258,3 @@ def unique_ids(file_names: Sequence[str]) -> tuple[str, ...]:
     return tuple(
         Path(name).as_posix() if uses[one] > 1 else one for name, one in zip(file_names, short, strict=True)
     )
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"

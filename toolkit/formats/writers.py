@@ -14,15 +14,16 @@ from typing import Any, ClassVar
 
 import cv2
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from toolkit.data.dataset import Dataset
+from toolkit.errors import DataError
 from toolkit.formats.coco_keypoints import to_indices
 from toolkit.formats.coco_numbers import coco_numbers
 from toolkit.formats.labelme import LABELS_FILE
 from toolkit.formats.outlines import one_polygon
 from toolkit.formats.regions import Box, Polygon, Region, rectangle
+from toolkit.reading.yaml_text import dump_yaml, load_yaml
 from toolkit.runtime.files import atomic_write
 from toolkit.types import Masks, Size
 
@@ -178,12 +179,12 @@ class YoloWriter(Writer):
         """Write ``data.yaml``, or add the split to it."""
         path = self.folder / "data.yaml"
         document = (
-            yaml.safe_load(path.read_text(encoding="utf-8"))
+            load_yaml(path, "names of classes and folders of images", DataError).value
             if path.is_file()
             else {"names": dict(enumerate(self.classes))}
         )
         with atomic_write(path, "w") as file:
-            yaml.safe_dump({**document, self.split: self.images}, file, allow_unicode=True, sort_keys=False)
+            file.write(dump_yaml({**document, self.split: self.images}))
 
 
 def _parts_of_image(region: Region, size: Size) -> list[float]:

@@ -12,12 +12,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from toolkit.data.faults import usable
 from toolkit.data.images import IMAGE_SUFFIXES
 from toolkit.errors import DataError, MissingSplitError
 from toolkit.formats.regions import Box, Region, polygon
+from toolkit.reading.fields import shown
+from toolkit.reading.yaml_text import load_yaml
 from toolkit.types import Size
 
 _DIGITS = 6  # of a pixel: what dividing by the size and multiplying again may blur is less
@@ -29,22 +29,15 @@ def read_data_yaml(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     Raises:
         DataError: when it cannot be read, or the names are neither a list nor numbered from 0 without gaps.
     """
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    document = load_yaml(path, "the names of the classes and the folders of images", DataError)
+    data = document.value if isinstance(document.value, dict) else {}
+    names = document.names("names") or ()
+    if not names or len(set(names)) < len(names):
         raise DataError(
-            f"{path} cannot be read: {error}. Hint: write the names of the classes and the folders of"
-            " images there"
-        ) from error
-    names = data.get("names") if isinstance(data, dict) else None
-    if isinstance(names, dict) and set(names) == set(range(len(names))):
-        names = [names[index] for index in range(len(names))]
-    if not isinstance(names, list) or not names or len(set(map(str, names))) < len(names):
-        raise DataError(
-            f"{path}: names must be a list of different classes, or number them from 0, not {names!r}."
-            " Hint: correct the file"
+            f"{path}: names must be a list of different classes, or number them from 0, not"
+            f" {shown(data.get('names'))}. Hint: correct the file"
         )
-    return data, tuple(map(str, names))
+    return data, names
 
 
 def find_images(file: Path, data: dict[str, Any], split: str) -> tuple[list[Path], list[str]]:

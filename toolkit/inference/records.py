@@ -6,9 +6,16 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import AfterValidator, ConfigDict, Field, Strict
+
+from toolkit.errors import DataError
 from toolkit.inference.findings import Findings
+from toolkit.reading.fields import Count, Name, Number, Text, below
+from toolkit.reading.fields import Record as Schema
+from toolkit.reading.files import read_bytes
+from toolkit.reading.records import judge
 from toolkit.runtime.files import atomic_write
 
 
@@ -58,26 +65,54 @@ class Record:
         )
 
 
-def latest_records(manifest: Path) -> list[dict[str, Any]]:
-    """The records of a manifest, the last one where an image has several; a line that was cut off by a kill
-    is dropped.
+class _Line(Schema):
+    """What a line of the manifest must have; other fields are kept as they are, so that a newer toolkit's are
+    not lost.
     """
-    records: dict[str, dict[str, Any]] = {}
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    # Names of files may be no UTF-8, which Python keeps as halves of surrogate pairs.
+    image: Annotated[str, Strict(), Field(min_length=1)]
+    status: Name
+    source: Annotated[str, Strict()] = ""
+    model: Text = ""
+    error: Annotated[str, Strict()] | None = None
+    size: Annotated[list[Annotated[Count, Field(gt=0)]], Field(min_length=2, max_length=2)] | None = None
+    window: Count | None = None
+    objects: Count | None = None
+    found: Mapping[str, Count] = Field(default_factory=dict)
+    best_score: Number | None = None
+    pixels: Mapping[str, Count] = Field(default_factory=dict)
+    outputs: Mapping[str, Annotated[str, Strict(), AfterValidator(below)]] = Field(default_factory=dict)
+
+
+def latest_records(manifest: Path) -> list[dict[str, Any]]:
+    """The records of a manifest, the last one where an image has several; a line that was cut off by a kill,
+    or is no record, is dropped, so that its image is predicted again.
+
+    Raises:
+        DataError: when the manifest cannot be read.
+    """
+    latest: dict[str, dict[str, Any]] = {}
     if manifest.exists():
-        with open(manifest, encoding="utf-8", errors="replace") as file:
-            for line in file:
-                try:
-                    record = json.loads(line)
-                    records[record["image"]] = {
-                        "model": "",
-                        "outputs": {},
-                        "source": "",
-                        **record,
-                        "status": record["status"],
-                    }
-                except (ValueError, KeyError, TypeError):
-                    continue
-    return list(records.values())
+        for line in read_bytes(manifest, "the records of a folder of results", DataError).splitlines():
+            record = _record(line)
+            if record is not None:
+                latest[record["image"]] = record
+    return list(latest.values())
+
+
+def _record(line: bytes) -> dict[str, Any] | None:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    found, faults = judge(value, _Line)
+    if faults or (found.status == "ok" and found.size is None):
+        return None
+    given = {key: item for key, item in value.items() if item is not None}
+    return {"model": "", "outputs": {}, "source": "", **given}
 
 
 def write_records(manifest: Path, records: Iterable[dict[str, Any]]) -> None:

@@ -25,16 +25,21 @@ from typing import IO, Any
 
 import cv2
 import numpy as np
+from pydantic import ConfigDict
 
 import toolkit
 from toolkit import registry
 from toolkit.data.label_values import LabelValues
-from toolkit.errors import UsageError
+from toolkit.errors import DataError, UsageError
 from toolkit.formats.class_table import CLASS_TABLE, write_class_table
 from toolkit.inference.coco_documents import coco_categories
 from toolkit.inference.findings import findings_of
 from toolkit.inference.inputs import InputImage
 from toolkit.inference.records import Record, latest_records, write_records
+from toolkit.reading.fields import Record as Schema
+from toolkit.reading.files import is_file
+from toolkit.reading.json_text import load_json
+from toolkit.reading.records import records as checked_records
 from toolkit.runtime.files import atomic_write, remove_unfinished, writing
 from toolkit.types import VOID, Prediction, Sample
 from toolkit.visualization.drawing import Picture, confident, overlay, write_picture
@@ -245,7 +250,7 @@ class ResultFolder:
         return (
             bool(outputs)
             and not missing_overlay
-            and all((self.folder / path).is_file() for path in outputs.values())
+            and all(is_file(self.folder / path) for path in outputs.values())
         )
 
     def _predictions(self, records: list[dict[str, Any]]) -> Iterator[str]:
@@ -265,22 +270,32 @@ class ResultFolder:
         yield from _array('],\n"annotations": [', self._annotations(done))
         yield "]}\n"
 
-    def _annotations(self, records: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    def _annotations(self, done: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         number = 0
-        for image_id, record in enumerate(records, start=1):
+        for image_id, record in enumerate(done, start=1):
             if "instances" in record["outputs"]:
-                for entry in json.loads(
-                    (self.folder / record["outputs"]["instances"]).read_text(encoding="utf-8")
-                ):
+                path = self.folder / record["outputs"]["instances"]
+                content = load_json(path, "the objects of an image", DataError)
+                hint = "remove this file, and go on by --resume"
+                found = checked_records(
+                    content, _Objects, source=str(path), kind="object", error=DataError, hint=hint
+                )
+                for entry in found:
                     number += 1
-                    yield {"id": number, "image_id": image_id, **entry}
+                    yield {"id": number, "image_id": image_id, **(entry.model_extra or {})}
+
+
+class _Objects(Schema):
+    """An object in the file of an image, as the task has written it."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
 
 
 def _read_about(path: Path) -> dict[str, Any]:
     """What ``about.json`` has, or nothing where there is none that can be read."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = load_json(path, "what is known of results", DataError)
+    except DataError:
         return {}
     return content if isinstance(content, dict) else {}
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from torch import nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from toolkit import registry
 from toolkit.checkpoints import (
@@ -17,13 +22,16 @@ from toolkit.checkpoints import (
 )
 from toolkit.config import Settings, settings_class, validate
 from toolkit.config.tree import merge
-from toolkit.errors import CheckpointError, ConfigError, UnknownNameError, UsageError
+from toolkit.errors import CheckpointError, ConfigError, ToolkitError, UnknownNameError, UsageError
 from toolkit.models.contract import Model
 from toolkit.models.weights import compare_tensors
 from toolkit.registry.code import code_hash
 from toolkit.registry.manifests import PluginManifest
 
 logger = logging.getLogger("toolkit")
+
+SPARE = 10_000_000
+"""Numbers that a network may hold while it is built beyond twice those in its file."""
 
 
 def load_model(
@@ -45,7 +53,8 @@ def load_model(
     manifest_of_run(path)
     tensors, manifest = read_checkpoint(path)
     assert manifest is not None  # as just seen; the checker does not follow
-    model = rebuild_model(manifest, path, settings)
+    held = sum(tensor.numel() for tensor in tensors.values())
+    model = rebuild_model(manifest, path, settings, most=2 * held + SPARE)
     fit = compare_tensors(model, tensors)
     if fit.missing or fit.unexpected or fit.mismatched:
         raise CheckpointError(
@@ -115,7 +124,11 @@ def build_model(plugin: PluginManifest, settings: Settings, classes: Sequence[st
 
 
 def rebuild_model(
-    manifest: CheckpointManifest, source: Path, settings: Mapping[str, Any] | None = None
+    manifest: CheckpointManifest,
+    source: Path,
+    settings: Mapping[str, Any] | None = None,
+    *,
+    most: int | None = None,
 ) -> Model:
     """The model that a checkpoint's manifest describes, other settings laid over its own, with random
     weights.
@@ -124,6 +137,12 @@ def rebuild_model(
         manifest: of the checkpoint.
         source: where it is, for messages.
         settings: of the model, nested.
+        most: numbers that its parameters may hold; a file of a few kilobytes may describe a network that no
+            memory can hold. None for no limit.
+
+    Raises:
+        CheckpointError: when it would hold more, or the plugin cannot build it from these settings.
+        UnknownNameError, UnavailableError: when the plugin is not here.
     """
     plugin = _plugin_of(manifest, source)
     where = f"the manifest in {source}{' with the settings given' * bool(settings)}"
@@ -131,7 +150,42 @@ def rebuild_model(
         chosen = validate(settings_class(plugin), merge(dict(manifest.model), settings or {}), source=where)
     except ConfigError as error:
         raise ConfigError(f"{error}{changed_since(manifest)}") from None
-    return build_model(plugin, chosen, manifest.classes)
+    try:
+        with _at_most(most, source):
+            return build_model(plugin, chosen, manifest.classes)
+    except ToolkitError:
+        raise
+    except Exception as error:  # plugins raise whatever they like about settings that contradict each other
+        raise CheckpointError(
+            f"{where}: the plugin {plugin.name!r} cannot build this model: {type(error).__name__}: {error}"
+            f"{changed_since(manifest)}. Hint: check the file's origin, or copy it again"
+        ) from error
+
+
+@contextlib.contextmanager
+def _at_most(most: int | None, source: Path) -> Iterator[None]:
+    """Stop a model that is built in this thread before more than ``most`` numbers are written to memory:
+    torch reserves memory for a parameter, and the system gives it only once it is written to.
+    """
+    held, thread = 0, threading.get_ident()
+
+    def look(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
+        nonlocal held
+        if most is None or parameter is None or threading.get_ident() != thread:
+            return
+        held += parameter.numel()
+        if held > most:
+            raise CheckpointError(
+                f"the manifest in {source} describes a network of more than {most:,} numbers, which the"
+                " file does"
+                " not hold. Hint: check the file's origin, or copy it again"
+            )
+
+    handle = register_module_parameter_registration_hook(look)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def changed_since(manifest: CheckpointManifest) -> str:

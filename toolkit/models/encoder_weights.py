@@ -6,19 +6,22 @@ They are downloaded from the Hugging Face Hub, as the libraries do, or read from
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import huggingface_hub as hub
 import segmentation_models_pytorch as smp
 import timm
+from pydantic import Field
 from torch import Tensor, nn
 
 from toolkit.checkpoints import LoadReport, read_foreign
-from toolkit.errors import CheckpointError, UsageError
+from toolkit.errors import CheckpointError, DownloadError, UsageError
 from toolkit.models.semantic import SemanticModel
 from toolkit.models.weights import LEAST_FIT, load_weights
+from toolkit.reading.fields import Number, Record, Text
+from toolkit.reading.json_text import load_json
+from toolkit.reading.records import record
 from toolkit.runtime.downloads import from_hub
 
 FILE = "model.safetensors"
@@ -177,15 +180,24 @@ def _download(repository: str, revision: str | None, filename: str = FILE) -> Pa
     return from_hub(repository, filename, revision=revision, hint=hint)
 
 
+class _Published(Record):
+    """What a repository says of how its weights are used."""
+
+    mean: list[Number]
+    std: list[Number]
+    input_range: Annotated[tuple[Number, ...], Field(min_length=2)] = (0.0, 1.0)
+    input_space: Text = "RGB"
+
+
 def _check_normalization(model: SemanticModel, encoder: str, name: str) -> None:
     """Check the image normalization: published weights are useless with a different one."""
     if _is_timm(encoder):
         config: Any = timm.models.get_pretrained_cfg(_timm_name(encoder))
         published: dict[str, Any] = {"mean": config.mean, "std": config.std}
     else:
-        published = json.loads(
-            _download(*_repository(encoder, name), "config.json").read_text(encoding="utf-8")
-        )
+        config_file = _download(*_repository(encoder, name), "config.json")
+        content = load_json(config_file, "how weights are used", DownloadError)
+        published = record(content, _Published, source=str(config_file), error=DownloadError).model_dump()
     mean, std = tuple(published["mean"]), tuple(published["std"])
     scale = published.get("input_range", [0, 1])[-1]
     mean, std = tuple(m / scale for m in mean), tuple(s / scale for s in std)

@@ -5,17 +5,22 @@ words of a pickle, none of which runs anything.
 from __future__ import annotations
 
 import io
-import json
 import pickletools
 import re
 import zipfile
+import zlib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
+from pydantic_core import from_json
+
 MOST_OPCODES = 2_000_000
 """Of a pickle that are looked at; the largest checkpoints have some ten thousand before their tensors."""
+
+MOST_PICKLE = 200_000_000
+"""Bytes of the pickle in an archive that are unpacked; the tensors lie beside it."""
 
 HEAD_BYTES = 4096
 MOST_HEADER = 100_000_000
@@ -63,7 +68,8 @@ def recognize(path: Path, *, by_names: bool = True) -> Recognized | None:
     """
     try:
         found = _folder(path) if path.is_dir() else _file(path, by_names)
-    except (OSError, zipfile.BadZipFile):
+    # An archive may be damaged, encrypted, or packed by a method that is not known here.
+    except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, ValueError, EOFError):
         return None
     # in the commands that hints give
     return found and replace(found, hint=found.hint.replace("{path}", str(path)))
@@ -198,7 +204,8 @@ def _archive(path: Path, by_names: bool) -> Recognized | None:
                 " torch.save(torch.jit.load('{path}', map_location='cpu').state_dict(), 'weights.pth')\"",
             )
         if pickles:
-            return _by_words(pickle_words(io.BytesIO(archive.read(pickles[0]))), by_names)
+            with archive.open(pickles[0]) as program:
+                return _by_words(pickle_words(io.BytesIO(program.read(MOST_PICKLE))), by_names)
         if "model.weights.h5" in names:
             return Recognized("a model of Keras", f"its layers are of another framework; {_OTHER}")
         if names and all(name.endswith(".npy") for name in names):
@@ -251,7 +258,7 @@ def _header_words(path: Path) -> Words | None:
         if not 2 <= length <= min(MOST_HEADER, path.stat().st_size):
             return None
         try:
-            header = json.loads(file.read(length))
+            header = from_json(file.read(length))
         except ValueError:
             return None
     return Words(frozenset(), frozenset(header)) if isinstance(header, dict) else None

@@ -16,10 +16,12 @@ from toolkit import registry
 from toolkit.checkpoints import BEST, CheckpointManifest, read_manifest, runs_beside
 from toolkit.config import RunSettings
 from toolkit.config.schema import AUTO
-from toolkit.config.tree import flat_items, read_yaml
+from toolkit.config.settings import validate
+from toolkit.config.tree import Tree, flat_items, merge, read_yaml
 from toolkit.data.dataset import Dataset
 from toolkit.errors import CheckpointError, UsageError
 from toolkit.models.start_weights import StartWeights
+from toolkit.reading.yaml_text import forget_text
 from toolkit.registry.manifests import PluginManifest
 from toolkit.runtime.files import UNFINISHED, writing
 from toolkit.training.history import RESULTS_FILE
@@ -150,14 +152,19 @@ def as_before(run: Path, settings: RunSettings) -> RunSettings:
 
     Raises:
         UsageError: when there is nothing to resume.
+        ConfigError: when what the run kept is no such setting.
     """
-    before = read_yaml(config_of_run(run))
+    config = config_of_run(run)
+    before: Tree = forget_text(read_yaml(config))
+    known: Tree = {}
     if settings.weights == AUTO and "weights" in before:
-        settings = settings.model_copy(update={"weights": before["weights"]})
-    train, length = settings.train, dict(before.get("train") or {})
-    if train.steps is None and train.epochs is None:
-        known = {name: length.get(name) for name in ("steps", "epochs")}
-        settings = settings.model_copy(update={"train": train.model_copy(update=known)})
+        known["weights"] = before["weights"]
+    train, length = settings.train, before.get("train")
+    if train.steps is None and train.epochs is None and isinstance(length, dict):
+        known["train"] = {name: length.get(name) for name in ("steps", "epochs")}
+    if not known:
+        return settings
+    settings = validate(type(settings), merge(settings.model_dump(mode="json"), known), source=str(config))
     return settings
 
 
@@ -179,7 +186,7 @@ def _never_stepped(run: Path) -> bool:
 
 def _read(config: Path, settings: RunSettings) -> Mapping[str, Any]:
     """The settings of a run; those that its toolkit did not know yet have their default."""
-    tree = read_yaml(config)
+    tree: Tree = forget_text(read_yaml(config))
     try:
         return type(settings).model_validate(tree).model_dump(mode="json")
     except ValidationError:  # of another plugin or dataset, say

@@ -14,12 +14,17 @@ from types import TracebackType
 from typing import Any
 
 from lightning_fabric.loggers.logger import Logger
+from pydantic import ConfigDict
+from pydantic_core import from_json
 from rich.console import Console
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from toolkit.data.dataset import Dataset
-from toolkit.errors import OutputError
+from toolkit.errors import DataError, OutputError
 from toolkit.evaluation.driver import PredictedBatch, measuring
+from toolkit.reading.fields import Count, Number, Record
+from toolkit.reading.files import read_bytes
+from toolkit.reading.records import judge
 from toolkit.runtime.files import atomic_write, writing
 from toolkit.runtime.progress import Display
 from toolkit.training.history import History
@@ -185,31 +190,44 @@ class RunLog:
         """Keep the lines up to ``step``; a last line that a kill cut short goes too."""
         if not path.exists():
             return
-        kept = []
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                figures = json.loads(line)
-                if figures["step"] > step:
-                    continue
-            except ValueError:
-                continue
-            kept.append(line)
-            self.history.add(figures.pop("step"), figures)
+        kept = [figures for figures in read_figures(path) if figures["step"] <= step]
+        for figures in kept:
+            self.history.add(int(figures["step"]), {k: v for k, v in figures.items() if k != "step"})
         with atomic_write(path, "w") as file:
-            file.write("".join(f"{line}\n" for line in kept))
+            file.write("".join(json.dumps(figures) + "\n" for figures in kept))
+
+
+def read_figures(path: Path) -> list[dict[str, Any]]:
+    """The lines of a metrics.jsonl that are records of a step; what a kill has cut short, or somebody else
+    has written there, is passed over.
+    """
+    data = read_bytes(path, "the figures of a run", DataError)
+    return [figures for line in data.splitlines() if (figures := _figures(line)) is not None]
+
+
+def _figures(line: bytes) -> dict[str, Any] | None:
+    try:
+        figures = from_json(line)
+    except ValueError:
+        return None
+    found, faults = judge(figures, _Figures)
+    return None if faults else {"step": found.step, **(found.model_extra or {})}
+
+
+class _Figures(Record):
+    """A line of metrics.jsonl."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    __pydantic_extra__: dict[str, Number | None]
+
+    step: Count
 
 
 def read_metrics(run: Path) -> list[dict[str, float | None]]:
     """The lines of a run's metrics.jsonl."""
-    return [json.loads(line) for line in (run / METRICS_FILE).read_text(encoding="utf-8").splitlines()]
+    return read_figures(run / METRICS_FILE)
 
 
 def last_step(run: Path) -> int:
-    """The last step that a run's metrics.jsonl knows of; 0 where there is none. A line that was cut off by a
-    kill is passed over.
-    """
-    last = 0
-    for line in (run / METRICS_FILE).read_text(encoding="utf-8", errors="replace").splitlines():
-        with contextlib.suppress(ValueError, KeyError, TypeError):
-            last = max(last, int(json.loads(line)["step"]))
-    return last
+    """The last step that a run's metrics.jsonl knows of; 0 where there is none."""
+    return max((int(figures["step"]) for figures in read_figures(run / METRICS_FILE)), default=0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -14,6 +14,7 @@ from torch import Tensor
 from toolkit.errors import InvalidDataError
 from toolkit.types.basics import Size
 from toolkit.types.checking import check, check_size, describe, pixels
+from toolkit.types.run_lengths import counts_fault, lengths_fault, polygon_fault
 
 Index: TypeAlias = "slice | Sequence[int] | Sequence[bool] | np.ndarray[Any, Any] | Tensor"
 
@@ -28,7 +29,8 @@ class Masks:
         counts: ``N`` compressed run-length codes, as ``pycocotools.mask`` writes them.
 
     Raises:
-        InvalidDataError: when ``size`` or the type of ``counts`` is wrong.
+        InvalidDataError: when ``size`` or the type of ``counts`` is wrong, or a code does not cover exactly
+            the pixels of the image.
     """
 
     size: Size
@@ -41,6 +43,16 @@ class Masks:
         for index, code in enumerate(self.counts):
             if not isinstance(code, bytes):
                 raise InvalidDataError(f"Masks.counts[{index}] must be bytes, not {describe(code)}")
+        for index, code in enumerate(self.counts):
+            fault = counts_fault(code, self.size)
+            check(not fault, f"Masks.counts[{index}] is not of this size: its run lengths {fault}")
+
+    @classmethod
+    def _encoded(cls, size: Size, counts: Sequence[bytes]) -> Masks:
+        """Masks of codes that pycocotools has just written, or that were checked before."""
+        masks = cls(size)
+        object.__setattr__(masks, "counts", tuple(counts))
+        return masks
 
     @classmethod
     def from_dense(cls, dense: Tensor | np.ndarray[Any, Any]) -> Masks:
@@ -49,7 +61,7 @@ class Masks:
         check(array.ndim == 3, f"masks must be [N, H, W], not {describe(array)}")
         height, width = array.shape[1:]
         counts = (coco_mask.encode(np.asfortranarray(m != 0, dtype=np.uint8))["counts"] for m in array)
-        return cls((height, width), tuple(counts))
+        return cls._encoded((height, width), tuple(counts))
 
     @classmethod
     def from_polygons(cls, polygons: Sequence[Sequence[Sequence[float]]], size: Size) -> Masks:
@@ -57,43 +69,41 @@ class Masks:
         (union of the parts).
 
         Raises:
-            InvalidDataError: when an object has no polygon, or one of fewer than 3 points.
+            InvalidDataError: when an object has no polygon, or one of fewer than 3 points, of numbers that
+                are not finite, or far larger than the image.
         """
+        check_size("Masks", size)
         counts = []
         for index, parts in enumerate(polygons):
-            check(len(parts) > 0, f"object {index} has no polygon")
+            is_list = isinstance(parts, (list, tuple, np.ndarray))
+            check(is_list and len(parts) > 0, f"object {index} has no polygon")
             for part in parts:
-                check(
-                    len(part) >= 6 and len(part) % 2 == 0,
-                    f"a polygon of object {index} has {len(part)} numbers; expected x0, y0, x1, y1, … of 3"
-                    " points or more",
-                )
+                fault = polygon_fault(part, size)
+                check(not fault, f"a polygon of object {index} {fault}")
             codes = coco_mask.frPyObjects([list(part) for part in parts], *size)
             counts.append(coco_mask.merge(codes)["counts"])
-        return cls(size, tuple(counts))
+        return cls._encoded(size, counts)
 
     @classmethod
-    def from_coco(cls, codes: Sequence[dict[str, Any]], size: Size) -> Masks:
-        """Take COCO RLE dictionaries, compressed (``str`` or ``bytes``) or not (a list of counts)."""
-        counts = []
-        for code in codes:
-            check(
-                tuple(code["size"]) == size,
-                f"mask code has size {code['size']}, but the image has {list(size)}",
-            )
-            if isinstance(code["counts"], list):
-                check(
-                    all(float(run).is_integer() and run >= 0 for run in code["counts"]),
-                    "mask code has a run length that is negative or no whole number",
-                )
-                check(
-                    sum(code["counts"]) == size[0] * size[1],
-                    f"mask code covers {sum(code['counts'])} pixels, but the image has {size[0] * size[1]}",
-                )
-                code = coco_mask.frPyObjects(code, *size)
-            raw = code["counts"]
-            counts.append(raw.encode() if isinstance(raw, str) else raw)
-        return cls(size, tuple(counts))
+    def from_coco(cls, codes: Sequence[Mapping[str, Any]], size: Size) -> Masks:
+        """Take COCO RLE dictionaries, compressed (``str`` or ``bytes``) or not (a list of counts).
+
+        Raises:
+            InvalidDataError: when one is of another size, or does not cover exactly the pixels of the image.
+        """
+        check_size("Masks", size)
+        return cls._encoded(size, [_checked_code(code, size) for code in codes])
+
+    @classmethod
+    def joined(cls, size: Size, parts: Sequence[Masks]) -> Masks:
+        """The masks of several objects of this class, all of images of this size, one after the other.
+
+        Raises:
+            InvalidDataError: when one is of another size.
+        """
+        for part in parts:
+            check(part.size == size, f"masks of {pixels(part.size)} do not join those of {pixels(size)}")
+        return cls._encoded(size, [code for part in parts for code in part.counts])
 
     def __len__(self) -> int:
         return len(self.counts)
@@ -102,7 +112,7 @@ class Masks:
         return f"Masks({pixels(self.size)}, {len(self)})"
 
     def __getitem__(self, index: Index) -> Masks:
-        return Masks(self.size, tuple(self.counts[i] for i in positions(index, len(self))))
+        return Masks._encoded(self.size, [self.counts[i] for i in positions(index, len(self))])
 
     def to_coco(self) -> list[dict[str, Any]]:
         """The masks as COCO RLE dictionaries ``{"size": [H, W], "counts": bytes}``."""
@@ -132,6 +142,29 @@ class Masks:
         boxes = coco_mask.toBbox(self.to_coco()).astype(np.float32)  # x, y, width, height
         boxes[:, 2:] += boxes[:, :2]
         return torch.from_numpy(boxes)
+
+
+def _checked_code(code: Mapping[str, Any], size: Size) -> bytes:
+    """The compressed run lengths of a COCO RLE dictionary."""
+    given, counts = code.get("size"), code.get("counts")
+    same = isinstance(given, (list, tuple)) and tuple(given) == size
+    check(same, f"mask code has size {describe(given)}, but the image has {list(size)} (height, width)")
+    if isinstance(counts, str):
+        check(counts.isascii(), "mask code has counts with characters that stand for no run lengths")
+        counts = counts.encode()
+    if isinstance(counts, bytes):
+        fault = counts_fault(counts, size)
+    elif isinstance(counts, (list, tuple)):
+        fault = lengths_fault(counts, size)
+    else:
+        fault = f"are {describe(counts)}; expected text or a list of numbers"
+    check(not fault, f"mask code: the run lengths {fault}")
+    if isinstance(counts, bytes):
+        return counts
+    assert counts is not None  # as just checked
+    whole = {"size": list(size), "counts": [int(length) for length in counts]}
+    compressed: bytes = coco_mask.frPyObjects(whole, *size)["counts"]
+    return compressed
 
 
 def positions(index: Index, length: int) -> list[int]:

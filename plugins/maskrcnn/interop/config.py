@@ -17,12 +17,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from toolkit.config import TrainSettings
-from toolkit.config.tree import Tree, nest, parse_words
+from toolkit.config.tree import Tree, nest
 from toolkit.errors import ConfigError, ToolkitError
+from toolkit.reading.yaml_text import dump_yaml, parse_yaml
 from toolkit.wording import counted
 
 from ..settings import MaskRCNNSettings
@@ -285,10 +285,10 @@ def main(words: Sequence[str]) -> int:
     try:
         overrides = {}
         for word in words[1:]:
-            key, equals, _ = word.partition("=")
+            key, equals, text = word.partition("=")
             if not key or not equals:
                 raise ConfigError(f"expected KEY=VALUE, such as TEST.PRECISE_BN.ENABLED=False, not {word!r}")
-            overrides[key] = literal(parse_words([word])[key])
+            overrides[key] = literal(parse_yaml(text, repr(word), ConfigError).value)
         given = read_config(path, overrides)
         recipe = to_recipe(given, path)
     except ToolkitError as error:
@@ -298,7 +298,7 @@ def main(words: Sequence[str]) -> int:
         # on one line, whatever stands in the names
         printable = "".join(each if each.isprintable() else " " for each in line)
         sys.stdout.write(f"# {printable}\n")
-    sys.stdout.write(yaml.safe_dump(_jsonable(recipe), sort_keys=False, allow_unicode=True))
+    sys.stdout.write(dump_yaml(_jsonable(recipe)))
     return 0
 
 

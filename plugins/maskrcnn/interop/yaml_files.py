@@ -12,6 +12,7 @@ import yaml
 
 from toolkit.config.tree import Tree, read_yaml
 from toolkit.errors import ConfigError
+from toolkit.reading.yaml_text import forget_text
 
 BASE = "_BASE_"
 ARCHITECTURE = "MODEL.META_ARCHITECTURE"
@@ -57,7 +58,7 @@ def _read(path: Path, based_on_it: tuple[Path, ...]) -> dict[str, Given]:
         circle = " -> ".join(str(p) for p in (*based_on_it[based_on_it.index(resolved) :], resolved))
         raise ConfigError(f"{path} includes itself through {BASE}: {circle}. Hint: break the loop")
     _refuse_code(path)
-    tree = read_yaml(path)
+    tree: Tree = forget_text(read_yaml(path))
     bases = tree.pop(BASE, [])
     given: dict[str, Given] = {}
     for base in bases if isinstance(bases, list) else [bases]:

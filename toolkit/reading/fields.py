@@ -1,0 +1,132 @@
+"""The types that schemas of records are made of, and how values are shown in messages."""
+
+from __future__ import annotations
+
+import math
+import reprlib
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, Strict
+
+MOST_SHOWN = 60
+"""Characters of a value in a message."""
+
+MOST_PIXELS = 1e7
+"""The largest coordinate, in pixels, that is taken for one. Beyond it, code written in C counts wrongly, or
+asks for gigabytes.
+"""
+
+
+def shown(value: object, most: int = MOST_SHOWN) -> str:
+    """A value from a file, for a message: short, on one line, and without characters that a terminal would
+    obey.
+    """
+    try:
+        text = _SHORT.repr(value)
+    except (ValueError, RecursionError):  # an integer of more digits than Python writes out
+        text = f"a very long {type(value).__name__}"
+    text = "".join(
+        each if each.isprintable() else each.encode("unicode_escape", "backslashreplace").decode("ascii")
+        for each in text
+    )
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def _short_repr() -> reprlib.Repr:
+    short = reprlib.Repr()
+    short.maxlevel, short.maxlist, short.maxdict = 3, 8, 6
+    short.maxstring = short.maxlong = short.maxother = 4 * MOST_SHOWN
+    return short
+
+
+_SHORT = _short_repr()
+
+
+def is_number(value: object) -> bool:
+    """Whether a value from a file is a finite number that a float can hold; truth values are none."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # 10**400
+        return False
+
+
+def are_numbers(values: Sequence[Any]) -> bool:
+    """Whether each is a number as by ``is_number``, and of Python's own types, as parsers make them; several
+    times as fast.
+    """
+    try:
+        return set(map(type, values)) <= {int, float} and all(map(math.isfinite, values))
+    except OverflowError:
+        return False
+
+
+def _whole(value: Any) -> Any:
+    """A whole number that another program wrote as 3.0."""
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value
+
+
+def _identifier(value: Any) -> int | str:
+    value = _whole(value)
+    if isinstance(value, str) and value:
+        return _plain_text(value)
+    if isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63:
+        return value
+    raise ValueError("should be a whole number or text")
+
+
+def _plain_text(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("must not contain the character NUL")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError("must not contain half of a surrogate pair") from None
+    return value
+
+
+def below(name: str) -> str:
+    """Check that the path of a file leads to one below the folder that it is relative to; for
+    ``AfterValidator``.
+
+    Raises:
+        ValueError: when it does not.
+    """
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts:
+        raise ValueError("should be the name of a file below the folder of this one")
+    return name
+
+
+Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
+"""A finite number; a whole one becomes a float."""
+
+Pixels = Annotated[float, Strict(), Field(ge=-MOST_PIXELS, le=MOST_PIXELS, allow_inf_nan=False)]
+"""A coordinate or length in pixels."""
+
+Whole = Annotated[int, BeforeValidator(_whole), Strict(), Field(ge=-(2**63), lt=2**63)]
+"""A whole number that fits into 64 bits; 3.0 counts as 3."""
+
+Count = Annotated[int, BeforeValidator(_whole), Strict(), Field(ge=0, lt=2**63)]
+"""A whole number from 0."""
+
+Text = Annotated[str, Strict(), AfterValidator(_plain_text)]
+"""Text that can be written to a file and printed."""
+
+Name = Annotated[str, Strict(), Field(min_length=1), AfterValidator(_plain_text)]
+"""The name of something: text that is not empty."""
+
+FileName = Annotated[str, Strict(), Field(min_length=1, max_length=4096), AfterValidator(_plain_text)]
+"""The path of a file, as the record gives it; it may not be there."""
+
+Id = Annotated[int | str, PlainValidator(_identifier)]
+"""What other records call a record by: a whole number of 64 bits (3.0 counts as 3), or text."""
+
+
+class Record(BaseModel):
+    """Base of schemas of records: fields by name; those that the schema does not know are left alone."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)

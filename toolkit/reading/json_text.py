@@ -1,0 +1,69 @@
+"""JSON that somebody else wrote."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+
+from pydantic_core import from_json
+
+from toolkit.reading.files import MOST_BYTES, MakeError, check_encoding, read_bytes
+from toolkit.reading.memory import uncollected
+
+MOST_LEVELS = 200
+"""Lists and objects within one another; pydantic's parser has no setting for it, and stops there itself."""
+
+
+def load_json(path: str | os.PathLike[str], what: str, error: MakeError, *, most: int = MOST_BYTES) -> Any:
+    """The contents of a JSON file in UTF-8, with or without a byte order mark.
+
+    ``NaN`` and ``Infinity`` are read as Python writes them; whoever uses a number checks that it is finite.
+
+    Args:
+        path: the file.
+        what: it should contain, for messages.
+        error: the kind of error to raise.
+        most: bytes at most, see ``toolkit.reading.files.read_bytes``.
+
+    Raises:
+        ToolkitError: of the kind ``error``: when the file cannot be read or is not JSON, with line and
+            column; when lists and objects are more than 200 levels deep, a number has more than 4,300 digits,
+            or half of a surrogate pair stands alone.
+    """
+    return parse_json(read_bytes(path, what, error, most=most), str(path), what, error)
+
+
+def parse_json(text: bytes | str, source: str, what: str, error: MakeError) -> Any:
+    """As ``load_json``, from text that ``source`` names in messages."""
+    data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
+    check_encoding(data, source, what, error)
+    data = data.removeprefix(b"\xef\xbb\xbf")
+    if not data.strip():
+        raise error(f"{source} is empty; it should contain {what}. Hint: write or export it again")
+    try:
+        with uncollected():
+            return from_json(data)
+    except ValueError as problem:
+        raise error(
+            f"{source} is not valid JSON: {_reason(str(problem))}; it should contain {what}. Hint: write or"
+            " export it again"
+        ) from None
+
+
+def _reason(message: str) -> str:
+    """What the parser says, in words of people who do not know parsers."""
+    for pattern, words in _WORDS:
+        message = re.sub(pattern, words, message)
+    return message
+
+
+_WORDS = (
+    (r"recursion limit exceeded", f"lists and objects are more than {MOST_LEVELS} levels deep"),
+    (r"number out of range", "a number has too many digits"),
+    (r"EOF while parsing (an? )?(\w+)", r"it is cut off within one \2,"),
+    (
+        r"(lone leading surrogate in|unexpected end of) hex escape",
+        "half of a surrogate pair (\\\\ud800 to \\\\udfff) stands alone",
+    ),
+)

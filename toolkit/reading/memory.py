@@ -1,0 +1,23 @@
+"""Making millions of objects at once without Python's garbage collector looking at all of them again and
+again.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Pause the search for cycles of objects while this lasts. What is parsed has none, and memory that
+    nothing refers to is given back as ever; reading a large COCO file takes half the time.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

@@ -1,0 +1,83 @@
+"""What is looked at before pycocotools' code in C gets it, which reads and writes beyond its memory, or asks
+for gigabytes, when run lengths or polygons are wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.types.basics import Size
+
+MOST_OUTLINE = 1_000_000
+"""Pixels that the outline of a polygon may be long in a small image; pycocotools takes 80 bytes for each."""
+
+
+def decode_counts(counts: bytes) -> NDArray[np.int64]:
+    """The lengths of the runs, background first, that compressed COCO run lengths stand for; any bytes give
+    some lengths.
+
+    Each is a number in base 32, lowest digit first, bit 5 of a digit saying that another follows and bit 4 of
+    the last being the sign; from the fourth on, it is the difference from the length two before.
+    """
+    digits = np.frombuffer(counts, np.uint8).astype(np.int64) - 48
+    last = np.flatnonzero((digits & 32) == 0)
+    if not len(last) or last[-1] != len(digits) - 1:
+        return np.array([-1])  # cut off within a number
+    first = np.concatenate([[0], last[:-1] + 1])
+    length = last - first + 1
+    if length.max() > 12:
+        return np.array([-1])  # beyond 64 bits
+    place = np.arange(len(digits)) - np.repeat(first, length)
+    values = np.add.reduceat((digits & 31) << (5 * place), first)
+    values -= np.where(digits[last] & 16, np.int64(1) << (5 * length), 0)
+    values[1::2] = np.cumsum(values[1::2])
+    values[2::2] = np.cumsum(values[2::2])
+    return values
+
+
+def counts_fault(counts: bytes, size: Size) -> str:
+    """What is wrong with compressed run lengths of an image of this size; empty when nothing is."""
+    lengths = decode_counts(counts)
+    if not len(lengths) or bool((lengths < 0).any()) or int(lengths.max()) > size[0] * size[1]:
+        return "are damaged or cut off"
+    covered = int(lengths.sum())
+    pixels = size[0] * size[1]
+    return "" if covered == pixels else f"cover {covered:,} pixels, but the image has {pixels:,}"
+
+
+def lengths_fault(lengths: Sequence[Any], size: Size) -> str:
+    """The same for run lengths that are a list of numbers."""
+    pixels, covered = size[0] * size[1], 0
+    for length in lengths:
+        if isinstance(length, bool) or not isinstance(length, (int, float)) or not 0 <= length <= pixels:
+            return f"have a length that is no whole number from 0 to {pixels:,}"
+        if length != int(length):
+            return "have a length that is no whole number"
+        covered += int(length)
+    return "" if covered == pixels else f"cover {covered:,} pixels, but the image has {pixels:,}"
+
+
+def polygon_fault(part: Sequence[Any], size: Size) -> str:
+    """What is wrong with a polygon ``x0, y0, x1, y1, …`` in an image of this size; empty when nothing is."""
+    if not isinstance(part, (list, tuple, np.ndarray)):
+        return f"is a {type(part).__name__}; expected a list of numbers"
+    if len(part) < 6 or len(part) % 2:
+        return f"has {len(part)} numbers; expected x0, y0, x1, y1, … of 3 points or more"
+    try:
+        points = np.asarray(part, dtype=np.float64).reshape(-1, 2)
+    except (TypeError, ValueError, OverflowError):
+        return "has something among its coordinates that is no number"
+    if any(isinstance(value, (str, bool)) for value in part) or not bool(np.isfinite(points).all()):
+        return "has something among its coordinates that is no finite number"
+    steps = np.abs(points - np.roll(points, 1, axis=0)).max(axis=1)
+    outline, most = float(steps.sum()), max(MOST_OUTLINE, 50 * sum(size))
+    far = float(np.abs(points).max())
+    if outline > most or far > most:
+        return (
+            f"reaches {far:g} pixels far, with an outline of {outline:g}; the image has {size[1]} x {size[0]}"
+        )
+    return ""
