@@ -153,7 +153,7 @@ def _train(flat: dict[str, Any], values: Mapping[str, Given]) -> list[str]:
         )
         flat["train.schedule"] = "constant"
     warmup = values["SOLVER.WARMUP_ITERS"]
-    if isinstance(steps, int) and isinstance(warmup.value, int) and warmup.value > steps // 2:
+    if isinstance(steps, int) and isinstance(warmup.value, int) and 0 < steps < 2 * warmup.value:
         faults.append(
             f"SOLVER.WARMUP_ITERS: warm-up may take at most half of the {steps} steps here, not {warmup}."
             f" Hint: SOLVER.WARMUP_ITERS={steps // 2} on the command line or in the file, or a larger"
