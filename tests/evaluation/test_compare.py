@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import math
 import sys
@@ -131,6 +132,21 @@ def test_instance_models_are_compared_by_coco(tmp_path: Path) -> None:
     assert comparison.runs[1].differences["segm/AP"].high < 0
     assert math.isnan(comparison.runs[1].differences["segm/APl"].value), "there are no large squares"
     assert any("from 20 bootstrap draws" in note for note in comparison.notes)
+
+
+def test_what_the_reports_note_is_said_once_or_with_the_run_that_it_is_about(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = itertools.count(1)
+    monkeypatch.setattr("toolkit.evaluation.coco.limit_notes", lambda *_: [f"note {next(numbers)}"])
+    words: dict[str, Any] = {"data": "lone-squares", "classes": ("square",), "evaluators": ("coco",)}
+    runs = [
+        run(tmp_path / name, "blob", threshold=t, **words) for name, t in (("first", 110), ("second", 85))
+    ]
+    settings = {"evaluators": {"coco": {}, "iou": {"void": "false_positive"}}}
+    notes = compare_runs(runs, overrides=settings, resamples=2, **COMMON).notes
+    assert len([note for note in notes if note.endswith("void pixels count as false positives.")]) == 1
+    assert [note for note in notes if "note" in note] == ["first: note 1", "second: note 2"]
 
 
 def test_several_evaluators_and_settings_can_be_asked_for(tmp_path: Path) -> None:

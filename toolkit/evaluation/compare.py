@@ -145,6 +145,7 @@ class _ComparedModel:
     seconds: list[float] = field(default_factory=list)
     images: list[int] = field(default_factory=list)
     shown: dict[int, Prediction] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.states = [[] for _ in self.measurements]
@@ -167,11 +168,13 @@ class _ComparedModel:
                 self.shown[place] = prediction
 
     def figures(self, memory: int | None) -> dict[str, float]:
-        """The metrics on all images, speed and size."""
+        """The metrics on all images, speed and size; keeps what the reports note."""
         metrics: dict[str, float] = {}
         for measurement, states in zip(self.measurements, self.states, strict=True):
             measurement.evaluator.merge(states)
-            metrics |= measurement.report().metrics
+            report = measurement.report()
+            metrics |= report.metrics
+            self.notes += report.notes
         parameters = float(sum(p.numel() for p in self.subject.model.parameters()))
         costs = {SPEED: sum(self.images) / sum(self.seconds), PARAMETERS: parameters}
         return metrics | costs | {MEMORY: math.nan if memory is None else float(memory)}
@@ -254,6 +257,9 @@ def _notes(
         yield "The runs were trained with different data.options; those of the first are used here."
     if any(isinstance(each.subject.model, Promptable) for each in compared):
         yield "The speed of a promptable model is that of all its prompt protocols together."
+    for note in dict.fromkeys(note for each in compared for note in each.notes):
+        owners = [each.name for each in compared if note in each.notes]
+        yield note if len(owners) == len(compared) else f"{', '.join(owners)}: {note}"
 
 
 def _data_of(manifest: CheckpointManifest) -> Mapping[str, Any]:

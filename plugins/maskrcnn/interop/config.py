@@ -20,9 +20,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from toolkit.config import TrainSettings
-from toolkit.config.tree import Tree, nest, parse_words
+from toolkit.config.tree import Tree, nest
 from toolkit.errors import ConfigError, ToolkitError
-from toolkit.reading.yaml_text import dump_yaml, forget_text
+from toolkit.reading.yaml_text import dump_yaml, parse_yaml
 from toolkit.runtime.text import printable
 from toolkit.wording import counted
 
@@ -154,7 +154,7 @@ def _train(flat: dict[str, Any], values: Mapping[str, Given]) -> list[str]:
         )
         flat["train.schedule"] = "constant"
     warmup = values["SOLVER.WARMUP_ITERS"]
-    if isinstance(steps, int) and isinstance(warmup.value, int) and warmup.value > steps // 2:
+    if isinstance(steps, int) and isinstance(warmup.value, int) and 0 < steps < 2 * warmup.value:
         faults.append(
             f"SOLVER.WARMUP_ITERS: warm-up may take at most half of the {steps} steps here, not {warmup}."
             f" Hint: SOLVER.WARMUP_ITERS={steps // 2} on the command line or in the file, or a larger"
@@ -286,10 +286,10 @@ def main(words: Sequence[str]) -> int:
     try:
         overrides = {}
         for word in words[1:]:
-            key, equals, _ = word.partition("=")
+            key, equals, text = word.partition("=")
             if not key or not equals:
                 raise ConfigError(f"expected KEY=VALUE, such as TEST.PRECISE_BN.ENABLED=False, not {word!r}")
-            overrides[key] = literal(forget_text(parse_words([word])[key]))
+            overrides[key] = literal(parse_yaml(text, repr(word), ConfigError).value)
         given = read_config(path, overrides)
         recipe = to_recipe(given, path)
     except ToolkitError as error:

@@ -6,14 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from config_cases import recipe_of
 from toolkit.plugins.maskrcnn.interop.config import main, remarks
 from toolkit.plugins.maskrcnn.interop.yaml_files import read_config
 from toolkit.plugins.maskrcnn.interop.zoo import ZOO, name_of
+from toolkit.plugins.maskrcnn.model import build
 from toolkit.plugins.maskrcnn.settings import MaskRCNNSettings
 
 from toolkit.config import TrainSettings, resolve
+from toolkit.types import Instances, Sample
 
 
 def test_the_standard_file_is_the_plugin_as_it_is(mask_yaml: Path) -> None:
@@ -207,6 +210,26 @@ def test_remarks_are_comments_whatever_stands_in_them(
     lines = capsys.readouterr().out.splitlines()
     assert yaml.safe_load("\n".join(lines)) == recipe_of(mask_yaml)
     assert any("DATASETS.X plugin: evil Y" in line for line in lines if line.startswith("# "))
+
+
+def test_faster_rcnn_learns_from_boxes_alone(mask_yaml: Path) -> None:
+    """A file that does not turn the mask head on, and objects without masks."""
+    small = {"MODEL.RESNETS.DEPTH": 18, "MODEL.RESNETS.RES2_OUT_CHANNELS": 64, "MODEL.FPN.OUT_CHANNELS": 16}
+    small |= {"MODEL.ROI_BOX_HEAD.FC_DIM": 16, "INPUT.MIN_SIZE_TRAIN": 64, "INPUT.MIN_SIZE_TEST": 64}
+    recipe = recipe_of(mask_yaml.parent.parent / "Base.yaml", **small)
+    assert recipe["model"]["masks"] is False
+    model = build(MaskRCNNSettings(**recipe["model"], engine="torchvision"), ("a", "b"))
+    assert not [name for name in model.state_dict() if "mask" in name]
+    boxes, labels = torch.tensor([[4.0, 5, 40, 30], [30, 20, 60, 60]]), torch.tensor([0, 1])
+    photo = Sample(
+        "x", torch.zeros(3, 64, 64, dtype=torch.uint8), instances=Instances((64, 64), boxes, labels)
+    )
+    losses = model.train().loss([photo])
+    assert set(losses) == {"loss_rpn_cls", "loss_rpn_loc", "loss_cls", "loss_box_reg"}
+    assert all(bool(torch.isfinite(value)) for value in losses.values())
+    found = model.eval().predict([photo])[0].instances
+    assert found is not None
+    assert found.masks is None
 
 
 def test_later_milestones_do_nothing(mask_yaml: Path) -> None:
