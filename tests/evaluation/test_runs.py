@@ -199,7 +199,7 @@ def test_a_run_is_measured_on_its_own_data_and_says_on_which(
     assert main([*command, "--data", tiny, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == own
     assert main(["eval", "--predictions", str(trained)]) == 2
-    assert "Hint: name them with --data" in capsys.readouterr().err
+    assert "Hint: add --data NAME" in capsys.readouterr().err
 
 
 def test_a_checkpoint_that_does_not_say_its_data(
