@@ -33,7 +33,7 @@ NOTE = (
     " and\ninto a file. On a terminal, a progress bar is redrawn in the last line; the first block of `train`"
     " shows it\nhalf-way. The runs are very short, so the metrics are poor.\n"
 )
-TRAIN = "toolkit train --plugin unet --data shapes --steps 60 encoder=mobilenet_v2 weights=none"
+TRAIN = "toolkit train --plugin unet --data shapes --steps 60 size=64"
 COMMANDS = {
     "train": TRAIN,
     "eval": "toolkit eval runs/unet-shapes",
@@ -41,7 +41,7 @@ COMMANDS = {
     "compare": "toolkit compare runs/unet-shapes runs/wider --resamples 200",
 }
 BEFORE = {
-    "infer": "toolkit data export shapes --split test --limit 8 --out photos",
+    "infer": "toolkit data export shapes --split test --limit 8 --out photos size=64",
     "compare": f"{TRAIN} lr=0.003 --out runs/wider",
 }
 """What has to be run before a command, once."""

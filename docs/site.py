@@ -76,7 +76,7 @@ def menus() -> str:
     """The whole menu, which Sphinx expects at the end of the first page."""
     sites = [site.removesuffix(".md") for site in written_pages().values()]
     parts = {
-        "Guide": list(GUIDE),
+        "Guide": [name for name in GUIDE if f"{name}.md" in written_pages().values()],
         "Models": [site for site in sites if site.startswith("plugins/")],
         "Datasets": [site for site in sites if site.startswith("datasets/")],
         "Python": ["reference/index"],

@@ -78,7 +78,7 @@ def test_check_counts_what_is_there(shapes_folder: Path, capsys: pytest.CaptureF
     capsys.readouterr()
     assert main(["data", "check", "masks", "--data-dir", str(shapes_folder)]) == 0
     out = capsys.readouterr().out
-    assert out.endswith("no faults\n")
+    assert "\nno faults\nNext:\n" in out
     dataset = open_dataset(registry.datasets().get("shapes"), None, "train", {"size": 40, "train": 6})
     samples = [dataset[i] for i in range(6)]
     total = sum(len(s.instances) for s in samples)

@@ -190,7 +190,7 @@ def test_terms_are_asked_for_on_a_terminal(
     assert main(["data", "get", set_file]) == code
     said = capsys.readouterr()
     assert "Do you accept them?" in said.out
-    assert ("nothing was fetched" in said.err) == (code != 0)
+    assert ("nothing was downloaded" in said.err) == (code != 0)
     assert bool(file_server.behavior.requests) == (code == 0)
 
 

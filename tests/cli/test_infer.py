@@ -76,7 +76,8 @@ def test_a_folder(infer: Infer, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert infer(str(tmp_path / "photos")) == 0
     printed = capsys.readouterr()
     assert printed.out.startswith("2 images done in ")
-    first, found = printed.out.splitlines()
+    first, found, _, measure = printed.out.splitlines()
+    assert measure == f"  toolkit eval --predictions {tmp_path / 'out'} --data masks --data-dir FOLDER"
     assert first.endswith(f"results in {tmp_path / 'out'}")
     assert re.fullmatch(r"found: \d+ % (ground|square)(, (\d+|< 1) % (ground|square))?", found)
     assert printed.err == ""
@@ -312,7 +313,7 @@ def test_it_says_what_it_found_and_what_looks_wrong(
 ) -> None:
     assert spotter(str(tmp_path / "photos"), f"model.score={score}") == 0
     printed = capsys.readouterr()
-    assert printed.out.endswith(found)
+    assert f"\n{found}" in printed.out
     assert printed.err.startswith(warning)
     assert bool(printed.err) == bool(warning)
 
@@ -323,7 +324,9 @@ def test_the_advice_that_it_gives_works(
     words = [str(tmp_path / "photos"), "model.score=0.31"]
     assert spotter(*words, "--draw-above", "0.3") == 0
     printed = capsys.readouterr()
-    assert printed.out.endswith("found: 2 ring\n")
+    assert "\nfound: 2 ring\n" in printed.out
+    measure = f"  toolkit eval --predictions {tmp_path / 'out'} --data coco --data-dir FOLDER"
+    assert printed.out.splitlines()[-1] == measure, "objects are measured with a dataset of objects"
     assert printed.err == ""
     lines = [json.loads(line) for line in (tmp_path / "out" / "manifest.jsonl").read_text().splitlines()]
     assert [(line["objects"], line["found"]) for line in lines] == [(1, {"ring": 1})] * 2

@@ -105,7 +105,7 @@ def test_wrong_usage(capsys: pytest.CaptureFixture[str], words: list[str], messa
 def test_a_run_brings_its_own_settings(capsys: pytest.CaptureFixture[str], run: Path) -> None:
     for words in (["width=8"], ["--classes", "3"]):
         assert main(["summary", str(run), *words]) == 2
-        assert "brings its own classes and settings" in capsys.readouterr().err
+        assert "has its own classes and settings" in capsys.readouterr().err
 
 
 def test_a_folder_that_is_no_run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

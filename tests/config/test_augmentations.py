@@ -46,7 +46,10 @@ def test_the_order_is_kept() -> None:
 @pytest.mark.parametrize(
     ("step", "message"),
     [
-        ({"name": "mirror"}, "augment.0: unknown name 'mirror'; there are: flip, rotate, scale, resize"),
+        (
+            {"name": "mirror"},
+            "augment.0: unknown name 'mirror'; expected one of: flip, rotate, scale, resize",
+        ),
         ({"p": 0.5}, "augment.0: unable to extract tag using discriminator 'name'"),
         ("flip", "augment.0: "),
         ({"name": "flip", "p": 1.5}, "augment.0.flip.p: input should be less than or equal to 1, not 1.5"),
@@ -54,7 +57,7 @@ def test_the_order_is_kept() -> None:
         ({"name": "flip", "direction": "both"}, "augment.0.flip.direction: input should be 'horizontal' or"),
         (
             {"name": "flip", "degrees": 3},
-            "augment.0.flip.degrees: unknown key; there are: direction, keypoint_pairs, name, p",
+            "augment.0.flip.degrees: unknown key; expected one of: direction, keypoint_pairs, name, p",
         ),
         ({"name": "rotate", "degrees": 0}, "rotate.degrees: input should be greater than 0"),
         ({"name": "rotate", "degrees": 181}, "rotate.degrees: input should be less than or equal to 180"),

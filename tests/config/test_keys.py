@@ -125,7 +125,7 @@ def test_a_bare_lr_is_for_the_batch_in_force() -> None:
         ("data.count=3", "data.count: unknown key; did you mean 'data.options.count'?"),
         ("model.lr=0.1", "model.lr: unknown key; did you mean 'train.lr'?"),
         ("train.width=3", "train.width: unknown key; did you mean 'model.width'?"),
-        ("zzzzzz=1", "zzzzzz: unknown key; there are: "),
+        ("zzzzzz=1", "zzzzzz: unknown key; expected one of: "),
     ],
 )
 def test_wrong_keys_of_a_run_get_the_full_one(tiny: str, word: str, message: str) -> None:

@@ -110,7 +110,7 @@ FAULTS: dict[str, tuple[dict[str, object], str]] = {
     "a typing error": ({"depth": 2, "haed": {}}, "haed: unknown key; did you mean 'head'?"),
     "a key like no other": (
         {"depth": 2, "zzz": 1},
-        "zzz: unknown key; there are: depth, extra, head, heads, shapes",
+        "zzz: unknown key; expected one of: depth, extra, head, heads, shapes",
     ),
     "inside": ({"depth": 2, "head": {"chanels": 3}}, "head.chanels: unknown key; did you mean 'channels'?"),
     "inside of what may be absent": (
@@ -127,11 +127,11 @@ FAULTS: dict[str, tuple[dict[str, object], str]] = {
     ),
     "a key of another kind": (
         {"depth": 2, "shapes": [{"name": "box", "radius": 2}]},
-        "shapes.0.box.radius: unknown key; there are: name, width",
+        "shapes.0.box.radius: unknown key; expected one of: name, width",
     ),
     "a kind that there is not": (
         {"depth": 2, "shapes": [{"name": "star"}]},
-        "shapes.0: unknown name 'star'; there are: disc, box",
+        "shapes.0: unknown name 'star'; expected one of: disc, box",
     ),
     "something missing": ({}, "depth: missing"),
     "a text for a number": ({"depth": "deep"}, "depth: input should be a valid integer"),
@@ -194,7 +194,10 @@ def test_a_manifest_names_a_class_of_settings() -> None:
     [
         (["augment=[{name: colour}]"], "augment.0: unknown name 'colour'; it is spelled 'color'"),
         (["augment=[{name: bluur}]"], "augment.0: unknown name 'bluur'; did you mean 'blur'?"),
-        (["augment=[{name: xyzzy}]"], "augment.0: unknown name 'xyzzy'; there are: flip, rotate, scale"),
+        (
+            ["augment=[{name: xyzzy}]"],
+            "augment.0: unknown name 'xyzzy'; expected one of: flip, rotate, scale",
+        ),
         (["train.stepps=3"], "train.stepps: unknown key; did you mean 'steps'?"),
     ],
 )

@@ -190,16 +190,16 @@ def test_a_run_is_measured_on_its_own_data_and_says_on_which(
     command = ["eval", str(trained), "--plugin", tiny]
     assert main(command) == 0
     first, *rest = capsys.readouterr().out.splitlines()
-    assert first == f"{trained} on the split val of squares (choose others with --data and --split)"
+    assert first == f"{trained} on split val of squares (to change: --data, --split)"
     assert rest
     assert main([*command, "--split", "train"]) == 0
-    assert " on the split train of squares (choose another with --data)" in capsys.readouterr().out
+    assert " on split train of squares (to change: --data)" in capsys.readouterr().out
     assert main([*command, "--json"]) == 0
     own = json.loads(capsys.readouterr().out)
     assert main([*command, "--data", tiny, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == own
     assert main(["eval", "--predictions", str(trained)]) == 2
-    assert "Hint: name them with --data" in capsys.readouterr().err
+    assert "Hint: add --data NAME" in capsys.readouterr().err
 
 
 def test_a_checkpoint_that_does_not_say_its_data(

@@ -152,13 +152,9 @@ def _what_was_measured(args: argparse.Namespace, data: str) -> str:
     from toolkit import registry
 
     manifest = registry.named(registry.datasets(), data)
-    line = (
-        f"{args.run or args.predictions} on the split {args.split or manifest.val_split} of {manifest.name}"
-    )
+    line = f"{args.run or args.predictions} on split {args.split or manifest.val_split} of {manifest.name}"
     free = [option for option, given in (("--data", args.data), ("--split", args.split)) if not given]
-    return line + (
-        f" (choose {'another' if len(free) < 2 else 'others'} with {' and '.join(free)})" if free else ""
-    )
+    return line + (f" (to change: {', '.join(free)})" if free else "")
 
 
 def to_json(reports: list[Report]) -> str:

@@ -179,7 +179,8 @@ def _closing(args: argparse.Namespace, summary: Summary, out: Path, *, has_class
         again = ["infer", args.run, *args.paths, "--out", str(out), "--resume", *plugin_options(args.plugin)]
         yield from next_lines(again, title="To try the skipped images again:")
     if summary.done and has_classes:
-        measure = ["eval", "--predictions", str(out), "--data", "masks", "--data-dir", FOLDER]
+        data = "masks" if summary.found.pixels else "coco"
+        measure = ["eval", "--predictions", str(out), "--data", data, "--data-dir", FOLDER]
         yield from next_lines(measure, title="To measure the results, if you have labels:")
 
 

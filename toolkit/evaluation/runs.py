@@ -128,13 +128,13 @@ def evaluate_run(
     if not fabric.is_global_zero:
         return None
     reports = list(evaluation.reports)
-    measured = f"Evaluated on {counted(len(dataset), 'image')} of split {split}"
+    measured = f"Evaluated {counted(len(dataset), 'image')}"
     if run.is_dir() and not isinstance(data, Dataset):
         how = "" if prompts is None else "-prompted"
         path = run / f"eval-{Path(data).stem}-{split}{how}.json"
         with atomic_write(path, "w") as file:
             json.dump([report.to_dict() for report in reports], file, indent=2)
-        measured += f"; the results are in {path}"
+        measured += f"; results: {path}"
     logger.info(measured)
     return reports
 
@@ -187,7 +187,7 @@ def evaluate_predictions(
             measurements = plan_measurements(model, evaluators)
             evaluation = evaluate(Subject(model), dataset, measurements, batch_size=1, on_batch=watch)
         reports = list(evaluation.reports)
-    logger.info("Evaluated on %s of split %s", counted(len(dataset), "image"), split)
+    logger.info("Evaluated %s", counted(len(dataset), "image"))
     return reports
 
 

@@ -70,7 +70,7 @@ class EventFile:
 
 
 def _image_summary(name: str, picture: Picture) -> Summary:
-    """A picture for TensorBoard as JPEG, which takes a tenth of the PNG that ``add_image`` writes."""
+    """A picture for TensorBoard as JPEG, which is much smaller than the PNG that ``add_image`` writes."""
     height, width = picture.shape[:2]
     image = Summary.Image(
         height=height, width=width, colorspace=3, encoded_image_string=encode_picture(picture, ".jpg")
