@@ -110,7 +110,6 @@ MISTAKES = [
     Mistake("eval", "RUN", f"eval {RUN}"),
     Mistake("eval runs/b --plugin tiny.py", "runs/a", f"eval {RUN}", code=1),
     Mistake(f"eval {RUN} --split tset", "val", f"eval {RUN} --split val"),
-    Mistake("eval runs/a", "--plugin", f"eval {RUN}"),
     Mistake("infer runs/a --plugin tiny.py", "PATH", f"infer {RUN} photos"),
     Mistake(f"infer {RUN} photo", "photos", f"infer {RUN} photos"),
     Mistake("photos", "infer RUN photos", f"infer {RUN} photos"),

@@ -262,15 +262,24 @@ def test_the_ids_of_a_coco_files_annotations(tmp_path: Path) -> None:
     [
         (
             {"a": [{"points_xy": [[1, 2]], "object": 3}, {"points_xy": [[3, 4]], "object": "3"}]},
-            r"'a'\[1\] has the object '3', as .*'a'\[0\] has; expected one record for each object",
+            r"image 'a': prompt 1 has the object '3', as .*prompt 0 has; expected one record for each object",
         ),
         (
             {"a": [{"points_xy": [[1, 2]], "object": 3}], "a.jpg": [{"points_xy": [[3, 4]], "object": 3}]},
             "under one name of the image",
         ),
-        ({"a": [{"points_xy": [[1, 2]], "object": [3]}]}, r"has the object \[3\]; expected text or a whole"),
-        ({"a": [{"points_xy": [[1, 2]], "object": 1.5}]}, r"has the object 1\.5"),
-        ({"a": [{"points_xy": [[1, 2]], "object": True}]}, "has the object True"),
+        (
+            {"a": [{"points_xy": [[1, 2]], "object": [3]}]},
+            r"object: should be a whole number or text, not \[3\]",
+        ),
+        (
+            {"a": [{"points_xy": [[1, 2]], "object": 1.5}]},
+            r"object: should be a whole number or text, not 1\.5",
+        ),
+        (
+            {"a": [{"points_xy": [[1, 2]], "object": True}]},
+            "object: should be a whole number or text, not True",
+        ),
     ],
 )
 def test_ids_that_are_none_or_stand_for_two_objects_are_refused(

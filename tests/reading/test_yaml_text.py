@@ -131,7 +131,7 @@ def test_aliases_of_aliases_are_refused_at_once(levels: int, width: int) -> None
     start = time.perf_counter()
     with pytest.raises(ConfigError, match=r"x.yaml, line \d+, column \d+: the aliases stand for more than"):
         parse(bomb(levels, width))
-    assert time.perf_counter() - start < 1
+    assert time.perf_counter() - start < 10
 
 
 def test_a_few_aliases_are_none_of_a_bomb() -> None:
@@ -146,7 +146,7 @@ def test_depth_is_limited(text: str) -> None:
     start = time.perf_counter()
     with pytest.raises(ConfigError, match=rf"more than {MOST_LEVELS} levels deep"):
         parse(text)
-    assert time.perf_counter() - start < 2
+    assert time.perf_counter() - start < 10
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import torch
-from pydantic import ConfigDict, Field, PlainValidator, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
 
 from toolkit.errors import DataError
 from toolkit.formats.coco_schema import Box, CocoCategory, CocoImage
@@ -50,6 +50,10 @@ def _on_or_off(value: Any) -> int:
     return int(value)
 
 
+def _filled(value: Any) -> Any:
+    return None if value == "" else value
+
+
 class JsonPrompt(Record):
     """A prompt in a JSON file."""
 
@@ -59,7 +63,7 @@ class JsonPrompt(Record):
     point_labels: list[Annotated[int, PlainValidator(_on_or_off)]] | None = None
     box_xyxy: Box | None = None
     class_name: Annotated[Text | None, Field(alias="class")] = None
-    object_id: Annotated[Id | None, Field(alias="object")] = None
+    object_id: Annotated[Id | None, BeforeValidator(_filled), Field(alias="object")] = None
 
     @model_validator(mode="after")
     def _label_for_each_point(self) -> JsonPrompt:
@@ -265,7 +269,7 @@ def _number(value: Any, name: str, where: str) -> float:
 
 
 def _object_id(value: int | str | None) -> str | None:
-    return None if value is None or value == "" else str(value)
+    return None if value is None else str(value)
 
 
 def _label(value: Any, where: str) -> int:
