@@ -134,6 +134,14 @@ def test_aliases_of_aliases_are_refused_at_once(levels: int, width: int) -> None
     assert time.perf_counter() - start < 10
 
 
+def test_the_number_of_values_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("toolkit.reading.yaml_text.MOST_VALUES", 50)
+    assert len(parse("[" + "a," * 49 + "]")) == 49
+    for text in ("[" + "a," * 60 + "]", "- b\n" * 60, "".join(f"k{i}: {{}}\n" for i in range(30))):
+        with pytest.raises(ConfigError, match=r"line \d+, column \d+: the file has more than 50 values"):
+            parse(text)
+
+
 def test_a_few_aliases_are_none_of_a_bomb() -> None:
     assert len(parse(bomb(4, 4))["a3"]) == 4
 

@@ -17,8 +17,10 @@ from toolkit.formats.coco_keypoints import from_indices
 from toolkit.formats.coco_schema import CocoResult
 from toolkit.formats.prediction_names import say_left_out
 from toolkit.reading.fields import MOST_PIXELS, shown
+from toolkit.reading.memory import uncollected
 from toolkit.reading.records import fault_list, name_of, records
 from toolkit.types import Instances, Masks, Size
+from toolkit.types.run_lengths import counts_fault
 
 logger = logging.getLogger("toolkit")
 
@@ -26,6 +28,7 @@ SHAPES = ("bbox", "segmentation", "keypoints")
 HINT = "correct the file, or choose the dataset and split that these results belong to"
 
 
+@uncollected()
 def checked_results(
     results: list[Any], path: Path, image_ids: Collection[int], category_ids: Collection[int]
 ) -> list[dict[str, Any]]:
@@ -116,6 +119,7 @@ def _fault(entry: Mapping[str, Any], first: Mapping[str, Any], images: set[int],
     return ""
 
 
+@uncollected()
 def fitted_results(
     results: Sequence[Mapping[str, Any]], path: Path, sizes: Mapping[int, Size]
 ) -> list[dict[str, Any]]:
@@ -134,7 +138,8 @@ def fitted_results(
     fitted: list[dict[str, Any]] = []
     for position, entry in enumerate(results):
         mask = entry.get("segmentation")
-        if mask is None:
+        is_coded = isinstance(mask, Mapping) and isinstance(mask["counts"], str)
+        if mask is None or (is_coded and not _code_fault(mask, sizes[entry["image_id"]])):
             fitted.append(dict(entry))
             continue
         try:
@@ -146,6 +151,12 @@ def fitted_results(
     if faults:
         raise DataError(fault_list(str(path), faults, HINT))
     return fitted
+
+
+def _code_fault(code: Mapping[str, Any], size: Size) -> bool:
+    """Whether compressed run lengths are not of this size, seen without making masks of them."""
+    counts: str = code["counts"]
+    return code["size"] != list(size) or not counts.isascii() or bool(counts_fault(counts.encode(), size))
 
 
 def result_instances(

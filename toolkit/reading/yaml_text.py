@@ -19,8 +19,11 @@ import yaml
 from toolkit.reading.fields import shown
 from toolkit.reading.files import MakeError, read_text
 
-MOST_BYTES = 4_000_000
-"""Of a YAML file; PyYAML takes some ten seconds for as much."""
+MOST_BYTES = 1_000_000
+"""Of a YAML file."""
+
+MOST_VALUES = 100_000
+"""Scalars, lists and mappings, keys among them; PyYAML takes three seconds for as many."""
 
 MOST_LEVELS = 50
 """Lists and mappings within one another."""
@@ -188,7 +191,7 @@ class _Composer:
         self._text, self._source, self._error = text, source, error
         self._events = self._parsed()
         self._anchors: dict[str, Node | None] = {}
-        self._aliased = 0
+        self._aliased = self._count = 0
 
     def document(self) -> Node | None:
         root = None
@@ -220,6 +223,11 @@ class _Composer:
             raise self._error(f"{self._source} is not valid YAML: {problem}. Hint: correct it") from None
 
     def _node(self, event: Any, depth: int) -> Node:
+        self._count += 1
+        if self._count > MOST_VALUES:
+            self._refuse(
+                event, f"the file has more than {MOST_VALUES:,} values", "keep lists in files of their own"
+            )
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event)
         anchor = event.anchor
