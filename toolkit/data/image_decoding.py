@@ -24,7 +24,7 @@ _WHOLE_FILE = 1 << 30
 # What OpenCV decodes at most.
 _OPENCV_PIXELS, _OPENCV_SIDE = 1 << 30, 1 << 20
 # Of a progressive JPEG: encoders write about ten scans, and each costs a pass over all pixels.
-_MOST_SCANS = 200
+_USUAL_SCANS, _MOST_SCANS, _MOST_SCANNED = 24, 200, 1_000_000_000
 # Neither an escaped byte of data nor a restart nor a fill byte.
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
 _SCAN, _END = 0xDA, 0xD9
@@ -112,10 +112,11 @@ def _bytes_of(header: Header) -> bytes:
     data = header.file.read()
     if header.format == "JPEG":
         scans, has_end = _scans_of_jpeg(data)
-        if scans > _MOST_SCANS:
+        is_costly = scans > _USUAL_SCANS and scans * header.pixels > _MOST_SCANNED
+        if scans > _MOST_SCANS or is_costly:
             raise ImageError(
                 f"{header.path} has {scans} scans, each of which takes a pass over all pixels; expected"
-                f" {_MOST_SCANS} at most. Hint: save it anew"
+                f" {_USUAL_SCANS if is_costly else _MOST_SCANS} at most. Hint: save it anew"
             )
         if not has_end and _lacks_its_end_alone(header, data):
             return data.rstrip(b"\xff") + _END_OF_JPEG
