@@ -297,6 +297,10 @@ def test_a_jpeg_of_endless_scans_is_refused() -> None:
     assert whole.shape == (3, 16, 16)
     with pytest.raises(ImageError, match=r"a\.jpg has \d+ scans, .*expected 200 at most\. Hint"):
         decode_image(data[:-2] + scan * 500 + data[-2:], "a.jpg")
+    large = encoded(np.zeros((5_000, 5_200, 3), np.uint8), "JPEG", progressive=True)
+    start = large.rindex(b"\xff\xda")
+    with pytest.raises(ImageError, match=r"a\.jpg has \d+ scans, .*expected 24 at most\. Hint"):
+        decode_image(large[:-2] + large[start:-2] * 40 + large[-2:], "a.jpg")
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "I;16"])

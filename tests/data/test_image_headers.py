@@ -50,6 +50,13 @@ def jpeg(width: int, height: int) -> bytes:
     return bytes(data)
 
 
+def jp2(width: int, height: int) -> bytes:
+    data = bytearray(encoded(photo(), "JPEG2000"))
+    at = data.index(b"ihdr") + 4
+    data[at : at + 8] = struct.pack(">LL", height, width)
+    return bytes(data)
+
+
 def webp(width: int, height: int) -> bytes:
     data = bytearray(encoded(photo(), "WEBP", lossless=True))
     bits = (width - 1) | (height - 1) << 14
@@ -72,6 +79,7 @@ CLAIMS = {
     "bmp": bmp(15_000, 14_000),
     "gif": gif(16_000, 9_500),
     "jpeg": jpeg(19_000, 20_000),
+    "jpeg 2000": jp2(6_000, 5_000),
     "tiff": tall_tiff(18_000, 9_000),
 }
 

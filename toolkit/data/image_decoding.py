@@ -19,17 +19,18 @@ from PIL import Image, ImageFile
 from toolkit.data.image_headers import REPAIR, Header
 from toolkit.errors import ImageError
 
-_WHOLE_FILE = 1 << 30  # larger files are read piece by piece
-_OPENCV_PIXELS, _OPENCV_SIDE = 1 << 30, 1 << 20  # what it decodes at most
-_MOST_SCANS = 200  # of a progressive JPEG; encoders write about ten, and each costs a pass over all pixels
-_JPEG_MARKER = re.compile(
-    rb"\xff[^\x00\x01\xd0-\xd7\xff]"
-)  # neither an escaped byte of data nor a restart nor a fill byte
+# Larger files are read piece by piece.
+_WHOLE_FILE = 1 << 30
+# What OpenCV decodes at most.
+_OPENCV_PIXELS, _OPENCV_SIDE = 1 << 30, 1 << 20
+# Of a progressive JPEG: encoders write about ten scans, and each costs a pass over all pixels.
+_USUAL_SCANS, _MOST_SCANS, _MOST_SCANNED = 24, 200, 1_000_000_000
+# Neither an escaped byte of data nor a restart nor a fill byte.
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
 _SCAN, _END = 0xDA, 0xD9
 _END_OF_JPEG = bytes([0xFF, _END])
-_FILLERS = (
-    6  # that follow the data of a JPEG without its end, of which one alone may look like its last pixels
-)
+# What follows the data of a JPEG without its end, of which one alone may look like its last pixels.
+_FILLERS = 6
 NUMBERS = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L", "I;16N")
 """Pillow's modes of images with one whole number a pixel."""
 
@@ -111,10 +112,11 @@ def _bytes_of(header: Header) -> bytes:
     data = header.file.read()
     if header.format == "JPEG":
         scans, has_end = _scans_of_jpeg(data)
-        if scans > _MOST_SCANS:
+        is_costly = scans > _USUAL_SCANS and scans * header.pixels > _MOST_SCANNED
+        if scans > _MOST_SCANS or is_costly:
             raise ImageError(
                 f"{header.path} has {scans} scans, each of which takes a pass over all pixels; expected"
-                f" {_MOST_SCANS} at most. Hint: save it anew"
+                f" {_USUAL_SCANS if is_costly else _MOST_SCANS} at most. Hint: save it anew"
             )
         if not has_end and _lacks_its_end_alone(header, data):
             return data.rstrip(b"\xff") + _END_OF_JPEG

@@ -44,13 +44,15 @@ PIXELS_VARIABLE = "TOOLKIT_MAX_PIXELS"
 
 REPAIR = "Hint: copy or download it again"
 
-_SPARE_BYTES = (
-    1 << 28
-)  # a file may be larger than its pixels by this, such as for a film that a camera appended
-_BYTES_PER_PIXEL = 16  # more than any format needs
-_HEADER_BYTES = {"WebP": 1 << 28}  # its parser reads the whole file
-_USUAL_HEADER_BYTES = 1 << 26
-_HEADER_READS = 200_000
+# By how many times an image's own memory its decoder needs, where that is much.
+_WORKSPACE = {"JPEG 2000": 4}
+# By so many bytes a file may be larger than its pixels, such as for a film that a camera appended.
+_SPARE_BYTES = 1 << 28
+# More than any format needs.
+_BYTES_PER_PIXEL = 16
+_HEADER_BYTES, _HEADER_READS = 1 << 26, 200_000
+# The parser of WebP reads the whole file.
+_HEADER_BYTES_OF = {"WebP": 1 << 28}
 _ORIENTATION = 0x0112  # a tag of EXIF and TIFF
 _IMAGE_WIDTH = 256
 _SAMPLES_PER_PIXEL, _PHOTOMETRIC, _EXTRA_SAMPLES, _BITS, _SAMPLE_FORMAT = 277, 262, 338, 258, 339
@@ -180,7 +182,7 @@ def read_header(path: FilePath, file: BinaryIO, file_size: int) -> Header:
         )
     name, parser = found
     try:
-        bounded = _Bounded(file, file_size, _HEADER_BYTES.get(name, _USUAL_HEADER_BYTES))
+        bounded = _Bounded(file, file_size, _HEADER_BYTES_OF.get(name, _HEADER_BYTES))
         image = parser(cast(BinaryIO, bounded))
     except Image.DecompressionBombError as error:  # of WebP alone, whose parser has a limit of its own
         raise ImageError(f"{path} has more pixels than are read: {error} Hint: cut it into tiles") from error
@@ -212,7 +214,7 @@ def check_budget(header: Header, bytes_per_pixel: int) -> None:
             f"{claim}, and its file has {header.file_size:,} bytes, far more than such an image can take."
             " Hint: save the image anew"
         )
-    is_free = header.pixels * bytes_per_pixel <= FREE_BYTES
+    is_free = header.pixels * bytes_per_pixel * _WORKSPACE.get(header.format, 1) <= FREE_BYTES
     is_accounted_for = is_free or header.pixels <= PIXELS_PER_BYTE * header.file_size
     if (header.pixels <= MAX_PIXELS and is_accounted_for) or header.pixels <= _allowed_pixels():
         return
@@ -240,7 +242,7 @@ def _allowed_pixels() -> int:
 class _Bounded:
     """What a parser of headers reads from: never beyond a size, and never without end."""
 
-    def __init__(self, file: BinaryIO, size: int, most: int = _USUAL_HEADER_BYTES) -> None:
+    def __init__(self, file: BinaryIO, size: int, most: int = _HEADER_BYTES) -> None:
         self._file, self._size = file, size
         self._bytes_left, self._reads_left = most, _HEADER_READS
 
@@ -333,7 +335,7 @@ def _late_exif(file: BinaryIO) -> bytes:
             break
         length, name = struct.unpack(">L4s", head)
         if name == b"eXIf":
-            return file.read(min(length, _USUAL_HEADER_BYTES))
+            return file.read(min(length, _HEADER_BYTES))
         if name == b"IEND":
             break
         file.seek(length + 4, SEEK_CUR)
