@@ -270,15 +270,15 @@ def test_the_ids_of_a_coco_files_annotations(tmp_path: Path) -> None:
         ),
         (
             {"a": [{"points_xy": [[1, 2]], "object": [3]}]},
-            r"object: should be a whole number or text, not \[3\]",
+            r"object: should be a whole number or .*, not \[3\]",
         ),
         (
             {"a": [{"points_xy": [[1, 2]], "object": 1.5}]},
-            r"object: should be a whole number or text, not 1\.5",
+            r"object: should be a whole number or .*, not 1\.5",
         ),
         (
             {"a": [{"points_xy": [[1, 2]], "object": True}]},
-            "object: should be a whole number or text, not True",
+            "object: should be a whole number or .*, not True",
         ),
     ],
 )

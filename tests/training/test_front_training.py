@@ -9,6 +9,7 @@ import pytest
 
 import toolkit
 from toolkit.errors import ConfigError, UsageError
+from toolkit.models.building import load_model
 from toolkit.training.folder import default_run
 
 FEW = {"train.steps": 2, "train": {"device": "cpu"}}
@@ -107,3 +108,20 @@ def test_a_run_is_resumed_by_its_folder_alone(tiny: str, tmp_path: Path) -> None
         toolkit.train({"train.steps": 4}, tmp_path / "absent", resume=True)
     with pytest.raises(UsageError, match="train.lr was 0.01 and is now 0.5"):
         toolkit.train({"lr": 0.5}, tmp_path / "run", resume=True, progress=False)
+
+
+def test_a_model_that_is_handed_over_is_not_said_to_start_from_random_weights(
+    tiny: str, tmp_path: Path
+) -> None:
+    own = toolkit.train(FEW, tmp_path / "a", plugin=tiny, data=tiny, progress=False)
+    model, manifest = load_model(own.run)
+    assert manifest.start_weights["name"] == "none"
+    more = FEW | {"train.eval_every": 1}
+    again = toolkit.train(more, tmp_path / "b", plugin=tiny, data=tiny, model=model, progress=False)
+    assert load_model(again.run)[1].start_weights["name"] == "handed over"
+    resumed = {**more, "train.steps": 3}
+    last = toolkit.train(
+        resumed, tmp_path / "b", plugin=tiny, data=tiny, model=model, resume=True, progress=False
+    )
+    assert last.steps == 3
+    assert load_model(last.run)[1].start_weights["name"] == "handed over"
