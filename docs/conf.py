@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from sphinx.util.typing import restify
+
 import toolkit
 
 project = "toolkit"
@@ -28,7 +32,7 @@ autodoc_class_signature = "separated"
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 # A name is documented where it is defined, and not again where a package re-exports it in its __all__.
-autodoc_default_options = {"members": True, "show-inheritance": True, "ignore-module-all": True}
+autodoc_default_options = {"members": True, "ignore-module-all": True}
 autodoc_preserve_defaults = True
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
@@ -37,3 +41,15 @@ napoleon_use_ivar = (
 )
 napoleon_use_param = True
 napoleon_use_rtype = False
+
+
+def show_bases(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Put the bases of a class above its docstring. Sphinx can do that, too, but also prints ``object``."""
+    bases = [base for base in getattr(obj, "__bases__", ()) if base is not object]
+    if what in ("class", "exception") and bases:
+        lines[:0] = [f"Bases: {', '.join(restify(base, 'smart') for base in bases)}", ""]
+
+
+def setup(app: Any) -> None:
+    """Connect to Sphinx."""
+    app.connect("autodoc-process-docstring", show_bases)

@@ -38,7 +38,7 @@ def settings_reference() -> str:
     for group in own:
         if group.section != "augment":
             parts.append(f"## {_title(group)}\n\n{_about(group)}\n\n{_table(group)}")
-    parts.append("## `augment`: changes to the training images\n")
+    parts.append("## `augment`: augmentation of the training images\n")
     parts.append(
         "A list, applied in order; each entry has a `name` and the settings of that name, as `- {name: flip,"
         " p: 0.3}`.\n"
@@ -51,7 +51,7 @@ def settings_reference() -> str:
 
 TITLES = {
     "": "The run",
-    "train": "`train`: how to learn",
+    "train": "`train`: the training",
     "data": "`data`: the dataset",
     "data.options": "`data.options`: the dataset `{}`",
     "model": "`model`: the plugin `{}`",

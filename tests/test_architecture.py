@@ -189,13 +189,8 @@ TESTED_ELSEWHERE: dict[tuple[str, ...], tuple[tuple[str, ...], str]] = {
         ("test_contracts.py",),
         "what is promised of all is tried with all that promise it",
     ),
-    ("toolkit.formats.labelme", "toolkit.formats.via", "toolkit.formats.yolo", "toolkit.formats.writers"): (
-        (
-            "datasets/test_labelme_dataset.py",
-            "datasets/test_balloon_dataset.py",
-            "datasets/test_yolo_dataset.py",
-            "formats/test_convert.py",
-        ),
+    ("toolkit.formats.via", "toolkit.formats.writers"): (
+        ("datasets/test_balloon_dataset.py", "formats/test_convert.py"),
         "a format is read by a dataset of it, and written by converting to it",
     ),
     ("toolkit.inference.results", "toolkit.inference.interactive"): (

@@ -6,26 +6,31 @@ import dataclasses
 import os
 import pickle
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+import toolkit
 from toolkit import registry
 from toolkit.checkpoints import (
     CheckpointManifest,
     LoadReport,
+    exported_manifest,
     find_checkpoint,
     read_checkpoint,
     read_foreign,
     save_checkpoint,
 )
 from toolkit.errors import CheckpointError, ConfigError, OutputError, UnknownNameError
-from toolkit.models.building import load_model, manifest_of_run
-from toolkit.models.contract import TrainableModel
+from toolkit.export.weights import export_model
+from toolkit.models.building import build_model, load_model, manifest_of_run
+from toolkit.models.contract import TrainableModel, total_loss
+from toolkit.models.start_weights import take_start_weights
 from toolkit.models.weights import load_weights, take_tensors
 from toolkit.registry.code import code_hash
 from toolkit.types import Prediction, Sample
@@ -114,9 +119,9 @@ def test_a_truncated_checkpoint_is_named_with_its_size(
 def test_a_damaged_manifest_and_a_newer_format_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     for text, expected in [
-        ("{", "damaged"),
-        ('{"format": 1}', "damaged"),
-        ("[]", "damaged"),
+        ("{", "the manifest in .* is not valid JSON"),
+        ('{"format": 1}', "the manifest in .* is damaged: plugin: missing; task: missing; classes: missing"),
+        ("[]", "the manifest in .* is damaged: expected an object with fields"),
         ('{"format": 99}', "newer toolkit"),
     ]:
         save_file({"a": torch.zeros(1)}, path, {"toolkit": text})
@@ -192,7 +197,7 @@ def test_a_head_for_other_classes_starts_anew_and_says_so(
     report = load_weights(model, path, "tiny")
     assert report.loaded == ("net.0.weight", "net.0.bias")
     assert report.reinitialized == ("net.3.weight", "net.3.bias")
-    assert "2 start anew because the classes differ: net.3.weight, net.3.bias" in str(report)
+    assert "2 start from random values because the classes differ: net.3.weight, net.3.bias" in str(report)
     saved = load_file(path)
     assert torch.equal(model.state_dict()["net.0.weight"], saved["net.0.weight"])
     assert torch.equal(model.state_dict()["net.3.weight"], before["net.3.weight"])
@@ -278,7 +283,7 @@ def test_damaged_torch_files_are_named(tmp_path: Path, content: bytes) -> None:
 @pytest.mark.parametrize("content", [{}, [1, 2], {"epoch": 3}, {"model": {"lr": 0.1}}])
 def test_torch_files_without_a_state_dict_are_refused(tmp_path: Path, content: object) -> None:
     torch.save(content, tmp_path / "theirs.pth")
-    with pytest.raises(CheckpointError, match="holds no state dict"):
+    with pytest.raises(CheckpointError, match="contains no state dict"):
         read_foreign(tmp_path / "theirs.pth")
 
 
@@ -389,3 +394,86 @@ def test_runs_beside_one_that_is_not_there_are_named(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError) as caught:
         find_checkpoint(tmp_path / "unet-mrsc")
     assert str(caught.value).endswith(f"Hint: there are {tmp_path / 'unet-msrc'}")
+
+
+@pytest.mark.parametrize("switch", [torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("plugin", ["unet", "deeplabv3", "deeplabv3plus", "tiny"])
+def test_models_load_where_gradients_are_switched_off(
+    manifest: CheckpointManifest, tmp_path: Path, plugin: str, switch: Callable[[], Any]
+) -> None:
+    """Some find out by a backward pass which of their parts are used. What was loaded there can be
+    trained.
+    """
+    settings: dict[str, Any] = {
+        "unet": {"encoder": "resnet18", "depth": 3, "width": 8},
+        "tiny": {"width": 3},
+    }.get(plugin, {"encoder": "tu-mobilenetv3_small_050", "channels": 8, "atrous_rates": [1, 2]})
+    found = registry.plugins().get(plugin)
+    model = build_model(found, found.resolve(found.settings)(**settings), CLASSES)
+    own = dataclasses.replace(manifest, plugin=plugin, model=settings)
+    save_checkpoint(tmp_path / "last.safetensors", model.state_dict(), own)
+    with switch():
+        loaded, _ = load_model(tmp_path)
+        predictor = toolkit.load(tmp_path, device="cpu")
+        image = torch.zeros((3, 40, 40), dtype=torch.uint8)
+        before = predictor.predict(image).label_map
+    assert not any(parameter.is_inference() for parameter in loaded.parameters())
+    assert torch.equal(before, predictor.predict(image).label_map)
+    assert isinstance(loaded, TrainableModel)
+    sample = Sample("a", image, torch.zeros((40, 40), dtype=torch.uint8))
+    total_loss(loaded.train().loss([sample, sample])).backward()
+    assert any(p.grad is not None and bool(p.grad.any()) for p in loaded.parameters())
+
+
+@pytest.mark.parametrize("switch", [torch.no_grad, torch.inference_mode])
+def test_training_computes_gradients_wherever_it_is_called(
+    tiny: str, tmp_path: Path, switch: Callable[[], Any]
+) -> None:
+    words = ["train.steps=2", "train.device=cpu", "train.workers=0"]
+    with switch():
+        result = toolkit.train(words, tmp_path / "run", plugin=tiny, data=tiny, progress=False)
+    assert result.finished
+    assert toolkit.train(words, tmp_path / "other", plugin=tiny, data=tiny, progress=False).finished
+    one, two = (load_file(tmp_path / name / "last.safetensors") for name in ("run", "other"))
+    assert all(torch.equal(value, two[name]) for name, value in one.items())
+
+
+@pytest.mark.parametrize(
+    "new", [("square", "ground"), ("ground", "circle", "square"), ("square",), ("x", "y")]
+)
+def test_start_weights_follow_the_names_of_the_classes(
+    manifest: CheckpointManifest, tmp_path: Path, new: tuple[str, ...]
+) -> None:
+    """From a run, from a checkpoint, and from what was exported from it."""
+    model = tiny_model()
+    save_checkpoint(tmp_path / "last.safetensors", model.state_dict(), manifest)
+    export_model(tmp_path, tmp_path / "exported.pth")
+    plugin = registry.plugins().get("tiny")
+    settings = plugin.resolve(plugin.settings)(width=3)
+    theirs = model.state_dict()
+    for source in (tmp_path, tmp_path / "last.safetensors", tmp_path / "exported.pth"):
+        other = tiny_model(new)
+        start = {name: value.clone() for name, value in other.state_dict().items()}
+        report = take_start_weights(other, plugin, str(source), settings).report
+        own = other.state_dict()
+        for name in ("net.3.weight", "net.3.bias"):
+            for place, label in enumerate(new):
+                known = label in CLASSES
+                expected = theirs[name][CLASSES.index(label)] if known else start[name][place]
+                assert torch.equal(own[name][place], expected), (source, label)
+        assert torch.equal(own["net.0.weight"], theirs["net.0.weight"])
+        assert report is not None
+        assert set(report.kept_classes) == set(new) & set(CLASSES)
+
+
+def test_an_exported_file_knows_whose_it_is(manifest: CheckpointManifest, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "last.safetensors", tiny_model().state_dict(), manifest)
+    export_model(tmp_path, tmp_path / "moved.pth")
+    (tmp_path / "moved.json").unlink()
+    assert exported_manifest(tmp_path / "moved.pth") == manifest
+    assert exported_manifest(tmp_path / "last.safetensors") is None
+    assert exported_manifest(tmp_path / "absent.pth") is None
+    (tmp_path / "broken.pth").write_bytes((tmp_path / "moved.pth").read_bytes()[:300])
+    assert exported_manifest(tmp_path / "broken.pth") is None
+    with pytest.raises(CheckpointError, match="is a checkpoint of the plugin 'tiny', not of 'unet'"):
+        load_weights(tiny_model(), tmp_path / "moved.pth", "unet")

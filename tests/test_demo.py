@@ -46,7 +46,11 @@ def test_the_demo_leaves_figures_pictures_and_results(
     assert sheet.shape[0] > 100
     assert len(list((out / f"{plugin}-results").glob(results))) == count
     assert len(list((out / f"{plugin}-results" / "overlays").glob("*.jpg"))) == count
+    picture = cv2.imread(str(out / "demo.jpg"))
+    assert picture.shape[0] > 2 * demo.SHEET_CELL, "two images of the only family"
+    assert picture.shape[1] == sheet.shape[1]
     shown = capsys.readouterr().out
+    assert "  toolkit train --plugin unet --data masks --data-dir FOLDER" in shown
     for expected in (metric, f"{plugin}.jpg", "summary.json", f"{plugin}-results"):
         assert expected in shown.replace("\n", "")
 
@@ -54,10 +58,26 @@ def test_the_demo_leaves_figures_pictures_and_results(
 def test_files_of_others_are_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "thesis.txt").write_text("my only copy")
     assert main(["demo", "--out", str(tmp_path), "--only", "unet", *FEW, *SMALL]) == 2
-    assert "holds files that are not a demo's" in capsys.readouterr().err
+    assert "contains files that are not from a demo" in capsys.readouterr().err
     assert (tmp_path / "thesis.txt").read_text() == "my only copy"
 
 
 def test_a_plugin_that_is_not_shown_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "--out", str(tmp_path), "--only", "resnet"]) == 2
-    assert "the demo does not show resnet. There are: unet, maskrcnn, sam2" in capsys.readouterr().err
+    assert (
+        "the demo does not include resnet. Expected one of: unet, maskrcnn, sam2" in capsys.readouterr().err
+    )
+
+
+def test_what_somebody_has_put_beside_a_demo_is_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / demo.MARK).touch()
+    for name in ("unet", "shapes-photos"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "old").write_text("")
+    (tmp_path / "notes.txt").write_text("my only copy")
+    assert main(["demo", "--out", str(tmp_path), "--only", "unet", *FEW, *SMALL]) == 2
+    assert "such as notes.txt. Hint: move them away" in capsys.readouterr().err
+    assert (tmp_path / "notes.txt").read_text() == "my only copy"
+    assert (tmp_path / "unet" / "old").exists()

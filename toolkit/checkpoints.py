@@ -132,8 +132,15 @@ class CheckpointManifest:
             )
         manifest: CheckpointManifest | None
         manifest, faults = judge(values, cls)
-        if manifest is not None and manifest.palette and len(manifest.palette) != len(manifest.classes):
-            faults.append(f"palette: {len(manifest.palette)} colors for {len(manifest.classes)} classes")
+        if manifest is not None:
+            counts = {"palette": ("colors", manifest.palette or None)}
+            counts["label_values"] = ("values", manifest.label_values and manifest.label_values["classes"])
+            count = len(manifest.classes)
+            faults = [
+                f"{name}: {len(given)} {what} for {count} classes"
+                for name, (what, given) in counts.items()
+                if given is not None and len(given) != count
+            ]
         if faults or manifest is None:
             raise CheckpointError(
                 f"{where} is damaged: {'; '.join(faults[:MOST_FAULTS])}. Hint: {COPY_AGAIN}"
@@ -147,10 +154,14 @@ class LoadReport:
 
     Attributes:
         loaded: taken over.
-        reinitialized: left at their start values on purpose, because the classes differ (a new head).
+        reinitialized: left at their start values on purpose, for the reason ``why_anew``.
         missing: in the model, not in the file.
         unexpected: in the file, not in the model.
         mismatched: in both with shapes that differ for another reason; ``name: file shape -> model shape``.
+        by_class: heads of which the rows of some classes were taken over, by the names of the classes.
+        kept_classes: these classes.
+        new_classes: classes that the file does not know, and so have start values.
+        why_anew: the reason for ``reinitialized``, in words.
     """
 
     loaded: tuple[str, ...] = ()
@@ -158,12 +169,22 @@ class LoadReport:
     missing: tuple[str, ...] = ()
     unexpected: tuple[str, ...] = ()
     mismatched: tuple[str, ...] = ()
+    by_class: tuple[str, ...] = ()
+    kept_classes: tuple[str, ...] = ()
+    new_classes: tuple[str, ...] = ()
+    why_anew: str = "because the classes differ"
 
     def __str__(self) -> str:
         lines = [f"{len(self.loaded)} tensors taken"]
+        if self.by_class:
+            kept, new = _some(self.kept_classes, 10), _some(self.new_classes, 10)
+            lines.append(
+                f"{len(self.by_class)} by the names of the classes ({_some(self.by_class)}): taken {kept}"
+                + f"; anew {new}" * bool(new)
+            )
         if self.reinitialized:
             lines.append(
-                f"{len(self.reinitialized)} start anew because the classes differ:"
+                f"{len(self.reinitialized)} start from random values {self.why_anew}:"
                 f" {_some(self.reinitialized)}"
             )
         for what, names in (
@@ -245,8 +266,8 @@ def find_checkpoint(run_or_file: str | os.PathLike[str]) -> Path:
         raise CheckpointError(
             f"{path} {known}"
             if known
-            else f"{path} holds neither {BEST} nor {LAST}: it is no run, or its training stopped before the"
-            " first checkpoint"
+            else f"{path} contains neither {BEST} nor {LAST}: it is not a run, or its training stopped before"
+            " the first checkpoint"
         )
     if not path.is_file():
         raise CheckpointError(f"no run or checkpoint at {path}{runs_beside(path)}")
@@ -308,20 +329,70 @@ def _open(path: Path, *, with_tensors: bool = False) -> tuple[dict[str, Tensor],
 
 
 def read_foreign(path: Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint that others wrote: ``.safetensors``, or a torch file with nothing but
-    tensors in it.
+    """The tensors of a checkpoint that others wrote; as ``read_weights``."""
+    return read_weights(path)[0]
 
-    A state dict may lie at the top level or under ``model`` or ``state_dict``.
+
+def read_weights(path: Path) -> tuple[dict[str, Tensor], CheckpointManifest | None]:
+    """The tensors of a file of weights: ``.safetensors``, or a torch file with nothing but tensors in it; and
+    its manifest when the toolkit wrote or exported it.
+
+    In a torch file, a state dict may lie at the top level or in dictionaries, under one of the names
+    ``STATE_DICTS`` or as the only one.
 
     Raises:
         CheckpointError: when the file is truncated, or holds anything that would run code when loaded.
     """
     if path.suffix == ".safetensors":
-        return read_checkpoint(path)[0]
+        return read_checkpoint(path)
+    content = _load_torch(path)
+    manifest = content.get(HEADER_KEY) if isinstance(content, dict) else None
+    tensors = _state_dict(content)
+    if tensors is None:
+        _refuse_if_known(path)
+        known = ", ".join(repr(name) for name in STATE_DICTS)
+        raise CheckpointError(
+            f"{path} holds no state dict: expected tensors by name, at the top level or under one of {known}."
+            " Hint: save model.state_dict() with torch.save, and use that file"
+        )
+    return tensors, CheckpointManifest.from_json(manifest, path) if isinstance(manifest, str) else None
+
+
+STATE_DICTS = (
+    "state_dict",
+    "model_state_dict",
+    "model_state",
+    "model",
+    "net",
+    "network",
+    "module",
+    "weights",
+)
+"""What programs call the state dict in what they save, first that which counts where several are there."""
+
+
+def _state_dict(content: Any, depth: int = 3) -> dict[str, Tensor] | None:
+    """The tensors by name in what ``torch.load`` returned."""
+    if not isinstance(content, dict) or not content:
+        return None
+    if all(isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()):
+        return content
+    if not depth:
+        return None
+    for name in STATE_DICTS:
+        found = _state_dict(content.get(name), depth - 1)
+        if found is not None:
+            return found
+    others = [found for value in content.values() if (found := _state_dict(value, 0)) is not None]
+    return others[0] if len(others) == 1 else None
+
+
+def _load_torch(path: Path, *, mmap: bool = False) -> Any:
+    """What ``torch.save`` wrote, as far as it is plain values and tensors."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about pickle protocols, on the way to the error below
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except pickle.UnpicklingError as error:
         _refuse_if_known(path)
         # torch's message begins with the advice to switch the protection off; what it found comes later
@@ -338,20 +409,6 @@ def read_foreign(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(
             f"{path} is truncated or not a torch file: {_first_line(error)}. Hint: copy or download it again"
         ) from None
-    for key in ("model", "state_dict"):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    if (
-        not isinstance(content, dict)
-        or not content
-        or not all(isinstance(value, Tensor) for value in content.values())
-    ):
-        _refuse_if_known(path)
-        raise CheckpointError(
-            f"{path} holds no state dict: expected tensors by name, at the top level or under 'model' or"
-            " 'state_dict'"
-        )
-    return content
 
 
 def _refuse_if_known(path: Path) -> None:
@@ -363,6 +420,21 @@ def _refuse_if_known(path: Path) -> None:
 
 def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0].split(". ")[0].rstrip(".: ")
+
+
+def exported_manifest(path: str | Path) -> CheckpointManifest | None:
+    """The manifest in a torch file that ``toolkit export`` wrote, without its tensors; None for files of
+    others, for what cannot be read, and names of weights.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file() or not zipfile.is_zipfile(path):
+        return None
+    try:
+        content = _load_torch(path, mmap=True)
+    except CheckpointError:  # whoever takes the weights says what is wrong with the file
+        return None
+    text = content.get(HEADER_KEY) if isinstance(content, dict) else None
+    return CheckpointManifest.from_json(text, path) if isinstance(text, str) else None
 
 
 def read_manifest(run_or_file: str | Path) -> CheckpointManifest | None:
@@ -394,5 +466,5 @@ def license_of(run_or_file: str | Path) -> str:
     """The license of the weights that a checkpoint was trained from, as far as its manifest knows it;
     ``unknown`` otherwise.
     """
-    manifest = read_manifest(run_or_file)
+    manifest = read_manifest(run_or_file) or exported_manifest(run_or_file)
     return "unknown" if manifest is None else manifest.start_weights.get("license", "unknown")

@@ -15,7 +15,7 @@ from typing import Any
 
 from toolkit import registry
 from toolkit.config import RunSettings, recipe_folder, resolve
-from toolkit.data.dataset import Dataset, open_dataset
+from toolkit.data.dataset import Dataset, draw_sample, open_dataset
 from toolkit.errors import UsageError
 from toolkit.evaluation.report import Report
 from toolkit.evaluation.runs import evaluate_run
@@ -26,24 +26,26 @@ from toolkit.models.building import load_model
 from toolkit.models.capabilities import Promptable
 from toolkit.models.prompted import prompted
 from toolkit.runtime.files import atomic_write
+from toolkit.runtime.locks import LOCK_FILE, locked
 from toolkit.training.loop import train
 from toolkit.visualization.drawing import confident
-from toolkit.visualization.sheets import Row, contact_sheet
+from toolkit.visualization.sheets import Row, SheetPart, contact_sheet, parts_sheet
 
 logger = logging.getLogger("toolkit")
 
 FAMILIES = {"unet": "unet-shapes", "maskrcnn": "maskrcnn-shapes", "sam2": "sam2-labpics-toy"}
 """A plugin of each family, and the recipe in ``configs/`` that it is shown by."""
-SHEET_ROWS = 6
+SHEET_ROWS, PICTURE_ROWS = 6, 2
+"""Images that the sheet of a family shows, and of each family the picture of all."""
 SHEET_CELL = 224
-SUMMARY = "summary.json"
+SUMMARY, PICTURE, PROMPTS = "summary.json", "demo.jpg", "prompts.json"
 MARK = ".toolkit-demo"
 
 
 @dataclass(frozen=True)
 class Part:
-    """What came of one family: its reports on the test split, the seconds of training and of inference, and
-    the pictures.
+    """What came of one family: its reports on the test split, the seconds of training and of inference, its
+    sheet of pictures, and its part of the picture of all families.
     """
 
     plugin: str
@@ -53,6 +55,7 @@ class Part:
     infer_seconds: float
     images: int
     sheet: Path
+    picture: SheetPart
 
 
 def run_demo(
@@ -62,8 +65,8 @@ def run_demo(
     overrides: Mapping[str, Any] | None = None,
     show_progress: bool = True,
 ) -> Iterator[Part]:
-    """Train, measure and infer, one family after the other; leaves runs, results, contact sheets and
-    ``summary.json`` in ``out``.
+    """Train, measure and infer, one family after the other; leaves runs, results, contact sheets, one picture
+    of all families and ``summary.json`` in ``out``.
 
     Args:
         out: folder for everything; an older demo in it is cleared away.
@@ -80,7 +83,9 @@ def run_demo(
     """
     unknown = [plugin for plugin in only if plugin not in FAMILIES]
     if unknown:
-        raise UsageError(f"the demo does not show {', '.join(unknown)}. There are: {', '.join(FAMILIES)}")
+        raise UsageError(
+            f"the demo does not include {', '.join(unknown)}. Expected one of: {', '.join(FAMILIES)}"
+        )
     chosen = {
         plugin: recipe
         for plugin, recipe in FAMILIES.items()
@@ -90,14 +95,17 @@ def run_demo(
         plugin: resolve(config=recipe_folder() / f"{recipe}.yaml", overrides=overrides or {})
         for plugin, recipe in chosen.items()
     }
-    _claim(out)
-    figures = {}
-    for plugin, run_settings in settings.items():
-        part = _show(run_settings, out, show_progress)
-        figures[plugin] = _figures(part)
-        with atomic_write(out / SUMMARY, "w") as file:
-            json.dump(figures, file, indent=2)
-        yield part
+    figures, pictures = {}, []
+    with locked(out):
+        _claim(out)
+        for plugin, run_settings in settings.items():
+            part = _show(run_settings, out, show_progress)
+            figures[plugin] = _figures(part)
+            with atomic_write(out / SUMMARY, "w") as file:
+                json.dump(figures, file, indent=2)
+            pictures.append(part.picture)
+            parts_sheet(pictures, out / PICTURE, cell=SHEET_CELL)
+            yield part
 
 
 def _is_installed(plugin: str) -> bool:
@@ -115,19 +123,42 @@ def _is_installed(plugin: str) -> bool:
 
 
 def _claim(out: Path) -> None:
-    """Clear away an older demo, and nothing else."""
-    if out.exists() and any(out.iterdir()):
-        if not (out / MARK).exists():
-            raise UsageError(f"{out} holds files that are not a demo's. Hint: choose another folder by --out")
-        shutil.rmtree(out)
-    out.mkdir(parents=True, exist_ok=True)
+    """Clear away an older demo, and nothing else.
+
+    Raises:
+        UsageError: when there are files that no demo has written; names one.
+    """
+    if out.exists():
+        there = sorted(path for path in out.iterdir() if path.name != LOCK_FILE)
+        others = [path for path in there if path.name not in _own_names()]
+        if there and (others or not (out / MARK).exists()):
+            raise UsageError(
+                f"{out} contains files that are not from a demo, such as {(others or there)[0].name}. Hint:"
+                " move them away, or choose another folder with --out"
+            )
+        for path in there:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
     (out / MARK).touch()
+
+
+def _own_names() -> set[str]:
+    """What a demo writes into its folder."""
+    datasets = {recipe.partition("-")[2] for recipe in FAMILIES.values()}
+    datasets |= {name.partition("-")[0] for name in datasets}
+    return {
+        *(MARK, SUMMARY, PROMPTS),
+        *(f"{plugin}{end}" for plugin in FAMILIES for end in ("", "-results", ".jpg")),
+        *(f"{name}{end}" for name in datasets for end in ("", "-photos")),
+    }
 
 
 def _show(settings: RunSettings, out: Path, show_progress: bool) -> Part:
     """One family, from training to pictures."""
     plugin = settings.plugin
-    run = out / plugin
+    manifest, run = registry.plugins().get(plugin), out / plugin
     settings = _with_sample(settings, out)
     test_set = open_dataset(
         registry.datasets().get(settings.data.name), settings.data.dir, "test", settings.data.options
@@ -149,8 +180,10 @@ def _show(settings: RunSettings, out: Path, show_progress: bool) -> Part:
     summary = predict_folder(predictor, [photos / "images"], results, progress=show_progress)
     done = time.perf_counter()
     sheet = out / f"{plugin}.jpg"
-    _draw(predictor, test_set, sheet)
-    return Part(plugin, settings.data.name, reports, trained - began, done - measured, summary.done, sheet)
+    picture = _draw(predictor, test_set, sheet, f"{plugin}: {registry.tasks().get(manifest.task).summary}")
+    return Part(
+        plugin, settings.data.name, reports, trained - began, done - measured, summary.done, sheet, picture
+    )
 
 
 def _with_sample(settings: RunSettings, out: Path) -> RunSettings:
@@ -160,7 +193,7 @@ def _with_sample(settings: RunSettings, out: Path) -> RunSettings:
         return settings
     folder = out / settings.data.name
     if not folder.exists():
-        manifest.resolve(manifest.sample)(folder)
+        draw_sample(manifest, folder)
     return settings.model_copy(update={"data": settings.data.model_copy(update={"dir": str(folder)})})
 
 
@@ -171,18 +204,20 @@ def _boxes(dataset: Dataset, out: Path) -> str:
         if sample.instances is not None and len(sample.instances):
             pairs = zip(sample.instances.boxes_xyxy.tolist(), sample.instances.labels.tolist(), strict=True)
             prompts[sample.id] = [{"box_xyxy": box, "class": dataset.classes[label]} for box, label in pairs]
-    path = out / "prompts.json"
+    path = out / PROMPTS
     with atomic_write(path, "w") as file:
         json.dump(prompts, file)
     return str(path)
 
 
-def _draw(predictor: Predictor, test_set: Dataset, sheet: Path) -> None:
+def _draw(predictor: Predictor, test_set: Dataset, sheet: Path, title: str) -> SheetPart:
     samples = [test_set[i] for i in range(min(SHEET_ROWS, len(test_set)))]
     predictor.model.expect_images(test_set.ids)
     predictions = [confident(p, predictor.model.draw_above) for p in predictor.predict_samples(samples)]
     rows: list[Row] = [(s.image, s, p) for s, p in zip(samples, predictions, strict=True)]
-    contact_sheet(rows, sheet, classes=predictor.classes, palette=predictor.palette, cell=SHEET_CELL)
+    classes, palette = predictor.classes, predictor.palette
+    contact_sheet(rows, sheet, classes=classes, palette=palette, cell=SHEET_CELL)
+    return SheetPart(title, rows[:PICTURE_ROWS], classes, palette)
 
 
 def _figures(part: Part) -> dict[str, object]:

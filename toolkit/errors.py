@@ -11,6 +11,7 @@
     ├── InvalidDataError              arrays that do not fit together (also a ValueError)
     ├── DataError                     a dataset's folder or annotation file cannot be used
     │   ├── ImageError                an image file cannot be decoded
+    │   ├── LoaderError               a process that reads images has died
     │   └── MissingSplitError         a folder has no such split (often there is no test split)
     ├── CheckpointError               a checkpoint is truncated, of another model, or not safe to open
     ├── DownloadError                 a download failed, or its checksum is wrong
@@ -62,6 +63,10 @@ class DataError(ToolkitError):
 
 class ImageError(DataError):
     """An image file cannot be decoded."""
+
+
+class LoaderError(DataError):
+    """A process that reads images has died, mostly for want of memory."""
 
 
 class MissingSplitError(DataError):

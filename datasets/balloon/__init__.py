@@ -7,6 +7,7 @@ DATASET = DatasetManifest(
     summary="photos with balloons, outlined; or your own photos annotated with VIA",
     build=".reader:build",
     settings=".reader:BalloonSettings",
+    unread=".reader:unread",
     tasks=("instance", "promptable"),
     layout=(
         "train/ and val/, and test/ where there is one, each with via_region_data.json (VGG Image Annotator 1"

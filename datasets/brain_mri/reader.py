@@ -84,11 +84,11 @@ def patient_of(name: str) -> str:
 
 
 class BrainMri(Dataset):
-    """Slices with masks of the tumour (the FLAIR abnormality). The channels of a slice are pre-contrast,
+    """Slices with masks of the tumor (the FLAIR abnormality). The channels of a slice are pre-contrast,
     FLAIR and post-contrast.
     """
 
-    classes = ("background", "tumour")
+    classes = ("background", "tumor")
     label_values = LabelValues((0, 255), void=None)
 
     def __init__(self, slices: Mapping[str, Path], masks: Mapping[str, Path], ids: Iterable[str]) -> None:

@@ -36,7 +36,7 @@ def write_sample(folder: str | Path, *, patients: int = 24, slices: int = 4) -> 
         patient = f"TCGA_XX_{number:04d}_20000101"
         for index in range(1, slices + 1):
             (sample,) = generate(
-                ("background", "tumour"), [_SIZE], objects=index % 2, seed=number * slices + index
+                ("background", "tumor"), [_SIZE], objects=index % 2, seed=number * slices + index
             )
             assert sample.label_map is not None  # it is generated with one
             mask = np.where(sample.label_map.numpy() == 1, 255, 0).astype(np.uint8)

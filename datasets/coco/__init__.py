@@ -11,6 +11,7 @@ DATASET = DatasetManifest(
     summary="COCO, or your own photos with annotations in its format",
     build=".reader:build",
     settings=".reader:CocoSettings",
+    unread=".reader:unread",
     tasks=("instance", "promptable"),
     layout=(
         "annotations/instances_train*.json, annotations/instances_val*.json and a folder of images for each,"

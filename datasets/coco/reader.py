@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from functools import cached_property, partial
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
 from toolkit.config import Settings
+from toolkit.data.faults import fault, is_gathering
+from toolkit.data.folders import is_data
+from toolkit.data.notes import note
+from toolkit.data.splits import is_of_other_split, names_of
 from toolkit.errors import DataError, MissingSplitError
 from toolkit.formats.coco import CocoFile
 from toolkit.formats.coco_numbers import CocoNumbered
 from toolkit.formats.coco_truth import complete_truth
+from toolkit.formats.image_paths import ImagePaths, portable_names
+from toolkit.formats.pairs import listed
 from toolkit.formats.regions import Region, RegionDataset, unique_ids
 from toolkit.types import Size
 
@@ -42,6 +46,10 @@ class CocoSettings(Settings):
     """What becomes of objects without an area (a box without width, a polygon of two points): a fault, or
     left out.
     """
+    outside: Literal["error", "clip"] = "error"
+    """What becomes of objects that reach out of the image by more than a few pixels: a fault, or cut off at
+    its border.
+    """
 
 
 def build(folder: Path, split: str, settings: CocoSettings) -> Coco:
@@ -57,18 +65,31 @@ def build(folder: Path, split: str, settings: CocoSettings) -> Coco:
     else:
         path = _annotation_file(folder, split, getattr(settings, split))
     file = CocoFile(path)
-    find = partial(_image_folder, folder, split, file, settings.images)
-    return Coco(file, find, settings.degenerate)
+    if file.group is not None:
+        note(f"the category {file.group!r} is no class, since it only groups the others", log=True)
+    return Coco(file, _image_paths(folder, split, file, settings.images), settings)
+
+
+def unread(folder: Path, settings: CocoSettings) -> list[str]:
+    """The annotation files of the folder that are of no split."""
+    if folder.is_file():
+        return []
+    read = {folder / getattr(settings, split) for split in SPLITS}
+    for split in SPLITS:
+        if not getattr(settings, split):
+            read |= {*_candidates(folder, split)[:1]}
+    patterns = ("annotations/*.json", "*/_annotations.coco.json", "*.json")
+    there = {path for pattern in patterns for path in _matching(folder, pattern)}
+    return [path.relative_to(folder).as_posix() for path in sorted(there - read)]
 
 
 def _one_file(path: Path, split: str) -> Path:
     """The file itself, unless its name says that it is of another split."""
-    words = re.split(r"[^a-z]+", path.stem.lower())
-    named = [name for name in SPLITS if name in words]
-    if named and split not in named:
+    if is_of_other_split(path.stem, split):
+        named = next(name for name in SPLITS if not is_of_other_split(path.stem, name))
         raise MissingSplitError(
-            f"{path} is named after the split {named[0]!r}, so it has no {split!r}. Hint: say --split"
-            f" {named[0]}, or name the folder that has the files of all splits"
+            f"{path} is named after the split {named!r}, so it has no {split!r}. Hint: say --split {named},"
+            " or name the folder that has the files of all splits"
         )
     return path
 
@@ -76,82 +97,104 @@ def _one_file(path: Path, split: str) -> Path:
 def _annotation_file(folder: Path, split: str, name: str) -> Path:
     if name:
         return folder / name
-    for pattern in PATTERNS:
-        found = sorted(folder.glob(pattern.format(split)))
-        if len(found) > 1:
-            names = ", ".join(path.relative_to(folder).as_posix() for path in found)
-            raise DataError(
-                f"{folder} has more than one annotation file of the split {split!r}: {names}. Hint: set"
-                f" {split}=FILE"
-            )
-        if found:
-            return found[0]
+    found = _candidates(folder, split)
+    if len(found) > 1:
+        names = ", ".join(path.relative_to(folder).as_posix() for path in found)
+        raise DataError(
+            f"{folder} has more than one annotation file of the split {split!r}: {names}. Hint: set"
+            f" {split}=FILE"
+        )
+    if found:
+        return found[0]
     tried = ", ".join(pattern.format(split) for pattern in PATTERNS)
     raise MissingSplitError(
         f"{folder} has no annotations of the split {split!r}: none of {tried}. Hint: set {split}=FILE"
     )
 
 
-def _image_folder(folder: Path, split: str, file: CocoFile, setting: str) -> Path:
-    """The folder that has the first image; ``instances_train2017.json`` belongs to ``train2017/``."""
+def _candidates(folder: Path, split: str) -> list[Path]:
+    """The annotation files of a split under the first pattern that any has, whatever name the split goes
+    by.
+    """
+    for pattern in PATTERNS:
+        found = {path for name in names_of(split) for path in _matching(folder, pattern.format(name))}
+        if found:
+            return sorted(found)
+    return []
+
+
+def _matching(folder: Path, pattern: str) -> list[Path]:
+    found = (path for path in folder.glob(pattern) if path.is_file())
+    return [path for path in found if all(map(is_data, path.relative_to(folder).parts))]
+
+
+def _image_paths(folder: Path, split: str, file: CocoFile, setting: str) -> ImagePaths:
+    """Where the images are looked for; ``instances_train2017.json`` belongs to ``train2017/``."""
+    hint = "put the images there, or set data.options.images=FOLDER"
+    names = [image.file_name for image in file.images]
+    if setting:
+        root = folder / setting.replace("{split}", split)
+        return ImagePaths(file.path, names, [root], root, hint=hint)
     stem = file.path.stem.rpartition("_")[2]
-    usual = dict.fromkeys((stem, split, f"images/{stem}", f"images/{split}", "images", "."))
-    tried = [folder / name for name in ([setting.format(split=split)] if setting else [*usual])] + (
-        [] if setting else [file.path.parent]
-    )
-    if not file.images:
-        return tried[0]
-    first = file.images[0]["file_name"]
-    for path in tried:
-        if (path / first).is_file():
-            return path
-    names = ", ".join(str(path) for path in tried)
-    raise DataError(
-        f"{file.path} names the image {first}, which is in none of {names}. Hint: put the images there, or"
-        " set data.options.images=FOLDER"
-    )
+    own = names_of(split)
+    usual = (stem, *own, f"images/{stem}", *(f"images/{name}" for name in own), "images", ".")
+    folders = dict.fromkeys([*(folder / name for name in usual), file.path.parent])
+    return ImagePaths(file.path, names, [*folders], folder, split=split, hint=hint)
 
 
 class Coco(RegionDataset, CocoNumbered):
     """One split: the images of the annotation file in its order, those without objects too."""
 
-    def __init__(
-        self, file: CocoFile, find_folder: Callable[[], Path], degenerate: Literal["error", "skip"]
-    ) -> None:
+    def __init__(self, file: CocoFile, paths: ImagePaths, settings: CocoSettings) -> None:
+        self._file = file
+        self._paths = paths
+        self._degenerate, self._outside = settings.degenerate, settings.outside
         self.classes = file.classes
-        self.ids = unique_ids([image["file_name"] for image in file.images])
         self.keypoint_names = file.keypoint_names if _name_the_same(file) else ()
         self.num_keypoints = len(file.keypoint_names)
-        numbered = all(
-            isinstance(key, int) for key in (*file.category_ids, *(image["id"] for image in file.images))
-        )
-        if numbered:  # as COCO's own; ids that are text cannot stand in files of results
-            self.coco_category_ids = file.category_ids
-            self.coco_image_ids = {one: image["id"] for one, image in zip(self.ids, file.images, strict=True)}
-        self._file = file
-        self._find_folder = find_folder
-        self._degenerate = degenerate
+        self._use(range(len(file.images)))
 
-    @cached_property
-    def _folder(self) -> Path:
-        """Where the images are; looked for when the first is wanted."""
-        return self._find_folder()
+    def _use(self, places: Iterable[int]) -> None:
+        """Take these images of the file, by their places in it."""
+        file, self._places = self._file, [*places]
+        images = [file.images[place] for place in self._places]
+        self.ids = unique_ids(portable_names([image.file_name for image in images]))
+        numbers = [image.id for image in images if isinstance(image.id, int)]
+        # As COCO's own; ids that are text cannot stand in files of results.
+        if len(numbers) == len(images) and all(isinstance(key, int) for key in file.category_ids):
+            self.coco_category_ids = file.category_ids
+            self.coco_image_ids = dict(zip(self.ids, numbers, strict=True))
+
+    def _name(self, place: int) -> str:
+        return str(self._file.images[place].file_name)
 
     def require_images(self) -> None:
-        """Look whether the first image is there."""
-        _ = self._folder
+        """Look whether the first image is there; where faults are gathered, whether all are, and go on
+        without the others.
+        """
+        if not is_gathering():
+            for place in self._places[:1]:
+                self._paths.require(self._name(place))
+            return
+        names = {place: self._name(place) for place in self._places}
+        there = {place for place, name in names.items() if self._paths.find(name) is not None}
+        lost = [name for place, name in names.items() if place not in there]
+        if lost:
+            what = listed(f"images that {self._file.path} names and that are not there", lost)
+            fault(DataError(f"{what}. Hint: put them there, or set data.options.images=FOLDER"))
+        self._use(place for place in self._places if place in there)
 
     def image_path(self, index: int) -> Path:
         """The image."""
-        return self._folder / str(self._file.images[index]["file_name"])
+        return self._paths.require(self._name(self._places[index]))
 
     def regions(self, index: int, size: Size) -> list[Region]:
         """The objects of the image."""
-        return self._file.regions(index, size, self._degenerate)
+        return self._file.regions(self._places[index], size, self._degenerate, self._outside)
 
     def coco_document(self) -> dict[str, Any] | None:
-        """The annotation file, complete; None where it does not give the sizes of the images."""
-        return complete_truth(self._file.document, self._file.path, self._degenerate)
+        """The annotation file, complete; None where the samples have to be read."""
+        return complete_truth(self._file.document, self._file.path, self._degenerate, self._outside)
 
 
 def _name_the_same(file: CocoFile) -> bool:

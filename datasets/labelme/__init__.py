@@ -7,6 +7,7 @@ DATASET = DatasetManifest(
     summary="your own photos, annotated with LabelMe",
     build=".reader:build",
     settings=".reader:LabelmeSettings",
+    unread=".reader:unread",
     tasks=("instance", "promptable"),
     layout=(
         "train/, val/ and optionally test/, each with LabelMe files ID.json next to their images;"

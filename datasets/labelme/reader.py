@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from toolkit.config import Settings
+from toolkit.data.faults import fault, is_gathering, usable
+from toolkit.data.folders import data_files, is_data
 from toolkit.data.images import IMAGE_SUFFIXES
+from toolkit.data.notes import note
+from toolkit.data.splits import names_of, of_no_split, the_one
 from toolkit.errors import DataError, MissingSplitError
-from toolkit.formats.labelme import LABELS_FILE, labelme_regions, read_labelme, read_labels
+from toolkit.formats.class_names import class_names
+from toolkit.formats.image_paths import ImagePaths
+from toolkit.formats.labelme import (
+    LABELS_FILE,
+    LabelmeOptions,
+    labelme_regions,
+    labels_of,
+    read_labelme,
+    read_labels,
+)
+from toolkit.formats.pairs import images_in
 from toolkit.formats.regions import Region, RegionDataset
 from toolkit.types import Size
+
+JSON = frozenset({".json"})
 
 
 class LabelmeSettings(Settings):
@@ -28,6 +45,10 @@ class LabelmeSettings(Settings):
     """
     other_shapes: Literal["error", "skip"] = "error"
     """How to treat points and lines, which have no area: as an error, or ignore them."""
+    outside: Literal["error", "clip"] = "error"
+    """What becomes of objects that reach out of the image by more than a few pixels: a fault, or cut off at
+    its border.
+    """
 
 
 def build(folder: Path, split: str, settings: LabelmeSettings) -> Labelme:
@@ -37,26 +58,46 @@ def build(folder: Path, split: str, settings: LabelmeSettings) -> Labelme:
         DataError: when a file is not a LabelMe file.
         MissingSplitError: when there is no folder of this split.
     """
-    own = folder / str(getattr(settings, split))
-    if not own.is_dir():
+    own = _folder(folder, split, settings)
+    if own is None:
         raise MissingSplitError(
-            f"{own} does not exist. Hint: put the files of split {split!r} there, or set {split}=FOLDER"
+            f"{folder / str(getattr(settings, split))} does not exist. Hint: put the files of split {split!r}"
+            f" there, or set {split}=FOLDER"
         )
-    files = sorted(own.rglob("*.json"))
+    files = sorted(data_files(own, JSON))
     if not files:
         raise DataError(
             f"{own} contains no LabelMe files (*.json). Hint: put them there, or set {split}=FOLDER"
         )
-    folders = (folder / name for name in (settings.train, settings.val, settings.test))
-    return Labelme(own, files, settings.classes or _classes(folder, list(folders)), settings.other_shapes)
+    classes = class_names(settings.classes, "the setting classes") or _classes(folder, settings)
+    return Labelme(own, files, classes, settings)
 
 
-def _classes(folder: Path, folders: list[Path]) -> tuple[str, ...]:
+def unread(folder: Path, settings: LabelmeSettings) -> list[str]:
+    """The folders with LabelMe files that are of no split."""
+    read = {_folder(folder, split, settings) for split in ("train", "val", "test")}
+    there = [path for path in sorted(folder.iterdir()) if is_data(path.name) and path.is_dir()]
+    left = {path.name: path for path in there if path not in read}
+    return [f"{name}/" for name in of_no_split(left) if next(data_files(left[name], JSON), None)]
+
+
+def _folder(folder: Path, split: str, settings: LabelmeSettings) -> Path | None:
+    """The folder of a split, by the name that is set, or by another that the split goes by."""
+    name = str(getattr(settings, split))
+    if name != split:
+        return folder / name if (folder / name).is_dir() else None
+    found = {name: folder / name for name in names_of(split) if (folder / name).is_dir()}
+    return the_one(found, split, str(folder), f"set {split}=FOLDER")
+
+
+def _classes(folder: Path, settings: LabelmeSettings) -> tuple[str, ...]:
     file = folder / LABELS_FILE
     if file.is_file():
         return read_labels(file)
-    files = {path for each in folders if each.is_dir() for path in each.rglob("*.json")}
-    return tuple(sorted({shape["label"] for path in files for shape in read_labelme(path)["shapes"]}))
+    folders = (_folder(folder, split, settings) for split in ("train", "val", "test"))
+    files = {path for each in folders if each is not None for path in data_files(each, JSON)}
+    found = usable(sorted(files), lambda path: labels_of(read_labelme(path), path))
+    return tuple(sorted({label for labels in found for label in labels}))
 
 
 class Labelme(RegionDataset):
@@ -65,43 +106,77 @@ class Labelme(RegionDataset):
     """
 
     def __init__(
-        self,
-        folder: Path,
-        files: list[Path],
-        classes: tuple[str, ...],
-        other_shapes: Literal["error", "skip"],
+        self, folder: Path, files: list[Path], classes: tuple[str, ...], settings: LabelmeSettings
     ) -> None:
         self.classes = classes
-        self.ids = tuple(path.relative_to(folder).with_suffix("").as_posix() for path in files)
-        self._files = files
-        self._labels = {name: index for index, name in enumerate(classes)}
-        self._other_shapes = other_shapes
+        labels = {name: index for index, name in enumerate(classes)}
+        self._options = LabelmeOptions(labels, settings.other_shapes, settings.outside)
+        self._folder = folder
+        self._use(files)
+
+    def _use(self, files: Iterable[Path]) -> None:
+        self._files = [*files]
+        self.ids = tuple(path.relative_to(self._folder).with_suffix("").as_posix() for path in self._files)
+
+    def require_images(self) -> None:
+        """Where faults are gathered, look whether all images are there and each has one file, and go on
+        without the others.
+        """
+        if not is_gathering():
+            return
+        images = {file: path for file, path in usable(self._files, lambda file: (file, self._image_of(file)))}
+        by_image: dict[Path, list[Path]] = {}
+        for file, path in images.items():
+            by_image.setdefault(path.resolve(), []).append(file)
+        for path, files in by_image.items():
+            if len(files) > 1:
+                names = " and ".join(map(str, files))
+                fault(DataError(f"{names} are of one image, {path}. Hint: remove all but one of them"))
+        unannotated = [path for path in images_in(self._folder) if path.resolve() not in by_image]
+        note("images without a LabelMe file are left out", len(unannotated))
+        self._use(images)
 
     def image_path(self, index: int) -> Path:
         """The path of the image: the one given in the file, or else one with the same name next to it."""
-        file = self._files[index]
-        said = file.parent / str(self._contents(index)["imagePath"]).replace("\\", "/")
-        if said.is_file():
+        return self._image_of(self._files[index])
+
+    def _image_of(self, file: Path) -> Path:
+        """The image of a file.
+
+        Raises:
+            DataError: when there is none, or the file names one image and has the name of another.
+        """
+        name = str(read_labelme(file)["imagePath"])
+        paths = ImagePaths(file, [name], [file.parent], self._folder)
+        said, beside = paths.as_written(name), _images_of_same_name(file)
+        if said is not None:
+            if beside and said.stem != file.stem:
+                raise DataError(
+                    f"{file} names the image {name}, but {beside[0].name} has the name of the file, and both"
+                    " are there. Hint: set imagePath to the one that was annotated, and give the file its"
+                    " name"
+                )
             return said
-        beside = (
-            path
-            for path in sorted(file.parent.glob(f"{file.stem}.*"))
-            if path.suffix.lower() in IMAGE_SUFFIXES
-        )
-        found = next(beside, None)
-        if found is None:
+        if len(beside) > 1:
             raise DataError(
-                f"{file} refers to {said}, which does not exist, and there is no image of that name next to"
-                " it. Hint:"
-                " put it there"
+                f"{file} names the image {name}, which is not there, and {len(beside)} images beside it have"
+                f" its name: {', '.join(path.name for path in beside)}. Hint: set imagePath to the right one"
             )
-        return found
+        return beside[0] if beside else paths.require(name)
 
     def regions(self, index: int, size: Size) -> list[Region]:
         """The objects of the image."""
-        return labelme_regions(
-            self._contents(index), size, self._files[index], self._labels, self._other_shapes
-        )
+        file = self._files[index]
+        return labelme_regions(read_labelme(file), size, file, self._options)
 
-    def _contents(self, index: int) -> dict[str, Any]:
-        return read_labelme(self._files[index])
+
+def _images_of_same_name(file: Path) -> list[Path]:
+    """The images beside a file that have its name, each once where case does not matter on the disk."""
+    found: dict[tuple[int, int], Path] = {}
+    for suffix in sorted(IMAGE_SUFFIXES):
+        for name in (suffix, suffix.upper(), suffix.title()):
+            path = file.with_name(f"{file.stem}{name}")
+            if path.is_file():
+                status = path.stat()
+                found.setdefault((status.st_dev, status.st_ino), path)
+    return [*found.values()]

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from toolkit.data.faults import usable
+from toolkit.data.folders import is_data
 from toolkit.data.images import read_image
 from toolkit.errors import DataError
 from toolkit.reading.json_text import load_json
@@ -41,7 +42,7 @@ class SceneFolders(Layout):
         if folder is None and part == "train" and self.folder("test") is None:
             folder = self.root
         found = folder.iterdir() if folder is not None and folder.is_dir() else ()
-        return sorted(path for path in found if path.is_dir() and not path.name.startswith("."))
+        return sorted(path for path in found if path.is_dir() and is_data(path.name))
 
     def images(self, part: str) -> dict[str, Path]:
         """The photos by the names of their folders."""
@@ -137,7 +138,7 @@ class V2(SceneFolders):
         return (scene / self.image_name).is_file() and (scene / "Data.json").is_file()
 
     def _missing(self, scene: Path) -> str:
-        return f"{scene / 'Data.json'} is not there"
+        return f"{scene / 'Data.json'} does not exist"
 
     def _objects(self, scene: Path, image: Tensor, scheme: Scheme, kind: str) -> Found:
         section, key, label = (
@@ -151,7 +152,7 @@ class V2(SceneFolders):
             path = scene / section / f"{number}.png"
             if not path.is_file():
                 raise DataError(
-                    f"{scene / 'Data.json'} lists {section} {number}, but its mask {path} is not there."
+                    f"{scene / 'Data.json'} lists {section} {number}, but its mask {path} does not exist."
                     " Hint: unpack the whole archive"
                 )
             names = entry.get(key) or ()

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from toolkit.data.faults import fault
+from toolkit.data.folders import is_data
 from toolkit.data.images import IMAGE_SUFFIXES, read_image
 from toolkit.errors import DataError
 from toolkit.formats.label_images import instances_from_id_map, majority_labels
@@ -50,7 +51,7 @@ class Simple(Layout):
             return {}
         found: dict[str, Path] = {}
         for path in sorted((folder / "Image").iterdir()):
-            if path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith("."):
+            if path.suffix.lower() not in IMAGE_SUFFIXES or not is_data(path.name):
                 continue
             if path.stem in found:
                 raise DataError(
@@ -60,7 +61,7 @@ class Simple(Layout):
             found[path.stem] = path
         missing = [path for path in found.values() if not _beside(path, "Instance").is_file()]
         if missing:
-            what = f"{missing[0]} has no file of ids: {_beside(missing[0], 'Instance')} is not there"
+            what = f"{missing[0]} has no file of ids: {_beside(missing[0], 'Instance')} does not exist"
             others = some([path.name for path in missing[1:]])
             more = f" (and {len(missing) - 1} more such photos: {others})" if others else ""
             fault(DataError(f"{what}{more}. Hint: unpack the whole archive, or remove the photo"))

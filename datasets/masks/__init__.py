@@ -7,6 +7,7 @@ DATASET = DatasetManifest(
     summary="your own photos: a folder of images and a folder of label images",
     build=".reader:build",
     settings=".reader:MasksSettings",
+    unread=".reader:unread",
     tasks=("semantic", "instance", "promptable"),
     layout=(
         "images/ID.jpg with labels/ID.png (one class index per pixel, 255 = void; or colors), classes.txt"

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from toolkit.data.faults import fault
 from toolkit.data.images import IMAGE_SUFFIXES
+from toolkit.data.splits import NAMES, names_of, split_of, the_one
 from toolkit.errors import DataError, MissingSplitError
 from toolkit.formats.pairs import check_pairs, hashed_split, images_below, listed, read_lines
 
-SPLITS = ("train", "val", "test")
 _REPAIR = "create it, or set data.options.images=FOLDER and data.options.labels=FOLDER"
 
 
@@ -28,76 +30,155 @@ class Item:
 class Folders:
     """Where images, label images and object ids are."""
 
+    root: Path
     images: Path
     labels: Path
     instances: Path
+    label_suffix: str = ""
+
+    @cached_property
+    def image_files(self) -> dict[str, Path]:
+        """Every image, by id.
+
+        Raises:
+            DataError: when the folder is missing.
+        """
+        images = images_below(self.images, hint=_REPAIR)
+        if self.images == self.labels:
+            images = {
+                name: path for name, path in images.items() if not path.stem.endswith(self.label_suffix)
+            }
+        return images
+
+    @cached_property
+    def label_files(self) -> dict[str, Path]:
+        """Every label image, by id."""
+        return images_below(self.labels, self.label_suffix, hint=_REPAIR)
+
+    @cached_property
+    def instance_files(self) -> dict[str, Path]:
+        """Every image of object ids, by id; none where there is no folder of them.
+
+        Raises:
+            DataError: when one has no image.
+        """
+        if not self.instances.is_dir():
+            return {}
+        found = images_below(self.instances)
+        alone = sorted(set(found) - set(self.image_files))
+        if alone:
+            what = listed(f"images of object ids without an image in {self.images}", alone)
+            fault(DataError(f"{what}. Hint: give them the names of their images, or remove them"))
+        return {key: path for key, path in found.items() if key in self.image_files}
+
+    def lists(self) -> dict[str, Path]:
+        """The list of ids of each split that has one."""
+        names = [name for names in NAMES.values() for name in names]
+        there = {name: self.root / f"{name}.txt" for name in names if (self.root / f"{name}.txt").is_file()}
+        chosen = {
+            split: the_one(there, split, str(self.root), "remove one of these lists") for split in NAMES
+        }
+        return {split: path for split, path in chosen.items() if path is not None}
 
 
-def all_labels(folders: Folders, label_suffix: str) -> dict[str, Path]:
-    """Every label image, by id."""
-    return images_below(folders.labels, label_suffix, hint=_REPAIR)
-
-
-def find_items(
-    root: Path, folders: Folders, split: str, label_suffix: str, val_fraction: float, test_fraction: float
-) -> tuple[Item, ...]:
+def find_items(folders: Folders, split: str, fractions: Mapping[str, float]) -> tuple[Item, ...]:
     """The samples of a split, by id.
+
+    Args:
+        folders: where the files are.
+        split: the split.
+        fractions: part of the images in each split, where nothing else says which are in it.
 
     Raises:
         DataError: when a folder is missing or empty, or images and label images do not match; names the first
             five.
         MissingSplitError: when the folder does not have this split.
     """
-    images, labels = images_below(folders.images, hint=_REPAIR), all_labels(folders, label_suffix)
-    if folders.images == folders.labels:
-        images = {name: path for name, path in images.items() if not path.stem.endswith(label_suffix)}
+    images, labels, lists = folders.image_files, folders.label_files, folders.lists()
     if not images:
         raise DataError(
             f"{folders.images} has no images ({', '.join(sorted(IMAGE_SUFFIXES))}). Hint: put them there,"
             " or set data.options.images=FOLDER"
         )
-    lists = {name: root / f"{name}.txt" for name in SPLITS if (root / f"{name}.txt").is_file()}
     if lists:
         ids = _ids_of_split(lists, split, images)
     else:
         hint = "give both the same name (data.options.label_suffix=_mask when labels are called ID_mask.png)"
         check_pairs(images, labels, folders.images, folders.labels, hint=hint)
-        foldered = [name for name in SPLITS if any(i.startswith(f"{name}/") for i in images)]
-        fractions = {"test": test_fraction, "val": val_fraction}
-        ids = [i for i in images if (i.split("/")[0] if foldered else hashed_split(i, fractions)) == split]
-        if not ids:
-            how = (
-                f"there are {', '.join(foldered)}"
-                if foldered
-                else f"none of the {len(images)} images falls into it by the hash of its name"
-            )
-            raise MissingSplitError(
-                f"{root} has no split {split!r}: {how}. Hint: write train.txt, val.txt and test.txt with"
-                " the ids of their images, one a line"
-                + ("; or train without validation by data.val_split=" if split == "val" else "")
-            )
+        ids = _by_folder_or_hash(folders, split, images, fractions)
     missing = [i for i in ids if i not in labels]
     if missing and lists:  # otherwise the pairs were looked at before
-        fault(DataError(listed(f"images without a label image in {folders.labels}", missing)))
+        hint = "draw them, or take the ids out of the lists"
+        what = listed(f"images without a label image in {folders.labels}", missing)
+        fault(DataError(f"{what}. Hint: {hint}"))
     return tuple(Item(i, images[i], labels[i]) for i in sorted(set(ids) - set(missing)))
+
+
+def unread(folders: Folders) -> list[str]:
+    """The images that are of no split: in no list, or in a folder of another name."""
+    images, lists = folders.image_files, folders.lists()
+    if lists:
+        named = {one for split in lists for one in _ids_of_split(lists, split, images)}
+        left = len(set(images) - named)
+        names = ", ".join(path.name for path in lists.values())
+        return [f"{left} images that are in none of {names}"] if left else []
+    if not _split_folders(images):
+        return []
+    other = Counter(_first(i) for i in images if split_of(_first(i)) is None)
+    return [f"{folders.images / name} ({count} images)" for name, count in sorted(other.items())]
+
+
+def _first(key: str) -> str:
+    """The folder that an image is in, below that of all images; nothing for one that is in none."""
+    return key.partition("/")[0] if "/" in key else ""
+
+
+def _split_folders(images: Iterable[str]) -> dict[str, str]:
+    """The folders that are called like splits, by name."""
+    return {name: name for name in dict.fromkeys(map(_first, images)) if split_of(name) is not None}
+
+
+def _by_folder_or_hash(
+    folders: Folders, split: str, images: Iterable[str], fractions: Mapping[str, float]
+) -> list[str]:
+    foldered = _split_folders(images)
+    if foldered:
+        hint = "move the images and label images of one into the other"
+        own = the_one({name.lower(): name for name in foldered}, split, str(folders.images), hint)
+        ids = [i for i in images if own is not None and _first(i) == own]
+    else:
+        ids = [i for i in images if hashed_split(i, fractions) == split]
+    if ids:
+        return ids
+    how = (
+        f"there are {', '.join(foldered)}"
+        if foldered
+        else f"none of the {len([*images])} images falls into it by the hash of its name"
+    )
+    raise MissingSplitError(
+        f"{folders.root} has no split {split!r}: {how}. Hint: write train.txt, val.txt and test.txt with"
+        " the ids of their images, one per line"
+        + ("; or train without validation by data.val_split=" if split == "val" else "")
+    )
 
 
 def _ids_of_split(lists: Mapping[str, Path], split: str, images: Mapping[str, Path]) -> list[str]:
     if split not in lists:
         there = ", ".join(path.name for path in lists.values())
         raise MissingSplitError(
-            f"there is no {split}.txt beside {there} in {next(iter(lists.values())).parent}. Hint: write"
-            " it, one id a line"
+            f"there is no {names_of(split)[0]}.txt beside {there} in {next(iter(lists.values())).parent}."
+            " Hint: write it, one id per line"
         )
     path = lists[split]
     lines = read_lines(path)
     ids = [line if line in images else _without_ending(line) for line in lines]
     unknown = [line for line, one in zip(lines, ids, strict=True) if one not in images]
     if unknown:
-        fault(DataError(listed(f"{path} lists ids without an image", unknown)))
+        hint = "write ids, which are the paths of the images below their folder, with or without suffix"
+        fault(DataError(f"{listed(f'{path} lists ids without an image', unknown)}. Hint: {hint}"))
     return list(dict.fromkeys(one for one in ids if one in images))
 
 
 def _without_ending(line: str) -> str:
-    path = Path(line)
-    return path.with_suffix("").as_posix() if path.suffix.lower() in IMAGE_SUFFIXES else line
+    path = Path(line.replace("\\", "/"))
+    return path.with_suffix("").as_posix() if path.suffix.lower() in IMAGE_SUFFIXES else path.as_posix()

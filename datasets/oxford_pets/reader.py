@@ -99,7 +99,7 @@ def build(folder: Path, split: str, settings: PetsSettings) -> Pets:
         raise DataError(f"{folder} is not Oxford-IIIT Pet: there is no {trimaps}. Hint: {_REPAIR}")
     path = folder / "annotations" / ("test.txt" if split == "test" else "trainval.txt")
     if not path.is_file():
-        raise MissingSplitError(f"{path} is not there. Hint: {_REPAIR}")
+        raise MissingSplitError(f"{path} does not exist. Hint: {_REPAIR}")
     names = _names(path)
     if split in ("train", "val"):
         names = [name for name in names if hashed_split(name, {"val": settings.val_fraction}) == split]

@@ -79,7 +79,7 @@ def build(folder: Path, split: str, settings: VocSettings) -> Voc:
     if not path.is_file():
         there = ", ".join(sorted(file.stem for file in path.parent.glob("*.txt"))) or "none"
         raise MissingSplitError(
-            f"{path} is not there, so there is no split {split!r} (there are: {there}). Hint: "
+            f"{path} does not exist, so there is no split {split!r} (expected one of: {there}). Hint: "
             + (
                 "put SBD's train_aug.txt and SegmentationClassAug/ there, see the README"
                 if split == AUGMENTED

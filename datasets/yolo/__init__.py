@@ -7,6 +7,7 @@ DATASET = DatasetManifest(
     summary="your own photos, with segments in YOLO format",
     build=".reader:build",
     settings=".reader:YoloSettings",
+    unread=".reader:unread",
     tasks=("instance", "promptable"),
     layout=(
         "data.yaml (class names; image folders as train, val and test), images/train/ID.jpg with"

@@ -1,12 +1,14 @@
-"""Reads segments in YOLO format."""
+"""Reads segments, boxes and poses in YOLO format."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from toolkit.config import Settings
 from toolkit.formats.regions import Region, RegionDataset, unique_ids
-from toolkit.formats.yolo import find_images, label_file, read_data_yaml, yolo_regions
+from toolkit.formats.yolo import LabelFiles, YoloSet, find_images, others, read_data_yaml
+from toolkit.formats.yolo_labels import yolo_regions
 from toolkit.types import Size
 
 
@@ -15,27 +17,48 @@ class YoloSettings(Settings):
 
     file: str = "data.yaml"
     """File in the dataset's folder that lists the classes and the image folders."""
+    outside: Literal["error", "clip"] = "error"
+    """What becomes of objects that reach out of the image by more than a few pixels: a fault, or cut off at
+    its border.
+    """
 
 
 def build(folder: Path, split: str, settings: YoloSettings) -> Yolo:
     """One split of the dataset in ``folder``.
 
     Raises:
-        DataError: when `data.yaml` cannot be used, or lists folders that do not exist or are empty.
+        DataError: when `data.yaml` cannot be used, lists folders that do not exist or are empty, or images
+            and label files do not match.
         MissingSplitError: when it does not list this split.
     """
-    file = folder / settings.file
-    data, classes = read_data_yaml(file)
-    return Yolo(classes, *find_images(file, data, split))
+    yolo = read_data_yaml(folder / settings.file)
+    images, names = find_images(yolo, split)
+    return Yolo(yolo, images, names, LabelFiles(images, folder), settings.outside)
+
+
+def unread(folder: Path, settings: YoloSettings) -> list[str]:
+    """What the folder has that is of no split."""
+    return others(read_data_yaml(folder / settings.file))
 
 
 class Yolo(RegionDataset):
     """One split: all images of its folder, by name; those without a label file have no objects."""
 
-    def __init__(self, classes: tuple[str, ...], images: list[Path], names: list[str]) -> None:
-        self.classes = classes
+    def __init__(
+        self,
+        yolo: YoloSet,
+        images: list[Path],
+        names: list[str],
+        labels: LabelFiles,
+        outside: Literal["error", "clip"],
+    ) -> None:
+        self.classes = yolo.classes
         self.ids = unique_ids(names)
+        self.num_keypoints = 0 if yolo.keypoints is None else yolo.keypoints[0]
+        self._yolo = yolo
         self._images = images
+        self._labels = labels
+        self._outside = outside
 
     def image_path(self, index: int) -> Path:
         """The image."""
@@ -43,4 +66,4 @@ class Yolo(RegionDataset):
 
     def regions(self, index: int, size: Size) -> list[Region]:
         """The objects of the image."""
-        return yolo_regions(label_file(self._images[index]), size, len(self.classes))
+        return yolo_regions(self._labels.of(self._images[index]), size, self._yolo, self._outside)

@@ -10,7 +10,7 @@ _TRAIN = {
     "batch_size": 8,
     "schedule": "poly",
 }
-_RECOMMENDED = {"weights": "auto", "augment": "auto"}
+_RECOMMENDED = {"weights": "auto", "augment": "auto", "train": {"batch_size": None}}
 _WEIGHTS = (
     Weights(
         "imagenet", "of the encoder's publisher, mostly BSD-3-Clause or Apache-2.0; learned on ImageNet", _HUB

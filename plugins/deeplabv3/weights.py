@@ -16,6 +16,7 @@ from toolkit.errors import CheckpointError, DownloadError, UsageError
 from toolkit.models.contract import Model
 from toolkit.models.encoder_weights import load_encoder_weights
 from toolkit.models.semantic import IMAGENET_MEAN, IMAGENET_STD, SemanticModel
+from toolkit.models.weight_names import names_in_files, unwrapped
 from toolkit.models.weights import take_tensors
 from toolkit.runtime.downloads import check_reachable, weights_folder
 
@@ -42,8 +43,8 @@ def load_weights(model: Model, name: str) -> LoadReport:
             path of a file: of torchvision's DeepLabv3, of an encoder, or exported from a run.
 
     Returns:
-        which tensors were loaded. The last layers keep their random weights unless the classes are those that
-        the weights were trained for.
+        which tensors were loaded. Of the last layers, the channels of classes for which the weights were
+        trained, by name; the others keep their random weights.
 
     Raises:
         UsageError: when there are no such weights, or the model's settings do not match them.
@@ -59,10 +60,8 @@ def load_weights(model: Model, name: str) -> LoadReport:
     is_file = bool(path.suffix) or path.exists()
     if is_file and not path.is_file():
         raise CheckpointError(f"no weights file at {path}")
-    tensors = read_foreign(path) if is_file else {}
-    if any(key.startswith("classifier.") for key in tensors) and any(
-        key.startswith("backbone.") for key in tensors
-    ):
+    tensors = unwrapped(read_foreign(path), names_in_files(model)) if is_file else {}
+    if all(any(key.startswith(f"network.{part}.") for key in tensors) for part in ("backbone", "classifier")):
         return _take(model, tensors, str(path))
     if network.encoder_name != MOBILENET:
         return load_encoder_weights(model, network.encoder_name, name, plugin="deeplabv3")
@@ -71,9 +70,8 @@ def load_weights(model: Model, name: str) -> LoadReport:
             raise UsageError(f"the encoder {MOBILENET!r} has no weights {name!r}; it has: imagenet, and none")
         _check_normalization(model, name)
         tensors = read_foreign(fetch(MobileNet_V3_Large_Weights.IMAGENET1K_V1.url))
-    return _take(
-        model, {key.replace("features.", "backbone.", 1): value for key, value in tensors.items()}, name
-    )
+    tensors = {key.replace("features.", "backbone.", 1): value for key, value in tensors.items()}
+    return _take(model, tensors, name)
 
 
 def _load_coco(model: SemanticModel, network: DeepLab) -> LoadReport:
@@ -87,15 +85,15 @@ def _load_coco(model: SemanticModel, network: DeepLab) -> LoadReport:
     _check_reach(network, reach)
     categories = ("background", *published.meta["categories"][1:])
     tensors = read_foreign(fetch(published.url))
-    return _take(
-        model, tensors, f"weights={COCO}", anew=() if model.classes == categories else model.class_tensors
-    )
+    return _take(model, tensors, f"weights={COCO}", categories)
 
 
 def _take(
-    model: SemanticModel, tensors: Mapping[str, Tensor], source: str, anew: tuple[str, ...] = ()
+    model: SemanticModel, tensors: Mapping[str, Tensor], source: str, classes: tuple[str, ...] | None = None
 ) -> LoadReport:
-    """Load tensors by their names in the network."""
+    """Load tensors by their names in the network; those of a head, where its classes are known, by their
+    names.
+    """
     if any(key.endswith("running_mean") for key in tensors) and not any(
         isinstance(m, nn.BatchNorm2d) for m in model.modules()
     ):
@@ -103,7 +101,7 @@ def _take(
             f"{source}: trained with batch norm, which model.norm removes. Hint: model.norm=batch, or"
             " weights=none"
         )
-    return take_tensors(model, {f"network.{key}": value for key, value in tensors.items()}, source, anew=anew)
+    return take_tensors(model, tensors, source, classes=classes)
 
 
 def _check_normalization(model: SemanticModel, name: str) -> None:

@@ -24,7 +24,7 @@ PLUGIN = PluginManifest(
             "eval_batch_size": 1,
         }
     },
-    recommended={"weights": "auto", "augment": "auto"},
+    recommended={"weights": "auto", "augment": "auto", "train": {"batch_size": None}},
     weights=tuple(
         Weights(name, LICENSE, PAGE, download_of(address), instead=FROM_RANDOM)
         for name, address in ZOO.items()

@@ -44,6 +44,7 @@ class Engine(TrainableModel):
         self.class_tensors: tuple[str, ...] = tuple(
             f"roi_heads.{part}.{kind}" for part in parts for kind in ("weight", "bias")
         )
+        self.first_class_row = 0  # the background comes last
 
     @abstractmethod
     def losses(self, samples: Sequence[Sample], sizes: Sequence[Size]) -> dict[str, Tensor]:

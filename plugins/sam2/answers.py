@@ -1,4 +1,6 @@
-"""Selects one of the decoder's four masks per prompt, and resizes it to the image's own pixels."""
+"""Selects the answer among the decoder's four masks of a prompt, in training and in prediction alike, and
+resizes it to the image's own pixels.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +15,11 @@ from toolkit.types import Masks, Size
 from .decoder import DecoderOutput
 from .settings import MaskChoice
 from .upstream import MaskDecoder
+
+SINGLE, FIRST, THREE = slice(0, 1), slice(1, 2), slice(1, None)
+"""Places of the decoder's masks: the single mask, the first of the three for ambiguous prompts, and all
+three.
+"""
 
 
 def choose(
@@ -32,16 +39,41 @@ def choose(
     if choice == "first":
         return output.masks[:, 1], output.ious[:, 1]
     if choice == "best" and is_ambiguous:
-        rows, best = (
-            torch.arange(len(output.ious), device=output.ious.device),
-            output.ious[:, 1:].argmax(1) + 1,
-        )
+        rows = torch.arange(len(output.ious), device=output.ious.device)
+        best = output.ious[:, THREE].argmax(1) + 1
         return output.masks[rows, best], output.ious[rows, best]
     if choice == "only":
         return output.masks[:, 0], output.ious[:, 0]
     # an unstable single mask is replaced by the best of three
     masks, ious = decoder._dynamic_multimask_via_stability(output.masks, output.ious)
     return masks[:, 0], ious[:, 0]
+
+
+def candidates(output: DecoderOutput, decoder: MaskDecoder, choice: MaskChoice) -> tuple[Tensor, Tensor]:
+    """All answers to ``P`` single points, for finding everything in an image: three with ``best``, as in the
+    package's generator, and otherwise the one that ``choose`` selects.
+
+    Returns:
+        Logits ``[P, M, S / 4, S / 4]`` and predicted IoU ``[P, M]``.
+    """
+    if choice == "best":
+        return output.masks[:, THREE], output.ious[:, THREE]
+    mask, iou = choose(output, decoder, choice, is_ambiguous=True)
+    return mask[:, None], iou[:, None]
+
+
+def trained_masks(choice: MaskChoice, *, is_ambiguous: bool) -> list[slice]:
+    """Groups of masks that the preset ``sam2`` trains for prompts, of each the one with the smallest loss:
+    those that ``choose`` may select.
+
+    With ``best``, they are those of SAM 2's authors. With ``single``, a point may be answered by the single
+    mask or by one of the three.
+    """
+    if choice == "first":
+        return [FIRST]
+    if choice == "only" or not is_ambiguous:
+        return [SINGLE]
+    return [THREE] if choice == "best" else [SINGLE, THREE]
 
 
 def to_masks(logits: Tensor, size: Size, threshold: float) -> Masks:
@@ -52,8 +84,7 @@ def to_masks(logits: Tensor, size: Size, threshold: float) -> Masks:
     """
     counts = []
     for mask in logits.float().cpu().numpy():
-        columns = cv2.resize(
-            np.ascontiguousarray(mask.T), size
-        )  # [W, H]: run-length encodings go column by column
+        # [W, H]: run-length encodings go column by column.
+        columns = cv2.resize(np.ascontiguousarray(mask.T), size)
         counts.append(coco_mask.encode((columns > threshold).view(np.uint8).T)["counts"])
     return Masks(size, tuple(counts))

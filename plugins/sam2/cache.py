@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 import time
 import zlib
@@ -20,7 +21,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from toolkit.errors import OutputError
-from toolkit.runtime.files import atomic_write
+from toolkit.runtime.files import UNFINISHED, atomic_write, is_unfinished
 
 logger = logging.getLogger("toolkit")
 
@@ -30,6 +31,7 @@ KEEP_FREE = 2**30
 ABANDONED = 3600.0
 """Seconds after which an unfinished file is assumed to be left over from a killed process."""
 _CHECKSUM = 8
+_OWN = re.compile(rf"([0-9a-f]{{2}})/\1[0-9a-f]*{re.escape(SUFFIX)}")
 
 
 def default_folder() -> Path:
@@ -40,10 +42,11 @@ def default_folder() -> Path:
 class FeatureCache:
     """Lists of tensors by key, one file each.
 
-    Files are written atomically, so that processes can share the folder and be killed at any time; a damaged
-    file counts as missing. When the folder is full, files that have not been used since this object was
-    created are deleted, oldest first. When all files are in use, nothing more is cached: replacing features
-    that the next pass over the data needs would gain nothing. The same applies when the disk is full.
+    Files are written atomically, so that processes can share the folder and be killed at any time. A file
+    holds its key, so one that is damaged, or lies under another file's name, counts as missing. When the
+    folder is full, files that have not been used since this object was created are deleted, oldest first.
+    When all files are in use, nothing more is cached: replacing features that the next pass over the data
+    needs would gain nothing. The same applies when the disk is full.
 
     Args:
         folder: created at the first write.
@@ -66,12 +69,14 @@ class FeatureCache:
             os.utime(path)
         except OSError:
             return None
-        checksum, body = content[:_CHECKSUM], content[_CHECKSUM:]
-        if checksum != _checksum(body):
+        checksum, rest, owner = content[:_CHECKSUM], memoryview(content)[_CHECKSUM:], _owner(key)
+        if checksum != _checksum(rest) or rest[: len(owner)] != owner:
             return None
         try:
-            tensors = load(body)
+            tensors = load(bytes(rest[len(owner) :]))
         except SafetensorError:
+            return None
+        if not all(str(i) in tensors for i in range(len(tensors))):
             return None
         return [tensors[str(i)].float() for i in range(len(tensors))]
 
@@ -79,10 +84,12 @@ class FeatureCache:
         """Store tensors, if there is room; returns them as stored."""
         narrowed = [self._narrowed(tensor.detach()) for tensor in tensors]
         if not self._gave_up:
-            body = save({str(i): tensor.cpu().contiguous() for i, tensor in enumerate(narrowed)})
+            entries = {str(i): tensor.cpu().contiguous() for i, tensor in enumerate(narrowed)}
+            body = _owner(key) + save(entries)
             try:
                 if self._make_room(len(body) + _CHECKSUM):
-                    with atomic_write(self._path(key)) as file:
+                    # without waiting for the disk: what a power cut damages is noticed by its checksum
+                    with atomic_write(self._path(key), sync=False) as file:
                         file.write(_checksum(body))
                         file.write(body)
             except (OSError, OutputError) as error:
@@ -127,9 +134,9 @@ class FeatureCache:
                 break
             path.unlink(missing_ok=True)
             used -= length
-        for path in self.folder.glob("*/.*"):
+        for path in self.folder.glob(f"*/{UNFINISHED}"):
             with contextlib.suppress(FileNotFoundError):
-                if path.stat().st_mtime < self._started - ABANDONED:
+                if is_unfinished(path) and path.stat().st_mtime < self._started - ABANDONED:
                     path.unlink()
         return used
 
@@ -142,8 +149,12 @@ class FeatureCache:
 
 
 def _files(folder: Path) -> Iterable[tuple[float, int, Path]]:
-    """Time of last use, size and path of each file."""
+    """Time of last use, size and path of each file that is called as the cache calls its files; others in the
+    folder are somebody else's.
+    """
     for path in folder.glob(f"*/*{SUFFIX}"):
+        if not _OWN.fullmatch(f"{path.parent.name}/{path.name}"):
+            continue
         try:
             status = path.stat()
         except FileNotFoundError:  # deleted by another process
@@ -151,7 +162,12 @@ def _files(folder: Path) -> Iterable[tuple[float, int, Path]]:
         yield status.st_mtime, status.st_size, path
 
 
-def _checksum(body: bytes) -> bytes:
+def _owner(key: str) -> bytes:
+    """The line with which a file says whose features it holds."""
+    return f"{key}\n".encode()
+
+
+def _checksum(body: bytes | memoryview) -> bytes:
     return f"{zlib.crc32(body):08x}".encode()
 
 

@@ -82,7 +82,9 @@ class ImageDecoder:
         """
         if self.drawn:
             masks = rough_masks(points, labels, 4 * self.height, 4 * self.width)
-        sparse, dense = self.prompt_encoder(points=(points, labels), boxes=None, masks=masks)
+        # As in ``SAM2ImagePredictor``, a mask alone comes without any point, not even a padding one.
+        given = (points, labels) if points.shape[1] else None
+        sparse, dense = self.prompt_encoder(points=given, boxes=None, masks=masks)
         own_mask = (
             self.prompt_encoder.no_mask_embed.weight[None]
             if masks is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ Kept = Literal["features", "trunk"]
 
 CPU_PIXELS, GPU_PIXELS = 2**20, 2**23
 """Pixels of network input encoded at a time: one image of 1024 on a CPU, eight on a GPU."""
-FORMAT = 1
+FORMAT = 2
 """Version of the cache format, so that features from older versions are not used."""
 
 
@@ -60,27 +60,38 @@ class Encoder:
     def _read_or_compute(
         self, samples: Sequence[Sample], device: torch.device, kept: Kept, cache: FeatureCache
     ) -> list[list[Tensor]]:
-        prefix = (
-            FORMAT,
-            kept,
-            self._weights.of(self._frozen_parts(kept)),
-            self.image_size,
-            _precision(device),
-        )
+        weights = self._weights.of(self._frozen_parts(kept))
+        prefix = (FORMAT, kept, weights, self.image_size, *_computation(device))
         keys = [key_of(*prefix, image_digest(sample.image)) for sample in samples]
-        found = {
-            key: [tensor.to(device) for tensor in tensors]
-            for key in keys
-            if (tensors := cache.read(key)) is not None
-        }
-        missing = {key: sample for key, sample in zip(keys, samples, strict=True) if key not in found}
-        if missing:
-            with torch.no_grad():
-                computed = self._compute(self._inputs(list(missing.values()), device), kept)
-            for key, tensors in zip(missing, computed, strict=True):
-                # Rounded as when read back, so that a run does not depend on the contents of the cache.
-                found[key] = [tensor.float() for tensor in cache.write(key, tensors)]
+        shapes = self._shapes(kept)
+        found: dict[str, list[Tensor]] = {}
+        for key, sample in zip(keys, samples, strict=True):
+            if key in found:
+                continue
+            tensors = cache.read(key)
+            if tensors is None or [tuple(each.shape) for each in tensors] != shapes:
+                # Alone, because rounding depends on the other images of a batch, and rounded as when read
+                # back, so that a run does not depend on what the cache holds.
+                with torch.no_grad():
+                    (computed,) = self._compute(self._inputs([sample], device), kept)
+                tensors = [tensor.float() for tensor in cache.write(key, computed)]
+            found[key] = [tensor.to(device) for tensor in tensors]
         return [found[key] for key in keys]
+
+    def _shapes(self, kept: Kept) -> list[tuple[int, ...]]:
+        """The shapes of what is cached of an image."""
+        trunk: Any = self.network.image_encoder.trunk
+        decoder = self.network.sam_mask_decoder
+        if kept == "trunk":
+            channels = dict(zip((4, 8, 16, 32), trunk.channel_list[::-1], strict=True))
+        else:
+            channels = {
+                16: self.network.hidden_dim,
+                8: decoder.conv_s1.out_channels,
+                4: decoder.conv_s0.out_channels,
+            }
+        sides = {stride: self.image_size // stride for stride in channels}
+        return [(int(channels[stride]), side, side) for stride, side in sides.items()]
 
     def _compute(self, inputs: Tensor, kept: Kept) -> list[list[Tensor]]:
         trunk = trunk_features(self.network, inputs)
@@ -107,9 +118,8 @@ class Encoder:
         return next((kept for kept in choices if is_frozen(*self._frozen_parts(kept))), None)
 
 
-def _precision(device: torch.device) -> str:
-    return (
-        str(torch.get_autocast_dtype(device.type))
-        if torch.is_autocast_enabled(device.type)
-        else "torch.float32"
-    )
+def _computation(device: torch.device) -> tuple[str, ...]:
+    """What the rounding of features depends on: the kind of device, and the precision of its arithmetic."""
+    autocast = torch.is_autocast_enabled(device.type)
+    dtype = torch.get_autocast_dtype(device.type) if autocast else torch.float32
+    return device.type, str(dtype), torch.get_float32_matmul_precision()

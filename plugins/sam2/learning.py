@@ -11,12 +11,13 @@ from torch.nn import functional as F
 from toolkit.errors import InvalidDataError
 from toolkit.types import Masks, Sample
 
+from .answers import choose, trained_masks
 from .clicks import boxes, corrections, first_clicks
 from .decoder import DecoderOutput, ImageDecoder
 from .features import ImageFeatures
 from .losses import Terms, lab_loss, sam2_loss
 from .settings import Sam2Settings
-from .upstream import SAM2Base
+from .upstream import NO_OBJ_SCORE, SAM2Base
 
 ANYWHERE = 0.1
 """Probability that a correction is a click anywhere on the object instead of on an error, as in SAM 2's
@@ -40,11 +41,7 @@ class Learner:
             settings.max_objects,
         )
         self.box_noise = settings.box_noise
-        self.image_size, self.has_one_mask, self.rough_masks = (
-            filled.image_size,
-            filled.mask == "only",
-            settings.rough_masks,
-        )
+        self.image_size, self.choice, self.rough_masks = filled.image_size, filled.mask, settings.rough_masks
 
     def loss(
         self,
@@ -125,7 +122,7 @@ class Learner:
         noise = self.box_noise if is_random else 0.0
         points, labels = boxes(truth, noise=noise) if use_box else first_clicks(truth, is_random=is_random)
         output = decoder(points, labels, None, images)
-        total, previous = self._compare(output, truth, is_ambiguous=not use_box)
+        total, previous = self._compare(decoder, output, truth, is_ambiguous=not use_box)
         for _ in range(self.corrections):
             if is_random and bool(torch.rand(1) < ANYWHERE):
                 point, label = first_clicks(truth, is_random=True)
@@ -133,27 +130,46 @@ class Learner:
                 point, label = corrections(truth, self._in_full(previous)[:, 0] > 0, is_random=is_random)
             points, labels = torch.cat([points, point], dim=1), torch.cat([labels, label], dim=1)
             output = decoder(points, labels, previous, images)
-            terms, previous = self._compare(output, truth, is_ambiguous=False)
+            terms, previous = self._compare(decoder, output, truth, is_ambiguous=False)
             total = {name: total[name] + value for name, value in terms.items()}
         return total
 
-    def _compare(self, output: DecoderOutput, truth: Tensor, *, is_ambiguous: bool) -> tuple[Terms, Tensor]:
+    def _compare(
+        self, decoder: ImageDecoder, output: DecoderOutput, truth: Tensor, *, is_ambiguous: bool
+    ) -> tuple[Terms, Tensor]:
         """The terms of one prompt, and the logits ``[P, 1, S / 4, S / 4]`` to be corrected by the next
         one."""
         exists = output.object_logits[:, 0]
         if self.is_lab:
-            masks, ious = output.masks[:, 1:2], output.ious[:, 1]
-            return lab_loss(self._in_full(masks)[:, 0], truth, ious, exists), masks
-        chosen = slice(1, None) if is_ambiguous and not self.has_one_mask else slice(0, 1)
-        masks, ious = output.masks[:, chosen], output.ious[:, chosen]
+            mask, iou = choose(output, decoder.decoder, self.choice, is_ambiguous=is_ambiguous)
+            return lab_loss(self._in_full(mask[:, None])[:, 0], truth, iou, exists), mask[:, None]
+        shown = where_it_exists(output)
+        groups = trained_masks(self.choice, is_ambiguous=is_ambiguous)
+        terms = [
+            sam2_loss(self._in_full(shown[:, chosen]), truth, output.ious[:, chosen], exists)
+            for chosen in groups
+        ]
+        mean = {name: torch.stack([each[name] for each in terms]).mean(0) for name in terms[0]}
+        masks, ious = shown[:, groups[0]], output.ious[:, groups[0]]
         best = ious.argmax(1)[:, None, None, None].expand(-1, 1, *masks.shape[2:])
-        return sam2_loss(self._in_full(masks), truth, ious, exists), masks.gather(1, best)
+        return mean, masks.gather(1, best)
 
     def _in_full(self, masks: Tensor) -> Tensor:
         """Logits ``[P, M, S / 4, S / 4]`` at the resolution of the truth, in float32."""
         return F.interpolate(
             masks.float(), (self.image_size, self.image_size), mode="bilinear", align_corners=False
         )
+
+
+def where_it_exists(output: DecoderOutput) -> Tensor:
+    """The masks of some prompts; where the object score says that there is no object, all of the mask is far
+    from any.
+
+    SAM 2's authors do so before they compare masks and before they correct them, so that a missed object is
+    learned as such: its mask costs as much as that of an empty answer, and has no gradient.
+    """
+    is_there = (output.object_logits > 0)[:, :, None, None]
+    return torch.where(is_there, output.masks, output.masks.new_tensor(NO_OBJ_SCORE))
 
 
 def _in_grid(masks: Masks, size: int) -> Tensor:

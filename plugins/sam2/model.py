@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from toolkit.errors import InvalidDataError
-from toolkit.models.capabilities import Trackable
+from toolkit.errors import InvalidDataError, UsageError
+from toolkit.models.capabilities import MaskPromptable, Trackable
 from toolkit.models.freezing import keep_frozen_in_eval
 from toolkit.models.promptable import PromptableModel
 from toolkit.types import Instances, Prediction, Prompts, Sample, Size
@@ -24,11 +25,13 @@ from .everything import find_all
 from .features import ImageFeatures, network_points
 from .learning import Learner
 from .lora import merged
-from .prompting import grouped
-from .settings import Sam2Settings
-from .trainable_parts import UNTRAINED, choose_trainable
+from .prompting import grouped, mask_input
+from .settings import Filled, Sam2Settings
+from .trainable_parts import ONLY_FOR_VIDEOS, UNTRAINED, choose_trainable
 from .upstream import SAM2Base, build_network
 from .video import track
+
+C = TypeVar("C")
 
 CPU_CHUNK, GPU_CHUNK = 4, 64
 """Prompts decoded at a time for images of 1024 pixels, more for smaller ones; on a CPU, more would not fit
@@ -65,7 +68,7 @@ class EncodedImage:
         return ImageDecoder(self.network, [self.features], drawn=self.drawn)
 
 
-class Sam2Model(PromptableModel, Trackable):
+class Sam2Model(PromptableModel, MaskPromptable, Trackable):
     """SAM 2 around the network of the package ``sam2``.
 
     Args:
@@ -74,6 +77,7 @@ class Sam2Model(PromptableModel, Trackable):
     """
 
     untrained = UNTRAINED
+    only_for_tracking = ONLY_FOR_VIDEOS
 
     def __init__(self, settings: Sam2Settings, classes: Sequence[str]) -> None:
         super().__init__(classes)
@@ -81,6 +85,7 @@ class Sam2Model(PromptableModel, Trackable):
         self.image_size, self.mask_choice, self._drawn = filled.image_size, filled.mask, settings.rough_masks
         self.network: SAM2Base = build_network(settings.version, settings.size, filled.image_size)
         choose_trainable(self.network, filled.trainable, settings.lora)
+        self.untrained_prompts = _untrained_prompts(filled)
         self.network.image_encoder.to(memory_format=torch.channels_last)
         keep_frozen_in_eval(self.network)
         self._encoder = Encoder(self.network, filled.image_size, _cache(settings))
@@ -101,34 +106,50 @@ class Sam2Model(PromptableModel, Trackable):
         """For each prompt, the predicted mask, its box, and the predicted IoU as score.
 
         Raises:
-            InvalidDataError: when a prompt is not in the image, or has neither a point nor a box.
+            InvalidDataError: when a prompt does not fit the image, or has nothing to go by.
+            UsageError: when it has a mask, and the model was trained with `rough_masks`.
         """
+        return self.answer_logits(encoded, prompts)[0]
+
+    @torch.no_grad()
+    def answer_logits(self, encoded: EncodedImage, prompts: Prompts) -> tuple[Instances, Tensor]:
+        """As ``answer``, with the logits ``[P, S / 4, S / 4]`` of the masks."""
         logits, scores = self.mask_logits(encoded, prompts)
         masks = to_masks(logits, encoded.size, self.settings.mask_threshold)
         labels = torch.zeros(len(prompts), dtype=torch.int64) if prompts.labels is None else prompts.labels
-        return Instances(encoded.size, masks.boxes_xyxy(), labels, masks, scores.clamp(0, 1))
+        found = Instances(encoded.size, masks.boxes_xyxy(), labels, masks, scores.clamp(0, 1))
+        return found, logits
 
     def mask_logits(self, encoded: EncodedImage, prompts: Prompts) -> tuple[Tensor, Tensor]:
         """The raw answers: logits ``[P, S / 4, S / 4]`` of the whole image, and the predicted IoU ``[P]``,
         float32 on the CPU.
         """
+        if prompts.has_masks and self._drawn:
+            raise UsageError(
+                "this model was trained with model.rough_masks, which takes the place of masks and earlier"
+                " answers, so it cannot be given any. Hint: show the object by points or a box"
+            )
         side = self.image_size // 4
         logits, scores = torch.zeros(len(prompts), side, side), torch.zeros(len(prompts))
+        dense = mask_input(prompts, side)
         for group in grouped(prompts, encoded.name, encoded.size):
             points = network_points(group.points, encoded.size, self.image_size)
             for chunk in torch.split(torch.arange(len(points)), self.chunk):
-                output = encoded.decoder(points[chunk].to(self.device), group.labels[chunk].to(self.device))
+                rows = group.rows[chunk]
+                output = encoded.decoder(
+                    points[chunk].to(self.device),
+                    group.labels[chunk].to(self.device),
+                    None if dense is None else dense[rows].to(self.device),
+                )
                 mask, iou = choose(
                     output, self.network.sam_mask_decoder, self.mask_choice, is_ambiguous=group.is_ambiguous
                 )
-                logits[group.rows[chunk]], scores[group.rows[chunk]] = mask.float().cpu(), iou.float().cpu()
+                logits[rows], scores[rows] = mask.float().cpu(), iou.float().cpu()
         return logits, scores
 
     def find_all(self, encoded: EncodedImage) -> Instances:
-        """Everything in the image, found by the package's own generator, best first; the score is the
-        predicted IoU.
-        """
-        return find_all(self.network, self.settings, encoded.image)
+        """Everything in the image, found by a grid of points, best first; the score is the predicted IoU."""
+        return find_all(self.network, self.settings, encoded.image, chunk=self.chunk)
 
     def track(
         self, frames: Sequence[Sample], prompts: Mapping[int, Sequence[Prompts]]
@@ -146,6 +167,17 @@ class Sam2Model(PromptableModel, Trackable):
             raise InvalidDataError("the loss of an empty batch is undefined; expected at least one sample")
         features = self._encoder.stream(samples)
         return self._learner.loss(self.network, samples, features, chunk=self.chunk, is_random=self.training)
+
+    def capability(self, kind: type[C]) -> C | None:
+        """All that it declares, but for masks as prompts where rough masks take their place."""
+        if kind is MaskPromptable and self._drawn:
+            return None
+        return super().capability(kind)
+
+    @property
+    def refines(self) -> bool:
+        """Whether corrections were trained with the earlier answer at hand, as SAM 2's authors do."""
+        return self._learner.corrections > 0
 
     @property
     def chunk(self) -> int:
@@ -167,6 +199,12 @@ class Sam2Model(PromptableModel, Trackable):
     def export_state(self) -> dict[str, Tensor]:
         """The state dict of the package's ``SAM2Base``, adapters merged: what ``build_sam2`` loads."""
         return merged(self.network, self.network.state_dict())
+
+
+def _untrained_prompts(filled: Filled) -> tuple[str, ...]:
+    """The kinds of prompts that training does not show; earlier answers come with corrections alone."""
+    kinds = {"point": ("box",), "box": ("point",), "mix": ()}[filled.prompts]
+    return kinds if filled.corrections else (*kinds, "mask")
 
 
 def _cache(settings: Sam2Settings) -> FeatureCache | None:

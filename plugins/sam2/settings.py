@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -13,6 +13,9 @@ Version = Literal["2.0", "2.1"]
 Trainable = Literal["decoder", "decoder+neck", "full", "lora"]
 PromptKind = Literal["point", "box", "mix"]
 MaskChoice = Literal["best", "first", "single", "only"]
+
+PUBLISHED_SIZE = 1024
+"""Height and width of the input of the published networks."""
 
 
 class LoraSettings(Settings):
@@ -44,25 +47,87 @@ class CacheSettings(Settings):
 
 class AutoSettings(Settings):
     """Segmentation of everything in an image without prompts, by points on a grid, as in SAM 2's
-    ``SAM2AutomaticMaskGenerator``.
+    ``SAM2AutomaticMaskGenerator``; each point is asked as in training.
     """
 
     points_per_side: int = Field(default=32, ge=1)
     """Points along each side of the grid."""
     points_per_batch: int = Field(default=64, ge=1)
-    """Points decoded at a time."""
-    pred_iou_thresh: float = Field(default=0.8, ge=0, le=1)
-    """Masks with a lower predicted IoU are dropped."""
-    stability_score_thresh: float = Field(default=0.95, ge=0, le=1)
+    """Points decoded at a time, at most as many as `chunk`. Memory for the masks is bounded by itself."""
+    pred_iou_thresh: float | None = Field(default=None, ge=0, le=1)
+    """Masks with a lower predicted IoU are dropped. When empty: 0.8 if the network is asked as SAM 2's
+    authors ask theirs, on which they chose it (`model.mask=best`, 1024 pixels, no rough masks), otherwise
+    0.5."""
+    stability_score_thresh: float | None = Field(default=None, ge=0, le=1)
     """Masks with a lower stability score are dropped; the score is the IoU of the masks at a raised and at a
-    lowered threshold."""
-    stability_score_offset: float = Field(default=1.0, ge=0, allow_inf_nan=False)
-    """How far the threshold is moved up and down for the stability score, in logits."""
+    lowered threshold. When empty: 0.95 if the network is asked as SAM 2's authors ask theirs, otherwise
+    0.9."""
+    stability_score_offset: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    """How far the threshold is moved up and down for the stability score, in logits. When empty: 1; but if
+    the score's threshold is empty, too, less in a network of fewer than 1024 pixels, in proportion: its masks
+    are coarser, and so are their edges in the image."""
     box_nms_thresh: float = Field(default=0.7, ge=0, le=1)
     """NMS threshold: a mask is dropped if its box has a higher IoU than this with a better one."""
     crop_n_layers: int = Field(default=0, ge=0, le=4)
     """Number of crop layers in which the image is segmented again; layer i has 2^i crops per side."""
     crop_n_points_downscale_factor: int = Field(default=1, ge=1)
+    """Factor by which the points per side are divided in each further layer."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _chosen_by_nobody(cls, values: Any) -> Any:
+        """Empty what older runs have written out although nobody chose it: the same thresholds for all."""
+        once = {"pred_iou_thresh": 0.8, "stability_score_thresh": 0.95, "stability_score_offset": 1.0}
+        is_whole = isinstance(values, dict) and values.keys() == cls.model_fields.keys()
+        if is_whole and all(values[name] == value for name, value in once.items()):
+            return {**values, **dict.fromkeys(once)}
+        return values
+
+    def filled(self, *, image_size: int, is_published_way: bool) -> FilledAuto:
+        """The settings, with defaults where they are empty.
+
+        Args:
+            image_size: height and width of the network's input.
+            is_published_way: whether points are asked and answered as by SAM 2's own generator.
+        """
+        offset = self.stability_score_offset
+        if offset is None:
+            chosen = self.stability_score_thresh is not None
+            offset = 1.0 if chosen else image_size / PUBLISHED_SIZE
+        iou, stability = (0.8, 0.95) if is_published_way else (0.5, 0.9)
+        given = self.model_dump(
+            exclude={"pred_iou_thresh", "stability_score_thresh", "stability_score_offset"}
+        )
+        return FilledAuto(
+            **given,
+            pred_iou_thresh=iou if self.pred_iou_thresh is None else self.pred_iou_thresh,
+            stability_score_thresh=(
+                stability if self.stability_score_thresh is None else self.stability_score_thresh
+            ),
+            stability_score_offset=offset,
+        )
+
+
+class FilledAuto(Settings):
+    """Settings of the search with a value for everything; see the fields of the same names in
+    ``AutoSettings``.
+    """
+
+    points_per_side: int
+    """Points along each side of the grid."""
+    points_per_batch: int
+    """Points decoded at a time, at most."""
+    pred_iou_thresh: float
+    """Lowest predicted IoU."""
+    stability_score_thresh: float
+    """Lowest stability score."""
+    stability_score_offset: float
+    """Its offset, in logits."""
+    box_nms_thresh: float
+    """Highest IoU of the boxes of two masks."""
+    crop_n_layers: int
+    """Number of crop layers."""
+    crop_n_points_downscale_factor: int
     """Factor by which the points per side are divided in each further layer."""
 
 
@@ -90,24 +155,24 @@ class Sam2Settings(Settings):
     term); `sam2` is that of SAM 2's authors.
     """
     prompts: PromptKind | None = None
-    """Training prompts; `mix` is a point or a box with equal probability. When empty: `point` for the preset
-    `lab`, `mix` for `sam2`.
+    """Training prompts; `mix` is a point or a box with equal probability. When empty: `point` for
+    `model.preset=lab`, `mix` for `model.preset=sam2`.
     """
     box_noise: float = Field(0.1, ge=0, le=1)
     """Random jitter of training boxes, as a fraction of their side lengths; SAM's authors use 0.1. Use 0 if
     prompt boxes will always be tight."""
     corrections: int | None = Field(None, ge=0, le=16)
-    """Correction clicks on errors of the prediction after each training prompt; when empty, 0 for the preset
-    `lab` and 7 for `sam2`.
+    """Correction clicks on errors of the prediction after each training prompt; when empty, 0 for
+    `model.preset=lab` and 7 for `model.preset=sam2`.
     """
     max_objects: int = Field(8, ge=1)
     """Maximum number of objects per image in a training step, drawn at random; limits memory."""
     mask: MaskChoice | None = None
     """Which of the decoder's masks is predicted. `best`: for a single point, the one of three masks with the
     best predicted score; for clearer prompts, the single mask, as SAM 2's authors recommend. `first`: the
-    first of the three, which the preset `lab` trains. `single`: the single mask. `only`: the single mask even
-    for a point and even if unstable; it is then trained on all prompts. When empty: `first` for `lab`, `best`
-    for `sam2`."""
+    first of the three. `single`: the single mask, or the best of three where it is unstable. `only`: the
+    single mask even for a point and even if unstable. Training trains the masks that this selects. When
+    empty: `first` for `model.preset=lab`, `best` for `model.preset=sam2`."""
     rough_masks: bool = False
     """Whether the network also gets each prompt as a rough mask, which helps a network with random weights
     learn to follow prompts much sooner. The published weights were not trained this way, and SAM 2's own
@@ -134,12 +199,16 @@ class Sam2Settings(Settings):
     def filled(self) -> Filled:
         """The settings, with defaults where they are empty."""
         is_toy, is_lab = self.size == "toy", self.preset == "lab"
+        image_size = self.image_size or (128 if is_toy else PUBLISHED_SIZE)
+        mask: MaskChoice = self.mask or ("first" if is_lab else "best")
+        as_published = mask == "best" and not self.rough_masks and image_size == PUBLISHED_SIZE
         return Filled(
-            image_size=self.image_size or (128 if is_toy else 1024),
+            image_size=image_size,
             trainable=self.trainable or ("full" if is_toy else "decoder"),
             prompts=self.prompts or ("point" if is_lab else "mix"),
             corrections=self.corrections if self.corrections is not None else (0 if is_lab else 7),
-            mask=self.mask or ("first" if is_lab else "best"),
+            mask=mask,
+            auto=self.auto.filled(image_size=image_size, is_published_way=as_published and not is_toy),
         )
 
 
@@ -158,3 +227,5 @@ class Filled(Settings):
     """Correction clicks after each prompt."""
     mask: MaskChoice
     """Which of the decoder's masks is predicted."""
+    auto: FilledAuto
+    """Segmentation of everything in an image without prompts."""

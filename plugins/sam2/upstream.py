@@ -34,11 +34,21 @@ def _hydra_as_it_was() -> Iterator[None]:
 
 with _hydra_as_it_was():
     import sam2
+    from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
     from sam2.modeling.sam.mask_decoder import MaskDecoder
     from sam2.modeling.sam.transformer import Attention, TwoWayTransformer
-    from sam2.modeling.sam2_base import SAM2Base
+    from sam2.modeling.sam2_base import NO_OBJ_SCORE, SAM2Base
+    from sam2.utils import amg
 
-__all__ = ["Attention", "MaskDecoder", "SAM2Base", "build_network"]
+__all__ = [
+    "NO_OBJ_SCORE",
+    "Attention",
+    "MaskDecoder",
+    "SAM2AutomaticMaskGenerator",
+    "SAM2Base",
+    "amg",
+    "build_network",
+]
 
 CONFIGS = {"tiny": "t", "small": "s", "base_plus": "b+", "large": "l"}
 IMAGE_PREDICTION = {
@@ -93,19 +103,14 @@ def build_network(
     return network
 
 
-def automatic_mask_generator(network: SAM2Base, **settings: Any) -> Any:
-    """The package's mask generator for everything in an image."""
-    with _hydra_as_it_was():
-        from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
-
+def new_generator(kind: Any, network: SAM2Base, **settings: Any) -> Any:
+    """The package's mask generator for everything in an image, or a class derived from it."""
     with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", "`torch.jit.script` is deprecated", FutureWarning
-        )  # by its resizing
-        generator: Any = SAM2AutomaticMaskGenerator(network, **settings)
-    generator.predictor._bb_feat_sizes = [
-        (network.image_size // stride,) * 2 for stride in (4, 8, 16)
-    ]  # else those of 1024 pixels
+        # By its resizing.
+        warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
+        generator: Any = kind(network, **settings)
+    # It has those of 1024 pixels, written out.
+    generator.predictor._bb_feat_sizes = [(network.image_size // stride,) * 2 for stride in (4, 8, 16)]
     return generator
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,22 +15,24 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from toolkit.types import Instances, Prediction, Prompts, Sample
+from toolkit.types import Instances, Prediction, Prompts, Sample, Size
 
 from .answers import to_masks
 from .clicks import BOTTOM_RIGHT, TOP_LEFT
 from .features import MEAN, STD
-from .prompting import grouped
+from .prompting import ObjectPrompt, by_object
 from .settings import Sam2Settings
 from .upstream import build_network
+from .video_heads import ask_as_trained
 
 VIDEO = {
     "_target_": "sam2.sam2_video_predictor.SAM2VideoPredictor",
     "binarize_mask_from_pts_for_mem_enc": True,
     "fill_hole_area": 0,
+    "add_all_frames_to_correct_as_cond": True,
 }
 """The options that ``build_sam2_video_predictor`` adds, except hole filling, which needs a custom CUDA
-kernel.
+kernel; and that corrections in later frames are remembered as the first prompt is, as in SAM 2's training.
 """
 
 
@@ -43,6 +46,9 @@ def track(
 ) -> Iterator[Prediction]:
     """Track objects; see ``toolkit.models.capabilities.Trackable.track``.
 
+    Each object is followed by itself, from its first prompt on, so that its track does not depend on other
+    objects. They share the features of the frames.
+
     Args:
         settings: settings of the model.
         weights: weights of its network, under the package's names.
@@ -52,38 +58,88 @@ def track(
     image_size = settings.filled().image_size
     predictor: Any = build_network(settings.version, settings.size, image_size, VIDEO)
     predictor.load_state_dict(weights)
+    ask_as_trained(predictor, settings)
     predictor.to(device).eval()
-    state = _empty_state(predictor)
-    height, width = frames[0].size
-    state |= {
-        "images": _Inputs(frames, image_size),
-        "num_frames": len(frames),
-        "video_height": height,
-        "video_width": width,
-    }
-    count = 0
-    with _computing(device):
-        for index in sorted(prompts):
-            for given in prompts[index]:
-                count = _enter(predictor, state, index, frames[index], given, count)
-    keep = (
-        max(
-            predictor.max_obj_ptrs_in_encoder,
-            predictor.num_maskmem * predictor.memory_temporal_stride_for_eval,
-        )
-        + 1
-    )
-    results = predictor.propagate_in_video(state)
-    while True:
-        # Entered for each frame separately, so that the caller's own work between frames does not run in it.
-        with _computing(device):
-            result = next(results, None)
-        if result is None:
-            return
-        index, _, logits = result
-        scores = _scores(state, index)
-        _forget(state, index - keep)
-        yield _prediction(frames[index], logits.float(), scores, settings.mask_threshold)
+    start = min(prompts)
+    video = _Video(predictor, frames, frames[start].size, image_size)
+    tracks = [_Track(video, given) for given in by_object(prompts, video.size)]
+    for index in range(start, len(frames)):
+        found = []
+        for number, each in enumerate(tracks):
+            if each.first <= index:
+                # Entered for each step, so that the caller's own work between frames does not run in it.
+                with _computing(device):
+                    found.append((number, *each.step(index)))
+        yield _prediction(frames[index], found, settings.mask_threshold)
+
+
+class _Video:
+    """The frames of a video, encoded once for all objects.
+
+    Args:
+        predictor: of the package.
+        frames: of one size.
+        size: height and width of the frames.
+        image_size: height and width of the network's input.
+    """
+
+    def __init__(self, predictor: Any, frames: Sequence[Sample], size: Size, image_size: int) -> None:
+        self.predictor, self.size = predictor, size
+        height, width = size
+        self._entries = {
+            "images": _Inputs(frames, image_size),
+            "num_frames": len(frames),
+            "video_height": height,
+            "video_width": width,
+        }
+        self._features: dict[int, Any] = {}
+        self._empty = _empty_state(predictor)
+
+    def new_state(self) -> dict[str, Any]:
+        """A state of the predictor for one object."""
+        state, self._empty = self._empty, copy.deepcopy(self._empty)
+        state |= self._entries
+        return state
+
+    @contextlib.contextmanager
+    def features(self, state: dict[str, Any]) -> Iterator[None]:
+        """Context manager in which an object's state has the features of the frame encoded last."""
+        state["cached_features"] = self._features
+        yield
+        self._features = state["cached_features"]
+
+
+class _Track:
+    """One object, followed from its first prompt on.
+
+    Args:
+        video: the frames.
+        prompts: for this object, by the number of the frame.
+    """
+
+    def __init__(self, video: _Video, prompts: Mapping[int, ObjectPrompt]) -> None:
+        self._video, self._prompts = video, prompts
+        self.first = min(prompts)
+        self._state = video.new_state()
+        predictor = video.predictor
+        memories = predictor.num_maskmem * predictor.memory_temporal_stride_for_eval
+        self._keep = max(predictor.max_obj_ptrs_in_encoder, memories) + 1
+
+    def step(self, index: int) -> tuple[Tensor, float]:
+        """Mask logits ``[H, W]`` in the next frame, and how certain it is that the object is there."""
+        predictor, state = self._video.predictor, self._state
+        with self._video.features(state):
+            if index > self.first:
+                (result,) = predictor.propagate_in_video(state, index, max_frame_num_to_track=0)
+            if index in self._prompts:
+                result = _enter(predictor, state, index, self._prompts[index])
+                predictor.propagate_in_video_preflight(state)
+        outputs = state["output_dict_per_obj"][0]
+        out = outputs["cond_frame_outputs"].get(index) or outputs["non_cond_frame_outputs"][index]
+        # A frame that no later one looks at, so that memory does not grow with the video.
+        outputs["non_cond_frame_outputs"].pop(index - self._keep, None)
+        logits: Tensor = result[2][0, 0].float()
+        return logits, float(out["object_score_logits"].float().sigmoid())
 
 
 @contextlib.contextmanager
@@ -121,48 +177,30 @@ class _Inputs(Sequence[Tensor]):
         return (scaled - mean) / std
 
 
-def _enter(
-    predictor: Any, state: dict[str, Any], index: int, frame: Sample, prompts: Prompts, count: int
-) -> int:
-    """Add the objects prompted in one frame to the predictor; returns the total number of objects."""
-    inputs: dict[int, tuple[Tensor, Tensor]] = {}
-    for group in grouped(prompts, frame.path or frame.id, frame.size):
-        for row, points, labels in zip(group.rows.tolist(), group.points, group.labels, strict=True):
-            inputs[row] = points, labels
-    for row in range(len(prompts)):
-        points, labels = inputs[row]
-        is_box = torch.isin(labels, torch.tensor([TOP_LEFT, BOTTOM_RIGHT]))
-        box = points[is_box].flatten() if is_box.any() else None
-        clicks = (
-            {} if is_box.all() else {"points": points[~is_box], "labels": labels[~is_box].to(torch.int32)}
-        )
-        predictor.add_new_points_or_box(state, index, count + row, box=box, **clicks)
-    return count + len(prompts)
+def _enter(predictor: Any, state: dict[str, Any], index: int, prompt: ObjectPrompt) -> Any:
+    """Prompt the object in a frame; the mask is corrected if it has been followed to there."""
+    if prompt.mask is not None:
+        return predictor.add_new_mask(state, index, 0, prompt.mask)
+    is_box = torch.isin(prompt.labels, torch.tensor([TOP_LEFT, BOTTOM_RIGHT]))
+    box = prompt.points[is_box].flatten() if is_box.any() else None
+    clicks = {}
+    if not is_box.all():
+        clicks = {"points": prompt.points[~is_box], "labels": prompt.labels[~is_box].to(torch.int32)}
+    return predictor.add_new_points_or_box(state, index, 0, box=box, **clicks)
 
 
-def _scores(state: dict[str, Any], index: int) -> list[float]:
-    """How certain the network is that each object is in a frame."""
-    outputs = [state["output_dict_per_obj"][number] for number in range(len(state["obj_ids"]))]
-    found = [
-        each["cond_frame_outputs"].get(index) or each["non_cond_frame_outputs"][index] for each in outputs
-    ]
-    return [float(each["object_score_logits"].float().sigmoid()) for each in found]
-
-
-def _forget(state: dict[str, Any], index: int) -> None:
-    """Free a frame's features that no later frame needs, so that memory does not grow with the video."""
-    for outputs in state["output_dict_per_obj"].values():
-        outputs["non_cond_frame_outputs"].pop(index, None)
-
-
-def _prediction(frame: Sample, logits: Tensor, scores: list[float], threshold: float) -> Prediction:
+def _prediction(frame: Sample, found: Sequence[tuple[int, Tensor, float]], threshold: float) -> Prediction:
     """The objects visible in a frame, each labeled with its number."""
-    masks = to_masks(logits[:, 0], frame.size, threshold)
+    if not found:
+        nothing = Instances.empty(frame.size, with_masks=True, with_scores=True)
+        return Prediction(frame.id, frame.size, instances=nothing)
+    numbers, logits, scores = zip(*found, strict=True)
+    masks = to_masks(torch.stack(logits), frame.size, threshold)
     seen = masks.areas() > 0
     every = Instances(
         frame.size,
         masks.boxes_xyxy(),
-        torch.arange(len(masks)),
+        torch.tensor(numbers),
         masks,
         torch.tensor(scores, dtype=torch.float32),
     )

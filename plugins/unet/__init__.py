@@ -24,7 +24,7 @@ PLUGIN = PluginManifest(
             "schedule": "poly",
         }
     },
-    recommended={"weights": "auto", "augment": "auto"},
+    recommended={"weights": "auto", "augment": "auto", "train": {"batch_size": None}},
     weights=(
         Weights(
             "imagenet",

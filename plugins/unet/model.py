@@ -20,6 +20,7 @@ def build(settings: UNetSettings, classes: Sequence[str]) -> SemanticModel:
     """
     depth, width, upsampling, norm = settings.filled()
     network: nn.Module
+    head: nn.Module
     divisor: int
     if settings.is_original:
         padded = settings.encoder == "original_padded"
@@ -33,7 +34,7 @@ def build(settings: UNetSettings, classes: Sequence[str]) -> SemanticModel:
             norm=norm,
             dropout=settings.dropout,
         )
-        encoder = original.encoder
+        encoder, head = original.encoder, original.head
         network, divisor = (original, 2**depth) if padded else (Mirrored(original), 1)
     else:
         from .encoders import DIVISOR, EncoderUNet  # imports timm, which takes seconds
@@ -47,8 +48,8 @@ def build(settings: UNetSettings, classes: Sequence[str]) -> SemanticModel:
             norm=norm,
             dropout=settings.dropout,
         )
-        encoder, divisor = network.encoder, DIVISOR
-    return SemanticModel(
+        encoder, head, divisor = network.encoder, network.head, DIVISOR
+    model = SemanticModel(
         network,
         classes,
         loss=settings.loss,
@@ -59,3 +60,6 @@ def build(settings: UNetSettings, classes: Sequence[str]) -> SemanticModel:
         long_side=settings.long_side,
         encoder=encoder,
     )
+    last = {id(parameter) for parameter in head.parameters()}
+    model.class_tensors = tuple(name for name, value in model.named_parameters() if id(value) in last)
+    return model

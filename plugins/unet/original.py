@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from toolkit.models.norms import Norm, norm_layer
-from toolkit.models.semantic import pad
+from toolkit.models.resizing import pad
 
 from .settings import Upsampling
 

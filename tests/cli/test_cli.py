@@ -195,10 +195,10 @@ def test_only_the_command_that_is_asked_for_is_imported() -> None:
         ),
         (
             ["plugins"],
-            "the following arguments are required: ACTION. There are: list, info, new, check\nusage: ",
+            "the following arguments are required: ACTION. Expected one of: list, info, new, check\nusage: ",
         ),
         (["-V"], "error: toolkit has no option -V. Hint: --version\n"),
-        (["eval"], "error: what is to be measured? Hint: give either RUN, "),
+        (["eval"], "error: there is nothing to evaluate. Hint: give either RUN, "),
         (
             ["train"],
             "error: which plugin and which dataset? none was given. Hint: add --plugin NAME --data NAME;",

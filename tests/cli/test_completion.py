@@ -165,3 +165,32 @@ def test_every_shell_knows_commands_and_plugins(capsys: pytest.CaptureFixture[st
 def test_an_unknown_shell(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["completion", "csh"]) == 2
     assert "invalid choice: 'csh'" in capsys.readouterr().err
+
+
+ZSH = shutil.which("zsh") or ""
+
+
+@pytest.mark.skipif(not ZSH, reason="there is no zsh here")
+@pytest.mark.parametrize(
+    ("words", "expected", "others"),
+    [
+        (["train", "--plugin", "unet"], {"train.lr=", "model.encoder="}, {"data.options.size="}),
+        (["train", "--data", "shapes"], {"train.lr=", "data.options.size="}, {"model.encoder="}),
+        (["eval", "run"], {"evaluators.iou.void="}, {"train.lr="}),
+    ],
+)
+def test_zsh_completes_the_settings_of_the_command_on_the_line(
+    words: list[str], expected: set[str], others: set[str], tmp_path: Path
+) -> None:
+    """In a subcommand, zsh's ``words`` begins with its name."""
+    file = tmp_path / "_toolkit"
+    file.write_text(script("zsh"), encoding="utf-8")
+    asked = """
+        compdef() { :; }; compset() { return 1 }; compadd() { shift 3; print -l -- "$@" }
+        eval "$(cat "$1")"; shift
+        words=("$@"); _toolkit_setting
+    """
+    done = subprocess.run([ZSH, "-f", "-c", asked, "zsh", str(file), *words], capture_output=True, text=True)
+    offered = set(done.stdout.split())
+    assert expected <= offered, done.stderr
+    assert not others & offered

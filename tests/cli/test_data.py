@@ -126,7 +126,7 @@ def test_check_goes_on_past_faults(shapes_folder: Path, capsys: pytest.CaptureFi
 
 def test_check_of_a_folder_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "check", "msrc", "--data-dir", "nowhere"]) == 1
-    assert "nowhere is not there" in capsys.readouterr().out
+    assert "nowhere does not exist" in capsys.readouterr().out
 
 
 def test_export_takes_part_of_a_split(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -97,7 +97,7 @@ def test_coco(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     faults = faults_of(capsys, "coco", "--data-dir", str(tmp_path), "--split", "train")
     parts = (
         "the id 1 occurs twice among the images",
-        "images[2] needs an id",
+        "image 2: id: missing",
         "the id 1 occurs twice among the annotations",
         "annotation 2 has the image_id 9",
         "annotation 3 has the category_id 9",

@@ -78,7 +78,7 @@ def test_sets_that_users_bring_have_nothing_to_fetch(name: str, capsys: pytest.C
     assert main(["data", "get", name]) == 1
     message = capsys.readouterr().err
     assert f"There is nothing to fetch for {name}: you bring the files yourself." in message
-    assert f"Hint: put the files into data/{name}, so that it holds: " in message
+    assert f"Hint: put the files into data/{name}, so that it contains: " in message
 
 
 def test_generated_sets_have_nothing_to_fetch(capsys: pytest.CaptureFixture[str]) -> None:
@@ -145,7 +145,7 @@ def test_what_has_other_contents_than_the_reader_wants(
     file_server.behavior.files["/set.zip"] = content.getvalue()
     assert main(["data", "get", set_file]) == 1
     message = capsys.readouterr().err
-    assert "what was fetched for fetched" in message
+    assert "what was downloaded for fetched" in message
     assert "Hint: " in message
 
 

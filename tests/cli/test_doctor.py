@@ -60,7 +60,7 @@ def test_the_text_names_device_and_machine(capsys: pytest.CaptureFixture[str]) -
     assert main(["doctor"]) == 0
     text = capsys.readouterr().out
     for words in (
-        "accelerator",
+        "device            ",
         "precision",
         "CPU threads",
         "CPU cores",
@@ -81,7 +81,7 @@ def test_gpus_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: Gpu)
     facts = doctor.describe_device()
-    assert (facts["accelerator"], facts["precision"]) == ("cuda", "bf16")
+    assert (facts["device"], facts["precision"]) == ("cuda", "bf16")
     assert facts["GPU 1"] == "NVIDIA Test, 24.0 GiB, compute capability 8.6"
 
 
@@ -92,7 +92,7 @@ def test_torch_complaints_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(torch.cuda, "is_available", is_available)
     facts = doctor.describe_device()
-    assert facts["accelerator"] != "cuda"
+    assert facts["device"] != "cuda"
     assert "driver on your system is too old" in facts["complaints"]
 
 
@@ -223,3 +223,12 @@ def test_it_works_without_the_packages_that_it_looks_for(without: str) -> None:
         " ModuleNotFoundError" in done.stdout
     )
     assert f"Hint: pip install --force-reinstall '{without}" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("device", "words"),
+    [("cpu", "torch finds no GPU"), ("cuda", "NVIDIA"), ("mps", "Apple"), ("xpu", "")],
+)
+def test_a_device_is_named_in_words_that_people_know(device: str, words: str) -> None:
+    assert words in doctor.what_device(device)
+    assert bool(doctor.what_device(device)) == bool(words)

@@ -101,6 +101,22 @@ def test_a_folder(infer: Infer, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert Image.open(tmp_path / "out/labels/a.png").getpalette()[:6] == [9, 9, 9, 250, 0, 0]
 
 
+def test_what_was_left_out_is_said(infer: Infer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("IMG_1.heic", "deep/IMG_2.HEIC", "notes.txt", "._a.jpg"):
+        (tmp_path / "photos" / name).write_bytes(b"x")
+    assert infer(str(tmp_path / "photos")) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == (
+        "looked at: 2 images; left out: 3 files passed over for their suffix (2 .heic, 1 .txt); to have .heic"
+        " read, convert them to JPEG or PNG; 1 file hidden or left by the system"
+    )
+    assert infer(str(tmp_path / "photos"), "--resume") == 0
+    Image.new("RGB", (9, 9)).save(tmp_path / "photos" / "a.jpg")
+    assert infer(str(tmp_path / "photos"), "--resume") == 0
+    assert "1 image done in " in (printed := capsys.readouterr().out)
+    assert "1 had changed since they were done" in printed
+
+
 def test_bad_images_are_reported_counted_and_skipped(
     infer: Infer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -118,7 +134,7 @@ def test_bad_images_are_reported_counted_and_skipped(
 def test_resume(infer: Infer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert infer(str(tmp_path / "photos" / "deep")) == 0
     assert infer(str(tmp_path / "photos" / "deep")) == 2
-    assert "holds results already. Hint: go on with them by --resume" in capsys.readouterr().err
+    assert "already contains results. Hint: continue them with --resume" in capsys.readouterr().err
     assert infer(str(tmp_path / "photos" / "deep"), "--resume") == 0
     assert capsys.readouterr().out == f"0 images done, 1 were done before; results in {tmp_path / 'out'}\n"
 
@@ -190,7 +206,7 @@ def test_ctrl_c(
     monkeypatch.setattr(pipeline, "_predict", interrupt)
     assert infer(str(tmp_path / "photos")) == 1
     printed = capsys.readouterr().err
-    assert f"stopped; what is done is in {tmp_path / 'out'}, and --resume goes on from there" in printed
+    assert f"stopped; the results so far are in {tmp_path / 'out'}; --resume continues from there" in printed
     assert "Traceback" not in printed
 
 
@@ -213,7 +229,7 @@ def test_without_a_folder_results_go_to_one_named_after_the_run(
     assert f"results in results/{run.name}" in capsys.readouterr().out
     assert (tmp_path / "results" / run.name / "manifest.jsonl").is_file()
     assert main(["infer", str(run), "photos"]) == 2
-    assert "holds results already. Hint: go on with them by --resume" in capsys.readouterr().err
+    assert "already contains results. Hint: continue them with --resume" in capsys.readouterr().err
 
 
 def test_names_of_results_that_were_given_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

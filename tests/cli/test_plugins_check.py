@@ -67,8 +67,8 @@ def test_all_that_bears_a_name_is_checked(
     monkeypatch.chdir(tmp_path)
     assert check("coco") == 1
     captured = capsys.readouterr()
-    assert "dataset 'coco' needs a folder of files, and data/coco is not there" in captured.err
-    assert "It must hold: annotations/" in captured.err
+    assert "dataset 'coco' needs a folder of files, but data/coco does not exist" in captured.err
+    assert "It must contain: annotations/" in captured.err
 
 
 def test_a_dataset_that_can_draw_a_stand_in_needs_no_files(

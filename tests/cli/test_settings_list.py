@@ -29,7 +29,7 @@ def test_all_settings_are_listed_at_80_columns(
         assert f"\n  {key} = " in text
     for plugin in registry.plugins():
         if plugin.settings and not plugin.missing_requirements():
-            assert f"model of the plugin {plugin.name}\n" in text
+            assert f"model: the plugin {plugin.name}\n" in text
     assert "Learning rate after warm-up" in text
     assert "name: flip" in text
     long = [line for line in text.splitlines() if len(line) > 80]
@@ -42,7 +42,7 @@ def test_a_section_and_a_key(capsys: pytest.CaptureFixture[str]) -> None:
     assert "model" not in train.split("train.freeze")[0]
     assert "data.dir" not in train
     one = listed(capsys, "train.lr_scaling")
-    assert one.startswith("train: how to learn\n  train.lr_scaling = linear   (linear, sqrt, none)\n")
+    assert one.startswith("train: the training\n  train.lr_scaling = linear   (linear, sqrt, none)\n")
     assert len(one.splitlines()) == 3
     assert len(listed(capsys, "train.lr").splitlines()) == 3, "and not those that begin so"
     assert "train.lr_factors" in listed(capsys, "lr_")
@@ -50,8 +50,8 @@ def test_a_section_and_a_key(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_of_one_plugin_and_dataset(capsys: pytest.CaptureFixture[str]) -> None:
     text = listed(capsys, "--plugin", "unet", "--data", "masks")
-    assert "model of the plugin unet" in text
-    assert "data.options of the dataset masks" in text
+    assert "model: the plugin unet" in text
+    assert "data.options: the dataset masks" in text
     assert "maskrcnn" not in text
     assert "train.schedule = poly " in text, "what the plugin sets"
 

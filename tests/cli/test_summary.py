@@ -110,4 +110,4 @@ def test_a_run_brings_its_own_settings(capsys: pytest.CaptureFixture[str], run: 
 
 def test_a_folder_that_is_no_run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["summary", str(tmp_path)]) == 1
-    assert "holds neither best.safetensors nor last.safetensors" in capsys.readouterr().err
+    assert "contains neither best.safetensors nor last.safetensors" in capsys.readouterr().err

@@ -43,7 +43,7 @@ def test_a_model_that_cannot_track_is_named(
     assert main(words) == 2
     shown = capsys.readouterr()
     assert shown.out == ""
-    assert "TinyModel cannot follow objects through a video" in shown.err
+    assert "TinyModel cannot track objects through a video" in shown.err
     assert not (tmp_path / "out").exists()
 
 
@@ -58,3 +58,27 @@ def test_a_run_that_is_not_there_is_named(words: list[str], capsys: pytest.Captu
     words[1] = "no-such-run"
     assert main(words) == 1
     assert "no-such-run" in capsys.readouterr().err
+
+
+def test_without_out_the_results_are_named_after_run_and_video(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    place = words.index("--out")
+    del words[place : place + 2]
+    given = []
+
+    def track(predictor: object, video: Path, prompts: Path, out: Path, **_: object) -> int:
+        given.append(out)
+        out.mkdir(parents=True)
+        (out / "manifest.jsonl").touch()
+        return 2
+
+    monkeypatch.setattr("toolkit.inference.tracking.track_video", track)
+    assert main(words) == 0
+    assert given == [Path("results/run-frames")]
+    assert "2 objects tracked; the results of each frame are in results/run-frames" in capsys.readouterr().out
+    assert main(words) == 2, "there is nothing to resume"
+    message = capsys.readouterr().err
+    assert "results/run-frames already contains results. Hint: choose another folder with --out" in message
+    assert "--resume" not in message

@@ -107,7 +107,7 @@ def test_short_forms_set_what_their_settings_set(tiny: str, tmp_path: Path) -> N
         (["--steps", "1", "--epochs", "1"], "give either steps or epochs, not both"),
         (["--steps", "many"], "train.steps: input should be a valid integer"),
         (["--resume", "a", "--out", "b"], "--resume a and --out b name two runs. Hint: leave --out out"),
-        (["--plugin", "unet", "plugin=deeplabv3"], "name two. Hint: leave one out"),
+        (["--plugin", "unet", "plugin=deeplabv3"], "contradict each other. Hint: leave one out"),
     ],
 )
 def test_what_contradicts_itself(
@@ -164,7 +164,7 @@ def test_weights_of_a_run_with_other_settings_say_which(
     assert main([*command, before, "width=5"]) == 0
     capsys.readouterr()
     assert main([*command, after, "--weights", before]) == 1
-    assert capsys.readouterr().err.endswith("learned with other settings. Hint: model.width=5\n")
+    assert capsys.readouterr().err.endswith("trained with other settings. Hint: model.width=5\n")
     assert main([*command, after, "--weights", before, "model.width=5"]) == 0
 
 
@@ -186,11 +186,11 @@ def test_the_next_commands_can_be_pasted_whatever_the_names() -> None:
     assert list(closing(result(), settings)) == [
         "Trained 7 steps.",
         "The run is in runs/my run. Next:",
-        "  toolkit eval 'runs/my run' --data masks",
-        "  toolkit infer 'runs/my run' 'my photos/images' --out 'runs/my run-results'",
+        "  toolkit eval 'runs/my run'",
+        "  toolkit infer 'runs/my run' 'my photos/images'",
     ]
 
 
 def test_a_run_that_was_stopped_says_how_it_goes_on() -> None:
     lines = list(closing(result(finished=False, summary="Stopped."), resolve(plugin="unet", data="masks")))
-    assert lines == ["Stopped.", "Go on with: toolkit train --resume 'runs/my run'"]
+    assert lines == ["Stopped.", "Continue with: toolkit train --resume 'runs/my run'"]

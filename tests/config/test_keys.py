@@ -136,7 +136,7 @@ def test_plugin_and_data_may_be_named_among_the_settings(tiny: str) -> None:
     expected = resolve(plugin=tiny, data=tiny).model_dump()
     assert resolve(overrides=[f"plugin={tiny}", f"data={tiny}"]).model_dump() == expected
     assert resolve(plugin=tiny, overrides=[f"data.name={tiny}"]).model_dump() == expected
-    with pytest.raises(UsageError, match="name two"):
+    with pytest.raises(UsageError, match="contradict each other"):
         resolve(plugin=tiny, data=tiny, overrides=["plugin=unet"])
 
 

@@ -38,9 +38,12 @@ def test_epochs_on_the_command_line_replace_the_steps_of_a_recipe(tiny: str) -> 
     [
         ({"steps": 1, "epochs": 1}, "either steps or epochs, not both"),
         ({"steps": 9, "milestones": (3,)}, "schedule=multistep"),
-        ({"steps": 9, "milestones": (5, 3), "schedule": "multistep"}, "milestones must rise"),
-        ({"steps": 9, "batch_size": 6, "devices": 4}, "nearest that do are 4 and 8"),
-        ({"steps": 9, "batch_size": 1, "devices": 3}, "the least that does is 3"),
+        (
+            {"steps": 9, "milestones": (5, 3), "schedule": "multistep"},
+            "milestones must be in ascending order",
+        ),
+        ({"steps": 9, "batch_size": 6, "devices": 4}, "nearest values are 4 and 8"),
+        ({"steps": 9, "batch_size": 1, "devices": 3}, "the smallest value is 3"),
     ],
 )
 def test_settings_that_contradict_each_other(values: dict[str, object], expected: str) -> None:

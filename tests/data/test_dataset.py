@@ -65,8 +65,8 @@ def test_the_default_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(DataError) as caught:
         open_dataset(manifest(), None, "train")
     assert str(caught.value).splitlines() == [
-        "dataset 'counted' needs a folder of files, and data/counted is not there.",
-        "It must hold: nothing special",
+        "dataset 'counted' needs a folder of files, but data/counted does not exist.",
+        "It must contain: nothing special",
         "The data come from https://example.org",
         "Hint: put them at data/counted, or name the folder that has the files with --data-dir",
     ]
@@ -85,7 +85,7 @@ def test_generated_datasets_get_no_folder(tmp_path: Path) -> None:
 
 
 def test_faults(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"no split 'test'. There are: train, val"):
+    with pytest.raises(UsageError, match=r"no split 'test'. Expected one of: train, val"):
         open_dataset(manifest(), tmp_path, "test")
     with pytest.raises(ConfigError, match="2 faults"):
         open_dataset(manifest(), tmp_path, "train", {"count": "many", "color": 1})

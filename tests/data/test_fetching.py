@@ -26,6 +26,7 @@ from toolkit.data.dataset import missing_folder, open_dataset
 from toolkit.data.fetching import fetch_dataset
 from toolkit.errors import DataError, DownloadError
 from toolkit.registry.manifests import DatasetManifest, Download
+from toolkit.runtime.locks import lock_of
 
 PHOTO = np.full((9, 12, 3), 90, np.uint8)
 FETCHED = [manifest.name for manifest in registry.datasets() if manifest.downloads]
@@ -168,7 +169,7 @@ def test_a_dataset_arrives_and_opens(name: str, file_server: FileServer, tmp_pat
     for download in manifest.downloads:
         (folder / download.name).unlink()
     there, following = fetch_dataset(manifest, folder)
-    assert there.startswith(f"{name} is in {folder} already, so nothing is fetched: ")
+    assert there.startswith(f"{name} is already in {folder}, so nothing is downloaded: ")
     assert [there.partition("samples")[2], following] == [lines[-2].partition("samples")[2], lines[-1]]
     assert len(file_server.behavior.paths) == len(manifest.downloads), "what is there is not fetched again"
 
@@ -197,7 +198,7 @@ def test_an_interrupted_fetch_is_not_taken_for_the_data(file_server: FileServer,
     command = rf"Hint: toolkit data get balloon --data-dir {folder}"
     (folder / ".unpacking-x").mkdir(parents=True)
     name = manifest.downloads[0].name
-    for left in (f"{name}.part", f"{name}.part.json", f".{name}.lock", name, f"{name}.sha256"):
+    for left in (f"{name}.part", f"{name}.part.json", lock_of(folder / name).name, name, f"{name}.sha256"):
         (folder / left).write_bytes(b"")
         with pytest.raises(
             DataError, match=rf"no more than a download that was not finished[\s\S]*{command}"
@@ -271,7 +272,7 @@ def test_files_that_are_no_archives_stay_as_they_are(file_server: FileServer, tm
             Download(f"{file_server.root}/via.json", filename=name) for name in ("a.json", "b.json")
         ),
     )
-    with pytest.raises(DataError, match="what was fetched for balloon is not what is expected of it"):
+    with pytest.raises(DataError, match="what was downloaded for balloon is not as expected"):
         list(fetch_dataset(manifest, tmp_path))
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import os
 from io import BytesIO
 from pathlib import Path
 
@@ -10,10 +12,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from support.source_tree import FILES, tree_of
 
 from toolkit.data import images
 from toolkit.data.images import (
     IMAGE_SUFFIXES,
+    decode_numbers,
+    has_colors,
+    image_palette,
     image_size,
     read_channels,
     read_id_map,
@@ -153,7 +159,9 @@ def test_a_file_cut_off_anywhere_is_refused(
 ) -> None:
     data = encoded(photo(), kind, mode, **options)
     path = tmp_path / "cut.bin"
-    for length in np.linspace(1, len(data) - 1, 40).astype(int):
+    # The rows of a BMP are padded to four bytes, of which the last may be missing.
+    most = len(data) - (4 if kind == "BMP" else 1)
+    for length in np.linspace(1, most, 40).astype(int):
         path.write_bytes(data[:length])
         with pytest.raises(ImageError, match=r"cut\.bin .*Hint"):
             read_image(path)
@@ -190,8 +198,11 @@ def test_what_cameras_append_is_ignored(tmp_path: Path) -> None:
 BAD = [
     (b"", r"is empty \(0 bytes\)\. Hint: copy"),
     (b"\0" * 1000, r"is not an image: its first bytes .* Hint: remove it"),
-    (b"<html>404</html>", r"is not an image: its first bytes b'<html>40'.*JPEG, PNG, BMP, WebP or TIFF"),
-    (b"\xff\xd8\xff\xe0" + b"\0" * 400, r"is cut off"),
+    (
+        b"<html>404</html>",
+        r"is not an image: its first bytes b'<html>40'.*JPEG, PNG, BMP, WebP, TIFF, GIF or JPEG 2000",
+    ),
+    (b"\xff\xd8\xff\xe0" + b"\0" * 400, r"damaged header"),
     (b"\x89PNG\r\n\x1a\n" + b"\0" * 40 + b"IEND\xaeB`\x82", r"damaged header"),
 ]
 
@@ -222,8 +233,7 @@ def test_files_that_cannot_be_opened(tmp_path: Path, read: object, monkeypatch: 
     def denied(*args: object, **kwargs: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("builtins.open", denied)
-    monkeypatch.setattr(Path, "read_bytes", denied)
+    monkeypatch.setattr(os, "open", denied)
     with pytest.raises(
         ImageError, match=r"locked\.jpg may not be read: permission denied\. Hint: change its permissions"
     ):
@@ -261,7 +271,21 @@ def test_image_size_does_not_decode(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_suffixes_are_lower_case_and_readable() -> None:
-    assert {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"} == IMAGE_SUFFIXES
+    usual = {
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".png",
+        ".bmp",
+        ".webp",
+        ".tif",
+        ".tiff",
+        ".gif",
+        ".jp2",
+        ".j2k",
+    }
+    assert usual == IMAGE_SUFFIXES
 
 
 # --- label maps
@@ -421,6 +445,57 @@ def test_channels_hold_numbers(tmp_path: Path, dtype: type) -> None:
     assert np.array_equal(
         as_hwc(read_channels(tmp_path / "gray.png")), np.stack([pixels[..., 1]] * 3, axis=2)
     )
+
+
+def test_palettes_and_whether_there_are_colors(tmp_path: Path) -> None:
+    write_label_map(tmp_path / "p.png", torch.zeros((3, 4), dtype=torch.uint8), [(1, 2, 3), (4, 5, 6)])
+    palette = image_palette(tmp_path / "p.png")
+    assert palette is not None
+    assert palette[:6] == [1, 2, 3, 4, 5, 6]
+    kinds = {"1": False, "L": False, "P": False, "RGB": True, "RGBA": True, "LA": True}
+    for mode, is_color in kinds.items():
+        Image.fromarray(photo()).convert(mode).save(tmp_path / "c.png")
+        assert has_colors(tmp_path / "c.png") == is_color
+        assert (image_palette(tmp_path / "c.png") is not None) == (mode == "P")
+
+
+def test_numbers_from_bytes() -> None:
+    values = np.random.default_rng(0).integers(0, 2, (5, 7)).astype(bool)
+    buffer = BytesIO()
+    Image.fromarray(values).save(buffer, "PNG")
+    found = decode_numbers(buffer.getvalue(), "a mask")
+    assert found.tolist() == values.astype(int).tolist()
+    for data, message in (
+        (b"", "is empty"),
+        (b"no image", "is not an image"),
+        (encoded(photo(), "PNG"), "color"),
+    ):
+        with pytest.raises(ImageError, match=f"a mask .*{message}"):
+            decode_numbers(data, "a mask")
+
+
+ONE_WAY_IN = ("toolkit.data.image_decoding", "toolkit.data.image_headers")
+
+
+@pytest.mark.parametrize("module", [name for name in FILES if name not in ONE_WAY_IN])
+def test_images_are_decoded_nowhere_else(module: str) -> None:
+    """All limits and conventions hold for a reader of datasets as well."""
+    decoders = ("Image.open", "cv2.imread", "cv2.imdecode", "cv2.imreadmulti", "imageio.imread", "read_file")
+    for node in ast.walk(tree_of(FILES[module])):
+        if isinstance(node, ast.Attribute):
+            assert ast.unparse(node) not in decoders, f"{module}, line {node.lineno}: use toolkit.data.images"
+
+
+def test_what_is_left_out_of_an_image_is_logged_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(images, "_SAID", images._Said())
+    pages = [Image.fromarray(photo()), Image.fromarray(photo(seed=1))]
+    for name in ("a.gif", "b.gif"):
+        pages[0].save(tmp_path / name, save_all=True, append_images=pages[1:])
+        read_image(tmp_path / name)
+    (line,) = caplog.messages
+    assert line.startswith(f"{tmp_path / 'a.gif'} has several pages or frames, of which the first is read")
 
 
 def test_channels_of_a_palette_are_its_colors(tmp_path: Path) -> None:

@@ -176,7 +176,7 @@ def test_images_of_any_shape_and_samples_without_labels_fit(tmp_path: Path) -> N
         (["--augment", "[{name: flip, p: 3}]"], "less than or equal to 1"),
         (["--augment", "3"], "expected names, such as flip,blur"),
         (["--augment", "[{"], "not valid YAML"),
-        (["--split", "nothing"], "no split 'nothing'. There are: train, val, test"),
+        (["--split", "nothing"], "no split 'nothing'. Expected one of: train, val, test"),
         (["--config", "recipe.yaml"], "recipe.yaml lists no augmentations"),
         (["--plugin", "nothing"], "nothing"),
         (["--count", "0"], "1 or more"),

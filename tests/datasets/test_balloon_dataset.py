@@ -14,9 +14,12 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from toolkit import registry
-from toolkit.data.dataset import Dataset, open_dataset
+from toolkit.data.dataset import Dataset, open_dataset, unread
+from toolkit.data.faults import gathering
+from toolkit.data.notes import noting
 from toolkit.errors import DataError, MissingSplitError
 from toolkit.formats.regions import to_instances
 from toolkit.types import Sample
@@ -132,10 +135,11 @@ def test_classes_from_an_attribute(tmp_path: Path) -> None:
         ({"name": "rect", "x": 3, "y": 2, "width": 5}, "height of the rect has None among its numbers"),
         ({"name": "rect", "x": 3, "y": 2, "width": 0, "height": 4}, "covers no pixel"),
         ({"name": "circle", "cx": 3, "cy": 2, "r": 0}, "do not form an ellipse"),
-        ({"name": "circle", "cx": 30, "cy": 2, "r": 3}, "covers no pixel"),
+        ({"name": "circle", "cx": 30, "cy": 2, "r": 3}, "reaches 30, outside the image of 12 x 9"),
+        ({"name": "circle", "cx": 14, "cy": 2, "r": 1}, "covers no pixel"),
         (
             {"name": "rect", "x": 3000, "y": 2, "width": 5, "height": 4},
-            "reaches 3000, far outside the image of 12 x 9",
+            "reaches 3005, outside the image of 12 x 9",
         ),
     ],
 )
@@ -174,6 +178,67 @@ def test_files_that_are_not_of_via(tmp_path: Path) -> None:
 def test_the_folder_of_the_archive(tmp_path: Path) -> None:
     put(tmp_path / "balloon" / "val", [region(TRIANGLE)])
     assert len(balloons(tmp_path, "val")) == 1
+
+
+def test_outlines_of_an_image_that_was_turned_since(tmp_path: Path) -> None:
+    wide = {"name": "rect", "x": 1, "y": 1, "width": 17, "height": 8}
+    put(tmp_path / "train", [region(TRIANGLE), region(wide)])
+    turned = Image.new("RGB", (30, 10))
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    turned.save(tmp_path / "train" / "a.jpg", exif=exif)
+    dataset = balloons(tmp_path)
+    assert dataset.image_size(0) == (30, 10)  # type: ignore[attr-defined]
+    with pytest.raises(DataError, match=r"region 1 reaches 18, outside .* 10 x 30 .*: 2 of 4 points"):
+        dataset[0]
+    cut = balloons(tmp_path, outside="clip")[0].instances
+    assert cut.boxes_xyxy[1].tolist() == [1, 1, 10, 9]
+
+
+def test_other_names_of_folders_and_images(tmp_path: Path) -> None:
+    put(tmp_path / "valid", [region(TRIANGLE)])
+    put(tmp_path / "unsorted", [region(TRIANGLE)])
+    file = tmp_path / "valid" / "via_region_data.json"
+    data = json.loads(file.read_text())
+    data["a.jpg123"]["filename"] = "E:\\shots\\a.jpg"
+    file.write_text(json.dumps(data))
+    cv2.imwrite(str(tmp_path / "valid" / "more.png"), np.zeros((9, 12, 3), np.uint8))
+    with noting() as notes:
+        dataset = balloons(tmp_path, "val")
+    assert dataset.ids == ("shots/a",)
+    assert dataset[0].path == str(tmp_path / "valid" / "a.jpg")
+    assert list(notes.values()) == [1]
+    left = unread(registry.datasets().get("balloon"), tmp_path)
+    assert left == ["unsorted/via_region_data.json"]
+
+
+def test_classes_that_nobody_asked_for_are_not_merged(tmp_path: Path) -> None:
+    """Regions that an attribute tells apart are not read as one class without a word."""
+    put(tmp_path / "train", [region(TRIANGLE, kind="cat"), region(TRIANGLE, kind={"dog": True})])
+    with pytest.raises(DataError, match=r"'kind' with 2 values \(cat, dog\), but all .* as 'balloon'"):
+        balloons(tmp_path)
+    assert balloons(tmp_path, classes=["animal"])[0].instances.labels.tolist() == [0, 0]
+    assert balloons(tmp_path, attribute="kind", classes=["dog", "cat"])[0].instances.labels.tolist() == [1, 0]
+    put(tmp_path / "train", [region(TRIANGLE, kind="cat"), region(TRIANGLE, kind="cat "), region(TRIANGLE)])
+    assert len(balloons(tmp_path)[0].instances) == 3
+
+
+def test_projects_of_version_3_are_named(tmp_path: Path) -> None:
+    put(tmp_path / "train", [])
+    project = {"project": {}, "config": {}, "attribute": {}, "file": {}, "metadata": {}, "view": {}}
+    (tmp_path / "train" / "via_region_data.json").write_text(json.dumps(project))
+    with pytest.raises(DataError, match=r"is a project of VIA 3, which is not read. Hint: export it in COCO"):
+        balloons(tmp_path)
+
+
+def test_a_check_tells_all_faults_of_a_file(tmp_path: Path) -> None:
+    put(tmp_path / "train", [])
+    good = {"filename": "a.jpg", "regions": []}
+    data = {"a": good, "b": good, "c": {"filename": "", "regions": []}, "d": {"filename": "d.jpg"}, "e": 5}
+    (tmp_path / "train" / "via_region_data.json").write_text(json.dumps(data))
+    with gathering() as faults:
+        assert balloons(tmp_path).ids == ("a",)
+    assert len(faults) == 4
 
 
 @pytest.mark.data

@@ -55,7 +55,7 @@ def test_slices_of_three_channels_and_their_masks(
 ) -> None:
     write(tmp_path / where, patients(2), slices=11, compression=compression)
     dataset = brain_mri(tmp_path, val_fraction=0, test_fraction=0)
-    assert dataset.classes == ("background", "tumour")
+    assert dataset.classes == ("background", "tumor")
     assert [name.rsplit("_", 1)[1] for name in dataset.ids] == [str(n) for n in range(1, 12)] * 2, (
         "in the order of the scan"
     )

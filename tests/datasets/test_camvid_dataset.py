@@ -181,7 +181,7 @@ def test_a_folder_without_camvid(tmp_path: Path) -> None:
         match="neither LabeledApproved_full/ beside 701_StillsRaw_full/ nor trainannot/ beside train/",
     ):
         camvid(tmp_path)
-    with pytest.raises(DataError, match=r"It must hold: either 701_StillsRaw_full/0001TP_006690\.png"):
+    with pytest.raises(DataError, match=r"It must contain: either 701_StillsRaw_full/0001TP_006690\.png"):
         camvid(tmp_path / "nowhere")
 
 

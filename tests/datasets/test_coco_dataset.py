@@ -5,6 +5,7 @@ names.
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -21,8 +22,9 @@ from pycocotools.coco import COCO
 import toolkit
 from toolkit import registry
 from toolkit.config import resolve
-from toolkit.data.dataset import Dataset, open_dataset
-from toolkit.errors import DataError, ImageError, MissingSplitError, UsageError
+from toolkit.data.dataset import Dataset, open_dataset, unread
+from toolkit.data.faults import gathering
+from toolkit.errors import DataError, MissingSplitError, UsageError
 from toolkit.formats.coco import decode_counts
 from toolkit.training.splits import open_splits
 from toolkit.types import Masks
@@ -157,7 +159,10 @@ def test_images_without_objects_and_boxes_without_masks(tmp_path: Path) -> None:
 
 def test_boxes_are_cut_off_at_the_border_or_taken_from_the_mask(tmp_path: Path) -> None:
     put(tmp_path, document(annotation(1, bbox=[-5, 3, 20, 30.5]), annotation(2, bbox=None)))
-    assert coco(tmp_path)[0].instances.boxes_xyxy.tolist() == [[0, 3, 15, 20], [2, 3, 9, 8]]
+    with pytest.raises(DataError, match=r"annotation 1 of .* reaches 33.5, outside the image of 30 x 20"):
+        coco(tmp_path)[0]
+    cut = coco(tmp_path, outside="clip")[0].instances
+    assert cut.boxes_xyxy.tolist() == [[0, 3, 15, 20], [2, 3, 9, 8]]
 
 
 def test_what_coco_needs_to_be_measured_by_is_kept(tmp_path: Path) -> None:
@@ -168,7 +173,7 @@ def test_what_coco_needs_to_be_measured_by_is_kept(tmp_path: Path) -> None:
     dataset = coco(tmp_path)
     assert dataset.coco_image_ids == {"a": 7, "sub/b": 900}
     assert dataset.coco_category_ids == (3, 90)
-    assert dataset.coco_document() == data
+    assert [each["area"] for each in dataset.coco_document()["annotations"]] == [12.25, 35, 35]
     assert dataset[0].instances.areas.tolist() == [12.25, 35]
     assert dataset[1].instances.areas is None
     data["images"][0]["id"] = "seven"
@@ -202,7 +207,7 @@ def test_keypoints(tmp_path: Path) -> None:
     ]
     data["annotations"][0]["keypoints"] = [1, 2, 2, 3]
     put(tmp_path, data)
-    with pytest.raises(DataError, match=r"annotation 1 .* has 4 numbers as keypoints; expected 6"):
+    with pytest.raises(DataError, match=r"annotation 1 .*: keypoints: 4 numbers are not x, y and visibility"):
         coco(tmp_path)[0]
 
 
@@ -256,10 +261,10 @@ def _change(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         ("annotations.1.category_id", None, "annotation 12 has the category_id None"),
         ("annotations.1.id", 11, "the id 11 occurs twice among the annotations"),
         ("annotations.1", 3, r"annotations\[1\] is not a record"),
-        ("images.1.id", 7, "the id 7 occurs twice among the images"),
-        ("images.1.file_name", None, r"images\[1\] needs an id, and a file_name that is text"),
+        ("images.1.id", 7, "the id 7 occurs twice among the images: 0 and 1"),
+        ("images.1.file_name", None, r"image 1 \(id 900\): file_name: should be a valid string, not None"),
         ("images.1.file_name", "a.png", "two images with the file_name 'a.png'"),
-        ("categories.1.id", 90, "the id 90 occurs twice among the categories"),
+        ("categories.1.id", 90, "the id 90 occurs twice among the categories: 0 and 1"),
         ("categories.1.name", "dog", "two categories called 'dog'"),
         ("categories.1.id", "3", "numbers and texts as ids"),
         ("annotations", None, "not a COCO annotation file"),
@@ -282,13 +287,19 @@ RLE = {"size": [HEIGHT, WIDTH], "counts": [100, 20, 480]}
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"bbox": [1, 2, 3]}, "bbox has 3 numbers"),
-        ({"bbox": [1, 2, float("nan"), 4]}, "bbox has nan"),
-        ({"bbox": "1,2,3,4"}, "bbox must be a list of numbers"),
-        ({"segmentation": [[2, 3, 9, float("nan"), 9, 8]]}, "a polygon has nan"),
+        ({"bbox": [1, 2, 3]}, "bbox: expected at least 4 items, not"),
+        ({"bbox": [1, 2, float("nan"), 4]}, r"bbox\[2\]: should be a finite number, not nan"),
+        ({"bbox": "1,2,3,4"}, "bbox: should be a valid list, not '1,2,3,4'"),
+        (
+            {"segmentation": [[2, 3, 9, float("nan"), 9, 8]]},
+            r"segmentation\[0\]\[3\]: should be a finite number, not nan",
+        ),
         ({"segmentation": [[2, 3, 9, 3, 9, 8, 2]]}, "a polygon has 7 numbers"),
-        ({"segmentation": [[2, 3, 900, 3, 9, 8]]}, "reaches 900, far outside the image of 30 x 20"),
-        ({"segmentation": "mask.png"}, "segmentation must be a list of polygons or run lengths, not str"),
+        ({"segmentation": [[2, 3, 900, 3, 9, 8]]}, "reaches 900, outside the image of 30 x 20"),
+        (
+            {"segmentation": "mask.png"},
+            "segmentation: should be a list of polygons, or an object with size and counts, not 'mask.png'",
+        ),
         (
             {"segmentation": RLE | {"size": [WIDTH, HEIGHT]}},
             r"the run lengths are of size \[30, 20\], but the image has \[20, 30\]",
@@ -297,15 +308,21 @@ RLE = {"size": [HEIGHT, WIDTH], "counts": [100, 20, 480]}
             {"segmentation": RLE | {"counts": [100, 20, 400]}},
             "the run lengths cover 520 pixels, but the image has 600",
         ),
-        ({"segmentation": RLE | {"counts": [100, -20, 520]}}, "the run lengths cover 600 pixels"),
-        ({"segmentation": RLE | {"counts": [100.5, 19.5, 480]}}, "no whole numbers"),
+        (
+            {"segmentation": RLE | {"counts": [100, -20, 520]}},
+            r"segmentation.counts\[1\]: should be greater than or equal to 0, not -20",
+        ),
+        (
+            {"segmentation": RLE | {"counts": [100.5, 19.5, 480]}},
+            r"segmentation.counts\[0\]: should be a valid integer, not 100.5",
+        ),
         ({"segmentation": RLE | {"counts": "zz"}}, "the run lengths cover"),
         ({"segmentation": RLE | {"counts": ""}}, "the run lengths cover"),
-        ({"segmentation": RLE | {"counts": None}}, "counts must be text or a list of numbers, not NoneType"),
+        ({"segmentation": RLE | {"counts": None}}, "segmentation.counts: "),
         ({"segmentation": None, "bbox": None}, "neither a segmentation nor a bbox"),
-        ({"iscrowd": 2}, "has 2 as iscrowd"),
-        ({"area": -3}, "has the area -3; expected 0 or more"),
-        ({"area": float("inf")}, "area has inf"),
+        ({"iscrowd": 2}, "iscrowd: should be 0 or 1, not 2"),
+        ({"area": -3}, "area: should be greater than or equal to 0, not -3"),
+        ({"area": float("inf")}, "area: should be a finite number, not inf"),
         ({"segmentation": None}, "has no mask, but other objects of the image have one"),
     ],
 )
@@ -393,7 +410,7 @@ def test_what_cannot_be_decided_is_asked(tmp_path: Path) -> None:
 def test_a_missing_image_is_named(tmp_path: Path) -> None:
     put(tmp_path, document(annotation(11)))
     (tmp_path / "val" / "sub" / "b.png").unlink()
-    with pytest.raises(ImageError, match=r"b.png does not exist"):
+    with pytest.raises(DataError, match=r"names the image sub/b.png, which is in none of .*val"):
         coco(tmp_path)[1]
 
 
@@ -441,3 +458,125 @@ def test_images_are_looked_for_when_they_are_wanted(tmp_path: Path) -> None:
             toolkit.evaluate(predictions=results, data="coco", data_dir=tmp_path, settings=chosen)
     with pytest.raises(DataError, match=r"names the image a\.png, which is in none of"):
         coco(tmp_path)
+
+
+def moved(data: dict[str, Any], *names: str) -> dict[str, Any]:
+    """The same document with other file names."""
+    for image, name in zip(data["images"], names, strict=True):
+        image["file_name"] = name
+    return data
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("a.png", "sub\\b.png"),
+        ("./a.png", "sub/../sub/b.png"),
+        ("%61.png", "sub%2Fb.png"),
+        ("C:\\data\\val\\a.png", "C:\\data\\val\\sub\\b.png"),
+        ("/mnt/set/a.png", "/mnt/set/sub/b.png"),
+        ("http://localhost:8080/data/upload/3/a.png", "http://localhost:8080/data/upload/3/b.png"),
+        ("/data/local-files/?d=val/a.png", "/data/local-files/?d=val/sub/b.png"),
+    ],
+)
+def test_names_of_images_from_elsewhere(tmp_path: Path, names: tuple[str, str]) -> None:
+    put(tmp_path, moved(document(annotation(11)), *names))
+    dataset = coco(tmp_path)
+    found = [str(tmp_path / "val" / "a.png"), str(tmp_path / "val" / "sub" / "b.png")]
+    assert [str(Path(dataset[i].path or "").resolve()) for i in range(2)] == found
+    assert len(set(dataset.ids)) == 2
+    assert not any(Path(one).is_absolute() for one in dataset.ids)
+
+
+def test_images_of_another_split_are_not_taken(tmp_path: Path) -> None:
+    put(tmp_path, document(annotation(11)), images="train")
+    with pytest.raises(DataError, match=r"names the image a\.png, which is in none of"):
+        coco(tmp_path)
+    put(tmp_path, moved(document(annotation(11)), "/old/a.png", "/old/b.png"), images="train2017")
+    with pytest.raises(DataError, match=r"names the image /old/a\.png, which is in none of"):
+        coco(tmp_path)
+
+
+def test_braces_in_the_name_of_a_folder(tmp_path: Path) -> None:
+    put(tmp_path, document(annotation(11)), "val.json", "{0}{x}/val")
+    assert len(coco(tmp_path, images="{0}{x}/{split}")[0].instances) == 1
+
+
+def test_what_is_no_data_is_no_annotation_file(tmp_path: Path) -> None:
+    put(tmp_path, document(annotation(11)), "val/_annotations.coco.json", "val")
+    put(tmp_path, document(), "__MACOSX/_annotations.coco.json", "val")
+    (tmp_path / "val" / "._annotations.coco.json").write_bytes(b"\0\5")
+    put(tmp_path, document(), "spare/_annotations.coco.json", "val")
+    assert len(coco(tmp_path)) == 2
+    left = unread(registry.datasets().get("coco"), tmp_path)
+    assert left == ["spare/_annotations.coco.json"]
+
+
+def test_ids_from_other_programs(tmp_path: Path) -> None:
+    """Whole numbers that were written as fractions, and ids from 0."""
+    data = document(annotation(0.0, image_id=0.0, category_id=0.0), annotation(1, image_id=0, category_id=0))
+    data["images"][0]["id"], data["images"][1]["id"] = 0, 1.0
+    data["categories"][1]["id"] = 0
+    put(tmp_path, data)
+    dataset = coco(tmp_path)
+    assert dataset.classes == ("cat", "dog")
+    assert dataset[0].instances.labels.tolist() == [0, 0]
+    assert dataset.coco_image_ids == {"a": 0, "sub/b": 1}
+
+
+@pytest.mark.parametrize("value", [[{}], {}, [7], True, 1.5, 10**400])
+@pytest.mark.parametrize("field", ["id", "image_id", "category_id"])
+def test_ids_that_are_none(tmp_path: Path, field: str, value: Any) -> None:
+    put(tmp_path, document(annotation(11), annotation(12) | {field: value}))
+    with pytest.raises(DataError, match=rf"annotation.* has the {'id' if field == 'id' else field} "):
+        coco(tmp_path)[0]
+
+
+def test_what_is_of_a_faulty_image_is_no_fault_of_its_own(tmp_path: Path) -> None:
+    data = document(annotation(11), annotation(12, image_id=900), annotation(13, category_id=90))
+    data["images"][0]["width"] = "30"
+    data["categories"][0]["name"] = ["dog"]
+    put(tmp_path, data)
+    with gathering() as faults:
+        assert coco(tmp_path).ids == ("sub/b",)
+    assert len(faults) == 2
+    assert "category 0 (id 90): name: should be a valid string" in faults[0]
+    assert "image 0 (id 7): width: should be a valid integer, not '30'" in faults[1]
+
+
+def test_turned_boxes(tmp_path: Path) -> None:
+    """As CVAT writes them: 16 x 6 about (12, 10), by a quarter and by 30 degrees."""
+    angles = [{"attributes": {"rotation": angle, "occluded": False}} for angle in (90.0, 30.0, 0.0)]
+    box = {"segmentation": [], "bbox": [4, 7, 16, 6]}
+    put(tmp_path, document(*(annotation(i, **box, **angle) for i, angle in enumerate(angles))))
+    instances = coco(tmp_path)[0].instances
+    assert instances.masks is None
+    half = (8 * math.cos(math.pi / 6) + 3 / 2, 4 + 3 * math.cos(math.pi / 6))
+    expected = [
+        [9, 2, 15, 18],
+        [12 - half[0], 10 - half[1], 12 + half[0], 10 + half[1]],
+        [4, 7, 20, 13],
+    ]
+    np.testing.assert_allclose(instances.boxes_xyxy.numpy(), expected, rtol=1e-5)
+    assert coco(tmp_path).coco_document() is None, "figures come from the samples"
+
+
+def test_turned_boxes_with_a_segmentation(tmp_path: Path) -> None:
+    turn = {"bbox": [4, 7, 16, 6], "attributes": {"rotation": 90}}
+    upright = annotation(1, segmentation=[[4, 7, 20, 7, 20, 13, 4, 13]], **turn)
+    outlined = annotation(2, segmentation=[[9, 3, 15, 3, 15, 17, 9, 17]], **turn)
+    put(tmp_path, document(upright, outlined))
+    assert coco(tmp_path)[0].instances.boxes_xyxy.tolist() == [[9, 2, 15, 18], [9, 3, 15, 17]]
+    put(tmp_path, document(annotation(1, rotation=20)))
+    with pytest.raises(DataError, match=r"annotation 1 .* has rotation 20, but only CVAT's attributes"):
+        coco(tmp_path)[0]
+
+
+def test_the_file_itself_is_measured_by_the_same_rules(tmp_path: Path) -> None:
+    """What reading the samples refuses, measuring a list of results against the file refuses, too."""
+    put(tmp_path, document(annotation(1, segmentation=[[2, 3, 45, 3, 45, 8, 2, 8]])))
+    with pytest.raises(DataError, match=r"reaches 45, outside the image of 30 x 20"):
+        coco(tmp_path).coco_document()
+    assert coco(tmp_path, outside="clip").coco_document() is None
+    put(tmp_path, document(annotation(1)))
+    assert coco(tmp_path).coco_document() is not None

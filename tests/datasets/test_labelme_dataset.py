@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 
 from toolkit import registry
-from toolkit.data.dataset import Dataset, open_dataset
+from toolkit.data.dataset import Dataset, open_dataset, unread
+from toolkit.data.faults import gathering
+from toolkit.data.notes import noting
 from toolkit.errors import DataError, MissingSplitError
 
 SIZE = (9, 12)
@@ -111,7 +113,7 @@ def test_classes(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"a.json: shape 0 \(dog\) is of no class; expected one of bird"):
         labelme(tmp_path, classes=["bird"])[0]
     (tmp_path / "labels.txt").write_text("dog\ndog\n")
-    with pytest.raises(DataError, match=r"labels.txt names a label twice"):
+    with pytest.raises(DataError, match=r"labels.txt names the class 'dog' twice"):
         labelme(tmp_path)
     with pytest.raises(MissingSplitError, match=r"test does not exist.*set test=FOLDER"):
         labelme(tmp_path, "test")
@@ -124,10 +126,7 @@ def test_images_are_found(tmp_path: Path) -> None:
     put(tmp_path / "train", imagePath="C:\\photos\\IMG.JPG")
     assert labelme(tmp_path)[0].path == str(tmp_path / "train" / "a.png")
     (tmp_path / "train" / "a.png").unlink()
-    with pytest.raises(
-        DataError,
-        match=r"a.json refers to .*IMG.JPG, which does not exist, and there is no image of that name",
-    ):
+    with pytest.raises(DataError, match=r"a.json names the image .*IMG.JPG, which is in none of .*train"):
         labelme(tmp_path)[0]
 
 
@@ -148,7 +147,7 @@ def test_shapes_without_an_area(tmp_path: Path) -> None:
         (shape([[1, 2], [3, 4], [5]]), r"points must be a list of \[x, y\]"),
         (shape("1,2"), "points must be a list"),
         (shape([[1, 2], [3, float("nan")], [5, 6]]), "points has nan"),
-        (shape([[1, 2], [300, 4], [5, 6]]), "reaches 300, far outside"),
+        (shape([[1, 2], [300, 4], [5, 6]]), "reaches 300, outside"),
         (shape([[1, 2]], "circle"), "a circle has two points, not 1"),
         (shape([[1, 2], [1, 2]], "circle"), "do not form an ellipse"),
         (shape([[1, 2], [1, 5]], "rectangle"), "covers no pixel"),
@@ -167,11 +166,13 @@ def test_faults_name_file_and_shape(tmp_path: Path, faulty: Any, message: str) -
 
 def test_faults_of_files(tmp_path: Path) -> None:
     put(tmp_path / "train", imageHeight=10)
-    with pytest.raises(DataError, match=r"a.json is of an image of 12 x 10 pixels, but its image has 12 x 9"):
+    with pytest.raises(
+        DataError, match=r"a.json: its image should have 12 x 10 pixels, but the file has 12 x 9"
+    ):
         labelme(tmp_path)[0]
     for data, message in (
         ([], "is not a file of LabelMe"),
-        ({"shapes": [{}], "imagePath": "a.png"}, "shape 0 has no label"),
+        ({"shapes": [{}], "imagePath": "a.png"}, "shape 0 has None as the name of a class"),
     ):
         (tmp_path / "train" / "a.json").write_text(json.dumps(data))
         with pytest.raises(DataError, match=message):
@@ -179,3 +180,79 @@ def test_faults_of_files(tmp_path: Path) -> None:
     (tmp_path / "train" / "a.json").unlink()
     with pytest.raises(DataError, match=r"train contains no LabelMe files"):
         labelme(tmp_path)
+
+
+def test_labels_that_are_no_classes(tmp_path: Path) -> None:
+    put(
+        tmp_path / "train",
+        shape(SQUARE, label=" cat"),
+        shape(SQUARE, label="cat"),
+        shape(SQUARE, label="__ignore__"),
+        shape([[1, 1]], "point", label="_background_"),
+    )
+    dataset = labelme(tmp_path)
+    assert dataset.classes == ("cat",)
+    with noting() as notes:
+        assert len(dataset[0].instances) == 2
+    assert sum(notes.values()) == 2
+    put(tmp_path / "train", shape(SQUARE), shape(SQUARE, label=" "))
+    with pytest.raises(DataError, match=r"a.json: shape 1 has an empty name of a class"):
+        labelme(tmp_path)
+
+
+def test_names_with_brackets_are_no_patterns(tmp_path: Path) -> None:
+    put(tmp_path / "train", name="x[ab]", imagePath="lost.png")
+    put(tmp_path / "train", name="xa")
+    dataset = labelme(tmp_path)
+    assert [Path(dataset[i].path or "").name for i in range(2)] == ["x[ab].png", "xa.png"]
+
+
+def test_a_file_that_names_one_image_and_is_called_like_another(tmp_path: Path) -> None:
+    put(tmp_path / "train", shape(SQUARE), name="first")
+    path = put(tmp_path / "train", shape(SQUARE), name="second", imagePath="first.png")
+    with pytest.raises(DataError) as caught:
+        labelme(tmp_path)[1]
+    assert str(caught.value).startswith(f"{path} names the image first.png, but second.png has the name of")
+    (tmp_path / "train" / "second.png").unlink()
+    assert Path(labelme(tmp_path)[1].path or "").name == "first.png"
+
+
+def test_several_images_of_the_name_of_a_file(tmp_path: Path) -> None:
+    put(tmp_path / "train", imagePath="lost.png")
+    cv2.imwrite(str(tmp_path / "train" / "a.bmp"), np.zeros((*SIZE, 3), np.uint8))
+    with pytest.raises(DataError, match=r"2 images beside it have its name: a.bmp, a.png. Hint"):
+        labelme(tmp_path)[0]
+
+
+def test_a_check_names_what_is_lost_and_what_is_double(tmp_path: Path) -> None:
+    for name in "abcd":
+        put(tmp_path / "train", shape(SQUARE), name=name)
+    put(tmp_path / "train", shape(SQUARE), name="copy", imagePath="a.png")
+    (tmp_path / "train" / "copy.png").unlink()
+    for name in ("b.png", "c.json"):
+        (tmp_path / "train" / name).unlink()
+    with gathering() as faults, noting() as notes:
+        assert labelme(tmp_path).ids == ("a", "copy", "d")
+    assert len(faults) == 2
+    assert "b.json names the image b.png" in faults[0]
+    assert "a.json and" in faults[1]
+    assert dict(notes) == {"images without a LabelMe file are left out": 1}
+
+
+def test_other_names_of_splits_and_what_is_no_data(tmp_path: Path) -> None:
+    put(tmp_path / "validation", shape(SQUARE))
+    put(tmp_path / "validation" / ".ipynb_checkpoints", name="a-checkpoint")
+    (tmp_path / "validation" / "._a.json").write_bytes(b"\0")
+    put(tmp_path / "extra", shape(SQUARE))
+    (tmp_path / "pictures").mkdir()
+    assert labelme(tmp_path, "val").ids == ("a",)
+    assert unread(registry.datasets().get("labelme"), tmp_path) == ["extra/"]
+
+
+def test_objects_outside_of_the_image_can_be_cut_off(tmp_path: Path) -> None:
+    wide = [[2, 1], [20, 1], [20, 7], [2, 7]]
+    put(tmp_path / "train", shape(SQUARE, group_id=1), shape(wide, group_id=1))
+    with pytest.raises(DataError, match=r"shape 1 \(cat\) reaches 20, outside the image of 12 x 9"):
+        labelme(tmp_path)[0]
+    [mask] = labelme(tmp_path, outside="clip")[0].instances.masks.dense().numpy()
+    assert np.array_equal(mask, box(2, 1, 12, 7))

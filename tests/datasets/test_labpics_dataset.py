@@ -231,7 +231,7 @@ def test_simple_faults_name_the_files(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=f"{ids} is a JPEG"):
         labpics(tmp_path)[0]
     ids.unlink()
-    with pytest.raises(DataError, match=f"{image} has no file of ids: {ids} is not there"):
+    with pytest.raises(DataError, match=f"{image} has no file of ids: {ids} does not exist"):
         labpics(tmp_path)
     put(tmp_path / "Train" / "Image" / "b.png", np.zeros((H, W, 3), np.uint8))
     with pytest.raises(DataError, match=r"a.jpg has no file of ids.* \(and 1 more such photos: b.png\)"):

@@ -137,7 +137,7 @@ def test_the_command(
     monkeypatch.setitem(sample.write_sample.__kwdefaults__, "test", 2)
     monkeypatch.chdir(tmp_path)
     assert main(["data", "check", "labpics", "--split", "train"]) == 1
-    assert "toolkit data sample labpics draws a small stand-in" in capsys.readouterr().out
+    assert "toolkit data sample labpics generates a small synthetic version" in capsys.readouterr().out
     assert main(["data", "sample", "labpics"]) == 0
     assert (
         "22 synthetic images in the layout of labpics (not real labpics data) are in data/labpics"

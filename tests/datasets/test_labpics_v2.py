@@ -96,7 +96,7 @@ def test_v2_faults(tmp_path: Path) -> None:
     put_v2(scene, data_of(NESTED), Vessels__1=box(0, 3, 0, 3))
     with pytest.raises(
         DataError,
-        match=r"Data.json lists MaterialsAndParts 1, but its mask .*MaterialsAndParts/1.png is not there",
+        match=r"Data.json lists MaterialsAndParts 1, but its mask .*MaterialsAndParts/1.png does not exist",
     ):
         labpics(tmp_path)[0]
     put(scene / "MaterialsAndParts" / "1.png", np.zeros((H, W + 1), np.uint8))
@@ -105,7 +105,7 @@ def test_v2_faults(tmp_path: Path) -> None:
     ):
         labpics(tmp_path)[0]
     for text, message in (
-        ("{", "cannot be read as JSON"),
+        ("{", "is not valid JSON"),
         ("[]", "has no mapping 'Vessels'"),
         ('{"Vessels": {"1": 5}}', "has no mapping 'Vessels'"),
     ):
@@ -114,7 +114,7 @@ def test_v2_faults(tmp_path: Path) -> None:
             labpics(tmp_path)[0]
     put_v2(tmp_path / "Train" / "2", data_of(), Vessels__1=box(0, 3, 0, 3))
     (scene / "Data.json").unlink()
-    with pytest.raises(DataError, match=r"1/Image.jpg has no annotation: .*1/Data.json is not there"):
+    with pytest.raises(DataError, match=r"1/Image.jpg has no annotation: .*1/Data.json does not exist"):
         labpics(tmp_path)
 
 

@@ -14,7 +14,9 @@ import torch
 from PIL import Image
 
 from toolkit import registry
-from toolkit.data.dataset import Dataset, open_dataset
+from toolkit.data.dataset import Dataset, open_dataset, unread
+from toolkit.data.faults import gathering
+from toolkit.data.notes import noting
 from toolkit.errors import ConfigError, DataError, ImageError, MissingSplitError
 from toolkit.types import VOID
 
@@ -266,15 +268,15 @@ def test_faulty_label_images(tmp_path: Path) -> None:
 
 
 def test_empty_and_missing_folders(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="images is not there, or not a folder"):
+    with pytest.raises(DataError, match="images does not exist, or is not a folder"):
         masks(tmp_path)
     (tmp_path / "images").mkdir()
-    with pytest.raises(DataError, match="labels is not there, or not a folder"):
+    with pytest.raises(DataError, match="labels does not exist, or is not a folder"):
         masks(tmp_path)
     (tmp_path / "labels").mkdir()
     with pytest.raises(DataError, match=r"images has no images \(.bmp, .*.jpg"):
         masks(tmp_path)
-    with pytest.raises(DataError, match=r"nowhere is not there.\nIt must hold: images/ID.jpg"):
+    with pytest.raises(DataError, match=r"nowhere does not exist.\nIt must contain: images/ID.jpg"):
         masks(tmp_path / "nowhere")
 
 
@@ -295,3 +297,92 @@ def test_samples_are_independent_of_the_order_of_reading(tmp_path: Path) -> None
     assert [s.id for s in forwards] == ["a", "b", "c"] == [s.id for s in backwards]
     assert all(torch.equal(a.image, b.image) for a, b in zip(forwards, backwards, strict=True))
     assert first.fingerprint() == second.fingerprint()
+
+
+def two_valued(folder: Path, high: int, *names: str) -> None:
+    for name in names:
+        put_pair(folder, name, np.tile(np.array([0, 0, high, high, 0, 0, high], np.uint8), (5, 1)))
+
+
+@pytest.mark.parametrize(("high", "void"), [(255, 255), (255, None), (128, 255), (200, 0), (64, None)])
+def test_values_for_the_eye_are_no_numbers_of_classes(tmp_path: Path, high: int, void: int | None) -> None:
+    two_valued(tmp_path, high, "train/a", "train/b", "val/c")
+    message = (
+        rf"only the values 0 and {high}, which would stand for .*values=\{{0: background, {high}: object\}}"
+    )
+    with pytest.raises(DataError, match=message):
+        masks(tmp_path, void=void)
+    dataset = masks(tmp_path, void=void, values={0: "background", high: "object"})
+    assert dataset.classes == ("background", "object")
+    assert dataset[0].label_map[0].tolist() == [0, 0, 1, 1, 0, 0, 1]
+    assert dataset.label_values is not None
+    assert dataset.label_values.classes == (0, high)
+
+
+def test_values_with_a_list_of_classes(tmp_path: Path) -> None:
+    two_valued(tmp_path, 255, "train/a", "train/b", "val/c")
+    (tmp_path / "classes.txt").write_text("ground\nhouse\n")
+    with pytest.raises(DataError, match="only the values 0 and 255, and 255 is void, so there is"):
+        masks(tmp_path)
+    put_pair(tmp_path, "val/c")  # a class that occurs in one image
+    assert masks(tmp_path)[0].label_map[0].tolist() == [0, 0, VOID, VOID, 0, 0, VOID]
+
+
+def test_a_check_goes_on_past_values_for_the_eye(tmp_path: Path) -> None:
+    two_valued(tmp_path, 255, "train/a", "train/b")
+    with gathering() as faults:
+        dataset = masks(tmp_path)
+    assert len(faults) == 1
+    assert dataset[1].label_map[0].tolist() == [0, 0, VOID, VOID, 0, 0, VOID]
+
+
+def test_values_that_are_named_one_by_one(tmp_path: Path) -> None:
+    put_pair(tmp_path, "train/a", np.tile(np.array([0, 40, 80, 255, 7, 40, 0], np.uint8), (5, 1)))
+    named = {80: "roof", 0: "ground", 40: "wall", 7: "wall", 255: "void"}
+    dataset = masks(tmp_path, values=named)
+    assert dataset.classes == ("ground", "wall", "roof")
+    assert dataset[0].label_map[0].tolist() == [0, 1, 2, VOID, 1, 1, 0]
+    del named[7]
+    with pytest.raises(DataError, match=r"a.png has the value 7 in 5 pixels, which is not a class"):
+        masks(tmp_path, values=named)[0]
+    for wrong in ({256: "a"}, {-1: "a"}, {0: ""}, {"a": "b"}, [1]):
+        with pytest.raises(ConfigError, match="values"):
+            masks(tmp_path, values=wrong)
+
+
+def test_other_names_of_splits(tmp_path: Path) -> None:
+    for name in ("train/a", "Validation/b", "spare/c", "spare/d"):
+        put_pair(tmp_path, name)
+    assert masks(tmp_path, "val").ids == ("Validation/b",)
+    left = unread(registry.datasets().get("masks"), tmp_path)
+    assert left == [f"{tmp_path / 'images' / 'spare'} (2 images)"]
+    (tmp_path / "train.txt").write_text("train/a\n")
+    (tmp_path / "valid.txt").write_text("spare\\c\n")
+    assert masks(tmp_path, "val").ids == ("spare/c",)
+    left = unread(registry.datasets().get("masks"), tmp_path)
+    assert left == ["2 images that are in none of train.txt, valid.txt"]
+
+
+def test_images_of_object_ids_that_do_not_match(tmp_path: Path) -> None:
+    for name in "ab":
+        put_pair(tmp_path, name)
+    only_train(tmp_path, "a", "b")
+    put(tmp_path / "instances" / "a.tif", np.full((5, 7), 3, np.uint16))
+    with noting() as notes:
+        dataset = masks(tmp_path)
+    assert list(notes.values()) == [1]
+    assert len(dataset[0].instances) == 1
+    put(tmp_path / "instances" / "B.png", np.full((5, 7), 3, np.uint8))
+    with pytest.raises(DataError, match=r"images of object ids without an image in .*images: 1 \(B\)"):
+        masks(tmp_path)
+
+
+def test_what_is_no_data_is_passed_over(tmp_path: Path) -> None:
+    put_pair(tmp_path, "a")
+    only_train(tmp_path, "a")
+    put(tmp_path / "images" / "__MACOSX" / "b.jpg", np.zeros((2, 3, 3), np.uint8))
+    (tmp_path / "images" / "loop").symlink_to(tmp_path / "images")
+    (tmp_path / "images" / "c.heif").write_bytes(b"x")
+    with noting() as notes:
+        assert masks(tmp_path).ids == ("a",)
+    assert dict(notes) == {"files .heif are passed over, since this kind of picture is not read": 1}

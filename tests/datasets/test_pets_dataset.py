@@ -109,7 +109,7 @@ def test_faults_are_named(folder: Path) -> None:
         ):
             pets(folder, "test")
     (folder / "annotations" / "test.txt").unlink()
-    with pytest.raises(MissingSplitError, match=r"test\.txt is not there"):
+    with pytest.raises(MissingSplitError, match=r"test\.txt does not exist"):
         pets(folder, "test")
 
 

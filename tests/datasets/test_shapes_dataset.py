@@ -106,7 +106,7 @@ def test_length_indexes_and_faults() -> None:
     assert torch.equal(dataset[-1].image, dataset[6].image)
     with pytest.raises(IndexError):
         dataset[7]
-    with pytest.raises(UsageError, match=r"no split 'dev'. There are: train, val, test"):
+    with pytest.raises(UsageError, match=r"no split 'dev'. Expected one of: train, val, test"):
         shapes("dev")
     with pytest.raises(ConfigError, match="did you mean 'noise'"):
         shapes(noize=1)

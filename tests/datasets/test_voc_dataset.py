@@ -112,7 +112,7 @@ def test_photos_without_objects_images_have_no_instances(folder: Path) -> None:
 
 def test_the_augmented_training_set(folder: Path) -> None:
     with pytest.raises(
-        MissingSplitError, match=r"there are: train, trainval, val\)\. Hint: put SBD's train_aug\.txt"
+        MissingSplitError, match=r"expected one of: train, trainval, val\)\. Hint: put SBD's train_aug\.txt"
     ):
         voc(folder, "train_aug")
     root = root_of(folder)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from toolkit import registry
-from toolkit.data.dataset import Dataset, open_dataset
+from toolkit.data.dataset import Dataset, open_dataset, unread
+from toolkit.data.notes import noting
 from toolkit.errors import DataError, MissingSplitError
 
 SIZE = (10, 20)
@@ -114,7 +115,6 @@ def test_lists_of_images(tmp_path: Path) -> None:
         ("0 0.1 nan 0.5 0.2 0.5 0.8", "has nan"),
         ("0 0.1 0.1 0.5 0.1 0.7 0.1", "covers no pixel"),
         ("0 0.5 0.5 0 0.1", "has no area in the image"),
-        ("0 0.5 0.5 0.1 0.1", "has no mask, but other objects of the image have one"),
     ],
 )
 def test_faults_name_file_and_line(tmp_path: Path, line: str, message: str) -> None:
@@ -128,12 +128,18 @@ def test_faults_name_file_and_line(tmp_path: Path, line: str, message: str) -> N
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("train: [", "cannot be read"),
-        ("train: images/train\n", "names must be a list of different classes"),
-        ("train: images/train\nnames: {0: cat, 2: dog}\n", "or number them from 0"),
-        ("train: images/train\nnames: [cat, cat]\n", "names must be a list of different classes"),
+        ("train: [", "data.yaml, line 1, column 9 is not valid YAML"),
+        ("train: images/train\n", "has no names of classes"),
+        ("train: images/train\nnames: {0: cat, 2: dog}\n", "names must number its names from 0 without gaps"),
+        ("train: images/train\nnames: [cat, cat]\n", "names the class 'cat' twice"),
+        ("train: images/train\nnames: cat\n", "names must be a list of names, not 'cat'"),
+        ("train: images/train\nnames: [cat]\nnc: 2\n", "says nc: 2, but names 1 class"),
+        ("- cat\n", "expected names of classes and folders of images"),
+        ("train: 5\nnames: [cat]\n", "train holds 5; expected a folder"),
+        ("train: images\nnames: [cat]\nkpt_shape: [4]\n", "kpt_shape is .4.; expected .KEYPOINTS, 2."),
+        ("train: empty\nvalid: empty\nval: empty\nnames: [cat]\n", "train: empty holds no images"),
         ("train: elsewhere\nnames: [cat]\n", "names elsewhere, but there is neither"),
-        ("train: empty\nnames: [cat]\n", "train: empty holds no images"),
+        ("train: empty\nnames: [cat]\n", "train: empty contains no images"),
     ],
 )
 def test_faults_of_data_yaml(tmp_path: Path, text: str, message: str) -> None:
@@ -145,9 +151,107 @@ def test_faults_of_data_yaml(tmp_path: Path, text: str, message: str) -> None:
 
 
 def test_files_that_are_not_text(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"data.yaml cannot be read"):
+    with pytest.raises(DataError, match=r"data.yaml does not exist"):
         yolo(tmp_path)
     (tmp_path / "data.yaml").write_text(YAML)
     put(tmp_path, "a", None).write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DataError, match=r"a.txt cannot be read as text"):
         yolo(tmp_path)[0]
+
+
+def test_label_folders_in_another_case(tmp_path: Path) -> None:
+    (tmp_path / "data.yaml").write_text("names: [cat, dog]\ntrain: Images/train\n")
+    put(tmp_path, "a", SQUARE, "Images/train", "LABELS/train")
+    put(tmp_path, "b", SQUARE, "Images/train", "LABELS/train").rename(tmp_path / "LABELS" / "train" / "b.TXT")
+    dataset = yolo(tmp_path)
+    assert [len(dataset[i].instances) for i in range(2)] == [1, 1]
+
+
+def test_labels_that_lie_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "data.yaml").write_text(YAML)
+    put(tmp_path, "a", SQUARE)
+    put(tmp_path, "b", SQUARE, labels="labels")
+    with pytest.raises(DataError, match=r"lie elsewhere: 1 .*labels/b.txt, for .*expected at .*train/b.txt"):
+        yolo(tmp_path)
+
+
+def test_labels_of_other_splits_are_not_those_of_this_one(tmp_path: Path) -> None:
+    """An image without objects that has the name of one with objects in another split."""
+    (tmp_path / "data.yaml").write_text(YAML)
+    put(tmp_path, "a", SQUARE)
+    put(tmp_path, "b", SQUARE)
+    put(tmp_path, "a", None, "images/val", "labels/val")
+    put(tmp_path, "c", SQUARE, "images/val", "labels/val")
+    assert [len(sample.instances) for sample in (yolo(tmp_path, "val")[i] for i in range(2))] == [0, 1]
+
+
+def test_labels_without_an_image(tmp_path: Path) -> None:
+    (tmp_path / "data.yaml").write_text(YAML)
+    put(tmp_path, "a", SQUARE)
+    for name, text in (("classes", "cat\ndog\n"), ("README", "0 is a cat"), ("empty", "")):
+        (tmp_path / "labels" / "train" / f"{name}.txt").write_text(text)
+    assert len(yolo(tmp_path)) == 1, "these are no label files"
+    (tmp_path / "labels" / "train" / "A (1).txt").write_text(SQUARE)
+    with pytest.raises(DataError, match=r"without an image in .*images/train: 1 \(A \(1\).txt\)"):
+        yolo(tmp_path)
+
+
+def test_no_label_file_at_all(tmp_path: Path) -> None:
+    (tmp_path / "data.yaml").write_text(YAML)
+    put(tmp_path, "a", None)
+    with pytest.raises(DataError, match=r"none of the 1 images has a label file; expected such as .*a.txt"):
+        yolo(tmp_path)
+    put(tmp_path, "a", "")
+    assert len(yolo(tmp_path)[0].instances) == 0
+
+
+def test_names_are_text_as_they_are_written(tmp_path: Path) -> None:
+    written = ["on", "0o17", "12_3", "2e5", "Null", "1:30", "2020-02-30", ".5", "yes"]
+    put(tmp_path, "a", SQUARE)
+    for names in (f"[{', '.join(written)}]", f"{{{', '.join(f'{i}: {n}' for i, n in enumerate(written))}}}"):
+        (tmp_path / "data.yaml").write_text(f"train: images/train\nnames: {names}\n")
+        assert yolo(tmp_path).classes == tuple(written)
+
+
+def test_other_names_of_splits(tmp_path: Path) -> None:
+    (tmp_path / "data.yaml").write_text("names: [cat, dog]\nvalid: images/val\nminival: images/val\n")
+    put(tmp_path, "a", SQUARE, "images/val", "labels/val")
+    assert yolo(tmp_path, "val").ids == ("a",)
+    left = unread(registry.datasets().get("yolo"), tmp_path)
+    assert left == [f"{tmp_path / 'data.yaml'}: minival: images/val"]
+    (tmp_path / "data.yaml").write_text("names: [cat, dog]\nvalid: images/val\nval: images/val\n")
+    with pytest.raises(DataError, match=r"has both val and valid for the split 'val'. Hint: remove one"):
+        yolo(tmp_path, "val")
+
+
+def test_lists_from_other_machines(tmp_path: Path) -> None:
+    (tmp_path / "data.yaml").write_text("names: [cat, dog]\ntrain: train.txt\nval: val.txt\n")
+    for name in ("a", "b", "c d"):
+        put(tmp_path, name, SQUARE)
+    (tmp_path / "train.txt").write_text("D:\\set\\images\\train\\a.png\nD:\\set\\images\\train\\b.png\n")
+    (tmp_path / "val.txt").write_text("images/train/c%20d.png\n")
+    assert [Path(yolo(tmp_path)[i].path or "").name for i in range(2)] == ["a.png", "b.png"]
+    assert len(yolo(tmp_path, "val")[0].instances) == 1
+    (tmp_path / "val.txt").write_text("images/train/a.png\nimages/train/gone.png\n")
+    with pytest.raises(DataError, match=r"val.txt names and that are not there: 1 \(images/train/gone.png\)"):
+        yolo(tmp_path, "val")
+
+
+def test_what_is_no_data_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "data.yaml").write_text(YAML)
+    put(tmp_path, "a", SQUARE)
+    for name in ("._a", ".ipynb_checkpoints/a-checkpoint", "__MACOSX/a"):
+        put(tmp_path, name, None)
+    (tmp_path / "images" / "train" / "b.HEIC").write_bytes(b"x")
+    with noting() as notes:
+        assert yolo(tmp_path).ids == ("a",)
+    assert dict(notes) == {"files .heic are passed over, since this kind of picture is not read": 1}
+
+
+def test_poses_are_boxes_with_keypoints(tmp_path: Path) -> None:
+    (tmp_path / "data.yaml").write_text(YAML + "kpt_shape: [2, 3]\n")
+    put(tmp_path, "a", "1 0.5 0.5 0.4 0.4 0.35 0.4 2 0 0 0\n")
+    instances = yolo(tmp_path)[0].instances
+    assert instances.masks is None
+    np.testing.assert_allclose(instances.boxes_xyxy.numpy(), [[6, 3, 14, 7]], rtol=1e-6)
+    np.testing.assert_allclose(instances.keypoints.numpy(), [[[7, 4, 2], [0, 0, 0]]], rtol=1e-6)

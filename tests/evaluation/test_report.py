@@ -12,7 +12,7 @@ from rich.console import Console
 
 from toolkit.errors import InvalidDataError
 from toolkit.evaluation import Report, is_better
-from toolkit.evaluation.report import Curve
+from toolkit.evaluation.report import Curve, Matrix
 
 NAN = math.nan
 REPORT = Report(
@@ -93,6 +93,17 @@ def test_curves_are_in_json_with_null_for_what_is_undefined() -> None:
         }
     }
     assert "curves" not in json.loads(REPORT.to_json()), "where there are none"
+
+
+def test_a_matrix_is_written_and_has_to_fit_its_names() -> None:
+    matrix = Matrix("true class", "predicted class", ["cat"], ["cat", "no class"], [[3, 1]])
+    document = json.loads(Report("iou", {}, matrices={"confusion": matrix}).to_json())
+    assert document["matrices"]["confusion"]["values"] == [[3, 1]]
+    assert document["matrices"]["confusion"]["columns"] == ["cat", "no class"]
+    assert "matrices" not in json.loads(REPORT.to_json())
+    for values in ([[3]], [[3, 1], [0, 0]], []):
+        with pytest.raises(InvalidDataError, match="a matrix of 1 rows and 2 columns"):
+            Matrix("true class", "predicted class", ["cat"], ["cat", "no class"], values)
 
 
 def test_infinity_is_no_json_either() -> None:

@@ -35,7 +35,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def squares(tiny: str) -> Dataset:
-    return open_dataset(registry.named(registry.datasets(), tiny), None, "val")
+    return open_dataset(registry.named(registry.datasets(), tiny, by_user=True), None, "val")
 
 
 def write_truth(dataset: Dataset, folder: Path) -> None:
@@ -190,10 +190,10 @@ def test_a_run_is_measured_on_its_own_data_and_says_on_which(
     command = ["eval", str(trained), "--plugin", tiny]
     assert main(command) == 0
     first, *rest = capsys.readouterr().out.splitlines()
-    assert first == f"{trained} on the split val of squares (--data and --split would choose others)"
+    assert first == f"{trained} on the split val of squares (choose others with --data and --split)"
     assert rest
     assert main([*command, "--split", "train"]) == 0
-    assert " on the split train of squares (--data would choose another)" in capsys.readouterr().out
+    assert " on the split train of squares (choose another with --data)" in capsys.readouterr().out
     assert main([*command, "--json"]) == 0
     own = json.loads(capsys.readouterr().out)
     assert main([*command, "--data", tiny, "--json"]) == 0

@@ -57,3 +57,11 @@ def test_a_table_that_cannot_be_read(tmp_path: Path) -> None:
         DataError, match="line 2: the byte 0xff is no UTF-8; it should contain a table of classes"
     ):
         read_class_table(tmp_path / "classes.csv")
+
+
+def test_a_class_that_is_called_void(tmp_path: Path) -> None:
+    path = tmp_path / "classes.csv"
+    write_class_table(path, ["sky", "void"], LabelValues((1, 2), 0), PALETTE)
+    assert read_class_table(path) == (ClassRow(1, "sky"), ClassRow(2, "void"), ClassRow(0, None))
+    path.write_text("value,name\n1,sky\n9,void\n")
+    assert read_class_table(path) == (ClassRow(1, "sky"), ClassRow(9, None))

@@ -178,7 +178,7 @@ def test_a_predictions_file_may_leave_out_images_without_objects(tmp_path: Path)
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"image_id": 999}, r"result 1 \(image_id 999\): image_id is 999, which is none of the dataset's"),
+        ({"image_id": "1"}, r"result 1 .*: image_id is '1', which is none of the dataset's"),
         ({"category_id": 1}, "result 1 .*: category_id is 1, which is none of the dataset's"),
         ({"score": None}, "result 1 .*: score: should be a valid number, not None"),
         ({"score": math.nan}, "result 1 .*: score: should be a finite number, not nan"),

@@ -253,7 +253,7 @@ def test_a_limit(tmp_path: Path) -> None:
 
 def test_what_has_no_place(tmp_path: Path) -> None:
     outside = Given([sample("../a", np.zeros((0, *SIZE), bool), [])])
-    with pytest.raises(DataError, match=r"'../a' is outside the dataset's folder"):
+    with pytest.raises(DataError, match=r"the name '../a' leads out of"):
         convert(outside, "coco", tmp_path)
     semantic = Given(
         [Sample("a", torch.zeros((3, *SIZE), dtype=torch.uint8), torch.zeros(SIZE, dtype=torch.uint8))]
@@ -289,3 +289,30 @@ def test_real_photos_go_there_and_back(shared_data: Path, tmp_path: Path, target
         size = source.image_size(index)  # type: ignore[attr-defined]
         want, got = source.regions(index, size), back.regions(place, size)  # type: ignore[attr-defined]
         assert [region.counts(size) for region in got] == [region.counts(size) for region in want]
+
+
+@pytest.mark.parametrize(
+    ("target", "name"),
+    [
+        ("masks", "void"),
+        ("labelme", "__ignore__"),
+        ("labelme", "_background_"),
+        ("yolo", " cat"),
+        ("coco", ""),
+    ],
+)
+def test_names_that_would_be_read_as_something_else(tmp_path: Path, target: str, name: str) -> None:
+    given = Given([sample("a", blobs(np.random.default_rng(0), 1), [0])], (name, "dog"))
+    with pytest.raises(DataError, match=r"cannot be written .* Hint: rename the class"):
+        convert(given, target, tmp_path)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_odd_names_come_back(tmp_path: Path, target: str) -> None:
+    classes = ("no", "lot 1 2 3", "null", "1e3", "2024-01-01", "[x] {y}: #z", "käse, alt")
+    masks = np.zeros((len(classes), *SIZE), bool)
+    for index in range(len(classes)):
+        masks[index, 2 * index : 2 * index + 2, 3:9] = True
+    given = Given([sample("a", masks, [*range(len(classes))])], classes)
+    back, _ = convert(given, target, tmp_path)
+    assert objects(back, back[0]) == objects(given, given[0])

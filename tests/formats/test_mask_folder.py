@@ -106,3 +106,28 @@ def test_a_sample_without_labels_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="neither a label map nor masks"):
         write_sample(Sample("x", image, instances=Instances.empty((4, 5))), tmp_path, ())
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("lot 1 2 3", "house"),
+        ("1 2 3", "4 5 6"),
+        ("row 7,8,9", "x 1 2 300"),
+        ("a  b", "naïve", "#", "grass 0 128"),
+    ],
+)
+@pytest.mark.parametrize("colored", [False, True])
+def test_names_come_back_whatever_they_look_like(
+    tmp_path: Path, names: tuple[str, ...], colored: bool
+) -> None:
+    palette = [(10 * index, 20, 30) for index in range(len(names))] if colored else None
+    write_classes(tmp_path / "classes.txt", names, palette)
+    assert tuple(line.name for line in read_classes(tmp_path / "classes.txt")) == names
+
+
+@pytest.mark.parametrize("name", ["void", "", " cup", "cup\t", "two\nlines", "a\u2028b"])
+def test_names_that_a_list_cannot_hold(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DataError, match=r"cannot be written to classes.txt"):
+        write_classes(tmp_path / "classes.txt", ["grass", name], None)
+    assert not (tmp_path / "classes.txt").exists()

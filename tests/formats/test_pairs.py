@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from toolkit.data.notes import noting
 from toolkit.errors import DataError
 from toolkit.formats.pairs import check_pairs, hashed_split, images_below, listed, read_lines
 
@@ -23,6 +24,18 @@ def test_images_are_found_by_id_at_any_depth(tmp_path: Path) -> None:
     assert images_below(tmp_path) == {"b": tmp_path / "b.JPG", "a/c": tmp_path / "a" / "c.png"}
 
 
+def test_links_are_followed_and_other_pictures_are_noted(tmp_path: Path) -> None:
+    touch(
+        tmp_path / "far" / "a.jpg",
+        *(tmp_path / "in" / name for name in ("b.jpg", "c.HEIC", "d.heic", "e.avif")),
+    )
+    (tmp_path / "in" / "linked").symlink_to(tmp_path / "far")
+    with noting() as notes:
+        assert list(images_below(tmp_path / "in")) == ["b", "linked/a"]
+    passed = "are passed over, since this kind of picture is not read"
+    assert dict(notes) == {f"files .heic {passed}": 2, f"files .avif {passed}": 1}
+
+
 def test_an_ending_is_required_and_left_out_of_the_id(tmp_path: Path) -> None:
     touch(*(tmp_path / name for name in ("x_1.tif", "x_1_mask.tif", "x_2_mask.tif")))
     assert list(images_below(tmp_path, "_mask")) == ["x_1", "x_2"]
@@ -32,7 +45,7 @@ def test_two_files_of_one_id_and_a_missing_folder_are_named(tmp_path: Path) -> N
     touch(tmp_path / "a.jpg", tmp_path / "a.png")
     with pytest.raises(DataError, match=r"a\.jpg and .*a\.png have the same id 'a'"):
         images_below(tmp_path)
-    with pytest.raises(DataError, match=r"nowhere is not there, or not a folder\. Hint: unpack it"):
+    with pytest.raises(DataError, match=r"nowhere does not exist, or is not a folder\. Hint: unpack it"):
         images_below(tmp_path / "nowhere", hint="unpack it")
 
 

@@ -83,7 +83,7 @@ def test_what_is_no_predictions_is_refused(tmp_path: Path) -> None:
     (tmp_path / "other.json").write_text('{"images": []}')
     for path, expected in (
         ("absent", "no predictions at"),
-        ("empty", "holds no .png label images"),
+        ("empty", "contains no .png label images"),
         ("broken.json", "is not valid JSON"),
         ("other.json", "is no predictions file"),
     ):

@@ -89,6 +89,11 @@ def test_the_boxes_of_a_coco_file(tmp_path: Path) -> None:
         ("x/a.jpg", ["x/a.jpg", "y/a.jpg"], "x/a.jpg"),
         ("a.jpg", ["a.jpg", "y/a.jpg"], "a.jpg"),
         ("a.JPG", ["a.jpg"], "a.jpg"),
+        ("x\\a.jpg", ["x/a.jpg", "y/a.jpg"], "x/a.jpg"),
+        ("with%20blank.jpg", ["with blank.jpg"], "with blank.jpg"),
+        ("C:\\lab\\x\\a.jpg", ["x/a.jpg", "y/a.jpg"], "x/a.jpg"),
+        ("/data/upload/4/a.jpg", ["b.jpg", "deep/er/a.jpg"], "deep/er/a.jpg"),
+        ("https://host.example/a%2B.png", ["a+.png"], "a+.png"),
     ],
 )
 def test_a_name_stands_for_the_image_whose_path_ends_so(
@@ -117,6 +122,16 @@ def test_a_name_stands_for_the_image_whose_path_ends_so(
 def test_an_image_that_is_not_there_is_named(tmp_path: Path, names: list[str], message: str) -> None:
     with pytest.raises(DataError, match=message):
         PromptFile(write(tmp_path, "image,x,y\na.jpg,1,1\n")).assign(names)
+
+
+def test_names_from_other_machines_are_not_mixed_up(tmp_path: Path) -> None:
+    """Two names that end alike do not both stand for the one image that is there."""
+    text = "image,x,y\n/p/a.jpg,1,1\n/q/a.jpg,2,2\n"
+    with pytest.raises(DataError, match="is for '/p/a.jpg', but no image has this name"):
+        PromptFile(write(tmp_path, text)).assign(["a.jpg"])
+    file = PromptFile(write(tmp_path, text))
+    file.assign(["set/p/a.jpg", "set/q/a.jpg"])
+    assert [len(file.groups(f"set/{name}/a.jpg", (9, 9))) for name in "pq"] == [1, 1]
 
 
 @pytest.mark.parametrize(
@@ -186,3 +201,79 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
 def test_a_class_that_the_dataset_does_not_have(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="has the class 'flask'; expected one of: cup"):
         PromptFile(write(tmp_path, CSV), ["cup"])
+
+
+# Ids of objects
+
+
+def test_ids_stay_with_their_objects_whatever_their_prompts_are(tmp_path: Path) -> None:
+    document = {
+        "a.jpg": [
+            {"box_xyxy": [1, 2, 30, 40], "object": 7},
+            {"points_xy": [[3, 4]], "object": "left"},
+            {"points_xy": [[9, 9]], "box_xyxy": [2, 2, 20, 20]},
+            {"box_xyxy": [2, 2, 3, 3], "object": "2"},
+            {"points_xy": [[5, 4], [6, 6]], "object": ""},
+        ],
+        "b.jpg": [{"points_xy": [[3, 4]], "object": "left"}, {"points_xy": [[8, 8]]}],
+    }
+    file = PromptFile(write(tmp_path, json.dumps(document), "p.json"))
+    file.assign(["a.jpg", "b.jpg"])
+    assert file.ids("a.jpg") == ("7", "left", "1", "2", "3")
+    assert file.ids("b.jpg") == ("left", "4"), "numbers that no object of the file has"
+    assert file.given_ids() == {"7", "left", "2"}
+    boxes, points, both = file.groups("a.jpg", (50, 60))
+    assert (boxes.ids, points.ids, both.ids) == (("7", "2"), ("left", "3"), ("1",))
+    singles = file.one_by_one("a.jpg", (50, 60))
+    assert [each.ids for each in singles] == [("7",), ("left",), ("1",), ("2",), ("3",)]
+    assert singles[4].points_xy is not None
+    assert singles[4].points_xy.tolist() == [[[5, 4], [6, 6]]]
+    assert file.one_by_one("c.jpg", (5, 5)) == []
+    assert file.ids("c.jpg") == ()
+
+
+def test_the_column_object_gives_the_id(tmp_path: Path) -> None:
+    rows = (
+        "image,object,x,y,x0,y0,x1,y1\n"
+        "b,,1,1,,,,\na,cup,1,2,,,,\na,9,5,5,,,,\na,cup,,,1,1,8,8\na, 9 ,6,6,,,,\n"
+    )
+    file = PromptFile(write(tmp_path, rows))
+    file.assign(["a", "b"])
+    assert file.ids("a") == ("cup", "9")
+    cup, nine = file.one_by_one("a", (20, 20))
+    assert cup.boxes_xyxy is not None
+    assert cup.points_xy is not None
+    assert nine.points_xy is not None
+    assert len(nine.points_xy[0]) == 2
+    assert file.ids("b") == ("1",)
+
+
+def test_the_ids_of_a_coco_files_annotations(tmp_path: Path) -> None:
+    boxes = [{"id": 30 - i, "image_id": 7, "bbox": [i, 2, 10, 20]} for i in range(3)]
+    document = {"images": [{"id": 7, "file_name": "a.png"}], "annotations": boxes}
+    file = PromptFile(write(tmp_path, json.dumps(document), "coco.json"))
+    file.assign(["a.png"])
+    assert file.ids("a.png") == ("30", "29", "28")
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        (
+            {"a": [{"points_xy": [[1, 2]], "object": 3}, {"points_xy": [[3, 4]], "object": "3"}]},
+            r"'a'\[1\] has the object '3', as .*'a'\[0\] has; expected one record for each object",
+        ),
+        (
+            {"a": [{"points_xy": [[1, 2]], "object": 3}], "a.jpg": [{"points_xy": [[3, 4]], "object": 3}]},
+            "under one name of the image",
+        ),
+        ({"a": [{"points_xy": [[1, 2]], "object": [3]}]}, r"has the object \[3\]; expected text or a whole"),
+        ({"a": [{"points_xy": [[1, 2]], "object": 1.5}]}, r"has the object 1\.5"),
+        ({"a": [{"points_xy": [[1, 2]], "object": True}]}, "has the object True"),
+    ],
+)
+def test_ids_that_are_none_or_stand_for_two_objects_are_refused(
+    tmp_path: Path, document: dict[str, object], message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        PromptFile(write(tmp_path, json.dumps(document), "p.json")).assign(["a.jpg"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import cv2
@@ -33,15 +34,31 @@ def test_a_video_gives_any_frame_at_any_time(video: Path) -> None:
         frames[12]
 
 
+def test_what_counts_as_a_frame(folder: Path) -> None:
+    for name in ("²2.png", "٣.png", "._3.png", "a10.png", "a9.png"):
+        cv2.imencode(".png", frame(0))[1].tofile(folder / name)
+    (folder / "x.png").mkdir()
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(folder / "13.png")
+    names = list(open_frames(folder).names)
+    assert set(names) == {f"{index}.png" for index in range(12)} | {"²2.png", "٣.png", "a10.png", "a9.png"}
+    assert names.index("a9.png") < names.index("a10.png")
+    assert names.index("2.png") < names.index("11.png")
+
+
 def test_what_is_no_video_is_named(tmp_path: Path, folder: Path) -> None:
     (tmp_path / "film.mp4").write_bytes(b"not a film")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match=r"film.mp4 is no video that can be decoded"):
+    with pytest.raises(DataError, match=r"film.mp4 is not a video that can be decoded"):
         open_frames(tmp_path / "film.mp4")
-    with pytest.raises(UsageError, match="empty holds no image"):
+    with pytest.raises(UsageError, match="empty contains no image"):
         open_frames(tmp_path / "empty")
     with pytest.raises(UsageError, match="does not exist"):
         open_frames(tmp_path / "none.mp4")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe.mp4")
+        with pytest.raises(UsageError, match="pipe.mp4 is neither a file nor a folder"):
+            open_frames(tmp_path / "pipe.mp4")
     cv2.imwrite(str(folder / "5.png"), np.zeros((8, 9, 3), np.uint8))
     with pytest.raises(
         DataError, match=r"5.png is 9 × 8 pixels \(width × height\), but the first frame 0.png is 48 × 32"

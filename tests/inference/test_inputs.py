@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
+from toolkit.data.image_files import ImageSearch
 from toolkit.errors import UsageError
-from toolkit.inference.inputs import find_images
+from toolkit.inference.inputs import FileState, find_images
 
 
 def touch(*paths: Path) -> None:
@@ -95,8 +97,81 @@ def test_links_back_to_a_folder_above_are_not_followed_again(tmp_path: Path) -> 
     (tmp_path / "p" / "sub" / "loop").symlink_to(tmp_path / "p")
     (tmp_path / "p" / "sub" / "self").symlink_to(tmp_path / "p" / "sub")
     (tmp_path / "p" / "other").symlink_to(tmp_path / "elsewhere")
-    assert [name for name, _ in names(tmp_path / "p")] == ["other/b.jpg", "sub/a.jpg"]
+    (tmp_path / "p" / "sub" / "me.jpg").symlink_to("me.jpg")
+    assert [name for name, _ in names(tmp_path / "p")] == ["other/b.jpg", "sub/a.jpg", "sub/me.jpg"]
     assert ("sub/a.jpg", "sub/a") in names(tmp_path / "p" / "**" / "*.jpg")
+
+
+def test_results_of_an_earlier_run_and_what_systems_leave_are_left_out(tmp_path: Path) -> None:
+    touch(
+        *(
+            tmp_path / name
+            for name in ("a.jpg", "deep/b.jpg", "__MACOSX/a.jpg", "deep/.ipynb_checkpoints/b.jpg")
+        ),
+        *(tmp_path / name for name in ("deep/results/overlays/b.jpg", "deep/x.heic")),
+    )
+    (tmp_path / "deep" / "results" / "manifest.jsonl").write_text('{"image": "b.jpg", "status": "ok"}\n')
+    expected = ["a.jpg", "deep/b.jpg"]
+    assert [name for name, _ in names(tmp_path)] == expected
+    for pattern in ("**/*.jpg", "**", "**/*"):
+        assert sorted(name for name, _ in names(tmp_path / pattern)) == expected, pattern
+    search = ImageSearch([tmp_path / "deep"])
+    assert [image.name for image in find_images([tmp_path / "deep" / "*"], search=search)] == ["b.jpg"]
+    assert len(search.left_out()) == 2
+    overlays = tmp_path / "deep" / "results" / "overlays"
+    assert names(overlays) == [("b.jpg", "b")], "named themselves, they are images as others"
+    with pytest.raises(
+        UsageError, match=r"no image .*left out: results of an earlier run in .*results\. Hint"
+    ):
+        find_images([tmp_path / "deep" / "results"])
+
+
+def test_what_was_passed_over_is_said_where_there_is_no_image(tmp_path: Path) -> None:
+    touch(tmp_path / "a.heic", tmp_path / "b.HEIC")
+    with pytest.raises(
+        UsageError, match=r"left out: 2 files passed over for their suffix \(2 \.heic\); .*Hint"
+    ):
+        find_images([tmp_path])
+
+
+@pytest.mark.parametrize(
+    "pattern", ["*/../../beside/*.jpg", "*/../../*/*.jpg", "../beside/*.jpg", "*/../../b*"]
+)
+def test_names_never_lead_out_of_the_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pattern: str
+) -> None:
+    touch(tmp_path / "in" / "sub" / "n.txt", tmp_path / "beside" / "a.jpg", tmp_path / "beside" / "b.jpg")
+    monkeypatch.chdir(tmp_path / "in")
+    assert sorted(stem for _, stem in names(pattern)) in (["a", "b"], ["beside/a", "beside/b"])
+    found = [*names(pattern, "sub/../../beside/a.jpg"), *names("../in/../beside")]
+    for name, stem in found:
+        assert ".." not in f"{name}/{stem}".split("/")
+
+
+def test_a_pattern_that_is_none(tmp_path: Path) -> None:
+    touch(tmp_path / "a.jpg")
+    if sys.version_info >= (3, 13):
+        assert names(tmp_path / "**.jpg") == [("a.jpg", "a")]
+        return
+    with pytest.raises(UsageError, match=r"\*\*\.jpg is no pattern: .* Hint"):
+        names(tmp_path / "**.jpg")
+
+
+@pytest.mark.parametrize("folder", ["x.png", "x.json", "x.jpg", "x.jpg.png"])
+def test_an_image_beside_a_folder_that_is_called_like_its_results(tmp_path: Path, folder: str) -> None:
+    touch(tmp_path / "x.bmp", tmp_path / "y.bmp", tmp_path / folder / "z.bmp")
+    found = dict(names(tmp_path))
+    outputs = {f"{stem}{end}" for stem in found.values() for end in (".png", ".json", ".jpg")}
+    folders = {os.path.dirname(stem) for stem in found.values()}
+    assert not outputs & folders
+    assert len(set(found.values())) == 3
+
+
+def test_the_state_of_a_file(tmp_path: Path) -> None:
+    touch(tmp_path / "a")
+    state = FileState.of(tmp_path / "a")
+    assert state == FileState(1, (tmp_path / "a").stat().st_mtime_ns)
+    assert FileState.of(tmp_path) is FileState.of(tmp_path / "none") is None
 
 
 def test_a_broken_link_is_an_image_that_will_fail(tmp_path: Path) -> None:
@@ -107,7 +182,7 @@ def test_a_broken_link_is_an_image_that_will_fail(tmp_path: Path) -> None:
 
 def test_nothing_to_do_is_an_error_that_says_where_it_looked(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UsageError, match=r"no image \(\.bmp, \.jpeg, .*\) in .*empty\. Hint: check the path"):
+    with pytest.raises(UsageError, match=r"no image \(\.bmp, \.gif, .*\) in .*empty\. Hint: check the path"):
         find_images([tmp_path / "empty"])
     with pytest.raises(UsageError, match=r"nowhere does not exist\. Hint: check the path"):
         find_images([tmp_path / "empty", tmp_path / "nowhere"])

@@ -139,7 +139,7 @@ def test_a_run_knows_the_values_of_its_training_data(
 def test_results_of_other_values_are_not_mixed(folder: Path, void: int, tmp_path: Path) -> None:
     dataset = in_values(folder, void, tmp_path / "out")
     oracle = Predictor(Oracle(dataset), device="cpu", label_values=dataset.label_values)
-    with pytest.raises(UsageError, match="holds label images with other values"):
+    with pytest.raises(UsageError, match="contains label images with other values"):
         predict_folder(oracle, folder / "images", tmp_path / "out", resume=True)
     again = predict_folder(oracle, folder / "images", tmp_path / "out", resume=True, label_values="dataset")
     assert again.resumed == 2

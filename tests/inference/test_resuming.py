@@ -23,7 +23,7 @@ def test_results_are_not_touched_without_resume(photos: Path, tmp_path: Path) ->
     before = files(out)
     with pytest.raises(
         UsageError,
-        match=r"out holds results already\. Hint: go on with them by --resume, or choose another folder",
+        match=r"out already contains results\. Hint: continue them with --resume, or choose another folder",
     ):
         predict_folder(predictor(), [photos], out)
     assert files(out) == before
@@ -58,6 +58,59 @@ def test_resume_skips_what_is_done_and_tries_failures_again(photos: Path, tmp_pa
     assert files(out) == files(tmp_path / "straight")
 
 
+def test_images_whose_files_have_changed_are_done_anew(photos: Path, tmp_path: Path) -> None:
+    out, names = tmp_path / "out", ("0.png", "3.png", "deep/wide.jpg")
+    predict_folder(predictor(), [photos], out)
+    for seed, name in enumerate(names, start=50):
+        write_image(photos / name, seed, 33, 44)  # of another size
+    stat = (photos / "5.png").stat()
+    (photos / "5.png").write_bytes((photos / "5.png").read_bytes())  # the same, but nobody knows
+    os.utime(photos / "5.png", ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
+    again = Bright()
+    summary = predict_folder(predictor(again), [photos], out, resume=True)
+    assert summary == Summary(done=4, failed=3, resumed=4)
+    assert summary.changed == 4
+    assert again.seen == ["0.png", "3.png", "5.png", "deep/wide.jpg"]
+    assert [record["image"] for record in manifest(out)] == ORDER
+    predict_folder(predictor(), [photos], tmp_path / "straight")
+    assert files(out) == files(tmp_path / "straight")
+    assert predict_folder(predictor(), [photos], out, resume=True).changed == 0
+
+
+def test_an_image_that_was_damaged_since_leaves_no_results_of_before(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    predict_folder(predictor(), [photos], out)
+    (photos / "1.png").write_bytes(b"damaged")
+    assert predict_folder(predictor(), [photos], out, resume=True) == Summary(0, 4, 7)
+    assert not (out / "labels" / "1.png").exists()
+    assert not (out / "overlays" / "1.jpg").exists()
+    predict_folder(predictor(), [photos], tmp_path / "straight")
+    assert files(out) == files(tmp_path / "straight")
+
+
+@pytest.mark.parametrize("kind", ["labels/2.png", "overlays/2.jpg"])
+@pytest.mark.parametrize("content", [b"", b"half"])
+def test_a_result_that_a_power_cut_emptied_is_done_anew(
+    photos: Path, tmp_path: Path, kind: str, content: bytes
+) -> None:
+    out = tmp_path / "out"
+    predict_folder(predictor(), [photos], out)
+    fresh = files(out)
+    (out / kind).write_bytes(content)
+    again = Bright()
+    predict_folder(predictor(again), [photos], out, resume=True)
+    assert again.seen == ["2.png"]
+    assert files(out) == fresh
+
+
+def test_frames_of_a_video_that_was_replaced_are_done_anew(video: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    predict_folder(predictor(), [video], out)
+    assert predict_folder(predictor(), [video], out, resume=True) == Summary(0, 0, 12)
+    video.write_bytes(video.read_bytes() + b"\0")
+    assert predict_folder(predictor(), [video], out, resume=True).changed == 12
+
+
 def test_resume_adds_other_images(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     predict_folder(predictor(), [photos / "deep"], out)
@@ -84,12 +137,12 @@ def test_resume_never_mixes_models_or_images(photos: Path, tmp_path: Path) -> No
     before = files(out)
     with pytest.raises(
         UsageError,
-        match=r"holds results of another model \(unet 1, not unet 2\)\. Hint: choose another --out",
+        match=r"contains results of another model \(unet 1, not unet 2\)\. Hint: choose another --out",
     ):
         predict_folder(predictor(name="unet 2"), [photos], out, resume=True)
     write_image(tmp_path / "other" / "1.png", 5)
     with pytest.raises(
-        UsageError, match=r"holds results of another image named 1\.png: .*photos.*, not .*other.*Hint"
+        UsageError, match=r"contains results of another image named 1\.png: .*photos.*, not .*other.*Hint"
     ):
         predict_folder(predictor(name="unet 1"), [tmp_path / "other"], out, resume=True)
     assert files(out) == before
@@ -148,7 +201,7 @@ def test_resume_after_sigkill_ends_as_if_never_killed(tmp_path: Path, root: Path
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert 5 <= len(manifest_lines(out)) < 60
-    (out / "labels" / ".cut-off.part").write_bytes(b"what a kill in the middle of a file leaves")
+    (out / "labels" / ".toolkit-0123456789ab.part").write_bytes(b"what a kill in the middle of a file leaves")
     summary = predict_folder(predictor(), [photos], out, resume=True)
     assert summary.failed == 0
     assert summary.resumed >= 5

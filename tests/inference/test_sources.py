@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-import threading
+import os
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import cv2
@@ -16,6 +14,7 @@ import pytest
 import torch
 from frames_cases import SIZE, frame
 from pipeline_cases import Bright, Spots, files, manifest, predictor, write_image
+from support.file_server import serving
 
 from toolkit.data.images import read_image
 from toolkit.errors import UsageError
@@ -23,20 +22,12 @@ from toolkit.inference.pipeline import Summary, Work, predict_folder
 from toolkit.inference.sources import Frame, FrameChoice, RemoteImage, Stream, find_inputs
 
 
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *args: object) -> None:
-        pass
-
-
 @pytest.fixture
 def address(photos: Path) -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(photos)))
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving() as server:
+        server.behavior.body = None
+        server.behavior.files = {f"/{name}": content for name, content in files(photos).items()}
+        yield server.root
 
 
 # --- addresses ---
@@ -84,6 +75,47 @@ def test_images_of_one_name_are_told_apart(photos: Path) -> None:
     (remote,) = find_inputs(["https://a.org/../%2e%2e/%2E%2E%2Fetc/a.png"]).images
     assert isinstance(remote, RemoteImage)
     assert remote.name == "a.png"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "x/..",
+        "%2e%2e",
+        "a/%00b.png",
+        "..%2f..%2fetc",
+        "a%5Cb.png",
+        "a//b/./c.png",
+        "n" * 300 + ".png",
+        "é" * 150,
+    ],
+)
+def test_names_of_addresses_are_names_of_files(path: str) -> None:
+    twice = [f"https://a.org/{path}", f"https://b.org/{path}"]
+    images = find_inputs(twice).images
+    assert len({image.stem for image in images}) == 2
+    for image in images:
+        for part in f"{image.stem}.json".split("/"):
+            assert part.strip(".")
+            assert len(os.fsencode(part)) < 250
+            assert "\0" not in part
+            assert "\\\\" not in part
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes of POSIX")
+def test_a_pipe_that_is_called_like_a_video_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "film.mp4")
+    assert predict_folder(predictor(), [tmp_path / "film.mp4"], tmp_path / "out") == Summary(0, 1, 0)
+
+
+def test_videos_are_told_apart_from_each_other_and_from_folders(video: Path, tmp_path: Path) -> None:
+    for name in ("x/a~1.avi", "y/a~1.avi", "x/a.avi", "y/a.avi"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(video.read_bytes())
+    write_image(tmp_path / "photos" / "film.avi" / "000003.png")
+    found = find_inputs([*(str(tmp_path / f"{folder}/*.avi") for folder in "xy"), tmp_path / "photos", video])
+    taken = [stream.name for stream in found.streams] + [image.name.split("/")[0] for image in found.images]
+    assert len(set(taken)) == len(taken) == 6
 
 
 def test_addresses_that_are_not_fetched_are_refused_before_anything_is_done() -> None:
@@ -163,7 +195,7 @@ def test_a_film_that_cannot_be_decoded_is_reported_and_skipped(photos: Path, tmp
     (tmp_path / "bad.mp4").write_bytes(b"no video" * 100)
     done = predict_folder(predictor(), [tmp_path / "bad.mp4", photos / "0.png"], tmp_path / "out")
     assert done == Summary(1, 1, 0)
-    assert "is no video that can be decoded" in str(manifest(tmp_path / "out")[1]["error"])
+    assert "is not a video that can be decoded" in str(manifest(tmp_path / "out")[1]["error"])
 
 
 def test_videos_may_be_named_by_patterns_and_have_names_of_their_own(video: Path, tmp_path: Path) -> None:
@@ -247,7 +279,7 @@ def test_ctrl_c_ends_a_camera_and_its_results_are_whole(
     done = predict_folder(predictor(), ["0"], "out", on_record=interrupt)
     assert done.done == 4
     assert len(json.loads((tmp_path / "out" / "predictions.json").read_text())["images"]) == 4
-    with pytest.raises(UsageError, match="a camera cannot be gone on with"):
+    with pytest.raises(UsageError, match="a camera's images cannot be continued"):
         predict_folder(predictor(), ["0"], "out", resume=True)
 
 

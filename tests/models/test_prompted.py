@@ -17,6 +17,7 @@ from toolkit.errors import InvalidDataError, UsageError
 from toolkit.inference.interactive import Session
 from toolkit.inference.pipeline import predict_folder
 from toolkit.inference.predictor import Predictor
+from toolkit.models.capabilities import MaskPromptable
 from toolkit.models.contract import Model
 from toolkit.models.promptable import PromptableModel
 from toolkit.models.prompted import FromDetector, FromFile, PromptedModel, prompted
@@ -190,3 +191,158 @@ def test_a_session_refuses_what_lies_outside_and_what_takes_no_prompts() -> None
     assert not session.undo()
     with pytest.raises(UsageError, match="Detector takes no prompts"):
         Session(Predictor(Detector(["cat"]), device="cpu"), np.zeros((12, 16, 3), dtype=np.uint8))
+
+
+# Ids and order
+
+
+def test_answers_come_in_the_order_of_the_file_with_their_ids(tmp_path: Path) -> None:
+    """Through mixed kinds of prompts, and although the model gets them kind by kind."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    cv2.imwrite(str(photos / "a.png"), np.full((12, 16, 3), 90, np.uint8))
+    path = tmp_path / "prompts.csv"
+    path.write_text(
+        "image,object,x,y,x0,y0,x1,y1\n"
+        "a,third,5,5,,,,\na,1st,,,1,1,4,4\na,,7,7,,,,\na,both,2,2,2,2,9,9\na,99,,,0,0,3,3\na,third,6,5,,,,\n"
+    )
+    predictor = Predictor(prompted(BoxAnswer(["whatever"]), str(path)), device="cpu")
+    predict_folder(predictor, [photos], tmp_path / "out")
+    document = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    assert [(each["object"], each["bbox"][:2]) for each in document["annotations"]] == [
+        ("third", [5, 5]),
+        ("1st", [1, 1]),
+        ("1", [7, 7]),
+        ("both", [2, 2]),
+        ("99", [0, 0]),
+    ]
+
+
+def test_objects_that_nobody_named_have_no_ids() -> None:
+    (found,) = PromptedModel(BoxAnswer(["x"]), FromDetector(Detector(["dog", "cat"]))).predict([sample()])
+    assert found.instances is not None
+    assert found.instances.ids is None
+    (everything,) = prompted(BoxAnswer(["cat"]), "auto").predict([sample()])
+    assert everything.instances is not None
+    assert everything.instances.ids is None
+
+
+# The score of detections
+
+
+@pytest.mark.parametrize(("above", "count"), [(0.0, 2), (0.01, 2), (0.05, 1), (0.5, 1), (0.51, 0), (1.0, 0)])
+def test_detections_below_the_score_are_no_prompts(above: float, count: int) -> None:
+    model = PromptedModel(BoxAnswer(["x"]), FromDetector(Detector(["dog", "cat"]), score_threshold=above))
+    (prediction,) = model.predict([sample()])
+    assert prediction.instances is not None
+    assert len(prediction.instances) == count
+    assert prediction.instances.masks is not None
+
+
+@pytest.mark.parametrize(
+    ("prompts", "above", "message"),
+    [
+        (
+            "auto",
+            0.3,
+            r"--prompts-above 0\.3: --prompts auto has no scores\. Hint: leave out --prompts-above",
+        ),
+        ("points.csv", 0.3, r"--prompts points\.csv has no scores"),
+        ("from:run", 1.5, r"--prompts-above must be a score from 0 to 1, not 1\.5"),
+        ("from:run", -0.1, "from 0 to 1"),
+        ("from:run", float("nan"), "from 0 to 1, not nan"),
+    ],
+)
+def test_a_score_that_has_no_effect_is_refused(prompts: str, above: float, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        prompted(BoxAnswer(["x"]), prompts, prompts_above=above)
+
+
+# Masks and earlier answers
+
+
+class Remembers(BoxAnswer, MaskPromptable):
+    """Answers with the mask it is given or its earlier answer, and the pixel that is pointed at."""
+
+    refines = True
+    asked: list[Prompts]
+
+    def answer_logits(self, encoded: Any, prompts: Prompts) -> tuple[Instances, Tensor]:
+        self.asked = [*getattr(self, "asked", []), prompts]
+        dense = torch.zeros(len(prompts), *encoded, dtype=torch.bool)
+        if prompts.masks is not None:
+            dense |= prompts.masks.dense()
+        if prompts.logits is not None:
+            dense |= prompts.logits > 0
+        if prompts.points_xy is not None:
+            for row, points in enumerate(prompts.points_xy.long().tolist()):
+                x, y = points[-1]
+                dense[row, y, x] = True
+        found = Masks.from_dense(dense)
+        labels = torch.zeros(len(dense), dtype=torch.int64)
+        return Instances(encoded, found.boxes_xyxy(), labels, found, torch.ones(len(dense))), dense.float()
+
+
+def blank() -> np.ndarray[Any, Any]:
+    return np.zeros((12, 16, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize(("refine", "areas"), [(None, [1, 2, 3]), (True, [1, 2, 3]), (False, [1, 1, 1])])
+def test_a_session_hands_back_earlier_answers_where_the_model_was_trained_so(
+    refine: bool | None, areas: list[int]
+) -> None:
+    model = Remembers(["x"])
+    session = Session(Predictor(prompted(model, "auto"), device="cpu"), blank(), refine=refine)
+    found = [int(session.point(x, 3).sum()) for x in (1, 4, 8)]
+    assert found == areas
+    assert [each.logits is not None for each in model.asked] == [False, *[refine is not False] * 2]
+    session.undo()
+    assert int(session.point(9, 9).sum()) == areas[2], "what was undone is forgotten"
+    session.box(1, 1, 5, 5)
+    assert model.asked[-1].logits is None, "a box begins anew"
+    session.new_object()
+    session.point(2, 2)
+    assert model.asked[-1].logits is None, "and so does another object"
+
+
+@pytest.mark.parametrize("refine", [True, False])
+def test_a_mask_can_be_given_and_corrected(refine: bool) -> None:
+    model = Remembers(["x"])
+    session = Session(Predictor(model, device="cpu"), blank(), refine=refine)
+    given = np.zeros((12, 16), dtype=bool)
+    given[2:5, 3:9] = True
+    assert np.array_equal(session.mask(given).numpy(), given)
+    assert int(session.point(0, 0).sum()) == 19
+    assert model.asked[-1].has_masks
+    assert (model.asked[-1].masks is None) == refine
+    assert session.undo()
+    assert int(session.mask(torch.from_numpy(~given)).sum()) == 12 * 16 - 18
+    assert session.instances.masks is not None
+    assert len(session.instances) == 1
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (np.zeros((12, 16), dtype=bool), r"must be bool \[12, 16\] with at least one pixel, not empty"),
+        (np.ones((16, 12), dtype=bool), r"not bool \[16, 12\]"),
+        (np.ones((12, 16), dtype=np.uint8), r"not uint8 \[12, 16\]"),
+        (np.ones((1, 12, 16), dtype=bool), r"not bool \[1, 12, 16\]"),
+    ],
+)
+def test_masks_that_do_not_fit_are_refused(mask: np.ndarray[Any, Any], message: str) -> None:
+    session = Session(Predictor(Remembers(["x"]), device="cpu"), blank())
+    with pytest.raises(InvalidDataError, match=message):
+        session.mask(mask)
+    assert not session.undo()
+
+
+def test_a_model_that_takes_no_masks_says_so() -> None:
+    session = Session(Predictor(BoxAnswer(["x"]), device="cpu"), blank())
+    with pytest.raises(UsageError, match="BoxAnswer takes no masks as prompts"):
+        session.mask(np.ones((12, 16), dtype=bool))
+    with pytest.raises(UsageError, match="BoxAnswer cannot take its earlier answers"):
+        Session(Predictor(BoxAnswer(["x"]), device="cpu"), blank(), refine=True)
+    masks = Masks.from_dense(np.ones((1, 12, 16), dtype=bool))
+    with pytest.raises(UsageError, match="have masks or logits, which BoxAnswer does not take"):
+        BoxAnswer(["x"]).predict([sample().with_(prompts=Prompts(masks=masks))])

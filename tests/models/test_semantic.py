@@ -13,7 +13,8 @@ from torch.nn import functional as F
 from toolkit.errors import ConfigError, InvalidDataError, UsageError
 from toolkit.models.contract import total_loss
 from toolkit.models.losses import SegmentationLossSettings
-from toolkit.models.semantic import SemanticModel, pad
+from toolkit.models.resizing import pad
+from toolkit.models.semantic import SemanticModel
 from toolkit.types import VOID, Sample
 
 RGB = ("red", "green", "blue")
@@ -200,24 +201,111 @@ def test_validate_is_predict_and_loss_in_one_pass() -> None:
         assert not losses[name].requires_grad
 
 
-def test_loss_is_that_of_the_padded_batch() -> None:
-    """Images of two sizes: mean color and void fill up the smaller one, so its loss comes from its own pixels
+def test_batch_norm_sees_the_padded_batch() -> None:
+    """Images of two sizes: the mean color fills up the smaller one, whose loss comes from its own pixels
     alone.
     """
-    model = SemanticModel(nn.Conv2d(3, 3, 1), RGB)
-    batch = [sample(6, 9), sample(12, 4, seed=1)]
+    torch.manual_seed(0)
+    model = SemanticModel(nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)), RGB).train()
+    batch = [sample(6, 9), sample(12, 4, seed=1), sample(6, 9, seed=2)]
+    seen: list[tuple[Tensor, Tensor]] = []
+    model.network.register_forward_hook(lambda _module, inputs, output: seen.append((inputs[0], output)))
+    loss = model.loss(batch)["cross_entropy"]
+    ((images, logits),) = seen
+    assert images.shape == (3, 3, 12, 9)
+    assert images.is_contiguous(memory_format=torch.channels_last)
+    order = [batch[0], batch[2], batch[1]]  # those of one size stand together
     expected = []
-    for one in batch:
-        logits = model.logits(one.image[None])
-        expected.append(F.cross_entropy(logits, one.label_map[None].long(), ignore_index=VOID))
-    torch.testing.assert_close(model.loss(batch)["cross_entropy"], torch.stack(expected).mean())
+    for image, raw, one in zip(images, logits, order, strict=True):
+        height, width = one.size
+        mean, std = (torch.tensor(values).view(3, 1, 1) for values in (model.mean, model.std))
+        torch.testing.assert_close(image[:, :height, :width], (one.image / 255 - mean) / std)
+        assert not image[:, height:].any()
+        assert not image[:, :, width:].any()
+        own = raw[None, :, :height, :width]
+        expected.append(F.cross_entropy(own, one.label_map[None].long(), ignore_index=VOID))
+    torch.testing.assert_close(loss, torch.stack(expected).mean())
+
+
+class Pooled(nn.Module):
+    """A strided network in which every pixel sees the whole image, as those with image pooling."""
+
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self.down = nn.Conv2d(3, 8, 3, stride=stride, padding=1)
+        self.norm = nn.GroupNorm(2, 8)
+        self.head = nn.Conv2d(8, 3, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = self.norm(self.down(images)).relu()
+        return self.head(features + features.mean((2, 3), keepdim=True))
+
+
+@pytest.mark.parametrize("long_side", [None, 16, 30])
+@pytest.mark.parametrize("stride", [1, 4])
+@pytest.mark.parametrize("auxiliary", [False, True])
+def test_photos_of_different_sizes_give_the_mean_of_each_alone(
+    long_side: int | None, stride: int, auxiliary: bool
+) -> None:
+    """The small photo beside a large one is learned from as when it is alone, and so is the gradient."""
+
+    class WithAuxiliary(Pooled):
+        def all_logits(self, images: Tensor) -> list[Tensor]:
+            return [self(images), self.head(self.down(images))]
+
+    torch.manual_seed(1)
+    network = WithAuxiliary(stride) if auxiliary else Pooled(stride)
+    losses = SegmentationLossSettings(dice=1, focal=0.5, lovasz=0.5)
+    options = {"auxiliary_weight": 0.4} if auxiliary else {}
+    model = SemanticModel(network, RGB, loss=losses, divisor=stride, long_side=long_side, **options).train()
+    batch = [sample(*size, seed=i) for i, size in enumerate([(9, 12), (60, 44), (9, 12), (17, 5), (1, 1)])]
+
+    def learn(parts: Sequence[Sequence[Sample]]) -> tuple[dict[str, Tensor], list[Tensor]]:
+        model.zero_grad()
+        means: dict[str, Tensor] = {}
+        for part in parts:
+            terms = model.loss(part)
+            (total_loss(terms) * len(part) / len(batch)).backward()
+            for name, value in terms.items():
+                means[name] = means.get(name, 0) + value.detach() * len(part) / len(batch)
+        return means, [p.grad.clone() for p in model.parameters()]
+
+    whole, gradient = learn([batch])
+    for parts in ([[one] for one in batch], [batch[:2], batch[2:]]):
+        means, others = learn(parts)
+        assert means.keys() == whole.keys()
+        for name, value in whole.items():
+            torch.testing.assert_close(value.detach(), means[name], rtol=1e-5, atol=1e-6)
+        for one, other in zip(gradient, others, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_with_batch_norm_a_small_photo_keeps_its_size_beside_a_large_one() -> None:
+    """What the network sees of it is not shrunk by the factor of the other."""
+    model = SemanticModel(nn.Sequential(nn.BatchNorm2d(3)), RGB, long_side=20).train()
     seen: list[Tensor] = []
     model.network.register_forward_hook(lambda _module, inputs, _output: seen.append(inputs[0]))
-    model.loss(batch)
-    assert seen[0].shape == (2, 3, 12, 9)
-    assert not seen[0][0, :, 6:].any()
-    assert not seen[0][1, :, :, 4:].any()
-    assert seen[0].is_contiguous(memory_format=torch.channels_last)
+    small = sample(16, 12)
+    model.loss([small, sample(80, 60, seed=1)])
+    model.loss([small])
+    together, alone = seen
+    assert together.shape == (2, 3, 20, 16) or together.shape == (2, 3, 20, 15)
+    assert torch.equal(together[0, :, :16, :12], alone[0])
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 40), (8, 8), (64, 64)])
+@pytest.mark.parametrize("long_side", [None, 4, 8])
+def test_a_batch_of_one_is_never_too_small_for_batch_norm(
+    size: tuple[int, int], long_side: int | None
+) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 4, 8, stride=8), nn.BatchNorm2d(4), nn.Conv2d(4, 3, 1))
+    model = SemanticModel(network, RGB, divisor=8, stride=8, long_side=long_side).train()
+    one = sample(*size)
+    loss = total_loss(model.loss([one]))
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert model.predict([one])[0].size == size
 
 
 def test_four_equal_two_and_two() -> None:

@@ -40,3 +40,14 @@ def scene(objects: int = 2, *, size: tuple[int, int] = (60, 84), seed: int = 0) 
         torch.from_numpy(image),
         instances=Instances(size, found.boxes_xyxy(), labels, found),
     )
+
+
+def objects(masks: np.ndarray[Any, Any], is_crowd: list[bool] | None = None) -> Sample:
+    """A sample of these masks ``[N, H, W]`` on a gray image."""
+    found = Masks.from_dense(masks)
+    crowd = None if is_crowd is None else torch.tensor(is_crowd)
+    size = found.size
+    instances = Instances(
+        size, found.boxes_xyxy(), torch.zeros(len(masks), dtype=torch.int64), found, is_crowd=crowd
+    )
+    return Sample("a-sample", torch.full((3, *size), 90, dtype=torch.uint8), instances=instances)

@@ -64,7 +64,7 @@ def test_the_whole_network_with_its_own_classes(cache: Path, theirs: dict[str, T
 
 
 @pytest.mark.parametrize(
-    "classes", [("cat", "dog"), tuple(f"other {i}" for i in range(21))], ids=["fewer", "as many others"]
+    "classes", [("kitten", "puppy"), tuple(f"other {i}" for i in range(21))], ids=["fewer", "as many others"]
 )
 def test_the_last_layer_starts_anew_for_other_classes(
     cache: Path, theirs: dict[str, Tensor], classes: tuple[str, ...]
@@ -79,7 +79,7 @@ def test_the_last_layer_starts_anew_for_other_classes(
         == model.class_tensors
         == ("network.classifier.4.weight", "network.classifier.4.bias")
     )
-    assert "2 start anew because the classes differ" in str(report)
+    assert "2 start from random values because the classes differ" in str(report)
     assert {name.split(".")[0] for name in (n.removeprefix("network.") for n in report.unexpected)} == {
         "aux_classifier"
     }
@@ -87,6 +87,21 @@ def test_the_last_layer_starts_anew_for_other_classes(
         assert torch.equal(
             value, before[name] if name in model.class_tensors else theirs[name.removeprefix("network.")]
         )
+
+
+def test_published_heads_follow_the_names_of_the_classes(cache: Path, theirs: dict[str, Tensor]) -> None:
+    published(cache, theirs)
+    classes = ("dog", "unicorn", "background", "cat")
+    model = mobilenet(classes)
+    before = copy.deepcopy(model.state_dict())
+    report = weights.load_weights(model, "torchvision-coco")
+    assert report.by_class == model.class_tensors
+    assert (report.kept_classes, report.new_classes) == (("dog", "background", "cat"), ("unicorn",))
+    for name in model.class_tensors:
+        own, head = model.state_dict()[name], theirs[name.removeprefix("network.")]
+        for place, label in enumerate(classes):
+            expected = head[VOC.index(label)] if label in VOC else before[name][place]
+            assert torch.equal(own[place], expected), label
 
 
 def test_rates_may_follow_the_output_stride_and_nothing_else(cache: Path, theirs: dict[str, Tensor]) -> None:

@@ -274,13 +274,29 @@ def test_a_killed_process_leaves_whole_files_only(tmp_path: Path) -> None:
 
 def test_unfinished_files_of_killed_processes_are_cleared_away(tmp_path: Path) -> None:
     (tmp_path / "ab").mkdir()
-    old, new = tmp_path / "ab" / ".1.part", tmp_path / "ab" / ".2.part"
+    old, new = (tmp_path / "ab" / f".toolkit-{i:012x}.part" for i in range(2))
     for path in (old, new):
         path.write_bytes(b"half")
     os.utime(old, (1, 1))
     cache_in(tmp_path).write("ab12", tensors())
     assert not old.exists()
     assert new.exists(), "another process may be at it"
+
+
+def test_files_of_others_in_the_folder_are_left_alone(tmp_path: Path) -> None:
+    """A setting can name any folder, full of files as old as they like."""
+    others = [
+        *("project/.env", "project/.gitignore", "ab/.1.part", "ab/.toolkit-notes.part", "ab/notes.features"),
+        *("ab/cd12.features", "project/ab12.features", "ab12.features", "ab/deep/ab12.features"),
+    ]
+    for name in others:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"theirs")
+        os.utime(tmp_path / name, (1, 1))
+    size = filled(tmp_path, 2)
+    cache_in(tmp_path, most=size).write("10", tensors())
+    assert not (tmp_path / "00" / "00.features").exists(), "its own make room"
+    assert all((tmp_path / name).read_bytes() == b"theirs" for name in others)
 
 
 def filled(folder: Path, count: int) -> int:
@@ -320,7 +336,7 @@ def test_a_full_cache_keeps_what_is_in_use(tmp_path: Path, caplog: pytest.LogCap
     assert "Hint: raise model.cache.max_gb" in caplog.text
 
 
-def full(_: Path) -> Any:
+def full(_: Path, **options: object) -> Any:
     raise output_error("features", OSError(errno.ENOSPC, "No space left on device"))
 
 
@@ -356,3 +372,86 @@ def test_an_error_that_is_not_the_disks_is_not_hidden(
     with pytest.raises(RuntimeError, match="a fault of ours"):
         cache_in(tmp_path).write("ab12", tensors())
     assert issubclass(OutputError, Exception)
+
+
+# What else an image's features depend on
+
+
+@pytest.mark.parametrize("trainable", ["decoder", "decoder+neck"])
+@pytest.mark.parametrize("kept_before", [(), (0,), (1, 3), (0, 1, 2)])
+def test_features_are_the_same_whichever_were_kept_before(
+    tmp_path: Path, trainable: str, kept_before: tuple[int, ...]
+) -> None:
+    """As after a kill while the cache was being filled: bit for bit, in each batch."""
+    samples = [scene(2, seed=seed) for seed in range(4)]
+    whole = toy(trainable=trainable, image_size=128, cache={"folder": str(tmp_path / "whole")}).train()
+    expected = list(whole._encoder.stream(samples))
+    part = toy(trainable=trainable, image_size=128, cache={"folder": str(tmp_path / "part")}).train()
+    for index in kept_before:
+        list(part._encoder.stream([samples[index]]))
+    found = list(part._encoder.stream(samples))
+    for one, other in zip(expected, found, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one.tensors(), other.tensors(), strict=True))
+
+
+def test_a_file_under_the_name_of_another_counts_as_absent(tmp_path: Path) -> None:
+    cache = cache_in(tmp_path)
+    cache.write("ab12", tensors(1))
+    cache.write("ab34", tensors(2))
+    one, other = kept(tmp_path)
+    contents = one.read_bytes(), other.read_bytes()
+    one.write_bytes(contents[1])
+    other.write_bytes(contents[0])
+    assert cache.read("ab12") is None
+    assert cache.read("ab34") is None
+    written = cache.write("ab12", tensors(3))
+    read = cache.read("ab12")
+    assert read is not None
+    assert torch.equal(read[0], written[0].float())
+
+
+@pytest.mark.parametrize("trainable", ["decoder", "decoder+neck"])
+@pytest.mark.parametrize("fault", ["another shape", "one too few", "one too many", "none at all"])
+def test_features_of_a_wrong_shape_are_computed_again(tmp_path: Path, trainable: str, fault: str) -> None:
+    model = toy(trainable=trainable, cache={"folder": str(tmp_path)}).train()
+    torch.manual_seed(0)
+    expected = total_loss(model.loss([scene()]))
+    (path,) = kept(tmp_path)
+    cache = cache_in(tmp_path)
+    key = path.name.removesuffix(".features")
+    right = cache.read(key)
+    assert right is not None
+    wrong = {
+        "another shape": [*right[:-1], right[-1][:, :-1]],
+        "one too few": right[:-1],
+        "one too many": [*right, right[0]],
+        "none at all": [],
+    }[fault]
+    cache.write(key, wrong)
+    torch.manual_seed(0)
+    assert torch.equal(expected, total_loss(model.loss([scene()])))
+    again = cache.read(key)
+    assert again is not None
+    assert [each.shape for each in again] == [each.shape for each in right]
+
+
+def test_other_devices_and_arithmetic_have_other_features(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu, cuda = torch.device("cpu"), torch.device("cuda:0")
+    usual = encoder._computation(cpu)
+    assert encoder._computation(cuda) != usual
+    assert encoder._computation(torch.device("cuda:1")) == encoder._computation(cuda)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert encoder._computation(cpu) != usual
+    monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: "high")
+    assert encoder._computation(cpu) != usual
+
+
+def test_hidden_files_of_others_stay(tmp_path: Path) -> None:
+    names = (".env", "ab/.gitignore", "photos/.draft.part", ".part", "ab/c/.x.part", "zz/.1.part")
+    for name in names:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("mine")
+        os.utime(path, (1, 1))
+    cache_in(tmp_path).write("ab12", tensors())
+    assert [name for name in names if not (tmp_path / name).exists()] == []

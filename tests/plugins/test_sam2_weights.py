@@ -256,7 +256,7 @@ def test_a_run_takes_what_its_user_did_not_set(tmp_path: Path, caplog: pytest.Lo
     assert not caplog.messages
     taken = resolve(**common, overrides=[f"weights={file}"]).model
     assert (taken.version, taken.size) == ("2.0", "tiny")
-    assert caplog.messages == [f"model.version=2.0 model.size=tiny, as weights={file} have it"]
+    assert caplog.messages == [f"Set model.version=2.0 model.size=tiny to match weights={file}"]
     mine = resolve(**common, overrides=[f"weights={file}", "size=large"]).model
     assert (mine.version, mine.size) == ("2.0", "large"), "the model's own error says what does not fit"
     config = tmp_path / "mine.yaml"

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from toolkit.runtime.seeding import derive_seed, seed_everything
+from toolkit.runtime.seeding import derive_seed, seed_everything, undisturbed
 
 
 @pytest.fixture(autouse=True)
@@ -72,3 +72,16 @@ def test_all_three_generators_are_seeded() -> None:
     first, again, other = draws("start", 3), draws("start", 3), draws("start", 4)
     assert first == again
     assert all(a != b for a, b in zip(first, other, strict=True))
+
+
+def test_random_numbers_go_on_as_if_nothing_had_been_drawn() -> None:
+    def drawn() -> tuple[float, float, float]:
+        return float(torch.rand(())), float(np.random.rand()), random.random()
+
+    seed_everything(1, "x")
+    expected = drawn()
+    seed_everything(1, "x")
+    with undisturbed():
+        seed_everything(5)
+        drawn()
+    assert drawn() == expected

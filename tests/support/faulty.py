@@ -84,6 +84,8 @@ class Faulty(TrainableModel):
         logits: Tensor = self.head(self.body(pixels))
         if self.has("mixed_precision"):
             logits.detach().numpy()
+        if self.has("rows_follow_class_names"):
+            logits = logits.roll(1, dims=1)
         return logits * self.odd[0] * self.start.square()
 
     def predict(self, samples: Sequence[Sample]) -> list[Prediction]:

@@ -16,8 +16,9 @@ class Behavior:
     """What the server does.
 
     Attributes:
-        body: what it serves at any address that is not in ``files``.
+        body: what it serves at any address that is not in ``files``; None for the answer 404.
         files: contents by path, such as ``"/set.zip"``.
+        redirects: where paths lead to.
         ranges: whether it sends parts of files.
         etag: of the body; none is sent when empty.
         last_modified: likewise.
@@ -31,8 +32,9 @@ class Behavior:
         paths: the path of each request so far.
     """
 
-    body: bytes = BODY
+    body: bytes | None = BODY
     files: dict[str, bytes] = field(default_factory=dict)
+    redirects: dict[str, str] = field(default_factory=dict)
     ranges: bool = True
     etag: str = ""
     last_modified: str = ""
@@ -75,7 +77,15 @@ class _Handler(BaseHTTPRequestHandler):
         if does.failures:
             self.send_error(does.failures.pop(0))
             return
+        if self.path in does.redirects:
+            self.send_response(302)
+            self.send_header("Location", does.redirects[self.path])
+            self.end_headers()
+            return
         body = does.files.get(self.path, does.body)
+        if body is None:
+            self.send_error(404)
+            return
         start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted and does.ranges else 0
         condition = self.headers.get("If-Range")
         if condition and does.minds_if_range and condition not in (does.etag, does.last_modified):

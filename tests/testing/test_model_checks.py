@@ -39,6 +39,7 @@ PLANTED = {
     "mixed_precision": "BFloat16",
     "save_and_load": "after saving and loading, the ",
     "weights_start_other_classes": r"odd: \[4\] -> \[6\]",
+    "rows_follow_class_names": "classes in another order, the prediction for 'generated-0-0' is different",
     "moves_between_devices": r"got one on the CPU: float32 \[3, 1, 1\]",
     "runs_in_two_processes": "different weights",
 }

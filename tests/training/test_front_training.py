@@ -51,7 +51,7 @@ def test_a_run_has_a_folder_by_default(tiny: str, tmp_path: Path, monkeypatch: p
 
 
 def test_the_folder_of_the_data_is_a_setting_like_others(tmp_path: Path) -> None:
-    with pytest.raises(toolkit.errors.DataError, match=f"{tmp_path}/none: odd is not there"):
+    with pytest.raises(toolkit.errors.DataError, match=f"{tmp_path}/none: odd does not exist"):
         toolkit.train(plugin="unet", data="masks", data_dir=tmp_path / "none: odd", out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

@@ -28,7 +28,7 @@ from toolkit.config import RunSettings, TrainSettings, resolve
 from toolkit.errors import NonFiniteLossError
 from toolkit.models.building import build_model
 from toolkit.models.contract import TrainableModel
-from toolkit.runtime.devices import make_fabric
+from toolkit.runtime.fabric import make_fabric
 from toolkit.training import guard as guard_module
 from toolkit.training import loop
 from toolkit.training.diagnosis import FIRST_STEPS, Diagnosis

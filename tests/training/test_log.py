@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import re
 from pathlib import Path
@@ -124,3 +125,37 @@ def test_a_full_disk_is_an_error_that_says_so(tmp_path: Path, monkeypatch: pytes
         run.text = Full()  # type: ignore[assignment]
         with pytest.raises(OutputError, match=r"train\.log cannot be written: the disk is full"):
             run.say("anything")
+
+
+ODD_LINES = (
+    b'{"step": 3, "lo',
+    '{"step": 3, "é": 1}'.encode()[:13],
+    b"no record",
+    b"[]",
+    b"5",
+    b"null",
+    b"{}",
+    b'{"loss": 1}',
+    b'{"step": null}',
+    b'{"step": "3"}',
+    b'{"step": -3}',
+    b'{"step": [3]}',
+    b'{"step": 1e400}',
+    b'{"step": 3, "loss": "low"}',
+    b'{"step": 3, "loss": {"a": 1}}',
+    b'{"step": 3, "loss": ' + b"[" * 100_000,
+    b"\x00\xff",
+    b"",
+)
+
+
+@pytest.mark.parametrize("odd", ODD_LINES)
+def test_a_line_that_is_no_record_is_passed_over(tmp_path: Path, odd: bytes) -> None:
+    good = [b'{"step": 1, "loss": 0.5, "val/x": null}', b'{"step": 2, "loss": 0.25}']
+    (tmp_path / "metrics.jsonl").write_bytes(b"\n".join([good[0], odd, good[1], odd]))
+    expected = [{"step": 1, "loss": 0.5, "val/x": None}, {"step": 2, "loss": 0.25}]
+    assert read_metrics(tmp_path) == expected
+    assert last_step(tmp_path) == 2
+    with log(tmp_path, start=2) as run:
+        assert [list(values) for values in run.history.curves["loss"]] == [[1, 2], [0.5, 0.25]]
+    assert [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_bytes().splitlines()] == expected

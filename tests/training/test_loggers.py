@@ -118,7 +118,7 @@ def test_a_server_that_goes_away_is_a_warning_and_stops_nothing(
     with caplog.at_level("WARNING", logger="toolkit"):
         assert train(settings(tiny, "train.loggers=[mlflow,csv]"), tmp_path / "run").finished
     (warning,) = [message for message in caplog.messages if "gone" in message]
-    assert warning.startswith("warning: MlflowLogger fails: the server is gone. It gets nothing any more")
+    assert warning.startswith("warning: MlflowLogger failed: the server is gone. It is turned off")
     assert (tmp_path / "run" / "csv" / "version_0" / "metrics.csv").is_file(), "the other one goes on"
 
 
@@ -131,7 +131,7 @@ def test_a_server_that_does_not_answer_stops_the_run_before_it_leaves_anything(
     module = ModuleType("mlflow")
     monkeypatch.setattr(module, "MlflowClient", fails, raising=False)
     monkeypatch.setitem(sys.modules, "mlflow", module)
-    with pytest.raises(UnavailableError, match=r"here: nobody at http://127\.0\.0\.1:1\. Hint: look at the"):
+    with pytest.raises(UnavailableError, match=r"here: nobody at http://127\.0\.0\.1:1\. Hint: check the"):
         train(settings(tiny, "train.loggers=[mlflow]"), tmp_path / "run")
     assert list((tmp_path / "run").iterdir()) == []
 

@@ -26,7 +26,7 @@ from toolkit.training.state import Progress
             StartWeights("imagenet", "BSD", LoadReport(("a", "b"))),
             "Starts from weights=imagenet (license: BSD): 2 tensors taken",
         ),
-        (None, "Starts from the weights of the model that was handed over"),
+        (None, "Starts from the weights of the model that was passed in"),
     ],
 )
 def test_what_it_starts_from(start: StartWeights | None, expected: str) -> None:
@@ -71,7 +71,7 @@ def test_the_first_lines_of_a_run(tiny: str, tmp_path: Path, caplog: pytest.LogC
     first = caplog.messages[0]
     assert first.startswith("tiny on ")
     assert first.endswith(": 1 training image, 1 validation image")
-    for line in ("Starts from random weights", "Augments: flip, color", "3 steps of 4 images: 12 epochs"):
+    for line in ("Starts from random weights", "Augmentation: flip, color", "3 steps of 4 images: 12 epochs"):
         assert line in caplog.messages
     caplog.clear()
     again = [*words, "train.steps=4"]
@@ -81,5 +81,5 @@ def test_the_first_lines_of_a_run(tiny: str, tmp_path: Path, caplog: pytest.LogC
     assert "Resuming after step 3 of 4" in caplog.messages
     assert not any(line.startswith("Starts from") for line in caplog.messages)
     log = (tmp_path / "run" / "train.log").read_text()
-    assert log.count("Augments: flip, color") == 2
+    assert log.count("Augmentation: flip, color") == 2
     assert "Trained 4 steps." in log

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
+import torch
 
 from toolkit import registry
 from toolkit.config import resolve
 from toolkit.data.dataset import Dataset, InMemory
+from toolkit.data.generated import GeneratedSamples
 from toolkit.training.splits import open_splits
 from toolkit.types import Sample
 
@@ -47,3 +51,13 @@ def test_samples_are_read_once_where_they_are_kept_in_memory() -> None:
         memory[0]
         memory[1]
     assert counting.reads == 3, "the failure, and each of the two once"
+
+
+def test_a_process_that_is_started_gets_none_of_what_was_read() -> None:
+    memory = InMemory(GeneratedSamples(("background", "disc"), [(64, 64)] * 5))
+    before = len(pickle.dumps(memory))
+    for i in range(5):
+        assert memory[i] is memory[i]
+    assert len(pickle.dumps(memory)) == before
+    again = pickle.loads(pickle.dumps(memory))
+    assert torch.equal(again[3].image, memory[3].image)

@@ -230,7 +230,7 @@ def test_rates_multiply_those_of_the_plugin() -> None:
         (
             ["train.freeze=head", "train.unfreeze_at=8"],
             ConfigError,
-            "train.unfreeze_at 8 lies beyond the 8 steps",
+            "train.unfreeze_at 8 is beyond the 8 steps",
         ),
         (["train.freeze=heat"], ConfigError, "matches 'heat'; did you mean 'head'"),
         (
@@ -280,7 +280,7 @@ def test_a_run_begins_with_a_table_of_what_learns(
         "network.neck": ["54", "0", "0.01"],
         "network.head": ["14", "0", "0.01"],
     }
-    assert "step 2: everything learns from here on" in caplog.messages
+    assert "step 2: all parts are trained from now on" in caplog.messages
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from types_cases import BOX, INFINITY, NAN, prompts, refused
+from types_cases import BOX, INFINITY, NAN, masks, prompts, refused
 
 from toolkit.types import Prompts
 
@@ -87,3 +87,41 @@ def test_prompts_count_objects_and_not_points() -> None:
     assert len(prompts(points_xy=torch.zeros(2, 9, 2), point_labels=torch.ones(2, 9).long())) == 2
     assert len(Prompts(boxes_xyxy=BOX[[0, 1, 1]])) == 3
     assert len(prompts(boxes_xyxy=BOX, labels=torch.tensor([0, 9]))) == 2
+
+
+# Masks, earlier answers and ids
+
+
+LOGITS = torch.zeros(2, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"masks": masks(3)}, "Prompts.masks must be 2 masks, not 3"),
+        ({"masks": torch.ones(2, 4, 5)}, "Prompts.masks must be Masks or None, not float32 [2, 4, 5]"),
+        ({"masks": masks(2), "logits": LOGITS}, "Prompts has masks and logits; expected one of them"),
+        (
+            {"logits": LOGITS[:1]},
+            "Prompts.logits must be a tensor of float32 [2, any, any], not float32 [1, 3, 3]",
+        ),
+        ({"logits": LOGITS.double()}, "must be a tensor of float32 [2, any, any], not float64 [2, 3, 3]"),
+        ({"logits": LOGITS[:, :0]}, "Prompts.logits must have pixels, not float32 [2, 0, 3]"),
+        ({"logits": LOGITS + NAN}, "Prompts.logits has NaN or infinite values"),
+        ({"ids": ["a", "b"]}, "Prompts.ids must be a tuple of 2 str, not list ['a', 'b']"),
+        ({"ids": ("a",)}, "Prompts.ids must be a tuple of 2 str, not tuple ('a',)"),
+        ({"ids": ("a", 1)}, "Prompts.ids must be a tuple of 2 str"),
+        ({"ids": ("a", "a")}, "Prompts.ids has 'a' more than once; expected different names"),
+    ],
+)
+def test_bad_masks_logits_and_ids(fields: dict[str, Any], message: str) -> None:
+    refused(lambda: prompts(**fields), message)
+
+
+def test_masks_or_logits_alone_are_prompts() -> None:
+    assert len(Prompts(masks=masks(3))) == 3
+    assert len(Prompts(logits=torch.zeros(4, 2, 9), ids=("1", "2", "3", "c"))) == 4
+    assert len(Prompts(logits=torch.zeros(0, 2, 2))) == 0
+    assert Prompts(masks=masks(1)).has_masks
+    assert not prompts().has_masks
+    refused(lambda: Prompts(labels=torch.tensor([1]), ids=("a",)), "it got neither, and no masks or logits")

@@ -20,22 +20,24 @@ from typing import Any, NoReturn
 import toolkit
 from toolkit.errors import ToolkitError, UsageError
 from toolkit.runtime.allocator import keep_freed_memory
+from toolkit.runtime.children import isolated_children
+from toolkit.runtime.text import VisibleFormatter, printable, shown_as_text
 
 # Written out, because `toolkit --help` must not import the commands to show them; a test compares with the
 # modules.
 COMMANDS = {
     "train": "train a model on a dataset",
-    "eval": "measure a run, or anyone's predictions, on a dataset",
-    "compare": "measure runs on the same images, side by side, and how far they differ",
+    "eval": "evaluate a run, or predictions from any source, on a dataset",
+    "compare": "evaluate runs on the same images, side by side, with confidence intervals",
     "infer": "run a trained model over images and folders",
-    "track": "follow objects through a video with a promptable model",
+    "track": "track objects through a video with a promptable model",
     "export": "export a run's weights in the format of the model's original software",
-    "data": "list, describe, fetch, draw, check, preview, export and convert datasets",
+    "data": "list, describe, download, generate, check, preview, export and convert datasets",
     "plugins": "list and describe model plugins; write and check plugins, datasets and evaluators",
     "settings": "list all settings, each with its default and what it does",
     "summary": "layers, parameters, FLOPs and receptive field of a model",
     "doctor": "what is installed, which device will be used, and how to fix what does not work",
-    "demo": "train, measure and use a model of every family on generated images, in minutes",
+    "demo": "train, evaluate and use three kinds of models on generated images, in minutes",
     "completion": "print a completion script for your shell",
 }
 
@@ -53,7 +55,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise ``UsageError`` with the message, the words to choose from, and the usage."""
         choices = [name for action in _choosing(self) for name in action.choices]
-        there = f". There are: {', '.join(choices)}" if choices else ""
+        there = f". Expected one of: {', '.join(choices)}" if choices else ""
         raise UsageError(f"{message}{there}\n{self.format_usage().rstrip()}")
 
 
@@ -155,6 +157,11 @@ def _options(parser: argparse.ArgumentParser) -> Iterable[str]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    with shown_as_text(), isolated_children():
+        return _run(words)
+
+
+def _run(words: Sequence[str]) -> int:
     try:
         args = parse(words)
     except SystemExit as stop:  # argparse has printed the help or the version
@@ -162,10 +169,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UsageError as error:
         if TRACEBACK in words:
             raise
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {printable(error)}\n")
         return error.exit_code
-    logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
-    logging.getLogger("toolkit").setLevel(logging.INFO)
+    _log_to_stderr()
     keep_freed_memory()
     try:
         code = int(command_module(args.command).run(args))
@@ -176,7 +182,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.traceback:
             raise
         # in one piece, so that the lines of two processes do not run into each other; print writes two
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {printable(error)}\n")
         return error.exit_code
     except BrokenPipeError:
         # what is left to write has nowhere to go
@@ -185,3 +191,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         return 1
+
+
+def _log_to_stderr() -> None:
+    """Show the lines for people on standard error, unless who calls this has a log of its own."""
+    root = logging.getLogger()
+    if not root.handlers:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(VisibleFormatter("%(message)s"))
+        root.addHandler(handler)
+        root.setLevel(logging.WARNING)
+    logging.getLogger("toolkit").setLevel(logging.INFO)

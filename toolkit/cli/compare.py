@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from toolkit.cli.options import (
     add_data_arguments,
@@ -16,7 +18,10 @@ from toolkit.cli.options import (
     positive,
 )
 
-SUMMARY = "measure runs on the same images, side by side, and how far they differ"
+if TYPE_CHECKING:
+    from toolkit.evaluation.run_figures import Comparison
+
+SUMMARY = "evaluate runs on the same images, side by side, with confidence intervals"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,14 +34,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_data_arguments(parser, default="the data that the runs were trained on")
     parser.add_argument(
-        "--split", metavar="S", help="split to measure on; default: the dataset's validation split"
+        "--split", metavar="S", help="split to evaluate on; default: the dataset's validation split"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     parser.add_argument(
         "--out",
         type=Path,
         metavar="FILE",
-        help="also write a picture: images, truth, and what each run predicts",
+        help="also write a picture with images, ground truth and the predictions of each run",
     )
     parser.add_argument(
         "--resamples",
@@ -44,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="bootstrap draws for the intervals; default: 1000, with coco 200",
     )
-    parser.add_argument("--seed", type=natural, default=0, metavar="N", help="fixes the draws; default: 0")
+    parser.add_argument("--seed", type=natural, default=0, metavar="N", help="seed of the draws; default: 0")
     parser.add_argument("--batch-size", type=positive, default=4, metavar="N", help="images at a time")
     parser.add_argument(
         "--workers",
@@ -93,7 +98,24 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(comparison.to_dict(), allow_nan=False))
         return 0
-    from rich.console import Console
+    from toolkit.runtime.terminal import Terminal
 
-    Console().print(comparison.table())
+    Terminal().print(comparison.table())
+    for line in _closing(args, comparison, runs, settings):
+        print(line)
     return 0
+
+
+def _closing(
+    args: argparse.Namespace, comparison: Comparison, runs: Sequence[str], settings: Sequence[str]
+) -> Iterator[str]:
+    """The commands that come next: look at the predictions, and use the run with the best first metric."""
+    from toolkit.cli.next_steps import PHOTOS, next_lines, plugin_options
+
+    plugin, commands = plugin_options(args.plugin), []
+    if args.out is None:
+        given = {"--data": args.data, "--data-dir": args.data_dir, "--split": args.split}
+        options = [word for option, value in given.items() if value for word in (option, str(value))]
+        commands.append(["compare", *runs, *options, "--out", "compared.jpg", *plugin, *settings])
+    commands.append(["infer", runs[comparison.best()], PHOTOS, *plugin])
+    yield from next_lines(*commands)

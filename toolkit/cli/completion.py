@@ -214,7 +214,7 @@ _toolkit_setting() {
   if compset -P '*='; then
     compadd -- ${=$(_toolkit_values "${IPREFIX%=}")}
   else
-    compadd -S '' -- ${=$(_toolkit_keys ${words[2,-1]})}
+    compadd -S '' -- ${=$(_toolkit_keys ${words[@]})}
   fi
 }
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from toolkit.data.dataset import Dataset
     from toolkit.registry.manifests import DatasetManifest
 
-SUMMARY = "list, describe, fetch, draw, check, preview, export and convert datasets"
+SUMMARY = "list, describe, download, generate, check, preview, export and convert datasets"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,29 +27,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions.add_parser("list", help="all datasets: what they train, license and size")
     info = actions.add_parser("info", help="one dataset: origin, license, folder layout and settings")
     get = actions.add_parser(
-        "get", help="fetch a dataset from its publisher and unpack it, or learn where to get it"
+        "get", help="download a dataset from its publisher and unpack it, or show where to get it"
     )
-    sample = actions.add_parser("sample", help="draw a small stand-in for a dataset, in its own layout")
+    sample = actions.add_parser(
+        "sample", help="generate a small synthetic version of a dataset, in its own layout"
+    )
     check = actions.add_parser(
         "check",
-        help="read every sample, count what is there and report faults; exit code 1 when there are any",
+        help="read every sample, count classes and report all faults; exit code 1 if there are any",
     )
     preview = actions.add_parser("preview", help="draw a contact sheet of a dataset, as it is or augmented")
     export = actions.add_parser(
         "export", help="write images and label images in the layout of the dataset `masks`"
     )
     convert = actions.add_parser(
-        "convert", help="write objects in another annotation format, and say what it cannot hold"
+        "convert", help="convert objects to another annotation format, and report what it cannot represent"
     )
     for action in (info, get, sample, check, preview, export, convert):
         action.add_argument(
-            "name", metavar="NAME", help="a dataset's name, or the file or folder that brings one"
+            "name", metavar="NAME", help="a dataset's name, or a file or folder that defines one"
         )
     for action in (get, sample, check, preview, export, convert):
         action.add_argument("--data-dir", metavar="DIR", help="folder of the dataset; default: data/<name>")
-    get.add_argument(
-        "--yes", action="store_true", help="accept the license and terms that are shown, without being asked"
-    )
+    get.add_argument("--yes", action="store_true", help="accept the license and terms without being asked")
     for action in (check, export, convert):
         action.add_argument(
             "--split", action="append", metavar="S", help="only this split; may be repeated; default: all"
@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_preview_arguments(preview: argparse.ArgumentParser) -> None:
-    preview.add_argument("--split", metavar="S", help="the split to show; default: the one to learn from")
+    preview.add_argument("--split", metavar="S", help="the split to show; default: the training split")
     preview.add_argument("--out", required=True, metavar="FILE", help="picture to write, such as sheet.jpg")
     preview.add_argument(
         "--count",
@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
     from toolkit import registry
     from toolkit.cli.data_get import get
 
-    manifest = registry.named(registry.datasets(), args.name)
+    manifest = registry.named(registry.datasets(), args.name, by_user=True)
     actions = {
         "info": _info,
         "get": get,
@@ -115,13 +115,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _list() -> int:
-    from rich.console import Console
     from rich.table import Table
 
     from toolkit import registry
+    from toolkit.runtime.terminal import Terminal
 
     table = Table(
-        "dataset", "tasks", "what it is", "license", "size", box=None, header_style="bold", pad_edge=False
+        "dataset", "tasks", "description", "license", "size", box=None, header_style="bold", pad_edge=False
     )
     for manifest in registry.datasets():
         table.add_row(
@@ -129,7 +129,7 @@ def _list() -> int:
         )
     for broken in registry.datasets().broken:
         table.add_row(broken.name, "", f"from {broken.origin}", f"broken: {broken.reason}", "")
-    Console().print(table)
+    Terminal().print(table)
     return 0
 
 
@@ -161,17 +161,19 @@ def _info(manifest: DatasetManifest, args: argparse.Namespace) -> int:
 
 def _sample(manifest: DatasetManifest, args: argparse.Namespace) -> int:
     from toolkit import registry
-    from toolkit.data.dataset import default_folder
+    from toolkit.data.dataset import default_folder, draw_sample
     from toolkit.errors import UsageError
+    from toolkit.runtime.locks import locked
 
     if not manifest.sample:
         drawn = ", ".join(each.name for each in registry.datasets() if each.sample)
         raise UsageError(
-            f"{manifest.name} has no synthetic sample. Hint: these have one: {drawn}; and shapes needs no"
+            f"{manifest.name} has no synthetic sample. Hint: these have one: {drawn}; shapes needs no"
             " files at all"
         )
     folder = Path(args.data_dir).expanduser() if args.data_dir else default_folder(manifest.name)
-    count = manifest.resolve(manifest.sample)(folder)
+    with locked(folder):
+        count = draw_sample(manifest, folder)
     print(
         f"{count} synthetic images in the layout of {manifest.name} (not real {manifest.name} data) are in"
         f" {folder}"
@@ -185,12 +187,15 @@ def _check(manifest: DatasetManifest, args: argparse.Namespace) -> int:
     from toolkit.data.checks import check_split
     from toolkit.data.dataset import open_dataset
     from toolkit.data.faults import gathering
+    from toolkit.data.notes import noting
+    from toolkit.data.set_checks import faults_between, notes_between
     from toolkit.errors import DataError, MissingSplitError
     from toolkit.runtime.progress import counting
 
     options, told = data_options(args.settings, manifest), set[str]()
+    reports: dict[str, SplitReport] = {}
     for split in args.split or manifest.splits:
-        with gathering() as faults:
+        with gathering() as faults, noting() as notes:
             try:
                 dataset = open_dataset(manifest, args.data_dir, split, options)
             except MissingSplitError as error:
@@ -203,15 +208,58 @@ def _check(manifest: DatasetManifest, args: argparse.Namespace) -> int:
                 _print_faults(split, [*faults, str(error)], told)
                 continue
         with counting(f"checking {split}", len(dataset)) as advance:
-            report = check_split(dataset, lambda advance=advance: advance(1))  # type: ignore[misc]
+            report = check_split(dataset, lambda advance=advance: advance(1), faults)  # type: ignore[misc]
+        reports[split] = report
         _print_report(split, report)
-        _print_faults(split, [*faults, *report.faults], told)
+        _print_notes(notes + report.notes, f"{split}: ")
+        _print_faults(split, report.faults, told)
+    for split, text in notes_between(reports):
+        print(f"{split}: note: {text}")
+    for split, text in faults_between(reports):
+        _print_faults(split, [text], told)
+    _print_unread(manifest, args)
     print(counted(len(told), "fault") if told else "no faults")
+    if not told:
+        _print_next(manifest, args, with_preview=True)
     return 1 if told else 0
 
 
+def _print_notes(notes: Mapping[str, int], before: str = "") -> None:
+    """Print what readers left out or took in a special way."""
+    from toolkit.data.notes import note_line
+
+    for what, count in notes.items():
+        print(f"{before}note: {note_line(what, count)}")
+
+
+def _print_unread(manifest: DatasetManifest, args: argparse.Namespace) -> None:
+    """Print what the folder has that is of no split, where all splits were asked for."""
+    from toolkit.data.dataset import unread
+
+    if args.split:
+        return
+    left = unread(manifest, args.data_dir, data_options(args.settings, manifest))
+    if left:
+        names = ", ".join(manifest.splits)
+        print(f"note: not read, since it is of none of the splits {names}: {', '.join(left)}")
+
+
+def _print_next(manifest: DatasetManifest, args: argparse.Namespace, *, with_preview: bool = False) -> None:
+    """The commands that come next: look at the data, and train on them."""
+    from toolkit.cli.next_steps import next_lines, training_command
+
+    folder = ["--data-dir", args.data_dir] if args.data_dir else []
+    commands = []
+    if with_preview:
+        commands.append(["data", "preview", args.name, *folder, "--out", "sheet.jpg", *args.settings])
+    if training := training_command(manifest, args.name, args.data_dir, args.settings):
+        commands.append(training)
+    for line in next_lines(*commands):
+        print(line)
+
+
 def _print_report(split: str, report: SplitReport) -> None:
-    from rich.console import Console
+    from toolkit.runtime.terminal import Terminal
 
     heights, widths = [size[0] for size in report.sizes], [size[1] for size in report.sizes]
     line = f"{split}: {report.samples} samples"
@@ -226,7 +274,7 @@ def _print_report(split: str, report: SplitReport) -> None:
     if report.crowds:
         line += f", {report.crowds} crowd regions"
     print(line)
-    Console().print(_class_table(report))
+    Terminal().print(_class_table(report))
 
 
 def _class_table(report: SplitReport) -> Table:
@@ -284,35 +332,51 @@ def _preview(manifest: DatasetManifest, args: argparse.Namespace) -> int:
             on_progress=lambda: advance(1),
         )
     print(f"{shown} of {len(dataset)} samples of {split}: {args.out}")
+    _print_next(manifest, args)
     return 0
 
 
 def _export(manifest: DatasetManifest, args: argparse.Namespace) -> int:
+    from toolkit.data.notes import noting
+    from toolkit.data.unfinished import being_written
     from toolkit.formats.mask_folder import write_split
+    from toolkit.runtime.locks import locked
 
-    for split, dataset in _open_splits(manifest, args):
-        _write(split, dataset, write_split(dataset, split, Path(args.out), args.limit), args)
+    with locked(Path(args.out)), being_written(Path(args.out), _command(args)), noting() as notes:
+        for split, dataset in _open_splits(manifest, args):
+            _write(split, dataset, write_split(dataset, split, Path(args.out), args.limit), args)
+    _print_notes(notes)
+    _print_unread(manifest, args)
     only = "".join(f" --split {split}" for split in args.split or ())
     print(f"Check them with: toolkit data check masks --data-dir {shlex.quote(args.out)}{only}")
     return 0
 
 
 def _convert(manifest: DatasetManifest, args: argparse.Namespace) -> int:
+    from toolkit.data.notes import noting
+    from toolkit.data.unfinished import being_written
     from toolkit.errors import DataError
     from toolkit.formats.convert import Losses, convert_split, opening, require_empty
+    from toolkit.runtime.locks import locked
 
-    require_empty(Path(args.out))
-    splits, losses = list(_open_splits(manifest, args)), Losses()
+    out = Path(args.out)
+    require_empty(out)
+    with noting() as notes:
+        splits, losses = list(_open_splits(manifest, args)), Losses()
     if len({dataset.classes for _, dataset in splits}) > 1:
         names = ", ".join(split for split, _ in splits)
         raise DataError(
             f"the splits {names} have different classes. Hint: convert each to a folder of its own with"
             " --split"
         )
-    for split, dataset in splits:
-        _write(
-            split, dataset, convert_split(dataset, split, Path(args.out), args.to, losses, args.limit), args
-        )
+    with locked(out), noting() as more:
+        # again, since another process may have been there
+        require_empty(out)
+        with being_written(out, _command(args)):
+            for split, dataset in splits:
+                _write(split, dataset, convert_split(dataset, split, out, args.to, losses, args.limit), args)
+    _print_notes(notes + more)
+    _print_unread(manifest, args)
     for line in losses.lines() or ["nothing was lost"]:
         print(line)
     words = opening(args.to, splits[0][1].classes)
@@ -322,6 +386,16 @@ def _convert(manifest: DatasetManifest, args: argparse.Namespace) -> int:
         f" {shlex.join(['toolkit', 'data', 'check', words[0], '--data-dir', args.out, *only, *words[1:]])}"
     )
     return 0
+
+
+def _command(args: argparse.Namespace) -> str:
+    """The command line that writes a dataset, as one would type it again."""
+    words = ["toolkit", "data", args.action, args.name]
+    words += ["--data-dir", args.data_dir] if args.data_dir else []
+    words += ["--to", args.to] if args.action == "convert" else []
+    words += [word for split in args.split or () for word in ("--split", split)]
+    words += ["--limit", str(args.limit)] if args.limit else []
+    return shlex.join([*words, "--out", args.out, *args.settings])
 
 
 def _open_splits(manifest: DatasetManifest, args: argparse.Namespace) -> Iterator[tuple[str, Dataset]]:
@@ -335,10 +409,12 @@ def _open_splits(manifest: DatasetManifest, args: argparse.Namespace) -> Iterato
     for split in args.split or manifest.splits:
         try:
             yield split, open_dataset(manifest, args.data_dir, split, options)
-        except MissingSplitError as error:
-            absent.append(error)
+        except MissingSplitError:
+            absent.append(split)
             if args.split or len(absent) == len(manifest.splits):
                 raise
+    for split in absent:
+        print(f"{split}: not in this folder")
 
 
 def _write(split: str, dataset: Dataset, writing: Iterator[str], args: argparse.Namespace) -> None:

@@ -42,8 +42,8 @@ def _accept_terms(manifest: DatasetManifest, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise UsageError(
-            f"the terms of {manifest.name} must be accepted before it is fetched, and there is no terminal to"
-            " ask at. Hint: read them, and add --yes to accept them"
+            f"the terms of {manifest.name} must be accepted before it is downloaded, but there is no terminal"
+            " to ask on. Hint: read them, and add --yes to accept them"
         )
     try:
         answer = input("Do you accept them? [y/N] ")
@@ -51,6 +51,6 @@ def _accept_terms(manifest: DatasetManifest, yes: bool) -> None:
         answer = ""
     if answer.strip().lower() not in ("y", "yes"):
         raise UsageError(
-            f"the terms of {manifest.name} are not accepted; nothing was fetched. Hint: answer y, or add"
+            f"the terms of {manifest.name} were not accepted; nothing was downloaded. Hint: answer y, or add"
             " --yes, to accept them"
         )

@@ -97,7 +97,10 @@ def _report(
 ) -> list[str]:
     sections = {
         "machine": [f"{key:<18}{value}" for key, value in machine.items()],
-        "device for training": [f"{key:<18}{value}" for key, value in device.items()],
+        "device for training": [
+            f"{key:<18}{value}{what_device(value) if key == 'device' else ''}"
+            for key, value in device.items()
+        ],
         "packages": [_line(finding, finding.name) for finding in packages],
         "plugins, datasets and evaluators": [
             _line(finding, f"{finding.kind} {finding.name}") for finding in parts
@@ -108,6 +111,16 @@ def _report(
         lines += ["", heading, *(textwrap.indent(line, "  ") for line in section)]
     broken = sum(finding.state == "broken" for finding in packages + parts)
     return [*lines, "", f"{broken} broken" if broken else "everything required works"]
+
+
+def what_device(device: str) -> str:
+    """What a device is, for people who do not know its name in torch."""
+    known = {
+        "cpu": "the processor, since torch finds no GPU that it can use",
+        "cuda": "an NVIDIA or AMD GPU; --device cuda:1 chooses the second one",
+        "mps": "Apple's GPU",
+    }
+    return f" ({known[device]})" if device in known else ""
 
 
 def _line(finding: Finding, name: str) -> str:
@@ -245,7 +258,7 @@ def describe_device() -> dict[str, str]:
         warnings.simplefilter("always")
         accelerator = find_device().type
     facts: dict[str, str] = {
-        "accelerator": accelerator,
+        "device": accelerator,
         "precision": choose_precision("auto", accelerator),
         "CPU threads": str(torch.get_num_threads()),
     }

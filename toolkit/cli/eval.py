@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from toolkit.cli.options import (
     add_data_arguments,
     add_device_argument,
     add_plugin_files_argument,
+    add_prompts_above_argument,
     add_settings_argument,
     is_setting,
     load_plugin_files,
@@ -22,7 +24,7 @@ from toolkit.cli.options import (
 if TYPE_CHECKING:
     from toolkit.evaluation.report import Report
 
-SUMMARY = "measure a run, or anyone's predictions, on a dataset"
+SUMMARY = "evaluate a run, or predictions from any source, on a dataset"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=["index", "dataset"],
         help=(
             "with --predictions of label images: index (of the class; 255 for none), or dataset: the values"
-            " that the dataset's own label images have; a classes.csv beside them wins"
+            " that the dataset's own label images have; a classes.csv next to them takes precedence"
         ),
     )
     add_data_arguments(parser, default="with RUN: the data that it was trained on")
@@ -48,8 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             " answers as detections; default: measure by the model's prompt protocols"
         ),
     )
+    add_prompts_above_argument(parser)
     parser.add_argument(
-        "--split", metavar="S", help="split to measure on; default: the dataset's validation split"
+        "--split", metavar="S", help="split to evaluate on; default: the dataset's validation split"
     )
     parser.add_argument(
         "--json",
@@ -89,26 +92,24 @@ def run(args: argparse.Namespace) -> int:
         args.settings.insert(0, args.run)
         args.run = None
     if bool(args.run) == bool(args.predictions):
-        raise UsageError(
-            f"{'RUN and --predictions were both given' if args.run else 'what is to be measured?'} Hint: give"
-            " either RUN, the folder of a run, or --predictions PATH"
-        )
+        found = "RUN and --predictions were both given" if args.run else "there is nothing to evaluate"
+        raise UsageError(f"{found}. Hint: give either RUN, the folder of a run, or --predictions PATH")
     load_plugin_files(args)
     overrides = parse_words(args.settings)
     if args.predictions and not args.data:
-        raise UsageError("predictions do not say which data they are of. Hint: name them with --data")
+        raise UsageError("predictions do not say which dataset they belong to. Hint: add --data NAME")
 
     from toolkit.evaluation.runs import data_of_run, evaluate_predictions, evaluate_run
 
     common: dict[str, Any] = {
-        "data": args.data or data_of_run(args.run),
+        "data": args.data,
         "data_dir": args.data_dir,
         "split": args.split,
         "overrides": overrides,
         "show_progress": True,
     }
     if args.run:
-        common["prompts"] = args.prompts
+        common["prompts"], common["prompts_above"] = args.prompts, args.prompts_above
         speed = {"batch_size": args.batch_size, "workers": args.workers, "devices": args.devices}
         reports = evaluate_run(args.run, **common, **speed, accelerator=args.device, precision=args.precision)
         if reports is None:  # a process of a distributed run other than the first
@@ -118,15 +119,32 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(to_json(reports))
     else:
-        from rich.console import Console
+        from toolkit.runtime.terminal import Terminal
 
-        console = Console(soft_wrap=True)
-        console.print(_what_was_measured(args, common["data"]), highlight=False, markup=False)
-        console = Console()
+        console = Terminal(soft_wrap=True)
+        console.print(
+            _what_was_measured(args, args.data or data_of_run(args.run)), highlight=False, markup=False
+        )
+        console = Terminal()
         for report in reports:
             console.print(report.table())
+        for line in _closing(args):
+            print(line)
     sys.stdout.flush()
     return 0
+
+
+def _closing(args: argparse.Namespace) -> Iterator[str]:
+    """The commands that come next for a run."""
+    from toolkit.cli.next_steps import PHOTOS, next_lines, other_runs, plugin_options
+
+    if not args.run:
+        return
+    plugin = plugin_options(args.plugin)
+    commands = [["infer", args.run, PHOTOS, *plugin]]
+    if others := other_runs(args.run):
+        commands.append(["compare", args.run, others[0], *plugin])
+    yield from next_lines(*commands)
 
 
 def _what_was_measured(args: argparse.Namespace, data: str) -> str:
@@ -139,7 +157,7 @@ def _what_was_measured(args: argparse.Namespace, data: str) -> str:
     )
     free = [option for option, given in (("--data", args.data), ("--split", args.split)) if not given]
     return line + (
-        f" ({' and '.join(free)} would choose {'another' if len(free) < 2 else 'others'})" if free else ""
+        f" (choose {'another' if len(free) < 2 else 'others'} with {' and '.join(free)})" if free else ""
     )
 
 

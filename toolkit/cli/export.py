@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from toolkit.cli.options import add_plugin_files_argument, load_plugin_files
+from toolkit.cli.options import add_plugin_files_argument, default_results, load_plugin_files
 
 SUMMARY = "export a run's weights in the format of the model's original software"
 
@@ -15,9 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="run folder or checkpoint file")
     what = (
         'torch file {"model": tensors} to write, such as weights.pth; the manifest is written next to it as'
-        " weights.json"
+        " weights.json; default: results/<run>.pth"
     )
-    parser.add_argument("--out", required=True, type=Path, metavar="FILE", help=what)
+    parser.add_argument("--out", type=Path, metavar="FILE", help=what)
     add_plugin_files_argument(parser)
 
 
@@ -26,8 +26,9 @@ def run(args: argparse.Namespace) -> int:
     load_plugin_files(args)
     from toolkit.export.weights import export_model
 
-    count = export_model(args.run, args.out)
-    print(
-        f"{count} tensors written to {args.out}; their origin is described in {args.out.with_suffix('.json')}"
-    )
+    results = default_results(args.run)
+    out = args.out or results.with_name(f"{results.name}.pth")
+    count = export_model(args.run, out)
+    print(f"{count} tensors written to {out}; their origin is described in {out.with_suffix('.json')}")
+    print(f"To read them: torch.load({str(out)!r}, weights_only=True)['model']")
     return 0

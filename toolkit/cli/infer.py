@@ -6,22 +6,26 @@ import argparse
 import shlex
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toolkit.cli.options import (
     add_device_argument,
     add_plugin_files_argument,
+    add_prompts_above_argument,
+    default_results,
     is_setting,
     load_plugin_files,
     model_settings,
     natural,
     positive,
 )
+from toolkit.runtime.text import printable
 from toolkit.wording import counted
 
 if TYPE_CHECKING:
-    from toolkit.inference.pipeline import Summary
+    from toolkit.inference.summary import Summary
 
 SUMMARY = "run a trained model over images and folders"
 
@@ -53,19 +57,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             " detections), or a CSV or JSON file of points and boxes"
         ),
     )
+    add_prompts_above_argument(parser)
     parser.add_argument(
-        "--resume", action="store_true", help="skip what is done in DIR already; failures are tried again"
+        "--resume",
+        action="store_true",
+        help="continue in DIR: skip finished images, and try failed ones again",
     )
-    parser.add_argument(
-        "--batch-size", type=positive, default=4, metavar="N", help="images that the model gets at a time"
-    )
+    parser.add_argument("--batch-size", type=positive, default=4, metavar="N", help="images per forward pass")
     parser.add_argument(
         "--workers",
         type=natural,
         metavar="N",
         help=(
-            "threads that read images and write results; 0 does so between predictions; default: one a core,"
-            " at most 8"
+            "threads that read images and write results; 0 does so between predictions; default: one per"
+            " core, at most 8"
         ),
     )
     parser.add_argument(
@@ -79,7 +84,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.25,
         metavar="F",
-        help="part of a window that the next one covers again",
+        help="fraction of a window that overlaps with the next one",
     )
     add_device_argument(parser)
     parser.add_argument(
@@ -90,8 +95,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         metavar="S",
         help=(
-            "score that an object needs to be drawn; the files have all; default: 0.5, and 0 for answers to"
-            " prompts"
+            "minimum score of objects that are drawn; the files contain all; default: 0.5, and 0 for answers"
+            " to prompts"
         ),
     )
     parser.add_argument(
@@ -99,15 +104,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="index",
         choices=["index", "dataset"],
         help=(
-            "what label images hold: index (of the class; 255 for none), or dataset: the values that the"
+            "values in label images: index (of the class; 255 for none), or dataset: the values that the"
             " training data have for classes and void"
         ),
     )
     parser.add_argument(
-        "--every", type=int, default=1, metavar="N", help="of videos and cameras, predict every Nth frame"
+        "--every", type=int, default=1, metavar="N", help="from videos and cameras, predict every Nth frame"
     )
     parser.add_argument(
-        "--max-frames", type=int, metavar="N", help="of each video or camera, predict N frames at most"
+        "--max-frames", type=int, metavar="N", help="from each video or camera, predict at most N frames"
     )
     parser.add_argument(
         "--no-overlays", action="store_true", help="do not draw the predictions over the photos"
@@ -121,6 +126,7 @@ def run(args: argparse.Namespace) -> int:
     from toolkit.inference import Tiling, load
     from toolkit.inference.pipeline import Work, predict_folder
     from toolkit.inference.sources import FrameChoice
+    from toolkit.models.capabilities import Promptable
 
     work = Work(args.batch_size) if args.workers is None else Work(args.batch_size, args.workers)
     tiling = Tiling(args.window, args.overlap)
@@ -135,6 +141,7 @@ def run(args: argparse.Namespace) -> int:
         precision=args.precision,
         tiling=tiling,
         prompts=args.prompts,
+        prompts_above=args.prompts_above,
         settings=settings,
     )
     start = time.perf_counter()
@@ -151,12 +158,29 @@ def run(args: argparse.Namespace) -> int:
             resume=args.resume,
         )
     except KeyboardInterrupt:
-        print(f"stopped; what is done is in {out}, and --resume goes on from there", file=sys.stderr)
+        print(
+            printable(f"stopped; the results so far are in {out}; --resume continues from there"),
+            file=sys.stderr,
+        )
         raise
     print(_describe(summary, out, time.perf_counter() - start))
     for warning in summary.warnings():
-        print(f"warning: {warning}", file=sys.stderr)
+        print(printable(f"warning: {warning}"), file=sys.stderr)
+    for line in _closing(args, summary, out, has_classes=predictor.model.capability(Promptable) is None):
+        print(line)
     return 3 if summary.failed else 0
+
+
+def _closing(args: argparse.Namespace, summary: Summary, out: Path, *, has_classes: bool) -> Iterator[str]:
+    """The commands that come next: try again what was skipped, and measure the results."""
+    from toolkit.cli.next_steps import FOLDER, next_lines, plugin_options
+
+    if summary.failed:
+        again = ["infer", args.run, *args.paths, "--out", str(out), "--resume", *plugin_options(args.plugin)]
+        yield from next_lines(again, title="To try the skipped images again:")
+    if summary.done and has_classes:
+        measure = ["eval", "--predictions", str(out), "--data", "masks", "--data-dir", FOLDER]
+        yield from next_lines(measure, title="To measure the results, if you have labels:")
 
 
 def _refuse_swapped(args: argparse.Namespace) -> None:
@@ -171,18 +195,9 @@ def _refuse_swapped(args: argparse.Namespace) -> None:
     if runs and not is_run(args.run):
         others = [args.run, *(word for word in args.paths if word != runs[0])]
         raise UsageError(
-            f"{args.run} is no run, but {runs[0]} is one. Hint: the run comes first:"
+            f"{args.run} is not a run, but {runs[0]} is. Hint: the run comes first:"
             f" {shlex.join(['toolkit', 'infer', runs[0], *others])}"
         )
-
-
-def default_results(run: str) -> Path:
-    """Where results go that were given no folder: ``results/`` and the name of the run; for a checkpoint
-    file, that of its run and its own.
-    """
-    path = Path(run).expanduser().resolve()
-    names = [path.name] if path.is_dir() else [path.parent.name, path.stem]
-    return Path("results") / "-".join(name for name in names if name)
 
 
 def _describe(summary: Summary, out: Path, seconds: float) -> str:
@@ -190,7 +205,15 @@ def _describe(summary: Summary, out: Path, seconds: float) -> str:
     parts = [f"{counted(summary.done, 'image')} done{rate}"]
     if summary.resumed:
         parts.append(f"{summary.resumed} were done before")
+    if summary.changed:
+        parts.append(f"{summary.changed} had changed since they were done")
     if summary.failed:
         parts.append(f"{summary.failed} skipped (manifest.jsonl says why)")
     found = summary.found.line()
-    return f"{', '.join(parts)}; results in {out}" + (f"\nfound: {found}" if found else "")
+    lines = [f"{', '.join(parts)}; results in {out}"]
+    if found:
+        lines.append(f"found: {found}")
+    if summary.left_out:
+        taken = f"{summary.images:,} image{'s' * (summary.images != 1)}"
+        lines.append(f"looked at: {taken}; left out: {'; '.join(summary.left_out)}")
+    return "\n".join(lines)

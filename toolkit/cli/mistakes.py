@@ -9,6 +9,7 @@ import argparse
 import difflib
 import shlex
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from toolkit.errors import ToolkitError, UsageError
@@ -69,6 +70,9 @@ SAME_OPTIONS = {
 }
 """Options by the names that other programs give them; short ones have one letter."""
 
+NAMES_CODE = ("--plugin", "--data", "check", "info", "preview", "convert", "summary")
+"""Words behind which the path of a file stands for the code in it."""
+
 NOTES = {"test": "; --split test measures on the test split, where there is one"}
 
 
@@ -84,8 +88,8 @@ def unknown_command(word: str, words: Sequence[str], commands: Sequence[str]) ->
     rest.remove(word)
     if word.lower() in ("export-onnx", "onnx", "to-onnx"):
         return UsageError(
-            f"no command {word!r}: nothing here writes ONNX. Hint: toolkit export RUN --out weights.pth"
-            " writes the weights as the software that the model comes from reads them"
+            f"no command {word!r}: the toolkit does not write ONNX. Hint: toolkit export RUN --out"
+            " weights.pth writes the weights in the format of the model's original software"
         )
     near = difflib.get_close_matches(word.lower(), commands, n=1, cutoff=0.6)
     same = SAME_WORDS.get(word.lower())
@@ -94,12 +98,10 @@ def unknown_command(word: str, words: Sequence[str], commands: Sequence[str]) ->
         return UsageError(f"no command {word!r}. Hint: {right}{NOTES.get(word.lower(), '')}")
     if Path(word).exists():
         return UsageError(
-            f"no command {word!r}, which is a file or folder. Hint: begin with what to do with it, such as"
+            f"no command {word!r}, which is a file or folder. Hint: put a command first, such as"
             f" toolkit infer RUN {shlex.quote(word)}"
         )
-    return UsageError(
-        f"no command {word!r}. Hint: there are {', '.join(commands)}; toolkit --help tells more"
-    )
+    return UsageError(f"no command {word!r}. Hint: there are {', '.join(commands)}; see toolkit --help")
 
 
 def unknown_action(command: str, word: str, words: Sequence[str], actions: Sequence[str]) -> UsageError:
@@ -181,9 +183,11 @@ def _sections(words: Sequence[str]) -> Iterator[tuple[str, type]]:
     if "train" in words or "demo" in words:
         yield "train", TrainSettings
         yield "data", DataSettings
-    for word in words:
+    for before, word in pairwise(("", *words)):
         try:
             if word.endswith(".py"):
+                if before not in NAMES_CODE:
+                    continue  # it was not named as code
                 for manifest in registry.add_path(word):
                     section = "data.options" if manifest.kind == "dataset" else "model"
                     yield section, settings_class(manifest)

@@ -17,12 +17,10 @@ def add_data_arguments(parser: argparse.ArgumentParser, *, default: str = "") ->
     parser.add_argument(
         "--data",
         metavar="D",
-        help="a dataset's name (`toolkit data list`), or a file that brings one"
+        help="a dataset's name (`toolkit data list`), or a file that defines one"
         + (f"; default: {default}" if default else ""),
     )
-    parser.add_argument(
-        "--data-dir", metavar="DIR", help="folder that holds the dataset; default: data/<name>"
-    )
+    parser.add_argument("--data-dir", metavar="DIR", help="folder of the dataset; default: data/<name>")
 
 
 def add_plugin_files_argument(parser: argparse.ArgumentParser) -> None:
@@ -32,8 +30,17 @@ def add_plugin_files_argument(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="P",
-        help="the plugin's file or folder, where it is not installed; its name may stand here, too; may be"
-        " repeated",
+        help="file or folder of a plugin that is not installed, or the name of one that is; may be repeated",
+    )
+
+
+def add_prompts_above_argument(parser: argparse.ArgumentParser) -> None:
+    """``--prompts-above S`` for commands that take prompts from another run."""
+    parser.add_argument(
+        "--prompts-above",
+        type=float,
+        metavar="S",
+        help="with --prompts from:RUN: score that a detection needs to become a prompt; default: 0.05",
     )
 
 
@@ -47,12 +54,44 @@ def load_plugin_files(args: argparse.Namespace) -> None:
 
     names = []
     for plugin in args.plugin:
-        if registry.is_path(plugin) or (plugin not in registry.plugins().names() and Path(plugin).exists()):
+        if registry.is_path(plugin):
             registry.add_path(plugin)
         else:
-            names.append(registry.plugins().get(plugin).name)
+            names.append(_registered(plugin))
     if names and len(names) == len(args.plugin) and isinstance(getattr(args, "run", None), str):
         _check_plugin(args.run, names)
+
+
+def _registered(name: str) -> str:
+    """The name of a plugin that is there; a folder here that is called so does not count, since nobody has
+    named it as code.
+    """
+    from toolkit import registry
+    from toolkit.errors import UnknownNameError
+
+    try:
+        return registry.plugins().get(name).name
+    except UnknownNameError as error:
+        if not Path(name).exists():
+            raise
+        raise UnknownNameError(
+            f"{error}. Hint: to run the code in the folder {name}, --plugin ./{name}"
+        ) from None
+
+
+def load_named(args: argparse.Namespace) -> None:
+    """Run the code that ``--plugin`` and ``--data`` name, each one path, and enter what it brings into the
+    registry.
+
+    Raises:
+        UsageError: when there is no such file.
+    """
+    from toolkit import registry
+
+    if args.plugin and registry.is_path(args.plugin):
+        registry.named(registry.plugins(), args.plugin, by_user=True)
+    if args.data and registry.is_path(args.data):
+        registry.named(registry.datasets(), args.data, by_user=True)
 
 
 def _check_plugin(run: str, names: Sequence[str]) -> None:
@@ -73,8 +112,8 @@ def add_device_argument(parser: argparse.ArgumentParser) -> None:
         default="auto",
         metavar="D",
         help=(
-            "auto, cpu, cuda, cuda:1 or mps; auto is a CUDA GPU where there is one, else Apple's, else the"
-            " CPU; default: auto"
+            "auto, cpu, cuda, cuda:1 or mps; auto is a CUDA GPU if there is one, otherwise Apple's, otherwise"
+            " the CPU; default: auto"
         ),
     )
 
@@ -87,6 +126,20 @@ def add_settings_argument(parser: argparse.ArgumentParser) -> None:
         metavar="key=value",
         help="settings, such as train.steps=500, lr=0.001 or weights=none (`toolkit settings` lists all)",
     )
+
+
+def default_results(run: str, source: Path | None = None) -> Path:
+    """Where results go if no folder is given: ``results/`` and the name of the run; for a checkpoint file,
+    that of its run and its own.
+
+    Args:
+        run: the folder of a run, or a checkpoint file.
+        source: what the results are of; its name is added.
+    """
+    path = Path(run).expanduser().resolve()
+    names = [path.name] if path.is_dir() else [path.parent.name, path.stem]
+    names += [source.expanduser().resolve().stem] if source is not None else []
+    return Path("results") / "-".join(name for name in names if name)
 
 
 def is_setting(word: str) -> bool:

@@ -23,7 +23,7 @@ KINDS = ("semantic", "instance", "promptable", "dataset", "evaluator")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Fill in the parser."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    listing = actions.add_parser("list", help="all plugins, and what keeps the broken ones from working")
+    listing = actions.add_parser("list", help="all plugins, and why broken ones do not work")
     listing.add_argument(
         "--plugin",
         action="append",
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     new = actions.add_parser(
         "new", help="write a working plugin, dataset or evaluator with its test, to start from"
     )
-    new.add_argument("name", metavar="NAME", help="what to call it: lower-case letters, digits and `_`")
+    new.add_argument("name", metavar="NAME", help="its name: lower-case letters, digits and `_`")
     new.add_argument(
         "--kind",
         required=True,
@@ -52,17 +52,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     check = actions.add_parser(
         "check",
-        help="try what every plugin, dataset or evaluator promises; exit code 1 when a promise is broken",
+        help="check what every plugin, dataset or evaluator must do; exit code 1 if a check fails",
     )
     check.add_argument(
         "name",
         metavar="NAME",
-        help="name of a plugin, dataset or evaluator, or a file or folder that brings some",
+        help="name of a plugin, dataset or evaluator, or a file or folder that defines some",
     )
     check.add_argument(
         "--data-dir",
         metavar="DIR",
-        help="folder of the dataset; default: data/<name>, or a stand-in where it can draw one",
+        help="folder of the dataset; default: data/<name>, or a synthetic sample if it can generate one",
     )
     add_settings_argument(check)
 
@@ -77,21 +77,21 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _list(paths: list[str]) -> int:
-    from rich.console import Console
     from rich.table import Table
 
     from toolkit import registry
+    from toolkit.runtime.terminal import Terminal
 
     for path in paths:
         registry.add_path(path)
-    table = Table("plugin", "task", "what it is", "state", box=None, header_style="bold", pad_edge=False)
+    table = Table("plugin", "task", "description", "state", box=None, header_style="bold", pad_edge=False)
     for plugin in registry.plugins():
         missing = plugin.missing_requirements()
         state = f"needs {', '.join(missing)}\nHint: {plugin.install_line()}" if missing else "ready"
         table.add_row(plugin.name, plugin.task, plugin.summary, state)
     for broken in registry.plugins().broken:
         table.add_row(broken.name, "", f"from {broken.origin}", f"broken: {broken.reason}")
-    Console().print(table)
+    Terminal().print(table)
     return 0
 
 
@@ -99,7 +99,7 @@ def _info(name: str) -> int:
     from toolkit import registry
     from toolkit.config import settings_class
 
-    plugin = registry.named(registry.plugins(), name)
+    plugin = registry.named(registry.plugins(), name, by_user=True)
     for line in describe(plugin):
         print(line)
     for line in describe_settings(settings_class(plugin), "model"):
@@ -194,7 +194,7 @@ def _files(manifest: DatasetManifest, folder: str | None) -> Iterator[Path | Non
     Raises:
         DataError: when there is none; says what it must hold.
     """
-    from toolkit.data.dataset import default_folder, missing_folder
+    from toolkit.data.dataset import default_folder, draw_sample, missing_folder
     from toolkit.errors import DataError
 
     root = Path(folder).expanduser() if folder else default_folder(manifest.name)
@@ -204,7 +204,7 @@ def _files(manifest: DatasetManifest, folder: str | None) -> Iterator[Path | Non
         raise DataError(missing_folder(manifest, root))
     else:
         with tempfile.TemporaryDirectory() as drawn:
-            manifest.resolve(manifest.sample)(Path(drawn))
+            draw_sample(manifest, Path(drawn))
             yield Path(drawn)
 
 
@@ -230,7 +230,8 @@ def _found(name: str) -> list[Manifest]:
         near = difflib.get_close_matches(name, names, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise UnknownNameError(
-            f"no plugin, dataset, evaluator or task is called {name!r}.{hint} There are: {', '.join(names)}"
+            f"no plugin, dataset, evaluator or task is called {name!r}.{hint} Expected one of:"
+            f" {', '.join(names)}"
         )
     return [kind.get(name) for kind in known]
 

@@ -8,6 +8,8 @@ import textwrap
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from toolkit.cli.options import load_named
+
 if TYPE_CHECKING:
     from toolkit.config.reference import Entry, Group
 
@@ -25,13 +27,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         metavar="SECTION",
         help=(
-            f"only those of one of {', '.join(SECTIONS)}, or those whose key has this in it, such as train.lr"
+            f"only this section, one of {', '.join(SECTIONS)}; or only the settings whose key contains this"
+            " text"
         ),
     )
     parser.add_argument(
-        "--plugin", metavar="P", help="of plugins only this one's, with what it sets differently"
+        "--plugin", metavar="P", help="include only the settings of this plugin, with its own defaults"
     )
-    parser.add_argument("--data", metavar="D", help="of datasets only this one's")
+    parser.add_argument("--data", metavar="D", help="include only the settings of this dataset")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -63,6 +66,7 @@ def _chosen_groups(args: argparse.Namespace) -> Iterator[Group]:
     from toolkit import registry
     from toolkit.config.reference import groups
 
+    load_named(args)
     plugin = registry.named(registry.plugins(), args.plugin).name if args.plugin else None
     data = registry.named(registry.datasets(), args.data).name if args.data else None
     wanted = {"model": plugin, "data.options": data}
@@ -85,7 +89,7 @@ def _nothing(text: str, args: argparse.Namespace) -> str:
 
     keys = [entry.key for group in _chosen_groups(args) for entry in group.entries]
     near = suggest_key(text, SECTIONS, list(dict.fromkeys(keys)))
-    return f"no section is called {text!r}, and no setting has that in its key{near}"
+    return f"no section and no setting is named {text!r}{near}"
 
 
 def _defaults(plugin: str | None) -> dict[str, object]:
@@ -101,12 +105,12 @@ def _defaults(plugin: str | None) -> dict[str, object]:
 def _heading(group: Group) -> str:
     of = {
         "": "the run",
-        "train": "train: how to learn",
-        "data": "data: which dataset, and where it is",
-        "data.options": "data.options of the dataset {}",
-        "model": "model of the plugin {}",
+        "train": "train: the training",
+        "data": "data: the dataset",
+        "data.options": "data.options: the dataset {}",
+        "model": "model: the plugin {}",
         "evaluators": "evaluators: {}",
-        "augment": "augment, an entry with name: {}",
+        "augment": "augment: an entry with name: {}",
     }
     return of[group.section].format(group.owner)
 

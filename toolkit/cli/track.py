@@ -8,12 +8,13 @@ from pathlib import Path
 from toolkit.cli.options import (
     add_device_argument,
     add_plugin_files_argument,
+    default_results,
     load_plugin_files,
     model_settings,
 )
 from toolkit.wording import counted
 
-SUMMARY = "follow objects through a video with a promptable model"
+SUMMARY = "track objects through a video with a promptable model"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,16 +24,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "video", type=Path, metavar="VIDEO", help="a video file, or a folder of images of one size"
     )
     which = (
-        "points and boxes that show the objects (CSV or JSON); `image` is the number of a frame, from 0, or"
+        "points and boxes that mark the objects (CSV or JSON); `image` is the number of a frame, from 0, or"
         " its file name"
     )
     parser.add_argument("--prompts", required=True, type=Path, metavar="FILE", help=which)
     parser.add_argument(
         "--out",
-        required=True,
         type=Path,
         metavar="DIR",
-        help="folder for overlays, predictions.json and manifest.jsonl",
+        help="folder for overlays, predictions.json and manifest.jsonl; default: results/<run>-<video>",
     )
     add_device_argument(parser)
     parser.add_argument(
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-overlays", action="store_true", help="do not draw the objects over the frames")
     add_plugin_files_argument(parser)
     parser.add_argument(
-        "settings", nargs="*", metavar="key=value", help="settings of the model, laid over the run's own"
+        "settings", nargs="*", metavar="key=value", help="settings of the model, in place of those of the run"
     )
 
 
@@ -52,6 +52,8 @@ def run(args: argparse.Namespace) -> int:
     from toolkit.inference.tracking import track_video
     from toolkit.runtime.progress import Count
 
+    out = args.out or default_results(args.run, args.video)
+    _refuse_results(out)
     predictor = load(
         args.run,
         device=args.device,
@@ -63,10 +65,25 @@ def run(args: argparse.Namespace) -> int:
             predictor,
             args.video,
             args.prompts,
-            args.out,
+            out,
             overlays=not args.no_overlays,
             on_start=frames.start,
             on_record=frames.advance,
         )
-    print(f"{counted(count, 'object')} followed; results a frame in {args.out}")
+    print(f"{counted(count, 'object')} tracked; the results of each frame are in {out}")
+    print(
+        f"To correct an object, add points in the frame where it is lost to {args.prompts}, and track again"
+        " into another folder"
+    )
     return 0
+
+
+def _refuse_results(out: Path) -> None:
+    """Raise ``UsageError`` if there are results already, since tracking cannot be resumed."""
+    from toolkit.errors import UsageError
+    from toolkit.inference.results import MANIFEST
+
+    if (out / MANIFEST).exists():
+        raise UsageError(
+            f"{out} already contains results. Hint: choose another folder with --out, or delete it"
+        )

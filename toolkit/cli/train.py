@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolkit.cli.options import add_data_arguments, add_settings_argument, is_setting
+from toolkit.cli.options import add_data_arguments, add_settings_argument, is_setting, load_named
 
 if TYPE_CHECKING:
     from toolkit.config import RunSettings
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const=True,
         metavar="RUN",
-        help="go on with this run, or with the one at --out, from its last saved state",
+        help="continue this run, or the one at --out, from its last saved state",
     )
     for option, (setting, metavar, what) in SHORT_FORMS.items():
         parser.add_argument(option, metavar=metavar, help=f"{what} ({setting})")
@@ -48,16 +48,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 SHORT_FORMS = {
-    "--weights": ("weights", "W", "start from these: a name, a file, a run, or none for random ones"),
-    "--epochs": ("train.epochs", "N", "passes over the training split, in place of --steps"),
-    "--steps": ("train.steps", "N", "optimizer steps, in place of --epochs"),
+    "--weights": ("weights", "W", "start weights: a name, a file, a run, or none for random weights"),
+    "--epochs": ("train.epochs", "N", "passes over the training split, instead of --steps"),
+    "--steps": ("train.steps", "N", "optimizer steps, instead of --epochs"),
     "--lr": ("train.lr", "X", "learning rate"),
-    "--batch-size": ("train.batch_size", "N", "images a step, over all devices"),
+    "--batch-size": ("train.batch_size", "N", "images per step, over all devices"),
     "--workers": ("train.workers", "N", "processes that read images; 0 reads them in the process itself"),
-    "--seed": ("train.seed", "N", "fixes every random choice"),
+    "--seed": ("train.seed", "N", "seed of every random choice"),
     "--device": ("train.device", "D", "auto, cpu, cuda, cuda:1 or mps"),
     "--devices": ("train.devices", "N", "devices, or CPU processes, on each node"),
-    "--num-nodes": ("train.num_nodes", "N", "machines that take part"),
+    "--num-nodes": ("train.num_nodes", "N", "number of machines"),
 }
 """Options that set what a setting sets, with the setting, a placeholder and what it does."""
 
@@ -68,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
     from toolkit.config.tree import parse_words
     from toolkit.errors import ConfigError
 
+    load_named(args)
     _take_setting_behind_resume(args)
     if any("=" not in word for word in args.settings):
         from toolkit.cli.mistakes import stray_words
@@ -77,10 +78,13 @@ def run(args: argparse.Namespace) -> int:
     config = args.config
     if args.resume:
         _name_the_run(args)
-    if args.resume and config is None:
+    resuming = bool(args.resume) and config is None
+    if resuming:
         config = _config_of_run(args)
     try:
-        settings = resolve(plugin=args.plugin, data=args.data, config=config, overrides=overrides)
+        settings = resolve(
+            plugin=args.plugin, data=args.data, config=config, overrides=overrides, resuming=resuming
+        )
     except ConfigError as error:
         raise ConfigError(f"{error}{_changed(args.out) if args.resume else ''}") from None
 
@@ -152,16 +156,19 @@ def _changed(run: Path | None) -> str:
 
 def closing(result: TrainResult, settings: RunSettings) -> Iterator[str]:
     """What came of a run, where it lies, and the commands that come next, as they can be pasted."""
+    from toolkit.cli.next_steps import PHOTOS, next_lines
     from toolkit.registry import is_path
 
     run = str(result.run)
     yield result.summary
-    if not result.finished:
-        yield f"Go on with: {shlex.join(['toolkit', 'train', '--resume', run])}"
-        return
-    yield f"The run is in {run}. Next:"
+    # code is run only where it is named
     plugin = ["--plugin", settings.plugin] if is_path(settings.plugin) else []
+    if not result.finished:
+        data = ["--data", settings.data.name] if is_path(settings.data.name) else []
+        yield f"Continue with: {shlex.join(['toolkit', 'train', '--resume', run, *plugin, *data])}"
+        return
+    commands = [["infer", run, str(result.photos or PHOTOS), *plugin]]
     if not math.isnan(result.best):  # NaN without validation
-        yield f"  {shlex.join(['toolkit', 'eval', run, '--data', settings.data.name, *plugin])}"
-    photos = str(result.photos or "FOLDER_OF_PHOTOS")
-    yield f"  {shlex.join(['toolkit', 'infer', run, photos, '--out', f'{run}-results', *plugin])}"
+        data = ["--data", settings.data.name] if is_path(settings.data.name) else []
+        commands.insert(0, ["eval", run, *data, *plugin])
+    yield from next_lines(*commands, title=f"The run is in {run}. Next:")

@@ -51,7 +51,7 @@ class Flip(Augmentation):
 
 
 class Rotate(Augmentation):
-    """Turn the image about its center; the size stays, and what comes in from outside is black and void."""
+    """Rotate the image about its center and keep its size; areas from outside are black and void."""
 
     name: Literal["rotate"] = "rotate"
     """Always `rotate`."""
@@ -66,7 +66,7 @@ class Rotate(Augmentation):
 
 
 class Scale(Augmentation):
-    """Make the image larger or smaller by a random factor, keeping its shape."""
+    """Resize the image by a random factor, keeping its aspect ratio."""
 
     name: Literal["scale"] = "scale"
     """Always `scale`."""
@@ -75,8 +75,8 @@ class Scale(Augmentation):
     max: float = Field(2.0, gt=0)
     """Largest factor."""
     keep_size: bool = False
-    """Cut a window of the former size out at random, or put a smaller image into a black, void frame of that
-    size.
+    """Whether to restore the former size: a larger image is cropped at random, a smaller one is placed at
+    random in black and void.
     """
 
     @model_validator(mode="after")
@@ -91,16 +91,16 @@ class Scale(Augmentation):
 
 
 class Resize(Augmentation):
-    """Bring the image to a given size: exactly one of the three."""
+    """Resize the image to a given size: exactly one of the three settings."""
 
     name: Literal["resize"] = "resize"
     """Always `resize`."""
     long_side: Pixels | None = None
-    """Length of the longer side, in pixels; the shape stays."""
+    """Length of the longer side, in pixels; the aspect ratio is kept."""
     short_side: Pixels | None = None
-    """Length of the shorter side, in pixels; the shape stays."""
+    """Length of the shorter side, in pixels; the aspect ratio is kept."""
     size: tuple[Pixels, Pixels] | None = None
-    """Height and width, in pixels; the shape may change."""
+    """Height and width, in pixels; the aspect ratio may change."""
 
     @model_validator(mode="after")
     def _one_of(self) -> Resize:
@@ -120,8 +120,8 @@ class Resize(Augmentation):
 
 
 class Crop(Augmentation):
-    """Cut a window of a fixed size out at random. A smaller image lands at random in a black, void frame of
-    that size.
+    """Crop the image to a fixed size at random. A smaller image is placed at random in black and void of that
+    size.
     """
 
     name: Literal["crop"] = "crop"

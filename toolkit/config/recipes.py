@@ -29,16 +29,20 @@ def resolve(
     data: str | None = None,
     config: str | Path | None = None,
     overrides: Mapping[str, Any] | Sequence[str] = (),
+    resuming: bool = False,
 ) -> RunSettings:
     """Put together the settings of a run.
 
     Args:
-        plugin: name or path; may be left out when ``config`` has it.
-        data: name or path of the dataset; may be left out when ``config`` has it.
+        plugin: name or path; may be left out when ``config`` has it as a name, since code that only a file
+            names is not run.
+        data: name or path of the dataset; likewise.
         config: a YAML file, the folder of a run, or the name of a recipe, see ``find_config``; without it the
             recipe ``configs/<plugin>-<data>.yaml`` is used where there is one.
         overrides: full or bare keys (``train.lr``, ``lr``; see ``toolkit.config.keys``) with values, nested
             dictionaries, or ``key=value`` words.
+        resuming: ``config`` has all settings of a run that goes on: nothing is derived from ``overrides``, so
+            that what they do not name stays as it was.
 
     Raises:
         ConfigError: with every fault in one message.
@@ -49,24 +53,33 @@ def resolve(
     path = None if config is None else find_config(config)
     tree = _read_recipe(path) if path else {}
     named = copy_tree(tree.get("model") or {})
-    plugin = _name_among("plugin", plugin, flat, "plugin") or tree.get("plugin")
+    by_user = (
+        _name_among("plugin", plugin, flat, "plugin"),
+        _name_among("data", data, flat, "data", "data.name"),
+    )
+    plugin = by_user[0] or tree.get("plugin")
     data_section = tree.get("data") if isinstance(tree.get("data"), dict) else {}
-    data = _name_among("data", data, flat, "data", "data.name") or (data_section or {}).get("name")
+    data = by_user[1] or (data_section or {}).get("name")
     if not plugin or not data:
         raise UsageError(_which(plugin, data, path))
-    plugin_manifest = registry.named(registry.plugins(), plugin)
-    data_manifest = registry.named(registry.datasets(), data)
+    plugin_manifest = registry.named(registry.plugins(), plugin, by_user=bool(by_user[0]))
+    data_manifest = registry.named(registry.datasets(), data, by_user=bool(by_user[1]))
     defaults = copy_tree(plugin_manifest.defaults)
     if path is None:
         path = find_recipe(plugin_manifest.name, data_manifest.name)
         tree = _read_recipe(path) if path else {}
-        defaults = defaults if path else _lay_over(defaults, plugin_manifest.recommended)
+        if not path:
+            # the learning rate is for the batch size beside it, which the recommended settings may leave open
+            _state_batch_of_lr(defaults, copy_tree(plugin_manifest.recommended))
+            defaults = _lay_over(defaults, plugin_manifest.recommended)
     tree = _lay_over(defaults, tree)
     words = as_tree(in_full(flat, run_sections(plugin_manifest, data_manifest)) if has_bare(flat) else flat)
     check_sections(words, "the settings given")
-    _state_batch_of_lr(tree, words)
+    if not resuming:
+        _state_batch_of_lr(tree, words)
     tree = _lay_over(tree, words)
-    _follow_weights(plugin_manifest, tree, (named, words.get("model") or {}))
+    if not resuming:
+        _follow_weights(plugin_manifest, tree, (named, words.get("model") or {}))
     if isinstance(tree.get("data") or {}, dict):
         tree["data"] = merge(
             {"train_split": data_manifest.splits[0], "val_split": data_manifest.val_split},
@@ -80,7 +93,8 @@ def resolve(
     usual = plugin_manifest.evaluators or task.evaluators
     wanted = merge({name: {} for name in usual}, tree.get("evaluators") or {})
     tree["evaluators"] = wanted
-    manifests = {name: registry.named(registry.evaluators(), name) for name in wanted}
+    asked = words.get("evaluators") or {}
+    manifests = {name: registry.named(registry.evaluators(), name, by_user=name in asked) for name in wanted}
     check_trainable(plugin_manifest, task, data_manifest)
     for manifest in manifests.values():
         check_measurable(manifest, task, f"plugin {plugin_manifest.name!r}")
@@ -121,7 +135,9 @@ def _name_among(kind: str, name: str | None, flat: dict[str, Any], *keys: str) -
         if isinstance(flat.get(key), str):
             given = flat.pop(key)
             if name and name != given:
-                raise UsageError(f"--{kind} {name} and {key}={given} name two. Hint: leave one out")
+                raise UsageError(
+                    f"--{kind} {name} and {key}={given} contradict each other. Hint: leave one out"
+                )
             name = given
     return name
 
@@ -151,7 +167,7 @@ def _follow_weights(plugin: PluginManifest, tree: Tree, named: Sequence[Any]) ->
     if changed and isinstance(model, dict):
         tree["model"] = merge(model, changed)
         logger.info(
-            "%s, as weights=%s have it", " ".join(f"model.{k}={v}" for k, v in changed.items()), weights
+            "Set %s to match weights=%s", " ".join(f"model.{k}={v}" for k, v in changed.items()), weights
         )
 
 
@@ -211,7 +227,7 @@ def _state_batch_of_lr(tree: Tree, words: Tree) -> None:
         return
     if "lr" in over:
         train.pop("lr_batch_size", None)
-    elif "lr" in train and train.get("lr_batch_size") is None and "batch_size" in train:
+    elif "lr" in train and train.get("lr_batch_size") is None and train.get("batch_size") is not None:
         train["lr_batch_size"] = train["batch_size"]
 
 
@@ -248,7 +264,7 @@ def find_config(config: str | Path) -> Path:
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
     meant = f" Did you mean {' or '.join(repr(one) for one in near)}?" if near else ""
     raise UnknownNameError(
-        f"--config {config}: there is no such file, and no recipe of that name.{meant} There are:"
+        f"--config {config}: there is no such file, and no recipe of that name.{meant} Expected one of:"
         f" {', '.join(known)}"
     )
 

@@ -164,7 +164,7 @@ def suggest_key(name: str, fields: Sequence[str], keys: Sequence[str]) -> str:
     meant = exact[:3] or near or like
     if meant:
         return f"; did you mean {' or '.join(repr(key) for key in meant)}?"
-    return f"; there are: {', '.join(fields)}" if fields else ". Hint: toolkit settings lists all"
+    return f"; expected one of: {', '.join(fields)}" if fields else ". Hint: toolkit settings lists all"
 
 
 def american(name: str) -> str:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from toolkit.data.dataset import Dataset
 from toolkit.data.faults import gathering
+from toolkit.data.notes import noting
 from toolkit.errors import ToolkitError
 from toolkit.types import VOID, Sample, Size
 
@@ -33,6 +36,8 @@ class SplitReport:
         crowds: crowd regions, of any class.
         without_instances: samples that say that they have no object.
         sizes: how many samples have each height and width.
+        notes: what readers left out or took in a special way, counted by description.
+        photos: the ids of the samples by a hash of the file of their photo, where they have one.
     """
 
     classes: tuple[str, ...]
@@ -45,6 +50,8 @@ class SplitReport:
     crowds: int = 0
     without_instances: int = 0
     sizes: dict[Size, int] = field(default_factory=dict)
+    notes: Counter[str] = field(default_factory=Counter)
+    photos: dict[bytes, list[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.pixels, self.images, self.instances = (
@@ -56,28 +63,55 @@ class SplitReport:
 class _Counts:
     """What one sample adds to the report; small, unlike the sample itself."""
 
+    id: str
     size: Size
     pixels: Tensor | None
     instances: Tensor | None
     crowds: int
+    photo: bytes | None = None
 
 
-def check_split(dataset: Dataset, on_progress: Callable[[], None] = lambda: None) -> SplitReport:
+def check_split(
+    dataset: Dataset, on_progress: Callable[[], None] = lambda: None, faults: Sequence[str] = ()
+) -> SplitReport:
     """Read every sample, going on past those that cannot be read.
 
     Args:
         dataset: the split.
         on_progress: called after each sample.
+        faults: what was seen when the dataset was opened; they come first in the report.
     """
-    report = SplitReport(dataset.classes, len(dataset))
+    report = SplitReport(dataset.classes, len(dataset), [*faults])
     report.faults += _duplicates(dataset)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for counts, faults in pool.map(partial(_examine, dataset), range(len(dataset))):
-            report.faults += faults
+        for counts, found, notes in pool.map(partial(_examine, dataset), range(len(dataset))):
+            report.faults += found
+            report.notes += notes
             if counts is not None:
                 _add(report, counts)
             on_progress()
+    report.faults += _nothing_to_learn(report)
     return report
+
+
+def _nothing_to_learn(report: SplitReport) -> Iterator[str]:
+    """A fault for a split without anything that a model could learn or be measured by; not where samples have
+    faults, which may be why.
+    """
+    if report.faults:
+        return
+    if not report.samples:
+        yield "there are no samples. Hint: check the annotations and the folder of the images"
+    elif report.void_pixels and not int(report.pixels.sum()):
+        yield "every pixel of every sample is void. Hint: check which values are of no class"
+    elif (
+        report.without_instances == report.samples and not report.void_pixels and not int(report.pixels.sum())
+    ):
+        crowds = f"; the {report.crowds} crowd regions are none" if report.crowds else ""
+        yield (
+            f"no sample has an object{crowds}, so there is nothing to learn or to measure. Hint: check"
+            " whether the annotations are those of these images"
+        )
 
 
 def _duplicates(dataset: Dataset) -> Iterator[str]:
@@ -86,18 +120,20 @@ def _duplicates(dataset: Dataset) -> Iterator[str]:
             yield f"the id {one!r} occurs {'twice' if count == 2 else f'{count} times'}"
 
 
-def _examine(dataset: Dataset, index: int) -> tuple[_Counts | None, list[str]]:
-    """What is in a sample, None when it cannot be used, and all that is wrong with it."""
-    with gathering() as faults:
+def _examine(dataset: Dataset, index: int) -> tuple[_Counts | None, list[str], Counter[str]]:
+    """What is in a sample, None when it cannot be used, all that is wrong with it, and what was noted."""
+    with gathering() as faults, noting() as notes:
         try:
             sample = dataset[index]
         except ToolkitError as error:
-            return None, [*faults, str(error)]
+            return None, [*faults, str(error)], notes
         except Exception as error:  # someone else's reader may raise anything at all
             name = type(error).__name__
-            return None, [*faults, f"{dataset.ids[index]}: the reader failed with {name}: {error}"]
+            what = f"{dataset.ids[index]}: the reader failed with {name}: {error}"
+            return None, [*faults, what], notes
     beyond = list(_beyond_the_classes(sample, len(dataset.classes)))
-    return None if beyond else _count(sample, len(dataset.classes)), [*faults, *beyond]
+    counts = None if beyond else _count(sample, len(dataset.classes))
+    return counts, [*dict.fromkeys([*faults, *beyond])], notes
 
 
 def _beyond_the_classes(sample: Sample, num_classes: int) -> Iterator[str]:
@@ -122,10 +158,24 @@ def _count(sample: Sample, num_classes: int) -> _Counts:
     if sample.instances is not None:
         labels, crowd = sample.instances.labels, sample.instances.is_crowd
         instances = torch.bincount(labels if crowd is None else labels[~crowd], minlength=num_classes)
-    return _Counts(sample.size, pixels, instances, 0 if crowd is None else int(crowd.sum()))
+    crowds = 0 if crowd is None else int(crowd.sum())
+    return _Counts(sample.id, sample.size, pixels, instances, crowds, _hash_of(sample.path))
+
+
+def _hash_of(path: str | None) -> bytes | None:
+    """A hash of a file, by which the same photo is known wherever it lies and whatever it is called."""
+    if path is None or not Path(path).is_file():
+        return None
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "blake2b").digest()
+    except OSError:
+        return None
 
 
 def _add(report: SplitReport, counts: _Counts) -> None:
+    if counts.photo is not None:
+        report.photos.setdefault(counts.photo, []).append(counts.id)
     report.sizes[counts.size] = report.sizes.get(counts.size, 0) + 1
     if counts.pixels is not None:
         own = counts.pixels[: len(report.classes)]

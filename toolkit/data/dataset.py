@@ -13,10 +13,13 @@ from typing import Any, TypeVar
 from toolkit import registry
 from toolkit.config import Settings, settings_class, validate
 from toolkit.data.label_values import LabelValues
+from toolkit.data.unfinished import require_finished
 from toolkit.errors import DataError, UsageError
 from toolkit.registry.manifests import DatasetManifest, TaskManifest
 from toolkit.registry.matching import conversion_for
 from toolkit.runtime.archives import is_archive
+from toolkit.runtime.files import into
+from toolkit.runtime.locks import lock_of
 from toolkit.types import Sample
 
 C = TypeVar("C")
@@ -72,7 +75,7 @@ class Dataset(ABC):
         apart.
         """
         text = "\n".join([*self.classes, "", *self.ids])
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 class InMemory(Dataset):
@@ -87,6 +90,10 @@ class InMemory(Dataset):
         self.classes, self.ids, self.palette = dataset.classes, dataset.ids, dataset.palette
         self.label_values = dataset.label_values
         self.keypoint_names = dataset.keypoint_names
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a process that is started gets: the dataset without what was read here."""
+        return vars(self) | {"_kept": {}}
 
     def __getitem__(self, index: int) -> Sample:
         """The sample at ``index``; what cannot be read is tried again each time."""
@@ -138,11 +145,11 @@ def open_dataset(
         DataError: when the folder is needed and absent; says what it must hold and where it comes from.
     """
     if isinstance(manifest, str):
-        manifest = registry.named(registry.datasets(), manifest)
+        manifest = registry.named(registry.datasets(), manifest, by_user=True)
     split = manifest.val_split if split is None else split
     if split not in manifest.splits:
         raise UsageError(
-            f"dataset {manifest.name!r} has no split {split!r}. There are: {', '.join(manifest.splits)}"
+            f"dataset {manifest.name!r} has no split {split!r}. Expected one of: {', '.join(manifest.splits)}"
         )
     settings = _settings(manifest, options or {})
     root = (
@@ -153,6 +160,8 @@ def open_dataset(
     is_there = root is None or root.is_dir() or (manifest.takes_file and root.is_file())
     if root is not None and (not is_there or _is_unfinished(manifest, root)):
         raise DataError(missing_folder(manifest, root))
+    if root is not None:
+        require_finished(root)
     dataset = manifest.resolve(manifest.build)(root, split, settings)
     if not isinstance(dataset, Dataset):
         raise UsageError(
@@ -162,6 +171,27 @@ def open_dataset(
     if need_images:
         dataset.require_images()
     return dataset
+
+
+def unread(
+    manifest: DatasetManifest,
+    folder: str | Path | None = None,
+    options: Mapping[str, Any] | Settings | None = None,
+) -> list[str]:
+    """What a dataset's folder has that is of no split, such as annotations under another name, in words.
+
+    Args:
+        manifest, folder, options: as for ``open_dataset``.
+    """
+    if not manifest.unread:
+        return []
+    root = default_folder(manifest.name) if folder is None else Path(folder).expanduser()
+    try:
+        found: list[str] = manifest.resolve(manifest.unread)(root, _settings(manifest, options or {}))
+    except (DataError, OSError):
+        # What cannot be read is a fault of the splits, and told there.
+        return []
+    return found
 
 
 def open_for_task(
@@ -192,6 +222,16 @@ def open_for_task(
     return convert(dataset), (inspect.getdoc(convert) or "").partition("\n")[0]
 
 
+def draw_sample(manifest: DatasetManifest, folder: Path) -> int:
+    """Draw the stand-in of a dataset into a folder; the number of its images.
+
+    Raises:
+        OutputError: when there is one already, or a file cannot be written.
+    """
+    with into(folder):
+        return int(manifest.resolve(manifest.sample)(folder))
+
+
 def data_command(action: str, manifest: DatasetManifest, folder: Path) -> str:
     """The command ``toolkit data ACTION`` for a dataset in a folder, as one types it."""
     # a dataset of one file is no name that a later command would know
@@ -206,19 +246,20 @@ def missing_folder(manifest: DatasetManifest, folder: Path) -> str:
     """The message for a dataset whose folder is not there: what belongs in it, where that comes from, and the
     hint.
     """
-    state = "is not there"
+    state = "does not exist"
     if folder.is_dir():
-        state = "has no more than a download that was not finished"
+        state = "contains only an unfinished download"
     elif folder.exists():
         state = "is not a folder"
-    lines = [f"dataset {manifest.name!r} needs a folder of files, and {folder} {state}."]
+    lines = [f"dataset {manifest.name!r} needs a folder of files, but {folder} {state}."]
     if manifest.layout:
-        lines.append(f"It must hold: {manifest.layout}")
+        lines.append(f"It must contain: {manifest.layout}")
     if manifest.origin_url:
         lines.append(f"The data come from {manifest.origin_url}")
     if manifest.sample:
         lines.append(
-            f"To try things without them: toolkit data sample {manifest.name} draws a small stand-in"
+            f"To try things without them: toolkit data sample {manifest.name} generates a small synthetic"
+            " version"
         )
     hint = (
         data_command("get", manifest, folder)
@@ -235,7 +276,7 @@ def _is_unfinished(manifest: DatasetManifest, folder: Path) -> bool:
         return False
     names, left = {path.name for path in folder.iterdir()}, set()
     for name in (download.name for download in manifest.downloads):
-        left |= {f"{name}.part", f"{name}.part.json", f".{name}.lock"}
+        left |= {f"{name}.part", f"{name}.part.json", lock_of(folder / name).name}
         # a file that is no archive is of use as it is
         left |= {name, f"{name}.sha256"} if is_archive(name) else set()
     # what a killed process was unpacking

@@ -10,6 +10,7 @@ from toolkit.errors import DataError, DownloadError, MissingSplitError
 from toolkit.registry.manifests import DatasetManifest
 from toolkit.runtime.archives import is_archive, unpack
 from toolkit.runtime.downloads import fetch
+from toolkit.runtime.locks import waiting_for
 
 
 def fetch_dataset(manifest: DatasetManifest, folder: str | Path | None = None) -> Iterator[str]:
@@ -35,11 +36,11 @@ def fetch_dataset(manifest: DatasetManifest, folder: str | Path | None = None) -
     if not manifest.downloads:
         raise DownloadError(by_hand(manifest, root))
     if _is_there(manifest, root):
-        yield f"{manifest.name} is in {root} already, so nothing is fetched: {_contents(manifest, root)}"
+        yield f"{manifest.name} is already in {root}, so nothing is downloaded: {_contents(manifest, root)}"
         yield f"Next: {data_command('check', manifest, root)}"
         return
     instead = (
-        f"try things without the data: toolkit data sample {manifest.name} draws a small stand-in"
+        f"try things without the data: toolkit data sample {manifest.name} generates a synthetic version"
         if manifest.sample
         else ""
     )
@@ -50,7 +51,8 @@ def fetch_dataset(manifest: DatasetManifest, folder: str | Path | None = None) -
         else:
             # it may take minutes
             yield f"downloaded {path}, unpacking it"
-            unpack(path, root, download.subfolder)
+            with waiting_for(path, f"unpacking {path}"):
+                unpack(path, root, download.subfolder, max_ratio=download.max_ratio)
             yield f"unpacked into {root}; {path.name} is no longer needed"
     yield f"{manifest.name} is in {root}: {_contents(manifest, root)}"
     yield f"Next: {data_command('check', manifest, root)}"
@@ -65,7 +67,7 @@ def by_hand(manifest: DatasetManifest, folder: Path) -> str:
         if manifest.origin_url
         else f"There is nothing to fetch for {manifest.name}: you bring the files yourself.",
         f"License: {manifest.license}",
-        f"Hint: put the files into {folder}, so that it holds: {manifest.layout}",
+        f"Hint: put the files into {folder}, so that it contains: {manifest.layout}",
         f"Then check them: {data_command('check', manifest, folder)}",
     ]
     if manifest.sample:
@@ -96,12 +98,10 @@ def _contents(manifest: DatasetManifest, folder: Path) -> str:
         except MissingSplitError:
             continue
         except DataError as error:
-            raise DataError(
-                f"what was fetched for {manifest.name} is not what is expected of it: {error}"
-            ) from error
+            raise DataError(f"what was downloaded for {manifest.name} is not as expected: {error}") from error
     if not counts:
         raise DataError(
-            f"what was fetched for {manifest.name} has none of the splits {', '.join(manifest.splits)}."
-            f" Hint: look into {folder}, which must hold: {manifest.layout}"
+            f"what was downloaded for {manifest.name} has none of the splits {', '.join(manifest.splits)}."
+            f" Hint: look into {folder}, which must contain: {manifest.layout}"
         )
     return f"samples by split: {', '.join(counts)}"

@@ -1,71 +1,82 @@
 """Reading photos and label maps from files.
 
-OpenCV decodes, because it is the fastest; Pillow's parsers read the headers first, so that a file that is not
-an image, is cut off or would fill the memory is refused with a clear message before any pixel is decoded.
-Everything is in the orientation in which viewers show it: EXIF rotations are applied to pixels and to sizes
-alike.
+There is one way in: a file is opened if it is a regular one, its header is read, it has to account for the
+pixels that it claims, and only then it is decoded. What is not an image, is cut off or would fill the memory
+is refused with a clear message. Everything is in the orientation in which viewers show it: EXIF rotations are
+applied to pixels and to sizes alike.
 """
 
 from __future__ import annotations
 
-import os
-import re
+import logging
+import threading
 import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from io import BytesIO
-from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import (
-    BmpImagePlugin,
-    Image,
-    ImageFile,
-    JpegImagePlugin,
-    PngImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
-)
+from PIL import Image
 from torch import Tensor
 
+from toolkit.data.image_decoding import NUMBERS, decode_colors, decode_values, load
+from toolkit.data.image_files import IMAGE_SUFFIXES, FilePath, open_image_file
+from toolkit.data.image_headers import MAX_PIXELS, Header, check_budget, read_header
 from toolkit.errors import ImageError, InvalidDataError
 from toolkit.runtime.files import atomic_write
 from toolkit.types import VOID, Size
 from toolkit.visualization.palettes import Palette, full_palette
 
-FilePath: TypeAlias = "str | os.PathLike[str]"
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "MAX_PIXELS",
+    "FilePath",
+    "Picture",
+    "decode_image",
+    "decode_numbers",
+    "decode_picture",
+    "has_colors",
+    "image_palette",
+    "image_size",
+    "pixel_count",
+    "read_channels",
+    "read_id_map",
+    "read_image",
+    "read_label_map",
+    "read_picture",
+    "write_id_map",
+    "write_label_map",
+]
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
-"""What counts as an image when a folder is searched; what a file really is, is read from its first bytes."""
+logger = logging.getLogger("toolkit")
 
-MAX_PIXELS = 20_000 * 20_000
-"""Larger images are refused: they take gigabytes each, and a small file that claims to be so large is likely
-an attack.
-"""
+_LITTLE_OF_16_BITS = 1 << 14  # 14 bits: a quarter of the range
 
-_ORIENTATION = 0x0112  # the EXIF tag; values 5 to 8 swap width and height
-_PARSERS: dict[bytes, type[ImageFile.ImageFile]] = {
-    b"\xff\xd8\xff": JpegImagePlugin.JpegImageFile,
-    b"\x89PNG\r\n\x1a\n": PngImagePlugin.PngImageFile,
-    b"BM": BmpImagePlugin.BmpImageFile,
-    b"RIFF": WebPImagePlugin.WebPImageFile,
-    b"II*\0": TiffImagePlugin.TiffImageFile,
-    b"MM\0*": TiffImagePlugin.TiffImageFile,
-}
-_JPEG_MARKER = re.compile(
-    rb"\xff[^\x00\x01\xd0-\xd7\xff]"
-)  # neither an escaped byte of data nor a restart nor a fill byte
-_REPAIR_COPY = "Hint: copy or download it again"
+
+class Picture(NamedTuple):
+    """An image, and what of its file did not become part of it.
+
+    Attributes:
+        pixels: uint8 ``[3, H, W]``, RGB.
+        notes: sentences without their subject, the file, by what they are about: ``"pages"``, ``"bands"``
+            and ``"range"``.
+    """
+
+    pixels: Tensor
+    notes: Mapping[str, str]
 
 
 def read_image(path: FilePath) -> Tensor:
-    """Read a JPEG, PNG, BMP, WebP or TIFF file as RGB.
+    """Read a JPEG, PNG, BMP, WebP, TIFF, GIF or JPEG 2000 file as RGB.
 
     Gray becomes three equal channels; palettes and CMYK become RGB; transparency is dropped without blending,
     as is usual in the field; 16 bits a channel become 8 by ``round(value / 257)``, which maps the full range
-    onto the full range; EXIF orientation is applied; of several pages or frames the first is read.
+    onto the full range; EXIF orientation is applied; of several pages or frames the first is read. What is
+    left out and may matter is logged, once a process for each kind: see ``read_picture``.
 
     Returns:
         uint8 ``[3, H, W]``, stored channels-last (as decoded; ``.contiguous()`` copies where that matters).
@@ -74,7 +85,18 @@ def read_image(path: FilePath) -> Tensor:
         ImageError: when the file cannot be read or is not a whole image; says what is wrong and how to fix
             it.
     """
-    return decode_image(_read_bytes(path), path)
+    return _said(path, read_picture(path))
+
+
+def read_picture(path: FilePath) -> Picture:
+    """Read an image as ``read_image``, with notes on what its file has beyond that: further pages, frames or
+    bands, or a deep image that uses little of its range and so becomes almost black.
+
+    Raises:
+        ImageError: as ``read_image``.
+    """
+    with _opened(path) as header:
+        return _decoded(header)
 
 
 def decode_image(data: bytes, path: FilePath) -> Tensor:
@@ -84,31 +106,113 @@ def decode_image(data: bytes, path: FilePath) -> Tensor:
         data: all bytes of the file.
         path: where they come from, for messages.
     """
-    _header(path, data).close()
-    array = _decode(path, data)
+    return _said(path, decode_picture(data, path))
+
+
+def decode_picture(data: bytes, path: FilePath) -> Picture:
+    """The image that a file's bytes hold, as ``read_picture``."""
+    return _decoded(read_header(path, BytesIO(data), len(data)))
+
+
+@contextmanager
+def _opened(path: FilePath) -> Iterator[Header]:
+    with open_image_file(path) as (file, size):
+        yield read_header(path, file, size)
+
+
+def _decoded(header: Header) -> Picture:
+    check_budget(header, 3)
+    notes = header.notes()
+    array = decode_colors(header)
     if array.dtype == np.uint16:
+        most = int(array.max())
+        if 0 < most < _LITTLE_OF_16_BITS:
+            notes["range"] = (
+                f"uses the values up to {most} of 65535, so it becomes almost black: 16 bits are divided by"
+                " 257. Hint: scale such images to the full range first"
+            )
         array = cv2.convertScaleAbs(array, alpha=1 / 257)
-    if array.dtype != np.uint8:
-        raise ImageError(
-            f"{path} has {array.dtype} pixels; expected 8 or 16 bits a channel. Hint: convert it to an"
-            " 8-bit PNG"
-        )
-    return torch.from_numpy(cv2.cvtColor(array, cv2.COLOR_BGR2RGB, dst=array)).permute(2, 0, 1)
+    return Picture(torch.from_numpy(array).permute(2, 0, 1), notes)
+
+
+class _Said:
+    """Kinds of notes that were logged by this process; every image of a folder may give the same."""
+
+    def __init__(self) -> None:
+        self._kinds, self._lock = set[str](), threading.Lock()
+
+    def is_new(self, kind: str) -> bool:
+        with self._lock:
+            is_new = kind not in self._kinds
+            self._kinds.add(kind)
+            return is_new
+
+
+_SAID = _Said()
+
+
+def _said(path: FilePath, picture: Picture) -> Tensor:
+    for kind, note in picture.notes.items():
+        if _SAID.is_new(kind):
+            logger.warning("%s %s (said once for all such images)", path, note)
+    return picture.pixels
 
 
 def image_size(path: FilePath) -> Size:
     """Height and width in pixels as displayed, from the header alone.
 
     Raises:
+        ImageError: when the file cannot be read or is not an image, or when it claims more pixels than are
+            read.
+    """
+    with _opened(path) as header:
+        check_budget(header, 1)
+        return header.size()
+
+
+def pixel_count(path: FilePath) -> int:
+    """How many pixels an image claims to have, from the beginning of its file.
+
+    Raises:
+        ImageError: as ``image_size``.
+    """
+    with _opened(path) as header:
+        check_budget(header, 1)
+        return header.pixels
+
+
+def image_palette(path: FilePath) -> list[int] | None:
+    """The palette of an image, as red, green and blue of each index; None where it has none.
+
+    Raises:
         ImageError: when the file cannot be read or is not an image.
     """
-    try:
-        with open(path, "rb") as file, _header(path, file.read(16), file) as header:
-            width, height = header.size
-            turned = _is_turned(header)
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    return (width, height) if turned else (height, width)
+    with _opened(path) as header:
+        check_budget(header, 1)
+        return load(header).getpalette() if header.image.mode == "P" else None
+
+
+def has_colors(path: FilePath) -> bool:
+    """Whether an image has red, green and blue of each pixel, rather than one number.
+
+    Raises:
+        ImageError: when the file cannot be read or is not an image.
+    """
+    with _opened(path) as header:
+        return header.image.mode not in NUMBERS
+
+
+def decode_numbers(data: bytes, path: FilePath) -> NDArray[Any]:
+    """The numbers of an image with one channel, ``[H, W]``, from the bytes of its file.
+
+    Args:
+        data: all bytes of the file, such as those of a PNG in an annotation.
+        path: where they come from, for messages.
+
+    Raises:
+        ImageError: when this is no image, or a color image, or its compression changes values.
+    """
+    return _numbers(read_header(path, BytesIO(data), len(data)))
 
 
 def read_label_map(path: FilePath) -> Tensor:
@@ -121,9 +225,11 @@ def read_label_map(path: FilePath) -> Tensor:
         ImageError: when the file cannot be read, is a color image or a JPEG, or has values above 255.
     """
     values = _read_values(path)
-    if values.size and int(values.max()) > 255:
+    low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
+    if low < 0 or high > 255:
         raise ImageError(
-            f"{path} has the value {int(values.max())}; expected class indexes up to 254, and {VOID} for void"
+            f"{path} has the value {low if low < 0 else high}; expected class indexes up to 254, and {VOID}"
+            " for void"
         )
     return torch.from_numpy(values.astype(np.uint8))
 
@@ -157,34 +263,29 @@ def read_channels(path: FilePath) -> Tensor:
     Raises:
         ImageError: when the file cannot be read or is a JPEG.
     """
-    data = _read_bytes(path)
-    with _header(path, data) as image:
-        _require_exact(path, image)
-    array = cv2.cvtColor(_decode(path, data), cv2.COLOR_BGR2RGB)
-    return torch.from_numpy(array.astype(np.int32)).permute(2, 0, 1)
+    with _opened(path) as header:
+        _require_exact(header)
+        check_budget(header, 6)
+        return torch.from_numpy(decode_colors(header).astype(np.int32)).permute(2, 0, 1)
 
 
 def _read_values(path: FilePath) -> NDArray[Any]:
     """The numbers of an image with one channel, whole and ``[H, W]``."""
-    data = _read_bytes(path)
-    with _header(path, data) as image:
-        _require_exact(path, image)
-        if image.mode not in ("1", "L", "P") and not image.mode.startswith("I"):
-            raise ImageError(
-                f"{path} is a color image (mode {image.mode}); expected one class index a pixel. "
-                "Hint: save it as a gray or palette PNG, or use a dataset that reads color-coded truth"
-            )
-        try:
-            values = np.array(image)
-        except (OSError, SyntaxError, ValueError, zlib.error) as error:
-            raise ImageError(f"{path} is damaged or cut off: {error}. {_REPAIR_COPY}") from error
-        return _undo_scaling(image, data, values)
+    with _opened(path) as header:
+        return _numbers(header)
 
 
-def _require_exact(path: FilePath, image: ImageFile.ImageFile) -> None:
-    if isinstance(image, JpegImagePlugin.JpegImageFile):
+def _numbers(header: Header) -> NDArray[Any]:
+    _require_exact(header)
+    check_budget(header, 1)
+    return decode_values(header)
+
+
+def _require_exact(header: Header) -> None:
+    if header.format in ("JPEG", "JPEG 2000"):
         raise ImageError(
-            f"{path} is a JPEG, whose compression changes label values. Hint: save label maps as PNG"
+            f"{header.path} is a {header.format}, whose compression changes label values. Hint: save label"
+            " maps as PNG"
         )
 
 
@@ -206,9 +307,8 @@ def write_label_map(path: FilePath, label_map: Tensor | NDArray[np.uint8], palet
         raise InvalidDataError(f"label_map must be uint8 [H, W], not {array.dtype} {list(array.shape)}")
     image = Image.fromarray(array)
     image.putpalette(full_palette(palette)[:256].tobytes())
-    with atomic_write(
-        path
-    ) as file:  # run-length matching suits label maps: as fast as storing them, smaller than the default
+    # Run-length matching suits label maps: as fast as storing them, and smaller than the default.
+    with atomic_write(path) as file:
         image.save(file, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
 
 
@@ -231,114 +331,3 @@ def write_id_map(path: FilePath, ids: Tensor) -> None:
         return write_label_map(path, ids.to(torch.uint8), [(0, 0, 0)])
     with atomic_write(path) as file:
         Image.fromarray(ids.numpy().astype(np.uint16)).save(file, "PNG", compress_level=1)
-
-
-def _unreadable(path: FilePath, error: OSError) -> ImageError:
-    hints = {
-        FileNotFoundError: "does not exist. Hint: check the path",
-        PermissionError: "may not be read: permission denied. Hint: change its permissions",
-        IsADirectoryError: "is a folder, not an image. Hint: name a file in it",
-    }
-    return ImageError(
-        f"{path}"
-        f" {hints.get(type(error)) or f'cannot be read: {error.strerror or error}. Hint: check the disk'}"
-    )
-
-
-def _read_bytes(path: FilePath) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise _unreadable(path, error) from error
-
-
-def _header(path: FilePath, data: bytes, file: Any = None) -> ImageFile.ImageFile:
-    """Parse the header of the image that starts with ``data`` (all of it when ``file`` is None); checks what
-    can be checked cheaply.
-
-    The parsers are called directly, not through ``Image.open``, whose limit on pixels is a global with a
-    warning.
-    """
-    if not data:
-        raise ImageError(f"{path} is empty (0 bytes). {_REPAIR_COPY}")
-    parser = next((parser for magic, parser in _PARSERS.items() if data.startswith(magic)), None)
-    if parser is None:
-        raise ImageError(
-            f"{path} is not an image: its first bytes {data[:8]!r} are not those of a JPEG, PNG, BMP, WebP or"
-            " TIFF. Hint: remove it, or convert it to one of these"
-        )
-    if file is None and _is_cut_off(parser, data):
-        raise ImageError(
-            f"{path} is cut off: it ends after {len(data)} bytes, in the middle of the image. {_REPAIR_COPY}"
-        )
-    try:
-        if file is not None:
-            file.seek(0)
-        header = parser(file or BytesIO(data))
-    except Exception as error:  # what Pillow raises for damaged headers is not documented
-        raise ImageError(f"{path} has a damaged header: {error}. {_REPAIR_COPY}") from error
-    width, height = header.size
-    if width * height > MAX_PIXELS:
-        raise ImageError(
-            f"{path} says that it has {width} x {height} pixels, more than the {MAX_PIXELS} that are read at"
-            " once. Hint: cut it into tiles"
-        )
-    return header
-
-
-def _is_turned(header: ImageFile.ImageFile) -> bool:
-    """Whether EXIF says to swap width and height (Pillow has already done so for TIFF; ``getexif`` would
-    decode a whole PNG).
-    """
-    exif = Image.Exif()
-    exif.load(header.info.get("exif", b""))
-    return bool(exif.get(_ORIENTATION, 1) >= 5)
-
-
-def _is_cut_off(parser: type[ImageFile.ImageFile], data: bytes) -> bool:
-    """Whether the end of the image is missing, for the formats that mark it (decoders may fill the rest with
-    gray).
-    """
-    if parser is JpegImagePlugin.JpegImageFile:
-        return not _has_end_of_jpeg(data)
-    if parser is PngImagePlugin.PngImageFile:
-        return data.rfind(b"IEND\xaeB`\x82") < 0
-    if parser is WebPImagePlugin.WebPImageFile:
-        return len(data) < 8 + int.from_bytes(data[4:8], "little")
-    return False
-
-
-def _has_end_of_jpeg(data: bytes) -> bool:
-    """Whether the first picture in a JPEG file ends with its end marker.
-
-    Walks from marker to marker (ITU T.81, annex B), because thumbnails in the header, and previews and films
-    that cameras append, have end markers of their own.
-    """
-    position = 2
-    while match := _JPEG_MARKER.search(data, position):
-        if data[match.start() + 1] == 0xD9:
-            return True
-        position = match.end() + int.from_bytes(data[match.end() : match.end() + 2], "big")
-    return False
-
-
-def _decode(path: FilePath, data: bytes) -> NDArray[Any]:
-    """Pixels ``[H, W, 3]`` as BGR (asked for RGB, OpenCV 5.0 returns noise for TIFFs of 16 bits)."""
-    try:
-        array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
-    except cv2.error as error:
-        raise ImageError(f"{path} cannot be decoded: {error.err}. {_REPAIR_COPY}") from error
-    if array is None:
-        raise ImageError(
-            f"{path} cannot be decoded: it is damaged, cut off or of an unusual kind. {_REPAIR_COPY}, or"
-            " convert it to PNG"
-        )
-    return np.asarray(array)
-
-
-def _undo_scaling(image: Image.Image, data: bytes, values: NDArray[Any]) -> NDArray[Any]:
-    """Pillow stretches gray PNGs of 2 and 4 bits to 0…255; label indexes must stay what they are."""
-    bits, color_type = data[24], data[25]  # of the PNG's first chunk
-    if isinstance(image, PngImagePlugin.PngImageFile) and color_type == 0 and bits in (2, 4):
-        values //= 255 // (2**bits - 1)
-    return values

@@ -118,7 +118,7 @@ class LabelValues:
         given = (
             [*classes, *([] if void is None else [void])] if isinstance(classes, (list, tuple)) else [None]
         )
-        if not all(isinstance(value, int) and not isinstance(value, bool) for value in given):
+        if len(given) > VOID + 2 or not all(type(value) is int for value in given):
             raise InvalidDataError(
                 "label values must be a list of numbers, classes, and a number or null, void, not"
                 f" {dict(values)!r}"

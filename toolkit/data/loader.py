@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from toolkit.data.dataset import Dataset
+from toolkit.data.loader_processes import leave_signals_to_the_main_process, naming_deaths, starting
 from toolkit.errors import ToolkitError
 from toolkit.registry.discovery import load_path, loaded_paths
 from toolkit.runtime.seeding import derive_seed
@@ -111,8 +112,8 @@ def _as_list(samples: Sequence[Sample | ToolkitError]) -> list[Sample | ToolkitE
     return list(samples)
 
 
-def _raise_errors(batches: Iterator[list[Sample | ToolkitError]]) -> Iterator[list[Sample]]:
-    for batch in batches:
+def _raise_errors(batches: Iterator[list[Sample | ToolkitError]], processes: int) -> Iterator[list[Sample]]:
+    for batch in naming_deaths(batches, processes):
         samples: list[Sample] = []
         for item in batch:
             if isinstance(item, ToolkitError):
@@ -139,6 +140,7 @@ def training_batches(
 
     Raises:
         ToolkitError: what the dataset raises for a sample, whichever process reads it.
+        LoaderError: when one of these processes has died.
     """
     positions = _Positions(
         len(dataset),
@@ -156,9 +158,12 @@ def training_batches(
         num_workers=workers,
         collate_fn=_as_list,
         pin_memory=pin_memory,
+        worker_init_fn=leave_signals_to_the_main_process,
     )
     # Created here, not in the first step, because torch draws a random number for it.
-    return _raise_errors(iter(loader))
+    with starting():
+        batches = iter(loader)
+    return _raise_errors(batches, workers)
 
 
 class EvaluationLoader:
@@ -195,6 +200,7 @@ class EvaluationLoader:
             collate_fn=_as_list,
             persistent_workers=keep_workers and workers > 0,
             pin_memory=pin_memory,
+            worker_init_fn=leave_signals_to_the_main_process,
         )
 
     def __len__(self) -> int:
@@ -206,4 +212,6 @@ class EvaluationLoader:
         Raises:
             ToolkitError: what the dataset raises for a sample, whichever process reads it.
         """
-        return _raise_errors(iter(self._loader))
+        with starting():
+            batches = iter(self._loader)
+        return _raise_errors(batches, self._loader.num_workers)

@@ -24,6 +24,7 @@ from toolkit.evaluation.protocols import PLAIN, Measurement, predict_protocols
 from toolkit.evaluation.report import Report
 from toolkit.models.capabilities import Promptable
 from toolkit.models.contract import Model, TrainableModel, evaluating
+from toolkit.models.returned import checked_losses, checked_pair, checked_predictions, owner_of
 from toolkit.runtime.progress import Display, counting
 from toolkit.types import Prediction, Sample
 
@@ -235,10 +236,17 @@ def _predict(
 def _forward(
     model: Model, samples: list[Sample], with_loss: bool
 ) -> tuple[dict[str, list[Prediction]], Mapping[str, Tensor]]:
+    owner = owner_of(model)
+    losses: Any = {}
+    learner = model if with_loss and isinstance(model, TrainableModel) else None
     if isinstance(model, Promptable):
         by_protocol = predict_protocols(model, samples)
-        return by_protocol, model.loss(samples) if with_loss and isinstance(model, TrainableModel) else {}
-    if with_loss and isinstance(model, TrainableModel):
-        predictions, losses = model.validate(samples)
-        return {PLAIN: predictions}, losses
-    return {PLAIN: model.predict(samples)}, {}
+        losses = learner.loss(samples) if learner else {}
+    elif learner:
+        predictions, losses = checked_pair(learner.validate(samples), samples, owner)
+        by_protocol = {PLAIN: checked_predictions(predictions, samples, owner)}
+    else:
+        by_protocol = {PLAIN: checked_predictions(model.predict(samples), samples, owner)}
+    if learner is None:
+        return by_protocol, {}
+    return by_protocol, checked_losses(losses, samples, owner=owner, with_gradient=False)

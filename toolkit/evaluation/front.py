@@ -28,6 +28,7 @@ def evaluate(
     split: str | None = None,
     settings: Mapping[str, Any] | Sequence[str] = (),
     prompts: str | None = None,
+    prompts_above: float | None = None,
     label_values: Literal["index", "dataset"] = "index",
     batch_size: int = 4,
     workers: int = 0,
@@ -50,6 +51,7 @@ def evaluate(
             ``key=value`` words.
         prompts: with a promptable run: who prompts it, as for ``toolkit.load``. None measures it by its
             prompt protocols.
+        prompts_above: the score that a detection of another run needs to become a prompt; 0.05 when None.
         label_values: with a folder of label images: what their values are, see ``evaluate_predictions``.
         batch_size: images at a time.
         workers: processes that read images.
@@ -66,7 +68,7 @@ def evaluate(
             predictions do not fit the dataset.
     """
     if (run is None) == (predictions is None):
-        raise UsageError("give either a run or predictions=PATH, to say what is to be measured")
+        raise UsageError("give either a run or predictions=PATH, to say what to evaluate")
     folder = None if data_dir is None else os.fspath(data_dir)
     overrides = as_tree(settings)
     if predictions is not None:
@@ -96,6 +98,7 @@ def evaluate(
             accelerator=device,
             precision=precision,
             prompts=prompts,
+            prompts_above=prompts_above,
             show_progress=progress,
         )
     return Reports(reports or ())

@@ -16,10 +16,14 @@ from toolkit.data.painting import instances_to_label_map
 from toolkit.errors import InvalidDataError
 from toolkit.evaluation.base import Evaluator
 from toolkit.evaluation.confusion import confusion_matrix
-from toolkit.evaluation.report import Report
+from toolkit.evaluation.report import Matrix, Report
 from toolkit.types import VOID, Prediction, Sample
 
 Floats = NDArray[np.float64]
+
+NO_CLASS = "no class"
+"""In a confusion matrix, the row of false positives outside all classes, and the column of void predictions.
+"""
 
 
 class IoUSettings(Settings):
@@ -152,12 +156,22 @@ class IoU(Evaluator):
             per_class,
             self.classes,
             self._notes(absent=np.isnan(iou), missing=np.isnan(accuracy)),
+            matrices={"confusion": self._confusion()},
         )
+
+    def _confusion(self) -> Matrix:
+        names = [*self.classes, NO_CLASS]
+        return Matrix("true class", "predicted class", names, names, self._matrix.tolist())
 
     def _notes(self, absent: NDArray[np.bool_], missing: NDArray[np.bool_]) -> tuple[str, ...]:
         if not self._samples:
             return ("No samples were evaluated, so all metrics are undefined.",)
         notes = []
+        if len(self.classes) == 1:
+            notes.append(
+                f"There is one class only ({self.classes[0]}), so every pixel that has a class is right by"
+                " itself."
+            )
         if absent.any():
             notes.append(f"{self._some(absent)} absent from truth and prediction and left out of the means.")
         if (missing & ~absent).any():

@@ -6,11 +6,12 @@ import io
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from toolkit.errors import InvalidDataError
 from toolkit.runtime.extras import import_pandas
+from toolkit.runtime.text import printable
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -41,6 +42,33 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class Matrix:
+    """Counts by two criteria, for a picture, such as a confusion matrix.
+
+    Attributes:
+        row_label, column_label: what rows and columns stand for.
+        rows, columns: their names.
+        values: one list of counts per row.
+
+    Raises:
+        InvalidDataError: when there are not as many values as names.
+    """
+
+    row_label: str
+    column_label: str
+    rows: list[str]
+    columns: list[str]
+    values: list[list[int]]
+
+    def __post_init__(self) -> None:
+        if [len(row) for row in self.values] != [len(self.columns)] * len(self.rows):
+            raise InvalidDataError(
+                f"a matrix of {len(self.rows)} rows and {len(self.columns)} columns cannot have rows of"
+                f" {[len(row) for row in self.values]} values"
+            )
+
+
+@dataclass(frozen=True)
 class Report:
     """Figures with their names, for the whole and for each class. What is undefined is NaN, never -1 or 0.
 
@@ -52,6 +80,7 @@ class Report:
         notes: sentences that a reader needs to judge the figures.
         curves: name -> what is worth plotting, such as precision over recall.
         lower_is_better: names of the metrics of which less is better, such as an error; more of all others.
+        matrices: name -> counts by two criteria, such as a confusion matrix.
 
     Raises:
         InvalidDataError: when a list in ``per_class`` has not one value per class, or ``lower_is_better``
@@ -65,6 +94,7 @@ class Report:
     notes: tuple[str, ...] = ()
     curves: Mapping[str, Curve] = field(default_factory=dict)
     lower_is_better: tuple[str, ...] = ()
+    matrices: Mapping[str, Matrix] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for metric, values in self.per_class.items():
@@ -93,6 +123,8 @@ class Report:
         }
         if self.curves:
             document["curves"] = {name: _curve(curve) for name, curve in self.curves.items()}
+        if self.matrices:
+            document["matrices"] = {name: asdict(matrix) for name, matrix in self.matrices.items()}
         return document
 
     def to_json(self) -> str:
@@ -128,7 +160,7 @@ class Report:
         from rich.table import Table
         from rich.text import Text
 
-        summary = Table("metric", title=self.name, title_justify="left")
+        summary = Table("metric", title=Text(self.name), title_justify="left")
         summary.add_column("value", justify="right")
         for metric, value in self.metrics.items():
             summary.add_row(Text(metric), _text(value))
@@ -138,7 +170,9 @@ class Report:
             for metric in self.per_class:
                 rows.add_column(Text(metric), justify="right")
             for index, name in enumerate(self.classes):
-                rows.add_row(Text(name), *(_text(values[index]) for values in self.per_class.values()))
+                rows.add_row(
+                    Text(printable(name)), *(_text(values[index]) for values in self.per_class.values())
+                )
             parts.append(rows)
         return Group(*parts, *(Text(note) for note in self.notes))
 
@@ -171,10 +205,10 @@ class Reports(tuple[Report, ...]):
 
 def as_html(renderable: Any) -> str:
     """Something that ``rich`` can show, such as a table, as HTML for a notebook."""
-    from rich.console import Console
+    from toolkit.runtime.terminal import Terminal
 
     # In a notebook rich would show what it prints, whatever file it is given.
-    console = Console(record=True, file=io.StringIO(), width=160, force_jupyter=False)
+    console = Terminal(record=True, file=io.StringIO(), width=160, force_jupyter=False)
     console.print(renderable)
     style = "white-space:pre;overflow-x:auto;line-height:normal;font-family:monospace"
     return console.export_html(inline_styles=True, code_format=f'<pre style="{style}">{{code}}</pre>')

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from toolkit.evaluation.bootstrap import LEVEL, Difference
-from toolkit.evaluation.report import as_html
+from toolkit.evaluation.report import as_html, is_better
 from toolkit.runtime.extras import import_pandas
 
 if TYPE_CHECKING:
@@ -53,6 +53,17 @@ class Comparison:
     runs: tuple[RunFigures, ...]
     notes: tuple[str, ...]
     lower_is_better: tuple[str, ...] = ()
+
+    def best(self) -> int:
+        """The place of the run that is best by the first metric; of equal ones, the first."""
+        metric = next(iter(self.runs[0].figures))
+        best = 0
+        for place, run in enumerate(self.runs):
+            if is_better(
+                run.figures[metric], self.runs[best].figures[metric], lower=metric in self.lower_is_better
+            ):
+                best = place
+        return best
 
     def to_dict(self) -> dict[str, Any]:
         """As what JSON can hold, with None for what is undefined."""
@@ -113,7 +124,7 @@ class Comparison:
         from rich.text import Text
 
         first, *others = self.runs
-        title = f"{self.data}, {self.split}: {self.images} images"
+        title = Text(f"{self.data}, {self.split}: {self.images} images")
         table = Table("", title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
         table.add_column(Text(first.name), justify="right")
         for run in others:
@@ -130,7 +141,7 @@ class Comparison:
                 ]
             table.add_row(*(Text(cell) for cell in cells))
         legend = (
-            f"[low, high] is the {LEVEL:.0%} interval of the difference on these images; * it leaves out 0."
+            f"[low, high] is the {LEVEL:.0%} interval of the difference on these images; * it excludes 0."
         )
         return Group(table, *(Text(note) for note in (legend, *self.notes)))
 

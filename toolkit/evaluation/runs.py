@@ -30,7 +30,7 @@ from toolkit.models.prompted import prompted
 from toolkit.models.recorded import RecordedModel
 from toolkit.models.simulated_prompts import AUTO
 from toolkit.registry.manifests import PluginManifest, TaskManifest
-from toolkit.runtime.devices import make_fabric
+from toolkit.runtime.fabric import make_fabric
 from toolkit.runtime.files import atomic_write
 from toolkit.wording import counted
 
@@ -52,6 +52,7 @@ def evaluate_run(
     accelerator: str = "auto",
     precision: str = "fp32",
     prompts: str | None = None,
+    prompts_above: float | None = None,
     show_progress: bool = False,
 ) -> list[Report] | None:
     """Measure a trained model on a split.
@@ -67,6 +68,7 @@ def evaluate_run(
         prompts: for a promptable model: who prompts it, as for ``toolkit.load``; its answers are then
             measured as detections, by the evaluator ``coco`` unless ``overrides`` name others. None measures
             it by its prompt protocols.
+        prompts_above: the score that a detection needs to become a prompt, as for ``toolkit.load``.
         batch_size, workers, devices, accelerator, precision: how to go about it; they do not change what is
             measured.
         show_progress: show on standard error how far it is.
@@ -82,6 +84,8 @@ def evaluate_run(
     fabric = make_fabric(accelerator=accelerator, devices=devices, precision=precision)
     fabric.launch()
     run = path_of_run(run)
+    if isinstance(data, str):
+        registry.named(registry.datasets(), data, by_user=True)
     data = data_of_run(run) if data is None else data
     wanted = known_sections(overrides, data, plugin=plugin_of_run(run))
     model, manifest = load_model(run, wanted["model"])
@@ -91,13 +95,23 @@ def evaluate_run(
     options = merge(saved.get("options") or {}, wanted["data"].get("options", {}))
     dataset, split = open_split(data, data_dir or saved.get("dir"), split, options, task)
     chosen = merge(dict(manifest.config.get("evaluators") or {}), wanted["evaluators"])
+    if prompts is None and prompts_above is not None:
+        raise UsageError(
+            "--prompts-above is for prompts that are another run's detections. Hint: add --prompts from:RUN"
+        )
     if prompts is not None:
         if prompts == AUTO:
             raise UsageError(
-                "--prompts auto: objects that nobody prompted have no classes. Hint: leave --prompts out,"
-                " and the protocol auto measures them"
+                "--prompts auto: objects that nobody prompted have no classes. Hint: leave --prompts out"
+                " to measure the model by its prompt protocols, or give from:RUN or a file"
             )
-        model = prompted(model, prompts, classes=dataset.classes)
+        model = prompted(
+            model,
+            prompts,
+            classes=dataset.classes,
+            prompts_above=prompts_above,
+            start_weights=manifest.start_weights,
+        )
         model.expect_images(dataset.ids)
         chosen = wanted["evaluators"] or {"coco": {}}
     alignment = alignment_for(model, dataset, f"the model in {run}")
@@ -114,13 +128,13 @@ def evaluate_run(
     if not fabric.is_global_zero:
         return None
     reports = list(evaluation.reports)
-    measured = f"Measured on {counted(len(dataset), 'image')} of split {split}"
+    measured = f"Evaluated on {counted(len(dataset), 'image')} of split {split}"
     if run.is_dir() and not isinstance(data, Dataset):
         how = "" if prompts is None else "-prompted"
         path = run / f"eval-{Path(data).stem}-{split}{how}.json"
         with atomic_write(path, "w") as file:
             json.dump([report.to_dict() for report in reports], file, indent=2)
-        measured += f"; the figures are in {path}"
+        measured += f"; the results are in {path}"
     logger.info(measured)
     return reports
 
@@ -150,6 +164,7 @@ def evaluate_predictions(
         DataError: when a label image is missing, or a prediction is of another size, an unknown image or an
             unknown class.
     """
+    registry.named(registry.datasets(), data, by_user=True)
     wanted = known_sections(overrides, data)
     options = wanted["data"].get("options", {})
     dataset, split = open_split(data, data_dir, split, options, need_images=False)
@@ -172,7 +187,7 @@ def evaluate_predictions(
             measurements = plan_measurements(model, evaluators)
             evaluation = evaluate(Subject(model), dataset, measurements, batch_size=1, on_batch=watch)
         reports = list(evaluation.reports)
-    logger.info("Measured on %s of split %s", counted(len(dataset), "image"), split)
+    logger.info("Evaluated on %s of split %s", counted(len(dataset), "image"), split)
     return reports
 
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import io
+import json
 from pathlib import Path
 
 import torch
 
-from toolkit.errors import UsageError
+from toolkit.checkpoints import HEADER_KEY
+from toolkit.errors import OutputError, UsageError
 from toolkit.models.building import load_model
-from toolkit.runtime.files import atomic_write
+from toolkit.runtime.files import atomic_write, writing
+from toolkit.runtime.locks import locked_file
 
 EXPORT_SUFFIXES = (".pth", ".pt")
 
 
 def export_model(run_or_file: str | Path, out: Path) -> int:
     """Write ``{"model": tensors}`` with ``torch.save``, as read by Detectron2's checkpointer and
-    ``build_sam2``, and the manifest next to it.
+    ``build_sam2``, and the manifest next to it. The manifest is in the file, too, by which ``weights=`` knows
+    plugin and classes.
 
     Args:
         run_or_file: a run or a checkpoint of the toolkit.
@@ -28,8 +31,9 @@ def export_model(run_or_file: str | Path, out: Path) -> int:
 
     Raises:
         CheckpointError: when there is no usable checkpoint.
-        UsageError: when ``out`` has another suffix.
-        OutputError: when a file cannot be written; an existing file is left unchanged.
+        UsageError: when ``out`` has another suffix, or another process is writing it.
+        OutputError: when a file cannot be written, and existing weights are left unchanged; or when there is
+            a file in the place of the manifest that is none.
     """
     if out.suffix not in EXPORT_SUFFIXES:
         raise UsageError(
@@ -38,10 +42,29 @@ def export_model(run_or_file: str | Path, out: Path) -> int:
         )
     model, manifest = load_model(run_or_file)
     state = {name: value.detach().cpu().contiguous() for name, value in model.export_state().items()}
-    buffer = io.BytesIO()  # torch would hide a full disk behind its own error
-    torch.save({"model": state}, buffer)
-    with atomic_write(out, "wb") as file:
-        file.write(buffer.getbuffer())
-    with atomic_write(out.with_suffix(".json"), "w") as text:
-        text.write(manifest.to_json())
+    described = out.with_suffix(".json")
+    with locked_file(out):
+        _refuse_others(described)
+        # In this order, whatever is there after a kill is not described by the manifest of other weights.
+        with writing(described):
+            described.unlink(missing_ok=True)
+        with atomic_write(out, "wb") as file:
+            torch.save({"model": state, HEADER_KEY: manifest.to_json()}, file)
+        with atomic_write(described, "w") as text:
+            text.write(manifest.to_json())
     return len(state)
+
+
+def _refuse_others(path: Path) -> None:
+    """Raise ``OutputError`` where a file is in the place of the manifest that is none."""
+    if not path.exists():
+        return
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        found = None
+    if not (isinstance(found, dict) and {"plugin", "classes", "format"} <= found.keys()):
+        raise OutputError(
+            f"the manifest would be written to {path}, where there is a file that is none. Hint: choose"
+            " another name with --out, or move that file away"
+        )

@@ -103,7 +103,9 @@ def _row(path: Path, number: int, line: dict[str, str]) -> ClassRow:
             " name. Hint:"
             " correct the line"
         )
-    return ClassRow(int(text), None if name == VOID_NAME else name)
+    # A class may be called void, too; it has an index.
+    is_void = name == VOID_NAME and not (line.get("index") or "").strip()
+    return ClassRow(int(text), None if is_void else name)
 
 
 def _hex(color: Sequence[int]) -> str:

@@ -4,6 +4,7 @@ class and score.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,12 @@ import torch
 from toolkit.errors import DataError, InvalidDataError
 from toolkit.formats.coco_keypoints import from_indices
 from toolkit.formats.coco_schema import CocoResult
+from toolkit.formats.prediction_names import say_left_out
 from toolkit.reading.fields import MOST_PIXELS, shown
 from toolkit.reading.records import fault_list, name_of, records
 from toolkit.types import Instances, Masks, Size
+
+logger = logging.getLogger("toolkit")
 
 SHAPES = ("bbox", "segmentation", "keypoints")
 HINT = "correct the file, or choose the dataset and split that these results belong to"
@@ -32,10 +36,20 @@ def checked_results(
         path: the file, for messages.
         image_ids, category_ids: the ids that the dataset has.
 
+    Returns:
+        The detections in images that the dataset has. Those in others are left out, which is said, as it is
+        of predictions that are named.
+
     Raises:
         DataError: with every fault (the first 20 in words); says what was found and what was expected.
     """
     images, categories = set(image_ids), set(category_ids)
+    others = dict.fromkeys(found for found in map(_image_id, results) if found not in images)
+    if others and None not in others:
+        known = [entry for entry in results if entry["image_id"] in images]
+        if known:
+            say_left_out(logger.warning, path, [str(found) for found in others])
+            results = known
     if _plainly_right(results, images, categories):
         return results
     found = records(
@@ -50,6 +64,12 @@ def checked_results(
     if faults:
         raise DataError(fault_list(str(path), faults, HINT))
     return cleaned
+
+
+def _image_id(entry: Any) -> int | None:
+    """The image that a detection is in; None where it names none."""
+    found = entry.get("image_id") if isinstance(entry, dict) else None
+    return found if isinstance(found, int) else None
 
 
 def _plainly_right(results: Sequence[Any], images: set[int], categories: set[int]) -> bool:

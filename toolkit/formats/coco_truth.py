@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from toolkit.errors import DataError, InvalidDataError
+from toolkit.formats.bounds import Bounds, Outside
 from toolkit.formats.coco import encloses
 from toolkit.formats.coco_schema import CocoAnnotation, CocoImage, RunLengths
+from toolkit.formats.turned_boxes import rotation_of
 from toolkit.reading.memory import uncollected
 from toolkit.reading.records import check_unique, fault_list, name_of, records
 from toolkit.types import Masks, Size
@@ -29,7 +31,10 @@ FLAT = 1e-6
 
 @uncollected()
 def complete_truth(
-    document: Mapping[str, Any], path: Path, degenerate: Literal["error", "skip"] = "error"
+    document: Mapping[str, Any],
+    path: Path,
+    degenerate: Literal["error", "skip"] = "error",
+    outside: Outside = "error",
 ) -> dict[str, Any] | None:
     """The document with every ``bbox``, ``area``, ``iscrowd`` and ``id``, in the numbers of the file where it
     has them.
@@ -38,9 +43,11 @@ def complete_truth(
         document: content of the file; its images and categories have been checked.
         path: the file, for messages.
         degenerate: what becomes of objects without an area: a fault, or left out.
+        outside: what becomes of objects that reach out of the image: a fault, or cut off.
 
     Returns:
-        None when an image has no size, so that the images themselves are needed.
+        None when the samples have to be read: an image has no size, a box is turned, or an object is to be
+        cut off at the border of the image.
 
     Raises:
         DataError: with every fault.
@@ -63,8 +70,11 @@ def complete_truth(
     faults: list[str] = []
     complete: list[dict[str, Any]] = []
     masked: dict[int | str, bool] = {}
+    bounds: dict[int | str, Bounds] = {}
     for position, annotation in enumerate(annotations):
         name = name_of(document["annotations"][position], position, "annotation")
+        if rotation_of(document["annotations"][position], f"{source}: {name}"):
+            return None
         size = sizes.get(annotation.image_id)
         if size is None:
             faults.append(f"{name}: image_id is {annotation.image_id!r}, which the file does not have")
@@ -78,15 +88,30 @@ def complete_truth(
             if degenerate == "error":
                 faults.append(f"{name} has no area")
             continue
+        in_image = bounds.setdefault(annotation.image_id, Bounds(size, outside))
+        _look(annotation, in_image, f"{source}: {name}")
         has_mask = "segmentation" in entry
         if masked.setdefault(annotation.image_id, has_mask) != has_mask:
             faults.append(f"{name} has {'a' if has_mask else 'no'} mask, unlike other objects of the image")
         complete.append(entry | {"id": annotation.id if numbered else position + 1})
+    if outside == "clip" and any(each.has_strays for each in bounds.values()):
+        return None
+    for each in bounds.values():
+        each.finish([])
     if faults:
         raise DataError(
             fault_list(source, faults, "correct the file, or leave out what has no area: degenerate=skip")
         )
     return {**document, "images": [_plain(image) for image in images], "annotations": complete}
+
+
+def _look(annotation: CocoAnnotation, bounds: Bounds, where: str) -> None:
+    if annotation.bbox is not None:
+        x, y, width, height = annotation.bbox
+        bounds.look_box((x, y, x + width, y + height), where)
+    for part in annotation.segmentation if isinstance(annotation.segmentation, list) else ():
+        if len(part) >= SMALLEST_POLYGON and not len(part) % 2:
+            bounds.note(part, where)
 
 
 def _plain(image: CocoImage) -> dict[str, Any]:

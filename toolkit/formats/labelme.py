@@ -6,33 +6,50 @@ canvas: whole numbers lie on the edges of pixels.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import cv2
 import numpy as np
 
-from toolkit.data.faults import fault
+from toolkit.data.faults import fault, is_gathering
+from toolkit.data.notes import note
 from toolkit.errors import DataError
-from toolkit.formats.regions import Region, ellipse, numbers, polygon, read_json, rectangle
+from toolkit.formats.bounds import Bounds, Outside
+from toolkit.formats.class_names import class_index, class_name, class_names
+from toolkit.formats.labelme_shapes import region_of_shape
+from toolkit.formats.regions import Region, check_stated_size
+from toolkit.reading.json_text import load_json
 from toolkit.types import Masks, Size
 
 LABELS_FILE = "labels.txt"
 NO_CLASSES = ("__ignore__", "_background_")
-"""Lines that LabelMe's own lists of labels begin with; no object has them."""
+"""Labels that LabelMe keeps for what is no object; its own lists of labels begin with them."""
+
+
+@dataclass(frozen=True)
+class LabelmeOptions:
+    """How shapes are read.
+
+    Attributes:
+        classes: class index by name.
+        other_shapes: what becomes of shapes without an area: points and lines.
+        outside: what becomes of objects that reach out of the image.
+    """
+
+    classes: Mapping[str, int]
+    other_shapes: Literal["error", "skip"] = "error"
+    outside: Outside = "error"
 
 
 def read_labelme(path: Path) -> dict[str, Any]:
     """The contents of a file.
 
     Raises:
-        DataError: when it is no file of LabelMe, or a shape has no label.
+        DataError: when it is no file of LabelMe.
     """
-    data = read_json(path, "annotations by LabelMe")
+    data = load_json(path, "annotations by LabelMe", DataError)
     if (
         not isinstance(data, dict)
         or not isinstance(data.get("shapes"), list)
@@ -42,10 +59,25 @@ def read_labelme(path: Path) -> dict[str, Any]:
             f"{path} is not a file of LabelMe: it must hold shapes and imagePath. Hint: remove it from the"
             " folder"
         )
-    for index, shape in enumerate(data["shapes"]):
-        if not isinstance(shape, dict) or not isinstance(shape.get("label"), str):
-            raise DataError(f"{path}: shape {index} has no label. Hint: give it one")
     return data
+
+
+def labels_of(data: Mapping[str, Any], path: Path) -> set[str]:
+    """The classes that the shapes of a file name.
+
+    Raises:
+        DataError: when a shape has no label.
+    """
+    found = set()
+    for index, shape in enumerate(data["shapes"]):
+        label = shape.get("label") if isinstance(shape, dict) else None
+        try:
+            found.add(class_name(label, f"{path}: shape {index}"))
+        except DataError:
+            # Where faults are gathered, they are told when the shapes are read.
+            if not is_gathering():
+                raise
+    return found - {*NO_CLASSES}
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
@@ -60,126 +92,65 @@ def read_labels(path: Path) -> tuple[str, ...]:
         raise DataError(
             f"{path} cannot be read as a list of labels: {error}. Hint: write one a line, in UTF-8"
         ) from error
-    names = tuple(line for line in lines if line and line not in NO_CLASSES)
-    if not names or len(set(names)) < len(names):
-        raise DataError(
-            f"{path} names {'a label twice' if names else 'no labels'}. Hint: write each label on a line of"
-            " its own"
-        )
+    names = class_names((line for line in lines if line and line not in NO_CLASSES), str(path))
+    if not names:
+        raise DataError(f"{path} names no labels. Hint: write each label on a line of its own")
     return names
 
 
-def labelme_regions(
-    data: dict[str, Any],
-    size: Size,
-    path: Path,
-    labels: Mapping[str, int],
-    other_shapes: Literal["error", "skip"],
-) -> list[Region]:
+def labelme_regions(data: dict[str, Any], size: Size, path: Path, options: LabelmeOptions) -> list[Region]:
     """The objects of an image, in the order of their first shapes.
 
     Args:
         data: from ``read_labelme``.
         size: of the image.
         path: the file, for messages.
-        labels: class index by name.
-        other_shapes: what becomes of shapes without an area: points and lines.
+        options: classes, and what becomes of odd shapes.
 
     Raises:
         DataError: when the file is of an image of another size, a label is no class, or a shape cannot be
             used.
     """
-    said = (data.get("imageHeight") or size[0], data.get("imageWidth") or size[1])
-    if said != size:
-        raise DataError(
-            f"{path} is of an image of {said[1]} x {said[0]} pixels, but its image has {size[1]} x {size[0]}."
-            " Hint: annotate the image as it is now, or put back the one that was annotated"
-        )
-    objects: dict[Any, list[Region]] = {}
+    stated = (data.get("imageHeight") or None, data.get("imageWidth") or None)
+    check_stated_size(stated, size, f"{path}: its image")
+    bounds = Bounds(size, options.outside)
+    groups: list[Any] = []
+    parts: list[Region] = []
     for index, shape in enumerate(data["shapes"]):
-        label, group = shape["label"], shape.get("group_id")
+        label = shape.get("label") if isinstance(shape, dict) else None
         try:
-            part = _checked_part(shape, size, f"{path}: shape {index} ({label})", labels, other_shapes)
+            part = _part(shape, bounds, f"{path}: shape {index} ({label})", options)
         except DataError as error:
             fault(error)
             continue
         if part is not None:
-            objects.setdefault((label, index) if group is None else (label, "group", str(group)), []).append(
-                part
-            )
+            group = shape.get("group_id")
+            groups.append((part.label, index) if group is None else (part.label, "group", str(group)))
+            parts.append(part)
+    objects: dict[Any, list[Region]] = {}
+    for group, part in zip(groups, bounds.finish(parts), strict=True):
+        objects.setdefault(group, []).append(part)
     return [_joined(parts, size) for parts in objects.values()]
 
 
-def _checked_part(
-    shape: dict[str, Any],
-    size: Size,
-    where: str,
-    labels: Mapping[str, int],
-    other_shapes: Literal["error", "skip"],
-) -> Region | None:
-    """A shape as a part of an object; None for one without an area that is to be skipped."""
-    if shape["label"] not in labels:
-        raise DataError(
-            f"{where} is of no class; expected one of {', '.join(labels)}. Hint: correct it, or add it to the"
-            " classes"
-        )
-    part = _part(shape, size, where, labels[shape["label"]])
-    if part is None and other_shapes == "error":
+def _part(shape: Any, bounds: Bounds, where: str, options: LabelmeOptions) -> Region | None:
+    """A shape as a part of an object; None for one that is to be left out."""
+    if not isinstance(shape, dict):
+        raise DataError(f"{where} is not a record, but {type(shape).__name__}. Hint: correct the file")
+    label = class_name(shape.get("label"), where)
+    if label in NO_CLASSES and label not in options.classes:
+        note(f"shapes labeled {label} are left out, since they are no objects")
+        return None
+    index = class_index(label, options.classes, where, "correct it, or add it to the classes")
+    part = region_of_shape(shape, bounds, where, index)
+    if part is None and options.other_shapes == "error":
         raise DataError(
             f"{where} is a {shape.get('shape_type')}, which has no area. Hint: remove it, or set"
             " other_shapes=skip"
         )
+    if part is None:
+        note("points and lines, which have no area, are left out (other_shapes=skip)")
     return part
-
-
-def _part(shape: dict[str, Any], size: Size, where: str, label: int) -> Region | None:
-    """One shape as a region; None when it has no area."""
-    kind = shape.get("shape_type") or "polygon"  # early versions knew nothing else
-    points = shape.get("points")
-    if not isinstance(points, list) or not all(
-        isinstance(point, list) and len(point) == 2 for point in points
-    ):
-        raise DataError(f"{where}: points must be a list of [x, y]. Hint: correct the file")
-    flat = numbers([value for point in points for value in point], where, "points")
-    if kind == "polygon":
-        return Region(label, where, (polygon(list(flat), size, where),))
-    if kind in ("rectangle", "circle", "mask"):
-        if len(flat) != 4:
-            raise DataError(f"{where}: a {kind} has two points, not {len(flat) // 2}. Hint: draw it again")
-        if kind == "rectangle":
-            return Region(label, where, (polygon(list(rectangle(*flat)), size, where, "the rectangle"),))
-        if kind == "mask":
-            return Region(
-                label, where, code=_pasted(shape.get("mask"), (int(flat[0]), int(flat[1])), size, where)
-            )
-        radius = math.hypot(flat[2] - flat[0], flat[3] - flat[1])  # the second point lies on the circle
-        return Region(label, where, code=ellipse((flat[0], flat[1]), (radius, radius), 0, size, where))
-    if kind in ("point", "points", "line", "linestrip"):
-        return None
-    raise DataError(
-        f"{where} is a {kind!r}, which is unknown; expected polygon, rectangle, circle or mask. Hint: draw"
-        " it as one of these"
-    )
-
-
-def _pasted(mask: Any, corner: tuple[int, int], size: Size, where: str) -> bytes:
-    """A mask that is a PNG in base 64, with its top-left corner at x, y of the image."""
-    try:
-        data = base64.b64decode(mask, validate=True)
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    except (TypeError, ValueError, binascii.Error, cv2.error):
-        pixels = None
-    if pixels is None or pixels.ndim != 2:
-        raise DataError(f"{where}: mask must be a gray PNG in base 64. Hint: draw it again")
-    (x, y), (height, width) = corner, pixels.shape
-    if x < 0 or y < 0 or x + width > size[1] or y + height > size[0]:
-        raise DataError(
-            f"{where}: a mask of {width} x {height} pixels at {x}, {y} reaches out of the image of {size[1]}"
-            f" x {size[0]}"
-        )
-    full = np.zeros(size, bool)
-    full[y : y + height, x : x + width] = pixels != 0
-    return Masks.from_dense(full[None]).counts[0]
 
 
 def _joined(parts: list[Region], size: Size) -> Region:

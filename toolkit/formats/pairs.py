@@ -5,12 +5,14 @@ split.
 from __future__ import annotations
 
 import hashlib
-import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from toolkit.data.faults import fault, is_gathering
+from toolkit.data.folders import OTHER_PICTURES, data_files
 from toolkit.data.images import IMAGE_SUFFIXES
+from toolkit.data.notes import note
 from toolkit.errors import DataError
 
 
@@ -20,7 +22,7 @@ def images_below(
     """Image files below a folder, by id: the path in it without suffix, and without ``ending`` at the end of
     the name.
 
-    Hidden files and folders are passed over.
+    What is no data is passed over: hidden files and folders, `__MACOSX` and the like.
 
     Args:
         folder: where to look.
@@ -31,24 +33,35 @@ def images_below(
         DataError: when the folder is not there or cannot be read, or two files have the same id.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder} is not there, or not a folder. Hint: {hint}")
+        raise DataError(f"{folder} does not exist, or is not a folder. Hint: {hint}")
     found: dict[str, Path] = {}
-    for parent, folders, names in os.walk(folder, onerror=_unreadable):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            path = Path(parent, name)
-            if (
-                path.suffix.lower() not in IMAGE_SUFFIXES
-                or name.startswith(".")
-                or not path.stem.endswith(ending)
-            ):
-                continue
-            key = path.with_name(path.stem.removesuffix(ending)).relative_to(folder).as_posix()
-            if key in found:
-                why = f"{found[key]} and {path} have the same id {key!r}"
-                fault(DataError(f"{why}. Hint: rename or remove one of them"))
-                continue
-            found[key] = path
+    for path in images_in(folder):
+        if not path.stem.endswith(ending):
+            continue
+        key = path.with_name(path.stem.removesuffix(ending)).relative_to(folder).as_posix()
+        if key in found:
+            why = f"{found[key]} and {path} have the same id {key!r}"
+            fault(DataError(f"{why}. Hint: rename or remove one of them"))
+            continue
+        found[key] = path
+    return found
+
+
+def images_in(folder: Path) -> list[Path]:
+    """Image files below a folder, each folder in the order of its names; pictures of kinds that are not read
+    are noted.
+
+    Raises:
+        DataError: when a folder cannot be read.
+    """
+    found, other = [], Counter[str]()
+    for path in data_files(folder, IMAGE_SUFFIXES | OTHER_PICTURES, on_error=_unreadable):
+        if path.suffix.lower() in IMAGE_SUFFIXES:
+            found.append(path)
+        else:
+            other[path.suffix.lower()] += 1
+    for suffix, count in other.items():
+        note(f"files {suffix} are passed over, since this kind of picture is not read", count, log=True)
     return found
 
 
@@ -102,12 +115,25 @@ def read_lines(path: Path) -> list[str]:
         DataError: when the file cannot be read, is no text, or lists nothing.
     """
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+        text = _text(path)
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read as a list of names: {error}. Hint: restore it") from error
     if not lines:
         raise DataError(f"{path} is empty. Hint: restore it, with a name on each line")
     return lines
+
+
+def _text(path: Path) -> str:
+    """A list of names of files, whose bytes need not be UTF-8; those are kept as Python has them in names.
+
+    Raises:
+        OSError: when it is no text at all.
+    """
+    data = path.read_bytes()
+    if b"\0" in data or data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise OSError("it is no text in UTF-8")
+    return data.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
 
 
 def hashed_split(name: str, fractions: Mapping[str, float], rest: str = "train") -> str:
@@ -118,7 +144,9 @@ def hashed_split(name: str, fractions: Mapping[str, float], rest: str = "train")
         fractions: part of the names that falls into each split; their sum is below 1.
         rest: the split of all others.
     """
-    position = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64
+    position = (
+        int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()[:8], "big") / 2**64
+    )
     bound = 0.0
     for split, fraction in fractions.items():
         bound += fraction

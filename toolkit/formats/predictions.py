@@ -7,6 +7,7 @@ or a list of COCO results. A ``classes.csv`` beside label images says what their
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -21,10 +22,13 @@ from toolkit.errors import DataError, InvalidDataError
 from toolkit.formats.class_table import CLASS_TABLE, read_class_table
 from toolkit.formats.coco_results import checked_results, result_instances
 from toolkit.formats.coco_schema import PredictedAnnotation, PredictedCategory, PredictedImage
+from toolkit.formats.prediction_names import Names, say_left_out
 from toolkit.reading.fields import shown
 from toolkit.reading.json_text import load_json
 from toolkit.reading.records import check_unique, fault_list, name_of, records
 from toolkit.types import VOID, Instances, Prediction, Size
+
+logger = logging.getLogger("toolkit")
 
 PREDICTIONS_FILE = "predictions.json"
 
@@ -69,6 +73,7 @@ class PredictionFiles:
         self._label_values = label_values
         self.results: list[dict[str, Any]] | None = None
         self._image_ids = image_ids
+        self._matched: dict[str, str] | None = None
         self._category_ids = tuple(category_ids or range(1, len(self.classes) + 1))
         if path.is_dir() and (path / PREDICTIONS_FILE).is_file():
             self._read_json(path / PREDICTIONS_FILE)
@@ -92,14 +97,16 @@ class PredictionFiles:
 
     def require(self, ids: Sequence[str]) -> None:
         """Check that every sample has a prediction; where the file has objects only, an image that it does
-        not name has none.
+        not name has none. Predictions of other images are left out, which is said.
 
         Raises:
-            DataError: says how many have none, and the first five.
+            DataError: says how many have none, and the first five; or when a name could mean two images.
         """
         if self.results is not None:
             return
-        missing = [sample_id for sample_id in ids if self._key(sample_id) is None]
+        self._matched = self._names.match(ids)
+        say_left_out(logger.warning, self.path, self._names.others(self._matched.values()))
+        missing = [sample_id for sample_id in ids if sample_id not in self._matched]
         no_objects = self.has_instances and not self.label_files and len(missing) < len(ids)
         if missing and not no_objects:
             first = ", ".join(missing[:5])
@@ -173,19 +180,20 @@ class PredictionFiles:
         return translated.to(torch.uint8)
 
     def _key(self, sample_id: str) -> str | None:
-        """The id itself, or its last part when the predictions were written without the dataset's
-        subfolders.
-        """
-        for key in (sample_id, Path(sample_id).name):
-            if key in self.label_files or key in self.records:
-                return key
-        return None
+        """What the prediction of a sample is called; None where there is none."""
+        if self._matched is not None and sample_id in self._matched:
+            return self._matched[sample_id]
+        return self._names.find(sample_id) if self._matched is None else None
+
+    @cached_property
+    def _names(self) -> Names:
+        return Names({**self.label_files, **self.records}, self.path)
 
     def _read_folder(self, folder: Path) -> None:
         for file in sorted(folder.rglob("*.png")):
             self.label_files[file.relative_to(folder).with_suffix("").as_posix()] = file
         if not self.label_files:
-            raise DataError(f"{folder} holds no .png label images and no {PREDICTIONS_FILE}")
+            raise DataError(f"{folder} contains no .png label images and no {PREDICTIONS_FILE}")
         if (folder / CLASS_TABLE).is_file():
             rows = read_class_table(folder / CLASS_TABLE)
             named = {row.value: row.name for row in rows if row.name is not None}
@@ -250,18 +258,15 @@ class PredictionFiles:
     ) -> None:
         """File the annotations under the images."""
         keys: dict[int | str, str] = {}
-        named: dict[str, str] = {}
         for image in images:
-            key = Path(image.file_name).with_suffix("").as_posix() if Path(image.file_name).name else ""
-            if key in named or not key:
+            key = Path(image.file_name).as_posix() if Path(image.file_name).name else ""
+            if not key:
                 raise DataError(
-                    f"{path}: the images {shown(named.get(key, ''))} and {shown(image.file_name)} differ in"
-                    " their"
-                    " suffix at most, and results are matched without it. Hint: rename one"
-                    if key
-                    else f"{path}: {shown(image.file_name)} is no name of an image. Hint: correct the file"
+                    f"{path}: {shown(image.file_name)} is no name of an image. Hint: correct the file"
                 )
-            keys[image.id], named[key] = key, image.file_name
+            if key in self.records:
+                raise DataError(f"{path} has two images called {shown(key)}. Hint: rename one")
+            keys[image.id] = key
             self.records[key] = {"annotations": []}
             if image.label_map:
                 self.label_files[key] = path.parent / image.label_map

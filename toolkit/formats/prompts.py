@@ -4,21 +4,23 @@ Three formats are read and distinguished by their content:
 
 - CSV with the columns ``image`` and ``x``, ``y`` (a point) or ``x0``, ``y0``, ``x1``, ``y1`` (a box), and
   optionally ``label`` (1 on the object, 0 off it; 1 when empty), ``class``, and ``object``: rows of an image
-  with the same value there belong to one object; without it, each row is an object.
+  with the same value there belong to one object, whose id it is; without it, each row is an object.
 - JSON: ``{"photo.jpg": [{"points_xy": [[x, y], …], "point_labels": [1, …], "box_xyxy": [x0, y0, x1, y1],
-  "class": "flask"}, …], …}``.
-- COCO: a document with ``images``, ``annotations`` and ``categories``, whose boxes become the prompts.
+  "class": "flask", "object": "1"}, …], …}``.
+- COCO: a document with ``images``, ``annotations`` and ``categories``, whose boxes become the prompts, and
+  the ids of the annotations those of the objects.
 
 Coordinates are in pixels of the image as displayed.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import count, zip_longest
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
@@ -27,12 +29,15 @@ from pydantic import ConfigDict, Field, PlainValidator, model_validator
 
 from toolkit.errors import DataError
 from toolkit.formats.coco_schema import Box, CocoCategory, CocoImage
+from toolkit.formats.image_paths import portable, readings
 from toolkit.reading.fields import MOST_PIXELS, Id, Pixels, Record, Text, shown
 from toolkit.reading.files import read_text
 from toolkit.reading.json_text import parse_json
 from toolkit.reading.records import check_unique, name_of, records
 from toolkit.reading.tables import read_table
 from toolkit.types import Prompts, Size
+
+logger = logging.getLogger("toolkit")
 
 UNNAMED = "object"
 """The class of a prompt that has no class."""
@@ -57,6 +62,7 @@ class JsonPrompt(Record):
     point_labels: list[Annotated[int, PlainValidator(_on_or_off)]] | None = None
     box_xyxy: Box | None = None
     class_name: Annotated[Text | None, Field(alias="class")] = None
+    object_id: Annotated[Id | None, Field(alias="object")] = None
 
     @model_validator(mode="after")
     def _label_for_each_point(self) -> JsonPrompt:
@@ -71,6 +77,7 @@ class JsonPrompt(Record):
 class CocoPrompt(Record):
     """An annotation of a COCO file that is taken for a prompt."""
 
+    id: Id | None = None
     image_id: Id
     category_id: Id | None = None
     bbox: Box
@@ -85,6 +92,7 @@ class ObjectPrompt:
         class_name: what the object is called.
         points_xy, point_labels: points in pixels and whether they are on the object (1) or off it (0).
         box_xyxy: in pixels, or None.
+        object_id: the object in results, and in the other frames of a video; None if it was given no id.
     """
 
     where: str
@@ -92,6 +100,7 @@ class ObjectPrompt:
     points_xy: tuple[tuple[float, float], ...] = ()
     point_labels: tuple[int, ...] = ()
     box_xyxy: tuple[float, float, float, float] | None = None
+    object_id: str | None = None
 
 
 def read_prompts(path: Path) -> dict[str, list[ObjectPrompt]]:
@@ -167,7 +176,8 @@ def _one_object(rows: Sequence[tuple[str, Mapping[str, str]]]) -> ObjectPrompt:
             " objects different values in the column object"
         )
     pairs = tuple((x, y) for x, y in points)
-    return ObjectPrompt(first, next(iter(names), UNNAMED), pairs, tuple(labels), boxes[0] if boxes else None)
+    name, box = next(iter(names), UNNAMED), boxes[0] if boxes else None
+    return ObjectPrompt(first, name, pairs, tuple(labels), box, rows[0][1].get("object") or None)
 
 
 def _from_json(path: Path, text: str) -> Iterator[tuple[str, ObjectPrompt]]:
@@ -200,7 +210,17 @@ def _from_json(path: Path, text: str) -> Iterator[tuple[str, ObjectPrompt]]:
             labels = prompt.point_labels or [1] * len(prompt.points_xy or ())
             points = tuple((x, y) for x, y in prompt.points_xy or ())
             box = None if prompt.box_xyxy is None else _box(prompt.box_xyxy, where)
-            yield name, ObjectPrompt(where, prompt.class_name or UNNAMED, points, tuple(labels), box)
+            yield (
+                name,
+                ObjectPrompt(
+                    where,
+                    prompt.class_name or UNNAMED,
+                    points,
+                    tuple(labels),
+                    box,
+                    _object_id(prompt.object_id),
+                ),
+            )
 
 
 def _from_coco(path: Path, document: Mapping[str, Any]) -> Iterator[tuple[str, ObjectPrompt]]:
@@ -225,7 +245,10 @@ def _from_coco(path: Path, document: Mapping[str, Any]) -> Iterator[tuple[str, O
         x, y, width, height = annotation.bbox
         name = UNNAMED if annotation.category_id is None else names.get(annotation.category_id, UNNAMED)
         box = _box([x, y, x + width, y + height], where)
-        yield files[annotation.image_id], ObjectPrompt(where, name, box_xyxy=box)
+        yield (
+            files[annotation.image_id],
+            ObjectPrompt(where, name, box_xyxy=box, object_id=_object_id(annotation.id)),
+        )
 
 
 def _column(name: str) -> str:
@@ -242,6 +265,10 @@ def _number(value: Any, name: str, where: str) -> float:
             f"{where} has {name} = {shown(value)}; expected a number of pixels. Hint: correct the file"
         )
     return number
+
+
+def _object_id(value: int | str | None) -> str | None:
+    return None if value is None or value == "" else str(value)
 
 
 def _label(value: Any, where: str) -> int:
@@ -285,7 +312,9 @@ class PromptFile:
                     f"{prompt.where} has the class {prompt.class_name!r}; expected one of:"
                     f" {', '.join(self.classes)}"
                 )
-        self._by_image: dict[str, list[ObjectPrompt]] = {}
+        for prompts in self._prompts.values():
+            _check_ids(prompts)
+        self._by_image: dict[str, list[tuple[str, ObjectPrompt]]] = {}
 
     def assign(self, names: Iterable[str]) -> None:
         """Set the images: a name in the file refers to the one image whose path ends with it, with or without
@@ -298,8 +327,9 @@ class PromptFile:
         for name in names:
             known[_stem(name)].append(name)
         self._by_image = {}
+        ids = _new_ids(prompt.object_id for prompts in self._prompts.values() for prompt in prompts)
         for entry, prompts in self._prompts.items():
-            matches = [name for name in known[_stem(entry)] if _ends_with(name, entry)]
+            matches = _matches(entry, known, self._prompts)
             exact = [name for name in matches if name == entry]
             if len(exact or matches) != 1:
                 found = (
@@ -311,11 +341,43 @@ class PromptFile:
                 raise DataError(
                     f"{prompts[0].where} is for {entry!r}, but {found}. Hint: use names such as {some}"
                 )
-            self._by_image.setdefault((exact or matches)[0], []).extend(prompts)
+            named = [(prompt.object_id or next(ids), prompt) for prompt in prompts]
+            known_here = self._by_image.setdefault((exact or matches)[0], [])
+            _check_ids([prompt for _, prompt in [*known_here, *named]])
+            known_here.extend(named)
 
     def names_image(self, name: str) -> bool:
         """Whether the file has prompts for an image."""
         return name in self._by_image
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The kinds of prompts in the file: ``point``, ``box`` or both."""
+        everything = [prompt for prompts in self._prompts.values() for prompt in prompts]
+        kinds = {"point": any(p.points_xy for p in everything), "box": any(p.box_xyxy for p in everything)}
+        return frozenset(kind for kind, is_there in kinds.items() if is_there)
+
+    def ids(self, name: str) -> tuple[str, ...]:
+        """The ids of an image's objects, in the order of the file: those that it gives them, and numbers that
+        it gives to none for the others.
+        """
+        return tuple(each for each, _ in self._by_image.get(name, ()))
+
+    def given_ids(self) -> frozenset[str]:
+        """All ids that the file gives objects."""
+        everything = (prompt for prompts in self._prompts.values() for prompt in prompts)
+        return frozenset(prompt.object_id for prompt in everything if prompt.object_id is not None)
+
+    def one_by_one(self, name: str, size: Size) -> list[Prompts]:
+        """The prompts for an image in the order of the file, one ``Prompts`` for each object.
+
+        Raises:
+            DataError: when a point or a whole box lies outside the image.
+        """
+        entries = self._by_image.get(name, ())
+        for _, prompt in entries:
+            _check_inside(prompt, name, size)
+        return [self._stack([entry], size) for entry in entries]
 
     def groups(self, name: str, size: Size) -> list[Prompts]:
         """The prompts for an image, at most one ``Prompts`` for each combination of points and box; empty if
@@ -324,13 +386,14 @@ class PromptFile:
         Raises:
             DataError: when a point or a whole box lies outside the image.
         """
-        kinds: dict[tuple[bool, bool], list[ObjectPrompt]] = defaultdict(list)
-        for prompt in self._by_image.get(name, ()):
+        kinds: dict[tuple[bool, bool], list[tuple[str, ObjectPrompt]]] = defaultdict(list)
+        for each, prompt in self._by_image.get(name, ()):
             _check_inside(prompt, name, size)
-            kinds[bool(prompt.points_xy), prompt.box_xyxy is not None].append(prompt)
-        return [self._stack(prompts, size) for prompts in kinds.values()]
+            kinds[bool(prompt.points_xy), prompt.box_xyxy is not None].append((each, prompt))
+        return [self._stack(entries, size) for entries in kinds.values()]
 
-    def _stack(self, prompts: Sequence[ObjectPrompt], size: Size) -> Prompts:
+    def _stack(self, entries: Sequence[tuple[str, ObjectPrompt]], size: Size) -> Prompts:
+        ids, prompts = zip(*entries, strict=True)
         labels = torch.tensor([self.classes.index(prompt.class_name) for prompt in prompts])
         points = point_labels = boxes = None
         if most := max(len(prompt.points_xy) for prompt in prompts):
@@ -345,7 +408,44 @@ class PromptFile:
             boxes = boxes.clamp(min=0).minimum(
                 torch.tensor([width, height, width, height], dtype=torch.float32)
             )
-        return Prompts(points, point_labels, boxes, labels)
+        return Prompts(points, point_labels, boxes, labels, ids=ids)
+
+
+def _check_ids(prompts: Sequence[ObjectPrompt]) -> None:
+    """Refuse two objects of one image with the same id; rows of a CSV file were put together before."""
+    first: dict[str, ObjectPrompt] = {}
+    for prompt in prompts:
+        if prompt.object_id is not None and first.setdefault(prompt.object_id, prompt) is not prompt:
+            raise DataError(
+                f"{prompt.where} has the object {prompt.object_id!r}, as {first[prompt.object_id].where} has;"
+                " expected one record for each object of an image. Hint: put all its points and its box into"
+                " one record, under one name of the image"
+            )
+
+
+def _new_ids(given: Iterable[str | None]) -> Iterator[str]:
+    """Numbers from 1 that no object has as its id."""
+    taken = set(given)
+    return (name for name in map(str, count(1)) if name not in taken)
+
+
+def _matches(entry: str, known: Mapping[str, Sequence[str]], entries: Iterable[str]) -> list[str]:
+    """The images that a name in a file may mean: as it is written, with ``/``, with URL escapes decoded;
+    else, for a path of another machine, those with its longest end, unless another name in the file ends so,
+    too.
+    """
+    for reading in readings(entry):
+        found = [name for name in known.get(_stem(reading), ()) if _ends_with(name, reading)]
+        if found:
+            return found
+    parts = PurePosixPath(portable(entry)).parts
+    for start in range(len(parts)):
+        end = "/".join(parts[start:])
+        found = [name for name in known.get(_stem(end), ()) if _ends_with(name, end)]
+        if found and sum(_ends_with(portable(other), end) for other in entries) == 1:
+            logger.info("prompts for %s are taken for %s, which has the end of this name", entry, found[0])
+            return found
+    return []
 
 
 def _ends_with(name: str, entry: str) -> bool:

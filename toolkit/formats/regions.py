@@ -24,7 +24,6 @@ from toolkit.data.dataset import Dataset
 from toolkit.data.images import IMAGE_SUFFIXES, image_size, read_image
 from toolkit.errors import DataError
 from toolkit.reading.fields import are_numbers, is_number, shown
-from toolkit.reading.json_text import load_json
 from toolkit.types import Instances, Masks, Sample, Size
 
 Polygon: TypeAlias = tuple[float, ...]
@@ -180,12 +179,37 @@ def numbers(values: Any, where: str, what: str) -> tuple[float, ...]:
     return tuple(float(value) for value in values)
 
 
-def polygon(values: Any, size: Size, where: str, what: str = "the polygon") -> Polygon:
-    """Check a polygon from a file; parts outside the image will be cut off.
+def check_stated_size(stated: tuple[object, object], size: Size, where: str) -> None:
+    """Check the height and width that a file says an image has; None stands for not saying.
 
     Raises:
-        DataError: when it is not a list of finite numbers, has fewer than three points or an odd number of
-            values, or lies outside the image by more than the image's own size, as real annotations never do.
+        DataError: when they are no whole numbers, or not those of the image.
+    """
+    known: list[int] = []
+    for name, value, actual in zip(("height", "width"), stated, size, strict=True):
+        if value is None:
+            known.append(actual)
+        elif isinstance(value, (int, float)) and is_number(value) and int(value) == value:
+            known.append(int(value))
+        else:
+            raise DataError(
+                f"{where} has {shown(value)} as the {name} of the image; expected a whole number of pixels."
+                " Hint: correct the file"
+            )
+    if (known[0], known[1]) != size:
+        raise DataError(
+            f"{where} should have {known[1]} x {known[0]} pixels, but the file has {size[1]} x {size[0]}."
+            " Hint: use the image that was annotated (check whether it was turned or scaled since), or"
+            " annotate it as it is now"
+        )
+
+
+def polygon(values: Any, where: str, what: str = "the polygon") -> Polygon:
+    """Check a polygon from a file; where it may lie is for ``toolkit.formats.bounds`` to say.
+
+    Raises:
+        DataError: when it is not a list of finite numbers, or has fewer than three points or an odd number of
+            values.
     """
     flat = numbers(values, where, what)
     if len(flat) < 6 or len(flat) % 2:
@@ -193,13 +217,6 @@ def polygon(values: Any, size: Size, where: str, what: str = "the polygon") -> P
             f"{where}: {what} has {len(flat)} numbers; expected x, y for at least three points. Hint: remove"
             " it, or draw it again"
         )
-    for length, along in zip((size[1], size[0]), (flat[::2], flat[1::2]), strict=True):
-        far = next((value for value in along if not -length <= value <= 2 * length), None)
-        if far is not None:
-            raise DataError(
-                f"{where}: {what} reaches {far:g}, far outside the image of {size[1]} x {size[0]} pixels."
-                " Hint: correct it; it may belong to another image, or to this image at another size"
-            )
     return flat
 
 
@@ -234,15 +251,6 @@ def ellipse(
 def rectangle(x0: float, y0: float, x1: float, y1: float) -> Polygon:
     """The polygon of a rectangle."""
     return (x0, y0, x1, y0, x1, y1, x0, y1)
-
-
-def read_json(path: Path, what: str) -> Any:
-    """Parse a JSON file.
-
-    Raises:
-        DataError: when it cannot be read or is not JSON; ``what`` describes the expected content.
-    """
-    return load_json(path, what, DataError)
 
 
 def sample_id(file_name: str) -> str:

@@ -17,12 +17,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from toolkit.data.faults import usable
+from toolkit.data.faults import fault, usable
 from toolkit.errors import DataError
-from toolkit.formats.regions import Polygon, Region, ellipse, numbers, polygon, read_json, rectangle
+from toolkit.formats.bounds import Bounds, Outside
+from toolkit.formats.regions import Polygon, Region, ellipse, numbers, polygon, rectangle
+from toolkit.reading.json_text import load_json
 from toolkit.types import Size
 
 SHAPES = ("polygon", "polyline", "rect", "circle", "ellipse")
+VIA_3 = frozenset({"project", "file", "metadata", "view"})
+"""What a project of version 3 holds at its top."""
+
+
+@dataclass(frozen=True)
+class ViaOptions:
+    """How regions are read.
+
+    Attributes:
+        classes: names of the classes.
+        attribute: which of a region's attributes has the name of the class; empty when all are of the first
+            class.
+        outside: what becomes of objects that reach out of the image.
+    """
+
+    classes: tuple[str, ...]
+    attribute: str = ""
+    outside: Outside = "error"
 
 
 @dataclass(frozen=True)
@@ -44,22 +64,31 @@ def read_via(path: Path) -> list[ViaImage]:
     Raises:
         DataError: when it is no such file, or names an image twice.
     """
-    data = read_json(path, "annotations of the VGG Image Annotator")
+    data = load_json(path, "annotations of the VGG Image Annotator", DataError)
+    if isinstance(data, dict) and set(data) >= VIA_3:
+        raise DataError(
+            f"{path} is a project of VIA 3, which is not read. Hint: export it in COCO's format and use the"
+            " dataset `coco`, or annotate with VIA 2"
+        )
     records = data.get("_via_img_metadata", data) if isinstance(data, dict) else None
     if not isinstance(records, dict):
         raise DataError(
             f"{path} is not a VIA file: it must hold a mapping of images. Hint: export the annotations as"
             " JSON"
         )
-    images: dict[str, ViaImage] = {}
-    for key, record in records.items():
-        name = record.get("filename") if isinstance(record, dict) else None
-        if not isinstance(name, str) or not name:
-            raise DataError(f"{path}: image {key!r} has no filename. Hint: export the annotations as JSON")
-        if name in images:
-            raise DataError(f"{path} has the image {name!r} twice. Hint: remove one of them")
-        images[name] = ViaImage(name, _by_name(record.get("regions"), f"{path}: image {name!r}"))
-    return list(images.values())
+    seen: set[str] = set()
+    return list(usable(records.items(), lambda each: _image(*each, path, seen)))
+
+
+def _image(key: str, record: Any, path: Path, seen: set[str]) -> ViaImage:
+    """One image of a file; ``seen`` has the names of those before it."""
+    name = record.get("filename") if isinstance(record, dict) else None
+    if not isinstance(name, str) or not name:
+        raise DataError(f"{path}: image {key!r} has no filename. Hint: export the annotations as JSON")
+    if name in seen:
+        raise DataError(f"{path} has the image {name!r} twice. Hint: remove one of them")
+    seen.add(name)
+    return ViaImage(name, _by_name(record.get("regions"), f"{path}: image {name!r}"))
 
 
 def _by_name(regions: Any, where: str) -> dict[str, Any]:
@@ -72,32 +101,26 @@ def _by_name(regions: Any, where: str) -> dict[str, Any]:
     )
 
 
-def via_regions(
-    image: ViaImage, size: Size, path: Path, classes: Sequence[str], attribute: str
-) -> list[Region]:
+def via_regions(image: ViaImage, size: Size, path: Path, options: ViaOptions) -> list[Region]:
     """The objects of an image.
 
     Args:
         image: from ``read_via``.
         size: of the image.
         path: the VIA file, for messages.
-        classes: names of the classes.
-        attribute: which of the region's attributes has the name of the class; empty when all are of the first
-            class.
+        options: classes, and what becomes of odd shapes.
 
     Raises:
-        DataError: when a region has a shape without an area, values that are no numbers, or an unknown class.
+        DataError: when a region has a shape without an area, values that are no numbers, or an unknown class,
+            or regions lie outside of the image.
     """
-    return list(
-        usable(
-            image.regions.items(),
-            lambda each: _region(*each, image, size, path, classes, attribute),
-        )
-    )
+    bounds = Bounds(size, options.outside)
+    found = usable(image.regions.items(), lambda each: _region(*each, image, bounds, path, options))
+    return bounds.finish(list(found))
 
 
 def _region(
-    name: str, region: Any, image: ViaImage, size: Size, path: Path, classes: Sequence[str], attribute: str
+    name: str, region: Any, image: ViaImage, bounds: Bounds, path: Path, options: ViaOptions
 ) -> Region:
     where = f"{path}: image {image.file_name!r}, region {name}"
     shape = region.get("shape_attributes") if isinstance(region, dict) else None
@@ -105,16 +128,16 @@ def _region(
         kind = shape.get("name") if isinstance(shape, dict) else shape
         raise DataError(
             f"{where} is a {kind!r}, which has no area; expected one of {', '.join(SHAPES)}. Hint:"
-            " remove it, or draw it anew"
+            " remove it, or draw it again"
         )
-    label = _label(region.get("region_attributes"), where, classes, attribute) if attribute else 0
-    outline = _outline(shape, size, where)
+    label = _label(region.get("region_attributes"), where, options) if options.attribute else 0
+    outline = _outline(shape, bounds, where)
     if isinstance(outline, bytes):
         return Region(label, where, code=outline)
     return Region(label, where, (outline,))
 
 
-def _outline(shape: dict[str, Any], size: Size, where: str) -> Polygon | bytes:
+def _outline(shape: dict[str, Any], bounds: Bounds, where: str) -> Polygon | bytes:
     """The polygon of a shape, or the run lengths of a round one. A polyline encloses what it would when
     closed.
     """
@@ -126,33 +149,64 @@ def _outline(shape: dict[str, Any], size: Size, where: str) -> Polygon | bytes:
         xs, ys = (numbers(shape.get(f"all_points_{axis}"), where, f"all_points_{axis}") for axis in "xy")
         if len(xs) != len(ys):
             raise DataError(f"{where} has {len(xs)} values of x, but {len(ys)} of y. Hint: correct the file")
-        return polygon(
-            [value for point in zip(xs, ys, strict=True) for value in point],
-            size,
-            where,
-            f"the {shape['name']}",
-        )
+        points = [value for point in zip(xs, ys, strict=True) for value in point]
+        return bounds.look(polygon(points, where, f"the {shape['name']}"), where)
     if shape["name"] == "rect":
         x, y = value("x"), value("y")
-        return polygon(
-            list(rectangle(x, y, x + value("width"), y + value("height"))), size, where, "the rect"
-        )
+        corners = rectangle(x, y, x + value("width"), y + value("height"))
+        return bounds.look(polygon(list(corners), where, "the rect"), where)
     center = (value("cx"), value("cy"))
+    # Only where it is: a round object that the border cuts off is outlined beyond it.
+    bounds.look(center, where)
     if shape["name"] == "circle":
-        return ellipse(center, (value("r"), value("r")), 0, size, where)
+        return ellipse(center, (value("r"), value("r")), 0, bounds.size, where)
     theta = value("theta") if "theta" in shape else 0.0  # older versions cannot turn an ellipse
-    return ellipse(center, (value("rx"), value("ry")), theta, size, where)
+    return ellipse(center, (value("rx"), value("ry")), theta, bounds.size, where)
 
 
-def _label(attributes: Any, where: str, classes: Sequence[str], attribute: str) -> int:
-    """The class that an attribute names: as text, or as the one box that is ticked (``{"dog": true}``)."""
-    value = attributes.get(attribute) if isinstance(attributes, dict) else None
+def _label(attributes: Any, where: str, options: ViaOptions) -> int:
+    """The class that an attribute names."""
+    value = _value(attributes.get(options.attribute) if isinstance(attributes, dict) else None)
+    if value not in options.classes:
+        raise DataError(
+            f"{where} has {value!r} as its attribute {options.attribute!r}, which is no class; expected one"
+            f" of {', '.join(options.classes)}. Hint: correct it, or name the classes with classes=[…]"
+        )
+    return options.classes.index(value)
+
+
+def _value(value: Any) -> Any:
+    """The value of an attribute: text without blanks around it, or the one box that is ticked
+    (``{"dog": true}``).
+    """
     if isinstance(value, dict):
         ticked = [name for name, on in value.items() if on]
         value = ticked[0] if len(ticked) == 1 else ", ".join(ticked)
-    if value not in classes:
-        raise DataError(
-            f"{where} has {value!r} as its attribute {attribute!r}, which is no class; expected one of"
-            f" {', '.join(classes)}. Hint: correct it, or name the classes with classes=[…]"
-        )
-    return classes.index(value)
+    return value.strip() if isinstance(value, str) else value
+
+
+def check_one_class(images: Sequence[ViaImage], path: Path, name: str) -> None:
+    """Check that nothing tells the regions apart, so that all of them may be of one class.
+
+    Raises:
+        DataError: when an attribute has several values.
+    """
+    values: dict[str, dict[str, None]] = {}
+    for image in images:
+        for region in image.regions.values():
+            attributes = region.get("region_attributes") if isinstance(region, dict) else None
+            for attribute, value in attributes.items() if isinstance(attributes, dict) else ():
+                if isinstance(text := _value(value), str) and text:
+                    values.setdefault(attribute, {})[text] = None
+    for attribute, found in values.items():
+        if len(found) > 1:
+            shown = [*found][:5]
+            fault(
+                DataError(
+                    f"{path}: regions have the attribute {attribute!r} with {len(found)} values"
+                    f" ({', '.join(shown)}{', …' * (len(found) > 5)}), but all would be read as {name!r}."
+                    f" Hint: set attribute={attribute} classes=[{','.join(shown)}], or name the one class"
+                    " that all regions have, such as classes=[thing]"
+                )
+            )
+            return

@@ -1,158 +1,308 @@
-"""YOLO's segments (https://docs.ultralytics.com/datasets/segment/): one text file an image, one object a
-line.
+"""YOLO's segments (https://docs.ultralytics.com/datasets/segment/): where ``data.yaml`` says the images are,
+and which label file belongs to each.
 
-A line is the class and the points of a polygon, as parts of the image's width and height:
-``0 0.1 0.2 0.5 0.2 0.5 0.7``. Four numbers after the class are a box: the center, width and height.
 ``data.yaml`` names the classes and where the images are; labels are where the last ``images`` in an image's
-path is replaced by ``labels``.
+path is replaced by ``labels``. ``toolkit.formats.yolo_labels`` reads a label file.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from toolkit.data.faults import usable
+from toolkit.data.faults import fault
+from toolkit.data.folders import data_files, is_data
 from toolkit.data.images import IMAGE_SUFFIXES
+from toolkit.data.notes import note
+from toolkit.data.splits import NAMES, the_one
 from toolkit.errors import DataError, MissingSplitError
-from toolkit.formats.regions import Box, Region, polygon
+from toolkit.formats.class_names import class_names
+from toolkit.formats.image_paths import ImagePaths, is_file, is_folder, portable_names, readings
+from toolkit.formats.pairs import images_in, listed, read_lines
 from toolkit.reading.fields import shown
 from toolkit.reading.yaml_text import load_yaml
-from toolkit.types import Size
 
-_DIGITS = 6  # of a pixel: what dividing by the size and multiplying again may blur is less
+_LABEL_LINE = re.compile(r"\s*[\d.]+(\s+[-+.\deE]+){4,}\s*")
 
 
-def read_data_yaml(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """What ``data.yaml`` holds, and the names of the classes.
+@dataclass(frozen=True)
+class YoloSet:
+    """What ``data.yaml`` says.
+
+    Attributes:
+        path: the file.
+        data: all that it holds.
+        classes: their names.
+        keypoints: how many keypoints each object has, and how many numbers each keypoint (2 or 3); None where
+            lines hold polygons and boxes.
+    """
+
+    path: Path
+    data: dict[str, Any]
+    classes: tuple[str, ...]
+    keypoints: tuple[int, int] | None = None
+
+
+def read_data_yaml(path: Path) -> YoloSet:
+    """Read ``data.yaml``.
+
+    The names are text as they are written, whatever YAML would make of them: ``no``, ``007`` and ``1e3``.
 
     Raises:
-        DataError: when it cannot be read, or the names are neither a list nor numbered from 0 without gaps.
+        DataError: when it cannot be read, the names are neither a list nor numbered from 0 without gaps, or
+            ``kpt_shape`` is not that of keypoints.
     """
     document = load_yaml(path, "the names of the classes and the folders of images", DataError)
-    data = document.value if isinstance(document.value, dict) else {}
-    names = document.names("names") or ()
-    if not names or len(set(names)) < len(names):
+    data = document.value
+    if not isinstance(data, dict):
         raise DataError(
-            f"{path}: names must be a list of different classes, or number them from 0, not"
-            f" {shown(data.get('names'))}. Hint: correct the file"
+            f"{path} holds {shown(data)}; expected names of classes and folders of images. Hint: write"
+            " 'names:', 'train:' and 'val:', each on a line"
         )
-    return data, names
+    names = document.names("names")
+    if not names:
+        raise DataError(
+            f"{path} has no names of classes. Hint: add 'names: [cat, dog]', in the order of their numbers"
+        )
+    classes = class_names(names, f"{path}: names")
+    stated = data.get("nc")
+    if isinstance(stated, int) and stated != len(classes):
+        raise DataError(
+            f"{path} says nc: {stated}, but names {len(classes)} classes. Hint: correct one of them; nc is"
+            " not needed"
+        )
+    return YoloSet(path, data, classes, _keypoints(data.get("kpt_shape"), path))
 
 
-def find_images(file: Path, data: dict[str, Any], split: str) -> tuple[list[Path], list[str]]:
+def _keypoints(shape: Any, path: Path) -> tuple[int, int] | None:
+    if shape is None:
+        return None
+    numbers = shape if isinstance(shape, list) and len(shape) == 2 else []
+    whole = [each for each in numbers if isinstance(each, int) and not isinstance(each, bool)]
+    if len(whole) != 2 or whole[0] < 1 or whole[1] not in (2, 3):
+        raise DataError(
+            f"{path}: kpt_shape is {shown(shape)}; expected [KEYPOINTS, 2] or [KEYPOINTS, 3]. Hint: correct"
+            " it, or remove it where the lines hold no keypoints"
+        )
+    return whole[0], whole[1]
+
+
+def find_images(yolo: YoloSet, split: str) -> tuple[list[Path], list[str]]:
     """The images of a split, sorted, and their names in its folder.
 
     An entry of ``data.yaml`` is a folder, a text file that lists images, or a list of either, below ``path``
-    or beside ``data.yaml``.
+    or beside ``data.yaml``. What is no data in a folder, such as ``._a.jpg``, is passed over.
 
     Raises:
         DataError: when an entry leads nowhere, or to no image.
         MissingSplitError: when there is no entry.
     """
-    entries = data.get(split)
-    if not entries:
+    given = {name: value for name, value in yolo.data.items() if value is not None and value != []}
+    entries = the_one(given, split, str(yolo.path), "remove one of these lines")
+    if entries is None:
         raise MissingSplitError(
-            f"{file} names no images for {split!r}. Hint: add a line '{split}: images/{split}'"
+            f"{yolo.path} names no images for {split!r}. Hint: add a line '{split}: images/{split}'"
         )
     found: dict[Path, str] = {}
     for entry in entries if isinstance(entries, list) else [entries]:
-        path = _resolve(file, str(data.get("path") or "."), str(entry))
-        if path.is_dir():
-            found |= {
-                one: one.relative_to(path).as_posix()
-                for one in path.rglob("*")
-                if one.suffix.lower() in IMAGE_SUFFIXES
-            }
-        else:
-            lines = _lines(path)
-            found |= {
-                path.parent / line.strip(): Path(line.strip()).as_posix().removeprefix("./")
-                for line in lines
-                if line.strip()
-            }
+        if not isinstance(entry, str):
+            raise DataError(
+                f"{yolo.path}: {split} holds {shown(entry)}; expected a folder or a file that lists images."
+                f" Hint: write '{split}: images/{split}'"
+            )
+        path = _resolve(yolo, entry)
+        found |= _of_folder(path) if path.is_dir() else _of_list(path, yolo, split)
     if not found:
-        raise DataError(f"{file}: {split}: {entries} holds no images. Hint: put them there")
+        raise DataError(f"{yolo.path}: {split}: {entries} contains no images. Hint: put them there")
     images = sorted(found)
+    owners: dict[Path, Path] = {}
+    for path in images:
+        label = label_folder(path.parent) / f"{path.stem}.txt"
+        other = owners.setdefault(label, path)
+        if other != path:
+            fault(
+                DataError(
+                    f"{other} and {path} share the label file {label}, so the objects of one would"
+                    " be taken for those of the other. Hint: rename or remove one of the images"
+                )
+            )
     return images, [found[path] for path in images]
 
 
-def _resolve(file: Path, base: str, entry: str) -> Path:
-    tried = [
-        file.parent / base / entry,
-        file.parent / entry,
-        file.parent / entry.removeprefix("../"),
-    ]  # the last is what Roboflow writes
-    for path in tried:
-        if path.exists():
-            return path
+def _of_folder(folder: Path) -> dict[Path, str]:
+    return {path: path.relative_to(folder).as_posix() for path in images_in(folder)}
+
+
+def _of_list(path: Path, yolo: YoloSet, split: str) -> dict[Path, str]:
+    """The images that a text file lists: by paths from its own folder, or from that of the dataset."""
+    lines = [line.removeprefix("./") for line in read_lines(path)]
+    folders = [path.parent, yolo.path.parent / _base(yolo), yolo.path.parent]
+    finder = ImagePaths(path, lines, [*dict.fromkeys(folders)], yolo.path.parent, split=split)
+    found, lost = {}, []
+    for line, name in zip(lines, portable_names(lines), strict=True):
+        image = finder.find(line)
+        if image is None:
+            lost.append(line)
+        else:
+            found[image] = name
+    if lost:
+        hint = f"write paths from {path.parent}, and check that the images are there"
+        fault(DataError(f"{listed(f'images that {path} names and that are not there', lost)}. Hint: {hint}"))
+    return found
+
+
+def _base(yolo: YoloSet) -> str:
+    return str(yolo.data.get("path") or ".")
+
+
+def _resolve(yolo: YoloSet, entry: str) -> Path:
+    here, base = yolo.path.parent, _base(yolo)
+    for reading in readings(entry):
+        # The last is what Roboflow writes.
+        for path in (here / base / reading, here / reading, here / reading.removeprefix("../")):
+            if is_file(path) or is_folder(path):
+                return path
     raise DataError(
-        f"{file} names {entry}, but there is neither {tried[0]} nor {tried[1]}. Hint: correct its lines"
-        f" 'path' and '{entry}'"
+        f"{yolo.path} names {entry}, but there is neither {here / base / entry} nor {here / entry}. Hint:"
+        f" correct its lines 'path' and '{entry}'"
     )
 
 
-def label_file(image: Path) -> Path:
-    """The label file of an image; beside it, where no part of the path is called ``images``."""
-    parts = list(image.with_suffix(".txt").parts)
-    for position in range(len(parts) - 2, -1, -1):
-        if parts[position] == "images":
-            parts[position] = "labels"
-            break
-    return Path(*parts)
+def others(yolo: YoloSet) -> list[str]:
+    """What ``data.yaml`` names that looks like images of a split, under a name that stands for none."""
+    known = {name for names in NAMES.values() for name in names} | {"path", "names", "download"}
+    found = []
+    for name, value in yolo.data.items():
+        if isinstance(name, str) and name not in known and isinstance(value, str):
+            path = yolo.path.parent / _base(yolo) / value
+            if value and (is_file(path) or is_folder(path)):
+                found.append(f"{yolo.path}: {name}: {value}")
+    return found
 
 
-def yolo_regions(path: Path, size: Size, num_classes: int) -> list[Region]:
-    """The objects in a label file; none where there is no file.
+class LabelFiles:
+    """Which label file belongs to each image of a split.
+
+    Args:
+        images: the images.
+        root: below which label files that lie elsewhere are looked for.
 
     Raises:
-        DataError: when a line cannot be used; names file and line.
+        DataError: when no image has a label file, label files of some lie elsewhere, or label files have no
+            image.
     """
-    lines = _lines(path) if path.exists() else []
-    numbered = [(n, line.split()) for n, line in enumerate(lines, start=1) if line.strip()]
-    return list(usable(numbered, lambda each: _region(each[1], size, f"{path}, line {each[0]}", num_classes)))
+
+    def __init__(self, images: Sequence[Path], root: Path) -> None:
+        self._folders: dict[Path, Path] = {}
+        self._labels: dict[Path, dict[str, Path]] = {}
+        self._root = root
+        missing = [image for image in images if image.stem not in self._in_folder_of(image)]
+        if missing and not self._are_elsewhere(missing) and len(missing) == len(images):
+            fault(
+                DataError(
+                    f"none of the {len(images)} images has a label file; expected such as"
+                    f" {self.of(images[0])} for {images[0]}. Hint: put the label files there (an empty one"
+                    " for an image without objects), or correct data.yaml"
+                )
+            )
+        note("images without a label file, which count as images without objects", len(missing), log=True)
+        for folder in sorted({image.parent for image in images}):
+            self._check_alone(folder)
+
+    def of(self, image: Path) -> Path:
+        """The label file of an image, whether it is there or not; beside the image, where no part of its path
+        is called ``images``.
+        """
+        there = self._in_folder_of(image)
+        return there.get(image.stem, self._folders[image.parent] / f"{image.stem}.txt")
+
+    def _in_folder_of(self, image: Path) -> dict[str, Path]:
+        """The label files in the folder where that of an image belongs, by name; each folder is read once."""
+        if image.parent not in self._folders:
+            self._folders[image.parent] = label_folder(image.parent)
+        labels = self._folders[image.parent]
+        if labels not in self._labels:
+            there = sorted(labels.iterdir()) if labels.is_dir() else []
+            self._labels[labels] = {
+                path.stem: path for path in there if path.suffix.lower() == ".txt" and is_data(path.name)
+            }
+        return self._labels[labels]
+
+    def _are_elsewhere(self, missing: Sequence[Path]) -> bool:
+        """Whether there are label files of these images where they do not belong; a fault that names them."""
+        wanted = {image.stem: image for image in missing}
+        found = []
+        for path in data_files(self._root, frozenset({".txt"})):
+            if path.stem in wanted and _is_alone(path):
+                image = wanted.pop(path.stem)
+                found.append(f"{path}, for {image} expected at {self.of(image)}")
+        if found:
+            what = listed("label files that lie elsewhere", found)
+            fault(DataError(f"{what}. Hint: move them to the folder where they are expected"))
+        return bool(found)
+
+    def _check_alone(self, folder: Path) -> None:
+        """Label files whose image is not there."""
+        labels = self._folders[folder]
+        stems = {path.stem for path in folder.iterdir()} if folder != labels else _image_stems(folder)
+        alone = [
+            path.name
+            for stem, path in self._labels[labels].items()
+            if stem not in stems and _is_label_file(path)
+        ]
+        if alone:
+            what = listed(f"label files in {labels} without an image in {folder}", alone)
+            hint = "rename them like their images, put the images there, or remove them"
+            fault(DataError(f"{what}. Hint: {hint}"))
 
 
-def _lines(path: Path) -> list[str]:
+def label_folder(folder: Path) -> Path:
+    """The folder of the label files of the images in a folder: the last part that is called ``images``, in
+    whatever case, replaced by ``labels``, in the case in which it is there.
+    """
+    parts = folder.parts
+    for position in range(len(parts) - 1, -1, -1):
+        if parts[position].lower() == "images":
+            above = Path(*parts[:position])
+            return above.joinpath(_named(above, "labels"), *parts[position + 1 :])
+    return folder
+
+
+def _named(folder: Path, name: str) -> str:
+    """The name of a folder as it is written on this disk: ``Labels`` for ``labels``, where only that
+    exists.
+    """
     try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read as text: {error}. Hint: write it again") from error
+        there = [path.name for path in folder.iterdir() if path.name.lower() == name]
+    except OSError:
+        return name
+    return name if name in there or not there else sorted(there)[0]
 
 
-def _region(words: list[str], size: Size, where: str, num_classes: int) -> Region:
+def _image_stems(folder: Path) -> set[str]:
+    return {path.stem for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES}
+
+
+def _is_alone(label: Path) -> bool:
+    """Whether a file reads like labels, and is of no image where that would have to be."""
+    folders = [label.parent]
+    for position in range(len(label.parts) - 2, -1, -1):
+        if label.parts[position].lower() == "labels":
+            above = Path(*label.parts[:position])
+            folders.append(above.joinpath(_named(above, "images"), *label.parts[position + 1 : -1]))
+            break
+    stems = {stem for folder in folders if folder.is_dir() for stem in _image_stems(folder)}
+    return label.stem not in stems and _is_label_file(label)
+
+
+def _is_label_file(path: Path) -> bool:
+    """Whether the first line with words is that of an object; ``classes.txt`` and ``README.txt`` are none."""
     try:
-        label, values = float(words[0]), [float(word) for word in words[1:]]
-    except ValueError as error:
-        raise DataError(f"{where}: expected numbers, but {error}. Hint: correct it") from error
-    if label not in range(num_classes):
-        raise DataError(
-            f"{where} is of class {words[0]}, but there are only {num_classes} (0…{num_classes - 1}). Hint:"
-            " correct it"
-        )
-    outside = next((value for value in values if not -0.01 <= value <= 1.01), None)
-    if outside is not None:
-        raise DataError(
-            f"{where} has {outside:g}; expected parts of the width and height, 0…1. Hint: divide by the"
-            " size of the image"
-        )
-    if len(values) == 4:
-        return Region(int(label), where, box_xyxy=_box(values, size, where))
-    flat = [round(value * size[1 - index % 2], _DIGITS) for index, value in enumerate(values)]
-    return Region(int(label), where, (polygon(flat, size, where),))
-
-
-def _box(values: list[float], size: Size, where: str) -> Box:
-    (x, y, width, height), (full_h, full_w) = values, size
-    x0, y0, x1, y1 = (
-        (x - width / 2) * full_w,
-        (y - height / 2) * full_h,
-        (x + width / 2) * full_w,
-        (y + height / 2) * full_h,
-    )
-    box = (max(0.0, x0), max(0.0, y0), min(float(full_w), x1), min(float(full_h), y1))
-    if box[0] >= box[2] or box[1] >= box[3]:
-        raise DataError(
-            f"{where}: the box {values} has no area in the image. Hint: remove it, or draw it again"
-        )
-    return box
+        with path.open(encoding="utf-8-sig") as file:
+            first = next((line for line in file if line.strip()), "")
+    except (OSError, UnicodeDecodeError):
+        return False
+    return _LABEL_LINE.fullmatch(first) is not None

@@ -47,7 +47,7 @@ def coco_categories(classes: Sequence[str]) -> list[dict[str, Any]]:
 
 def coco_annotations(instances: Instances) -> list[dict[str, Any]]:
     """The objects of one image as COCO annotations without ids; categories count from 1. Numbers lose nothing
-    of their float32.
+    of their float32. ``object`` is what the user calls the object, where prompts say so.
     """
     codes = instances.masks.to_coco() if instances.masks is not None else []
     areas = instances.masks.areas().tolist() if instances.masks is not None else []
@@ -64,6 +64,8 @@ def coco_annotations(instances: Instances) -> list[dict[str, Any]]:
         entry["iscrowd"] = 0 if instances.is_crowd is None else int(instances.is_crowd[i])
         if instances.scores is not None:
             entry["score"] = _numbers([instances.scores[i]])[0]
+        if instances.ids is not None:
+            entry["object"] = instances.ids[i]
         entries.append(entry)
     return entries
 

@@ -161,8 +161,7 @@ class Tally:
 
 
 _CHECK = (
-    "check that these images are like those of the training, and what toolkit eval says of the run on its"
-    " validation split"
+    "check that these images are like those of the training, and evaluate the run on its validation split"
 )
 
 

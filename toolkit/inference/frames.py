@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import torch
 
-from toolkit.data.images import IMAGE_SUFFIXES, read_image
+from toolkit.data.image_files import IMAGE_SUFFIXES, images_in
+from toolkit.data.images import read_image
 from toolkit.errors import DataError, UsageError
+from toolkit.inference.videos import frame_tensor, no_video
 from toolkit.types import Sample
 
 
 class FrameFolder(Sequence[Sample]):
-    """The images of a folder, in the order of the numbers in their names (``2.jpg`` before ``10.jpg``).
+    """The images of a folder, in the order of the numbers in their names (``2.jpg`` before ``10.jpg``);
+    hidden files, and what is no regular file, are left out.
 
     Raises:
         UsageError: when there is none.
@@ -25,12 +27,14 @@ class FrameFolder(Sequence[Sample]):
     """
 
     def __init__(self, folder: Path) -> None:
-        self.paths = sorted(
-            (path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES), key=_natural
-        )
+        try:
+            self.paths = sorted(images_in(folder), key=_natural)
+        except OSError as error:
+            reason = error.strerror or error
+            raise UsageError(f"{folder} cannot be read: {reason}. Hint: change its permissions") from error
         if not self.paths:
             raise UsageError(
-                f"{folder} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}). Hint: name a video or a"
+                f"{folder} contains no images ({', '.join(sorted(IMAGE_SUFFIXES))}). Hint: give a video or a"
                 " folder of frames"
             )
         self.names = tuple(path.name for path in self.paths)
@@ -65,10 +69,7 @@ class VideoFile(Sequence[Sample]):
         while self._capture.grab():  # what the header says is often wrong
             count += 1
         if not count:
-            raise DataError(
-                f"{path} is no video that can be decoded, or holds no frame. Hint: convert it to MP4"
-                " (H.264), or to a folder of images"
-            )
+            raise DataError(no_video(path))
         self.names = tuple(f"{index:06d}" for index in range(count))
         self._open()
 
@@ -91,7 +92,7 @@ class VideoFile(Sequence[Sample]):
                     f"{self.path}: frame {index} of {len(self)} cannot be decoded. Hint: copy or convert"
                     " the video again"
                 )
-            image = torch.from_numpy(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)).permute(2, 0, 1).contiguous()
+            image = frame_tensor(pixels).contiguous()
             self._last = index, Sample(self.names[index], image, path=f"{self.path}, frame {index}")
         return self._last[1]
 
@@ -109,10 +110,13 @@ def open_frames(path: Path) -> FrameFolder | VideoFile:
     """
     if path.is_dir():
         return FrameFolder(path)
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path} is neither a file nor a folder. Hint: name a video or a folder of frames")
     if not path.is_file():
-        raise UsageError(f"{path} does not exist. Hint: name a video or a folder of frames")
+        raise UsageError(f"{path} does not exist. Hint: give a video or a folder of frames")
     return VideoFile(path)
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.name)]
+    # Of what counts as a digit, such as ², only what counts as a decimal is a number.
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.name)]

@@ -102,7 +102,7 @@ class ImagePrediction(Prediction):
             named = f": {kinds}{lower}" if total else ""
             words.append(f"{counted(total, 'instance')}{named}")
         if self.label_map is not None:
-            words.append(shares(found.pixels, self.size[0] * self.size[1]) or "no class anywhere")
+            words.append(shares(found.pixels, self.size[0] * self.size[1]) or "no class in any pixel")
         words += map(str, self.extras)
         return f"{type(self).__name__}({self.sample_id!r}, {', '.join(words)})"
 

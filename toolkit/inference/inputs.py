@@ -4,16 +4,41 @@ from __future__ import annotations
 
 import glob
 import os
+import stat
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from torch import Tensor
-
-from toolkit.data.images import IMAGE_SUFFIXES, image_size, read_image
+from toolkit.data.image_files import IMAGE_SUFFIXES, Found, ImageSearch
+from toolkit.data.images import Picture, pixel_count, read_picture
 from toolkit.errors import ImageError, UsageError
 from toolkit.runtime.files import nearest_path
+
+OUTPUT_SUFFIXES = (".png", ".json", ".jpg")
+"""What the names of results end in; a folder of photos that is called like one of them is in its way."""
+
+
+@dataclass(frozen=True)
+class FileState:
+    """By what a file is known to be the same as before.
+
+    Attributes:
+        size: in bytes.
+        modified: when it was changed, in nanoseconds.
+    """
+
+    size: int
+    modified: int
+
+    @classmethod
+    def of(cls, path: Path) -> FileState | None:
+        """That of a regular file; None where there is none."""
+        try:
+            state = os.stat(path)
+        except (OSError, ValueError):
+            return None
+        return cls(state.st_size, state.st_mtime_ns) if stat.S_ISREG(state.st_mode) else None
 
 
 @dataclass(frozen=True)
@@ -42,68 +67,91 @@ class InputImage:
         """Where it is, as it was given, for messages."""
         return str(self.path)
 
-    def read(self) -> Tensor:
-        """The image, uint8 ``[3, H, W]``, RGB; may be called from any thread.
+    def state(self) -> FileState | None:
+        """By what to know whether it has changed; None where nobody can know."""
+        return FileState.of(self.path)
+
+    def read(self) -> Picture:
+        """The image, with notes on what its file has beyond it; may be called from any thread.
 
         Raises:
             ImageError, DownloadError: when it cannot be had or read.
         """
-        return read_image(self.path)
+        return read_picture(self.path)
 
     def expected_pixels(self) -> int:
         """How many pixels it will have, from its header alone; 0 for what will fail anyway."""
         try:
-            height, width = image_size(self.path)
+            return pixel_count(self.path)
         except ImageError:
             return 0
-        return height * width
 
 
 @dataclass(frozen=True)
-class _Found:
-    path: Path
+class _Placed:
+    """A file with the folder that its name begins below."""
+
+    found: Found
     root: Path
-    error: str = ""
 
 
-def find_images(words: Sequence[str | os.PathLike[str]], exclude: Path | None = None) -> list[InputImage]:
+def find_images(
+    words: Sequence[str | os.PathLike[str]],
+    exclude: Path | None = None,
+    *,
+    search: ImageSearch | None = None,
+) -> list[InputImage]:
     """The images that files, folders and glob patterns stand for, each once, in a fixed order.
 
-    Folders are searched to any depth, through symbolic links as well (a link back to a folder above is not
-    followed again); files and folders whose names begin with a dot are left out. An image is named by its
-    path below the folder that was given, below the fixed part of the pattern, or, for a file, by its file
-    name. Where two would have one name, all are named by their path below the deepest folder that holds them
-    all. Outputs take the name without its suffix; where two images of a folder differ only in that
-    (``a.jpg``, ``a.png``), all of that folder keep theirs (``a.jpg.png``, ``a.png.png``).
+    Folders are searched to any depth, each real folder once: symbolic links are followed, but not to what is
+    searched anyway nor to a folder above. Left out are hidden files and folders, what systems put beside
+    photos, results of an earlier run, and what is no regular file. An image is named by its path below the
+    folder that was given, below the fixed part of the pattern, or, for a file, by its file name. Where two
+    would have one name, or one would lead out of that folder, all are named by their path below the deepest
+    folder that holds them all. Outputs take the name without its suffix; where two images of a folder differ
+    only in that (``a.jpg``, ``a.png``), or another folder is called like an output, all of that folder keep
+    theirs (``a.jpg.png``, ``a.png.png``).
 
     Args:
         words: paths and patterns (``*``, ``?``, ``[…]``, and ``**`` for any depth).
         exclude: a folder to leave out, such as that of the results.
+        search: counts what is found and left out; a new one when None.
 
     Raises:
         UsageError: when a path does not exist, a pattern matches nothing, or there is no image at all.
     """
-    found: dict[str, _Found] = {}
-    for word in words:
-        for item in _search(os.fspath(word), exclude):
-            found.setdefault(os.path.abspath(item.path), item)
-    if all(item.error for item in found.values()):
-        reasons = "".join(f"; {item.error}" for item in found.values())
+    paths = [os.fspath(word) for word in words]
+    if search is None:
+        search = search_of(paths, exclude)
+    found: dict[str, _Placed] = {}
+    for path in paths:
+        for item in _search(path, search):
+            found.setdefault(os.path.abspath(item.found.path), item)
+    if all(item.found.error for item in found.values()):
+        reasons = [item.found.error for item in found.values()]
+        if left_out := search.left_out():
+            reasons.append(f"left out: {', '.join(left_out)}")
         raise UsageError(
-            f"no image ({', '.join(sorted(IMAGE_SUFFIXES))}) in {', '.join(map(str, words))}{reasons}."
-            " Hint: check the path and the suffixes"
+            f"no image ({', '.join(sorted(IMAGE_SUFFIXES))}) in {', '.join(paths)}"
+            f"{''.join(f'; {reason}' for reason in reasons)}. Hint: check the path and the suffixes, or name"
+            " the files themselves"
         )
     return with_stems(_with_names(found))
 
 
-def _search(word: str, exclude: Path | None) -> Iterator[_Found]:
+def search_of(words: Sequence[str], exclude: Path | None) -> ImageSearch:
+    """A search that knows which of its words are folders."""
+    return ImageSearch([Path(word) for word in words if os.path.isdir(word)], exclude)
+
+
+def _search(word: str, search: ImageSearch) -> Iterator[_Placed]:
     path = Path(word)
-    if path.is_dir():
-        yield from _walk(path, path, exclude)
+    if os.path.isdir(path):
+        yield from (_Placed(found, path) for found in search.below(path))
     elif os.path.lexists(path):
-        yield _Found(path, path.parent)
+        yield _Placed(Found(path), path.parent)
     elif glob.has_magic(word):
-        yield from _match(path, exclude)
+        yield from _match(path, search)
     else:
         near = nearest_path(path)
         raise UsageError(
@@ -111,7 +159,7 @@ def _search(word: str, exclude: Path | None) -> Iterator[_Found]:
         )
 
 
-def _match(pattern: Path, exclude: Path | None) -> Iterator[_Found]:
+def _match(pattern: Path, search: ImageSearch) -> Iterator[_Placed]:
     """What a pattern matches; ``**`` does not follow symbolic links, as is pathlib's way, so no loop can trap
     it.
     """
@@ -119,66 +167,38 @@ def _match(pattern: Path, exclude: Path | None) -> Iterator[_Found]:
     fixed = next(i for i, part in enumerate(parts) if glob.has_magic(part))
     root = Path(*parts[:fixed])
     rest = parts[fixed:] + (["*"] if parts[-1] == "**" else [])
-    matches = [match for match in sorted(root.glob(os.path.join(*rest))) if not _is_hidden(match, root)]
+    try:
+        matches = sorted(root.glob(os.path.join(*rest)))
+    except ValueError as error:
+        raise UsageError(f"{pattern} is no pattern: {error}. Hint: write photos/**/*.jpg") from None
     if not matches:
         raise UsageError(f"no file matches {pattern}. Hint: check the pattern")
+    folders = set() if "**" in rest else {match for match in matches if os.path.isdir(match)}
+    search.matched(folders)
     for match in matches:
-        if match.is_dir():
-            if "**" not in rest:  # else its images match too
-                yield from _walk(match, root, exclude)
-        elif match.suffix.lower() in IMAGE_SUFFIXES and not _is_inside(match, exclude):
-            yield _Found(match, root)
+        if os.path.isdir(match):
+            # With ``**``, its images match too.
+            if match in folders and search.enters(match, root):
+                yield from (_Placed(found, root) for found in search.below(match))
+        elif search.takes_file(match, root):
+            yield _Placed(Found(match), root)
 
 
-def _is_hidden(path: Path, root: Path) -> bool:
-    return any(part.startswith(".") and part != ".." for part in path.relative_to(root).parts)
-
-
-def _is_inside(path: Path, folder: Path | None) -> bool:
-    return folder is not None and path.resolve().is_relative_to(folder.resolve())
-
-
-def _walk(top: Path, root: Path, exclude: Path | None) -> Iterator[_Found]:
-    """The images below a folder: those of a folder itself first, then its folders', both by name."""
-    left_out = os.path.realpath(exclude) if exclude else None
-    stack: list[tuple[Path, frozenset[str]]] = [(top, frozenset())]
-    while stack:
-        folder, above = stack.pop()
-        real = os.path.realpath(folder)
-        if real in above or real == left_out:
-            continue
-        try:
-            with os.scandir(folder) as entries:
-                visible = sorted(
-                    (entry for entry in entries if not entry.name.startswith(".")),
-                    key=lambda entry: entry.name,
-                )
-        except OSError as error:
-            yield _Found(
-                folder,
-                root,
-                f"{folder} cannot be searched: {error.strerror or error}. Hint: change its permissions",
-            )
-            continue
-        folders = []
-        for entry in visible:
-            if entry.is_dir():
-                folders.append(folder / entry.name)
-            elif os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES:
-                yield _Found(folder / entry.name, root)
-        stack.extend((path, above | {real}) for path in reversed(folders))
-
-
-def _with_names(found: dict[str, _Found]) -> list[InputImage]:
+def _with_names(placed: dict[str, _Placed]) -> list[InputImage]:
     """Names below each image's own root, or all below their common folder; a folder that cannot be searched
     is named as it was given.
     """
     own = {
-        path: _relative(path, os.path.abspath(item.root)) for path, item in found.items() if not item.error
+        path: _relative(path, os.path.abspath(item.root))
+        for path, item in placed.items()
+        if not item.found.error
     }
-    if len(set(own.values())) < len(own):
+    if len(set(own.values())) < len(own) or any(
+        PurePosixPath(name).parts[0] == ".." for name in own.values()
+    ):
         common = os.path.commonpath([os.path.dirname(path) for path in own])
         own = {path: _relative(path, common) for path in own}
+    found = {path: item.found for path, item in placed.items()}
     names = {path: own.get(path, f"{item.path}{os.sep}") for path, item in found.items()}
     return [InputImage(item.path, names[path], names[path], item.error) for path, item in found.items()]
 
@@ -189,13 +209,14 @@ def _relative(path: str, folder: str) -> str:
 
 def with_stems(images: Sequence[InputImage]) -> list[InputImage]:
     """The images with stems made from their names: without the suffix, but not in folders where that would
-    make two the same.
+    make two the same, or the same as a folder of others.
     """
     stems = {
         image.name: str(PurePosixPath(image.name).with_suffix("")) for image in images if not image.error
     }
     counts = Counter(stems.values())
-    crowded = {os.path.dirname(stem) for stem, count in counts.items() if count > 1}
+    taken = _called_like_outputs(stems)
+    crowded = {os.path.dirname(stem) for stem, count in counts.items() if count > 1 or stem in taken}
     return [
         (
             image
@@ -204,3 +225,9 @@ def with_stems(images: Sequence[InputImage]) -> list[InputImage]:
         )
         for image in images
     ]
+
+
+def _called_like_outputs(names: dict[str, str]) -> set[str]:
+    """The stems of outputs for which a folder of images, such as ``x.png/``, would be in the way."""
+    folders = {str(parent) for name in names for parent in PurePosixPath(name).parents}
+    return {folder[: -len(end)] for folder in folders for end in OUTPUT_SUFFIXES if folder.endswith(end)}

@@ -4,16 +4,22 @@ decoder's time.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from toolkit.errors import InvalidDataError, UsageError
 from toolkit.inference.predictor import ImageLike, Predictor, as_sample
-from toolkit.models.capabilities import Promptable
+from toolkit.models.capabilities import MaskPromptable, Promptable
+from toolkit.models.learned import prompts_not_learned
+from toolkit.models.simulated_prompts import BOX, POINT
 from toolkit.types import Instances, Masks, Prompts
+from toolkit.types.checking import describe
 
 
 @dataclass(frozen=True)
@@ -24,7 +30,9 @@ class _Object:
     points_xy: tuple[tuple[float, float], ...] = ()
     point_labels: tuple[int, ...] = ()
     box_xyxy: tuple[float, float, float, float] | None = None
+    mask: Masks | None = None
     answer: Instances | None = None
+    logits: Tensor | None = None
 
 
 class Session:
@@ -36,18 +44,22 @@ class Session:
         session.undo()
         session.new_object("cup")
         mask = session.box(10, 20, 90, 120)
+        session.new_object()
+        session.mask(roughly)                            # an approximate mask, bool [H, W], to go by
         session.instances                                # all objects, with masks and scores
 
     Args:
         predictor: of a promptable model.
         image: a path, an array, a tensor or a Pillow image, as for ``Predictor.predict``; it is encoded once,
             here.
+        refine: whether the model gets its earlier answer with each correction, for models that can take it.
+            None: as it was trained.
 
     Raises:
-        UsageError: when the model takes no prompts.
+        UsageError: when the model takes no prompts, or cannot refine its answers although it is told to.
     """
 
-    def __init__(self, predictor: Predictor, image: ImageLike) -> None:
+    def __init__(self, predictor: Predictor, image: ImageLike, *, refine: bool | None = None) -> None:
         model = predictor.model.capability(Promptable)
         if model is None:
             raise UsageError(
@@ -55,7 +67,15 @@ class Session:
                 " plugin"
             )
         self._model = model
+        self._with_masks = predictor.model.capability(MaskPromptable)
+        if refine and self._with_masks is None:
+            raise UsageError(
+                f"refine: {type(model).__name__} cannot take its earlier answers. Hint: leave refine out"
+            )
+        trained_so = self._with_masks is not None and self._with_masks.refines
+        self._refines = trained_so if refine is None else refine
         self._context = predictor.computing
+        self._start_weights: Mapping[str, str] = predictor.about.get("start_weights", {})
         sample = as_sample(image)
         self.size = sample.size
         with self._context():
@@ -74,7 +94,9 @@ class Session:
 
         Raises:
             InvalidDataError: when the point lies outside the image.
+            UsageError: when the model has not learned such prompts.
         """
+        self._check_learned(POINT)
         height, width = self.size
         if not (0 <= x < width and 0 <= y < height):
             raise InvalidDataError(
@@ -91,14 +113,16 @@ class Session:
         )
 
     def box(self, x0: float, y0: float, x1: float, y1: float) -> Tensor:
-        """Say which box the present object fills; it replaces an earlier one.
+        """Say which box the present object fills; it replaces an earlier one, and an earlier answer.
 
         Returns:
             The object's mask, bool ``[H, W]``.
 
         Raises:
             InvalidDataError: when the box is empty or lies outside the image.
+            UsageError: when the model has not learned such prompts.
         """
+        self._check_learned(BOX)
         height, width = self.size
         inside = (
             max(0.0, float(x0)),
@@ -111,10 +135,38 @@ class Session:
                 f"the box {[x0, y0, x1, y1]} covers nothing of the image, which is {width} × {height} pixels"
                 " (width × height)"
             )
-        return self._ask(replace(self._current(), box_xyxy=inside))
+        return self._ask(replace(self._current(), box_xyxy=inside, logits=None))
+
+    def mask(self, mask: Tensor | NDArray[np.bool_]) -> Tensor:
+        """Give an approximate mask of the present object; it replaces an earlier one, and an earlier answer.
+
+        Args:
+            mask: bool ``[H, W]``.
+
+        Returns:
+            The object's mask, bool ``[H, W]``.
+
+        Raises:
+            InvalidDataError: when it is not of the image's size, or empty.
+            UsageError: when the model takes no masks, or has not learned such prompts.
+        """
+        if self._with_masks is None:
+            raise UsageError(
+                f"{type(self._model).__name__} takes no masks as prompts. Hint: use points and boxes"
+            )
+        self._check_learned("mask")
+        given = torch.as_tensor(mask)
+        if given.dtype != torch.bool or tuple(given.shape) != self.size or not given.any():
+            what = (
+                "empty" if given.dtype == torch.bool and tuple(given.shape) == self.size else describe(given)
+            )
+            raise InvalidDataError(
+                f"the mask must be bool [{self.size[0]}, {self.size[1]}] with at least one pixel, not {what}"
+            )
+        return self._ask(replace(self._current(), mask=Masks.from_dense(given[None]), logits=None))
 
     def undo(self) -> bool:
-        """Take back the last point, box or new object; False when there is nothing left to take back."""
+        """Take back the last point, box, mask or new object; False when nothing is left to take back."""
         if len(self._states) == 1:
             return False
         self._states.pop()
@@ -144,16 +196,26 @@ class Session:
             ),
         )
 
+    def _check_learned(self, kind: str) -> None:
+        hint = "show objects as in its training, see model.prompts of the run"
+        if reason := prompts_not_learned(self._model, [kind], self._start_weights, hint):
+            raise UsageError(reason)
+
     def _current(self) -> _Object:
         objects = self._states[-1]
         return objects[-1] if objects else _Object("object")
 
     def _ask(self, now: _Object) -> Tensor:
+        prompts = _prompts(now if self._refines else replace(now, logits=None))
+        logits = None
         with self._context():
-            answer = self._model.answer(self._encoded, _prompts(now))
+            if self._with_masks is None:
+                answer = self._model.answer(self._encoded, prompts)
+            else:
+                answer, logits = self._with_masks.answer_logits(self._encoded, prompts)
         if answer.masks is None:
             raise InvalidDataError(f"{type(self._model).__name__} answered without a mask")
-        self._states.append((*self._states[-1][:-1], replace(now, answer=answer)))
+        self._states.append((*self._states[-1][:-1], replace(now, answer=answer, logits=logits)))
         return answer.masks.dense()[0]
 
 
@@ -161,4 +223,6 @@ def _prompts(now: _Object) -> Prompts:
     points = torch.tensor([now.points_xy]) if now.points_xy else None
     labels = torch.tensor([now.point_labels]) if now.points_xy else None
     boxes = None if now.box_xyxy is None else torch.tensor([now.box_xyxy])
-    return Prompts(points, labels, boxes, torch.zeros(1, dtype=torch.int64))
+    # An earlier answer has seen the mask already.
+    masks = now.mask if now.logits is None else None
+    return Prompts(points, labels, boxes, torch.zeros(1, dtype=torch.int64), masks, now.logits)

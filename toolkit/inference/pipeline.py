@@ -15,52 +15,29 @@ from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
 
-import torch
-
 from toolkit.checkpoints import RunLike
 from toolkit.data.label_values import LabelValues
-from toolkit.errors import DownloadError, ImageError, InvalidDataError, UsageError
+from toolkit.errors import InvalidDataError, UsageError
 from toolkit.inference.findings import Tally
 from toolkit.inference.inputs import InputImage
 from toolkit.inference.predictor import Predictor, load
+from toolkit.inference.reading import ReadImage, pixels_of, read_input
 from toolkit.inference.records import Record
 from toolkit.inference.results import ResultFolder
 from toolkit.inference.sources import FrameChoice, Inputs, find_inputs
+from toolkit.inference.summary import NoteCounts, Summary
 from toolkit.runtime.progress import Count, shown_log
+from toolkit.runtime.text import printable
 from toolkit.types import Prediction, Sample
 
 AHEAD_PIXELS = 1 << 26
 """How many pixels of decoded images may wait for the network, and as many for being written: 200 MB each."""
 
 T = TypeVar("T")
-Decoded: TypeAlias = tuple[InputImage, "Sample | str"]
-"""An image with its sample, or with the reason why there is none."""
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What became of the images.
-
-    Attributes:
-        done: images predicted now.
-        failed: images that could not be read or predicted; the manifest says why.
-        resumed: images that were done before.
-        found: what was found in the images predicted now.
-        draw_above: the score from which on objects were drawn.
-    """
-
-    done: int
-    failed: int
-    resumed: int
-    found: Tally = field(default_factory=Tally, compare=False)
-    draw_above: float = field(default=0.0, compare=False)
-
-    def warnings(self) -> list[str]:
-        """What looks wrong with the results as a whole, each with what to do."""
-        return self.found.warnings(self.draw_above)
 
 
 @dataclass(frozen=True)
@@ -151,7 +128,7 @@ def predict_folder(
     inputs = find_inputs(words, exclude=out, choice=frames)
     if resume and any(stream.is_endless for stream in inputs.streams):
         raise UsageError(
-            "a camera cannot be gone on with. Hint: leave out --resume, and choose another --out"
+            "a camera's images cannot be continued. Hint: leave out --resume, and choose another --out"
         )
     predictor.model.expect_images(image.name for image in inputs.images)
     if draw_above is None:
@@ -173,7 +150,7 @@ def predict_folder(
         images.start(queue.total, queue.resumed)
         if on_start:
             on_start(queue.total, queue.resumed)
-        tally, counts = Tally(), Counter[str]()
+        tally, counts, notes = Tally(), Counter[str](), NoteCounts()
         with (
             contextlib.closing(predict_images(predictor, queue, results, work or Work())) as records,
             _ending(inputs),
@@ -181,15 +158,25 @@ def predict_folder(
             for record in records:
                 results.append(record)
                 counts[record.status] += 1
+                notes.add_record(record)
                 if record.size is not None:
                     tally.add(record.findings, record.size)
                 if record.error is not None and progress:
-                    sys.stderr.write(f"skipped: {record.error}\n")
+                    sys.stderr.write(f"skipped: {printable(record.error)}\n")
                 images.advance()
                 if on_record:
                     on_record(record)
         results.finish(queue.names)
-    return Summary(counts["ok"], counts["failed"], queue.resumed, tally, draw_above)
+    return Summary(
+        counts["ok"],
+        counts["failed"],
+        queue.resumed,
+        tally,
+        draw_above,
+        changed=len(results.changed),
+        left_out=tuple(inputs.search.left_out()),
+        notes=notes.lines(),
+    )
 
 
 def dataset_values(predictor: Predictor) -> LabelValues:
@@ -257,7 +244,7 @@ def predict_images(
         ThreadPoolExecutor(work.workers, thread_name_prefix="toolkit-infer") if work.workers else _InPlace()
     )
     try:
-        reads = ((pool.submit(_read, image, predictor.device), image.expected_pixels()) for image in images)
+        reads = ((pool.submit(read_input, image), pixels_of(image)) for image in images)
         decoded = _in_order(reads, depth)
         outcomes = (
             outcome for batch in _batches(decoded, work.batch_size) for outcome in _predict(predictor, batch)
@@ -294,42 +281,30 @@ def _submit_write(
     pool: Executor,
     results: ResultFolder,
     predictor: Predictor,
-    image: InputImage,
-    sample: Sample | None,
+    read: ReadImage,
     outcome: Prediction | str,
 ) -> tuple[Future[Record], int]:
+    sample = read.sample
     if sample is None or isinstance(outcome, str):
         future: Future[Record] = Future()
-        future.set_result(results.failed(image, str(outcome)))
+        future.set_result(results.failed(read.image, str(outcome)))
         return future, 0
+    write = partial(results.write, state=read.state, notes=read.notes)
     return (
-        pool.submit(results.write, image, sample, outcome, predictor.window_for(sample)),
+        pool.submit(write, read.image, sample, outcome, predictor.window_for(sample)),
         sample.size[0] * sample.size[1],
     )
 
 
-def _read(image: InputImage, device: torch.device) -> Decoded:
-    """Runs in a thread."""
-    if image.error:
-        return image, image.error
-    try:
-        pixels = image.read()
-    except (ImageError, DownloadError) as error:
-        return image, str(error)
-    return image, Sample(
-        image.name, pixels.pin_memory() if device.type == "cuda" else pixels, path=image.where
-    )
-
-
-def _batches(decoded: Iterable[Decoded], size: int) -> Iterator[list[Decoded]]:
+def _batches(decoded: Iterable[ReadImage], size: int) -> Iterator[list[ReadImage]]:
     """Groups of ``size`` readable images; unreadable ones stay in their place and do not count (but do not
     pile up either).
     """
-    batch: list[Decoded] = []
+    batch: list[ReadImage] = []
     readable = 0
     for item in decoded:
         batch.append(item)
-        readable += isinstance(item[1], Sample)
+        readable += item.sample is not None
         if readable in (0, size) or len(batch) >= 8 * size:
             yield batch
             batch, readable = [], 0
@@ -337,15 +312,13 @@ def _batches(decoded: Iterable[Decoded], size: int) -> Iterator[list[Decoded]]:
         yield batch
 
 
-def _predict(
-    predictor: Predictor, batch: list[Decoded]
-) -> Iterator[tuple[InputImage, Sample | None, Prediction | str]]:
-    """Predict a batch; yields image, sample and prediction in order, or the reason why there is no
+def _predict(predictor: Predictor, batch: list[ReadImage]) -> Iterator[tuple[ReadImage, Prediction | str]]:
+    """Predict a batch; yields what was read and its prediction in order, or the reason why there is no
     prediction.
     """
-    outcomes = iter(_outcomes(predictor, [sample for _, sample in batch if isinstance(sample, Sample)]))
-    for image, sample in batch:
-        yield (image, sample, next(outcomes)) if isinstance(sample, Sample) else (image, None, sample)
+    outcomes = iter(_outcomes(predictor, [read.sample for read in batch if read.sample is not None]))
+    for read in batch:
+        yield read, read.error if read.sample is None else next(outcomes)
 
 
 def _outcomes(predictor: Predictor, samples: list[Sample]) -> Sequence[Prediction | str]:

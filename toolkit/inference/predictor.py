@@ -28,6 +28,7 @@ from toolkit.models.building import load_model
 from toolkit.models.capabilities import Promptable, Tileable
 from toolkit.models.contract import Model
 from toolkit.models.prompted import prompted
+from toolkit.models.returned import checked_predictions, owner_of
 from toolkit.models.simulated_prompts import AUTO
 from toolkit.runtime.devices import find_device
 from toolkit.runtime.remote import fetch_bytes, is_url
@@ -148,7 +149,8 @@ class Predictor:
                     predictions[i] = Prediction(sample.id, sample.size, label_map=label_map)
             whole = [i for i in range(len(samples)) if i not in predictions]
             if whole:
-                results = self.model.predict([samples[i] for i in whole])
+                asked = [samples[i] for i in whole]
+                results = checked_predictions(self.model.predict(asked), asked, owner_of(self.model))
                 predictions.update(zip(whole, results, strict=True))
         return [predictions[i] for i in range(len(samples))]
 
@@ -173,6 +175,7 @@ def load(
     precision: Precision = "fp32",
     tiling: Tiling | None = None,
     prompts: str | None = None,
+    prompts_above: float | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> Predictor:
     """Load a trained model, ready to predict::
@@ -187,12 +190,14 @@ def load(
         tiling: when large images are predicted window by window.
         prompts: who prompts a promptable model: ``"auto"`` (it finds everything in the image, the default),
             ``"from:RUN"`` (another run's detections) or the path of a file, see ``toolkit.formats.prompts``.
+        prompts_above: the score that a detection needs to become a prompt; 0.05 when None.
         settings: of the model, nested, laid over those that it was trained with; its weights must still fit.
 
     Raises:
         CheckpointError: when there is no usable checkpoint.
         UnavailableError: when the plugin cannot be loaded here.
-        UsageError: when the device is not there.
+        UsageError: when the device is not there, the model takes no prompts, or it has not learned such
+            prompts.
     """
     path = path_of_run(run)
     model, manifest = load_model(path, settings)
@@ -204,8 +209,10 @@ def load(
     values = None if manifest.label_values is None else LabelValues.from_dict(manifest.label_values)
     if settings:
         name = f"{name} {json.dumps(settings, sort_keys=True)}"
-    if prompts is not None or model.capability(Promptable) is not None:
-        model = prompted(model, prompts or AUTO)
+    if prompts is not None or prompts_above is not None or model.capability(Promptable) is not None:
+        model = prompted(
+            model, prompts or AUTO, prompts_above=prompts_above, start_weights=manifest.start_weights
+        )
         palette = default_palette(len(model.classes), first=1)
         name = f"{name} {model.source.name}" if model.source is not None else name
     return Predictor(

@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field, Strict
+from pydantic import AfterValidator, ConfigDict, Field
 
 from toolkit.errors import DataError
 from toolkit.inference.findings import Findings
-from toolkit.reading.fields import Count, Name, Number, Text, below
+from toolkit.reading.fields import AnyText, Count, Name, Number, Text, below
 from toolkit.reading.fields import Record as Schema
 from toolkit.reading.files import read_bytes
 from toolkit.reading.records import judge
@@ -36,6 +36,10 @@ class Record:
         best_score: the highest score of any object.
         pixels: of a label map, how many pixels each class has.
         outputs: the files written, by kind, relative to the folder of the results.
+        sizes: of these files in bytes, by kind.
+        source_bytes, source_modified: size of the image's file, and when it was changed, in nanoseconds since
+            1970, so that another image under the same path is predicted anew; None where nobody knows.
+        notes: what of the file is not in the prediction, see ``toolkit.data.images.Picture``.
     """
 
     image: str
@@ -50,6 +54,10 @@ class Record:
     best_score: float | None = None
     pixels: Mapping[str, int] = field(default_factory=dict)
     outputs: dict[str, str] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    source_bytes: int | None = None
+    source_modified: int | None = None
+    notes: Mapping[str, str] = field(default_factory=dict)
 
     def to_line(self) -> str:
         """The record as one line of JSON, without the fields that say nothing."""
@@ -65,6 +73,12 @@ class Record:
         )
 
 
+def _not_empty(value: str) -> str:
+    if not value:
+        raise ValueError("should not be empty")
+    return value
+
+
 class _Line(Schema):
     """What a line of the manifest must have; other fields are kept as they are, so that a newer toolkit's are
     not lost.
@@ -73,18 +87,22 @@ class _Line(Schema):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     # Names of files may be no UTF-8, which Python keeps as halves of surrogate pairs.
-    image: Annotated[str, Strict(), Field(min_length=1)]
+    image: Annotated[AnyText, AfterValidator(_not_empty)]
     status: Name
-    source: Annotated[str, Strict()] = ""
+    source: AnyText = ""
     model: Text = ""
-    error: Annotated[str, Strict()] | None = None
+    error: AnyText | None = None
     size: Annotated[list[Annotated[Count, Field(gt=0)]], Field(min_length=2, max_length=2)] | None = None
     window: Count | None = None
     objects: Count | None = None
     found: Mapping[str, Count] = Field(default_factory=dict)
     best_score: Number | None = None
     pixels: Mapping[str, Count] = Field(default_factory=dict)
-    outputs: Mapping[str, Annotated[str, Strict(), AfterValidator(below)]] = Field(default_factory=dict)
+    outputs: Mapping[str, Annotated[AnyText, AfterValidator(below)]] = Field(default_factory=dict)
+    sizes: Mapping[str, Count] = Field(default_factory=dict)
+    source_bytes: Count | None = None
+    source_modified: int | None = None
+    notes: Mapping[str, Text] = Field(default_factory=dict)
 
 
 def latest_records(manifest: Path) -> list[dict[str, Any]]:
@@ -109,7 +127,7 @@ def _record(line: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     found, faults = judge(value, _Line)
-    if faults or (found.status == "ok" and found.size is None):
+    if faults or not found.image or (found.status == "ok" and found.size is None):
         return None
     given = {key: item for key, item in value.items() if item is not None}
     return {"model": "", "outputs": {}, "source": "", **given}

@@ -15,13 +15,13 @@ done.
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
 import cv2
 import numpy as np
@@ -29,23 +29,27 @@ from pydantic import ConfigDict
 
 import toolkit
 from toolkit import registry
+from toolkit.data.image_files import RESULT_MANIFEST
 from toolkit.data.label_values import LabelValues
-from toolkit.errors import DataError, UsageError
+from toolkit.errors import DataError, OutputError, UsageError
 from toolkit.formats.class_table import CLASS_TABLE, write_class_table
 from toolkit.inference.coco_documents import coco_categories
 from toolkit.inference.findings import findings_of
-from toolkit.inference.inputs import InputImage
+from toolkit.inference.inputs import FileState, InputImage
+from toolkit.inference.outputs import are_whole, concerns_one_image, remove_outputs, sizes_of
+from toolkit.inference.record_writer import RecordWriter
 from toolkit.inference.records import Record, latest_records, write_records
 from toolkit.reading.fields import Record as Schema
-from toolkit.reading.files import is_file
 from toolkit.reading.json_text import load_json
 from toolkit.reading.records import records as checked_records
-from toolkit.runtime.files import atomic_write, remove_unfinished, writing
+from toolkit.runtime.confine import check_name
+from toolkit.runtime.files import atomic_write, into, remove_unfinished
+from toolkit.runtime.locks import locked
 from toolkit.types import VOID, Prediction, Sample
 from toolkit.visualization.drawing import Picture, confident, overlay, write_picture
 from toolkit.visualization.palettes import Palette
 
-MANIFEST = "manifest.jsonl"
+MANIFEST = RESULT_MANIFEST
 PREDICTIONS = "predictions.json"
 ABOUT = "about.json"
 
@@ -67,9 +71,12 @@ class ResultFolder:
         draw_above: score that an object needs to be drawn.
         resume: go on with the results that are there, rather than refuse to touch them.
 
+    Attributes:
+        changed: names of images that were done before, but whose files have changed since.
+
     Raises:
         UsageError: when there are results already and ``resume`` is not asked for, or they are of another
-            model or have other label values.
+            model or have other label values, or another process is writing there.
         OutputError: when the folder cannot be written to.
     """
 
@@ -98,18 +105,31 @@ class ResultFolder:
         self._values = label_values or LabelValues.indexes(min(len(classes), VOID))
         self._about = {"toolkit": toolkit.__version__, "model": {"name": model, **(about or {})}}
         self._has_class_table = False
-        self._done: dict[str, str] = {}  # the source of each image that is done, by name
-        records = latest_records(self._manifest)
+        self._done: dict[str, dict[str, Any]] = {}  # the record of each image that is done, by name
+        self.changed: list[str] = []
+        self._stems: dict[str, str] = {}  # the image whose outputs are called so
+        self._files: dict[str, list[Path]] = {}  # of images that are written and not entered yet, by name
+        with ExitStack() as stack:
+            stack.enter_context(locked(folder))
+            self._take_up(resume)
+            self._records = stack.enter_context(RecordWriter(self._manifest))
+            self._open = stack.pop_all()
+
+    def _take_up(self, resume: bool) -> None:
+        """Look at the results that are there, and go on with them."""
+        folder, records = self.folder, latest_records(self._manifest)
         for record in filter(self._is_complete, records):
-            if record["model"] != model:  # first, since --resume would not help
+            if record["model"] != self.model:  # first, since --resume would not help
                 raise UsageError(
-                    f"{folder} holds results of another model ({record['model']}, not {model}). Hint:"
+                    f"{folder} contains results of another model ({record['model']}, not {self.model}). Hint:"
                     " choose another --out"
                 )
-            self._done[record["image"]] = record["source"]
+            self._done[record["image"]] = record
+            for path in record["outputs"].values():
+                self._stems.setdefault(_stem_of(path), record["image"])
         if self._manifest.exists() and not resume:
             raise UsageError(
-                f"{folder} holds results already. Hint: go on with them by --resume, or choose another"
+                f"{folder} already contains results. Hint: continue them with --resume, or choose another"
                 " folder with --out"
             )
         if resume:
@@ -117,8 +137,6 @@ class ResultFolder:
         self._write_about()
         # Without the half of a line that a kill may have left at its end.
         write_records(self._manifest, records)
-        with writing(self._manifest):
-            self._file: IO[str] = open(self._manifest, "a", encoding="utf-8", newline="\n")  # noqa: SIM115 - closed by __exit__
 
     @property
     def _manifest(self) -> Path:
@@ -130,40 +148,67 @@ class ResultFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # What a full disk has not taken cannot be written here either, and that error is on its way already.
-        with writing(self._manifest) if error is None else contextlib.suppress(OSError):
-            self._file.close()
+        self._open.__exit__(kind, error, trace)
 
     def is_done(self, image: InputImage) -> bool:
-        """Whether an image's results are there.
+        """Whether an image's results are there, and the image is still the same.
 
         Raises:
             UsageError: when results of this name are there, but of an image elsewhere.
         """
-        source = self._done.get(image.name)
-        if source is not None and source != image.source:
+        record = self._done.get(image.name)
+        if record is None:
+            return False
+        if record["source"] != image.source:
             raise UsageError(
-                f"{self.folder} holds results of another image named {image.name}: {source}, not"
+                f"{self.folder} contains results of another image named {image.name}: {record['source']}, not"
                 f" {image.source}. Hint: choose another --out"
             )
-        return source is not None
+        before, now = (record.get("source_bytes"), record.get("source_modified")), image.state()
+        if now is None or None in before or before == (now.size, now.modified):
+            return True
+        self.changed.append(image.name)
+        return False
 
-    def write(self, image: InputImage, sample: Sample, prediction: Prediction, window: int | None) -> Record:
+    def write(
+        self,
+        image: InputImage,
+        sample: Sample,
+        prediction: Prediction,
+        window: int | None,
+        *,
+        state: FileState | None = None,
+        notes: Mapping[str, str] | None = None,
+    ) -> Record:
         """Write the files of one image; may be called from several threads. Does not enter the record in the
-        manifest.
+        manifest. An image whose outputs cannot be called as it is becomes a failed one.
+
+        Args:
+            image: where the image is, and what it is called.
+            sample: the image as the model got it.
+            prediction: of the image.
+            window: side of the sliding window in pixels, if there was one.
+            state: of the image's file when it was read, by which ``is_done`` knows it again.
+            notes: what of the file the model did not get.
+
+        Returns:
+            The image's record; one that has failed when files of its name cannot be written.
 
         Raises:
-            OutputError: when a file cannot be written.
+            OutputError: when no file can be written, such as on a full disk.
         """
         outputs: dict[str, str] = {}
-        stored, palette = self._as_stored(prediction)
-        for write in registry.functions_for("write", prediction.fields()):
-            outputs |= write(stored, self.folder, image.stem, palette)
-        if self.overlays:
-            outputs["overlay"] = f"overlays/{image.stem}.jpg"
-            shown = confident(prediction, self.draw_above)
-            drawn = overlay(sample.image, shown, self.classes, self.palette, legend=True)
-            write_picture(self.folder / outputs["overlay"], _fit_jpeg(drawn))
+        try:
+            self._claim(image)
+            self._write_files(image, sample, prediction, outputs)
+            sizes = sizes_of(self.folder, outputs)
+        except DataError as error:
+            return self.failed(image, str(error))
+        except OutputError as error:
+            if not concerns_one_image(error):
+                raise
+            remove_outputs(self.folder, outputs)
+            return self.failed(image, f"the results of {image.where} cannot be written: {error}")
         found = findings_of(prediction, self.classes, self.draw_above)
         return Record(
             image.name,
@@ -177,7 +222,38 @@ class ResultFolder:
             best_score=found.best_score,
             pixels=found.pixels,
             outputs=outputs,
+            sizes=sizes,
+            source_bytes=None if state is None else state.size,
+            source_modified=None if state is None else state.modified,
+            notes=notes or {},
         )
+
+    def _claim(self, image: InputImage) -> None:
+        """Make sure that the outputs of an image lie in the folder, and replace those of no other image."""
+        check_name(self.folder, image.stem)
+        other = self._stems.setdefault(image.stem, image.name)
+        if other != image.name:
+            raise DataError(
+                f"the results of {image.name} would be called {image.stem}, as those of {other}. Hint: rename"
+                " one of the two, or give them an --out of their own each"
+            )
+
+    def _write_files(
+        self, image: InputImage, sample: Sample, prediction: Prediction, outputs: dict[str, str]
+    ) -> None:
+        """Write the files of an image, and enter each in ``outputs`` when it is there."""
+        with into(self.folder, sync=False) as written:
+            stored, palette = self._as_stored(prediction)
+            for write in registry.functions_for("write", prediction.fields()):
+                outputs |= write(stored, self.folder, image.stem, palette)
+            if self.overlays:
+                shown = confident(prediction, self.draw_above)
+                drawn = overlay(sample.image, shown, self.classes, self.palette, legend=True)
+                path = f"overlays/{image.stem}.jpg"
+                write_picture(self.folder / path, _fit_jpeg(drawn))
+                outputs["overlay"] = path
+        # the writers of plugins may have written by other means
+        self._files[image.name] = [*written, *(self.folder / path for path in outputs.values())]
 
     def _as_stored(self, prediction: Prediction) -> tuple[Prediction, Palette]:
         """A prediction with the values that its label image gets, and the colors by those values."""
@@ -198,7 +274,7 @@ class ResultFolder:
         before = _read_about(path).get("label_values") if self._done else values
         if before != values:
             raise UsageError(
-                f"{self.folder} holds label images with other values ({before or 'indexes'}, not"
+                f"{self.folder} contains label images with other values ({before or 'indexes'}, not"
                 f" {values or 'indexes'}). Hint: give --label-values as before, or choose another --out"
             )
         about = {"classes": list(self.classes), "draw_above": self.draw_above}
@@ -208,18 +284,22 @@ class ResultFolder:
             file.write("\n")
 
     def failed(self, image: InputImage, error: str) -> Record:
-        """The record of an image that could not be predicted."""
+        """The record of an image that could not be predicted. What was written for an image that it was
+        before is removed.
+        """
+        before = self._done.pop(image.name, None)
+        if before is not None:
+            remove_outputs(self.folder, before["outputs"])
         return Record(image.name, image.source, "failed", self.model, error)
 
     def append(self, record: Record) -> None:
-        """Enter an image in the manifest. From then on it is done, even if the program is killed.
+        """Enter an image in the manifest, soon, when its files are on the disk. From then on it is done, even
+        if the program is killed.
 
         Raises:
-            OutputError: when the manifest cannot be written.
+            OutputError: when the manifest, or a file of an earlier image, cannot be written.
         """
-        with writing(self._manifest):
-            self._file.write(record.to_line())
-            self._file.flush()
+        self._records.add(record, self._files.pop(record.image, ()))
 
     def finish(self, names: Iterable[str]) -> None:
         """Bring the manifest into the order of the images (results of others first) and write
@@ -231,7 +311,7 @@ class ResultFolder:
         Raises:
             OutputError: when a file cannot be written.
         """
-        self._file.close()
+        self._records.close()
         order = {name: i for i, name in enumerate(names)}
         kept = (
             record
@@ -245,13 +325,10 @@ class ResultFolder:
                 file.write(piece)
 
     def _is_complete(self, record: dict[str, Any]) -> bool:
+        """Whether the files of a record are there, and as large as when they were written."""
         outputs = record["outputs"] if record["status"] == "ok" else {}
         missing_overlay = self.overlays and "overlay" not in outputs
-        return (
-            bool(outputs)
-            and not missing_overlay
-            and all(is_file(self.folder / path) for path in outputs.values())
-        )
+        return not missing_overlay and are_whole(self.folder, outputs, record.get("sizes") or {})
 
     def _predictions(self, records: list[dict[str, Any]]) -> Iterator[str]:
         """``predictions.json`` piece by piece, one entry a line, so that memory holds the objects of one
@@ -289,6 +366,12 @@ class _Objects(Schema):
     """An object in the file of an image, as the task has written it."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
+
+
+def _stem_of(output: str) -> str:
+    """What an image is called in the path of one of its outputs, ``KIND/STEM.SUFFIX``."""
+    parts = PurePosixPath(output).parts
+    return PurePosixPath(*(parts[1:] or parts)).with_suffix("").as_posix()
 
 
 def _read_about(path: Path) -> dict[str, Any]:

@@ -5,7 +5,10 @@ videos, and cameras.
 from __future__ import annotations
 
 import glob
+import hashlib
+import itertools
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,12 +17,13 @@ from typing import IO
 from urllib.parse import unquote, urlsplit
 
 import cv2
-import torch
 from torch import Tensor
 
-from toolkit.data.images import decode_image
+from toolkit.data.image_files import ImageSearch
+from toolkit.data.images import Picture, decode_picture
 from toolkit.errors import DownloadError, UsageError
-from toolkit.inference.inputs import InputImage, find_images, with_stems
+from toolkit.inference.inputs import FileState, InputImage, find_images, search_of, with_stems
+from toolkit.inference.videos import frame_tensor, no_video
 from toolkit.runtime.remote import check_address, fetch_bytes, is_url
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv"})
@@ -27,6 +31,7 @@ VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".m
 
 STANDARD_INPUT = "-"
 _PIXELS_OF_REMOTE = 1 << 23  # what an image from the web is taken for until it is here
+_LONGEST_PART = 200  # bytes of a name, of which file systems take 255 with what results add
 
 
 @dataclass(frozen=True)
@@ -66,9 +71,12 @@ class RemoteImage(InputImage):
         """The address."""
         return self.url
 
-    def read(self) -> Tensor:
+    def state(self) -> None:
+        """None, since only fetching it would tell whether it has changed."""
+
+    def read(self) -> Picture:
         """Fetch and decode it."""
-        return decode_image(fetch_bytes(self.url), self.url)
+        return decode_picture(fetch_bytes(self.url), self.url)
 
     def expected_pixels(self) -> int:
         """A guess, since asking the server would take as long as the image."""
@@ -80,6 +88,7 @@ class Frame(InputImage):
     """A frame of a video or camera, decoded already."""
 
     origin: str = ""
+    video: FileState | None = None
     pixels: Tensor | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -87,10 +96,14 @@ class Frame(InputImage):
         """The video or camera."""
         return self.origin
 
-    def read(self) -> Tensor:
+    def state(self) -> FileState | None:
+        """That of the video, when it was opened."""
+        return self.video
+
+    def read(self) -> Picture:
         """The pixels."""
         assert self.pixels is not None  # a frame without has an error
-        return self.pixels
+        return Picture(self.pixels, {})
 
     def expected_pixels(self) -> int:
         """The pixels that it holds."""
@@ -126,6 +139,8 @@ class Stream:
         """About how many frames it will give; None when nobody knows."""
         if isinstance(self.device, int):
             return self.choice.limit
+        if not self._can_be_opened():
+            return 0
         capture = cv2.VideoCapture(self.device)
         count = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
         capture.release()
@@ -137,6 +152,10 @@ class Stream:
 
         Of a video that cannot be opened, or has no frame, the only frame has an error.
         """
+        if not self._can_be_opened():
+            yield replace(self._frame(self.name, None), error=self._fault())
+            return
+        video = FileState.of(Path(self.device)) if isinstance(self.device, str) else None
         capture = cv2.VideoCapture(self.device)
         try:
             given, index = 0, -1
@@ -147,7 +166,7 @@ class Stream:
                 if index % self.choice.every:
                     continue
                 given += 1
-                frame = self._frame(f"{self.name}/{index:06d}")
+                frame = self._frame(f"{self.name}/{index:06d}", video)
                 if is_done(frame):
                     yield frame
                     continue
@@ -155,15 +174,18 @@ class Stream:
                 if not decoded:
                     yield replace(frame, error=f"frame {index} of {self.origin} cannot be decoded")
                     continue
-                rgb = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
-                yield replace(frame, pixels=torch.from_numpy(rgb).permute(2, 0, 1))
+                yield replace(frame, pixels=frame_tensor(picture))
             if index < 0:
-                yield replace(self._frame(self.name), error=self._fault())
+                yield replace(self._frame(self.name, video), error=self._fault())
         finally:
             capture.release()
 
-    def _frame(self, name: str) -> Frame:
-        return Frame(Path(str(self.device)), name, name, origin=self.origin)
+    def _can_be_opened(self) -> bool:
+        """False for what is no regular file: opening a pipe would wait for somebody to write into it."""
+        return isinstance(self.device, int) or os.path.isfile(self.device)
+
+    def _frame(self, name: str, video: FileState | None) -> Frame:
+        return Frame(Path(str(self.device)), name, name, origin=self.origin, video=video)
 
     def _fault(self) -> str:
         if isinstance(self.device, int):
@@ -171,18 +193,21 @@ class Stream:
                 f"{self.origin} cannot be opened. Hint: check that it is plugged in, that no other program"
                 " uses it, and its number, which counts from 0"
             )
-        return (
-            f"{self.device} is no video that can be decoded, or holds no frame. Hint: convert it to MP4"
-            " (H.264), or to a folder of images"
-        )
+        return no_video(self.device)
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What is to be predicted: images that are known by name, then videos and cameras."""
+    """What is to be predicted: images that are known by name, then videos and cameras.
+
+    Attributes:
+        images, streams: these.
+        search: what was come upon and left out while looking for them.
+    """
 
     images: tuple[InputImage, ...]
     streams: tuple[Stream, ...] = ()
+    search: ImageSearch = field(default_factory=ImageSearch)
 
 
 def find_inputs(
@@ -222,9 +247,12 @@ def find_inputs(
             devices += _videos(word)
         else:
             files.append(word)
-    images = find_images(files, exclude) if files else []
+    search = search_of(files, exclude)
+    images = find_images(files, search=search) if files else []
     images = with_stems([*images, *_remote(dict.fromkeys(urls), {image.name for image in images})])
-    return Inputs(tuple(images), _streams(dict.fromkeys(devices), choice or FrameChoice()))
+    folders = {image.name.partition("/")[0] for image in images if not image.error}
+    streams = _streams(dict.fromkeys(devices), choice or FrameChoice(), folders)
+    return Inputs(tuple(images), streams, search)
 
 
 def _with_standard_input(words: Sequence[str | os.PathLike[str]], stdin: IO[str]) -> Iterator[str]:
@@ -235,7 +263,7 @@ def _with_standard_input(words: Sequence[str | os.PathLike[str]], stdin: IO[str]
         lines = [line.strip("\r\n") for line in stdin]
         named = [line for line in lines if line.strip() and line != STANDARD_INPUT]
         if not named:
-            raise UsageError("standard input names no image. Hint: write one path or address a line")
+            raise UsageError("standard input names no image. Hint: write one path or URL per line")
         yield from named
 
 
@@ -252,20 +280,45 @@ def _videos(word: str) -> list[str]:
 def _remote(urls: dict[str, None], taken: set[str]) -> Iterator[RemoteImage]:
     """Images named by the last part of their address, or by all of it where that is not unique."""
     short = {url: PurePosixPath(unquote(urlsplit(url).path)).name or "image" for url in urls}
-    names = [*short.values()]
+    names, used = [*short.values()], set(taken)
     for url in urls:
         name = short[url]
         if names.count(name) > 1 or name in taken:
             parts = urlsplit(url)
             query = f"_{parts.query}" if parts.query else ""
-            name = f"{parts.netloc}{unquote(parts.path)}{query}".replace(":", "_").replace("..", "_")
+            name = f"{parts.netloc}{unquote(parts.path)}{query}".replace(":", "_")
+        name = _unused(_file_name(name), used)
+        used.add(name)
         yield RemoteImage(Path(name), name, name, url=url)
 
 
-def _streams(devices: dict[str | int, None], choice: FrameChoice) -> tuple[Stream, ...]:
+def _file_name(text: str) -> str:
+    """A path below the results that an address stands for: without dots, control characters and empty parts,
+    and with parts that a file system takes, for which long ones are shortened and marked by their hash.
+    """
+    parts = [re.sub(r"[\x00-\x1f\x7f\\]", "_", part) for part in text.split("/")]
+    parts = [part for part in parts if part.strip(".")]
+    for place, part in enumerate(parts):
+        if len(os.fsencode(part)) > _LONGEST_PART:
+            mark = hashlib.sha256(os.fsencode(part)).hexdigest()[:12]
+            stem, suffix = os.path.splitext(part)
+            parts[place] = f"{stem[: _LONGEST_PART // 5]}-{mark}{suffix[:8]}"
+    return "/".join(parts) or "image"
+
+
+def _streams(devices: dict[str | int, None], choice: FrameChoice, taken: set[str]) -> tuple[Stream, ...]:
+    """Streams with names that neither another one nor a folder of images has, ``film.mp4~2`` where needed."""
     streams: list[Stream] = []
+    used = set(taken)
     for device in devices:
         name = f"camera-{device}" if isinstance(device, int) else Path(device).name
-        same = sum(stream.name.partition("~")[0] == name for stream in streams)
-        streams.append(Stream(device, f"{name}~{same + 1}" if same else name, choice))
+        name = _unused(name, used)
+        used.add(name)
+        streams.append(Stream(device, name, choice))
     return tuple(streams)
+
+
+def _unused(name: str, used: set[str]) -> str:
+    """A name, with a number behind it where it is used already."""
+    names = (f"{name}~{number}" for number in itertools.count(2))
+    return next(each for each in itertools.chain([name], names) if each not in used)

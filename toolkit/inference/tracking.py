@@ -5,17 +5,19 @@ others.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from toolkit.errors import UsageError
-from toolkit.formats.prompts import PromptFile
+from toolkit.errors import DataError, UsageError
+from toolkit.formats.prompts import UNNAMED, PromptFile
 from toolkit.inference.frames import FrameFolder, VideoFile, open_frames
-from toolkit.inference.inputs import InputImage
+from toolkit.inference.inputs import InputImage, with_stems
 from toolkit.inference.predictor import Predictor
 from toolkit.inference.records import Record
 from toolkit.inference.results import ResultFolder
 from toolkit.models.capabilities import Trackable
+from toolkit.models.learned import check_tracking_learned
 from toolkit.types import Instances, Prediction, Prompts
 from toolkit.visualization.palettes import default_palette
 
@@ -34,7 +36,8 @@ def track_video(
     ``out``.
 
     In the results each object is a class of its own (``flask 1``, ``flask 2``), so that its color and number
-    stay the same throughout.
+    stay the same throughout, and has the id that the file gives it. Prompts for an object in later frames
+    correct it from there on.
 
     Args:
         predictor: of a model that can track.
@@ -50,23 +53,25 @@ def track_video(
         The number of objects.
 
     Raises:
-        UsageError: when the model cannot track, or ``out`` holds other results.
+        UsageError: when the model cannot track, or has not learned to, or ``out`` holds other results.
         DataError: when video or prompts are at fault.
         OutputError: when a result cannot be written.
     """
     model = predictor.model.capability(Trackable)
     if model is None:
         raise UsageError(
-            f"{type(predictor.model).__name__} cannot follow objects through a video. Hint: name a run of a"
+            f"{type(predictor.model).__name__} cannot track objects through a video. Hint: name a run of a"
             " plugin that can, such as sam2"
         )
+    name = predictor.name or type(predictor.model).__name__
+    check_tracking_learned(model, predictor.about.get("start_weights", {}), name)
     frames = open_frames(source)
     file = PromptFile(prompts)
     file.assign(frames.names)
     given = _by_frame(file, frames)
-    objects = _object_names(
-        [label for groups in given.values() for group in groups for label in _labels(group)], file.classes
-    )
+    classes = _classes_of(given, file.classes)
+    ids = tuple(classes)
+    objects = _object_names(classes, file.given_ids())
     with ResultFolder(
         out,
         objects,
@@ -77,7 +82,7 @@ def track_video(
     ) as results:
         if on_start:
             on_start(len(frames))
-        images = [_image(frames, source, index) for index in range(len(frames))]
+        images = _images(frames, source)
         with predictor.computing():
             found = model.track(frames, given)
             for index, image in enumerate(images):
@@ -89,7 +94,7 @@ def track_video(
                         instances=Instances.empty(sample.size, with_masks=True, with_scores=True),
                     )
                 else:
-                    prediction = next(found)
+                    prediction = _with_ids(next(found), ids)
                 record = results.write(image, sample, prediction, None)
                 results.append(record)
                 if on_record:
@@ -99,28 +104,60 @@ def track_video(
 
 
 def _by_frame(file: PromptFile, frames: FrameFolder | VideoFile) -> dict[int, list[Prompts]]:
-    """The prompts of the frames that have any; no other frame is decoded."""
+    """The prompts of the frames that have any, in the order of the file; no other frame is decoded."""
     return {
-        index: groups
+        index: one_by_one
         for index, name in enumerate(frames.names)
-        if file.names_image(name) and (groups := file.groups(name, frames[index].size))
+        if file.names_image(name) and (one_by_one := file.one_by_one(name, frames[index].size))
     }
 
 
-def _labels(prompts: Prompts) -> list[int]:
-    return [0] * len(prompts) if prompts.labels is None else prompts.labels.tolist()
+def _classes_of(given: Mapping[int, Sequence[Prompts]], classes: Sequence[str]) -> dict[str, str]:
+    """The class of each object by its id, in the order in which the objects are numbered.
+
+    A correction may leave the class out.
+
+    Raises:
+        DataError: when an object has two classes.
+    """
+    found: dict[str, str] = {}
+    for index in sorted(given):
+        for prompts in given[index]:
+            assert prompts.ids is not None
+            assert prompts.labels is not None
+            (each,), name = prompts.ids, classes[int(prompts.labels[0])]
+            before = found.get(each, UNNAMED)
+            if UNNAMED not in (before, name) and before != name:
+                raise DataError(
+                    f"the object {each!r} is called {before!r} and, in frame {index}, {name!r}; expected one"
+                    " class. Hint: give different objects different ids"
+                )
+            found[each] = name if before == UNNAMED else before
+    return found
 
 
-def _object_names(labels: Sequence[int], classes: Sequence[str]) -> list[str]:
-    """The class of each object, with a number where there are several."""
-    counts, seen, names = Counter(labels), Counter[int](), []
-    for label in labels:
-        seen[label] += 1
-        names.append(f"{classes[label]} {seen[label]}" if counts[label] > 1 else classes[label])
-    return names
+def _object_names(classes: Mapping[str, str], given_ids: Collection[str]) -> list[str]:
+    """The class of each object; where there are several, with the id that was given, or else a number."""
+    counts, seen, names = Counter(classes.values()), Counter[str](), []
+    for each, name in classes.items():
+        seen[name] += 1
+        distinct = each if each in given_ids else str(seen[name])
+        names.append(f"{name} {distinct}" if counts[name] > 1 else name)
+    return names if len(set(names)) == len(names) else [f"{name} {i}" for i, name in enumerate(names, 1)]
 
 
-def _image(frames: FrameFolder | VideoFile, source: Path, index: int) -> InputImage:
+def _with_ids(prediction: Prediction, ids: Sequence[str]) -> Prediction:
+    """A prediction whose objects are labeled with their numbers, with their ids."""
+    instances = prediction.instances
+    if instances is None:
+        return prediction
+    named = replace(instances, ids=tuple(ids[number] for number in instances.labels.tolist()))
+    return replace(prediction, instances=named)
+
+
+def _images(frames: FrameFolder | VideoFile, source: Path) -> list[InputImage]:
+    """The frames, called so that no two have one name in the results."""
     if isinstance(frames, FrameFolder):
-        return InputImage(frames.paths[index], frames.names[index], frames.paths[index].stem)
-    return InputImage(source, frames.names[index], frames.names[index])
+        found = [InputImage(path, path.name, path.name) for path in frames.paths]
+        return with_stems(found)
+    return [InputImage(source, name, name) for name in frames.names]

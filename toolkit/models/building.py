@@ -23,7 +23,7 @@ from toolkit.checkpoints import (
 from toolkit.config import Settings, settings_class, validate
 from toolkit.config.tree import merge
 from toolkit.errors import CheckpointError, ConfigError, ToolkitError, UnknownNameError, UsageError
-from toolkit.models.contract import Model
+from toolkit.models.contract import Model, with_gradients
 from toolkit.models.weights import compare_tensors
 from toolkit.registry.code import code_hash
 from toolkit.registry.manifests import PluginManifest
@@ -49,7 +49,11 @@ def load_model(
             plugin.
         UnavailableError: when the plugin cannot be loaded here.
     """
-    path = find_checkpoint(run_or_file)
+    with with_gradients():  # otherwise its parameters could never be trained
+        return _load_model(find_checkpoint(run_or_file), settings)
+
+
+def _load_model(path: Path, settings: Mapping[str, Any] | None) -> tuple[Model, CheckpointManifest]:
     manifest_of_run(path)
     tensors, manifest = read_checkpoint(path)
     assert manifest is not None  # as just seen; the checker does not follow
@@ -115,7 +119,8 @@ def build_model(plugin: PluginManifest, settings: Settings, classes: Sequence[st
         UsageError: when the plugin brings something that is no model.
         UnavailableError: when the plugin cannot be loaded here.
     """
-    model = plugin.resolve(plugin.build)(settings, tuple(classes))
+    with with_gradients():  # some find out by a backward pass which of their parts are used
+        model = plugin.resolve(plugin.build)(settings, tuple(classes))
     if not isinstance(model, Model):
         raise UsageError(
             f"plugin {plugin.name!r}: {plugin.build} must return a toolkit.Model, not {type(model).__name__}"
@@ -201,7 +206,7 @@ def changed_since(manifest: CheckpointManifest) -> str:
     kind = "folder" if Path(plugin.origin).is_dir() else "file"
     return (
         f"\nThe plugin's {kind} {plugin.origin} has changed since this was trained. Hint: undo the change"
-        " there, or train anew"
+        " there, or train again"
     )
 
 

@@ -69,9 +69,12 @@ class Promptable(ABC):
     Attributes:
         protocols: the prompt protocols with which it is evaluated, the most important first; see
             ``toolkit.evaluation.protocols``.
+        untrained_prompts: the kinds of prompts (``point``, ``box``, ``mask``) that training does not show. A
+            run from random weights refuses them.
     """
 
     protocols: tuple[str, ...] = ("box", "point", "point+2")
+    untrained_prompts: tuple[str, ...] = ()
 
     @abstractmethod
     def encode(self, samples: Sequence[Sample]) -> list[Any]:
@@ -94,8 +97,38 @@ class Promptable(ABC):
         """Every object in the image, with masks and scores, labeled 0."""
 
 
+class MaskPromptable(ABC):
+    """Takes approximate masks and its own earlier answers as prompts, beside points and boxes."""
+
+    @property
+    def refines(self) -> bool:
+        """Whether corrections are best answered with the earlier answer at hand, because the model was
+        trained so.
+        """
+        return True
+
+    @abstractmethod
+    def answer_logits(self, encoded: Any, prompts: Prompts) -> tuple[Instances, Tensor]:
+        """As ``Promptable.answer``, with logits that ``Prompts.logits`` takes to have the answer corrected.
+
+        Args:
+            encoded: one of the items that ``Promptable.encode`` returned.
+            prompts: of that image; may have masks or logits, alone or with points and boxes.
+
+        Returns:
+            An object for each prompt, in order, and float32 ``[N, h, w]`` on the CPU, above 0 inside.
+        """
+
+
 class Trackable(ABC):
-    """Follows objects through a video."""
+    """Follows objects through a video.
+
+    Attributes:
+        only_for_tracking: names or patterns of the parameters that only tracking uses and training does not
+            reach. A run from random weights cannot track if there are any.
+    """
+
+    only_for_tracking: tuple[str, ...] = ()
 
     @abstractmethod
     def track(
@@ -105,10 +138,11 @@ class Trackable(ABC):
 
         Args:
             frames: all of the same size; decoded on access, so access each once and in order if you can.
-            prompts: prompts by frame number; each row of each item is a separate object. There is at least
-                one.
+            prompts: prompts by frame number. Rows with the same id are the same object, corrected in a later
+                frame; each row without an id is an object of its own. There is at least one.
 
         Returns:
             The objects visible in each frame, labeled with their number; objects are numbered in the order of
-            the frames, and within a frame in the order of the rows.
+            their first frames, and within a frame in the order of the rows. Where an object is does not
+            depend on which other objects are tracked.
         """

@@ -21,9 +21,13 @@ class Model(nn.Module, ABC):
 
     Attributes:
         classes: the names of the label indexes, including the background if the model has one.
-        class_tensors: entries of the state dict whose shape depends on the number of classes; where start
-            weights have a different shape there, these entries keep their random initialization, and the log
-            says so. Empty: tensors whose shapes differ only in the number of classes.
+        class_tensors: entries of the state dict whose first dimension depends on the number of classes; where
+            start weights were learned for other classes, the rows of those that both have are taken over by
+            name, the others keep their random initialization, and the log says so. Empty: what the shapes of
+            the same model for other classes tell.
+        first_class_row: where the rows of the classes begin in entries that also have rows of no class, such
+            as that of a background: 0 when those follow, 1 when one stands before. None: not known, and such
+            entries start anew as a whole.
         draw_above: the minimum score of objects to draw.
         untrained: patterns (see ``toolkit.models.parts``) of parameters that training does not use, such as
             those of another task; reports do not count them as frozen.
@@ -31,6 +35,7 @@ class Model(nn.Module, ABC):
 
     classes: tuple[str, ...]
     class_tensors: tuple[str, ...] = ()
+    first_class_row: int | None = None
     draw_above: float = DRAW_ABOVE
     untrained: tuple[str, ...] = ()
 
@@ -115,6 +120,15 @@ class TrainableModel(Model):
 def total_loss(losses: Mapping[str, Tensor]) -> Tensor:
     """The sum of the named losses, a scalar tensor."""
     return torch.stack(list(losses.values())).sum()
+
+
+@contextmanager
+def with_gradients() -> Iterator[None]:
+    """Context manager in which gradients are computed even where the caller has switched them off, by
+    ``torch.no_grad`` or ``torch.inference_mode``: for building models, which may look at gradients, and for
+    training."""
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from toolkit.checkpoints import LoadReport, read_foreign
 from toolkit.errors import CheckpointError, DownloadError, UsageError
 from toolkit.models.semantic import SemanticModel
+from toolkit.models.weight_names import names_in_files, unwrapped, without_common_steps
 from toolkit.models.weights import LEAST_FIT, load_weights
 from toolkit.reading.fields import Number, Record, Text
 from toolkit.reading.json_text import load_json
@@ -25,6 +26,12 @@ from toolkit.reading.records import record
 from toolkit.runtime.downloads import from_hub
 
 FILE = "model.safetensors"
+
+PARTS = ("encoder", "backbone")
+"""What whole networks call their encoder."""
+
+COUNT = "num_batches_tracked"
+"""A counter of batch norm that says nothing about the fit, and that old files lack."""
 
 
 def load_encoder_weights(
@@ -68,9 +75,16 @@ def load_encoder_weights(
 
 
 def _is_whole_model(path: Path, model: SemanticModel) -> bool:
-    """Whether a file's tensors are named like those of the whole model rather than an encoder."""
-    own = model.state_dict()
-    return path.is_file() and sum(name in own for name in read_foreign(path)) >= LEAST_FIT * len(own)
+    """Whether a file's tensors are named like those of the whole model rather than an encoder: most of what
+    stands behind the encoder is among them.
+    """
+    if not path.is_file():
+        return False
+    part = model.encoder
+    encoder = {id(value) for value in part.state_dict(keep_vars=True).values()} if part else set()
+    behind = [n for n, value in model.state_dict(keep_vars=True).items() if id(value) not in encoder]
+    found = unwrapped(read_foreign(path), names_in_files(model))
+    return sum(name in found for name in behind) >= LEAST_FIT * len(behind) > 0
 
 
 def _read(path: Path, part: nn.Module, encoder: str, depth: int) -> dict[str, Tensor]:
@@ -79,26 +93,18 @@ def _read(path: Path, part: nn.Module, encoder: str, depth: int) -> dict[str, Te
         raise CheckpointError(f"no weights file at {path}")
     tensors = read_foreign(path)
     own = part.state_dict()
-    for prefix in (
-        "",
-        "encoder.",
-        "network.encoder.",
-        "backbone.",
-        "network.backbone.",
-    ):  # of an encoder alone, or in a whole model
-        stripped = {
-            key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)
-        }
-        if any(key in own for key in stripped):
-            return stripped
-    if not _is_timm(encoder):
-        return tensors
+    found = unwrapped(tensors, own, inside=PARTS)  # of an encoder alone, or in a whole model
+    if not _is_timm(encoder) or all(key in found for key in own if not key.endswith(COUNT)):
+        return found
     # timm renames the tensors of a classifier to those of a feature extractor while loading, so let it
+    bare = without_common_steps(tensors, inside=PARTS)
     try:
         filled = smp.encoders.TimmUniversalEncoder(
-            _timm_name(encoder), pretrained=True, depth=depth, pretrained_cfg_overlay={"state_dict": tensors}
+            _timm_name(encoder), pretrained=True, depth=depth, pretrained_cfg_overlay={"state_dict": bare}
         )
     except RuntimeError as error:
+        if any(key in own for key in found):
+            return found
         raise CheckpointError(f"{path} does not fit the encoder {encoder!r}: {error}") from None
     return dict(filled.state_dict())
 
@@ -108,8 +114,7 @@ def _take(
 ) -> LoadReport:
     own = part.state_dict()
     fitting = {key: value for key, value in tensors.items() if key in own and own[key].shape == value.shape}
-    # num_batches_tracked says nothing about the fit, and old files lack it
-    wanted = [key for key in own if not key.endswith("num_batches_tracked")]
+    wanted = [key for key in own if not key.endswith(COUNT)]
     if sum(key in fitting for key in wanted) < LEAST_FIT * len(wanted):
         hint = (
             "Hint: model.norm=batch"
@@ -132,6 +137,7 @@ def _take(
     return LoadReport(
         loaded=tuple(prefix + key for key in fitting),
         reinitialized=tuple(key for key in model.state_dict() if not key.startswith(prefix)),
+        why_anew="because the weights are those of the encoder",
         missing=tuple(prefix + key for key in wanted if key not in tensors),
         unexpected=tuple(key for key in tensors if key not in own),
         mismatched=tuple(

@@ -45,6 +45,17 @@ def replace_batch_norms(network: nn.Module, norm: Norm) -> None:
                 setattr(parent, name, _replacement(child, norm))
 
 
+def uses_batch_statistics(network: nn.Module) -> bool:
+    """Whether a network, in the mode that it is in, normalizes by the statistics of the batch that it is
+    given, so that the images of a batch belong together.
+    """
+    return any(
+        isinstance(module, nn.modules.batchnorm._BatchNorm)
+        and (module.training or module.running_mean is None)
+        for module in network.modules()
+    )
+
+
 def _replacement(batch: nn.BatchNorm2d, norm: Norm) -> nn.Module:
     new = norm_layer(norm, batch.num_features)
     if isinstance(new, nn.GroupNorm) and batch.affine:

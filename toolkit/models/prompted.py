@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -16,14 +16,17 @@ from toolkit.checkpoints import checkpoint_name
 from toolkit.errors import InvalidDataError, UsageError
 from toolkit.formats.prompts import UNNAMED, PromptFile
 from toolkit.models.building import load_model
-from toolkit.models.capabilities import Promptable, Trackable
+from toolkit.models.capabilities import MaskPromptable, Promptable, Trackable
 from toolkit.models.contract import Model
-from toolkit.models.simulated_prompts import AUTO
+from toolkit.models.learned import prompts_not_learned
+from toolkit.models.simulated_prompts import AUTO, BOX, POINT
 from toolkit.types import Instances, Masks, Prediction, Prompts, Sample
 
 C = TypeVar("C")
 
 FROM = "from:"
+PROMPTS_ABOVE = 0.05
+"""The score that a detection needs to become a prompt, if nothing else is said."""
 
 
 class PromptSource(ABC):
@@ -32,10 +35,12 @@ class PromptSource(ABC):
     Attributes:
         classes: names of the label indexes.
         name: identifies the prompts in manifests.
+        kinds: the kinds of prompts, ``point`` and ``box``.
     """
 
     classes: tuple[str, ...]
     name: str
+    kinds: frozenset[str]
 
     def expect_images(self, names: Iterable[str]) -> None:  # noqa: B027 - only prompt files need it
         """Receive the names of all images before the first is predicted.
@@ -43,6 +48,10 @@ class PromptSource(ABC):
         Raises:
             DataError: when prompts are for an image that is not there.
         """
+
+    def order(self, name: str) -> tuple[str, ...]:
+        """The ids of the objects in an image in the order in which they were given, if they have any."""
+        return ()
 
     @abstractmethod
     def prompts(self, samples: Sequence[Sample]) -> list[list[tuple[Prompts, Tensor | None]]]:
@@ -57,11 +66,16 @@ class FromFile(PromptSource):
     def __init__(self, path: Path, classes: Sequence[str] | None = None) -> None:
         self._file = PromptFile(path, classes)
         self.classes = self._file.classes
+        self.kinds = self._file.kinds
         self.name = f"prompts {path.name} {hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
 
     def expect_images(self, names: Iterable[str]) -> None:
         """Match the names in the file with those of the images."""
         self._file.assign(names)
+
+    def order(self, name: str) -> tuple[str, ...]:
+        """The ids of an image's objects, in the order of the file."""
+        return self._file.ids(name)
 
     def prompts(self, samples: Sequence[Sample]) -> list[list[tuple[Prompts, Tensor | None]]]:
         """The prompts in the file for each sample."""
@@ -80,7 +94,9 @@ class FromDetector(nn.Module, PromptSource):
         UsageError: when the model cannot detect.
     """
 
-    def __init__(self, detector: Model, name: str = "a detector", score_threshold: float = 0.05) -> None:
+    def __init__(
+        self, detector: Model, name: str = "a detector", score_threshold: float = PROMPTS_ABOVE
+    ) -> None:
         super().__init__()
         if detector.capability(Promptable) is not None:
             raise UsageError(
@@ -88,7 +104,9 @@ class FromDetector(nn.Module, PromptSource):
             )
         self.detector, self.score_threshold = detector, score_threshold
         self.classes = detector.classes
-        self.name = f"prompts of {name}"
+        self.kinds = frozenset({BOX})
+        above = "" if score_threshold == PROMPTS_ABOVE else f" above {score_threshold:g}"
+        self.name = f"prompts of {name}{above}"
 
     def prompts(self, samples: Sequence[Sample]) -> list[list[tuple[Prompts, Tensor | None]]]:
         """The boxes that the detector finds in each sample."""
@@ -118,27 +136,37 @@ class PromptedModel(Model):
         model: answers the prompts.
         source: source of the prompts; with None, the model finds everything in the image, as objects without
             a class.
+
+    Attributes:
+        refusal: why the model cannot find everything by itself; empty if it can.
     """
 
     draw_above = 0.0  # each object was requested by a prompt
 
     def __init__(self, model: Model, source: PromptSource | None) -> None:
         super().__init__(source.classes if source else (UNNAMED,))
-        self.model, self.source = model, source
+        self.model, self.source, self.refusal = model, source, ""
 
     def capability(self, kind: type[C]) -> C | None:
         """The inner model's capability for interactive prompting and tracking; otherwise its own."""
-        return self.model.capability(kind) if kind in (Promptable, Trackable) else super().capability(kind)
+        inner = kind in (Promptable, MaskPromptable, Trackable)
+        return self.model.capability(kind) if inner else super().capability(kind)
 
     def expect_images(self, names: Iterable[str]) -> None:
         """Match the names in a prompt file with those of the images; see
         ``PromptSource.expect_images``.
         """
+        self._check_can_search()
         if self.source is not None:
             self.source.expect_images(names)
 
+    def _check_can_search(self) -> None:
+        if self.source is None and self.refusal:
+            raise UsageError(self.refusal)
+
     def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
         """One prediction per sample; a sample without prompts has no objects."""
+        self._check_can_search()
         if self.source is None:
             return self.model.predict([sample.with_(prompts=None) for sample in samples])
         work: list[tuple[int, Prompts, Tensor | None]] = []
@@ -148,15 +176,15 @@ class PromptedModel(Model):
             self.model.predict([samples[i].with_(prompts=prompts) for i, prompts, _ in work]) if work else []
         )
         parts: list[list[Instances]] = [[] for _ in samples]
-        for (i, _, scores), answer in zip(work, answers, strict=True):
+        for (i, prompts, scores), answer in zip(work, answers, strict=True):
             if answer.instances is None:
                 raise InvalidDataError(
                     f"{type(self.model).__name__} returned a prediction for sample {answer.sample_id!r}"
                     " without instances"
                 )
-            parts[i].append(_weighted(answer.instances, scores))
+            parts[i].append(replace(_weighted(answer.instances, scores), ids=prompts.ids))
         return [
-            Prediction(s.id, s.size, instances=_joined(s, found))
+            Prediction(s.id, s.size, instances=_joined(s, found, self.source.order(s.id)))
             for s, found in zip(samples, parts, strict=True)
         ]
 
@@ -167,45 +195,88 @@ def _weighted(answers: Instances, scores: Tensor | None) -> Instances:
     return replace(answers, scores=answers.scores * scores)
 
 
-def _joined(sample: Sample, parts: Sequence[Instances]) -> Instances:
-    """The answers to all groups of prompts of one image."""
-    if len(parts) == 1:
+def _joined(sample: Sample, parts: Sequence[Instances], order: Sequence[str]) -> Instances:
+    """The answers to all groups of prompts of one image, in the order of their ids if they have any."""
+    if len(parts) == 1 and not order:
         return parts[0]
     counts = tuple(code for part in parts if part.masks for code in part.masks.counts)
     empty = Instances.empty(sample.size, with_masks=True, with_scores=True)
     if not parts:
         return empty
     scores = [torch.ones(len(part)) if part.scores is None else part.scores for part in parts]
-    return Instances(
+    joined = Instances(
         sample.size,
         torch.cat([part.boxes_xyxy for part in parts]),
         torch.cat([part.labels for part in parts]),
         Masks(sample.size, counts),
         torch.cat(scores),
     )
+    if not order:
+        return joined
+    ids = tuple(each for part in parts for each in part.ids or ())
+    return replace(joined, ids=ids)[[ids.index(each) for each in order]]
 
 
-def prompted(model: Model, prompts: str, *, classes: Sequence[str] | None = None) -> PromptedModel:
+def prompted(
+    model: Model,
+    prompts: str,
+    *,
+    classes: Sequence[str] | None = None,
+    prompts_above: float | None = None,
+    start_weights: Mapping[str, str] | None = None,
+) -> PromptedModel:
     """The model with the prompt source given by a command-line argument.
 
     Args:
         model: must be promptable.
         prompts: ``auto``, ``from:RUN`` for another run's detections, or the path of a file of prompts.
         classes: names for the label indexes; the source's own classes when None.
+        prompts_above: the score that a detection of another run needs to become a prompt; 0.05 when None.
+        start_weights: what the model's training started from, as in its manifest; None where nobody knows.
 
     Raises:
-        UsageError: when the model takes no prompts, or the other run cannot detect.
+        UsageError: when the model takes no prompts or has not learned them, the other run cannot detect, or
+            there is a score for prompts that have none.
         DataError: when the file is invalid.
     """
-    if model.capability(Promptable) is None:
+    promptable = model.capability(Promptable)
+    if promptable is None:
         raise UsageError(
             f"--prompts {prompts}: {type(model).__name__} takes no prompts. Hint: leave out --prompts, or"
             " use a promptable run"
         )
+    if prompts_above is not None:
+        _check_above(prompts, prompts_above)
+    source = _source(prompts, classes, prompts_above)
+    prompted_model = PromptedModel(model, source)
+    if source is None:
+        hint = "give prompts of the kind that it was trained with: --prompts FILE, or from:RUN for boxes"
+        prompted_model.refusal = prompts_not_learned(promptable, [POINT], start_weights or {}, hint)
+        return prompted_model
+    hint = "prompt it as it was trained (model.prompts of the run), or train with model.prompts=mix"
+    if reason := prompts_not_learned(promptable, source.kinds, start_weights or {}, hint):
+        raise UsageError(reason)
+    return prompted_model
+
+
+def _source(
+    prompts: str, classes: Sequence[str] | None, prompts_above: float | None
+) -> FromDetector | FromFile | None:
     if prompts == AUTO:
-        return PromptedModel(model, None)
+        return None
     if prompts.startswith(FROM):
         run = prompts.removeprefix(FROM)
         detector, manifest = load_model(run)
-        return PromptedModel(model, FromDetector(detector, checkpoint_name(run, manifest)))
-    return PromptedModel(model, FromFile(Path(prompts), classes))
+        above = PROMPTS_ABOVE if prompts_above is None else prompts_above
+        return FromDetector(detector, checkpoint_name(run, manifest), above)
+    return FromFile(Path(prompts), classes)
+
+
+def _check_above(prompts: str, above: float) -> None:
+    if not prompts.startswith(FROM):
+        raise UsageError(
+            f"--prompts-above {above:g}: --prompts {prompts} has no scores. Hint: leave out --prompts-above,"
+            f" or take the prompts from another run's detections with --prompts {FROM}RUN"
+        )
+    if not 0 <= above <= 1:
+        raise UsageError(f"--prompts-above must be a score from 0 to 1, not {above:g}")

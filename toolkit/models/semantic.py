@@ -10,23 +10,30 @@ A whole plugin in one file::
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, TypeAlias, final
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from toolkit.errors import InvalidDataError, UsageError
 from toolkit.models.capabilities import Inspectable, Tileable
 from toolkit.models.contract import TrainableModel, evaluating
 from toolkit.models.label_maps import logits_to_label_map
 from toolkit.models.losses import SegmentationLossSettings, segmentation_loss
+from toolkit.models.norms import uses_batch_statistics
+from toolkit.models.resizing import (
+    Padding,
+    enlarged,
+    groups_by_size,
+    in_grid,
+    multiple,
+    pad,
+    shrunk,
+)
 from toolkit.types import VOID, Prediction, Sample, Size
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-
-Padding: TypeAlias = Literal["replicate", "reflect"]
 
 
 @final
@@ -55,8 +62,7 @@ class SemanticModel(TrainableModel, Tileable, Inspectable):
             network then has a method ``all_logits(images)`` that returns a list: the result of ``forward``,
             and the logits of each auxiliary head. 0: no auxiliary heads.
         stride: of the network's coarsest features, in pixels; ``divisor`` when None. A training batch of a
-            single image is padded to more than this (with void), because batch norm cannot train on a single
-            value.
+            single image is padded to more than this, because batch norm cannot train on a single value.
 
     Raises:
         UsageError: when these do not go together.
@@ -114,7 +120,7 @@ class SemanticModel(TrainableModel, Tileable, Inspectable):
         """
         predictions: dict[int, Prediction] = {}
         with evaluating(self):
-            for positions, images in _groups(samples):
+            for positions, images in groups_by_size(samples):
                 raw = self._run(images)
                 predictions.update(
                     (i, self._prediction(samples[i], raw[row])) for row, i in enumerate(positions)
@@ -122,35 +128,21 @@ class SemanticModel(TrainableModel, Tileable, Inspectable):
         return [predictions[i] for i in range(len(samples))]
 
     def loss(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
-        """The terms of the loss. Images of different sizes are padded to the largest, with the mean color and
-        void.
+        """The terms of the loss, each the mean over the samples of the loss in the sample's own pixels.
+
+        Images of different sizes go through the network one size at a time, so that none affects another.
+        Only a network that normalizes by the statistics of its batch, as batch norm does in training mode,
+        gets them together, each padded to the largest with the mean color.
         """
-        label_maps = [self._label_map(sample) for sample in samples]
-        if not label_maps:
+        targets = [self._label_map(sample) for sample in samples]
+        if not targets:
             raise InvalidDataError("the loss of an empty batch is undefined; expected at least one sample")
-        height = max(sample.size[0] for sample in samples)
-        width = max(sample.size[1] for sample in samples)
-        if (
-            self.stride > 1 and len(samples) == 1
-        ):  # batch norm cannot train on the single value that a tiny image would leave
-            width = max(width, self.stride + 1)
-        images = self._shift.new_zeros(len(samples), 3, height, width).contiguous(
-            memory_format=torch.channels_last
-        )  # 0 is the mean
-        target = torch.full((len(samples), height, width), VOID, dtype=torch.uint8)
-        for i, (sample, label_map) in enumerate(zip(samples, label_maps, strict=True)):
-            h, w = sample.size
-            images[i, :, :h, :w] = self._normalized(sample.image[None])[0]
-            target[i, :h, :w] = label_map
-        size = self._working_size((height, width))
-        images = self._padded(_shrunk(images, size))
-        network: Any = self.network
-        raw: list[Tensor] = network.all_logits(images) if self.auxiliary_weight else [network(images)]
-        losses, *auxiliary = (self._losses(self._checked(logits, images), size, target) for logits in raw)
-        for terms in auxiliary:
-            for name, value in terms.items():
-                key = f"auxiliary_{name}"
-                losses[key] = losses.get(key, 0) + self.auxiliary_weight * value
+        losses: dict[str, Tensor] = {}
+        for positions, raw, padded in self._training_logits(samples):
+            target = torch.stack([targets[i] for i in positions])
+            share = len(positions) / len(samples)
+            for name, value in self._all_losses(raw, padded, target).items():
+                losses[name] = losses.get(name, 0) + value * share
         return losses
 
     def validate(self, samples: Sequence[Sample]) -> tuple[list[Prediction], dict[str, Tensor]]:
@@ -160,11 +152,11 @@ class SemanticModel(TrainableModel, Tileable, Inspectable):
         predictions: dict[int, Prediction] = {}
         sums: dict[str, Tensor] = {}
         with evaluating(self):
-            for positions, images in _groups(samples):
+            for positions, images in groups_by_size(samples):
                 raw = self._run(images)
-                size: Size = (images.shape[2], images.shape[3])
+                working = self._working_size((images.shape[2], images.shape[3]))
                 target = torch.stack([self._label_map(samples[i]) for i in positions])
-                for name, value in self._losses(raw, self._working_size(size), target).items():
+                for name, value in self._losses(raw, multiple(working, self.divisor), target).items():
                     sums[name] = sums.get(name, 0) + value * (len(positions) / len(samples))
                 predictions.update(
                     (i, self._prediction(samples[i], raw[row])) for row, i in enumerate(positions)
@@ -200,7 +192,7 @@ class SemanticModel(TrainableModel, Tileable, Inspectable):
             float32 ``[B, 3, h, w]`` in channels-last memory, on the model's device.
         """
         size = self._working_size((images.shape[2], images.shape[3]))
-        return self._padded(self._normalized(_shrunk(images, size)))
+        return self._padded(self._normalized(shrunk(images, size)))
 
     def export_state(self) -> dict[str, Tensor]:
         """The weights of the network alone, under their names in it."""
@@ -231,7 +223,7 @@ class SemanticModel(TrainableModel, Tileable, Inspectable):
         possible.
         """
         size = self._working_size(sample.size)
-        padded = _multiple(size, self.divisor)
+        padded = multiple(size, self.divisor)
         if size == sample.size:
             label_map = logits_to_label_map(raw, padded)[: size[0], : size[1]]
         else:
@@ -246,6 +238,41 @@ class SemanticModel(TrainableModel, Tileable, Inspectable):
         height, width = (max(1, round(n * self.long_side / longest)) for n in size)
         return height, width
 
+    def _training_logits(self, samples: Sequence[Sample]) -> Iterator[tuple[list[int], list[Tensor], Size]]:
+        """For the samples of each size, their positions, the logits of all heads, and the size of the
+        network's input that these cover.
+        """
+        groups = [(positions, self.network_input(images)) for positions, images in groups_by_size(samples)]
+        if not uses_batch_statistics(self.network):
+            for positions, images in groups:
+                yield positions, self._all_logits(images), (images.shape[2], images.shape[3])
+            return
+        height, width = (max(images.shape[dim] for _, images in groups) for dim in (2, 3))
+        if self.stride > 1 and len(samples) == 1:
+            # batch norm cannot train on the single value that a tiny image would leave
+            width = max(width, multiple((1, self.stride + 1), self.divisor)[1])
+        together = [enlarged(images, (height, width)) for _, images in groups]
+        batch = together[0] if len(together) == 1 else torch.cat(together)
+        raw, first = self._all_logits(batch), 0
+        for positions, _ in groups:
+            yield positions, [each[first : first + len(positions)] for each in raw], (height, width)
+            first += len(positions)
+
+    def _all_logits(self, images: Tensor) -> list[Tensor]:
+        """The logits of the last layer, and of the auxiliary heads where they count."""
+        network: Any = self.network
+        raw: list[Tensor] = network.all_logits(images) if self.auxiliary_weight else [network(images)]
+        return [self._checked(logits, images) for logits in raw]
+
+    def _all_losses(self, raw: Sequence[Tensor], padded: Size, target: Tensor) -> dict[str, Tensor]:
+        """The terms of the loss of all heads, whose logits cover images that were padded to ``padded``."""
+        losses, *auxiliary = (self._losses(logits, padded, target) for logits in raw)
+        for terms in auxiliary:
+            for name, value in terms.items():
+                key = f"auxiliary_{name}"
+                losses[key] = losses.get(key, 0) + self.auxiliary_weight * value
+        return losses
+
     def _run(self, images: Tensor) -> Tensor:
         """The network's own logits of uint8 images ``[B, 3, H, W]``."""
         images = self.network_input(images)
@@ -258,7 +285,7 @@ class SemanticModel(TrainableModel, Tileable, Inspectable):
     def _padded(self, images: Tensor) -> Tensor:
         """Normalized images as the network gets them."""
         height, width = images.shape[2:]
-        padded = _multiple((height, width), self.divisor)
+        padded = multiple((height, width), self.divisor)
         images = pad(images, (0, padded[0] - height), (0, padded[1] - width), self.padding)
         return images.contiguous(memory_format=torch.channels_last)
 
@@ -271,64 +298,19 @@ class SemanticModel(TrainableModel, Tileable, Inspectable):
             )
         return logits if logits.dtype == torch.float64 else logits.float()
 
-    def _losses(self, raw: Tensor, working: Size, target: Tensor) -> dict[str, Tensor]:
-        """The terms of the loss of the network's logits, in the grid of the target ``[B, H, W]``."""
+    def _losses(self, raw: Tensor, padded: Size, target: Tensor) -> dict[str, Tensor]:
+        """The terms of the loss of logits of images that were padded to ``padded``, in the grid of the target
+        ``[B, H, W]``.
+        """
         size: Size = (target.shape[1], target.shape[2])
-        return self._criterion(self._to_grid(raw, working, size), target.to(raw.device))
+        logits = in_grid(raw, padded, self._working_size(size), size)
+        return self._criterion(logits, target.to(raw.device))
 
     def _to_grid(self, raw: Tensor, working: Size, size: Size) -> Tensor:
         """Bring the network's logits ``[B, C, h, w]`` of images that were ``working`` before padding to
         ``size``.
         """
-        logits = _upsampled(raw, _multiple(working, self.divisor))[:, :, : working[0], : working[1]]
-        return _upsampled(logits, size)
-
-
-def pad(images: Tensor, rows: tuple[int, int], columns: tuple[int, int], padding: Padding) -> Tensor:
-    """Pad images ``[B, C, H, W]`` by any number of rows (above, below) and columns (left, right), even beyond
-    their own size.
-    """
-    for dim, (before, after) in ((2, rows), (3, columns)):
-        if before or after:
-            index = torch.arange(-before, images.shape[dim] + after, device=images.device)
-            images = images.index_select(dim, _inside(index, images.shape[dim], padding))
-    return images
-
-
-def _inside(index: Tensor, length: int, padding: Padding) -> Tensor:
-    """Map indexes outside ``0 … length - 1`` to the inside. Repeated reflection is periodic."""
-    last = length - 1
-    if padding == "replicate" or last == 0:
-        return index.clamp(0, last)
-    return last - (index % (2 * last) - last).abs()
-
-
-def _multiple(size: Size, divisor: int) -> Size:
-    return -(-size[0] // divisor) * divisor, -(-size[1] // divisor) * divisor
-
-
-def _shrunk(images: Tensor, size: Size) -> Tensor:
-    """Images ``[B, 3, H, W]``, uint8 or float, resized to ``size`` with antialiasing."""
-    if tuple(images.shape[2:]) == size:
-        return images
-    if not images.is_floating_point() and images.device.type != "cpu":  # torch resizes bytes on the CPU alone
-        return _shrunk(images.float(), size)
-    return F.interpolate(images, size, mode="bilinear", antialias=True)
-
-
-def _upsampled(logits: Tensor, size: Size) -> Tensor:
-    if tuple(logits.shape[2:]) == size:
-        return logits
-    return F.interpolate(logits, size, mode="bilinear", align_corners=False)
-
-
-def _groups(samples: Sequence[Sample]) -> Iterator[tuple[list[int], Tensor]]:
-    """The images of each size, stacked to uint8 ``[B, 3, H, W]``, with their positions."""
-    positions: dict[Size, list[int]] = {}
-    for i, sample in enumerate(samples):
-        positions.setdefault(sample.size, []).append(i)
-    for group in positions.values():
-        yield group, torch.stack([samples[i].image for i in group])
+        return in_grid(raw, multiple(working, self.divisor), working, size)
 
 
 def _name_inside(network: nn.Module, part: nn.Module | None) -> str | None:

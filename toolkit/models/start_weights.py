@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from toolkit.checkpoints import LoadReport, is_own, license_of, read_manifest
+from toolkit.checkpoints import (
+    LoadReport,
+    exported_manifest,
+    is_own,
+    license_of,
+    read_foreign,
+    read_manifest,
+)
 from toolkit.config import Settings
 from toolkit.config.schema import AUTO
 from toolkit.config.tree import flat_items
 from toolkit.errors import CheckpointError, DownloadError, UsageError
-from toolkit.models.building import changed_since
+from toolkit.models.building import build_model, changed_since
 from toolkit.models.contract import Model
+from toolkit.models.weight_names import names_in_files
 from toolkit.models.weights import load_weights
 from toolkit.registry.manifests import PluginManifest
 from toolkit.runtime.downloads import fetch, weights_folder
@@ -36,6 +45,8 @@ class StartWeights:
 
 
 RANDOM = StartWeights("none", "none")
+HANDED_OVER = StartWeights("handed over", "unknown")
+"""Whatever a model brings that was built elsewhere."""
 
 
 def take_start_weights(
@@ -65,8 +76,8 @@ def take_start_weights(
         near = difflib.get_close_matches(name, official, n=1)
         meant = f"weights={near[0]}, or " if near else ""
         raise UsageError(
-            f"weights={name}: no such file, and no official weights of plugin {plugin.name!r} (there are:"
-            f" {', '.join(official) or 'none'}). Hint: {meant}weights=none for random ones"
+            f"weights={name}: no such file, and no official weights of plugin {plugin.name!r} (expected one"
+            f" of: {', '.join(official) or 'none'}). Hint: {meant}weights=none for random ones"
         )
     if name in official:
         chosen = official[name]
@@ -77,12 +88,23 @@ def take_start_weights(
             source = str(fetch(chosen.download, weights_folder(), instead=instead))
     else:
         license, source = license_of(name), name
-    if plugin.load_weights and not is_own(source):
+    if plugin.load_weights and not is_own(source) and not _was_exported(source, model, plugin):
         return StartWeights(name, license, plugin.resolve(plugin.load_weights)(model, source))
+    build = None if settings is None else partial(build_model, plugin, settings)
     try:
-        return StartWeights(name, license, load_weights(model, Path(source), plugin.name))
+        return StartWeights(name, license, load_weights(model, Path(source), plugin.name, build))
     except CheckpointError as error:
         raise CheckpointError(f"{error}{_learned_with(source, plugin, settings)}") from None
+
+
+def _was_exported(source: str, model: Model, plugin: PluginManifest) -> bool:
+    """Whether a file was exported from the plugin's model, under names that are those of its tensors; what
+    was converted while exporting, the plugin itself reads.
+    """
+    manifest = exported_manifest(source)
+    if manifest is None or manifest.plugin != plugin.name:
+        return False
+    return set(read_foreign(Path(source).expanduser())) <= set(names_in_files(model))
 
 
 def _first_official(model: Model, plugin: PluginManifest) -> StartWeights:
@@ -106,4 +128,4 @@ def _learned_with(source: str, plugin: PluginManifest, settings: Settings | None
     others = [f"model.{key}={before[key]}" for key in before if before[key] != now.get(key, before[key])]
     if not others:
         return changed_since(manifest)
-    return f"\nThese weights were learned with other settings. Hint: {' '.join(others)}"
+    return f"\nThese weights were trained with other settings. Hint: {' '.join(others)}"

@@ -2,43 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
 
-from toolkit.checkpoints import CheckpointManifest, LoadReport, find_checkpoint, read_checkpoint, read_foreign
+from toolkit.checkpoints import LoadReport, find_checkpoint, read_weights
 from toolkit.errors import CheckpointError
+from toolkit.models.class_rows import (
+    ClassAxis,
+    declared_axes,
+    fallback_axes,
+    moved_rows,
+    probed_axes,
+)
 from toolkit.models.contract import Model
+from toolkit.models.weight_names import names_in_files, unwrapped
 from toolkit.runtime.weight_files import recognize_names
 
 LEAST_FIT = 0.5
 """A file of which a smaller part of the tensors fits is taken to be for another model."""
 
+Build = Callable[[Sequence[str]], Model]
 
-def load_weights(model: Model, path: Path, plugin: str) -> LoadReport:
-    """Take over what fits from a file, as the start of training; a head for other classes starts anew.
+
+def load_weights(model: Model, path: Path, plugin: str, build: Build | None = None) -> LoadReport:
+    """Take over what fits from a file, as the start of training; of a head, the rows of the classes that both
+    have, by name.
 
     Args:
         model: gets the weights.
-        path: a run, a checkpoint of the toolkit, or a safetensors or torch file of tensors.
+        path: a run, a checkpoint of the toolkit, what ``toolkit export`` wrote, or a safetensors or torch
+            file of tensors.
         plugin: name of the model's plugin.
+        build: makes the model for other classes, to find out which tensors depend on them; without it, those
+            that the model names in ``class_tensors``, and those whose shapes differ.
 
     Raises:
         CheckpointError: when the file is damaged, unsafe, of another plugin, or less than half of it fits.
     """
     path = find_checkpoint(path)
-    manifest: CheckpointManifest | None = None
-    if path.suffix == ".safetensors":
-        tensors, manifest = read_checkpoint(path)
-    else:
-        tensors = read_foreign(path)
+    tensors, manifest = read_weights(path)
     if manifest is not None and manifest.plugin != plugin:
         raise CheckpointError(
             f"{path} is a checkpoint of the plugin {manifest.plugin!r}, not of {plugin!r}. "
             f"Hint: train with --plugin {manifest.plugin}, or start from other weights"
         )
-    return take_tensors(model, tensors, str(path), old_classes=len(manifest.classes) if manifest else None)
+    return take_tensors(
+        model, tensors, str(path), classes=manifest.classes if manifest else None, build=build
+    )
 
 
 def take_tensors(
@@ -46,57 +59,102 @@ def take_tensors(
     tensors: Mapping[str, Tensor],
     source: str,
     *,
-    old_classes: int | None = None,
+    classes: Sequence[str] | None = None,
+    build: Build | None = None,
     anew: Collection[str] = (),
 ) -> LoadReport:
-    """Take over what fits of tensors that are named like the model's own; a head for other classes starts
-    anew.
+    """Take over what fits of tensors that are named like the model's own, whatever stands before the names.
 
     Args:
         model: gets the weights.
         tensors: of a file, say, whose names a plugin has translated.
         source: what they are, for messages.
-        old_classes: how many classes they were learned for, where that is known.
-        anew: names of tensors that start anew even where they fit: those of a head for as many classes, but
-            others.
+        classes: that they were learned for, in order; None where that is not known. The rows of a head follow
+            the names of the classes; classes that the tensors do not know start anew. Where the classes are
+            not known, a head of the model's shape is taken as it is, and any other starts anew.
+        build: as for ``load_weights``.
+        anew: names of tensors that start anew even where they fit.
 
     Raises:
         CheckpointError: when less than half of the model's tensors are among them.
     """
-    tensors = without_wrapper(tensors, model.state_dict())
-    fit = compare_tensors(model, tensors, old_classes, anew)
-    if len(fit.loaded) < LEAST_FIT * len(model.state_dict()):
+    tensors = unwrapped(tensors, names_in_files(model))
+    fit = compare_tensors(model, tensors, None if classes is None else len(classes), anew)
+    heads: dict[str, Tensor] = {}
+    if classes is not None and tuple(classes) != model.classes:
+        axes = _axes(model, tensors, tuple(classes), build)
+        heads = _moved(model, {n: v for n, v in tensors.items() if n not in anew}, axes, tuple(classes))
+        fit = _with_classes(model, fit, heads, axes, tuple(classes))
+    if len(fit.loaded) + len(heads) < LEAST_FIT * len(model.state_dict()):
         found = recognize_names(tensors)
         of = f" (its tensors are named like those of {found.what})" if found else ""
         raise CheckpointError(
             f"{source} is plainly for another model{of}: only {len(fit.loaded)} of the"
             f" {len(model.state_dict())} tensors of this one fit. {fit}. Hint: set model.… as it was when"
-            " these weights were learned, or start from others (toolkit plugins info NAME lists them) or from"
+            " these weights were trained, or start from others (toolkit plugins info NAME lists them) or from"
             " weights=none"
         )
-    model.load_state_dict({name: tensors[name] for name in fit.loaded}, strict=False)
+    model.load_state_dict({name: tensors[name] for name in fit.loaded} | heads, strict=False)
     return fit
 
 
-WRAPPERS = ("module.", "model.", "net.", "network.", "_orig_mod.")
-"""What DistributedDataParallel, Lightning modules and torch.compile put before the names of tensors."""
+def _axes(
+    model: Model, tensors: Mapping[str, Tensor], classes: tuple[str, ...], build: Build | None
+) -> dict[str, ClassAxis | None]:
+    """Which tensors depend on the classes, and how; None for those that may, as far as anybody knows."""
+    found = None if build is None else probed_axes(model, build)
+    if found is None:
+        found = declared_axes(model) or fallback_axes(model, tensors, classes)
+        if not found and len(classes) == len(model.classes):  # nothing tells which tensors are the head's
+            count = len(classes)
+            return {n: None for n, v in model.state_dict().items() if v.dim() and v.shape[0] == count}
+    return {**found}
 
 
-def without_wrapper(tensors: Mapping[str, Tensor], own: Collection[str]) -> Mapping[str, Tensor]:
-    """Tensors without the first step of their names where all have the same, no name is the model's own as it
-    stands, and more are without it.
-    """
-    if any(name in own for name in tensors):
-        return tensors
-    for prefix in WRAPPERS:
-        if tensors and all(name.startswith(prefix) for name in tensors):
-            bare = {name.removeprefix(prefix): value for name, value in tensors.items()}
-            return bare if any(name in own for name in bare) else tensors
-    return tensors
+def _moved(
+    model: Model,
+    tensors: Mapping[str, Tensor],
+    axes: Mapping[str, ClassAxis | None],
+    classes: tuple[str, ...],
+) -> dict[str, Tensor]:
+    """The heads with the rows of the classes that both have; without those that start anew."""
+    if not set(classes) & set(model.classes):
+        return {}
+    own = model.state_dict()
+    heads = {
+        name: moved_rows(own[name], tensors[name], axis, model.classes, classes, model.first_class_row)
+        for name, axis in axes.items()
+        if axis is not None and name in tensors
+    }
+    return {name: value for name, value in heads.items() if value is not None}
+
+
+def _with_classes(
+    model: Model,
+    fit: LoadReport,
+    heads: Collection[str],
+    axes: Collection[str],
+    classes: tuple[str, ...],
+) -> LoadReport:
+    """The report, where heads were taken by their classes, and the others of ``axes`` start anew."""
+    anew = {name for name in axes if name not in heads and name not in fit.missing} | {*fit.reinitialized}
+    decided = {*heads, *anew}
+    return replace(
+        fit,
+        loaded=tuple(name for name in fit.loaded if name not in decided),
+        reinitialized=tuple(name for name in model.state_dict() if name in anew and name not in heads),
+        mismatched=tuple(line for line in fit.mismatched if line.partition(": ")[0] not in decided),
+        by_class=tuple(name for name in model.state_dict() if name in heads),
+        kept_classes=tuple(name for name in model.classes if name in classes) if heads else (),
+        new_classes=tuple(name for name in model.classes if name not in classes) if axes else (),
+    )
 
 
 def compare_tensors(
-    model: Model, tensors: Mapping[str, Tensor], old_classes: int | None = None, anew: Collection[str] = ()
+    model: Model,
+    tensors: Mapping[str, Tensor],
+    old_classes: int | None = None,
+    anew: Collection[str] = (),
 ) -> LoadReport:
     """Compare names and shapes. A head's tensors are those that the model names, or that differ only where
     the number of classes stands.

@@ -78,6 +78,12 @@ def _identifier(value: Any) -> int | str:
     raise ValueError("should be a whole number or text")
 
 
+def _any_text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("should be text")
+    return value
+
+
 def _plain_text(value: str) -> str:
     if "\0" in value:
         raise ValueError("must not contain the character NUL")
@@ -112,6 +118,9 @@ Whole = Annotated[int, BeforeValidator(_whole), Strict(), Field(ge=-(2**63), lt=
 
 Count = Annotated[int, BeforeValidator(_whole), Strict(), Field(ge=0, lt=2**63)]
 """A whole number from 0."""
+
+AnyText = Annotated[str, PlainValidator(_any_text)]
+"""Text that may have halves of surrogate pairs, as Python's names of files that are no UTF-8."""
 
 Text = Annotated[str, Strict(), AfterValidator(_plain_text)]
 """Text that can be written to a file and printed."""

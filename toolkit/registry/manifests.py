@@ -151,7 +151,8 @@ class PluginManifest(Manifest):
         defaults: settings that differ from the toolkit's own, as nested mappings by section.
         recommended: settings to start with where neither a recipe nor a file of settings is given, laid over
             ``defaults``; ``augment: auto`` stands for the task's ``augment``, ``weights: auto`` for the first
-            of ``weights`` where they can be had.
+            of ``weights`` if they are available, and ``batch_size: None`` for a batch size that suits the
+            training images, at most that of ``defaults``.
         weights: published weights, by name.
         load_weights: ``"module:callable"``, called with ``(model, name_or_path)`` when ``weights=`` is one of
             ``weights`` (the path of its file, once fetched, where it has a ``download``) or a file that the
@@ -211,13 +212,16 @@ class DatasetManifest(Manifest):
         downloads: the files that ``toolkit data get`` fetches and unpacks; empty when nobody may or can.
         terms: what must be accepted before they are fetched, in words: ``toolkit data get`` shows it with
             the license and asks; empty when nothing must.
-        sample: ``"module:callable"`` that draws a small stand-in and writes it in the dataset's own layout,
+        unread: ``"module:callable"`` that lists what the folder has that is of no split, such as the
+            annotations of a split of another name, or empty. Called as ``unread(folder, settings)``; returns
+            a list of texts, which `toolkit data check` and `toolkit data convert` print.
+        sample: ``"module:callable"`` that writes a small synthetic version of the dataset in its own layout,
             or empty. Called as ``sample(folder)`` by ``toolkit data sample``; returns how many images it
             wrote.
     """
 
     kind: ClassVar[str] = "dataset"
-    optional_references: ClassVar[tuple[str, ...]] = ("settings", "sample")
+    optional_references: ClassVar[tuple[str, ...]] = ("settings", "sample", "unread")
 
     tasks: tuple[str, ...]
     splits: tuple[str, ...] = ("train", "val", "test")
@@ -231,6 +235,7 @@ class DatasetManifest(Manifest):
     downloads: tuple[Download, ...] = ()
     terms: str = ""
     sample: str = ""
+    unread: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

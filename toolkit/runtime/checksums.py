@@ -77,6 +77,6 @@ def _read(kept: Path) -> str:
     if not re.fullmatch(r"[0-9a-f]{64}", known):
         raise DownloadError(
             f"{kept} begins with {known[:80]!r} instead of a sha256, which has 64 hex digits. Hint: remove"
-            " it, so that it is written anew"
+            " it, so that it is written again"
         )
     return known

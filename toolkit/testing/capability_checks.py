@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from toolkit.models.capabilities import Inspectable, Tileable, Trackable
 from toolkit.models.contract import evaluating
 from toolkit.testing.checks import expect, skip
 from toolkit.testing.closeness import PIXELS
 from toolkit.testing.model_case import ModelCase
-from toolkit.types import Prompts, Sample
+from toolkit.types import Prediction, Prompts, Sample
 
 FRAMES = 3
 
@@ -69,7 +70,9 @@ def network_takes_its_input(case: ModelCase) -> None:
 
 
 def objects_are_tracked(case: ModelCase) -> None:
-    """Objects prompted in the first frame are tracked in every frame, numbered in their order."""
+    """Objects prompted in the first frame are tracked in every frame, numbered in their order; each where it
+    is without the others; and a prompt with an id that was there before is for the same object.
+    """
     model = case.build()
     trackable = model.capability(Trackable)
     if trackable is None:
@@ -96,3 +99,27 @@ def objects_are_tracked(case: ModelCase) -> None:
             f"{prediction.sample_id} has objects numbered {labels}; expected numbers from 0 to"
             f" {len(truth) - 1}, each once, in ascending order",
         )
+    first_box = Prompts(boxes_xyxy=truth.boxes_xyxy[:1], ids=("first",))
+    with torch.no_grad():
+        alone = list(trackable.track(frames, {0: [first_box]}))
+        corrected = list(trackable.track(frames, {0: [first_box], FRAMES - 1: [first_box]}))
+    for together, single in zip(found, alone, strict=True):
+        differing = (_first_object(together) ^ _first_object(single)).float().mean().item()
+        expect(
+            differing <= PIXELS,
+            f"the first object of {single.sample_id} is another mask when it is tracked alone:"
+            f" {differing:.1%} of the pixels differ. Hint: track each object by itself",
+        )
+    numbers = {n for each in corrected if each.instances is not None for n in each.instances.labels.tolist()}
+    expect(
+        numbers <= {0},
+        f"two prompts with the id of one object gave objects numbered {sorted(numbers)}; expected 0 alone",
+    )
+
+
+def _first_object(prediction: Prediction) -> Tensor:
+    """The mask of object 0, bool ``[H, W]``; empty where it is not seen."""
+    found = prediction.instances
+    if found is None or found.masks is None or 0 not in found.labels.tolist():
+        return torch.zeros(prediction.size, dtype=torch.bool)
+    return found.masks[[found.labels.tolist().index(0)]].dense()[0]

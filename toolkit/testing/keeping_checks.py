@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tempfile
 import warnings
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -11,6 +13,7 @@ import torch
 from toolkit import registry
 from toolkit.checkpoints import CheckpointManifest, save_checkpoint
 from toolkit.models.building import load_model
+from toolkit.models.capabilities import Promptable
 from toolkit.models.contract import Model, TrainableModel
 from toolkit.models.weights import load_weights
 from toolkit.runtime.seeding import seed_everything
@@ -19,6 +22,7 @@ from toolkit.testing.closeness import difference
 from toolkit.testing.model_case import ModelCase
 from toolkit.testing.pretend_device import pretended_device, send_away
 from toolkit.testing.second_process import SharedStep, in_two_processes
+from toolkit.types import VOID, Prediction
 
 
 def _save(case: ModelCase, model: Model, path: Path) -> None:
@@ -82,6 +86,45 @@ def weights_start_other_classes(case: ModelCase) -> None:
     wrong = [name for name in report.loaded if not torch.equal(taken[name], start[name])]
     expect(
         not wrong, f"these tensors were reported as loaded, but have different values: {', '.join(wrong[:5])}"
+    )
+
+
+def rows_follow_class_names(case: ModelCase) -> None:
+    """Weights that were learned for the same classes in another order give the same predictions."""
+    old, order = case.trained_or_new().eval(), case.classes[::-1]
+    if len(order) < 2 or old.capability(Promptable) is not None:
+        skip("what the model predicts does not depend on the order of its classes")
+    new = case.build(order, seed=1)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.safetensors"
+        _save(case, old, path)
+        report = load_weights(new, path, case.manifest.name, case.build)
+    if report.reinitialized:
+        skip(
+            f"{', '.join(report.reinitialized[:3])} start anew for other classes, as it is not known which"
+            " rows are those of the classes. Hint: say it by Model.first_class_row"
+        )
+    samples = case.unlabeled()
+    before, after = case.predict(old, samples), case.predict(new, samples)
+    for sample, one, other in zip(samples, before, after, strict=True):
+        what = difference(one, _in_order(other, order, case.classes))
+        expect(
+            not what,
+            f"with start weights for the same classes in another order, the prediction for {sample.id!r} is"
+            f" different: {what}. Hint: the rows of heads must be in the order of the classes; name them in"
+            " Model.class_tensors, and say by Model.first_class_row where they begin",
+        )
+
+
+def _in_order(prediction: Prediction, classes: Sequence[str], wanted: Sequence[str]) -> Prediction:
+    """A prediction whose labels stand for ``classes`` with labels that stand for ``wanted``."""
+    table = torch.arange(VOID + 1)
+    table[: len(classes)] = torch.tensor([list(wanted).index(name) for name in classes])
+    label_map, instances = prediction.label_map, prediction.instances
+    return replace(
+        prediction,
+        label_map=None if label_map is None else table[label_map.long()].to(torch.uint8),
+        instances=None if instances is None else replace(instances, labels=table[instances.labels]),
     )
 
 

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from toolkit.errors import ToolkitError
-from toolkit.models.contract import total_loss
+from toolkit.models.contract import TrainableModel, total_loss
 from toolkit.runtime.seeding import seed_everything
 from toolkit.testing.checks import expect, explain
 from toolkit.testing.model_case import ModelCase
 from toolkit.testing.samples import unlabeled
+from toolkit.types import Size
 
 ROUNDING = 1e-4
 """Relative tolerance between the loss of a batch and the mean of its samples' losses."""
+
+PADDING = 0.02
+"""The same where images differ in size, and what a smaller one is padded with reaches into it at the
+border.
+"""
 
 
 def loss_is_finite(case: ModelCase) -> None:
@@ -56,19 +62,27 @@ def _describe(value: object) -> str:
 
 
 def loss_is_a_mean_over_samples(case: ModelCase) -> None:
-    """The loss of a batch is the mean of the losses of its samples, so it may be split over processes and
-    accumulated.
+    """The loss of a batch is the mean of the losses of its samples, which may differ in size, so it may be
+    split over processes and accumulated.
     """
     model = case.build_trainable().eval()  # excludes batch norm and dropout
-    sizes = [case.size] * 2  # all of one size, because padding may affect convolutions
+    height, width = case.size
+    same = [case.size] * 2
+    larger = [(height, width), (2 * height, 3 * width)]
+    _check_mean(case, model, same, ROUNDING)
+    _check_mean(case, model, larger, PADDING)
+
+
+def _check_mean(case: ModelCase, model: TrainableModel, sizes: Sequence[Size], tolerance: float) -> None:
     batch = [*case.samples(sizes=sizes), *case.samples(objects=1, sizes=sizes, seed=1)]
     singles = [case.loss_of(model, [sample]) for sample in batch]
     together, mean = case.loss_of(model, batch), sum(singles) / len(singles)
     expect(
-        math.isclose(together, mean, rel_tol=ROUNDING, abs_tol=ROUNDING),
-        f"the loss of {len(batch)} samples is {together:.5g}, but the mean of their losses is {mean:.5g}"
+        math.isclose(together, mean, rel_tol=tolerance, abs_tol=ROUNDING),
+        f"the loss of {len(batch)} samples of {' and '.join(f'{h}×{w}' for h, w in dict.fromkeys(sizes))}"
+        f" pixels is {together:.5g}, but the mean of their losses is {mean:.5g}"
         f" ({', '.join(f'{value:.4g}' for value in singles)}). Hint: average over each image first, then"
-        " over the images",
+        " over the images, and resize and pad an image as if it were alone",
     )
 
 

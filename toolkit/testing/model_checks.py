@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from toolkit.evaluation.protocols import predict_protocols
-from toolkit.models.capabilities import Promptable
-from toolkit.models.contract import TrainableModel, evaluating
-from toolkit.models.simulated_prompts import AUTO
+from toolkit.models.capabilities import MaskPromptable, Promptable
+from toolkit.models.contract import Model, TrainableModel, evaluating
+from toolkit.models.simulated_prompts import AUTO, truth_of
 from toolkit.runtime.seeding import seed_everything
 from toolkit.testing.checks import expect, explain, skip
 from toolkit.testing.closeness import difference
 from toolkit.testing.model_case import ModelCase
 from toolkit.testing.samples import unlabeled, with_prompts
-from toolkit.types import VOID, Instances, PixelMap, Prediction, Sample
+from toolkit.types import VOID, Instances, PixelMap, Prediction, Prompts, Sample
 
 ODD_SIZES = ((1, 1), (1, 37), (23, 1), (2, 3), (31, 33), (70, 130))
 
@@ -267,6 +269,7 @@ def prompts_are_answered(case: ModelCase) -> None:
         asked = [unlabeled(with_prompts(sample, points=points, boxes=boxes)) for sample in samples]
         for sample, prediction in zip(asked, case.predict(model, asked), strict=True):
             _check_answers(sample, prediction, kind)
+    _check_masks(model, samples)
     expect(
         len(promptable.protocols) > 0,
         "protocols is empty, so the model cannot be measured. Hint: list the supported ways to prompt it",
@@ -277,6 +280,28 @@ def prompts_are_answered(case: ModelCase) -> None:
         for sample, prediction in zip(samples, predictions, strict=True):
             if protocol != AUTO:
                 _check_answers(sample, prediction, f"protocol {protocol}")
+
+
+def _check_masks(model: Model, samples: Sequence[Sample]) -> None:
+    """Where the model takes masks: alone, and earlier answers with boxes."""
+    takes_masks, promptable = model.capability(MaskPromptable), model.capability(Promptable)
+    if takes_masks is None or promptable is None:
+        return
+    with evaluating(model):
+        for sample, encoded in zip(samples, promptable.encode(samples), strict=True):
+            truth = truth_of(sample)
+            found, logits = takes_masks.answer_logits(
+                encoded, Prompts(masks=truth.masks, labels=truth.labels)
+            )
+            fits = logits.dtype == torch.float32 and logits.dim() == 3 and len(logits) == len(truth)
+            expect(
+                fits,
+                f"answer_logits gives logits {logits.dtype} {list(logits.shape)}; expected float32"
+                f" [{len(truth)}, h, w]",
+            )
+            boxes = Prompts(boxes_xyxy=truth.boxes_xyxy, labels=truth.labels, logits=logits)
+            for what, answers in (("masks", found), ("earlier answers", promptable.answer(encoded, boxes))):
+                _check_answers(sample, Prediction(sample.id, sample.size, instances=answers), what)
 
 
 def _check_answers(sample: Sample, prediction: Prediction, what: str) -> None:

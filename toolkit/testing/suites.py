@@ -43,6 +43,7 @@ MODEL_CHECKS: tuple[Check[ModelCase], ...] = (
     learning.mixed_precision,
     keeping.save_and_load,
     keeping.weights_start_other_classes,
+    keeping.rows_follow_class_names,
     keeping.moves_between_devices,
     keeping.runs_in_two_processes,
 )

@@ -162,7 +162,7 @@ class Diagnosis:
             f"recent ones moved half of the layers by {update:.2g} times their size or more, where about"
             f" {USUAL_UPDATE:g} is usual"
         )
-        return TOO_LARGE, f"{what}. Training explodes this way, or learns little. {self._smaller_steps()}"
+        return TOO_LARGE, f"{what}. This makes training explode or prevents learning. {self._smaller_steps()}"
 
     def _smaller_steps(self) -> str:
         options = self.settings
@@ -204,7 +204,7 @@ class Diagnosis:
         shown = ", ".join(starved[:3]) + (", …" if len(starved) > 3 else "")
         what = (
             f"{len(starved)} of {len(names)} layers ({shown}) move less than a millionth as far as {top}, so"
-            " they hardly learn"
+            " they hardly change"
         )
         return VANISHING, f"{what}. {layers}"
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from filelock import BaseFileLock, FileLock, Timeout
 from pydantic import ValidationError
 
 import toolkit
@@ -23,8 +21,10 @@ from toolkit.errors import CheckpointError, UsageError
 from toolkit.models.start_weights import StartWeights
 from toolkit.reading.yaml_text import forget_text
 from toolkit.registry.manifests import PluginManifest
-from toolkit.runtime.files import UNFINISHED, writing
+from toolkit.runtime.files import UNFINISHED, is_unfinished
+from toolkit.runtime.locks import LOCK_FILE, require_unlocked
 from toolkit.training.history import RESULTS_FILE
+from toolkit.training.label_file import LABELS_FILE
 from toolkit.training.log import LOG_FILE, METRICS_FILE, last_step
 from toolkit.training.pictures import PICTURES
 
@@ -33,6 +33,10 @@ CONFIG_FILE = "config.yaml"
 MAY_CHANGE = (
     "data.dir",
     "data.in_memory",
+    "data.val_split",
+    "evaluators.",
+    "train.best_metric",
+    "train.eval_first",
     "train.steps",
     "train.epochs",
     "train.patience",
@@ -48,48 +52,21 @@ MAY_CHANGE = (
     "train.devices",
     "train.num_nodes",
 )
-"""Settings that a resumed run may be given anew: where and how it runs, and how long. The rest would make it
-another run.
+"""Settings that a resumed run may be given anew: where and how it runs, how long, and what is measured. The
+rest would make it another run. What ends in a dot stands for a whole section.
 """
 
 
-LOCK_FILE = ".lock"
+def may_change(key: str) -> bool:
+    """Whether a resumed run may have another value for a setting, by its full key."""
+    return any(key == one or (one.endswith(".") and key.startswith(one)) for one in MAY_CHANGE)
+
 
 LEFT_BEFORE_STEPS = (
-    *(CONFIG_FILE, METRICS_FILE, LOG_FILE, BEST, LOCK_FILE, "events.out.tfevents.*", f".*{UNFINISHED}"),
-    *(RESULTS_FILE, *PICTURES),
+    *(CONFIG_FILE, METRICS_FILE, LOG_FILE, BEST, LOCK_FILE, "events.out.tfevents.*", UNFINISHED),
+    *(RESULTS_FILE, LABELS_FILE, *PICTURES),
 )
 """What a run may have written by then."""
-
-
-@contextmanager
-def locked(run: Path) -> Iterator[None]:
-    """Make the folder of a run, and keep other processes from training in it for as long as this lasts. The
-    lock goes with the process, however that ends.
-
-    Raises:
-        UsageError: when another process is training there.
-        OutputError: when the folder cannot be made.
-    """
-    with writing(run):
-        run.mkdir(parents=True, exist_ok=True)
-    lock = _acquire(run)
-    try:
-        yield
-    finally:
-        Path(lock.lock_file).unlink(missing_ok=True)
-        lock.release()
-
-
-def _acquire(run: Path) -> BaseFileLock:
-    lock = FileLock(run / LOCK_FILE)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise UsageError(
-            f"another process is training in {run}. Hint: wait for it, or choose another folder by --out"
-        ) from None
-    return lock
 
 
 def default_run(plugin: str, data: str) -> Path:
@@ -111,7 +88,7 @@ def config_of_run(run: Path) -> Path:
     path = run / CONFIG_FILE
     if not path.is_file():
         raise UsageError(
-            f"nothing to resume at {run}: there is no {CONFIG_FILE}"
+            f"nothing to resume in {run}: it has no {CONFIG_FILE}"
             + (runs_beside(run) or ". Hint: check its name, or leave out --resume")
         )
     return path
@@ -123,21 +100,22 @@ def check_folder(run: Path, settings: RunSettings, resume: bool) -> None:
     Raises:
         UsageError: says which command or settings to change, or that another process is at work there.
     """
-    if (run / LOCK_FILE).is_file():
-        _acquire(run).release()
+    require_unlocked(run)
     if not resume:
         if _never_stepped(run):
             for path in run.iterdir():
                 path.unlink()
         if run.exists() and (not run.is_dir() or any(run.iterdir())):
-            goes_on = "go on with it by --resume, or " if (run / CONFIG_FILE).is_file() else ""
-            raise UsageError(f"{run} exists and is not empty. Hint: {goes_on}choose another folder by --out")
+            goes_on = "continue it with --resume, or " if (run / CONFIG_FILE).is_file() else ""
+            raise UsageError(
+                f"{run} exists and is not empty. Hint: {goes_on}choose another folder with --out"
+            )
         return
     before, now = (
-        dict(flat_items(_read(config_of_run(run), settings))),
-        dict(flat_items(settings.model_dump(mode="json"))),
+        _comparable(_read(config_of_run(run), settings)),
+        _comparable(settings.model_dump(mode="json")),
     )
-    changed = [key for key in now | before if before.get(key) != now.get(key) and key not in MAY_CHANGE]
+    changed = [key for key in now | before if before.get(key) != now.get(key) and not may_change(key)]
     if changed:
         shown = "; ".join(f"{key} was {before.get(key)!r} and is now {now.get(key)!r}" for key in changed[:5])
         raise UsageError(
@@ -147,8 +125,8 @@ def check_folder(run: Path, settings: RunSettings, resume: bool) -> None:
 
 
 def as_before(run: Path, settings: RunSettings) -> RunSettings:
-    """Settings with what they leave to the toolkit as the run was started with: its length, where they give
-    none, and its start weights.
+    """Settings with what they leave to the toolkit as the run was started with: its length and batch size,
+    where they give none, and its start weights.
 
     Raises:
         UsageError: when there is nothing to resume.
@@ -160,22 +138,48 @@ def as_before(run: Path, settings: RunSettings) -> RunSettings:
     if settings.weights == AUTO and "weights" in before:
         known["weights"] = before["weights"]
     train, length = settings.train, before.get("train")
-    if train.steps is None and train.epochs is None and isinstance(length, dict):
+    length = length if isinstance(length, dict) else {}
+    if length and train.steps is None and train.epochs is None:
         known["train"] = {name: length.get(name) for name in ("steps", "epochs")}
+    if train.batch_size is None and length.get("batch_size") is not None:
+        known.setdefault("train", {})["batch_size"] = length["batch_size"]
     if not known:
         return settings
     settings = validate(type(settings), merge(settings.model_dump(mode="json"), known), source=str(config))
     return settings
 
 
+def _comparable(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by full keys; those that mean the same are the same."""
+    flat = dict(flat_items(settings))
+    if flat.get("train.lr_batch_size") is None:
+        flat["train.lr_batch_size"] = flat.get("train.batch_size")
+    return flat
+
+
+def _holds_remains_only(run: Path) -> bool:
+    """Whether a folder holds nothing but what a run has left that was killed before it could say what it
+    is.
+    """
+    if not run.is_dir() or run.is_symlink():
+        return False
+    left = list(run.iterdir())
+    return bool(left) and all(
+        path.is_file() and not path.is_symlink() and (path.name == LOCK_FILE or is_unfinished(path))
+        for path in left
+    )
+
+
 def _never_stepped(run: Path) -> bool:
     """Whether a folder holds nothing but what a run leaves that stopped before it had learned anything."""
-    # Settings alone may be anybody's.
-    if not ((run / CONFIG_FILE).is_file() and (run / METRICS_FILE).is_file()):
+    if _holds_remains_only(run):
+        return True
+    # Settings alone may be anybody's; with the lock beside them, they are those of a run.
+    if not (run / CONFIG_FILE).is_file() or not any((run / n).is_file() for n in (METRICS_FILE, LOCK_FILE)):
         return False
     if not all(path.is_file() and any(map(path.match, LEFT_BEFORE_STEPS)) for path in run.iterdir()):
         return False
-    if last_step(run):
+    if (run / METRICS_FILE).is_file() and last_step(run):
         return False
     try:
         best = read_manifest(run / BEST)  # of a validation before the first step

@@ -15,7 +15,7 @@ from toolkit.errors import UsageError
 from toolkit.models.contract import Model
 from toolkit.runtime.progress import shown_log
 from toolkit.training import loop
-from toolkit.training.folder import default_run
+from toolkit.training.folder import config_of_run, default_run
 from toolkit.training.loop import TrainResult
 
 
@@ -39,13 +39,14 @@ def train(
         toolkit.load(result.run).predict("photo.jpg")
 
     Args:
-        settings: what differs from the recipe: dotted keys with values, or ``key=value`` words; or all
-            settings of the run, from ``toolkit.resolve``.
+        settings: what differs from the recipe, or from the run that is resumed: dotted keys with values, or
+            ``key=value`` words; or all settings of the run, from ``toolkit.resolve``.
         out: the run's folder; must be new or empty unless ``resume``. ``runs/<plugin>-<data>`` when None.
-        plugin: its name, or the path of a file or folder that brings it.
-        data: name of the dataset, or the path of a file that brings it.
+        plugin: its name, or the path of a file or folder that brings it; not needed to resume ``out``.
+        data: name of the dataset, or the path of a file that brings it; not needed to resume ``out``.
         data_dir: folder of the dataset; ``data/<name>`` when None.
-        config: a YAML file of settings, in place of the recipe for this plugin and dataset.
+        config: a YAML file of settings, in place of the recipe for this plugin and dataset, or of those of
+            the run that is resumed.
         resume: go on from the last saved state. A CPU run ends with the same weights, bit for bit, as one
             never stopped.
         progress: whether to show on standard error how training goes.
@@ -65,7 +66,8 @@ def train(
         ToolkitError: whatever is wrong with plugin, data, weights or disk.
     """
     if not isinstance(settings, RunSettings):
-        settings = _resolved(settings, plugin, data, data_dir, config)
+        before = config_of_run(_folder(out, plugin, data)) if resume and config is None else None
+        settings = _resolved(settings, plugin, data, data_dir, before or config, resuming=before is not None)
     elif plugin or data or data_dir or config:
         raise UsageError(
             "plugin, data, data_dir and config are in the settings already. Hint: leave them out, or give"
@@ -84,14 +86,30 @@ def train(
         )
 
 
+def _folder(out: str | os.PathLike[str] | None, plugin: str | None, data: str | None) -> Path:
+    """The folder of the run that is resumed.
+
+    Raises:
+        UsageError: when nothing names it.
+    """
+    if out is not None:
+        return Path(out)
+    if not (plugin and data):
+        raise UsageError("resume=True needs the folder of a run. Hint: name it by out=")
+    return default_run(plugin, data)
+
+
 def _resolved(
     settings: Mapping[str, Any] | Sequence[str],
     plugin: str | None,
     data: str | None,
     data_dir: str | os.PathLike[str] | None,
     config: str | os.PathLike[str] | None,
+    *,
+    resuming: bool,
 ) -> RunSettings:
     tree = as_tree(settings)
     if data_dir is not None:
         tree = merge(tree, {"data": {"dir": os.fspath(data_dir)}})
-    return resolve(plugin=plugin, data=data, config=None if config is None else Path(config), overrides=tree)
+    path = None if config is None else Path(config)
+    return resolve(plugin=plugin, data=data, config=path, overrides=tree, resuming=resuming)

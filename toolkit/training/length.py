@@ -1,10 +1,14 @@
-"""How long a run is that does not say so itself."""
+"""The batch size and the length of a run whose settings leave them open."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
-from toolkit.config import RunSettings
+from toolkit.config import RunSettings, TrainSettings
+from toolkit.data.dataset import Dataset
+from toolkit.data.transforms import build_transform
+from toolkit.registry.manifests import PluginManifest
 
 PASSES = 50
 """Passes over a set of the usual size, of hundreds of images."""
@@ -12,6 +16,73 @@ LEAST_IMAGES, MOST_IMAGES = 4_000, 16_000
 """Images that a run looks at: smaller sets are gone through more often than that, larger ones less often."""
 LEAST_PASSES = 4
 """Passes over a set however large it is."""
+LEAST_STEPS = 4
+"""Steps per epoch for which a batch size is reduced."""
+MOST_PIXELS = 4_000_000
+"""Pixels of a batch, as of 8 images of 800 × 600."""
+LEAST_BATCH = 2
+"""The least that a batch size is reduced to: batch norm needs two values."""
+MEASURED = 4
+"""Images whose size is looked at."""
+
+
+def usual_batch_size(images: int, pixels: int, most: int, parts: int = 1) -> int:
+    """The batch size for a training split: ``most``, halved until an epoch has ``LEAST_STEPS`` steps and a
+    batch has no more than ``MOST_PIXELS`` pixels, but not below ``LEAST_BATCH``.
+
+    Args:
+        images: in the split, one or more.
+        pixels: of one image.
+        most: that the plugin uses for large splits of small images.
+        parts: the batch is split into; the result is a multiple.
+    """
+    size = most
+    while size // 2 >= LEAST_BATCH and (size * LEAST_STEPS > images or size * pixels > MOST_PIXELS):
+        size //= 2
+    return math.ceil(size / parts) * parts
+
+
+def with_batch_size(
+    settings: RunSettings, dataset: Dataset, plugin: PluginManifest
+) -> tuple[RunSettings, str]:
+    """The settings of a run with its batch size, and a sentence about it; unchanged and without a sentence if
+    they give one.
+
+    Args:
+        settings: of the run.
+        dataset: the training split, with one sample or more.
+        plugin: that is trained.
+
+    Raises:
+        ToolkitError: when a sample cannot be read or augmented.
+    """
+    train = settings.train
+    if train.batch_size is not None:
+        return settings, ""
+    most = own_batch_size(plugin)
+    height, width = _usual_size(settings, dataset)
+    parts = train.accumulate * train.devices * train.num_nodes
+    size = usual_batch_size(len(dataset), height * width, most, parts)
+    chosen = settings.model_copy(update={"train": train.model_copy(update={"batch_size": size})})
+    for_what = f"{len(dataset):,} training images of {width} × {height} pixels"
+    return chosen, f"Batch size {size} chosen for {for_what}; train.batch_size sets another"
+
+
+def own_batch_size(plugin: PluginManifest) -> int:
+    """The batch size that a plugin sets by itself, or else the toolkit's."""
+    own = (plugin.defaults.get("train") or {}).get("batch_size")
+    usual = TrainSettings.model_fields["batch_size"].default
+    return int(own or usual)
+
+
+def _usual_size(settings: RunSettings, dataset: Dataset) -> tuple[int, int]:
+    """Height and width of the largest of a few images, as they are augmented."""
+    transform = build_transform(settings.augment) if settings.augment else None
+    places: Sequence[int] = sorted({i * len(dataset) // MEASURED for i in range(MEASURED)})
+    samples = [dataset[i] for i in places]
+    if transform is not None:
+        samples = [transform(sample, settings.train.seed) for sample in samples]
+    return max((sample.size for sample in samples), key=lambda size: size[0] * size[1])
 
 
 def usual_steps(images: int, batch_size: int) -> int:
@@ -32,5 +103,5 @@ def with_length(settings: RunSettings, images: int) -> RunSettings:
     train = settings.train
     if train.steps is not None or train.epochs is not None:
         return settings
-    steps = usual_steps(images, train.batch_size)
+    steps = usual_steps(images, train.images_per_step)
     return settings.model_copy(update={"train": train.model_copy(update={"steps": steps})})

@@ -11,13 +11,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TextIO
 
 from lightning_fabric.loggers.logger import Logger
 from pydantic import ConfigDict
 from pydantic_core import from_json
 from rich.console import Console
-from torch.utils.tensorboard.writer import SummaryWriter
 
 from toolkit.data.dataset import Dataset
 from toolkit.errors import DataError, OutputError
@@ -27,8 +26,10 @@ from toolkit.reading.files import read_bytes
 from toolkit.reading.records import judge
 from toolkit.runtime.files import atomic_write, writing
 from toolkit.runtime.progress import Display
+from toolkit.training.events import EventFile
 from toolkit.training.history import History
 from toolkit.training.pace import Pace
+from toolkit.visualization.drawing import Picture
 from toolkit.wording import in_words
 
 logger = logging.getLogger("toolkit")
@@ -45,6 +46,8 @@ class RunLog:
         folder: the run's folder.
         start: steps that were done before (0 for a new run); figures that a killed run wrote after them are
             dropped.
+        validated: the step of the last validation whose outcome is known; figures of one after that, which is
+            done again, are dropped too.
         steps: steps in all.
         batch_size: images that a step sees in all processes, for the pace.
         eval_every: steps between validations, for the time that is left; None where there are none.
@@ -64,6 +67,7 @@ class RunLog:
         *,
         start: int,
         steps: int,
+        validated: int | None = None,
         batch_size: int = 1,
         eval_every: int | None = None,
         show_progress: bool = False,
@@ -79,15 +83,16 @@ class RunLog:
         self.history = History()
         self._estimated = False
         if folder is not None:
-            self._take_up(folder / METRICS_FILE, start)
+            self._take_up(folder / METRICS_FILE, start, start if validated is None else validated)
 
     def __enter__(self) -> RunLog:
         self.display.__enter__()
         self.bar = self.display.add("training", self.steps, self.start)
         if self.folder is not None:
-            self.tensorboard = SummaryWriter(str(self.folder), purge_step=self.start or None)
-            self.file = (self.folder / METRICS_FILE).open("a", encoding="utf-8")
-            self.text = (self.folder / LOG_FILE).open("a", encoding="utf-8")
+            with writing(self.folder):
+                self.file = _appended(self.folder / METRICS_FILE)
+                self.text = _appended(self.folder / LOG_FILE)
+            self.tensorboard = EventFile(self.folder, self.start or None)
         return self
 
     def __exit__(
@@ -101,9 +106,19 @@ class RunLog:
             status = "success" if error is None else "failed"
             for other in self.loggers:
                 self._tell(other, lambda other=other: other.finalize(status))  # type: ignore[misc]
-            self.tensorboard.close()
-            self.file.close()
-            self.text.close()
+            with contextlib.ExitStack() as stack:
+                for each in (self.text, self.file, self.tensorboard):
+                    stack.callback(self._close, each, error)
+
+    def _close(self, file: Any, error: BaseException | None) -> None:
+        """Close a file; what a full disk has not taken yet is written now, and fails again."""
+        assert self.folder is not None  # the caller saw to it
+        if error is None:
+            with writing(self.folder):
+                file.close()
+        else:
+            with contextlib.suppress(OSError, OutputError):  # the first error says enough
+                file.close()
 
     def advance(self, step: int, loss: float, lr: float) -> None:
         """A step has been done; where it is time for it, say how far the run is."""
@@ -145,8 +160,7 @@ class RunLog:
         with writing(self.file.name):
             self.file.write(json.dumps(line) + "\n")
             self.file.flush()
-        for name, value in figures.items():
-            self.tensorboard.add_scalar(name, value, step)
+        self.tensorboard.write(figures, step)
         for other in self.loggers:
             self._tell(other, lambda other=other: other.log_metrics(dict(figures), step))  # type: ignore[misc]
 
@@ -158,12 +172,12 @@ class RunLog:
             self.loggers = tuple(each for each in self.loggers if each is not other)
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             name = type(other).__name__
-            self.warn(f"{name} fails: {reason}. It gets nothing any more; metrics.jsonl has all figures")
+            self.warn(f"{name} failed: {reason}. It is turned off; metrics.jsonl has all metrics")
 
-    def show(self, name: str, picture: Any, step: int) -> None:
+    def show(self, name: str, picture: Picture, step: int) -> None:
         """A picture (uint8 ``[H, W, 3]``, RGB) for TensorBoard."""
         if self.folder is not None:
-            self.tensorboard.add_image(name, picture, step, dataformats="HWC")
+            self.tensorboard.show(name, picture, step)
 
     def say(self, text: str) -> None:
         """A line for people, or several."""
@@ -186,11 +200,17 @@ class RunLog:
             self.text.write("".join(f"{now}  {line}\n" for line in text.splitlines()))
             self.text.flush()
 
-    def _take_up(self, path: Path, step: int) -> None:
-        """Keep the lines up to ``step``; a last line that a kill cut short goes too."""
+    def _take_up(self, path: Path, step: int, validated: int) -> None:
+        """Keep the lines up to ``step``, and of validations those up to ``validated``; a last line that a
+        kill cut short goes too.
+        """
         if not path.exists():
             return
-        kept = [figures for figures in read_figures(path) if figures["step"] <= step]
+        kept = [
+            figures
+            for figures in read_figures(path)
+            if figures["step"] <= (min(step, validated) if _is_validation(figures) else step)
+        ]
         for figures in kept:
             self.history.add(int(figures["step"]), {k: v for k, v in figures.items() if k != "step"})
         with atomic_write(path, "w") as file:
@@ -214,6 +234,10 @@ def _figures(line: bytes) -> dict[str, Any] | None:
     return None if faults else {"step": found.step, **(found.model_extra or {})}
 
 
+def _is_validation(figures: dict[str, Any]) -> bool:
+    return any(name.startswith("val/") for name in figures)
+
+
 class _Figures(Record):
     """A line of metrics.jsonl."""
 
@@ -221,6 +245,11 @@ class _Figures(Record):
     __pydantic_extra__: dict[str, Number | None]
 
     step: Count
+
+
+def _appended(path: Path) -> TextIO:
+    """A file that lines are added to; names of images whose bytes are not UTF-8 are written as \\udce9."""
+    return open(path, "a", encoding="utf-8", errors="backslashreplace")
 
 
 def read_metrics(run: Path) -> list[dict[str, float | None]]:

@@ -49,7 +49,7 @@ def _unavailable(name: str, error: Exception) -> str:
     hint = (
         f"pip install 'detseg-toolkit[{name}]'"
         if isinstance(error, ImportError)
-        else f"look at the settings of {name}, which it takes from its own environment variables"
+        else f"check the environment variables of {name}"
     )
     return (
         f"train.loggers names {name}, which cannot be used here: {reason}. Hint: {hint}, or leave {name} out"

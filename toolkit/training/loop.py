@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,33 +14,37 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from toolkit import registry
-from toolkit.checkpoints import BEST, LAST, save_checkpoint
+from toolkit.checkpoints import BEST
 from toolkit.config import RunSettings
 from toolkit.config.schema import AUTO
 from toolkit.data.dataset import Dataset
 from toolkit.data.loader import training_batches
 from toolkit.data.transforms import build_transform
-from toolkit.errors import CheckpointError, UsageError
+from toolkit.errors import LoaderError, UsageError
 from toolkit.evaluation.protocols import plan_measurements
 from toolkit.evaluation.selection import build_evaluators
-from toolkit.models.building import build_model, changed_since, manifest_of_run
-from toolkit.models.contract import Model, TrainableModel, total_loss
+from toolkit.models.building import build_model
+from toolkit.models.contract import Model, TrainableModel, total_loss, with_gradients
 from toolkit.models.freezing import Freezing
-from toolkit.models.start_weights import RANDOM, StartWeights, take_start_weights
+from toolkit.models.start_weights import HANDED_OVER, RANDOM, take_start_weights
 from toolkit.registry.code import code_hash
-from toolkit.runtime.devices import is_first_process, make_fabric, naming_lost_peers, synchronize_batchnorm
+from toolkit.runtime.fabric import is_first_process, make_fabric, naming_lost_peers, synchronize_batchnorm
 from toolkit.runtime.files import atomic_write, remove_unfinished
+from toolkit.runtime.locks import locked
+from toolkit.runtime.processes import check_meeting_point, failing_together, share_buffers
 from toolkit.runtime.seeding import seed_everything
 from toolkit.training.diagnosis import FIRST_STEPS, Diagnosis
-from toolkit.training.folder import CONFIG_FILE, as_before, check_folder, locked, run_manifest
+from toolkit.training.folder import CONFIG_FILE, as_before, check_folder
 from toolkit.training.gradients import measure_update
 from toolkit.training.guard import LossGuard
 from toolkit.training.interrupts import Interrupts
-from toolkit.training.length import with_length
+from toolkit.training.keeping import Keeper
+from toolkit.training.label_file import label_lines
+from toolkit.training.length import with_batch_size, with_length
 from toolkit.training.log import RunLog
 from toolkit.training.loggers import make_loggers
 from toolkit.training.loss_module import LossModule, SampleBatch
-from toolkit.training.messages import closing_line, opening_lines
+from toolkit.training.messages import closing_line, opening_lines, warning_lines
 from toolkit.training.optimizer import (
     Ema,
     averaged_weights,
@@ -51,7 +55,7 @@ from toolkit.training.optimizer import (
 from toolkit.training.pace import Clock
 from toolkit.training.pictures import RunPictures, ShownPredictions
 from toolkit.training.splits import Splits, open_splits
-from toolkit.training.state import RESUME_FILE, Progress, load_state, save_state
+from toolkit.training.state import RESUME_FILE, Progress
 from toolkit.training.validation import Validation
 from toolkit.types import Sample
 from toolkit.wording import counted
@@ -125,15 +129,16 @@ def train(
     )
     if is_first_process():
         check_folder(run, settings, resume)
+        check_meeting_point(options.devices * options.num_nodes)
     fabric.launch()
-    plugin = registry.named(registry.plugins(), settings.plugin)
-    if train_set is None:
-        splits = open_splits(settings, registry.task_of(plugin))
-    else:
-        splits = Splits(train_set, val_set)
-    trainer = Trainer(settings, run, fabric, splits, model=model, resume=resume)
-    folder, loggers = run if fabric.is_global_zero else None, []
     with ExitStack() as stack:
+        stack.enter_context(with_gradients())
+        stack.enter_context(naming_lost_peers(fabric))
+        with failing_together(fabric):
+            splits = _splits(settings, train_set, val_set)
+            trainer = Trainer(settings, run, fabric, splits, model=model, resume=resume)
+        trainer.connect()
+        folder, loggers = run if fabric.is_global_zero else None, []
         if folder:  # only now, so that a run that cannot start leaves no folder in the way
             stack.enter_context(locked(folder))
             remove_unfinished(folder)
@@ -143,18 +148,26 @@ def train(
         log = RunLog(
             folder,
             start=trainer.progress.step,
+            validated=trainer.progress.validated,
             steps=trainer.steps,
-            batch_size=options.batch_size,
+            batch_size=trainer.settings.train.images_per_step,
             eval_every=trainer.eval_every if splits.val else None,
             show_progress=show_progress,
             loggers=loggers,
         )
-        stack.enter_context(naming_lost_peers(fabric))
         return trainer.fit(stack.enter_context(log))
 
 
+def _splits(settings: RunSettings, train_set: Dataset | None, val_set: Dataset | None) -> Splits:
+    if train_set is not None:
+        return Splits(train_set, val_set)
+    plugin = registry.named(registry.plugins(), settings.plugin)
+    return open_splits(settings, registry.task_of(plugin))
+
+
 class Trainer:
-    """One run: the parts that it is made of, and the loop over them.
+    """One run: the parts that it is made of, and the loop over them. It is made in each process by itself,
+    and then ``connect`` makes one run of them.
 
     Args:
         settings: of the run.
@@ -180,57 +193,92 @@ class Trainer:
         model: Model | None = None,
         resume: bool = False,
     ) -> None:
+        self.plugin = registry.named(registry.plugins(), settings.plugin)
+        settings, self.batch_note = with_batch_size(settings, splits.train, self.plugin)
         settings = with_length(settings, len(splits.train))
         self.settings, self.run, self.fabric, self.splits = settings, run, fabric, splits
         options, self.train_set = settings.train, splits.train
-        self.plugin = registry.named(registry.plugins(), settings.plugin)
         self.plugin_code = code_hash(self.plugin)
         self.steps = options.steps or max(
-            1, math.ceil((options.epochs or 0) * len(self.train_set) / options.batch_size)
+            1, math.ceil((options.epochs or 0) * len(self.train_set) / options.images_per_step)
         )
         self.eval_every = options.eval_every or max(1, self.steps // 10)
         evaluators = build_evaluators(settings.evaluators, self.train_set.classes)
 
         seed_everything(options.seed, "model")  # every process starts from the same weights
-        resume = resume and (run / RESUME_FILE).is_file()
-        self.start_weights, self.is_handed_over = RANDOM, model is not None
+        self.resumes = resume and (run / RESUME_FILE).is_file()
+        self.is_handed_over = model is not None
+        self.start_weights = HANDED_OVER if self.is_handed_over else RANDOM
         built = model or build_model(self.plugin, settings.model, self.train_set.classes)
-        if not isinstance(built, TrainableModel):
-            raise UsageError(
-                f"plugin {self.plugin.name!r} cannot be trained: {self.plugin.build} returned"
-                f" {type(built).__name__}, which is no TrainableModel"
-            )
-        self.model = built
-        if model is None and not resume:
+        self.model = self._checked(built)
+        if model is None and not self.resumes:
             self.start_weights = take_start_weights(self.model, self.plugin, settings.weights, settings.model)
         if settings.weights == AUTO:  # so that the settings say what was taken
-            self.settings = settings.model_copy(update={"weights": self.start_weights.name})
+            taken = RANDOM if self.is_handed_over else self.start_weights
+            self.settings = settings.model_copy(update={"weights": taken.name})
         measurements = plan_measurements(self.model, evaluators)
         self.validation = Validation(splits.val, measurements, options, fabric)
         synchronize_batchnorm(self.model, fabric)
-        self._prepare_learning()
-        self.progress = Progress()
-        self.photos: Path | None = None
-        if resume:
-            self._restore()
-        self.guard = LossGuard(fabric, self.diagnosis, self.progress, run)
-
-    def _prepare_learning(self) -> None:
-        """What is frozen, the optimizer and its schedule, and the model as Fabric and DDP want it."""
-        options = self.settings.train
         self.learning_rate_factor = build_schedule(options, self.steps)
         self.freezing = Freezing(self.model, options.freeze)
         if options.unfreeze_at is None:  # otherwise they are the optimizer's from the start
             self.freezing.freeze()
-        optimizer = build_optimizer(self.model, options)
+        self.module: Any = LossModule(self.model, f"plugin {self.plugin.name!r}")
+        self.optimizer: Any = build_optimizer(self.model, options)
         self.freezing.freeze()
-        self.module: Any
-        self.optimizer: Any
-        self.module, self.optimizer = self.fabric.setup(LossModule(self.model), optimizer)
+        self.photos: Path | None = None
+
+    def _checked(self, model: Model) -> TrainableModel:
+        if not isinstance(model, TrainableModel):
+            raise UsageError(
+                f"plugin {self.plugin.name!r} cannot be trained: {self.plugin.build} returned"
+                f" {type(model).__name__}, which is no TrainableModel"
+            )
+        if tuple(model.classes) != tuple(self.train_set.classes):
+            raise UsageError(
+                f"the classes of {type(model).__name__} are {', '.join(model.classes)}, but those of the"
+                f" training data are {', '.join(self.train_set.classes)}, in this order. Hint: build the"
+                " model for the classes of the data"
+            )
+        return model
+
+    def connect(self) -> None:
+        """Make one run of all processes: the model and the optimizer as Fabric and DDP want them, from the
+        saved state where the run goes on.
+
+        Raises:
+            CheckpointError: when the state is damaged, or does not fit.
+            UsageError: when the training data are not those that the state was learned from.
+        """
+        options = self.settings.train
+        self.module, self.optimizer = self.fabric.setup(self.module, self.optimizer)
         self.diagnosis = Diagnosis(options)
         self.ema = Ema(self.model, options.ema) if options.ema else None
         self.model.train()
         self.freezing.freeze()
+        self.keeper = Keeper(
+            self.run,
+            self.settings,
+            self.plugin,
+            self.plugin_code,
+            self.train_set,
+            self.model,
+            self.optimizer,
+            self.ema,
+            self.diagnosis,
+            self.fabric,
+            self.start_weights,
+        )
+        self.forgot_best = False
+        if self.resumes:
+            with failing_together(self.fabric):
+                self.forgot_best = not self.keeper.restore()
+        self.guard = LossGuard(self.fabric, self.diagnosis, self.progress, self.run)
+
+    @property
+    def progress(self) -> Progress:
+        """How far the run is."""
+        return self.keeper.progress
 
     def fit(self, log: RunLog) -> TrainResult:
         """The loop."""
@@ -239,9 +287,10 @@ class Trainer:
         pictures = RunPictures(log.folder, log, self.train_set, registry.task_of(self.plugin).truth)
         self._unfreeze_when_due(log)
         self._introduce(log)
+        if self.resumes and log.folder:
+            self.keeper.renew_last()
+        self._begin_measuring(log, pictures)
         batches, clock = self._batches(), Clock()
-        if options.eval_first and not progress.step:
-            self._validate(log, pictures)
         with Interrupts(enabled=fabric.world_size == 1) as interrupts:
             while progress.step < self.steps and not self._is_stale() and not interrupts.noticed:
                 step, last = progress.step, progress.step + 1 == self.steps
@@ -253,9 +302,9 @@ class Trainer:
 
                 losses: dict[str, Tensor] = {}
                 names: list[str] = []
-                for part in range(options.accumulate):
-                    with clock.waiting_for_data():
-                        samples = next(batches)
+                with clock.waiting_for_data(), self._saving_if_loaders_die(log):
+                    parts = [next(batches) for _ in range(options.accumulate)]
+                for part, samples in enumerate(parts):
                     is_partial = part + 1 < options.accumulate
                     with fabric.no_backward_sync(self.module, enabled=is_partial):
                         terms = self.module(SampleBatch(samples))  # forward
@@ -275,23 +324,64 @@ class Trainer:
                 self.optimizer.zero_grad(set_to_none=True)
 
                 progress.step += 1
-                clock.images += options.batch_size
+                clock.images += options.images_per_step
                 if self.ema:
+                    share_buffers(self.model, fabric)
                     self.ema.update(self.model, progress.step)
                 if progress.step == 1:
                     pictures.first_batch(samples)
                 log.advance(progress.step, self.guard.loss, options.scaled_lr() * factor)
                 if logged:
                     log.write(progress.step, figures | clock.figures())
-                if progress.step % self.eval_every == 0 or last:
+                validates = self._validation_is_due()
+                if validates:
+                    self._save()  # before, because validating may fail
                     self._validate(log, pictures)
                 stops = last or interrupts.noticed or self._is_stale()
-                if progress.step % options.checkpoint_every == 0 or stops:
+                if stops or (progress.step % options.checkpoint_every == 0 and not validates):
                     self._save()
         pictures.finish()
         return self._conclude(log, math.nan if log.start else time.perf_counter() - began)
 
+    def _begin_measuring(self, log: RunLog, pictures: RunPictures) -> None:
+        """Before the first step: the validation that is due then, or which a kill has prevented; else a try
+        on a few images, so that what is wrong with it is known before there is anything to lose.
+        """
+        progress = self.progress
+        if self.forgot_best:
+            log.say("Something else is measured than before, so the best checkpoint is looked for anew")
+        if self.splits.val is None:
+            return
+        if progress.step and self._validation_is_due():
+            self._validate(log, pictures)
+            self._save()
+        elif self.settings.train.eval_first and not progress.step:
+            self._validate(log, pictures)
+        elif progress.step < self.steps and not self._is_stale():
+            with failing_together(self.fabric):
+                self.validation.try_out(self.model)
+
+    def _validation_is_due(self) -> bool:
+        progress = self.progress
+        is_time = progress.step % self.eval_every == 0 or progress.step >= self.steps
+        return self.splits.val is not None and is_time and progress.validated < progress.step
+
+    @contextmanager
+    def _saving_if_loaders_die(self, log: RunLog) -> Iterator[None]:
+        """Between two steps, there is a state to save when the processes that read images have died."""
+        try:
+            yield
+        except LoaderError as error:
+            if self.fabric.world_size > 1 or self.progress.step <= log.start:
+                raise
+            self._save()
+            raise LoaderError(
+                f"{error}. The state after step {self.progress.step} is saved, and --resume goes on from it"
+            ) from None
+
     def _introduce(self, log: RunLog) -> None:
+        for line in warning_lines(registry.task_of(self.plugin), self.model.classes):
+            log.warn(line)
         for line in opening_lines(
             self.settings,
             self.plugin,
@@ -304,6 +394,13 @@ class Trainer:
             self.progress.step,
         ):
             log.say(line)
+        if self.batch_note:
+            log.say(self.batch_note)
+        if log.folder is not None:
+            for line in label_lines(
+                log.folder, self.settings, self.splits, registry.task_of(self.plugin).truth
+            ):
+                log.say(line)
 
     def _diagnose_step(self, step: int, factor: float, log: RunLog, *, logged: bool) -> dict[str, float]:
         """Where it is due, what the step that is about to be taken will do; the figures for the log."""
@@ -325,7 +422,7 @@ class Trainer:
             self.train_set,
             build_transform(augment, self.train_set.keypoint_names) if augment else None,
             seed=options.seed,
-            batch_size=options.batch_size,
+            batch_size=options.images_per_step,
             accumulate=options.accumulate,
             rank=self.fabric.global_rank,
             world=self.fabric.world_size,
@@ -342,14 +439,16 @@ class Trainer:
             return
         self.freezing.unfreeze()
         # DDP counts what learns when it is made
-        self.module = self.fabric.setup_module(LossModule(self.model))
-        log.say(f"step {due}: everything learns from here on")
+        owner = f"plugin {self.plugin.name!r}"
+        self.module = self.fabric.setup_module(LossModule(self.model, owner))
+        log.say(f"step {due}: all parts are trained from now on")
 
     def _validate(self, log: RunLog, pictures: RunPictures) -> None:
         """Measure, log, draw, and keep the best."""
         if self.splits.val is None:
             return
         self.guard.settle()
+        share_buffers(self.model, self.fabric)  # so that what is measured is what is kept
         with log.pace.validating():
             self._measure(log, pictures, self.splits.val)
 
@@ -361,7 +460,9 @@ class Trainer:
             figures = self.validation.measure(self.model, watch)
             improved = self.validation.note_if_best(figures, progress)
             if improved:
-                self._checkpoint(BEST, figures.metrics)
+                self.keeper.checkpoint(BEST, figures.metrics)
+                pictures.improved(figures.reports, progress.step)
+        progress.validated = progress.step
         log.write(progress.step, figures.for_log())
         if not progress.step:
             progress.untrained = figures.metrics
@@ -374,51 +475,10 @@ class Trainer:
         patience = self.settings.train.patience
         return patience is not None and self.progress.stale >= patience
 
-    def _checkpoint(self, name: str, metrics: dict[str, float]) -> None:
-        """Write the weights that the model has now, with their manifest."""
-        if self.fabric.is_global_zero:
-            manifest = run_manifest(
-                self.settings,
-                self.plugin,
-                self.train_set,
-                self.start_weights,
-                self.progress.step,
-                metrics,
-                self.plugin_code,
-            )
-            save_checkpoint(self.run / name, self.model.state_dict(), manifest)
-        self.fabric.barrier()
-
     def _save(self) -> None:
-        """Write the state to resume from, then ``last.safetensors``."""
+        """Write the state to resume from, and ``last.safetensors``."""
         self.guard.settle()
-        if self.fabric.is_global_zero:
-            parts = {
-                "model": self.model.state_dict(),
-                "start_weights": {"name": self.start_weights.name, "license": self.start_weights.license},
-                "optimizer": self.optimizer.state_dict(),
-                "precision": self.fabric.strategy.precision.state_dict(),
-                "diagnosis": self.diagnosis.state_dict(),
-            }
-            save_state(self.run, self.progress, **parts, **({"ema": self.ema.average} if self.ema else {}))
-        with averaged_weights(self.model, self.ema):
-            self._checkpoint(LAST, {})
-
-    def _restore(self) -> None:
-        self.progress, parts = load_state(self.run)
-        self.start_weights = StartWeights(**parts["start_weights"])
-        try:
-            self.model.load_state_dict(parts["model"])
-        except RuntimeError as error:
-            why = changed_since(manifest_of_run(self.run))
-            raise CheckpointError(
-                f"the state in {self.run} does not fit the model that its settings make: {error}{why}"
-            ) from None
-        self.optimizer.load_state_dict(parts["optimizer"])
-        self.fabric.strategy.precision.load_state_dict(parts["precision"])
-        self.diagnosis.load_state_dict(parts.get("diagnosis", {}))
-        if self.ema:
-            self.ema.load(parts["ema"])
+        self.keeper.save()
 
     def _conclude(self, log: RunLog, seconds: float) -> TrainResult:
         self.guard.settle()
@@ -426,13 +486,13 @@ class Trainer:
         finished = progress.step >= self.steps or self._is_stale()
         if self._is_stale():
             log.say(
-                f"stopped early: no better {self.validation.best_metric} in {progress.stale} validations; the"
-                f" best was at step {progress.best_step}"
+                f"stopped early: {self.validation.best_metric} has not improved in {progress.stale}"
+                f" validations; the best was at step {progress.best_step}"
             )
         elif not finished:
             log.say(
-                f"interrupted after step {progress.step} of {self.steps}; the state is saved, --resume goes"
-                " on from here"
+                f"interrupted after step {progress.step} of {self.steps}; the state is saved; --resume"
+                " continues from here"
             )
         warnings = self.diagnosis.warnings
         if warnings:  # once more where it is not overlooked

@@ -13,7 +13,7 @@ from toolkit.models.contract import Model
 from toolkit.models.freezing import count_frozen
 from toolkit.models.parts import parts_table
 from toolkit.models.start_weights import StartWeights
-from toolkit.registry.manifests import PluginManifest
+from toolkit.registry.manifests import PluginManifest, TaskManifest
 from toolkit.training.optimizer import warmup_steps
 from toolkit.training.splits import Splits
 from toolkit.training.state import Progress
@@ -57,13 +57,13 @@ def opening_lines(
     yield parts_table(model, groups, options.unfreeze_at)
     yield f"Resuming after step {done} of {steps}" if done else start_line(start_weights)
     yield (
-        f"Augments: {', '.join(each.in_words() for each in settings.augment)}"
+        f"Augmentation: {', '.join(each.in_words() for each in settings.augment)}"
         if settings.augment
         else ("No augmentation")
     )
-    epochs = steps * options.batch_size / max(1, images)
+    epochs = steps * options.images_per_step / max(1, images)
     length = f"{epochs:.0f} epochs" if epochs >= 10 else f"{epochs:.2g} epochs"
-    yield f"{counted(steps, 'step')} of {counted(options.batch_size, 'image')}: {length}"
+    yield f"{counted(steps, 'step')} of {counted(options.images_per_step, 'image')}: {length}"
     if settings.weights == "none" and (frozen := count_frozen(model)):
         yield f"{frozen:,} parameters are frozen at random values: set weights=… or train.freeze=[]"
     if options.scaled_lr() != options.lr:
@@ -75,10 +75,25 @@ def opening_lines(
         yield f"Warm-up shortened from {options.warmup_steps} steps to {warmup}, half of the run"
 
 
+def warning_lines(task: TaskManifest, classes: Sequence[str]) -> Iterator[str]:
+    """What makes a task one from which nothing can be learned.
+
+    Args:
+        task: of the plugin.
+        classes: of the model.
+    """
+    if "label_map" in task.predicts and len(classes) == 1:
+        yield (
+            f"there is one class only ({classes[0]}), so every pixel is right whatever is learned: the"
+            " loss is 0 and the IoU 1. Hint: let the rest of the image be a class, such as background, in"
+            " place of void (for label images, leave out data.options.void)"
+        )
+
+
 def start_line(start_weights: StartWeights | None) -> str:
     """What a model starts from."""
     if start_weights is None:
-        return "Starts from the weights of the model that was handed over"
+        return "Starts from the weights of the model that was passed in"
     if start_weights.report is not None:
         license = f"(license: {start_weights.license})"
         return f"Starts from weights={start_weights.name} {license}: {start_weights.report}"

@@ -108,7 +108,7 @@ def build_schedule(settings: TrainSettings, steps: int) -> Callable[[int], float
         raise ConfigError(f"train.milestones {beyond} lie beyond the {steps} steps of the run")
     if settings.unfreeze_at is not None and settings.unfreeze_at >= steps:
         raise ConfigError(
-            f"train.unfreeze_at {settings.unfreeze_at} lies beyond the {steps} steps of the run. Hint:"
+            f"train.unfreeze_at {settings.unfreeze_at} is beyond the {steps} steps of the run. Hint:"
             " leave it out"
         )
     schedule: ParamScheduler
@@ -126,6 +126,21 @@ def build_schedule(settings: TrainSettings, steps: int) -> Callable[[int], float
         rise = LinearParamScheduler(settings.warmup_factor * schedule(0.0), schedule(part))
         schedule = CompositeParamScheduler([rise, schedule], [part, 1 - part], ["rescaled", "fixed"])
     return lambda step: float(schedule(step / steps))
+
+
+def take_moments(optimizer: Any, state: Mapping[str, Any]) -> None:
+    """Take over a saved state of an optimizer, but for how it computes, which follows the precision and the
+    device that are asked for now.
+    """
+    groups = [
+        {**saved, **{key: own[key] for key in HOW if key in own}}
+        for saved, own in zip(state["param_groups"], optimizer.param_groups, strict=True)
+    ]
+    optimizer.load_state_dict({**state, "param_groups": groups})
+
+
+HOW = ("fused", "foreach", "capturable", "differentiable")
+"""Options of torch's optimizers that change how a step is computed, and not what."""
 
 
 def set_learning_rate(optimizer: Optimizer, factor: float) -> None:

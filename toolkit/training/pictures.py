@@ -8,6 +8,8 @@ from pathlib import Path
 
 from toolkit.data.dataset import Dataset
 from toolkit.evaluation.driver import PredictedBatch
+from toolkit.evaluation.report import Report
+from toolkit.training.class_pictures import CLASS_CURVES, CONFUSION, draw_class_curves, draw_confusions
 from toolkit.training.history import RESULTS_FILE, History
 from toolkit.training.log import RunLog
 from toolkit.types import FIELDS, Sample
@@ -17,7 +19,7 @@ from toolkit.visualization.palettes import class_palette
 from toolkit.visualization.sheets import Cell, Row, contact_sheet, grid_sheet
 
 CURVES, FIRST_BATCH, PREDICTIONS = "curves.png", "train-batch.jpg", "val-predictions.jpg"
-PICTURES = (CURVES, FIRST_BATCH, PREDICTIONS)
+PICTURES = (CURVES, FIRST_BATCH, PREDICTIONS, CONFUSION, CLASS_CURVES)
 
 ROWS = 6
 """Validation images that are shown."""
@@ -59,6 +61,7 @@ class RunPictures:
         self.failed: set[str] = set()
         self.metrics: tuple[str, ...] = ()
         self.is_behind = True
+        self.best: tuple[Sequence[Report], str] | None = None
 
     def first_batch(self, samples: Sequence[Sample]) -> None:
         """Draw the images that the model learns from first, as they are augmented, with their labels."""
@@ -77,6 +80,10 @@ class RunPictures:
             self.log.show("train/batch", picture, 1)
 
         self._write(FIRST_BATCH, draw)
+
+    def improved(self, reports: Sequence[Report], step: int) -> None:
+        """Remember the reports of the best validation so far; they are drawn with the next pictures."""
+        self.best = (reports, f"step {step}")
 
     def validation(self, shown: ShownPredictions, metrics: Sequence[str], *, last: bool) -> None:
         """Draw what was predicted, and the curves so far, and write the table of validations; before the last
@@ -108,6 +115,11 @@ class RunPictures:
             self._write(CURVES, lambda folder: draw_curves(panels, folder / CURVES))
         if history.validations:
             self._write(RESULTS_FILE, history.write_results)
+        if self.best is not None:
+            reports, when = self.best
+            self._write(CONFUSION, lambda folder: draw_confusions(reports, folder, when))
+            self._write(CLASS_CURVES, lambda folder: draw_class_curves(reports, folder, when))
+            self.best = None
 
     def _draw_predictions(self, folder: Path, shown: ShownPredictions, *, last: bool) -> None:
         path, look = folder / PREDICTIONS, self.palette
@@ -127,7 +139,7 @@ class RunPictures:
         except Exception as error:  # somebody else's task draws by code of its own, which may raise anything
             self.failed.add(name)
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            self.log.warn(f"{name} cannot be written: {reason}. Training goes on without it")
+            self.log.warn(f"{name} cannot be written: {reason}. Training continues without it")
 
 
 class ShownPredictions:

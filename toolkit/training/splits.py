@@ -20,11 +20,22 @@ class Splits:
         train: the split to learn from.
         val: the one to validate on, if there is one.
         conversion: in words, how samples were made to suit the task; empty when they were not changed.
+
+    Raises:
+        DataError: when the two have different classes, or in another order.
     """
 
     train: Dataset
     val: Dataset | None
     conversion: str = ""
+
+    def __post_init__(self) -> None:
+        if self.val is not None and tuple(self.val.classes) != tuple(self.train.classes):
+            raise DataError(
+                f"the splits have different classes, or in another order: {', '.join(self.train.classes)} to"
+                f" learn from, and {', '.join(self.val.classes)} to validate on. Hint: give both the same"
+                " classes"
+            )
 
 
 def open_splits(settings: RunSettings, task: TaskManifest) -> Splits:

@@ -28,6 +28,7 @@ class Progress:
         stale: validations since then, for early stopping.
         skipped: steps in a row that fp16 skipped because the loss or gradient overflowed.
         untrained: the metrics before the first step, where they were measured.
+        validated: the step of the last validation; -1 before the first.
     """
 
     step: int = 0
@@ -36,6 +37,12 @@ class Progress:
     stale: int = 0
     skipped: int = 0
     untrained: dict[str, float] = field(default_factory=dict)
+    validated: int = -1
+
+    def forget_best(self) -> None:
+        """Begin anew with looking for the best, as when something else is measured."""
+        self.best, self.best_step, self.stale, self.untrained = math.nan, 0, 0, {}
+        self.validated = -1
 
     def compare(self, metric: str) -> str:
         """What to print beside a metric: its value before training, where that was measured; empty before the

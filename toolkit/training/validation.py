@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import torch
 from lightning_fabric import Fabric
 
 from toolkit.config import TrainSettings
 from toolkit.data.dataset import Dataset
 from toolkit.data.loader import EvaluationLoader
-from toolkit.errors import UsageError
-from toolkit.evaluation.driver import Evaluation, PredictedBatch, Subject, evaluate
+from toolkit.errors import ToolkitError, TrainingError, UsageError
+from toolkit.evaluation.driver import Evaluation, PredictedBatch, Subject, evaluate, predict_batches
 from toolkit.evaluation.protocols import Measurement
-from toolkit.evaluation.report import is_better
+from toolkit.evaluation.report import Report, is_better
 from toolkit.models.contract import Model
+from toolkit.runtime.seeding import undisturbed
 from toolkit.training.state import Progress
+from toolkit.wording import counted
 
 
 @dataclass(frozen=True)
@@ -27,12 +30,14 @@ class ValidationFigures:
         loss: the total.
         losses: its terms.
         headline: names of the metrics worth a line.
+        reports: of all evaluators.
     """
 
     metrics: dict[str, float]
     loss: float
     losses: dict[str, float]
     headline: list[str]
+    reports: tuple[Report, ...] = ()
 
     def for_log(self) -> dict[str, float]:
         """All figures as metrics.jsonl has them."""
@@ -80,7 +85,7 @@ class Validation:
         self.best_metric = options.best_metric or known[0]
         if self.best_metric not in known:
             raise UsageError(
-                f"train.best_metric={self.best_metric} is not measured. There are: {', '.join(known)}"
+                f"train.best_metric={self.best_metric} is not measured. Expected one of: {', '.join(known)}"
             )
         lower = {"loss"} | {name for report in reports for name in report.lower_is_better}
         self.lower_is_better = self.best_metric in lower
@@ -100,7 +105,39 @@ class Validation:
             subject, loader.dataset, self.measurements, loader=loader, on_batch=on_batch
         )
         loss = sum(evaluation.losses.values())
-        return ValidationFigures(evaluation.metrics(), loss, evaluation.losses, evaluation.headline())
+        return ValidationFigures(
+            evaluation.metrics(), loss, evaluation.losses, evaluation.headline(), evaluation.reports
+        )
+
+    def try_out(self, model: Model) -> None:
+        """Measure the first images of this process's share, to see that all that validating takes is there:
+        labels, settings of the evaluators, and memory. Nothing is kept of it.
+
+        Raises:
+            ToolkitError: what validating would raise.
+        """
+        assert self.dataset is not None  # the caller saw to it
+        own = range(self.fabric.global_rank, len(self.dataset), self.fabric.world_size)
+        try:
+            with undisturbed():
+                samples = [self.dataset[i] for i in own[: self.options.eval_batch_size]]
+                for measurement in self.measurements:
+                    measurement.evaluator.reset()
+                    measurement.evaluator.prepare(self.dataset)
+                subject = Subject(model, autocast=self.fabric.autocast(), with_loss=True)
+                for batch in predict_batches([subject], [samples] if samples else []):
+                    for measurement in self.measurements:
+                        measurement.update(batch.samples, batch.predictions)
+                for measurement in self.measurements:
+                    measurement.report()
+                    measurement.evaluator.reset()
+        except torch.OutOfMemoryError as error:
+            raise TrainingError(
+                f"validating {counted(self.options.eval_batch_size, 'image')} at a time takes more memory"
+                f" than there is: {str(error).splitlines()[0]} Hint: train.eval_batch_size=1"
+            ) from None
+        except ToolkitError as error:
+            raise type(error)(f"{error}\n(found when validation was tried, before the first step)") from None
 
     def note_if_best(self, figures: ValidationFigures, progress: Progress) -> bool:
         """Whether these figures beat all before; the progress remembers them then, and how long it was not

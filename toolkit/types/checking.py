@@ -72,6 +72,16 @@ def check_labels(owner: str, labels: Tensor) -> None:
         check(least >= 0, f"{owner}.labels must be 0 or more, not {least}")
 
 
+def check_ids(owner: str, ids: object, count: int | None) -> None:
+    """Check names of objects.
+
+    Raises:
+        InvalidDataError: when they are no tuple of ``count`` texts.
+    """
+    fits = isinstance(ids, tuple) and all(isinstance(each, str) for each in ids) and len(ids) == count
+    check(fits, f"{owner}.ids must be a tuple of {count} str, not {describe(ids)}")
+
+
 def check_type(owner: str, name: str, value: object, expected: type) -> None:
     """Check that a value is None or of a type.
 

@@ -11,6 +11,7 @@ from toolkit.types.basics import Size
 from toolkit.types.checking import (
     check,
     check_boxes,
+    check_ids,
     check_labels,
     check_size,
     check_tensor,
@@ -36,6 +37,8 @@ class Instances:
         is_crowd: bool ``[N]``; a crowd region is neither to be found nor a false alarm. None means no crowds.
         areas: float64 ``[N]`` in square pixels, where a file states them, as COCO's do: the evaluator
             ``coco`` tells small objects from large by them. None: those of the masks, or else of the boxes.
+        ids: ``N`` names by which a user knows the objects, from the prompts that they answer; None if they
+            have none.
 
     Raises:
         InvalidDataError: when shapes, dtypes or values do not fit, with what was expected and what came.
@@ -49,6 +52,7 @@ class Instances:
     keypoints: Tensor | None = None
     is_crowd: Tensor | None = None
     areas: Tensor | None = None
+    ids: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         check_size("Instances", self.size)
@@ -78,6 +82,8 @@ class Instances:
             check_tensor("Instances", "areas", self.areas, torch.float64, (n,))
             usable = torch.isfinite(self.areas) & (self.areas >= 0)
             check(bool(usable.all()), "Instances.areas must be 0 or more, and neither NaN nor infinite")
+        if self.ids is not None:
+            check_ids("Instances", self.ids, n)
 
     @classmethod
     def empty(cls, size: Size, *, with_masks: bool = False, with_scores: bool = False) -> Instances:
@@ -94,14 +100,17 @@ class Instances:
         return len(self.boxes_xyxy)
 
     def __repr__(self) -> str:
-        has = [name for name in ("masks", "scores", "keypoints", "is_crowd", "areas") if self._has(name)]
+        has = [
+            name for name in ("masks", "scores", "keypoints", "is_crowd", "areas", "ids") if self._has(name)
+        ]
         return f"Instances({pixels(self.size)}, {', '.join([str(len(self)), 'boxes', *has])})"
 
     def _has(self, name: str) -> bool:
         return getattr(self, name) is not None
 
     def __getitem__(self, index: Index) -> Instances:
-        places = torch.tensor(positions(index, len(self)), dtype=torch.int64)
+        chosen = positions(index, len(self))
+        places = torch.tensor(chosen, dtype=torch.int64)
 
         def pick(value: Tensor | None) -> Tensor | None:
             return None if value is None else value[places]
@@ -115,4 +124,5 @@ class Instances:
             pick(self.keypoints),
             pick(self.is_crowd),
             pick(self.areas),
+            None if self.ids is None else tuple(self.ids[i] for i in chosen),
         )

@@ -192,6 +192,20 @@ def write_picture(path: str | os.PathLike[str], picture: Picture) -> None:
     suffix = os.path.splitext(path)[1].lower()
     if suffix not in (".jpg", ".jpeg", ".png", ".webp", ".bmp"):
         raise UsageError(f"{path}: a picture must end in .jpg, .png, .webp or .bmp, not {suffix!r}")
+    try:
+        code = encode_picture(picture, suffix)
+    except OutputError as error:
+        raise OutputError(f"{path} cannot be written: {error}. Hint: use .png") from None
+    with atomic_write(path) as file:
+        file.write(code)
+
+
+def encode_picture(picture: Picture, suffix: str) -> bytes:
+    """A picture in the format of a suffix, JPEG at quality 90.
+
+    Raises:
+        OutputError: when the format cannot hold so many pixels.
+    """
     options = [cv2.IMWRITE_JPEG_QUALITY, 90] if suffix in (".jpg", ".jpeg") else []
     try:
         done, code = cv2.imencode(suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)
@@ -201,9 +215,5 @@ def write_picture(path: str | os.PathLike[str], picture: Picture) -> None:
         reason = "the encoder refused it"
     if not done:
         height, width = picture.shape[:2]
-        raise OutputError(
-            f"{path} cannot be written: a {suffix} of {width} x {height} pixels cannot be encoded ({reason})."
-            " Hint: use .png"
-        )
-    with atomic_write(path) as file:
-        file.write(code)
+        raise OutputError(f"a {suffix} of {width} x {height} pixels cannot be encoded ({reason})")
+    return code.tobytes()

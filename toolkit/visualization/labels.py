@@ -14,6 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.runtime.text import printable
+from toolkit.visualization.label_room import Room, room_around
+
 Picture: TypeAlias = NDArray[np.uint8]
 """uint8 ``[H, W, 3]``, RGB."""
 
@@ -33,6 +36,9 @@ LEAST_BEGINNING = 3
 
 REACH = 2
 """Maximum distance of a label from its object, in lines; less than a line if possible."""
+
+FEW = 30
+"""With no more labels than this, trying all corners is faster than looking for room first."""
 
 ELLIPSIS = "..."  # in ASCII: the fonts of OpenCV 4 have no "…"
 
@@ -71,15 +77,18 @@ class Lettering:
         return max(self.margin, _text_size("g", self)[1] + 1)
 
     def width(self, text: str) -> int:
-        """Width of a text in pixels."""
-        return _text_size(text, self)[0]
+        """Width of a text in pixels, as ``write`` writes it."""
+        return _text_size(printable(text), self)[0]
 
     def patch(self, text: str) -> tuple[int, int]:
         """Width and height of the background patch of a text."""
         return self.width(text) + 2 * self.margin, self.ascent + self.descent
 
     def write(self, picture: Picture, text: str, x: int, baseline: int, color: Color) -> None:
-        """Draw a text in place, from ``x`` on."""
+        """Draw a text in place, from ``x`` on. What has no form, such as the bytes of a name that is not
+        UTF-8, at which OpenCV would crash, is written as ``\\xe9``.
+        """
+        text = printable(text)
         cv2.putText(picture, text, (x, baseline), _FONT, self.scale, color, self.weight, cv2.LINE_AA)
 
     def shortened(self, text: str, room: int) -> str:
@@ -164,28 +173,38 @@ def place_labels(
         A label for each caption, or None if no form of it fits.
     """
     taken = np.zeros((len(captions), 4), np.int64)
+    covered = np.zeros(size if len(captions) > FEW else (0, 0), np.uint8)
     count = 0
     labels: list[Label | None] = []
     for caption in captions:
-        label = _place(caption, size, letter_height, taken[:count])
+        label = _place(caption, size, letter_height, taken[:count], covered)
         labels.append(label)
         if label is not None:
-            taken[count] = label.box
+            x0, y0, x1, y1 = taken[count] = label.box
+            covered[y0:y1, x0:x1] = 1
             count += 1
     return labels
 
 
 def _place(
-    caption: Caption, size: tuple[int, int], letter_height: int, taken: NDArray[np.int64]
+    caption: Caption,
+    size: tuple[int, int],
+    letter_height: int,
+    taken: NDArray[np.int64],
+    covered: NDArray[np.uint8],
 ) -> Label | None:
     box = _inside(caption.box, size)
-    forms = list(_forms(caption, size[1], letter_height))
+    forms = [(*form, *form[0].patch(form[1])) for form in _forms(caption, size[1], letter_height)]
+    room: Room | None = None
     for lines in (1, REACH):
-        for lettering, text in forms:
-            width, height = lettering.patch(text)
-            corner = _corner(box, width, height, size, lines * height, taken)
+        for lettering, text, width, height in forms:
+            if room is not None and not room.has_place_for(width, height, lines * height):
+                continue
+            corner = _corner(box, width, height, size, lines * height, taken, room)
             if corner is not None:
                 return Label(text, lettering, *corner, width, height)
+            if room is None and len(taken) > FEW:
+                room = room_around(box, covered, [form[2:] for form in forms], REACH)
     return None
 
 
@@ -196,6 +215,7 @@ def _corner(
     size: tuple[int, int],
     reach: int,
     taken: NDArray[np.int64],
+    room: Room | None,
 ) -> tuple[int, int] | None:
     """The allowed positions for the upper left corner of a patch: at its box, or at most ``reach`` pixels
     above or below it.
@@ -205,10 +225,10 @@ def _corner(
         return None
     reachable = box + np.array([-1, -reach, 1, reach])
     near = taken[_overlaps(taken, reachable + np.array([-width, -height, width, height]))]
-    corner = _first_free(_spots_at_box(box, width, height, last), width, height, last, near)
+    corner = _first_free(_spots_at_box(box, width, height, last), width, height, last, near, room)
     if corner is None:
         spots = _spots_around(box, width, height, reachable, near)
-        corner = _first_free(spots, width, height, last, near)
+        corner = _first_free(spots, width, height, last, near, room)
     return corner
 
 
@@ -272,19 +292,29 @@ def _grid(columns: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int
 
 
 def _first_free(
-    spots: NDArray[np.int64], width: int, height: int, last: NDArray[np.int64], taken: NDArray[np.int64]
+    spots: NDArray[np.int64],
+    width: int,
+    height: int,
+    last: NDArray[np.int64],
+    taken: NDArray[np.int64],
+    room: Room | None,
 ) -> tuple[int, int] | None:
     """The first corner at which a patch is inside the picture and does not overlap any other; horizontally it
     is moved into the picture.
     """
     spots = spots[(spots[:, 1] >= 0) & (spots[:, 1] <= last[1])]
     spots[:, 0] = spots[:, 0].clip(0, last[0])
+    if room is not None:
+        free = np.flatnonzero(room.are_free(spots, width, height))
+        return tuple(spots[free[0]].tolist()) if len(free) else None
     patches = np.concatenate([spots, spots + np.array([width, height])], axis=1)
-    free = np.flatnonzero(~_overlaps(taken, patches[:, None]).any(axis=1))
-    if len(free) == 0:
-        return None
-    x, y = spots[free[0]].tolist()
-    return x, y
+    # Most often one of the first is free.
+    for start, end in ((0, 16), (16, 256), (256, len(spots))):
+        free = np.flatnonzero(~_overlaps(taken, patches[start:end, None]).any(axis=1))
+        if len(free):
+            x, y = spots[start + free[0]].tolist()
+            return x, y
+    return None
 
 
 def _overlaps(boxes: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import cv2
@@ -98,6 +98,58 @@ def grid_sheet(
             strips.append(_text_strip(titles[i], width, gap, lettering))
         strips.append(_picture_strip(row, classes, palette, cell, gap))
     strips.append(_legend(classes, palette, width, gap, lettering))
+    picture = np.concatenate(strips)
+    write_picture(path, picture)
+    return picture
+
+
+@dataclass(frozen=True)
+class SheetPart:
+    """A part of a sheet that shows several models.
+
+    Attributes:
+        title: stands above it.
+        rows: images, each with its truth and its prediction.
+        classes: names of the objects.
+        palette: one RGB color a class.
+    """
+
+    title: str
+    rows: Sequence[Row]
+    classes: Sequence[str]
+    palette: Palette
+
+
+def parts_sheet(parts: Sequence[SheetPart], path: str | os.PathLike[str], *, cell: int = 320) -> Picture:
+    """Write one picture with the parts below each other: image, truth and prediction, without a legend.
+
+    Args:
+        parts: from top to bottom.
+        path: the picture to write; its suffix says in which format.
+        cell: width of a column in pixels.
+
+    Returns:
+        The picture.
+
+    Raises:
+        UsageError: when there is no part, or a part has no rows.
+        OutputError: when the file cannot be written.
+    """
+    if not parts or not all(part.rows for part in parts):
+        raise UsageError(
+            f"a sheet needs parts with rows; it got parts of {[len(p.rows) for p in parts]} rows"
+        )
+    lettering, gap = Lettering(max(11, cell // 22)), max(4, cell // 40)
+    strips = [_caption_strip(["image", "truth", "prediction"], cell, gap, lettering)]
+    for part in parts:
+        strips.append(_text_strip(part.title, gap + 3 * (cell + gap), gap, lettering))
+        for image, truth, prediction in part.rows:
+            cells: list[Cell | None] = [
+                (image, None),
+                (image, _alike(truth, prediction)),
+                (image, prediction),
+            ]
+            strips.append(_picture_strip(cells, part.classes, part.palette, cell, gap))
     picture = np.concatenate(strips)
     write_picture(path, picture)
     return picture

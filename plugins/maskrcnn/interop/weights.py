@@ -16,10 +16,12 @@ from torch import Tensor, nn
 from toolkit.checkpoints import LoadReport, read_foreign
 from toolkit.errors import CheckpointError
 from toolkit.models.contract import Model
+from toolkit.models.weight_names import unwrapped
 from toolkit.models.weights import take_tensors
 
 from ..contract import Engine
 from . import caffe2, torchvision_names
+from .coco_classes import zoo_classes
 from .pickles import read_pickle
 
 BOTTOM_UP = "backbone.bottom_up."
@@ -28,7 +30,8 @@ _NOT_WEIGHTS = ("pixel_mean", "pixel_std")  # older files have them; the setting
 
 
 def load_weights(model: Engine, name: str) -> LoadReport:
-    """Take over what fits from a file of Detectron2's; heads for other classes start anew.
+    """Take over what fits from a file of Detectron2's; of heads for other classes, the rows of those that
+    both have, where the file is of the zoo.
 
     Args:
         model: of either engine; its ``state_dict`` has Detectron2's names.
@@ -47,7 +50,9 @@ def load_weights(model: Engine, name: str) -> LoadReport:
     _check_norms(model, tensors, path)
     _check_depth(model, tensors, path)
     filled = _no_statistics(model, tensors)
-    report = take_tensors(model, {**tensors, **filled}, str(path))
+    scores = tensors.get("roi_heads.box_predictor.cls_score.weight")
+    classes = None if scores is None else zoo_classes(path, len(scores))
+    report = take_tensors(model, {**tensors, **filled}, str(path), classes=classes)
     return replace(
         report,
         loaded=tuple(key for key in report.loaded if key not in filled),
@@ -72,13 +77,11 @@ def read_weights(path: Path, names: tuple[str, ...]) -> dict[str, Tensor]:
         tensors, match_names = _from_pickle(path)
     else:
         tensors, match_names = dict(read_foreign(path)), False
-    tensors = {
-        name.removeprefix("module."): value for name, value in tensors.items()
-    }  # of DistributedDataParallel
+    tensors = unwrapped(tensors, names)
     tensors = {
         name: value
         for name, value in tensors.items()
-        if name not in _NOT_WEIGHTS and ".cell_anchors." not in name
+        if name.rpartition(".")[2] not in _NOT_WEIGHTS and ".cell_anchors." not in name
     }
     return _matched(tensors, names, path) if match_names else tensors
 
@@ -169,12 +172,12 @@ def _check_norms(model: Model, tensors: Mapping[str, Tensor], path: Path) -> Non
         has_statistics = f"{name}.running_mean" in tensors
         if isinstance(module, nn.GroupNorm) and has_statistics:
             raise CheckpointError(
-                f"{path} was learned with batch norm, but {name} is a group norm. Hint: another norm, or"
+                f"{path} was trained with batch norm, but {name} is a group norm. Hint: another norm, or"
                 " other weights"
             )
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and not has_statistics:
             raise CheckpointError(
-                f"{path} has no statistics for the batch norm {name}: it was learned with group norm, or its"
+                f"{path} has no statistics for the batch norm {name}: it was trained with group norm, or its"
                 " batch norms are folded. Hint: for folded ones model.backbone.norm=FrozenBN, else"
                 " model.backbone.norm=GN; or take other weights"
             )

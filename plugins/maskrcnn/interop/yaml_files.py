@@ -12,6 +12,7 @@ import yaml
 
 from toolkit.config.tree import Tree, read_yaml
 from toolkit.errors import ConfigError
+from toolkit.reading.files import read_text
 from toolkit.reading.yaml_text import forget_text
 
 BASE = "_BASE_"
@@ -106,10 +107,7 @@ def _refuse_code(path: Path) -> None:
             f"{path} is a Python program (Detectron2's LazyConfig), and only YAML files can be converted."
             " Hint: use the YAML file of the same network, if the model zoo has one"
         )
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):  # which is said when it is read
-        return
+    text = read_text(path, "settings", ConfigError)
     values = list(_values(text)) if "python/" in text else []
     code = next((each for each in values if each.tag.startswith(CODE)), None)
     if code is None:

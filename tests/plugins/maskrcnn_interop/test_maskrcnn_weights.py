@@ -89,7 +89,10 @@ def test_heads_for_other_classes_start_anew_and_are_named(tmp_path: Path) -> Non
     assert set(report.loaded) == set(state) - HEADS
     assert_taken(model, state, report)
     assert all(torch.equal(model.state_dict()[name], before[name]) for name in HEADS)
-    assert "6 start anew because the classes differ: roi_heads.box_predictor.cls_score.weight" in str(report)
+    assert (
+        "6 start from random values because the classes differ: roi_heads.box_predictor.cls_score.weight"
+        in str(report)
+    )
 
 
 def test_what_differs_for_another_reason_is_said(tmp_path: Path) -> None:
@@ -160,7 +163,7 @@ def test_norms_that_do_not_go_together(tmp_path: Path) -> None:
     batch = {"backbone": {**NARROW, "norm": "BN"}}
     of_batch = str(zoo_file(tmp_path / "bn.pkl", random_state(model_of())))
     of_group = str(zoo_file(tmp_path / "gn.pkl", random_state(model_of(**group))))
-    with pytest.raises(CheckpointError, match=r"bn\.pkl was learned with batch norm, but .* is a group norm"):
+    with pytest.raises(CheckpointError, match=r"bn\.pkl was trained with batch norm, but .* is a group norm"):
         load_weights(model_of(**group), of_batch)
     with pytest.raises(
         CheckpointError,

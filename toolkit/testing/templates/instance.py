@@ -112,7 +112,8 @@ class MyNet(TrainableModel):
     class_tensors = (
         "network.head.weight",
         "network.head.bias",
-    )  # reinitialized if start weights have other classes
+    )  # of start weights for other classes, the rows of those that both have are taken
+    first_class_row = 1  # before them stands "no object"
 
     def __init__(self, settings: MyNetSettings, classes: Sequence[str]) -> None:
         super().__init__(classes)

@@ -1,0 +1,65 @@
+"""What is wrong between the splits of a dataset."""
+
+from __future__ import annotations
+
+from toolkit.data.checks import SplitReport
+from toolkit.data.set_checks import faults_between, have_the_same_photos, notes_between
+
+
+def report(*photos: str, classes: tuple[str, ...] = ("a", "b"), prefix: str = "") -> SplitReport:
+    made = SplitReport(classes, len(photos))
+    for photo in photos:
+        made.photos.setdefault(photo.encode(), []).append(f"{prefix}{photo}")
+    return made
+
+
+def test_nothing_wrong() -> None:
+    assert list(faults_between({})) == []
+    assert list(faults_between({"train": report("1", "2")})) == []
+    splits = {"train": report("1", "2"), "val": report("3"), "test": report()}
+    assert list(faults_between(splits)) == list(notes_between(splits)) == []
+
+
+def test_classes_in_another_order() -> None:
+    splits = {"train": report("1"), "val": report("2", classes=("b", "a"))}
+    [(split, fault)] = faults_between(splits)
+    assert split == "val"
+    assert fault.startswith("its classes stand in another order than those of train: b, a; not a, b. Hint: ")
+
+
+def test_other_classes() -> None:
+    splits = {"train": report("1"), "val": report("2", classes=("a", "c")), "test": report(classes=("a",))}
+    faults = dict(faults_between(splits))
+    assert "its classes are not those of train: it lacks b and has c besides" in faults["val"]
+    assert "it lacks b. Hint" in faults["test"]
+
+
+def test_a_photo_in_two_splits() -> None:
+    splits = {
+        "train": report("1", "2", "3"),
+        "val": report("9", "2", prefix="copy of "),
+        "test": report("3", "4", "1"),
+    }
+    faults = list(faults_between(splits))
+    assert [split for split, _ in faults] == ["val", "test"]
+    assert (
+        "1 photo is in train, too, so that what is measured was learned: copy of 2 (train: 2)" in faults[0][1]
+    )
+    assert "2 photos are in train, too" in faults[1][1]
+    assert ": 3, 1. Hint" in faults[1][1]
+
+
+def test_many_photos_are_counted_and_the_first_named() -> None:
+    photos = [str(number) for number in range(9)]
+    [(_, fault)] = faults_between({"train": report(*photos, "x"), "val": report(*photos)})
+    assert "9 photos are in train, too" in fault
+    assert ": 0, 1, 2, 3, 4, …. Hint" in fault
+
+
+def test_the_very_same_photos_are_a_note() -> None:
+    """As in sets of a few photos that only show how things work."""
+    splits = {"train": report("1", "2"), "val": report("2", "1")}
+    assert have_the_same_photos(*splits.values())
+    assert list(faults_between(splits)) == []
+    assert [split for split, _ in notes_between(splits)] == ["val"]
+    assert not have_the_same_photos(report(), report())

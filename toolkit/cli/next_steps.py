@@ -1,0 +1,66 @@
+"""The commands that come next, with which most commands end, ready to be copied."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from toolkit.registry.manifests import DatasetManifest
+
+PHOTOS, FOLDER = "FOLDER_OF_PHOTOS", "FOLDER"
+"""What a command line names where only its user knows the folder."""
+
+
+def next_lines(*commands: Sequence[str], title: str = "Next:") -> Iterator[str]:
+    """A title and the commands below it, one per line; nothing if there are none."""
+    if commands:
+        yield title
+    for words in commands:
+        yield f"  {shlex.join(['toolkit', *words])}"
+
+
+def plugin_options(plugins: Sequence[str]) -> list[str]:
+    """``--plugin FILE`` for the plugins that a later command has to be given again, since they are files."""
+    from toolkit.registry import is_path
+
+    return [word for plugin in plugins if is_path(plugin) for word in ("--plugin", plugin)]
+
+
+def other_runs(run: str | Path) -> list[str]:
+    """The runs in the same folder as a run."""
+    from toolkit.checkpoints import BEST, LAST
+
+    folder = Path(run)
+    if not folder.is_dir() or not folder.parent.is_dir():
+        return []
+    return sorted(
+        str(other)
+        for other in folder.parent.iterdir()
+        if other != folder and any((other / name).is_file() for name in (BEST, LAST))
+    )
+
+
+def training_command(
+    manifest: DatasetManifest, name: str, data_dir: str | None, settings: Sequence[str] = ()
+) -> list[str] | None:
+    """The command that trains a built-in model on a dataset; None if none suits it.
+
+    Args:
+        manifest: of the dataset.
+        name: its name or path, as it was given.
+        data_dir: its folder, if one was given.
+        settings: of the dataset, as ``key=value``.
+    """
+    from toolkit import registry
+    from toolkit.demo import FAMILIES
+
+    for plugin in FAMILIES:
+        found = registry.plugins().get(plugin)
+        if found.task in manifest.tasks and not found.missing_requirements():
+            folder = ["--data-dir", data_dir] if data_dir else []
+            options = [word if word.startswith("data.") else f"data.options.{word}" for word in settings]
+            return ["train", "--plugin", plugin, "--data", name, *folder, *options]
+    return None

@@ -1,0 +1,203 @@
+"""From the bytes of an image file to its pixels.
+
+OpenCV decodes photos, because it is the fastest, and deep images in color, because Pillow gives 8 of their
+16 bits. Pillow decodes all else: OpenCV blends the colors of some files with their transparency, and its
+readings of palettes, bands and pages change from version to version.
+"""
+
+from __future__ import annotations
+
+import re
+from io import BytesIO
+from typing import Any, BinaryIO
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile
+
+from toolkit.data.image_headers import REPAIR, Header
+from toolkit.errors import ImageError
+
+_WHOLE_FILE = 1 << 30  # larger files are read piece by piece
+_OPENCV_PIXELS, _OPENCV_SIDE = 1 << 30, 1 << 20  # what it decodes at most
+_MOST_SCANS = 200  # of a progressive JPEG; encoders write about ten, and each costs a pass over all pixels
+_JPEG_MARKER = re.compile(
+    rb"\xff[^\x00\x01\xd0-\xd7\xff]"
+)  # neither an escaped byte of data nor a restart nor a fill byte
+_SCAN, _END = 0xDA, 0xD9
+NUMBERS = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L", "I;16N")
+"""Pillow's modes of images with one whole number a pixel."""
+
+
+def decode_colors(header: Header) -> NDArray[Any]:
+    """The pixels of an image as RGB, as displayed: ``[H, W, 3]``, uint8, or uint16 where the file is deep.
+
+    Gray becomes three equal channels; palettes and CMYK become RGB; transparency is dropped without blending.
+
+    Raises:
+        ImageError: when the image is damaged or cut off, or its pixels have no known range.
+    """
+    if _is_for_opencv(header):
+        return _as_displayed(header, _by_opencv(header))
+    image = load(header)
+    if image.mode.startswith("I;16"):
+        values = np.asarray(image).astype(np.uint16)
+        return _as_displayed(header, np.repeat(values[..., None], 3, axis=2))
+    if image.mode in ("I", "F"):
+        kind = "32-bit" if image.mode == "I" else "floating-point"
+        raise ImageError(
+            f"{header.path} has {kind} pixels (mode {image.mode}), whose range is not known; expected 8 or"
+            " 16 bits a channel. Hint: scale them to the range that matters, and save an 8-bit PNG"
+        )
+    return _as_displayed(header, _rgb(header, image))
+
+
+def decode_values(header: Header) -> NDArray[Any]:
+    """The numbers of an image with one channel, as displayed, ``[H, W]``: indexes rather than the colors of a
+    palette, and as stored rather than stretched to 8 bits.
+
+    Raises:
+        ImageError: when the image has colors, or is damaged or cut off.
+    """
+    image = load(header)
+    if image.mode not in NUMBERS:
+        raise ImageError(
+            f"{header.path} {_what_else(image.mode)} (mode {image.mode}); expected one class index a pixel."
+            " Hint: save it as a gray or palette PNG, or use a dataset that reads color-coded truth"
+        )
+    return _as_displayed(header, _unstretched(header, image))
+
+
+def _what_else(mode: str) -> str:
+    return "holds floating-point numbers" if mode == "F" else "is a color image"
+
+
+def _is_for_opencv(header: Header) -> bool:
+    image = header.image
+    if header.pixels > _OPENCV_PIXELS or max(image.size) > _OPENCV_SIDE or header.file_size > _WHOLE_FILE:
+        return False
+    if header.format == "JPEG":
+        return image.mode in ("L", "RGB")
+    if header.format in ("PNG", "WebP"):
+        return not getattr(image, "is_animated", False)
+    return header.format == "TIFF" and header.bits() == 16 and image.mode in ("RGB", "RGBA")
+
+
+def _by_opencv(header: Header) -> NDArray[Any]:
+    """Pixels ``[H, W, 3]`` as RGB, as they are stored."""
+    data = _bytes_of(header)
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        array = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error as error:
+        raise ImageError(f"{header.path} cannot be decoded: {error.err}. {REPAIR}") from error
+    if array is None:
+        raise ImageError(
+            f"{header.path} cannot be decoded: it is damaged, cut off or of an unusual kind. {REPAIR}, or"
+            " convert it to PNG"
+        )
+    # Asked for RGB, OpenCV 5.0 returns noise for TIFFs of 16 bits.
+    return np.asarray(cv2.cvtColor(array, cv2.COLOR_BGR2RGB, dst=array))
+
+
+def _bytes_of(header: Header) -> bytes:
+    """All bytes of the file, of which the end is looked at: decoders may fill what is missing with gray."""
+    header.file.seek(0)
+    data = header.file.read()
+    if header.format == "JPEG":
+        scans, has_end = _scans_of_jpeg(data)
+        if scans > _MOST_SCANS:
+            raise ImageError(
+                f"{header.path} has {scans} scans, each of which takes a pass over all pixels; expected"
+                f" {_MOST_SCANS} at most. Hint: save it anew"
+            )
+        is_whole = has_end
+    elif header.format == "PNG":
+        is_whole = data.rfind(b"IEND\xaeB`\x82") >= 0
+    else:
+        is_whole = header.format != "WebP" or len(data) >= 8 + int.from_bytes(data[4:8], "little")
+    if not is_whole:
+        raise ImageError(
+            f"{header.path} is cut off: it ends after {len(data)} bytes, without the mark that an image ends"
+            f" with. {REPAIR}"
+        )
+    return data
+
+
+def _scans_of_jpeg(data: bytes) -> tuple[int, bool]:
+    """How many scans the first picture in a JPEG file has, and whether it ends with its end marker.
+
+    Walks from marker to marker (ITU T.81, annex B), because thumbnails in the header, and previews and films
+    that cameras append, have end markers of their own.
+    """
+    position, scans = 2, 0
+    while match := _JPEG_MARKER.search(data, position):
+        marker = data[match.start() + 1]
+        if marker == _END:
+            return scans, True
+        scans += marker == _SCAN
+        position = match.end() + int.from_bytes(data[match.end() : match.end() + 2], "big")
+    return scans, False
+
+
+def load(header: Header) -> ImageFile.ImageFile:
+    """The first page or frame, decoded by Pillow.
+
+    Raises:
+        ImageError: when it is damaged or cut off, or memory does not suffice.
+    """
+    source: BinaryIO = header.file
+    if header.format in ("JPEG", "PNG", "WebP") or header.file_size <= _WHOLE_FILE:
+        source = BytesIO(_bytes_of(header))
+    source.seek(0)
+    try:
+        image = type(header.image)(source)
+        image.load()
+    except MemoryError as error:
+        raise ImageError(
+            f"{header.path} does not fit into memory: {header.image.width} x {header.image.height} pixels."
+            " Hint: cut it into tiles"
+        ) from error
+    except Exception as error:  # what Pillow raises for damaged files is not documented
+        raise ImageError(f"{header.path} is damaged or cut off: {error}. {REPAIR}") from error
+    return image
+
+
+def _rgb(header: Header, image: Image.Image) -> NDArray[np.uint8]:
+    # Pillow would warn of it, or make it a color.
+    image.info.pop("transparency", None)
+    try:
+        return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+    except ValueError as error:
+        raise ImageError(
+            f"{header.path} has colors of an unusual kind (mode {image.mode}): {error}. Hint: convert it to"
+            " PNG"
+        ) from error
+
+
+def _unstretched(header: Header, image: ImageFile.ImageFile) -> NDArray[Any]:
+    """Pillow stretches gray of 2 and 4 bits to 0…255; label indexes must stay what they are."""
+    values = np.array(image)
+    # OpenCV turns neither truth values nor numbers in the other order of bytes.
+    values = values.astype(np.uint8 if values.dtype == bool else values.dtype.newbyteorder("="))
+    bits = header.bits()
+    if image.mode == "L" and bits in (2, 4):
+        values //= 255 // (2**bits - 1)
+    return values
+
+
+def _as_displayed(header: Header, pixels: NDArray[Any]) -> NDArray[Any]:
+    # TIFFs are turned when they are decoded, by OpenCV even where it is told not to.
+    return pixels if header.format == "TIFF" else turned(pixels, header.orientation())
+
+
+def turned(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Pixels ``[H, W]`` or ``[H, W, C]`` turned as an orientation of EXIF says, 1 to 8."""
+    if orientation in (5, 7):
+        pixels = cv2.transpose(pixels)
+    flips = {2: 1, 3: -1, 4: 0, 7: -1}
+    if orientation in flips:
+        pixels = cv2.flip(pixels, flips[orientation])
+    turns = {6: cv2.ROTATE_90_CLOCKWISE, 8: cv2.ROTATE_90_COUNTERCLOCKWISE}
+    return np.asarray(cv2.rotate(pixels, turns[orientation]) if orientation in turns else pixels)

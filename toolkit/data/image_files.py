@@ -1,0 +1,316 @@
+"""Image files on a disk: opening one without being trapped by what it is, and finding those of a folder.
+
+A folder of photos holds other things, too: notes, thumbnails of the system, results of an earlier run, links
+that lead back, pipes. What is passed over is counted, so that nobody takes it for done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import stat
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, TypeAlias
+
+from toolkit.data.folders import OTHER_PICTURES, is_data
+from toolkit.errors import ImageError
+
+FilePath: TypeAlias = "str | os.PathLike[str]"
+
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".jp2", ".j2k"}
+)
+"""What counts as an image when a folder is searched; what a file really is, is read from its first bytes."""
+
+RESULT_MANIFEST = "manifest.jsonl"
+"""The file by which a folder of results of ``toolkit infer`` is known."""
+
+_SYSTEM = ("/proc", "/sys", "/dev")
+_MOST_SUFFIXES = 6
+
+
+@contextlib.contextmanager
+def open_image_file(path: FilePath) -> Iterator[tuple[BinaryIO, int]]:
+    """Open a regular file; pipes, sockets and devices, of which reading might never end, are refused.
+
+    Yields:
+        The file, and its size in bytes, which is above 0.
+
+    Raises:
+        ImageError: when it cannot be opened or read, is empty, or is no regular file.
+    """
+    file, size = _opened(path)
+    with file:
+        try:
+            yield file, size
+        except OSError as error:
+            raise unreadable(path, error) from error
+
+
+def _opened(path: FilePath) -> tuple[BinaryIO, int]:
+    try:
+        # Without blocking, since opening a pipe waits for somebody to write into it.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        raise unreadable(path, error) from error
+    state = os.fstat(descriptor)
+    reason = ""
+    if stat.S_ISDIR(state.st_mode):
+        reason = "is a folder, not an image. Hint: name a file in it"
+    elif not stat.S_ISREG(state.st_mode):
+        reason = f"is {_kind(state.st_mode)}, not a regular file. Hint: name a file that holds an image"
+    elif not state.st_size:
+        # So say files under /proc, too, of which some wait to be read.
+        reason = "is empty (0 bytes). Hint: copy or download it again"
+    if reason:
+        os.close(descriptor)
+        raise ImageError(f"{path} {reason}")
+    return open(descriptor, "rb"), state.st_size
+
+
+def unreadable(path: FilePath, error: OSError | ValueError) -> ImageError:
+    """The error for a file that the system does not give."""
+    hints: dict[type[Exception], str] = {
+        FileNotFoundError: "does not exist. Hint: check the path",
+        PermissionError: "may not be read: permission denied. Hint: change its permissions",
+        IsADirectoryError: "is a folder, not an image. Hint: name a file in it",
+    }
+    reason = getattr(error, "strerror", None) or error
+    return ImageError(f"{path} {hints.get(type(error)) or f'cannot be read: {reason}. Hint: check the disk'}")
+
+
+def _kind(mode: int) -> str:
+    kinds = {
+        stat.S_IFIFO: "a pipe (FIFO)",
+        stat.S_IFSOCK: "a socket",
+        stat.S_IFCHR: "a device",
+        stat.S_IFBLK: "a device",
+    }
+    return kinds.get(stat.S_IFMT(mode), "something else")
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file of this name is taken for an image when a folder is searched."""
+    return _has_image_suffix(name) and is_data(name)
+
+
+def _has_image_suffix(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
+
+
+def images_in(folder: Path) -> list[Path]:
+    """The images that lie in a folder itself, sorted by name: regular files, and links that lead nowhere.
+
+    Raises:
+        OSError: when the folder cannot be read.
+    """
+    with os.scandir(folder) as entries:
+        return sorted(folder / each.name for each in entries if is_image_name(each.name) and _is_file(each))
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a regular file, or a link that leads nowhere, of which reading says why."""
+    try:
+        return entry.is_file() or (entry.is_symlink() and not os.path.exists(entry.path))
+    except OSError:  # a link that leads to itself
+        return True
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def is_result_folder(folder: Path) -> bool:
+    """Whether ``toolkit infer`` or ``toolkit track`` wrote its results there."""
+    first = _json_line(folder / RESULT_MANIFEST)
+    if first == {}:  # a run that was stopped before its first image
+        return {"toolkit", "model"} <= _json_line(folder / "about.json", whole=True).keys()
+    return {"image", "status"} <= first.keys()
+
+
+def _json_line(path: Path, *, whole: bool = False) -> dict[str, object]:
+    """The object in the first line of a file, or in all of it; empty where there is none."""
+    try:
+        with open_image_file(path) as (file, _):
+            found = json.loads(file.read(1 << 20) if whole else file.readline(1 << 20))
+    except (ImageError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+@dataclass(frozen=True)
+class Found:
+    """An image that a search came upon, or a folder that could not be searched.
+
+    Attributes:
+        path: of the image or the folder.
+        error: why the folder could not be searched; empty for an image.
+    """
+
+    path: Path
+    error: str = ""
+
+
+@dataclass
+class ImageSearch:
+    """A search of folders for images, to any depth, each real folder once, with a count of what was left out.
+
+    Args:
+        tops: the folders that are going to be searched; links to places in or above them are not followed.
+        exclude: a folder to leave out.
+
+    Attributes:
+        other: files that are no image by their suffix, by that suffix.
+        hidden: images that are hidden, or lie in a folder that is no data.
+        irregular: pipes, sockets and devices that are called like images.
+        results: folders of results of an earlier run.
+        skipped: folders of the system, such as ``/proc``.
+        own: whether one of ``tops`` is the folder to exclude itself.
+    """
+
+    tops: Sequence[Path] = ()
+    exclude: Path | None = None
+    other: Counter[str] = field(default_factory=Counter)
+    hidden: int = 0
+    irregular: int = 0
+    results: list[Path] = field(default_factory=list)
+    skipped: list[Path] = field(default_factory=list)
+    own: bool = False
+
+    def __post_init__(self) -> None:
+        self._real_tops = [os.path.realpath(top) for top in self.tops]
+        self._excluded = os.path.realpath(self.exclude) if self.exclude is not None else None
+        self.own = self._excluded in self._real_tops
+        self._seen: set[str] = set()
+        self._result_folders: dict[Path, bool] = {}
+
+    def below(self, top: Path) -> Iterator[Found]:
+        """The images below a folder: those of a folder itself first, then its folders', both by name."""
+        stack = [top] if self._claims(top) else []
+        while stack:
+            folder = stack.pop()
+            try:
+                with os.scandir(folder) as entries:
+                    listed = sorted(entries, key=lambda entry: entry.name)
+            except OSError as error:
+                reason = error.strerror or error
+                yield Found(folder, f"{folder} cannot be searched: {reason}. Hint: change its permissions")
+                continue
+            yield from (Found(folder / entry.name) for entry in listed if self._takes(entry))
+            folders = [entry for entry in listed if _is_folder(entry) and is_data(entry.name)]
+            # Claimed before any of them is entered, so that a link from one to another does not come first.
+            inner = [folder / each.name for each in folders if self._follows(each)]
+            stack += [each for each in inner if self._claims(each)][::-1]
+
+    def matched(self, folders: Iterable[Path]) -> None:
+        """Take in folders that a pattern matches, as if they had been given."""
+        self._real_tops += map(os.path.realpath, folders)
+
+    def enters(self, folder: Path, root: Path) -> bool:
+        """Whether a folder that a pattern matches below ``root`` is one to search."""
+        return not self._is_left_out(folder.relative_to(root).parts, root)
+
+    def takes_file(self, path: Path, root: Path) -> bool:
+        """Whether a file that a pattern matches below ``root`` is an image to take; else it is counted."""
+        parts = path.relative_to(root).parts
+        if self._is_left_out(parts[:-1], root):
+            self.hidden += _has_no_data(parts[:-1]) and _has_image_suffix(path.name)
+            return False
+        if self._excluded is not None and _is_below(os.path.realpath(path), (self._excluded,)):
+            return False
+        return self._counts(path.name, os.path.isfile(path) or not os.path.exists(path))
+
+    def _is_left_out(self, parts: Sequence[str], root: Path) -> bool:
+        if _has_no_data(parts):
+            return True
+        return any(self._holds_results(root.joinpath(*parts[:depth])) for depth in range(len(parts) + 1))
+
+    def _takes(self, entry: os.DirEntry[str]) -> bool:
+        return not _is_folder(entry) and self._counts(entry.name, _is_file(entry))
+
+    def _counts(self, name: str, is_file: bool) -> bool:
+        """Whether a file is an image to take; else it is counted."""
+        if not is_data(name):
+            self.hidden += _has_image_suffix(name)
+            return False
+        if not _has_image_suffix(name):
+            self.other[os.path.splitext(name)[1].lower()] += 1
+            return False
+        self.irregular += not is_file
+        return is_file
+
+    def _claims(self, folder: Path) -> bool:
+        """Whether a folder is searched: once, unless it is one of the system or holds results."""
+        real = os.path.realpath(folder)
+        if real in self._seen or real == self._excluded:
+            return False
+        self._seen.add(real)
+        if _is_below(real, _SYSTEM) and not _is_below(real, ("/dev/shm",)):
+            self.skipped.append(folder)
+            return False
+        return not self._holds_results(folder)
+
+    def _follows(self, entry: os.DirEntry[str]) -> bool:
+        """Whether a folder in a folder is entered: a link is not, where it leads to what is searched anyway,
+        or to a folder that holds all of that.
+        """
+        if not entry.is_symlink():
+            return True
+        target = os.path.realpath(entry.path)
+        return not any(_is_below(target, (top,)) or _is_below(top, (target,)) for top in self._real_tops)
+
+    def _holds_results(self, folder: Path) -> bool:
+        if folder not in self._result_folders:
+            self._result_folders[folder] = is_result_folder(folder)
+            if self._result_folders[folder]:
+                self.results.append(folder)
+        return self._result_folders[folder]
+
+    def left_out(self) -> list[str]:
+        """What was left out, in words, each with its count: empty where everything was taken."""
+        parts = []
+        if self.other:
+            parts.append(
+                f"{_files(self.other.total())} passed over for their suffix ({_by_suffix(self.other)})"
+            )
+            pictures = sorted(OTHER_PICTURES & self.other.keys())
+            if pictures:
+                parts[-1] += f"; to have {', '.join(pictures)} read, convert them to JPEG or PNG"
+        if self.hidden:
+            parts.append(f"{_files(self.hidden)} hidden or left by the system")
+        if self.irregular:
+            parts.append(f"{_files(self.irregular)} of no regular kind (pipes, sockets, devices)")
+        if self.results:
+            parts.append(f"results of an earlier run in {', '.join(map(str, self.results))}")
+        if self.own:
+            parts.append(f"{self.exclude}, which is to hold the results")
+        if self.skipped:
+            parts.append(f"folders of the system: {', '.join(map(str, self.skipped))}")
+        return parts
+
+
+def _has_no_data(parts: Sequence[str]) -> bool:
+    return not all(part == ".." or is_data(part) for part in parts)
+
+
+def _is_below(path: str, folders: Sequence[str]) -> bool:
+    return any(path == folder or path.startswith(folder.rstrip(os.sep) + os.sep) for folder in folders)
+
+
+def _files(count: int) -> str:
+    return f"{count:,} file{'s' * (count != 1)}"
+
+
+def _by_suffix(counts: Counter[str]) -> str:
+    """``3 .heic, 2 .txt``: the most frequent first."""
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    shown = [f"{count:,} {suffix or 'without a suffix'}" for suffix, count in ordered[:_MOST_SUFFIXES]]
+    rest = sum(count for _, count in ordered[_MOST_SUFFIXES:])
+    return ", ".join([*shown, *([f"{rest:,} others"] if rest else [])])

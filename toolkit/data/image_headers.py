@@ -1,0 +1,340 @@
+"""What the header of an image file says: its size, the way it lies, its bands and pages. No pixel is decoded.
+
+Pillow's parsers read the headers, through a reader that ends when a header does not, and before any pixel is
+decoded a file has to answer for the pixels that it claims: a few bytes can claim gigabytes.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from dataclasses import dataclass
+from io import SEEK_CUR, SEEK_END, SEEK_SET
+from typing import Any, BinaryIO, cast
+
+from PIL import (
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageFile,
+    Jpeg2KImagePlugin,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from toolkit.data.image_files import FilePath
+from toolkit.errors import ImageError, UsageError
+from toolkit.types import Size
+
+MAX_PIXELS = 20_000 * 20_000
+"""Larger images are refused unless ``$TOOLKIT_MAX_PIXELS`` allows them: they take gigabytes each."""
+
+FREE_BYTES = 120_000_000
+"""Images that take no more memory than this are decoded however small their files are: 40 megapixels in
+color, or a label map of 120.
+"""
+
+PIXELS_PER_BYTE = 100
+"""How many pixels a byte of the file may claim in larger images; photos claim 2 to 20."""
+
+PIXELS_VARIABLE = "TOOLKIT_MAX_PIXELS"
+"""The environment variable that allows images of so many pixels, whatever their files look like."""
+
+REPAIR = "Hint: copy or download it again"
+
+_SPARE_BYTES = (
+    1 << 28
+)  # a file may be larger than its pixels by this, such as for a film that a camera appended
+_BYTES_PER_PIXEL = 16  # more than any format needs
+_HEADER_BYTES = {"WebP": 1 << 28}  # its parser reads the whole file
+_USUAL_HEADER_BYTES = 1 << 26
+_HEADER_READS = 200_000
+_ORIENTATION = 0x0112  # a tag of EXIF and TIFF
+_IMAGE_WIDTH = 256
+_SAMPLES_PER_PIXEL, _PHOTOMETRIC, _EXTRA_SAMPLES, _BITS, _SAMPLE_FORMAT = 277, 262, 338, 258, 339
+_COLOR_BANDS = {0: 1, 1: 1, 2: 3, 3: 1, 4: 1, 5: 4, 6: 3, 8: 3}  # by TIFF's photometric interpretation
+_ALPHA = (1, 2, 999)  # kinds of extra samples in TIFF; the last is Corel Draw's
+
+
+class _Jpeg(JpegImagePlugin.JpegImageFile):
+    """Without the resolution, for which the parser would read EXIF, and warn of every fault in it."""
+
+    def _read_dpi_from_exif(self) -> None:
+        pass
+
+
+_PARSERS: tuple[tuple[bytes, str, type[ImageFile.ImageFile]], ...] = (
+    (b"\xff\xd8\xff", "JPEG", _Jpeg),
+    (b"\x89PNG\r\n\x1a\n", "PNG", PngImagePlugin.PngImageFile),
+    (b"BM", "BMP", BmpImagePlugin.BmpImageFile),
+    (b"RIFF", "WebP", WebPImagePlugin.WebPImageFile),
+    *((magic, "TIFF", TiffImagePlugin.TiffImageFile) for magic in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
+    *((magic, "GIF", GifImagePlugin.GifImageFile) for magic in (b"GIF87a", b"GIF89a")),
+    (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000", Jpeg2KImagePlugin.Jpeg2KImageFile),
+    (b"\xff\x4f\xff\x51", "JPEG 2000", Jpeg2KImagePlugin.Jpeg2KImageFile),
+)
+FORMATS = "JPEG, PNG, BMP, WebP, TIFF, GIF or JPEG 2000"
+
+
+@dataclass(frozen=True)
+class Header:
+    """An image file of which the header was read.
+
+    Attributes:
+        path: of the file, for messages.
+        file: its bytes, of which the header lies at the beginning.
+        file_size: in bytes.
+        format: ``"JPEG"``, ``"PNG"``, ….
+        image: as Pillow's parser has it, not decoded.
+    """
+
+    path: FilePath
+    file: BinaryIO
+    file_size: int
+    format: str
+    image: ImageFile.ImageFile
+
+    @property
+    def pixels(self) -> int:
+        """How many pixels the image claims to have."""
+        return self.image.width * self.image.height
+
+    def size(self) -> Size:
+        """Height and width in pixels, as displayed."""
+        width, height = self.image.size
+        # Pillow has already turned the size of a TIFF.
+        turned = self.format != "TIFF" and self.orientation() >= 5
+        return (width, height) if turned else (height, width)
+
+    def orientation(self) -> int:
+        """How the image has to be turned to be displayed, 1 to 8 as in EXIF; 1 where that is damaged."""
+        info: dict[Any, Any] = self.image.info
+        if self.format == "TIFF":
+            value = _tag(self.image, _ORIENTATION, 1)
+            return value if value in range(1, 9) else 1
+        exif = info.get("exif") or b""
+        if self.format == "PNG" and not exif:
+            exif = _from_profile(info.get("Raw profile type exif")) or _late_exif(self.file)
+        return _exif_orientation(exif)
+
+    def notes(self) -> dict[str, str]:
+        """What a reader of three bands and one page leaves out, in words, by ``"pages"`` and ``"bands"``."""
+        notes = {}
+        if self._has_more_pages():
+            notes["pages"] = "has several pages or frames, of which the first is read"
+        if extra := self._extra_bands():
+            bands = "a further band" if extra == 1 else f"{extra} further bands"
+            notes["bands"] = f"has {bands} beside its colors, which is left out"
+        return notes
+
+    def _has_more_pages(self) -> bool:
+        if self.format == "TIFF":
+            return bool(getattr(_tags(self.image), "next", 0))
+        try:
+            return bool(getattr(self.image, "is_animated", False))
+        except Exception:  # what Pillow raises for a damaged second frame is not documented
+            return False
+
+    def _extra_bands(self) -> int:
+        if self.format != "TIFF":
+            return 0
+        colors = _COLOR_BANDS.get(_tag(self.image, _PHOTOMETRIC, 2), 4)
+        kinds = _tag(self.image, _EXTRA_SAMPLES, ())
+        kinds = kinds if isinstance(kinds, tuple) else (kinds,)
+        bands: int = _tag(self.image, _SAMPLES_PER_PIXEL, 1)
+        return max(0, bands - colors - sum(kind in _ALPHA for kind in kinds))
+
+    def bits(self) -> int:
+        """Bits a channel, where the format can have more than 8: those of PNG and TIFF."""
+        if self.format == "PNG":
+            self.file.seek(24)
+            return self.file.read(1)[0]
+        if self.format == "TIFF":
+            bits = _tag(self.image, _BITS, 1)
+            return int(max(bits)) if isinstance(bits, tuple) else int(bits)
+        return 8
+
+
+def read_header(path: FilePath, file: BinaryIO, file_size: int) -> Header:
+    """Read the header of an image.
+
+    Args:
+        path: where the bytes come from, for messages.
+        file: all of them, from its start.
+        file_size: how many.
+
+    Raises:
+        ImageError: when this is no image, or its header is damaged.
+    """
+    start = file.read(16)
+    file.seek(0)
+    if not start:
+        raise ImageError(f"{path} is empty (0 bytes). {REPAIR}")
+    found = next(((name, parser) for magic, name, parser in _PARSERS if start.startswith(magic)), None)
+    if found is None:
+        raise ImageError(
+            f"{path} is not an image: its first bytes {start[:8]!r} are not those of a {FORMATS}. Hint:"
+            " remove it, or convert it to one of these"
+        )
+    name, parser = found
+    try:
+        bounded = _Bounded(file, file_size, _HEADER_BYTES.get(name, _USUAL_HEADER_BYTES))
+        image = parser(cast(BinaryIO, bounded))
+    except Image.DecompressionBombError as error:  # of WebP alone, whose parser has a limit of its own
+        raise ImageError(f"{path} has more pixels than are read: {error} Hint: cut it into tiles") from error
+    except Exception as error:  # what Pillow raises for damaged headers is not documented
+        if name == "TIFF" and (kind := _unusual_tiff(file, start)):
+            raise ImageError(
+                f"{path} has {kind}, whose range of values is not known or which is not supported; expected"
+                " 1 to 16 bits a channel, gray or in color. Hint: convert it to an 8-bit PNG"
+            ) from error
+        raise ImageError(f"{path} has a damaged header: {error}. {REPAIR}") from error
+    return Header(path, file, file_size, name, image)
+
+
+def check_budget(header: Header, bytes_per_pixel: int) -> None:
+    """Refuse an image that claims more pixels than are read, or more than its file can account for.
+
+    Args:
+        header: of the image.
+        bytes_per_pixel: what it takes in memory.
+
+    Raises:
+        ImageError: says what is claimed, and the variable that allows it.
+    """
+    width, height = header.image.size
+    claim = f"{header.path} says that it has {width} x {height} pixels"
+    way_out = f"set the environment variable {PIXELS_VARIABLE}={header.pixels} to read it anyway"
+    if header.format != "TIFF" and header.file_size > _SPARE_BYTES + _BYTES_PER_PIXEL * header.pixels:
+        raise ImageError(
+            f"{claim}, and its file has {header.file_size:,} bytes, far more than such an image can take."
+            " Hint: save the image anew"
+        )
+    is_free = header.pixels * bytes_per_pixel <= FREE_BYTES
+    is_accounted_for = is_free or header.pixels <= PIXELS_PER_BYTE * header.file_size
+    if (header.pixels <= MAX_PIXELS and is_accounted_for) or header.pixels <= _allowed_pixels():
+        return
+    if header.pixels > MAX_PIXELS:
+        raise ImageError(
+            f"{claim}, more than the {MAX_PIXELS} that are read at once. Hint: cut it into tiles, or"
+            f" {way_out}"
+        )
+    raise ImageError(
+        f"{claim} in a file of {header.file_size:,} bytes: more than {PIXELS_PER_BYTE} pixels a byte, as no"
+        f" photo has. Hint: check where it comes from; if it is what it should be, {way_out}"
+    )
+
+
+def _allowed_pixels() -> int:
+    value = os.environ.get(PIXELS_VARIABLE, "").strip()
+    try:
+        return int(float(value)) if value else 0
+    except (ValueError, OverflowError):
+        raise UsageError(
+            f"{PIXELS_VARIABLE} must be a number of pixels, not {value!r}. Hint: set it to 1e9, for example"
+        ) from None
+
+
+class _Bounded:
+    """What a parser of headers reads from: never beyond a size, and never without end."""
+
+    def __init__(self, file: BinaryIO, size: int, most: int = _USUAL_HEADER_BYTES) -> None:
+        self._file, self._size = file, size
+        self._bytes_left, self._reads_left = most, _HEADER_READS
+
+    def read(self, count: int | None = -1) -> bytes:
+        rest = max(0, self._size - self._file.tell())
+        count = rest if count is None or count < 0 else min(count, rest)
+        self._bytes_left -= count
+        self._reads_left -= 1
+        if self._bytes_left < 0 or self._reads_left < 0:
+            raise ValueError("it does not end")
+        return self._file.read(count)
+
+    def seek(self, offset: int, whence: int = SEEK_SET) -> int:
+        base = {SEEK_SET: 0, SEEK_CUR: self._file.tell(), SEEK_END: self._size}[whence]
+        return self._file.seek(max(0, base + offset))
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def close(self) -> None:
+        """Left to who opened the file."""
+
+
+def _tags(image: Image.Image) -> Any:
+    return getattr(image, "tag_v2", {})
+
+
+def _tag(image: Image.Image, number: int, default: Any) -> Any:
+    """The value of a TIFF tag; ``default`` where there is none that can be read."""
+    try:
+        value = _tags(image).get(number, default)
+    except Exception:  # what Pillow raises for damaged tags is not documented
+        return default
+    return default if value is None else value
+
+
+def _unusual_tiff(file: BinaryIO, start: bytes) -> str:
+    """What a TIFF that Pillow does not read holds, in words; empty where that is damaged as well."""
+    try:
+        # The header of a BigTIFF has 16 bytes.
+        directory = TiffImagePlugin.ImageFileDirectory_v2(start if 43 in start[2:4] else start[:8])
+        bounded = _Bounded(file, file.seek(0, SEEK_END))
+        bounded.seek(directory.next)
+        directory.load(cast(Any, bounded))
+        bits, form = directory.get(_BITS, (1,)), directory.get(_SAMPLE_FORMAT, (1,))
+        bands = int(directory.get(_SAMPLES_PER_PIXEL, len(bits)))
+        width = max(bits) if directory[_IMAGE_WIDTH] else 0
+    except Exception:  # as above
+        return ""
+    numbers = {2: "signed", 3: "floating-point", 5: "complex", 6: "complex"}.get(max(form), "unsigned")
+    return f"{bands} band{'s' * (bands != 1)} of {width}-bit {numbers} numbers"
+
+
+def _exif_orientation(exif: bytes) -> int:
+    """The orientation that a block of EXIF gives, 1 where it gives none.
+
+    Pillow's own reader warns of every fault, or raises; the one tag stands in the first directory.
+    """
+    data = exif.removeprefix(b"Exif\0\0")
+    order = {b"II": "<", b"MM": ">"}.get(data[:2])
+    if order is None:
+        return 1
+    try:
+        (start,) = struct.unpack_from(f"{order}L", data, 4)
+        (count,) = struct.unpack_from(f"{order}H", data, start)
+        for position in range(start + 2, start + 2 + 12 * count, 12):
+            tag, kind = struct.unpack_from(f"{order}HH", data, position)
+            if tag == _ORIENTATION and kind in (3, 4):
+                (value,) = struct.unpack_from(f"{order}{'H' if kind == 3 else 'L'}", data, position + 8)
+                return int(value) if 1 <= value <= 8 else 1
+    except struct.error:
+        pass
+    return 1
+
+
+def _from_profile(text: Any) -> bytes:
+    """EXIF as ImageMagick writes it into PNG: a name and a length, then hexadecimal digits."""
+    try:
+        return bytes.fromhex("".join(str(text).split("\n")[3:])) if text else b""
+    except ValueError:
+        return b""
+
+
+def _late_exif(file: BinaryIO) -> bytes:
+    """The EXIF of a PNG that stands behind the pixels, where ExifTool puts it."""
+    file.seek(8)
+    for _ in range(_HEADER_READS):
+        head = file.read(8)
+        if len(head) < 8:
+            break
+        length, name = struct.unpack(">L4s", head)
+        if name == b"eXIf":
+            return file.read(min(length, _USUAL_HEADER_BYTES))
+        if name == b"IEND":
+            break
+        file.seek(length + 4, SEEK_CUR)
+    return b""

@@ -1,0 +1,93 @@
+"""The processes that read images: they leave signals to the process that started them, and when one dies,
+that is said in words.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TypeVar
+
+from toolkit.errors import LoaderError
+
+T = TypeVar("T")
+
+HANDLED = {signal.SIGINT, signal.SIGTERM}
+"""What a terminal, SLURM and Kubernetes send to all processes of a run at once. The main process finishes the
+step in hand, for which it needs these."""
+
+
+def leave_signals_to_the_main_process(number: int = 0) -> None:
+    """Ignore Ctrl-C, and the first SIGTERM; to be called in a process that reads images.
+
+    Args:
+        number: of the process, which torch passes to a ``worker_init_fn``.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _ignore_once)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
+
+
+def _ignore_once(number: int, frame: FrameType | None) -> None:
+    """The main process ends one that hangs by more than one SIGTERM."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@contextmanager
+def starting() -> Iterator[None]:
+    """While processes that read images are started: no signal reaches one before it ignores them, and torch
+    does not arrange that the death of one raises an error wherever the main process happens to be, such as
+    between the weights and the moments of an optimizer; it is noticed where images are waited for.
+    """
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
+    on_death = signal.getsignal(signal.SIGCHLD)
+    try:
+        yield
+    finally:
+        if on_death is not None:
+            signal.signal(signal.SIGCHLD, on_death)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def naming_deaths(batches: Iterator[T], processes: int) -> Iterator[T]:
+    """The same batches.
+
+    Args:
+        batches: of a ``DataLoader``.
+        processes: that read images; 0 where the images are read in this one.
+
+    Raises:
+        LoaderError: when one of them has died.
+    """
+    while True:
+        try:
+            batch = next(batches)
+        except StopIteration:
+            return
+        except (RuntimeError, ConnectionError, EOFError, FileNotFoundError) as error:
+            if not processes or not _is_death(error):
+                raise
+            what = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+            raise LoaderError(
+                f"a process that reads images has died, mostly for want of memory ({what}). Hint: fewer of"
+                " them (train.workers=1, or 0 for none), smaller batches, or more memory; in a container,"
+                " a larger /dev/shm"
+            ) from None
+        yield batch
+
+
+def _is_death(error: Exception) -> bool:
+    """Whether an error says that a process has died; torch hands on those of datasets with "Caught …". Where
+    one dies while its images are fetched, the connection to it breaks.
+    """
+    said = str(error)
+    if isinstance(error, RuntimeError):
+        return any(words in said for words in ("exited unexpectedly", "killed by signal", "Bus error"))
+    return not said.startswith("Caught ")

@@ -1,0 +1,58 @@
+"""Names of classes as annotation files give them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from toolkit.errors import DataError
+
+
+def class_name(value: Any, where: str) -> str:
+    """A name without the blanks around it, which nobody sees: ``cup`` and ``cup `` are one class.
+
+    Args:
+        value: what the file holds.
+        where: file and record, for messages.
+
+    Raises:
+        DataError: when it is no text, or empty.
+    """
+    if not isinstance(value, str):
+        raise DataError(
+            f"{where} has {value!r} as the name of a class; expected text. Hint: write the name in quotes"
+        )
+    if not value.strip():
+        raise DataError(f"{where} has an empty name of a class. Hint: name the class, or remove the record")
+    return value.strip()
+
+
+def class_index(value: Any, classes: Mapping[str, int], where: str, hint: str) -> int:
+    """The index of the class that a record names.
+
+    Args:
+        value: what the file holds.
+        classes: index by name.
+        where: file and record, for messages.
+        hint: what to do when there is no such class.
+
+    Raises:
+        DataError: when it is no name, or that of no class.
+    """
+    name = class_name(value, where)
+    if name not in classes:
+        raise DataError(f"{where} is of no class; expected one of {', '.join(classes)}. Hint: {hint}")
+    return classes[name]
+
+
+def class_names(values: Iterable[Any], where: str) -> tuple[str, ...]:
+    """The names of a list of classes.
+
+    Raises:
+        DataError: when one is no name, or stands there twice.
+    """
+    names = [class_name(value, f"{where}, class {place}") for place, value in enumerate(values)]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise DataError(f"{where} names the class {twice!r} twice. Hint: remove or rename one of them")
+    return tuple(names)

@@ -1,0 +1,215 @@
+"""Finds the images that an annotation file names, also where it was written on another machine.
+
+A name is tried as it is written, with ``/`` in place of backslashes, and with URL escapes decoded. Where a
+file names no image that is there, its names are taken for paths of another machine, such as
+``C:\\photos\\a.jpg`` or ``/data/upload/1/a.jpg``: then the longest end of a name that leads to an image
+counts, or at last the file's name alone, if one image below the folder has it.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from toolkit.data.folders import data_files
+from toolkit.data.images import IMAGE_SUFFIXES
+from toolkit.data.splits import is_of_other_split
+from toolkit.errors import DataError
+
+logger = logging.getLogger("toolkit")
+
+_UPLOAD = re.compile(r"^[0-9a-f]{8}-(?=.)")
+"""What Label Studio puts before the name of an image that is uploaded."""
+
+
+class ImagePaths:
+    """The images of one annotation file.
+
+    Args:
+        source: the annotation file, for messages.
+        names: of all its images, as written there.
+        folders: where to look for them, in this order.
+        root: below which an image is looked for by the last part of its name.
+        split: of the images; those in folders of other splits do not count.
+        hint: what to do when an image is not found.
+    """
+
+    def __init__(
+        self,
+        source: Path,
+        names: Sequence[str],
+        folders: Sequence[Path],
+        root: Path,
+        *,
+        split: str = "",
+        hint: str = "",
+    ) -> None:
+        self._source = source
+        self._names = names
+        self._folders = list(folders)
+        self._root = root
+        self._split = split
+        self._hint = hint
+        self._ends: dict[int, Counter[tuple[str, ...]]] = {}
+        self._told = False
+
+    def find(self, name: str) -> Path | None:
+        """The image of this name; None where there is none, or where several may be meant."""
+        found = self.as_written(name)
+        if found is None and not self._some_are_as_written:
+            found = self._by_end(name)
+            if found is not None and not self._told:
+                self._told = True
+                logger.info(
+                    "%s names images by paths of another machine; they are found by the ends of their names,"
+                    " such as %s for %s",
+                    self._source,
+                    found,
+                    name,
+                )
+        return found
+
+    def require(self, name: str) -> Path:
+        """The image of this name.
+
+        Raises:
+            DataError: when it is not there, or several may be meant.
+        """
+        found = self.find(name)
+        if found is None:
+            raise DataError(self._why_not(name))
+        return found
+
+    def _why_not(self, name: str) -> str:
+        folders = ", ".join(map(str, self._folders))
+        last = portable(name).rpartition("/")[2]
+        same = [] if self._some_are_as_written else self._by_last_part.get(_key(last), [])
+        why, hint = "", self._hint or f"put it into {self._folders[0]}, or correct the name"
+        if len(same) > 1:
+            why = f"; {len(same)} images are called {last}: {', '.join(map(str, same[:3]))}"
+            hint = "write the path of the right one, below one of these folders"
+        elif same:
+            why = f"; {self._ends[1][(_key(last),)]} names end in {last}, but only {same[0]} is there"
+            hint = "put the others there, too, or correct the names"
+        return f"{self._source} names the image {name}, which is in none of {folders}{why}. Hint: {hint}"
+
+    @cached_property
+    def _some_are_as_written(self) -> bool:
+        """Whether the names fit to these folders, so that one that leads nowhere is of a lost image."""
+        return any(self.as_written(name) is not None for name in self._names)
+
+    def as_written(self, name: str) -> Path | None:
+        """The image that a name leads to from one of the folders, in any of its readings."""
+        for reading in readings(name):
+            for place, folder in enumerate(self._folders):
+                path = folder / reading
+                if is_file(path):
+                    # Most images of a file are in one folder, which is tried first from now on.
+                    self._folders.insert(0, self._folders.pop(place))
+                    return path
+        return None
+
+    def _by_end(self, name: str) -> Path | None:
+        parts = PurePosixPath(portable(name)).parts
+        for start in range(len(parts)):
+            end = parts[start:]
+            if self._is_of_one_name(end):
+                path = next(
+                    (path for path in (f.joinpath(*end) for f in self._folders) if is_file(path)), None
+                )
+                if path is not None:
+                    return path
+        for last in (parts[-1], _UPLOAD.sub("", parts[-1])) if parts else ():
+            there = self._by_last_part.get(_key(last), [])
+            if len(there) == 1 and self._is_of_one_name((last,)):
+                return there[0]
+        return None
+
+    def _is_of_one_name(self, end: tuple[str, ...]) -> bool:
+        """Whether no two names end in this, so that one image would be taken for two."""
+        count = len(end)
+        if count not in self._ends:
+            tails = (PurePosixPath(portable(name)).parts[-count:] for name in self._names)
+            self._ends[count] = Counter(tuple(map(_key, tail)) for tail in tails)
+        return self._ends[count][tuple(map(_key, end))] <= 1
+
+    @cached_property
+    def _by_last_part(self) -> dict[str, list[Path]]:
+        found: dict[str, list[Path]] = {}
+        for path in data_files(self._root, IMAGE_SUFFIXES):
+            folders = path.relative_to(self._root).parts[:-1]
+            if not any(is_of_other_split(folder, self._split) for folder in folders if self._split):
+                found.setdefault(_key(path.name), []).append(path)
+        return found
+
+
+def readings(name: str) -> Iterator[str]:
+    """What a name may mean: as written, with ``/``, and with URL escapes decoded."""
+    slashed = name.replace("\\", "/")
+    yield from dict.fromkeys((name, slashed, unquote(slashed)))
+
+
+def portable(name: str) -> str:
+    """A name as a relative path with ``/``: without a drive, a server, or the root of another machine.
+
+    A name that is one already stays as it is.
+    """
+    slashed = name.replace("\\", "/")
+    has_drive = re.match(r"[A-Za-z]:/", slashed)
+    url = None if has_drive else _url(slashed)
+    if url is not None:
+        slashed = url
+    elif has_drive:
+        slashed = slashed[2:]
+    elif slashed == name and not slashed.startswith("/"):
+        return name
+    parts = [part for part in slashed.split("/") if part not in ("", ".", "..")]
+    return "/".join(parts)
+
+
+def portable_names(names: Sequence[str]) -> list[str]:
+    """The names of the images of a file as ``portable``; those that would become the same stay as they
+    are.
+    """
+    short = [portable(name) for name in names]
+    uses = Counter(short)
+    return [one if uses[one] == 1 else name for name, one in zip(names, short, strict=True)]
+
+
+def is_file(path: Path) -> bool:
+    """Whether a regular file is there; never an error, whatever the name is."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder is there; never an error, whatever the name is."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def _url(name: str) -> str | None:
+    """The path in a URL, or the one that Label Studio gives as ``/data/local-files/?d=PATH``."""
+    try:
+        parts = urlsplit(name)
+    except ValueError:
+        return None
+    behind = parse_qs(parts.query).get("d")
+    if behind and parts.path.endswith("/local-files/"):
+        return behind[0]
+    return unquote(parts.path) if parts.scheme and parts.netloc else None
+
+
+def _key(name: str) -> str:
+    """File names that differ only in case or in the way accents are stored are one."""
+    return unicodedata.normalize("NFC", name).casefold()

@@ -1,0 +1,26 @@
+"""What every reader of videos shares: frames as tensors, and what is said of a file that gives none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+def frame_tensor(frame: NDArray[Any]) -> Tensor:
+    """A frame as OpenCV gives it, BGR ``[H, W, 3]``, as an image: uint8 ``[3, H, W]``, RGB, stored
+    channels-last.
+    """
+    return torch.from_numpy(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)).permute(2, 0, 1)
+
+
+def no_video(path: Path | str) -> str:
+    """The message for a file that holds no frame that can be decoded."""
+    return (
+        f"{path} is no video that can be decoded, or holds no frame. Hint: convert it to MP4 (H.264), or to a"
+        " folder of images"
+    )

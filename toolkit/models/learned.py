@@ -1,0 +1,56 @@
+"""What a run has not learned: a model that started from random weights knows only what its training showed
+it, and would answer anything else at random.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from toolkit.errors import UsageError
+from toolkit.models.capabilities import Promptable, Trackable
+from toolkit.models.start_weights import RANDOM
+
+
+def prompts_not_learned(
+    model: Promptable, kinds: Iterable[str], start_weights: Mapping[str, str], hint: str
+) -> str:
+    """What speaks against prompts of some kinds: a model from random weights was not trained on them.
+
+    Args:
+        model: names the kinds in ``untrained_prompts``.
+        kinds: of the prompts: ``point``, ``box``, ``mask``.
+        start_weights: what its training started from, as in a checkpoint's manifest; empty where nobody
+            knows.
+        hint: what to do instead.
+
+    Returns:
+        A message; empty if nothing does.
+    """
+    strange = sorted(set(kinds) & set(model.untrained_prompts))
+    if not strange or start_weights.get("name") != RANDOM.name:
+        return ""
+    return (
+        f"this run was trained from random weights, and never with prompts of the kind {strange[0]}, so it"
+        f" would answer them at random. Hint: {hint}"
+    )
+
+
+def check_tracking_learned(model: Trackable, start_weights: Mapping[str, str], name: str) -> None:
+    """Refuse to track with a model from random weights if training does not reach all that tracking needs.
+
+    Args:
+        model: names the parts in ``only_for_tracking``.
+        start_weights: what its training started from, as in a checkpoint's manifest; empty where nobody
+            knows.
+        name: of the model, for messages.
+
+    Raises:
+        UsageError: when it cannot have learned to.
+    """
+    if model.only_for_tracking and start_weights.get("name") == RANDOM.name:
+        raise UsageError(
+            f"{name} was trained from random weights, and training does not reach the parts that follow"
+            f" objects ({', '.join(model.only_for_tracking[:2])}, …), so what they gave would be random."
+            " Hint: train from published weights, such as weights=official, or prompt each frame with toolkit"
+            " infer --prompts FILE"
+        )

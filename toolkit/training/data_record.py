@@ -1,0 +1,120 @@
+"""What a run has learned from, to see when it is resumed whether the data are still the same."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from toolkit.data.dataset import Dataset
+from toolkit.errors import ToolkitError, UsageError
+from toolkit.types import Sample
+
+MOST_SAMPLES = 64
+"""Samples of which image and labels are remembered, from all over the split."""
+
+MOST_SECONDS = 2.0
+"""That reading them may take."""
+
+
+@dataclass(frozen=True)
+class DataRecord:
+    """Classes, ids and some of the contents of a split.
+
+    Attributes:
+        classes: in order.
+        fingerprint: of the dataset.
+        digests: index of a sample -> hash of its image and labels.
+    """
+
+    classes: tuple[str, ...]
+    fingerprint: str
+    digests: Mapping[int, str]
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> DataRecord:
+        """The record of a split; a large one is looked at in places only."""
+        began, digests = time.perf_counter(), {}
+        for index in _places(len(dataset)):
+            with contextlib.suppress(
+                ToolkitError, OSError
+            ):  # what cannot be read stops the run where it is met
+                digests[index] = digest(dataset[index])
+            if time.perf_counter() - began > MOST_SECONDS:
+                break
+        return cls(tuple(dataset.classes), dataset.fingerprint(), digests)
+
+    def state_dict(self) -> dict[str, Any]:
+        """As plain values."""
+        return {"classes": [*self.classes], "fingerprint": self.fingerprint, "digests": {**self.digests}}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> DataRecord:
+        """From what ``state_dict`` returned."""
+        return cls(tuple(state["classes"]), state["fingerprint"], dict(state["digests"]))
+
+    def check(self, dataset: Dataset, run: Path) -> None:
+        """Make sure that a split is the one that was recorded.
+
+        Raises:
+            UsageError: when its classes, its images or its labels are others; says which.
+        """
+        changed = self._changed(dataset)
+        if changed:
+            raise UsageError(
+                f"{run} cannot be resumed, because its training data have changed: {changed}. Hint: give"
+                f" it the data as they were, or start a new run from its weights: weights={run} with"
+                " another --out"
+            )
+
+    def _changed(self, dataset: Dataset) -> str:
+        classes = tuple(dataset.classes)
+        if classes != self.classes:
+            return f"the classes were {_listed(self.classes)} and are now {_listed(classes)}"
+        if dataset.fingerprint() != self.fingerprint:
+            return f"there are other images in the split, which has {len(dataset)} now, or in another order"
+        for index, before in self.digests.items():
+            sample = dataset[index]
+            if digest(sample) != before:
+                return f"the image or the labels of {sample.path or sample.id!r} are not what they were"
+        return ""
+
+
+def digest(sample: Sample) -> str:
+    """A hash of a sample's image and labels, the same on every machine: of the image's file, where there is
+    one, because decoders differ in the last bit.
+    """
+    content = hashlib.blake2b(digest_size=8)
+    file = None if sample.path is None else Path(sample.path)
+    if file is not None and file.is_file():
+        content.update(file.read_bytes())
+    else:
+        content.update(_bytes_of(sample.image))
+    if sample.label_map is not None:
+        content.update(b"label map" + _bytes_of(sample.label_map))
+    if sample.instances is not None:
+        boxes = sample.instances.boxes_xyxy.round().to(torch.int32)
+        content.update(b"objects" + _bytes_of(sample.instances.labels) + _bytes_of(boxes))
+    return content.hexdigest()
+
+
+def _bytes_of(value: Tensor) -> bytes:
+    return f"{value.dtype} {list(value.shape)} ".encode() + value.cpu().contiguous().numpy().tobytes()
+
+
+def _places(count: int) -> list[int]:
+    """Indexes from all over a split, the first of which already stand far apart."""
+    shown = min(count, MOST_SAMPLES)
+    places = [i * count // shown for i in range(shown)]
+    return [*places[::4], *places[2::4], *places[1::4], *places[3::4]]
+
+
+def _listed(names: tuple[str, ...], most: int = 6) -> str:
+    return ", ".join(names[:most]) + (f" … ({len(names)})" if len(names) > most else "")

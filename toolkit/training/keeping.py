@@ -1,0 +1,152 @@
+"""What a run keeps: checkpoints, and the state that it goes on from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lightning_fabric import Fabric
+
+from toolkit.checkpoints import LAST, read_manifest, save_checkpoint
+from toolkit.config import RunSettings
+from toolkit.data.dataset import Dataset
+from toolkit.errors import CheckpointError
+from toolkit.models.building import changed_since, manifest_of_run
+from toolkit.models.contract import TrainableModel
+from toolkit.models.start_weights import RANDOM, StartWeights
+from toolkit.registry.manifests import PluginManifest
+from toolkit.training.data_record import DataRecord
+from toolkit.training.diagnosis import Diagnosis
+from toolkit.training.folder import run_manifest
+from toolkit.training.optimizer import Ema, averaged_weights, take_moments
+from toolkit.training.state import Progress, load_state, save_state
+
+
+@dataclass
+class Keeper:
+    """Writes checkpoints and states of a run, and takes them up again. Of several processes, the first
+    writes.
+
+    Attributes:
+        run: its folder.
+        settings: of the run.
+        plugin: that it trains.
+        plugin_code: hash of the plugin's files as they were when they were imported.
+        train_set: that it learns from.
+        model, optimizer, ema, diagnosis: all that training changes.
+        fabric: processes and precision.
+        start_weights: what it started from.
+        progress: how far it is.
+    """
+
+    run: Path
+    settings: RunSettings
+    plugin: PluginManifest
+    plugin_code: str
+    train_set: Dataset
+    model: TrainableModel
+    optimizer: Any
+    ema: Ema | None
+    diagnosis: Diagnosis
+    fabric: Fabric
+    start_weights: StartWeights = RANDOM
+    progress: Progress = field(default_factory=Progress)
+    _data: DataRecord | None = None
+    _last_step: int = -1
+
+    def checkpoint(self, name: str, metrics: dict[str, float]) -> None:
+        """Write the weights that the model has now, with their manifest."""
+        if self.fabric.is_global_zero:
+            self._write(name, metrics)
+        self.fabric.barrier()
+
+    def save(self) -> None:
+        """Write the state to resume from, then ``last.safetensors``."""
+        if self.fabric.is_global_zero:
+            self._data = self._data or DataRecord.of(self.train_set)
+            parts = {
+                "model": self.model.state_dict(),
+                "start_weights": {"name": self.start_weights.name, "license": self.start_weights.license},
+                "optimizer": self.optimizer.state_dict(),
+                "precision": self.fabric.strategy.precision.state_dict(),
+                "diagnosis": self.diagnosis.state_dict(),
+                "data": self._data.state_dict(),
+                "measured": {"by": measured_by(self.settings)},
+            }
+            save_state(self.run, self.progress, **parts, **({"ema": self.ema.average} if self.ema else {}))
+            if self._last_step != self.progress.step:
+                self._write_last()
+        self.fabric.barrier()
+
+    def restore(self) -> bool:
+        """Take up the state in the folder of the run.
+
+        Returns:
+            Whether the same is measured as before; otherwise the best so far is forgotten.
+
+        Raises:
+            CheckpointError: when it is damaged, or does not fit the model.
+            UsageError: when the training data are not those that it was learned from.
+        """
+        self.progress, parts = load_state(self.run)
+        if "data" in parts:
+            self._data = DataRecord.from_state(parts["data"])
+            self._data.check(self.train_set, self.run)
+        self.start_weights = StartWeights(**parts["start_weights"])
+        try:
+            self.model.load_state_dict(parts["model"])
+        except RuntimeError as error:
+            why = changed_since(manifest_of_run(self.run))
+            raise CheckpointError(
+                f"the state in {self.run} does not fit the model that its settings make: {error}{why}"
+            ) from None
+        take_moments(self.optimizer, parts["optimizer"])
+        if parts["precision"]:  # of a GradScaler, which another precision has not
+            own = self.fabric.strategy.precision
+            if own.state_dict():
+                own.load_state_dict(parts["precision"])
+        self.diagnosis.load_state_dict(parts.get("diagnosis", {}))
+        if self.ema:
+            self.ema.load(parts["ema"])
+        now = measured_by(self.settings)
+        is_same = bool(parts.get("measured", {}).get("by", now) == now)
+        if not is_same:
+            self.progress.forget_best()
+        return is_same
+
+    def renew_last(self) -> None:
+        """Write ``last.safetensors`` unless it is of the step that the state is of: a kill may have come
+        between the two. For the first process.
+        """
+        try:
+            manifest = read_manifest(self.run / LAST)
+        except CheckpointError:
+            manifest = None
+        if manifest is None or manifest.step != self.progress.step:
+            self._write_last()
+
+    def _write_last(self) -> None:
+        with averaged_weights(self.model, self.ema):
+            self._write(LAST, {})
+        self._last_step = self.progress.step
+
+    def _write(self, name: str, metrics: dict[str, float]) -> None:
+        manifest = run_manifest(
+            self.settings,
+            self.plugin,
+            self.train_set,
+            self.start_weights,
+            self.progress.step,
+            metrics,
+            self.plugin_code,
+        )
+        save_checkpoint(self.run / name, self.model.state_dict(), manifest)
+
+
+def measured_by(settings: RunSettings) -> str:
+    """What decides which checkpoint is the best, as text that is the same where that is."""
+    tree = settings.model_dump(mode="json")
+    chosen = (tree["evaluators"], tree["train"]["best_metric"], tree["data"]["val_split"])
+    return json.dumps(chosen, sort_keys=True)
