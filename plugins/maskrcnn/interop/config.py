@@ -20,9 +20,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from toolkit.config import TrainSettings
-from toolkit.config.tree import Tree, nest
+from toolkit.config.tree import Tree, nest, parse_words
 from toolkit.errors import ConfigError, ToolkitError
-from toolkit.reading.yaml_text import dump_yaml, parse_yaml
+from toolkit.reading.yaml_text import dump_yaml, forget_text
 from toolkit.runtime.text import printable
 from toolkit.wording import counted
 
@@ -286,10 +286,10 @@ def main(words: Sequence[str]) -> int:
     try:
         overrides = {}
         for word in words[1:]:
-            key, equals, text = word.partition("=")
+            key, equals, _ = word.partition("=")
             if not key or not equals:
                 raise ConfigError(f"expected KEY=VALUE, such as TEST.PRECISE_BN.ENABLED=False, not {word!r}")
-            overrides[key] = literal(parse_yaml(text, repr(word), ConfigError).value)
+            overrides[key] = literal(forget_text(parse_words([word])[key]))
         given = read_config(path, overrides)
         recipe = to_recipe(given, path)
     except ToolkitError as error:
