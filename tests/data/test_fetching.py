@@ -201,7 +201,7 @@ def test_an_interrupted_fetch_is_not_taken_for_the_data(file_server: FileServer,
     for left in (f"{name}.part", f"{name}.part.json", lock_of(folder / name).name, name, f"{name}.sha256"):
         (folder / left).write_bytes(b"")
         with pytest.raises(
-            DataError, match=rf"no more than a download that was not finished[\s\S]*{command}"
+            DataError, match=rf"contains only an unfinished download[\s\S]*{command}"
         ):
             open_dataset(manifest, folder, "train")
     (folder / "train").mkdir()
