@@ -61,3 +61,17 @@ def test_files_of_others_are_left_alone(tmp_path: Path, capsys: pytest.CaptureFi
 def test_a_plugin_that_is_not_shown_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "--out", str(tmp_path), "--only", "resnet"]) == 2
     assert "the demo does not show resnet. There are: unet, maskrcnn, sam2" in capsys.readouterr().err
+
+
+def test_what_somebody_has_put_beside_a_demo_is_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / demo.MARK).touch()
+    for name in ("unet", "shapes-photos"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "old").write_text("")
+    (tmp_path / "notes.txt").write_text("my only copy")
+    assert main(["demo", "--out", str(tmp_path), "--only", "unet", *FEW, *SMALL]) == 2
+    assert "such as notes.txt. Hint: move them away" in capsys.readouterr().err
+    assert (tmp_path / "notes.txt").read_text() == "my only copy"
+    assert (tmp_path / "unet" / "old").exists()

@@ -15,7 +15,7 @@ from typing import Any
 
 from toolkit import registry
 from toolkit.config import RunSettings, recipe_folder, resolve
-from toolkit.data.dataset import Dataset, open_dataset
+from toolkit.data.dataset import Dataset, draw_sample, open_dataset
 from toolkit.errors import UsageError
 from toolkit.evaluation.report import Report
 from toolkit.evaluation.runs import evaluate_run
@@ -26,6 +26,7 @@ from toolkit.models.building import load_model
 from toolkit.models.capabilities import Promptable
 from toolkit.models.prompted import prompted
 from toolkit.runtime.files import atomic_write
+from toolkit.runtime.locks import LOCK_FILE, locked
 from toolkit.training.loop import train
 from toolkit.visualization.drawing import confident
 from toolkit.visualization.sheets import Row, contact_sheet
@@ -37,6 +38,7 @@ FAMILIES = {"unet": "unet-shapes", "maskrcnn": "maskrcnn-shapes", "sam2": "sam2-
 SHEET_ROWS = 6
 SHEET_CELL = 224
 SUMMARY = "summary.json"
+PROMPTS = "prompts.json"
 MARK = ".toolkit-demo"
 
 
@@ -90,14 +92,15 @@ def run_demo(
         plugin: resolve(config=recipe_folder() / f"{recipe}.yaml", overrides=overrides or {})
         for plugin, recipe in chosen.items()
     }
-    _claim(out)
     figures = {}
-    for plugin, run_settings in settings.items():
-        part = _show(run_settings, out, show_progress)
-        figures[plugin] = _figures(part)
-        with atomic_write(out / SUMMARY, "w") as file:
-            json.dump(figures, file, indent=2)
-        yield part
+    with locked(out):
+        _claim(out)
+        for plugin, run_settings in settings.items():
+            part = _show(run_settings, out, show_progress)
+            figures[plugin] = _figures(part)
+            with atomic_write(out / SUMMARY, "w") as file:
+                json.dump(figures, file, indent=2)
+            yield part
 
 
 def _is_installed(plugin: str) -> bool:
@@ -115,13 +118,36 @@ def _is_installed(plugin: str) -> bool:
 
 
 def _claim(out: Path) -> None:
-    """Clear away an older demo, and nothing else."""
-    if out.exists() and any(out.iterdir()):
-        if not (out / MARK).exists():
-            raise UsageError(f"{out} holds files that are not a demo's. Hint: choose another folder by --out")
-        shutil.rmtree(out)
-    out.mkdir(parents=True, exist_ok=True)
+    """Clear away an older demo, and nothing else.
+
+    Raises:
+        UsageError: when there are files that no demo has written; names one.
+    """
+    if out.exists():
+        there = sorted(path for path in out.iterdir() if path.name != LOCK_FILE)
+        others = [path for path in there if path.name not in _own_names()]
+        if there and (others or not (out / MARK).exists()):
+            raise UsageError(
+                f"{out} holds files that are not a demo's, such as {(others or there)[0].name}. Hint: move"
+                " them away, or choose another folder by --out"
+            )
+        for path in there:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
     (out / MARK).touch()
+
+
+def _own_names() -> set[str]:
+    """What a demo writes into its folder."""
+    datasets = {recipe.partition("-")[2] for recipe in FAMILIES.values()}
+    datasets |= {name.partition("-")[0] for name in datasets}
+    return {
+        *(MARK, SUMMARY, PROMPTS),
+        *(f"{plugin}{end}" for plugin in FAMILIES for end in ("", "-results", ".jpg")),
+        *(f"{name}{end}" for name in datasets for end in ("", "-photos")),
+    }
 
 
 def _show(settings: RunSettings, out: Path, show_progress: bool) -> Part:
@@ -160,7 +186,7 @@ def _with_sample(settings: RunSettings, out: Path) -> RunSettings:
         return settings
     folder = out / settings.data.name
     if not folder.exists():
-        manifest.resolve(manifest.sample)(folder)
+        draw_sample(manifest, folder)
     return settings.model_copy(update={"data": settings.data.model_copy(update={"dir": str(folder)})})
 
 
@@ -171,7 +197,7 @@ def _boxes(dataset: Dataset, out: Path) -> str:
         if sample.instances is not None and len(sample.instances):
             pairs = zip(sample.instances.boxes_xyxy.tolist(), sample.instances.labels.tolist(), strict=True)
             prompts[sample.id] = [{"box_xyxy": box, "class": dataset.classes[label]} for box, label in pairs]
-    path = out / "prompts.json"
+    path = out / PROMPTS
     with atomic_write(path, "w") as file:
         json.dump(prompts, file)
     return str(path)

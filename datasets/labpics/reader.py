@@ -114,7 +114,10 @@ def _is_held_out(name: str, fraction: float) -> bool:
     (3)", are held out together because they are very similar.
     """
     film = re.sub(r"\s*\(\d+\)$", "", name)
-    return int.from_bytes(hashlib.sha256(film.encode()).digest()[:8], "big") / 2**64 < fraction
+    return (
+        int.from_bytes(hashlib.sha256(film.encode("utf-8", "surrogatepass")).digest()[:8], "big") / 2**64
+        < fraction
+    )
 
 
 def _why_missing(layout: Layout, split: str, published: int, fraction: float) -> str:

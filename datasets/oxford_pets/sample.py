@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from toolkit.data.generated import generate
 from toolkit.data.images import write_label_map
 from toolkit.errors import OutputError
+from toolkit.runtime.files import atomic_write
 from toolkit.visualization.drawing import write_picture
 
 from .reader import BACKGROUND, BORDER, BREEDS, PET
@@ -52,5 +53,6 @@ def write_sample(folder: str | Path, *, photos: int = 2) -> int:
             write_picture(root / "images" / f"{name}.jpg", sample.image.permute(1, 2, 0).numpy())
             write_label_map(root / "annotations" / "trimaps" / f"{name}.png", trimap, _PALETTE)
         lines = [f"{name} {number} {1 if name[0].isupper() else 2} 1\n" for number, name in names]
-        (root / "annotations" / f"{split}.txt").write_text("".join(lines), encoding="utf-8")
+        with atomic_write(root / "annotations" / f"{split}.txt", "w") as file:
+            file.writelines(lines)
     return 2 * photos * len(BREEDS)

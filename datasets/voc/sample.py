@@ -12,6 +12,7 @@ from toolkit.data.generated import generate
 from toolkit.data.images import write_label_map
 from toolkit.errors import OutputError
 from toolkit.formats.label_images import id_map_from_instances
+from toolkit.runtime.files import atomic_write
 from toolkit.types import Sample
 from toolkit.visualization.drawing import write_picture
 from toolkit.visualization.palettes import default_palette
@@ -49,8 +50,8 @@ def write_sample(folder: str | Path, *, counts: Mapping[str, int] | None = None)
     lists["trainval"] = sorted(name for names in lists.values() for name in names)
     for split, names in lists.items():
         path = root / "ImageSets" / "Segmentation" / f"{split}.txt"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+        with atomic_write(path, "w") as file:
+            file.writelines(f"{name}\n" for name in names)
     return sum(counts.values())
 
 

@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 import time
 import zlib
@@ -20,7 +21,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from toolkit.errors import OutputError
-from toolkit.runtime.files import atomic_write
+from toolkit.runtime.files import UNFINISHED, atomic_write, is_unfinished
 
 logger = logging.getLogger("toolkit")
 
@@ -30,6 +31,7 @@ KEEP_FREE = 2**30
 ABANDONED = 3600.0
 """Seconds after which an unfinished file is assumed to be left over from a killed process."""
 _CHECKSUM = 8
+_OWN = re.compile(rf"([0-9a-f]{{2}})/\1[0-9a-f]*{re.escape(SUFFIX)}")
 
 
 def default_folder() -> Path:
@@ -82,7 +84,8 @@ class FeatureCache:
             body = save({str(i): tensor.cpu().contiguous() for i, tensor in enumerate(narrowed)})
             try:
                 if self._make_room(len(body) + _CHECKSUM):
-                    with atomic_write(self._path(key)) as file:
+                    # without waiting for the disk: what a power cut damages is noticed by its checksum
+                    with atomic_write(self._path(key), sync=False) as file:
                         file.write(_checksum(body))
                         file.write(body)
             except (OSError, OutputError) as error:
@@ -127,9 +130,9 @@ class FeatureCache:
                 break
             path.unlink(missing_ok=True)
             used -= length
-        for path in self.folder.glob("*/.*"):
+        for path in self.folder.glob(f"*/{UNFINISHED}"):
             with contextlib.suppress(FileNotFoundError):
-                if path.stat().st_mtime < self._started - ABANDONED:
+                if is_unfinished(path) and path.stat().st_mtime < self._started - ABANDONED:
                     path.unlink()
         return used
 
@@ -142,8 +145,12 @@ class FeatureCache:
 
 
 def _files(folder: Path) -> Iterable[tuple[float, int, Path]]:
-    """Time of last use, size and path of each file."""
+    """Time of last use, size and path of each file that is called as the cache calls its files; others in the
+    folder are somebody else's.
+    """
     for path in folder.glob(f"*/*{SUFFIX}"):
+        if not _OWN.fullmatch(f"{path.parent.name}/{path.name}"):
+            continue
         try:
             status = path.stat()
         except FileNotFoundError:  # deleted by another process

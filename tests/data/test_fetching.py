@@ -26,6 +26,7 @@ from toolkit.data.dataset import missing_folder, open_dataset
 from toolkit.data.fetching import fetch_dataset
 from toolkit.errors import DataError, DownloadError
 from toolkit.registry.manifests import DatasetManifest, Download
+from toolkit.runtime.locks import lock_of
 
 PHOTO = np.full((9, 12, 3), 90, np.uint8)
 FETCHED = [manifest.name for manifest in registry.datasets() if manifest.downloads]
@@ -197,7 +198,7 @@ def test_an_interrupted_fetch_is_not_taken_for_the_data(file_server: FileServer,
     command = rf"Hint: toolkit data get balloon --data-dir {folder}"
     (folder / ".unpacking-x").mkdir(parents=True)
     name = manifest.downloads[0].name
-    for left in (f"{name}.part", f"{name}.part.json", f".{name}.lock", name, f"{name}.sha256"):
+    for left in (f"{name}.part", f"{name}.part.json", lock_of(folder / name).name, name, f"{name}.sha256"):
         (folder / left).write_bytes(b"")
         with pytest.raises(
             DataError, match=rf"no more than a download that was not finished[\s\S]*{command}"

@@ -11,7 +11,9 @@ import torch
 from toolkit import registry
 from toolkit.checkpoints import CheckpointManifest, save_checkpoint
 from toolkit.cli import main
+from toolkit.export.weights import export_model
 from toolkit.models.building import load_model
+from toolkit.runtime.locks import locked_file
 
 
 @pytest.fixture
@@ -55,3 +57,47 @@ def test_a_file_that_is_no_checkpoint_is_named(tmp_path: Path, capsys: pytest.Ca
     assert main(["export", str(path), "--out", str(tmp_path / "model.pth")]) == 1
     assert "weights.safetensors" in capsys.readouterr().err
     assert not (tmp_path / "model.pth").exists()
+
+
+def test_a_file_of_others_in_the_place_of_the_manifest_is_left_alone(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["export", str(checkpoint), "--out", str(tmp_path / "model.pth")]
+    for content in ('{"lr": 1}', "no JSON", "[]"):
+        (tmp_path / "model.json").write_text(content)
+        assert main(words) == 1
+        assert "model.json, where there is a file that is none. Hint: choose another name" in (
+            capsys.readouterr().err
+        )
+        assert (tmp_path / "model.json").read_text() == content
+        assert not (tmp_path / "model.pth").exists()
+    (tmp_path / "model.json").unlink()
+    assert main(words) == 0
+    assert main(words) == 0, "its own is replaced"
+
+
+def test_a_kill_between_the_two_files_leaves_no_manifest_of_other_weights(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "model.pth"
+    export_model(checkpoint, out)
+
+    class Killed(BaseException):
+        pass
+
+    def killed(*_: object, **__: object) -> None:
+        raise Killed
+
+    monkeypatch.setattr(torch, "save", killed)
+    with pytest.raises(Killed):
+        export_model(checkpoint, out)
+    assert torch.load(out, weights_only=True)["model"], "the weights that were there"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best.safetensors", "model.pth"]
+
+
+def test_two_at_once(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "model.pth"
+    with locked_file(out):
+        assert main(["export", str(checkpoint), "--out", str(out)]) == 2
+    assert f"another process is writing to {out}. Hint: wait for it" in capsys.readouterr().err
+    assert main(["export", str(checkpoint), "--out", str(out)]) == 0

@@ -148,7 +148,7 @@ def test_resume_after_sigkill_ends_as_if_never_killed(tmp_path: Path, root: Path
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert 5 <= len(manifest_lines(out)) < 60
-    (out / "labels" / ".cut-off.part").write_bytes(b"what a kill in the middle of a file leaves")
+    (out / "labels" / ".toolkit-0123456789ab.part").write_bytes(b"what a kill in the middle of a file leaves")
     summary = predict_folder(predictor(), [photos], out, resume=True)
     assert summary.failed == 0
     assert summary.resumed >= 5

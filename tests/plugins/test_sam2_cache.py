@@ -274,13 +274,29 @@ def test_a_killed_process_leaves_whole_files_only(tmp_path: Path) -> None:
 
 def test_unfinished_files_of_killed_processes_are_cleared_away(tmp_path: Path) -> None:
     (tmp_path / "ab").mkdir()
-    old, new = tmp_path / "ab" / ".1.part", tmp_path / "ab" / ".2.part"
+    old, new = (tmp_path / "ab" / f".toolkit-{i:012x}.part" for i in range(2))
     for path in (old, new):
         path.write_bytes(b"half")
     os.utime(old, (1, 1))
     cache_in(tmp_path).write("ab12", tensors())
     assert not old.exists()
     assert new.exists(), "another process may be at it"
+
+
+def test_files_of_others_in_the_folder_are_left_alone(tmp_path: Path) -> None:
+    """A setting can name any folder, full of files as old as they like."""
+    others = [
+        *("project/.env", "project/.gitignore", "ab/.1.part", "ab/.toolkit-notes.part", "ab/notes.features"),
+        *("ab/cd12.features", "project/ab12.features", "ab12.features", "ab/deep/ab12.features"),
+    ]
+    for name in others:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"theirs")
+        os.utime(tmp_path / name, (1, 1))
+    size = filled(tmp_path, 2)
+    cache_in(tmp_path, most=size).write("10", tensors())
+    assert not (tmp_path / "00" / "00.features").exists(), "its own make room"
+    assert all((tmp_path / name).read_bytes() == b"theirs" for name in others)
 
 
 def filled(folder: Path, count: int) -> int:
@@ -320,7 +336,7 @@ def test_a_full_cache_keeps_what_is_in_use(tmp_path: Path, caplog: pytest.LogCap
     assert "Hint: raise model.cache.max_gb" in caplog.text
 
 
-def full(_: Path) -> Any:
+def full(_: Path, **options: object) -> Any:
     raise output_error("features", OSError(errno.ENOSPC, "No space left on device"))
 
 

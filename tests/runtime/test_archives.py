@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from toolkit.errors import DownloadError, OutputError
+from toolkit.runtime import archives
 from toolkit.runtime.archives import is_archive, unpack
 
 Members = dict[str, bytes]
@@ -183,3 +184,65 @@ def test_a_tar_whose_holes_are_larger_than_the_disk(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="unpacks to 1,152,921,504,606,846,976 bytes.*free some space"):
         unpack(tmp_path / "a.tar.gz", tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize(("name", "mode"), [("a.zip", ""), ("a.tar.gz", "w:gz"), ("a.tar.xz", "w:xz")])
+def test_an_archive_that_grows_beyond_measure(
+    tmp_path: Path, name: str, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of zeros, as one would make it to fill a disk."""
+    monkeypatch.setattr(archives, "FREE_OF_SUSPICION", 1 << 20)
+    path, members = tmp_path / name, {f"{i}.bin": bytes(1_000_000) for i in range(3)}
+    if mode:
+        tarred(path, members)
+    else:
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bundle:
+            for member, data in members.items():
+                bundle.writestr(member, data)
+    with pytest.raises(
+        DownloadError,
+        match=(
+            r"would unpack to 3,000,000, more than 100 times as many.* Nothing was unpacked\."
+            rf" Hint: .*unpack it into {tmp_path / 'out'} yourself"
+        ),
+    ):
+        unpack(path, tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+    unpack(path, tmp_path / "out", max_ratio=1e6)
+    assert (tmp_path / "out" / "2.bin").stat().st_size == 1_000_000
+    monkeypatch.setattr(archives, "FREE_OF_SUSPICION", 3_000_000)
+    unpack(path, tmp_path / "small")
+    assert len(list((tmp_path / "small").iterdir())) == 3
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE])
+def test_links_in_tars_are_refused_even_if_they_stay_inside(tmp_path: Path, kind: bytes) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as bundle:
+        target = tarfile.TarInfo("real.txt")
+        target.size = 1
+        bundle.addfile(target, io.BytesIO(b"x"))
+        link = tarfile.TarInfo("link.txt")
+        link.type, link.linkname = kind, "real.txt"
+        bundle.addfile(link)
+    with pytest.raises(DownloadError, match=r"its member 'link\.txt' is a link\. Nothing was unpacked"):
+        unpack(tmp_path / "a.tar", tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_members_do_not_follow_links_that_lie_in_the_folder(tmp_path: Path) -> None:
+    out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    out.mkdir()
+    elsewhere.mkdir()
+    (out / "images").symlink_to(elsewhere)
+    (out / "a.txt").symlink_to(elsewhere / "theirs.txt")
+    (elsewhere / "theirs.txt").write_text("theirs")
+    with pytest.raises(DownloadError, match="through a symbolic link"):
+        unpack(zipped(tmp_path / "a.zip", {"images/b.txt": b"b"}), out)
+    unpack(zipped(tmp_path / "b.zip", {"a.txt": b"a"}), out)
+    assert (out / "a.txt").read_text() == "a"
+    assert [path.read_text() for path in elsewhere.iterdir()] == ["theirs"]
+
+
+def test_a_zip_may_list_the_folder_itself(tmp_path: Path) -> None:
+    unpack(zipped(tmp_path / "a.zip", {"./": b"", "./a.txt": b"a", "empty/": b""}), tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.txt", "empty"]

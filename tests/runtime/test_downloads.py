@@ -16,6 +16,7 @@ from support.file_server import BODY, FileServer
 from toolkit.errors import DownloadError, OutputError
 from toolkit.registry.manifests import Download
 from toolkit.runtime.downloads import fetch, weights_folder
+from toolkit.runtime.locks import lock_of
 
 SHA256 = hashlib.sha256(BODY).hexdigest()
 MD5 = hashlib.md5(BODY).hexdigest()
@@ -293,7 +294,7 @@ def test_a_folder_that_cannot_be_written(file_server: FileServer, tmp_path: Path
 
 def test_who_comes_second_waits_and_fetches_nothing(file_server: FileServer, tmp_path: Path) -> None:
     """As the processes of one training do, which all want the same weights."""
-    first = FileLock(tmp_path / ".data.bin.lock")
+    first = FileLock(lock_of(tmp_path / "data.bin"))
     first.acquire()
     second = threading.Thread(target=quick, args=(bare(file_server), tmp_path))
     second.start()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import urllib.request
 from email.message import Message
 from pathlib import Path
 from typing import Any
@@ -176,14 +175,10 @@ def test_a_disk_without_room(file_server: FileServer, part: Path, monkeypatch: p
 
 
 def test_https_is_not_left() -> None:
-    handler = module._NoDowngrade()
-    secure = urllib.request.Request("https://example.org/a.zip", headers={"Range": "bytes=5-"})
-    other = handler.redirect_request(secure, None, 302, "Found", Message(), "https://example.com/b.zip")
-    assert other is not None
-    assert other.full_url == "https://example.com/b.zip"
-    assert other.get_header("Range") == "bytes=5-"
+    module._stay_secure("https://example.org/a.zip", "https://example.com/b.zip")
+    module._stay_secure("http://example.org/a.zip", "http://example.com/b.zip")
     with pytest.raises(RefusedError, match="redirects from HTTPS to http://example"):
-        handler.redirect_request(secure, None, 302, "Found", Message(), "http://example.com/b.zip")
+        module._stay_secure("https://example.org/a.zip", "http://example.com/b.zip")
 
 
 def test_what_is_known_of_a_file() -> None:

@@ -18,6 +18,7 @@ class Behavior:
     Attributes:
         body: what it serves at any address that is not in ``files``.
         files: contents by path, such as ``"/set.zip"``.
+        redirects: where paths lead to.
         ranges: whether it sends parts of files.
         etag: of the body; none is sent when empty.
         last_modified: likewise.
@@ -33,6 +34,7 @@ class Behavior:
 
     body: bytes = BODY
     files: dict[str, bytes] = field(default_factory=dict)
+    redirects: dict[str, str] = field(default_factory=dict)
     ranges: bool = True
     etag: str = ""
     last_modified: str = ""
@@ -74,6 +76,11 @@ class _Handler(BaseHTTPRequestHandler):
         does.paths.append(self.path)
         if does.failures:
             self.send_error(does.failures.pop(0))
+            return
+        if self.path in does.redirects:
+            self.send_response(302)
+            self.send_header("Location", does.redirects[self.path])
+            self.end_headers()
             return
         body = does.files.get(self.path, does.body)
         start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted and does.ranges else 0

@@ -11,20 +11,19 @@ import pytest
 from toolkit.cli import main
 from toolkit.config import RunSettings, resolve
 from toolkit.errors import UsageError
+from toolkit.runtime.locks import LOCK_FILE, locked
 from toolkit.training.folder import (
     CONFIG_FILE,
-    LOCK_FILE,
     MAY_CHANGE,
     as_before,
     check_folder,
     config_of_run,
-    locked,
 )
 from toolkit.training.log import read_metrics
 from toolkit.training.state import RESUME_FILE
 
 LEFT = (
-    *(CONFIG_FILE, "metrics.jsonl", "events.out.tfevents.1700000000.host.1.0", ".0123456789ab.part"),
+    *(CONFIG_FILE, "metrics.jsonl", "events.out.tfevents.1700000000.host.1.0", ".toolkit-0123456789ab.part"),
     *("train.log", "results.csv", "curves.png", "val-predictions.jpg"),
 )
 """What a run has written before its first step, the last of them where it was killed while writing."""
@@ -327,7 +326,7 @@ def test_a_run_that_is_under_way_is_left_alone(
     with locked(run):
         for words in ([], ["--resume"]):
             assert main([*command(tiny, run), *words]) == 2
-            assert "another process is training in" in capsys.readouterr().err
+            assert "another process is writing to" in capsys.readouterr().err
     assert content(run) == before
     (run / LOCK_FILE).touch()  # as a killed process leaves it
     check_folder(run, settings(tiny), resume=False)

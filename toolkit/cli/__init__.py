@@ -20,6 +20,8 @@ from typing import Any, NoReturn
 import toolkit
 from toolkit.errors import ToolkitError, UsageError
 from toolkit.runtime.allocator import keep_freed_memory
+from toolkit.runtime.children import isolated_children
+from toolkit.runtime.text import VisibleFormatter, printable, shown_as_text
 
 # Written out, because `toolkit --help` must not import the commands to show them; a test compares with the
 # modules.
@@ -155,6 +157,11 @@ def _options(parser: argparse.ArgumentParser) -> Iterable[str]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    with shown_as_text(), isolated_children():
+        return _run(words)
+
+
+def _run(words: Sequence[str]) -> int:
     try:
         args = parse(words)
     except SystemExit as stop:  # argparse has printed the help or the version
@@ -162,10 +169,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UsageError as error:
         if TRACEBACK in words:
             raise
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {printable(error)}\n")
         return error.exit_code
-    logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
-    logging.getLogger("toolkit").setLevel(logging.INFO)
+    _log_to_stderr()
     keep_freed_memory()
     try:
         code = int(command_module(args.command).run(args))
@@ -176,7 +182,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.traceback:
             raise
         # in one piece, so that the lines of two processes do not run into each other; print writes two
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {printable(error)}\n")
         return error.exit_code
     except BrokenPipeError:
         # what is left to write has nowhere to go
@@ -185,3 +191,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         return 1
+
+
+def _log_to_stderr() -> None:
+    """Show the lines for people on standard error, unless who calls this has a log of its own."""
+    root = logging.getLogger()
+    if not root.handlers:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(VisibleFormatter("%(message)s"))
+        root.addHandler(handler)
+        root.setLevel(logging.WARNING)
+    logging.getLogger("toolkit").setLevel(logging.INFO)

@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(comparison.to_dict(), allow_nan=False))
         return 0
-    from rich.console import Console
+    from toolkit.runtime.terminal import Terminal
 
-    Console().print(comparison.table())
+    Terminal().print(comparison.table())
     return 0

@@ -100,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
     from toolkit import registry
     from toolkit.cli.data_get import get
 
-    manifest = registry.named(registry.datasets(), args.name)
+    manifest = registry.named(registry.datasets(), args.name, by_user=True)
     actions = {
         "info": _info,
         "get": get,
@@ -114,10 +114,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _list() -> int:
-    from rich.console import Console
     from rich.table import Table
 
     from toolkit import registry
+    from toolkit.runtime.terminal import Terminal
 
     table = Table(
         "dataset", "tasks", "what it is", "license", "size", box=None, header_style="bold", pad_edge=False
@@ -128,7 +128,7 @@ def _list() -> int:
         )
     for broken in registry.datasets().broken:
         table.add_row(broken.name, "", f"from {broken.origin}", f"broken: {broken.reason}", "")
-    Console().print(table)
+    Terminal().print(table)
     return 0
 
 
@@ -160,8 +160,9 @@ def _info(manifest: DatasetManifest, args: argparse.Namespace) -> int:
 
 def _sample(manifest: DatasetManifest, args: argparse.Namespace) -> int:
     from toolkit import registry
-    from toolkit.data.dataset import default_folder
+    from toolkit.data.dataset import default_folder, draw_sample
     from toolkit.errors import UsageError
+    from toolkit.runtime.locks import locked
 
     if not manifest.sample:
         drawn = ", ".join(each.name for each in registry.datasets() if each.sample)
@@ -170,7 +171,8 @@ def _sample(manifest: DatasetManifest, args: argparse.Namespace) -> int:
             " files at all"
         )
     folder = Path(args.data_dir).expanduser() if args.data_dir else default_folder(manifest.name)
-    count = manifest.resolve(manifest.sample)(folder)
+    with locked(folder):
+        count = draw_sample(manifest, folder)
     print(
         f"{count} synthetic images in the layout of {manifest.name} (not real {manifest.name} data) are in"
         f" {folder}"
@@ -210,7 +212,7 @@ def _check(manifest: DatasetManifest, args: argparse.Namespace) -> int:
 
 
 def _print_report(split: str, report: SplitReport) -> None:
-    from rich.console import Console
+    from toolkit.runtime.terminal import Terminal
 
     heights, widths = [size[0] for size in report.sizes], [size[1] for size in report.sizes]
     line = f"{split}: {report.samples} samples"
@@ -225,7 +227,7 @@ def _print_report(split: str, report: SplitReport) -> None:
     if report.crowds:
         line += f", {report.crowds} crowd regions"
     print(line)
-    Console().print(_class_table(report))
+    Terminal().print(_class_table(report))
 
 
 def _class_table(report: SplitReport) -> Table:
@@ -288,9 +290,11 @@ def _preview(manifest: DatasetManifest, args: argparse.Namespace) -> int:
 
 def _export(manifest: DatasetManifest, args: argparse.Namespace) -> int:
     from toolkit.formats.mask_folder import write_split
+    from toolkit.runtime.locks import locked
 
-    for split, dataset in _open_splits(manifest, args):
-        _write(split, dataset, write_split(dataset, split, Path(args.out), args.limit), args)
+    with locked(Path(args.out)):
+        for split, dataset in _open_splits(manifest, args):
+            _write(split, dataset, write_split(dataset, split, Path(args.out), args.limit), args)
     only = "".join(f" --split {split}" for split in args.split or ())
     print(f"Check them with: toolkit data check masks --data-dir {shlex.quote(args.out)}{only}")
     return 0
@@ -299,8 +303,10 @@ def _export(manifest: DatasetManifest, args: argparse.Namespace) -> int:
 def _convert(manifest: DatasetManifest, args: argparse.Namespace) -> int:
     from toolkit.errors import DataError
     from toolkit.formats.convert import Losses, convert_split, opening, require_empty
+    from toolkit.runtime.locks import locked
 
-    require_empty(Path(args.out))
+    out = Path(args.out)
+    require_empty(out)
     splits, losses = list(_open_splits(manifest, args)), Losses()
     if len({dataset.classes for _, dataset in splits}) > 1:
         names = ", ".join(split for split, _ in splits)
@@ -308,10 +314,11 @@ def _convert(manifest: DatasetManifest, args: argparse.Namespace) -> int:
             f"the splits {names} have different classes. Hint: convert each to a folder of its own with"
             " --split"
         )
-    for split, dataset in splits:
-        _write(
-            split, dataset, convert_split(dataset, split, Path(args.out), args.to, losses, args.limit), args
-        )
+    with locked(out):
+        # again, since another process may have been there
+        require_empty(out)
+        for split, dataset in splits:
+            _write(split, dataset, convert_split(dataset, split, out, args.to, losses, args.limit), args)
     for line in losses.lines() or ["nothing was lost"]:
         print(line)
     words = opening(args.to, splits[0][1].classes)

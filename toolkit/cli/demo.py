@@ -31,17 +31,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the demo; print the tables and where the pictures are."""
-    from rich.console import Console
-
     from toolkit.config.tree import parse_words
     from toolkit.demo import SUMMARY as SUMMARY_FILE
     from toolkit.demo import run_demo
+    from toolkit.runtime.terminal import Terminal
 
-    console = Console(soft_wrap=True)
+    console = Terminal(soft_wrap=True)
     for part in run_demo(args.out, only=args.only, overrides=parse_words(args.settings)):
         for report in part.reports:
             console.print(
-                f"\n[bold]{part.plugin}[/bold] on the test split of {part.data}, after"
+                f"\n{part.plugin} on the test split of {part.data}, after"
                 f" {part.train_seconds:.0f} s of training"
             )
             console.print(report.table())

@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
     from toolkit.evaluation.runs import data_of_run, evaluate_predictions, evaluate_run
 
     common: dict[str, Any] = {
-        "data": args.data or data_of_run(args.run),
+        "data": args.data,
         "data_dir": args.data_dir,
         "split": args.split,
         "overrides": overrides,
@@ -118,11 +118,13 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(to_json(reports))
     else:
-        from rich.console import Console
+        from toolkit.runtime.terminal import Terminal
 
-        console = Console(soft_wrap=True)
-        console.print(_what_was_measured(args, common["data"]), highlight=False, markup=False)
-        console = Console()
+        console = Terminal(soft_wrap=True)
+        console.print(
+            _what_was_measured(args, args.data or data_of_run(args.run)), highlight=False, markup=False
+        )
+        console = Terminal()
         for report in reports:
             console.print(report.table())
     sys.stdout.flush()

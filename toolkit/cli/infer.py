@@ -18,6 +18,7 @@ from toolkit.cli.options import (
     natural,
     positive,
 )
+from toolkit.runtime.text import printable
 
 if TYPE_CHECKING:
     from toolkit.inference.pipeline import Summary
@@ -150,11 +151,13 @@ def run(args: argparse.Namespace) -> int:
             resume=args.resume,
         )
     except KeyboardInterrupt:
-        print(f"stopped; what is done is in {out}, and --resume goes on from there", file=sys.stderr)
+        print(
+            printable(f"stopped; what is done is in {out}, and --resume goes on from there"), file=sys.stderr
+        )
         raise
     print(_describe(summary, out, time.perf_counter() - start))
     for warning in summary.warnings():
-        print(f"warning: {warning}", file=sys.stderr)
+        print(printable(f"warning: {warning}"), file=sys.stderr)
     return 3 if summary.failed else 0
 
 

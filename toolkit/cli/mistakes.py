@@ -9,6 +9,7 @@ import argparse
 import difflib
 import shlex
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from toolkit.errors import ToolkitError, UsageError
@@ -68,6 +69,9 @@ SAME_OPTIONS = {
     "v": "--version",
 }
 """Options by the names that other programs give them; short ones have one letter."""
+
+NAMES_CODE = ("--plugin", "--data", "check", "info", "preview", "convert", "summary")
+"""Words behind which the path of a file stands for the code in it."""
 
 NOTES = {"test": "; --split test measures on the test split, where there is one"}
 
@@ -181,9 +185,11 @@ def _sections(words: Sequence[str]) -> Iterator[tuple[str, type]]:
     if "train" in words or "demo" in words:
         yield "train", TrainSettings
         yield "data", DataSettings
-    for word in words:
+    for before, word in pairwise(("", *words)):
         try:
             if word.endswith(".py"):
+                if before not in NAMES_CODE:
+                    continue  # it was not named as code
                 for manifest in registry.add_path(word):
                     section = "data.options" if manifest.kind == "dataset" else "model"
                     yield section, settings_class(manifest)

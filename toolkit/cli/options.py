@@ -47,12 +47,44 @@ def load_plugin_files(args: argparse.Namespace) -> None:
 
     names = []
     for plugin in args.plugin:
-        if registry.is_path(plugin) or (plugin not in registry.plugins().names() and Path(plugin).exists()):
+        if registry.is_path(plugin):
             registry.add_path(plugin)
         else:
-            names.append(registry.plugins().get(plugin).name)
+            names.append(_registered(plugin))
     if names and len(names) == len(args.plugin) and isinstance(getattr(args, "run", None), str):
         _check_plugin(args.run, names)
+
+
+def _registered(name: str) -> str:
+    """The name of a plugin that is there; a folder here that is called so does not count, since nobody has
+    named it as code.
+    """
+    from toolkit import registry
+    from toolkit.errors import UnknownNameError
+
+    try:
+        return registry.plugins().get(name).name
+    except UnknownNameError as error:
+        if not Path(name).exists():
+            raise
+        raise UnknownNameError(
+            f"{error}. Hint: to run the code in the folder {name}, --plugin ./{name}"
+        ) from None
+
+
+def load_named(args: argparse.Namespace) -> None:
+    """Run the code that ``--plugin`` and ``--data`` name, each one path, and enter what it brings into the
+    registry.
+
+    Raises:
+        UsageError: when there is no such file.
+    """
+    from toolkit import registry
+
+    if args.plugin and registry.is_path(args.plugin):
+        registry.named(registry.plugins(), args.plugin, by_user=True)
+    if args.data and registry.is_path(args.data):
+        registry.named(registry.datasets(), args.data, by_user=True)
 
 
 def _check_plugin(run: str, names: Sequence[str]) -> None:

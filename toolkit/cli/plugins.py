@@ -77,10 +77,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _list(paths: list[str]) -> int:
-    from rich.console import Console
     from rich.table import Table
 
     from toolkit import registry
+    from toolkit.runtime.terminal import Terminal
 
     for path in paths:
         registry.add_path(path)
@@ -91,7 +91,7 @@ def _list(paths: list[str]) -> int:
         table.add_row(plugin.name, plugin.task, plugin.summary, state)
     for broken in registry.plugins().broken:
         table.add_row(broken.name, "", f"from {broken.origin}", f"broken: {broken.reason}")
-    Console().print(table)
+    Terminal().print(table)
     return 0
 
 
@@ -99,7 +99,7 @@ def _info(name: str) -> int:
     from toolkit import registry
     from toolkit.config import settings_class
 
-    plugin = registry.named(registry.plugins(), name)
+    plugin = registry.named(registry.plugins(), name, by_user=True)
     for line in describe(plugin):
         print(line)
     for line in describe_settings(settings_class(plugin), "model"):
@@ -194,7 +194,7 @@ def _files(manifest: DatasetManifest, folder: str | None) -> Iterator[Path | Non
     Raises:
         DataError: when there is none; says what it must hold.
     """
-    from toolkit.data.dataset import default_folder, missing_folder
+    from toolkit.data.dataset import default_folder, draw_sample, missing_folder
     from toolkit.errors import DataError
 
     root = Path(folder).expanduser() if folder else default_folder(manifest.name)
@@ -204,7 +204,7 @@ def _files(manifest: DatasetManifest, folder: str | None) -> Iterator[Path | Non
         raise DataError(missing_folder(manifest, root))
     else:
         with tempfile.TemporaryDirectory() as drawn:
-            manifest.resolve(manifest.sample)(Path(drawn))
+            draw_sample(manifest, Path(drawn))
             yield Path(drawn)
 
 

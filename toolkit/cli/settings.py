@@ -8,6 +8,8 @@ import textwrap
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from toolkit.cli.options import load_named
+
 if TYPE_CHECKING:
     from toolkit.config.reference import Entry, Group
 
@@ -63,6 +65,7 @@ def _chosen_groups(args: argparse.Namespace) -> Iterator[Group]:
     from toolkit import registry
     from toolkit.config.reference import groups
 
+    load_named(args)
     plugin = registry.named(registry.plugins(), args.plugin).name if args.plugin else None
     data = registry.named(registry.datasets(), args.data).name if args.data else None
     wanted = {"model": plugin, "data.options": data}

@@ -74,9 +74,9 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({"model": what} | to_json(summary), allow_nan=False))
         return 0
-    from rich.console import Console
+    from toolkit.runtime.terminal import Terminal
 
-    console = Console(highlight=False)
+    console = Terminal()
     console.print(what, markup=False)
     if args.depth:
         console.print(layer_table(summary, args.depth))
@@ -104,11 +104,16 @@ def _model(args: argparse.Namespace) -> tuple[Model, str]:
 
     path = Path(args.model).expanduser()
     is_plugin = args.model in registry.plugins().names()
-    if not is_plugin and (
-        path.suffix == ".safetensors" or (path.is_dir() and not (path / "__init__.py").is_file())
-    ):
+    # a folder is data; the code of a plugin in one is named with --plugin
+    if not is_plugin and (path.suffix == ".safetensors" or path.is_dir()):
         from toolkit.models.building import load_model
+        from toolkit.registry.discovery import is_run
 
+        if (path / "__init__.py").is_file() and not is_run(path):
+            raise UsageError(
+                f"{path} is no run, and code is run only where it is named as such. Hint: toolkit summary"
+                f" {path.name} --plugin {path}, if that is the plugin's name"
+            )
         if args.classes is not None or args.settings:
             raise UsageError(
                 f"{path} brings its own classes and settings. Hint: leave out"
@@ -126,7 +131,7 @@ def _model(args: argparse.Namespace) -> tuple[Model, str]:
     count = CLASSES if args.classes is None else args.classes
     if count < 1:
         raise UsageError(f"--classes must be 1 or more, not {count}")
-    plugin = registry.named(registry.plugins(), args.model)
+    plugin = registry.named(registry.plugins(), args.model, by_user=True)
     sections = for_sections(parse_words(args.settings), [("model", settings_class(plugin))])
     tree = sections.get("model", {})
     settings = validate(settings_class(plugin), tree, source=f"settings of plugin {plugin.name!r}")

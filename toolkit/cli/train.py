@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolkit.cli.options import add_data_arguments, add_settings_argument, is_setting
+from toolkit.cli.options import add_data_arguments, add_settings_argument, is_setting, load_named
 
 if TYPE_CHECKING:
     from toolkit.config import RunSettings
@@ -68,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
     from toolkit.config.tree import parse_words
     from toolkit.errors import ConfigError
 
+    load_named(args)
     _take_setting_behind_resume(args)
     if any("=" not in word for word in args.settings):
         from toolkit.cli.mistakes import stray_words
@@ -156,11 +157,13 @@ def closing(result: TrainResult, settings: RunSettings) -> Iterator[str]:
 
     run = str(result.run)
     yield result.summary
+    # code is run only where it is named
+    plugin = ["--plugin", settings.plugin] if is_path(settings.plugin) else []
     if not result.finished:
-        yield f"Go on with: {shlex.join(['toolkit', 'train', '--resume', run])}"
+        data = ["--data", settings.data.name] if is_path(settings.data.name) else []
+        yield f"Go on with: {shlex.join(['toolkit', 'train', '--resume', run, *plugin, *data])}"
         return
     yield f"The run is in {run}. Next:"
-    plugin = ["--plugin", settings.plugin] if is_path(settings.plugin) else []
     if not math.isnan(result.best):  # NaN without validation
         yield f"  {shlex.join(['toolkit', 'eval', run, '--data', settings.data.name, *plugin])}"
     photos = str(result.photos or "FOLDER_OF_PHOTOS")

@@ -33,8 +33,9 @@ def resolve(
     """Put together the settings of a run.
 
     Args:
-        plugin: name or path; may be left out when ``config`` has it.
-        data: name or path of the dataset; may be left out when ``config`` has it.
+        plugin: name or path; may be left out when ``config`` has it as a name, since code that only a file
+            names is not run.
+        data: name or path of the dataset; likewise.
         config: a YAML file, the folder of a run, or the name of a recipe, see ``find_config``; without it the
             recipe ``configs/<plugin>-<data>.yaml`` is used where there is one.
         overrides: full or bare keys (``train.lr``, ``lr``; see ``toolkit.config.keys``) with values, nested
@@ -49,13 +50,17 @@ def resolve(
     path = None if config is None else find_config(config)
     tree = read_yaml(path) if path else {}
     named = copy_tree(tree.get("model") or {})
-    plugin = _name_among("plugin", plugin, flat, "plugin") or tree.get("plugin")
+    by_user = (
+        _name_among("plugin", plugin, flat, "plugin"),
+        _name_among("data", data, flat, "data", "data.name"),
+    )
+    plugin = by_user[0] or tree.get("plugin")
     data_section = tree.get("data") if isinstance(tree.get("data"), dict) else {}
-    data = _name_among("data", data, flat, "data", "data.name") or (data_section or {}).get("name")
+    data = by_user[1] or (data_section or {}).get("name")
     if not plugin or not data:
         raise UsageError(_which(plugin, data, path))
-    plugin_manifest = registry.named(registry.plugins(), plugin)
-    data_manifest = registry.named(registry.datasets(), data)
+    plugin_manifest = registry.named(registry.plugins(), plugin, by_user=bool(by_user[0]))
+    data_manifest = registry.named(registry.datasets(), data, by_user=bool(by_user[1]))
     defaults = copy_tree(plugin_manifest.defaults)
     if path is None:
         path = find_recipe(plugin_manifest.name, data_manifest.name)
@@ -79,7 +84,8 @@ def resolve(
     usual = plugin_manifest.evaluators or task.evaluators
     wanted = merge({name: {} for name in usual}, tree.get("evaluators") or {})
     tree["evaluators"] = wanted
-    manifests = {name: registry.named(registry.evaluators(), name) for name in wanted}
+    asked = words.get("evaluators") or {}
+    manifests = {name: registry.named(registry.evaluators(), name, by_user=name in asked) for name in wanted}
     check_trainable(plugin_manifest, task, data_manifest)
     for manifest in manifests.values():
         check_measurable(manifest, task, f"plugin {plugin_manifest.name!r}")

@@ -17,6 +17,8 @@ from toolkit.errors import DataError, UsageError
 from toolkit.registry.manifests import DatasetManifest, TaskManifest
 from toolkit.registry.matching import conversion_for
 from toolkit.runtime.archives import is_archive
+from toolkit.runtime.files import into
+from toolkit.runtime.locks import lock_of
 from toolkit.types import Sample
 
 C = TypeVar("C")
@@ -69,7 +71,7 @@ class Dataset(ABC):
         apart.
         """
         text = "\n".join([*self.classes, "", *self.ids])
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 class InMemory(Dataset):
@@ -134,7 +136,7 @@ def open_dataset(
         DataError: when the folder is needed and absent; says what it must hold and where it comes from.
     """
     if isinstance(manifest, str):
-        manifest = registry.named(registry.datasets(), manifest)
+        manifest = registry.named(registry.datasets(), manifest, by_user=True)
     split = manifest.val_split if split is None else split
     if split not in manifest.splits:
         raise UsageError(
@@ -188,6 +190,16 @@ def open_for_task(
     return convert(dataset), (inspect.getdoc(convert) or "").partition("\n")[0]
 
 
+def draw_sample(manifest: DatasetManifest, folder: Path) -> int:
+    """Draw the stand-in of a dataset into a folder; the number of its images.
+
+    Raises:
+        OutputError: when there is one already, or a file cannot be written.
+    """
+    with into(folder):
+        return int(manifest.resolve(manifest.sample)(folder))
+
+
 def data_command(action: str, manifest: DatasetManifest, folder: Path) -> str:
     """The command ``toolkit data ACTION`` for a dataset in a folder, as one types it."""
     # a dataset of one file is no name that a later command would know
@@ -231,7 +243,7 @@ def _is_unfinished(manifest: DatasetManifest, folder: Path) -> bool:
         return False
     names, left = {path.name for path in folder.iterdir()}, set()
     for name in (download.name for download in manifest.downloads):
-        left |= {f"{name}.part", f"{name}.part.json", f".{name}.lock"}
+        left |= {f"{name}.part", f"{name}.part.json", lock_of(folder / name).name}
         # a file that is no archive is of use as it is
         left |= {name, f"{name}.sha256"} if is_archive(name) else set()
     # what a killed process was unpacking

@@ -10,6 +10,7 @@ from toolkit.errors import DataError, DownloadError, MissingSplitError
 from toolkit.registry.manifests import DatasetManifest
 from toolkit.runtime.archives import is_archive, unpack
 from toolkit.runtime.downloads import fetch
+from toolkit.runtime.locks import waiting_for
 
 
 def fetch_dataset(manifest: DatasetManifest, folder: str | Path | None = None) -> Iterator[str]:
@@ -50,7 +51,8 @@ def fetch_dataset(manifest: DatasetManifest, folder: str | Path | None = None) -
         else:
             # it may take minutes
             yield f"downloaded {path}, unpacking it"
-            unpack(path, root, download.subfolder)
+            with waiting_for(path, f"unpacking {path}"):
+                unpack(path, root, download.subfolder, max_ratio=download.max_ratio)
             yield f"unpacked into {root}; {path.name} is no longer needed"
     yield f"{manifest.name} is in {root}: {_contents(manifest, root)}"
     yield f"Next: {data_command('check', manifest, root)}"

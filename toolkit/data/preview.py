@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -13,6 +14,7 @@ from toolkit.config.augmentations import AugmentSettings
 from toolkit.data.dataset import Dataset
 from toolkit.data.transforms import build_transform
 from toolkit.errors import ConfigError, DataError
+from toolkit.runtime.locks import locked_file
 from toolkit.runtime.seeding import derive_seed
 from toolkit.types import Sample
 from toolkit.visualization.palettes import class_palette
@@ -81,6 +83,7 @@ def preview(
     Raises:
         DataError: when the dataset is empty, or a sample cannot be read.
         OutputError: when the picture cannot be written.
+        UsageError: when another process is writing it.
     """
     if not len(dataset):
         raise DataError("the split has no samples to show")
@@ -94,7 +97,8 @@ def preview(
         on_progress()
     titles = [dataset.ids[index] for index in indexes]
     palette = dataset.palette or class_palette(dataset.classes)
-    grid_sheet(columns, rows, path, classes=dataset.classes, palette=palette, titles=titles, cell=cell)
+    with locked_file(Path(path)):
+        grid_sheet(columns, rows, path, classes=dataset.classes, palette=palette, titles=titles, cell=cell)
     return shown
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit import registry
 from toolkit.checkpoints import CheckpointManifest, RunLike, path_of_run
 from toolkit.config.tree import merge
 from toolkit.data.dataset import Dataset
@@ -92,6 +93,8 @@ def compare_runs(
     fabric.launch()
     paths = [path_of_run(run) for run in runs]
     models, manifests = zip(*(load_model(path) for path in paths), strict=True)
+    if isinstance(data, str):
+        registry.named(registry.datasets(), data, by_user=True)
     if not isinstance(data, Dataset):
         data = data or _common_dataset(paths, manifests)
     wanted = known_sections(overrides, data)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import os
 import pickle
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from toolkit.evaluation.driver import Subject, predict_batches
 from toolkit.models.building import load_model
 from toolkit.registry import add_path
 from toolkit.registry.discovery import loaded_paths
+from toolkit.runtime.children import isolated_environment
 from toolkit.runtime.devices import make_fabric
 from toolkit.types import Sample
 
@@ -40,7 +42,13 @@ def predicting_memory(
     job = pickle.dumps(
         (loaded_paths(), str(run), list(samples), accelerator, precision, torch.get_num_threads())
     )
-    done = subprocess.run([sys.executable, "-m", __name__], input=job, capture_output=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", __name__],
+        input=job,
+        capture_output=True,
+        check=False,
+        env=os.environ | isolated_environment(),
+    )
     if done.returncode:
         reason = done.stderr.decode(errors="replace").strip().splitlines()
         raise TrainingError(

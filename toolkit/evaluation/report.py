@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from toolkit.errors import InvalidDataError
 from toolkit.runtime.extras import import_pandas
+from toolkit.runtime.text import printable
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -128,7 +129,7 @@ class Report:
         from rich.table import Table
         from rich.text import Text
 
-        summary = Table("metric", title=self.name, title_justify="left")
+        summary = Table("metric", title=Text(self.name), title_justify="left")
         summary.add_column("value", justify="right")
         for metric, value in self.metrics.items():
             summary.add_row(Text(metric), _text(value))
@@ -138,7 +139,9 @@ class Report:
             for metric in self.per_class:
                 rows.add_column(Text(metric), justify="right")
             for index, name in enumerate(self.classes):
-                rows.add_row(Text(name), *(_text(values[index]) for values in self.per_class.values()))
+                rows.add_row(
+                    Text(printable(name)), *(_text(values[index]) for values in self.per_class.values())
+                )
             parts.append(rows)
         return Group(*parts, *(Text(note) for note in self.notes))
 
@@ -171,10 +174,10 @@ class Reports(tuple[Report, ...]):
 
 def as_html(renderable: Any) -> str:
     """Something that ``rich`` can show, such as a table, as HTML for a notebook."""
-    from rich.console import Console
+    from toolkit.runtime.terminal import Terminal
 
     # In a notebook rich would show what it prints, whatever file it is given.
-    console = Console(record=True, file=io.StringIO(), width=160, force_jupyter=False)
+    console = Terminal(record=True, file=io.StringIO(), width=160, force_jupyter=False)
     console.print(renderable)
     style = "white-space:pre;overflow-x:auto;line-height:normal;font-family:monospace"
     return console.export_html(inline_styles=True, code_format=f'<pre style="{style}">{{code}}</pre>')

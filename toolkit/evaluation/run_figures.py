@@ -113,7 +113,7 @@ class Comparison:
         from rich.text import Text
 
         first, *others = self.runs
-        title = f"{self.data}, {self.split}: {self.images} images"
+        title = Text(f"{self.data}, {self.split}: {self.images} images")
         table = Table("", title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
         table.add_column(Text(first.name), justify="right")
         for run in others:

@@ -82,6 +82,8 @@ def evaluate_run(
     fabric = make_fabric(accelerator=accelerator, devices=devices, precision=precision)
     fabric.launch()
     run = path_of_run(run)
+    if isinstance(data, str):
+        registry.named(registry.datasets(), data, by_user=True)
     data = data_of_run(run) if data is None else data
     wanted = known_sections(overrides, data, plugin=plugin_of_run(run))
     model, manifest = load_model(run, wanted["model"])
@@ -150,6 +152,7 @@ def evaluate_predictions(
         DataError: when a label image is missing, or a prediction is of another size, an unknown image or an
             unknown class.
     """
+    registry.named(registry.datasets(), data, by_user=True)
     wanted = known_sections(overrides, data)
     options = wanted["data"].get("options", {})
     dataset, split = open_split(data, data_dir, split, options, need_images=False)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import io
+import json
 from pathlib import Path
 
 import torch
 
-from toolkit.errors import UsageError
+from toolkit.errors import OutputError, UsageError
 from toolkit.models.building import load_model
-from toolkit.runtime.files import atomic_write
+from toolkit.runtime.files import atomic_write, writing
+from toolkit.runtime.locks import locked_file
 
 EXPORT_SUFFIXES = (".pth", ".pt")
 
@@ -28,8 +29,9 @@ def export_model(run_or_file: str | Path, out: Path) -> int:
 
     Raises:
         CheckpointError: when there is no usable checkpoint.
-        UsageError: when ``out`` has another suffix.
-        OutputError: when a file cannot be written; an existing file is left unchanged.
+        UsageError: when ``out`` has another suffix, or another process is writing it.
+        OutputError: when a file cannot be written, and existing weights are left unchanged; or when there is
+            a file in the place of the manifest that is none.
     """
     if out.suffix not in EXPORT_SUFFIXES:
         raise UsageError(
@@ -38,10 +40,29 @@ def export_model(run_or_file: str | Path, out: Path) -> int:
         )
     model, manifest = load_model(run_or_file)
     state = {name: value.detach().cpu().contiguous() for name, value in model.export_state().items()}
-    buffer = io.BytesIO()  # torch would hide a full disk behind its own error
-    torch.save({"model": state}, buffer)
-    with atomic_write(out, "wb") as file:
-        file.write(buffer.getbuffer())
-    with atomic_write(out.with_suffix(".json"), "w") as text:
-        text.write(manifest.to_json())
+    described = out.with_suffix(".json")
+    with locked_file(out):
+        _refuse_others(described)
+        # In this order, whatever is there after a kill is not described by the manifest of other weights.
+        with writing(described):
+            described.unlink(missing_ok=True)
+        with atomic_write(out, "wb") as file:
+            torch.save({"model": state}, file)
+        with atomic_write(described, "w") as text:
+            text.write(manifest.to_json())
     return len(state)
+
+
+def _refuse_others(path: Path) -> None:
+    """Raise ``OutputError`` where a file is in the place of the manifest that is none."""
+    if not path.exists():
+        return
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        found = None
+    if not (isinstance(found, dict) and {"plugin", "classes", "format"} <= found.keys()):
+        raise OutputError(
+            f"the manifest would be written to {path}, where there is a file that is none. Hint: choose"
+            " another name with --out, or move that file away"
+        )

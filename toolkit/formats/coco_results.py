@@ -4,6 +4,7 @@ class and score.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -15,31 +16,52 @@ import torch
 from toolkit.errors import DataError, InvalidDataError
 from toolkit.formats.coco import decode_counts
 from toolkit.formats.coco_keypoints import from_indices
+from toolkit.formats.prediction_names import say_left_out
 from toolkit.types import Instances, Masks, Size
+
+logger = logging.getLogger("toolkit")
 
 SHAPES = ("bbox", "segmentation", "keypoints")
 
 
 def check_results(
     results: Sequence[Any], path: Path, image_ids: Collection[int], category_ids: Collection[int]
-) -> None:
-    """Check that every detection has a known image and class and a valid score and shape.
+) -> list[dict[str, Any]]:
+    """Check that every detection has an image, a known class and a valid score and shape.
 
     Args:
         results: content of the file.
         path: the file, for messages.
         image_ids, category_ids: the ids that the dataset has.
 
+    Returns:
+        The detections in images that the dataset has. Those in others are left out, which is said, as it is
+        of predictions that are named.
+
     Raises:
-        DataError: for the first invalid detection; says what was found and what was expected.
+        DataError: for the first invalid detection, or when none is in an image of the dataset; says what was
+            found and what was expected.
     """
     images, categories = set(image_ids), set(category_ids)
+    others = dict.fromkeys(found for found in map(_image_id, results) if found not in images)
+    if others and None not in others:
+        known = [entry for entry in results if entry["image_id"] in images]
+        if known:
+            say_left_out(logger.warning, path, [str(found) for found in others])
+            results = known
     if _plainly_right(results, images, categories):
-        return
+        return list(results)
     for position, entry in enumerate(results):
         fault = _fault(entry, images, categories)
         if fault:
             raise DataError(f"{path}: results[{position}] {fault}")
+    return list(results)
+
+
+def _image_id(entry: Any) -> int | None:
+    """The image that a detection is in; None where it names none."""
+    found = entry.get("image_id") if isinstance(entry, dict) else None
+    return found if isinstance(found, int) else None
 
 
 def check_mask_sizes(results: Sequence[Mapping[str, Any]], path: Path, sizes: Mapping[int, Size]) -> None:

@@ -20,10 +20,12 @@ from toolkit.data.dataset import Dataset
 from toolkit.data.images import IMAGE_SUFFIXES, read_image
 from toolkit.errors import DataError, OutputError
 from toolkit.formats.label_images import MAX_IDS, id_map_from_instances
-from toolkit.formats.mask_folder import write_classes, write_sample
+from toolkit.formats.mask_folder import check_listable, write_classes, write_ids, write_sample
 from toolkit.formats.regions import Region, RegionDataset, to_instances
 from toolkit.formats.writers import CocoWriter, LabelmeWriter, ViaWriter, Writer, YoloWriter, tight_box
-from toolkit.runtime.files import atomic_write
+from toolkit.runtime.confine import check_distinct, check_name
+from toolkit.runtime.files import atomic_write, into, sync_files
+from toolkit.runtime.locks import holds_nothing
 from toolkit.types import VOID, Masks, Sample, Size
 
 WRITERS: dict[str, type[Writer]] = {
@@ -64,18 +66,24 @@ def convert_split(
         OutputError: when a file cannot be written.
     """
     indexes = range(min(len(dataset), limit if limit is not None else len(dataset)))
+    _check_names([dataset.ids[index] for index in indexes], folder)
     if target == "masks":
         yield from _write_masks(dataset, split, folder, losses, indexes)
         return
     writer = WRITERS[target](dataset, split, folder)
+    written: list[Path] = []
     for index in indexes:
-        name = _checked(dataset.ids[index])
+        name = dataset.ids[index]
         data, suffix, size, regions = _read(dataset, index, losses)
-        with atomic_write(folder / writer.images / f"{name}{suffix}") as file:
-            file.write(data)
-        writer.add(name, f"{name}{suffix}", size, _what_fits(regions, size, target, losses))
+        with into(folder, sync=False) as files:
+            with atomic_write(folder / writer.images / f"{name}{suffix}") as file:
+                file.write(data)
+            writer.add(name, f"{name}{suffix}", size, _what_fits(regions, size, target, losses))
+        written += files
         yield name
-    writer.finish()
+    sync_files(written)
+    with into(folder):
+        writer.finish()
 
 
 def opening(target: str, classes: Sequence[str]) -> list[str]:
@@ -89,13 +97,15 @@ def opening(target: str, classes: Sequence[str]) -> list[str]:
     return [WRITERS[target].opens_with, *(via if target == "via" else ())]
 
 
-def _checked(sample_id: str) -> str:
-    if Path(sample_id).is_absolute() or ".." in Path(sample_id).parts:
-        raise DataError(
-            f"the image {sample_id!r} is outside the dataset's folder and cannot be copied to the new one."
-            " Hint: move it into the dataset's folder"
-        )
-    return sample_id
+def _check_names(ids: Sequence[str], folder: Path) -> None:
+    """Make sure that every sample can be written under its id, before any is.
+
+    Raises:
+        DataError: when an id leads out of the folder, or two would replace each other.
+    """
+    for sample_id in ids:
+        check_name(folder, sample_id)
+    check_distinct(ids, (*IMAGE_SUFFIXES, ".json", ".txt"))
 
 
 def _read(dataset: Dataset, index: int, losses: Losses) -> tuple[bytes, str, Size, list[Region]]:
@@ -197,7 +207,10 @@ def _count_losses(region: Region, size: Size, losses: Losses) -> None:
 def _write_masks(dataset: Dataset, split: str, folder: Path, losses: Losses, indexes: range) -> Iterator[str]:
     """Write label images and object id images; pixels outside objects are ``background``, those of crowds
     void."""
-    classes, written, shift = dataset.classes, [], 0
+    check_listable([dataset.ids[index] for index in indexes])
+    classes, shift = dataset.classes, 0
+    written: list[str] = []
+    paths: list[Path] = []
     painted = isinstance(dataset, RegionDataset) or (len(indexes) > 0 and dataset[0].label_map is None)
     if painted and BACKGROUND not in classes:
         classes, shift = (BACKGROUND, *classes), 1
@@ -209,16 +222,18 @@ def _write_masks(dataset: Dataset, split: str, folder: Path, losses: Losses, ind
         )
     write_classes(folder / "classes.txt", classes, None if shift else dataset.palette)
     for index in indexes:
-        sample = dataset[index].with_(id=_checked(dataset.ids[index]))
+        sample = dataset[index].with_(id=dataset.ids[index])
         if sample.instances is not None:
             sample = _as_label_images(
                 sample, regions_of(sample), classes.index(BACKGROUND) if painted else None, shift, losses
             )
-        write_sample(sample, folder, () if shift else dataset.palette or ())
+        with into(folder, sync=False) as files:
+            write_sample(sample, folder, () if shift else dataset.palette or ())
+        paths += files
         written.append(sample.id)
         yield sample.id
-    with atomic_write(folder / f"{split}.txt", "w") as file:
-        file.write("".join(f"{one}\n" for one in written))
+    sync_files(paths)
+    write_ids(folder, split, written)
 
 
 def _as_label_images(
@@ -260,5 +275,5 @@ def require_empty(folder: Path) -> None:
     Raises:
         OutputError: when the folder is not empty.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if not holds_nothing(folder):
         raise OutputError(f"{folder} is not empty. Hint: remove it, or choose another folder with --out")

@@ -23,7 +23,8 @@ from toolkit.data.dataset import Dataset
 from toolkit.data.images import write_id_map, write_label_map
 from toolkit.errors import DataError, OutputError
 from toolkit.formats.label_images import Color, id_map_from_instances
-from toolkit.runtime.files import atomic_write
+from toolkit.runtime.confine import check_distinct, check_name
+from toolkit.runtime.files import atomic_write, into, sync_files
 from toolkit.types import Sample
 
 VOID_NAME = "void"
@@ -86,8 +87,15 @@ def write_classes(path: Path, classes: Sequence[str], palette: Sequence[Color] |
     """Write a list of classes that ``read_classes`` reads back.
 
     Raises:
+        DataError: when a name has a line break in it, or nothing else.
         OutputError: when the file cannot be written.
     """
+    broken = next((name for name in classes if len(name.splitlines()) != 1), None)
+    if broken is not None:
+        raise DataError(
+            f"the class {broken!r} cannot stand on a line of {path}. Hint: rename it, or choose another"
+            " format"
+        )
     lines = (
         classes
         if palette is None
@@ -115,36 +123,77 @@ def write_split(dataset: Dataset, split: str, folder: Path, limit: int | None = 
 
     Raises:
         OutputError: when a file cannot be written, or the folder contains data with other classes.
-        DataError: when a sample has no label map and no masks.
+        DataError: when a sample has no label map and no masks, its id leads out of the folder, or two would
+            replace each other.
     """
     classes_file = folder / "classes.txt"
     if classes_file.exists() and tuple(line.name for line in read_classes(classes_file)) != dataset.classes:
         raise OutputError(
             f"{folder} contains data with other classes ({classes_file}). Hint: choose another folder"
         )
+    count = min(len(dataset), limit if limit is not None else len(dataset))
+    for sample_id in dataset.ids[:count]:
+        check_name(folder, sample_id)
+    check_distinct(dataset.ids[:count], (".png",))
+    check_listable(dataset.ids[:count])
     write_classes(classes_file, dataset.classes, dataset.palette)
-    written = []
-    for index in range(min(len(dataset), limit if limit is not None else len(dataset))):
+    written: list[str] = []
+    paths: list[Path] = []
+    for index in range(count):
         sample = dataset[index]
-        write_sample(sample, folder, dataset.palette or ())
+        with into(folder, sync=False) as files:
+            write_sample(sample, folder, dataset.palette or ())
+        paths += files
         written.append(sample.id)
         yield sample.id
-    with atomic_write(folder / f"{split}.txt", "w") as file:
-        file.write("".join(f"{one}\n" for one in written))
+    sync_files(paths)
+    write_ids(folder, split, written)
+
+
+def check_listable(ids: Sequence[str]) -> None:
+    """Make sure that ids can stand in a list, one a line, and are read back as they are.
+
+    Raises:
+        DataError: names one that cannot.
+    """
+    for one in ids:
+        if one.splitlines() != [one.strip()]:
+            raise DataError(
+                f"the sample {one!r} cannot stand on a line of a list, because of a line break, or a space at"
+                " its ends. Hint: rename its image, or choose another format"
+            )
+
+
+def write_ids(folder: Path, split: str, ids: Sequence[str]) -> None:
+    """Write the list of the ids of a split, whose files are there.
+
+    Raises:
+        OutputError: when the file cannot be written.
+    """
+    # ids are paths, whose bytes need not be UTF-8
+    with atomic_write(folder / f"{split}.txt", "w", errors="surrogateescape") as file:
+        file.write("".join(f"{one}\n" for one in ids))
 
 
 def write_sample(sample: Sample, folder: Path, palette: Sequence[Color]) -> None:
-    """Write ``images/ID.png`` and, if the sample has them, ``labels/ID.png`` and ``instances/ID.png``."""
+    """Write ``images/ID.png`` and, if the sample has them, ``labels/ID.png`` and ``instances/ID.png``.
+
+    Raises:
+        DataError: when there is nothing to write, or the id leads out of the folder.
+        OutputError: when a file cannot be written.
+    """
     has_masks = sample.instances is not None and sample.instances.masks is not None
     if sample.label_map is None and not has_masks:
         raise DataError(
             f"sample {sample.id!r} has neither a label map nor masks, so there is no label image to write"
         )
-    _write_png(folder / "images" / f"{sample.id}.png", sample)
-    if sample.label_map is not None:
-        write_label_map(folder / "labels" / f"{sample.id}.png", sample.label_map, palette)
-    if has_masks and sample.instances is not None:
-        write_id_map(folder / "instances" / f"{sample.id}.png", id_map_from_instances(sample.instances))
+    with into(folder):
+        _write_png(folder / "images" / f"{sample.id}.png", sample)
+        if sample.label_map is not None:
+            write_label_map(folder / "labels" / f"{sample.id}.png", sample.label_map, palette)
+        if has_masks and sample.instances is not None:
+            ids = id_map_from_instances(sample.instances)
+            write_id_map(folder / "instances" / f"{sample.id}.png", ids)
 
 
 def _write_png(path: Path, sample: Sample) -> None:

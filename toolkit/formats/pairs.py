@@ -102,12 +102,25 @@ def read_lines(path: Path) -> list[str]:
         DataError: when the file cannot be read, is no text, or lists nothing.
     """
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+        text = _text(path)
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read as a list of names: {error}. Hint: restore it") from error
     if not lines:
         raise DataError(f"{path} is empty. Hint: restore it, with a name on each line")
     return lines
+
+
+def _text(path: Path) -> str:
+    """A list of names of files, whose bytes need not be UTF-8; those are kept as Python has them in names.
+
+    Raises:
+        OSError: when it is no text at all.
+    """
+    data = path.read_bytes()
+    if b"\0" in data or data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise OSError("it is no text in UTF-8")
+    return data.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
 
 
 def hashed_split(name: str, fractions: Mapping[str, float], rest: str = "train") -> str:
@@ -118,7 +131,9 @@ def hashed_split(name: str, fractions: Mapping[str, float], rest: str = "train")
         fractions: part of the names that falls into each split; their sum is below 1.
         rest: the split of all others.
     """
-    position = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64
+    position = (
+        int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()[:8], "big") / 2**64
+    )
     bound = 0.0
     for split, fraction in fractions.items():
         bound += fraction

@@ -7,6 +7,7 @@ or a list of COCO results. A ``classes.csv`` beside label images says what their
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +22,10 @@ from toolkit.data.label_values import LabelValues
 from toolkit.errors import DataError, InvalidDataError
 from toolkit.formats.class_table import CLASS_TABLE, read_class_table
 from toolkit.formats.coco_results import check_results, result_instances
+from toolkit.formats.prediction_names import Names, say_left_out
 from toolkit.types import VOID, Instances, Prediction, Size
+
+logger = logging.getLogger("toolkit")
 
 PREDICTIONS_FILE = "predictions.json"
 
@@ -64,6 +68,7 @@ class PredictionFiles:
         self._label_values = label_values
         self.results: list[dict[str, Any]] | None = None
         self._image_ids = image_ids
+        self._matched: dict[str, str] | None = None
         self._category_ids = tuple(category_ids or range(1, len(self.classes) + 1))
         if path.is_dir() and (path / PREDICTIONS_FILE).is_file():
             self._read_json(path / PREDICTIONS_FILE)
@@ -87,14 +92,16 @@ class PredictionFiles:
 
     def require(self, ids: Sequence[str]) -> None:
         """Check that every sample has a prediction; where the file has objects only, an image that it does
-        not name has none.
+        not name has none. Predictions of other images are left out, which is said.
 
         Raises:
-            DataError: says how many have none, and the first five.
+            DataError: says how many have none, and the first five; or when a name could mean two images.
         """
         if self.results is not None:
             return
-        missing = [sample_id for sample_id in ids if self._key(sample_id) is None]
+        self._matched = self._names.match(ids)
+        say_left_out(logger.warning, self.path, self._names.others(self._matched.values()))
+        missing = [sample_id for sample_id in ids if sample_id not in self._matched]
         no_objects = self.has_instances and not self.label_files and len(missing) < len(ids)
         if missing and not no_objects:
             first = ", ".join(missing[:5])
@@ -155,13 +162,14 @@ class PredictionFiles:
         return translated.to(torch.uint8)
 
     def _key(self, sample_id: str) -> str | None:
-        """The id itself, or its last part when the predictions were written without the dataset's
-        subfolders.
-        """
-        for key in (sample_id, Path(sample_id).name):
-            if key in self.label_files or key in self.records:
-                return key
-        return None
+        """What the prediction of a sample is called; None where there is none."""
+        if self._matched is not None and sample_id in self._matched:
+            return self._matched[sample_id]
+        return self._names.find(sample_id) if self._matched is None else None
+
+    @cached_property
+    def _names(self) -> Names:
+        return Names({**self.label_files, **self.records}, self.path)
 
     def _read_folder(self, folder: Path) -> None:
         for file in sorted(folder.rglob("*.png")):
@@ -209,7 +217,9 @@ class PredictionFiles:
         self._read_label_values(content, indexes)
         keys = {}
         for image_id, image in images.items():
-            key = Path(image["file_name"]).with_suffix("").as_posix()
+            key = Path(image["file_name"]).as_posix()
+            if key in self.records:
+                raise DataError(f"{path} has two images called {key}. Hint: rename one")
             keys[image_id] = key
             self.records[key] = {"annotations": []}
             if image.get("label_map"):
@@ -240,7 +250,7 @@ class PredictionFiles:
             raise DataError(
                 f"{path} is a list of results, which names images by numbers that are not known here"
             )
-        check_results(results, path, self._image_ids.values(), self._category_ids)
+        results = check_results(results, path, self._image_ids.values(), self._category_ids)
         self.results = results
 
     @cached_property

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from toolkit.data.faults import usable
+from toolkit.data.faults import fault, usable
 from toolkit.data.images import IMAGE_SUFFIXES
 from toolkit.errors import DataError, MissingSplitError
 from toolkit.formats.regions import Box, Region, polygon
@@ -81,6 +81,16 @@ def find_images(file: Path, data: dict[str, Any], split: str) -> tuple[list[Path
     if not found:
         raise DataError(f"{file}: {split}: {entries} holds no images. Hint: put them there")
     images = sorted(found)
+    owners: dict[Path, Path] = {}
+    for path in images:
+        other = owners.setdefault(label_file(path), path)
+        if other != path:
+            fault(
+                DataError(
+                    f"{other} and {path} share the label file {label_file(path)}, so the objects of one would"
+                    " be taken for those of the other. Hint: rename or remove one of the images"
+                )
+            )
     return images, [found[path] for path in images]
 
 

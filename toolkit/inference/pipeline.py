@@ -30,6 +30,7 @@ from toolkit.inference.records import Record
 from toolkit.inference.results import ResultFolder
 from toolkit.inference.sources import FrameChoice, Inputs, find_inputs
 from toolkit.runtime.progress import Count, shown_log
+from toolkit.runtime.text import printable
 from toolkit.types import Prediction, Sample
 
 AHEAD_PIXELS = 1 << 26
@@ -184,7 +185,7 @@ def predict_folder(
                 if record.size is not None:
                     tally.add(record.findings, record.size)
                 if record.error is not None and progress:
-                    sys.stderr.write(f"skipped: {record.error}\n")
+                    sys.stderr.write(f"skipped: {printable(record.error)}\n")
                 images.advance()
                 if on_record:
                     on_record(record)

@@ -29,6 +29,7 @@ class Record:
         best_score: the highest score of any object.
         pixels: of a label map, how many pixels each class has.
         outputs: the files written, by kind, relative to the folder of the results.
+        sizes: of these files in bytes, by kind.
     """
 
     image: str
@@ -43,6 +44,7 @@ class Record:
     best_score: float | None = None
     pixels: Mapping[str, int] = field(default_factory=dict)
     outputs: dict[str, str] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
 
     def to_line(self) -> str:
         """The record as one line of JSON, without the fields that say nothing."""

@@ -15,13 +15,13 @@ done.
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
 import cv2
 import numpy as np
@@ -29,13 +29,16 @@ import numpy as np
 import toolkit
 from toolkit import registry
 from toolkit.data.label_values import LabelValues
-from toolkit.errors import UsageError
+from toolkit.errors import DataError, UsageError
 from toolkit.formats.class_table import CLASS_TABLE, write_class_table
 from toolkit.inference.coco_documents import coco_categories
 from toolkit.inference.findings import findings_of
 from toolkit.inference.inputs import InputImage
+from toolkit.inference.record_writer import RecordWriter
 from toolkit.inference.records import Record, latest_records, write_records
-from toolkit.runtime.files import atomic_write, remove_unfinished, writing
+from toolkit.runtime.confine import check_name, inside
+from toolkit.runtime.files import atomic_write, into, remove_unfinished
+from toolkit.runtime.locks import locked
 from toolkit.types import VOID, Prediction, Sample
 from toolkit.visualization.drawing import Picture, confident, overlay, write_picture
 from toolkit.visualization.palettes import Palette
@@ -64,7 +67,7 @@ class ResultFolder:
 
     Raises:
         UsageError: when there are results already and ``resume`` is not asked for, or they are of another
-            model or have other label values.
+            model or have other label values, or another process is writing there.
         OutputError: when the folder cannot be written to.
     """
 
@@ -94,14 +97,26 @@ class ResultFolder:
         self._about = {"toolkit": toolkit.__version__, "model": {"name": model, **(about or {})}}
         self._has_class_table = False
         self._done: dict[str, str] = {}  # the source of each image that is done, by name
-        records = latest_records(self._manifest)
+        self._stems: dict[str, str] = {}  # the image whose outputs are called so
+        self._files: dict[str, list[Path]] = {}  # of images that are written and not entered yet, by name
+        with ExitStack() as stack:
+            stack.enter_context(locked(folder))
+            self._take_up(resume)
+            self._records = stack.enter_context(RecordWriter(self._manifest))
+            self._open = stack.pop_all()
+
+    def _take_up(self, resume: bool) -> None:
+        """Look at the results that are there, and go on with them."""
+        folder, records = self.folder, latest_records(self._manifest)
         for record in filter(self._is_complete, records):
-            if record["model"] != model:  # first, since --resume would not help
+            if record["model"] != self.model:  # first, since --resume would not help
                 raise UsageError(
-                    f"{folder} holds results of another model ({record['model']}, not {model}). Hint:"
+                    f"{folder} holds results of another model ({record['model']}, not {self.model}). Hint:"
                     " choose another --out"
                 )
             self._done[record["image"]] = record["source"]
+            for path in record["outputs"].values():
+                self._stems.setdefault(_stem_of(path), record["image"])
         if self._manifest.exists() and not resume:
             raise UsageError(
                 f"{folder} holds results already. Hint: go on with them by --resume, or choose another"
@@ -112,8 +127,6 @@ class ResultFolder:
         self._write_about()
         # Without the half of a line that a kill may have left at its end.
         write_records(self._manifest, records)
-        with writing(self._manifest):
-            self._file: IO[str] = open(self._manifest, "a", encoding="utf-8", newline="\n")  # noqa: SIM115 - closed by __exit__
 
     @property
     def _manifest(self) -> Path:
@@ -125,9 +138,7 @@ class ResultFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # What a full disk has not taken cannot be written here either, and that error is on its way already.
-        with writing(self._manifest) if error is None else contextlib.suppress(OSError):
-            self._file.close()
+        self._open.__exit__(kind, error, trace)
 
     def is_done(self, image: InputImage) -> bool:
         """Whether an image's results are there.
@@ -145,20 +156,17 @@ class ResultFolder:
 
     def write(self, image: InputImage, sample: Sample, prediction: Prediction, window: int | None) -> Record:
         """Write the files of one image; may be called from several threads. Does not enter the record in the
-        manifest.
+        manifest. An image whose outputs cannot be called as it is becomes a failed one.
 
         Raises:
             OutputError: when a file cannot be written.
         """
-        outputs: dict[str, str] = {}
-        stored, palette = self._as_stored(prediction)
-        for write in registry.functions_for("write", prediction.fields()):
-            outputs |= write(stored, self.folder, image.stem, palette)
-        if self.overlays:
-            outputs["overlay"] = f"overlays/{image.stem}.jpg"
-            shown = confident(prediction, self.draw_above)
-            drawn = overlay(sample.image, shown, self.classes, self.palette, legend=True)
-            write_picture(self.folder / outputs["overlay"], _fit_jpeg(drawn))
+        try:
+            self._claim(image)
+            outputs = self._write_files(image, sample, prediction)
+            sizes = {kind: inside(self.folder, path).stat().st_size for kind, path in outputs.items()}
+        except DataError as error:
+            return self.failed(image, str(error))
         found = findings_of(prediction, self.classes, self.draw_above)
         return Record(
             image.name,
@@ -172,7 +180,34 @@ class ResultFolder:
             best_score=found.best_score,
             pixels=found.pixels,
             outputs=outputs,
+            sizes=sizes,
         )
+
+    def _claim(self, image: InputImage) -> None:
+        """Make sure that the outputs of an image lie in the folder, and replace those of no other image."""
+        check_name(self.folder, image.stem)
+        other = self._stems.setdefault(image.stem, image.name)
+        if other != image.name:
+            raise DataError(
+                f"the results of {image.name} would be called {image.stem}, as those of {other}. Hint: rename"
+                " one of the two, or give them an --out of their own each"
+            )
+
+    def _write_files(self, image: InputImage, sample: Sample, prediction: Prediction) -> dict[str, str]:
+        """Write all files of an image; their paths in the folder, by kind."""
+        outputs: dict[str, str] = {}
+        with into(self.folder, sync=False) as written:
+            stored, palette = self._as_stored(prediction)
+            for write in registry.functions_for("write", prediction.fields()):
+                outputs |= write(stored, self.folder, image.stem, palette)
+            if self.overlays:
+                outputs["overlay"] = f"overlays/{image.stem}.jpg"
+                shown = confident(prediction, self.draw_above)
+                drawn = overlay(sample.image, shown, self.classes, self.palette, legend=True)
+                write_picture(self.folder / outputs["overlay"], _fit_jpeg(drawn))
+        # the writers of plugins may have written by other means
+        self._files[image.name] = [*written, *(self.folder / path for path in outputs.values())]
+        return outputs
 
     def _as_stored(self, prediction: Prediction) -> tuple[Prediction, Palette]:
         """A prediction with the values that its label image gets, and the colors by those values."""
@@ -207,14 +242,13 @@ class ResultFolder:
         return Record(image.name, image.source, "failed", self.model, error)
 
     def append(self, record: Record) -> None:
-        """Enter an image in the manifest. From then on it is done, even if the program is killed.
+        """Enter an image in the manifest, soon, when its files are on the disk. From then on it is done, even
+        if the program is killed.
 
         Raises:
-            OutputError: when the manifest cannot be written.
+            OutputError: when the manifest, or a file of an earlier image, cannot be written.
         """
-        with writing(self._manifest):
-            self._file.write(record.to_line())
-            self._file.flush()
+        self._records.add(record, self._files.pop(record.image, ()))
 
     def finish(self, names: Iterable[str]) -> None:
         """Bring the manifest into the order of the images (results of others first) and write
@@ -226,7 +260,7 @@ class ResultFolder:
         Raises:
             OutputError: when a file cannot be written.
         """
-        self._file.close()
+        self._records.close()
         order = {name: i for i, name in enumerate(names)}
         kept = (
             record
@@ -242,11 +276,17 @@ class ResultFolder:
     def _is_complete(self, record: dict[str, Any]) -> bool:
         outputs = record["outputs"] if record["status"] == "ok" else {}
         missing_overlay = self.overlays and "overlay" not in outputs
-        return (
-            bool(outputs)
-            and not missing_overlay
-            and all((self.folder / path).is_file() for path in outputs.values())
-        )
+        return bool(outputs) and not missing_overlay and all(self._is_whole(record, kind) for kind in outputs)
+
+    def _is_whole(self, record: dict[str, Any], kind: str) -> bool:
+        """Whether an output is there as it was written; a power cut can leave files empty."""
+        try:
+            size = inside(self.folder, record["outputs"][kind]).stat().st_size
+        except (DataError, OSError):
+            return False
+        # manifests of earlier versions have no sizes
+        expected: int = record.get("sizes", {}).get(kind, max(size, 1))
+        return size == expected
 
     def _predictions(self, records: list[dict[str, Any]]) -> Iterator[str]:
         """``predictions.json`` piece by piece, one entry a line, so that memory holds the objects of one
@@ -274,6 +314,12 @@ class ResultFolder:
                 ):
                     number += 1
                     yield {"id": number, "image_id": image_id, **entry}
+
+
+def _stem_of(output: str) -> str:
+    """What an image is called in the path of one of its outputs, ``KIND/STEM.SUFFIX``."""
+    parts = PurePosixPath(output).parts
+    return PurePosixPath(*(parts[1:] or parts)).with_suffix("").as_posix()
 
 
 def _read_about(path: Path) -> dict[str, Any]:

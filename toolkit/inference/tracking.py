@@ -11,7 +11,7 @@ from pathlib import Path
 from toolkit.errors import UsageError
 from toolkit.formats.prompts import PromptFile
 from toolkit.inference.frames import FrameFolder, VideoFile, open_frames
-from toolkit.inference.inputs import InputImage
+from toolkit.inference.inputs import InputImage, with_stems
 from toolkit.inference.predictor import Predictor
 from toolkit.inference.records import Record
 from toolkit.inference.results import ResultFolder
@@ -77,7 +77,7 @@ def track_video(
     ) as results:
         if on_start:
             on_start(len(frames))
-        images = [_image(frames, source, index) for index in range(len(frames))]
+        images = _images(frames, source)
         with predictor.computing():
             found = model.track(frames, given)
             for index, image in enumerate(images):
@@ -120,7 +120,9 @@ def _object_names(labels: Sequence[int], classes: Sequence[str]) -> list[str]:
     return names
 
 
-def _image(frames: FrameFolder | VideoFile, source: Path, index: int) -> InputImage:
+def _images(frames: FrameFolder | VideoFile, source: Path) -> list[InputImage]:
+    """The frames, called so that no two have one name in the results."""
     if isinstance(frames, FrameFolder):
-        return InputImage(frames.paths[index], frames.names[index], frames.paths[index].stem)
-    return InputImage(source, frames.names[index], frames.names[index])
+        found = [InputImage(path, path.name, path.name) for path in frames.paths]
+        return with_stems(found)
+    return [InputImage(source, name, name) for name in frames.names]

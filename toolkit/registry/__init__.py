@@ -6,6 +6,7 @@ imports torch.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
@@ -133,14 +134,26 @@ def functions_for(what: Literal["draw", "write"], fields: Iterable[str]) -> list
     return [task.resolve(reference) for (_, reference), task in references.items()]
 
 
-def named(registry: Registry[M], name: str) -> M:
+def named(registry: Registry[M], name: str, *, by_user: bool = False) -> M:
     """The manifest for a name, or for the path of a file or folder that contains one.
+
+    A path is code, and code is run only if it was named as such: with ``--plugin`` or ``--data``, as an
+    argument of a function, or by ``add_path``. What stands in a file of settings, a run or a checkpoint may
+    have been written by anybody, and does not count.
+
+    Args:
+        registry: to look in.
+        name: the name, or the path.
+        by_user: whether the user has named it as code just now; otherwise a path must have been loaded
+            before.
 
     Raises:
         UnknownNameError, UnavailableError, UsageError: as ``Registry.get`` and ``add_path``.
     """
     if not is_path(name):
         return registry.get(name)
+    if not by_user and Path(name).expanduser().resolve() not in discovery.loaded_paths():
+        raise UnknownNameError(_not_named(registry, name))
     _refuse_other_folders(registry, name)
     found = [manifest for manifest in add_path(name) if isinstance(manifest, registry.kind)]
     if not found:
@@ -148,14 +161,26 @@ def named(registry: Registry[M], name: str) -> M:
     return found[0]
 
 
+def _not_named(registry: Registry[Any], name: str) -> str:
+    """The message for code that a file names, and the user has not."""
+    kind = registry.kind.kind
+    option = "--data" if kind == "dataset" else "--plugin"
+    return (
+        f"{name} stands as {kind} in a file of settings, a run or a checkpoint, and code is not run because"
+        f" of that. Hint: if you trust it, add {option} {shlex.quote(name)} (in Python:"
+        f" toolkit.registry.add_path({name!r}))"
+    )
+
+
 def _refuse_other_folders(registry: Registry[Any], name: str) -> None:
     """Raise ``UsageError`` for the folder of a run, or of files, where code is expected; says which option
     names it.
     """
     folder, kind = Path(name).expanduser(), registry.kind.kind
-    if not folder.is_dir() or (folder / "__init__.py").is_file():
+    is_code = (folder / "__init__.py").is_file()
+    if not folder.is_dir() or (is_code and not discovery.is_run(folder)):
         return
-    if (folder / "config.yaml").is_file():
+    if is_code or (folder / "config.yaml").is_file():
         raise UsageError(
             f"{name} is a run, and no {kind}. Hint: --resume {name} goes on with it, --weights {name} starts"
             f" from it, --config {name} takes its settings"

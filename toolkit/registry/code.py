@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 from toolkit.registry.manifests import Manifest
@@ -19,7 +20,7 @@ def code_hash(manifest: Manifest) -> str:
     try:
         for file in files:
             if origin.is_dir():
-                digest.update(file.relative_to(origin).as_posix().encode())
+                digest.update(os.fsencode(file.relative_to(origin).as_posix()))
             digest.update(file.read_bytes())
     except OSError:
         return ""

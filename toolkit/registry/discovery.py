@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import importlib.util
+import logging
 import pkgutil
 import sys
 from importlib import metadata
@@ -27,6 +28,8 @@ from toolkit.registry.manifests import (
     PluginManifest,
     TaskManifest,
 )
+
+logger = logging.getLogger("toolkit")
 
 M = TypeVar("M", bound=Manifest)
 
@@ -54,6 +57,9 @@ BUILT_IN_MODULES: dict[type[Manifest], str] = {
 imported.
 """
 
+
+OF_RUNS = ("best.safetensors", "last.safetensors", "resume.pt", "metrics.jsonl")
+"""Files by which the folder of a run is known. Runs are data, whatever else lies in their folders."""
 
 _loaded: dict[Path, tuple[int, list[Manifest]]] = {}
 """The manifests of each path and its modification time, so that a file is executed only once."""
@@ -97,15 +103,22 @@ def load_path(path: Path) -> list[Manifest]:
     """The manifests in one Python file, or in a folder with an ``__init__.py``; at least one.
 
     Raises:
-        UsageError: when the path does not exist, cannot be imported, or contains no manifest.
+        UsageError: when the path does not exist, is the folder of a run, cannot be imported, or contains no
+            manifest.
     """
     path = path.expanduser().resolve()
+    if is_run(path):
+        raise UsageError(
+            f"{path} is the folder of a run, and no code in it is run. Hint: name the file or folder that"
+            " brings the plugin"
+        )
     file = path / "__init__.py" if path.is_dir() else path
     if not file.is_file() or file.suffix != ".py":
         raise UsageError(f"no plugin at {path}: expected a .py file or a folder with an __init__.py")
     changed = file.stat().st_mtime_ns
     if path in _loaded and _loaded[path][0] == changed:
         return _loaded[path][1]
+    logger.info("running the code in %s, which was named as a plugin, dataset or evaluator", file)
     module = _import_file(path, file)
     manifests: list[Manifest] = []
     for kind, variable in VARIABLES.items():
@@ -119,6 +132,11 @@ def load_path(path: Path) -> list[Manifest]:
         )
     _loaded[path] = (changed, manifests)
     return manifests
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder is that of a run."""
+    return folder.is_dir() and any((folder / name).is_file() for name in OF_RUNS)
 
 
 def loaded_paths() -> list[Path]:

@@ -29,6 +29,8 @@ class Download:
             the least.
         subfolder: the folder of an archive that is unpacked, where the archive has other things besides;
             the whole archive when empty.
+        max_ratio: how many times its own size an archive may unpack to; more than that is refused, unless it
+            is no more than 64 MiB.
 
     Raises:
         UsageError: when the address, the name or a checksum makes no sense.
@@ -40,6 +42,7 @@ class Download:
     filename: str = ""
     checksum: str = ""
     subfolder: str = ""
+    max_ratio: float = 100
 
     def __post_init__(self) -> None:
         if not self.url.startswith(("https://", "http://")):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+import os
 import shutil
 import stat
 import tarfile
@@ -11,11 +12,19 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
-from toolkit.errors import DownloadError, OutputError
+from toolkit.errors import DataError, DownloadError, OutputError
 from toolkit.runtime.checksums import kept_file
-from toolkit.runtime.files import output_error
+from toolkit.runtime.confine import inside
+from toolkit.runtime.files import output_error, sync_files
 
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+
+MAX_RATIO = 100.0
+"""How many times its own size an archive may unpack to: photos hardly shrink, and annotations in JSON shrink
+tenfold, but a thousandfold is what zeros do.
+"""
+FREE_OF_SUSPICION = 1 << 26
+"""Archives that unpack to no more than 64 MiB may shrink as much as they like."""
 
 
 def is_archive(path: str | Path) -> bool:
@@ -23,16 +32,20 @@ def is_archive(path: str | Path) -> bool:
     return str(path).lower().endswith(_ARCHIVES)
 
 
-def unpack(archive: str | Path, folder: str | Path, subfolder: str = "") -> None:
+def unpack(
+    archive: str | Path, folder: str | Path, subfolder: str = "", *, max_ratio: float = MAX_RATIO
+) -> None:
     """Unpack a zip or tar archive into a folder, as a whole or not at all; files of the same name are
     replaced.
 
-    Nothing is unpacked from an archive with paths that lead out of the folder, links that do, or devices.
+    Nothing is unpacked from an archive that has paths that lead out of the folder, links or devices, or that
+    would grow beyond measure.
 
     Args:
         archive: the file.
         folder: where to; it is made when missing.
         subfolder: the folder in the archive whose content is wanted; everything when empty.
+        max_ratio: how many times the size of the archive its content may have.
 
     Raises:
         DownloadError: when the archive is hostile or damaged; names the file and the member.
@@ -43,18 +56,16 @@ def unpack(archive: str | Path, folder: str | Path, subfolder: str = "") -> None
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=folder) as temporary:
             if archive.name.lower().endswith(".zip"):
-                _unpack_zip(archive, Path(temporary))
+                _unpack_zip(archive, Path(temporary), max_ratio)
             else:
-                _unpack_tar(archive, Path(temporary))
+                _unpack_tar(archive, Path(temporary), max_ratio)
             wanted = Path(temporary, subfolder)
             if not wanted.is_dir():
                 raise DownloadError(
                     f"{archive} has no folder {subfolder}, so it is not the archive that was expected. Hint:"
                     " get it from its publisher"
                 )
-            # one by one, so that the folder itself keeps its permissions
-            for path in wanted.iterdir():
-                _move(path, folder / path.name)
+            _move_content(wanted, folder, archive)
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
         kept = kept_file(archive)
         files = f"it and {kept.name} beside it" if kept.is_file() else "it"
@@ -65,35 +76,60 @@ def unpack(archive: str | Path, folder: str | Path, subfolder: str = "") -> None
         raise output_error(folder, error) from error
 
 
-def _move(path: Path, target: Path) -> None:
-    """Move a file, or a folder into one that may be there already."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.copytree(path, target, symlinks=True, copy_function=shutil.move, dirs_exist_ok=True)
-    else:
-        shutil.move(path, target)
+def _move_content(source: Path, folder: Path, archive: Path) -> None:
+    """Move all files below ``source`` to the same places below ``folder``, and wait until they are there."""
+    moved = []
+    for parent, _, names in os.walk(source):
+        below = Path(parent).relative_to(source)
+        for name in names:
+            try:
+                target = inside(folder, below / name)
+            except DataError as error:
+                raise DownloadError(f"{archive} cannot be unpacked: {error}") from error
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(Path(parent, name), target)
+            moved.append(target)
+        (folder / below).mkdir(parents=True, exist_ok=True)
+    sync_files(moved)
 
 
-def _unpack_zip(archive: Path, folder: Path) -> None:
+def _unpack_zip(archive: Path, folder: Path, max_ratio: float) -> None:
     with zipfile.ZipFile(archive) as bundle:
         members = bundle.infolist()
         for member in members:
-            path = PurePosixPath(member.filename.replace("\\", "/"))
-            if path.is_absolute() or ".." in path.parts or ":" in member.filename.split("/")[0]:
+            name = member.filename.replace("\\", "/")
+            if ":" in name.split("/")[0]:
                 raise DownloadError(_hostile(archive, member.filename, "leads out of the folder"))
+            # "." is the folder itself, which some packers list
+            if PurePosixPath(name).parts:
+                _check_name(archive, folder, name, member.filename)
             if stat.S_ISLNK(member.external_attr >> 16):
                 raise DownloadError(_hostile(archive, member.filename, "is a link"))
-        _check_space(archive, folder, sum(member.file_size for member in members))
+        _check_size(archive, folder, sum(member.file_size for member in members), max_ratio)
         bundle.extractall(folder)
 
 
-def _unpack_tar(archive: Path, folder: Path) -> None:
+def _unpack_tar(archive: Path, folder: Path, max_ratio: float) -> None:
     with tarfile.open(archive) as bundle:
-        _check_space(archive, folder, sum(member.size for member in bundle.getmembers()))
+        members = bundle.getmembers()
+        for member in members:
+            # The filter below allows links that stay inside, and Pythons without the mending of CVE-2025-4517
+            # could be made to follow them out.
+            if member.issym() or member.islnk():
+                raise DownloadError(_hostile(archive, member.name, "is a link"))
+        _check_size(archive, folder, sum(member.size for member in members), max_ratio)
         try:
-            # PEP 706: no paths or links to the outside, no devices, no odd permissions
+            # PEP 706: no paths to the outside, no devices, no odd permissions
             bundle.extractall(folder, filter="data")
         except tarfile.FilterError as error:
             raise DownloadError(_hostile(archive, error.tarinfo.name, str(error))) from error
+
+
+def _check_name(archive: Path, folder: Path, name: str, shown: str) -> None:
+    try:
+        inside(folder, name)
+    except DataError:
+        raise DownloadError(_hostile(archive, shown, "leads out of the folder")) from None
 
 
 def _hostile(archive: Path, member: str, reason: str) -> str:
@@ -103,10 +139,17 @@ def _hostile(archive: Path, member: str, reason: str) -> str:
     )
 
 
-def _check_space(archive: Path, folder: Path, needed: int) -> None:
+def _check_size(archive: Path, folder: Path, needed: int, max_ratio: float) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise OutputError(
             f"{archive} unpacks to {needed:,} bytes, but only {free:,} are free at {folder.parent}. Hint:"
             " free some space"
+        )
+    size = archive.stat().st_size
+    if needed > max(FREE_OF_SUSPICION, max_ratio * size):
+        raise DownloadError(
+            f"{archive} has {size:,} bytes and would unpack to {needed:,}, more than {max_ratio:g} times as"
+            " many, as archives do that are made to fill a disk. Nothing was unpacked. Hint: get it from its"
+            f" publisher; if you trust it, unpack it into {folder.parent} yourself"
         )

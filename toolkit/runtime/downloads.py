@@ -8,16 +8,14 @@ import random
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from toolkit.errors import DownloadError
 from toolkit.registry.manifests import Download
 from toolkit.runtime.checksums import kept_fault, kept_file, published_fault
-from toolkit.runtime.files import output_error
+from toolkit.runtime.files import output_error, publish
+from toolkit.runtime.locks import waiting_for
 from toolkit.runtime.transfer import BrokenOffError, RefusedError, discard, known_file, transfer
 
 logger = logging.getLogger("toolkit")
@@ -68,7 +66,7 @@ def fetch(
     part, is_new = target.with_name(target.name + ".part"), not target.parent.exists()
     try:
         part.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(target):
+        with waiting_for(target, f"downloading {target}"):
             # another process may have fetched it in the meantime
             if _is_there(target, download):
                 return target
@@ -80,7 +78,7 @@ def fetch(
                 raise DownloadError(_by_hand(download, target, reason, instead))
             if download.published is None:
                 _check_again(download, part, target)
-            part.replace(target)
+            publish(part, target)
             known_file(part).unlink(missing_ok=True)
     except OSError as error:
         raise output_error(part, error) from error
@@ -119,26 +117,6 @@ def _check_again(download: Download, part: Path, target: Path) -> None:
             f"{download.url} is not the file that was fetched from there before: {reason}. Hint: if its"
             f" publisher has changed it, remove {kept_file(target)} and try again"
         )
-
-
-@contextmanager
-def _alone(target: Path) -> Iterator[None]:
-    """Keep other processes from fetching the same file for as long as this lasts."""
-    lock = FileLock(target.with_name(f".{target.name}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        logger.info("another process is downloading %s; waiting for it", target)
-        lock.acquire()
-    except NotImplementedError:
-        logger.info("%s is on a file system without locks: let one process at a time download to it", target)
-    try:
-        yield
-    finally:
-        # some systems do not remove a file that is open
-        with suppress(OSError):
-            Path(lock.lock_file).unlink(missing_ok=True)
-        lock.release()
 
 
 def _fetch(download: Download, part: Path, attempts: int, backoff: float, timeout: float) -> str:

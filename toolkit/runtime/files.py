@@ -1,21 +1,27 @@
-"""Writing files so that nobody ever sees half of one."""
+"""Writing files so that nobody ever sees half of one, and so that they survive a power cut."""
 
 from __future__ import annotations
 
 import contextlib
 import difflib
 import errno
+import io
 import os
+import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from toolkit.errors import OutputError
+from toolkit.runtime.confine import inside
 
 _REPAIRS = {
     errno.ENOSPC: "the disk is full. Hint: free some space, or write to another disk",
     errno.EDQUOT: "your disk quota is used up. Hint: free some space, or write to another disk",
+    errno.EFBIG: "the file is larger than the system allows here. Hint: write to another disk",
     errno.EACCES: (
         "permission denied. Hint: change the folder's permissions, or write to a folder of your own"
     ),
@@ -30,7 +36,10 @@ _REPAIRS = {
 }
 
 
-UNFINISHED = ".part"
+UNFINISHED = ".toolkit-*.part"
+"""What files are called that ``atomic_write`` has begun, as a pattern; nobody else calls files so."""
+
+_UNFINISHED_NAME = re.compile(r"\.toolkit-[0-9a-f]{12}\.part")
 
 
 def output_error(path: str | os.PathLike[str], error: OSError) -> OutputError:
@@ -54,68 +63,238 @@ def nearest_path(path: Path) -> Path | None:
 
 @contextlib.contextmanager
 def writing(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn the ``OSError`` of a failed write to ``path`` into an ``OutputError``; other files' errors pass
-    through.
+    """Turn the ``OSError`` of a failed write to ``path``, or below it, into an ``OutputError``; the errors of
+    other files pass through.
     """
     try:
         yield
     except OSError as error:
-        own = {None, os.fspath(path), os.path.dirname(os.fspath(path))}
-        if error.filename in own or str(error.filename).endswith(UNFINISHED):
+        if _concerns(error, path):
             raise output_error(path, error) from error
         raise
 
 
+def _concerns(error: OSError, path: str | os.PathLike[str]) -> bool:
+    """Whether an error names no file, the path, a folder above it (which could not be made), a file in it, or
+    what is going to be moved to it.
+    """
+    if not isinstance(error.filename, (str, bytes, os.PathLike)):
+        return True
+    named, own = Path(os.path.abspath(os.fsdecode(error.filename))), Path(os.path.abspath(path))
+    return own.is_relative_to(named) or named.is_relative_to(own) or is_unfinished(named)
+
+
+class _Remembering(io.FileIO):
+    """A file that remembers why it could not be written: libraries that are handed one, such as torch, hide
+    the system's error behind one of their own.
+    """
+
+    fault: OSError | None = None
+
+    def write(self, data: Any, /) -> int:
+        """Write bytes, as ``FileIO`` does."""
+        try:
+            return super().write(data)
+        except OSError as error:
+            self.fault = error
+            raise
+
+
 @contextlib.contextmanager
-def atomic_write(path: str | os.PathLike[str], mode: str = "wb", *, sync: bool = False) -> Iterator[IO[Any]]:
+def atomic_write(
+    path: str | os.PathLike[str], mode: str = "wb", *, sync: bool = True, errors: str = "backslashreplace"
+) -> Iterator[IO[Any]]:
     """Write ``path`` as a whole or not at all.
 
     A temporary file in the same folder takes the writing and replaces ``path`` when the block ends; when the
-    block raises, the temporary file is removed and what was at ``path`` stays. Missing folders are made.
+    block raises, the temporary file is removed and what was at ``path`` stays. Missing folders are made. A
+    symbolic link at ``path`` is replaced, not followed.
 
     Args:
         path: the file to write.
         mode: ``"wb"`` or ``"w"`` (UTF-8, ``"\\n"`` line ends on every system).
-        sync: wait until the data is on the disk, so that the file survives a power cut too (milliseconds
-            each).
+        sync: wait until the file is on the disk before it replaces the older one, and until that has
+            happened on the disk too, so that a power cut leaves one or the other. It takes milliseconds;
+            ``into`` puts it off for many small files.
+        errors: what becomes of lone surrogates, which UTF-8 cannot hold: Python has them for the bytes of
+            file names that are not UTF-8. Written as ``\\udce9`` they are right in JSON; lists of file names
+            take ``"surrogateescape"``, which gives the bytes back.
 
     Raises:
-        OutputError: when the disk is full, permissions are missing and the like; names the file and the
-            hint.
+        OutputError: when the disk is full, permissions are missing and the like, whichever library noticed;
+            names the file and the hint.
+        DataError: when the path leads out of the folder that ``into`` allows.
     """
     path = Path(path)
-    temporary = path.with_name(f".{secrets.token_hex(6)}{UNFINISHED}")
-    text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
+    if not path.name:
+        raise output_error(path, OSError(errno.EISDIR, os.strerror(errno.EISDIR)))
+    temporary = path.with_name(f".toolkit-{secrets.token_hex(6)}.part")
+    within = _within.get()
+    if within is not None:
+        within.check(path)
     with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        made = _make_folder(path.parent)
+        # the mode "x" follows no link that somebody has put there
+        raw = _Remembering(temporary, "x")
         try:
-            with open(temporary, mode, **text) as file:  # type: ignore[call-overload]
+            with _opened(raw, mode, errors) as file:
                 yield file
                 file.flush()
-                if sync:
-                    os.fsync(file.fileno())
+                if sync and within is None:
+                    os.fsync(raw.fileno())
             os.replace(temporary, path)
-        except BaseException:
+        except BaseException as error:
             with contextlib.suppress(OSError):
                 temporary.unlink()
+            if raw.fault is not None and isinstance(error, Exception):
+                raise raw.fault from error
             raise
-        if sync:
-            _sync_folder(path.parent)
+        if within is not None:
+            within.written += [path, *made]
+        elif sync:
+            for folder in dict.fromkeys([path.parent, *(each.parent for each in made)]):
+                _sync(folder)
+
+
+def _opened(raw: _Remembering, mode: str, errors: str) -> IO[Any]:
+    if mode not in ("w", "wb"):
+        raw.close()
+        raise ValueError(f"mode must be 'w' or 'wb', not {mode!r}")
+    file = io.BufferedWriter(raw)
+    return file if mode == "wb" else io.TextIOWrapper(file, "utf-8", errors, newline="\n")
+
+
+def _make_folder(folder: Path) -> list[Path]:
+    """Make a folder and those above it; returns the ones that were not there."""
+    missing: list[Path] = []
+    for each in (folder, *folder.parents):
+        if os.path.lexists(each):
+            break
+        missing.append(each)
+    folder.mkdir(parents=True, exist_ok=True)
+    return missing
+
+
+@dataclass
+class _Into:
+    """What ``into`` keeps: the folder, what was written there, and the folders that are known to be in it."""
+
+    folder: Path
+    written: list[Path] = field(default_factory=list)
+    checked: set[Path] = field(default_factory=set)
+
+    def check(self, path: Path) -> None:
+        """Make sure that a path is in the folder.
+
+        Raises:
+            DataError: when it is not.
+        """
+        if path.parent in self.checked and "\0" not in path.name:
+            return
+        relative = path
+        if path.is_relative_to(self.folder):
+            relative = path.relative_to(self.folder)
+        elif ".." not in path.parts:
+            # given as an absolute path, and the folder was not, or the other way round
+            relative = Path(os.path.relpath(path, self.folder))
+        inside(self.folder, relative)
+        self.checked.add(path.parent)
+
+
+_within: ContextVar[_Into | None] = ContextVar("within", default=None)
+
+
+@contextlib.contextmanager
+def into(folder: Path, *, sync: bool = True) -> Iterator[list[Path]]:
+    """Let ``atomic_write`` write to this folder alone, in this thread, for as long as this lasts, and wait
+    for the disk at the end.
+
+    Names of files that come from data go through here: whatever path a writer makes of them, it does not
+    lead out of the folder. To wait for a hundred small files at once takes a fraction of the time that it
+    takes to wait for each, since the first wait carries most of the others along. Not to be held across the
+    ``yield`` of a generator, since it would hold for the caller, too.
+
+    Args:
+        folder: that the user has named.
+        sync: whether to wait for the disk; otherwise the caller hands the list to ``sync_files``, before
+            anything is written that says that the files are there. Inside of another ``into``, that one does.
+
+    Yields:
+        The files that were written so far.
+
+    Raises:
+        DataError: when a path leads out of the folder; nothing is written there.
+        OutputError: when a file cannot be written.
+    """
+    outer, own = _within.get(), _Into(folder)
+    token = _within.set(own)
+    try:
+        yield own.written
+    finally:
+        _within.reset(token)
+    if outer is not None:
+        outer.written += own.written
+    elif sync:
+        sync_files(own.written)
+
+
+def sync_files(paths: Iterable[Path]) -> None:
+    """Wait until files, and their names in the folders that hold them, are on the disk.
+
+    Raises:
+        OutputError: when one cannot be written; one that is gone again is passed over.
+    """
+    folders: dict[Path, None] = {}
+    for path in paths:
+        folders[path.parent] = None
+        with writing(path), contextlib.suppress(FileNotFoundError):
+            _sync(path, is_file=path.is_file())
+    for folder in folders:
+        _sync(folder)
+
+
+def _sync(path: Path, *, is_file: bool = False) -> None:
+    """Wait for a file, or for the names in a folder; systems that cannot open folders (Windows) keep those by
+    themselves, and there are file systems that cannot be waited for.
+    """
+    flags = os.O_RDWR if is_file and os.name == "nt" else os.O_RDONLY
+    try:
+        descriptor = os.open(path, flags)
+    except OSError:
+        if is_file:
+            raise
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if is_file and error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def publish(file: Path, path: Path) -> None:
+    """Move a file that is whole to where it is looked for, in the same folder; it survives a power cut, too.
+
+    Raises:
+        OutputError: when it cannot be moved.
+    """
+    with writing(path):
+        _sync(file, is_file=True)
+        os.replace(file, path)
+        _sync(path.parent)
+
+
+def is_unfinished(path: Path) -> bool:
+    """Whether a path is called as only ``atomic_write`` calls what it has begun."""
+    return _UNFINISHED_NAME.fullmatch(path.name) is not None
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove what ``atomic_write`` had begun in a folder, at any depth, when its process was killed; nobody
-    else may be writing there.
+    """Remove what ``atomic_write`` had begun in a folder, at any depth, when its process was killed, and
+    nothing else; nobody may be writing there. Links are not followed.
     """
-    for path in folder.rglob(f".*{UNFINISHED}"):
-        path.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename last; systems that cannot open folders (Windows) do not need it."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    for parent, _, names in os.walk(folder):
+        for path in (Path(parent, name) for name in names):
+            if is_unfinished(path) and not path.is_symlink():
+                path.unlink(missing_ok=True)

@@ -16,6 +16,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
+from toolkit.runtime.terminal import Terminal
+from toolkit.runtime.text import VisibleFormatter
+
 logger = logging.getLogger("toolkit")
 
 FIRST_LINE = 10.0
@@ -67,7 +70,7 @@ class Display:
 
     def __init__(self, *, show: bool = True, console: Console | None = None) -> None:
         outer: Display | None = getattr(sys.stderr, "display", None) if console is None and show else None
-        self.console: Console = outer.console if outer else console or Console(stderr=True)
+        self.console: Console = outer.console if outer else console or Terminal(stderr=True)
         self.is_drawn = show and self.console.is_terminal
         self._is_inner = outer is not None
         self._bars: Progress = outer._bars if outer else _bars(self.console, disable=not self.is_drawn)
@@ -97,7 +100,7 @@ class Display:
 
 def _bars(console: Console, *, disable: bool) -> Progress:
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=10),
         TextColumn("{task.fields[text]}", markup=False),
         console=console,
@@ -254,7 +257,7 @@ def shown_log() -> Iterator[None]:
         yield
         return
     handler, level = logging.StreamHandler(), logger.level
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.setFormatter(VisibleFormatter("%(message)s"))
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     try:

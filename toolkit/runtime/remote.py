@@ -7,17 +7,13 @@ import ipaddress
 import re
 import time
 import urllib.error
-import urllib.request
-from typing import IO, Any
 from urllib.parse import urlsplit
 
 from toolkit.errors import DownloadError
+from toolkit.runtime.http_requests import CHUNK, connect, is_permanent, reason_of, request
 
 MAX_BYTES = 1 << 28
 """The largest file that is fetched, 256 MiB; a server may say anything of its size, so it is counted."""
-
-_CHUNK = 1 << 18
-_PERMANENT = (400, 401, 403, 404, 405, 410)  # asking again does not help
 
 
 def is_url(word: str) -> bool:
@@ -47,15 +43,12 @@ def fetch_bytes(
             time.sleep(backoff * 2 ** (attempt - 1))
         try:
             return _read(url, limit, timeout)
-        except urllib.error.HTTPError as error:
-            error.close()
-            reason = f"the server answered {error.code} {error.reason}"
-            if error.code in _PERMANENT:
-                break
-        except urllib.error.URLError as error:
-            reason = f"no connection: {error.reason}"
         except (OSError, http.client.HTTPException) as error:
-            reason = f"the transfer broke off: {error or type(error).__name__}"
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()
+            reason = reason_of(error, "the transfer broke off")
+            if is_permanent(error):
+                break
     raise DownloadError(
         f"{url} cannot be fetched: {reason}. Hint: check the address, or download the file and name its path"
     )
@@ -67,7 +60,10 @@ def check_address(url: str) -> None:
     Raises:
         DownloadError: when it is neither https, nor http on this machine.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # brackets that make no IPv6 address
+        parts = urlsplit("")
     if parts.scheme.lower() == "https" and parts.hostname:
         return
     if parts.scheme.lower() == "http" and _is_this_machine(parts.hostname or ""):
@@ -85,29 +81,16 @@ def _is_this_machine(host: str) -> bool:
         return host == "localhost"
 
 
-class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirections to addresses that would be taken by themselves."""
-
-    def redirect_request(
-        self,
-        req: urllib.request.Request,
-        fp: IO[bytes],
-        code: int,
-        msg: str,
-        headers: http.client.HTTPMessage,
-        newurl: str,
-    ) -> urllib.request.Request | None:
-        check_address(newurl)
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
+def _follow(_: str, url: str) -> None:
+    """Redirections lead to addresses that would be taken by themselves."""
+    check_address(url)
 
 
 def _read(url: str, limit: int, timeout: float) -> bytes:
-    request = urllib.request.Request(url, headers={"User-Agent": "toolkit", "Accept-Encoding": "identity"})
     data = bytearray()
-    response: Any
-    with urllib.request.build_opener(_CheckedRedirects()).open(request, timeout=timeout) as response:
+    with connect(request(url), timeout, _follow) as response:
         stated = response.headers.get("Content-Length", "")
-        while chunk := response.read1(_CHUNK):
+        while chunk := response.read1(CHUNK):
             data += chunk
             if len(data) > limit:
                 raise DownloadError(

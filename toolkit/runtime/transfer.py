@@ -1,7 +1,4 @@
-"""One try at getting a file over HTTP, or the rest of one whose beginning is here.
-
-Proxies are taken from ``http_proxy``, ``https_proxy`` and ``no_proxy``, as usual.
-"""
+"""One try at getting a file over HTTP, or the rest of one whose beginning is here."""
 
 from __future__ import annotations
 
@@ -10,7 +7,6 @@ import json
 import re
 import shutil
 import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -20,14 +16,12 @@ from typing import IO, TYPE_CHECKING
 from toolkit.errors import OutputError
 from toolkit.registry.manifests import Download
 from toolkit.runtime.files import atomic_write
+from toolkit.runtime.http_requests import CHUNK, connect, is_permanent, reason_of, request
 
 if TYPE_CHECKING:
     from email.message import Message
 
     from rich.progress import Progress, TaskID
-
-_CHUNK = 2**18
-_PERMANENT = (400, 401, 403, 404, 405, 410)  # asking again does not help
 
 
 class BrokenOffError(Exception):
@@ -108,7 +102,7 @@ def transfer(download: Download, part: Path, timeout: float) -> None:
         return
     if (size is not None and have > size) or not (known.validator or download.is_pinned):
         have = 0
-    with _connected(_request(download, have, known), timeout, part) as response:
+    with _connected(_headers(have, known), download.url, timeout, part) as response:
         if have and response.status == 206:
             total = _check_rest(response.headers, part, have, known)
         else:
@@ -126,15 +120,12 @@ def transfer(download: Download, part: Path, timeout: float) -> None:
         raise BrokenOffError(f"the connection closed after {arrived:,} of {size:,} bytes")
 
 
-def _request(download: Download, have: int, known: Known) -> urllib.request.Request:
-    request = urllib.request.Request(
-        download.url, headers={"User-Agent": "toolkit", "Accept-Encoding": "identity"}
-    )
-    if have:
-        request.add_header("Range", f"bytes={have}-")
-        if known.validator:
-            request.add_header("If-Range", known.validator)
-    return request
+def _headers(have: int, known: Known) -> dict[str, str]:
+    """Those that ask for the rest of a file."""
+    if not have:
+        return {}
+    wanted = {"Range": f"bytes={have}-"}
+    return wanted | ({"If-Range": known.validator} if known.validator else {})
 
 
 def _receive(
@@ -185,52 +176,35 @@ def _check_space(part: Path, needed: int) -> None:
         )
 
 
-class _NoDowngrade(urllib.request.HTTPRedirectHandler):
-    """Follows no redirect that leaves HTTPS, since what comes then can be changed on its way."""
-
-    def redirect_request(
-        self,
-        req: urllib.request.Request,
-        fp: IO[bytes],
-        code: int,
-        msg: str,
-        headers: http.client.HTTPMessage,
-        newurl: str,
-    ) -> urllib.request.Request | None:
-        if req.full_url.startswith("https:") and not newurl.startswith("https:"):
-            raise RefusedError(f"the server redirects from HTTPS to {newurl}")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
+def _stay_secure(url: str, new: str) -> None:
+    """Follow no redirect that leaves HTTPS, since what comes then can be changed on its way."""
+    if url.startswith("https:") and not new.startswith("https:"):
+        raise RefusedError(f"the server redirects from HTTPS to {new}")
 
 
 @contextmanager
 def _connected(
-    request: urllib.request.Request, timeout: float, part: Path
+    headers: dict[str, str], url: str, timeout: float, part: Path
 ) -> Iterator[http.client.HTTPResponse]:
     try:
-        # urlopen would remember the first call's proxies
-        response = urllib.request.build_opener(_NoDowngrade).open(request, timeout=timeout)
-    except urllib.error.HTTPError as error:
-        error.close()
-        answer = f"the server answered {error.code} {error.reason}"
-        if error.code in _PERMANENT:
-            raise RefusedError(answer) from error
-        if error.code == 416:
-            # there is less on the server than is here already, so this is a part of something else
-            discard(part)
-        raise BrokenOffError(answer) from error
-    except urllib.error.URLError as error:
-        raise BrokenOffError(f"no connection: {error.reason}") from error
+        response = connect(request(url, **headers), timeout, _stay_secure)
     except (OSError, http.client.HTTPException) as error:
-        raise BrokenOffError(f"no connection: {error or type(error).__name__}") from error
+        reason = reason_of(error, "no connection")
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()
+            if error.code == 416:
+                # there is less on the server than is here already, so this is a part of something else
+                discard(part)
+        raise (RefusedError if is_permanent(error) else BrokenOffError)(reason) from error
     with response:
         yield response
 
 
 def _read(response: http.client.HTTPResponse) -> bytes:
     try:
-        return response.read1(_CHUNK)
+        return response.read1(CHUNK)
     except (OSError, http.client.HTTPException) as error:
-        raise BrokenOffError(f"the transfer broke off: {error or type(error).__name__}") from error
+        raise BrokenOffError(reason_of(error, "the transfer broke off")) from error
 
 
 def _number(text: str | None) -> int | None:
@@ -239,7 +213,6 @@ def _number(text: str | None) -> int | None:
 
 @contextmanager
 def _progress(name: str, have: int, size: int | None) -> Iterator[tuple[Progress, TaskID]]:
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         DownloadColumn,
@@ -249,13 +222,15 @@ def _progress(name: str, have: int, size: int | None) -> Iterator[tuple[Progress
         TransferSpeedColumn,
     )
 
+    from toolkit.runtime.terminal import Terminal
+
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         DownloadColumn(),
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         yield progress, progress.add_task(name, total=size, completed=have)

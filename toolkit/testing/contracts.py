@@ -118,7 +118,7 @@ class DatasetContract(Contract):
         """Write a small dataset into an empty folder; by default, the dataset's own synthetic sample.
         Override it if the dataset has none.
         """
-        manifest = registry.named(registry.datasets(), cls._place(cls.dataset))
+        manifest = registry.named(registry.datasets(), cls._place(cls.dataset), by_user=True)
         if not manifest.sample:
             raise UsageError(
                 f"{cls.__name__}: {cls.dataset} reads files. Hint: override write_files, or set folder"

@@ -42,7 +42,7 @@ class DatasetCase:
     @property
     def manifest(self) -> DatasetManifest:
         """The dataset's manifest."""
-        return registry.named(registry.datasets(), self.dataset)
+        return registry.named(registry.datasets(), self.dataset, by_user=True)
 
     def open(self, split: str) -> Dataset:
         """One split, newly opened."""
@@ -226,7 +226,7 @@ def _digests(case: DatasetCase) -> dict[str, tuple[list[str], str, list[str]]]:
 
 
 def _digests_of_sent(name: str, pickled: bytes, count: int) -> list[str]:
-    registry.named(registry.datasets(), name)  # a file is loaded, as loader processes do
+    registry.named(registry.datasets(), name, by_user=True)  # a file is loaded, as loader processes do
     dataset = pickle.loads(pickled)
     return [digest(dataset[index]) for index in range(count)]
 
@@ -308,7 +308,7 @@ def manifest_tells_where_from(case: DatasetCase) -> None:
 
 def digest(sample: Sample) -> str:
     """A fingerprint of a sample's image and labels."""
-    found = hashlib.sha256(sample.id.encode())
+    found = hashlib.sha256(sample.id.encode("utf-8", "surrogatepass"))
     instances = sample.instances
     tensors: list[Tensor | None] = [sample.image, sample.label_map]
     if instances is not None:

@@ -44,7 +44,7 @@ class EvaluatorCase:
     @property
     def manifest(self) -> EvaluatorManifest:
         """The evaluator's manifest."""
-        return registry.named(registry.evaluators(), self.evaluator)
+        return registry.named(registry.evaluators(), self.evaluator, by_user=True)
 
     @property
     def measures(self) -> tuple[str, ...]:

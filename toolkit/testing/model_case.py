@@ -64,7 +64,7 @@ class ModelCase:
     @property
     def manifest(self) -> PluginManifest:
         """The plugin's."""
-        return registry.named(registry.plugins(), self.plugin)
+        return registry.named(registry.plugins(), self.plugin, by_user=True)
 
     @property
     def task(self) -> TaskManifest:

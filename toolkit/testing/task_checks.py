@@ -32,7 +32,7 @@ class TaskCase:
     @property
     def manifest(self) -> TaskManifest:
         """The task's manifest."""
-        return registry.named(registry.tasks(), self.task)
+        return registry.named(registry.tasks(), self.task, by_user=True)
 
     def samples(self) -> list[Sample]:
         """Its examples; the check is skipped if there are none."""

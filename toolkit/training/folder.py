@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from filelock import BaseFileLock, FileLock, Timeout
 from pydantic import ValidationError
 
 import toolkit
@@ -21,7 +19,8 @@ from toolkit.data.dataset import Dataset
 from toolkit.errors import CheckpointError, UsageError
 from toolkit.models.start_weights import StartWeights
 from toolkit.registry.manifests import PluginManifest
-from toolkit.runtime.files import UNFINISHED, writing
+from toolkit.runtime.files import UNFINISHED
+from toolkit.runtime.locks import LOCK_FILE, require_unlocked
 from toolkit.training.history import RESULTS_FILE
 from toolkit.training.log import LOG_FILE, METRICS_FILE, last_step
 from toolkit.training.pictures import PICTURES
@@ -51,43 +50,11 @@ another run.
 """
 
 
-LOCK_FILE = ".lock"
-
 LEFT_BEFORE_STEPS = (
-    *(CONFIG_FILE, METRICS_FILE, LOG_FILE, BEST, LOCK_FILE, "events.out.tfevents.*", f".*{UNFINISHED}"),
+    *(CONFIG_FILE, METRICS_FILE, LOG_FILE, BEST, LOCK_FILE, "events.out.tfevents.*", UNFINISHED),
     *(RESULTS_FILE, *PICTURES),
 )
 """What a run may have written by then."""
-
-
-@contextmanager
-def locked(run: Path) -> Iterator[None]:
-    """Make the folder of a run, and keep other processes from training in it for as long as this lasts. The
-    lock goes with the process, however that ends.
-
-    Raises:
-        UsageError: when another process is training there.
-        OutputError: when the folder cannot be made.
-    """
-    with writing(run):
-        run.mkdir(parents=True, exist_ok=True)
-    lock = _acquire(run)
-    try:
-        yield
-    finally:
-        Path(lock.lock_file).unlink(missing_ok=True)
-        lock.release()
-
-
-def _acquire(run: Path) -> BaseFileLock:
-    lock = FileLock(run / LOCK_FILE)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise UsageError(
-            f"another process is training in {run}. Hint: wait for it, or choose another folder by --out"
-        ) from None
-    return lock
 
 
 def default_run(plugin: str, data: str) -> Path:
@@ -121,8 +88,7 @@ def check_folder(run: Path, settings: RunSettings, resume: bool) -> None:
     Raises:
         UsageError: says which command or settings to change, or that another process is at work there.
     """
-    if (run / LOCK_FILE).is_file():
-        _acquire(run).release()
+    require_unlocked(run)
     if not resume:
         if _never_stepped(run):
             for path in run.iterdir():

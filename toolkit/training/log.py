@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TextIO
 
 from lightning_fabric.loggers.logger import Logger
 from rich.console import Console
@@ -79,9 +79,10 @@ class RunLog:
         self.display.__enter__()
         self.bar = self.display.add("training", self.steps, self.start)
         if self.folder is not None:
-            self.tensorboard = SummaryWriter(str(self.folder), purge_step=self.start or None)
-            self.file = (self.folder / METRICS_FILE).open("a", encoding="utf-8")
-            self.text = (self.folder / LOG_FILE).open("a", encoding="utf-8")
+            with writing(self.folder):
+                self.tensorboard = SummaryWriter(str(self.folder), purge_step=self.start or None)
+                self.file = _appended(self.folder / METRICS_FILE)
+                self.text = _appended(self.folder / LOG_FILE)
         return self
 
     def __exit__(
@@ -95,9 +96,19 @@ class RunLog:
             status = "success" if error is None else "failed"
             for other in self.loggers:
                 self._tell(other, lambda other=other: other.finalize(status))  # type: ignore[misc]
-            self.tensorboard.close()
-            self.file.close()
-            self.text.close()
+            with contextlib.ExitStack() as stack:
+                for each in (self.text, self.file, self.tensorboard):
+                    stack.callback(self._close, each, error)
+
+    def _close(self, file: Any, error: BaseException | None) -> None:
+        """Close a file; what a full disk has not taken yet is written now, and fails again."""
+        assert self.folder is not None  # the caller saw to it
+        if error is None:
+            with writing(self.folder):
+                file.close()
+        else:
+            with contextlib.suppress(OSError):  # the first error says enough
+                file.close()
 
     def advance(self, step: int, loss: float, lr: float) -> None:
         """A step has been done; where it is time for it, say how far the run is."""
@@ -139,8 +150,9 @@ class RunLog:
         with writing(self.file.name):
             self.file.write(json.dumps(line) + "\n")
             self.file.flush()
-        for name, value in figures.items():
-            self.tensorboard.add_scalar(name, value, step)
+        with writing(self.folder):
+            for name, value in figures.items():
+                self.tensorboard.add_scalar(name, value, step)
         for other in self.loggers:
             self._tell(other, lambda other=other: other.log_metrics(dict(figures), step))  # type: ignore[misc]
 
@@ -157,7 +169,8 @@ class RunLog:
     def show(self, name: str, picture: Any, step: int) -> None:
         """A picture (uint8 ``[H, W, 3]``, RGB) for TensorBoard."""
         if self.folder is not None:
-            self.tensorboard.add_image(name, picture, step, dataformats="HWC")
+            with writing(self.folder):
+                self.tensorboard.add_image(name, picture, step, dataformats="HWC")
 
     def say(self, text: str) -> None:
         """A line for people, or several."""
@@ -196,6 +209,11 @@ class RunLog:
             self.history.add(figures.pop("step"), figures)
         with atomic_write(path, "w") as file:
             file.write("".join(f"{line}\n" for line in kept))
+
+
+def _appended(path: Path) -> TextIO:
+    """A file that lines are added to; names of images whose bytes are not UTF-8 are written as \\udce9."""
+    return open(path, "a", encoding="utf-8", errors="backslashreplace")
 
 
 def read_metrics(run: Path) -> list[dict[str, float | None]]:

@@ -30,10 +30,11 @@ from toolkit.models.start_weights import RANDOM, StartWeights, take_start_weight
 from toolkit.registry.code import code_hash
 from toolkit.runtime.devices import is_first_process, make_fabric, naming_lost_peers, synchronize_batchnorm
 from toolkit.runtime.files import atomic_write, remove_unfinished
+from toolkit.runtime.locks import locked
 from toolkit.runtime.progress import counted
 from toolkit.runtime.seeding import seed_everything
 from toolkit.training.diagnosis import FIRST_STEPS, Diagnosis
-from toolkit.training.folder import CONFIG_FILE, as_before, check_folder, locked, run_manifest
+from toolkit.training.folder import CONFIG_FILE, as_before, check_folder, run_manifest
 from toolkit.training.gradients import measure_update
 from toolkit.training.guard import LossGuard
 from toolkit.training.interrupts import Interrupts

@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.runtime.text import printable
+
 Picture: TypeAlias = NDArray[np.uint8]
 """uint8 ``[H, W, 3]``, RGB."""
 
@@ -71,15 +73,18 @@ class Lettering:
         return max(self.margin, _text_size("g", self)[1] + 1)
 
     def width(self, text: str) -> int:
-        """Width of a text in pixels."""
-        return _text_size(text, self)[0]
+        """Width of a text in pixels, as ``write`` writes it."""
+        return _text_size(printable(text), self)[0]
 
     def patch(self, text: str) -> tuple[int, int]:
         """Width and height of the background patch of a text."""
         return self.width(text) + 2 * self.margin, self.ascent + self.descent
 
     def write(self, picture: Picture, text: str, x: int, baseline: int, color: Color) -> None:
-        """Draw a text in place, from ``x`` on."""
+        """Draw a text in place, from ``x`` on. What has no form, such as the bytes of a name that is not
+        UTF-8, at which OpenCV would crash, is written as ``\\xe9``.
+        """
+        text = printable(text)
         cv2.putText(picture, text, (x, baseline), _FONT, self.scale, color, self.weight, cv2.LINE_AA)
 
     def shortened(self, text: str, room: int) -> str:

@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from toolkit.config import TrainSettings
 from toolkit.config.tree import Tree, nest, read_yaml
 from toolkit.errors import ConfigError, ToolkitError
+from toolkit.runtime.text import printable
 
 from ..settings import MaskRCNNSettings
 from .keys import ELSEWHERE, ONLY, SETTINGS, is_known, usual_res2_channels
@@ -288,7 +289,7 @@ def main(words: Sequence[str]) -> int:
             overrides[key] = _literal(yaml.safe_load(text))
         recipe = to_recipe(read_config(path, overrides), path)
     except ToolkitError as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {printable(error)}\n")
         return error.exit_code
     sys.stdout.write(f"# from {path}\n")
     sys.stdout.write(yaml.safe_dump(_jsonable(recipe), sort_keys=False, allow_unicode=True))

@@ -1,0 +1,96 @@
+"""Enters images in ``manifest.jsonl``, each once its files are on the disk."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+from toolkit.inference.records import Record
+from toolkit.runtime.files import sync_files, writing
+
+MOST_WAITING = 1024
+"""How many records may wait for the disk; then the next waits, too."""
+
+
+class RecordWriter:
+    """Appends records to a manifest, in a thread of its own, in the order in which they come.
+
+    Waiting for the disk after each of thousands of small files would take longer than to predict them. So the
+    thread takes all records that have come while it waited, waits for the files of all of them at once, and
+    then writes their lines. Whatever happens, an image that has a line has its files.
+
+    Args:
+        manifest: is appended to.
+
+    Raises:
+        OutputError: when it cannot be opened.
+    """
+
+    def __init__(self, manifest: Path) -> None:
+        self._manifest = manifest
+        self._waiting: queue.Queue[tuple[Record, Sequence[Path]] | None] = queue.Queue(MOST_WAITING)
+        self._error: BaseException | None = None
+        with writing(manifest):
+            self._file = open(manifest, "a", encoding="utf-8", newline="\n")  # noqa: SIM115 - closed by close
+        self._thread = threading.Thread(target=self._work, name="toolkit-records", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> RecordWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # what a full disk has not taken cannot be written here either, and that error is on its way already
+        with contextlib.nullcontext() if error is None else contextlib.suppress(Exception):
+            self.close()
+
+    def add(self, record: Record, files: Sequence[Path]) -> None:
+        """Enter an image as soon as its files are on the disk.
+
+        Raises:
+            OutputError: when an earlier one could not be entered.
+        """
+        self._raise()
+        self._waiting.put((record, files))
+
+    def close(self) -> None:
+        """Wait until all are entered; nothing happens the second time.
+
+        Raises:
+            OutputError: when one could not be entered.
+        """
+        if self._thread.is_alive():
+            self._waiting.put(None)
+            self._thread.join()
+        with writing(self._manifest):
+            self._file.close()
+        self._raise()
+
+    def _raise(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _work(self) -> None:
+        goes_on = True
+        while goes_on:
+            group = [self._waiting.get()]
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    group.append(self._waiting.get_nowait())
+            goes_on = None not in group
+            if self._error is None:
+                try:
+                    self._enter([each for each in group if each is not None])
+                except BaseException as error:  # for the thread that adds
+                    self._error = error
+
+    def _enter(self, group: Sequence[tuple[Record, Sequence[Path]]]) -> None:
+        sync_files(path for _, files in group for path in files)
+        with writing(self._manifest):
+            self._file.writelines(record.to_line() for record, _ in group)
+            self._file.flush()

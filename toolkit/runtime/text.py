@@ -1,0 +1,122 @@
+"""Text on its way to people: whatever data hold, it is shown as text, and no console ends the program.
+
+Names of classes and files come from anybody. They may hold escape codes that move the cursor or change the
+window's title, bytes that are not UTF-8, and letters that the console has not.
+"""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import logging
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any, TextIO, cast
+
+_HIDDEN = re.compile(
+    "["
+    # control characters but for the line's end and the tab
+    r"\x00-\x08\x0b-\x1f\x7f-\x9f"
+    # ends of lines and paragraphs, and what turns the direction of text around
+    r"\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+    # halves of characters: bytes of file names that are not UTF-8, among others
+    r"\ud800-\udfff"
+    "]"
+)
+_PLAIN = str.maketrans(
+    {
+        "…": "...",
+        "–": "-",
+        "—": "-",
+        "−": "-",
+        "×": "x",
+        "→": "->",
+        "≥": ">=",
+        "≤": "<=",
+        "’": "'",
+        "“": '"',
+        "”": '"',
+    }
+)
+"""Letters of our own messages, for consoles that have only ASCII."""
+
+VISIBLE = "toolkit.visible"
+"""The name of the handler of encoding errors that writes something else for what an encoding has not."""
+
+
+def printable(text: object) -> str:
+    """Text that a terminal shows and does not obey: control characters, invisible ones, and the bytes of file
+    names that are not UTF-8 become visible (``\\x1b``, ``\\u202e``, ``\\xe9``). Line ends and tabs stay.
+    """
+    return _HIDDEN.sub(lambda found: _escaped(found[0]), str(text))
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    # as Python holds a byte of a file name
+    if 0xDC80 <= code <= 0xDCFF:
+        code -= 0xDC00
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def _replaced(error: UnicodeError) -> tuple[str, int]:
+    """What to write in place of characters that an encoding has not."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    found = error.object[error.start : error.end].translate(_PLAIN)
+    return "".join(each if each.isascii() else _escaped(each) for each in found), error.end
+
+
+codecs.register_error(VISIBLE, _replaced)
+
+
+class VisibleFormatter(logging.Formatter):
+    """Formats log records as text that a terminal shows and does not obey."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, or lines."""
+        return printable(super().format(record))
+
+
+class _Visible:
+    """A stream that shows what a terminal would obey; rich, which sends escape codes of its own, finds the
+    stream behind it.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self.rich_proxied_file = stream  # the name by which rich looks for it
+
+    def write(self, text: str) -> int:
+        self._stream.write(printable(text))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextlib.contextmanager
+def shown_as_text() -> Iterator[None]:
+    """Let everything that is printed be text, for as long as this lasts, on consoles of every encoding."""
+    with contextlib.ExitStack() as stack:
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):
+                stack.callback(_set_errors, stream, stream.errors or "strict")
+                _set_errors(stream, VISIBLE)
+        if sys.stdout is not None:
+            stack.callback(setattr, sys, "stdout", sys.stdout)
+            sys.stdout = cast(TextIO, _Visible(sys.stdout))
+        yield
+
+
+def _set_errors(stream: Any, errors: str) -> None:
+    # a stream that was closed, or whose reader has gone, which has been noticed elsewhere
+    with contextlib.suppress(ValueError, OSError):
+        stream.reconfigure(errors=errors)
