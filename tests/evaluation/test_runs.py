@@ -35,7 +35,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def squares(tiny: str) -> Dataset:
-    return open_dataset(registry.named(registry.datasets(), tiny), None, "val")
+    return open_dataset(registry.named(registry.datasets(), tiny, by_user=True), None, "val")
 
 
 def write_truth(dataset: Dataset, folder: Path) -> None:

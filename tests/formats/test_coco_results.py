@@ -178,7 +178,7 @@ def test_a_predictions_file_may_leave_out_images_without_objects(tmp_path: Path)
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"image_id": 999}, r"results\[1\] has the image_id 999, which is none of the dataset's"),
+        ({"image_id": "1"}, r"results\[1\] has the image_id '1', which is none of the dataset's"),
         ({"category_id": 1}, r"results\[1\] has the category_id 1, which is none of the dataset's"),
         ({"score": None}, r"results\[1\] has the score None"),
         ({"score": math.nan}, r"results\[1\] has the score nan"),

@@ -140,7 +140,7 @@ def test_a_folder_brings_a_plugin_with_relative_modules(tmp_path: Path) -> None:
         " task='semantic', build='.net:build')\n"
     )
     (folder / "net.py").write_text("def build(settings, classes):\n    return classes\n")
-    found = registry.named(registry.plugins(), str(folder))
+    found = registry.named(registry.plugins(), str(folder), by_user=True)
     assert found.resolve(found.build)(None, ("a",)) == ("a",)
 
 
@@ -179,7 +179,7 @@ def test_faulty_files_are_refused_with_the_reason(tmp_path: Path, content: str, 
     file = tmp_path / "faulty.py"
     file.write_text(content)
     with pytest.raises(UsageError) as caught:
-        registry.named(registry.plugins(), str(file))
+        registry.named(registry.plugins(), str(file), by_user=True)
     assert expected in str(caught.value)
 
 
@@ -189,7 +189,7 @@ def test_a_file_called_like_a_package_does_not_shadow_it(tmp_path: Path) -> None
         "from toolkit import PluginManifest\nPLUGIN = PluginManifest(name='t', summary='s', task='semantic',"
         " build=':b')\n"
     )
-    assert registry.named(registry.plugins(), str(file)).name == "t"
+    assert registry.named(registry.plugins(), str(file), by_user=True).name == "t"
     import torch
 
     assert hasattr(torch, "Tensor")
@@ -201,7 +201,7 @@ def test_an_import_that_fails_late_is_explained(tmp_path: Path) -> None:
         "from toolkit import PluginManifest\nPLUGIN = PluginManifest(name='late', summary='s',"
         " task='semantic', build='no_such_module:b')\n"
     )
-    found = registry.named(registry.plugins(), str(file))
+    found = registry.named(registry.plugins(), str(file), by_user=True)
     with pytest.raises(
         UnavailableError,
         match=r"plugin 'late' from .*late\.py cannot be loaded: .*No module named 'no_such_module'",

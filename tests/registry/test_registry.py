@@ -9,11 +9,13 @@ from toolkit.errors import UsageError
 
 
 def test_a_single_file_brings_a_plugin_and_a_dataset(tiny: str) -> None:
-    assert registry.named(registry.plugins(), tiny).name == "tiny"
-    assert registry.named(registry.datasets(), tiny).name == "squares"
-    assert registry.named(registry.plugins(), tiny).name == "tiny", "naming it twice is no clash"
+    assert registry.named(registry.plugins(), tiny, by_user=True).name == "tiny"
+    assert registry.named(registry.datasets(), tiny, by_user=True).name == "squares"
+    assert registry.named(registry.plugins(), tiny, by_user=True).name == "tiny", (
+        "naming it twice is no clash"
+    )
 
 
 def test_absent_files_are_named() -> None:
     with pytest.raises(UsageError, match=r"no plugin at .*absent\.py"):
-        registry.named(registry.plugins(), "somewhere/absent.py")
+        registry.named(registry.plugins(), "somewhere/absent.py", by_user=True)

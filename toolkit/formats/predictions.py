@@ -7,6 +7,7 @@ or a list of COCO results. A ``classes.csv`` beside label images says what their
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -30,6 +31,21 @@ logger = logging.getLogger("toolkit")
 PREDICTIONS_FILE = "predictions.json"
 
 _UNKNOWN = -1
+
+
+def _parsed(data: bytes) -> Any:
+    """What JSON holds. The quick parser refuses the halves of characters that stand for the bytes of file
+    names that are not UTF-8.
+
+    Raises:
+        ValueError: when it is no JSON.
+    """
+    try:
+        return from_json(data)
+    except ValueError as error:
+        if "surrogate" not in str(error):
+            raise
+        return json.loads(data)
 
 
 class PredictionFiles:
@@ -201,7 +217,7 @@ class PredictionFiles:
 
     def _read_json(self, path: Path) -> None:
         try:
-            content = from_json(path.read_bytes())
+            content = _parsed(path.read_bytes())
             if isinstance(content, list):
                 self._read_results(path, content)
                 return
