@@ -289,10 +289,11 @@ def _preview(manifest: DatasetManifest, args: argparse.Namespace) -> int:
 
 
 def _export(manifest: DatasetManifest, args: argparse.Namespace) -> int:
+    from toolkit.data.unfinished import being_written
     from toolkit.formats.mask_folder import write_split
     from toolkit.runtime.locks import locked
 
-    with locked(Path(args.out)):
+    with locked(Path(args.out)), being_written(Path(args.out), _command(args)):
         for split, dataset in _open_splits(manifest, args):
             _write(split, dataset, write_split(dataset, split, Path(args.out), args.limit), args)
     only = "".join(f" --split {split}" for split in args.split or ())
@@ -301,6 +302,7 @@ def _export(manifest: DatasetManifest, args: argparse.Namespace) -> int:
 
 
 def _convert(manifest: DatasetManifest, args: argparse.Namespace) -> int:
+    from toolkit.data.unfinished import being_written
     from toolkit.errors import DataError
     from toolkit.formats.convert import Losses, convert_split, opening, require_empty
     from toolkit.runtime.locks import locked
@@ -317,8 +319,9 @@ def _convert(manifest: DatasetManifest, args: argparse.Namespace) -> int:
     with locked(out):
         # again, since another process may have been there
         require_empty(out)
-        for split, dataset in splits:
-            _write(split, dataset, convert_split(dataset, split, out, args.to, losses, args.limit), args)
+        with being_written(out, _command(args)):
+            for split, dataset in splits:
+                _write(split, dataset, convert_split(dataset, split, out, args.to, losses, args.limit), args)
     for line in losses.lines() or ["nothing was lost"]:
         print(line)
     words = opening(args.to, splits[0][1].classes)
@@ -328,6 +331,16 @@ def _convert(manifest: DatasetManifest, args: argparse.Namespace) -> int:
         f" {shlex.join(['toolkit', 'data', 'check', words[0], '--data-dir', args.out, *only, *words[1:]])}"
     )
     return 0
+
+
+def _command(args: argparse.Namespace) -> str:
+    """The command line that writes a dataset, as one would type it again."""
+    words = ["toolkit", "data", args.action, args.name]
+    words += ["--data-dir", args.data_dir] if args.data_dir else []
+    words += ["--to", args.to] if args.action == "convert" else []
+    words += [word for split in args.split or () for word in ("--split", split)]
+    words += ["--limit", str(args.limit)] if args.limit else []
+    return shlex.join([*words, "--out", args.out, *args.settings])
 
 
 def _open_splits(manifest: DatasetManifest, args: argparse.Namespace) -> Iterator[tuple[str, Dataset]]:

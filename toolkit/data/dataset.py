@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from toolkit import registry
 from toolkit.config import Settings, settings_class, validate
 from toolkit.data.label_values import LabelValues
+from toolkit.data.unfinished import require_finished
 from toolkit.errors import DataError, UsageError
 from toolkit.registry.manifests import DatasetManifest, TaskManifest
 from toolkit.registry.matching import conversion_for
@@ -151,6 +152,8 @@ def open_dataset(
     is_there = root is None or root.is_dir() or (manifest.takes_file and root.is_file())
     if root is not None and (not is_there or _is_unfinished(manifest, root)):
         raise DataError(missing_folder(manifest, root))
+    if root is not None:
+        require_finished(root)
     dataset = manifest.resolve(manifest.build)(root, split, settings)
     if not isinstance(dataset, Dataset):
         raise UsageError(

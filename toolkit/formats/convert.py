@@ -18,6 +18,7 @@ from torch import Tensor
 
 from toolkit.data.dataset import Dataset
 from toolkit.data.images import IMAGE_SUFFIXES, read_image
+from toolkit.data.unfinished import MARK
 from toolkit.errors import DataError, OutputError
 from toolkit.formats.label_images import MAX_IDS, id_map_from_instances
 from toolkit.formats.mask_folder import check_listable, write_classes, write_ids, write_sample
@@ -270,10 +271,11 @@ def _as_label_images(
 
 
 def require_empty(folder: Path) -> None:
-    """Check that a folder is empty, so that files of another dataset do not mix with the converted ones.
+    """Check that a folder is empty, so that files of another dataset do not mix with the converted ones; one
+    that a command has left unfinished will be looked at by ``being_written``.
 
     Raises:
         OutputError: when the folder is not empty.
     """
-    if not holds_nothing(folder):
+    if not holds_nothing(folder) and not (folder / MARK).is_file():
         raise OutputError(f"{folder} is not empty. Hint: remove it, or choose another folder with --out")

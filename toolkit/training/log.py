@@ -15,13 +15,13 @@ from typing import Any, TextIO
 
 from lightning_fabric.loggers.logger import Logger
 from rich.console import Console
-from torch.utils.tensorboard.writer import SummaryWriter
 
 from toolkit.data.dataset import Dataset
 from toolkit.errors import OutputError
 from toolkit.evaluation.driver import PredictedBatch, measuring
 from toolkit.runtime.files import atomic_write, writing
 from toolkit.runtime.progress import Display, in_words
+from toolkit.training.events import EventFile
 from toolkit.training.history import History
 from toolkit.training.pace import Pace
 
@@ -80,9 +80,9 @@ class RunLog:
         self.bar = self.display.add("training", self.steps, self.start)
         if self.folder is not None:
             with writing(self.folder):
-                self.tensorboard = SummaryWriter(str(self.folder), purge_step=self.start or None)
                 self.file = _appended(self.folder / METRICS_FILE)
                 self.text = _appended(self.folder / LOG_FILE)
+            self.tensorboard = EventFile(self.folder, self.start or None)
         return self
 
     def __exit__(
@@ -107,7 +107,7 @@ class RunLog:
             with writing(self.folder):
                 file.close()
         else:
-            with contextlib.suppress(OSError):  # the first error says enough
+            with contextlib.suppress(OSError, OutputError):  # the first error says enough
                 file.close()
 
     def advance(self, step: int, loss: float, lr: float) -> None:
@@ -150,9 +150,7 @@ class RunLog:
         with writing(self.file.name):
             self.file.write(json.dumps(line) + "\n")
             self.file.flush()
-        with writing(self.folder):
-            for name, value in figures.items():
-                self.tensorboard.add_scalar(name, value, step)
+        self.tensorboard.write(figures, step)
         for other in self.loggers:
             self._tell(other, lambda other=other: other.log_metrics(dict(figures), step))  # type: ignore[misc]
 
@@ -169,8 +167,7 @@ class RunLog:
     def show(self, name: str, picture: Any, step: int) -> None:
         """A picture (uint8 ``[H, W, 3]``, RGB) for TensorBoard."""
         if self.folder is not None:
-            with writing(self.folder):
-                self.tensorboard.add_image(name, picture, step, dataformats="HWC")
+            self.tensorboard.show(name, picture, step)
 
     def say(self, text: str) -> None:
         """A line for people, or several."""

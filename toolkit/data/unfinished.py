@@ -1,0 +1,66 @@
+"""Folders of data that are being written: whoever opens one, or writes to it, is told so."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from toolkit.errors import DataError, OutputError
+from toolkit.runtime.files import atomic_write, writing
+from toolkit.runtime.locks import LOCK_FILE
+
+MARK = ".toolkit-unfinished"
+"""Lies in the folder until all is there, and says which command writes it."""
+
+
+@contextlib.contextmanager
+def being_written(folder: Path, command: str) -> Iterator[None]:
+    """Mark a folder as unfinished for as long as this lasts, and longer where it ends by an error or a kill.
+    The same command may then begin again.
+
+    Args:
+        folder: is there.
+        command: that writes it.
+
+    Raises:
+        OutputError: when another command has left it unfinished.
+    """
+    mark = folder / MARK
+    before = _command_of(mark)
+    if before not in (None, command):
+        raise OutputError(
+            f"{folder} was left unfinished by another command. Hint: run that again ({before}), remove the"
+            " folder, or choose another one with --out"
+        )
+    with atomic_write(mark, "w") as file:
+        file.write(f"{command}\n")
+    try:
+        yield
+    except BaseException:
+        if all(path.name in (MARK, LOCK_FILE) for path in folder.iterdir()):
+            mark.unlink()
+        raise
+    with writing(mark):
+        mark.unlink()
+
+
+def require_finished(folder: Path) -> None:
+    """Make sure that no command has left a folder of data unfinished.
+
+    Raises:
+        DataError: says which one did.
+    """
+    command = _command_of(folder / MARK)
+    if command is not None:
+        raise DataError(
+            f"{folder} was not written to its end: a command was stopped, or is still at it. Hint: run it"
+            f" again: {command}"
+        )
+
+
+def _command_of(mark: Path) -> str | None:
+    try:
+        return mark.read_text(encoding="utf-8", errors="surrogateescape").rstrip("\n")
+    except OSError:
+        return None
