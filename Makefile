@@ -5,7 +5,7 @@ GPU_BENCHMARKS := deeplabv3 maskrcnn_inference maskrcnn_training sam2_inference 
 # Two test processes with one thread each are faster on two cores than one with two.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
-.PHONY: demo test slow check format docs bench gpu clean
+.PHONY: demo test slow kill check format docs bench gpu clean
 
 .venv/installed: pyproject.toml setup.py
 	$(PYTHON) -m venv .venv
@@ -22,6 +22,9 @@ test: .venv/installed  ## the test suite
 
 slow: .venv/installed  ## the tests that `make test` leaves out: how the tests for a GPU do on a CPU
 	$(PYTEST) -m slow
+
+kill: .venv/installed  ## inference, conversion and export, killed at every write, rename and wait for the disk
+	TOOLKIT_KILLS=all OMP_NUM_THREADS=1 $(BIN)/pytest tests/inference/test_kills.py
 
 check: .venv/installed  ## format, lint, declared dependencies and types
 	$(BIN)/ruff format --check .

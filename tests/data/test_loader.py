@@ -23,7 +23,7 @@ from toolkit.types import Sample
 
 @pytest.fixture
 def squares(tiny: str) -> Dataset:
-    manifest = registry.named(registry.datasets(), tiny)
+    manifest = registry.named(registry.datasets(), tiny, by_user=True)
     return open_dataset(manifest, None, "train", {"count": 7})
 
 
@@ -137,7 +137,7 @@ def test_evaluation_sees_each_sample_once(
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_fault_in_the_data_reads_the_same_from_any_process(tiny: str, workers: int) -> None:
-    manifest = registry.named(registry.datasets(), tiny)
+    manifest = registry.named(registry.datasets(), tiny, by_user=True)
     damaged = open_dataset(manifest, None, "train", {"count": 7, "damaged": "train/5"})
     with pytest.raises(DataError) as training:
         stream(damaged, workers=workers)

@@ -61,7 +61,7 @@ STEPS = 40
 
 def skip_without_packages(plugin: str) -> None:
     """Skip the test where the plugin's packages are not installed."""
-    if missing := registry.named(registry.plugins(), plugin).missing_requirements():
+    if missing := registry.named(registry.plugins(), plugin, by_user=True).missing_requirements():
         pytest.skip(f"needs {', '.join(missing)}")
 
 
@@ -89,7 +89,7 @@ def settings_of(name: str, device: str, parent: Path, **train: Any) -> RunSettin
     data: dict[str, Any] = {"options": dict(family.options)}
     if "val_split" in train:
         data["val_split"] = train.pop("val_split")
-    if registry.named(registry.datasets(), family.data).needs_folder:
+    if registry.named(registry.datasets(), family.data, by_user=True).needs_folder:
         data |= {"dir": str(_drawn(family.data, parent)), "in_memory": True}
     learning = {
         "steps": STEPS,

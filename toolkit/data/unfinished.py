@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from toolkit.errors import DataError, OutputError
-from toolkit.runtime.files import atomic_write, writing
+from toolkit.runtime.files import atomic_write, remove_unfinished, writing
 from toolkit.runtime.locks import LOCK_FILE
 
 MARK = ".toolkit-unfinished"
@@ -20,7 +20,7 @@ def being_written(folder: Path, command: str) -> Iterator[None]:
     The same command may then begin again.
 
     Args:
-        folder: is there.
+        folder: is there, and locked.
         command: that writes it.
 
     Raises:
@@ -33,7 +33,8 @@ def being_written(folder: Path, command: str) -> Iterator[None]:
             f"{folder} was left unfinished by another command. Hint: run that again ({before}), remove the"
             " folder, or choose another one with --out"
         )
-    with atomic_write(mark, "w") as file:
+    remove_unfinished(folder)
+    with atomic_write(mark, "w", errors="surrogateescape") as file:
         file.write(f"{command}\n")
     try:
         yield
