@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 import pytest
 
+from toolkit import registry
 from toolkit.cli import main
 
 TRAIN = "train --plugin tiny.py --data tiny.py --out new"
@@ -165,6 +166,8 @@ def typing(home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], int]:
         shutil.rmtree(home)
         shutil.copytree(home.parent / "as it was", home)
         monkeypatch.chdir(home)
+        # as if it were installed, since code that only a run names is not run
+        registry.add_path(home / "tiny.py")
         return main(shlex.split(line))
 
     return type_line

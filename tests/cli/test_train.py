@@ -137,23 +137,23 @@ def test_a_plugin_that_has_changed_since_the_run_is_named(
     file, run = tmp_path / "tiny.py", tmp_path / "run"
     shutil.copy(tiny, file)
     assert main(["train", "--plugin", str(file), "--data", str(file), "--out", str(run), "--steps", "1"]) == 0
-    text = file.read_text()
+    text, code = file.read_text(), ["--plugin", str(file), "--data", str(file)]
     file.write_text(text.replace("dropout: float = 0.0", "drop: float = 0.0").replace("s.dropout", "s.drop"))
     registry.clear()
     capsys.readouterr()
-    assert main(["train", "--resume", str(run), "--steps", "2"]) == 2
+    assert main(["train", "--resume", str(run), *code, "--steps", "2"]) == 2
     answer = capsys.readouterr().err
     assert "model.dropout: unknown key" in answer
     assert f"The plugin's file {file} has changed since this was trained. Hint: undo the change" in answer
     file.write_text(text.replace("width, 3, padding=1", "width, 5, padding=2"))
     registry.clear()
-    assert main(["train", "--resume", str(run), "--steps", "2"]) == 1
+    assert main(["train", "--resume", str(run), *code, "--steps", "2"]) == 1
     answer = capsys.readouterr().err
     assert "does not fit the model that its settings make" in answer
     assert "has changed since this was trained" in answer
     file.write_text(text)
     registry.clear()
-    assert main(["train", "--resume", str(run), "--steps", "2"]) == 0
+    assert main(["train", "--resume", str(run), *code, "--steps", "2"]) == 0
 
 
 def test_weights_of_a_run_with_other_settings_say_which(
