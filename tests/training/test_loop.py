@@ -328,12 +328,12 @@ def test_training_starts_from_another_run(tiny: str, tmp_path: Path) -> None:
 def test_resuming_clears_away_what_a_kill_left_half_written(tiny: str, tmp_path: Path) -> None:
     run = tmp_path / "run"
     run_tiny(tiny, run, "train.steps=1")
-    (run / ".0123456789ab.part").write_bytes(b"half of a checkpoint")
+    (run / ".toolkit-0123456789ab.part").write_bytes(b"half of a checkpoint")
     before = {path.name for path in run.iterdir()}
     run_tiny(tiny, run, "train.steps=2", resume=True)
     left = {path.name for path in run.iterdir()}
     assert not any(name.endswith(".part") for name in left)
-    assert before - left == {".0123456789ab.part"}, "and nothing else"
+    assert before - left == {".toolkit-0123456789ab.part"}, "and nothing else"
 
 
 def test_the_recipe_scaled_for_another_batch_says_so(
