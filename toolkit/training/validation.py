@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,8 @@ from toolkit.models.contract import Model
 from toolkit.runtime.seeding import undisturbed
 from toolkit.training.state import Progress
 from toolkit.wording import counted
+
+logger = logging.getLogger("toolkit")
 
 
 @dataclass(frozen=True)
@@ -123,14 +126,10 @@ class Validation:
                 samples = [self.dataset[i] for i in own[: self.options.eval_batch_size]]
                 for measurement in self.measurements:
                     measurement.evaluator.reset()
-                    measurement.evaluator.prepare(self.dataset)
                 subject = Subject(model, autocast=self.fabric.autocast(), with_loss=True)
                 for batch in predict_batches([subject], [samples] if samples else []):
                     for measurement in self.measurements:
-                        measurement.update(batch.samples, batch.predictions)
-                for measurement in self.measurements:
-                    measurement.report()
-                    measurement.evaluator.reset()
+                        _try_to_measure(measurement, batch)
         except torch.OutOfMemoryError as error:
             raise TrainingError(
                 f"validating {counted(self.options.eval_batch_size, 'image')} at a time takes more memory"
@@ -164,3 +163,18 @@ class Validation:
                 pin_memory=self.fabric.device.type == "cuda",
             )
         return self._loader
+
+
+def _try_to_measure(measurement: Measurement, batch: PredictedBatch) -> None:
+    """Let an evaluator say what it lacks. It is not prepared for the dataset, as that may happen once for
+    each validation only, and so what else it raises is left to validation.
+    """
+    try:
+        measurement.update(batch.samples, batch.predictions)
+        measurement.report()
+    except ToolkitError:
+        raise
+    except Exception as error:
+        logger.debug("%s could not be tried: %s", type(measurement.evaluator).__name__, error)
+    finally:
+        measurement.evaluator.reset()
