@@ -181,13 +181,17 @@ def test_the_commands(
 ) -> None:
     file_name = str(tmp_path / "photos" / "evil.png") if absolute else "../photos/evil.png"
     coco(tmp_path / "set", file_name)
-    before = sorted(tmp_path.rglob("*"))
+    before = {path for path in tmp_path.rglob("*") if path.is_file()}
     line = ["data", words[0], "coco", "--data-dir", str(tmp_path / "set"), "--split", "train", *words[1:]]
-    assert main([*line, "--out", str(tmp_path / "new" / "out")]) == 1
+    code = main([*line, "--out", str(tmp_path / "new" / "out")])
+    written = {path for path in tmp_path.rglob("*") if path.is_file()} - before
+    if absolute:  # taken for a path of another machine, of which the end is the name
+        assert code == 0
+        assert all(path.is_relative_to(tmp_path / "new" / "out") for path in written)
+        return
+    assert code == 1
     assert "leads out of" in capsys.readouterr().err
-    assert [path for path in sorted(tmp_path.rglob("*")) if path.is_file()] == [
-        path for path in before if path.is_file()
-    ]
+    assert not written
 
 
 WRITES_ITSELF = {

@@ -200,9 +200,7 @@ def test_an_interrupted_fetch_is_not_taken_for_the_data(file_server: FileServer,
     name = manifest.downloads[0].name
     for left in (f"{name}.part", f"{name}.part.json", lock_of(folder / name).name, name, f"{name}.sha256"):
         (folder / left).write_bytes(b"")
-        with pytest.raises(
-            DataError, match=rf"contains only an unfinished download[\s\S]*{command}"
-        ):
+        with pytest.raises(DataError, match=rf"contains only an unfinished download[\s\S]*{command}"):
             open_dataset(manifest, folder, "train")
     (folder / "train").mkdir()
     with pytest.raises(DataError, match="via_region_data"):

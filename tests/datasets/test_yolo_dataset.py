@@ -137,7 +137,7 @@ def test_faults_name_file_and_line(tmp_path: Path, line: str, message: str) -> N
         ("- cat\n", "expected names of classes and folders of images"),
         ("train: 5\nnames: [cat]\n", "train holds 5; expected a folder"),
         ("train: images\nnames: [cat]\nkpt_shape: [4]\n", "kpt_shape is .4.; expected .KEYPOINTS, 2."),
-        ("train: empty\nvalid: empty\nval: empty\nnames: [cat]\n", "train: empty holds no images"),
+        ("train: empty\nvalid: empty\nval: empty\nnames: [cat]\n", "train: empty contains no images"),
         ("train: elsewhere\nnames: [cat]\n", "names elsewhere, but there is neither"),
         ("train: empty\nnames: [cat]\n", "train: empty contains no images"),
     ],

@@ -110,7 +110,7 @@ def test_a_state_dict_may_be_called(name: str, tmp_path: Path) -> None:
 
 def test_two_dictionaries_of_tensors_leave_it_open_which_is_meant(tmp_path: Path) -> None:
     torch.save({"first": {"a": torch.ones(2)}, "second": {"a": torch.zeros(2)}}, tmp_path / "file.pt")
-    with pytest.raises(CheckpointError, match="holds no state dict: expected tensors by name.*Hint: save"):
+    with pytest.raises(CheckpointError, match="contains no state dict: expected tensors by name.*Hint: save"):
         read_foreign(tmp_path / "file.pt")
 
 

@@ -224,12 +224,11 @@ def test_other_settings_that_may_change_do_change(tiny: str, tmp_path: Path, cha
 @pytest.mark.parametrize(
     "names",
     [
-        [".0123456789ab.part"],
         [".toolkit-0123456789ab.part"],
         [".lock"],
-        [".lock", ".0123456789ab.part", ".ffffffffffff.part"],
+        [".lock", ".toolkit-0123456789ab.part", ".toolkit-ffffffffffff.part"],
         [".lock", "config.yaml"],
-        [".lock", "config.yaml", ".0123456789ab.part"],
+        [".lock", "config.yaml", ".toolkit-0123456789ab.part"],
         [".lock", "config.yaml", "metrics.jsonl"],
     ],
 )
