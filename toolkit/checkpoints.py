@@ -351,8 +351,8 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], CheckpointManifest | No
         _refuse_if_known(path)
         known = ", ".join(repr(name) for name in STATE_DICTS)
         raise CheckpointError(
-            f"{path} contains no state dict: expected tensors by name, at the top level or under one of {known}."
-            " Hint: save model.state_dict() with torch.save, and use that file"
+            f"{path} contains no state dict: expected tensors by name, at the top level or under one of"
+            f" {known}. Hint: save model.state_dict() with torch.save, and use that file"
         )
     return tensors, exported_manifest(path)
 

@@ -31,8 +31,8 @@ from toolkit.registry.manifests import PluginManifest
 logger = logging.getLogger("toolkit")
 
 SPARE = 250_000_000
-"""Numbers that a network may hold while it is built beyond twice those in its file: libraries build whole encoders
-before they drop stages, and heads of a thousand classes. In float32, a gigabyte.
+"""Numbers that a network may hold while it is built beyond twice those in its file: libraries build whole
+encoders before they drop stages, and heads of a thousand classes. In float32, a gigabyte.
 """
 
 
