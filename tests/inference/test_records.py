@@ -105,7 +105,7 @@ def test_results_under_names_that_no_system_has_are_not_there(tmp_path: Path, na
     assert json.loads((tmp_path / "predictions.json").read_text())["images"] == []
 
 
-@pytest.mark.parametrize("content", ["", "{", "{}", "5", "[1]", "[null]", "[" * 100_000, '["\\ud83d"]'])
+@pytest.mark.parametrize("content", ["{", "{}", "5", "[1]", "[null]", "[" * 100_000, '["\\ud83d"]'])
 def test_a_damaged_file_of_objects_is_named_with_what_to_do(tmp_path: Path, content: str) -> None:
     (tmp_path / "manifest.jsonl").write_text(FULL.to_line())
     (tmp_path / "instances").mkdir()

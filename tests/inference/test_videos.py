@@ -14,5 +14,5 @@ def test_frames_become_rgb() -> None:
 
 
 def test_what_is_said_of_a_file_without_frames() -> None:
-    assert no_video("a.mp4").startswith("a.mp4 is no video that can be decoded")
+    assert no_video("a.mp4").startswith("a.mp4 is not a video that can be decoded")
     assert "Hint: convert it" in no_video("a.mp4")

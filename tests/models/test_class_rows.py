@@ -89,7 +89,7 @@ def test_nothing_of_a_head_is_taken_for_classes_that_are_all_others() -> None:
     report = take_tensors(model, theirs, "theirs", classes=OLD, build=Heads)
     assert set(report.reinitialized) == HEADS
     assert all(torch.equal(value, start[name]) for name, value in model.state_dict().items() if name in HEADS)
-    assert "start anew because the classes differ" in str(report)
+    assert "start from random values because the classes differ" in str(report)
 
 
 def test_where_nobody_knows_which_rows_are_the_classes_the_head_starts_anew() -> None:

@@ -60,7 +60,8 @@ class Faulty(TrainableModel):
         )
         self.head = nn.Conv2d(8, len(classes), 1)
         count = len(classes)
-        self.odd = nn.Parameter(torch.ones(count + 1 if self.has("weights_start_other_classes") else 1))
+        odd = f"odd{count}" if self.has("weights_start_other_classes") else "odd"
+        self.register_parameter(odd, nn.Parameter(torch.ones(1)))
         self.unused = nn.Parameter(torch.zeros(3)) if self.has("gradients_reach_all_parameters") else None
         self.register_buffer(
             "start", torch.randn(1) if self.has("save_and_load") else torch.ones(1), persistent=False

@@ -22,6 +22,7 @@ from toolkit import registry
 from toolkit.checkpoints import read_manifest
 from toolkit.config import resolve
 from toolkit.errors import ConfigError, LoaderError, ToolkitError, UsageError
+from toolkit.runtime.locks import LOCK_FILE
 from toolkit.training import keeping
 from toolkit.training.log import read_metrics
 from toolkit.training.loop import TrainResult, train
@@ -225,11 +226,11 @@ def test_other_settings_that_may_change_do_change(tiny: str, tmp_path: Path, cha
     "names",
     [
         [".toolkit-0123456789ab.part"],
-        [".lock"],
-        [".lock", ".toolkit-0123456789ab.part", ".toolkit-ffffffffffff.part"],
-        [".lock", "config.yaml"],
-        [".lock", "config.yaml", ".toolkit-0123456789ab.part"],
-        [".lock", "config.yaml", "metrics.jsonl"],
+        [LOCK_FILE],
+        [LOCK_FILE, ".toolkit-0123456789ab.part", ".toolkit-ffffffffffff.part"],
+        [LOCK_FILE, "config.yaml"],
+        [LOCK_FILE, "config.yaml", ".toolkit-0123456789ab.part"],
+        [LOCK_FILE, "config.yaml", "metrics.jsonl"],
     ],
 )
 def test_remains_of_a_kill_are_no_run(tiny: str, tmp_path: Path, names: list[str]) -> None:
