@@ -34,7 +34,10 @@ IMAGES = 100
 
 def started(how: str, run: Path) -> RunSettings:
     """The settings of a run as it keeps them in its folder, when it has begun."""
-    settings = with_length(resolve(**STARTS[how]), IMAGES)
+    settings = resolve(**STARTS[how])
+    if settings.train.batch_size is None:  # as the run chooses one by its images
+        settings = settings.model_copy(update={"train": settings.train.model_copy(update={"batch_size": 8})})
+    settings = with_length(settings, IMAGES)
     if settings.weights == "auto":
         settings = settings.model_copy(update={"weights": "imagenet"})
     run.mkdir(exist_ok=True)

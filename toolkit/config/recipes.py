@@ -227,7 +227,12 @@ def _state_batch_of_lr(tree: Tree, words: Tree) -> None:
         return
     if "lr" in over:
         train.pop("lr_batch_size", None)
-    elif "lr" in train and train.get("lr_batch_size") is None and train.get("batch_size") is not None:
+    elif (
+        "batch_size" in over
+        and "lr" in train
+        and train.get("lr_batch_size") is None
+        and train.get("batch_size") is not None
+    ):
         train["lr_batch_size"] = train["batch_size"]
 
 

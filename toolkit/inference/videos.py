@@ -21,6 +21,6 @@ def frame_tensor(frame: NDArray[Any]) -> Tensor:
 def no_video(path: Path | str) -> str:
     """The message for a file that holds no frame that can be decoded."""
     return (
-        f"{path} is not a video that can be decoded, or contains no frames. Hint: convert it to MP4 (H.264), or"
-        " to a folder of images"
+        f"{path} is not a video that can be decoded, or contains no frames. Hint: convert it to MP4 (H.264),"
+        " or to a folder of images"
     )
