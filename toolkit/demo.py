@@ -149,7 +149,7 @@ def _own_names() -> set[str]:
     datasets = {recipe.partition("-")[2] for recipe in FAMILIES.values()}
     datasets |= {name.partition("-")[0] for name in datasets}
     return {
-        *(MARK, SUMMARY, PROMPTS),
+        *(MARK, SUMMARY, PROMPTS, PICTURE),
         *(f"{plugin}{end}" for plugin in FAMILIES for end in ("", "-results", ".jpg")),
         *(f"{name}{end}" for name in datasets for end in ("", "-photos")),
     }

@@ -81,6 +81,9 @@ def test_an_evaluator_named_by_its_path_is_loaded(tmp_path: Any) -> None:
         "class Mine(IoU):\n    pass\n"
         "def build(settings, classes):\n    return Mine(settings, classes)\n"
     )
+    with pytest.raises(UnknownNameError, match="code is not run because of that"):
+        build_evaluators({str(path): {}}, CLASSES)
+    registry.add_path(path)
     (mine,) = build_evaluators({str(path): {"void": "false_positive"}}, CLASSES)
     assert type(mine).__name__ == "Mine"
     assert isinstance(mine, IoU)

@@ -114,7 +114,7 @@ def test_annotations_with_faults_name_the_field(change: dict[str, Any], message:
     [
         ({"id": 1}, CocoImage, "file_name: missing"),
         ({"id": 1, "file_name": None}, CocoImage, "file_name: should be a valid string, not None"),
-        ({"id": 1, "file_name": ""}, CocoImage, "file_name: string should have at least 1 character"),
+        ({"id": 1, "file_name": ""}, CocoImage, "file_name: should have 1 to 4096 characters"),
         ({"id": 1, "file_name": "a\0b"}, CocoImage, "file_name: must not contain the character NUL"),
         (
             {"id": 1, "file_name": "a.jpg", "width": "64"},

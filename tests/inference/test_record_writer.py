@@ -16,7 +16,14 @@ from toolkit.inference.records import Record, latest_records
 
 
 def record(number: int) -> Record:
-    return Record(f"{number}.jpg", f"/photos/{number}.jpg", "ok", "m", outputs={"label_map": f"{number}.png"})
+    return Record(
+        f"{number}.jpg",
+        f"/photos/{number}.jpg",
+        "ok",
+        "m",
+        size=(4, 6),
+        outputs={"label_map": f"{number}.png"},
+    )
 
 
 def test_all_records_in_order(tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ def test_a_server_that_does_not_answer_stops_the_run_before_it_leaves_anything(
     monkeypatch.setitem(sys.modules, "mlflow", module)
     with pytest.raises(UnavailableError, match=r"here: nobody at http://127\.0\.0\.1:1\. Hint: check the"):
         train(settings(tiny, "train.loggers=[mlflow]"), tmp_path / "run")
-    assert list((tmp_path / "run").iterdir()) == []
+    assert not (tmp_path / "run").exists() or not list((tmp_path / "run").iterdir())
 
 
 class Experiment:

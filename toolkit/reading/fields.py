@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import reprlib
 from collections.abc import Sequence
 from pathlib import PurePosixPath
@@ -78,6 +79,16 @@ def _identifier(value: Any) -> int | str:
     raise ValueError("should be a whole number or text")
 
 
+def _file_name(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("should be a valid string")
+    if not 1 <= len(value) <= 4096:
+        raise ValueError("should have 1 to 4096 characters")
+    # bytes that are no UTF-8, as Python keeps them, are the only halves of characters that a name may have
+    _plain_text(re.sub("[\udc80-\udcff]", "?", value))
+    return value
+
+
 def _any_text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError("should be text")
@@ -128,8 +139,8 @@ Text = Annotated[str, Strict(), AfterValidator(_plain_text)]
 Name = Annotated[str, Strict(), Field(min_length=1), AfterValidator(_plain_text)]
 """The name of something: text that is not empty."""
 
-FileName = Annotated[str, Strict(), Field(min_length=1, max_length=4096), AfterValidator(_plain_text)]
-"""The path of a file, as the record gives it; it may not be there."""
+FileName = Annotated[str, PlainValidator(_file_name)]
+"""The path of a file, as the record gives it; it may not be there, and its bytes need not be UTF-8."""
 
 Id = Annotated[int | str, PlainValidator(_identifier)]
 """What other records call a record by: a whole number of 64 bits (3.0 counts as 3), or text."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import re
 from typing import Any
@@ -45,10 +47,24 @@ def parse_json(text: bytes | str, source: str, what: str, error: MakeError) -> A
         with uncollected():
             return from_json(data)
     except ValueError as problem:
+        if "surrogate" in str(problem) and _keeps_bytes_of_names(data):
+            with contextlib.suppress(ValueError, RecursionError):
+                return json.loads(data)
         raise error(
             f"{source} is not valid JSON: {_reason(str(problem))}; it should contain {what}. Hint: write or"
             " export it again"
         ) from None
+
+
+_HALVES = re.compile(rb"\\u(?:d[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|(d[89a-f][0-9a-f]{2}))", re.IGNORECASE)
+
+
+def _keeps_bytes_of_names(data: bytes) -> bool:
+    """Whether every half of a surrogate pair that stands alone is one by which Python keeps a byte of a file
+    name that is no UTF-8; our own writers put such names down.
+    """
+    alone = (int(code, 16) for code in _HALVES.findall(data) if code)
+    return all(0xDC80 <= code <= 0xDCFF for code in alone)
 
 
 def _reason(message: str) -> str:
