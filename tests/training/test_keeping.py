@@ -354,7 +354,10 @@ def command(tiny: str, folder: Path, run: Path, *words: str) -> list[str]:
     return [sys.executable, "-m", "toolkit", "train", *plugin, "--devices", "2", *fixed, *words]
 
 
-@pytest.mark.parametrize("ema", [(), ("train.ema=0.5",)], ids=["plain", "averaged"])
+@pytest.mark.parametrize(
+    "ema",
+    [pytest.param((), marks=pytest.mark.slow, id="plain"), pytest.param(("train.ema=0.5",), id="averaged")],
+)
 def test_what_two_processes_measure_is_what_they_keep(
     tiny: str, tmp_path: Path, ema: tuple[str, ...]
 ) -> None:
@@ -369,7 +372,7 @@ def test_what_two_processes_measure_is_what_they_keep(
         assert line[f"val/{name}"] == pytest.approx(value, abs=1e-6), name
 
 
-@pytest.mark.parametrize("fails", [0, 1])
+@pytest.mark.parametrize("fails", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_a_process_that_fails_while_building_ends_the_others(tiny: str, tmp_path: Path, fails: int) -> None:
     run = tmp_path / "run"
     done = subprocess.run(
