@@ -9,7 +9,7 @@ from toolkit.errors import DataError
 
 
 def class_name(value: Any, where: str) -> str:
-    """A name without the blanks around it, which nobody sees: ``cup`` and ``cup `` are one class.
+    """A name without the blanks around it, which nobody sees: with and without them it is one class.
 
     Args:
         value: what the file holds.
