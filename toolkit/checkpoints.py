@@ -32,7 +32,7 @@ from toolkit.config.keys import section_faults
 from toolkit.data.label_values import LabelValues
 from toolkit.errors import CheckpointError, UsageError
 from toolkit.reading.fields import Count, Name, Number, Text, shown
-from toolkit.reading.files import check_file
+from toolkit.reading.files import check_file, read_text
 from toolkit.reading.json_text import parse_json
 from toolkit.reading.records import MOST_FAULTS, judge
 from toolkit.runtime.files import atomic_write
@@ -430,9 +430,9 @@ def exported_manifest(path: str | Path) -> CheckpointManifest | None:
     if path.suffix == ".safetensors" or not (path.is_file() and beside.is_file()):
         return None
     try:
-        text = beside.read_text(encoding="utf-8")
+        text = read_text(beside, "what a checkpoint says of itself", CheckpointError)
         return CheckpointManifest.from_json(text, beside)
-    except (OSError, UnicodeDecodeError, CheckpointError):  # something else that is called so
+    except CheckpointError:  # something else that is called so
         return None
 
 

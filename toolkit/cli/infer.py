@@ -215,6 +215,7 @@ def _describe(summary: Summary, out: Path, seconds: float) -> str:
     if found:
         lines.append(f"found: {found}")
     if summary.left_out:
-        taken = f"{summary.images:,} image{'s' * (summary.images != 1)}"
-        lines.append(f"looked at: {taken}; left out: {'; '.join(summary.left_out)}")
+        lines.append(
+            f"looked at: {counted(summary.images, 'image')}; left out: {'; '.join(summary.left_out)}"
+        )
     return "\n".join(lines)

@@ -18,6 +18,7 @@ from typing import BinaryIO, TypeAlias
 
 from toolkit.data.folders import OTHER_PICTURES, is_data, is_folder, is_regular_or_lost
 from toolkit.errors import ImageError
+from toolkit.wording import counted
 
 FilePath: TypeAlias = "str | os.PathLike[str]"
 
@@ -264,16 +265,15 @@ class ImageSearch:
         """What was left out, in words, each with its count: empty where everything was taken."""
         parts = []
         if self.other:
-            parts.append(
-                f"{_files(self.other.total())} passed over for their suffix ({_by_suffix(self.other)})"
-            )
+            passed = counted(self.other.total(), "file")
+            parts.append(f"{passed} passed over for their suffix ({_by_suffix(self.other)})")
             pictures = sorted(OTHER_PICTURES & self.other.keys())
             if pictures:
                 parts[-1] += f"; to have {', '.join(pictures)} read, convert them to JPEG or PNG"
         if self.hidden:
-            parts.append(f"{_files(self.hidden)} hidden or left by the system")
+            parts.append(f"{counted(self.hidden, 'file')} hidden or left by the system")
         if self.irregular:
-            parts.append(f"{_files(self.irregular)} of no regular kind (pipes, sockets, devices)")
+            parts.append(f"{counted(self.irregular, 'file')} of no regular kind (pipes, sockets, devices)")
         if self.results:
             parts.append(f"results of an earlier run in {', '.join(map(str, self.results))}")
         if self.own:
@@ -289,10 +289,6 @@ def _has_no_data(parts: Sequence[str]) -> bool:
 
 def _is_below(path: str, folders: Sequence[str]) -> bool:
     return any(path == folder or path.startswith(folder.rstrip(os.sep) + os.sep) for folder in folders)
-
-
-def _files(count: int) -> str:
-    return f"{count:,} file{'s' * (count != 1)}"
 
 
 def _by_suffix(counts: Counter[str]) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import torch
 
 from toolkit.errors import OutputError, UsageError
 from toolkit.models.building import load_model
+from toolkit.reading.json_text import load_json
 from toolkit.runtime.files import atomic_write, writing
 from toolkit.runtime.locks import locked_file
 
@@ -58,8 +58,8 @@ def _refuse_others(path: Path) -> None:
     if not path.exists():
         return
     try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        found = load_json(path, "a manifest", OutputError)
+    except OutputError:
         found = None
     if not (isinstance(found, dict) and {"plugin", "classes", "format"} <= found.keys()):
         raise OutputError(

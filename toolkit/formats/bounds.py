@@ -15,6 +15,7 @@ from toolkit.data.notes import note
 from toolkit.errors import DataError
 from toolkit.formats.regions import Box, Polygon, Region
 from toolkit.types import Size
+from toolkit.wording import counted
 
 Outside: TypeAlias = Literal["error", "clip"]
 """What becomes of objects that reach out of the image by more than a few pixels."""
@@ -168,7 +169,7 @@ class Bounds:
         others = [stray.where for stray in strays[1 : SHOWN + 1]]
         more = f", … ({len(strays)} in all)" if len(strays) > SHOWN + 1 else ""
         count = len(strays) - 1
-        also = f" (and {count} more object{'s' * (count != 1)}: {', '.join(map(_record, others))}{more})"
+        also = f" (and {counted(count, 'more object')}: {', '.join(map(_record, others))}{more})"
         return (
             f"{strays[0].where}{also if others else ''} reaches {worst.farthest:g}, outside the image of"
             f" {width} x {height} pixels: {points} of {of} points lie more than a few pixels beyond its"
