@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,15 @@ def _fresh_registries() -> Iterator[None]:
     """What one test enters into the registries is gone in the next."""
     yield
     registry.clear()
+
+
+@pytest.fixture(autouse=True)
+def _level_of_the_log() -> Iterator[None]:
+    """How much one test shows of the log, by itself or by a command, does not decide what the next one sees."""
+    logger = logging.getLogger("toolkit")
+    level = logger.level
+    yield
+    logger.setLevel(level)
 
 
 @pytest.fixture
