@@ -7,15 +7,13 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from support.commands import train_command
+from support.commands import Command, run_command, train_words
 
 import toolkit
 from toolkit import registry
@@ -263,20 +261,15 @@ def test_a_signal_to_the_whole_group_saves_the_step_in_hand(
 ) -> None:
     run = tmp_path / "run"
     words = ["train.steps=100000", "train.eval_every=100000", "train.workers=2", "train.log_every=1"]
-    process = subprocess.Popen(
-        train_command(tiny, run, *words, "train.device=cpu", "train.checkpoint_every=100000"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        start_new_session=True,
-    )
+    command = train_words(tiny, run, *words, "train.device=cpu", "train.checkpoint_every=100000")
+    process = Command(*command, new_session=True)
     while not ((run / "metrics.jsonl").exists() and (run / "metrics.jsonl").stat().st_size):
         assert process.poll() is None
     os.killpg(process.pid, number)
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert b"--resume" in output, errors.decode()
-    assert b"Traceback" not in errors
+    assert "--resume" in output, errors
+    assert "Traceback" not in errors
     assert load_state(run)[0].step == read_metrics(run)[-1]["step"] > 0
 
 
@@ -351,20 +344,20 @@ def command(tiny: str, folder: Path, run: Path, *words: str) -> list[str]:
     (folder / "normed.py").write_text(NORMED)
     plugin = ["--plugin", str(folder / "normed.py"), "--data", tiny, "--out", str(run)]
     fixed = ["train.device=cpu", "train.workers=0", "batch_size=4", "train.steps=4", "train.eval_every=2"]
-    return [sys.executable, "-m", "toolkit", "train", *plugin, "--devices", "2", *fixed, *words]
+    return ["train", *plugin, "--devices", "2", *fixed, *words]
 
 
 @pytest.mark.parametrize(
     "ema",
-    [pytest.param((), marks=pytest.mark.slow, id="plain"), pytest.param(("train.ema=0.5",), id="averaged")],
+    [pytest.param((), id="plain"), pytest.param(("train.ema=0.5",), id="averaged")],
 )
 def test_what_two_processes_measure_is_what_they_keep(
     tiny: str, tmp_path: Path, ema: tuple[str, ...]
 ) -> None:
     """Batch norm has learned other statistics in each of them."""
     run = tmp_path / "run"
-    done = subprocess.run(command(tiny, tmp_path, run, *ema), capture_output=True, timeout=240, check=False)
-    assert done.returncode == 0, done.stderr.decode()
+    done = run_command(*command(tiny, tmp_path, run, *ema), processes=2)
+    assert done.returncode == 0, done.stderr
     registry.add_path(str(tmp_path / "normed.py"))
     measured = toolkit.evaluate(run / "last.safetensors", data=tiny, device="cpu", progress=False).metrics
     line = [line for line in read_metrics(run) if "val/mean_iou" in line][-1]
@@ -372,13 +365,11 @@ def test_what_two_processes_measure_is_what_they_keep(
         assert line[f"val/{name}"] == pytest.approx(value, abs=1e-6), name
 
 
-@pytest.mark.parametrize("fails", [pytest.param(0, marks=pytest.mark.slow), 1])
+@pytest.mark.parametrize("fails", [0, 1])
 def test_a_process_that_fails_while_building_ends_the_others(tiny: str, tmp_path: Path, fails: int) -> None:
     run = tmp_path / "run"
-    done = subprocess.run(
-        command(tiny, tmp_path, run, f"model.fails={fails}"), capture_output=True, timeout=100, check=False
-    )
-    said = done.stderr.decode()
+    done = run_command(*command(tiny, tmp_path, run, f"model.fails={fails}"), processes=2)
+    said = done.stderr
     assert done.returncode in (1, 2), said
     assert "Traceback" not in said
     assert said.count("this setting is wrong. Hint: another") == 1
