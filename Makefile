@@ -4,7 +4,8 @@ BIN := .venv/bin
 GPU_BENCHMARKS := deeplabv3 maskrcnn_inference maskrcnn_training sam2_inference sam2_training
 # Two test processes with one thread each are faster on two cores than one with two.
 MINUTES ?= 10
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+# Processes that tests start import faster what is compiled already.
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 .PHONY: demo test slow kill fuzz check format docs bench gpu clean
 

@@ -1,8 +1,8 @@
 """``toolkit`` commands in processes of their own.
 
 Importing torch, Fabric and the compiler takes five seconds. Here a fork server imports them once, and the
-processes that it forks start at once. They are like any others as to signals, exit codes and output. What a real
-``python -m toolkit`` and a real torchrun do beyond that is tested by tests/runtime/test_fabric.py.
+processes that it forks start at once. They are like any others as to signals, exit codes and output. What a
+real ``python -m toolkit`` and a real torchrun do beyond that is tested by tests/runtime/test_fabric.py.
 """
 
 from __future__ import annotations
@@ -107,11 +107,6 @@ def run_command(*words: str, processes: int = 1) -> Done:
 def train_words(package: str, run: Path, *words: str) -> list[str]:
     """``train`` with a plugin and dataset that stand in one file, into the folder ``run``."""
     return ["train", "--plugin", package, "--data", package, "--out", str(run), *words]
-
-
-def train_command(package: str, run: Path, *words: str) -> list[str]:
-    """The same for ``subprocess``, in a new Python."""
-    return [sys.executable, "-m", "toolkit", *train_words(package, run, *words)]
 
 
 def _run(words: tuple[str, ...], folder: Path, environment: dict[str, str], new_session: bool) -> None:
