@@ -37,8 +37,8 @@ def _level_of_the_log() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="session")
 def _no_waiting_for_the_disk() -> Iterator[None]:
-    """No test cuts the power, so none has to wait until what it writes is on the disk: a fifth of the time of a
-    short run. That the software does wait is tested by who calls ``os.fsync``, and by kills around it.
+    """No test cuts the power, so none has to wait until what it writes is on the disk: a fifth of the time of
+    a short run. That the software does wait is tested by who calls ``os.fsync``, and by kills around it.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda descriptor: None)
