@@ -25,14 +25,14 @@ BALLOON = ("balloon",)
 
 
 class BalloonSettings(Settings):
-    """How VIA's annotations are read."""
+    """Options for reading VIA annotations."""
 
     annotations: str = "via_region_data.json"
-    """Name of the VIA file beside the photos of each split; a saved project works, too."""
+    """Name of the VIA file next to the photos of each split; a saved project also works."""
     classes: tuple[str, ...] = Field(BALLOON, min_length=1)
     """Names of the classes."""
     attribute: str = ""
-    """Region attribute that has the name of the class; when empty, every region is of the first class."""
+    """Region attribute that contains the class name; if empty, all regions belong to the first class."""
     outside: Literal["error", "clip"] = "error"
     """What becomes of objects that reach out of the image by more than a few pixels: a fault, or cut off at
     its border.

@@ -23,15 +23,15 @@ SEGNET_VALUES = {value: value for value in range(len(GROUPS))} | {len(GROUPS): V
 """What the values in the label images of SegNet's tutorial stand for."""
 
 IMAGES, LABELS = "701_StillsRaw_full", "LabeledApproved_full"
-_REPAIR = "unpack the whole archive; figures on a part of it compare with nothing"
+_REPAIR = "unpack the whole archive; metrics on only a part of it cannot be compared with others"
 
 
 class CamVidSettings(Settings):
-    """How CamVid is read."""
+    """Options for reading CamVid."""
 
     num_classes: Literal[11, 32] = 11
-    """11 is the published protocol, which groups the labels; 32 keeps every label of the original, of which
-    Void stands for no class.
+    """11 is the published protocol, which groups the labels; 32 keeps all original labels, of which Void
+    means no class.
     """
 
 
@@ -73,7 +73,7 @@ def _original(root: Path, split: str, settings: CamVidSettings) -> CamVid:
 def _of_segnet(root: Path, split: str, settings: CamVidSettings) -> CamVid:
     if settings.num_classes != 11:
         raise DataError(
-            f"{root} has SegNet's label images, in 11 classes. Hint: data.options.num_classes=11, or unpack"
+            f"{root} has SegNet's label images, in 11 classes. Hint: set data.options.num_classes=11, or unpack"
             " the original"
         )
     folders = root / split, root / f"{split}annot"

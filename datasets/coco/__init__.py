@@ -15,7 +15,7 @@ DATASET = DatasetManifest(
     tasks=("instance", "promptable"),
     layout=(
         "annotations/instances_train*.json, annotations/instances_val*.json and a folder of images for each,"
-        " such as train2017/ and val2017/, or images/ for all; files of other names are settings; or one"
+        " such as train2017/ and val2017/, or images/ for all; other file names can be set; or one"
         " annotation file by itself, for the split that it is named after"
     ),
     takes_file=True,

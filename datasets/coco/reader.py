@@ -32,7 +32,7 @@ PATTERNS = ("annotations/instances_{}*.json", "annotations/{}.json", "{}/_annota
 
 
 class CocoSettings(Settings):
-    """How a dataset in COCO's format is read."""
+    """Options for reading a dataset in COCO's format."""
 
     train: str = ""
     """Annotation file of the split `train`, in the dataset's folder; when empty, it is looked for under the
@@ -70,9 +70,9 @@ def build(folder: Path, split: str, settings: CocoSettings) -> Coco:
         path = _annotation_file(folder, split, getattr(settings, split))
     file = CocoFile(path)
     if file.group is not None:
-        note(f"the category {file.group!r} is no class, since it only groups the others", log=True)
+        note(f"the category {file.group!r} is not a class, because it only groups the others", log=True)
     if not is_gathering() and not file.has_objects:
-        logger.warning("%s has no object other than crowds, so there is nothing to learn or to measure", path)
+        logger.warning("%s has no objects other than crowds, so there is nothing to train on or to evaluate", path)
     if settings.degenerate == "skip":
         announce("objects without an area are left out", "degenerate", "skip")
     if settings.outside == "clip":
@@ -98,7 +98,7 @@ def _one_file(path: Path, split: str) -> Path:
     if is_of_other_split(path.stem, split):
         named = next(name for name in SPLITS if not is_of_other_split(path.stem, name))
         raise MissingSplitError(
-            f"{path} is named after the split {named!r}, so it has no {split!r}. Hint: say --split {named},"
+            f"{path} is named after the split {named!r}, so it has no {split!r}. Hint: use --split {named},"
             " or name the folder that has the files of all splits"
         )
     return path

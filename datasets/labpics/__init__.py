@@ -23,6 +23,6 @@ DATASET = DatasetManifest(
     size="V1: 2,187 photos; V2: several gigabytes",
     # V1 alone: in one folder, the layouts of both would hide each other
     downloads=(Download("https://zenodo.org/records/3697452/files/LabPicsV1.zip"),),
-    terms="LabPics V1 is fetched, under the license that its record names.",
+    terms="LabPics V1 is downloaded; its license is named in its record.",
     sample=".sample:write_sample",
 )

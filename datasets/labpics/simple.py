@@ -110,7 +110,7 @@ class Simple(Layout):
             raise DataError(
                 f"{ids_path} is gray: it has the same ids in all channels. LabPics keeps materials in the"
                 " blue channel and vessels in the red one. Hint: write it in color, or use the dataset"
-                " `masks` for images with one id a pixel"
+                " `masks` for images with one id per pixel"
             )
         return blue, red
 

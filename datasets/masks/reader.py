@@ -23,7 +23,7 @@ from .legend import Legend, legend_of, legend_of_values, read_class_lines
 
 
 class MasksSettings(Settings):
-    """How a folder of images and label images is read."""
+    """Options for reading a folder of images and label images."""
 
     images: str = "images"
     """Folder of the images, in the dataset's folder."""
@@ -32,7 +32,7 @@ class MasksSettings(Settings):
     instances: str = "instances"
     """Folder of images with object ids (0 = none), in the dataset's folder; used where there is one."""
     label_suffix: str = ""
-    """What the names of label images have at their end and those of images have not, such as `_mask`."""
+    """Suffix of the names of label images, such as `_mask`."""
     classes_file: str | None = None
     """File with one class name a line, in the dataset's folder; without one `classes.txt` where there is one,
     else classes are numbered.
@@ -42,7 +42,7 @@ class MasksSettings(Settings):
     `{0: background, 255: object}`; a value that is called `void` belongs to no class.
     """
     void: int | None = Field(255, ge=0, le=255)
-    """Value that belongs to no class; the class names stand for the other values in order."""
+    """Value that belongs to no class; the class names apply to the other values in order."""
     val_fraction: float = Field(0.1, ge=0, lt=1)
     """Part of the images that is held out for validation, where the folder does not name its splits."""
     test_fraction: float = Field(0.1, ge=0, lt=1)
@@ -69,7 +69,7 @@ def build(folder: Path, split: str, settings: MasksSettings) -> MaskFolder:
     items = find_items(folders, split, {"test": settings.test_fraction, "val": settings.val_fraction})
     if not items:
         raise DataError(
-            f"{folder}: no image of the split {split!r} has a label image. Hint: see the faults before"
+            f"{folder}: no image of the split {split!r} has a label image. Hint: see the errors above"
         )
     if settings.values:
         legend = legend_of_values(settings.values, settings.void, items[0].label)

@@ -59,7 +59,7 @@ ARCHIVE_FOLDER = "MSRC_ObjCategImageDatabase_v2"
 
 
 class MsrcSettings(Settings):
-    """How MSRC v2 is read."""
+    """Options for reading MSRC v2."""
 
     num_classes: Literal[21, 23] = 21
     """21 is the published protocol, in which horse and mountain (too few examples) count as void; 23 keeps
@@ -124,7 +124,7 @@ class Msrc(Dataset):
             missing = [name for name in files.values() if name not in present]
             if missing:
                 what = f"{folder} lacks {len(missing)} of the {len(files)} files of split {split!r}"
-                hint = "unpack the whole archive; figures on a part of it compare with nothing"
+                hint = "unpack the whole archive; metrics on only a part of it cannot be compared with others"
                 fault(DataError(f"{what}: {some(missing)}. Hint: {hint}"))
             self.ids = tuple(i for i in self.ids if files[i] in present)
 

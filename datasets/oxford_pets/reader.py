@@ -75,12 +75,12 @@ _REPAIR = (
 
 
 class PetsSettings(Settings):
-    """How the Oxford-IIIT Pet dataset is read."""
+    """Options for reading the Oxford-IIIT Pet dataset."""
 
     classes: Literal["pet", "species", "breeds"] = "pet"
-    """Beside the background: one class for any pet, cat and dog, or the 37 breeds."""
+    """Classes besides the background: one for all pets, cat and dog, or the 37 breeds."""
     border: Literal["void", "pet", "background"] = "void"
-    """What the band around the animal counts as, which the trimaps leave open."""
+    """How to treat the border around the animal, which the trimaps leave undecided."""
     val_fraction: float = Field(0.1, gt=0, lt=1)
     """Part of the published trainval that makes the split `val`, by a hash of the photo's name; the rest is
     `train`.
@@ -105,7 +105,7 @@ def build(folder: Path, split: str, settings: PetsSettings) -> Pets:
         names = [name for name in names if hashed_split(name, {"val": settings.val_fraction}) == split]
         if not names:
             raise MissingSplitError(
-                f"no name in {path} falls into the split {split!r}. Hint: another data.options.val_fraction"
+                f"no name in {path} falls into the split {split!r}. Hint: set another data.options.val_fraction"
             )
     return Pets(folder, names, settings)
 

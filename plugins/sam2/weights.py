@@ -93,14 +93,14 @@ def recognize(tensors: Mapping[str, Tensor], path: Path) -> tuple[str, str]:
         found = recognize_names(tensors)
         like = f" (they are named like those of {found.what})" if found else ""
         raise CheckpointError(
-            f"{path} is no checkpoint of SAM 2: it has no tensor {_PATCHES}, but"
+            f"{path} is not a SAM 2 checkpoint: it has no tensor {_PATCHES}, but"
             f" {', '.join(sorted(tensors)[:3])}, …{like}. Hint: weights=official, or a file of SAM 2"
         )
     blocks = {name.split(".")[3] for name in tensors if name.startswith("image_encoder.trunk.blocks.")}
     kind = (tensors[_PATCHES].shape[0], len(blocks))
     if kind not in _SIZES:
         raise CheckpointError(
-            f"{path} is of a SAM 2 of unknown size, with {kind[0]} channels and {kind[1]} blocks in its"
+            f"{path} is a SAM 2 checkpoint of unknown size, with {kind[0]} channels and {kind[1]} blocks in its"
             f" backbone; known are {', '.join(_SIZES.values())}"
         )
     return "2.1" if "no_obj_embed_spatial" in tensors else "2.0", _SIZES[kind]

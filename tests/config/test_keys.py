@@ -162,7 +162,7 @@ def test_mappings_are_left_as_they_were(tiny: str) -> None:
         ("plugin: unet\ndata: {name: shapes}\ntrain: 7", "train: expected keys and values"),
         ("plugin: unet\ndata: {name: shapes}\nweights: 5", "weights: expected text"),
         ("5: 1", "has the key 5; expected text"),
-        ("? [a]\n: 1", "a list stands where a key should"),
+        ("? [a]\n: 1", "a list is in the place of a key"),
     ],
 )
 def test_sections_of_another_shape_are_faults_with_the_file(tmp_path: Path, text: str, message: str) -> None:

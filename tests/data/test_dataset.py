@@ -68,7 +68,7 @@ def test_the_default_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         "dataset 'counted' needs a folder of files, but data/counted does not exist.",
         "It must contain: nothing special",
         "The data come from https://example.org",
-        "Hint: put them at data/counted, or name the folder that has the files with --data-dir",
+        "Hint: put them at data/counted, or give the folder that contains the files with --data-dir",
     ]
     default_folder("counted").mkdir(parents=True)
     assert open_dataset(manifest(), None, "train").folder == Path("data/counted")

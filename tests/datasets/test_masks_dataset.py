@@ -202,7 +202,7 @@ def test_splits_by_hash(tmp_path: Path) -> None:
     ), "stays as it was"
     with pytest.raises(MissingSplitError, match="none of the 60 images falls into it"):
         masks(tmp_path, "val", val_fraction=0)
-    with pytest.raises(ConfigError, match="leave nothing to learn from"):
+    with pytest.raises(ConfigError, match="leave no training images"):
         masks(tmp_path, val_fraction=0.5, test_fraction=0.5)
 
 

@@ -153,7 +153,7 @@ def test_a_pattern_that_is_none(tmp_path: Path) -> None:
     if sys.version_info >= (3, 13):
         assert names(tmp_path / "**.jpg") == [("a.jpg", "a")]
         return
-    with pytest.raises(UsageError, match=r"\*\*\.jpg is no pattern: .* Hint"):
+    with pytest.raises(UsageError, match=r"\*\*\.jpg is not a valid pattern: .* Hint"):
         names(tmp_path / "**.jpg")
 
 

@@ -8,11 +8,11 @@ import pytest
 from pydantic import Field
 
 from toolkit.errors import DataError, ToolkitError
-from toolkit.reading.fields import Id, Name, Number, Record
+from toolkit.reading.fields import Id, Name, Number, Schema
 from toolkit.reading.records import CHUNK, check_records, record, records, sift
 
 
-class Fruit(Record):
+class Fruit(Schema):
     id: Id | None = None
     name: Name
     weights: tuple[Annotated[Number, Field(gt=0)], ...] = ()

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     check = actions.add_parser(
         "check",
-        help="read every sample, count classes and report all faults; exit code 1 if there are any",
+        help="read every sample, count classes and report all errors; exit code 1 if there are any",
     )
     preview = actions.add_parser("preview", help="draw a contact sheet of a dataset, as it is or augmented")
     export = actions.add_parser(
@@ -75,7 +75,7 @@ def _add_preview_arguments(preview: argparse.ArgumentParser) -> None:
         type=positive,
         default=8,
         metavar="N",
-        help="samples to show, from all over the split; default: 8",
+        help="samples to show, taken from all of the split; default: 8",
     )
     source = preview.add_mutually_exclusive_group()
     source.add_argument(
@@ -90,7 +90,7 @@ def _add_preview_arguments(preview: argparse.ArgumentParser) -> None:
         "--config", metavar="C", help="show the augmentations of these settings: a file, a run or a recipe"
     )
     preview.add_argument(
-        "--seed", type=natural, default=0, metavar="N", help="fixes the augmented forms; default: 0"
+        "--seed", type=natural, default=0, metavar="N", help="seed of the augmentation; default: 0"
     )
 
 
@@ -241,7 +241,7 @@ def _print_unread(manifest: DatasetManifest, args: argparse.Namespace) -> None:
     left = unread(manifest, args.data_dir, data_options(args.settings, manifest))
     if left:
         names = ", ".join(manifest.splits)
-        print(f"note: not read, since it is of none of the splits {names}: {', '.join(left)}")
+        print(f"note: not read, because it belongs to none of the splits {names}: {', '.join(left)}")
 
 
 def _print_next(manifest: DatasetManifest, args: argparse.Namespace, *, with_preview: bool = False) -> None:

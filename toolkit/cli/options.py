@@ -40,7 +40,7 @@ def add_prompts_above_argument(parser: argparse.ArgumentParser) -> None:
         "--prompts-above",
         type=float,
         metavar="S",
-        help="with --prompts from:RUN: score that a detection needs to become a prompt; default: 0.05",
+        help="with --prompts from:RUN: minimum score for a detection to become a prompt; default: 0.05",
     )
 
 

@@ -53,7 +53,7 @@ def decode_colors(header: Header) -> NDArray[Any]:
         kind = "32-bit" if image.mode == "I" else "floating-point"
         raise ImageError(
             f"{header.path} has {kind} pixels (mode {image.mode}), whose range is not known; expected 8 or"
-            " 16 bits a channel. Hint: scale them to the range that matters, and save an 8-bit PNG"
+            " 16 bits a channel. Hint: scale them to the range of interest, and save an 8-bit PNG"
         )
     return _as_displayed(header, _rgb(header, image))
 
@@ -68,7 +68,7 @@ def decode_values(header: Header) -> NDArray[Any]:
     image = load(header)
     if image.mode not in NUMBERS:
         raise ImageError(
-            f"{header.path} {_what_else(image.mode)} (mode {image.mode}); expected one class index a pixel."
+            f"{header.path} {_what_else(image.mode)} (mode {image.mode}); expected one class index per pixel."
             " Hint: save it as a gray or palette PNG, or use a dataset that reads color-coded truth"
         )
     return _as_displayed(header, _unstretched(header, image))
@@ -116,7 +116,7 @@ def _bytes_of(header: Header) -> bytes:
         if scans > _MOST_SCANS or is_costly:
             raise ImageError(
                 f"{header.path} has {scans} scans, each of which takes a pass over all pixels; expected"
-                f" {_USUAL_SCANS if is_costly else _MOST_SCANS} at most. Hint: save it anew"
+                f" {_USUAL_SCANS if is_costly else _MOST_SCANS} at most. Hint: save it again"
             )
         if not has_end and _lacks_its_end_alone(header, data):
             return data.rstrip(b"\xff") + _END_OF_JPEG

@@ -77,7 +77,7 @@ def unreadable(path: FilePath, error: OSError | ValueError) -> ImageError:
     """The error for a file that the system does not give."""
     hints: dict[type[Exception], str] = {
         FileNotFoundError: "does not exist. Hint: check the path",
-        PermissionError: "may not be read: permission denied. Hint: change its permissions",
+        PermissionError: "cannot be read: permission denied. Hint: change its permissions",
         IsADirectoryError: "is a folder, not an image. Hint: name a file in it",
     }
     reason = getattr(error, "strerror", None) or error
@@ -271,15 +271,15 @@ class ImageSearch:
             if pictures:
                 parts[-1] += f"; to have {', '.join(pictures)} read, convert them to JPEG or PNG"
         if self.hidden:
-            parts.append(f"{counted(self.hidden, 'file')} hidden or left by the system")
+            parts.append(f"{counted(self.hidden, 'file')} hidden or created by the system")
         if self.irregular:
-            parts.append(f"{counted(self.irregular, 'file')} of no regular kind (pipes, sockets, devices)")
+            parts.append(f"{counted(self.irregular, 'file')} not regular (pipes, sockets, devices)")
         if self.results:
             parts.append(f"results of an earlier run in {', '.join(map(str, self.results))}")
         if self.own:
             parts.append(f"{self.exclude}, which is to hold the results")
         if self.skipped:
-            parts.append(f"folders of the system: {', '.join(map(str, self.skipped))}")
+            parts.append(f"system folders: {', '.join(map(str, self.skipped))}")
         return parts
 
 

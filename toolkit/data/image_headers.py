@@ -125,7 +125,7 @@ class Header:
         """What a reader of three bands and one page leaves out, in words, by ``"pages"`` and ``"bands"``."""
         notes = {}
         if self._has_more_pages():
-            notes["pages"] = "has several pages or frames, of which the first is read"
+            notes["pages"] = "has several pages or frames, of which only the first is read"
         if extra := self._extra_bands():
             bands = "a further band" if extra == 1 else f"{extra} further bands"
             notes["bands"] = f"has {bands} beside its colors, which is left out"
@@ -185,7 +185,7 @@ def read_header(path: FilePath, file: BinaryIO, file_size: int) -> Header:
         bounded = _Bounded(file, file_size, _HEADER_BYTES_OF.get(name, _HEADER_BYTES))
         image = parser(cast(BinaryIO, bounded))
     except Image.DecompressionBombError as error:  # of WebP alone, whose parser has a limit of its own
-        raise ImageError(f"{path} has more pixels than are read: {error} Hint: cut it into tiles") from error
+        raise ImageError(f"{path} has too many pixels: {error} Hint: cut it into tiles") from error
     except Exception as error:  # what Pillow raises for damaged headers is not documented
         if name == "TIFF" and (kind := _unusual_tiff(file, start)):
             raise ImageError(
@@ -212,7 +212,7 @@ def check_budget(header: Header, bytes_per_pixel: int) -> None:
     if header.format != "TIFF" and header.file_size > _SPARE_BYTES + _BYTES_PER_PIXEL * header.pixels:
         raise ImageError(
             f"{claim}, and its file has {header.file_size:,} bytes, far more than such an image can take."
-            " Hint: save the image anew"
+            " Hint: save the image again"
         )
     is_free = header.pixels * bytes_per_pixel * _WORKSPACE.get(header.format, 1) <= FREE_BYTES
     is_accounted_for = is_free or header.pixels <= PIXELS_PER_BYTE * header.file_size
@@ -225,7 +225,7 @@ def check_budget(header: Header, bytes_per_pixel: int) -> None:
         )
     raise ImageError(
         f"{claim} in a file of {header.file_size:,} bytes: more than {PIXELS_PER_BYTE} pixels a byte, as no"
-        f" photo has. Hint: check where it comes from; if it is what it should be, {way_out}"
+        f" photo has. Hint: check where it comes from; if you trust it, {way_out}"
     )
 
 

@@ -154,7 +154,7 @@ _SAID = _Said()
 def _said(path: FilePath, picture: Picture) -> Tensor:
     for kind, note in picture.notes.items():
         if _SAID.is_new(kind):
-            logger.warning("%s %s (said once for all such images)", path, note)
+            logger.warning("%s %s (reported once for all such images)", path, note)
     return picture.pixels
 
 

@@ -252,7 +252,7 @@ def _notes(
         " them."
     )
     if images < FEW:
-        yield f"{images} images are few: such intervals are too narrow."
+        yield f"{images} images are too few for reliable intervals: these are too narrow."
     if options_differ:
         yield "The runs were trained with different data.options; those of the first are used here."
     if any(isinstance(each.subject.model, Promptable) for each in compared):

@@ -102,7 +102,7 @@ def evaluate_run(
     if prompts is not None:
         if prompts == AUTO:
             raise UsageError(
-                "--prompts auto: objects that nobody prompted have no classes. Hint: leave --prompts out"
+                "--prompts auto: objects found without prompts have no classes. Hint: leave --prompts out"
                 " to measure the model by its prompt protocols, or give from:RUN or a file"
             )
         model = prompted(
@@ -263,7 +263,7 @@ def data_of_run(run: str | Path) -> str:
     """
     name = manifest_of_run(run).config.get("data", {}).get("name")
     if not name:
-        raise UsageError(f"{run} does not say which data it was trained on. Hint: name some with --data")
+        raise UsageError(f"{run} does not say which data it was trained on. Hint: add --data NAME")
     return str(name)
 
 
@@ -296,7 +296,7 @@ def open_split(
     """
     if isinstance(data, Dataset):
         if data_dir or options:
-            raise UsageError("a dataset that is open already takes neither a folder nor options")
+            raise UsageError("a dataset that is already open takes neither a folder nor options")
         return data, split or "given"
     manifest = registry.named(registry.datasets(), data)
     split = split or manifest.val_split

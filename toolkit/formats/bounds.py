@@ -28,7 +28,7 @@ height, whichever is more. Hands slip, and some tools round outward.
 
 SHOWN = 5
 
-CLIPPED = "objects that reach out of the image are cut off at its border"
+CLIPPED = "objects that extend beyond the image are clipped at its border"
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ class Bounds:
     def _message(self, strays: Sequence[_Stray]) -> str:
         hint = self._hint or _HINT
         if self._outside == "error":
-            hint += ", or cut such objects off with outside=clip"
+            hint += ", or clip such objects with outside=clip"
         height, width = self.size
         worst = max(strays, key=lambda stray: stray.beyond)
         points, of = sum(stray.points for stray in strays), sum(stray.of for stray in strays)

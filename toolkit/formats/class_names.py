@@ -20,10 +20,10 @@ def class_name(value: Any, where: str) -> str:
     """
     if not isinstance(value, str):
         raise DataError(
-            f"{where} has {value!r} as the name of a class; expected text. Hint: write the name in quotes"
+            f"{where} has {value!r} as a class name; expected text. Hint: write the name in quotes"
         )
     if not value.strip():
-        raise DataError(f"{where} has an empty name of a class. Hint: name the class, or remove the record")
+        raise DataError(f"{where} has an empty class name. Hint: name the class, or remove the record")
     return value.strip()
 
 

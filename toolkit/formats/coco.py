@@ -257,7 +257,7 @@ def _clipped(box: Box, bounds: Bounds, where: str) -> Box:
     if box[0] >= width or box[1] >= height or box[2] <= 0 or box[3] <= 0:
         raise _DegenerateError(
             f"{where}: bbox from ({box[0]:g}, {box[1]:g}) to ({box[2]:g}, {box[3]:g}) lies outside the image"
-            f" of {width} x {height} pixels, which may have been turned or resized since it was annotated"
+            f" of {width} x {height} pixels, which may have been rotated or resized since it was annotated"
         )
     return bounds.look_box(box, where)
 
@@ -328,7 +328,7 @@ def _run_lengths(value: RunLengths, size: Size, where: str) -> bytes:
     if ((lengths < 0) | (lengths > size[0] * size[1])).any() or int(lengths.sum()) != size[0] * size[1]:
         raise DataError(
             f"{where}: the run lengths cover {int(lengths.sum())} pixels, but the image has"
-            f" {size[0] * size[1]}. Hint: encode the mask again; is it cut off, or of another image?"
+            f" {size[0] * size[1]}. Hint: encode the mask again; it may be truncated, or belong to another image"
         )
     if isinstance(counts, str):
         return counts.encode()

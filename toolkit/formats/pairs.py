@@ -132,7 +132,7 @@ def _text(path: Path) -> str:
     """
     data = path.read_bytes()
     if b"\0" in data or data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise OSError("it is no text in UTF-8")
+        raise OSError("it is not text in UTF-8")
     return data.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
 
 

@@ -104,7 +104,7 @@ def find_images(yolo: YoloSet, split: str) -> tuple[list[Path], list[str]]:
     entries = the_one(given, split, str(yolo.path), "remove one of these lines")
     if entries is None:
         raise MissingSplitError(
-            f"{yolo.path} names no images for {split!r}. Hint: add a line '{split}: images/{split}'"
+            f"{yolo.path} lists no images for {split!r}. Hint: add a line '{split}: images/{split}'"
         )
     found: dict[Path, str] = {}
     for entry in entries if isinstance(entries, list) else [entries]:
@@ -188,7 +188,7 @@ class LabelFiles:
 
     Args:
         images: the images.
-        root: below which label files that lie elsewhere are looked for.
+        root: below which label files in the wrong folder are looked for.
 
     Raises:
         DataError: when no image has a label file, label files of some lie elsewhere, or label files have no
@@ -240,7 +240,7 @@ class LabelFiles:
                 image = wanted.pop(path.stem)
                 found.append(f"{path}, for {image} expected at {self.of(image)}")
         if found:
-            what = listed("label files that lie elsewhere", found)
+            what = listed("label files in the wrong folder", found)
             fault(DataError(f"{what}. Hint: move them to the folder where they are expected"))
         return bool(found)
 

@@ -81,7 +81,7 @@ def _require_parts(values: Sequence[float], where: str) -> None:
     outside = next((value for value in values if not -_FAR <= value <= 1 + _FAR), None)
     if outside is not None:
         raise DataError(
-            f"{where} has {outside:g}; expected parts of the width and height, 0…1. Hint: divide by the"
+            f"{where} has {outside:g}; expected fractions of the width and height, 0…1. Hint: divide by the"
             " size of the image"
         )
 

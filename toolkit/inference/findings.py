@@ -132,7 +132,7 @@ class Tally:
         """What was found, in a line; empty where the model gives neither objects nor label maps."""
         if self.objects is not None:
             below = self.objects - self.found.total()
-            lower = f"; {below:,} of lower score are in the files, not drawn" if below else ""
+            lower = f"; {below:,} with lower scores are in the files, but not drawn" if below else ""
             return f"{counts_by_class(_sorted(self.found)) or 'no objects'}{lower}"
         return shares(_sorted(self.pixels), self.area) if self.pixels else ""
 
@@ -161,7 +161,7 @@ class Tally:
 
 
 _CHECK = (
-    "check that these images are like those of the training, and evaluate the run on its validation split"
+    "check that these images are like the training images, and evaluate the run on its validation split"
 )
 
 

@@ -170,7 +170,7 @@ def _match(pattern: Path, search: ImageSearch) -> Iterator[_Placed]:
     try:
         matches = sorted(root.glob(os.path.join(*rest)))
     except ValueError as error:
-        raise UsageError(f"{pattern} is no pattern: {error}. Hint: write photos/**/*.jpg") from None
+        raise UsageError(f"{pattern} is not a valid pattern: {error}. Hint: write photos/**/*.jpg") from None
     if not matches:
         raise UsageError(f"no file matches {pattern}. Hint: check the pattern")
     folders = set() if "**" in rest else {match for match in matches if os.path.isdir(match)}

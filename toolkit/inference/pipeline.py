@@ -128,7 +128,7 @@ def predict_folder(
     inputs = find_inputs(words, exclude=out, choice=frames)
     if resume and any(stream.is_endless for stream in inputs.streams):
         raise UsageError(
-            "a camera's images cannot be continued. Hint: leave out --resume, and choose another --out"
+            "a camera cannot be resumed. Hint: leave out --resume, and choose another --out"
         )
     predictor.model.expect_images(image.name for image in inputs.images)
     if draw_above is None:

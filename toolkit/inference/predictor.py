@@ -278,7 +278,7 @@ def as_sample(image: ImageLike, name: str = "image") -> Sample:
 def _from_pillow(image: Image.Image) -> Tensor:
     if image.mode.startswith(("I", "F")):
         raise InvalidDataError(
-            f"a Pillow image of mode {image.mode} has no fixed range; expected 8 bits a channel, such as"
+            f"a Pillow image of mode {image.mode} has no fixed range; expected 8 bits per channel, such as"
             " mode RGB"
         )
     return torch.from_numpy(np.array(ImageOps.exif_transpose(image).convert("RGB"))).permute(2, 0, 1)

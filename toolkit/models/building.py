@@ -92,7 +92,7 @@ def manifest_of_run(run_or_file: str | Path) -> CheckpointManifest:
         return manifest
     known = describe_foreign(path)
     if known is not None:
-        raise CheckpointError(f"{path} is no run of the toolkit: it {known}")
+        raise CheckpointError(f"{path} is not a run of the toolkit: it {known}")
     raise CheckpointError(
         f"{path} was not written by the toolkit: it has no manifest. Hint: name the folder of a run here; to"
         f" train from this file, name its plugin and data: toolkit train --weights {path} --plugin P --data D"
@@ -220,6 +220,6 @@ def _plugin_of(manifest: CheckpointManifest, source: Path) -> PluginManifest:
         before = str(manifest.config.get("plugin", ""))
         file = before if registry.is_path(before) and Path(before).exists() else "FILE.py"
         raise UnknownNameError(
-            f"{source} needs a plugin that is not here: {error}. Hint: add --plugin {file} (in Python:"
+            f"{source} needs a plugin that is not installed: {error}. Hint: add --plugin {file} (in Python:"
             " toolkit.registry.add_path)"
         ) from None

@@ -77,7 +77,7 @@ def take_start_weights(
         meant = f"weights={near[0]}, or " if near else ""
         raise UsageError(
             f"weights={name}: no such file, and no official weights of plugin {plugin.name!r} (expected one"
-            f" of: {', '.join(official) or 'none'}). Hint: {meant}weights=none for random ones"
+            f" of: {', '.join(official) or 'none'}). Hint: {meant}weights=none for random weights"
         )
     if name in official:
         chosen = official[name]

@@ -252,7 +252,7 @@ class _Composer:
     def _alias(self, event: Any) -> Node:
         node = self._anchors.get(event.anchor)
         if node is None:
-            found = "leads into itself" if event.anchor in self._anchors else "has no anchor before it"
+            found = "refers to itself" if event.anchor in self._anchors else "has no anchor before it"
             self._refuse(event, f"the alias *{event.anchor} {found}", "write out what it stands for")
         self._aliased += node.size
         if self._aliased > MOST_ALIASED:
@@ -277,7 +277,7 @@ class _Composer:
             if key.kind != "scalar":
                 self._refuse(
                     inner,
-                    f"a {key.kind} stands where a key should",
+                    f"a {key.kind} is in the place of a key",
                     "put text in braces into quotes, or fill in the template that it is",
                 )
             value = self._node(next(self._events), depth + 1)
@@ -337,7 +337,7 @@ class _Composer:
         if name == tag or name not in known:
             self._refuse(
                 event,
-                f"the tag {shown(tag)} asks for something that settings and names are not made of",
+                f"the tag {shown(tag)} is not supported in such files",
                 "remove it; nothing in such a file is ever run",
             )
         return name

@@ -187,7 +187,7 @@ def _refuse_other_folders(registry: Registry[Any], name: str) -> None:
         )
     if kind == "dataset":
         raise UsageError(
-            f"{name} is a folder of files, and no dataset. Hint: --data-dir {name}, with the name of the"
+            f"{name} is a folder of files, not a dataset. Hint: use --data-dir {name}, with the name of the"
             " dataset as --data, or as NAME of toolkit data. Expected one of:"
             f" {', '.join(registry.names())}"
         )

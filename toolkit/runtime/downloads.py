@@ -72,7 +72,7 @@ def fetch(
                 return target
             logger.info("downloading %s", download.url)
             if download.url.startswith("http://") and not download.is_pinned:
-                logger.warning("it comes by plain HTTP without a whole checksum, so others could change it")
+                logger.warning("it is transferred over plain HTTP without a full checksum, so others could modify it")
             reason = _fetch(download, part, attempts, backoff, timeout)
             if reason:
                 raise DownloadError(_by_hand(download, target, reason, instead))
@@ -103,7 +103,7 @@ def _is_there(target: Path, download: Download) -> bool:
         return False
     if download.published is None and (reason := kept_fault(target, target)):
         raise DownloadError(
-            f"{target} is not the file that it was when it was fetched: {reason}. Hint: remove {target}, so"
+            f"{target} has changed since it was downloaded: {reason}. Hint: remove {target}, so"
             f" that it is fetched again; or, to go on with the file as it is, remove {kept_file(target)}"
         )
     return True
@@ -114,7 +114,7 @@ def _check_again(download: Download, part: Path, target: Path) -> None:
     if reason := kept_fault(part, target):
         discard(part)
         raise DownloadError(
-            f"{download.url} is not the file that was fetched from there before: {reason}. Hint: if its"
+            f"{download.url} is not the file that was downloaded from there before: {reason}. Hint: if its"
             f" publisher has changed it, remove {kept_file(target)} and try again"
         )
 

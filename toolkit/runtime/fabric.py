@@ -49,7 +49,7 @@ def make_fabric(*, accelerator: str, devices: int, precision: str, num_nodes: in
     device = find_device(accelerator)
     if device.index is not None and devices * num_nodes > 1:
         raise ConfigError(
-            f"--device {accelerator} is one device, but {devices * num_nodes} are asked for. Hint: --device"
+            f"--device {accelerator} is one device, but {devices * num_nodes} are requested. Hint: --device"
             f" {device.type}"
         )
     accelerator = device.type

@@ -46,7 +46,7 @@ def fetch_bytes(
         except (OSError, http.client.HTTPException) as error:
             if isinstance(error, urllib.error.HTTPError):
                 error.close()
-            reason = reason_of(error, "the transfer broke off")
+            reason = reason_of(error, "the transfer was interrupted")
             if is_permanent(error):
                 break
     raise DownloadError(

@@ -143,7 +143,7 @@ def _pickle_of(makers: str) -> tuple[str, str]:
     return (
         f"a checkpoint of {makers}",
         "its networks are none of the plugins here, so its weights cannot be taken over; train a model of"
-        " your own (toolkit plugins list), or measure what it predicts: toolkit eval --predictions"
+        " your own (toolkit plugins list), or evaluate its predictions: toolkit eval --predictions"
         " results.json --data D",
     )
 
@@ -199,7 +199,7 @@ def _archive(path: Path, by_names: bool) -> Recognized | None:
         pickles = [name for name in names if name.endswith("/data.pkl") or name == "data.pkl"]
         if pickles and any("/code/" in name or name.endswith("constants.pkl") for name in names):
             return Recognized(
-                "a TorchScript program, which is a network to run and not to train",
+                "a TorchScript program, which can be run, but not trained",
                 'if you trust it, save its state dict and use that file: python -c "import torch;'
                 " torch.save(torch.jit.load('{path}', map_location='cpu').state_dict(), 'weights.pth')\"",
             )
@@ -270,7 +270,7 @@ def _onnx(path: Path, head: bytes) -> Recognized | None:
     if not begins and path.suffix != ".onnx":
         return None
     return Recognized(
-        "a network in ONNX, which is for running and not for training",
+        "a network in ONNX, which can be run, but not trained",
         "use the PyTorch file that it was exported from, as a state dict",
     )
 
@@ -323,7 +323,7 @@ _FORMATS: tuple[tuple[Callable[[bytes], bool], str, str], ...] = (
     (_starts(b"GGUF"), "a GGUF file of a language model", _OTHER),
     (
         lambda head: head[4:8] == b"TFL3",
-        "a network of TensorFlow Lite, which is for running and not for training",
+        "a network of TensorFlow Lite, which can be run, but not trained",
         _OTHER,
     ),
     (

@@ -79,7 +79,7 @@ class DataRecord:
         if classes != self.classes:
             return f"the classes were {_listed(self.classes)} and are now {_listed(classes)}"
         if dataset.fingerprint() != self.fingerprint:
-            return f"there are other images in the split, which has {len(dataset)} now, or in another order"
+            return f"the split, which now has {counted(len(dataset), 'image')}, contains other images or another order"
         for index, before in self.digests.items():
             sample = dataset[index]
             if digest(sample) != before:

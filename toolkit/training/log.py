@@ -21,7 +21,7 @@ from rich.console import Console
 from toolkit.data.dataset import Dataset
 from toolkit.errors import DataError, OutputError
 from toolkit.evaluation.driver import PredictedBatch, measuring
-from toolkit.reading.fields import Count, Number, Record
+from toolkit.reading.fields import Count, Number, Schema
 from toolkit.reading.files import read_bytes
 from toolkit.reading.records import judge
 from toolkit.runtime.files import atomic_write, writing
@@ -238,7 +238,7 @@ def _is_validation(figures: dict[str, Any]) -> bool:
     return any(name.startswith("val/") for name in figures)
 
 
-class _Figures(Record):
+class _Figures(Schema):
     """A line of metrics.jsonl."""
 
     model_config = ConfigDict(extra="allow", frozen=True)

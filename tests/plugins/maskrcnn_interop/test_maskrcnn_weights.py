@@ -152,7 +152,7 @@ def test_files_for_other_networks(tmp_path: Path) -> None:
         tmp_path / "unet.pth", {"encoder.conv1.weight": torch.zeros(3), "decoder.weight": torch.zeros(3)}
     )
     with pytest.raises(
-        CheckpointError, match=r"unet\.pth is plainly for another model: only 0 of the \d+ tensors"
+        CheckpointError, match=r"unet\.pth is for another model: only 0 of the \d+ tensors"
     ):
         load_weights(model, str(others))
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
