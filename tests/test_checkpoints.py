@@ -365,7 +365,7 @@ def test_weights_of_another_network_are_named(manifest: CheckpointManifest) -> N
 def test_files_of_other_software_are_named_wherever_they_are_given(tmp_path: Path) -> None:
     page = tmp_path / "weights.safetensors"
     page.write_text("<!DOCTYPE html><html>sign in</html>")
-    expected = "is a web page, saved in place of the file that it links to. Hint: download"
+    expected = "is a web page that was saved instead of the file that it links to. Hint: download"
     for read in (load_model, read_checkpoint, read_foreign, manifest_of_run):
         with pytest.raises(CheckpointError) as caught:
             read(page)

@@ -179,8 +179,8 @@ class LoadReport:
         if self.by_class:
             kept, new = _some(self.kept_classes, 10), _some(self.new_classes, 10)
             lines.append(
-                f"{len(self.by_class)} by the names of the classes ({_some(self.by_class)}): taken {kept}"
-                + f"; anew {new}" * bool(new)
+                f"{len(self.by_class)} by class name ({_some(self.by_class)}): loaded {kept}"
+                + f"; random {new}" * bool(new)
             )
         if self.reinitialized:
             lines.append(
@@ -245,8 +245,8 @@ def path_of_run(run: RunLike) -> Path:
     path = run if isinstance(run, (str, os.PathLike)) else getattr(run, "run", None)
     if path is None:
         raise UsageError(
-            f"{type(run).__name__} does not refer to a run. Hint: give the folder of a run, a checkpoint file, or what"
-            " toolkit.train or toolkit.load returned"
+            f"{type(run).__name__} does not refer to a run. Hint: give the folder of a run, a checkpoint"
+            " file, or what toolkit.train or toolkit.load returned"
         )
     return Path(path)
 

@@ -11,7 +11,7 @@ DATASET = DatasetManifest(
     tasks=("instance", "promptable"),
     layout=(
         "train/ and val/, optionally test/, each with photos and via_region_data.json (VGG Image Annotator 1"
-        " or 2) beside its photos; a folder balloon/ around both, as in the archive, may stay"
+        " or 2); they may be inside a folder balloon/, as in the archive"
     ),
     origin_url="https://github.com/matterport/Mask_RCNN/releases/tag/v2.1",
     license="photos from Flickr, each under its owner's terms; the publisher states no license",

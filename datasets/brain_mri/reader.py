@@ -28,7 +28,7 @@ class BrainMriSettings(Settings):
     val_fraction: float = Field(0.15, ge=0, lt=1)
     """Fraction of the patients in the split `val`, chosen by a hash of the patient's name."""
     test_fraction: float = Field(0.15, ge=0, lt=1)
-    """Part of the patients whose slices make the split `test`."""
+    """Fraction of the patients in the split `test`."""
 
     @model_validator(mode="after")
     def _something_to_learn_from(self) -> BrainMriSettings:

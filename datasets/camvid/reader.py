@@ -48,7 +48,7 @@ def build(folder: Path, split: str, settings: CamVidSettings) -> CamVid:
         if (root / "trainannot").is_dir():
             return _of_segnet(root, split, settings)
     raise DataError(
-        f"{folder} is not CamVid: it has neither {LABELS}/ beside {IMAGES}/ nor trainannot/ beside train/. "
+        f"{folder} is not CamVid: it has neither {LABELS}/ next to {IMAGES}/ nor trainannot/ next to train/. "
         "Hint: unpack both archives of the original there, or the folder CamVid of SegNet's tutorial"
     )
 
@@ -73,8 +73,8 @@ def _original(root: Path, split: str, settings: CamVidSettings) -> CamVid:
 def _of_segnet(root: Path, split: str, settings: CamVidSettings) -> CamVid:
     if settings.num_classes != 11:
         raise DataError(
-            f"{root} has SegNet's label images, in 11 classes. Hint: set data.options.num_classes=11, or unpack"
-            " the original"
+            f"{root} has SegNet's label images, in 11 classes. Hint: set data.options.num_classes=11, or"
+            " unpack the original"
         )
     folders = root / split, root / f"{split}annot"
     if not any(folder.is_dir() for folder in folders):

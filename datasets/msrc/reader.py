@@ -91,7 +91,7 @@ def build(folder: Path, split: str, settings: MsrcSettings) -> Msrc:
             if (root / layout.label).parent.is_dir():
                 return Msrc(root, layout, split, settings.num_classes)
     raise DataError(
-        f"{folder} is not MSRC v2: it has neither GroundTruth/ beside Images/ nor labels/ beside images/. "
+        f"{folder} is not MSRC v2: it has neither GroundTruth/ next to Images/ nor labels/ next to images/. "
         f"Hint: unpack the archive there, so that {folder / 'Images' / '1_10_s.bmp'} exists"
     )
 

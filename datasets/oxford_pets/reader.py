@@ -69,8 +69,8 @@ PET, BACKGROUND, BORDER = 1, 2, 3
 """The values of a trimap."""
 
 _REPAIR = (
-    "unpack images.tar.gz and annotations.tar.gz side by side; figures on a part of the set compare with"
-    " nothing"
+    "unpack images.tar.gz and annotations.tar.gz side by side; metrics on only a part of it cannot be"
+    " compared with others"
 )
 
 
@@ -82,8 +82,8 @@ class PetsSettings(Settings):
     border: Literal["void", "pet", "background"] = "void"
     """How to treat the border around the animal, which the trimaps leave undecided."""
     val_fraction: float = Field(0.1, gt=0, lt=1)
-    """Part of the published trainval that makes the split `val`, by a hash of the photo's name; the rest is
-    `train`.
+    """Fraction of the published trainval in the split `val`, chosen by a hash of the photo's name; the rest
+    is `train`.
     """
 
 
@@ -105,7 +105,8 @@ def build(folder: Path, split: str, settings: PetsSettings) -> Pets:
         names = [name for name in names if hashed_split(name, {"val": settings.val_fraction}) == split]
         if not names:
             raise MissingSplitError(
-                f"no name in {path} falls into the split {split!r}. Hint: set another data.options.val_fraction"
+                f"no name in {path} falls into the split {split!r}. Hint: set another"
+                " data.options.val_fraction"
             )
     return Pets(folder, names, settings)
 

@@ -49,9 +49,10 @@ class VocSettings(Settings):
     """Options for reading PASCAL VOC."""
 
     year: Literal["2007", "2008", "2009", "2010", "2011", "2012"] = "2012"
-    """Year of the challenge, which has its own folder in `VOCdevkit/`; 2007 has labels for the split `test`."""
+    """Year of the challenge, which has its own folder in `VOCdevkit/`; 2007 has labels for the split `test`.
+    """
     background: bool = True
-    """Whether the background is the first of 21 classes, as semantic models want it; false leaves 20 classes,
+    """Whether the background is the first of 21 classes, as semantic models need it; false leaves 20 classes,
     and the background is void.
     """
 

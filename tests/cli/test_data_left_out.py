@@ -47,7 +47,10 @@ def test_splits_by_other_names_are_taken_and_what_is_none_is_named(
     for seed, split in enumerate(("training", "valid", "later")):
         picture(tmp_path / "in" / split / "p.png", seed)
         coco(tmp_path / "in", f"{split}/_annotations.coco.json", "p.png")
-    left = "note: not read, because it belongs to none of the splits train, val, test: later/_annotations.coco.json"
+    left = (
+        "note: not read, because it belongs to none of the splits train, val, test:"
+        " later/_annotations.coco.json"
+    )
     code, lines = told(capsys, "check", "coco", "--data-dir", str(tmp_path / "in"))
     assert code == 0
     assert left in lines
@@ -86,7 +89,7 @@ def test_a_set_without_an_ordinary_object_is_a_fault(
     coco(tmp_path, "train.json", "p.png", annotations=[record] * crowds)
     code, lines = told(capsys, "check", "coco", "--data-dir", str(tmp_path), "--split", "train")
     assert code == 1
-    assert len([line for line in lines if "train: fault: no sample has an object" in line]) == 1
+    assert len([line for line in lines if "train: error: no sample has an object" in line]) == 1
     assert any(f"the {crowds} crowd regions are none" in line for line in lines) is bool(crowds)
 
 
@@ -118,7 +121,7 @@ def test_faults_of_all_splits_and_between_them_are_told_at_once(
         coco(tmp_path, f"{split}.json", *names, annotations=[record, wide], categories=categories)
     code, lines = told(capsys, "check", "coco", "--data-dir", str(tmp_path))
     assert code == 1
-    faults = [line for line in lines if ": fault: " in line]
+    faults = [line for line in lines if ": error: " in line]
     expected = [
         ("train", "not there: 1 (lost-train.png)"),
         ("train", "reaches 62, outside the image of 26 x 20 pixels: 1 of 2 points"),
@@ -129,9 +132,9 @@ def test_faults_of_all_splits_and_between_them_are_told_at_once(
     ]
     assert len(faults) == len(expected)
     for fault, (split, text) in zip(faults, expected, strict=True):
-        assert fault.startswith(f"{split}: fault: ")
+        assert fault.startswith(f"{split}: error: ")
         assert text in fault
-    assert lines[-1] == "6 faults"
+    assert lines[-1] == "6 errors"
 
 
 def test_one_split_twice_is_told_but_no_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -156,8 +159,8 @@ def test_what_follows_from_a_fault_is_not_told_again(
         (tmp_path / "marks" / f"{name}.txt").write_text("0 .2 .2 .6 .2 .6 .6")
     code, lines = told(capsys, "check", "yolo", "--data-dir", str(tmp_path), "--split", "train")
     assert code == 1
-    assert lines[-1] == "1 fault"
-    [fault] = [line for line in lines if ": fault: " in line]
+    assert lines[-1] == "1 error"
+    [fault] = [line for line in lines if ": error: " in line]
     assert "label files in the wrong folder: 3" in fault
     assert str(tmp_path / "marks" / "b.txt") in fault
     assert str(tmp_path / "labels" / "b.txt") in fault

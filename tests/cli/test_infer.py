@@ -107,8 +107,8 @@ def test_what_was_left_out_is_said(infer: Infer, tmp_path: Path, capsys: pytest.
         (tmp_path / "photos" / name).write_bytes(b"x")
     assert infer(str(tmp_path / "photos")) == 0
     assert (
-        "looked at: 2 images; left out: 3 files passed over for their suffix (2 .heic, 1 .txt); to have .heic"
-        " read, convert them to JPEG or PNG; 1 file hidden or created by the system"
+        "looked at: 2 images; left out: 3 files skipped because of their suffix (2 .heic, 1 .txt); to have"
+        " .heic read, convert them to JPEG or PNG; 1 file hidden or created by the system"
     ) in capsys.readouterr().out.splitlines()
     assert infer(str(tmp_path / "photos"), "--resume") == 0
     Image.new("RGB", (9, 9)).save(tmp_path / "photos" / "a.jpg")

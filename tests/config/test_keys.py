@@ -156,7 +156,7 @@ def test_mappings_are_left_as_they_were(tiny: str) -> None:
         ("plugin: unet\ndata: 5", "data: expected keys and values, as in data: {key: value}, not 5"),
         ("plugin: unet\ndata: {name: [shapes]}", "data.name: expected text"),
         ("plugin: unet\ndata: {name: shapes, options: [1]}", "data.options: expected keys and values"),
-        ("plugin: unet\ndata: {name: shapes}\nmodel: []\nevaluators: [iou]", "has 2 faults:"),
+        ("plugin: unet\ndata: {name: shapes}\nmodel: []\nevaluators: [iou]", "has 2 errors:"),
         ("plugin: unet\ndata: {name: shapes}\nevaluators: {iou: 5}", "evaluators.iou: expected keys"),
         ("plugin: unet\ndata: {name: shapes}\nevaluators: {5: {}}", "evaluators: expected names, not 5"),
         ("plugin: unet\ndata: {name: shapes}\ntrain: 7", "train: expected keys and values"),

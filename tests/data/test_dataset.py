@@ -87,7 +87,7 @@ def test_generated_datasets_get_no_folder(tmp_path: Path) -> None:
 def test_faults(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no split 'test'. Expected one of: train, val"):
         open_dataset(manifest(), tmp_path, "test")
-    with pytest.raises(ConfigError, match="2 faults"):
+    with pytest.raises(ConfigError, match="2 errors"):
         open_dataset(manifest(), tmp_path, "train", {"count": "many", "color": 1})
     with pytest.raises(ConfigError, match="unknown key"):
         open_dataset(manifest(settings=""), tmp_path, "train", {"color": 1})

@@ -133,7 +133,7 @@ def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
     found, search = below(tmp_path)
     assert found == ["a.jpg", "b.GIF", "c.jfif"]
     assert search.left_out() == [
-        "6 files passed over for their suffix (3 .heic, 2 .txt, 1 without a suffix); to have .heic read,"
+        "6 files skipped because of their suffix (3 .heic, 2 .txt, 1 without a suffix); to have .heic read,"
         " convert them to JPEG or PNG",
         "1 file hidden or created by the system",
         f"results of an earlier run in {tmp_path / 'old'}",
@@ -145,7 +145,7 @@ def test_many_suffixes_are_summed_up(tmp_path: Path) -> None:
     touch(*(tmp_path / f"f.{letter}" for letter in "abcdefgh"))
     _, search = below(tmp_path)
     assert search.left_out() == [
-        "8 files passed over for their suffix (1 .a, 1 .b, 1 .c, 1 .d, 1 .e, 1 .f, 2 others)"
+        "8 files skipped because of their suffix (1 .a, 1 .b, 1 .c, 1 .d, 1 .e, 1 .f, 2 others)"
     ]
 
 
@@ -193,4 +193,4 @@ def test_the_folder_to_exclude(tmp_path: Path) -> None:
     assert below(tmp_path, exclude=tmp_path / "out")[0] == ["a.jpg"]
     found, search = below(tmp_path, exclude=tmp_path)
     assert found == []
-    assert search.left_out() == [f"{tmp_path}, which is to hold the results"]
+    assert search.left_out() == [f"{tmp_path}, the output folder"]

@@ -385,4 +385,4 @@ def test_what_is_no_data_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "images" / "c.heif").write_bytes(b"x")
     with noting() as notes:
         assert masks(tmp_path).ids == ("a",)
-    assert dict(notes) == {"files .heif are passed over, since this kind of picture is not read": 1}
+    assert dict(notes) == {"files .heif are skipped, because this kind of picture is not supported": 1}

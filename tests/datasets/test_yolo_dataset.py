@@ -245,7 +245,7 @@ def test_what_is_no_data_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "images" / "train" / "b.HEIC").write_bytes(b"x")
     with noting() as notes:
         assert yolo(tmp_path).ids == ("a",)
-    assert dict(notes) == {"files .heic are passed over, since this kind of picture is not read": 1}
+    assert dict(notes) == {"files .heic are skipped, because this kind of picture is not supported": 1}
 
 
 def test_poses_are_boxes_with_keypoints(tmp_path: Path) -> None:

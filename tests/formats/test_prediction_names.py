@@ -135,7 +135,9 @@ def test_predictions_of_other_images_are_left_out_and_said_to_be(
 def test_results_of_no_image_at_all_are_those_of_another_set(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
     path.write_text(json.dumps([{"image_id": 9, "category_id": 1, "bbox": [0, 0, 1, 1], "score": 0.5}]))
-    with pytest.raises(DataError, match=r"image_id is 9, which is not one of the dataset's 2\. Hint: .*choose"):
+    with pytest.raises(
+        DataError, match=r"image_id is 9, which is not one of the dataset's 2\. Hint: .*choose"
+    ):
         PredictionFiles(path, ("x",), image_ids={"a": 1, "b": 2})
 
 

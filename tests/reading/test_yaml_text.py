@@ -160,9 +160,9 @@ def test_depth_is_limited(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: 1\nb: 2\na: 3\n", r"line 3, column 1: the key 'a' stands here twice, first on line 1"),
-        ("{a: 1, b: {c: 1, c: 1}}", "the key 'c' stands here twice, first on line 1"),
-        ("1: a\n01: b\n", "the key 1 stands here twice, first on line 1"),
+        ("a: 1\nb: 2\na: 3\n", r"line 3, column 1: the key 'a' occurs twice, first on line 1"),
+        ("{a: 1, b: {c: 1, c: 1}}", "the key 'c' occurs twice, first on line 1"),
+        ("1: a\n01: b\n", "the key 1 occurs twice, first on line 1"),
         ("a: {{ x }}", "line 1, column 5: a mapping is in the place of a key.*template"),
         ("? [1, 2]\n: x", "a list is in the place of a key"),
         (

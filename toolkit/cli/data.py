@@ -218,7 +218,7 @@ def _check(manifest: DatasetManifest, args: argparse.Namespace) -> int:
     for split, text in faults_between(reports, fixed_splits=manifest.fixed_splits):
         _print_faults(split, [text], told)
     _print_unread(manifest, args)
-    print(counted(len(told), "fault") if told else "no faults")
+    print(counted(len(told), "error") if told else "no errors")
     if not told:
         _print_next(manifest, args, with_preview=True)
     return 1 if told else 0
@@ -299,7 +299,7 @@ def _print_faults(split: str, faults: list[str], told: set[str]) -> None:
     """Print those that were not told before, of another split, and remember them."""
     for fault in faults:
         if fault not in told:
-            print(f"{split}: fault: {fault}")
+            print(f"{split}: error: {fault}")
         told.add(fault)
 
 

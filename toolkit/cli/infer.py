@@ -215,7 +215,5 @@ def _describe(summary: Summary, out: Path, seconds: float) -> str:
     if found:
         lines.append(f"found: {found}")
     if summary.left_out:
-        lines.append(
-            f"looked at: {counted(summary.images, 'image')}; left out: {'; '.join(summary.left_out)}"
-        )
+        lines.append(f"{counted(summary.images, 'image')} read; left out: {'; '.join(summary.left_out)}")
     return "\n".join(lines)

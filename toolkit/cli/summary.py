@@ -111,7 +111,7 @@ def _model(args: argparse.Namespace) -> tuple[Model, str]:
 
         if (path / "__init__.py").is_file() and not is_run(path):
             raise UsageError(
-                f"{path} is no run, and code is run only where it is named as such. Hint: toolkit summary"
+                f"{path} is not a run, and code is run only if it is given as a plugin. Hint: toolkit summary"
                 f" {path.name} --plugin {path}, if that is the plugin's name"
             )
         if args.classes is not None or args.settings:

@@ -126,7 +126,9 @@ def _name_the_run(args: argparse.Namespace) -> None:
     if named.is_file():  # its checkpoint, say
         named = named.parent
     if args.out is not None and args.out.resolve() != named.resolve():
-        raise UsageError(f"--resume {named} and --out {args.out} are two different runs. Hint: leave out --out")
+        raise UsageError(
+            f"--resume {named} and --out {args.out} are two different runs. Hint: leave out --out"
+        )
     args.out = named
 
 

@@ -269,7 +269,7 @@ def find_config(config: str | Path) -> Path:
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
     meant = f" Did you mean {' or '.join(repr(one) for one in near)}?" if near else ""
     raise UnknownNameError(
-        f"--config {config}: there is no such file, and no recipe of that name.{meant} Expected one of:"
+        f"--config {config}: there is no file or recipe of that name.{meant} Expected one of:"
         f" {', '.join(known)}"
     )
 

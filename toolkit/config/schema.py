@@ -151,7 +151,7 @@ class TrainSettings(Settings):
         if self.unfreeze_at and not self.freeze:
             raise ValueError("unfreeze_at needs freeze, which names what is frozen until then")
         if taken_out := [key for key in self.lr_factors if key.startswith("!")]:
-            raise ValueError(f"lr_factors cannot exclude parts, so {taken_out[0]!r} has no meaning there")
+            raise ValueError(f"lr_factors cannot exclude parts, so {taken_out[0]!r} is not allowed")
         parts = self.accumulate * self.devices * self.num_nodes
         if self.batch_size is not None and self.batch_size % parts:
             below = self.batch_size // parts * parts

@@ -101,7 +101,7 @@ def _nothing_to_learn(report: SplitReport) -> Iterator[str]:
     if report.faults:
         return
     if not report.samples:
-        yield "there are no samples. Hint: check the annotations and the folder of the images"
+        yield "there are no samples. Hint: check the annotations and the image folder"
     elif report.void_pixels and not int(report.pixels.sum()):
         yield "every pixel of every sample is void. Hint: check which value means void"
     elif (

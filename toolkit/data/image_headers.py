@@ -128,7 +128,7 @@ class Header:
             notes["pages"] = "has several pages or frames, of which only the first is read"
         if extra := self._extra_bands():
             bands = "a further band" if extra == 1 else f"{extra} further bands"
-            notes["bands"] = f"has {bands} beside its colors, which is left out"
+            notes["bands"] = f"has {bands} in addition to its colors, which is ignored"
         return notes
 
     def _has_more_pages(self) -> bool:
@@ -190,7 +190,7 @@ def read_header(path: FilePath, file: BinaryIO, file_size: int) -> Header:
         if name == "TIFF" and (kind := _unusual_tiff(file, start)):
             raise ImageError(
                 f"{path} has {kind}, whose range of values is not known or which is not supported; expected"
-                " 1 to 16 bits a channel, gray or in color. Hint: convert it to an 8-bit PNG"
+                " 1 to 16 bits per channel, gray or in color. Hint: convert it to an 8-bit PNG"
             ) from error
         raise ImageError(f"{path} has a damaged header: {error}. {REPAIR}") from error
     return Header(path, file, file_size, name, image)
@@ -220,12 +220,11 @@ def check_budget(header: Header, bytes_per_pixel: int) -> None:
         return
     if header.pixels > MAX_PIXELS:
         raise ImageError(
-            f"{claim}, more than the {MAX_PIXELS} that are read at once. Hint: cut it into tiles, or"
-            f" {way_out}"
+            f"{claim}, more than the {MAX_PIXELS} that are allowed. Hint: cut it into tiles, or {way_out}"
         )
     raise ImageError(
-        f"{claim} in a file of {header.file_size:,} bytes: more than {PIXELS_PER_BYTE} pixels a byte, as no"
-        f" photo has. Hint: check where it comes from; if you trust it, {way_out}"
+        f"{claim} in a file of {header.file_size:,} bytes: more than {PIXELS_PER_BYTE} pixels per byte,"
+        f" which no photo has. Hint: check where it comes from; if you trust it, {way_out}"
     )
 
 

@@ -46,7 +46,7 @@ def pairs_by_name(names: Sequence[str]) -> Pairs:
             pairs.append((place, partners[0]))
     if names and not pairs:
         raise ConfigError(
-            f"none of the keypoints ({', '.join(names)}) is named as left or right, so that it is not known"
+            f"none of the keypoints ({', '.join(names)}) is named as left or right, so it is not known"
             f" which of them a mirror image swaps. {PAIRS_HINT}"
         )
     return tuple(pairs)

@@ -209,8 +209,8 @@ def _side_by_side(
     common = [name for name in values[0] if all(name in figures for figures in values)]
     if not set(common) - {SPEED, PARAMETERS, MEMORY}:
         raise UsageError(
-            "these runs have no metric in common. Hint: name an evaluator that suits them all, such as"
-            " evaluators.iou={}"
+            "these runs have no metric in common. Hint: choose an evaluator that works for all of them,"
+            " such as evaluators.iou={}"
         )
     results = []
     for i, (each, manifest) in enumerate(zip(compared, manifests, strict=True)):
@@ -247,10 +247,7 @@ def _notes(
         f" runs; that of the speed is from draws of batches of {batch_size}, each predicted by all runs in"
         " turn."
     )
-    yield (
-        f"Memory is that of the weights, and what predicting the {batch_size} largest images takes beside"
-        " them."
-    )
+    yield (f"Memory is the size of the weights plus what predicting the {batch_size} largest images takes.")
     if images < FEW:
         yield f"{images} images are too few for reliable intervals: these are too narrow."
     if options_differ:
@@ -271,8 +268,7 @@ def _common_dataset(runs: Sequence[str | Path], manifests: Sequence[CheckpointMa
     if len(set(names)) > 1:
         trained = ", ".join(f"{run} on {name}" for run, name in zip(runs, names, strict=True))
         raise UsageError(
-            f"the runs were trained on different datasets: {trained}. Hint: say with --data which to"
-            " compare them on"
+            f"the runs were trained on different datasets: {trained}. Hint: choose one of them with --data"
         )
     return names[0]
 

@@ -141,7 +141,8 @@ class Comparison:
                 ]
             table.add_row(*(Text(cell) for cell in cells))
         legend = (
-            f"[low, high] is the {LEVEL:.0%} interval of the difference on these images; * means that it excludes 0."
+            f"[low, high] is the {LEVEL:.0%} interval of the difference on these images; * means that it"
+            " excludes 0."
         )
         return Group(table, *(Text(note) for note in (legend, *self.notes)))
 

@@ -194,9 +194,9 @@ def evaluate_predictions(
 def _own_values(dataset: Dataset, name: str) -> LabelValues:
     if dataset.label_values is None:
         raise UsageError(
-            f"the label images of dataset {name!r} are in color, or there are none, so it has no values of"
-            " its own. Hint: leave --label-values out, and write class indexes, or a classes.csv beside the"
-            " label images"
+            f"the label images of dataset {name!r} are in color, or there are none, so it has no label"
+            " values. Hint: leave out --label-values, and write class indexes, or a classes.csv next to"
+            " the label images"
         )
     return dataset.label_values
 

@@ -18,7 +18,7 @@ from toolkit.types import Size
 from toolkit.wording import counted
 
 Outside: TypeAlias = Literal["error", "clip"]
-"""What becomes of objects that reach out of the image by more than a few pixels."""
+"""How to treat objects that extend more than a few pixels beyond the image."""
 
 TOLERANCE_PIXELS = 6
 TOLERANCE_PART = 0.01
@@ -172,14 +172,14 @@ class Bounds:
         also = f" (and {counted(count, 'more object')}: {', '.join(map(_record, others))}{more})"
         return (
             f"{strays[0].where}{also if others else ''} reaches {worst.farthest:g}, outside the image of"
-            f" {width} x {height} pixels: {points} of {of} points lie more than a few pixels beyond its"
-            f" border. Hint: {hint}"
+            f" {width} x {height} pixels: {points} of {of} points are more than a few pixels outside. Hint:"
+            f" {hint}"
         )
 
 
 _HINT = (
-    "the image may have been turned, cropped or resized since it was annotated, so annotate it as it is now,"
-    " or put back the one that was annotated"
+    "the image may have been rotated, cropped or resized since it was annotated, so annotate it again, or"
+    " restore the original image"
 )
 
 

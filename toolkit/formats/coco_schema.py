@@ -54,7 +54,9 @@ def _form(value: Any) -> str:
 
 def _refuse(value: Any) -> Any:
     if isinstance(value, list) and all(map(is_number, value)):
-        raise ValueError("must be a list of polygons, each of them a list; this is a single polygon: write [[…]]")
+        raise ValueError(
+            "must be a list of polygons, each of them a list; this is a single polygon: write [[…]]"
+        )
     if isinstance(value, list) and any(isinstance(part, dict) for part in value):
         raise ValueError("must be one object with size and counts, or polygons, but is a list of objects")
     raise ValueError(f"must be a list of polygons, or an object with size and counts, not {shown(value)}")

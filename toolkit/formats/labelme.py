@@ -90,7 +90,7 @@ def read_labels(path: Path) -> tuple[str, ...]:
         lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(
-            f"{path} cannot be read as a list of labels: {error}. Hint: write one a line, in UTF-8"
+            f"{path} cannot be read as a list of labels: {error}. Hint: write one per line, in UTF-8"
         ) from error
     names = class_names((line for line in lines if line and line not in NO_CLASSES), str(path))
     if not names:

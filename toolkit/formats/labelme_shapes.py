@@ -91,8 +91,8 @@ def _pasted(mask: Any, corners: Sequence[float], size: Size, where: str) -> byte
         )
     if x < 0 or y < 0 or x + width > size[1] or y + height > size[0]:
         raise DataError(
-            f"{where}: a mask of {width} x {height} pixels at {x}, {y} reaches out of the image of {size[1]}"
-            f" x {size[0]}. Hint: draw it again on the image as it is now"
+            f"{where}: a mask of {width} x {height} pixels at {x}, {y} extends beyond the image of {size[1]}"
+            f" x {size[0]}. Hint: draw it again on the present image"
         )
     full = np.zeros(size, bool)
     full[y : y + height, x : x + width] = pixels != 0

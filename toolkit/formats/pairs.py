@@ -61,7 +61,7 @@ def images_in(folder: Path) -> list[Path]:
         else:
             other[path.suffix.lower()] += 1
     for suffix, count in other.items():
-        note(f"files {suffix} are passed over, since this kind of picture is not read", count, log=True)
+        note(f"files {suffix} are skipped, because this kind of picture is not supported", count, log=True)
     return found
 
 

@@ -174,7 +174,7 @@ class PredictionFiles:
         unknown = translated == _UNKNOWN
         if bool(unknown.any()):
             raise DataError(
-                f"{self.label_files[key]} has the value {int(label_map[unknown][0])}, which is no class of"
+                f"{self.label_files[key]} has the value {int(label_map[unknown][0])}, which is not a class of"
                 f" {self.path}"
             )
         return translated.to(torch.uint8)
@@ -231,9 +231,9 @@ class PredictionFiles:
                 else ""
             )
             raise DataError(
-                f"{path} is not a predictions file: it {found or f'holds {shown(content)}'}; expected images,"
-                " categories"
-                " and annotations. Hint: name a predictions.json, or a list of COCO results"
+                f"{path} is not a predictions file: it {found or f'contains {shown(content)}'}; expected"
+                " images, categories and annotations. Hint: give a predictions.json, or a list of COCO"
+                " results"
             )
         source = str(path)
         categories = records(

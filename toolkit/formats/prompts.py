@@ -194,9 +194,8 @@ def _from_json(path: Path, text: str) -> Iterator[tuple[str, ObjectPrompt]]:
     for name, entries in document.items():
         if not isinstance(entries, list):
             raise DataError(
-                f"{path}: {shown(name)} holds {type(entries).__name__}; expected a list of prompts, one per"
-                " object."
-                " Hint: put it into [ ]"
+                f"{path}: {shown(name)} contains {type(entries).__name__}; expected a list of prompts, one"
+                " per object. Hint: put it into [ ]"
             )
         found = records(
             entries,

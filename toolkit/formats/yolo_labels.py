@@ -121,7 +121,7 @@ def _pose(words: list[str], bounds: Bounds, where: str, yolo: YoloSet) -> Region
         raise DataError(
             f"{where} has {len(values)} numbers after the class; expected 4 of the box and {count} x {each}"
             f" of keypoints, since data.yaml has kpt_shape: [{count}, {each}]. Hint: correct the line, or"
-            " kpt_shape; remove kpt_shape where the lines hold polygons"
+            " kpt_shape; remove kpt_shape if the lines contain polygons"
         )
     _require_parts(values[:4], where)
     region = _box(label, values[:4], bounds, where)

@@ -210,7 +210,7 @@ class ImagePrediction(Prediction):
         if found is None:
             raise UsageError(
                 f"{self.sample_id!r} has a label map and no objects, which are all that supervision's"
-                " Detections hold. Hint: to_coco() gives a region for each class"
+                " Detections can contain. Hint: to_coco() gives a region for each class"
             )
         return supervision.Detections(
             xyxy=found.boxes_xyxy.numpy(),

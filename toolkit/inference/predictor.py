@@ -78,7 +78,7 @@ class Predictor:
         self._tileable = model.capability(Tileable)
         if tiling and tiling.window is not None and self._tileable is None:
             raise UsageError(
-                f"window: {type(model).__name__} predicts images whole. Hint: leave window out, or use a"
+                f"window: {type(model).__name__} only predicts whole images. Hint: leave out window, or use a"
                 " model that declares the capability Tileable, as semantic ones do"
             )
         self.device = find_device(device)

@@ -183,9 +183,8 @@ def _at_most(most: int | None, source: Path) -> Iterator[None]:
         held += parameter.numel()
         if held > most:
             raise CheckpointError(
-                f"the manifest in {source} describes a network of more than {most:,} numbers, which the"
-                " file does"
-                " not hold. Hint: check the file's origin, or copy it again"
+                f"the manifest in {source} describes a network of more than {most:,} numbers, more than the"
+                " file contains. Hint: check the file's origin, or copy it again"
             )
 
     handle = register_module_parameter_registration_hook(look)

@@ -56,7 +56,7 @@ def checked_losses(
     if with_gradient and not any(value.requires_grad for value in losses.values()):
         raise InvalidDataError(
             f"{where}: no loss depends on trainable parameters. Hint: compute it from the network's output,"
-            " without .detach() or torch.no_grad(); where a batch has nothing to learn from, return"
+            " without .detach() or torch.no_grad(); if a batch has nothing to train on, return"
             " output.sum() * 0; and make sure that train.freeze leaves something to train"
         )
     return dict(losses)

@@ -116,7 +116,7 @@ def _first_official(model: Model, plugin: PluginManifest) -> StartWeights:
     except (CheckpointError, DownloadError, UsageError) as error:
         # Only what went wrong: the advice in such a message is for those who asked for these weights.
         reason = str(error).splitlines()[0].partition(" Hint:")[0].rstrip(".")
-        return StartWeights("none", "none", reason=f"weights={first} cannot be had: {reason}")
+        return StartWeights("none", "none", reason=f"weights={first} are not available: {reason}")
 
 
 def _learned_with(source: str, plugin: PluginManifest, settings: Settings | None) -> str:

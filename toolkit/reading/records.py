@@ -220,7 +220,7 @@ def fault_list(source: str, faults: Sequence[str], hint: str = HINT) -> str:
     lines = [f"  {fault}" for fault in faults[:MOST_FAULTS]]
     if len(faults) > MOST_FAULTS:
         lines.append(f"  … and {len(faults) - MOST_FAULTS:,} more")
-    return "\n".join([f"{source} has {len(faults):,} faults:", *lines, f"Hint: {hint}"])
+    return "\n".join([f"{source} has {len(faults):,} errors:", *lines, f"Hint: {hint}"])
 
 
 def explain(fault: Any, skip: int = 0) -> str:

@@ -210,8 +210,8 @@ class _Composer:
             line = self._text.count("\n", 0, problem.position) + 1
             character = problem.character if isinstance(problem.character, int) else 0
             raise self._error(
-                f"{self._source}, line {line}: the character U+{character:04X} must not stand in YAML. Hint:"
-                " remove it"
+                f"{self._source}, line {line}: the character U+{character:04X} is not allowed in YAML."
+                " Hint: remove it"
             ) from None
         except yaml.MarkedYAMLError as problem:
             mark = problem.problem_mark or problem.context_mark
@@ -226,7 +226,7 @@ class _Composer:
         self._count += 1
         if self._count > MOST_VALUES:
             self._refuse(
-                event, f"the file has more than {MOST_VALUES:,} values", "keep lists in files of their own"
+                event, f"the file has more than {MOST_VALUES:,} values", "move lists to separate files"
             )
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event)
@@ -288,7 +288,7 @@ class _Composer:
                 first = pairs[key.value][0].line
                 self._refuse(
                     inner,
-                    f"the key {shown(key.value)} stands here twice, first on line {first}",
+                    f"the key {shown(key.value)} occurs twice, first on line {first}",
                     "remove one",
                 )
             pairs[key.value] = (key, value)

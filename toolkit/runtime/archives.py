@@ -68,7 +68,7 @@ def unpack(
             _move_content(wanted, folder, archive)
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
         kept = kept_file(archive)
-        files = f"it and {kept.name} beside it" if kept.is_file() else "it"
+        files = f"it and {kept.name} next to it" if kept.is_file() else "it"
         raise DownloadError(
             f"{archive} is damaged, or not an archive: {error}. Hint: remove {files} and download it again"
         ) from error

@@ -142,9 +142,8 @@ _FAMILIES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 def _pickle_of(makers: str) -> tuple[str, str]:
     return (
         f"a checkpoint of {makers}",
-        "its networks are none of the plugins here, so its weights cannot be taken over; train a model of"
-        " your own (toolkit plugins list), or evaluate its predictions: toolkit eval --predictions"
-        " results.json --data D",
+        "no plugin has its networks, so its weights cannot be used; train one of the models here (toolkit"
+        " plugins list), or evaluate its predictions: toolkit eval --predictions results.json --data D",
     )
 
 
@@ -328,13 +327,13 @@ _FORMATS: tuple[tuple[Callable[[bytes], bool], str, str], ...] = (
     ),
     (
         lambda head: head.lstrip()[:9].lower().startswith((b"<!doctype", b"<html", b"<?xml")),
-        "a web page, saved in place of the file that it links to",
+        "a web page that was saved instead of the file that it links to",
         "download the file itself, by the link of its download button",
     ),
     (
         _starts(b"version https://git-lfs"),
-        "a pointer of Git LFS in place of the file",
-        "fetch the file with: git lfs pull",
+        "a Git LFS pointer instead of the file",
+        "download the file with: git lfs pull",
     ),
     (
         _starts(b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf"),

@@ -55,7 +55,7 @@ def open_splits(settings: RunSettings, task: TaskManifest) -> Splits:
     if data.dir and data.val_split and Path(data.dir).expanduser().is_file():
         raise UsageError(
             f"{data.dir} is one file, which cannot serve for training and for validation. Hint: name the"
-            " folder that has the files of both splits, or train without validation by data.val_split="
+            " folder that has the files of both splits, or train without validation: data.val_split="
         )
     if not data.val_split:
         return Splits(train_set, None, conversion)

@@ -150,7 +150,7 @@ def _checked_code(code: Mapping[str, Any], size: Size) -> bytes:
     same = isinstance(given, (list, tuple)) and tuple(given) == size
     check(same, f"mask code has size {describe(given)}, but the image has {list(size)} (height, width)")
     if isinstance(counts, str):
-        check(counts.isascii(), "mask code has counts with characters that stand for no run lengths")
+        check(counts.isascii(), "mask code has counts with characters that do not encode run lengths")
         counts = counts.encode()
     if isinstance(counts, bytes):
         fault = counts_fault(counts, size)

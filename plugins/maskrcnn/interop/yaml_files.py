@@ -126,8 +126,8 @@ def _refuse_code(path: Path) -> None:
             " a Faster, Mask or Keypoint R-CNN with FPN"
         )
     raise ConfigError(
-        f"{place} is Python code ({tag}), which is never run. Hint: write its value into the file in place of"
-        " the code"
+        f"{place} is Python code ({tag}), which is never run. Hint: write its value into the file instead"
+        " of the code"
     )
 
 
