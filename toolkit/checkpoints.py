@@ -127,8 +127,8 @@ class CheckpointManifest:
         version = values.get("format", 0) if isinstance(values, dict) else 0
         if isinstance(version, int) and version > FORMAT:
             raise CheckpointError(
-                f"{source} was written by a newer toolkit (format {shown(version)}, this one reads {FORMAT})."
-                " Hint: upgrade the toolkit"
+                f"{source} was written by a newer version of the toolkit (format {shown(version)}; this"
+                f" version reads {FORMAT}). Hint: upgrade the toolkit"
             )
         manifest: CheckpointManifest | None
         manifest, faults = judge(values, cls)

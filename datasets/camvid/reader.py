@@ -49,7 +49,7 @@ def build(folder: Path, split: str, settings: CamVidSettings) -> CamVid:
             return _of_segnet(root, split, settings)
     raise DataError(
         f"{folder} is not CamVid: it has neither {LABELS}/ next to {IMAGES}/ nor trainannot/ next to train/. "
-        "Hint: unpack both archives of the original there, or the folder CamVid of SegNet's tutorial"
+        "Hint: unpack both original archives there, or the folder CamVid of SegNet's tutorial"
     )
 
 

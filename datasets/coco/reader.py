@@ -100,7 +100,7 @@ def _one_file(path: Path, split: str) -> Path:
         named = next(name for name in SPLITS if not is_of_other_split(path.stem, name))
         raise MissingSplitError(
             f"{path} is named after the split {named!r}, so it has no {split!r}. Hint: use --split {named},"
-            " or name the folder that has the files of all splits"
+            " or give the folder that contains the files of all splits"
         )
     return path
 

@@ -167,5 +167,5 @@ def _complete(folder: Path, suffix: str, names: Sequence[str]) -> tuple[str, ...
     present = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
     missing = [f"{name}{suffix}" for name in names if f"{name}{suffix}" not in present]
     if missing:
-        fault(DataError(f"{listed(f'files of the split that {folder} lacks', missing)}. Hint: {_REPAIR}"))
+        fault(DataError(f"{listed(f'files of the split missing in {folder}', missing)}. Hint: {_REPAIR}"))
     return tuple(name for name in names if f"{name}{suffix}" in present)

@@ -146,5 +146,5 @@ def _complete(folder: Path, suffix: str, ids: Sequence[str]) -> tuple[str, ...]:
     missing = [f"{name}{suffix}" for name in ids if f"{name}{suffix}" not in present]
     if missing:
         hint = "unpack the whole archive; metrics on only a part of it cannot be compared with others"
-        fault(DataError(f"{listed(f'files of the split that {folder} lacks', missing)}. Hint: {hint}"))
+        fault(DataError(f"{listed(f'files of the split missing in {folder}', missing)}. Hint: {hint}"))
     return tuple(name for name in ids if f"{name}{suffix}" in present)

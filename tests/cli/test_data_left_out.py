@@ -90,7 +90,7 @@ def test_a_set_without_an_ordinary_object_is_a_fault(
     code, lines = told(capsys, "check", "coco", "--data-dir", str(tmp_path), "--split", "train")
     assert code == 1
     assert len([line for line in lines if "train: error: no sample has an object" in line]) == 1
-    assert any(f"the {crowds} crowd regions are none" in line for line in lines) is bool(crowds)
+    assert any(f"the {crowds} crowd regions do not count" in line for line in lines) is bool(crowds)
 
 
 def test_objects_that_are_skipped_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

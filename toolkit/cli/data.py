@@ -318,7 +318,7 @@ def _preview(manifest: DatasetManifest, args: argparse.Namespace) -> int:
         if not augment:
             whose = args.config or f"the recipe for {args.plugin} and {args.name}, if there is one,"
             raise UsageError(
-                f"{whose} lists no augmentations. Hint: leave the option out, or name some with --augment"
+                f"{whose} lists no augmentations. Hint: leave out the option, or list some with --augment"
             )
     split = args.split or manifest.splits[0]
     dataset = open_dataset(manifest, args.data_dir, split, options)

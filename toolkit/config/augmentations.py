@@ -161,7 +161,7 @@ class Color(Augmentation):
     saturation: float = Field(0.2, ge=0, le=1)
     """The factor is drawn from 1 − this to 1 + this."""
     hue: float = Field(0.05, ge=0, le=0.5)
-    """The shift is drawn from minus to plus this, as a part of the color circle."""
+    """The shift is drawn from − this to + this, as a fraction of the color circle."""
 
 
 class Blur(Augmentation):

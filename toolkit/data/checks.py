@@ -107,10 +107,10 @@ def _nothing_to_learn(report: SplitReport) -> Iterator[str]:
     elif (
         report.without_instances == report.samples and not report.void_pixels and not int(report.pixels.sum())
     ):
-        crowds = f"; the {report.crowds} crowd regions are none" if report.crowds else ""
+        crowds = f"; the {report.crowds} crowd regions do not count" if report.crowds else ""
         yield (
             f"no sample has an object{crowds}, so there is nothing to train on or to evaluate. Hint: check"
-            " whether the annotations are those of these images"
+            " whether the annotations belong to these images"
         )
 
 

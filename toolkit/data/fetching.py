@@ -102,6 +102,6 @@ def _contents(manifest: DatasetManifest, folder: Path) -> str:
     if not counts:
         raise DataError(
             f"what was downloaded for {manifest.name} has none of the splits {', '.join(manifest.splits)}."
-            f" Hint: look into {folder}, which must contain: {manifest.layout}"
+            f" Hint: look in {folder}, which must contain: {manifest.layout}"
         )
     return f"samples by split: {', '.join(counts)}"

@@ -177,8 +177,8 @@ def read_header(path: FilePath, file: BinaryIO, file_size: int) -> Header:
     found = next(((name, parser) for magic, name, parser in _PARSERS if start.startswith(magic)), None)
     if found is None:
         raise ImageError(
-            f"{path} is not an image: its first bytes {start[:8]!r} are not those of a {FORMATS}. Hint:"
-            " remove it, or convert it to one of these"
+            f"{path} is not a readable image ({FORMATS}): it begins with {start[:8]!r}. Hint: remove it, or"
+            " convert it to one of these"
         )
     name, parser = found
     try:

@@ -247,7 +247,7 @@ def read_id_map(path: FilePath) -> Tensor:
     values = _read_values(path)
     if values.size and int(values.min()) < 0:
         raise ImageError(
-            f"{path} has the value {int(values.min())}; expected object ids from 0, which is none"
+            f"{path} has the value {int(values.min())}; expected object ids of 0 or more (0 is no object)"
         )
     return torch.from_numpy(values.astype(np.int32))
 

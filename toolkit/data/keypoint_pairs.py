@@ -11,7 +11,7 @@ Pairs = tuple[tuple[int, int], ...]
 
 PAIRS_HINT = (
     "Hint: list the pairs by their positions from 0, as in augment='[{name: flip, keypoint_pairs: [[1, 2]]}]'"
-    " ([] where none are swapped), or leave flip out of augment"
+    " ([] if none are swapped), or remove flip from augment"
 )
 """What to do about a flip of keypoints."""
 

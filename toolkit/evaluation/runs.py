@@ -65,9 +65,9 @@ def evaluate_run(
         split: the dataset's validation split when None.
         overrides: settings of the sections ``model``, ``data.options`` and ``evaluators`` by full or bare
             keys; they are laid over the run's.
-        prompts: for a promptable model: who prompts it, as for ``toolkit.load``; its answers are then
-            measured as detections, by the evaluator ``coco`` unless ``overrides`` name others. None measures
-            it by its prompt protocols.
+        prompts: for a promptable model: the source of its prompts, as for ``toolkit.load``; its answers are
+            then evaluated as detections, by the evaluator ``coco`` unless ``overrides`` name others. None
+            measures it by its prompt protocols.
         prompts_above: the score that a detection needs to become a prompt, as for ``toolkit.load``.
         batch_size, workers, devices, accelerator, precision: how to go about it; they do not change what is
             measured.

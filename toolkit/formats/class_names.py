@@ -41,7 +41,7 @@ def class_index(value: Any, classes: Mapping[str, int], where: str, hint: str) -
     """
     name = class_name(value, where)
     if name not in classes:
-        raise DataError(f"{where} is of no class; expected one of {', '.join(classes)}. Hint: {hint}")
+        raise DataError(f"{where} has no known class; expected one of {', '.join(classes)}. Hint: {hint}")
     return classes[name]
 
 
@@ -54,5 +54,5 @@ def class_names(values: Iterable[Any], where: str) -> tuple[str, ...]:
     names = [class_name(value, f"{where}, class {place}") for place, value in enumerate(values)]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise DataError(f"{where} names the class {twice!r} twice. Hint: remove or rename one of them")
+        raise DataError(f"{where} lists the class {twice!r} twice. Hint: remove or rename one of them")
     return tuple(names)

@@ -86,8 +86,8 @@ def _pasted(mask: Any, corners: Sequence[float], size: Size, where: str) -> byte
     if abs(width - span[0]) > 1 or abs(height - span[1]) > 1:
         raise DataError(
             f"{where}: its mask has {width} x {height} pixels, but its points span {span[0]} x {span[1]}."
-            " Hint: the mask and the points are of different scales, so draw it again, or export it from the"
-            " image as it is now"
+            " Hint: the mask and the points have different scales, so draw it again, or export it again"
+            " from the present image"
         )
     if x < 0 or y < 0 or x + width > size[1] or y + height > size[0]:
         raise DataError(

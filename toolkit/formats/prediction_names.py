@@ -78,9 +78,9 @@ class Names:
         for sample, name in pairs:
             if name in owners:
                 raise DataError(
-                    f"{self.source} has one prediction, {name}, that could be of {owners[name]} and of"
-                    f" {sample}. Hint: name predictions after the images, in the same subfolders and, where"
-                    " two images differ in that alone, with their suffix"
+                    f"{self.source} has one prediction, {name}, that could belong to both {owners[name]}"
+                    f" and {sample}. Hint: name predictions after the images, in the same subfolders and,"
+                    " where two images differ in that alone, with their suffix"
                 )
             owners[name] = sample
         return {sample: name for name, sample in owners.items()}

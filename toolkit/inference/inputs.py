@@ -132,9 +132,9 @@ def find_images(
         if left_out := search.left_out():
             reasons.append(f"left out: {', '.join(left_out)}")
         raise UsageError(
-            f"no image ({', '.join(sorted(IMAGE_SUFFIXES))}) in {', '.join(paths)}"
-            f"{''.join(f'; {reason}' for reason in reasons)}. Hint: check the path and the suffixes, or name"
-            " the files themselves"
+            f"no image ({', '.join(sorted(IMAGE_SUFFIXES))}) in"
+            f" {', '.join(paths)}{''.join(f'; {reason}' for reason in reasons)}. Hint: check the path and"
+            " the suffixes, or list the files themselves"
         )
     return with_stems(_with_names(found))
 

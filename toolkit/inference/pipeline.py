@@ -111,7 +111,7 @@ def predict_folder(
             classes and void, such as 0 for void; ``"index"`` with the indexes of the classes and 255.
         frames: which frames of videos and cameras; all when None.
         resume: skip what is done there already; failures are tried again.
-        progress: whether to count on standard error.
+        progress: whether to show progress on standard error.
         on_start: called with the number of images in all (None where nobody knows), and of those done before.
         on_record: called after each image.
 

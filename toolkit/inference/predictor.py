@@ -101,10 +101,10 @@ class Predictor:
     def predict(
         self, images: ImageLike | list[Any] | tuple[Any, ...], *, batch_size: int = 4
     ) -> ImagePrediction | list[ImagePrediction]:
-        """Predict one image, or a list of images of any kinds and sizes.
+        """Predict one image, or a list of images of any type and size.
 
         Args:
-            images: a path or an address (``https://…``), RGB uint8 ``[H, W, 3]`` (NumPy) or ``[3, H, W]``
+            images: a path or a URL (``https://…``), RGB uint8 ``[H, W, 3]`` (NumPy) or ``[3, H, W]``
                 (torch), a Pillow image, or a list of these.
             batch_size: how many images of a list are read and predicted at a time.
 
@@ -188,9 +188,10 @@ def load(
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ….
         precision: ``"fp32"`` or ``"bf16"``.
         tiling: when large images are predicted window by window.
-        prompts: who prompts a promptable model: ``"auto"`` (it finds everything in the image, the default),
-            ``"from:RUN"`` (another run's detections) or the path of a file, see ``toolkit.formats.prompts``.
-        prompts_above: the score that a detection needs to become a prompt; 0.05 when None.
+        prompts: the source of a promptable model's prompts: ``"auto"`` (it finds everything in the image, the
+            default), ``"from:RUN"`` (another run's detections) or the path of a file, see
+            ``toolkit.formats.prompts``.
+        prompts_above: minimum score for a detection to become a prompt; 0.05 when None.
         settings: of the model, nested, laid over those that it was trained with; its weights must still fit.
 
     Raises:

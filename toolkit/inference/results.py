@@ -234,8 +234,8 @@ class ResultFolder:
         other = self._stems.setdefault(image.stem, image.name)
         if other != image.name:
             raise DataError(
-                f"the results of {image.name} would be called {image.stem}, as those of {other}. Hint: rename"
-                " one of the two, or give each a separate --out"
+                f"the results of {image.name} would have the same name, {image.stem}, as those of {other}."
+                " Hint: rename one of the two, or give each a separate --out"
             )
 
     def _write_files(

@@ -94,8 +94,9 @@ def manifest_of_run(run_or_file: str | Path) -> CheckpointManifest:
     if known is not None:
         raise CheckpointError(f"{path} is not a run of the toolkit: it {known}")
     raise CheckpointError(
-        f"{path} was not written by the toolkit: it has no manifest. Hint: name the folder of a run here; to"
-        f" train from this file, name its plugin and data: toolkit train --weights {path} --plugin P --data D"
+        f"{path} was not written by the toolkit: it has no manifest. Hint: give the folder of a run; to"
+        f" train from this file, give its plugin and data: toolkit train --weights {path} --plugin P --data"
+        " D"
     )
 
 

@@ -137,7 +137,7 @@ def _take(
     return LoadReport(
         loaded=tuple(prefix + key for key in fitting),
         reinitialized=tuple(key for key in model.state_dict() if not key.startswith(prefix)),
-        why_anew="because the weights are those of the encoder",
+        why_anew="because the weights are only for the encoder",
         missing=tuple(prefix + key for key in wanted if key not in tensors),
         unexpected=tuple(key for key in tensors if key not in own),
         mismatched=tuple(

@@ -141,7 +141,7 @@ class YamlDocument:
             self._refuse(node, f"{where} must be a list of names, not {shown(node.value)}")
         for item in items:
             if item.kind != "scalar" or not item.text.strip():
-                self._refuse(item, f"{where} must be names, each of them text that is not empty")
+                self._refuse(item, f"{where} must be a list of names that are not empty")
         return tuple(item.text for item in items)
 
     def line_of(self, *keys: str) -> int | None:

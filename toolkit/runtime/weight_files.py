@@ -209,7 +209,7 @@ def _archive(path: Path, by_names: bool) -> Recognized | None:
             return Recognized("a model of Keras", f"its layers are of another framework; {_OTHER}")
         if names and all(name.endswith(".npy") for name in names):
             return Recognized("an archive of NumPy arrays (.npz)", _OTHER)
-    return Recognized("a zip archive", "unpack it, and name the file of weights in it")
+    return Recognized("a zip archive", "unpack it, and give the weights file in it")
 
 
 def pickle_words(file: IO[bytes]) -> Words:
@@ -287,13 +287,13 @@ def _text(head: bytes) -> Recognized | None:
     if lines and re.fullmatch(r"\d+(\s+-?\d[\d.eE+-]*){4,}", lines[0].strip()):
         return Recognized(
             "a label file of YOLO (a class and coordinates on each line)",
-            "it belongs to the data, whose folder --data-dir names; for random weights, weights=none",
+            "it belongs to the data; give their folder with --data-dir; for random weights, use weights=none",
         )
     if re.search(r"^(plugin|train|model|data):", text, re.MULTILINE):
         return Recognized("a file of settings", "toolkit train --config {path}")
     if text.lstrip().startswith("{"):
         return Recognized("a JSON file", "weights are another file; annotations are named by --data-dir")
-    return Recognized("a text file", f"name a file of weights instead; {_OTHER}")
+    return Recognized("a text file", f"give a weights file instead; {_OTHER}")
 
 
 def _folder(path: Path) -> Recognized | None:
@@ -328,7 +328,7 @@ _FORMATS: tuple[tuple[Callable[[bytes], bool], str, str], ...] = (
     (
         lambda head: head.lstrip()[:9].lower().startswith((b"<!doctype", b"<html", b"<?xml")),
         "a web page that was saved instead of the file that it links to",
-        "download the file itself, by the link of its download button",
+        "download the file itself, with the link of its download button",
     ),
     (
         _starts(b"version https://git-lfs"),
@@ -338,11 +338,11 @@ _FORMATS: tuple[tuple[Callable[[bytes], bool], str, str], ...] = (
     (
         _starts(b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf"),
         "a compressed archive",
-        "unpack it, and name the file of weights in it",
+        "unpack it, and give the weights file in it",
     ),
     (
         _starts(b"\xff\xd8\xff", b"\x89PNG", b"BM", b"RIFF"),
         "a picture",
-        f"name a file of weights instead; {_OTHER}",
+        f"give a weights file instead; {_OTHER}",
     ),
 )

@@ -221,7 +221,7 @@ def read_figures(path: Path) -> list[dict[str, Any]]:
     """The lines of a metrics.jsonl that are records of a step; what a kill has cut short, or somebody else
     has written there, is passed over.
     """
-    data = read_bytes(path, "the figures of a run", DataError)
+    data = read_bytes(path, "the metrics of a run", DataError)
     return [figures for line in data.splitlines() if (figures := _figures(line)) is not None]
 
 

@@ -68,8 +68,8 @@ def _read(path: Path, based_on_it: tuple[Path, ...], known: dict[Path, dict[str,
     for base in bases if isinstance(bases, list) else [bases]:
         if not isinstance(base, str) or "://" in base:
             raise ConfigError(
-                f"{path}: {BASE} must name local files, not {base!r}. Hint: download the file and give its"
-                " path"
+                f"{path}: {BASE} must refer to local files, not {base!r}. Hint: download the file and give"
+                " its path"
             )
         given |= _read(path.parent / os.path.expanduser(base), (*based_on_it, resolved), known)
     known[resolved] = given | {key: Given(literal(value), str(path)) for key, value in _flat(tree)}
