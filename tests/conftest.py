@@ -28,7 +28,7 @@ def _fresh_registries() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _level_of_the_log() -> Iterator[None]:
-    """How much of the log one test shows does not decide what the next one sees."""
+    """The log level that one test sets, directly or through a command, does not affect the next one."""
     logger = logging.getLogger("toolkit")
     level = logger.level
     yield

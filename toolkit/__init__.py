@@ -1,8 +1,8 @@
 """A plugin-based toolkit for detection and segmentation.
 
 ``toolkit.train`` trains, ``toolkit.load(run).predict(image)`` predicts, ``toolkit.evaluate`` and
-``toolkit.compare`` measure, ``toolkit.predict_folder`` works through folders. The names below are imported on
-first use, so that ``import toolkit`` is quick and imports no torch.
+``toolkit.compare`` evaluate, ``toolkit.predict_folder`` predicts whole folders. The names below are imported
+on first use, so that ``import toolkit`` is quick and imports no torch.
 """
 
 from __future__ import annotations

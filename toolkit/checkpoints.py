@@ -123,12 +123,12 @@ class CheckpointManifest:
                 it is of a newer format.
         """
         where = f"the manifest in {source}"
-        values = parse_json(text, where, "what a checkpoint says of itself", CheckpointError)
+        values = parse_json(text, where, "a description of the checkpoint", CheckpointError)
         version = values.get("format", 0) if isinstance(values, dict) else 0
         if isinstance(version, int) and version > FORMAT:
             raise CheckpointError(
-                f"{source} was written by a newer toolkit (format {shown(version)}, this one reads {FORMAT})."
-                " Hint: upgrade the toolkit"
+                f"{source} was written by a newer version of the toolkit (format {shown(version)}; this"
+                f" version reads {FORMAT}). Hint: upgrade the toolkit"
             )
         manifest: CheckpointManifest | None
         manifest, faults = judge(values, cls)
@@ -175,12 +175,12 @@ class LoadReport:
     why_anew: str = "because the classes differ"
 
     def __str__(self) -> str:
-        lines = [f"{len(self.loaded)} tensors taken"]
+        lines = [f"{len(self.loaded)} tensors loaded"]
         if self.by_class:
             kept, new = _some(self.kept_classes, 10), _some(self.new_classes, 10)
             lines.append(
-                f"{len(self.by_class)} by the names of the classes ({_some(self.by_class)}): taken {kept}"
-                + f"; anew {new}" * bool(new)
+                f"{len(self.by_class)} by class name ({_some(self.by_class)}): loaded {kept}"
+                + f"; random {new}" * bool(new)
             )
         if self.reinitialized:
             lines.append(
@@ -245,8 +245,8 @@ def path_of_run(run: RunLike) -> Path:
     path = run if isinstance(run, (str, os.PathLike)) else getattr(run, "run", None)
     if path is None:
         raise UsageError(
-            f"{type(run).__name__} names no run. Hint: give the folder of a run, a checkpoint file, or what"
-            " toolkit.train or toolkit.load returned"
+            f"{type(run).__name__} does not refer to a run. Hint: give the folder of a run, a checkpoint"
+            " file, or what toolkit.train or toolkit.load returned"
         )
     return Path(path)
 
@@ -319,7 +319,7 @@ def _open(path: Path, *, with_tensors: bool = False) -> tuple[dict[str, Tensor],
         _refuse_if_known(path)
         if zipfile.is_zipfile(path):
             raise CheckpointError(
-                f"{path} is a file of torch.save, not of safetensors. Hint: rename it to"
+                f"{path} was written by torch.save, not by safetensors. Hint: rename it to"
                 f" {path.with_suffix('.pth').name}"
             ) from None
         raise CheckpointError(
@@ -430,7 +430,7 @@ def exported_manifest(path: str | Path) -> CheckpointManifest | None:
     if path.suffix == ".safetensors" or not (path.is_file() and beside.is_file()):
         return None
     try:
-        text = read_text(beside, "what a checkpoint says of itself", CheckpointError)
+        text = read_text(beside, "a description of the checkpoint", CheckpointError)
         return CheckpointManifest.from_json(text, beside)
     except CheckpointError:  # something else that is called so
         return None

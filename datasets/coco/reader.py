@@ -32,26 +32,25 @@ PATTERNS = ("annotations/instances_{}*.json", "annotations/{}.json", "{}/_annota
 
 
 class CocoSettings(Settings):
-    """How a dataset in COCO's format is read."""
+    """Options for reading a dataset in COCO's format."""
 
     train: str = ""
-    """Annotation file of the split `train`, in the dataset's folder; when empty, it is looked for under the
-    usual names.
+    """Annotation file of the split `train`, in the dataset's folder; if empty, the usual names are tried.
     """
     val: str = ""
-    """Annotation file of the split `val`, likewise."""
+    """Annotation file of the split `val`, in the same way."""
     test: str = ""
-    """Annotation file of the split `test`, likewise."""
+    """Annotation file of the split `test`, in the same way."""
     images: str = ""
-    """Folder of the images, in the dataset's folder, in which `{split}` stands for the split; when empty, the
+    """Folder of the images, in the dataset's folder; `{split}` is replaced with the split; if empty, the
     usual ones are tried.
     """
     degenerate: Literal["error", "skip"] = "error"
-    """What becomes of objects without an area (a box without width, a polygon of two points): a fault, or
-    left out.
+    """How to treat objects without an area (a box without width, a polygon of two points): as an error, or
+    skip them.
     """
     outside: Literal["error", "clip"] = "error"
-    """What becomes of objects that reach out of the image by more than a few pixels: a fault, or cut off at
+    """How to treat objects that extend more than a few pixels beyond the image: as an error, or clip them at
     its border.
     """
 
@@ -70,9 +69,11 @@ def build(folder: Path, split: str, settings: CocoSettings) -> Coco:
         path = _annotation_file(folder, split, getattr(settings, split))
     file = CocoFile(path)
     if file.group is not None:
-        note(f"the category {file.group!r} is no class, since it only groups the others", log=True)
+        note(f"the category {file.group!r} is not a class, because it only groups the others", log=True)
     if not is_gathering() and not file.has_objects:
-        logger.warning("%s has no object other than crowds, so there is nothing to learn or to measure", path)
+        logger.warning(
+            "%s has no objects other than crowds, so there is nothing to train on or to evaluate", path
+        )
     if settings.degenerate == "skip":
         announce("objects without an area are left out", "degenerate", "skip")
     if settings.outside == "clip":
@@ -98,8 +99,8 @@ def _one_file(path: Path, split: str) -> Path:
     if is_of_other_split(path.stem, split):
         named = next(name for name in SPLITS if not is_of_other_split(path.stem, name))
         raise MissingSplitError(
-            f"{path} is named after the split {named!r}, so it has no {split!r}. Hint: say --split {named},"
-            " or name the folder that has the files of all splits"
+            f"{path} is named after the split {named!r}, so it has no {split!r}. Hint: use --split {named},"
+            " or give the folder that contains the files of all splits"
         )
     return path
 

@@ -23,9 +23,9 @@ def faults_of(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
     capsys.readouterr()
     code = main(["data", "check", *words])
     lines = capsys.readouterr().out.splitlines()
-    faults = [line.partition(": fault: ")[2] for line in lines if ": fault: " in line]
+    faults = [line.partition(": error: ")[2] for line in lines if ": error: " in line]
     assert code == (1 if faults else 0)
-    assert (f"{len(faults)} fault{'s' * (len(faults) != 1)}" if faults else "no faults") in lines
+    assert (f"{len(faults)} error{'s' * (len(faults) != 1)}" if faults else "no errors") in lines
     assert len(set(faults)) == len(faults)
     return faults
 

@@ -27,7 +27,7 @@ def test_all_faults_are_reported_at_once_with_the_nearest_names(tiny: str) -> No
     with pytest.raises(ConfigError) as caught:
         resolve(plugin=tiny, data=tiny, overrides=words)
     message = str(caught.value)
-    assert "6 faults" in message
+    assert "6 errors" in message
     for expected in (
         "train.stpes: unknown key; did you mean 'steps'",
         "did you mean 'width'",
@@ -154,7 +154,7 @@ def test_each_fault_says_where_it_is_and_what_was_found(tree: dict[str, object],
     with pytest.raises(ConfigError) as caught:
         validate(Net, tree, source="net.yaml")
     head, *faults = str(caught.value).splitlines()
-    assert head == "net.yaml: 1 fault"
+    assert head == "net.yaml: 1 error"
     assert len(faults) == 1
     assert message in faults[0]
 
@@ -272,7 +272,7 @@ def test_other_places_for_text_and_numbers() -> None:
     "text", ["name: true", "name: [a]", "classes: no", "classes: [a, [b]]", "values: {0: ~}"]
 )
 def test_what_is_no_text_stays_a_fault(text: str) -> None:
-    with pytest.raises(ConfigError, match="x.yaml: 1 fault"):
+    with pytest.raises(ConfigError, match="x.yaml: 1 error"):
         from_yaml(text)
 
 

@@ -24,7 +24,9 @@ def test_classes_in_another_order() -> None:
     splits = {"train": report("1"), "val": report("2", classes=("b", "a"))}
     [(split, fault)] = faults_between(splits)
     assert split == "val"
-    assert fault.startswith("its classes stand in another order than those of train: b, a; not a, b. Hint: ")
+    assert fault.startswith(
+        "its classes are in a different order than those of train: b, a; not a, b. Hint: "
+    )
 
 
 def test_other_classes() -> None:
@@ -43,7 +45,8 @@ def test_a_photo_in_two_splits() -> None:
     faults = list(faults_between(splits))
     assert [split for split, _ in faults] == ["val", "test"]
     assert (
-        "1 photo is in train, too, so that what is measured was learned: copy of 2 (train: 2)" in faults[0][1]
+        "1 photo is in train, too, so evaluation would use training photos: copy of 2 (train: 2)"
+        in faults[0][1]
     )
     assert "2 photos are in train, too" in faults[1][1]
     assert ": 3, 1. Hint" in faults[1][1]
@@ -70,6 +73,6 @@ def test_photos_that_nobody_may_move_are_notes() -> None:
     assert list(faults_between(splits, fixed_splits=True)) == []
     notes = list(notes_between(splits, fixed_splits=True))
     assert [name for name, _ in notes] == ["val", "trainval", "trainval"]
-    assert notes[0][1] == "1 photo is in train, too, so that what is measured was learned: 2"
+    assert notes[0][1] == "1 photo is in train, too, so evaluation would use training photos: 2"
     assert "2 photos are in val, too" in notes[2][1]
     assert len(list(faults_between(splits))) == 3

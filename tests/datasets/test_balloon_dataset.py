@@ -227,7 +227,9 @@ def test_projects_of_version_3_are_named(tmp_path: Path) -> None:
     put(tmp_path / "train", [])
     project = {"project": {}, "config": {}, "attribute": {}, "file": {}, "metadata": {}, "view": {}}
     (tmp_path / "train" / "via_region_data.json").write_text(json.dumps(project))
-    with pytest.raises(DataError, match=r"is a project of VIA 3, which is not read. Hint: export it in COCO"):
+    with pytest.raises(
+        DataError, match=r"is a project of VIA 3, which is not supported. Hint: export it in COCO"
+    ):
         balloons(tmp_path)
 
 

@@ -259,13 +259,13 @@ def _change(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         (
             "annotations.1.image_id",
             8,
-            "annotation 12 has the image_id 8, which is none of the file's 2 images",
+            "annotation 12 has the image_id 8, which is not one of the file's 2 images",
         ),
         ("annotations.1.image_id", [7], r"annotation 12 has the image_id \[7\], which is none"),
         (
             "annotations.1.category_id",
             4,
-            "annotation 12 has the category_id 4, which is none of the file's 2 categories",
+            "annotation 12 has the category_id 4, which is not one of the file's 2 categories",
         ),
         ("annotations.1.category_id", None, "annotation 12 has the category_id None"),
         ("annotations.1.id", 11, "the id 11 occurs twice among the annotations"),

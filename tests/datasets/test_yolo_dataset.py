@@ -111,7 +111,7 @@ def test_lists_of_images(tmp_path: Path) -> None:
         ("cat 0.1 0.2 0.5 0.2 0.5 0.8", "expected numbers, but could not convert string to float: 'cat'"),
         ("0 0.1 0.2 0.5 0.2 0.5", "the polygon has 5 numbers"),
         ("0", "the polygon has 0 numbers"),
-        ("0 2 4 10 4 10 8", "has 2; expected parts of the width and height, 0…1. Hint: divide"),
+        ("0 2 4 10 4 10 8", "has 2; expected fractions of the width and height, 0…1. Hint: divide"),
         ("0 0.1 nan 0.5 0.2 0.5 0.8", "has nan"),
         ("0 0.1 0.1 0.5 0.1 0.7 0.1", "covers no pixel"),
         ("0 0.5 0.5 0 0.1", "has no area in the image"),
@@ -245,7 +245,7 @@ def test_what_is_no_data_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "images" / "train" / "b.HEIC").write_bytes(b"x")
     with noting() as notes:
         assert yolo(tmp_path).ids == ("a",)
-    assert dict(notes) == {"files .heic are passed over, since this kind of picture is not read": 1}
+    assert dict(notes) == {"files .heic are skipped, because this kind of picture is not supported": 1}
 
 
 def test_poses_are_boxes_with_keypoints(tmp_path: Path) -> None:

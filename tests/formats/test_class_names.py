@@ -19,7 +19,7 @@ def test_blanks_around_a_name_do_not_matter() -> None:
 
 @pytest.mark.parametrize("value", [None, 5, True, ["a"], {"a": 1}, 1.5])
 def test_what_is_no_text(value: Any) -> None:
-    with pytest.raises(DataError, match=r"^f: 3 has .* as the name of a class; expected text"):
+    with pytest.raises(DataError, match=r"^f: 3 has .* as a class name; expected text"):
         class_name(value, "f: 3")
 
 

@@ -74,7 +74,7 @@ def test_label_images_beside_a_json_with_other_class_order_are_translated(tmp_pa
     assert read is not None
     assert read.tolist() == [[1, 0], [255, 1]]
     cv2.imwrite(str(tmp_path / "a.png"), values + 1)
-    with pytest.raises(DataError, match=r"a\.png has the value 2, which is no class of"):
+    with pytest.raises(DataError, match=r"a\.png has the value 2, which is not a class of"):
         PredictionFiles(tmp_path, ("ground", "square")).read("a", (2, 2))
 
 

@@ -292,7 +292,10 @@ def test_ids_that_are_none_or_stand_for_two_objects_are_refused(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("image,x,y\na," + "1" * 200_000 + ",2", "line 2: no table of comma-separated values: field larger"),
+        (
+            "image,x,y\na," + "1" * 200_000 + ",2",
+            "line 2: not a table of comma-separated values: field larger",
+        ),
         ('image,x,y\na,"1,2\n' + "b,1,2\n" * 40_000, "is a quotation mark not closed"),
         ("image,x,y\na\0,1,2", "it contains the character NUL"),
         ("image,x,y\na,1e999,2", "x = '1e999'; expected a number of pixels"),

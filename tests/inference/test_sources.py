@@ -279,7 +279,7 @@ def test_ctrl_c_ends_a_camera_and_its_results_are_whole(
     done = predict_folder(predictor(), ["0"], "out", on_record=interrupt)
     assert done.done == 4
     assert len(json.loads((tmp_path / "out" / "predictions.json").read_text())["images"]) == 4
-    with pytest.raises(UsageError, match="a camera's images cannot be continued"):
+    with pytest.raises(UsageError, match="a camera cannot be resumed"):
         predict_folder(predictor(), ["0"], "out", resume=True)
 
 

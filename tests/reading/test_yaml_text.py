@@ -160,11 +160,11 @@ def test_depth_is_limited(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: 1\nb: 2\na: 3\n", r"line 3, column 1: the key 'a' stands here twice, first on line 1"),
-        ("{a: 1, b: {c: 1, c: 1}}", "the key 'c' stands here twice, first on line 1"),
-        ("1: a\n01: b\n", "the key 1 stands here twice, first on line 1"),
-        ("a: {{ x }}", "line 1, column 5: a mapping stands where a key should.*template"),
-        ("? [1, 2]\n: x", "a list stands where a key should"),
+        ("a: 1\nb: 2\na: 3\n", r"line 3, column 1: the key 'a' occurs twice, first on line 1"),
+        ("{a: 1, b: {c: 1, c: 1}}", "the key 'c' occurs twice, first on line 1"),
+        ("1: a\n01: b\n", "the key 1 occurs twice, first on line 1"),
+        ("a: {{ x }}", "line 1, column 5: a mapping is in the place of a key.*template"),
+        ("? [1, 2]\n: x", "a list is in the place of a key"),
         (
             "a: !!python/object/apply:os.system [ls]",
             r"line 1, column 4: the tag .*python/object/apply.*ever run",
@@ -180,7 +180,7 @@ def test_depth_is_limited(text: str) -> None:
         ('"a\\0b"', "has a character that no name can have"),
         ('"\\ud83d"', "has a character that no name can have"),
         ('"\\U00110000"', "not valid YAML"),
-        ("&a [*a]", r"the alias \*a leads into itself"),
+        ("&a [*a]", r"the alias \*a refers to itself"),
         ("*nowhere", "not valid YAML|has no anchor"),
         ("a: 1\n---\nb: 2", "line 2, column 1: a second document"),
         ("a: [1, 2", "x.yaml, line 1, column 9 is not valid YAML"),

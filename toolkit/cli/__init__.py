@@ -63,9 +63,7 @@ def build_parser(only: str | None = None) -> Parser:
     """The parser of the whole command line; with ``only``, just that command's arguments are filled in."""
     parser = Parser(
         prog="toolkit",
-        description=(
-            "Detection and segmentation by plugins: one contract, one loop, one evaluator, one result format."
-        ),
+        description=("Train, evaluate and use detection and segmentation models."),
         epilog=(
             "exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 done but some inputs were"
             " skipped"

@@ -38,9 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="PATH",
         help=(
-            "images, folders (searched to any depth), quoted patterns such as 'photos/**/*.jpg', addresses "
-            "(https://…), videos, the number of a camera, or - for a list of these on standard input; "
-            "key=value changes a setting of the model, such as model.long_side=512"
+            "images, folders (searched to any depth), quoted patterns such as 'photos/**/*.jpg', URLs of"
+            " images, videos, the number of a camera, or - to read a list of these from standard input;"
+            " key=value changes a setting of the model, such as model.long_side=512"
         ),
     )
     parser.add_argument(
@@ -205,9 +205,9 @@ def _describe(summary: Summary, out: Path, seconds: float) -> str:
     rate = f" in {seconds:.1f} s ({summary.done / seconds:.1f} images/s)" if summary.done else ""
     parts = [f"{counted(summary.done, 'image')} done{rate}"]
     if summary.resumed:
-        parts.append(f"{summary.resumed} were done before")
+        parts.append(f"{summary.resumed} done before")
     if summary.changed:
-        parts.append(f"{summary.changed} had changed since they were done")
+        parts.append(f"{summary.changed} changed since then and done again")
     if summary.failed:
         parts.append(f"{summary.failed} skipped (manifest.jsonl says why)")
     found = summary.found.line()
@@ -215,7 +215,5 @@ def _describe(summary: Summary, out: Path, seconds: float) -> str:
     if found:
         lines.append(f"found: {found}")
     if summary.left_out:
-        lines.append(
-            f"looked at: {counted(summary.images, 'image')}; left out: {'; '.join(summary.left_out)}"
-        )
+        lines.append(f"{counted(summary.images, 'image')} read; left out: {'; '.join(summary.left_out)}")
     return "\n".join(lines)

@@ -40,7 +40,7 @@ def add_prompts_above_argument(parser: argparse.ArgumentParser) -> None:
         "--prompts-above",
         type=float,
         metavar="S",
-        help="with --prompts from:RUN: score that a detection needs to become a prompt; default: 0.05",
+        help="with --prompts from:RUN: minimum score for a detection to become a prompt; default: 0.05",
     )
 
 
@@ -112,20 +112,18 @@ def add_device_argument(parser: argparse.ArgumentParser) -> None:
         default="auto",
         metavar="D",
         help=(
-            "auto, cpu, cuda, cuda:1 or mps; auto is a CUDA GPU if there is one, otherwise Apple's, otherwise"
-            " the CPU; default: auto"
+            "device to use: auto, cpu, cuda, cuda:1 or mps; auto is a CUDA GPU if there is one, otherwise"
+            " Apple's GPU, otherwise the CPU; default: auto"
         ),
     )
 
 
-def add_settings_argument(parser: argparse.ArgumentParser) -> None:
-    """Any number of ``key=value``."""
-    parser.add_argument(
-        "settings",
-        nargs="*",
-        metavar="key=value",
-        help="settings, such as train.steps=500, lr=0.001 or weights=none (`toolkit settings` lists all)",
-    )
+def add_settings_argument(
+    parser: argparse.ArgumentParser,
+    what: str = "settings, such as train.steps=500, lr=0.001 or weights=none (`toolkit settings` lists all)",
+) -> None:
+    """Any number of ``key=value``; with what they set, in words."""
+    parser.add_argument("settings", nargs="*", metavar="key=value", help=what)
 
 
 def default_results(run: str, source: Path | None = None) -> Path:

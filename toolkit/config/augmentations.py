@@ -29,7 +29,7 @@ class Flip(Augmentation):
     name: Literal["flip"] = "flip"
     """Always `flip`."""
     p: Probability = 0.5
-    """Chance that it is applied."""
+    """Probability that it is applied."""
     direction: Literal["horizontal", "vertical"] = "horizontal"
     """Swap left and right, or top and bottom."""
     keypoint_pairs: tuple[tuple[Position, Position], ...] | None = None
@@ -56,7 +56,7 @@ class Rotate(Augmentation):
     name: Literal["rotate"] = "rotate"
     """Always `rotate`."""
     p: Probability = 0.5
-    """Chance that it is applied."""
+    """Probability that it is applied."""
     degrees: float = Field(10.0, gt=0, le=180)
     """Largest angle, to either side."""
 
@@ -140,7 +140,7 @@ class Elastic(Augmentation):
     name: Literal["elastic"] = "elastic"
     """Always `elastic`."""
     p: Probability = 0.5
-    """Chance that it is applied."""
+    """Probability that it is applied."""
     amplitude: float = Field(10.0, gt=0)
     """Standard deviation of the displacement, in pixels."""
     spacing: float = Field(64.0, ge=4)
@@ -153,7 +153,7 @@ class Color(Augmentation):
     name: Literal["color"] = "color"
     """Always `color`."""
     p: Probability = 1.0
-    """Chance that it is applied."""
+    """Probability that it is applied."""
     brightness: float = Field(0.2, ge=0, le=1)
     """The factor is drawn from 1 − this to 1 + this."""
     contrast: float = Field(0.2, ge=0, le=1)
@@ -161,7 +161,7 @@ class Color(Augmentation):
     saturation: float = Field(0.2, ge=0, le=1)
     """The factor is drawn from 1 − this to 1 + this."""
     hue: float = Field(0.05, ge=0, le=0.5)
-    """The shift is drawn from minus to plus this, as a part of the color circle."""
+    """The shift is drawn from − this to + this, as a fraction of the color circle."""
 
 
 class Blur(Augmentation):
@@ -170,7 +170,7 @@ class Blur(Augmentation):
     name: Literal["blur"] = "blur"
     """Always `blur`."""
     p: Probability = 0.5
-    """Chance that it is applied."""
+    """Probability that it is applied."""
     max_sigma: float = Field(1.5, gt=0.1, le=20)
     """Largest standard deviation, in pixels; the smallest is 0.1."""
 

@@ -111,7 +111,7 @@ def validate(cls: type[Any], tree: Mapping[str, Any], *, source: str) -> Any:
     except ValidationError as error:
         faults = [_explain(cls, fault) for fault in error.errors()]
         raise ConfigError(
-            f"{source}: {counted(len(faults), 'fault')}\n" + "\n".join(f"  {fault}" for fault in faults)
+            f"{source}: {counted(len(faults), 'error')}\n" + "\n".join(f"  {fault}" for fault in faults)
         ) from None
 
 

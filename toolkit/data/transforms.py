@@ -85,7 +85,7 @@ def _with_pairs(settings: Settings, names: Sequence[str]) -> Settings:
     beyond = [place for pair in pairs for place in pair if place >= len(names)]
     if beyond:
         raise ConfigError(
-            f"augment: keypoint_pairs of flip names the keypoint {beyond[0]}, but there are {len(names)},"
+            f"augment: keypoint_pairs of flip lists the keypoint {beyond[0]}, but there are {len(names)},"
             f" from 0 to {len(names) - 1}. Hint: correct the pairs"
         )
     return settings.model_copy(update={"keypoint_pairs": pairs})
@@ -223,7 +223,7 @@ def _mirrored_order(sample: Sample, flip: Flip, shape: Sequence[int]) -> Tensor:
         )
     if beyond := [place for pair in pairs for place in pair if place >= count]:
         raise InvalidDataError(
-            f"keypoint_pairs of flip names the keypoint {beyond[0]}, but those of sample {sample.id!r} are"
+            f"keypoint_pairs of flip lists the keypoint {beyond[0]}, but those of sample {sample.id!r} are"
             f" {count}, from 0 to {count - 1}. Hint: correct the pairs"
         )
     order = torch.arange(count)

@@ -55,8 +55,8 @@ def require_finished(folder: Path) -> None:
     command = _command_of(folder / MARK)
     if command is not None:
         raise DataError(
-            f"{folder} was not written to its end: a command was stopped, or is still at it. Hint: run it"
-            f" again: {command}"
+            f"{folder} is incomplete: the command that writes it was stopped, or is still running. Hint:"
+            f" run it again: {command}"
         )
 
 

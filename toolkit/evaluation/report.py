@@ -1,4 +1,4 @@
-"""What an evaluator finds out."""
+"""The results of an evaluator."""
 
 from __future__ import annotations
 
@@ -70,21 +70,21 @@ class Matrix:
 
 @dataclass(frozen=True)
 class Report:
-    """Figures with their names, for the whole and for each class. What is undefined is NaN, never -1 or 0.
+    """The metrics of an evaluator, overall and for each class. Undefined values are NaN, never -1 or 0.
 
     Attributes:
         name: of the evaluator.
-        metrics: name -> value, the most important first.
-        per_class: name -> one value a class, in the order of ``classes``.
+        metrics: value by name, the most important first.
+        per_class: name -> one value per class, in the order of ``classes``.
         classes: the names of the classes.
-        notes: sentences that a reader needs to judge the figures.
-        curves: name -> what is worth plotting, such as precision over recall.
-        lower_is_better: names of the metrics of which less is better, such as an error; more of all others.
-        matrices: name -> counts by two criteria, such as a confusion matrix.
+        notes: sentences that a reader needs to interpret the metrics.
+        curves: curves worth plotting by name, such as precision over recall.
+        lower_is_better: names of the metrics for which lower is better, such as an error.
+        matrices: counts by two criteria by name, such as a confusion matrix.
 
     Raises:
-        InvalidDataError: when a list in ``per_class`` has not one value per class, or ``lower_is_better``
-            names what is no metric.
+        InvalidDataError: when a list in ``per_class`` does not have one value per class, or
+            ``lower_is_better`` contains a name that is not a metric.
     """
 
     name: str
@@ -110,7 +110,7 @@ class Report:
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as what JSON can hold, NaN and infinity as None."""
+        """The report as plain values for JSON, with NaN and infinity as None."""
         document: dict[str, Any] = {
             "name": self.name,
             "metrics": {metric: _number(value) for metric, value in self.metrics.items()},
@@ -132,11 +132,11 @@ class Report:
         return json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False)
 
     def to_dataframe(self, *, per_class: bool = False) -> Any:
-        """A ``pandas.DataFrame``: a row a metric with its ``value``, or a row a class with a column for each
-        figure. What is undefined is NaN.
+        """A ``pandas.DataFrame``: one row per metric with its ``value``, or one row per class with one column
+        per metric. Undefined values are NaN.
 
         Args:
-            per_class: the figures of each class, rather than those of the whole.
+            per_class: return the metrics of each class instead of the overall ones.
 
         Raises:
             UnavailableError: when pandas is not installed.
@@ -151,7 +151,7 @@ class Report:
         return f"Report({', '.join([repr(self.name), *_headline(self.metrics)])})"
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the table."""
+        """The table, for notebooks."""
         return as_html(self.table())
 
     def table(self) -> Group:
@@ -178,7 +178,7 @@ class Report:
 
 
 class Reports(tuple[Report, ...]):
-    """What several evaluators found out about one model, each a ``Report``."""
+    """The results of several evaluators for one model, each a ``Report``."""
 
     __slots__ = ()
 
@@ -188,7 +188,7 @@ class Reports(tuple[Report, ...]):
         return {name: value for report in self for name, value in report.metrics.items()}
 
     def to_dataframe(self) -> Any:
-        """A ``pandas.DataFrame``, a row a metric with its ``value``.
+        """A ``pandas.DataFrame``, one row per metric with its ``value``.
 
         Raises:
             UnavailableError: when pandas is not installed.
@@ -199,7 +199,7 @@ class Reports(tuple[Report, ...]):
         return f"Reports({', '.join(map(repr, self))})"
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the tables, one below the other."""
+        """The tables, one below the other, for notebooks."""
         return "".join(report._repr_html_() for report in self)
 
 

@@ -65,9 +65,9 @@ def evaluate_run(
         split: the dataset's validation split when None.
         overrides: settings of the sections ``model``, ``data.options`` and ``evaluators`` by full or bare
             keys; they are laid over the run's.
-        prompts: for a promptable model: who prompts it, as for ``toolkit.load``; its answers are then
-            measured as detections, by the evaluator ``coco`` unless ``overrides`` name others. None measures
-            it by its prompt protocols.
+        prompts: for a promptable model: the source of its prompts, as for ``toolkit.load``; its answers are
+            then evaluated as detections, by the evaluator ``coco`` unless ``overrides`` name others. None
+            measures it by its prompt protocols.
         prompts_above: the score that a detection needs to become a prompt, as for ``toolkit.load``.
         batch_size, workers, devices, accelerator, precision: how to go about it; they do not change what is
             measured.
@@ -102,7 +102,7 @@ def evaluate_run(
     if prompts is not None:
         if prompts == AUTO:
             raise UsageError(
-                "--prompts auto: objects that nobody prompted have no classes. Hint: leave --prompts out"
+                "--prompts auto: objects found without prompts have no classes. Hint: leave --prompts out"
                 " to measure the model by its prompt protocols, or give from:RUN or a file"
             )
         model = prompted(
@@ -194,9 +194,9 @@ def evaluate_predictions(
 def _own_values(dataset: Dataset, name: str) -> LabelValues:
     if dataset.label_values is None:
         raise UsageError(
-            f"the label images of dataset {name!r} are in color, or there are none, so it has no values of"
-            " its own. Hint: leave --label-values out, and write class indexes, or a classes.csv beside the"
-            " label images"
+            f"the label images of dataset {name!r} are in color, or there are none, so it has no label"
+            " values. Hint: leave out --label-values, and write class indexes, or a classes.csv next to"
+            " the label images"
         )
     return dataset.label_values
 
@@ -263,7 +263,7 @@ def data_of_run(run: str | Path) -> str:
     """
     name = manifest_of_run(run).config.get("data", {}).get("name")
     if not name:
-        raise UsageError(f"{run} does not say which data it was trained on. Hint: name some with --data")
+        raise UsageError(f"{run} does not say which data it was trained on. Hint: add --data NAME")
     return str(name)
 
 
@@ -296,7 +296,7 @@ def open_split(
     """
     if isinstance(data, Dataset):
         if data_dir or options:
-            raise UsageError("a dataset that is open already takes neither a folder nor options")
+            raise UsageError("a dataset that is already open takes neither a folder nor options")
         return data, split or "given"
     manifest = registry.named(registry.datasets(), data)
     split = split or manifest.val_split

@@ -67,7 +67,7 @@ class ImagePaths:
             if found is not None and not self._told:
                 self._told = True
                 logger.info(
-                    "%s names images by paths of another machine; they are found by the ends of their names,"
+                    "%s lists images by paths on another computer; they are matched by the ends of the paths,"
                     " such as %s for %s",
                     self._source,
                     found,

@@ -173,8 +173,8 @@ def check_listable(ids: Sequence[str]) -> None:
     for one in ids:
         if one.splitlines() != [one.strip()]:
             raise DataError(
-                f"the sample {one!r} cannot stand on a line of a list, because of a line break, or a space at"
-                " its ends. Hint: rename its image, or choose another format"
+                f"the sample {one!r} cannot be written to a list of ids, because it contains a line break"
+                " or begins or ends with a space. Hint: rename its image, or choose another format"
             )
 
 

@@ -61,7 +61,7 @@ def images_in(folder: Path) -> list[Path]:
         else:
             other[path.suffix.lower()] += 1
     for suffix, count in other.items():
-        note(f"files {suffix} are passed over, since this kind of picture is not read", count, log=True)
+        note(f"files {suffix} are skipped, because this kind of picture is not supported", count, log=True)
     return found
 
 
@@ -132,7 +132,7 @@ def _text(path: Path) -> str:
     """
     data = path.read_bytes()
     if b"\0" in data or data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise OSError("it is no text in UTF-8")
+        raise OSError("it is not text in UTF-8")
     return data.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
 
 

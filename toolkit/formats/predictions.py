@@ -174,7 +174,7 @@ class PredictionFiles:
         unknown = translated == _UNKNOWN
         if bool(unknown.any()):
             raise DataError(
-                f"{self.label_files[key]} has the value {int(label_map[unknown][0])}, which is no class of"
+                f"{self.label_files[key]} has the value {int(label_map[unknown][0])}, which is not a class of"
                 f" {self.path}"
             )
         return translated.to(torch.uint8)
@@ -231,9 +231,9 @@ class PredictionFiles:
                 else ""
             )
             raise DataError(
-                f"{path} is no predictions file: it {found or f'holds {shown(content)}'}; expected images,"
-                " categories"
-                " and annotations. Hint: name a predictions.json, or a list of COCO results"
+                f"{path} is not a predictions file: it {found or f'contains {shown(content)}'}; expected"
+                " images, categories and annotations. Hint: give a predictions.json, or a list of COCO"
+                " results"
             )
         source = str(path)
         categories = records(
@@ -262,7 +262,7 @@ class PredictionFiles:
             key = Path(image.file_name).as_posix() if Path(image.file_name).name else ""
             if not key:
                 raise DataError(
-                    f"{path}: {shown(image.file_name)} is no name of an image. Hint: correct the file"
+                    f"{path}: {shown(image.file_name)} is not the name of an image. Hint: correct the file"
                 )
             if key in self.records:
                 raise DataError(f"{path} has two images called {shown(key)}. Hint: rename one")
@@ -319,7 +319,7 @@ class PredictionFiles:
         unknown = sorted(set(categories.values()) - set(self.classes))
         if unknown:
             raise DataError(
-                f"{path} has classes that the dataset has not: {', '.join(unknown)}. The dataset has:"
+                f"{path} has classes that the dataset does not have: {', '.join(unknown)}. The dataset has:"
                 f" {', '.join(self.classes)}"
             )
         places = {name: index for index, name in enumerate(self.classes)}

@@ -59,7 +59,7 @@ def read_data_yaml(path: Path) -> YoloSet:
     data = document.value
     if not isinstance(data, dict):
         raise DataError(
-            f"{path} holds {shown(data)}; expected names of classes and folders of images. Hint: write"
+            f"{path} contains {shown(data)}; expected names of classes and folders of images. Hint: write"
             " 'names:', 'train:' and 'val:', each on a line"
         )
     names = document.names("names")
@@ -85,7 +85,7 @@ def _keypoints(shape: Any, path: Path) -> tuple[int, int] | None:
     if len(whole) != 2 or whole[0] < 1 or whole[1] not in (2, 3):
         raise DataError(
             f"{path}: kpt_shape is {shown(shape)}; expected [KEYPOINTS, 2] or [KEYPOINTS, 3]. Hint: correct"
-            " it, or remove it where the lines hold no keypoints"
+            " it, or remove it if the lines contain no keypoints"
         )
     return whole[0], whole[1]
 
@@ -104,14 +104,14 @@ def find_images(yolo: YoloSet, split: str) -> tuple[list[Path], list[str]]:
     entries = the_one(given, split, str(yolo.path), "remove one of these lines")
     if entries is None:
         raise MissingSplitError(
-            f"{yolo.path} names no images for {split!r}. Hint: add a line '{split}: images/{split}'"
+            f"{yolo.path} lists no images for {split!r}. Hint: add a line '{split}: images/{split}'"
         )
     found: dict[Path, str] = {}
     for entry in entries if isinstance(entries, list) else [entries]:
         if not isinstance(entry, str):
             raise DataError(
-                f"{yolo.path}: {split} holds {shown(entry)}; expected a folder or a file that lists images."
-                f" Hint: write '{split}: images/{split}'"
+                f"{yolo.path}: {split} contains {shown(entry)}; expected a folder or a file that lists"
+                f" images. Hint: write '{split}: images/{split}'"
             )
         path = _resolve(yolo, entry)
         found |= _of_folder(path) if path.is_dir() else _of_list(path, yolo, split)
@@ -149,7 +149,7 @@ def _of_list(path: Path, yolo: YoloSet, split: str) -> dict[Path, str]:
         else:
             found[image] = name
     if lost:
-        hint = f"write paths from {path.parent}, and check that the images are there"
+        hint = f"write paths from {path.parent}, and check that the images exist"
         fault(DataError(f"{listed(f'images that {path} names and that are not there', lost)}. Hint: {hint}"))
     return found
 
@@ -188,7 +188,7 @@ class LabelFiles:
 
     Args:
         images: the images.
-        root: below which label files that lie elsewhere are looked for.
+        root: below which label files in the wrong folder are looked for.
 
     Raises:
         DataError: when no image has a label file, label files of some lie elsewhere, or label files have no
@@ -240,7 +240,7 @@ class LabelFiles:
                 image = wanted.pop(path.stem)
                 found.append(f"{path}, for {image} expected at {self.of(image)}")
         if found:
-            what = listed("label files that lie elsewhere", found)
+            what = listed("label files in the wrong folder", found)
             fault(DataError(f"{what}. Hint: move them to the folder where they are expected"))
         return bool(found)
 

@@ -81,7 +81,7 @@ def _require_parts(values: Sequence[float], where: str) -> None:
     outside = next((value for value in values if not -_FAR <= value <= 1 + _FAR), None)
     if outside is not None:
         raise DataError(
-            f"{where} has {outside:g}; expected parts of the width and height, 0…1. Hint: divide by the"
+            f"{where} has {outside:g}; expected fractions of the width and height, 0…1. Hint: divide by the"
             " size of the image"
         )
 
@@ -121,7 +121,7 @@ def _pose(words: list[str], bounds: Bounds, where: str, yolo: YoloSet) -> Region
         raise DataError(
             f"{where} has {len(values)} numbers after the class; expected 4 of the box and {count} x {each}"
             f" of keypoints, since data.yaml has kpt_shape: [{count}, {each}]. Hint: correct the line, or"
-            " kpt_shape; remove kpt_shape where the lines hold polygons"
+            " kpt_shape; remove kpt_shape if the lines contain polygons"
         )
     _require_parts(values[:4], where)
     region = _box(label, values[:4], bounds, where)

@@ -39,7 +39,7 @@ from toolkit.inference.inputs import FileState, InputImage
 from toolkit.inference.outputs import are_whole, concerns_one_image, remove_outputs, sizes_of
 from toolkit.inference.record_writer import RecordWriter
 from toolkit.inference.records import Record, latest_records, write_records
-from toolkit.reading.fields import Record as Schema
+from toolkit.reading.fields import Schema
 from toolkit.reading.json_text import load_json
 from toolkit.reading.records import records as checked_records
 from toolkit.runtime.confine import check_name
@@ -234,8 +234,8 @@ class ResultFolder:
         other = self._stems.setdefault(image.stem, image.name)
         if other != image.name:
             raise DataError(
-                f"the results of {image.name} would be called {image.stem}, as those of {other}. Hint: rename"
-                " one of the two, or give them an --out of their own each"
+                f"the results of {image.name} would have the same name, {image.stem}, as those of {other}."
+                " Hint: rename one of the two, or give each a separate --out"
             )
 
     def _write_files(
@@ -353,7 +353,7 @@ class ResultFolder:
             if "instances" in record["outputs"]:
                 path = self.folder / record["outputs"]["instances"]
                 content = load_json(path, "the objects of an image", DataError)
-                hint = "remove this file, and go on by --resume"
+                hint = "remove this file, and continue with --resume"
                 found = checked_records(
                     content, _Objects, source=str(path), kind="object", error=DataError, hint=hint
                 )

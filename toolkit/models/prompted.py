@@ -231,7 +231,7 @@ def prompted(
         model: must be promptable.
         prompts: ``auto``, ``from:RUN`` for another run's detections, or the path of a file of prompts.
         classes: names for the label indexes; the source's own classes when None.
-        prompts_above: the score that a detection of another run needs to become a prompt; 0.05 when None.
+        prompts_above: minimum score for a detection of another run to become a prompt; 0.05 when None.
         start_weights: what the model's training started from, as in its manifest; None where nobody knows.
 
     Raises:

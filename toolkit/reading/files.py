@@ -68,7 +68,7 @@ def check_file(path: str | os.PathLike[str], what: str, error: MakeError, *, mos
     except OSError as problem:
         raise _unreadable(path, what, error, problem) from None
     except ValueError:  # a NUL character in the path
-        raise error(f"{os.fspath(path)!r} is no name of a file. Hint: check its characters") from None
+        raise error(f"{os.fspath(path)!r} is not a valid file name. Hint: check its characters") from None
     kind = next((name for fits, name in _KINDS if fits(found.st_mode)), None)
     if kind is not None:
         copy = "" if kind == "a folder" else ", or save its content to one"
@@ -120,7 +120,7 @@ def decode(data: bytes, source: str, what: str, error: MakeError) -> str:
     except UnicodeDecodeError as problem:
         line = data.count(b"\n", 0, problem.start) + 1
         raise error(
-            f"{source}, line {line}: the byte 0x{data[problem.start]:02x} is no UTF-8; it should contain"
+            f"{source}, line {line}: the byte 0x{data[problem.start]:02x} is not UTF-8; it should contain"
             f" {what}."
             " Hint: save the file with the encoding UTF-8"
         ) from None

@@ -166,8 +166,8 @@ def _not_named(registry: Registry[Any], name: str) -> str:
     kind = registry.kind.kind
     option = "--data" if kind == "dataset" else "--plugin"
     return (
-        f"{name} stands as {kind} in a file of settings, a run or a checkpoint, and code is not run because"
-        f" of that. Hint: if you trust it, add {option} {shlex.quote(name)} (in Python:"
+        f"{name} stands as {kind} in a file of settings, a run or a checkpoint, which is not enough to run"
+        f" code. Hint: if you trust it, add {option} {shlex.quote(name)} (in Python:"
         f" toolkit.registry.add_path({name!r}))"
     )
 
@@ -187,7 +187,7 @@ def _refuse_other_folders(registry: Registry[Any], name: str) -> None:
         )
     if kind == "dataset":
         raise UsageError(
-            f"{name} is a folder of files, and no dataset. Hint: --data-dir {name}, with the name of the"
+            f"{name} is a folder of files, not a dataset. Hint: use --data-dir {name}, with the name of the"
             " dataset as --data, or as NAME of toolkit data. Expected one of:"
             f" {', '.join(registry.names())}"
         )

@@ -300,5 +300,5 @@ class TaskManifest(Manifest):
         super().__post_init__()
         if not self.predicts:
             raise UsageError(
-                f"task {self.name!r} must say which fields of a prediction its models fill: predicts=(…)"
+                f"task {self.name!r} must declare which fields of a prediction its models fill: predicts=(…)"
             )

@@ -157,7 +157,7 @@ def _check_rest(headers: Message, part: Path, have: int, known: Known) -> int | 
     )
     if not is_rest:
         discard(part)
-        raise BrokenOffError("the file on the server is another one than that whose beginning was here")
+        raise BrokenOffError("the file on the server has changed since the download began")
     return total
 
 
@@ -204,7 +204,7 @@ def _read(response: http.client.HTTPResponse) -> bytes:
     try:
         return response.read1(CHUNK)
     except (OSError, http.client.HTTPException) as error:
-        raise BrokenOffError(reason_of(error, "the transfer broke off")) from error
+        raise BrokenOffError(reason_of(error, "the transfer was interrupted")) from error
 
 
 def _number(text: str | None) -> int | None:

@@ -21,7 +21,7 @@ from rich.console import Console
 from toolkit.data.dataset import Dataset
 from toolkit.errors import DataError, OutputError
 from toolkit.evaluation.driver import PredictedBatch, measuring
-from toolkit.reading.fields import Count, Number, Record
+from toolkit.reading.fields import Count, Number, Schema
 from toolkit.reading.files import read_bytes
 from toolkit.reading.records import judge
 from toolkit.runtime.files import atomic_write, writing
@@ -221,7 +221,7 @@ def read_figures(path: Path) -> list[dict[str, Any]]:
     """The lines of a metrics.jsonl that are records of a step; what a kill has cut short, or somebody else
     has written there, is passed over.
     """
-    data = read_bytes(path, "the figures of a run", DataError)
+    data = read_bytes(path, "the metrics of a run", DataError)
     return [figures for line in data.splitlines() if (figures := _figures(line)) is not None]
 
 
@@ -238,7 +238,7 @@ def _is_validation(figures: dict[str, Any]) -> bool:
     return any(name.startswith("val/") for name in figures)
 
 
-class _Figures(Record):
+class _Figures(Schema):
     """A line of metrics.jsonl."""
 
     model_config = ConfigDict(extra="allow", frozen=True)

@@ -71,7 +71,7 @@ def load_state(folder: Path) -> tuple[Progress, dict[str, Any]]:
     if not path.is_file():
         raise CheckpointError(
             f"{folder} cannot be resumed: it has no {RESUME_FILE}, so no step was saved. Hint: start it"
-            " anew without --resume"
+            " again without --resume"
         )
     try:
         parts = torch.load(path, map_location="cpu", weights_only=True)

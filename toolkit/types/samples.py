@@ -1,4 +1,4 @@
-"""An image with what is known of it, and with what a model says of it."""
+"""Images with their annotations, and the predictions of models for them."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of one sample, always in the sample's own pixel grid.
+    """A model's output for one sample, always in the sample's own pixel grid.
 
     Attributes:
         sample_id: the ``id`` of the sample.
