@@ -30,7 +30,7 @@ from toolkit.models.contract import Model
 from toolkit.models.prompted import prompted
 from toolkit.models.returned import checked_predictions, owner_of
 from toolkit.models.simulated_prompts import AUTO
-from toolkit.runtime.devices import find_device
+from toolkit.runtime.devices import autocast, find_device
 from toolkit.runtime.remote import fetch_bytes, is_url
 from toolkit.types import Prediction, Sample
 from toolkit.visualization.palettes import Palette, default_palette
@@ -161,10 +161,7 @@ class Predictor:
     @contextlib.contextmanager
     def computing(self) -> Iterator[None]:
         """The context in which the network computes: without gradients, in the chosen precision."""
-        with (
-            torch.no_grad(),
-            torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"),
-        ):
+        with torch.no_grad(), autocast(self.device, self.precision):
             yield
 
 
