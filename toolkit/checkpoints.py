@@ -263,21 +263,30 @@ def find_checkpoint(run_or_file: str | os.PathLike[str]) -> Path:
             if (path / name).is_file():
                 return path / name
         known = describe_foreign(path)
-        raise CheckpointError(
-            f"{path} {known}"
-            if known
-            else f"{path} contains neither {BEST} nor {LAST}: it is not a run, or its training stopped before"
-            " the first checkpoint"
-        )
+        raise CheckpointError(f"{path} {known}" if known else f"{path} {_without_checkpoint(path)}")
     if not path.is_file():
         raise CheckpointError(f"no run or checkpoint at {path}{runs_beside(path)}")
     return path
 
 
+def _without_checkpoint(folder: Path) -> str:
+    """What a folder without a checkpoint is, and what can be done about it."""
+    if (folder / CONFIG).is_file():
+        return (
+            f"contains neither {BEST} nor {LAST}: its training stopped before the first checkpoint. Hint:"
+            f" toolkit train --resume {folder}"
+        )
+    inside = sorted(str(each.parent) for each in folder.glob(f"*/{CONFIG}"))
+    found = f"it contains the runs {', '.join(inside[:5])}" if inside else "give the folder of a run"
+    return f"is not a run: it contains neither {BEST} nor {LAST}. Hint: {found}"
+
+
 def runs_beside(path: Path) -> str:
-    """A hint that names the runs beside a path that is not there, the nearest first; empty when there are
-    none.
+    """A hint that names the run that a path without a file is in, or the runs beside it, the nearest first;
+    empty when there are none.
     """
+    if (path.parent / CONFIG).is_file():
+        return f". Hint: {path.parent} is a run; give this folder"
     try:
         beside = [each.name for each in path.parent.iterdir() if (each / CONFIG).is_file()]
     except OSError:

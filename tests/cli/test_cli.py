@@ -230,7 +230,7 @@ def test_only_the_command_that_is_asked_for_is_imported() -> None:
         ),
         (
             ["train", "--plugin", "unet", "--data", "shapes", "train.steps=many"],
-            "train.steps: input should be a valid integer",
+            "train.steps: expected a whole number",
         ),
         (
             ["train", "--plugin", "unet", "--data", "shapes", "steps"],

@@ -128,7 +128,7 @@ def test_faults_of_all_splits_and_between_them_are_told_at_once(
         ("val", "not there: 1 (lost-val.png)"),
         ("val", "reaches 62"),
         ("val", "its classes are in a different order than those of train: pan, pot; not pot, pan"),
-        ("val", "1 photo is in train, too, so evaluation would use training photos: same"),
+        ("val", "1 photo is also in train, so the splits are not independent: same"),
     ]
     assert len(faults) == len(expected)
     for fault, (split, text) in zip(faults, expected, strict=True):

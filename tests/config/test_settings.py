@@ -134,18 +134,21 @@ FAULTS: dict[str, tuple[dict[str, object], str]] = {
         "shapes.0: unknown name 'star'; expected one of: disc, box",
     ),
     "something missing": ({}, "depth: missing"),
-    "a text for a number": ({"depth": "deep"}, "depth: input should be a valid integer"),
+    "a text for a number": ({"depth": "deep"}, "depth: expected a whole number"),
     "its value": ({"depth": "deep"}, ", not 'deep'"),
     "a choice": (
         {"depth": 2, "head": {"norm": "group"}},
-        "head.norm: input should be 'batch' or 'none', not 'group'",
+        "head.norm: expected 'batch' or 'none', not 'group'",
     ),
     "out of range": (
         {"depth": 2, "shapes": [{"name": "disc", "radius": 0}]},
-        "shapes.0.disc.radius: input should be greater than 0, not 0",
+        "shapes.0.disc.radius: expected a number above 0, not 0",
     ),
     "a check of its own": ({"depth": 3}, "depth: depth must be even, not 3"),
-    "a value for a section": ({"depth": 2, "head": 3}, "head: input should be a valid dictionary"),
+    "a value for a section": (
+        {"depth": 2, "head": 3},
+        "head: expected keys and values, such as {key: value}",
+    ),
 }
 
 
@@ -174,7 +177,7 @@ def test_defaults_are_checked_as_well() -> None:
     class Wrong(Settings):
         size: int = Field(0, gt=0)
 
-    with pytest.raises(ConfigError, match="size: input should be greater than 0, not 0"):
+    with pytest.raises(ConfigError, match="size: expected a number above 0, not 0"):
         validate(Wrong, {}, source="defaults")
 
 

@@ -133,8 +133,8 @@ def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
     found, search = below(tmp_path)
     assert found == ["a.jpg", "b.GIF", "c.jfif"]
     assert search.left_out() == [
-        "6 files skipped because of their suffix (3 .heic, 2 .txt, 1 without a suffix); to have .heic read,"
-        " convert them to JPEG or PNG",
+        "6 files skipped because of their suffix (3 .heic, 2 .txt, 1 without a suffix); convert .heic to"
+        " JPEG or PNG to include them",
         "1 file hidden or created by the system",
         f"results of an earlier run in {tmp_path / 'old'}",
     ]

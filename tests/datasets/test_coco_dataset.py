@@ -275,7 +275,7 @@ def _change(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         ("images.1.file_name", "a.png", "two images with the file_name 'a.png'"),
         ("categories.1.id", 90, "the id 90 occurs twice among the categories: 0 and 1"),
         ("categories.1.name", "dog", "two categories called 'dog'"),
-        ("categories.1.id", "3", "numbers and texts as ids"),
+        ("categories.1.id", "3", "both numbers and text as category ids"),
         ("annotations", None, "not a COCO annotation file"),
     ],
 )

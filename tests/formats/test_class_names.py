@@ -25,12 +25,12 @@ def test_what_is_no_text(value: Any) -> None:
 
 @pytest.mark.parametrize("value", ["", " ", "\n"])
 def test_empty_names(value: str) -> None:
-    with pytest.raises(DataError, match=r"^f: 3 has an empty name of a class"):
+    with pytest.raises(DataError, match=r"^f: 3 has an empty class name"):
         class_name(value, "f: 3")
 
 
 def test_unknown_and_double_names() -> None:
-    with pytest.raises(DataError, match="f is of no class; expected one of can, cup. Hint: look"):
+    with pytest.raises(DataError, match="f has no known class; expected one of can, cup. Hint: look"):
         class_index("pot", {"can": 0, "cup": 1}, "f", "look")
     with pytest.raises(DataError, match="f names the class 'cup' twice"):
         class_names(["cup", "can", "cup "], "f")

@@ -84,7 +84,7 @@ def test_both_kinds_of_run_lengths() -> None:
         ({"segmentation": 5}, "segmentation: must be a list of polygons"),
         (
             {"segmentation": [1, 2, 3, 4, 5, 6]},
-            "segmentation: must be a list of polygons, each a list in it",
+            "segmentation: must be a list of polygons, each of them a list",
         ),
         (
             {"segmentation": [{"size": [1, 1], "counts": "0"}]},

@@ -94,7 +94,7 @@ def test_it_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> No
     for name in ("/old/1.jpg", "/old/2.jpg", "/old/1.jpg"):
         assert found.find(name) is not None
     assert len(caplog.records) == 1
-    assert "names images by paths of another machine" in caplog.text
+    assert "lists images by paths on another computer" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["", ".", "/", "a\0b.jpg", "x" * 300, "\\", "https://[", "C:\\"])

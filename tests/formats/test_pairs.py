@@ -32,7 +32,7 @@ def test_links_are_followed_and_other_pictures_are_noted(tmp_path: Path) -> None
     (tmp_path / "in" / "linked").symlink_to(tmp_path / "far")
     with noting() as notes:
         assert list(images_below(tmp_path / "in")) == ["b", "linked/a"]
-    passed = "are passed over, since this kind of picture is not read"
+    passed = "are skipped, because this kind of picture is not supported"
     assert dict(notes) == {f"files .heic {passed}": 2, f"files .avif {passed}": 1}
 
 

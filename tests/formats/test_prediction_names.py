@@ -39,9 +39,9 @@ def test_each_has_its_own(samples: list[str], names: list[str], expected: dict[s
 
 
 CLASHES = [
-    (["x/a", "y/a"], ["a"], "one prediction, a, that could be of x/a and of y/a"),
-    (["x/a", "y/a"], ["a.jpg"], "could be of x/a and of y/a"),
-    (["a.jpg", "a.png"], ["a"], "could be of a.jpg and of a.png"),
+    (["x/a", "y/a"], ["a"], "one prediction, a, that could belong to both x/a and y/a"),
+    (["x/a", "y/a"], ["a.jpg"], "could belong to both x/a and y/a"),
+    (["a.jpg", "a.png"], ["a"], "could belong to both a.jpg and a.png"),
     (["a"], ["a.jpg", "a.png"], "2 predictions that could belong to the image a: a.jpg, a.png"),
     (["x/a"], ["a.jpg", "a.bmp"], "2 predictions that could belong to the image x/a"),
 ]
@@ -101,7 +101,9 @@ def test_one_prediction_for_two_images(tmp_path: Path, form: str) -> None:
     else:
         path = document(tmp_path, ["a.jpg", "b.jpg"], with_objects=form == "objects")
     files = PredictionFiles(path, ("x", "y", "z"))
-    with pytest.raises(DataError, match=r"could be of day/a and of night/a\. Hint: name predictions after"):
+    with pytest.raises(
+        DataError, match=r"could belong to both day/a and night/a\. Hint: name predictions after"
+    ):
         files.require(["day/a", "night/a", "b"])
 
 

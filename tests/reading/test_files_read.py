@@ -1,4 +1,4 @@
-"""Only regular files of a plausible size are read, and what is no UTF-8 is said so with its place."""
+"""Only regular files of a plausible size are read, and what is not UTF-8 is said so with its place."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_the_size_is_looked_at_before_anything_is_read(tmp_path: Path) -> None:
         ("not-there.json", "does not exist; it should contain records. Hint: check its name"),
         ("loop.json", "cannot be read: Too many levels of symbolic links"),
         ("x" * 300, "cannot be read: File name too long"),
-        ("a\0b", "is no name of a file"),
+        ("a\0b", "is not a (valid )?file name"),
     ],
 )
 def test_a_path_that_leads_nowhere_is_an_error_of_the_kind_asked_for(
@@ -70,9 +70,9 @@ def test_a_path_that_leads_nowhere_is_an_error_of_the_kind_asked_for(
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"one\ntwo\ncaf\xe9", r"here, line 3: the byte 0xe9 is no UTF-8.*encoding UTF-8"),
-        (b"\xed\xa0\x80", r"here, line 1: the byte 0xed is no UTF-8"),
-        (b"half of a character \xe2\x82", "the byte 0xe2 is no UTF-8"),
+        (b"one\ntwo\ncaf\xe9", r"here, line 3: the byte 0xe9 is not UTF-8.*encoding UTF-8"),
+        (b"\xed\xa0\x80", r"here, line 1: the byte 0xed is not UTF-8"),
+        (b"half of a character \xe2\x82", "the byte 0xe2 is not UTF-8"),
         ("words".encode("utf-16"), "text in UTF-16, not UTF-8"),
         ("words".encode("utf-32"), "text in UTF-32, not UTF-8"),
     ],

@@ -226,9 +226,9 @@ def test_names_are_text_as_it_is_written(text: str) -> None:
         ("names: cat", "line 1: names must be a list of names, not 'cat'"),
         ("\nnames: {0: a, 2: b}", "line 2: names must number its names from 0"),
         ("names: {a: 0}", "must number its names from 0"),
-        ("names: [a, [b]]", "each of them text"),
-        ("names: [a, '']", "each of them text"),
-        ("names:\n- a\n-\n", "line 3: names must be names, each of them text"),
+        ("names: [a, [b]]", "names that are not empty"),
+        ("names: [a, '']", "names that are not empty"),
+        ("names:\n- a\n-\n", "line 3: names must be a list of names that are not empty"),
     ],
 )
 def test_what_is_no_list_of_names_says_its_line(text: str, message: str) -> None:
@@ -265,5 +265,5 @@ def test_a_file_is_read_with_a_byte_order_mark_and_without_one_too_large(tmp_pat
     with pytest.raises(ConfigError, match="103 bytes, but settings have 50 at most"):
         load_yaml(path, "settings", ConfigError, most=50)
     path.write_bytes(b"a: 1\nb: caf\xe9\n")
-    with pytest.raises(ConfigError, match="line 2: the byte 0xe9 is no UTF-8"):
+    with pytest.raises(ConfigError, match="line 2: the byte 0xe9 is not UTF-8"):
         load_yaml(path, "settings", ConfigError)

@@ -55,9 +55,9 @@ def test_names(url: str, name: str) -> None:
         ({"checksum": "md5:f10217", "sha256": "0" * 64}, "give sha256 or checksum, not both"),
         ({"url": "ftp://example.org/a.zip"}, "must begin with https:// or http://"),
         ({"url": "https://example.org/"}, "'' is not a file name. Hint: set filename"),
-        ({"filename": "../a.zip"}, "'../a.zip' is no name of a file"),
-        ({"filename": "a\\b.zip"}, "is no name of a file"),
-        ({"filename": ".."}, "'..' is no name of a file"),
+        ({"filename": "../a.zip"}, "'../a.zip' is not a file name"),
+        ({"filename": "a\\b.zip"}, "is not a file name"),
+        ({"filename": ".."}, "'..' is not a file name"),
     ],
     ids=str,
 )

@@ -286,12 +286,12 @@ def test_when_loaders_die_the_state_is_saved_and_the_run_goes_on(
     def dying(*given: Any, **named: Any) -> Any:
         for number, batch in enumerate(real(*given, **named)):
             if number == 7:  # the second part of the fourth step
-                raise LoaderError("a process that reads images has died. Hint: fewer")
+                raise LoaderError("a process that reads images was stopped. Hint: use fewer")
             yield batch
 
     monkeypatch.setattr(loop, "training_batches", dying)
     with pytest.raises(
-        LoaderError, match=r"Hint: fewer\. The state after step 3 is saved, and --resume goes on"
+        LoaderError, match=r"Hint: use fewer\. The state after step 3 is saved; --resume continues"
     ):
         run_tiny(tiny, run, *words)
     monkeypatch.setattr(loop, "training_batches", real)
@@ -306,12 +306,12 @@ def test_a_death_before_the_first_step_leaves_nothing_in_the_way(
     from toolkit.training import loop
 
     def dying(*given: Any, **named: Any) -> Any:
-        raise LoaderError("died. Hint: fewer")
+        raise LoaderError("died. Hint: use fewer")
         yield
 
     with monkeypatch.context() as patch:
         patch.setattr(loop, "training_batches", dying)
-        with pytest.raises(LoaderError, match=r"^died\. Hint: fewer$"):
+        with pytest.raises(LoaderError, match=r"^died\. Hint: use fewer$"):
             run_tiny(tiny, tmp_path / "run", "train.steps=2")
     assert run_tiny(tiny, tmp_path / "run", "train.steps=2").finished
 

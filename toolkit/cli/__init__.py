@@ -54,6 +54,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise ``UsageError`` with the message, the words to choose from, and the usage."""
+        # argparse also lists as required what may be left out, such as any number of settings
+        message = message.replace(", key=value", "")
         choices = [name for action in _choosing(self) for name in action.choices]
         there = f". Expected one of: {', '.join(choices)}" if choices else ""
         raise UsageError(f"{message}{there}\n{self.format_usage().rstrip()}")
@@ -99,7 +101,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     # argparse leaves over the words that follow an option when there are others, or a RUN, before it
     more = next((name for name in ("settings", "paths") if hasattr(args, name)), "")
     if rest and (not more or any(word.startswith("-") for word in rest)):
-        leaf.error(f"unrecognized arguments: {' '.join(rest)}")
+        raise _advice().left_over(leaf, rest, words)
     if rest:
         setattr(args, more, [*getattr(args, more), *rest])
     return args

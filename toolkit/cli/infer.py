@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from toolkit.cli.options import (
     model_settings,
     natural,
     positive,
+    refuse_swapped,
 )
 from toolkit.runtime.text import printable
 from toolkit.wording import counted
@@ -134,7 +134,7 @@ def run(args: argparse.Namespace) -> int:
     words = [path for path in args.paths if is_setting(path)]
     settings = model_settings(words, args.run)
     out = args.out or default_results(args.run)
-    _refuse_swapped(args)
+    refuse_swapped("infer", args.run, args.paths)
     predictor = load(
         args.run,
         device=args.device,
@@ -182,23 +182,6 @@ def _closing(args: argparse.Namespace, summary: Summary, out: Path, *, has_class
         data = "masks" if summary.found.pixels else "coco"
         measure = ["eval", "--predictions", str(out), "--data", data, "--data-dir", FOLDER]
         yield from next_lines(measure, title="To measure the results, if you have labels:")
-
-
-def _refuse_swapped(args: argparse.Namespace) -> None:
-    """Raise ``UsageError`` where photos stand in the place of the run, and the run among the photos."""
-    from toolkit.checkpoints import BEST, LAST
-    from toolkit.errors import UsageError
-
-    def is_run(word: str) -> bool:
-        return word.endswith(".safetensors") or any((Path(word) / name).is_file() for name in (BEST, LAST))
-
-    runs = [word for word in args.paths if is_run(word)]
-    if runs and not is_run(args.run):
-        others = [args.run, *(word for word in args.paths if word != runs[0])]
-        raise UsageError(
-            f"{args.run} is not a run, but {runs[0]} is. Hint: the run comes first:"
-            f" {shlex.join(['toolkit', 'infer', runs[0], *others])}"
-        )
 
 
 def _describe(summary: Summary, out: Path, seconds: float) -> str:

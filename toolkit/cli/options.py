@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -201,3 +202,20 @@ def _at_least(least: int, text: str) -> int:
     if number < least:
         raise argparse.ArgumentTypeError(f"expected a whole number of {least} or more, not {text!r}")
     return number
+
+
+def refuse_swapped(command: str, run: str, others: Sequence[str]) -> None:
+    """Raise ``UsageError`` where something else is in the place of the run, and the run is among the rest."""
+    from toolkit.checkpoints import BEST, LAST
+    from toolkit.errors import UsageError
+
+    def is_run(word: str) -> bool:
+        return word.endswith(".safetensors") or any((Path(word) / name).is_file() for name in (BEST, LAST))
+
+    runs = [word for word in others if is_run(word)]
+    if runs and not is_run(run):
+        rest = [run, *(word for word in others if word != runs[0])]
+        raise UsageError(
+            f"{run} is not a run, but {runs[0]} is. Hint: the run comes first:"
+            f" {shlex.join(['toolkit', command, runs[0], *rest])}"
+        )

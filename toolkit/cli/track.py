@@ -11,6 +11,7 @@ from toolkit.cli.options import (
     default_results,
     load_plugin_files,
     model_settings,
+    refuse_swapped,
 )
 from toolkit.wording import counted
 
@@ -52,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
     from toolkit.inference.tracking import track_video
     from toolkit.runtime.progress import Count
 
+    refuse_swapped("track", args.run, [args.video])
     out = args.out or default_results(args.run, args.video)
     _refuse_results(out)
     predictor = load(

@@ -4,9 +4,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from toolkit.config.settings import Settings
 
@@ -180,3 +181,22 @@ AugmentSettings = Annotated[
     Field(discriminator="name"),
 ]
 """Any one augmentation, told apart by ``name``."""
+
+
+def _by_name(value: Any) -> Any:
+    """Names as entries with the default settings: ``flip,blur`` or ``[flip, blur]``; none for no
+    augmentation.
+    """
+    if isinstance(value, str):
+        value = [] if value in ("", "none") else [name.strip() for name in value.split(",")]
+    if isinstance(value, Mapping):
+        value = [value]
+    return (
+        [{"name": one} if isinstance(one, str) else one for one in value]
+        if isinstance(value, list)
+        else value
+    )
+
+
+AugmentList = Annotated[tuple[AugmentSettings, ...], BeforeValidator(_by_name)]
+"""What a recipe lists under ``augment``."""

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import Field, create_model
 
 from toolkit import registry
-from toolkit.config.augmentations import AugmentSettings
+from toolkit.config.augmentations import AugmentList
 from toolkit.config.keys import Sections, check_sections, evaluators_class, has_bare, in_full
 from toolkit.config.schema import AUTO, DataSettings, RunSettings, TrainSettings
 from toolkit.config.settings import Settings, settings_class, validate
@@ -210,7 +210,7 @@ def build(
         __base__=RunSettings,
         model=_field(plugin),
         data=(create_model("DataSettings", __base__=DataSettings, options=options), ...),
-        augment=(tuple[AugmentSettings, ...], ()),
+        augment=(AugmentList, ()),
         evaluators=(create_model("Evaluators", __base__=Settings, **evaluator_fields), ...),
     )
     settings: RunSettings = validate(whole, tree, source=source)

@@ -80,10 +80,7 @@ def _shared(one: SplitReport, other: SplitReport) -> list[tuple[str, str]]:
 def _of_both(before: str, shared: list[tuple[str, str]]) -> str:
     pairs = [own if own == theirs else f"{own} ({before}: {theirs})" for theirs, own in shared]
     what = "1 photo is" if len(shared) == 1 else f"{len(shared)} photos are"
-    return (
-        f"{what} also in {before}, so this split does not measure how well unseen photos work:"
-        f" {_listed(pairs)}"
-    )
+    return f"{what} also in {before}, so the splits are not independent: {_listed(pairs)}"
 
 
 def _listed(names: list[str] | tuple[str, ...]) -> str:

@@ -88,7 +88,9 @@ def compare_runs(
         DataError: when the classes of a run are not those of the dataset.
     """
     if len(runs) < 2:
-        raise UsageError(f"a comparison needs two runs or more, not {len(runs)}")
+        raise UsageError(
+            f"a comparison needs two runs or more, not {len(runs)}. Hint: list all of their folders"
+        )
     fabric = make_fabric(accelerator=accelerator, devices=1, precision=precision)
     fabric.launch()
     paths = [path_of_run(run) for run in runs]

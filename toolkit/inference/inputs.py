@@ -131,10 +131,11 @@ def find_images(
         reasons = [item.found.error for item in found.values()]
         if left_out := search.left_out():
             reasons.append(f"left out: {', '.join(left_out)}")
+        other = "choose another --out, or check the path and" if search.own else "check the path and"
         raise UsageError(
             f"no image ({', '.join(sorted(IMAGE_SUFFIXES))}) in"
-            f" {', '.join(paths)}{''.join(f'; {reason}' for reason in reasons)}. Hint: check the path and"
-            " the suffixes, or list the files themselves"
+            f" {', '.join(paths)}{''.join(f'; {reason}' for reason in reasons)}. Hint: {other} the"
+            " suffixes, or list the files themselves"
         )
     return with_stems(_with_names(found))
 

@@ -150,7 +150,14 @@ def named(registry: Registry[M], name: str, *, by_user: bool = False) -> M:
     Raises:
         UnknownNameError, UnavailableError, UsageError: as ``Registry.get`` and ``add_path``.
     """
+    if "://" in name:
+        raise UsageError(
+            f"{name} is a URL; expected the name of a {registry.kind.kind}, or the path of a file that"
+            f" defines one. Hint: choose one of: {', '.join(registry.names())}"
+        )
     if not is_path(name):
+        if name not in registry.names() and by_user:
+            _refuse_other_folders(registry, name)
         return registry.get(name)
     if not by_user and Path(name).expanduser().resolve() not in discovery.loaded_paths():
         raise UnknownNameError(_not_named(registry, name))
