@@ -77,6 +77,8 @@ def load_state(folder: Path) -> tuple[Progress, dict[str, Any]]:
         parts = torch.load(path, map_location="cpu", weights_only=True)
         return Progress(**parts.pop("progress")), parts
     except Exception as error:  # torch raises many kinds for damaged files
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise CheckpointError(
-            f"{path} is damaged or not safe to open: {str(error).splitlines()[0]}"
+            f"{path} is damaged or not safe to open: {reason}. Hint: begin a new run from what this one has"
+            f" learned, with weights={folder} and another --out"
         ) from None
