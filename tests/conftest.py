@@ -34,7 +34,7 @@ def _level_of_the_log() -> Iterator[None]:
     logger.setLevel(level)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny() -> str:
     """Path of the file that brings the plugin ``tiny`` and the dataset ``squares``."""
     return TINY

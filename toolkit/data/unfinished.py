@@ -65,7 +65,7 @@ def require_finished(folder: Path) -> None:
 
 
 def _command_of(mark: Path) -> str | None:
-    if not mark.is_file():
+    if mark.is_symlink() or not mark.is_file():
         return None
     command = read_bytes(mark, "the command that writes here", DataError, most=_MOST_BYTES)
     return os.fsdecode(command).rstrip("\n")
