@@ -45,7 +45,7 @@ def _no_waiting_for_the_disk() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny() -> str:
     """Path of the file that brings the plugin ``tiny`` and the dataset ``squares``."""
     return TINY

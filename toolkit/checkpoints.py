@@ -21,7 +21,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Protocol, TypeAlias, runtime_checkable
 
-import torch
 from pydantic import AfterValidator, Field, Strict
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -36,6 +35,7 @@ from toolkit.reading.files import check_file, read_text
 from toolkit.reading.json_text import parse_json
 from toolkit.reading.records import MOST_FAULTS, judge
 from toolkit.runtime.files import atomic_write
+from toolkit.runtime.torch_files import load_torch
 from toolkit.runtime.weight_files import recognize
 
 logger = logging.getLogger("toolkit")
@@ -400,7 +400,10 @@ def _load_torch(path: Path) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about pickle protocols, on the way to the error below
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return load_torch(path, "weights", CheckpointError)
+    except CheckpointError:
+        _refuse_if_known(path)
+        raise
     except pickle.UnpicklingError as error:
         _refuse_if_known(path)
         # torch's message begins with the advice to switch the protection off; what it found comes later

@@ -12,10 +12,10 @@ from toolkit.data.faults import fault
 from toolkit.data.folders import is_data
 from toolkit.data.notes import announce, note
 from toolkit.data.splits import of_no_split, the_one
-from toolkit.errors import DataError, MissingSplitError
+from toolkit.errors import MissingSplitError
 from toolkit.formats.bounds import CLIPPED
 from toolkit.formats.image_paths import ImagePaths, portable_names
-from toolkit.formats.pairs import images_in, some
+from toolkit.formats.pairs import images_in
 from toolkit.formats.regions import Region, RegionDataset, unique_ids
 from toolkit.formats.via import ViaOptions, check_one_class, read_via, via_regions
 from toolkit.types import Size
@@ -86,8 +86,7 @@ class Balloons(RegionDataset):
         found = {image.file_name: paths.find(image.file_name) for image in images}
         missing = [name for name, path in found.items() if path is None]
         if missing:
-            what = f"{self._file} lists {len(missing)} photos that are not next to it"
-            fault(DataError(f"{what}: {some(missing)}. Hint: unpack the whole archive, or put them there"))
+            fault(paths.lost(missing, "unpack the whole archive, or put them next to it"))
         self._images = [image for image in images if found[image.file_name] is not None]
         self._paths = [path for path in found.values() if path is not None]
         named = {path.resolve() for path in self._paths}

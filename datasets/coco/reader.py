@@ -18,7 +18,6 @@ from toolkit.formats.coco import CocoFile
 from toolkit.formats.coco_numbers import CocoNumbered
 from toolkit.formats.coco_truth import complete_truth
 from toolkit.formats.image_paths import ImagePaths, portable_names
-from toolkit.formats.pairs import listed
 from toolkit.formats.regions import Region, RegionDataset, unique_ids
 from toolkit.types import Size
 
@@ -191,8 +190,7 @@ class Coco(RegionDataset, CocoNumbered):
         there = {place for place, name in names.items() if self._paths.find(name) is not None}
         lost = [name for place, name in names.items() if place not in there]
         if lost:
-            what = listed(f"images that {self._file.path} names and that are not there", lost)
-            fault(DataError(f"{what}. Hint: put them there, or set data.options.images=FOLDER"))
+            fault(self._paths.lost(lost, "put them there, or set data.options.images=FOLDER"))
         self._use(place for place in self._places if place in there)
 
     def image_path(self, index: int) -> Path:

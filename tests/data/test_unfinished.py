@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,22 @@ def test_after_an_error_the_same_command_may_begin_again_and_no_other(tmp_path: 
         pytest.fail("not to be written")
     with being_written(tmp_path, "one"):
         pass
+    require_finished(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "sparse", "folder"])
+def test_a_mark_that_is_none_is_neither_waited_for_nor_read(tmp_path: Path, kind: str) -> None:
+    mark = tmp_path / MARK
+    if kind == "pipe":
+        os.mkfifo(mark)
+    elif kind == "folder":
+        mark.mkdir()
+    else:
+        mark.touch()
+        os.truncate(mark, 50 << 30)
+        with pytest.raises(DataError, match="53,687,091,200 bytes, but the command that writes here"):
+            require_finished(tmp_path)
+        return
     require_finished(tmp_path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +139,10 @@ def test_faults_name_file_and_line(tmp_path: Path, line: str, message: str) -> N
         ("train: 5\nnames: [cat]\n", "train holds 5; expected a folder"),
         ("train: images\nnames: [cat]\nkpt_shape: [4]\n", "kpt_shape is .4.; expected .KEYPOINTS, 2."),
         ("train: empty\nvalid: empty\nval: empty\nnames: [cat]\n", "train: empty contains no images"),
-        ("train: elsewhere\nnames: [cat]\n", "names elsewhere, but there is neither"),
+        (
+            "train: elsewhere\nnames: [cat]\n",
+            "names elsewhere for .train., but there is no .*elsewhere. Hint",
+        ),
         ("train: empty\nnames: [cat]\n", "train: empty contains no images"),
     ],
 )
@@ -155,8 +159,39 @@ def test_files_that_are_not_text(tmp_path: Path) -> None:
         yolo(tmp_path)
     (tmp_path / "data.yaml").write_text(YAML)
     put(tmp_path, "a", None).write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DataError, match=r"a.txt cannot be read as text"):
+    with pytest.raises(DataError, match=r"a.txt is text in UTF-16, not UTF-8"):
         yolo(tmp_path)[0]
+
+
+def test_a_label_file_that_would_be_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "data.yaml").write_text(YAML)
+    label = put(tmp_path, "a", None)
+    os.mkfifo(label)
+    with pytest.raises(DataError, match=r"a.txt is a named pipe, not a file; it should contain YOLO labels"):
+        yolo(tmp_path)[0]
+
+
+@pytest.mark.parametrize(
+    "entry", ["/content/set/images/train", "C:\\set\\images\\train", "/x/images%2Ftrain"]
+)
+def test_folders_of_another_machine(tmp_path: Path, entry: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "toolkit")
+    (tmp_path / "data.yaml").write_text(f"names: [cat, dog]\ntrain: {entry}\nval: {entry[:-5]}val\n")
+    put(tmp_path, "a", SQUARE)
+    assert yolo(tmp_path).ids == ("a",)
+    assert f"a path of another machine; {tmp_path}/images/train is taken for it" in caplog.text
+    with pytest.raises(
+        DataError, match=r"for 'val', but there is no .*Hint: write a path from the folder of"
+    ):
+        yolo(tmp_path, "val")
+
+
+def test_one_folder_is_not_taken_for_two_of_another_machine(tmp_path: Path) -> None:
+    (tmp_path / "data.yaml").write_text("names: [cat, dog]\ntrain: /x/train/images\nval: /x/val/images\n")
+    put(tmp_path, "a", SQUARE, images="images", labels="labels")
+    for split in ("train", "val"):
+        with pytest.raises(DataError, match=f"for '{split}', but there is no"):
+            yolo(tmp_path, split)
 
 
 def test_label_folders_in_another_case(tmp_path: Path) -> None:

@@ -71,9 +71,9 @@ def test_lists_of_names(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"train\.txt is empty"):
         read_lines(path)
     path.write_bytes(b"\xff\xfe\xfa")
-    with pytest.raises(DataError, match="cannot be read as a list of names"):
+    with pytest.raises(DataError, match="UTF-16, not UTF-8; it should contain a list of names"):
         read_lines(path)
-    with pytest.raises(DataError, match="cannot be read as a list of names"):
+    with pytest.raises(DataError, match="does not exist; it should contain a list of names"):
         read_lines(tmp_path / "absent.txt")
 
 

@@ -19,7 +19,7 @@ import toolkit
 from toolkit import registry
 from toolkit.checkpoints import read_manifest
 from toolkit.config import resolve
-from toolkit.errors import ConfigError, LoaderError, ToolkitError, UsageError
+from toolkit.errors import CheckpointError, ConfigError, LoaderError, ToolkitError, UsageError
 from toolkit.runtime.locks import LOCK_FILE
 from toolkit.training import keeping
 from toolkit.training.log import read_metrics
@@ -396,3 +396,66 @@ def test_what_decides_the_best_is_text(tiny: str) -> None:
     )
     for word in ("train.best_metric=loss", "evaluators.iou.void=false_positive", "data.val_split="):
         assert keeping.measured_by(resolve(plugin=tiny, data=tiny, overrides=[word])) != one
+
+
+@pytest.fixture(scope="module")
+def stepped(tiny: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("stepped") / "run"
+    run_tiny(tiny, run, "train.steps=2", "train.ema=0.5")
+    return run
+
+
+def without(name: str) -> Any:
+    return lambda state: state.pop(name)
+
+
+def change(name: str, value: Any) -> Any:
+    return lambda state: state.update({name: value})
+
+
+def narrow_moments(state: dict[str, Any]) -> None:
+    for moments in state["optimizer"]["state"].values():
+        moments["exp_avg"] = torch.zeros(7)
+
+
+CHANGES = {
+    "no weights": without("model"),
+    "no origin": without("start_weights"),
+    "an origin without a license": change("start_weights", {"name": "x"}),
+    "no progress": without("progress"),
+    "progress as a list": change("progress", [1]),
+    "a step as text": lambda state: state["progress"].update(step="2"),
+    "a step below 0": lambda state: state["progress"].update(step=-3),
+    "weights as a number": change("model", 5),
+    "weights of another network": change("model", {"a": torch.zeros(2)}),
+    "one weight as text": lambda state: state["model"].update(dict.fromkeys(list(state["model"])[:1], "x")),
+    "no groups": lambda state: state["optimizer"].pop("param_groups"),
+    "no moments": lambda state: state["optimizer"].pop("state"),
+    "groups as text": lambda state: state["optimizer"].update(param_groups="ab"),
+    "moments of another shape": narrow_moments,
+    "an average of other weights": change("ema", {"a": torch.zeros(2)}),
+    "an average that is text": lambda state: state["ema"].update(dict.fromkeys(state["ema"], "x")),
+    "precision as a list": change("precision", [1]),
+    "warnings as a number": change("diagnosis", {"warnings": 5}),
+    "data without classes": change("data", {"fingerprint": "x", "digests": {}}),
+    "measured by a number": change("measured", {"by": 5}),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_state_that_a_stranger_may_have_made(tiny: str, stepped: Path, tmp_path: Path, name: str) -> None:
+    run = Path(shutil.copytree(stepped, tmp_path / "run"))
+    state = torch.load(run / "resume.pt", weights_only=True)
+    CHANGES[name](state)
+    torch.save(state, run / "resume.pt")
+    with pytest.raises(CheckpointError) as caught:
+        run_tiny(tiny, run, "train.steps=4", "train.ema=0.5", resume=True)
+    assert str(run) in str(caught.value)
+
+
+@pytest.mark.parametrize("state", [[1, 2], 5, None])
+def test_a_state_that_is_something_else(tiny: str, stepped: Path, tmp_path: Path, state: Any) -> None:
+    run = Path(shutil.copytree(stepped, tmp_path / "run"))
+    torch.save(state, run / "resume.pt")
+    with pytest.raises(CheckpointError, match=r"resume.pt: expected an object.*Hint: begin a new run"):
+        run_tiny(tiny, run, "train.steps=4", "train.ema=0.5", resume=True)

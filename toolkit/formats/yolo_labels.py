@@ -17,6 +17,7 @@ from toolkit.errors import DataError
 from toolkit.formats.bounds import Bounds, Outside
 from toolkit.formats.regions import Region, polygon
 from toolkit.formats.yolo import YoloSet
+from toolkit.reading.files import read_text
 from toolkit.types import Masks, Size
 
 _DIGITS = 6  # of a pixel: what dividing by the size and multiplying again may blur is less
@@ -32,7 +33,7 @@ def yolo_regions(path: Path, size: Size, yolo: YoloSet, outside: Outside = "erro
     Raises:
         DataError: when a line cannot be used; names file and line.
     """
-    lines = _lines(path) if path.exists() else []
+    lines = read_text(path, "YOLO labels", DataError).splitlines() if path.exists() else []
     numbered = [(n, line.split()) for n, line in enumerate(lines, start=1) if line.strip()]
     bounds = Bounds(size, outside, hint="correct the lines")
     read = _pose if yolo.keypoints is not None else _segment
@@ -54,13 +55,6 @@ def _as_box(region: Region, size: Size) -> Region:
         return region
     x0, y0, x1, y1 = Masks(size, (region.counts(size),)).boxes_xyxy()[0].tolist()
     return replace(region, polygons=(), code=None, box_xyxy=(x0, y0, x1, y1))
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read as text: {error}. Hint: write it again") from error
 
 
 def _numbers(words: list[str], where: str, yolo: YoloSet) -> tuple[int, list[float]]:

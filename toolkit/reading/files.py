@@ -91,10 +91,18 @@ def _unreadable(path: str | os.PathLike[str], what: str, error: MakeError, probl
 
 
 def is_file(path: Path) -> bool:
-    """Whether a file is there; a name that the system cannot have, as of 300 characters, is none."""
+    """Whether a regular file is there; never an error, also for a name that the system cannot have."""
     try:
         return path.is_file()
-    except OSError:
+    except (OSError, ValueError):
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder is there; never an error, also for a name that the system cannot have."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
         return False
 
 
@@ -105,6 +113,21 @@ def read_text(path: str | os.PathLike[str], what: str, error: MakeError, *, most
         ToolkitError: of the kind ``error``: as ``read_bytes``, or when it is no UTF-8; says where.
     """
     return decode(read_bytes(path, what, error, most=most), str(path), what, error)
+
+
+def read_lines(path: str | os.PathLike[str], what: str, error: MakeError) -> list[str]:
+    """The lines of a file that lists names, without spaces around them, and without those that are empty;
+    arguments as for ``read_bytes``. Names of files need not be UTF-8: their bytes are kept, as Python does.
+
+    Raises:
+        ToolkitError: of the kind ``error``: as ``read_bytes``, or when it is no text.
+    """
+    data = read_bytes(path, what, error)
+    check_encoding(data, str(path), what, error)
+    if b"\0" in data:
+        raise error(f"{path} is no text; it should contain {what}. Hint: write it again, one on each line")
+    text = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def decode(data: bytes, source: str, what: str, error: MakeError) -> str:

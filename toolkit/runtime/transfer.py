@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING
 
 from toolkit.errors import OutputError
 from toolkit.registry.manifests import Download
-from toolkit.runtime.files import atomic_write
+from toolkit.runtime.files import atomic_write, open_to_append
 from toolkit.runtime.http_requests import CHUNK, connect, is_permanent, reason_of, request
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def transfer(download: Download, part: Path, timeout: float) -> None:
             total = known.size
         size = total if download.size is None else download.size
         _check_space(part, 0 if size is None else size - have)
-        with open(part, "ab") as file:
+        with open_to_append(part) as file:
             _receive(response, file, download, have, size)
     arrived = part.stat().st_size
     if size is not None and arrived < size:
