@@ -29,9 +29,8 @@ test: .venv/installed  ## the test suite
 slow: .venv/installed  ## the tests that `make test` leaves out: how the tests for a GPU do on a CPU
 	$(PYTEST) -m slow
 
-kill: .venv/installed  ## training, inference, conversion and export, killed before each change to their folders, and resumed; half an hour
-	TOOLKIT_KILLS=all OMP_NUM_THREADS=1 $(BIN)/pytest tests/inference/test_kills.py
-	TOOLKIT_EVERY_KILL=1 $(PYTEST) tests/training/test_state_kills.py
+kill: .venv/installed  ## training, inference, conversion and export, killed at each change to their folders, and resumed; half an hour
+	TOOLKIT_KILLS=all $(PYTEST) --dist load tests/inference/test_kills.py tests/training/test_state_kills.py
 
 fuzz: .venv/installed  ## changes valid files of every format at random and reads them, for MINUTES=10
 	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzzing/fuzz.py --minutes $(MINUTES)

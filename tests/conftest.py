@@ -78,3 +78,11 @@ def file_server(no_proxy: None) -> Iterator[FileServer]:
     """A web server on this machine."""
     with serving() as server:
         yield server
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How often processes were killed in each of the tests that kill."""
+    for report in terminalreporter.stats.get("passed", []):
+        kills = dict(report.user_properties).get("kills")
+        if kills:
+            terminalreporter.write_line(f"{kills:>4} kills in {report.nodeid}")

@@ -95,6 +95,16 @@ def document() -> dict[str, Any]:
     }
 
 
+def poses() -> dict[str, Any]:
+    """Of the same objects, with two points each."""
+    made = document()
+    for category in made["categories"]:
+        category |= {"keypoints": ["left", "right"], "skeleton": [[1, 2]]}
+    for entry in made["annotations"]:
+        entry |= {"keypoints": [5, 4, 2, 19, 11, 1], "num_keypoints": 2}
+    return made
+
+
 def results() -> list[dict[str, Any]]:
     keys = ("image_id", "category_id", "bbox", "segmentation")
     return [{key: entry[key] for key in keys} | {"score": 0.5} for entry in objects()]
@@ -349,6 +359,9 @@ def targets() -> dict[str, Target]:
         "coco": Target(
             every_sample("coco"), {"annotations/instances_train.json": as_json(document())}, image
         ),
+        "coco keypoints": Target(
+            every_sample("coco"), {"annotations/instances_train.json": as_json(poses())}, image
+        ),
         "coco truth for results": Target(evaluate("results.json"), truth, image | found),
         "coco results": Target(evaluate("results.json"), found, image | truth),
         "coco results by sample": Target(through_samples, found, image | truth),
@@ -359,6 +372,14 @@ def targets() -> dict[str, Target]:
             {
                 "data.yaml": b"path: .\ntrain: images/train\nnames: {0: cup, 1: no}\n",
                 "labels/train/a.txt": b"0 0.1 0.2 0.5 0.2 0.5 0.7\n1 0.2 0.2 0.6 0.2 0.6 0.7\n",
+            },
+            {"images/train/a.png": picture()},
+        ),
+        "yolo poses": Target(
+            every_sample("yolo"),
+            {
+                "data.yaml": b"train: images/train\nnames: [cup]\nkpt_shape: [2, 3]\nflip_idx: [1, 0]\n",
+                "labels/train/a.txt": b"0 0.4 0.4 0.3 0.2 0.3 0.4 2 0.5 0.4 1\n",
             },
             {"images/train/a.png": picture()},
         ),

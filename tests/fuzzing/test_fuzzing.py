@@ -63,6 +63,10 @@ def _refuses(folder: Path) -> None:
     raise DataError("x.json is damaged. Hint: write it again")
 
 
+def _hoards(folder: Path) -> None:
+    bytearray(1_200_000_000)
+
+
 def _says_nothing(folder: Path) -> None:
     raise DataError("")
 
@@ -82,6 +86,14 @@ def test_what_is_a_finding(read: object, what: str | None, tmp_path: Path) -> No
     assert isinstance(found, Finding) == (what is not None)
     if found:
         assert found.what.startswith(what or "")
+
+
+def test_memory_is_seen_each_time(tmp_path: Path) -> None:
+    """A large case does not hide the next one."""
+    for _ in range(2):
+        found = run_case(Target(_hoards, {}), tmp_path)
+        assert found
+        assert found.what.startswith("took 1.")
 
 
 def test_mutations_change_files_of_every_kind() -> None:

@@ -1,54 +1,73 @@
-"""Kills a process right before any of its changes to a folder, as ``kill -9`` and the kernel's killer may."""
+"""Kills a process at any of its changes to a folder, as ``kill -9`` and the kernel's killer may.
+
+The suite kills at a few changes, spread over all of them; with ``TOOLKIT_KILLS=all`` (``make kill``), at
+each.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
+import struct
 import sys
+import threading
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+from toolkit.runtime import files
+
+ALL = os.environ.get("TOOLKIT_KILLS") == "all"
 
 CHANGES = {"os.rename": (0, 1), "os.remove": (0,), "os.mkdir": (0,), "os.rmdir": (0,), "os.truncate": (0,)}
 """Events of Python that change a folder, with the places of paths among their arguments."""
 
 
-class Countdown:
-    """Counts the changes to a folder in this process, for good: opening a file to write, renaming, removing,
-    making folders, and waiting for the disk.
+class _Countdown:
+    """Counts the changes to a folder in this process, for good: opening a file to write, writing, renaming,
+    removing, making folders, and waiting for the disk.
 
     Args:
         folder: the folder.
-        last: the change before which the process kills itself; 0 for none.
+        last: the change at which the process kills itself; 0 for none. Of a write, half is done before; of
+            everything else, nothing.
     """
 
     def __init__(self, folder: Path, last: int = 0) -> None:
         self.folder, self.last, self.count = os.path.abspath(folder), last, 0
-        sys.addaudithook(self._audit)
-        fsync = os.fsync
+        self._lock = threading.Lock()
+        fsync, write = os.fsync, files._Remembering.write
 
-        def counted(descriptor: int) -> None:
-            self.tick()
+        def counted_fsync(descriptor: int) -> None:
+            self._tick()
             fsync(descriptor)
 
-        os.fsync = counted
+        def counted_write(file: Any, data: Any) -> int:
+            self._tick(lambda: write(file, memoryview(data)[: len(data) // 2]))
+            return write(file, data)
 
-    def tick(self) -> None:
+        os.fsync = counted_fsync
+        files._Remembering.write = counted_write  # type: ignore[method-assign]
+        sys.addaudithook(self._audit)
+
+    def _tick(self, half: Callable[[], object] = lambda: None) -> None:
         """A change is about to be made."""
-        self.count += 1
-        if self.count == self.last:
-            os.kill(os.getpid(), signal.SIGKILL)
+        with self._lock:
+            self.count += 1
+            if self.count == self.last:
+                half()
+                os.kill(os.getpid(), signal.SIGKILL)
 
     def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open":
             path, mode, flags = arguments
             writes = isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
             if (writes or (isinstance(mode, str) and set(mode) & set("wax+"))) and self._concerns(path):
-                self.tick()
+                self._tick()
         elif event in CHANGES and any(self._concerns(arguments[i]) for i in CHANGES[event]):
-            self.tick()
+            self._tick()
 
     def _concerns(self, path: Any) -> bool:
         if not isinstance(path, (str, bytes, os.PathLike)):
@@ -57,27 +76,46 @@ class Countdown:
         return found == self.folder or found.startswith(self.folder + os.sep)
 
 
-def changes_of(folder: Path, action: Callable[[], object], scratch: Path) -> int:
+def changes_of(folder: Path, action: Callable[[], object]) -> int:
     """How many changes an action makes to a folder, counted in a process of its own."""
+    result, given = os.pipe()
 
     def counting() -> None:
-        countdown = Countdown(folder)
+        countdown = _Countdown(folder)
         action()
-        scratch.write_text(str(countdown.count))
+        os.write(given, struct.pack("q", countdown.count))
 
-    assert _in_child(counting) == 0
-    return int(scratch.read_text())
+    try:
+        assert _in_child(counting) == 0, "the process failed by itself"
+        return int(struct.unpack("q", os.read(result, 8))[0])
+    finally:
+        os.close(result)
+        os.close(given)
 
 
-def killed_before(number: int, folder: Path, action: Callable[[], object]) -> bool:
-    """Carry out an action in a process that is killed right before a change to a folder, counted from 1.
+def points(count: int, few: int) -> Sequence[int]:
+    """The changes at which to kill, of ``count``, counted from 1: each with ``TOOLKIT_KILLS=all``; else
+    ``few``, the first and the last among them.
+    """
+    if ALL:
+        return range(1, count + 1)
+    return sorted({1 + i * (count - 1) // (few - 1) for i in range(few)})
+
+
+def killed_at(point: int, folder: Path, action: Callable[[], object]) -> bool:
+    """Carry out an action in a process that is killed at a change to a folder, counted from 1.
+
+    Args:
+        point: which change.
+        folder: the folder.
+        action: must not depend on threads of this process.
 
     Returns:
         Whether it was killed; False where the action made fewer changes and came to its end.
     """
 
     def dying() -> None:
-        Countdown(folder, number)
+        _Countdown(folder, point)
         action()
 
     status = _in_child(dying)
@@ -88,9 +126,8 @@ def killed_before(number: int, folder: Path, action: Callable[[], object]) -> bo
 def _in_child(action: Callable[[], object]) -> int:
     """Carry out an action in a copy of this process; its exit code, or the number of a signal, negative."""
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", DeprecationWarning
-        )  # that threads do not come along, and none is needed
+        # that threads do not come along, and none is needed
+        warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
     if child == 0:
         code = 1

@@ -1,20 +1,20 @@
-"""Runs that are killed before every change to their folder: none is unusable, and all end with the weights of
+"""Runs that are killed at a change to their folder: none is unusable, and all end with the weights of
 one that was never killed, bit for bit.
 
-A few of the kills for the smallest plugin; ``make kill`` tries all, for every family.
+The suite tries a few changes of the smallest plugin; ``make kill`` tries all, for every family.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from support.kills import changes_of, killed_before
+from support.kills import ALL, changes_of, killed_at, points
 from support.small_settings import MODELS
 
 from toolkit.config import RunSettings, resolve
@@ -23,9 +23,6 @@ from toolkit.errors import UsageError
 from toolkit.training.folder import CONFIG_FILE
 from toolkit.training.loop import train
 from toolkit.training.state import load_state
-
-EVERY = bool(os.environ.get("TOOLKIT_EVERY_KILL"))
-FEW = 5
 
 HARD: dict[str, Any] = {
     "steps": 5,
@@ -46,7 +43,7 @@ FREEZE = {
     "maskrcnn": "backbone",
     "sam2": "network.sam_mask_decoder",
 }
-FAMILIES = [*FREEZE] if EVERY else ["tiny"]
+FAMILIES = [*FREEZE] if ALL else ["tiny"]
 
 
 def settings(family: str, tiny: str, folder: Path) -> RunSettings:
@@ -80,18 +77,20 @@ def same(one: Path, other: Path) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_kill_before_any_change_loses_nothing(family: str, tiny: str, tmp_path: Path) -> None:
+def test_a_kill_at_any_change_loses_nothing(
+    family: str, tiny: str, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     chosen = settings(family, tiny, tmp_path)
     whole, run = tmp_path / "whole", tmp_path / "run"
-    count = changes_of(whole, lambda: train(chosen, whole), tmp_path / "count")
+    count, kills = changes_of(whole, lambda: train(chosen, whole)), 0
     assert count > 20
-    points = range(1, count + 1) if EVERY else sorted({1 + i * (count - 1) // (FEW - 1) for i in range(FEW)})
-    for point in points:
+    for point in points(count, few=5):
         shutil.rmtree(run, ignore_errors=True)
-        assert killed_before(point, run, lambda: train(chosen, run)), f"{point} of {count}"
+        assert killed_at(point, run, lambda: train(chosen, run)), f"{point} of {count}"
         # and once more while it goes on, at another place
-        killed_before(1 + point * 7 % 23, run, lambda: start_or_resume(chosen, run))
+        kills += 1 + killed_at(1 + point * 7 % 23, run, lambda: start_or_resume(chosen, run))
         start_or_resume(chosen, run)
         same(whole, run)
         left = {path.name for path in run.iterdir()}
         assert not any(name.endswith(".part") for name in left), f"{point} of {count}: {left}"
+    record_property("kills", kills)

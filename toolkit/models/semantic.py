@@ -30,6 +30,7 @@ from toolkit.models.resizing import (
     pad,
     shrunk,
 )
+from toolkit.models.strided import channels_last
 from toolkit.types import VOID, Prediction, Sample, Size
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -92,7 +93,7 @@ class SemanticModel(TrainableModel, Tileable, Inspectable):
             raise UsageError(f"a semantic model needs 1 to {VOID} classes, not {len(self.classes)}")
         loss = loss or SegmentationLossSettings()
         loss.check_classes(len(self.classes))
-        self.network: nn.Module = network.to(memory_format=torch.channels_last)
+        self.network: nn.Module = channels_last(network)
         self.mean, self.std = tuple(mean), tuple(std)
         self.divisor, self.padding, self.long_side = divisor, padding, long_side
         self.auxiliary_weight, self.stride = auxiliary_weight, stride or divisor

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from toolkit.models.derived import derived, forget, needs_gradient
+from toolkit.models.strided import conv2d
 
 from . import winograd
 
@@ -83,7 +84,7 @@ def _plain(x: Tensor, conv: nn.Conv2d, norm: Norm | None) -> Tensor:
     if conv.kernel_size == (1, 1):
         # so that the gradient has the strides of the weight, even where they do not matter: DDP compares them
         weight = weight.flatten(1)[:, :, None, None]
-    return F.conv2d(x, weight, bias, conv.stride, conv.padding, conv.dilation, conv.groups)
+    return conv2d(x, conv, weight, bias)
 
 
 def _sources(conv: nn.Conv2d, norm: Norm | None) -> list[Tensor]:
