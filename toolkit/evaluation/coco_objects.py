@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import hotcoco
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from toolkit.evaluation.coco_figures import IoUType
 from toolkit.evaluation.coco_limits import most_of_a_class
+from toolkit.evaluation.coco_matching import Found, Judged, Thresholds, judge
 from toolkit.formats.coco_keypoints import to_indices
 from toolkit.types import Instances
 
@@ -47,11 +48,29 @@ class Objects:
 
 @dataclass(frozen=True)
 class ImageRecord:
-    """The data kept of one image."""
+    """The data kept of one image.
+
+    Attributes:
+        judgments: what ``judged`` has found out, by its arguments.
+    """
 
     size: tuple[int, int]
     truth: Objects
     found: Objects
+    judgments: dict[tuple[str, Thresholds], Judged] = field(default_factory=dict, compare=False, repr=False)
+
+    def judged(self, kind: IoUType, thresholds: Thresholds) -> Judged:
+        """The detections matched with the objects; computed once, however often a bootstrap draws the
+        image.
+        """
+        if (kind, thresholds) not in self.judgments:
+            truth, found = self._side(self.truth, kind), self._side(self.found, kind)
+            self.judgments[kind, thresholds] = judge(truth, found, thresholds)
+        return self.judgments[kind, thresholds]
+
+    def _side(self, part: Objects, kind: IoUType) -> Found:
+        codes = _codes([self], [part]) if kind == "segm" else None
+        return Found(part.boxes, part.labels, part.scores, part.crowd, codes)
 
 
 def objects(instances: Instances, *, is_truth: bool) -> Objects:
@@ -135,9 +154,8 @@ def _column(
     return np.concatenate(values) if values else np.zeros(empty)
 
 
-def _codes(
-    images: Sequence[ImageRecord], parts: Sequence[Objects]
-) -> list[dict[str, Any] | list[list[float]]]:
+def _codes(images: Sequence[ImageRecord], parts: Sequence[Objects]) -> list[Any]:
+    """The masks of images as COCO run-length dictionaries."""
     return [
         {"size": list(image.size), "counts": code}
         for image, part in zip(images, parts, strict=True)
