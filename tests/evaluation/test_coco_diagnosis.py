@@ -199,3 +199,48 @@ def test_merged_states_give_the_same() -> None:
     merged = Coco(CocoSettings(), case.classes)
     merged.merge(parts)
     assert merged.report().to_dict() == measure(case).to_dict()
+
+
+def test_results_without_boxes_have_those_of_their_masks() -> None:
+    for seed in range(6):
+        case = make_case(seed, with_masks=True)
+        ids = range(1, len(case.classes) + 1)
+        bare = results(case, boxes=False)
+        boxed = [
+            each
+            | {
+                "bbox": coco_mask.toBbox(
+                    {**each["segmentation"], "counts": each["segmentation"]["counts"].encode()}
+                ).tolist()
+            }
+            for each in bare
+        ]
+        reports = [
+            Coco(CocoSettings(iou_types=("bbox",)), case.classes).report_document(document(case), found, ids)
+            for found in (bare, boxed)
+        ]
+        assert reports[0].matrices == reports[1].matrices
+        assert reports[0].metrics["bbox/AP"] == reports[1].metrics["bbox/AP"]
+
+
+def test_results_with_points_alone() -> None:
+    truth = {
+        "images": [{"id": 1, "height": 100, "width": 100, "file_name": "a.jpg"}],
+        "categories": [{"id": 1, "name": "x"}],
+        "annotations": [
+            {
+                "id": 1,
+                "image_id": 1,
+                "category_id": 1,
+                "bbox": [10.0, 10.0, 40.0, 40.0],
+                "area": 1600.0,
+                "iscrowd": 0,
+            }
+            | {"keypoints": [10, 10, 2, 50, 50, 2], "num_keypoints": 2}
+        ],
+    }
+    found = [{"image_id": 1, "category_id": 1, "score": 0.9, "keypoints": [10, 10, 1, 50, 50, 1]}]
+    settings = CocoSettings(keypoint_sigmas=(0.1, 0.1))
+    report = Coco(settings, ["x"]).report_document(truth, found, [1])
+    assert report.matrices["bbox/confusion"].values == [[1, 0], [0, 0]]
+    assert "keypoints/dAP_missed" not in report.metrics

@@ -13,11 +13,12 @@ from toolkit.config import Settings
 from toolkit.errors import InvalidDataError
 from toolkit.evaluation.base import DocumentEvaluator, Evaluator
 from toolkit.evaluation.bootstrap import Resampling
+from toolkit.evaluation.coco_compared import ComparedImage
 from toolkit.evaluation.coco_diagnosis import DIAGNOSED, diagnose
 from toolkit.evaluation.coco_documents import document_images
-from toolkit.evaluation.coco_figures import IoUType, boundary_figures, coco_report, figures
+from toolkit.evaluation.coco_figures import Figures, IoUType, boundary_figures, coco_report, figures
 from toolkit.evaluation.coco_limits import Densities, document_densities, limit_notes
-from toolkit.evaluation.coco_matching import Judged, Thresholds, judge
+from toolkit.evaluation.coco_matching import Thresholds
 from toolkit.evaluation.coco_objects import ImageRecord, coco_pair, objects
 from toolkit.evaluation.report import Report
 from toolkit.formats.coco_numbers import coco_numbers
@@ -54,7 +55,7 @@ class CocoSettings(Settings):
 
     boundary: bool = False
     """Whether to also compare masks along their boundaries (Boundary IoU, Cheng et al. 2021), reported as
-    `boundary/AP` and so on; much slower.
+    `boundary/AP` and so on; slower.
     """
 
     keypoint_sigmas: tuple[Annotated[float, Field(gt=0)], ...] | None = None
@@ -205,13 +206,9 @@ class Coco(Evaluator, Resampling, DocumentEvaluator):
         )
         return self._report(
             {kind: coco_pair(images, kind, self.classes) for kind in kinds},
-            {
-                kind: [image.judged(kind, self._thresholds) for image in images]
-                for kind in self._diagnosed(kinds)
-            },
+            list(zip(in_order, images, strict=True)),
             list(enumerate(self.classes, start=1)),
             densities,
-            [sample_id.partition(_COPY)[0] for sample_id in in_order],
         )
 
     def report_document(
@@ -243,23 +240,10 @@ class Coco(Evaluator, Resampling, DocumentEvaluator):
         categories = list(zip(category_ids, self.classes, strict=True))
         densities = document_densities(document["annotations"], results)
         pairs = dict.fromkeys(kinds, (truth, detections))
-        judged = {}
-        for kind in self._diagnosed(kinds):
-            sides = document_images(truth, document, results, category_ids, with_masks=kind == "segm")
-            judged[kind] = [judge(*each, self._thresholds) for each in sides]
-        images = sorted(document["images"], key=lambda image: image["id"])
-        names = [str(image.get("file_name") or image["id"]) for image in images]
-        return self._report(pairs, judged, categories, densities, names)
-
-    @property
-    def _thresholds(self) -> Thresholds:
-        settings = self.settings
-        return Thresholds(
-            settings.match_iou, settings.background_iou, settings.confusion_score, settings.max_detections[-1]
-        )
-
-    def _diagnosed(self, kinds: Sequence[IoUType]) -> list[IoUType]:
-        return [kind for kind in kinds if self.settings.diagnosis and kind in DIAGNOSED]
+        names = {image["id"]: str(image.get("file_name") or image["id"]) for image in document["images"]}
+        found = document_images(truth, document, results, category_ids)
+        images = [(names[image], each) for image, each in found.items()]
+        return self._report(pairs, images, categories, densities)
 
     def _kinds(self, images: Sequence[ImageRecord]) -> list[IoUType]:
         """What both truth and predictions have; an image without objects is compatible with everything."""
@@ -279,22 +263,21 @@ class Coco(Evaluator, Resampling, DocumentEvaluator):
     def _report(
         self,
         pairs: Mapping[IoUType, tuple[hotcoco.COCO, hotcoco.COCO]],
-        judged: Mapping[IoUType, Sequence[Judged]],
+        images: Sequence[tuple[str, ComparedImage]],
         categories: Sequence[tuple[int, str]],
         densities: Densities,
-        images: Sequence[str],
     ) -> Report:
         limits, sigmas = self.settings.max_detections, self.settings.keypoint_sigmas
         parts = [
             figures(*pair, kind, categories, max_detections=limits, sigmas=sigmas)
             for kind, pair in pairs.items()
         ]
-        if self.settings.boundary and "segm" in pairs:
-            parts.append(boundary_figures(*pairs["segm"], categories, max_detections=limits))
         first = next(iter(parts[0].per_class.values()))
+        if self.settings.boundary and "segm" in pairs:
+            matches = [image.boundary_matches(limits) for _, image in images]
+            parts.append(boundary_figures(matches, categories, max_detections=limits))
         parts += [
-            diagnose(each, kind, self.classes, self._thresholds, self.settings.calibration_bins)
-            for kind, each in judged.items()
+            self._diagnosis(kind, images) for kind in pairs if self.settings.diagnosis and kind in DIAGNOSED
         ]
         absent = [name for name, value in zip(self.classes, first, strict=True) if np.isnan(value)]
         notes = []
@@ -310,7 +293,16 @@ class Coco(Evaluator, Resampling, DocumentEvaluator):
                 " left out of the means."
             )
         notes += limit_notes(densities, pairs, limits)
-        return coco_report(parts, self.classes, images, notes)
+        ids = [name.partition(_COPY)[0] for name, _ in images]
+        return coco_report(parts, self.classes, ids, notes)
+
+    def _diagnosis(self, kind: IoUType, images: Sequence[tuple[str, ComparedImage]]) -> Figures:
+        settings = self.settings
+        thresholds = Thresholds(
+            settings.match_iou, settings.background_iou, settings.confusion_score, settings.max_detections[-1]
+        )
+        judged = [image.judged(kind, thresholds) for _, image in images]
+        return diagnose(judged, kind, self.classes, thresholds, settings.calibration_bins)
 
 
 def build(settings: CocoSettings, classes: Sequence[str]) -> Coco:

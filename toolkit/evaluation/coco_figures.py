@@ -15,6 +15,7 @@ import hotcoco
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.evaluation.coco_accumulation import ClassMatches, accumulate
 from toolkit.evaluation.report import Curve, Matrix, Report
 
 Floats = NDArray[np.float64]
@@ -70,22 +71,25 @@ def figures(
     return _figures(kind, found, parameters, categories)
 
 
+def boundary_parameters(max_detections: Sequence[int]) -> hotcoco.Params:
+    """The thresholds and limits of masks that are compared along their boundaries: those of masks."""
+    parameters = hotcoco.Params("segm")
+    parameters.max_dets = list(max_detections)
+    return parameters
+
+
 def boundary_figures(
-    truth: hotcoco.COCO,
-    detections: hotcoco.COCO,
+    images: Sequence[Sequence[ClassMatches]],
     categories: Sequence[tuple[int, str]],
     *,
     max_detections: Sequence[int],
 ) -> Figures:
-    """The same metrics for masks compared along their boundaries; see
-    ``toolkit.evaluation.coco_boundary``."""
-    from toolkit.evaluation.coco_boundary import evaluate_boundaries
-
-    evaluation = evaluate_boundaries(truth, detections, max_detections)
-    parameters = hotcoco.Params("segm")  # pycocotools has the same under other names
-    parameters.max_dets = list(max_detections)
-    parameters.cat_ids = [int(category) for category in evaluation.params.catIds]
-    return _figures("boundary", evaluation.eval, parameters, categories)
+    """The same metrics for masks compared along their boundaries, from the matches of each image; see
+    ``toolkit.evaluation.coco_boundary``.
+    """
+    parameters = boundary_parameters(max_detections)
+    parameters.cat_ids = [category for category, _ in categories]
+    return _figures("boundary", accumulate(images, len(categories), parameters), parameters, categories)
 
 
 def coco_report(

@@ -34,6 +34,8 @@ class Found:
         scores: float64 ``[N]``; zeros for objects.
         crowd: bool ``[N]``; False for detections.
         codes: ``N`` COCO run-length dictionaries where masks are compared.
+        areas: float64 ``[N]``, in square pixels, which decide whether an object is small or large; None where
+            all count alike.
     """
 
     boxes: Floats
@@ -41,10 +43,13 @@ class Found:
     scores: Floats
     crowd: Bools
     codes: list[dict[str, Any]] | None = None
+    areas: Floats | None = None
 
     def __getitem__(self, index: NDArray[Any]) -> Found:
         codes = None if self.codes is None else [self.codes[i] for i in np.arange(len(self.labels))[index]]
-        return Found(self.boxes[index], self.labels[index], self.scores[index], self.crowd[index], codes)
+        areas = None if self.areas is None else self.areas[index]
+        arrays = (self.boxes[index], self.labels[index], self.scores[index], self.crowd[index])
+        return Found(*arrays, codes, areas)
 
 
 @dataclass(frozen=True)
@@ -97,19 +102,19 @@ class Judged:
 
 def judge(truth: Found, detections: Found, thresholds: Thresholds) -> Judged:
     """Match the detections of one image with its objects, and name the errors."""
-    detections = _kept(detections, thresholds.limit)
+    detections = best_detections(detections, thresholds.limit)
     objects, crowds = truth[~truth.crowd], truth[truth.crowd]
-    overlaps = _overlaps(detections, objects)
+    along = overlaps_between(detections, objects)
     same = detections.labels[:, None] == objects.labels[None]
-    matches = _match(np.where(same, overlaps, -1.0), thresholds.match)
+    matches = _match(np.where(same, along, -1.0), thresholds.match)
     correct = matches != NONE
-    in_crowd = (_overlaps(detections, crowds) >= _least(thresholds.match)) & (
+    in_crowd = (overlaps_between(detections, crowds) >= _least(thresholds.match)) & (
         detections.labels[:, None] == crowds.labels[None]
     )
     ignored = ~correct & in_crowd.any(1)
     found = np.zeros(len(objects.labels), dtype=np.bool_)
     found[matches[correct]] = True
-    errors, targets = _errors(overlaps, same, correct, found, thresholds)
+    errors, targets = _errors(along, same, correct, found, thresholds)
     fixed, usable = _fixes(targets, objects.labels, found)
     return Judged(
         detections.scores,
@@ -121,11 +126,11 @@ def judge(truth: Found, detections: Found, thresholds: Thresholds) -> Judged:
         objects.labels,
         found,
         ~found & ~usable,
-        _confused(detections[~ignored], objects.labels, overlaps[~ignored], same[~ignored], thresholds),
+        _confused(detections[~ignored], objects.labels, along[~ignored], same[~ignored], thresholds),
     )
 
 
-def _kept(detections: Found, limit: int) -> Found:
+def best_detections(detections: Found, limit: int) -> Found:
     """The detections that count, in the order of their scores."""
     order = np.argsort(-detections.scores, kind="stable")
     labels = detections.labels[order]
@@ -137,7 +142,7 @@ def _kept(detections: Found, limit: int) -> Found:
     return detections[order]
 
 
-def _overlaps(detections: Found, objects: Found) -> Floats:
+def overlaps_between(detections: Found, objects: Found) -> Floats:
     """IoU, float64 ``[D, G]``; for a crowd, the part of the detection that is in it."""
     if not len(detections.labels) or not len(objects.labels):
         return np.zeros((len(detections.labels), len(objects.labels)))

@@ -10,9 +10,10 @@ import hotcoco
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.evaluation.coco_compared import ComparedImage
 from toolkit.evaluation.coco_figures import IoUType
 from toolkit.evaluation.coco_limits import most_of_a_class
-from toolkit.evaluation.coco_matching import Found, Judged, Thresholds, judge
+from toolkit.evaluation.coco_matching import Found
 from toolkit.formats.coco_keypoints import to_indices
 from toolkit.types import Instances
 
@@ -47,30 +48,21 @@ class Objects:
 
 
 @dataclass(frozen=True)
-class ImageRecord:
-    """The data kept of one image.
-
-    Attributes:
-        judgments: what ``judged`` has found out, by its arguments.
-    """
+class ImageRecord(ComparedImage):
+    """The data kept of one image."""
 
     size: tuple[int, int]
     truth: Objects
     found: Objects
-    judgments: dict[tuple[str, Thresholds], Judged] = field(default_factory=dict, compare=False, repr=False)
+    known: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
-    def judged(self, kind: IoUType, thresholds: Thresholds) -> Judged:
-        """The detections matched with the objects; computed once, however often a bootstrap draws the
-        image.
-        """
-        if (kind, thresholds) not in self.judgments:
-            truth, found = self._side(self.truth, kind), self._side(self.found, kind)
-            self.judgments[kind, thresholds] = judge(truth, found, thresholds)
-        return self.judgments[kind, thresholds]
+    def sides(self, kind: IoUType) -> tuple[Found, Found]:
+        """Objects and detections."""
+        return self._side(self.truth, kind), self._side(self.found, kind)
 
     def _side(self, part: Objects, kind: IoUType) -> Found:
         codes = _codes([self], [part]) if kind == "segm" else None
-        return Found(part.boxes, part.labels, part.scores, part.crowd, codes)
+        return Found(part.boxes, part.labels, part.scores, part.crowd, codes, part.mask_areas)
 
 
 def objects(instances: Instances, *, is_truth: bool) -> Objects:
