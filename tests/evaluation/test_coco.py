@@ -65,7 +65,10 @@ def test_boxes_equal_pycocotools(block: int) -> None:
     for seed in range(block * 150, (block + 1) * 150):
         case = make_case(seed, with_masks=False)
         assert_same_figures(
-            measure(case), reference(document(case), results(case), "bbox"), "bbox", f"seed {seed}"
+            measure(case, diagnosis=False),
+            reference(document(case), results(case), "bbox"),
+            "bbox",
+            f"seed {seed}",
         )
 
 
@@ -76,7 +79,7 @@ def test_boxes_and_masks_equal_pycocotools(block: int) -> None:
     """
     for seed in range(block * 50, (block + 1) * 50):
         case = make_case(seed, with_masks=True)
-        report = measure(case)
+        report = measure(case, diagnosis=False)
         for kind in ("bbox", "segm"):
             assert_same_figures(
                 report,
@@ -99,7 +102,7 @@ def test_documents_equal_pycocotools_in_double_precision(with_masks: bool) -> No
         for kind in ("bbox", "segm") if with_masks else ("bbox",):
             if found and truth["annotations"]:
                 copies = json.loads(json.dumps([truth, found]))
-                report = Coco(CocoSettings(), case.classes).report_document(
+                report = Coco(CocoSettings(diagnosis=False), case.classes).report_document(
                     truth, found, range(1, len(case.classes) + 1)
                 )
                 assert_same_figures(report, reference(*copies, kind), kind, f"{kind}, seed {seed}")
@@ -163,7 +166,7 @@ def test_ties_between_images_go_by_the_order_of_the_dataset() -> None:
 def test_what_is_undefined_is_nan() -> None:
     evaluator = Coco(CocoSettings(), ["cat", "dog"])
     report = evaluator.report()
-    assert list(report.metrics) == [f"bbox/{name}" for name in FIGURES]
+    assert list(report.metrics)[:12] == [f"bbox/{name}" for name in FIGURES]
     assert all(math.isnan(value) for value in report.metrics.values())
     assert report.notes == ("No samples were evaluated, so all metrics are undefined.",)
     evaluator.update([EMPTY], [Prediction("a", SIZE, instances=Instances.empty(SIZE, with_scores=True))])

@@ -81,10 +81,14 @@ class Report:
         curves: curves worth plotting by name, such as precision over recall.
         lower_is_better: names of the metrics for which lower is better, such as an error.
         matrices: counts by two criteria by name, such as a confusion matrix.
+        summary: sentences that say what the figures mean, the most important first.
+        details: names of metrics and of figures in ``per_class`` that tables leave out.
+        images: the ids of the samples that ``per_image`` is about.
+        per_image: name -> one value per sample, in the order of ``images``.
 
     Raises:
-        InvalidDataError: when a list in ``per_class`` does not have one value per class, or
-            ``lower_is_better`` contains a name that is not a metric.
+        InvalidDataError: when a list in ``per_class`` does not have one value per class, one in
+            ``per_image`` not one per image, or ``lower_is_better`` contains a name that is not a metric.
     """
 
     name: str
@@ -95,13 +99,21 @@ class Report:
     curves: Mapping[str, Curve] = field(default_factory=dict)
     lower_is_better: tuple[str, ...] = ()
     matrices: Mapping[str, Matrix] = field(default_factory=dict)
+    summary: tuple[str, ...] = ()
+    details: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
+    per_image: Mapping[str, list[float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for metric, values in self.per_class.items():
-            if len(values) != len(self.classes):
-                raise InvalidDataError(
-                    f"Report {self.name!r}: {metric} has {len(values)} values for {len(self.classes)} classes"
-                )
+        for owners, figures, what in (
+            (self.classes, self.per_class, "classes"),
+            (self.images, self.per_image, "images"),
+        ):
+            for name, values in figures.items():
+                if len(values) != len(owners):
+                    raise InvalidDataError(
+                        f"Report {self.name!r}: {name} has {len(values)} values for {len(owners)} {what}"
+                    )
         unknown = [name for name in self.lower_is_better if name not in self.metrics]
         if unknown:
             raise InvalidDataError(
@@ -121,6 +133,15 @@ class Report:
             "notes": list(self.notes),
             "lower_is_better": list(self.lower_is_better),
         }
+        if self.summary:
+            document["summary"] = list(self.summary)
+        if self.details:
+            document["details"] = list(self.details)
+        if self.per_image:
+            document["images"] = list(self.images)
+            document["per_image"] = {
+                name: [_number(value) for value in values] for name, values in self.per_image.items()
+            }
         if self.curves:
             document["curves"] = {name: _curve(curve) for name, curve in self.curves.items()}
         if self.matrices:
@@ -155,26 +176,27 @@ class Report:
         return as_html(self.table())
 
     def table(self) -> Group:
-        """For ``rich``: the metrics, a row for each class, and the notes."""
+        """For ``rich``: the metrics, a row for each class, the summary and the notes; without details."""
         from rich.console import Group
         from rich.table import Table
         from rich.text import Text
 
         summary = Table("metric", title=Text(self.name), title_justify="left")
         summary.add_column("value", justify="right")
+        hidden = set(self.details)
         for metric, value in self.metrics.items():
-            summary.add_row(Text(metric), _text(value))
+            if metric not in hidden:
+                summary.add_row(Text(metric), _text(value))
         parts: list[Table | Text] = [summary]
-        if self.per_class:
+        shown = {metric: values for metric, values in self.per_class.items() if metric not in hidden}
+        if shown:
             rows = Table("class")
-            for metric in self.per_class:
+            for metric in shown:
                 rows.add_column(Text(metric), justify="right")
             for index, name in enumerate(self.classes):
-                rows.add_row(
-                    Text(printable(name)), *(_text(values[index]) for values in self.per_class.values())
-                )
+                rows.add_row(Text(printable(name)), *(_text(values[index]) for values in shown.values()))
             parts.append(rows)
-        return Group(*parts, *(Text(note) for note in self.notes))
+        return Group(*parts, *(Text(printable(line)) for line in (*self.summary, *self.notes)))
 
 
 class Reports(tuple[Report, ...]):
