@@ -27,7 +27,7 @@ def _fresh_registries() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _level_of_the_log() -> Iterator[None]:
-    """How much one test shows of the log, by itself or by a command, does not decide what the next one sees."""
+    """How much one test shows of the log, by itself or by a command, does not decide what the next sees."""
     logger = logging.getLogger("toolkit")
     level = logger.level
     yield
