@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from toolkit import registry
+from toolkit.data.dataset import Dataset, open_dataset
+from toolkit.data.segments import AsPanoptic
+from toolkit.formats.coco_panoptic import panoptic_categories, segment_records, write_panoptic_png
 from toolkit.types import PanopticMap, Prediction, Sample, Segment
+from toolkit.visualization.palettes import default_palette
 
 SIZE = (18, 24)
 
@@ -123,3 +132,35 @@ def reference(case: Case) -> dict[str, float]:
         means = np.mean(triples, 0) if triples else (math.nan,) * 3
         figures |= {f"{name}{kind}": float(v) for name, v in zip(("pq", "sq", "rq"), means, strict=True)}
     return figures
+
+
+def write_split(folder: Path, split: str, dataset: Dataset, things: Sequence[str]) -> Path:
+    """Write samples with segments in COCO's panoptic layout; returns the annotation file."""
+    images, annotations = [], []
+    pictures = folder / "annotations" / f"panoptic_{split}"
+    for number, sample in enumerate((dataset[i] for i in range(len(dataset))), start=1):
+        panoptic = sample.extras["panoptic"]
+        path = folder / split / f"{sample.id}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), np.ascontiguousarray(sample.image.permute(1, 2, 0).numpy()[..., ::-1]))
+        ids = write_panoptic_png(
+            pictures / f"{sample.id}.png", panoptic, default_palette(len(dataset.classes))
+        )
+        records = segment_records(panoptic, ids)
+        height, width = sample.size
+        images.append({"id": number, "file_name": path.name, "height": height, "width": width})
+        annotations.append({"image_id": number, "file_name": f"{sample.id}.png", "segments_info": records})
+    categories = panoptic_categories(dataset.classes, things)
+    path = pictures.with_suffix(".json")
+    path.write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
+    return path
+
+
+def write_shapes(folder: Path, *, size: int = 48, train: int = 6, val: int = 4) -> None:
+    """Write generated shapes in COCO's panoptic layout."""
+    manifest = registry.datasets().get("shapes")
+    for split in ("train", "val"):
+        dataset = AsPanoptic(
+            open_dataset(manifest, None, split, {"size": size, "train": train, "val": val, "max_shapes": 3})
+        )
+        write_split(folder, split, dataset, sorted(dataset.thing_classes))

@@ -109,7 +109,8 @@ def _usual(dataset: Dataset) -> dict[str, Any]:
     """The evaluator of segments, and those of what the samples also have."""
     sample = dataset[0]
     beside = {"iou": sample.label_map is not None, "coco": sample.instances is not None}
-    return {"pq": {}} | {name: {} for name, has in beside.items() if has}
+    usual: dict[str, Any] = {"iou": {}, "coco": {"iou_types": ["segm"]}}
+    return {"pq": {}} | {name: usual[name] for name, has in beside.items() if has}
 
 
 def side_by_side(reports: Sequence[Report]) -> Table:
@@ -128,7 +129,7 @@ def side_by_side(reports: Sequence[Report]) -> Table:
     for report in reports:
         name = next(iter(report.per_class), None)
         if name is not None:
-            table.add_column(Text(f"{report.name} {name}"), justify="right")
+            table.add_column(Text(name), justify="right")
             columns.append((next(iter(report.metrics.values())), report.per_class[name]))
     table.add_row("all", *(figure(whole) for whole, _ in columns), end_section=True)
     for index, name in enumerate(reports[0].classes):

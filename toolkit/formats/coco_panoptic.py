@@ -79,7 +79,7 @@ class ClassOfCategory:
 def read_panoptic(
     path: Path,
     segments: Sequence[SegmentInfo],
-    categories: Mapping[Any, ClassOfCategory],
+    categories: Mapping[Any, ClassOfCategory | None],
     where: str,
 ) -> PanopticMap:
     """The segments of one image.
@@ -87,7 +87,7 @@ def read_panoptic(
     Args:
         path: of the PNG.
         segments: what the JSON file says of it.
-        categories: by id.
+        categories: by id; segments of one that is None are void.
         where: the JSON file and the record in it, for messages.
 
     Raises:
@@ -114,6 +114,8 @@ def read_panoptic(
             fault(DataError(f"{what}. Hint: remove it, or correct the picture"))
             continue
         category = categories[info.category_id]
+        if category is None:
+            continue
         found.append(Segment(category.label, category.is_thing, bool(info.iscrowd), info.score))
         table[places[info.id]] = len(found)
     known = {info.id for info in segments}
@@ -131,7 +133,7 @@ def read_panoptic(
 
 
 def _usable(
-    segments: Sequence[SegmentInfo], categories: Mapping[Any, ClassOfCategory], where: str
+    segments: Sequence[SegmentInfo], categories: Mapping[Any, ClassOfCategory | None], where: str
 ) -> list[SegmentInfo]:
     """Those of a known category whose id is not there yet."""
     seen: set[int] = set()

@@ -96,13 +96,14 @@ def is_panoptic(data: object) -> bool:
     """Whether a JSON document has the form of panoptic annotations or results: its first annotation has
     segments.
     """
-    annotations = data.get("annotations") if isinstance(data, dict) else None
-    if not isinstance(annotations, list) or not isinstance(data, dict):
+    if not isinstance(data, dict) or not isinstance(data.get("annotations"), list):
         return False
-    first = annotations[0] if annotations else None
-    if first is None:
-        return any(isinstance(each, dict) and "isthing" in each for each in data.get("categories") or ())
-    return isinstance(first, dict) and "segments_info" in first
+    if data["annotations"]:
+        return isinstance(data["annotations"][0], dict) and "segments_info" in data["annotations"][0]
+    categories = data.get("categories")
+    return isinstance(categories, list) and any(
+        isinstance(category, dict) and "isthing" in category for category in categories
+    )
 
 
 def _fitting(entries: Any, schema: type[R], path: Path, kind: str, key: str = "id") -> list[R]:

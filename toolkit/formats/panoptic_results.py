@@ -16,7 +16,7 @@ from toolkit.formats.coco_panoptic import (
 )
 from toolkit.reading.fields import shown
 from toolkit.reading.records import check_unique, fault_list, records
-from toolkit.types import PanopticMap, Size
+from toolkit.types import BACKGROUND, PanopticMap, Size
 
 PANOPTIC_FILE = "panoptic.json"
 
@@ -94,22 +94,28 @@ class PanopticResults:
 
 def _categories(
     data: Mapping[str, Any], source: str, classes: Sequence[str], category_ids: Sequence[int]
-) -> dict[Any, ClassOfCategory]:
-    """What each category stands for. Without categories nothing says what is a thing; the truth does when
-    they are measured.
+) -> dict[Any, ClassOfCategory | None]:
+    """What each category stands for; None for a background that the dataset does not have.
+
+    Without categories nothing says what is a thing; the truth does when they are measured.
     """
     if not data.get("categories"):
         return {key: ClassOfCategory(label, False) for label, key in enumerate(category_ids)}
     given = records(data["categories"], PanopticCategory, source=source, kind="category", error=DataError)
     check_unique([each.id for each in given], source, "category", DataError)
-    unknown = [each.name for each in given if each.name not in classes]
+    unknown = [each.name for each in given if each.name not in (*classes, BACKGROUND)]
     if unknown:
         raise DataError(
             f"{source} has the classes {', '.join(map(shown, unknown[:5]))}, which the dataset does not have;"
             f" it has {', '.join(classes[:10])}{', …' if len(classes) > 10 else ''}. Hint: choose the dataset"
             " that they are of"
         )
-    return {each.id: ClassOfCategory(classes.index(each.name), bool(each.isthing)) for each in given}
+    return {
+        each.id: ClassOfCategory(classes.index(each.name), bool(each.isthing))
+        if each.name in classes
+        else None
+        for each in given
+    }
 
 
 def _names_of_images(

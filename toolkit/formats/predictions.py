@@ -94,7 +94,7 @@ class PredictionFiles:
                 f"no predictions at {path}: expected a folder of label images, or a {PREDICTIONS_FILE}"
             )
 
-    @property
+    @cached_property
     def has_instances(self) -> bool:
         """Whether there are objects, rather than only label maps."""
         return (
@@ -154,7 +154,8 @@ class PredictionFiles:
         record, extras = self.records.get(key), {}
         if self.panoptic is not None and key in self.panoptic:
             extras[PANOPTIC] = self.panoptic.read(key, size)
-        if record is None or (label_map is not None and not record["annotations"]):
+        no_objects = label_map is not None and not self.has_instances
+        if record is None or no_objects:
             return Prediction(sample_id, size, label_map, extras=extras)
         instances = self._instances(sample_id, record["annotations"], size)
         return Prediction(sample_id, size, label_map, instances, extras)
