@@ -30,6 +30,7 @@ COMMANDS = {
     "eval": "evaluate a run, or predictions from any source, on a dataset",
     "compare": "evaluate runs on the same images, side by side, with confidence intervals",
     "infer": "run a trained model over images and folders",
+    "panoptic": "merge a semantic and an instance run into panoptic segments, for images or to measure",
     "track": "track objects through a video with a promptable model",
     "export": "export a run's weights in the format of the model's original software",
     "data": "list, describe, download, generate, check, preview, export and convert datasets",

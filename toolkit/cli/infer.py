@@ -163,7 +163,7 @@ def run(args: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         raise
-    print(_describe(summary, out, time.perf_counter() - start))
+    print(describe(summary, out, time.perf_counter() - start))
     for warning in summary.warnings():
         print(printable(f"warning: {warning}"), file=sys.stderr)
     for line in _closing(args, summary, out, has_classes=predictor.model.capability(Promptable) is None):
@@ -184,7 +184,8 @@ def _closing(args: argparse.Namespace, summary: Summary, out: Path, *, has_class
         yield from next_lines(measure, title="To measure the results, if you have labels:")
 
 
-def _describe(summary: Summary, out: Path, seconds: float) -> str:
+def describe(summary: Summary, out: Path, seconds: float) -> str:
+    """What became of the images, in a few lines."""
     rate = f" in {seconds:.1f} s ({summary.done / seconds:.1f} images/s)" if summary.done else ""
     parts = [f"{counted(summary.done, 'image')} done{rate}"]
     if summary.resumed:

@@ -15,6 +15,7 @@ from toolkit.config.settings import Settings, settings_class
 from toolkit.config.tree import merge
 from toolkit.data.dataset import Dataset, open_dataset, open_for_task
 from toolkit.data.label_values import LabelValues
+from toolkit.data.segments import PANOPTIC
 from toolkit.errors import DataError, UsageError
 from toolkit.evaluation.alignment import alignment_for
 from toolkit.evaluation.base import DocumentEvaluator, Evaluator
@@ -204,9 +205,12 @@ def _own_values(dataset: Dataset, name: str) -> LabelValues:
 def _usual(tasks: Sequence[str], files: PredictionFiles) -> dict[str, Any]:
     """The usual evaluators of a dataset's tasks, less those that these predictions are not meant for."""
     known = [task for task in registry.tasks() if task.name in tasks]
-    in_files = [task for task in known if task.predicts in (("label_map",), ("instances",))]
-    found = "instances" if files.has_instances else "label_map"
-    meant = [task for task in in_files if found in task.predicts]
+    in_files = [task for task in known if task.predicts in (("label_map",), ("instances",), (PANOPTIC,))]
+    found = {"instances" if files.has_instances else "label_map"}
+    if files.panoptic is not None:
+        has = {PANOPTIC: True, "label_map": bool(files.label_files), "instances": files.has_instances}
+        found = {name for name, is_there in has.items() if is_there}
+    meant = [task for task in in_files if found & set(task.predicts)]
     return {name: {} for task in meant or in_files for name in task.evaluators}
 
 
@@ -226,14 +230,19 @@ def _from_documents(
 
 
 def known_sections(
-    overrides: Mapping[str, Any] | None, data: str | Dataset, *, plugin: PluginManifest | None = None
+    overrides: Mapping[str, Any] | None,
+    data: str | Dataset,
+    *,
+    plugin: PluginManifest | None = None,
+    model: type[Settings] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """The overrides by section: ``data``, ``evaluators`` and, with a plugin, ``model``.
 
     Args:
         overrides: by full or bare keys, or nested.
         data: the dataset that the options are for; one that is open already takes none.
-        plugin: that the settings of the model are for; None where these have no effect.
+        plugin: that the settings of the model are for.
+        model: the settings of the model where it is of no plugin. Without either they have no effect.
 
     Raises:
         ConfigError: when there are others.
@@ -249,7 +258,9 @@ def known_sections(
         ("evaluators", evaluators_class()),
     ]
     if plugin is not None:
-        sections.insert(0, ("model", settings_class(plugin)))
+        model = settings_class(plugin)
+    if model is not None:
+        sections.insert(0, ("model", model))
     wanted: dict[str, dict[str, Any]] = {name: {} for name in (*SECTIONS, "model")}
     return wanted | for_sections(flat, sections)
 

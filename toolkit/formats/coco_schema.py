@@ -43,6 +43,10 @@ def _flag(value: Any) -> int:
     return int(value)
 
 
+Flag = Annotated[int, PlainValidator(_flag)]
+"""0 or 1."""
+
+
 def _form(value: Any) -> str:
     """Which of the forms that a segmentation can have a value is meant to be."""
     if isinstance(value, dict):
@@ -100,7 +104,7 @@ class CocoAnnotation(Schema):
     bbox: Box | None = None
     segmentation: Segmentation = None
     area: Annotated[Number, Field(ge=0)] | None = None
-    iscrowd: Annotated[int, PlainValidator(_flag)] = 0
+    iscrowd: Flag = 0
     keypoints: Keypoints | None = None
 
 

@@ -9,6 +9,7 @@ done.
     DIR/labels/classes.csv       what the values in them stand for
     DIR/instances/<name>.json    the objects of one image, as in COCO results (instance models)
     DIR/<kind>/…                 what the task of a plugin writes
+    DIR/panoptic/<name>.png      segments as COCO writes them (panoptic segmentation); panoptic.json for all
     DIR/overlays/<name>.jpg      the prediction drawn over the photo
     DIR/predictions.json         everything in COCO's form, made when all images are done
 """
@@ -323,6 +324,13 @@ class ResultFolder:
         with atomic_write(self.folder / PREDICTIONS, "w") as file:
             for piece in self._predictions(ordered):
                 file.write(piece)
+        self._collect([record for record in ordered if record["status"] == "ok"])
+
+    def _collect(self, done: list[dict[str, Any]]) -> None:
+        """Have tasks write what they write once for all images."""
+        kinds = dict.fromkeys(kind for record in done for kind in record["outputs"])
+        for collect in registry.functions_for("collect", kinds):
+            collect(self.folder, done, self._about | {"classes": list(self.classes)})
 
     def _is_complete(self, record: dict[str, Any]) -> bool:
         """Whether the files of a record are there, and as large as when they were written."""

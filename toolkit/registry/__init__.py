@@ -32,6 +32,7 @@ __all__ = [
     "clear",
     "datasets",
     "evaluators",
+    "fields_to_draw",
     "functions_for",
     "is_path",
     "named",
@@ -114,9 +115,18 @@ def task_of(plugin: PluginManifest) -> TaskManifest:
         raise UnknownNameError(f"plugin {plugin.name!r}: {error}") from None
 
 
-def functions_for(what: Literal["draw", "write"], fields: Iterable[str]) -> list[Callable[..., Any]]:
-    """The task functions that draw or write the fields of a prediction, in the order of the fields, each
-    once.
+def fields_to_draw(fields: Iterable[str]) -> list[str]:
+    """The fields of a sample or a prediction that are drawn: all but those that another stands for."""
+    names = list(fields)
+    drawn = {other for task in tasks() if set(task.predicts) & set(names) for other in task.draws}
+    return [name for name in names if name not in drawn]
+
+
+def functions_for(
+    what: Literal["draw", "write", "collect"], fields: Iterable[str]
+) -> list[Callable[..., Any]]:
+    """The task functions that draw, write or collect the fields of a prediction, in the order of the fields,
+    each once.
 
     Args:
         what: which function of ``TaskManifest``.

@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Field, Strict
 from torch import Tensor
 
 from toolkit.errors import CheckpointError
-from toolkit.reading.fields import Count, Record
+from toolkit.reading.fields import Count, Schema
 from toolkit.reading.records import record
 from toolkit.runtime.files import atomic_write
 from toolkit.runtime.torch_files import load_torch
@@ -58,7 +58,7 @@ class Progress:
         return f" (untrained {self.untrained[metric]:.4f})" if self.step and metric in self.untrained else ""
 
 
-class _Progress(Record):
+class _Progress(Schema):
     """A ``Progress`` in a file."""
 
     step: Count
@@ -70,18 +70,18 @@ class _Progress(Record):
     validated: Annotated[int, Strict(), Field(ge=-1, lt=2**63)]
 
 
-class _Origin(Record):
+class _Origin(Schema):
     name: str
     license: str
 
 
-class _Data(Record):
+class _Data(Schema):
     classes: tuple[str, ...]
     fingerprint: str
     digests: dict[int, str]
 
 
-class _State(Record):
+class _State(Schema):
     """What a run saves, and may not have been ours."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, arbitrary_types_allowed=True)
