@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -32,7 +33,7 @@ class ThingClasses(ABC):  # noqa: B024 - it has an attribute and nothing to impl
 
 def thing_classes_of(dataset: Dataset) -> frozenset[str]:
     """The classes of a dataset that are things: those that it says, or else all but ``background``."""
-    known = dataset.capability(ThingClasses)  # type: ignore[type-abstract]
+    known = dataset.capability(ThingClasses)
     return frozenset(dataset.classes if known is None else known.thing_classes) - {BACKGROUND}
 
 
@@ -149,7 +150,9 @@ def with_stuff(
     """
     numbers, segments = things.numbers.clone(), list(things.segments)
     rest = numbers == 0
-    found = [background] if label_map is None else sorted(set(stuff) & set(label_map.unique().tolist()))
+    found = (
+        [background] if label_map is None else sorted(set(stuff) & set(np.unique(label_map.numpy()).tolist()))
+    )
     for label in found:
         inside = rest if label_map is None else rest & (label_map == label)
         numbers[inside] = len(segments) + 1

@@ -152,17 +152,18 @@ def _count(truth: PanopticMap, found: PanopticMap, num_classes: int) -> Floats:
     # with whole numbers, as IoU > 0.5
     matches = may_match & (2 * inside > unions)
     rows, columns = np.nonzero(matches)
-    np.add.at(sums, (true_labels[rows], TP), 1)
-    np.add.at(sums, (true_labels[rows], IOU), inside[rows, columns] / unions[rows, columns])
+    ious = inside[rows, columns] / unions[rows, columns]
     missed = ~is_crowd & ~matches.any(1)
-    np.add.at(sums, (true_labels[missed], FN), 1)
+    sums[:, TP] = np.bincount(true_labels[rows], minlength=num_classes)
+    sums[:, IOU] = np.bincount(true_labels[rows], ious, num_classes)
+    sums[:, FN] = np.bincount(true_labels[missed], minlength=num_classes)
     excused = void.copy()
     crowd_of = {int(true_labels[row]): row for row in np.flatnonzero(is_crowd)}
     for column, label in enumerate(found_labels.tolist()):
         if label in crowd_of:
             excused[column] += inside[crowd_of[label], column]
     invented = ~matches.any(0) & (2 * excused <= found_areas)
-    np.add.at(sums, (found_labels[invented], FP), 1)
+    sums[:, FP] = np.bincount(found_labels[invented], minlength=num_classes)
     for each, weight in ((truth, TRUTH_WEIGHT), (found, 1)):
         for segment in each.segments:
             sums[segment.label, THING if segment.is_thing else STUFF] += weight

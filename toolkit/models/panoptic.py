@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from pydantic import Field
@@ -30,11 +31,11 @@ class PanopticSettings(Settings):
     ``panopticapi``.
     """
 
-    score_threshold: float = Field(0.5, ge=0, le=1)
+    score_threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Objects of a lower score are left out."""
-    overlap_threshold: float = Field(0.5, ge=0, le=1)
+    overlap_threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Objects of which a larger part is covered by objects of higher scores are left out."""
-    stuff_area: int = Field(4096, ge=0)
+    stuff_area: Annotated[int, Field(ge=0)] = 4096
     """Regions of stuff with fewer pixels, over the whole image, become void."""
     things: tuple[str, ...] = ()
     """The classes of things, all others being stuff; when empty, those that the dataset says, or else those
