@@ -4,6 +4,7 @@ BIN := .venv/bin
 GPU_BENCHMARKS := deeplabv3 maskrcnn_inference maskrcnn_training sam2_inference sam2_training
 # Two test processes with one thread each are faster on two cores than one with two.
 MINUTES ?= 10
+KILLS ?= all
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 .PHONY: demo test slow kill fuzz check format docs bench gpu clean
@@ -24,8 +25,8 @@ test: .venv/installed  ## the test suite
 slow: .venv/installed  ## the tests that `make test` leaves out: how the tests for a GPU do on a CPU
 	$(PYTEST) -m slow
 
-kill: .venv/installed  ## training, inference, conversion and export, killed at each change to their folders, and resumed; half an hour
-	TOOLKIT_KILLS=all $(PYTEST) --dist load tests/inference/test_kills.py tests/training/test_state_kills.py
+kill: .venv/installed  ## training, inference, conversion and export, killed at each change to their folders, and resumed; some of them with KILLS=40
+	TOOLKIT_KILLS=$(KILLS) $(PYTEST) --dist load tests/inference/test_kills.py tests/training/test_state_kills.py
 
 fuzz: .venv/installed  ## changes valid files of every format at random and reads them, for MINUTES=10
 	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzzing/fuzz.py --minutes $(MINUTES)
