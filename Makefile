@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 GPU_BENCHMARKS := deeplabv3 maskrcnn_inference maskrcnn_training sam2_inference sam2_training
 MINUTES ?= 10
+KILLS ?= all
 # Two test processes with one thread each are faster on two cores than one with two; compiled modules start the
 # processes of the tests faster.
 PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
@@ -29,8 +30,8 @@ test: .venv/installed  ## the test suite
 slow: .venv/installed  ## the tests that `make test` leaves out: how the tests for a GPU do on a CPU
 	$(PYTEST) -m slow
 
-kill: .venv/installed  ## training, inference, conversion and export, killed at each change to their folders, and resumed; half an hour
-	TOOLKIT_KILLS=all $(PYTEST) --dist load tests/inference/test_kills.py tests/training/test_state_kills.py
+kill: .venv/installed  ## training, inference, conversion and export, killed at each change to their folders, and resumed; some of them with KILLS=40
+	TOOLKIT_KILLS=$(KILLS) $(PYTEST) --dist load tests/inference/test_kills.py tests/training/test_state_kills.py
 
 fuzz: .venv/installed  ## changes valid files of every format at random and reads them, for MINUTES=10
 	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzzing/fuzz.py --minutes $(MINUTES)

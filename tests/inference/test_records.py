@@ -93,7 +93,7 @@ def test_names_that_are_no_utf_8_are_kept(tmp_path: Path) -> None:
     assert path.read_text() == odd.to_line()
 
 
-@pytest.mark.parametrize("name", ["x" * 300 + ".png", "deep/" * 900 + "x.png"])
+@pytest.mark.parametrize("name", ["x" * 300 + ".png", "deep/" * 900 + "x.png", "in\ud83d/x.png"])
 def test_results_under_names_that_no_system_has_are_not_there(tmp_path: Path, name: str) -> None:
     line = {"image": name, "source": "/x", "status": "ok", "model": "net 1", "size": [4, 6]}
     lines = [json.dumps(line | {"outputs": {"instances": name}}), FULL.to_line()]

@@ -18,7 +18,7 @@ LEADING_OUT = [
     "//host/x.png",
     "..",
 ]
-NO_NAMES = ["", ".", "./", "a\0b.png"]
+NO_NAMES = ["", ".", "./", "a\0b.png", "a\ud83d/b.png"]
 
 
 @pytest.mark.parametrize("name", LEADING_OUT)

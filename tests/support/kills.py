@@ -1,11 +1,13 @@
-"""Kills a process at any of its changes to a folder, as ``kill -9`` and the kernel's killer may.
+"""Kills a process at any of its changes to a folder, as ``kill -9`` and the kernel's killer may, or fills its
+disk there.
 
-The suite kills at a few changes, spread over all of them; with ``TOOLKIT_KILLS=all`` (``make kill``), at
-each.
+The suite does so at a few changes, spread over all of them; with ``TOOLKIT_KILLS=all`` (``make kill``), at
+each, with ``TOOLKIT_KILLS=40`` (``make kill KILLS=40``), at 40 of each piece of work.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import struct
@@ -19,7 +21,10 @@ from typing import Any
 
 from toolkit.runtime import files
 
-ALL = os.environ.get("TOOLKIT_KILLS") == "all"
+_WANTED = os.environ.get("TOOLKIT_KILLS", "")
+
+THOROUGH = bool(_WANTED)
+"""Whether more is asked for than what the suite does."""
 
 CHANGES = {"os.rename": (0, 1), "os.remove": (0,), "os.mkdir": (0,), "os.rmdir": (0,), "os.truncate": (0,)}
 """Events of Python that change a folder, with the places of paths among their arguments."""
@@ -33,10 +38,11 @@ class _Countdown:
         folder: the folder.
         last: the change at which the process kills itself; 0 for none. Of a write, half is done before; of
             everything else, nothing.
+        fills: whether, instead, the disk is full from there on.
     """
 
-    def __init__(self, folder: Path, last: int = 0) -> None:
-        self.folder, self.last, self.count = os.path.abspath(folder), last, 0
+    def __init__(self, folder: Path, last: int = 0, *, fills: bool = False) -> None:
+        self.folder, self.last, self.fills, self.count = os.path.abspath(folder), last, fills, 0
         self._lock = threading.Lock()
         fsync, write = os.fsync, files._Remembering.write
 
@@ -45,18 +51,20 @@ class _Countdown:
             fsync(descriptor)
 
         def counted_write(file: Any, data: Any) -> int:
-            self._tick(lambda: write(file, memoryview(data)[: len(data) // 2]))
+            self._tick(half=lambda: write(file, memoryview(data)[: len(data) // 2]))
             return write(file, data)
 
         os.fsync = counted_fsync
         files._Remembering.write = counted_write  # type: ignore[method-assign]
         sys.addaudithook(self._audit)
 
-    def _tick(self, half: Callable[[], object] = lambda: None) -> None:
+    def _tick(self, half: Callable[[], object] = lambda: None, *, needs_space: bool = True) -> None:
         """A change is about to be made."""
         with self._lock:
             self.count += 1
-            if self.count == self.last:
+            if self.fills and self.count >= self.last and needs_space:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            if not self.fills and self.count == self.last:
                 half()
                 os.kill(os.getpid(), signal.SIGKILL)
 
@@ -67,7 +75,7 @@ class _Countdown:
             if (writes or (isinstance(mode, str) and set(mode) & set("wax+"))) and self._concerns(path):
                 self._tick()
         elif event in CHANGES and any(self._concerns(arguments[i]) for i in CHANGES[event]):
-            self._tick()
+            self._tick(needs_space=event == "os.mkdir")
 
     def _concerns(self, path: Any) -> bool:
         if not isinstance(path, (str, bytes, os.PathLike)):
@@ -94,12 +102,13 @@ def changes_of(folder: Path, action: Callable[[], object]) -> int:
 
 
 def points(count: int, few: int) -> Sequence[int]:
-    """The changes at which to kill, of ``count``, counted from 1: each with ``TOOLKIT_KILLS=all``; else
-    ``few``, the first and the last among them.
+    """The changes at which to kill, of ``count``, counted from 1: each, or as many as ``TOOLKIT_KILLS`` says,
+    or else ``few``; the first and the last among them.
     """
-    if ALL:
+    wanted = count if _WANTED == "all" else int(_WANTED or few)
+    if wanted >= count:
         return range(1, count + 1)
-    return sorted({1 + i * (count - 1) // (few - 1) for i in range(few)})
+    return sorted({1 + i * (count - 1) // (wanted - 1) for i in range(wanted)})
 
 
 def killed_at(point: int, folder: Path, action: Callable[[], object]) -> bool:
@@ -121,6 +130,22 @@ def killed_at(point: int, folder: Path, action: Callable[[], object]) -> bool:
     status = _in_child(dying)
     assert status in (0, -signal.SIGKILL), f"the process failed by itself: {status}"
     return status != 0
+
+
+def with_full_disk_at(point: int, folder: Path, action: Callable[[], object]) -> None:
+    """Carry out an action in a process whose disk is full from a change to a folder on, counted from 1.
+
+    Args:
+        point: which change.
+        folder: the folder.
+        action: must not depend on threads of this process, and must not fail.
+    """
+
+    def filled() -> None:
+        _Countdown(folder, point, fills=True)
+        action()
+
+    assert _in_child(filled) == 0, "the process failed by itself"
 
 
 def _in_child(action: Callable[[], object]) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from support.kills import ALL, changes_of, killed_at, points
+from support.kills import THOROUGH, changes_of, killed_at, points
 from support.small_settings import MODELS
 
 from toolkit.config import RunSettings, resolve
@@ -43,7 +43,7 @@ FREEZE = {
     "maskrcnn": "backbone",
     "sam2": "network.sam_mask_decoder",
 }
-FAMILIES = [*FREEZE] if ALL else ["tiny"]
+FAMILIES = [*FREEZE] if THOROUGH else ["tiny"]
 
 
 def settings(family: str, tiny: str, folder: Path) -> RunSettings:

@@ -17,16 +17,25 @@ def check_name(folder: str | os.PathLike[str], name: str | os.PathLike[str]) -> 
         name: a relative path.
 
     Raises:
-        DataError: when the name is empty or absolute, or has ``..`` or a zero byte in it.
+        DataError: when the name is empty or absolute, has ``..`` or a zero byte in it, or half of a surrogate
+            pair that stands for no byte of a file's name.
     """
     text, relative = os.fspath(name), PurePath(name)
-    if "\0" in text or not relative.parts:
+    if "\0" in text or not relative.parts or not _can_be_encoded(text):
         raise DataError(f"{text!r} cannot be the name of a file in {folder}. Hint: rename it in the data")
     if relative.is_absolute() or relative.anchor or ".." in relative.parts:
         raise DataError(
             f"the name {text!r} leads out of {folder}, so nothing is written under it. Hint: move the file"
             " into the folder of the data, or rename it"
         )
+
+
+def _can_be_encoded(text: str) -> bool:
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def inside(folder: str | os.PathLike[str], name: str | os.PathLike[str]) -> Path:

@@ -11,24 +11,19 @@ from pydantic import ValidationError
 
 import toolkit
 from toolkit import registry
-from toolkit.checkpoints import BEST, CheckpointManifest, read_manifest, runs_beside
+from toolkit.checkpoints import CheckpointManifest, runs_beside
 from toolkit.config import RunSettings
 from toolkit.config.schema import AUTO
 from toolkit.config.settings import validate
 from toolkit.config.tree import Tree, flat_items, merge, read_yaml
 from toolkit.data.dataset import Dataset
-from toolkit.errors import CheckpointError, UsageError
+from toolkit.errors import UsageError
 from toolkit.models.start_weights import StartWeights
-from toolkit.reading.yaml_text import forget_text
+from toolkit.reading.yaml_written import forget_text
 from toolkit.registry.manifests import PluginManifest
-from toolkit.runtime.files import UNFINISHED, is_unfinished
-from toolkit.runtime.locks import LOCK_FILE, require_unlocked
-from toolkit.training.history import RESULTS_FILE
-from toolkit.training.label_file import LABELS_FILE
-from toolkit.training.log import LOG_FILE, METRICS_FILE, last_step
-from toolkit.training.pictures import PICTURES
-
-CONFIG_FILE = "config.yaml"
+from toolkit.runtime.locks import require_unlocked
+from toolkit.training.remains import CONFIG_FILE as CONFIG_FILE
+from toolkit.training.remains import clear, never_stepped
 
 MAY_CHANGE = (
     "data.dir",
@@ -60,13 +55,6 @@ rest would make it another run. What ends in a dot stands for a whole section.
 def may_change(key: str) -> bool:
     """Whether a resumed run may have another value for a setting, by its full key."""
     return any(key == one or (one.endswith(".") and key.startswith(one)) for one in MAY_CHANGE)
-
-
-LEFT_BEFORE_STEPS = (
-    *(CONFIG_FILE, METRICS_FILE, LOG_FILE, BEST, LOCK_FILE, "events.out.tfevents.*", UNFINISHED),
-    *(RESULTS_FILE, LABELS_FILE, *PICTURES),
-)
-"""What a run may have written by then."""
 
 
 def default_run(plugin: str, data: str) -> Path:
@@ -102,9 +90,8 @@ def check_folder(run: Path, settings: RunSettings, resume: bool) -> None:
     """
     require_unlocked(run)
     if not resume:
-        if _never_stepped(run):
-            for path in run.iterdir():
-                path.unlink()
+        if never_stepped(run):
+            clear(run)
         if run.exists() and (not run.is_dir() or any(run.iterdir())):
             goes_on = "continue it with --resume, or " if (run / CONFIG_FILE).is_file() else ""
             raise UsageError(
@@ -155,37 +142,6 @@ def _comparable(settings: Mapping[str, Any]) -> dict[str, Any]:
     if flat.get("train.lr_batch_size") is None:
         flat["train.lr_batch_size"] = flat.get("train.batch_size")
     return flat
-
-
-def _holds_remains_only(run: Path) -> bool:
-    """Whether a folder holds nothing but what a run has left that was killed before it could say what it
-    is.
-    """
-    if not run.is_dir() or run.is_symlink():
-        return False
-    left = list(run.iterdir())
-    return bool(left) and all(
-        path.is_file() and not path.is_symlink() and (path.name == LOCK_FILE or is_unfinished(path))
-        for path in left
-    )
-
-
-def _never_stepped(run: Path) -> bool:
-    """Whether a folder holds nothing but what a run leaves that stopped before it had learned anything."""
-    if _holds_remains_only(run):
-        return True
-    # Settings alone may be anybody's; with the lock beside them, they are those of a run.
-    if not (run / CONFIG_FILE).is_file() or not any((run / n).is_file() for n in (METRICS_FILE, LOCK_FILE)):
-        return False
-    if not all(path.is_file() and any(map(path.match, LEFT_BEFORE_STEPS)) for path in run.iterdir()):
-        return False
-    if (run / METRICS_FILE).is_file() and last_step(run):
-        return False
-    try:
-        best = read_manifest(run / BEST)  # of a validation before the first step
-    except CheckpointError:  # damaged, so somebody may want to look at it
-        return False
-    return best.step == 0 if best else not (run / BEST).exists()
 
 
 def _read(config: Path, settings: RunSettings) -> Mapping[str, Any]:

@@ -1,0 +1,80 @@
+"""What a run leaves that stopped before it had learned anything: it is never in the way of the next try."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from toolkit.checkpoints import BEST, read_manifest
+from toolkit.errors import CheckpointError
+from toolkit.runtime.files import UNFINISHED, is_unfinished
+from toolkit.runtime.locks import LOCK_FILE, locked
+from toolkit.training.history import RESULTS_FILE
+from toolkit.training.label_file import LABELS_FILE
+from toolkit.training.log import LOG_FILE, METRICS_FILE, last_step
+from toolkit.training.pictures import PICTURES
+
+CONFIG_FILE = "config.yaml"
+
+LEFT_BEFORE_STEPS = (
+    *(CONFIG_FILE, METRICS_FILE, LOG_FILE, BEST, LOCK_FILE, "events.out.tfevents.*", UNFINISHED),
+    *(RESULTS_FILE, LABELS_FILE, *PICTURES),
+)
+"""Files that a run may have written by then."""
+
+_LEFT_BY_LOGGERS = {
+    "csv": ("version_*",),
+    "wandb": ("run-*", "offline-run-*", "latest-run", "debug*.log", "settings"),
+}
+"""Folders that ``train.loggers`` may have made by then, with what may be in them."""
+
+
+def never_stepped(run: Path) -> bool:
+    """Whether a folder holds nothing but what a run leaves that stopped before it had learned anything."""
+    if _holds_remains_only(run):
+        return True
+    # Settings alone may be anybody's; with the lock beside them, they are those of a run.
+    if not (run / CONFIG_FILE).is_file() or not any((run / n).is_file() for n in (METRICS_FILE, LOCK_FILE)):
+        return False
+    if not all(_is_left_before_steps(path) for path in run.iterdir()):
+        return False
+    if (run / METRICS_FILE).is_file() and last_step(run):
+        return False
+    try:
+        best = read_manifest(run / BEST)  # of a validation before the first step
+    except CheckpointError:  # damaged, so somebody may want to look at it
+        return False
+    return best.step == 0 if best else not (run / BEST).exists()
+
+
+def clear(run: Path) -> None:
+    """Empty a folder of which ``never_stepped`` is true. Whenever the process is killed meanwhile, it stays
+    true of what is left.
+    """
+    with locked(run):
+        # The settings last: beside the lock, they say whose all of this is.
+        for path in sorted(run.iterdir(), key=lambda path: path.name == CONFIG_FILE):
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name != LOCK_FILE:
+                path.unlink()
+
+
+def _holds_remains_only(run: Path) -> bool:
+    """Whether a folder holds nothing but what a run has left that was killed before it could say what it
+    is.
+    """
+    if not run.is_dir() or run.is_symlink():
+        return False
+    left = list(run.iterdir())
+    return bool(left) and all(
+        path.is_file() and not path.is_symlink() and (path.name == LOCK_FILE or is_unfinished(path))
+        for path in left
+    )
+
+
+def _is_left_before_steps(path: Path) -> bool:
+    if path.is_dir() and not path.is_symlink():
+        known = _LEFT_BY_LOGGERS.get(path.name, ())
+        return bool(known) and all(any(map(inner.match, known)) for inner in path.iterdir())
+    return path.is_file() and any(map(path.match, LEFT_BEFORE_STEPS))
