@@ -19,18 +19,19 @@ if TYPE_CHECKING:
     from toolkit.evaluation.run_figures import Comparison
     from toolkit.inference import ImagePrediction, Predictor, Session, load
     from toolkit.inference.pipeline import predict_folder
-    from toolkit.models.capabilities import Inspectable, Promptable, Tileable, Trackable
+    from toolkit.models.capabilities import Inspectable, Probabilistic, Promptable, Tileable, Trackable
     from toolkit.models.contract import Model, TrainableModel
     from toolkit.models.promptable import PromptableModel
     from toolkit.models.semantic import SemanticModel
     from toolkit.registry.manifests import DatasetManifest, EvaluatorManifest, PluginManifest, TaskManifest
     from toolkit.training.front import train
     from toolkit.training.loop import TrainResult
-    from toolkit.types import VOID, Instances, Masks, PixelMap, Prediction, Prompts, Sample
+    from toolkit.types import CONFIDENCE, VOID, Instances, Masks, PixelMap, Prediction, Prompts, Sample
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "CONFIDENCE": "types",
     "VOID": "types",
     "Comparison": "evaluation.run_figures",
     "Dataset": "data.dataset",
@@ -46,6 +47,7 @@ _HOMES = {
     "PluginManifest": "registry.manifests",
     "Prediction": "types",
     "Predictor": "inference",
+    "Probabilistic": "models.capabilities",
     "Promptable": "models.capabilities",
     "PromptableModel": "models.promptable",
     "Prompts": "types",
@@ -71,6 +73,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "CONFIDENCE",
     "VOID",
     "Comparison",
     "Dataset",
@@ -86,6 +89,7 @@ __all__ = [
     "PluginManifest",
     "Prediction",
     "Predictor",
+    "Probabilistic",
     "Promptable",
     "PromptableModel",
     "Prompts",
