@@ -188,7 +188,8 @@ def _check(manifest: DatasetManifest, args: argparse.Namespace) -> int:
     from toolkit.data.dataset import open_dataset
     from toolkit.data.faults import gathering
     from toolkit.data.notes import noting
-    from toolkit.data.set_checks import faults_between, notes_between
+    from toolkit.data.set_checks import copies, faults_between, notes_between
+    from toolkit.data.suspects import suspects
     from toolkit.errors import DataError, MissingSplitError
     from toolkit.runtime.progress import counting
 
@@ -213,9 +214,10 @@ def _check(manifest: DatasetManifest, args: argparse.Namespace) -> int:
         _print_report(split, report)
         _print_notes(notes + report.notes, f"{split}: ")
         _print_faults(split, report.faults, told)
-    for split, text in notes_between(reports, fixed_splits=manifest.fixed_splits):
+    fixed, found = manifest.fixed_splits, copies(reports)
+    for split, text in [*notes_between(reports, fixed_splits=fixed, found=found), *suspects(reports, found)]:
         print(f"{split}: note: {text}")
-    for split, text in faults_between(reports, fixed_splits=manifest.fixed_splits):
+    for split, text in faults_between(reports, fixed_splits=fixed, found=found):
         _print_faults(split, [text], told)
     _print_unread(manifest, args)
     print(counted(len(told), "fault") if told else "no faults")
