@@ -12,7 +12,7 @@ def test_each_kind_is_told_in_words() -> None:
     assert far_from_the_rest(looks) == []
     odd = [
         (np.clip(scene(40).astype(int) // 40, 0, 255).astype(np.uint8), "darker: brightness"),
-        (as_noise(1)[:8], "wider: aspect ratio 20.00, usually 1.33"),
+        (scene(39, (600, 20)), "more elongated: aspect ratio 30.00, usually 1.33"),
         (scene(41, (1200, 1600)), "larger: size 1.9 megapixels, usually 0.019 megapixels"),
         (np.repeat(scene(42).mean(2, keepdims=True).astype(np.uint8), 3, 2), "grayer: saturation 0,"),
     ]
@@ -21,6 +21,11 @@ def test_each_kind_is_told_in_words() -> None:
     assert [place for place, _ in found] == [31, 32, 33, 34]
     for (_, text), (_, words) in zip(found, odd, strict=True):
         assert text.startswith(words), text
+
+
+def test_portraits_among_landscapes_are_not_odd() -> None:
+    looks = [look(scene(seed, (120, 160) if seed else (160, 120))) for seed in range(30)]
+    assert far_from_the_rest(looks) == []
 
 
 def test_a_few_images_have_no_rest() -> None:

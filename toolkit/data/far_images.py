@@ -15,17 +15,19 @@ FEWEST = 20
 FAR = 6.0
 """How many standard deviations, estimated by the median of the absolute deviations, an image is far."""
 
-LEAST_SPREAD = (8.0, 4.0, 8.0, 0.3, 0.1, 0.25)
+LEAST_SPREAD = (8.0, 4.0, 8.0, 0.3, 0.2, 0.35)
 """For each feature, the standard deviation that is assumed at least, so that small differences count in no
 set.
 """
+
+ASPECT = FEATURES.index("aspect ratio")
 
 WORDS = (
     ("darker", "brighter"),
     ("flatter", "with more contrast"),
     ("grayer", "more colorful"),
     ("blurrier", "sharper or noisier"),
-    ("narrower", "wider"),
+    ("squarer", "more elongated"),
     ("smaller", "larger"),
 )
 
@@ -43,6 +45,8 @@ def far_from_the_rest(looks: Sequence[Look | None]) -> list[tuple[int, str]]:
     if len(used) < FEWEST:
         return []
     features = np.stack([look.features for look in looks if look is not None]).astype(np.float64)
+    # a portrait is as usual as a landscape
+    features[:, ASPECT] = np.abs(features[:, ASPECT])
     middle = np.median(features, 0)
     spread = np.maximum(1.4826 * np.median(np.abs(features - middle), 0), LEAST_SPREAD)
     distance = (features - middle) / spread
