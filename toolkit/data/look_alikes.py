@@ -39,16 +39,14 @@ def look_alikes(looks: Sequence[Look | None]) -> list[tuple[int, int]]:
     if len(used) < 2:
         return []
     known = [look for look in looks if look is not None and not look.is_flat]
-    vectors = np.stack([look.gray for look in known]).reshape(len(known), -1).astype(np.float32)
-    vectors -= vectors.mean(1, keepdims=True)
-    vectors /= vectors.std(1, keepdims=True)
+    grays = np.stack([look.gray.ravel() for look in known])
     shapes = np.array([look.features[4] for look in known])
     hashes = np.array([look.hashes for look in known], np.uint64).T
     tables = [_neighbors(row, np.uint64(shift)) for row in hashes for shift in (0, 16, 32, 48)]
     # most pairs are in several tables
     lower, higher = np.concatenate(tables, 1)
     one, other = np.divmod(np.unique(lower * len(known) + higher), len(known))
-    same = _agree(vectors, shapes, one, other)
+    same = _agree(grays, shapes, one, other)
     groups = _Groups(len(known))
     for a, b in zip(one[same].tolist(), other[same].tolist(), strict=True):
         groups.join(a, b)
@@ -72,7 +70,7 @@ def _neighbors(hashes: NDArray[np.uint64], shift: np.uint64) -> NDArray[np.int64
 
 
 def _agree(
-    vectors: NDArray[np.float32],
+    grays: NDArray[np.uint8],
     shapes: NDArray[np.float32],
     one: NDArray[np.int64],
     other: NDArray[np.int64],
@@ -80,15 +78,23 @@ def _agree(
 ) -> NDArray[np.bool_]:
     """Whether the images of each pair are nearly the same."""
     same = np.zeros(len(one), bool)
-    allowed = round(0.01 * vectors.shape[1])
+    allowed = round(0.01 * grays.shape[1])
     for start in range(0, len(one), chunk):
         a, b = one[start : start + chunk], other[start : start + chunk]
-        first, second = vectors[a], vectors[b]
+        first, second = _standardized(grays[a]), _standardized(grays[b])
         correlation = (first * second).mean(1)
         apart = (np.abs(first - second) > MOST_APART).sum(1)
         similar = (correlation >= LEAST_CORRELATION) & (apart <= allowed)
         same[start : start + chunk] = similar & (np.abs(shapes[a] - shapes[b]) <= SAME_SHAPE)
     return same
+
+
+def _standardized(grays: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Each row with mean 0 and standard deviation 1."""
+    rows = grays.astype(np.float32)
+    rows -= rows.mean(1, keepdims=True)
+    rows /= rows.std(1, keepdims=True)
+    return rows
 
 
 class _Groups:
