@@ -122,6 +122,33 @@ def every_sample(name: str, **options: Any) -> Reader:
     return read
 
 
+def panoptic_document() -> dict[str, Any]:
+    """Things, stuff and void; the PNG is ``panoptic_png``."""
+    segments = [
+        {"id": 7, "category_id": 1, "iscrowd": 0, "score": 0.5, "area": 120, "bbox": [5, 4, 15, 8]},
+        {"id": 300, "category_id": 2, "iscrowd": 0},
+    ]
+    return {
+        "images": [{"id": 1, "file_name": "a.png", "width": 32, "height": 24}],
+        "categories": [{"id": 1, "name": "cup", "isthing": 1}, {"id": 2, "name": "table", "isthing": 0}],
+        "annotations": [{"image_id": 1, "file_name": "a.png", "segments_info": segments}],
+    }
+
+
+def panoptic_png() -> bytes:
+    """Blue, green and red, as OpenCV writes them."""
+    pixels = np.zeros((*SIZE, 3), np.uint8)
+    pixels[:20] = (0, 1, 44)
+    pixels[4:12, 5:20] = (0, 0, 7)
+    return bytes(cv2.imencode(".png", pixels)[1])
+
+
+def panoptic_results(folder: Path) -> None:
+    evaluate_predictions(
+        folder / "results.json", data="coco-panoptic", data_dir=str(folder), split="val", overrides={}
+    )
+
+
 def evaluate(predictions: str) -> Reader:
     """Measure predictions against a COCO file, with masks and their boundaries."""
 
@@ -361,6 +388,23 @@ def targets() -> dict[str, Target]:
         ),
         "coco keypoints": Target(
             every_sample("coco"), {"annotations/instances_train.json": as_json(poses())}, image
+        ),
+        "panoptic": Target(
+            every_sample("coco-panoptic"),
+            {
+                "annotations/panoptic_train.json": as_json(panoptic_document()),
+                "annotations/panoptic_train/a.png": panoptic_png(),
+            },
+            image,
+        ),
+        "panoptic results": Target(
+            panoptic_results,
+            {"results.json": as_json(panoptic_document()), "results/a.png": panoptic_png()},
+            image
+            | {
+                "annotations/panoptic_val.json": as_json(panoptic_document()),
+                "annotations/panoptic_val/a.png": panoptic_png(),
+            },
         ),
         "coco truth for results": Target(evaluate("results.json"), truth, image | found),
         "coco results": Target(evaluate("results.json"), found, image | truth),
