@@ -31,7 +31,7 @@ from toolkit.config.keys import section_faults
 from toolkit.data.label_values import LabelValues
 from toolkit.errors import CheckpointError, UsageError
 from toolkit.reading.fields import Count, Name, Number, Text, shown
-from toolkit.reading.files import check_file, read_text
+from toolkit.reading.files import check_file, is_there, read_text
 from toolkit.reading.json_text import parse_json
 from toolkit.reading.records import MOST_FAULTS, judge
 from toolkit.runtime.files import atomic_write
@@ -255,21 +255,22 @@ def find_checkpoint(run_or_file: str | os.PathLike[str]) -> Path:
     """The checkpoint that a run's folder or a file name stands for: the best one, else the last.
 
     Raises:
-        CheckpointError: when there is none.
+        CheckpointError: when there is none, or what is called so is no file.
     """
     path = Path(run_or_file).expanduser()
     if path.is_dir():
         for name in (BEST, LAST):
-            if (path / name).is_file():
+            if is_there(path / name):
+                check_file(path / name, "a checkpoint", CheckpointError, most=MOST_BYTES)
                 return path / name
         known = describe_foreign(path)
         raise CheckpointError(
             f"{path} {known}"
             if known
             else f"{path} contains neither {BEST} nor {LAST}: it is not a run, or its training stopped before"
-            " the first checkpoint"
+            " the first checkpoint. Hint: check its name, or train it"
         )
-    if not path.is_file():
+    if not is_there(path):
         raise CheckpointError(f"no run or checkpoint at {path}{runs_beside(path)}")
     return path
 

@@ -264,6 +264,11 @@ def find_config(config: str | Path) -> Path:
     recipe = find_recipe_named(path)
     if recipe is not None:
         return recipe
+    if path.is_dir():
+        raise UnknownNameError(
+            f"--config {config} is a folder without a file config.yaml, so it is no run. Hint: name a YAML"
+            " file, the folder of a run, or a recipe"
+        )
     name = path.name.removesuffix(".yaml")
     known = sorted(recipe.stem for recipe in recipe_folder().glob("*.yaml"))
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)

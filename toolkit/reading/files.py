@@ -98,6 +98,16 @@ def is_file(path: Path) -> bool:
         return False
 
 
+def is_there(path: Path) -> bool:
+    """Whether something goes by this name, be it a link that leads nowhere: whoever reads what need not be
+    there asks this, so that a file that got lost is an error and not taken for none.
+    """
+    try:
+        return os.path.lexists(path)
+    except (OSError, ValueError):
+        return False
+
+
 def is_folder(path: Path) -> bool:
     """Whether a folder is there; never an error, also for a name that the system cannot have."""
     try:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 import toolkit
 from toolkit import registry
-from toolkit.checkpoints import BEST, CheckpointManifest, read_manifest, runs_beside
+from toolkit.checkpoints import BEST, LAST, CheckpointManifest, read_manifest, runs_beside
 from toolkit.config import RunSettings
 from toolkit.config.schema import AUTO
 from toolkit.config.settings import validate
@@ -19,14 +19,16 @@ from toolkit.config.tree import Tree, flat_items, merge, read_yaml
 from toolkit.data.dataset import Dataset
 from toolkit.errors import CheckpointError, UsageError
 from toolkit.models.start_weights import StartWeights
+from toolkit.reading.files import is_there
 from toolkit.reading.yaml_text import forget_text
 from toolkit.registry.manifests import PluginManifest
-from toolkit.runtime.files import UNFINISHED, is_unfinished
-from toolkit.runtime.locks import LOCK_FILE, require_unlocked
+from toolkit.runtime.files import UNFINISHED
+from toolkit.runtime.locks import LOCK_FILE, holds_nothing, require_unlocked
 from toolkit.training.history import RESULTS_FILE
 from toolkit.training.label_file import LABELS_FILE
 from toolkit.training.log import LOG_FILE, METRICS_FILE, last_step
 from toolkit.training.pictures import PICTURES
+from toolkit.training.state import RESUME_FILE
 
 CONFIG_FILE = "config.yaml"
 
@@ -102,7 +104,7 @@ def check_folder(run: Path, settings: RunSettings, resume: bool) -> None:
     """
     require_unlocked(run)
     if not resume:
-        if _never_stepped(run):
+        if _is_left_by_killed(run) or _never_stepped(run):
             for path in run.iterdir():
                 path.unlink()
         if run.exists() and (not run.is_dir() or any(run.iterdir())):
@@ -111,6 +113,11 @@ def check_folder(run: Path, settings: RunSettings, resume: bool) -> None:
                 f"{run} exists and is not empty. Hint: {goes_on}choose another folder with --out"
             )
         return
+    if not is_there(run / RESUME_FILE) and _has_learned(run):
+        raise UsageError(
+            f"{run} cannot be resumed: its weights are there, and its state, {RESUME_FILE}, is not. Hint:"
+            f" begin a new run from them, with weights={run} and another --out"
+        )
     before, now = (
         _comparable(_read(config_of_run(run), settings)),
         _comparable(settings.model_dump(mode="json")),
@@ -122,6 +129,15 @@ def check_folder(run: Path, settings: RunSettings, resume: bool) -> None:
             f"{run} cannot be resumed with other settings: {shown}. Hint: leave these out, or start a new"
             " run with another --out"
         )
+
+
+def _has_learned(run: Path) -> bool:
+    """Whether a run has saved weights after its first step, which it does after its state."""
+    try:
+        saved = [read_manifest(run / name) for name in (BEST, LAST)]
+    except CheckpointError:  # damaged, so somebody may want to look at it
+        return True
+    return any(manifest is not None and manifest.step > 0 for manifest in saved)
 
 
 def as_before(run: Path, settings: RunSettings) -> RunSettings:
@@ -157,23 +173,15 @@ def _comparable(settings: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _holds_remains_only(run: Path) -> bool:
-    """Whether a folder holds nothing but what a run has left that was killed before it could say what it
-    is.
+def _is_left_by_killed(run: Path) -> bool:
+    """Whether a folder holds something, and only what a run has left that was killed before it could say what
+    it is.
     """
-    if not run.is_dir() or run.is_symlink():
-        return False
-    left = list(run.iterdir())
-    return bool(left) and all(
-        path.is_file() and not path.is_symlink() and (path.name == LOCK_FILE or is_unfinished(path))
-        for path in left
-    )
+    return run.is_dir() and not run.is_symlink() and holds_nothing(run) and any(run.iterdir())
 
 
 def _never_stepped(run: Path) -> bool:
     """Whether a folder holds nothing but what a run leaves that stopped before it had learned anything."""
-    if _holds_remains_only(run):
-        return True
     # Settings alone may be anybody's; with the lock beside them, they are those of a run.
     if not (run / CONFIG_FILE).is_file() or not any((run / n).is_file() for n in (METRICS_FILE, LOCK_FILE)):
         return False

@@ -27,6 +27,7 @@ from toolkit.models.building import build_model
 from toolkit.models.contract import Model, TrainableModel, total_loss, with_gradients
 from toolkit.models.freezing import Freezing
 from toolkit.models.start_weights import HANDED_OVER, RANDOM, take_start_weights
+from toolkit.reading.files import is_there
 from toolkit.registry.code import code_hash
 from toolkit.runtime.fabric import is_first_process, make_fabric, naming_lost_peers, synchronize_batchnorm
 from toolkit.runtime.files import atomic_write, remove_unfinished
@@ -206,7 +207,7 @@ class Trainer:
         evaluators = build_evaluators(settings.evaluators, self.train_set.classes)
 
         seed_everything(options.seed, "model")  # every process starts from the same weights
-        self.resumes = resume and (run / RESUME_FILE).is_file()
+        self.resumes = resume and is_there(run / RESUME_FILE)
         self.is_handed_over = model is not None
         self.start_weights = HANDED_OVER if self.is_handed_over else RANDOM
         built = model or build_model(self.plugin, settings.model, self.train_set.classes)
