@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
-from toolkit.errors import ToolkitError
+from toolkit.errors import ToolkitError, UsageError
 
 MakeError: TypeAlias = Callable[[str], ToolkitError]
 """The error to raise for a message, such as the class ``DataError``."""
@@ -88,6 +88,24 @@ def _unreadable(path: str | os.PathLike[str], what: str, error: MakeError, probl
         " name and"
         " permissions"
     )
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """A path with the folder of a user in place of ``~`` or ``~name`` at its beginning.
+
+    Raises:
+        UsageError: when there is no such user, and no file that is called so.
+    """
+    given = Path(path)
+    try:
+        return given.expanduser()
+    except RuntimeError:
+        if is_there(Path(given.parts[0])):
+            return given
+        raise UsageError(
+            f"{given}: there is no user {given.parts[0][1:]!r} on this machine, so {given.parts[0]} is no"
+            " folder. Hint: write the whole path"
+        ) from None
 
 
 def is_file(path: Path) -> bool:
