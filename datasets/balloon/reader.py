@@ -19,6 +19,7 @@ from toolkit.formats.pairs import images_in, some
 from toolkit.formats.regions import Region, RegionDataset, unique_ids
 from toolkit.formats.via import ViaOptions, check_one_class, read_via, via_regions
 from toolkit.types import Size
+from toolkit.wording import counted
 
 ARCHIVE_FOLDER = "balloon"
 BALLOON = ("balloon",)
@@ -86,7 +87,7 @@ class Balloons(RegionDataset):
         found = {image.file_name: paths.find(image.file_name) for image in images}
         missing = [name for name, path in found.items() if path is None]
         if missing:
-            what = f"{self._file} lists {len(missing)} photos that are not next to it"
+            what = f"{self._file} lists {counted(len(missing), 'photo')} not found next to it"
             fault(DataError(f"{what}: {some(missing)}. Hint: unpack the whole archive, or put them there"))
         self._images = [image for image in images if found[image.file_name] is not None]
         self._paths = [path for path in found.values() if path is not None]

@@ -144,4 +144,4 @@ def test_labelme_and_via(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     (tmp_path / "train" / "via_region_data.json").write_text(json.dumps(images))
     faults = faults_of(capsys, "balloon", "--data-dir", str(tmp_path), "--split", "train")
     assert len(faults) == 3
-    assert "names 1 photos that are not beside it: gone.png" in faults[0]
+    assert "lists 1 photo not found next to it: gone.png" in faults[0]

@@ -171,7 +171,7 @@ def test_faults_of_files(tmp_path: Path) -> None:
     ):
         labelme(tmp_path)[0]
     for data, message in (
-        ([], "is not a file of LabelMe"),
+        ([], "is not a LabelMe file"),
         ({"shapes": [{}], "imagePath": "a.png"}, "shape 0 has None as the name of a class"),
     ):
         (tmp_path / "train" / "a.json").write_text(json.dumps(data))
@@ -212,7 +212,7 @@ def test_a_file_that_names_one_image_and_is_called_like_another(tmp_path: Path) 
     path = put(tmp_path / "train", shape(SQUARE), name="second", imagePath="first.png")
     with pytest.raises(DataError) as caught:
         labelme(tmp_path)[1]
-    assert str(caught.value).startswith(f"{path} names the image first.png, but second.png has the name of")
+    assert str(caught.value).startswith(f"{path} names the image first.png, but second.png has the same name")
     (tmp_path / "train" / "second.png").unlink()
     assert Path(labelme(tmp_path)[1].path or "").name == "first.png"
 
@@ -220,7 +220,7 @@ def test_a_file_that_names_one_image_and_is_called_like_another(tmp_path: Path) 
 def test_several_images_of_the_name_of_a_file(tmp_path: Path) -> None:
     put(tmp_path / "train", imagePath="lost.png")
     cv2.imwrite(str(tmp_path / "train" / "a.bmp"), np.zeros((*SIZE, 3), np.uint8))
-    with pytest.raises(DataError, match=r"2 images beside it have its name: a.bmp, a.png. Hint"):
+    with pytest.raises(DataError, match=r"2 images next to it have the same name: a.bmp, a.png. Hint"):
         labelme(tmp_path)[0]
 
 

@@ -224,7 +224,7 @@ def test_links_in_tars_are_refused_even_if_they_stay_inside(tmp_path: Path, kind
         link = tarfile.TarInfo("link.txt")
         link.type, link.linkname = kind, "real.txt"
         bundle.addfile(link)
-    with pytest.raises(DownloadError, match=r"its member 'link\.txt' is a link\. Nothing was unpacked"):
+    with pytest.raises(DownloadError, match=r"its entry 'link\.txt' is a link\. Nothing was unpacked"):
         unpack(tmp_path / "a.tar", tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
 
