@@ -72,7 +72,7 @@ def run_demo(
         out: folder for everything; an older demo in it is cleared away.
         only: plugins to show; when empty, all of ``FAMILIES`` whose packages are installed.
         overrides: settings laid over each recipe, nested.
-        show_progress: show on standard error how far everything is.
+        show_progress: show progress on standard error.
 
     Yields:
         Each family's part when it is done.

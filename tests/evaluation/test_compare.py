@@ -231,7 +231,7 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path, capsys: pytest.Captu
         compare_runs([one], **COMMON)
     with pytest.raises(
         UsageError,
-        match=r"different datasets: .*one on squares, .*lone on lone-squares\. Hint: choose one of them with --data",
+        match=r"different datasets: .*squares, .*lone-squares\. Hint: choose one of them with --data",
     ):
         compare_runs([one, lone], **COMMON)
     with pytest.raises(DataError, match="cats cannot be evaluated on this dataset.*only the model has cat"):

@@ -1,4 +1,4 @@
-"""What all settings are: typed, frozen classes that report every fault at once."""
+"""What all settings are: typed, frozen classes that report all errors at once."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def validate(cls: type[Any], tree: Mapping[str, Any], *, source: str) -> Any:
     """Build a settings object.
 
     Raises:
-        ConfigError: lists every fault with its key, value and, for unknown keys, the nearest name.
+        ConfigError: lists all errors, with key, value and, for unknown keys, the nearest name.
     """
     try:
         return cls.model_validate(tree)
