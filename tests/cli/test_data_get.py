@@ -110,7 +110,7 @@ def test_a_set_arrives_where_the_others_look(
     assert "set.zip (no published checksum)" in capsys.readouterr().out
     assert main(["data", "check", set_file]) == 0
     out = capsys.readouterr().out
-    assert "train: 1 samples" in out
+    assert "train: 1 sample" in out
     assert "test: not in this folder" in out
     assert main(["data", "check", set_file, "--split", "test"]) == 1, "a split that was asked for"
 
