@@ -180,7 +180,8 @@ def _in_place(parser: argparse.ArgumentParser, bare: str, words: Sequence[str]) 
         or ("section" in places and bare == "section")
     ):
         return ""
-    first, rest = [], []
+    first: list[str] = []
+    rest: list[str] = []
     waiting = list(words[1:])
     while waiting:
         word = waiting.pop(0)
