@@ -149,7 +149,7 @@ def test_faults_of_the_original_are_named(original: Path) -> None:
 
 
 def test_faults_of_segnets_layout_are_named(segnet: Path) -> None:
-    with pytest.raises(DataError, match=r"in 11 classes\. Hint: data\.options\.num_classes=11"):
+    with pytest.raises(DataError, match=r"in 11 classes\. Hint: set data\.options\.num_classes=11"):
         camvid(segnet, num_classes=32)
     with pytest.raises(ConfigError, match="num_classes"):
         camvid(segnet, num_classes=12)

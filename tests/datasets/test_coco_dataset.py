@@ -261,7 +261,7 @@ def _change(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
             8,
             "annotation 12 has the image_id 8, which is not one of the file's 2 images",
         ),
-        ("annotations.1.image_id", [7], r"annotation 12 has the image_id \[7\], which is none"),
+        ("annotations.1.image_id", [7], r"annotation 12 has the image_id \[7\], which is not one"),
         (
             "annotations.1.category_id",
             4,

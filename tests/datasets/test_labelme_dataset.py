@@ -110,7 +110,7 @@ def test_classes(tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_text("__ignore__\n_background_\ndog\ncat\n")
     assert labelme(tmp_path).classes == ("dog", "cat")
     assert labelme(tmp_path, classes=["bird", "dog"])[0].instances.labels.tolist() == [1]
-    with pytest.raises(DataError, match=r"a.json: shape 0 \(dog\) is of no class; expected one of bird"):
+    with pytest.raises(DataError, match=r"a.json: shape 0 \(dog\) has no known class; expected one of bird"):
         labelme(tmp_path, classes=["bird"])[0]
     (tmp_path / "labels.txt").write_text("dog\ndog\n")
     with pytest.raises(DataError, match=r"labels.txt names the class 'dog' twice"):
@@ -154,7 +154,7 @@ def test_shapes_without_an_area(tmp_path: Path) -> None:
         (shape([[1, 2], [3, 5]], "cuboid"), "is a 'cuboid', which is unknown"),
         (shape([[1, 2], [3, 5]], "mask", mask="no"), "mask must be a gray PNG in base 64"),
         (shape([[1, 2], [3, 5]], "mask"), "mask must be a gray PNG"),
-        (shape([[10, 2], [14, 5]], "mask", mask=png(np.ones((4, 5)))), "reaches out of the image of 12 x 9"),
+        (shape([[10, 2], [14, 5]], "mask", mask=png(np.ones((4, 5)))), "extends beyond the image of 12 x 9"),
     ],
 )
 def test_faults_name_file_and_shape(tmp_path: Path, faulty: Any, message: str) -> None:
@@ -172,7 +172,7 @@ def test_faults_of_files(tmp_path: Path) -> None:
         labelme(tmp_path)[0]
     for data, message in (
         ([], "is not a LabelMe file"),
-        ({"shapes": [{}], "imagePath": "a.png"}, "shape 0 has None as the name of a class"),
+        ({"shapes": [{}], "imagePath": "a.png"}, "shape 0 has None as a class name"),
     ):
         (tmp_path / "train" / "a.json").write_text(json.dumps(data))
         with pytest.raises(DataError, match=message):

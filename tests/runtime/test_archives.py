@@ -122,7 +122,7 @@ def test_damaged_archives(tmp_path: Path, name: str, pack: Callable[[Path, Membe
         unpack(path, tmp_path / "out")
     (tmp_path / f"{name}.sha256").write_text("kept when it was fetched")
     with pytest.raises(
-        DownloadError, match=rf"(?s)Hint: remove it and {name}\.sha256 beside it and download"
+        DownloadError, match=rf"(?s)Hint: remove it and {name}\.sha256 next to it and download"
     ):
         unpack(path, tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []

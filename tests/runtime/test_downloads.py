@@ -162,7 +162,9 @@ def test_a_file_that_the_server_has_changed_since_is_refused_and_the_advice_work
 ) -> None:
     quick(bare(file_server), tmp_path).unlink()
     file_server.behavior.body = b"another"
-    with pytest.raises(DownloadError, match=r"is not the file that was fetched .*Hint: .* remove .*\.sha256"):
+    with pytest.raises(
+        DownloadError, match=r"is not the file that was downloaded .*Hint: .* remove .*\.sha256"
+    ):
         quick(bare(file_server), tmp_path)
     assert names(tmp_path) == ["data.bin.sha256"]
     (tmp_path / "data.bin.sha256").unlink()

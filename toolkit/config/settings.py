@@ -136,7 +136,8 @@ def _explain(cls: type[BaseModel], fault: Any) -> str:
         return f"{key}: missing"
     message = _expected(fault) or fault["msg"].removeprefix("Value error, ")
     given = "" if isinstance(fault["input"], dict) else f", not {shown(fault['input'])}"
-    return f"{key}: {message[0].lower()}{message[1:]}{given}"
+    # a fault of several settings together has no key
+    return f"{key}: " * bool(key) + f"{message[0].lower()}{message[1:]}{given}"
 
 
 _EXPECTED = {
