@@ -208,7 +208,7 @@ def test_a_checkpoint_that_does_not_say_its_data(
     manifest = CheckpointManifest("tiny", "semantic", ("ground", "square"))
     save_checkpoint(tmp_path / "best.safetensors", {}, manifest)
     assert main(["eval", str(tmp_path), "--plugin", tiny]) == 2
-    assert "does not say which data it was trained on. Hint: name some with --data" in capsys.readouterr().err
+    assert "does not say which data it was trained on. Hint: add --data NAME" in capsys.readouterr().err
 
 
 def test_conventions_are_switched_by_settings(

@@ -19,8 +19,8 @@ from toolkit.training.state import Progress
     [
         (RANDOM, "Starts from random weights"),
         (
-            StartWeights("none", "none", reason="weights=imagenet cannot be had: no network"),
-            "Starts from random weights; weights=imagenet cannot be had: no network",
+            StartWeights("none", "none", reason="weights=imagenet are not available: no network"),
+            "Starts from random weights; weights=imagenet are not available: no network",
         ),
         (
             StartWeights("imagenet", "BSD", LoadReport(("a", "b"))),

@@ -281,7 +281,7 @@ def _print_report(split: str, report: SplitReport) -> None:
     from toolkit.runtime.terminal import Terminal
 
     heights, widths = [size[0] for size in report.sizes], [size[1] for size in report.sizes]
-    line = f"{split}: {report.samples} samples"
+    line = f"{split}: {counted(report.samples, 'sample')}"
     if report.sizes:
         line += f", {min(widths)}…{max(widths)} pixels wide and {min(heights)}…{max(heights)} high"
     if report.void_pixels:
@@ -289,9 +289,10 @@ def _print_report(split: str, report: SplitReport) -> None:
             f", {report.void_pixels / (report.void_pixels + int(report.pixels.sum())):.1%} of the pixels void"
         )
     if int(report.instances.sum()):
-        line += f", {int(report.instances.sum())} instances, {report.without_instances} samples without any"
+        instances = counted(int(report.instances.sum()), "instance")
+        line += f", {instances}, {counted(report.without_instances, 'sample')} without any"
     if report.crowds:
-        line += f", {report.crowds} crowd regions"
+        line += f", {counted(report.crowds, 'crowd region')}"
     print(line)
     Terminal().print(_class_table(report))
 
@@ -443,4 +444,4 @@ def _write(split: str, dataset: Dataset, writing: Iterator[str], args: argparse.
     with counting(f"writing {split}", total) as advance:
         for _ in writing:
             advance(1)
-    print(f"{split}: {total} samples written to {args.out}")
+    print(f"{split}: {counted(total, 'sample')} written to {args.out}")

@@ -149,7 +149,7 @@ class Header:
         return max(0, bands - colors - sum(kind in _ALPHA for kind in kinds))
 
     def bits(self) -> int:
-        """Bits a channel, where the format can have more than 8: those of PNG and TIFF."""
+        """Bits per channel, where the format can have more than 8: those of PNG and TIFF."""
         if self.format == "PNG":
             self.file.seek(24)
             return self.file.read(1)[0]

@@ -81,7 +81,7 @@ def compare_runs(
         seed: of the draws.
         memory: whether to measure memory, each model in a process of its own.
         sheet: a picture to write, with images, their truth, and the predictions of each run.
-        show_progress: show on standard error how far it is.
+        show_progress: show progress on standard error.
 
     Raises:
         UsageError: when there are fewer than two runs, they do not say which dataset to take, or no figure is

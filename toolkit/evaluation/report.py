@@ -24,10 +24,10 @@ class Curve:
     Attributes:
         x_label, y_label: what the axes show.
         x: the points along the axis.
-        y: name of each line -> one value a point; NaN where it is undefined.
+        y: name of each line -> one value per point; NaN where it is undefined.
 
     Raises:
-        InvalidDataError: when a line has not one value a point.
+        InvalidDataError: when a line has not one value per point.
     """
 
     x_label: str

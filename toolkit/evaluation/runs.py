@@ -72,7 +72,7 @@ def evaluate_run(
         prompts_above: the score that a detection needs to become a prompt, as for ``toolkit.load``.
         batch_size, workers, devices, accelerator, precision: how to go about it; they do not change what is
             measured.
-        show_progress: show on standard error how far it is.
+        show_progress: show progress on standard error.
 
     Returns:
         One report per evaluator, also written to ``eval-<data>-<split>.json`` in the run's folder unless the
