@@ -18,6 +18,7 @@ from toolkit.data.label_values import LabelValues
 from toolkit.errors import DataError, UsageError
 from toolkit.evaluation.alignment import alignment_for
 from toolkit.evaluation.base import DocumentEvaluator, Evaluator
+from toolkit.evaluation.class_pictures import draw_all
 from toolkit.evaluation.driver import Subject, evaluate, measuring
 from toolkit.evaluation.protocols import plan_measurements
 from toolkit.evaluation.report import Report
@@ -74,8 +75,9 @@ def evaluate_run(
         show_progress: show on standard error how far it is.
 
     Returns:
-        One report per evaluator, also written to ``eval-<data>-<split>.json`` in the run's folder unless the
-        dataset has no name; None in the processes of a distributed run other than the first.
+        One report per evaluator, also written to ``eval-<data>-<split>.json`` in the run's folder, with
+        pictures, unless the dataset has no name; None in the processes of a distributed run other than the
+        first.
 
     Raises:
         UsageError: when an evaluator cannot measure the model.
@@ -134,7 +136,10 @@ def evaluate_run(
         path = run / f"eval-{Path(data).stem}-{split}{how}.json"
         with atomic_write(path, "w") as file:
             json.dump([report.to_dict() for report in reports], file, indent=2)
-        measured += f"; results: {path}"
+        pictures = draw_all(reports, path, f"{Path(data).stem}, split {split}")
+        measured += f"; results: {path}" + (
+            f" and, beside it, {', '.join(picture.name for picture in pictures)}" if pictures else ""
+        )
     logger.info(measured)
     return reports
 
