@@ -70,7 +70,7 @@ def test_json_is_one_object_and_nothing_else(
         == 0
     )
     printed = json.loads(capsys.readouterr().out)
-    assert list(printed) == ["metrics"]
+    assert list(printed) == ["metrics", "reports"]
     assert set(printed["metrics"]) >= {
         "mean_iou",
         "pixel_accuracy",
@@ -79,7 +79,10 @@ def test_json_is_one_object_and_nothing_else(
         "frequency_weighted_iou",
     }
     kept = json.loads((trained / "eval-squares-val.json").read_text())
+    assert kept == printed["reports"]
     assert kept[0]["metrics"] == printed["metrics"]
+    assert (trained / "eval-squares-val-confusion.png").stat().st_size > 100
+    assert not (trained / "eval-squares-val-pr.png").exists()
 
 
 def test_the_table_has_a_row_for_each_class(

@@ -82,7 +82,8 @@ class Report:
         lower_is_better: names of the metrics for which lower is better, such as an error.
         matrices: counts by two criteria by name, such as a confusion matrix.
         summary: sentences that say what the figures mean, the most important first.
-        details: names of metrics and of figures in ``per_class`` that tables leave out.
+        details: names of metrics, of figures in ``per_class`` and of curves that tables and pictures leave
+            out.
         images: the ids of the samples that ``per_image`` is about.
         per_image: name -> one value per sample, in the order of ``images``.
 
