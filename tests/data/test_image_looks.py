@@ -9,38 +9,13 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from look_cases import CHANGES, Pixels, as_noise, look, scene
 
-from toolkit.data.image_looks import SIDE, Look, look_of
-
-Pixels = np.ndarray
-
-
-def scene(seed: int, size: tuple[int, int] = (120, 160)) -> Pixels:
-    """A few soft patches of color, uint8 ``[H, W, 3]``."""
-    rng = np.random.default_rng(seed)
-    coarse = rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)
-    return np.asarray(cv2.resize(coarse, size[::-1], interpolation=cv2.INTER_CUBIC), np.uint8)
-
-
-def look(pixels: Pixels) -> Look:
-    return look_of(torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1))
-
-
-def as_jpeg(pixels: Pixels) -> Pixels:
-    return np.asarray(cv2.imdecode(cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 40])[1], 1))
+from toolkit.data.image_looks import SIDE, look_of
 
 
 def apart(one: int, other: int) -> int:
     return (one ^ other).bit_count()
-
-
-CHANGES: list[Callable[[Pixels], Pixels]] = [
-    as_jpeg,
-    lambda p: np.asarray(cv2.resize(p, (80, 60), interpolation=cv2.INTER_AREA)),
-    lambda p: np.asarray(cv2.resize(p, (400, 300), interpolation=cv2.INTER_LINEAR)),
-    lambda p: cv2.convertScaleAbs(p, alpha=0.8, beta=20),
-    lambda p: cv2.add(p, np.random.default_rng(0).integers(0, 12, p.shape, dtype=np.uint8)),
-]
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -66,10 +41,6 @@ def test_features_are_what_they_say() -> None:
     assert not found.is_flat
     blurred = look(cv2.GaussianBlur(scene(1), (31, 31), 9))
     assert blurred.features[3] < look(scene(1)).features[3] < look(as_noise(1)).features[3]
-
-
-def as_noise(seed: int) -> Pixels:
-    return np.random.default_rng(seed).integers(0, 256, (120, 160, 3), dtype=np.uint8)
 
 
 def test_one_pixel_and_long_strips_are_images_too() -> None:

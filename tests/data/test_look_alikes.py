@@ -5,7 +5,7 @@ import time
 import cv2
 import numpy as np
 import pytest
-from test_image_looks import CHANGES, as_noise, look, scene
+from look_cases import CHANGES, as_noise, look, scene
 
 from toolkit.data.image_looks import Look
 from toolkit.data.look_alikes import look_alikes
