@@ -276,9 +276,12 @@ def test_a_folder_that_is_not_empty_is_refused(
 def test_a_split_that_cannot_be_opened_is_still_a_fault(
     planted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    words = ["data", "check", "coco", "--data-dir", str(planted), "--fix"]
     (planted / "annotations" / "instances_val.json").write_text("{")
-    words = ["data", "check", "coco", "--data-dir", str(planted), "--fix", str(tmp_path / "out")]
-    assert main(words) == 1
+    assert main([*words, str(tmp_path / "out")]) == 1
+    assert "no faults" in capsys.readouterr().out.partition("The copy:")[2]
+    (planted / "annotations" / "instances_val.json").unlink()
+    assert main([*words, str(tmp_path / "more")]) == 1
     assert "no faults" in capsys.readouterr().out.partition("The copy:")[2]
 
 
