@@ -56,4 +56,4 @@ def test_the_time_does_not_grow_with_the_square(kind: str) -> None:
     looks[-1] = Look(grays[-2].copy(), looks[-2].hashes, features)
     start = time.perf_counter()
     assert look_alikes(looks) == [(count - 2, count - 1)]
-    assert time.perf_counter() - start < 15
+    assert time.perf_counter() - start < 30
