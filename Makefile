@@ -2,14 +2,19 @@
 PYTHON ?= python3
 BIN := .venv/bin
 GPU_BENCHMARKS := deeplabv3 maskrcnn_inference maskrcnn_training sam2_inference sam2_training
-# Two test processes with one thread each are faster on two cores than one with two.
 MINUTES ?= 10
 KILLS ?= all
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+# Two test processes with one thread each are faster on two cores than one with two; compiled modules start the
+# processes of the tests faster.
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 .PHONY: demo test slow kill fuzz check format docs bench gpu clean
 
 .venv/installed: pyproject.toml setup.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 4))' 2>/dev/null || { \
+		found=$$($(PYTHON) --version 2>/dev/null || echo "not found"); \
+		echo "error: $(PYTHON) is $$found; expected Python 3.11.4 or newer." \
+			"Hint: give the command of a newer one, such as: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet --editable '.[dev]'

@@ -29,9 +29,9 @@ def settings_reference() -> str:
         NOTE,
         "# Settings\n",
         (
-            "Write them in a YAML file for `--config`, or as `key=value` on the command line, which wins;"
-            " [using.md](using.md#settings) says how they come together. `toolkit settings` lists them in a"
-            " terminal. `null` means not set.\n"
+            "Write them in a YAML file for `--config`, or as `key=value` on the command line, which takes"
+            " precedence; [using.md](using.md#settings) explains how they are combined. `toolkit settings`"
+            " lists them in a terminal. `null` means not set.\n"
         ),
     ]
     own = [group for group in groups() if group.section == "augment" or _is_own(group)]
@@ -40,8 +40,8 @@ def settings_reference() -> str:
             parts.append(f"## {_title(group)}\n\n{_about(group)}\n\n{_table(group)}")
     parts.append("## `augment`: augmentation of the training images\n")
     parts.append(
-        "A list, applied in order; each entry has a `name` and the settings of that name, as `- {name: flip,"
-        " p: 0.3}`.\n"
+        "A list, applied in order; each entry has a `name` and the settings of that name, such as `-"
+        " {name: flip, p: 0.3}`.\n"
     )
     for group in own:
         if group.section == "augment":
@@ -66,7 +66,7 @@ def _title(group: Group) -> str:
 def _about(group: Group) -> str:
     """What its settings are for."""
     if not group.section:
-        return "What is trained, on what, from which weights."
+        return "The model, its data and its start weights."
     if group.section == "evaluators":
         return _sentence(registry.evaluators().get(group.owner).summary)
     return " ".join((group.cls.__doc__ or "").split()).replace("``", "`")
@@ -155,7 +155,7 @@ def _default(action: argparse.Action) -> str:
     return (
         ""
         if said or action.default in (None, False, argparse.SUPPRESS) or action.default == []
-        else f" Default: {action.default}."
+        else f" Default: `{action.default}`."
     )
 
 

@@ -214,7 +214,7 @@ def test_a_head_for_as_many_other_classes_starts_anew_where_that_is_asked_for(
     )
     for name, value in model.state_dict().items():
         assert torch.equal(value, (before if name.startswith("net.3") else theirs)[name])
-    with pytest.raises(CheckpointError, match="their network is plainly for another model: only 0 of the 4"):
+    with pytest.raises(CheckpointError, match="their network is for another model: only 0 of the 4"):
         take_tensors(model, {f"other.{name}": value for name, value in theirs.items()}, "their network")
 
 
@@ -308,7 +308,7 @@ def test_reports_read_well() -> None:
     report = LoadReport(("a",), (), tuple(f"m{i}" for i in range(6)), ("u",), ("x: [1] -> [2]",))
     assert (
         str(report)
-        == "1 tensors taken; 6 missing in the file: m0, m1, m2, m3 and 2 more; 1 not used: u; 1 do not fit:"
+        == "1 tensors loaded; 6 missing in the file: m0, m1, m2, m3 and 2 more; 1 not used: u; 1 do not fit:"
         " x: [1] -> [2]"
     )
 
@@ -365,7 +365,7 @@ def test_weights_of_another_network_are_named(manifest: CheckpointManifest) -> N
 def test_files_of_other_software_are_named_wherever_they_are_given(tmp_path: Path) -> None:
     page = tmp_path / "weights.safetensors"
     page.write_text("<!DOCTYPE html><html>sign in</html>")
-    expected = "is a web page, saved in place of the file that it links to. Hint: download"
+    expected = "is a web page that was saved instead of the file that it links to. Hint: download"
     for read in (load_model, read_checkpoint, read_foreign, manifest_of_run):
         with pytest.raises(CheckpointError) as caught:
             read(page)

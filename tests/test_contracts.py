@@ -95,7 +95,7 @@ def test_evaluator(name: str, check: Any) -> None:
 
 
 @pytest.mark.parametrize("check", TASK_CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("name", ["semantic", "instance", "promptable"])
+@pytest.mark.parametrize("name", ["semantic", "instance", "promptable", "panoptic"])
 def test_task(name: str, check: Any) -> None:
     assert name in registry.tasks().names()
     check(TaskCase(name))

@@ -92,6 +92,7 @@ def test_comparing_says_which_way_is_better(
     run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr("toolkit.evaluation.compare.predicting_memory", lambda *_, **__: 1)
     words = ["compare", str(run), str(run / "last.safetensors"), "--plugin", DEPTH, "--device", "cpu"]
     assert main([*words, "--data", "planes", "--resamples", "9"]) == 0
     assert "mae (lower is better)" in capsys.readouterr().out

@@ -197,13 +197,10 @@ def test_the_commands(
 WRITES_ITSELF = {
     "toolkit.runtime.files": "the one way",
     "toolkit.runtime.archives": "members of archives, at what inside() gives",
-    "toolkit.runtime.transfer": "adds to the file that a download has begun",
-    "toolkit.training.log": "adds lines to files of a run whose names are fixed",
-    "toolkit.inference.record_writer": "adds lines to the manifest, whose name is fixed",
     "toolkit.evaluation.memory": "resets a counter of the kernel's",
     "toolkit.demo": "touches its own mark",
 }
-"""Modules that open files for writing by other means than ``atomic_write``, with the reason."""
+"""Modules that open files for writing by other means than those of ``toolkit.runtime.files``, and why."""
 
 CALLS = {
     *("write_text", "write_bytes", "touch", "symlink_to", "hardlink_to", "imwrite", "savez", "tofile"),
@@ -247,7 +244,7 @@ def test_there_is_one_way_to_write_a_file() -> None:
     }
     wrong = {module: lines for module, lines in found.items() if module not in WRITES_ITSELF}
     # Pillow reads headers through file objects, and SAM 2 wants a folder of frames, in a temporary folder
-    assert wrong == {}, "use toolkit.runtime.files.atomic_write"
+    assert wrong == {}, "use atomic_write or open_to_append of toolkit.runtime.files"
     assert set(found) == set(WRITES_ITSELF), "an exception that is no longer needed"
 
 

@@ -1,8 +1,8 @@
 """A plugin-based toolkit for detection and segmentation.
 
 ``toolkit.train`` trains, ``toolkit.load(run).predict(image)`` predicts, ``toolkit.evaluate`` and
-``toolkit.compare`` measure, ``toolkit.predict_folder`` works through folders. The names below are imported on
-first use, so that ``import toolkit`` is quick and imports no torch.
+``toolkit.compare`` evaluate, ``toolkit.predict_folder`` predicts whole folders. The names below are imported
+on first use, so that ``import toolkit`` is quick and imports no torch.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from toolkit.data.dataset import Dataset, open_dataset
     from toolkit.evaluation.base import Evaluator
     from toolkit.evaluation.front import compare, evaluate
+    from toolkit.evaluation.pairs import evaluate_panoptic
     from toolkit.evaluation.report import Report, Reports
     from toolkit.evaluation.run_figures import Comparison
     from toolkit.inference import ImagePrediction, Predictor, Session, load
+    from toolkit.inference.panoptic import load_panoptic
     from toolkit.inference.pipeline import predict_folder
     from toolkit.models.capabilities import Inspectable, Promptable, Tileable, Trackable
     from toolkit.models.contract import Model, TrainableModel
@@ -26,7 +28,17 @@ if TYPE_CHECKING:
     from toolkit.registry.manifests import DatasetManifest, EvaluatorManifest, PluginManifest, TaskManifest
     from toolkit.training.front import train
     from toolkit.training.loop import TrainResult
-    from toolkit.types import VOID, Instances, Masks, PixelMap, Prediction, Prompts, Sample
+    from toolkit.types import (
+        VOID,
+        Instances,
+        Masks,
+        PanopticMap,
+        PixelMap,
+        Prediction,
+        Prompts,
+        Sample,
+        Segment,
+    )
 
 __version__ = "0.1.0"
 
@@ -42,6 +54,7 @@ _HOMES = {
     "Instances": "types",
     "Masks": "types",
     "Model": "models.contract",
+    "PanopticMap": "types",
     "PixelMap": "types",
     "PluginManifest": "registry.manifests",
     "Prediction": "types",
@@ -53,6 +66,7 @@ _HOMES = {
     "Reports": "evaluation.report",
     "RunSettings": "config",
     "Sample": "types",
+    "Segment": "types",
     "SemanticModel": "models.semantic",
     "Session": "inference",
     "Settings": "config",
@@ -63,7 +77,9 @@ _HOMES = {
     "TrainableModel": "models.contract",
     "compare": "evaluation.front",
     "evaluate": "evaluation.front",
+    "evaluate_panoptic": "evaluation.pairs",
     "load": "inference",
+    "load_panoptic": "inference.panoptic",
     "open_dataset": "data.dataset",
     "predict_folder": "inference.pipeline",
     "resolve": "config",
@@ -82,6 +98,7 @@ __all__ = [
     "Instances",
     "Masks",
     "Model",
+    "PanopticMap",
     "PixelMap",
     "PluginManifest",
     "Prediction",
@@ -93,6 +110,7 @@ __all__ = [
     "Reports",
     "RunSettings",
     "Sample",
+    "Segment",
     "SemanticModel",
     "Session",
     "Settings",
@@ -103,7 +121,9 @@ __all__ = [
     "TrainableModel",
     "compare",
     "evaluate",
+    "evaluate_panoptic",
     "load",
+    "load_panoptic",
     "open_dataset",
     "predict_folder",
     "resolve",

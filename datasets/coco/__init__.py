@@ -14,9 +14,9 @@ DATASET = DatasetManifest(
     unread=".reader:unread",
     tasks=("instance", "promptable"),
     layout=(
-        "annotations/instances_train*.json, annotations/instances_val*.json and a folder of images for each,"
-        " such as train2017/ and val2017/, or images/ for all; files of other names are settings; or one"
-        " annotation file by itself, for the split that it is named after"
+        "annotations/instances_train*.json, annotations/instances_val*.json and a folder of images for"
+        " each, such as train2017/ and val2017/, or images/ for all; other file names can be set; or a"
+        " single annotation file, for the split in its name"
     ),
     takes_file=True,
     origin_url="https://cocodataset.org/#download",

@@ -9,49 +9,42 @@ from typing import Any, Literal
 
 from toolkit.config import Settings
 from toolkit.data.faults import fault, is_gathering
-from toolkit.data.folders import is_data
 from toolkit.data.notes import announce, note
-from toolkit.data.splits import is_of_other_split, names_of
-from toolkit.errors import DataError, MissingSplitError
 from toolkit.formats.bounds import CLIPPED
 from toolkit.formats.coco import CocoFile
+from toolkit.formats.coco_files import SPLITS, candidates, image_paths, matching, root_and_file
 from toolkit.formats.coco_numbers import CocoNumbered
 from toolkit.formats.coco_truth import complete_truth
 from toolkit.formats.image_paths import ImagePaths, portable_names
-from toolkit.formats.pairs import listed
 from toolkit.formats.regions import Region, RegionDataset, unique_ids
 from toolkit.types import Size
 
 logger = logging.getLogger("toolkit")
-
-SPLITS = ("train", "val", "test")
-ANNOTATIONS = "annotations"
 
 PATTERNS = ("annotations/instances_{}*.json", "annotations/{}.json", "{}/_annotations.coco.json", "{}.json")
 """Where the annotations of a split are looked for, in this order."""
 
 
 class CocoSettings(Settings):
-    """How a dataset in COCO's format is read."""
+    """Options for reading a dataset in COCO's format."""
 
     train: str = ""
-    """Annotation file of the split `train`, in the dataset's folder; when empty, it is looked for under the
-    usual names.
+    """Annotation file of the split `train`, in the dataset's folder; if empty, the usual names are tried.
     """
     val: str = ""
-    """Annotation file of the split `val`, likewise."""
+    """Annotation file of the split `val`, in the same way."""
     test: str = ""
-    """Annotation file of the split `test`, likewise."""
+    """Annotation file of the split `test`, in the same way."""
     images: str = ""
-    """Folder of the images, in the dataset's folder, in which `{split}` stands for the split; when empty, the
+    """Folder of the images, in the dataset's folder; `{split}` is replaced with the split; if empty, the
     usual ones are tried.
     """
     degenerate: Literal["error", "skip"] = "error"
-    """What becomes of objects without an area (a box without width, a polygon of two points): a fault, or
-    left out.
+    """How to treat objects without an area (a box without width, a polygon of two points): as an error, or
+    skip them.
     """
     outside: Literal["error", "clip"] = "error"
-    """What becomes of objects that reach out of the image by more than a few pixels: a fault, or cut off at
+    """How to treat objects that extend more than a few pixels beyond the image: as an error, or clip them at
     its border.
     """
 
@@ -63,21 +56,20 @@ def build(folder: Path, split: str, settings: CocoSettings) -> Coco:
         DataError: when the annotation file cannot be used.
         MissingSplitError: when there is no annotation file of this split.
     """
-    if folder.is_file():
-        path, folder = _one_file(folder, split), folder.parent
-        folder = folder.parent if folder.name == ANNOTATIONS else folder
-    else:
-        path = _annotation_file(folder, split, getattr(settings, split))
+    folder, path = root_and_file(folder, split, getattr(settings, split), PATTERNS)
     file = CocoFile(path)
     if file.group is not None:
-        note(f"the category {file.group!r} is no class, since it only groups the others", log=True)
+        note(f"the category {file.group!r} is not a class, because it only groups the others", log=True)
     if not is_gathering() and not file.has_objects:
-        logger.warning("%s has no object other than crowds, so there is nothing to learn or to measure", path)
+        logger.warning(
+            "%s has no objects other than crowds, so there is nothing to train on or to evaluate", path
+        )
     if settings.degenerate == "skip":
         announce("objects without an area are left out", "degenerate", "skip")
     if settings.outside == "clip":
         announce(CLIPPED, "outside", "clip")
-    return Coco(file, _image_paths(folder, split, file, settings.images), settings)
+    names = [image.file_name for image in file.images]
+    return Coco(file, image_paths(folder, split, path, names, settings.images), settings)
 
 
 def unread(folder: Path, settings: CocoSettings) -> list[str]:
@@ -87,69 +79,10 @@ def unread(folder: Path, settings: CocoSettings) -> list[str]:
     read = {folder / getattr(settings, split) for split in SPLITS}
     for split in SPLITS:
         if not getattr(settings, split):
-            read |= {*_candidates(folder, split)[:1]}
+            read |= {*candidates(folder, split, PATTERNS)[:1]}
     patterns = ("annotations/*.json", "*/_annotations.coco.json", "*.json")
-    there = {path for pattern in patterns for path in _matching(folder, pattern)}
+    there = {path for pattern in patterns for path in matching(folder, pattern)}
     return [path.relative_to(folder).as_posix() for path in sorted(there - read)]
-
-
-def _one_file(path: Path, split: str) -> Path:
-    """The file itself, unless its name says that it is of another split."""
-    if is_of_other_split(path.stem, split):
-        named = next(name for name in SPLITS if not is_of_other_split(path.stem, name))
-        raise MissingSplitError(
-            f"{path} is named after the split {named!r}, so it has no {split!r}. Hint: say --split {named},"
-            " or name the folder that has the files of all splits"
-        )
-    return path
-
-
-def _annotation_file(folder: Path, split: str, name: str) -> Path:
-    if name:
-        return folder / name
-    found = _candidates(folder, split)
-    if len(found) > 1:
-        names = ", ".join(path.relative_to(folder).as_posix() for path in found)
-        raise DataError(
-            f"{folder} has more than one annotation file of the split {split!r}: {names}. Hint: set"
-            f" {split}=FILE"
-        )
-    if found:
-        return found[0]
-    tried = ", ".join(pattern.format(split) for pattern in PATTERNS)
-    raise MissingSplitError(
-        f"{folder} has no annotations of the split {split!r}: none of {tried}. Hint: set {split}=FILE"
-    )
-
-
-def _candidates(folder: Path, split: str) -> list[Path]:
-    """The annotation files of a split under the first pattern that any has, whatever name the split goes
-    by.
-    """
-    for pattern in PATTERNS:
-        found = {path for name in names_of(split) for path in _matching(folder, pattern.format(name))}
-        if found:
-            return sorted(found)
-    return []
-
-
-def _matching(folder: Path, pattern: str) -> list[Path]:
-    found = (path for path in folder.glob(pattern) if path.is_file())
-    return [path for path in found if all(map(is_data, path.relative_to(folder).parts))]
-
-
-def _image_paths(folder: Path, split: str, file: CocoFile, setting: str) -> ImagePaths:
-    """Where the images are looked for; ``instances_train2017.json`` belongs to ``train2017/``."""
-    hint = "put the images there, or set data.options.images=FOLDER"
-    names = [image.file_name for image in file.images]
-    if setting:
-        root = folder / setting.replace("{split}", split)
-        return ImagePaths(file.path, names, [root], root, hint=hint)
-    stem = file.path.stem.rpartition("_")[2]
-    own = names_of(split)
-    usual = (stem, *own, f"images/{stem}", *(f"images/{name}" for name in own), "images", ".")
-    folders = dict.fromkeys([*(folder / name for name in usual), file.path.parent])
-    return ImagePaths(file.path, names, [*folders], folder, split=split, hint=hint)
 
 
 class Coco(RegionDataset, CocoNumbered):
@@ -190,8 +123,7 @@ class Coco(RegionDataset, CocoNumbered):
         there = {place for place, name in names.items() if self._paths.find(name) is not None}
         lost = [name for place, name in names.items() if place not in there]
         if lost:
-            what = listed(f"images that {self._file.path} names and that are not there", lost)
-            fault(DataError(f"{what}. Hint: put them there, or set data.options.images=FOLDER"))
+            fault(self._paths.lost(lost, "put them there, or set data.options.images=FOLDER"))
         self._use(place for place in self._places if place in there)
 
     def image_path(self, index: int) -> Path:

@@ -41,13 +41,13 @@ class LabelmeSettings(Settings):
     test: str = "test"
     """Folder of the split `test`, in the dataset's folder."""
     classes: tuple[str, ...] = ()
-    """Class names; when empty, those in `labels.txt`, or, without such a file, all labels of all splits in
+    """Class names; if empty, those in `labels.txt`, or, without such a file, all labels of all splits in
     alphabetical order.
     """
     other_shapes: Literal["error", "skip"] = "error"
     """How to treat points and lines, which have no area: as an error, or ignore them."""
     outside: Literal["error", "clip"] = "error"
-    """What becomes of objects that reach out of the image by more than a few pixels: a fault, or cut off at
+    """How to treat objects that extend more than a few pixels beyond the image: as an error, or clip them at
     its border.
     """
 
@@ -157,15 +157,16 @@ class Labelme(RegionDataset):
         if said is not None:
             if beside and said.stem != file.stem:
                 raise DataError(
-                    f"{file} names the image {name}, but {beside[0].name} has the name of the file, and both"
-                    " are there. Hint: set imagePath to the one that was annotated, and give the file its"
-                    " name"
+                    f"{file} names the image {name}, but {beside[0].name} has the same name as the file,"
+                    " and both exist. Hint: set imagePath to the one that was annotated, and name the file"
+                    " after it"
                 )
             return said
         if len(beside) > 1:
             raise DataError(
-                f"{file} names the image {name}, which is not there, and {len(beside)} images beside it have"
-                f" its name: {', '.join(path.name for path in beside)}. Hint: set imagePath to the right one"
+                f"{file} names the image {name}, which does not exist, and {len(beside)} images next to it"
+                f" have the same name: {', '.join(path.name for path in beside)}. Hint: set imagePath to"
+                " the right one"
             )
         return beside[0] if beside else paths.require(name)
 

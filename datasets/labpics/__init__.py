@@ -12,17 +12,17 @@ DATASET = DatasetManifest(
     tasks=("semantic", "instance", "promptable"),
     fixed_splits=True,
     layout=(
-        "V1 Simple: Train/ and Test/, each with Image/NAME.jpg, Instance/NAME.png and, where there is one,"
-        " Semantic/1_Vessel/NAME.png, …; or V1 Complex: Train/ and Test/ with a folder an image that has"
-        " Image.png, Vessel/ and Material/; or V2: Train/ and Test/ (or Eval/) with a folder an image that"
-        " has Image.jpg, Data.json, Vessels/ and MaterialsAndParts/; the archives' own folders around them"
-        " (LabPicsV1/Simple, LabPicsChemistry, …) may stay"
+        "V1 Simple: Train/ and Test/, each with Image/NAME.jpg, Instance/NAME.png and, optionally,"
+        " Semantic/1_Vessel/NAME.png, …; or V1 Complex: Train/ and Test/ with one folder per image that"
+        " contains Image.png, Vessel/ and Material/; or V2: Train/ and Test/ (or Eval/) with one folder"
+        " per image that contains Image.jpg, Data.json, Vessels/ and MaterialsAndParts/; the archive's own"
+        " folders around them (LabPicsV1/Simple, LabPicsChemistry, …) may stay"
     ),
     origin_url="https://zenodo.org/records/3697452 (V1) and https://zenodo.org/records/4736111 (V2)",
     license="V2: annotations CC BY-NC-ND 4.0, photos their owners'; V1: see its record",
     size="V1: 2,187 photos; V2: several gigabytes",
     # V1 alone: in one folder, the layouts of both would hide each other
     downloads=(Download("https://zenodo.org/records/3697452/files/LabPicsV1.zip"),),
-    terms="LabPics V1 is fetched, under the license that its record names.",
+    terms="LabPics V1 is downloaded; its license is named in its record.",
     sample=".sample:write_sample",
 )

@@ -130,7 +130,7 @@ def _why_missing(layout: Layout, split: str, published: int, fraction: float) ->
     return (
         f"none of the {published} photos of {layout.root / 'Train'} falls into the split {split!r} by the"
         f" hash of its name, with val_fraction={fraction}. Hint: set data.options.val_fraction=0.3"
-        + ("; or train without validation by data.val_split=" if split == "val" else "")
+        + ("; or train without validation: data.val_split=" if split == "val" else "")
     )
 
 

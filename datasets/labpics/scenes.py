@@ -113,8 +113,8 @@ class Complex(SceneFolders):
             mask = foreground(marks)
             if not bool(mask.any()) and bool((marks == 255).any()):
                 raise DataError(
-                    f"{path} has no pixel with the value 1 or 2, which V1 marks an object with, but such with"
-                    " 255. Hint: write masks with 1 for the object"
+                    f"{path} has no pixel with the value 1 or 2, which mark an object in V1, but pixels"
+                    " with 255. Hint: write masks with 1 for the object"
                 )
             yield mask, label(_names_in(path.stem)), False
 

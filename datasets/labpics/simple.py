@@ -55,8 +55,7 @@ class Simple(Layout):
                 continue
             if path.stem in found:
                 raise DataError(
-                    f"{found[path.stem]} and {path} have one file of ids between them. Hint: rename or"
-                    " remove one of them"
+                    f"{found[path.stem]} and {path} share one file of ids. Hint: rename or remove one of them"
                 )
             found[path.stem] = path
         missing = [path for path in found.values() if not _beside(path, "Instance").is_file()]
@@ -71,8 +70,8 @@ class Simple(Layout):
         """Of which kind a material is, only the semantic maps say."""
         if len(scheme.materials) > 1 and not any(_class_folders(folder) for folder in _parts(self)):
             raise DataError(
-                f"{self.root} has no Semantic/ beside Instance/, so nothing says of which kind its materials"
-                " are. Hint: unpack the whole archive, or set data.options.classes=coarse"
+                f"{self.root} has no Semantic/ next to Instance/, so the kinds of its materials are"
+                " unknown. Hint: unpack the whole archive, or set data.options.classes=coarse"
             )
 
     def read(self, path: Path, scheme: Scheme) -> Annotation:
@@ -110,7 +109,7 @@ class Simple(Layout):
             raise DataError(
                 f"{ids_path} is gray: it has the same ids in all channels. LabPics keeps materials in the"
                 " blue channel and vessels in the red one. Hint: write it in color, or use the dataset"
-                " `masks` for images with one id a pixel"
+                " `masks` for images with one id per pixel"
             )
         return blue, red
 

@@ -108,7 +108,7 @@ def find_items(folders: Folders, split: str, fractions: Mapping[str, float]) -> 
         ids = _by_folder_or_hash(folders, split, images, fractions)
     missing = [i for i in ids if i not in labels]
     if missing and lists:  # otherwise the pairs were looked at before
-        hint = "draw them, or take the ids out of the lists"
+        hint = "add them, or remove the ids from the lists"
         what = listed(f"images without a label image in {folders.labels}", missing)
         fault(DataError(f"{what}. Hint: {hint}"))
     return tuple(Item(i, images[i], labels[i]) for i in sorted(set(ids) - set(missing)))
@@ -158,7 +158,7 @@ def _by_folder_or_hash(
     raise MissingSplitError(
         f"{folders.root} has no split {split!r}: {how}. Hint: write train.txt, val.txt and test.txt with"
         " the ids of their images, one per line"
-        + ("; or train without validation by data.val_split=" if split == "val" else "")
+        + ("; or train without validation: data.val_split=" if split == "val" else "")
     )
 
 
@@ -166,7 +166,7 @@ def _ids_of_split(lists: Mapping[str, Path], split: str, images: Mapping[str, Pa
     if split not in lists:
         there = ", ".join(path.name for path in lists.values())
         raise MissingSplitError(
-            f"there is no {names_of(split)[0]}.txt beside {there} in {next(iter(lists.values())).parent}."
+            f"there is no {names_of(split)[0]}.txt next to {there} in {next(iter(lists.values())).parent}."
             " Hint: write it, one id per line"
         )
     path = lists[split]

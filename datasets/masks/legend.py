@@ -101,7 +101,7 @@ def legend_of_values(named: Mapping[int, str], void: int | None, first: Path) ->
     """
     if _is_color(first):
         raise DataError(
-            f"{first} is in color, so its values cannot be named. {_COLOR_REPAIR}, in place of the setting"
+            f"{first} is in color, so its values cannot be named. {_COLOR_REPAIR}, instead of the setting"
             " values"
         )
     in_order = [named[value] for value in sorted(named)]
@@ -201,8 +201,8 @@ def _naming(values: set[int]) -> str:
     names = ["background", "object"] if len(in_order) == 2 else [f"name{n}" for n in range(len(in_order))]
     pairs = ", ".join(f"{value}: {name}" for value, name in zip(in_order, names, strict=True))
     return (
-        f"say what the values stand for by 'data.options.values={{{pairs}}}', with the name void for one that"
-        " is of no class"
+        f"name the values with 'data.options.values={{{pairs}}}', and use the name void for values that"
+        " belong to no class"
     )
 
 

@@ -23,30 +23,30 @@ from .legend import Legend, legend_of, legend_of_values, read_class_lines
 
 
 class MasksSettings(Settings):
-    """How a folder of images and label images is read."""
+    """Options for reading a folder of images and label images."""
 
     images: str = "images"
     """Folder of the images, in the dataset's folder."""
     labels: str = "labels"
     """Folder of the label images, in the dataset's folder."""
     instances: str = "instances"
-    """Folder of images with object ids (0 = none), in the dataset's folder; used where there is one."""
+    """Folder of images with object ids (0 = none), in the dataset's folder; used if it exists."""
     label_suffix: str = ""
-    """What the names of label images have at their end and those of images have not, such as `_mask`."""
+    """Suffix of the names of label images, such as `_mask`."""
     classes_file: str | None = None
-    """File with one class name a line, in the dataset's folder; without one `classes.txt` where there is one,
-    else classes are numbered.
+    """File with one class name per line, in the dataset's folder; if empty, `classes.txt` if it exists;
+    otherwise, the classes are numbered.
     """
     values: dict[Annotated[int, Field(ge=0, le=255)], Annotated[str, Field(min_length=1)]] = Field({})
-    """What the values in the label images stand for, in place of a list of classes, such as
-    `{0: background, 255: object}`; a value that is called `void` belongs to no class.
+    """Names of the values in the label images, instead of a list of classes, such as `{0: background, 255:
+    object}`; values named `void` belong to no class.
     """
     void: int | None = Field(255, ge=0, le=255)
-    """Value that belongs to no class; the class names stand for the other values in order."""
+    """Value that belongs to no class; the class names apply to the other values in order."""
     val_fraction: float = Field(0.1, ge=0, lt=1)
-    """Part of the images that is held out for validation, where the folder does not name its splits."""
+    """Fraction of the images held out for validation if the folder does not define splits."""
     test_fraction: float = Field(0.1, ge=0, lt=1)
-    """Part of the images that is held out for testing, where the folder does not name its splits."""
+    """Fraction of the images held out for testing if the folder does not define splits."""
 
     @model_validator(mode="after")
     def _something_to_learn_from(self) -> MasksSettings:
@@ -69,7 +69,7 @@ def build(folder: Path, split: str, settings: MasksSettings) -> MaskFolder:
     items = find_items(folders, split, {"test": settings.test_fraction, "val": settings.val_fraction})
     if not items:
         raise DataError(
-            f"{folder}: no image of the split {split!r} has a label image. Hint: see the faults before"
+            f"{folder}: no image of the split {split!r} has a label image. Hint: see the errors above"
         )
     if settings.values:
         legend = legend_of_values(settings.values, settings.void, items[0].label)

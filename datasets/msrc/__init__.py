@@ -11,7 +11,7 @@ DATASET = DatasetManifest(
     fixed_splits=True,
     layout=(
         "either Images/1_10_s.bmp with GroundTruth/1_10_s_GT.bmp (the original archive, color-coded), or"
-        " images/1_10_s.png with labels/1_10_s.png (0 = void, 1…23 = classes) and, where there are any,"
+        " images/1_10_s.png with labels/1_10_s.png (0 = void, 1…23 = classes) and, optionally,"
         " instances/1_10_s.png (0 = none)"
     ),
     origin_url="https://www.microsoft.com/en-us/research/project/image-understanding/",

@@ -59,7 +59,7 @@ ARCHIVE_FOLDER = "MSRC_ObjCategImageDatabase_v2"
 
 
 class MsrcSettings(Settings):
-    """How MSRC v2 is read."""
+    """Options for reading MSRC v2."""
 
     num_classes: Literal[21, 23] = 21
     """21 is the published protocol, in which horse and mountain (too few examples) count as void; 23 keeps
@@ -91,7 +91,7 @@ def build(folder: Path, split: str, settings: MsrcSettings) -> Msrc:
             if (root / layout.label).parent.is_dir():
                 return Msrc(root, layout, split, settings.num_classes)
     raise DataError(
-        f"{folder} is not MSRC v2: it has neither GroundTruth/ beside Images/ nor labels/ beside images/. "
+        f"{folder} is not MSRC v2: it has neither GroundTruth/ next to Images/ nor labels/ next to images/. "
         f"Hint: unpack the archive there, so that {folder / 'Images' / '1_10_s.bmp'} exists"
     )
 
@@ -124,7 +124,7 @@ class Msrc(Dataset):
             missing = [name for name in files.values() if name not in present]
             if missing:
                 what = f"{folder} lacks {len(missing)} of the {len(files)} files of split {split!r}"
-                hint = "unpack the whole archive; figures on a part of it compare with nothing"
+                hint = "unpack the whole archive; metrics on only a part of it cannot be compared with others"
                 fault(DataError(f"{what}: {some(missing)}. Hint: {hint}"))
             self.ids = tuple(i for i in self.ids if files[i] in present)
 

@@ -15,7 +15,7 @@ DATASET = DatasetManifest(
         " border), annotations/{trainval,test}.txt"
     ),
     origin_url="https://www.robots.ox.ac.uk/~vgg/data/pets/",
-    license="CC BY-SA 4.0; the photos are their owners'",
+    license="CC BY-SA 4.0; the photos belong to their owners",
     size="3,680 photos to train and validate on, 3,669 to test on; 800 MB",
     # the checksums are those by which torchvision checks these files
     downloads=(

@@ -69,21 +69,21 @@ PET, BACKGROUND, BORDER = 1, 2, 3
 """The values of a trimap."""
 
 _REPAIR = (
-    "unpack images.tar.gz and annotations.tar.gz side by side; figures on a part of the set compare with"
-    " nothing"
+    "unpack images.tar.gz and annotations.tar.gz side by side; metrics on only a part of it cannot be"
+    " compared with others"
 )
 
 
 class PetsSettings(Settings):
-    """How the Oxford-IIIT Pet dataset is read."""
+    """Options for reading the Oxford-IIIT Pet dataset."""
 
     classes: Literal["pet", "species", "breeds"] = "pet"
-    """Beside the background: one class for any pet, cat and dog, or the 37 breeds."""
+    """Classes besides the background: one for all pets, cat and dog, or the 37 breeds."""
     border: Literal["void", "pet", "background"] = "void"
-    """What the band around the animal counts as, which the trimaps leave open."""
+    """How to treat the border around the animal, which the trimaps leave undecided."""
     val_fraction: float = Field(0.1, gt=0, lt=1)
-    """Part of the published trainval that makes the split `val`, by a hash of the photo's name; the rest is
-    `train`.
+    """Fraction of the published trainval in the split `val`, chosen by a hash of the photo's name; the rest
+    is `train`.
     """
 
 
@@ -105,7 +105,8 @@ def build(folder: Path, split: str, settings: PetsSettings) -> Pets:
         names = [name for name in names if hashed_split(name, {"val": settings.val_fraction}) == split]
         if not names:
             raise MissingSplitError(
-                f"no name in {path} falls into the split {split!r}. Hint: another data.options.val_fraction"
+                f"no name in {path} falls into the split {split!r}. Hint: set another"
+                " data.options.val_fraction"
             )
     return Pets(folder, names, settings)
 
@@ -166,5 +167,5 @@ def _complete(folder: Path, suffix: str, names: Sequence[str]) -> tuple[str, ...
     present = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
     missing = [f"{name}{suffix}" for name in names if f"{name}{suffix}" not in present]
     if missing:
-        fault(DataError(f"{listed(f'files of the split that {folder} lacks', missing)}. Hint: {_REPAIR}"))
+        fault(DataError(f"{listed(f'files of the split missing in {folder}', missing)}. Hint: {_REPAIR}"))
     return tuple(name for name in names if f"{name}{suffix}" in present)

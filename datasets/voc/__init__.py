@@ -16,7 +16,7 @@ DATASET = DatasetManifest(
         " SegmentationClassAug/ID.png and train_aug.txt"
     ),
     origin_url="http://host.robots.ox.ac.uk/pascal/VOC/voc2012/",
-    license="annotations: free to use, see its page; photos: from Flickr, under Flickr's terms of use",
+    license="annotations: free to use, see the web page; photos: from Flickr, under Flickr's terms of use",
     size="2012: 1,464 photos to train on and 1,449 to validate on; 10,582 with SBD",
     # the checksum is the one by which torchvision checks this file
     downloads=(

@@ -46,12 +46,13 @@ AUGMENTED = "train_aug"
 
 
 class VocSettings(Settings):
-    """How PASCAL VOC is read."""
+    """Options for reading PASCAL VOC."""
 
     year: Literal["2007", "2008", "2009", "2010", "2011", "2012"] = "2012"
-    """The challenge, which has a folder of its own in `VOCdevkit/`; 2007 has labels for its split `test`."""
+    """Year of the challenge, which has its own folder in `VOCdevkit/`; 2007 has labels for the split `test`.
+    """
     background: bool = True
-    """Whether the background is the first of 21 classes, as semantic models want it; false leaves 20 classes,
+    """Whether the background is the first of 21 classes, as semantic models need it; false leaves 20 classes,
     and the background is void.
     """
 
@@ -144,6 +145,6 @@ def _complete(folder: Path, suffix: str, ids: Sequence[str]) -> tuple[str, ...]:
     present = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
     missing = [f"{name}{suffix}" for name in ids if f"{name}{suffix}" not in present]
     if missing:
-        hint = "unpack the whole archive; figures on a part of it compare with nothing"
-        fault(DataError(f"{listed(f'files of the split that {folder} lacks', missing)}. Hint: {hint}"))
+        hint = "unpack the whole archive; metrics on only a part of it cannot be compared with others"
+        fault(DataError(f"{listed(f'files of the split missing in {folder}', missing)}. Hint: {hint}"))
     return tuple(name for name in ids if f"{name}{suffix}" in present)

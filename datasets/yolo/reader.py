@@ -20,7 +20,7 @@ class YoloSettings(Settings):
     file: str = "data.yaml"
     """File in the dataset's folder that lists the classes and the image folders."""
     outside: Literal["error", "clip"] = "error"
-    """What becomes of objects that reach out of the image by more than a few pixels: a fault, or cut off at
+    """How to treat objects that extend more than a few pixels beyond the image: as an error, or clip them at
     its border.
     """
 

@@ -35,7 +35,7 @@ class CacheSettings(Settings):
     enabled: bool = True
     """Whether to cache features; has no effect if no part of the encoder is frozen."""
     folder: str | None = None
-    """Cache folder, which several processes and runs can share; `~/.cache/toolkit/sam2-features` when empty.
+    """Cache folder, which several processes and runs can share; `~/.cache/toolkit/sam2-features` if empty.
     """
     max_gb: float = Field(default=20.0, gt=0, allow_inf_nan=False)
     """Maximum size of the folder in GB (10^9 bytes). The least recently used features are deleted first."""
@@ -53,19 +53,19 @@ class AutoSettings(Settings):
     points_per_side: int = Field(default=32, ge=1)
     """Points along each side of the grid."""
     points_per_batch: int = Field(default=64, ge=1)
-    """Points decoded at a time, at most as many as `chunk`. Memory for the masks is bounded by itself."""
+    """Points decoded at a time, at most as many as `chunk`. The memory for masks is limited separately."""
     pred_iou_thresh: float | None = Field(default=None, ge=0, le=1)
-    """Masks with a lower predicted IoU are dropped. When empty: 0.8 if the network is asked as SAM 2's
-    authors ask theirs, on which they chose it (`model.mask=best`, 1024 pixels, no rough masks), otherwise
-    0.5."""
+    """Masks with a lower predicted IoU are dropped. If empty: 0.8 for a network that is prompted as SAM 2's
+    authors do (`model.mask=best`, 1024 pixels, no rough masks), for which they chose it; otherwise 0.5.
+    """
     stability_score_thresh: float | None = Field(default=None, ge=0, le=1)
     """Masks with a lower stability score are dropped; the score is the IoU of the masks at a raised and at a
-    lowered threshold. When empty: 0.95 if the network is asked as SAM 2's authors ask theirs, otherwise
-    0.9."""
+    lowered threshold. If empty: 0.95 for a network that is prompted as SAM 2's authors do, otherwise 0.9."""
     stability_score_offset: float | None = Field(default=None, ge=0, allow_inf_nan=False)
-    """How far the threshold is moved up and down for the stability score, in logits. When empty: 1; but if
-    the score's threshold is empty, too, less in a network of fewer than 1024 pixels, in proportion: its masks
-    are coarser, and so are their edges in the image."""
+    """How far the threshold is moved up and down for the stability score, in logits. If empty: 1; if
+    `stability_score_thresh` is also empty and the network's input is smaller than 1024 pixels, proportionally
+    less, because its masks are coarser.
+    """
     box_nms_thresh: float = Field(default=0.7, ge=0, le=1)
     """NMS threshold: a mask is dropped if its box has a higher IoU than this with a better one."""
     crop_n_layers: int = Field(default=0, ge=0, le=4)
@@ -143,10 +143,10 @@ class Sam2Settings(Settings):
     ] = "2.1"
     """Version of the published network; must match `weights`."""
     image_size: int | None = Field(None, ge=64)
-    """Height and width to which images are resized, a multiple of 32; when empty, 1024, or 128 for `toy`."""
+    """Height and width to which images are resized, a multiple of 32; if empty, 1024, or 128 for `toy`."""
     trainable: Trainable | None = None
     """Which parts are trained: `decoder` (mask decoder and prompt encoder), `decoder+neck`, `full`, or `lora`
-    (decoder, and adapters in the encoder). When empty: `decoder`, or `full` for `toy`. `train.freeze` removes
+    (decoder, and adapters in the encoder). If empty: `decoder`, or `full` for `toy`. `train.freeze` removes
     parts from this choice, permanently or until `train.unfreeze_at`, and never adds any."""
     lora: LoraSettings = LoraSettings()
     """The adapters of `trainable: lora`."""
@@ -155,14 +155,14 @@ class Sam2Settings(Settings):
     term); `sam2` is that of SAM 2's authors.
     """
     prompts: PromptKind | None = None
-    """Training prompts; `mix` is a point or a box with equal probability. When empty: `point` for
+    """Training prompts; `mix` is a point or a box with equal probability. If empty: `point` for
     `model.preset=lab`, `mix` for `model.preset=sam2`.
     """
     box_noise: float = Field(0.1, ge=0, le=1)
     """Random jitter of training boxes, as a fraction of their side lengths; SAM's authors use 0.1. Use 0 if
     prompt boxes will always be tight."""
     corrections: int | None = Field(None, ge=0, le=16)
-    """Correction clicks on errors of the prediction after each training prompt; when empty, 0 for
+    """Correction clicks on errors of the prediction after each training prompt; if empty, 0 for
     `model.preset=lab` and 7 for `model.preset=sam2`.
     """
     max_objects: int = Field(8, ge=1)
@@ -180,7 +180,7 @@ class Sam2Settings(Settings):
     mask_threshold: float = Field(0.0, allow_inf_nan=False)
     """Logit above which a pixel belongs to the mask."""
     chunk: int | None = Field(None, ge=1)
-    """Prompts decoded at a time; when empty, 4 on a CPU and 64 on a GPU for images of 1024 pixels, and more
+    """Prompts decoded at a time; if empty, 4 on a CPU and 64 on a GPU for images of 1024 pixels, and more
     for smaller ones.
     """
     auto: AutoSettings = AutoSettings()

@@ -87,21 +87,21 @@ def recognize(tensors: Mapping[str, Tensor], path: Path) -> tuple[str, str]:
             for name in tensors
         ):
             raise CheckpointError(
-                f"{path} is a checkpoint of SAM 1 (Segment Anything of 2023), whose network is another."
-                " Hint: weights=official, or a file of SAM 2"
+                f"{path} is a checkpoint of SAM 1 (Segment Anything of 2023), which has a different"
+                " network. Hint: weights=official, or a file of SAM 2"
             )
         found = recognize_names(tensors)
         like = f" (they are named like those of {found.what})" if found else ""
         raise CheckpointError(
-            f"{path} is no checkpoint of SAM 2: it has no tensor {_PATCHES}, but"
+            f"{path} is not a SAM 2 checkpoint: it has no tensor {_PATCHES}, but"
             f" {', '.join(sorted(tensors)[:3])}, …{like}. Hint: weights=official, or a file of SAM 2"
         )
     blocks = {name.split(".")[3] for name in tensors if name.startswith("image_encoder.trunk.blocks.")}
     kind = (tensors[_PATCHES].shape[0], len(blocks))
     if kind not in _SIZES:
         raise CheckpointError(
-            f"{path} is of a SAM 2 of unknown size, with {kind[0]} channels and {kind[1]} blocks in its"
-            f" backbone; known are {', '.join(_SIZES.values())}"
+            f"{path} is a SAM 2 checkpoint of unknown size, with {kind[0]} channels and {kind[1]} blocks in"
+            f" its backbone; known are {', '.join(_SIZES.values())}"
         )
     return "2.1" if "no_obj_embed_spatial" in tensors else "2.0", _SIZES[kind]
 
@@ -180,8 +180,8 @@ def _download(version: str, size: str) -> Path:
     filename = f"{family}_hiera_{size}.pt"
     repository = f"facebook/{family}-hiera-{size.replace('_', '-')}"
     hint = (
-        f"fetch {MIRROR[version]}/{filename} elsewhere and pass its path as weights=, or weights=none for"
-        " random ones"
+        f"download {MIRROR[version]}/{filename} elsewhere and set weights= to its path, or use weights=none"
+        " for random weights"
     )
     path = from_hub(repository, filename, hint=hint)
     _check_hash(path)
@@ -196,6 +196,6 @@ def _check_hash(path: Path) -> None:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != published:
             raise DownloadError(
-                f"{path} is damaged: its sha256 is {found}, not {published}. Hint: delete it, so that it is"
-                " fetched again"
+                f"{path} is damaged: its sha256 is {found}, not {published}. Hint: delete it to download it"
+                " again"
             )

@@ -201,13 +201,17 @@ def test_only_the_command_that_is_asked_for_is_imported() -> None:
         (["eval"], "error: there is nothing to evaluate. Hint: give either RUN, "),
         (
             ["train"],
-            "error: which plugin and which dataset? none was given. Hint: add --plugin NAME --data NAME;",
+            "error: a plugin and a dataset are needed, but none was given. Hint: add --plugin NAME --data"
+            " NAME;",
         ),
         (
             ["train", "--data", "shapes"],
-            "error: which plugin? none was given. Hint: add --plugin NAME; toolkit ",
+            "error: a plugin is needed, but none was given. Hint: add --plugin NAME; toolkit ",
         ),
-        (["train", "--plugin", "unet"], "error: which dataset? none was given. Hint: add --data NAME"),
+        (
+            ["train", "--plugin", "unet"],
+            "error: a dataset is needed, but none was given. Hint: add --data NAME",
+        ),
         (
             ["train", "--plugin", "unett", "--data", "shapes"],
             "error: unknown plugin 'unett'. Did you mean 'unet'?",
@@ -226,7 +230,7 @@ def test_only_the_command_that_is_asked_for_is_imported() -> None:
         ),
         (
             ["train", "--plugin", "unet", "--data", "shapes", "train.steps=many"],
-            "train.steps: input should be a valid integer",
+            "train.steps: expected a whole number",
         ),
         (
             ["train", "--plugin", "unet", "--data", "shapes", "steps"],

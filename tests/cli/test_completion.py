@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -100,6 +101,31 @@ def test_files_and_folders(bash_script: Path, tmp_path: Path) -> None:
     assert complete(bash_script, "train", "--data-dir", "", cwd=tmp_path) == {"runs"}
     assert complete(bash_script, "infer", "runs", "re", cwd=tmp_path) == {"recipe.yaml"}
     assert complete(bash_script, "eval", "r", cwd=tmp_path) == {"runs", "recipe.yaml"}
+
+
+@needs_bash
+def test_runs_and_settings_of_compare(bash_script: Path, tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    for before in ((), ("runs/a",), ("runs/a", "runs/b")):
+        assert complete(bash_script, "compare", *before, "ru", cwd=tmp_path) == {"runs"}
+        assert complete(bash_script, "compare", *before, "evaluators.iou.v") == {"evaluators.iou.void="}
+
+
+def test_zsh_completes_repeated_arguments_each_time() -> None:
+    """``_arguments`` repeats what begins with ``*:``, and takes one such specification of a command."""
+    arrays = re.findall(r"^(_shtab_\w+_options)=\((.*?)^\)", script("zsh"), re.DOTALL | re.MULTILINE)
+    repeated = {
+        name: [line.strip() for line in lines.splitlines() if line.strip().startswith(('"*:', '"(*)'))]
+        for name, lines in arrays
+    }
+    assert all(len(lines) <= 1 for lines in repeated.values())
+    assert not any(line.startswith('"(*)') for lines in repeated.values() for line in lines)
+    [compare] = repeated["_shtab_toolkit_compare_options"]
+    assert compare.endswith(':_toolkit_run_or_setting"')
+    [train] = repeated["_shtab_toolkit_train_options"]
+    assert train.endswith(':_toolkit_setting"')
+    [infer] = repeated["_shtab_toolkit_infer_options"]
+    assert infer.endswith(':_files"')
 
 
 # --- settings

@@ -78,7 +78,7 @@ def test_check_counts_what_is_there(shapes_folder: Path, capsys: pytest.CaptureF
     capsys.readouterr()
     assert main(["data", "check", "masks", "--data-dir", str(shapes_folder)]) == 0
     out = capsys.readouterr().out
-    assert "\nno faults\nNext:\n" in out
+    assert "\nno errors\nNext:\n" in out
     dataset = open_dataset(registry.datasets().get("shapes"), None, "train", {"size": 40, "train": 6})
     samples = [dataset[i] for i in range(6)]
     total = sum(len(s.instances) for s in samples)
@@ -106,7 +106,7 @@ def test_check_goes_on_past_faults(shapes_folder: Path, capsys: pytest.CaptureFi
     capsys.readouterr()
     assert main(["data", "check", "masks", "--data-dir", str(shapes_folder)]) == 1
     out = capsys.readouterr().out
-    faults = [line for line in out.splitlines() if ": fault: " in line]
+    faults = [line for line in out.splitlines() if ": error: " in line]
     assert len(faults) == 4
     for fault, part in zip(
         faults,
@@ -121,7 +121,7 @@ def test_check_goes_on_past_faults(shapes_folder: Path, capsys: pytest.CaptureFi
         assert part in fault
     assert "train: 6 samples" in out
     assert "test: 2 samples" in out
-    assert out.endswith("4 faults\n")
+    assert out.endswith("4 errors\n")
 
 
 def test_check_of_a_folder_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,9 +23,9 @@ def faults_of(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
     capsys.readouterr()
     code = main(["data", "check", *words])
     lines = capsys.readouterr().out.splitlines()
-    faults = [line.partition(": fault: ")[2] for line in lines if ": fault: " in line]
+    faults = [line.partition(": error: ")[2] for line in lines if ": error: " in line]
     assert code == (1 if faults else 0)
-    assert (f"{len(faults)} fault{'s' * (len(faults) != 1)}" if faults else "no faults") in lines
+    assert (f"{len(faults)} error{'s' * (len(faults) != 1)}" if faults else "no errors") in lines
     assert len(set(faults)) == len(faults)
     return faults
 
@@ -144,4 +144,4 @@ def test_labelme_and_via(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     (tmp_path / "train" / "via_region_data.json").write_text(json.dumps(images))
     faults = faults_of(capsys, "balloon", "--data-dir", str(tmp_path), "--split", "train")
     assert len(faults) == 3
-    assert "names 1 photos that are not beside it: gone.png" in faults[0]
+    assert "via_region_data.json names and that are not there: 1 (gone.png)" in faults[0]

@@ -36,7 +36,7 @@ def test_the_line_that_it_prints_opens_the_result(
     assert main(command[1:]) == 0
     shown = capsys.readouterr().out
     assert "train: 3 samples, 40…40 pixels wide" in shown
-    assert "no faults" in shown
+    assert "no errors" in shown
 
 
 def test_one_split_and_a_limit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -47,7 +47,10 @@ def test_splits_by_other_names_are_taken_and_what_is_none_is_named(
     for seed, split in enumerate(("training", "valid", "later")):
         picture(tmp_path / "in" / split / "p.png", seed)
         coco(tmp_path / "in", f"{split}/_annotations.coco.json", "p.png")
-    left = "note: not read, since it is of none of the splits train, val, test: later/_annotations.coco.json"
+    left = (
+        "note: not read, because it belongs to none of the splits train, val, test:"
+        " later/_annotations.coco.json"
+    )
     code, lines = told(capsys, "check", "coco", "--data-dir", str(tmp_path / "in"))
     assert code == 0
     assert left in lines
@@ -86,8 +89,8 @@ def test_a_set_without_an_ordinary_object_is_a_fault(
     coco(tmp_path, "train.json", "p.png", annotations=[record] * crowds)
     code, lines = told(capsys, "check", "coco", "--data-dir", str(tmp_path), "--split", "train")
     assert code == 1
-    assert len([line for line in lines if "train: fault: no sample has an object" in line]) == 1
-    assert any(f"the {crowds} crowd regions are none" in line for line in lines) is bool(crowds)
+    assert len([line for line in lines if "train: error: no sample has an object" in line]) == 1
+    assert any(f"the {crowds} crowd regions do not count" in line for line in lines) is bool(crowds)
 
 
 def test_objects_that_are_skipped_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -118,20 +121,20 @@ def test_faults_of_all_splits_and_between_them_are_told_at_once(
         coco(tmp_path, f"{split}.json", *names, annotations=[record, wide], categories=categories)
     code, lines = told(capsys, "check", "coco", "--data-dir", str(tmp_path))
     assert code == 1
-    faults = [line for line in lines if ": fault: " in line]
+    faults = [line for line in lines if ": error: " in line]
     expected = [
         ("train", "not there: 1 (lost-train.png)"),
         ("train", "reaches 62, outside the image of 26 x 20 pixels: 1 of 2 points"),
         ("val", "not there: 1 (lost-val.png)"),
         ("val", "reaches 62"),
-        ("val", "its classes stand in another order than those of train: pan, pot; not pot, pan"),
-        ("val", "1 photo is in train, too, so that what is measured was learned: same"),
+        ("val", "its classes are in a different order than those of train: pan, pot; not pot, pan"),
+        ("val", "1 photo is also in train, so the splits are not independent: same"),
     ]
     assert len(faults) == len(expected)
     for fault, (split, text) in zip(faults, expected, strict=True):
-        assert fault.startswith(f"{split}: fault: ")
+        assert fault.startswith(f"{split}: error: ")
         assert text in fault
-    assert lines[-1] == "6 faults"
+    assert lines[-1] == "6 errors"
 
 
 def test_one_split_twice_is_told_but_no_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -142,7 +145,7 @@ def test_one_split_twice_is_told_but_no_fault(tmp_path: Path, capsys: pytest.Cap
     (tmp_path / "labels" / "p.txt").write_text("0 .2 .2 .6 .2 .6 .6")
     code, lines = told(capsys, "check", "yolo", "--data-dir", str(tmp_path))
     assert code == 0
-    assert "val: note: the photos are those of train, so it measures what was learned by heart" in lines
+    assert "val: note: the photos are those of train, so evaluation on it measures memorization" in lines
 
 
 def test_what_follows_from_a_fault_is_not_told_again(
@@ -156,8 +159,8 @@ def test_what_follows_from_a_fault_is_not_told_again(
         (tmp_path / "marks" / f"{name}.txt").write_text("0 .2 .2 .6 .2 .6 .6")
     code, lines = told(capsys, "check", "yolo", "--data-dir", str(tmp_path), "--split", "train")
     assert code == 1
-    assert lines[-1] == "1 fault"
-    [fault] = [line for line in lines if ": fault: " in line]
-    assert "label files that lie elsewhere: 3" in fault
+    assert lines[-1] == "1 error"
+    [fault] = [line for line in lines if ": error: " in line]
+    assert "label files in the wrong folder: 3" in fault
     assert str(tmp_path / "marks" / "b.txt") in fault
     assert str(tmp_path / "labels" / "b.txt") in fault

@@ -107,8 +107,8 @@ def test_what_was_left_out_is_said(infer: Infer, tmp_path: Path, capsys: pytest.
         (tmp_path / "photos" / name).write_bytes(b"x")
     assert infer(str(tmp_path / "photos")) == 0
     assert (
-        "looked at: 2 images; left out: 3 files passed over for their suffix (2 .heic, 1 .txt); to have .heic"
-        " read, convert them to JPEG or PNG; 1 file hidden or left by the system"
+        "looked at: 2 images; left out: 3 files skipped because of their suffix (2 .heic, 1 .txt); to have"
+        " .heic read, convert them to JPEG or PNG; 1 file hidden or created by the system"
     ) in capsys.readouterr().out.splitlines()
     assert infer(str(tmp_path / "photos"), "--resume") == 0
     Image.new("RGB", (9, 9)).save(tmp_path / "photos" / "a.jpg")
@@ -295,7 +295,7 @@ def spotter(infer: Infer, tmp_path: Path) -> Infer:
         ("0.9", "found: 2 ring\n", ""),
         (
             "0.31",
-            "found: no objects; 2 of lower score are in the files, not drawn\n",
+            "found: no objects; 2 with lower scores are in the files, but not drawn\n",
             "warning: nothing is drawn: the highest score in all 2 images is 0.31, and objects are drawn from"
             " 0.5 on. Hint: --draw-above 0.3, or train longer\n",
         ),

@@ -45,7 +45,8 @@ class Mistake:
     then: str = ""
 
 
-RUN = "runs/a --plugin tiny.py"
+PLUGIN = "--plugin tiny.py"
+RUN = f"runs/a {PLUGIN}"
 
 MISTAKES = [
     # --- commands
@@ -91,7 +92,7 @@ MISTAKES = [
     Mistake(f"{SHORT} train.lr: 0.1", "train.lr=0.1", f"{SHORT} train.lr=0.1"),
     Mistake(f"{SHORT} --epochs 1", "steps or epochs", f"{TRAIN} --epochs 1"),
     Mistake(f"{SHORT} train.device=gpu", "cuda", f"{SHORT} train.device=cuda", then="cuda"),
-    Mistake(f"{SHORT} --lr fast", "a valid number", f"{SHORT} --lr 0.1"),
+    Mistake(f"{SHORT} --lr fast", "expected a number", f"{SHORT} --lr 0.1"),
     Mistake(f"eval {RUN} train.lr=1", "evaluators", f"eval {RUN} evaluators.iou={{}}"),
     Mistake(
         f"eval {RUN} vod=false_positive", "evaluators.iou.void", f"eval {RUN} evaluators.iou.void=ignore"
@@ -125,6 +126,46 @@ MISTAKES = [
         "--data-dir ./photos",
         "data check shapes --data-dir ./photos train=2 val=2 test=2",
     ),
+    Mistake(f"infer --weights runs/a --source photos {PLUGIN}", "infer runs/a", f"infer {RUN} photos"),
+    Mistake(f"infer --model runs/a --images photos {PLUGIN}", "infer runs/a", f"infer {RUN} photos"),
+    Mistake(f"infer runs photos {PLUGIN}", "runs/a", f"infer {RUN} photos", code=1),
+    Mistake(f"infer runs/a/best.pt photos {PLUGIN}", "runs/a", f"infer {RUN} photos", code=1),
+    Mistake(f"infer {RUN} photos --out photos", "--out", f"infer {RUN} photos --out drawn"),
+    Mistake(
+        f"eval --checkpoint last {RUN}", "runs/a/last.safetensors", f"eval runs/a/last.safetensors {PLUGIN}"
+    ),
+    Mistake(f"eval {RUN} --val", "--split val", f"eval {RUN} --split val"),
+    Mistake(f"eval {RUN} --metric iou", "evaluators.iou={}", f"eval {RUN} evaluators.iou={{}}"),
+    Mistake(f"eval runs {PLUGIN}", "runs/a", f"eval {RUN}", code=1),
+    Mistake(f"export {RUN} weights.pth", "--out weights.pth", f"export {RUN} --out weights.pth"),
+    Mistake(f"export {RUN} --format onnx", "--out weights.pth", f"export {RUN} --out weights.pth"),
+    Mistake(f"export {RUN} --out weights.onnx", ".pth", f"export {RUN} --out weights.pth"),
+    Mistake(
+        f"track film.mp4 {RUN} --prompts p.csv",
+        "track runs/a film.mp4",
+        f"track {RUN} film.mp4 --prompts p.csv",
+        then="cannot track",
+    ),
+    Mistake("data get shapes --out data", "--data-dir data", "data get shapes --data-dir data"),
+    Mistake("data get https://example.org/shapes.zip", "shapes", "data get shapes"),
+    Mistake(
+        "data convert shapes --format coco --out new train=2 val=2 test=2",
+        "--to coco",
+        "data convert shapes --to coco --out new train=2 val=2 test=2",
+    ),
+    Mistake("data list shapes", "data info shapes", "data info shapes"),
+    Mistake("train --plugin Tiny --data tiny.py --out new --steps 1", "'tiny'", f"{SHORT} --plugin 'tiny'"),
+    Mistake("plugins info U-Net", "unet", "plugins info unet"),
+    Mistake(
+        "train --plugin tiny.py --data photos --out new",
+        "--data-dir photos",
+        f"{SHORT} --data-dir photos",
+    ),
+    Mistake(f"{SHORT} lr=0,1", "expected a number", f"{SHORT} lr=0.1"),
+    Mistake(f"{SHORT} augment=mirror", "flip", f"{SHORT} augment=flip"),
+    Mistake("train help", "train --help", "settings train"),
+    Mistake("help data", "data --help", "data list"),
+    Mistake("settings --section train", "settings train", "settings train"),
     # --- files that are something else
     Mistake(f"{SHORT} --weights yolo.pt", "plugins list", "plugins list", code=1),
     Mistake("eval yolo.pt", "plugins list", "plugins list", code=1),
@@ -205,6 +246,9 @@ WORKS = [
     f"{SHORT} --device cpu --workers 0 --weights none --seed 3",
     f"{TRAIN} count=4 steps=1 width=2",
     f"{SHORT} iou.void=ignore",
+    f"{SHORT} augment=flip",
+    f"{SHORT} augment=[flip,color]",
+    f"{SHORT} augment=none",
     "train plugin=tiny.py data=tiny.py steps=1 --out new",
     "train --resume runs/a steps=2",
     "train --resume runs/a/last.safetensors --steps 2",

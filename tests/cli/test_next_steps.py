@@ -62,6 +62,7 @@ def test_a_run_is_followed_to_its_end(
 ) -> None:
     """Train, then each of the commands that the one before named, and those that these name."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("toolkit.evaluation.compare.predicting_memory", lambda *_, **__: 1)
     few = ["train.steps=2", "train.device=cpu"]
     assert main(["train", "--plugin", tiny, "--data", tiny, "--out", "runs/first", *few]) == 0
     assert main(["train", "--plugin", tiny, "--data", tiny, "--out", "runs/second", *few]) == 0

@@ -105,8 +105,11 @@ def test_short_forms_set_what_their_settings_set(tiny: str, tmp_path: Path) -> N
     [
         (["--lr", "0.1", "lr=0.2"], "train.lr is given twice, as 0.2 and as '0.1'. Hint: leave one out"),
         (["--steps", "1", "--epochs", "1"], "give either steps or epochs, not both"),
-        (["--steps", "many"], "train.steps: input should be a valid integer"),
-        (["--resume", "a", "--out", "b"], "--resume a and --out b name two runs. Hint: leave --out out"),
+        (["--steps", "many"], "train.steps: expected a whole number"),
+        (
+            ["--resume", "a", "--out", "b"],
+            "--resume a and --out b are two different runs. Hint: leave out --out",
+        ),
         (["--plugin", "unet", "plugin=deeplabv3"], "contradict each other. Hint: leave one out"),
     ],
 )

@@ -156,13 +156,13 @@ def test_mappings_are_left_as_they_were(tiny: str) -> None:
         ("plugin: unet\ndata: 5", "data: expected keys and values, as in data: {key: value}, not 5"),
         ("plugin: unet\ndata: {name: [shapes]}", "data.name: expected text"),
         ("plugin: unet\ndata: {name: shapes, options: [1]}", "data.options: expected keys and values"),
-        ("plugin: unet\ndata: {name: shapes}\nmodel: []\nevaluators: [iou]", "has 2 faults:"),
+        ("plugin: unet\ndata: {name: shapes}\nmodel: []\nevaluators: [iou]", "has 2 errors:"),
         ("plugin: unet\ndata: {name: shapes}\nevaluators: {iou: 5}", "evaluators.iou: expected keys"),
         ("plugin: unet\ndata: {name: shapes}\nevaluators: {5: {}}", "evaluators: expected names, not 5"),
         ("plugin: unet\ndata: {name: shapes}\ntrain: 7", "train: expected keys and values"),
         ("plugin: unet\ndata: {name: shapes}\nweights: 5", "weights: expected text"),
         ("5: 1", "has the key 5; expected text"),
-        ("? [a]\n: 1", "a list stands where a key should"),
+        ("? [a]\n: 1", "a list is in the place of a key"),
     ],
 )
 def test_sections_of_another_shape_are_faults_with_the_file(tmp_path: Path, text: str, message: str) -> None:

@@ -129,7 +129,7 @@ def test_what_there_is_not_gets_the_nearest(name: str) -> None:
     with pytest.raises(UnknownNameError) as caught:
         find_config(name)
     message = str(caught.value)
-    assert f"--config {name}: there is no such file, and no recipe of that name" in message
+    assert f"--config {name}: there is no file or recipe of that name" in message
     assert "Did you mean 'unet-msrc'" in message
     assert "sam2-labpics-toy" in message
 

@@ -27,7 +27,7 @@ def test_all_faults_are_reported_at_once_with_the_nearest_names(tiny: str) -> No
     with pytest.raises(ConfigError) as caught:
         resolve(plugin=tiny, data=tiny, overrides=words)
     message = str(caught.value)
-    assert "6 faults" in message
+    assert "6 errors" in message
     for expected in (
         "train.stpes: unknown key; did you mean 'steps'",
         "did you mean 'width'",
@@ -134,18 +134,21 @@ FAULTS: dict[str, tuple[dict[str, object], str]] = {
         "shapes.0: unknown name 'star'; expected one of: disc, box",
     ),
     "something missing": ({}, "depth: missing"),
-    "a text for a number": ({"depth": "deep"}, "depth: input should be a valid integer"),
+    "a text for a number": ({"depth": "deep"}, "depth: expected a whole number"),
     "its value": ({"depth": "deep"}, ", not 'deep'"),
     "a choice": (
         {"depth": 2, "head": {"norm": "group"}},
-        "head.norm: input should be 'batch' or 'none', not 'group'",
+        "head.norm: expected 'batch' or 'none', not 'group'",
     ),
     "out of range": (
         {"depth": 2, "shapes": [{"name": "disc", "radius": 0}]},
-        "shapes.0.disc.radius: input should be greater than 0, not 0",
+        "shapes.0.disc.radius: expected a number above 0, not 0",
     ),
     "a check of its own": ({"depth": 3}, "depth: depth must be even, not 3"),
-    "a value for a section": ({"depth": 2, "head": 3}, "head: input should be a valid dictionary"),
+    "a value for a section": (
+        {"depth": 2, "head": 3},
+        "head: expected keys and values, such as {key: value}",
+    ),
 }
 
 
@@ -154,7 +157,7 @@ def test_each_fault_says_where_it_is_and_what_was_found(tree: dict[str, object],
     with pytest.raises(ConfigError) as caught:
         validate(Net, tree, source="net.yaml")
     head, *faults = str(caught.value).splitlines()
-    assert head == "net.yaml: 1 fault"
+    assert head == "net.yaml: 1 error"
     assert len(faults) == 1
     assert message in faults[0]
 
@@ -174,7 +177,7 @@ def test_defaults_are_checked_as_well() -> None:
     class Wrong(Settings):
         size: int = Field(0, gt=0)
 
-    with pytest.raises(ConfigError, match="size: input should be greater than 0, not 0"):
+    with pytest.raises(ConfigError, match="size: expected a number above 0, not 0"):
         validate(Wrong, {}, source="defaults")
 
 
@@ -272,7 +275,7 @@ def test_other_places_for_text_and_numbers() -> None:
     "text", ["name: true", "name: [a]", "classes: no", "classes: [a, [b]]", "values: {0: ~}"]
 )
 def test_what_is_no_text_stays_a_fault(text: str) -> None:
-    with pytest.raises(ConfigError, match="x.yaml: 1 fault"):
+    with pytest.raises(ConfigError, match="x.yaml: 1 error"):
         from_yaml(text)
 
 

@@ -18,8 +18,8 @@ from toolkit.errors import ConfigError
     ("text", "expected"),
     [
         ("train: [", "not valid YAML"),
-        ("- a\n- b\n", "must hold keys and values"),
-        ("train: {lr: 1, lr: 2}\n", "'lr' stands here twice"),
+        ("- a\n- b\n", "must contain keys and values"),
+        ("train: {lr: 1, lr: 2}\n", "'lr' occurs twice"),
     ],
 )
 def test_broken_yaml_is_named_with_its_file(tmp_path: Path, text: str, expected: str) -> None:
@@ -41,7 +41,7 @@ def test_words_must_be_key_value() -> None:
         parse_overrides(["train.steps"])
     with pytest.raises(ConfigError, match="not valid YAML"):
         parse_overrides(["a=[1,"])
-    with pytest.raises(ConfigError, match="a value and keys at once"):
+    with pytest.raises(ConfigError, match="both a value and keys"):
         nest({"a": 1, "a.b": 2})
 
 
@@ -79,7 +79,7 @@ def test_a_key_given_twice_is_found_at_any_depth_with_its_line(tmp_path: Path) -
     path = tmp_path / "deep.yaml"
     path.write_text("data:\n  options:\n    - size: 1\n      size: 2\n")
     with pytest.raises(
-        ConfigError, match=r"deep\.yaml, line 4, column 7: the key 'size' stands here twice"
+        ConfigError, match=r"deep\.yaml, line 4, column 7: the key 'size' occurs twice"
     ) as caught:
         read_yaml(path)
     assert "line 4" in str(caught.value)
@@ -119,7 +119,7 @@ def test_values_are_read_as_yaml(word: str, value: object) -> None:
     [
         ("steps", "expected key=value, such as train.steps=100, not 'steps'"),
         ("=3", "expected key=value, such as train.steps=100, not '=3'"),
-        ("a={b: 1, b: 2}", "'a={b: 1, b: 2}', line 1, column 8: the key 'b' stands here twice"),
+        ("a={b: 1, b: 2}", "'a={b: 1, b: 2}', line 1, column 8: the key 'b' occurs twice"),
         ("a=}", "'a=}', line 1, column 1 is not valid YAML"),
     ],
 )
@@ -139,18 +139,18 @@ def test_nesting_puts_every_value_where_its_key_says(flat: dict[str, int]) -> No
 
 
 def test_a_key_below_a_value_is_named() -> None:
-    with pytest.raises(ConfigError, match=r"^a\.b\.c: 'b' is given a value and keys at once$"):
+    with pytest.raises(ConfigError, match=r"^a\.b\.c: 'b' has both a value and keys of its own$"):
         nest({"a.b": 1, "a.b.c": 2})
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"a.b": 1, "a": 2}, r"^a: 'a' is given"),
-        ({"a": None, "a.b": 1}, r"^a\.b: 'a' is given"),
-        ({"a": {"b": 1}, "a.b.c": 2}, r"^a\.b\.c: 'b' is given"),
-        ({"a.b.c": 2, "a": {"b": 1}}, r"^a: 'b' is given"),
-        ({"x": 1, "a.b": {"c": 1}, "a": {"b": {"c": {"d": 3}}}}, r"^a: 'c' is given"),
+        ({"a.b": 1, "a": 2}, r"^a: 'a' has both"),
+        ({"a": None, "a.b": 1}, r"^a\.b: 'a' has both"),
+        ({"a": {"b": 1}, "a.b.c": 2}, r"^a\.b\.c: 'b' has both"),
+        ({"a.b.c": 2, "a": {"b": 1}}, r"^a: 'b' has both"),
+        ({"x": 1, "a.b": {"c": 1}, "a": {"b": {"c": {"d": 3}}}}, r"^a: 'c' has both"),
     ],
 )
 @pytest.mark.parametrize("nests", [nest, as_tree])
@@ -212,5 +212,5 @@ def test_dotted_keys_and_nested_dictionaries_add_up() -> None:
     assert as_tree(dict(reversed(given.items()))) == want
     assert as_tree(["train.steps=2"]) == as_tree({"train": {"steps": 2}}) == {"train": {"steps": 2}}
     assert given["train"] == {"lr": 1, "lr_factors": {"a.b": 3}}, "what was handed in stays as it was"
-    with pytest.raises(ConfigError, match="'train' is given a value and keys at once"):
+    with pytest.raises(ConfigError, match="'train' has both a value and keys of its own"):
         as_tree({"train": 1, "train.steps": 2})

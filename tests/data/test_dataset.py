@@ -68,7 +68,7 @@ def test_the_default_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         "dataset 'counted' needs a folder of files, but data/counted does not exist.",
         "It must contain: nothing special",
         "The data come from https://example.org",
-        "Hint: put them at data/counted, or name the folder that has the files with --data-dir",
+        "Hint: put them at data/counted, or give the folder that contains the files with --data-dir",
     ]
     default_folder("counted").mkdir(parents=True)
     assert open_dataset(manifest(), None, "train").folder == Path("data/counted")
@@ -87,7 +87,7 @@ def test_generated_datasets_get_no_folder(tmp_path: Path) -> None:
 def test_faults(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no split 'test'. Expected one of: train, val"):
         open_dataset(manifest(), tmp_path, "test")
-    with pytest.raises(ConfigError, match="2 faults"):
+    with pytest.raises(ConfigError, match="2 errors"):
         open_dataset(manifest(), tmp_path, "train", {"count": "many", "color": 1})
     with pytest.raises(ConfigError, match="unknown key"):
         open_dataset(manifest(settings=""), tmp_path, "train", {"color": 1})

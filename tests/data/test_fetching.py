@@ -249,7 +249,7 @@ def test_half_an_archive_does_not_pass_for_a_whole_one(file_server: FileServer, 
     manifest = replace(manifest_of("balloon"), downloads=(Download(f"{file_server.root}/set.zip"),))
     folder = tmp_path / "arrived"
     for _ in range(2):
-        with pytest.raises(DownloadError, match=r"is damaged.*Hint: remove it and set\.zip\.sha256 beside"):
+        with pytest.raises(DownloadError, match=r"is damaged.*Hint: remove it and set\.zip\.sha256 next to"):
             list(fetch_dataset(manifest, folder))
         assert sorted(path.name for path in folder.iterdir()) == ["set.zip", "set.zip.sha256"]
     file_server.behavior.files["/set.zip"] = body
@@ -278,7 +278,7 @@ def test_files_that_are_no_archives_stay_as_they_are(file_server: FileServer, tm
 def test_a_folder_without_any_split(file_server: FileServer, tmp_path: Path) -> None:
     file_server.behavior.files["/a.json"] = b"{}"
     manifest = replace(manifest_of("balloon"), downloads=(Download(f"{file_server.root}/a.json"),))
-    with pytest.raises(DataError, match=r"has none of the splits train, val, test\. Hint: look into"):
+    with pytest.raises(DataError, match=r"has none of the splits train, val, test\. Hint: look in"):
         list(fetch_dataset(manifest, tmp_path / "new"))
 
 

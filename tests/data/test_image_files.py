@@ -72,7 +72,7 @@ def test_files_of_the_system_that_say_nothing_of_their_size() -> None:
         read_image("/proc/self/maps")
     found, search = below(Path("/proc/self"))
     assert found == []
-    assert search.left_out() == ["folders of the system: /proc/self"]
+    assert search.left_out() == ["system folders: /proc/self"]
 
 
 def test_errors_of_who_reads_pass_through(tmp_path: Path) -> None:
@@ -133,9 +133,9 @@ def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
     found, search = below(tmp_path)
     assert found == ["a.jpg", "b.GIF", "c.jfif"]
     assert search.left_out() == [
-        "6 files passed over for their suffix (3 .heic, 2 .txt, 1 without a suffix); to have .heic read,"
-        " convert them to JPEG or PNG",
-        "1 file hidden or left by the system",
+        "6 files skipped because of their suffix (3 .heic, 2 .txt, 1 without a suffix); convert .heic to"
+        " JPEG or PNG to include them",
+        "1 file hidden or created by the system",
         f"results of an earlier run in {tmp_path / 'old'}",
     ]
     assert ImageSearch().left_out() == []
@@ -145,7 +145,7 @@ def test_many_suffixes_are_summed_up(tmp_path: Path) -> None:
     touch(*(tmp_path / f"f.{letter}" for letter in "abcdefgh"))
     _, search = below(tmp_path)
     assert search.left_out() == [
-        "8 files passed over for their suffix (1 .a, 1 .b, 1 .c, 1 .d, 1 .e, 1 .f, 2 others)"
+        "8 files skipped because of their suffix (1 .a, 1 .b, 1 .c, 1 .d, 1 .e, 1 .f, 2 others)"
     ]
 
 
@@ -155,7 +155,7 @@ def test_pipes_among_images_are_left_out_and_counted(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "b.jpg")
     found, search = below(tmp_path)
     assert found == ["a.jpg"]
-    assert search.left_out() == ["1 file of no regular kind (pipes, sockets, devices)"]
+    assert search.left_out() == ["1 file not regular (pipes, sockets, devices)"]
 
 
 def test_each_real_folder_is_searched_once_however_they_are_linked(tmp_path: Path) -> None:
@@ -193,4 +193,4 @@ def test_the_folder_to_exclude(tmp_path: Path) -> None:
     assert below(tmp_path, exclude=tmp_path / "out")[0] == ["a.jpg"]
     found, search = below(tmp_path, exclude=tmp_path)
     assert found == []
-    assert search.left_out() == [f"{tmp_path}, which is to hold the results"]
+    assert search.left_out() == [f"{tmp_path}, the output folder"]

@@ -42,7 +42,7 @@ def test_a_class_without_a_value_cannot_be_written() -> None:
 def test_void_without_a_value_is_an_error_and_never_another_class() -> None:
     values = LabelValues((0, 255), None)
     assert values.encode(torch.tensor([[0, 1]], dtype=torch.uint8)).tolist() == [[0, 255]]
-    with pytest.raises(DataError, match="pixels of no class cannot be written"):
+    with pytest.raises(DataError, match="pixels without a class cannot be written"):
         values.encode(torch.tensor([[0, VOID]], dtype=torch.uint8))
 
 

@@ -24,13 +24,15 @@ def test_classes_in_another_order() -> None:
     splits = {"train": report("1"), "val": report("2", classes=("b", "a"))}
     [(split, fault)] = faults_between(splits)
     assert split == "val"
-    assert fault.startswith("its classes stand in another order than those of train: b, a; not a, b. Hint: ")
+    assert fault.startswith(
+        "its classes are in a different order than those of train: b, a; not a, b. Hint: "
+    )
 
 
 def test_other_classes() -> None:
     splits = {"train": report("1"), "val": report("2", classes=("a", "c")), "test": report(classes=("a",))}
     faults = dict(faults_between(splits))
-    assert "its classes are not those of train: it lacks b and has c besides" in faults["val"]
+    assert "its classes differ from those of train: it lacks b and also has c" in faults["val"]
     assert "it lacks b. Hint" in faults["test"]
 
 
@@ -42,17 +44,15 @@ def test_a_photo_in_two_splits() -> None:
     }
     faults = list(faults_between(splits))
     assert [split for split, _ in faults] == ["val", "test"]
-    assert (
-        "1 photo is in train, too, so that what is measured was learned: copy of 2 (train: 2)" in faults[0][1]
-    )
-    assert "2 photos are in train, too" in faults[1][1]
+    assert "1 photo is also in train, so the splits are not independent: copy of 2 (train: 2)" in faults[0][1]
+    assert "2 photos are also in train" in faults[1][1]
     assert ": 3, 1. Hint" in faults[1][1]
 
 
 def test_many_photos_are_counted_and_the_first_named() -> None:
     photos = [str(number) for number in range(9)]
     [(_, fault)] = faults_between({"train": report(*photos, "x"), "val": report(*photos)})
-    assert "9 photos are in train, too" in fault
+    assert "9 photos are also in train" in fault
     assert ": 0, 1, 2, 3, 4, …. Hint" in fault
 
 
@@ -70,6 +70,6 @@ def test_photos_that_nobody_may_move_are_notes() -> None:
     assert list(faults_between(splits, fixed_splits=True)) == []
     notes = list(notes_between(splits, fixed_splits=True))
     assert [name for name, _ in notes] == ["val", "trainval", "trainval"]
-    assert notes[0][1] == "1 photo is in train, too, so that what is measured was learned: 2"
-    assert "2 photos are in val, too" in notes[2][1]
+    assert notes[0][1] == "1 photo is also in train, so the splits are not independent: 2"
+    assert "2 photos are also in val" in notes[2][1]
     assert len(list(faults_between(splits))) == 3

@@ -362,7 +362,7 @@ def test_settings_come_from_a_recipe() -> None:
         Recipe, {"augment": [{"name": "flip", "p": 0.1}, {"name": "crop", "size": [8, 9]}]}, source="recipe"
     )
     assert recipe.augment == (Flip(p=0.1), Crop(size=(8, 9)))
-    with pytest.raises(ConfigError, match="recipe: 2 faults"):
+    with pytest.raises(ConfigError, match="recipe: 2 errors"):
         validate(Recipe, {"augment": [{"name": "flip", "q": 0.1}, {"name": "mosaic"}]}, source="recipe")
 
 

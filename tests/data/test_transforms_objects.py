@@ -94,7 +94,7 @@ def test_flips_among_other_moves_swap_as_often_as_they_are_drawn() -> None:
 def test_flips_of_keypoints_need_to_know_the_pairs() -> None:
     with pytest.raises(ConfigError, match="none of the keypoints"):
         build_transform([Blur(), Flip(p=0.1)], ["a", "b", "c", "d"])
-    with pytest.raises(ConfigError, match="names the keypoint 7, but there are 4, from 0 to 3"):
+    with pytest.raises(ConfigError, match="lists the keypoint 7, but there are 4, from 0 to 3"):
         build_transform([Flip(keypoint_pairs=((1, 7),))], NAMES)
     with pytest.raises(InvalidDataError, match="'scene' has keypoints, and it is not known which"):
         build_transform([Flip(p=1)])(with_objects(keypoints=True), 0)

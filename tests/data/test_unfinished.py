@@ -1,7 +1,8 @@
-"""A folder of data that was not written to its end is not taken for one that was."""
+"""A folder of data that is incomplete is not taken for one that was."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ def test_the_mark_lies_there_until_the_end(tmp_path: Path) -> None:
     require_finished(tmp_path)
     with being_written(tmp_path, "toolkit data convert x"):
         (tmp_path / "a").write_text("")
-        with pytest.raises(DataError, match=r"was not written to its end.*again: toolkit data convert x"):
+        with pytest.raises(DataError, match=r"is incomplete.*again: toolkit data convert x"):
             require_finished(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
@@ -35,6 +36,22 @@ def test_after_an_error_the_same_command_may_begin_again_and_no_other(tmp_path: 
         pytest.fail("not to be written")
     with being_written(tmp_path, "one"):
         pass
+    require_finished(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "sparse", "folder"])
+def test_a_mark_that_is_none_is_neither_waited_for_nor_read(tmp_path: Path, kind: str) -> None:
+    mark = tmp_path / MARK
+    if kind == "pipe":
+        os.mkfifo(mark)
+    elif kind == "folder":
+        mark.mkdir()
+    else:
+        mark.touch()
+        os.truncate(mark, 50 << 30)
+        with pytest.raises(DataError, match="53,687,091,200 bytes, but the command that writes here"):
+            require_finished(tmp_path)
+        return
     require_finished(tmp_path)
 
 
@@ -60,7 +77,7 @@ def test_a_conversion_that_stopped_is_said_to_have_and_can_be_repeated(
         assert main(words) == 1
     assert list(out.rglob("*.png"))
     again = f"toolkit data convert shapes --to {target} --out {out} size=32 train=4 val=2 test=2"
-    with pytest.raises(DataError, match=f"was not written to its end.*Hint: run it again: {again}"):
+    with pytest.raises(DataError, match=f"is incomplete.*Hint: run it again: {again}"):
         open_dataset(target, out, "train")
     capsys.readouterr()
     assert main([*words, "--limit", "1"]) == 1

@@ -163,7 +163,7 @@ def test_files_that_are_not_of_via(tmp_path: Path) -> None:
             {"k": {"filename": "a.jpg", "regions": []}, "l": {"filename": "a.jpg", "regions": []}},
             "has the image 'a.jpg' twice",
         ),
-        ({"k": {"filename": "z.jpg", "regions": []}}, "names 1 photos that are not beside it: z.jpg"),
+        ({"k": {"filename": "z.jpg", "regions": []}}, r"names and that are not there: 1 \(z.jpg\)"),
     ):
         file.write_text(json.dumps(data))
         with pytest.raises(DataError, match=message):
@@ -227,7 +227,9 @@ def test_projects_of_version_3_are_named(tmp_path: Path) -> None:
     put(tmp_path / "train", [])
     project = {"project": {}, "config": {}, "attribute": {}, "file": {}, "metadata": {}, "view": {}}
     (tmp_path / "train" / "via_region_data.json").write_text(json.dumps(project))
-    with pytest.raises(DataError, match=r"is a project of VIA 3, which is not read. Hint: export it in COCO"):
+    with pytest.raises(
+        DataError, match=r"is a project of VIA 3, which is not supported. Hint: export it in COCO"
+    ):
         balloons(tmp_path)
 
 

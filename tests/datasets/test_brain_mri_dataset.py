@@ -108,7 +108,7 @@ def test_the_ratios_can_be_chosen(tmp_path: Path) -> None:
     ]
     assert sizes == sorted(sizes)
     assert sizes[0] < 10 < 25 < sizes[2]
-    with pytest.raises(ConfigError, match="leave nothing to learn from"):
+    with pytest.raises(ConfigError, match="leave no training images"):
         brain_mri(tmp_path, val_fraction=0.5, test_fraction=0.5)
     with pytest.raises(
         MissingSplitError,

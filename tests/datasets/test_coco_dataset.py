@@ -259,13 +259,13 @@ def _change(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         (
             "annotations.1.image_id",
             8,
-            "annotation 12 has the image_id 8, which is none of the file's 2 images",
+            "annotation 12 has the image_id 8, which is not one of the file's 2 images",
         ),
         ("annotations.1.image_id", [7], r"annotation 12 has the image_id \[7\], which is none"),
         (
             "annotations.1.category_id",
             4,
-            "annotation 12 has the category_id 4, which is none of the file's 2 categories",
+            "annotation 12 has the category_id 4, which is not one of the file's 2 categories",
         ),
         ("annotations.1.category_id", None, "annotation 12 has the category_id None"),
         ("annotations.1.id", 11, "the id 11 occurs twice among the annotations"),
@@ -275,7 +275,7 @@ def _change(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         ("images.1.file_name", "a.png", "two images with the file_name 'a.png'"),
         ("categories.1.id", 90, "the id 90 occurs twice among the categories: 0 and 1"),
         ("categories.1.name", "dog", "two categories called 'dog'"),
-        ("categories.1.id", "3", "numbers and texts as ids"),
+        ("categories.1.id", "3", "both numbers and text as category ids"),
         ("annotations", None, "not a COCO annotation file"),
     ],
 )

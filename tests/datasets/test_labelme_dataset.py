@@ -196,7 +196,7 @@ def test_labels_that_are_no_classes(tmp_path: Path) -> None:
         assert len(dataset[0].instances) == 2
     assert sum(notes.values()) == 2
     put(tmp_path / "train", shape(SQUARE), shape(SQUARE, label=" "))
-    with pytest.raises(DataError, match=r"a.json: shape 1 has an empty name of a class"):
+    with pytest.raises(DataError, match=r"a.json: shape 1 has an empty class name"):
         labelme(tmp_path)
 
 

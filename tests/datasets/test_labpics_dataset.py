@@ -238,7 +238,7 @@ def test_simple_faults_name_the_files(tmp_path: Path) -> None:
         labpics(tmp_path)
     ids.write_bytes(whole)
     put(tmp_path / "Train" / "Image" / "a.png", np.zeros((H, W, 3), np.uint8))
-    with pytest.raises(DataError, match=r"a.jpg and .*a.png have one file of ids between them"):
+    with pytest.raises(DataError, match=r"a.jpg and .*a.png share one file of ids"):
         labpics(tmp_path)
 
 

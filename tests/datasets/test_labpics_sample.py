@@ -144,7 +144,7 @@ def test_the_command(
         in capsys.readouterr().out
     )
     assert main(["data", "check", "labpics", "val_fraction=0.3"]) == 0
-    assert "no faults" in capsys.readouterr().out.splitlines()
+    assert "no errors" in capsys.readouterr().out.splitlines()
     assert main(["data", "sample", "labpics", "--data-dir", "data/labpics"]) == 1
     assert "already exists" in capsys.readouterr().err
     assert main(["data", "sample", "msrc"]) == 2

@@ -202,7 +202,7 @@ def test_splits_by_hash(tmp_path: Path) -> None:
     ), "stays as it was"
     with pytest.raises(MissingSplitError, match="none of the 60 images falls into it"):
         masks(tmp_path, "val", val_fraction=0)
-    with pytest.raises(ConfigError, match="leave nothing to learn from"):
+    with pytest.raises(ConfigError, match="leave no training images"):
         masks(tmp_path, val_fraction=0.5, test_fraction=0.5)
 
 
@@ -385,4 +385,4 @@ def test_what_is_no_data_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "images" / "c.heif").write_bytes(b"x")
     with noting() as notes:
         assert masks(tmp_path).ids == ("a",)
-    assert dict(notes) == {"files .heif are passed over, since this kind of picture is not read": 1}
+    assert dict(notes) == {"files .heif are skipped, because this kind of picture is not supported": 1}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,7 @@ def test_lists_of_images(tmp_path: Path) -> None:
         ("cat 0.1 0.2 0.5 0.2 0.5 0.8", "expected numbers, but could not convert string to float: 'cat'"),
         ("0 0.1 0.2 0.5 0.2 0.5", "the polygon has 5 numbers"),
         ("0", "the polygon has 0 numbers"),
-        ("0 2 4 10 4 10 8", "has 2; expected parts of the width and height, 0…1. Hint: divide"),
+        ("0 2 4 10 4 10 8", "has 2; expected fractions of the width and height, 0…1. Hint: divide"),
         ("0 0.1 nan 0.5 0.2 0.5 0.8", "has nan"),
         ("0 0.1 0.1 0.5 0.1 0.7 0.1", "covers no pixel"),
         ("0 0.5 0.5 0 0.1", "has no area in the image"),
@@ -138,7 +139,10 @@ def test_faults_name_file_and_line(tmp_path: Path, line: str, message: str) -> N
         ("train: 5\nnames: [cat]\n", "train holds 5; expected a folder"),
         ("train: images\nnames: [cat]\nkpt_shape: [4]\n", "kpt_shape is .4.; expected .KEYPOINTS, 2."),
         ("train: empty\nvalid: empty\nval: empty\nnames: [cat]\n", "train: empty contains no images"),
-        ("train: elsewhere\nnames: [cat]\n", "names elsewhere, but there is neither"),
+        (
+            "train: elsewhere\nnames: [cat]\n",
+            "names elsewhere for .train., but there is no .*elsewhere. Hint",
+        ),
         ("train: empty\nnames: [cat]\n", "train: empty contains no images"),
     ],
 )
@@ -155,8 +159,39 @@ def test_files_that_are_not_text(tmp_path: Path) -> None:
         yolo(tmp_path)
     (tmp_path / "data.yaml").write_text(YAML)
     put(tmp_path, "a", None).write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DataError, match=r"a.txt cannot be read as text"):
+    with pytest.raises(DataError, match=r"a.txt is text in UTF-16, not UTF-8"):
         yolo(tmp_path)[0]
+
+
+def test_a_label_file_that_would_be_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "data.yaml").write_text(YAML)
+    label = put(tmp_path, "a", None)
+    os.mkfifo(label)
+    with pytest.raises(DataError, match=r"a.txt is a named pipe, not a file; it should contain YOLO labels"):
+        yolo(tmp_path)[0]
+
+
+@pytest.mark.parametrize(
+    "entry", ["/content/set/images/train", "C:\\set\\images\\train", "/x/images%2Ftrain"]
+)
+def test_folders_of_another_machine(tmp_path: Path, entry: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "toolkit")
+    (tmp_path / "data.yaml").write_text(f"names: [cat, dog]\ntrain: {entry}\nval: {entry[:-5]}val\n")
+    put(tmp_path, "a", SQUARE)
+    assert yolo(tmp_path).ids == ("a",)
+    assert f"a path of another machine; {tmp_path}/images/train is taken for it" in caplog.text
+    with pytest.raises(
+        DataError, match=r"for 'val', but there is no .*Hint: write a path from the folder of"
+    ):
+        yolo(tmp_path, "val")
+
+
+def test_one_folder_is_not_taken_for_two_of_another_machine(tmp_path: Path) -> None:
+    (tmp_path / "data.yaml").write_text("names: [cat, dog]\ntrain: /x/train/images\nval: /x/val/images\n")
+    put(tmp_path, "a", SQUARE, images="images", labels="labels")
+    for split in ("train", "val"):
+        with pytest.raises(DataError, match=f"for '{split}', but there is no"):
+            yolo(tmp_path, split)
 
 
 def test_label_folders_in_another_case(tmp_path: Path) -> None:
@@ -245,7 +280,7 @@ def test_what_is_no_data_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "images" / "train" / "b.HEIC").write_bytes(b"x")
     with noting() as notes:
         assert yolo(tmp_path).ids == ("a",)
-    assert dict(notes) == {"files .heic are passed over, since this kind of picture is not read": 1}
+    assert dict(notes) == {"files .heic are skipped, because this kind of picture is not supported": 1}
 
 
 def test_poses_are_boxes_with_keypoints(tmp_path: Path) -> None:

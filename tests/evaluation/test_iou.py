@@ -122,10 +122,7 @@ def test_absent_classes_are_nan_and_out_of_the_means_and_noted() -> None:
     assert report.metrics["mean_class_accuracy"] == 0.75
     assert report.notes == (
         "3 of 5 classes (c1, c3, c4) are absent from truth and prediction and left out of the means.",
-        (
-            "1 of 5 classes (c2) is absent from the truth, though predicted, and left out of"
-            " mean_class_accuracy."
-        ),
+        ("1 of 5 classes (c2) is absent from the truth but predicted, and left out of mean_class_accuracy."),
     )
 
 

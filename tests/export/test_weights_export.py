@@ -66,7 +66,7 @@ def test_a_file_of_others_in_the_place_of_the_manifest_is_left_alone(
     for content in ('{"lr": 1}', "no JSON", "[]"):
         (tmp_path / "model.json").write_text(content)
         assert main(words) == 1
-        assert "model.json, where there is a file that is none. Hint: choose another name" in (
+        assert "model.json, but that file exists and is not a manifest. Hint: choose another name" in (
             capsys.readouterr().err
         )
         assert (tmp_path / "model.json").read_text() == content

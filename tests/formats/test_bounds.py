@@ -48,7 +48,7 @@ def test_all_objects_are_told_at_once() -> None:
     assert "annotation 5 of image 1" in message
     assert "annotation 4" not in message
     assert "reaches 70, outside the image of 50 x 40 pixels: 4 of 7 points" in message
-    assert "turned, cropped or resized" in message
+    assert "rotated, cropped or resized" in message
 
 
 def test_many_objects_are_counted() -> None:

@@ -19,18 +19,18 @@ def test_blanks_around_a_name_do_not_matter() -> None:
 
 @pytest.mark.parametrize("value", [None, 5, True, ["a"], {"a": 1}, 1.5])
 def test_what_is_no_text(value: Any) -> None:
-    with pytest.raises(DataError, match=r"^f: 3 has .* as the name of a class; expected text"):
+    with pytest.raises(DataError, match=r"^f: 3 has .* as a class name; expected text"):
         class_name(value, "f: 3")
 
 
 @pytest.mark.parametrize("value", ["", " ", "\n"])
 def test_empty_names(value: str) -> None:
-    with pytest.raises(DataError, match=r"^f: 3 has an empty name of a class"):
+    with pytest.raises(DataError, match=r"^f: 3 has an empty class name"):
         class_name(value, "f: 3")
 
 
 def test_unknown_and_double_names() -> None:
-    with pytest.raises(DataError, match="f is of no class; expected one of can, cup. Hint: look"):
+    with pytest.raises(DataError, match="f has no known class; expected one of can, cup. Hint: look"):
         class_index("pot", {"can": 0, "cup": 1}, "f", "look")
     with pytest.raises(DataError, match="f names the class 'cup' twice"):
         class_names(["cup", "can", "cup "], "f")

@@ -54,7 +54,7 @@ def test_faults_name_the_line(tmp_path: Path, text: str, fault: str) -> None:
 def test_a_table_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "classes.csv").write_bytes(b"value,name\n1,\xff\n")
     with pytest.raises(
-        DataError, match="line 2: the byte 0xff is no UTF-8; it should contain a table of classes"
+        DataError, match="line 2: the byte 0xff is not UTF-8; it should contain a table of classes"
     ):
         read_class_table(tmp_path / "classes.csv")
 

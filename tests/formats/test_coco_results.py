@@ -178,8 +178,8 @@ def test_a_predictions_file_may_leave_out_images_without_objects(tmp_path: Path)
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"image_id": "1"}, r"result 1 .*: image_id is '1', which is none of the dataset's"),
-        ({"category_id": 1}, "result 1 .*: category_id is 1, which is none of the dataset's"),
+        ({"image_id": "1"}, r"result 1 .*: image_id is '1', which is not one of the dataset's"),
+        ({"category_id": 1}, "result 1 .*: category_id is 1, which is not one of the dataset's"),
         ({"score": None}, "result 1 .*: score: should be a valid number, not None"),
         ({"score": math.nan}, "result 1 .*: score: should be a finite number, not nan"),
         ({"score": True}, "result 1 .*: score: should be a valid number, not True"),
@@ -217,7 +217,7 @@ def test_a_predictions_file_may_leave_out_images_without_objects(tmp_path: Path)
         ),
         (
             {"segmentation": [1, 2, 9, 1, 9, 9]},
-            r"segmentation: must be a list of polygons, each a list in it",
+            r"segmentation: must be a list of polygons, each of them a list",
         ),
         ({"segmentation": [{"size": [1, 1], "counts": "1"}]}, "must be one object with size and counts"),
         ({"segmentation": "text"}, "segmentation: must be a list of polygons, or an object"),

@@ -15,7 +15,7 @@ from toolkit.formats.coco_schema import (
     CocoResult,
     PredictedAnnotation,
 )
-from toolkit.reading.fields import Record
+from toolkit.reading.fields import Schema
 from toolkit.reading.records import records
 
 ANNOTATION: dict[str, Any] = {
@@ -29,7 +29,7 @@ ANNOTATION: dict[str, Any] = {
 RESULT: dict[str, Any] = {"image_id": 2, "category_id": 3, "score": 0.5, "bbox": [1, 2, 3, 4]}
 
 
-def read(entry: Any, schema: type[Record]) -> Any:
+def read(entry: Any, schema: type[Schema]) -> Any:
     (found,) = records([entry], schema, source="x.json", kind="record", error=DataError)
     return found
 
@@ -84,7 +84,7 @@ def test_both_kinds_of_run_lengths() -> None:
         ({"segmentation": 5}, "segmentation: must be a list of polygons"),
         (
             {"segmentation": [1, 2, 3, 4, 5, 6]},
-            "segmentation: must be a list of polygons, each a list in it",
+            "segmentation: must be a list of polygons, each of them a list",
         ),
         (
             {"segmentation": [{"size": [1, 1], "counts": "0"}]},
@@ -135,6 +135,6 @@ def test_annotations_with_faults_name_the_field(change: dict[str, Any], message:
         (None, CocoImage, "expected an object with fields, not None"),
     ],
 )
-def test_images_categories_and_results_with_faults(entry: Any, schema: type[Record], message: str) -> None:
+def test_images_categories_and_results_with_faults(entry: Any, schema: type[Schema], message: str) -> None:
     with pytest.raises(DataError, match=f"record 0.*: {message}"):
         read(entry, schema)

@@ -206,7 +206,7 @@ def test_all_faults_are_told_at_once() -> None:
     truth = document()
     for entry in truth["annotations"][:3]:
         entry["bbox"] = [1, 2, 0, 4]
-    with pytest.raises(DataError, match="x.json has 3 faults:") as caught:
+    with pytest.raises(DataError, match="x.json has 3 errors:") as caught:
         complete_truth(truth, Path("x.json"))
     assert "annotation 2 (id 3) has no area" in str(caught.value)
 

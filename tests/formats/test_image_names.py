@@ -17,6 +17,14 @@ def test_it_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     assert len(caplog.records) == 1
 
 
+def test_escapes_are_decoded_in_paths_of_other_machines(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "toolkit")
+    names = ImageNames(["x/a b.png"], ["/data/upload/4/a%20b.png"])
+    assert names.matches("/data/upload/4/a%20b.png") == ["x/a b.png"]
+    assert ImageNames(["x/a b.png"], ["/u/a%20b.png", "/v/a b.png"]).matches("/v/a b.png") == []
+    assert len(caplog.records) == 1
+
+
 @pytest.mark.parametrize("entry", ["", "/", "\\", "C:\\", "b.png", "a.jpg", "z/a.png"])
 def test_what_means_no_image(entry: str) -> None:
     assert ImageNames(["y/a.png"], ["z/a.png", "q/a.png"]).matches(entry) == []

@@ -36,6 +36,8 @@ def paths(root: Path, *names: str, folders: tuple[str, ...] = ("val", "."), spli
         ("/data/upload/7/0a1b2c3d-a.jpg", "val/0a1b2c3d-a.jpg"),
         ("/data/upload/7/0a1b2c3d-a.jpg", "far/below/a.jpg"),
         ("https://host.example/files/a%20b.jpg?x=1", "photos/a b.jpg"),
+        ("/data/upload/3/two%20words.jpg", "val/deep/two words.jpg"),
+        ("shots%2Ftwo%20words.jpg", "far/shots/two words.jpg"),
         ("/data/local-files/?d=shots%2Fa.jpg", "val/shots/a.jpg"),
         ("s3://bucket/lab/A.JPG", "photos/a.jpg"),
         ("/elsewhere/cafe\u0301.png", "photos/caf\u00e9.png"),
@@ -87,6 +89,23 @@ def test_several_images_of_one_name_are_named(tmp_path: Path) -> None:
         paths(tmp_path, "/old/1.jpg").require("/old/1.jpg")
 
 
+def test_escapes_do_not_make_one_image_of_two(tmp_path: Path) -> None:
+    touch(tmp_path, "photos/a b.jpg")
+    found = paths(tmp_path, "C:\\x\\a%20b.jpg", "C:\\y\\a b.jpg")
+    assert found.find("C:\\x\\a%20b.jpg") is found.find("C:\\y\\a b.jpg") is None
+    with pytest.raises(DataError, match=r"2 names end in a b.jpg, but only .*photos/a b.jpg is there"):
+        found.require("C:\\x\\a%20b.jpg")
+
+
+def test_a_list_of_lost_images_says_why(tmp_path: Path) -> None:
+    touch(tmp_path, "p/1.jpg", "q/1.jpg")
+    found = paths(tmp_path, "/old/0.jpg", "/old/1.jpg")
+    message = str(found.lost(["/old/0.jpg", "/old/1.jpg"], "look for them"))
+    assert "that are not there: 2 (/old/0.jpg, /old/1.jpg); 2 images are called 1.jpg: " in message
+    assert message.endswith(f"Hint: write the path of the right one, below {tmp_path}/val or {tmp_path}")
+    assert str(found.lost(["/old/0.jpg"], "look for them")).endswith("(/old/0.jpg). Hint: look for them")
+
+
 def test_it_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "toolkit")
     touch(tmp_path, "photos/1.jpg", "photos/2.jpg")
@@ -94,7 +113,7 @@ def test_it_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> No
     for name in ("/old/1.jpg", "/old/2.jpg", "/old/1.jpg"):
         assert found.find(name) is not None
     assert len(caplog.records) == 1
-    assert "names images by paths of another machine" in caplog.text
+    assert "lists images by paths on another computer" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["", ".", "/", "a\0b.jpg", "x" * 300, "\\", "https://[", "C:\\"])

@@ -57,7 +57,7 @@ def test_faulty_lists_of_classes(tmp_path: Path, text: str, message: str) -> Non
 
 def test_unreadable_list_of_classes(tmp_path: Path) -> None:
     (tmp_path / "classes.txt").write_bytes(b"\xff\xfe\x00caf\xe9")
-    with pytest.raises(DataError, match="in UTF-8"):
+    with pytest.raises(DataError, match="UTF-16, not UTF-8; it should contain one class name per line"):
         read_classes(tmp_path / "classes.txt")
 
 

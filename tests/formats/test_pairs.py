@@ -32,7 +32,7 @@ def test_links_are_followed_and_other_pictures_are_noted(tmp_path: Path) -> None
     (tmp_path / "in" / "linked").symlink_to(tmp_path / "far")
     with noting() as notes:
         assert list(images_below(tmp_path / "in")) == ["b", "linked/a"]
-    passed = "are passed over, since this kind of picture is not read"
+    passed = "are skipped, because this kind of picture is not supported"
     assert dict(notes) == {f"files .heic {passed}": 2, f"files .avif {passed}": 1}
 
 
@@ -71,9 +71,9 @@ def test_lists_of_names(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"train\.txt is empty"):
         read_lines(path)
     path.write_bytes(b"\xff\xfe\xfa")
-    with pytest.raises(DataError, match="cannot be read as a list of names"):
+    with pytest.raises(DataError, match="UTF-16, not UTF-8; it should contain a list of names"):
         read_lines(path)
-    with pytest.raises(DataError, match="cannot be read as a list of names"):
+    with pytest.raises(DataError, match="does not exist; it should contain a list of names"):
         read_lines(tmp_path / "absent.txt")
 
 

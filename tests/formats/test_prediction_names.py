@@ -39,11 +39,11 @@ def test_each_has_its_own(samples: list[str], names: list[str], expected: dict[s
 
 
 CLASHES = [
-    (["x/a", "y/a"], ["a"], "one prediction, a, that could be of x/a and of y/a"),
-    (["x/a", "y/a"], ["a.jpg"], "could be of x/a and of y/a"),
-    (["a.jpg", "a.png"], ["a"], "could be of a.jpg and of a.png"),
-    (["a"], ["a.jpg", "a.png"], "2 predictions that could be of the image a: a.jpg, a.png"),
-    (["x/a"], ["a.jpg", "a.bmp"], "2 predictions that could be of the image x/a"),
+    (["x/a", "y/a"], ["a"], "one prediction, a, that could belong to both x/a and y/a"),
+    (["x/a", "y/a"], ["a.jpg"], "could belong to both x/a and y/a"),
+    (["a.jpg", "a.png"], ["a"], "could belong to both a.jpg and a.png"),
+    (["a"], ["a.jpg", "a.png"], "2 predictions that could belong to the image a: a.jpg, a.png"),
+    (["x/a"], ["a.jpg", "a.bmp"], "2 predictions that could belong to the image x/a"),
 ]
 
 
@@ -88,7 +88,7 @@ def test_two_images_that_differ_in_the_suffix(tmp_path: Path, with_objects: bool
         assert [float(each.instances.boxes_xyxy[0, 2]) for each in found] == [1, 2]
     else:
         assert [int(each.label_map[0, 0]) for each in found] == [0, 1]
-    with pytest.raises(DataError, match="2 predictions that could be of the image a"):
+    with pytest.raises(DataError, match="2 predictions that could belong to the image a"):
         PredictionFiles(path, ("x", "y", "z")).require(["a"])
 
 
@@ -101,7 +101,9 @@ def test_one_prediction_for_two_images(tmp_path: Path, form: str) -> None:
     else:
         path = document(tmp_path, ["a.jpg", "b.jpg"], with_objects=form == "objects")
     files = PredictionFiles(path, ("x", "y", "z"))
-    with pytest.raises(DataError, match=r"could be of day/a and of night/a\. Hint: name predictions after"):
+    with pytest.raises(
+        DataError, match=r"could belong to both day/a and night/a\. Hint: name predictions after"
+    ):
         files.require(["day/a", "night/a", "b"])
 
 
@@ -123,7 +125,7 @@ def test_predictions_of_other_images_are_left_out_and_said_to_be(
     files = PredictionFiles(path, ("x", "y", "z"), image_ids={"a": 1, "b": 2})
     files.require(["a", "b"])
     (line,) = caplog.messages
-    assert "1 prediction is of no image of this split, and left out: " in line
+    assert "1 prediction is ignored, because their images are not in this split: " in line
     assert line.endswith({"folder": " c", "results": " 3"}.get(form, " c.jpg"))
     if form == "results":
         assert [entry["image_id"] for entry in files.results or ()] == [1, 2]
@@ -135,7 +137,9 @@ def test_predictions_of_other_images_are_left_out_and_said_to_be(
 def test_results_of_no_image_at_all_are_those_of_another_set(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
     path.write_text(json.dumps([{"image_id": 9, "category_id": 1, "bbox": [0, 0, 1, 1], "score": 0.5}]))
-    with pytest.raises(DataError, match=r"image_id is 9, which is none of the dataset's 2\. Hint: .*choose"):
+    with pytest.raises(
+        DataError, match=r"image_id is 9, which is not one of the dataset's 2\. Hint: .*choose"
+    ):
         PredictionFiles(path, ("x",), image_ids={"a": 1, "b": 2})
 
 

@@ -49,7 +49,7 @@ def test_instances_in_json_are_read_by_class_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"categories": [{"id": 3, "name": "circle"}]}, "has classes that the dataset has not: circle"),
+        ({"categories": [{"id": 3, "name": "circle"}]}, "has classes that the dataset does not have: circle"),
         ({"images": []}, "annotation 0: image_id is 7, which the file does not have"),
         ({"annotations": None}, "expected a list of annotation records, not None"),
         ({"images": "x"}, "expected a list of image records, not 'x'"),
@@ -74,7 +74,7 @@ def test_label_images_beside_a_json_with_other_class_order_are_translated(tmp_pa
     assert read is not None
     assert read.tolist() == [[1, 0], [255, 1]]
     cv2.imwrite(str(tmp_path / "a.png"), values + 1)
-    with pytest.raises(DataError, match=r"a\.png has the value 2, which is no class of"):
+    with pytest.raises(DataError, match=r"a\.png has the value 2, which is not a class of"):
         PredictionFiles(tmp_path, ("ground", "square")).read("a", (2, 2))
 
 
@@ -86,7 +86,7 @@ def test_what_is_no_predictions_is_refused(tmp_path: Path) -> None:
         ("absent", "no predictions at"),
         ("empty", "contains no .png label images"),
         ("broken.json", "is not valid JSON"),
-        ("other.json", "is no predictions file"),
+        ("other.json", "is not a predictions file"),
     ):
         with pytest.raises(DataError, match=expected):
             PredictionFiles(tmp_path / path, ("a",))
@@ -100,7 +100,7 @@ ODD_CHANGES: list[tuple[dict, str]] = [
         "image 0 (id 1): file_name: should be a valid string, not None",
     ),
     ({"images": [{"id": 1, "file_name": 7}]}, "file_name: should be a valid string, not 7"),
-    ({"images": [{"id": 1, "file_name": "."}]}, "'.' is no name of an image"),
+    ({"images": [{"id": 1, "file_name": "."}]}, "'.' is not the name of an image"),
     (
         {"images": [{"id": [1], "file_name": "a.jpg"}]},
         "image 0 (id [1]): id: should be a whole number or text",
@@ -142,7 +142,7 @@ ODD_ANNOTATIONS: list[tuple[dict, str]] = [
     ({"bbox": [1, 2]}, "bbox: expected at least 4 items, not [1, 2]"),
     ({"bbox": [1, 2, -3, 4], "segmentation": None}, "bbox has a width or height below 0"),
     ({"segmentation": "text"}, "segmentation: must be a list of polygons, or an object with size and counts"),
-    ({"segmentation": [1, 2, 3, 4, 5, 6]}, "segmentation: must be a list of polygons, each a list in it"),
+    ({"segmentation": [1, 2, 3, 4, 5, 6]}, "segmentation: must be a list of polygons, each of them a list"),
     ({"segmentation": [[1, None, 9, 1, 9, 9]]}, "segmentation[0][1]: should be a valid number, not None"),
     ({"segmentation": {"size": [16, 16]}}, "segmentation.counts: missing"),
     ({"keypoints": [1, 2]}, "keypoints: "),

@@ -158,7 +158,7 @@ def test_prompts_outside_the_image_are_errors(tmp_path: Path, row: str, message:
         ("{}", "contains no prompts"),
         ("[1]", "contains a list"),
         ('{"a": [1', "not valid JSON"),
-        ('{"a": 3}', "'a' holds int; expected a list"),
+        ('{"a": 3}', "'a' contains int; expected a list"),
         ('{"a": [{"x": 1}]}', r"image 'a': prompt 0: x: unknown field"),
         ('{"a": [{}]}', r"image 'a': prompt 0 has neither a point nor a box"),
         ('{"a": [{"points_xy": [[1, 2]], "point_labels": [1, 0]}]}', "for 1 points; expected one per point"),
@@ -195,7 +195,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="does not exist; it should contain prompts"):
         read_prompts(tmp_path / "none.csv")
     (tmp_path / "latin.csv").write_bytes(b"image,x,y\n\xff\xfe\xfa,1,2")
-    with pytest.raises(DataError, match="line 2: the byte 0xff is no UTF-8"):
+    with pytest.raises(DataError, match="line 2: the byte 0xff is not UTF-8"):
         read_prompts(tmp_path / "latin.csv")
 
 
@@ -292,7 +292,10 @@ def test_ids_that_are_none_or_stand_for_two_objects_are_refused(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("image,x,y\na," + "1" * 200_000 + ",2", "line 2: no table of comma-separated values: field larger"),
+        (
+            "image,x,y\na," + "1" * 200_000 + ",2",
+            "line 2: not a table of comma-separated values: field larger",
+        ),
         ('image,x,y\na,"1,2\n' + "b,1,2\n" * 40_000, "is a quotation mark not closed"),
         ("image,x,y\na\0,1,2", "it contains the character NUL"),
         ("image,x,y\na,1e999,2", "x = '1e999'; expected a number of pixels"),

@@ -63,7 +63,7 @@ def test_poses_without_visibility(tmp_path: Path) -> None:
         (TRIANGLE, r"has 6 numbers after the class; expected 4 of the box and 2 x 3 of keypoints, since"),
         ("0 .5 .5 .2 .2 .4 .4 .6 .6", "has 8 numbers after the class"),
         ("0 .5 .5 .2 .2 .4 .4 3 .6 .6 1", "has 3 as the visibility of a keypoint; expected 0, 1 or 2"),
-        ("0 .5 .5 .2 .2 40 .4 1 .6 .6 1", "has 40; expected parts of the width and height"),
+        ("0 .5 .5 .2 .2 40 .4 1 .6 .6 1", "has 40; expected fractions of the width and height"),
         ("0 .5 .5 .2 .2 1.2 .4 1 .6 .6 1", "reaches 96, outside the image of 80 x 40"),
     ],
 )
@@ -78,7 +78,7 @@ def test_faulty_poses(tmp_path: Path, line: str, message: str) -> None:
     [
         ("0 0.9 0.5 0.5 0.5", "reaches 92, outside the image of 80 x 40 pixels: 1 of 2 points"),
         ("0 0.2 0.2 1.2 0.2 1.2 0.9", "reaches 96, outside the image"),
-        ("0 0.2 0.2 inf 0.2 0.2 0.9", "has inf; expected parts"),
+        ("0 0.2 0.2 inf 0.2 0.2 0.9", "has inf; expected fractions"),
     ],
 )
 def test_lines_that_reach_out_of_the_image(tmp_path: Path, line: str, message: str) -> None:

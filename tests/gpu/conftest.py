@@ -1,5 +1,5 @@
-"""What the tests on a GPU share. Where it is quick, a test here runs on the CPU as well, so that every
-machine tries the tests themselves.
+"""What the tests on a GPU share. Tests here run on the CPU as well, most of them by ``make slow``, so that
+every machine can try the tests themselves.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ def test_lines_name_the_most_frequent_and_count_the_rest() -> None:
 
 def test_a_tally_says_what_was_found_in_all_images() -> None:
     total = tally(objects([0, 1], [0.9, 0.2]), objects([0, 0], [0.6, 0.8]), objects([], []))
-    assert total.line() == "3 balloon; 1 of lower score are in the files, not drawn"
+    assert total.line() == "3 balloon; 1 with lower scores are in the files, but not drawn"
     assert total.warnings(0.5) == []
     assert str(total) == total.line()
     assert repr(total) == f"Tally(3 images: {total.line()})"

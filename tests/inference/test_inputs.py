@@ -129,7 +129,7 @@ def test_results_of_an_earlier_run_and_what_systems_leave_are_left_out(tmp_path:
 def test_what_was_passed_over_is_said_where_there_is_no_image(tmp_path: Path) -> None:
     touch(tmp_path / "a.heic", tmp_path / "b.HEIC")
     with pytest.raises(
-        UsageError, match=r"left out: 2 files passed over for their suffix \(2 \.heic\); .*Hint"
+        UsageError, match=r"left out: 2 files skipped because of their suffix \(2 \.heic\); .*Hint"
     ):
         find_images([tmp_path])
 
@@ -153,7 +153,7 @@ def test_a_pattern_that_is_none(tmp_path: Path) -> None:
     if sys.version_info >= (3, 13):
         assert names(tmp_path / "**.jpg") == [("a.jpg", "a")]
         return
-    with pytest.raises(UsageError, match=r"\*\*\.jpg is no pattern: .* Hint"):
+    with pytest.raises(UsageError, match=r"\*\*\.jpg is not a valid pattern: .* Hint"):
         names(tmp_path / "**.jpg")
 
 

@@ -58,7 +58,7 @@ def test_label_maps_overlays_manifest_and_predictions(photos: Path, tmp_path: Pa
     errors = {record["image"]: record["error"] for record in records if record["status"] == "failed"}
     assert "2b.jpg is empty (0 bytes)" in errors["2b.jpg"]
     assert "4b.png is cut off" in errors["4b.png"]
-    assert "text.jpg is not an image" in errors["deep/text.jpg"]
+    assert "text.jpg is not a readable image" in errors["deep/text.jpg"]
     predictions = json.loads((out / "predictions.json").read_text())
     assert [entry["file_name"] for entry in predictions["images"]] == GOOD
     assert predictions["images"][0] == {

@@ -54,7 +54,7 @@ def test_a_folder_with_everything_that_can_be_wrong(tmp_path: Path, monkeypatch:
         out = tmp_path / f"out{workers}"
         summary = predict_folder(predictor(), [photos], out, work=Work(2, workers), progress=False)
         assert outcome(out) == expected
-        assert summary.left_out == ("2 files of no regular kind (pipes, sockets, devices)",)
+        assert summary.left_out == ("2 files not regular (pipes, sockets, devices)",)
     assert PIXELS_VARIABLE in errors(out)["bomb.png"]
     assert "Too many levels of symbolic links" in errors(out)["loop.png"]
 
@@ -149,7 +149,7 @@ def test_notes_on_images_are_in_the_manifest_and_the_summary(tmp_path: Path) -> 
         frames[0].save(photos / name, save_all=True, append_images=frames[1:])
     summary = predict_folder(predictor(), [photos], tmp_path / "out")
     (note,) = summary.notes
-    assert note == "a.gif has several pages or frames, of which the first is read; likewise 1 more"
+    assert note == "a.gif has several pages or frames, of which only the first is read; likewise 1 more"
     assert note in summary.warnings()
     assert [list(record.get("notes", {})) for record in manifest(tmp_path / "out")] == [
         ["pages"],

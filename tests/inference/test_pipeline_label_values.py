@@ -182,7 +182,7 @@ def test_a_table_beside_label_images_of_others_is_heeded(folder: Path, void: int
     lines = [f"{value},class {i}" for i, value in enumerate(values)]
     table.write_text("\n".join(["value,name", *lines]))
     settings = {"data.options.void": void}
-    with pytest.raises(DataError, match=f"has the value {void}, which is no class of"):
+    with pytest.raises(DataError, match=f"has the value {void}, which is not a class of"):
         toolkit.evaluate(predictions=folder / "labels", data="masks", data_dir=folder, settings=settings)
     table.write_text("\n".join(["value,name", *lines, f"{void},void"]))
     found = toolkit.evaluate(predictions=folder / "labels", data="masks", data_dir=folder, settings=settings)

@@ -51,7 +51,7 @@ def test_what_cannot_be_fetched_or_is_no_image_is_skipped(address: str, tmp_path
     assert predict_folder(predictor(), words, tmp_path / "out", progress=False) == Summary(1, 2, 0)
     _, missing, text = manifest(tmp_path / "out")
     assert "none.png cannot be fetched: the server answered 404" in str(missing["error"])
-    assert "text.jpg is not an image" in str(text["error"])
+    assert "text.jpg is not a readable image" in str(text["error"])
 
 
 def test_an_address_is_predicted_from_python(photos: Path, address: str) -> None:
@@ -279,7 +279,7 @@ def test_ctrl_c_ends_a_camera_and_its_results_are_whole(
     done = predict_folder(predictor(), ["0"], "out", on_record=interrupt)
     assert done.done == 4
     assert len(json.loads((tmp_path / "out" / "predictions.json").read_text())["images"]) == 4
-    with pytest.raises(UsageError, match="a camera's images cannot be continued"):
+    with pytest.raises(UsageError, match="a camera cannot be resumed"):
         predict_folder(predictor(), ["0"], "out", resume=True)
 
 

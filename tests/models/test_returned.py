@@ -46,7 +46,7 @@ LOSSES: dict[str, tuple[Any, str]] = {
     "numbers for names": ({0: learned()}, "names for the losses, not 0"),
     "a constant": (
         {"a": torch.tensor(0.5), "b": learned().detach()},
-        "no loss depends on anything that learns",
+        "no loss depends on trainable parameters",
     ),
 }
 
@@ -157,7 +157,7 @@ class Few(Dataset):
         (lambda value: {}, "an empty dict"),
         (lambda value: {"loss": value.item()}, "'loss' is a float"),
         (lambda value: {"loss": value[None].repeat(3)}, r"'loss' is a tensor float32 \[3\]"),
-        (lambda value: {"loss": value.detach()}, "no loss depends on anything that learns"),
+        (lambda value: {"loss": value.detach()}, "no loss depends on trainable parameters"),
     ],
 )
 def test_a_run_names_plugin_and_samples(tiny: str, tmp_path: Path, loses: Any, message: str) -> None:

@@ -161,7 +161,7 @@ def test_a_network_that_looks_at_values_is_run() -> None:
 
 def test_an_image_that_does_not_fit_the_network() -> None:
     with pytest.raises(
-        UsageError, match=r"fails on an image of 4 × 4 pixels with RuntimeError: .* Hint: another --size"
+        UsageError, match=r"fails on an image of 4 × 4 pixels with RuntimeError: .* Hint: use another --size"
     ):
         summarize(SemanticModel(nn.Conv2d(3, 2, 7), "ab"), (4, 4))
 

@@ -275,6 +275,7 @@ def test_the_decoder_gives_what_the_packages_own_gives(tokens: int, with_masks: 
         assert torch.allclose(gradient, gradients[1][name], rtol=1e-3, atol=atol), name
 
 
+@pytest.mark.slow
 def test_tiny_at_full_size_answers_as_the_image_predictor() -> None:
     torch.manual_seed(5)
     model = build(Sam2Settings(size="tiny", mask="best", cache=NO_CACHE), CLASSES).eval()

@@ -1,4 +1,4 @@
-"""Only regular files of a plausible size are read, and what is no UTF-8 is said so with its place."""
+"""Only regular files of a plausible size are read, and what is not UTF-8 is said so with its place."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from toolkit.errors import ConfigError, DataError
-from toolkit.reading.files import decode, read_bytes, read_text
+from toolkit.reading.files import decode, is_file, is_folder, read_bytes, read_lines, read_text
 
 
 def test_text_is_read_with_and_without_a_byte_order_mark(tmp_path: Path) -> None:
@@ -18,6 +18,24 @@ def test_text_is_read_with_and_without_a_byte_order_mark(tmp_path: Path) -> None
         assert read_text(tmp_path / "a.txt", "words", DataError) == "café"
     (tmp_path / "empty.txt").touch()
     assert read_text(tmp_path / "empty.txt", "words", DataError) == ""
+
+
+def test_lists_may_name_files_whose_names_are_no_utf8(tmp_path: Path) -> None:
+    file = tmp_path / "a.txt"
+    file.write_bytes(b"\xef\xbb\xbfone\r\n\n  caf\xe9 \n")
+    assert read_lines(file, "names", DataError) == ["one", os.fsdecode(b"caf\xe9")]
+    for data, message in ((b"a\0b", "is no text; it should contain names"), (b"\xff\xfea\0", "UTF-16")):
+        file.write_bytes(data)
+        with pytest.raises(DataError, match=message):
+            read_lines(file, "names", DataError)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b"])
+def test_names_that_the_system_cannot_have_are_neither_file_nor_folder(tmp_path: Path, name: str) -> None:
+    assert not is_file(tmp_path / name)
+    assert not is_folder(tmp_path / name)
+    assert is_folder(tmp_path)
+    assert not is_file(tmp_path)
 
 
 def test_neither_pipes_nor_devices_nor_folders_are_read(tmp_path: Path) -> None:
@@ -56,7 +74,7 @@ def test_the_size_is_looked_at_before_anything_is_read(tmp_path: Path) -> None:
         ("not-there.json", "does not exist; it should contain records. Hint: check its name"),
         ("loop.json", "cannot be read: Too many levels of symbolic links"),
         ("x" * 300, "cannot be read: File name too long"),
-        ("a\0b", "is no name of a file"),
+        ("a\0b", "is not a (valid )?file name"),
     ],
 )
 def test_a_path_that_leads_nowhere_is_an_error_of_the_kind_asked_for(
@@ -70,9 +88,9 @@ def test_a_path_that_leads_nowhere_is_an_error_of_the_kind_asked_for(
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"one\ntwo\ncaf\xe9", r"here, line 3: the byte 0xe9 is no UTF-8.*encoding UTF-8"),
-        (b"\xed\xa0\x80", r"here, line 1: the byte 0xed is no UTF-8"),
-        (b"half of a character \xe2\x82", "the byte 0xe2 is no UTF-8"),
+        (b"one\ntwo\ncaf\xe9", r"here, line 3: the byte 0xe9 is not UTF-8.*encoding UTF-8"),
+        (b"\xed\xa0\x80", r"here, line 1: the byte 0xed is not UTF-8"),
+        (b"half of a character \xe2\x82", "the byte 0xe2 is not UTF-8"),
         ("words".encode("utf-16"), "text in UTF-16, not UTF-8"),
         ("words".encode("utf-32"), "text in UTF-32, not UTF-8"),
     ],

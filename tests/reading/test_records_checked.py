@@ -8,11 +8,11 @@ import pytest
 from pydantic import Field
 
 from toolkit.errors import DataError, ToolkitError
-from toolkit.reading.fields import Id, Name, Number, Record
+from toolkit.reading.fields import Id, Name, Number, Schema
 from toolkit.reading.records import CHUNK, check_records, record, records, sift
 
 
-class Fruit(Record):
+class Fruit(Schema):
     id: Id | None = None
     name: Name
     weights: tuple[Annotated[Number, Field(gt=0)], ...] = ()
@@ -48,7 +48,7 @@ def test_all_faults_are_told_in_the_order_of_the_records() -> None:
     with pytest.raises(DataError) as caught:
         read([5, {"name": ""}, {"name": "fig"}, {"id": [], "weights": [-1]}, None])
     lines = str(caught.value).splitlines()
-    assert lines[0] == "fruit.json has 4 faults:"
+    assert lines[0] == "fruit.json has 4 errors:"
     assert lines[1] == "  fruit 0: expected an object with fields, not 5"
     assert lines[2].startswith("  fruit 1: name: string should have at least 1 character")
     assert "id: should be a whole number or text, not []" in lines[3]
@@ -63,7 +63,7 @@ def test_the_list_of_faults_is_bounded_and_counts_the_others() -> None:
     with pytest.raises(DataError) as caught:
         read([{"name": 5}] * count)
     lines = str(caught.value).splitlines()
-    assert lines[0] == f"fruit.json has {count:,} faults:"
+    assert lines[0] == f"fruit.json has {count:,} errors:"
     assert lines[-2] == f"  … and {count - 20:,} more"
     assert len(lines) == 23
 

@@ -46,5 +46,5 @@ def test_lines_are_counted_and_cells_may_have_line_ends() -> None:
     ],
 )
 def test_what_is_no_table_is_named_with_its_line(text: str, line: int) -> None:
-    with pytest.raises(DataError, match=rf"^t.csv, line {line}: no table of comma-separated.*Hint: "):
+    with pytest.raises(DataError, match=rf"^t.csv, line {line}: not a table of comma-separated.*Hint: "):
         rows(text)

@@ -160,11 +160,11 @@ def test_depth_is_limited(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: 1\nb: 2\na: 3\n", r"line 3, column 1: the key 'a' stands here twice, first on line 1"),
-        ("{a: 1, b: {c: 1, c: 1}}", "the key 'c' stands here twice, first on line 1"),
-        ("1: a\n01: b\n", "the key 1 stands here twice, first on line 1"),
-        ("a: {{ x }}", "line 1, column 5: a mapping stands where a key should.*template"),
-        ("? [1, 2]\n: x", "a list stands where a key should"),
+        ("a: 1\nb: 2\na: 3\n", r"line 3, column 1: the key 'a' occurs twice, first on line 1"),
+        ("{a: 1, b: {c: 1, c: 1}}", "the key 'c' occurs twice, first on line 1"),
+        ("1: a\n01: b\n", "the key 1 occurs twice, first on line 1"),
+        ("a: {{ x }}", "line 1, column 5: a mapping is in the place of a key.*template"),
+        ("? [1, 2]\n: x", "a list is in the place of a key"),
         (
             "a: !!python/object/apply:os.system [ls]",
             r"line 1, column 4: the tag .*python/object/apply.*ever run",
@@ -180,7 +180,7 @@ def test_depth_is_limited(text: str) -> None:
         ('"a\\0b"', "has a character that no name can have"),
         ('"\\ud83d"', "has a character that no name can have"),
         ('"\\U00110000"', "not valid YAML"),
-        ("&a [*a]", r"the alias \*a leads into itself"),
+        ("&a [*a]", r"the alias \*a refers to itself"),
         ("*nowhere", "not valid YAML|has no anchor"),
         ("a: 1\n---\nb: 2", "line 2, column 1: a second document"),
         ("a: [1, 2", "x.yaml, line 1, column 9 is not valid YAML"),
@@ -226,9 +226,9 @@ def test_names_are_text_as_it_is_written(text: str) -> None:
         ("names: cat", "line 1: names must be a list of names, not 'cat'"),
         ("\nnames: {0: a, 2: b}", "line 2: names must number its names from 0"),
         ("names: {a: 0}", "must number its names from 0"),
-        ("names: [a, [b]]", "each of them text"),
-        ("names: [a, '']", "each of them text"),
-        ("names:\n- a\n-\n", "line 3: names must be names, each of them text"),
+        ("names: [a, [b]]", "names that are not empty"),
+        ("names: [a, '']", "names that are not empty"),
+        ("names:\n- a\n-\n", "line 3: names must be a list of names that are not empty"),
     ],
 )
 def test_what_is_no_list_of_names_says_its_line(text: str, message: str) -> None:
@@ -265,5 +265,5 @@ def test_a_file_is_read_with_a_byte_order_mark_and_without_one_too_large(tmp_pat
     with pytest.raises(ConfigError, match="103 bytes, but settings have 50 at most"):
         load_yaml(path, "settings", ConfigError, most=50)
     path.write_bytes(b"a: 1\nb: caf\xe9\n")
-    with pytest.raises(ConfigError, match="line 2: the byte 0xe9 is no UTF-8"):
+    with pytest.raises(ConfigError, match="line 2: the byte 0xe9 is not UTF-8"):
         load_yaml(path, "settings", ConfigError)

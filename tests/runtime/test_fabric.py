@@ -12,7 +12,7 @@ from typing import cast
 import pytest
 import torch
 from lightning_fabric import Fabric
-from support.commands import train_command
+from support.commands import run_command, train_words
 
 from toolkit.errors import ConfigError, TrainingError
 from toolkit.runtime.fabric import make_fabric, naming_lost_peers
@@ -77,26 +77,13 @@ def test_a_batch_script_may_run_one_process_of_the_tasks_it_has(monkeypatch: pyt
 
 def test_torchrun_trains_one_run_or_none(tiny: str, tmp_path: Path) -> None:
     """Two processes that each took themselves for the whole run would write over each other's files."""
-    command = [
-        *TORCHRUN,
-        "-m",
-        "toolkit",
-        "train",
-        "--plugin",
-        tiny,
-        "--data",
-        tiny,
-        "train.steps=2",
-        "train.device=cpu",
-    ]
-    refused = subprocess.run(
-        [*command, "--out", str(tmp_path / "none")], capture_output=True, text=True, timeout=240, check=False
-    )
+    few = ["train.steps=2", "train.device=cpu"]
+    refused = run_command(*train_words(tiny, tmp_path / "none", *few), processes=2)
     assert refused.returncode != 0
     assert "error: torchrun started 2 processes, but --devices 1 and --num-nodes 1 make 1" in refused.stderr
     assert not (tmp_path / "none").exists()
     done = subprocess.run(
-        [*command, "--devices", "2", "--out", str(tmp_path / "one")],
+        [*TORCHRUN, "-m", "toolkit", *train_words(tiny, tmp_path / "one", *few, "--devices", "2")],
         capture_output=True,
         text=True,
         timeout=240,
@@ -109,7 +96,7 @@ def test_torchrun_trains_one_run_or_none(tiny: str, tmp_path: Path) -> None:
 
 def test_a_fault_in_one_process_is_told_without_a_traceback_of_the_other(tiny: str, tmp_path: Path) -> None:
     """The second process reads a sample that the first does not."""
-    command = train_command(tiny, tmp_path / "run", "--devices", "2")
+    command = [sys.executable, "-m", "toolkit", *train_words(tiny, tmp_path / "run", "--devices", "2")]
     words = ["train.steps=3", "train.batch_size=2", "train.device=cpu", "data.options.damaged=train/1"]
     done = subprocess.run([*command, *words], capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode != 0

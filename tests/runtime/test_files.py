@@ -25,6 +25,7 @@ from toolkit.runtime.files import (
     into,
     is_unfinished,
     nearest_path,
+    open_to_append,
     publish,
     remove_unfinished,
     sync_files,
@@ -241,6 +242,35 @@ def test_a_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
     assert (tmp_path / "theirs").read_text() == "theirs"
     assert (tmp_path / "x").read_text() == "ours"
     assert not (tmp_path / "x").is_symlink()
+
+
+def test_adding_to_a_file(tmp_path: Path) -> None:
+    for word in (b"one ", b"two"):
+        with open_to_append(tmp_path / "x") as file:
+            assert file.name == str(tmp_path / "x")
+            file.write(word)
+    assert (tmp_path / "x").read_bytes() == b"one two"
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "pipe with a reader", "folder", "nowhere"])
+def test_nothing_is_added_to_what_is_no_file(tmp_path: Path, kind: str) -> None:
+    path, theirs = tmp_path / "x", tmp_path / "theirs"
+    theirs.write_text("theirs")
+    reader = None
+    if kind == "link":
+        path.symlink_to(theirs)
+    elif kind.startswith("pipe"):
+        os.mkfifo(path)
+        reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK) if kind != "pipe" else None
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path = tmp_path / "absent" / "x"
+    with pytest.raises(OutputError, match=r"x (cannot be written: |is no regular file).*Hint: "):
+        open_to_append(path)
+    assert theirs.read_text() == "theirs"
+    if reader is not None:
+        os.close(reader)
 
 
 def test_names_whose_bytes_are_no_utf_8(tmp_path: Path) -> None:

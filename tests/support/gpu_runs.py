@@ -25,7 +25,10 @@ TINY = str(Path(__file__).with_name("tiny.py"))
 CHILD = Path(__file__).with_name("gpu_child.py")
 SHAPES = {"size": 64, "train": 12, "val": 4}
 
-ON_BOTH = (pytest.param("cpu", id="cpu"), pytest.param("cuda", id="cuda", marks=pytest.mark.gpu))
+ON_BOTH = (
+    pytest.param("cpu", id="cpu", marks=pytest.mark.slow),
+    pytest.param("cuda", id="cuda", marks=pytest.mark.gpu),
+)
 """The devices of a test that is quick on a CPU as well."""
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from panoptic_cases import write_shapes
 
 from toolkit import registry
 from toolkit.config.tree import parse_overrides
@@ -73,7 +74,9 @@ CANNOT: dict[str, dict[str, str]] = {
 }
 """Checks that a plugin cannot pass with these small settings, with the reason."""
 
-EVALUATORS: dict[str, EvaluatorCase] = {name: EvaluatorCase(name) for name in ("coco", "iou", "objects")}
+EVALUATORS: dict[str, EvaluatorCase] = {
+    name: EvaluatorCase(name) for name in ("coco", "iou", "objects", "pq")
+}
 """A case for each evaluator, by its name."""
 
 
@@ -87,6 +90,12 @@ def _converted(target: str, folder: Path) -> dict[str, Any]:
         list(convert_split(shapes, split, folder, target, Losses()))
         words = opening(target, shapes.classes)[1:]
     return parse_overrides(words)
+
+
+def _panoptic(folder: Path) -> dict[str, Any]:
+    """Some generated images in COCO's panoptic format."""
+    write_shapes(folder)
+    return {}
 
 
 def _drawn(name: str, **numbers: Any) -> Callable[[Path], dict[str, Any]]:
@@ -119,6 +128,7 @@ FOLDERS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "oxford-pets": _drawn("oxford-pets"),
     "voc": _drawn("voc"),
     "balloon": lambda folder: _converted("via", folder),
+    "coco-panoptic": _panoptic,
     "coco": lambda folder: _converted("coco", folder),
     "labelme": lambda folder: _converted("labelme", folder),
     "labpics": _drawn("labpics", train=8, test=4, size=64),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
+from support.commands import fork_server
 
 R = TypeVar("R")
 
@@ -24,7 +24,7 @@ def in_two_processes(folder: Path, function: Callable[..., R], *args: Any) -> tu
         folder: where they may meet; holds no other meeting.
         function: called with ``args`` once the processes know each other.
     """
-    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as executor:
+    with ProcessPoolExecutor(2, fork_server()) as executor:
         # the second call goes to the second process, because the first waits for it
         calls = [executor.submit(_call, str(folder), rank, function, args) for rank in range(2)]
         first, second = (call.result(timeout=2 * PATIENCE_S) for call in calls)

@@ -60,7 +60,7 @@ def test_the_folder_of_the_data_is_a_setting_like_others(tmp_path: Path) -> None
 def test_wrong_settings_are_said_before_anything_is_made(tiny: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="unknown key; did you mean 'steps'"):
         toolkit.train({"train.stepz": 3}, tmp_path / "run", plugin=tiny, data=tiny)
-    with pytest.raises(UsageError, match="which plugin"):
+    with pytest.raises(UsageError, match="a plugin is needed, but none was given"):
         toolkit.train(data=tiny)
     assert not (tmp_path / "run").exists()
 
@@ -102,7 +102,7 @@ def test_a_run_is_resumed_by_its_folder_alone(tiny: str, tmp_path: Path) -> None
         start | {"train.steps": 4}, tmp_path / "whole", plugin=tiny, data=tiny, progress=False
     )
     assert whole.steps == 4
-    with pytest.raises(UsageError, match="resume=True needs the folder of a run. Hint: name it by out="):
+    with pytest.raises(UsageError, match="resume=True needs the folder of a run. Hint: give it as out="):
         toolkit.train(resume=True)
     with pytest.raises(UsageError, match="nothing to resume"):
         toolkit.train({"train.steps": 4}, tmp_path / "absent", resume=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from safetensors.torch import load_file
-from support.commands import train_command
+from support.commands import run_command, train_words
 from support.two_processes import in_two_processes
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -179,16 +178,11 @@ def test_a_fault_in_one_process_stops_both_at_the_same_step(tmp_path: Path) -> N
 
 def test_two_processes_stop_when_one_of_them_meets_a_nan(tiny: str, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    command = train_command(tiny, run)
     words = ["model.poison=train/0", "train.steps=3", "train.workers=0", "train.device=cpu"]
-    done = subprocess.run(
-        [*command, "--devices", "2", *words, "data.options.count=4"],
-        capture_output=True,
-        timeout=240,
-        check=False,
-    )
+    command = train_words(tiny, run, "--devices", "2", *words, "data.options.count=4")
+    done = run_command(*command, processes=2)
     assert done.returncode == 1
-    errors = done.stderr.decode()
+    errors = done.stderr
     said = [line for line in errors.splitlines() if line.startswith("error: ")]
     assert len(said) == 2, f"each of the processes says why it stops: {errors}"
     assert all(line.startswith("error: step 1: ") for line in said)

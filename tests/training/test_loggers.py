@@ -49,7 +49,7 @@ def test_what_is_missing_is_named_with_what_installs_it(
 
 
 def test_an_unknown_one_lists_those_there_are(tiny: str) -> None:
-    with pytest.raises(ConfigError, match=r"train\.loggers\.0: input should be 'csv', 'wandb' or 'mlflow'"):
+    with pytest.raises(ConfigError, match=r"train\.loggers\.0: expected 'csv', 'wandb' or 'mlflow'"):
         settings(tiny, "train.loggers=[comet]")
 
 

@@ -7,14 +7,12 @@ from __future__ import annotations
 import json
 import math
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from support.commands import train_command
+from support.commands import run_command, train_words
 
 from toolkit.checkpoints import read_checkpoint
 from toolkit.config import resolve
@@ -97,12 +95,10 @@ def test_two_processes_train_and_measure_like_one(tiny: str, tmp_path: Path) -> 
         "data.options.count=9",
     ]
     for devices in (1, 2):
-        command = train_command(tiny, tmp_path / str(devices))
-        done = subprocess.run(
-            [*command, "--devices", str(devices), *words], capture_output=True, timeout=240, check=False
-        )
-        assert done.returncode == 0, done.stderr.decode()
-        assert b"find_unused_parameters" not in done.stderr, "torch's advice is not for the user"
+        command = train_words(tiny, tmp_path / str(devices), "--devices", str(devices), *words)
+        done = run_command(*command, processes=devices)
+        assert done.returncode == 0, done.stderr
+        assert "find_unused_parameters" not in done.stderr, "torch's advice is not for the user"
     assert equal(weights(tmp_path / "1"), weights(tmp_path / "2"), tolerance=1e-5)
     log = (tmp_path / "2" / "train.log").read_text()
     assert log.count("Starts from random weights") == 1, "the first process writes, and no other"
@@ -112,26 +108,11 @@ def test_two_processes_train_and_measure_like_one(tiny: str, tmp_path: Path) -> 
     for left, right in zip(one, two, strict=True):
         for name in left.keys() - {"images_per_second", "data_wait"}:
             assert right[name] == pytest.approx(left[name], abs=1e-5), name
-    command = [
-        sys.executable,
-        "-m",
-        "toolkit",
-        "eval",
-        str(tmp_path / "1"),
-        "--data",
-        tiny,
-        "--plugin",
-        tiny,
-        "--json",
-        "--device",
-        "cpu",
-    ]
+    command = ["eval", str(tmp_path / "1"), "--data", tiny, "--plugin", tiny, "--json", "--device", "cpu"]
     figures = []
     for devices in (1, 2):
-        done = subprocess.run(
-            [*command, "--devices", str(devices)], capture_output=True, timeout=240, check=False
-        )
-        assert done.returncode == 0, done.stderr.decode()
+        done = run_command(*command, "--devices", str(devices), processes=devices)
+        assert done.returncode == 0, done.stderr
         figures.append(json.loads(done.stdout))
     assert figures[0] == figures[1]
 

@@ -24,7 +24,7 @@ from toolkit.training.state import Progress
         ),
         (
             StartWeights("imagenet", "BSD", LoadReport(("a", "b"))),
-            "Starts from weights=imagenet (license: BSD): 2 tensors taken",
+            "Starts from weights=imagenet (license: BSD): 2 tensors loaded",
         ),
         (None, "Starts from the weights of the model that was passed in"),
     ],

@@ -5,17 +5,15 @@ bit for bit.
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from support.commands import train_command
+from support.commands import Command, train_words
 
 from toolkit.training.log import read_metrics
 
@@ -34,19 +32,16 @@ SETTINGS = [
 ]
 
 
-def start(tiny: str, run: Path, *words: str) -> subprocess.Popen[bytes]:
-    command = train_command(tiny, run, *words)
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | {"OMP_NUM_THREADS": "1"}
-    )
+def start(tiny: str, run: Path, *words: str) -> Command:
+    return Command(*train_words(tiny, run, *words))
 
 
-def finish(process: subprocess.Popen[bytes]) -> None:
-    _, errors = process.communicate(timeout=240)
-    assert process.returncode == 0, errors.decode()
+def finish(process: Command) -> None:
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
 
 
-def kill_after(process: subprocess.Popen[bytes], run: Path, step: int) -> None:
+def kill_after(process: Command, run: Path, step: int) -> None:
     """SIGKILL as soon as ``step`` stands in the run's metrics."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
@@ -102,6 +97,6 @@ def test_a_polite_interrupt_saves_the_step_in_hand(tiny: str, tmp_path: Path, nu
     process.send_signal(number)
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert b"--resume" in output, errors.decode()
+    assert "--resume" in output, errors
     state = torch.load(run / "resume.pt", weights_only=True)
     assert state["progress"]["step"] == read_metrics(run)[-1]["step"] > 0

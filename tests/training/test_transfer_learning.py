@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 from support.backbone import BackboneSettings, build
-from support.commands import train_command
+from support.commands import run_command, train_words
 from support.small_settings import MODELS
 from torch import Tensor, nn
 
@@ -143,11 +142,9 @@ def test_two_processes_freeze_and_unfreeze_like_one(tiny: str, tmp_path: Path) -
         "train.lr_factors={net.0: 0.5}",
     ]
     for devices in (1, 2):
-        command = train_command(tiny, tmp_path / str(devices))
-        done = subprocess.run(
-            [*command, "--devices", str(devices), *words], capture_output=True, timeout=240, check=False
-        )
-        assert done.returncode == 0, done.stderr.decode()
+        command = train_words(tiny, tmp_path / str(devices), "--devices", str(devices), *words)
+        done = run_command(*command, processes=devices)
+        assert done.returncode == 0, done.stderr
     one, two = weights(tmp_path / "1"), weights(tmp_path / "2")
     for name, value in one.items():
         torch.testing.assert_close(two[name], value, rtol=0, atol=1e-5)

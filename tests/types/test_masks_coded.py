@@ -53,11 +53,11 @@ BAD_MASKS: dict[str, tuple[Callable[[], Masks], str]] = {
     ),
     "a negative run": (
         lambda: Masks.from_coco([{"size": [4, 5], "counts": [25, -10, 5]}], SIZE),
-        "mask code: the run lengths have a length that is no whole number from 0 to 20",
+        "mask code: the run lengths have a length that is not a whole number from 0 to 20",
     ),
     "half a pixel": (
         lambda: Masks.from_coco([{"size": [4, 5], "counts": [9.5, 10.5]}], SIZE),
-        "mask code: the run lengths have a length that is no whole number",
+        "mask code: the run lengths have a length that is not a whole number",
     ),
     "no run lengths": (
         lambda: Masks.from_coco([{"size": [4, 5], "counts": None}], SIZE),

@@ -137,5 +137,5 @@ def test_masks_are_joined_in_order_and_of_one_size() -> None:
     parts = [Masks.from_dense(one[None]), Masks.from_dense(np.stack([two, one]))]
     assert Masks.joined(SIZE, parts).areas().tolist() == [0, 54, 0]
     assert len(Masks.joined(SIZE, [])) == 0
-    with pytest.raises(InvalidDataError, match="do not join"):
+    with pytest.raises(InvalidDataError, match="cannot be combined"):
         Masks.joined((3, 3), parts)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from toolkit.data.images import read_image
-from toolkit.types import Instances, Masks, Prediction, Prompts, Sample
+from toolkit.types import Instances, Masks, PanopticMap, Prediction, Prompts, Sample, Segment
 from toolkit.visualization.drawing import overlay
 from toolkit.visualization.scaling import scale_image, scale_labeled
 from toolkit.visualization.sheets import contact_sheet
@@ -95,3 +95,16 @@ def test_sheets_draw_at_the_size_at_which_they_show(size: tuple[int, int], tmp_p
         if np.array_equal(sheet[y : y + shown[0], 5 + 205 : 5 + 205 + 200], want)
     ]
     assert len(cells) == 1
+
+
+def test_segments_are_resized_and_those_that_vanish_are_dropped() -> None:
+    numbers = torch.zeros((8, 8), dtype=torch.int32)
+    numbers[:4], numbers[7, 7] = 1, 2
+    segments = PanopticMap(numbers, (Segment(0, False), Segment(1, True)))
+    image = torch.zeros((3, 8, 8), dtype=torch.uint8)
+    small = scale_labeled(Sample("a", image, extras={"panoptic": segments, "note": 3}), (2, 2))
+    assert small.extras["panoptic"].numbers.tolist() == [[1, 1], [0, 0]]
+    assert small.extras["panoptic"].segments == (Segment(0, False),)
+    assert small.extras["note"] == 3
+    large = scale_labeled(Prediction("a", (8, 8), extras={"panoptic": segments}), (16, 16))
+    assert large.extras["panoptic"].areas().tolist() == [128, 4]

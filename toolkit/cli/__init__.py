@@ -30,6 +30,7 @@ COMMANDS = {
     "eval": "evaluate a run, or predictions from any source, on a dataset",
     "compare": "evaluate runs on the same images, side by side, with confidence intervals",
     "infer": "run a trained model over images and folders",
+    "panoptic": "merge a semantic and an instance run into panoptic segments, for images or to measure",
     "track": "track objects through a video with a promptable model",
     "export": "export a run's weights in the format of the model's original software",
     "data": "list, describe, download, generate, check, preview, export and convert datasets",
@@ -54,6 +55,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise ``UsageError`` with the message, the words to choose from, and the usage."""
+        # argparse also lists as required what may be left out, such as any number of settings
+        message = message.replace(", key=value", "")
         choices = [name for action in _choosing(self) for name in action.choices]
         there = f". Expected one of: {', '.join(choices)}" if choices else ""
         raise UsageError(f"{message}{there}\n{self.format_usage().rstrip()}")
@@ -63,9 +66,7 @@ def build_parser(only: str | None = None) -> Parser:
     """The parser of the whole command line; with ``only``, just that command's arguments are filled in."""
     parser = Parser(
         prog="toolkit",
-        description=(
-            "Detection and segmentation by plugins: one contract, one loop, one evaluator, one result format."
-        ),
+        description=("Train, evaluate and use detection and segmentation models."),
         epilog=(
             "exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 done but some inputs were"
             " skipped"
@@ -101,7 +102,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     # argparse leaves over the words that follow an option when there are others, or a RUN, before it
     more = next((name for name in ("settings", "paths") if hasattr(args, name)), "")
     if rest and (not more or any(word.startswith("-") for word in rest)):
-        leaf.error(f"unrecognized arguments: {' '.join(rest)}")
+        raise _advice().left_over(leaf, rest, words)
     if rest:
         setattr(args, more, [*getattr(args, more), *rest])
     return args

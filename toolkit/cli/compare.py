@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=natural,
         default=2,
         metavar="N",
-        help="processes that read images; 0 reads them in the process itself",
+        help="processes that read images; 0 reads them in the main process",
     )
     add_device_argument(parser)
     parser.add_argument(

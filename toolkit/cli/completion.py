@@ -5,6 +5,7 @@ found when the script is printed.
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -59,6 +60,7 @@ def script(shell: str) -> str:
         ("plugins", "name"): plugins,
         ("data", "name"): datasets,
         ("settings", "section"): _names("section", SECTIONS),
+        ("compare", "runs"): RUNS_AND_SETTINGS,
     }
     parser = build_parser()
     for command, argument in _arguments(parser):
@@ -69,7 +71,21 @@ def script(shell: str) -> str:
         )
         if found:
             argument.complete = found  # type: ignore[attr-defined]  # where shtab looks for it
-    return str(shtab.complete(parser, shell=shell)) + (BASH_END if shell == "bash" else "")
+    text = str(shtab.complete(parser, shell=shell))
+    return text + BASH_END if shell == "bash" else _repeated(text) if shell == "zsh" else text
+
+
+def _repeated(text: str) -> str:
+    """A script for zsh in which arguments that may be repeated complete each time: shtab marks them with
+    ``(*)``, but zsh's ``_arguments`` repeats those with ``*`` alone, and takes one such of a command.
+    """
+    lines, has_one = [], False
+    for line in text.split("\n"):
+        is_repeated = line.startswith('  "(*):')
+        if not (is_repeated and has_one):
+            lines.append(re.sub(r'^  "\(\*\)::?', '  "*:', line))
+        has_one = is_repeated or (has_one and line != ")")
+    return "\n".join(lines)
 
 
 def _arguments(parser: argparse.ArgumentParser, command: str = "") -> Iterator[tuple[str, argparse.Action]]:
@@ -219,3 +235,18 @@ _toolkit_setting() {
 }
 """
 )
+
+RUNS_AND_SETTINGS = {
+    "bash": "_toolkit_run_or_setting",
+    "zsh": "_toolkit_run_or_setting",
+    "tcsh": "f",
+    "preamble": {
+        "bash": '_toolkit_run_or_setting() {\n  compgen -f -- "$1"\n  _toolkit_setting "$1"\n}\n',
+        "zsh": """\
+_toolkit_run_or_setting() {
+  _alternative 'runs:run:_files' 'settings:setting:_toolkit_setting'
+}
+""",
+    },
+}
+"""Completes the runs that ``compare`` takes, and the settings behind them."""

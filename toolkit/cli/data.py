@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     check = actions.add_parser(
         "check",
-        help="read every sample, count classes and report all faults; exit code 1 if there are any",
+        help="read every sample, count classes and report all errors; exit code 1 if there are any",
     )
     preview = actions.add_parser("preview", help="draw a contact sheet of a dataset, as it is or augmented")
     export = actions.add_parser(
@@ -75,7 +75,7 @@ def _add_preview_arguments(preview: argparse.ArgumentParser) -> None:
         type=positive,
         default=8,
         metavar="N",
-        help="samples to show, from all over the split; default: 8",
+        help="samples to show, taken from all of the split; default: 8",
     )
     source = preview.add_mutually_exclusive_group()
     source.add_argument(
@@ -90,7 +90,7 @@ def _add_preview_arguments(preview: argparse.ArgumentParser) -> None:
         "--config", metavar="C", help="show the augmentations of these settings: a file, a run or a recipe"
     )
     preview.add_argument(
-        "--seed", type=natural, default=0, metavar="N", help="fixes the augmented forms; default: 0"
+        "--seed", type=natural, default=0, metavar="N", help="seed of the augmentation; default: 0"
     )
 
 
@@ -218,7 +218,7 @@ def _check(manifest: DatasetManifest, args: argparse.Namespace) -> int:
     for split, text in faults_between(reports, fixed_splits=manifest.fixed_splits):
         _print_faults(split, [text], told)
     _print_unread(manifest, args)
-    print(counted(len(told), "fault") if told else "no faults")
+    print(counted(len(told), "error") if told else "no errors")
     if not told:
         _print_next(manifest, args, with_preview=True)
     return 1 if told else 0
@@ -241,7 +241,7 @@ def _print_unread(manifest: DatasetManifest, args: argparse.Namespace) -> None:
     left = unread(manifest, args.data_dir, data_options(args.settings, manifest))
     if left:
         names = ", ".join(manifest.splits)
-        print(f"note: not read, since it is of none of the splits {names}: {', '.join(left)}")
+        print(f"note: not read, because it belongs to none of the splits {names}: {', '.join(left)}")
 
 
 def _print_next(manifest: DatasetManifest, args: argparse.Namespace, *, with_preview: bool = False) -> None:
@@ -299,7 +299,7 @@ def _print_faults(split: str, faults: list[str], told: set[str]) -> None:
     """Print those that were not told before, of another split, and remember them."""
     for fault in faults:
         if fault not in told:
-            print(f"{split}: fault: {fault}")
+            print(f"{split}: error: {fault}")
         told.add(fault)
 
 
@@ -318,7 +318,7 @@ def _preview(manifest: DatasetManifest, args: argparse.Namespace) -> int:
         if not augment:
             whose = args.config or f"the recipe for {args.plugin} and {args.name}, if there is one,"
             raise UsageError(
-                f"{whose} lists no augmentations. Hint: leave the option out, or name some with --augment"
+                f"{whose} lists no augmentations. Hint: leave out the option, or list some with --augment"
             )
     split = args.split or manifest.splits[0]
     dataset = open_dataset(manifest, args.data_dir, split, options)

@@ -42,8 +42,8 @@ def _accept_terms(manifest: DatasetManifest, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise UsageError(
-            f"the terms of {manifest.name} must be accepted before it is downloaded, but there is no terminal"
-            " to ask on. Hint: read them, and add --yes to accept them"
+            f"the terms of {manifest.name} must be accepted before it is downloaded, but this is not a"
+            " terminal, so nobody can be asked. Hint: read them, and add --yes to accept them"
         )
     try:
         answer = input("Do you accept them? [y/N] ")

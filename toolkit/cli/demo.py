@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         console.print(f"results and overlays of {part.images} photos: {args.out / f'{part.plugin}-results'}")
         console.print(f"image, truth and prediction side by side: {part.sheet}")
         shown.append(part)
-    console.print(f"all models in one picture: {args.out / PICTURE}; figures: {args.out / SUMMARY_FILE}")
+    console.print(f"all models in one picture: {args.out / PICTURE}; metrics: {args.out / SUMMARY_FILE}")
     for line in _closing(args.out, shown):
         print(line)
     return 0

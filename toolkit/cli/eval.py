@@ -41,13 +41,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             " that the dataset's own label images have; a classes.csv next to them takes precedence"
         ),
     )
-    add_data_arguments(parser, default="with RUN: the data that it was trained on")
+    add_data_arguments(parser, default="the data that RUN was trained on")
     parser.add_argument(
         "--prompts",
         metavar="P",
         help=(
-            "with a promptable RUN: auto, from:RUN2 (another run's detections) or a file, and measure the"
-            " answers as detections; default: measure by the model's prompt protocols"
+            "with a promptable RUN: evaluate its answers to these prompts as detections: from:RUN2 (another"
+            " run's detections) or a file; default: evaluate with the model's prompt protocols"
         ),
     )
     add_prompts_above_argument(parser)
@@ -67,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=natural,
         default=2,
         metavar="N",
-        help="with RUN: processes that read images; 0 reads them in the process itself",
+        help="with RUN: processes that read images; 0 reads them in the main process",
     )
     parser.add_argument(
         "--devices", type=positive, default=1, metavar="N", help="with RUN: devices, or CPU processes"
@@ -80,7 +80,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="with RUN: precision of the forward pass",
     )
     add_plugin_files_argument(parser)
-    add_settings_argument(parser)
+    add_settings_argument(
+        parser, "settings of the model, the dataset and the evaluators, such as evaluators.iou={} or void=0"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from toolkit.cli.options import (
     model_settings,
     natural,
     positive,
+    refuse_swapped,
 )
 from toolkit.runtime.text import printable
 from toolkit.wording import counted
@@ -38,9 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="PATH",
         help=(
-            "images, folders (searched to any depth), quoted patterns such as 'photos/**/*.jpg', addresses "
-            "(https://…), videos, the number of a camera, or - for a list of these on standard input; "
-            "key=value changes a setting of the model, such as model.long_side=512"
+            "images, folders (searched to any depth), quoted patterns such as 'photos/**/*.jpg', URLs of"
+            " images, videos, the number of a camera, or - to read a list of these from standard input;"
+            " key=value changes a setting of the model, such as model.long_side=512"
         ),
     )
     parser.add_argument(
@@ -134,7 +134,7 @@ def run(args: argparse.Namespace) -> int:
     words = [path for path in args.paths if is_setting(path)]
     settings = model_settings(words, args.run)
     out = args.out or default_results(args.run)
-    _refuse_swapped(args)
+    refuse_swapped("infer", args.run, args.paths)
     predictor = load(
         args.run,
         device=args.device,
@@ -163,7 +163,7 @@ def run(args: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         raise
-    print(_describe(summary, out, time.perf_counter() - start))
+    print(describe(summary, out, time.perf_counter() - start))
     for warning in summary.warnings():
         print(printable(f"warning: {warning}"), file=sys.stderr)
     for line in _closing(args, summary, out, has_classes=predictor.model.capability(Promptable) is None):
@@ -184,30 +184,14 @@ def _closing(args: argparse.Namespace, summary: Summary, out: Path, *, has_class
         yield from next_lines(measure, title="To measure the results, if you have labels:")
 
 
-def _refuse_swapped(args: argparse.Namespace) -> None:
-    """Raise ``UsageError`` where photos stand in the place of the run, and the run among the photos."""
-    from toolkit.checkpoints import BEST, LAST
-    from toolkit.errors import UsageError
-
-    def is_run(word: str) -> bool:
-        return word.endswith(".safetensors") or any((Path(word) / name).is_file() for name in (BEST, LAST))
-
-    runs = [word for word in args.paths if is_run(word)]
-    if runs and not is_run(args.run):
-        others = [args.run, *(word for word in args.paths if word != runs[0])]
-        raise UsageError(
-            f"{args.run} is not a run, but {runs[0]} is. Hint: the run comes first:"
-            f" {shlex.join(['toolkit', 'infer', runs[0], *others])}"
-        )
-
-
-def _describe(summary: Summary, out: Path, seconds: float) -> str:
+def describe(summary: Summary, out: Path, seconds: float) -> str:
+    """What became of the images, in a few lines."""
     rate = f" in {seconds:.1f} s ({summary.done / seconds:.1f} images/s)" if summary.done else ""
     parts = [f"{counted(summary.done, 'image')} done{rate}"]
     if summary.resumed:
-        parts.append(f"{summary.resumed} were done before")
+        parts.append(f"{summary.resumed} done before")
     if summary.changed:
-        parts.append(f"{summary.changed} had changed since they were done")
+        parts.append(f"{summary.changed} changed since then and done again")
     if summary.failed:
         parts.append(f"{summary.failed} skipped (manifest.jsonl says why)")
     found = summary.found.line()
@@ -215,7 +199,5 @@ def _describe(summary: Summary, out: Path, seconds: float) -> str:
     if found:
         lines.append(f"found: {found}")
     if summary.left_out:
-        lines.append(
-            f"looked at: {counted(summary.images, 'image')}; left out: {'; '.join(summary.left_out)}"
-        )
+        lines.append(f"{counted(summary.images, 'image')} read; left out: {'; '.join(summary.left_out)}")
     return "\n".join(lines)

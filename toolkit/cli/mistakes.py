@@ -66,12 +66,22 @@ SAME_OPTIONS = {
     **dict.fromkeys(("conf", "confidence", "threshold", "score-threshold"), "--draw-above"),
     **dict.fromkeys(("tile", "tile-size", "crop-size"), "--window"),
     **dict.fromkeys(("subset", "s"), "--split"),
+    **dict.fromkeys(("format", "target", "to-format"), "--to"),
     "v": "--version",
 }
 """Options by the names that other programs give them; short ones have one letter."""
 
+RUN_OPTIONS = ("run", "weights", "model", "checkpoint", "ckpt", "m", "w")
+PATH_OPTIONS = ("source", "input", "inputs", "images", "image", "img", "imgs", "path", "i")
+"""Options by which other programs name the run and the images of ``infer`` and its like."""
+
 NAMES_CODE = ("--plugin", "--data", "check", "info", "preview", "convert", "summary")
 """Words behind which the path of a file stands for the code in it."""
+
+NO_ONNX = (
+    "the toolkit does not write ONNX. Hint: toolkit export RUN --out weights.pth writes the weights in the"
+    " format of the model's original software"
+)
 
 NOTES = {"test": "; --split test measures on the test split, where there is one"}
 
@@ -87,10 +97,9 @@ def unknown_command(word: str, words: Sequence[str], commands: Sequence[str]) ->
     rest = list(words)
     rest.remove(word)
     if word.lower() in ("export-onnx", "onnx", "to-onnx"):
-        return UsageError(
-            f"no command {word!r}: the toolkit does not write ONNX. Hint: toolkit export RUN --out"
-            " weights.pth writes the weights in the format of the model's original software"
-        )
+        return UsageError(f"no command {word!r}: {NO_ONNX}")
+    if word.lower() == "help" and rest:
+        return UsageError(f"no command {word!r}. Hint: {_command_line([*rest, '--help'])}")
     near = difflib.get_close_matches(word.lower(), commands, n=1, cutoff=0.6)
     same = SAME_WORDS.get(word.lower())
     if same or near:
@@ -136,7 +145,17 @@ def unknown_option(parser: argparse.ArgumentParser, option: str, words: Sequence
     bare = name.lstrip("-")
     known = [each for each in parser._option_string_actions if each.startswith("--")]
     found = f"{parser.prog} has no option {name}"
+    if value.lower() == "onnx":
+        return UsageError(f"{found}: {NO_ONNX}")
+    if placed := _in_place(parser, bare.lower(), words):
+        return UsageError(f"{found}. Hint: {placed}")
+    if bare in ("train", "val", "test") and "--split" in known:
+        return UsageError(f"{found}. Hint: --split {bare}")
+    if bare in ("metric", "metrics", "evaluator") and "--split" in known:
+        return UsageError(f"{found}. Hint: it is a setting: evaluators.{value or 'iou'}={{}}")
     same = SAME_OPTIONS.get(bare.lower())
+    if (same == "--to" and same not in known) or (bare == "out" and "--data-dir" in known):
+        same = "--data-dir" if bare == "out" else None
     if same in known:
         return UsageError(f"{found}. Hint: {_with_value(same, _device(bare, value))}")
     takes_settings = any(action.dest == "settings" for action in parser._actions) or "infer" in parser.prog
@@ -150,6 +169,45 @@ def unknown_option(parser: argparse.ArgumentParser, option: str, words: Sequence
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.55)
     meant = f"perhaps {' or '.join(near)}; " if near else ""
     return UsageError(f"{found}. Hint: {meant}{parser.prog} --help lists all")
+
+
+def _in_place(parser: argparse.ArgumentParser, bare: str, words: Sequence[str]) -> str:
+    """The command line with the run and the images in their places, where options were typed for them."""
+    places = [action.dest for action in parser._actions if not action.option_strings]
+    if not (
+        ("run" in places and bare in RUN_OPTIONS)
+        or ("paths" in places and bare in PATH_OPTIONS)
+        or ("section" in places and bare == "section")
+    ):
+        return ""
+    first: list[str] = []
+    rest: list[str] = []
+    waiting = list(words[1:])
+    while waiting:
+        word = waiting.pop(0)
+        option, equals, value = word.partition("=")
+        if option.startswith("--") and option.lstrip("-") in (*RUN_OPTIONS, *PATH_OPTIONS, "section"):
+            value = value if equals else waiting.pop(0) if waiting else ""
+            is_run = option.lstrip("-") in RUN_OPTIONS
+            (first if is_run else rest).append(value)
+        else:
+            rest.append(word)
+    if "paths" not in places and len(first) == 1 and first[0] in ("best", "last"):
+        run, *rest = rest or ["RUN"]
+        first = [f"{run}/{first[0]}.safetensors"]
+    return _command_line([words[0], *first, *rest])
+
+
+def left_over(parser: argparse.ArgumentParser, rest: Sequence[str], words: Sequence[str]) -> UsageError:
+    """The error for words that a command has no place for."""
+    found = f"unrecognized arguments: {' '.join(rest)}"
+    options = parser._option_string_actions
+    if words[:2] == ["data", "list"] or words[:2] == ["plugins", "list"]:
+        return UsageError(f"{found}. Hint: {_command_line([words[0], 'info', *rest])}")
+    if len(rest) == 1 and "--out" in options and "--out" not in words and not rest[0].startswith("-"):
+        right = [word for word in words if word != rest[0]]
+        return UsageError(f"{found}. Hint: {_command_line([*right, '--out', rest[0]])}")
+    return UsageError(f"{found}\n{parser.format_usage().rstrip()}")
 
 
 def _with_value(option: str, value: str) -> str:
@@ -210,6 +268,8 @@ def stray_words(words: Sequence[str]) -> UsageError:
         words: those that are no settings, and the settings, in their order.
     """
     text = " ".join(words)
+    if words == ["help"]:
+        return UsageError("'help' is not a setting. Hint: toolkit train --help")
     if "=" in words or any(word.endswith("=") for word in words[:-1]):
         joined = text.replace(" = ", "=").replace("= ", "=").replace(" =", "=")
         return UsageError(f"there are spaces around a '='. Hint: write {joined}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,7 +41,7 @@ def add_prompts_above_argument(parser: argparse.ArgumentParser) -> None:
         "--prompts-above",
         type=float,
         metavar="S",
-        help="with --prompts from:RUN: score that a detection needs to become a prompt; default: 0.05",
+        help="with --prompts from:RUN: minimum score for a detection to become a prompt; default: 0.05",
     )
 
 
@@ -112,20 +113,18 @@ def add_device_argument(parser: argparse.ArgumentParser) -> None:
         default="auto",
         metavar="D",
         help=(
-            "auto, cpu, cuda, cuda:1 or mps; auto is a CUDA GPU if there is one, otherwise Apple's, otherwise"
-            " the CPU; default: auto"
+            "device to use: auto, cpu, cuda, cuda:1 or mps; auto is a CUDA GPU if there is one, otherwise"
+            " Apple's GPU, otherwise the CPU; default: auto"
         ),
     )
 
 
-def add_settings_argument(parser: argparse.ArgumentParser) -> None:
-    """Any number of ``key=value``."""
-    parser.add_argument(
-        "settings",
-        nargs="*",
-        metavar="key=value",
-        help="settings, such as train.steps=500, lr=0.001 or weights=none (`toolkit settings` lists all)",
-    )
+def add_settings_argument(
+    parser: argparse.ArgumentParser,
+    what: str = "settings, such as train.steps=500, lr=0.001 or weights=none (`toolkit settings` lists all)",
+) -> None:
+    """Any number of ``key=value``; with what they set, in words."""
+    parser.add_argument("settings", nargs="*", metavar="key=value", help=what)
 
 
 def default_results(run: str, source: Path | None = None) -> Path:
@@ -203,3 +202,20 @@ def _at_least(least: int, text: str) -> int:
     if number < least:
         raise argparse.ArgumentTypeError(f"expected a whole number of {least} or more, not {text!r}")
     return number
+
+
+def refuse_swapped(command: str, run: str, others: Sequence[str]) -> None:
+    """Raise ``UsageError`` where something else is in the place of the run, and the run is among the rest."""
+    from toolkit.checkpoints import BEST, LAST
+    from toolkit.errors import UsageError
+
+    def is_run(word: str) -> bool:
+        return word.endswith(".safetensors") or any((Path(word) / name).is_file() for name in (BEST, LAST))
+
+    runs = [word for word in others if is_run(word)]
+    if runs and not is_run(run):
+        rest = [run, *(word for word in others if word != runs[0])]
+        raise UsageError(
+            f"{run} is not a run, but {runs[0]} is. Hint: the run comes first:"
+            f" {shlex.join(['toolkit', command, runs[0], *rest])}"
+        )

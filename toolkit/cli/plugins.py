@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FILE",
-        help="also this file or folder; may be repeated",
+        help="also list the plugins in this file or folder; may be repeated",
     )
     info = actions.add_parser("info", help="one plugin: task, papers, license, weights and settings")
     info.add_argument("name", metavar="NAME", help="a plugin's name, or the file or folder of one")
@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder of the dataset; default: data/<name>, or a synthetic sample if it can generate one",
     )
-    add_settings_argument(check)
+    add_settings_argument(check, "settings of what is checked, such as width=8")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -111,7 +111,7 @@ def _model(args: argparse.Namespace) -> tuple[Model, str]:
 
         if (path / "__init__.py").is_file() and not is_run(path):
             raise UsageError(
-                f"{path} is no run, and code is run only where it is named as such. Hint: toolkit summary"
+                f"{path} is not a run, and code is run only if it is given as a plugin. Hint: toolkit summary"
                 f" {path.name} --plugin {path}, if that is the plugin's name"
             )
         if args.classes is not None or args.settings:
@@ -176,15 +176,13 @@ def describe(summary: ModelSummary) -> list[str]:
     }
     if summary.input_shape and summary.output_shape:
         facts["image"] = (
-            f"{_shapes((summary.input_shape,))} as the network gets it, logits"
-            f" {_shapes((summary.output_shape,))}"
+            f"{_shapes((summary.input_shape,))} as network input, logits {_shapes((summary.output_shape,))}"
         )
     if summary.flops is not None and summary.activations is not None:
-        facts["FLOPs"] = (
-            f"{summary.flops / 1e9:,.4g} G, a multiplication with its addition counted as one (fvcore)"
-        )
+        facts["FLOPs"] = f"{summary.flops / 1e9:,.4g} G multiply-adds, as counted by fvcore"
         facts["activations"] = (
-            f"{summary.activations / 1e6:,.4g} M, outputs of convolutions and matrix products (fvcore)"
+            f"{summary.activations / 1e6:,.4g} M values in outputs of convolutions and matrix products, as"
+            " counted by fvcore"
         )
     if dilated := _dilated(summary):
         facts["dilated kernels"] = dilated
@@ -203,7 +201,7 @@ def _dilated(summary: ModelSummary) -> str:
     for layer in summary.layers:
         if layer.kernel and layer.dilation and layer.kernel != layer.effective_kernel:
             kind = (
-                f"{_shapes((layer.kernel,))} by {_alike(layer.dilation)} reaches"
+                f"{_shapes((layer.kernel,))} with dilation {_alike(layer.dilation)} covers"
                 f" {_shapes((layer.effective_kernel or (),))}"
             )
             kinds[kind] = kinds.get(kind, 0) + 1

@@ -11,6 +11,7 @@ from toolkit.cli.options import (
     default_results,
     load_plugin_files,
     model_settings,
+    refuse_swapped,
 )
 from toolkit.wording import counted
 
@@ -41,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-overlays", action="store_true", help="do not draw the objects over the frames")
     add_plugin_files_argument(parser)
     parser.add_argument(
-        "settings", nargs="*", metavar="key=value", help="settings of the model, in place of those of the run"
+        "settings", nargs="*", metavar="key=value", help="settings of the model that replace those of the run"
     )
 
 
@@ -52,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
     from toolkit.inference.tracking import track_video
     from toolkit.runtime.progress import Count
 
+    refuse_swapped("track", args.run, [args.video])
     out = args.out or default_results(args.run, args.video)
     _refuse_results(out)
     predictor = load(
@@ -73,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     print(f"{counted(count, 'object')} tracked; the results of each frame are in {out}")
     print(
         f"To correct an object, add points in the frame where it is lost to {args.prompts}, and track again"
-        " into another folder"
+        " with another --out"
     )
     return 0
 

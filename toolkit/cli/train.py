@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="continue this run, or the one at --out, from its last saved state",
     )
     for option, (setting, metavar, what) in SHORT_FORMS.items():
-        parser.add_argument(option, metavar=metavar, help=f"{what} ({setting})")
+        parser.add_argument(option, metavar=metavar, help=f"{what} (sets {setting})")
     add_settings_argument(parser)
 
 
@@ -53,9 +53,9 @@ SHORT_FORMS = {
     "--steps": ("train.steps", "N", "optimizer steps, instead of --epochs"),
     "--lr": ("train.lr", "X", "learning rate"),
     "--batch-size": ("train.batch_size", "N", "images per step, over all devices"),
-    "--workers": ("train.workers", "N", "processes that read images; 0 reads them in the process itself"),
+    "--workers": ("train.workers", "N", "processes that read images; 0 reads them in the main process"),
     "--seed": ("train.seed", "N", "seed of every random choice"),
-    "--device": ("train.device", "D", "auto, cpu, cuda, cuda:1 or mps"),
+    "--device": ("train.device", "D", "device to train on: auto, cpu, cuda, cuda:1 or mps"),
     "--devices": ("train.devices", "N", "devices, or CPU processes, on each node"),
     "--num-nodes": ("train.num_nodes", "N", "number of machines"),
 }
@@ -126,7 +126,9 @@ def _name_the_run(args: argparse.Namespace) -> None:
     if named.is_file():  # its checkpoint, say
         named = named.parent
     if args.out is not None and args.out.resolve() != named.resolve():
-        raise UsageError(f"--resume {named} and --out {args.out} name two runs. Hint: leave --out out")
+        raise UsageError(
+            f"--resume {named} and --out {args.out} are two different runs. Hint: leave out --out"
+        )
     args.out = named
 
 

@@ -4,9 +4,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from toolkit.config.settings import Settings
 
@@ -29,7 +30,7 @@ class Flip(Augmentation):
     name: Literal["flip"] = "flip"
     """Always `flip`."""
     p: Probability = 0.5
-    """Chance that it is applied."""
+    """Probability that it is applied."""
     direction: Literal["horizontal", "vertical"] = "horizontal"
     """Swap left and right, or top and bottom."""
     keypoint_pairs: tuple[tuple[Position, Position], ...] | None = None
@@ -56,7 +57,7 @@ class Rotate(Augmentation):
     name: Literal["rotate"] = "rotate"
     """Always `rotate`."""
     p: Probability = 0.5
-    """Chance that it is applied."""
+    """Probability that it is applied."""
     degrees: float = Field(10.0, gt=0, le=180)
     """Largest angle, to either side."""
 
@@ -140,7 +141,7 @@ class Elastic(Augmentation):
     name: Literal["elastic"] = "elastic"
     """Always `elastic`."""
     p: Probability = 0.5
-    """Chance that it is applied."""
+    """Probability that it is applied."""
     amplitude: float = Field(10.0, gt=0)
     """Standard deviation of the displacement, in pixels."""
     spacing: float = Field(64.0, ge=4)
@@ -153,7 +154,7 @@ class Color(Augmentation):
     name: Literal["color"] = "color"
     """Always `color`."""
     p: Probability = 1.0
-    """Chance that it is applied."""
+    """Probability that it is applied."""
     brightness: float = Field(0.2, ge=0, le=1)
     """The factor is drawn from 1 − this to 1 + this."""
     contrast: float = Field(0.2, ge=0, le=1)
@@ -161,7 +162,7 @@ class Color(Augmentation):
     saturation: float = Field(0.2, ge=0, le=1)
     """The factor is drawn from 1 − this to 1 + this."""
     hue: float = Field(0.05, ge=0, le=0.5)
-    """The shift is drawn from minus to plus this, as a part of the color circle."""
+    """The shift is drawn from − this to + this, as a fraction of the color circle."""
 
 
 class Blur(Augmentation):
@@ -170,7 +171,7 @@ class Blur(Augmentation):
     name: Literal["blur"] = "blur"
     """Always `blur`."""
     p: Probability = 0.5
-    """Chance that it is applied."""
+    """Probability that it is applied."""
     max_sigma: float = Field(1.5, gt=0.1, le=20)
     """Largest standard deviation, in pixels; the smallest is 0.1."""
 
@@ -180,3 +181,22 @@ AugmentSettings = Annotated[
     Field(discriminator="name"),
 ]
 """Any one augmentation, told apart by ``name``."""
+
+
+def _by_name(value: Any) -> Any:
+    """Names as entries with the default settings: ``flip,blur`` or ``[flip, blur]``; none for no
+    augmentation.
+    """
+    if isinstance(value, str):
+        value = [] if value in ("", "none") else [name.strip() for name in value.split(",")]
+    if isinstance(value, Mapping):
+        value = [value]
+    return (
+        [{"name": one} if isinstance(one, str) else one for one in value]
+        if isinstance(value, list)
+        else value
+    )
+
+
+AugmentList = Annotated[tuple[AugmentSettings, ...], BeforeValidator(_by_name)]
+"""What a recipe lists under ``augment``."""

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import Field, create_model
 
 from toolkit import registry
-from toolkit.config.augmentations import AugmentSettings
+from toolkit.config.augmentations import AugmentList
 from toolkit.config.keys import Sections, check_sections, evaluators_class, has_bare, in_full
 from toolkit.config.schema import AUTO, DataSettings, RunSettings, TrainSettings
 from toolkit.config.settings import Settings, settings_class, validate
@@ -120,9 +120,12 @@ def _which(plugin: str | None, data: str | None, path: Path | None) -> str:
         if not given
     ]
     kinds, options, lists = zip(*missing, strict=True)
-    where = f"{path} does not name it" if path else "none was given"
-    names = f"{' and '.join(lists)} {'have' if len(lists) > 1 else 'has'} the names"
-    return f"which {' and which '.join(kinds)}? {where}. Hint: add {' '.join(options)}; {names}"
+    where = f"{path} names none" if path else "none was given"
+    names = f"{' and '.join(lists)} {'show' if len(lists) > 1 else 'shows'} the names"
+    return (
+        f"a {' and a '.join(kinds)} {'are' if len(kinds) > 1 else 'is'} needed, but {where}. Hint: add"
+        f" {' '.join(options)}; {names}"
+    )
 
 
 def _name_among(kind: str, name: str | None, flat: dict[str, Any], *keys: str) -> str | None:
@@ -207,7 +210,7 @@ def build(
         __base__=RunSettings,
         model=_field(plugin),
         data=(create_model("DataSettings", __base__=DataSettings, options=options), ...),
-        augment=(tuple[AugmentSettings, ...], ()),
+        augment=(AugmentList, ()),
         evaluators=(create_model("Evaluators", __base__=Settings, **evaluator_fields), ...),
     )
     settings: RunSettings = validate(whole, tree, source=source)
@@ -269,7 +272,7 @@ def find_config(config: str | Path) -> Path:
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
     meant = f" Did you mean {' or '.join(repr(one) for one in near)}?" if near else ""
     raise UnknownNameError(
-        f"--config {config}: there is no such file, and no recipe of that name.{meant} Expected one of:"
+        f"--config {config}: there is no file or recipe of that name.{meant} Expected one of:"
         f" {', '.join(known)}"
     )
 

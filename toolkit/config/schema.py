@@ -132,8 +132,8 @@ class TrainSettings(Settings):
     seed: int = Field(0, ge=0)
     """Seed of the start weights, the order of the images and every random choice."""
     device: Annotated[str, BeforeValidator(_known_device)] = "auto"
-    """Device to train on, such as `cpu`, `cuda`, `mps`, or a single one of several GPUs, as by
-    `cuda:1`. `auto` takes a CUDA GPU if there is one, otherwise an Apple GPU, otherwise the CPU.
+    """Device to train on, such as `cpu`, `cuda`, `mps`, or one of several GPUs, such as `cuda:1`. `auto` is a
+    CUDA GPU if there is one, otherwise Apple's GPU, otherwise the CPU.
     """
     devices: int = Field(1, ge=1)
     """Devices (or CPU processes) on each node."""
@@ -151,7 +151,7 @@ class TrainSettings(Settings):
         if self.unfreeze_at and not self.freeze:
             raise ValueError("unfreeze_at needs freeze, which names what is frozen until then")
         if taken_out := [key for key in self.lr_factors if key.startswith("!")]:
-            raise ValueError(f"lr_factors cannot exclude parts, so {taken_out[0]!r} has no meaning there")
+            raise ValueError(f"lr_factors cannot exclude parts, so {taken_out[0]!r} is not allowed")
         parts = self.accumulate * self.devices * self.num_nodes
         if self.batch_size is not None and self.batch_size % parts:
             below = self.batch_size // parts * parts

@@ -111,7 +111,7 @@ def validate(cls: type[Any], tree: Mapping[str, Any], *, source: str) -> Any:
     except ValidationError as error:
         faults = [_explain(cls, fault) for fault in error.errors()]
         raise ConfigError(
-            f"{source}: {counted(len(faults), 'fault')}\n" + "\n".join(f"  {fault}" for fault in faults)
+            f"{source}: {counted(len(faults), 'error')}\n" + "\n".join(f"  {fault}" for fault in faults)
         ) from None
 
 
@@ -134,9 +134,43 @@ def _explain(cls: type[BaseModel], fault: Any) -> str:
         return f"{key}: unknown name {fault['ctx']['tag']!r}{_suggestion(fault['ctx']['tag'], known)}"
     if fault["type"] == "missing":
         return f"{key}: missing"
-    message = fault["msg"].removeprefix("Value error, ")
+    message = _expected(fault) or fault["msg"].removeprefix("Value error, ")
     given = "" if isinstance(fault["input"], dict) else f", not {shown(fault['input'])}"
     return f"{key}: {message[0].lower()}{message[1:]}{given}"
+
+
+_EXPECTED = {
+    **dict.fromkeys(("float_parsing", "float_type"), "a number"),
+    **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "a whole number"),
+    **dict.fromkeys(("bool_parsing", "bool_type"), "true or false"),
+    **dict.fromkeys(("tuple_type", "list_type"), "a list, such as [a, b]"),
+    **dict.fromkeys(
+        ("dict_type", "mapping_type", "model_type", "model_attributes_type"),
+        "keys and values, such as {key: value}",
+    ),
+    "finite_number": "a finite number",
+    "string_type": "text",
+}
+"""What pydantic's kinds of errors expect, in words that need no knowledge of Python."""
+
+_BOUNDS = {
+    "greater_than": ("gt", "a number above {}"),
+    "greater_than_equal": ("ge", "{} or more"),
+    "less_than": ("lt", "a number below {}"),
+    "less_than_equal": ("le", "{} or less"),
+    "literal_error": ("expected", "{}"),
+}
+"""The same where a bound, or the values to choose from, belong to it."""
+
+
+def _expected(fault: Any) -> str:
+    """What was expected, in plain words; empty where pydantic's own message is best."""
+    if fault["type"] in _BOUNDS:
+        name, words = _BOUNDS[fault["type"]]
+        bound = fault["ctx"][name]
+        return f"expected {words.format(f'{bound:g}' if isinstance(bound, float) else bound)}"
+    expected = _EXPECTED.get(fault["type"], "")
+    return f"expected {expected}" if expected else ""
 
 
 def _unknown(cls: type[BaseModel], path: Sequence[Any]) -> str:

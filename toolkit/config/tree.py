@@ -27,7 +27,7 @@ def read_yaml(path: Path) -> Tree:
         return {}
     if not isinstance(tree, dict):
         raise ConfigError(
-            f"{path} must hold keys and values, not {shown(tree)}. Hint: write lines such as 'train:"
+            f"{path} must contain keys and values, not {shown(tree)}. Hint: write lines such as 'train:"
             f" {{steps: 100}}'"
         )
     odd = next((key for key in tree if not isinstance(key, str)), "")
@@ -82,7 +82,7 @@ def _lay(tree: Tree, over: Mapping[str, Any], source: str) -> None:
         elif isinstance(value, Mapping) and isinstance(tree[key], dict):
             _lay(tree[key], value, source)
         elif isinstance(value, Mapping) or isinstance(tree[key], dict):
-            raise ConfigError(f"{source}: {key!r} is given a value and keys at once")
+            raise ConfigError(f"{source}: {key!r} has both a value and keys of its own")
         else:
             tree[key] = value
 

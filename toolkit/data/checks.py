@@ -101,16 +101,16 @@ def _nothing_to_learn(report: SplitReport) -> Iterator[str]:
     if report.faults:
         return
     if not report.samples:
-        yield "there are no samples. Hint: check the annotations and the folder of the images"
+        yield "there are no samples. Hint: check the annotations and the image folder"
     elif report.void_pixels and not int(report.pixels.sum()):
-        yield "every pixel of every sample is void. Hint: check which values are of no class"
+        yield "every pixel of every sample is void. Hint: check which value means void"
     elif (
         report.without_instances == report.samples and not report.void_pixels and not int(report.pixels.sum())
     ):
-        crowds = f"; the {report.crowds} crowd regions are none" if report.crowds else ""
+        crowds = f"; the {report.crowds} crowd regions do not count" if report.crowds else ""
         yield (
-            f"no sample has an object{crowds}, so there is nothing to learn or to measure. Hint: check"
-            " whether the annotations are those of these images"
+            f"no sample has an object{crowds}, so there is nothing to train on or to evaluate. Hint: check"
+            " whether the annotations belong to these images"
         )
 
 

@@ -266,7 +266,7 @@ def missing_folder(manifest: DatasetManifest, folder: Path) -> str:
         if manifest.downloads and (folder.is_dir() or not folder.exists())
         else f"put them at {default_folder(manifest.name)}"
     )
-    lines.append(f"Hint: {hint}, or name the folder that has the files with --data-dir")
+    lines.append(f"Hint: {hint}, or give the folder that contains the files with --data-dir")
     return "\n".join(lines)
 
 

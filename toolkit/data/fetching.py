@@ -65,7 +65,7 @@ def by_hand(manifest: DatasetManifest, folder: Path) -> str:
     lines = [
         f"{manifest.name} cannot be downloaded by this command. It is published at {manifest.origin_url}"
         if manifest.origin_url
-        else f"There is nothing to fetch for {manifest.name}: you bring the files yourself.",
+        else f"There is nothing to download for {manifest.name}: it reads your own files.",
         f"License: {manifest.license}",
         f"Hint: put the files into {folder}, so that it contains: {manifest.layout}",
         f"Then check them: {data_command('check', manifest, folder)}",
@@ -102,6 +102,6 @@ def _contents(manifest: DatasetManifest, folder: Path) -> str:
     if not counts:
         raise DataError(
             f"what was downloaded for {manifest.name} has none of the splits {', '.join(manifest.splits)}."
-            f" Hint: look into {folder}, which must contain: {manifest.layout}"
+            f" Hint: look in {folder}, which must contain: {manifest.layout}"
         )
     return f"samples by split: {', '.join(counts)}"

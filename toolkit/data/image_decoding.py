@@ -53,7 +53,7 @@ def decode_colors(header: Header) -> NDArray[Any]:
         kind = "32-bit" if image.mode == "I" else "floating-point"
         raise ImageError(
             f"{header.path} has {kind} pixels (mode {image.mode}), whose range is not known; expected 8 or"
-            " 16 bits a channel. Hint: scale them to the range that matters, and save an 8-bit PNG"
+            " 16 bits per channel. Hint: scale them to the range of interest, and save an 8-bit PNG"
         )
     return _as_displayed(header, _rgb(header, image))
 
@@ -68,14 +68,14 @@ def decode_values(header: Header) -> NDArray[Any]:
     image = load(header)
     if image.mode not in NUMBERS:
         raise ImageError(
-            f"{header.path} {_what_else(image.mode)} (mode {image.mode}); expected one class index a pixel."
+            f"{header.path} {_what_else(image.mode)} (mode {image.mode}); expected one class index per pixel."
             " Hint: save it as a gray or palette PNG, or use a dataset that reads color-coded truth"
         )
     return _as_displayed(header, _unstretched(header, image))
 
 
 def _what_else(mode: str) -> str:
-    return "holds floating-point numbers" if mode == "F" else "is a color image"
+    return "contains floating-point numbers" if mode == "F" else "is a color image"
 
 
 def _is_for_opencv(header: Header) -> bool:
@@ -115,8 +115,8 @@ def _bytes_of(header: Header) -> bytes:
         is_costly = scans > _USUAL_SCANS and scans * header.pixels > _MOST_SCANNED
         if scans > _MOST_SCANS or is_costly:
             raise ImageError(
-                f"{header.path} has {scans} scans, each of which takes a pass over all pixels; expected"
-                f" {_USUAL_SCANS if is_costly else _MOST_SCANS} at most. Hint: save it anew"
+                f"{header.path} has {scans} scans, each of which covers all pixels; expected"
+                f" {_USUAL_SCANS if is_costly else _MOST_SCANS} at most. Hint: save it again"
             )
         if not has_end and _lacks_its_end_alone(header, data):
             return data.rstrip(b"\xff") + _END_OF_JPEG
@@ -127,8 +127,8 @@ def _bytes_of(header: Header) -> bytes:
         is_whole = header.format != "WebP" or len(data) >= 8 + int.from_bytes(data[4:8], "little")
     if not is_whole:
         raise ImageError(
-            f"{header.path} is cut off: it ends after {len(data)} bytes, without the mark that an image ends"
-            f" with. {REPAIR}"
+            f"{header.path} is cut off: it ends after {len(data)} bytes, without the marker at the end of"
+            f" an image. {REPAIR}"
         )
     return data
 

@@ -61,9 +61,9 @@ def _opened(path: FilePath) -> tuple[BinaryIO, int]:
     state = os.fstat(descriptor)
     reason = ""
     if stat.S_ISDIR(state.st_mode):
-        reason = "is a folder, not an image. Hint: name a file in it"
+        reason = "is a folder, not an image. Hint: give a file inside it"
     elif not stat.S_ISREG(state.st_mode):
-        reason = f"is {_kind(state.st_mode)}, not a regular file. Hint: name a file that holds an image"
+        reason = f"is {_kind(state.st_mode)}, not a regular file. Hint: give an image file"
     elif not state.st_size:
         # So say files under /proc, too, of which some wait to be read.
         reason = "is empty (0 bytes). Hint: copy or download it again"
@@ -77,8 +77,8 @@ def unreadable(path: FilePath, error: OSError | ValueError) -> ImageError:
     """The error for a file that the system does not give."""
     hints: dict[type[Exception], str] = {
         FileNotFoundError: "does not exist. Hint: check the path",
-        PermissionError: "may not be read: permission denied. Hint: change its permissions",
-        IsADirectoryError: "is a folder, not an image. Hint: name a file in it",
+        PermissionError: "cannot be read: permission denied. Hint: change its permissions",
+        IsADirectoryError: "is a folder, not an image. Hint: give a file inside it",
     }
     reason = getattr(error, "strerror", None) or error
     return ImageError(f"{path} {hints.get(type(error)) or f'cannot be read: {reason}. Hint: check the disk'}")
@@ -266,20 +266,20 @@ class ImageSearch:
         parts = []
         if self.other:
             passed = counted(self.other.total(), "file")
-            parts.append(f"{passed} passed over for their suffix ({_by_suffix(self.other)})")
+            parts.append(f"{passed} skipped because of their suffix ({_by_suffix(self.other)})")
             pictures = sorted(OTHER_PICTURES & self.other.keys())
             if pictures:
-                parts[-1] += f"; to have {', '.join(pictures)} read, convert them to JPEG or PNG"
+                parts[-1] += f"; convert {', '.join(pictures)} to JPEG or PNG to include them"
         if self.hidden:
-            parts.append(f"{counted(self.hidden, 'file')} hidden or left by the system")
+            parts.append(f"{counted(self.hidden, 'file')} hidden or created by the system")
         if self.irregular:
-            parts.append(f"{counted(self.irregular, 'file')} of no regular kind (pipes, sockets, devices)")
+            parts.append(f"{counted(self.irregular, 'file')} not regular (pipes, sockets, devices)")
         if self.results:
             parts.append(f"results of an earlier run in {', '.join(map(str, self.results))}")
         if self.own:
-            parts.append(f"{self.exclude}, which is to hold the results")
+            parts.append(f"{self.exclude}, the output folder")
         if self.skipped:
-            parts.append(f"folders of the system: {', '.join(map(str, self.skipped))}")
+            parts.append(f"system folders: {', '.join(map(str, self.skipped))}")
         return parts
 
 

@@ -125,10 +125,10 @@ class Header:
         """What a reader of three bands and one page leaves out, in words, by ``"pages"`` and ``"bands"``."""
         notes = {}
         if self._has_more_pages():
-            notes["pages"] = "has several pages or frames, of which the first is read"
+            notes["pages"] = "has several pages or frames, of which only the first is read"
         if extra := self._extra_bands():
             bands = "a further band" if extra == 1 else f"{extra} further bands"
-            notes["bands"] = f"has {bands} beside its colors, which is left out"
+            notes["bands"] = f"has {bands} in addition to its colors, which is ignored"
         return notes
 
     def _has_more_pages(self) -> bool:
@@ -177,20 +177,20 @@ def read_header(path: FilePath, file: BinaryIO, file_size: int) -> Header:
     found = next(((name, parser) for magic, name, parser in _PARSERS if start.startswith(magic)), None)
     if found is None:
         raise ImageError(
-            f"{path} is not an image: its first bytes {start[:8]!r} are not those of a {FORMATS}. Hint:"
-            " remove it, or convert it to one of these"
+            f"{path} is not a readable image ({FORMATS}): it begins with {start[:8]!r}. Hint: remove it, or"
+            " convert it to one of these"
         )
     name, parser = found
     try:
         bounded = _Bounded(file, file_size, _HEADER_BYTES_OF.get(name, _HEADER_BYTES))
         image = parser(cast(BinaryIO, bounded))
     except Image.DecompressionBombError as error:  # of WebP alone, whose parser has a limit of its own
-        raise ImageError(f"{path} has more pixels than are read: {error} Hint: cut it into tiles") from error
+        raise ImageError(f"{path} has too many pixels: {error} Hint: cut it into tiles") from error
     except Exception as error:  # what Pillow raises for damaged headers is not documented
         if name == "TIFF" and (kind := _unusual_tiff(file, start)):
             raise ImageError(
                 f"{path} has {kind}, whose range of values is not known or which is not supported; expected"
-                " 1 to 16 bits a channel, gray or in color. Hint: convert it to an 8-bit PNG"
+                " 1 to 16 bits per channel, gray or in color. Hint: convert it to an 8-bit PNG"
             ) from error
         raise ImageError(f"{path} has a damaged header: {error}. {REPAIR}") from error
     return Header(path, file, file_size, name, image)
@@ -212,7 +212,7 @@ def check_budget(header: Header, bytes_per_pixel: int) -> None:
     if header.format != "TIFF" and header.file_size > _SPARE_BYTES + _BYTES_PER_PIXEL * header.pixels:
         raise ImageError(
             f"{claim}, and its file has {header.file_size:,} bytes, far more than such an image can take."
-            " Hint: save the image anew"
+            " Hint: save the image again"
         )
     is_free = header.pixels * bytes_per_pixel * _WORKSPACE.get(header.format, 1) <= FREE_BYTES
     is_accounted_for = is_free or header.pixels <= PIXELS_PER_BYTE * header.file_size
@@ -220,12 +220,11 @@ def check_budget(header: Header, bytes_per_pixel: int) -> None:
         return
     if header.pixels > MAX_PIXELS:
         raise ImageError(
-            f"{claim}, more than the {MAX_PIXELS} that are read at once. Hint: cut it into tiles, or"
-            f" {way_out}"
+            f"{claim}, more than the {MAX_PIXELS} that are allowed. Hint: cut it into tiles, or {way_out}"
         )
     raise ImageError(
-        f"{claim} in a file of {header.file_size:,} bytes: more than {PIXELS_PER_BYTE} pixels a byte, as no"
-        f" photo has. Hint: check where it comes from; if it is what it should be, {way_out}"
+        f"{claim} in a file of {header.file_size:,} bytes: more than {PIXELS_PER_BYTE} pixels per byte,"
+        f" which no photo has. Hint: check where it comes from; if you trust it, {way_out}"
     )
 
 

@@ -74,9 +74,9 @@ def read_image(path: FilePath) -> Tensor:
     """Read a JPEG, PNG, BMP, WebP, TIFF, GIF or JPEG 2000 file as RGB.
 
     Gray becomes three equal channels; palettes and CMYK become RGB; transparency is dropped without blending,
-    as is usual in the field; 16 bits a channel become 8 by ``round(value / 257)``, which maps the full range
-    onto the full range; EXIF orientation is applied; of several pages or frames the first is read. What is
-    left out and may matter is logged, once a process for each kind: see ``read_picture``.
+    as is usual in the field; 16 bits per channel become 8 by ``round(value / 257)``, which maps the full
+    range onto the full range; EXIF orientation is applied; of several pages or frames the first is read. What
+    is left out and may matter is logged, once per process for each kind: see ``read_picture``.
 
     Returns:
         uint8 ``[3, H, W]``, stored channels-last (as decoded; ``.contiguous()`` copies where that matters).
@@ -154,7 +154,7 @@ _SAID = _Said()
 def _said(path: FilePath, picture: Picture) -> Tensor:
     for kind, note in picture.notes.items():
         if _SAID.is_new(kind):
-            logger.warning("%s %s (said once for all such images)", path, note)
+            logger.warning("%s %s (reported once for all such images)", path, note)
     return picture.pixels
 
 
@@ -247,7 +247,7 @@ def read_id_map(path: FilePath) -> Tensor:
     values = _read_values(path)
     if values.size and int(values.min()) < 0:
         raise ImageError(
-            f"{path} has the value {int(values.min())}; expected object ids from 0, which is none"
+            f"{path} has the value {int(values.min())}; expected object ids of 0 or more (0 is no object)"
         )
     return torch.from_numpy(values.astype(np.int32))
 

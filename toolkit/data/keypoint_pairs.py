@@ -11,7 +11,7 @@ Pairs = tuple[tuple[int, int], ...]
 
 PAIRS_HINT = (
     "Hint: list the pairs by their positions from 0, as in augment='[{name: flip, keypoint_pairs: [[1, 2]]}]'"
-    " ([] where none are swapped), or leave flip out of augment"
+    " ([] if none are swapped), or remove flip from augment"
 )
 """What to do about a flip of keypoints."""
 
@@ -46,7 +46,7 @@ def pairs_by_name(names: Sequence[str]) -> Pairs:
             pairs.append((place, partners[0]))
     if names and not pairs:
         raise ConfigError(
-            f"none of the keypoints ({', '.join(names)}) is named as left or right, so that it is not known"
+            f"none of the keypoints ({', '.join(names)}) is named as left or right, so it is not known"
             f" which of them a mirror image swaps. {PAIRS_HINT}"
         )
     return tuple(pairs)

@@ -85,8 +85,8 @@ class LabelValues:
         table[: len(self.classes)] = torch.tensor(self.classes, dtype=torch.uint8)
         if self.void is None and bool((label_map == VOID).any()):
             raise DataError(
-                "pixels of no class cannot be written in the values of this dataset, whose label images have"
-                " none for void. Hint: write indexes (--label-values index)"
+                "pixels without a class cannot be written with the values of this dataset, which has no"
+                " value for void. Hint: write indexes (--label-values index)"
             )
         table[VOID] = VOID if self.void is None else self.void
         return table[label_map.int()]

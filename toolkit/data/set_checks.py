@@ -37,7 +37,10 @@ def notes_between(
     """
     for before, name in combinations(reports, 2):
         if have_the_same_photos(reports[before], reports[name]):
-            yield name, f"the photos are those of {before}, so it measures what was learned by heart"
+            yield (
+                name,
+                (f"the photos are the same as those of {before}, so evaluation on it measures memorization"),
+            )
     if fixed_splits:
         yield from _in_two_splits(reports)
 
@@ -61,11 +64,11 @@ def _classes(first: str, report: SplitReport, other: SplitReport) -> Iterator[st
         return
     if sorted(ours) == sorted(theirs):
         orders = f"{_listed(theirs)}; not {_listed(ours)}"
-        what = f"its classes stand in another order than those of {first}: {orders}"
+        what = f"its classes are in a different order than those of {first}: {orders}"
     else:
         missing, more = [n for n in ours if n not in theirs], [n for n in theirs if n not in ours]
-        parts = [f"lacks {_listed(missing)}"] * bool(missing) + [f"has {_listed(more)} besides"] * bool(more)
-        what = f"its classes are not those of {first}: it {' and '.join(parts)}"
+        parts = [f"lacks {_listed(missing)}"] * bool(missing) + [f"also has {_listed(more)}"] * bool(more)
+        what = f"its classes differ from those of {first}: it {' and '.join(parts)}"
     yield f"{what}. Hint: use one list of classes, in one order, for all splits"
 
 
@@ -77,7 +80,7 @@ def _shared(one: SplitReport, other: SplitReport) -> list[tuple[str, str]]:
 def _of_both(before: str, shared: list[tuple[str, str]]) -> str:
     pairs = [own if own == theirs else f"{own} ({before}: {theirs})" for theirs, own in shared]
     what = "1 photo is" if len(shared) == 1 else f"{len(shared)} photos are"
-    return f"{what} in {before}, too, so that what is measured was learned: {_listed(pairs)}"
+    return f"{what} also in {before}, so the splits are not independent: {_listed(pairs)}"
 
 
 def _listed(names: list[str] | tuple[str, ...]) -> str:

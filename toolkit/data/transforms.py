@@ -25,7 +25,7 @@ from toolkit.config.augmentations import AugmentSettings, Flip
 from toolkit.data.keypoint_pairs import PAIRS_HINT, pairs_by_name
 from toolkit.data.moves import Move, draw_move, resize_move
 from toolkit.errors import ConfigError, InvalidDataError
-from toolkit.types import Instances, Masks, PixelMap, Sample, Size
+from toolkit.types import Instances, Masks, PanopticMap, PixelMap, Sample, Size
 
 __all__ = ["AugmentSettings", "Augmenter", "build_transform", "resize_sample"]
 
@@ -85,7 +85,7 @@ def _with_pairs(settings: Settings, names: Sequence[str]) -> Settings:
     beyond = [place for pair in pairs for place in pair if place >= len(names)]
     if beyond:
         raise ConfigError(
-            f"augment: keypoint_pairs of flip names the keypoint {beyond[0]}, but there are {len(names)},"
+            f"augment: keypoint_pairs of flip lists the keypoint {beyond[0]}, but there are {len(names)},"
             f" from 0 to {len(names) - 1}. Hint: correct the pairs"
         )
     return settings.model_copy(update={"keypoint_pairs": pairs})
@@ -120,11 +120,17 @@ def _replay(sample: Sample, image: Tensor, moves: Sequence[Move]) -> Sample:
     instances = None
     if sample.instances is not None:
         instances = _moved_instances(sample, sample.instances, moves, (image.shape[1], image.shape[2]))
-    extras = {
-        name: _moved_map(value, moves) if isinstance(value, PixelMap) else value
-        for name, value in sample.extras.items()
-    }
+    extras = {name: _moved_extra(value, moves) for name, value in sample.extras.items()}
     return sample.with_(image=image, label_map=label_map, instances=instances, extras=extras)
+
+
+def _moved_extra(value: Any, moves: Sequence[Move]) -> Any:
+    if isinstance(value, PixelMap):
+        return _moved_map(value, moves)
+    if isinstance(value, PanopticMap):
+        # 0, with which everything is filled outside, is void; segments that leave the image are dropped
+        return PanopticMap.compacted(_moved_masks(value.numbers[None], moves)[0], value.segments)
+    return value
 
 
 def _moved_map(pixel_map: PixelMap, moves: Sequence[Move]) -> PixelMap:
@@ -223,7 +229,7 @@ def _mirrored_order(sample: Sample, flip: Flip, shape: Sequence[int]) -> Tensor:
         )
     if beyond := [place for pair in pairs for place in pair if place >= count]:
         raise InvalidDataError(
-            f"keypoint_pairs of flip names the keypoint {beyond[0]}, but those of sample {sample.id!r} are"
+            f"keypoint_pairs of flip lists the keypoint {beyond[0]}, but those of sample {sample.id!r} are"
             f" {count}, from 0 to {count - 1}. Hint: correct the pairs"
         )
     order = torch.arange(count)

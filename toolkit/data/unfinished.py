@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from toolkit.errors import DataError, OutputError
+from toolkit.reading.files import read_bytes
 from toolkit.runtime.files import atomic_write, remove_unfinished, writing
 from toolkit.runtime.locks import LOCK_FILE
 
 MARK = ".toolkit-unfinished"
 """Lies in the folder until all is there, and says which command writes it."""
+
+_MOST_BYTES = 100_000
 
 
 @contextlib.contextmanager
@@ -55,13 +59,13 @@ def require_finished(folder: Path) -> None:
     command = _command_of(folder / MARK)
     if command is not None:
         raise DataError(
-            f"{folder} was not written to its end: a command was stopped, or is still at it. Hint: run it"
-            f" again: {command}"
+            f"{folder} is incomplete: the command that writes it was stopped, or is still running. Hint:"
+            f" run it again: {command}"
         )
 
 
 def _command_of(mark: Path) -> str | None:
-    try:
-        return mark.read_text(encoding="utf-8", errors="surrogateescape").rstrip("\n")
-    except OSError:
+    if mark.is_symlink() or not mark.is_file():
         return None
+    command = read_bytes(mark, "the command that writes here", DataError, most=_MOST_BYTES)
+    return os.fsdecode(command).rstrip("\n")

@@ -14,7 +14,7 @@ from toolkit.data.dataset import Dataset
 from toolkit.errors import DataError
 from toolkit.models.capabilities import Promptable
 from toolkit.models.contract import Model
-from toolkit.types import BACKGROUND, VOID, Prediction
+from toolkit.types import BACKGROUND, VOID, PanopticMap, Prediction
 
 
 def alignment_for(model: Model, dataset: Dataset, owner: str) -> Alignment | None:
@@ -58,9 +58,10 @@ class Alignment:
                 " choose another --data"
             )
         self.is_needed = tuple(classes) != tuple(wanted)
+        self._labels = [wanted.index(name) if name in wanted else None for name in classes]
         self.table = torch.full((VOID + 1,), VOID, dtype=torch.uint8)
-        for index, name in enumerate(classes):
-            self.table[index] = wanted.index(name) if name in wanted else VOID
+        for index, label in enumerate(self._labels):
+            self.table[index] = VOID if label is None else label
 
     def __call__(self, prediction: Prediction) -> Prediction:
         """The prediction in the dataset's classes."""
@@ -74,4 +75,8 @@ class Alignment:
             labels = self.table[instances.labels].long()
             kept = labels != VOID
             instances = replace(instances, labels=labels)[kept]
-        return replace(prediction, label_map=label_map, instances=instances)
+        extras = {
+            name: value.relabeled(self._labels) if isinstance(value, PanopticMap) else value
+            for name, value in prediction.extras.items()
+        }
+        return replace(prediction, label_map=label_map, instances=instances, extras=extras)

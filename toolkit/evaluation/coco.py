@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import hotcoco
@@ -13,8 +13,12 @@ from toolkit.config import Settings
 from toolkit.errors import InvalidDataError
 from toolkit.evaluation.base import DocumentEvaluator, Evaluator
 from toolkit.evaluation.bootstrap import Resampling
-from toolkit.evaluation.coco_figures import IoUType, boundary_figures, figures
+from toolkit.evaluation.coco_compared import ComparedImage
+from toolkit.evaluation.coco_diagnosis import DIAGNOSED, diagnose
+from toolkit.evaluation.coco_documents import document_images
+from toolkit.evaluation.coco_figures import Figures, IoUType, boundary_figures, coco_report, figures
 from toolkit.evaluation.coco_limits import Densities, document_densities, limit_notes
+from toolkit.evaluation.coco_matching import Thresholds
 from toolkit.evaluation.coco_objects import ImageRecord, coco_pair, objects
 from toolkit.evaluation.report import Report
 from toolkit.formats.coco_numbers import coco_numbers
@@ -51,12 +55,30 @@ class CocoSettings(Settings):
 
     boundary: bool = False
     """Whether to also compare masks along their boundaries (Boundary IoU, Cheng et al. 2021), reported as
-    `boundary/AP` and so on; much slower.
+    `boundary/AP` and so on; slower.
     """
 
     keypoint_sigmas: tuple[Annotated[float, Field(gt=0)], ...] | None = None
     """The standard deviation of each keypoint relative to the object's size; `null` uses those of COCO's 17
     keypoints."""
+
+    diagnosis: bool = True
+    """Whether to also report what each kind of error costs (TIDE, Bolya et al. 2020), what is confused with
+    what, how well scores are calibrated, and the best score threshold of each class, for boxes and masks.
+    """
+
+    match_iou: float = Field(0.5, gt=0, le=1)
+    """The IoU from which the diagnosis takes an object as found."""
+
+    background_iou: float = Field(0.1, ge=0, le=1)
+    """The IoU up to which the diagnosis takes a detection as one of background."""
+
+    confusion_score: float = 0.5
+    """Minimum score of the detections in the confusion matrix and in the figures of single images."""
+
+    calibration_bins: int = Field(10, gt=0)
+    """Into how many bins of scores detections are put to compare their scores with the share that is right.
+    """
 
 
 class Coco(Evaluator, Resampling, DocumentEvaluator):
@@ -78,6 +100,14 @@ class Coco(Evaluator, Resampling, DocumentEvaluator):
     Detections with equal scores are ranked in the order of their images in the dataset (by COCO image id
     where there is one), so the results do not depend on how the images are divided among processes. A sample
     that occurs twice is counted once.
+
+    With the setting ``diagnosis``, for boxes and masks, at one IoU (``match_iou``):
+
+    - ``dAP_classification``, ``dAP_localization``, ``dAP_both``, ``dAP_duplicate``, ``dAP_background``,
+      ``dAP_missed``, ``dAP_false_positives``, ``dAP_false_negatives``: by how much AP would rise without such
+      errors (Bolya et al. 2020);
+    - ``F1``: the mean over the classes of the highest F1 at any score threshold; ``ECE``: the expected
+      calibration error of the scores (Guo et al. 2017).
 
     Args:
         settings: see ``CocoSettings``.
@@ -169,12 +199,17 @@ class Coco(Evaluator, Resampling, DocumentEvaluator):
             self._images, key=lambda key: (self._order.get(key.partition(_COPY)[0], len(self._order)), key)
         )
         images = [self._images[sample_id] for sample_id in in_order]
-        parts = {kind: coco_pair(images, kind, self.classes) for kind in self._kinds(images)}
+        kinds = self._kinds(images)
         densities = Densities(
             [image.truth.most_of_a_class for image in images],
             [image.found.most_of_a_class for image in images],
         )
-        return self._report(parts, list(enumerate(self.classes, start=1)), densities, bool(images))
+        return self._report(
+            {kind: coco_pair(images, kind, self.classes) for kind in kinds},
+            list(zip(in_order, images, strict=True)),
+            list(enumerate(self.classes, start=1)),
+            densities,
+        )
 
     def report_document(
         self, document: dict[str, Any], results: list[dict[str, Any]], category_ids: Sequence[int]
@@ -205,7 +240,10 @@ class Coco(Evaluator, Resampling, DocumentEvaluator):
         categories = list(zip(category_ids, self.classes, strict=True))
         densities = document_densities(document["annotations"], results)
         pairs = dict.fromkeys(kinds, (truth, detections))
-        return self._report(pairs, categories, densities, bool(document["images"]))
+        names = {image["id"]: str(image.get("file_name") or image["id"]) for image in document["images"]}
+        found = document_images(truth, document, results, category_ids)
+        images = [(names[image], each) for image, each in found.items()]
+        return self._report(pairs, images, categories, densities)
 
     def _kinds(self, images: Sequence[ImageRecord]) -> list[IoUType]:
         """What both truth and predictions have; an image without objects is compatible with everything."""
@@ -224,29 +262,30 @@ class Coco(Evaluator, Resampling, DocumentEvaluator):
 
     def _report(
         self,
-        pairs: dict[IoUType, tuple[hotcoco.COCO, hotcoco.COCO]],
+        pairs: Mapping[IoUType, tuple[hotcoco.COCO, hotcoco.COCO]],
+        images: Sequence[tuple[str, ComparedImage]],
         categories: Sequence[tuple[int, str]],
         densities: Densities,
-        any_images: bool,
     ) -> Report:
         limits, sigmas = self.settings.max_detections, self.settings.keypoint_sigmas
         parts = [
             figures(*pair, kind, categories, max_detections=limits, sigmas=sigmas)
             for kind, pair in pairs.items()
         ]
+        first = next(iter(parts[0].per_class.values()))
         if self.settings.boundary and "segm" in pairs:
-            parts.append(boundary_figures(*pairs["segm"], categories, max_detections=limits))
-        metrics = {name: value for part in parts for name, value in part.metrics.items()}
-        per_class = {name: values for part in parts for name, values in part.per_class.items()}
-        curves = {name: curve for part in parts for name, curve in part.curves.items()}
-        first = next(iter(per_class.values()))
+            matches = [image.boundary_matches(limits) for _, image in images]
+            parts.append(boundary_figures(matches, categories, max_detections=limits))
+        parts += [
+            self._diagnosis(kind, images) for kind in pairs if self.settings.diagnosis and kind in DIAGNOSED
+        ]
         absent = [name for name, value in zip(self.classes, first, strict=True) if np.isnan(value)]
         notes = []
         if self.settings.boundary and "segm" not in pairs:
             notes.append(
                 "Boundary metrics were left out, because they need masks in both truth and predictions."
             )
-        if not any_images:
+        if not images:
             notes.append("No samples were evaluated, so all metrics are undefined.")
         elif absent:
             notes.append(
@@ -254,7 +293,16 @@ class Coco(Evaluator, Resampling, DocumentEvaluator):
                 " left out of the means."
             )
         notes += limit_notes(densities, pairs, limits)
-        return Report("coco", metrics, per_class, self.classes, tuple(notes), curves)
+        ids = [name.partition(_COPY)[0] for name, _ in images]
+        return coco_report(parts, self.classes, ids, notes)
+
+    def _diagnosis(self, kind: IoUType, images: Sequence[tuple[str, ComparedImage]]) -> Figures:
+        settings = self.settings
+        thresholds = Thresholds(
+            settings.match_iou, settings.background_iou, settings.confusion_score, settings.max_detections[-1]
+        )
+        judged = [image.judged(kind, thresholds) for _, image in images]
+        return diagnose(judged, kind, self.classes, thresholds, settings.calibration_bins)
 
 
 def build(settings: CocoSettings, classes: Sequence[str]) -> Coco:

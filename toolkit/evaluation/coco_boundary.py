@@ -3,15 +3,17 @@
 The overlap of two masks is the smaller of their mask IoU and the IoU of their boundaries: the pixels of a
 mask that lie within 2 % of the image's diagonal from its outline. Crowds have no outline of an object, so
 their overlap is that of the masks alone. Everything else is as for masks.
-pycocotools does the matching, so this is as slow as pycocotools.
+
+No match is possible where the masks themselves overlap by less than the lowest threshold, so boundaries are
+worked out only for the others, each within the box of its mask.
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
 import math
-from collections.abc import Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import cv2
@@ -19,77 +21,91 @@ import hotcoco
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
+
+from toolkit.evaluation.coco_accumulation import ClassMatches, match_image
+from toolkit.evaluation.coco_matching import Found, best_detections, overlaps_between
 
 DILATION = 0.02
 """Width of a boundary, relative to the diagonal of the image."""
 
 
-def boundary(code: dict[str, Any]) -> dict[str, Any]:
-    """The boundary of a mask, both as COCO run lengths: the pixels that erosion removes. The image border
-    counts as an outline.
+@dataclass(frozen=True)
+class Edge:
+    """The boundary of a mask.
+
+    Attributes:
+        x, y: the corner of its box, in pixels.
+        pixels: uint8 ``[h, w]`` of 0 and 1, in the box.
+        count: of ones.
+    """
+
+    x: int
+    y: int
+    pixels: NDArray[np.uint8]
+    count: int
+
+    def overlap(self, other: Edge) -> float:
+        """Intersection over union; 0 of two empty ones."""
+        left, top = max(self.x, other.x), max(self.y, other.y)
+        right = min(self.x + self.pixels.shape[1], other.x + other.pixels.shape[1])
+        bottom = min(self.y + self.pixels.shape[0], other.y + other.pixels.shape[0])
+        common = 0
+        if right > left and bottom > top:
+            parts = (
+                each.pixels[top - each.y : bottom - each.y, left - each.x : right - each.x]
+                for each in (self, other)
+            )
+            common = cv2.countNonZero(cv2.bitwise_and(*parts))
+        union = self.count + other.count - common
+        return common / union if union else 0.0
+
+
+def edge(code: dict[str, Any]) -> Edge:
+    """The boundary of a mask in COCO run lengths: the pixels that erosion removes. The image border counts as
+    an outline.
     """
     height, width = code["size"]
     steps = max(1, round(DILATION * math.hypot(height, width)))
     x, y, w, h = (int(value) for value in coco_mask.toBbox(code))
-    edge: NDArray[np.uint8] = np.zeros((height, width), dtype=np.uint8, order="F")
-    if w and h:
-        inside = np.ascontiguousarray(coco_mask.decode(code)[y : y + h, x : x + w])
-        eroded = cv2.erode(
-            inside, np.ones((3, 3), np.uint8), iterations=steps, borderType=cv2.BORDER_CONSTANT, borderValue=0
-        )
-        edge[y : y + h, x : x + w] = inside - eroded
-    encoded: dict[str, Any] = coco_mask.encode(edge)
+    if not w or not h:
+        return Edge(0, 0, np.zeros((0, 0), dtype=np.uint8), 0)
+    # Transposed, the columns of the run lengths are rows in memory; the square that erodes is symmetric.
+    inside = coco_mask.decode(code).T[x : x + w, y : y + h]
+    eroded = cv2.erode(
+        inside, np.ones((3, 3), np.uint8), iterations=steps, borderType=cv2.BORDER_CONSTANT, borderValue=0
+    )
+    pixels = cv2.subtract(inside, eroded).T
+    return Edge(x, y, np.asarray(pixels, dtype=np.uint8), int(np.count_nonzero(pixels)))
+
+
+def boundary(code: dict[str, Any]) -> dict[str, Any]:
+    """The boundary of a mask, both as COCO run lengths; see ``edge``."""
+    found = edge(code)
+    height, width = code["size"]
+    whole: NDArray[np.uint8] = np.zeros((height, width), dtype=np.uint8, order="F")
+    whole[found.y : found.y + found.pixels.shape[0], found.x : found.x + found.pixels.shape[1]] = found.pixels
+    encoded: dict[str, Any] = coco_mask.encode(whole)
     return encoded
 
 
-class _BoundaryEval(COCOeval):  # type: ignore[misc]
-    """pycocotools' evaluation of masks with the boundary overlap."""
+def match_boundaries(truth: Found, detections: Found, parameters: hotcoco.Params) -> list[ClassMatches]:
+    """Match the masks of one image along their boundaries, class by class.
 
-    def computeIoU(self, imgId: int, catId: int) -> Any:  # noqa: N802, N803 - as pycocotools calls it
-        overlap = super().computeIoU(imgId, catId)
-        if not len(overlap):
-            return overlap
-        truth, found = self._gts[imgId, catId], self._dts[imgId, catId]
-        ordinary = [place for place, each in enumerate(truth) if not each["iscrowd"]]
-        if ordinary:
-            best = np.argsort([-each["score"] for each in found], kind="mergesort")
-            best = best[: self.params.maxDets[-1]]
-            edges = [
-                [boundary(part[place]["segmentation"]) for place in places]
-                for part, places in ((found, best), (truth, ordinary))
-            ]
-            along = coco_mask.iou(*edges, [0] * len(ordinary))
-            overlap[:, ordinary] = np.minimum(overlap[:, ordinary], along)
-        return overlap
-
-
-def evaluate_boundaries(
-    truth: hotcoco.COCO, detections: hotcoco.COCO, max_detections: Sequence[int]
-) -> COCOeval:
-    """The accumulated evaluation of the masks of truth and detections."""
-    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints
-        evaluation = _BoundaryEval(_for_pycocotools(truth), _for_pycocotools(detections), "segm")
-        evaluation.params.maxDets = list(max_detections)
-        evaluation.evaluate()
-        evaluation.accumulate()
-    return evaluation
-
-
-def _for_pycocotools(source: hotcoco.COCO) -> COCO:
-    """The same with what pycocotools needs: ids from 1, since it takes 0 for "no match", and a crowd flag and
-    an area, which files may leave out.
+    Args:
+        truth, detections: with masks and areas.
+        parameters: limits, thresholds and ranges of areas.
     """
-    copy = COCO()
-    document = source.dataset
-    annotations = [
-        {**each, "id": place, "iscrowd": int(each.get("iscrowd") or 0)}
-        for place, each in enumerate(document["annotations"], start=1)
-    ]
-    copy.dataset = document | {"annotations": annotations}
-    copy.createIndex()
-    for each in annotations:
-        if each.get("area") is None:
-            each["area"] = float(coco_mask.area(copy.annToRLE(each)))
-    return copy
+    detections = best_detections(detections, parameters.max_dets[-1])
+    least = min(*parameters.iou_thrs, 1 - 1e-10)
+    along = overlaps_between(detections, truth)
+    along[detections.labels[:, None] != truth.labels[None]] = 0
+    found, true = _edges(detections), _edges(truth)
+    for row, column in np.argwhere((along >= least) & ~truth.crowd[None]).tolist():
+        along[row, column] = min(along[row, column], found(row).overlap(true(column)))
+    return match_image(truth, detections, along, parameters)
+
+
+def _edges(masks: Found) -> Callable[[int], Edge]:
+    """The boundary of each mask, worked out once and only if it is asked for."""
+    codes = masks.codes or []
+    return cache(lambda place: edge(codes[place]))

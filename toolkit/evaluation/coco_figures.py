@@ -8,14 +8,15 @@ see ``benchmarks/coco_evaluator.py``.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import hotcoco
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.evaluation.report import Curve
+from toolkit.evaluation.coco_accumulation import ClassMatches, accumulate
+from toolkit.evaluation.report import Curve, Matrix, Report
 
 Floats = NDArray[np.float64]
 IoUType = Literal["bbox", "segm", "keypoints"]
@@ -31,6 +32,12 @@ class Figures:
     metrics: Mapping[str, float]
     per_class: Mapping[str, list[float]]
     curves: Mapping[str, Curve]
+    matrices: Mapping[str, Matrix] = field(default_factory=dict)
+    per_image: Mapping[str, list[float]] = field(default_factory=dict)
+    lower_is_better: tuple[str, ...] = ()
+    details: tuple[str, ...] = ()
+    summary: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def figures(
@@ -64,22 +71,60 @@ def figures(
     return _figures(kind, found, parameters, categories)
 
 
+def boundary_parameters(max_detections: Sequence[int]) -> hotcoco.Params:
+    """The thresholds and limits of masks that are compared along their boundaries: those of masks."""
+    parameters = hotcoco.Params("segm")
+    parameters.max_dets = list(max_detections)
+    return parameters
+
+
 def boundary_figures(
-    truth: hotcoco.COCO,
-    detections: hotcoco.COCO,
+    images: Sequence[Sequence[ClassMatches]],
     categories: Sequence[tuple[int, str]],
     *,
     max_detections: Sequence[int],
 ) -> Figures:
-    """The same metrics for masks compared along their boundaries; see
-    ``toolkit.evaluation.coco_boundary``."""
-    from toolkit.evaluation.coco_boundary import evaluate_boundaries
+    """The same metrics for masks compared along their boundaries, from the matches of each image; see
+    ``toolkit.evaluation.coco_boundary``.
+    """
+    parameters = boundary_parameters(max_detections)
+    parameters.cat_ids = [category for category, _ in categories]
+    return _figures("boundary", accumulate(images, len(categories), parameters), parameters, categories)
 
-    evaluation = evaluate_boundaries(truth, detections, max_detections)
-    parameters = hotcoco.Params("segm")  # pycocotools has the same under other names
-    parameters.max_dets = list(max_detections)
-    parameters.cat_ids = [int(category) for category in evaluation.params.catIds]
-    return _figures("boundary", evaluation.eval, parameters, categories)
+
+def coco_report(
+    parts: Sequence[Figures], classes: tuple[str, ...], images: Sequence[str], notes: Sequence[str]
+) -> Report:
+    """The results for all kinds of overlap together.
+
+    Args:
+        parts: in the order of the report.
+        classes: the names of the classes.
+        images: the ids of the samples that ``Figures.per_image`` is about.
+        notes: that apply to all.
+    """
+
+    def joined(name: str) -> dict[str, Any]:
+        return {key: value for part in parts for key, value in getattr(part, name).items()}
+
+    def listed(name: str) -> tuple[str, ...]:
+        return tuple(each for part in parts for each in getattr(part, name))
+
+    per_image = joined("per_image")
+    return Report(
+        "coco",
+        joined("metrics"),
+        joined("per_class"),
+        classes,
+        (*notes, *listed("notes")),
+        joined("curves"),
+        listed("lower_is_better"),
+        joined("matrices"),
+        listed("summary"),
+        listed("details"),
+        tuple(images) if per_image else (),
+        per_image,
+    )
 
 
 def _figures(

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import hotcoco
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.evaluation.coco_compared import ComparedImage
 from toolkit.evaluation.coco_figures import IoUType
 from toolkit.evaluation.coco_limits import most_of_a_class
+from toolkit.evaluation.coco_matching import Found
 from toolkit.formats.coco_keypoints import to_indices
 from toolkit.types import Instances
 
@@ -46,12 +48,21 @@ class Objects:
 
 
 @dataclass(frozen=True)
-class ImageRecord:
+class ImageRecord(ComparedImage):
     """The data kept of one image."""
 
     size: tuple[int, int]
     truth: Objects
     found: Objects
+    known: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    def sides(self, kind: IoUType) -> tuple[Found, Found]:
+        """Objects and detections."""
+        return self._side(self.truth, kind), self._side(self.found, kind)
+
+    def _side(self, part: Objects, kind: IoUType) -> Found:
+        codes = _codes([self], [part]) if kind == "segm" else None
+        return Found(part.boxes, part.labels, part.scores, part.crowd, codes, part.mask_areas)
 
 
 def objects(instances: Instances, *, is_truth: bool) -> Objects:
@@ -135,9 +146,8 @@ def _column(
     return np.concatenate(values) if values else np.zeros(empty)
 
 
-def _codes(
-    images: Sequence[ImageRecord], parts: Sequence[Objects]
-) -> list[dict[str, Any] | list[list[float]]]:
+def _codes(images: Sequence[ImageRecord], parts: Sequence[Objects]) -> list[Any]:
+    """The masks of images as COCO run-length dictionaries."""
     return [
         {"size": list(image.size), "counts": code}
         for image, part in zip(images, parts, strict=True)

@@ -76,10 +76,10 @@ def compare_runs(
         batch_size: images at a time.
         workers: processes that read images.
         accelerator, precision: as for training.
-        resamples: draws of images that the intervals are made from; as many as suit each evaluator when None.
-        seed: fixes the draws.
+        resamples: bootstrap draws for the intervals; a suitable number for each evaluator when None.
+        seed: of the draws.
         memory: whether to measure memory, each model in a process of its own.
-        sheet: a picture to write: images, their truth, and what each run predicts.
+        sheet: a picture to write, with images, their truth, and the predictions of each run.
         show_progress: show on standard error how far it is.
 
     Raises:
@@ -88,7 +88,9 @@ def compare_runs(
         DataError: when the classes of a run are not those of the dataset.
     """
     if len(runs) < 2:
-        raise UsageError(f"a comparison needs two runs or more, not {len(runs)}")
+        raise UsageError(
+            f"a comparison needs two runs or more, not {len(runs)}. Hint: list all of their folders"
+        )
     fabric = make_fabric(accelerator=accelerator, devices=1, precision=precision)
     fabric.launch()
     paths = [path_of_run(run) for run in runs]
@@ -209,8 +211,8 @@ def _side_by_side(
     common = [name for name in values[0] if all(name in figures for figures in values)]
     if not set(common) - {SPEED, PARAMETERS, MEMORY}:
         raise UsageError(
-            "these runs have no metric in common. Hint: name an evaluator that suits them all, such as"
-            " evaluators.iou={}"
+            "these runs have no metric in common. Hint: choose an evaluator that works for all of them,"
+            " such as evaluators.iou={}"
         )
     results = []
     for i, (each, manifest) in enumerate(zip(compared, manifests, strict=True)):
@@ -244,19 +246,15 @@ def _notes(
     )
     yield (
         f"Intervals are from {' and '.join(map(str, counts))} bootstrap draws of images, the same for all"
-        f" runs; that of the speed is from draws of batches of {batch_size}, each predicted by all runs in"
-        " turn."
+        f" runs; for the speed, batches of {batch_size} are drawn, each predicted by all runs in turn."
     )
-    yield (
-        f"Memory is that of the weights, and what predicting the {batch_size} largest images takes beside"
-        " them."
-    )
+    yield (f"Memory is the size of the weights plus what predicting the {batch_size} largest images takes.")
     if images < FEW:
-        yield f"{images} images are few: such intervals are too narrow."
+        yield f"{images} images are too few for reliable intervals: these are too narrow."
     if options_differ:
-        yield "The runs were trained with different data.options; those of the first are used here."
+        yield "The runs were trained with different data.options; the options of the first run are used here."
     if any(isinstance(each.subject.model, Promptable) for each in compared):
-        yield "The speed of a promptable model is that of all its prompt protocols together."
+        yield "The speed of a promptable model includes all of its prompt protocols."
     for note in dict.fromkeys(note for each in compared for note in each.notes):
         owners = [each.name for each in compared if note in each.notes]
         yield note if len(owners) == len(compared) else f"{', '.join(owners)}: {note}"
@@ -271,8 +269,7 @@ def _common_dataset(runs: Sequence[str | Path], manifests: Sequence[CheckpointMa
     if len(set(names)) > 1:
         trained = ", ".join(f"{run} on {name}" for run, name in zip(runs, names, strict=True))
         raise UsageError(
-            f"the runs were trained on different datasets: {trained}. Hint: say with --data which to"
-            " compare them on"
+            f"the runs were trained on different datasets: {trained}. Hint: choose one of them with --data"
         )
     return names[0]
 

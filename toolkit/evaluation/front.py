@@ -36,7 +36,7 @@ def evaluate(
     precision: str = "fp32",
     progress: bool = True,
 ) -> Reports:
-    """Measure a run, or predictions on disk, on a split::
+    """Evaluate a run, or predictions on disk, on a split::
 
         toolkit.evaluate("runs/unet-msrc", split="test").metrics["mean_iou"]
 
@@ -49,15 +49,15 @@ def evaluate(
         split: the dataset's validation split when None.
         settings: of the sections ``model``, ``data.options`` and ``evaluators``: dotted keys with values, or
             ``key=value`` words.
-        prompts: with a promptable run: who prompts it, as for ``toolkit.load``. None measures it by its
-            prompt protocols.
-        prompts_above: the score that a detection of another run needs to become a prompt; 0.05 when None.
+        prompts: with a promptable run: the source of its prompts, as for ``toolkit.load``. None evaluates it
+            with its prompt protocols.
+        prompts_above: minimum score for a detection of another run to become a prompt; 0.05 when None.
         label_values: with a folder of label images: what their values are, see ``evaluate_predictions``.
         batch_size: images at a time.
         workers: processes that read images.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
         precision: ``"fp32"``, ``"fp16"`` or ``"bf16"``.
-        progress: whether to count images on standard error.
+        progress: whether to show progress on standard error.
 
     Returns:
         One report per evaluator. Of a run with a named dataset they are also kept in the run's folder.
@@ -73,7 +73,7 @@ def evaluate(
     overrides = as_tree(settings)
     if predictions is not None:
         if not isinstance(data, str):
-            raise UsageError("predictions are measured on a dataset that is named: data=NAME")
+            raise UsageError("predictions are evaluated on a dataset: add data=NAME")
         return Reports(
             evaluate_predictions(
                 Path(predictions),
@@ -121,7 +121,7 @@ def compare(
     memory: bool = True,
     progress: bool = True,
 ) -> Comparison:
-    """Measure runs on the same images, and how far they differ::
+    """Evaluate runs on the same images, with their differences::
 
         toolkit.compare(["runs/unet-msrc", "runs/deeplabv3-msrc"], split="test")
 
@@ -131,10 +131,10 @@ def compare(
             same.
         data_dir, split, batch_size, workers, device, precision, progress: as for ``evaluate``.
         settings: of the sections ``data.options`` and ``evaluators``.
-        out: a picture to write: images, their truth, and what each run predicts.
-        resamples: draws of images that the intervals are made from; as many as suit each evaluator when None.
-        seed: fixes the draws.
-        memory: whether to measure memory, each model in a process of its own, which takes seconds.
+        out: a picture to write, with images, their truth, and the predictions of each run.
+        resamples: bootstrap draws for the intervals; a suitable number for each evaluator when None.
+        seed: of the draws.
+        memory: whether to measure memory, in a separate process for each model, which takes seconds.
 
     Raises:
         UsageError: when there are fewer than two runs, they do not say which dataset to take, or no figure is

@@ -169,14 +169,14 @@ class IoU(Evaluator):
         notes = []
         if len(self.classes) == 1:
             notes.append(
-                f"There is one class only ({self.classes[0]}), so every pixel that has a class is right by"
-                " itself."
+                f"There is only one class ({self.classes[0]}), so every pixel with a class is correct by"
+                " definition."
             )
         if absent.any():
             notes.append(f"{self._some(absent)} absent from truth and prediction and left out of the means.")
         if (missing & ~absent).any():
             notes.append(
-                f"{self._some(missing & ~absent)} absent from the truth, though predicted, and left out of"
+                f"{self._some(missing & ~absent)} absent from the truth but predicted, and left out of"
                 " mean_class_accuracy."
             )
         if self.settings.void == "false_positive":

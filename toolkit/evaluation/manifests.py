@@ -24,4 +24,10 @@ EVALUATOR = (
         measures=("answers",),
         settings="toolkit.evaluation.objects:ObjectsSettings",
     ),
+    EvaluatorManifest(
+        name="pq",
+        summary="panoptic segmentation: panoptic, segmentation and recognition quality",
+        build="toolkit.evaluation.pq:build",
+        measures=("panoptic",),
+    ),
 )

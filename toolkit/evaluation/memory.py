@@ -24,7 +24,7 @@ from toolkit.models.building import load_model
 from toolkit.registry import add_path
 from toolkit.registry.discovery import loaded_paths
 from toolkit.runtime.children import isolated_environment
-from toolkit.runtime.fabric import make_fabric
+from toolkit.runtime.devices import autocast, find_device
 from toolkit.types import Sample
 
 STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
@@ -59,16 +59,15 @@ def predicting_memory(
 
 
 def _measure(run: str, samples: list[Sample], accelerator: str, precision: str) -> int | None:
-    fabric = make_fabric(accelerator=accelerator, devices=1, precision=precision)
-    fabric.launch()
+    device = find_device(accelerator)
     model, _ = load_model(run)
-    model.to(fabric.device)
-    on_gpu = fabric.device.type == "cuda"
+    model.to(device)
+    on_gpu = device.type == "cuda"
     if not on_gpu and not STATUS.exists():
         return None
     gc.collect()
     before = _peak_after_reset(on_gpu)
-    for _ in predict_batches([Subject(model, autocast=fabric.autocast())], [samples]):
+    for _ in predict_batches([Subject(model, autocast=autocast(device, precision))], [samples]):
         pass
     if on_gpu:
         return torch.cuda.max_memory_allocated()

@@ -60,6 +60,9 @@ class Measurement:
             name=f"{report.name}, protocol {self.protocol}",
             metrics={f"{self.protocol}/{name}": value for name, value in report.metrics.items()},
             lower_is_better=tuple(f"{self.protocol}/{name}" for name in report.lower_is_better),
+            details=tuple(
+                f"{self.protocol}/{name}" if name in report.metrics else name for name in report.details
+            ),
         )
         if self.protocol != AUTO:
             return named

@@ -1,4 +1,4 @@
-"""What an evaluator finds out."""
+"""The results of an evaluator."""
 
 from __future__ import annotations
 
@@ -70,21 +70,25 @@ class Matrix:
 
 @dataclass(frozen=True)
 class Report:
-    """Figures with their names, for the whole and for each class. What is undefined is NaN, never -1 or 0.
+    """The metrics of an evaluator, overall and for each class. Undefined values are NaN, never -1 or 0.
 
     Attributes:
         name: of the evaluator.
-        metrics: name -> value, the most important first.
-        per_class: name -> one value a class, in the order of ``classes``.
+        metrics: value by name, the most important first.
+        per_class: name -> one value per class, in the order of ``classes``.
         classes: the names of the classes.
-        notes: sentences that a reader needs to judge the figures.
-        curves: name -> what is worth plotting, such as precision over recall.
-        lower_is_better: names of the metrics of which less is better, such as an error; more of all others.
-        matrices: name -> counts by two criteria, such as a confusion matrix.
+        notes: sentences that a reader needs to interpret the metrics.
+        curves: curves worth plotting by name, such as precision over recall.
+        lower_is_better: names of the metrics for which lower is better, such as an error.
+        matrices: counts by two criteria by name, such as a confusion matrix.
+        summary: sentences that say what the figures mean, the most important first.
+        details: names of metrics and of figures in ``per_class`` that tables leave out.
+        images: the ids of the samples that ``per_image`` is about.
+        per_image: name -> one value per sample, in the order of ``images``.
 
     Raises:
-        InvalidDataError: when a list in ``per_class`` has not one value per class, or ``lower_is_better``
-            names what is no metric.
+        InvalidDataError: when a list in ``per_class`` does not have one value per class, one in
+            ``per_image`` not one per image, or ``lower_is_better`` contains a name that is not a metric.
     """
 
     name: str
@@ -95,13 +99,21 @@ class Report:
     curves: Mapping[str, Curve] = field(default_factory=dict)
     lower_is_better: tuple[str, ...] = ()
     matrices: Mapping[str, Matrix] = field(default_factory=dict)
+    summary: tuple[str, ...] = ()
+    details: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
+    per_image: Mapping[str, list[float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for metric, values in self.per_class.items():
-            if len(values) != len(self.classes):
-                raise InvalidDataError(
-                    f"Report {self.name!r}: {metric} has {len(values)} values for {len(self.classes)} classes"
-                )
+        for owners, figures, what in (
+            (self.classes, self.per_class, "classes"),
+            (self.images, self.per_image, "images"),
+        ):
+            for name, values in figures.items():
+                if len(values) != len(owners):
+                    raise InvalidDataError(
+                        f"Report {self.name!r}: {name} has {len(values)} values for {len(owners)} {what}"
+                    )
         unknown = [name for name in self.lower_is_better if name not in self.metrics]
         if unknown:
             raise InvalidDataError(
@@ -110,7 +122,7 @@ class Report:
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as what JSON can hold, NaN and infinity as None."""
+        """The report as plain values for JSON, with NaN and infinity as None."""
         document: dict[str, Any] = {
             "name": self.name,
             "metrics": {metric: _number(value) for metric, value in self.metrics.items()},
@@ -121,6 +133,15 @@ class Report:
             "notes": list(self.notes),
             "lower_is_better": list(self.lower_is_better),
         }
+        if self.summary:
+            document["summary"] = list(self.summary)
+        if self.details:
+            document["details"] = list(self.details)
+        if self.per_image:
+            document["images"] = list(self.images)
+            document["per_image"] = {
+                name: [_number(value) for value in values] for name, values in self.per_image.items()
+            }
         if self.curves:
             document["curves"] = {name: _curve(curve) for name, curve in self.curves.items()}
         if self.matrices:
@@ -132,11 +153,11 @@ class Report:
         return json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False)
 
     def to_dataframe(self, *, per_class: bool = False) -> Any:
-        """A ``pandas.DataFrame``: a row a metric with its ``value``, or a row a class with a column for each
-        figure. What is undefined is NaN.
+        """A ``pandas.DataFrame``: one row per metric with its ``value``, or one row per class with one column
+        per metric. Undefined values are NaN.
 
         Args:
-            per_class: the figures of each class, rather than those of the whole.
+            per_class: return the metrics of each class instead of the overall ones.
 
         Raises:
             UnavailableError: when pandas is not installed.
@@ -151,34 +172,35 @@ class Report:
         return f"Report({', '.join([repr(self.name), *_headline(self.metrics)])})"
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the table."""
+        """The table, for notebooks."""
         return as_html(self.table())
 
     def table(self) -> Group:
-        """For ``rich``: the metrics, a row for each class, and the notes."""
+        """For ``rich``: the metrics, a row for each class, the summary and the notes; without details."""
         from rich.console import Group
         from rich.table import Table
         from rich.text import Text
 
         summary = Table("metric", title=Text(self.name), title_justify="left")
         summary.add_column("value", justify="right")
+        hidden = set(self.details)
         for metric, value in self.metrics.items():
-            summary.add_row(Text(metric), _text(value))
+            if metric not in hidden:
+                summary.add_row(Text(metric), _text(value))
         parts: list[Table | Text] = [summary]
-        if self.per_class:
+        shown = {metric: values for metric, values in self.per_class.items() if metric not in hidden}
+        if shown:
             rows = Table("class")
-            for metric in self.per_class:
+            for metric in shown:
                 rows.add_column(Text(metric), justify="right")
             for index, name in enumerate(self.classes):
-                rows.add_row(
-                    Text(printable(name)), *(_text(values[index]) for values in self.per_class.values())
-                )
+                rows.add_row(Text(printable(name)), *(_text(values[index]) for values in shown.values()))
             parts.append(rows)
-        return Group(*parts, *(Text(note) for note in self.notes))
+        return Group(*parts, *(Text(printable(line)) for line in (*self.summary, *self.notes)))
 
 
 class Reports(tuple[Report, ...]):
-    """What several evaluators found out about one model, each a ``Report``."""
+    """The results of several evaluators for one model, each a ``Report``."""
 
     __slots__ = ()
 
@@ -188,7 +210,7 @@ class Reports(tuple[Report, ...]):
         return {name: value for report in self for name, value in report.metrics.items()}
 
     def to_dataframe(self) -> Any:
-        """A ``pandas.DataFrame``, a row a metric with its ``value``.
+        """A ``pandas.DataFrame``, one row per metric with its ``value``.
 
         Raises:
             UnavailableError: when pandas is not installed.
@@ -199,7 +221,7 @@ class Reports(tuple[Report, ...]):
         return f"Reports({', '.join(map(repr, self))})"
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the tables, one below the other."""
+        """The tables, one below the other, for notebooks."""
         return "".join(report._repr_html_() for report in self)
 
 

@@ -43,8 +43,8 @@ class Comparison:
     Attributes:
         data, split, images: what they were measured on.
         runs: in the order given; all have the same figures.
-        notes: sentences that a reader needs to judge them.
-        lower_is_better: names of the figures of which less is better; more of all other metrics.
+        notes: sentences that a reader needs to interpret them.
+        lower_is_better: names of the figures for which lower is better.
     """
 
     data: str
@@ -93,9 +93,9 @@ class Comparison:
         }
 
     def to_dataframe(self) -> Any:
-        """A ``pandas.DataFrame``: a row a figure, a column a run, and for each run but the first its
-        ``difference`` to that, with the ``low`` and ``high`` end of the interval. Memory is in bytes; what is
-        undefined is NaN.
+        """A ``pandas.DataFrame``: one row per figure, one column per run, and for each run except the first
+        its ``difference`` from the first, with the ``low`` and ``high`` end of the interval. Memory is in
+        bytes; undefined values are NaN.
 
         Raises:
             UnavailableError: when pandas is not installed.
@@ -112,7 +112,7 @@ class Comparison:
         return pandas.DataFrame(columns, index=pandas.Index(names, name="figure"))
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the table."""
+        """The table, for notebooks."""
         return as_html(self.table())
 
     def table(self) -> Group:
@@ -141,7 +141,8 @@ class Comparison:
                 ]
             table.add_row(*(Text(cell) for cell in cells))
         legend = (
-            f"[low, high] is the {LEVEL:.0%} interval of the difference on these images; * it excludes 0."
+            f"[low, high] is the {LEVEL:.0%} interval of the difference on these images; * means that it"
+            " excludes 0."
         )
         return Group(table, *(Text(note) for note in (legend, *self.notes)))
 

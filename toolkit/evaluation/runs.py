@@ -15,6 +15,7 @@ from toolkit.config.settings import Settings, settings_class
 from toolkit.config.tree import merge
 from toolkit.data.dataset import Dataset, open_dataset, open_for_task
 from toolkit.data.label_values import LabelValues
+from toolkit.data.segments import PANOPTIC
 from toolkit.errors import DataError, UsageError
 from toolkit.evaluation.alignment import alignment_for
 from toolkit.evaluation.base import DocumentEvaluator, Evaluator
@@ -65,9 +66,9 @@ def evaluate_run(
         split: the dataset's validation split when None.
         overrides: settings of the sections ``model``, ``data.options`` and ``evaluators`` by full or bare
             keys; they are laid over the run's.
-        prompts: for a promptable model: who prompts it, as for ``toolkit.load``; its answers are then
-            measured as detections, by the evaluator ``coco`` unless ``overrides`` name others. None measures
-            it by its prompt protocols.
+        prompts: for a promptable model: the source of its prompts, as for ``toolkit.load``; its answers are
+            then evaluated as detections, by the evaluator ``coco`` unless ``overrides`` name others. None
+            measures it by its prompt protocols.
         prompts_above: the score that a detection needs to become a prompt, as for ``toolkit.load``.
         batch_size, workers, devices, accelerator, precision: how to go about it; they do not change what is
             measured.
@@ -102,7 +103,7 @@ def evaluate_run(
     if prompts is not None:
         if prompts == AUTO:
             raise UsageError(
-                "--prompts auto: objects that nobody prompted have no classes. Hint: leave --prompts out"
+                "--prompts auto: objects found without prompts have no classes. Hint: leave --prompts out"
                 " to measure the model by its prompt protocols, or give from:RUN or a file"
             )
         model = prompted(
@@ -194,9 +195,9 @@ def evaluate_predictions(
 def _own_values(dataset: Dataset, name: str) -> LabelValues:
     if dataset.label_values is None:
         raise UsageError(
-            f"the label images of dataset {name!r} are in color, or there are none, so it has no values of"
-            " its own. Hint: leave --label-values out, and write class indexes, or a classes.csv beside the"
-            " label images"
+            f"the label images of dataset {name!r} are in color, or there are none, so it has no label"
+            " values. Hint: leave out --label-values, and write class indexes, or a classes.csv next to"
+            " the label images"
         )
     return dataset.label_values
 
@@ -204,9 +205,12 @@ def _own_values(dataset: Dataset, name: str) -> LabelValues:
 def _usual(tasks: Sequence[str], files: PredictionFiles) -> dict[str, Any]:
     """The usual evaluators of a dataset's tasks, less those that these predictions are not meant for."""
     known = [task for task in registry.tasks() if task.name in tasks]
-    in_files = [task for task in known if task.predicts in (("label_map",), ("instances",))]
-    found = "instances" if files.has_instances else "label_map"
-    meant = [task for task in in_files if found in task.predicts]
+    in_files = [task for task in known if task.predicts in (("label_map",), ("instances",), (PANOPTIC,))]
+    found = {"instances" if files.has_instances else "label_map"}
+    if files.panoptic is not None:
+        has = {PANOPTIC: True, "label_map": bool(files.label_files), "instances": files.has_instances}
+        found = {name for name, is_there in has.items() if is_there}
+    meant = [task for task in in_files if found & set(task.predicts)]
     return {name: {} for task in meant or in_files for name in task.evaluators}
 
 
@@ -226,14 +230,19 @@ def _from_documents(
 
 
 def known_sections(
-    overrides: Mapping[str, Any] | None, data: str | Dataset, *, plugin: PluginManifest | None = None
+    overrides: Mapping[str, Any] | None,
+    data: str | Dataset,
+    *,
+    plugin: PluginManifest | None = None,
+    model: type[Settings] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """The overrides by section: ``data``, ``evaluators`` and, with a plugin, ``model``.
 
     Args:
         overrides: by full or bare keys, or nested.
         data: the dataset that the options are for; one that is open already takes none.
-        plugin: that the settings of the model are for; None where these have no effect.
+        plugin: that the settings of the model are for.
+        model: the settings of the model where it is of no plugin. Without either they have no effect.
 
     Raises:
         ConfigError: when there are others.
@@ -249,7 +258,9 @@ def known_sections(
         ("evaluators", evaluators_class()),
     ]
     if plugin is not None:
-        sections.insert(0, ("model", settings_class(plugin)))
+        model = settings_class(plugin)
+    if model is not None:
+        sections.insert(0, ("model", model))
     wanted: dict[str, dict[str, Any]] = {name: {} for name in (*SECTIONS, "model")}
     return wanted | for_sections(flat, sections)
 
@@ -263,7 +274,7 @@ def data_of_run(run: str | Path) -> str:
     """
     name = manifest_of_run(run).config.get("data", {}).get("name")
     if not name:
-        raise UsageError(f"{run} does not say which data it was trained on. Hint: name some with --data")
+        raise UsageError(f"{run} does not say which data it was trained on. Hint: add --data NAME")
     return str(name)
 
 
@@ -296,7 +307,7 @@ def open_split(
     """
     if isinstance(data, Dataset):
         if data_dir or options:
-            raise UsageError("a dataset that is open already takes neither a folder nor options")
+            raise UsageError("a dataset that is already open takes neither a folder nor options")
         return data, split or "given"
     manifest = registry.named(registry.datasets(), data)
     split = split or manifest.val_split

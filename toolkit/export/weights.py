@@ -63,6 +63,6 @@ def _refuse_others(path: Path) -> None:
         found = None
     if not (isinstance(found, dict) and {"plugin", "classes", "format"} <= found.keys()):
         raise OutputError(
-            f"the manifest would be written to {path}, where there is a file that is none. Hint: choose"
-            " another name with --out, or move that file away"
+            f"the manifest would be written to {path}, but that file exists and is not a manifest. Hint:"
+            " choose another name with --out, or move that file away"
         )

@@ -18,7 +18,7 @@ from toolkit.types import Size
 from toolkit.wording import counted
 
 Outside: TypeAlias = Literal["error", "clip"]
-"""What becomes of objects that reach out of the image by more than a few pixels."""
+"""How to treat objects that extend more than a few pixels beyond the image."""
 
 TOLERANCE_PIXELS = 6
 TOLERANCE_PART = 0.01
@@ -28,7 +28,7 @@ height, whichever is more. Hands slip, and some tools round outward.
 
 SHOWN = 5
 
-CLIPPED = "objects that reach out of the image are cut off at its border"
+CLIPPED = "objects that extend beyond the image are clipped at its border"
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ class Bounds:
     def _message(self, strays: Sequence[_Stray]) -> str:
         hint = self._hint or _HINT
         if self._outside == "error":
-            hint += ", or cut such objects off with outside=clip"
+            hint += ", or clip such objects with outside=clip"
         height, width = self.size
         worst = max(strays, key=lambda stray: stray.beyond)
         points, of = sum(stray.points for stray in strays), sum(stray.of for stray in strays)
@@ -172,14 +172,14 @@ class Bounds:
         also = f" (and {counted(count, 'more object')}: {', '.join(map(_record, others))}{more})"
         return (
             f"{strays[0].where}{also if others else ''} reaches {worst.farthest:g}, outside the image of"
-            f" {width} x {height} pixels: {points} of {of} points lie more than a few pixels beyond its"
-            f" border. Hint: {hint}"
+            f" {width} x {height} pixels: {points} of {of} points are more than a few pixels outside. Hint:"
+            f" {hint}"
         )
 
 
 _HINT = (
-    "the image may have been turned, cropped or resized since it was annotated, so annotate it as it is now,"
-    " or put back the one that was annotated"
+    "the image may have been rotated, cropped or resized since it was annotated, so annotate it again, or"
+    " restore the original image"
 )
 
 

@@ -20,10 +20,10 @@ def class_name(value: Any, where: str) -> str:
     """
     if not isinstance(value, str):
         raise DataError(
-            f"{where} has {value!r} as the name of a class; expected text. Hint: write the name in quotes"
+            f"{where} has {value!r} as a class name; expected text. Hint: write the name in quotes"
         )
     if not value.strip():
-        raise DataError(f"{where} has an empty name of a class. Hint: name the class, or remove the record")
+        raise DataError(f"{where} has an empty class name. Hint: name the class, or remove the record")
     return value.strip()
 
 
@@ -41,7 +41,7 @@ def class_index(value: Any, classes: Mapping[str, int], where: str, hint: str) -
     """
     name = class_name(value, where)
     if name not in classes:
-        raise DataError(f"{where} is of no class; expected one of {', '.join(classes)}. Hint: {hint}")
+        raise DataError(f"{where} has no known class; expected one of {', '.join(classes)}. Hint: {hint}")
     return classes[name]
 
 
@@ -54,5 +54,5 @@ def class_names(values: Iterable[Any], where: str) -> tuple[str, ...]:
     names = [class_name(value, f"{where}, class {place}") for place, value in enumerate(values)]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise DataError(f"{where} names the class {twice!r} twice. Hint: remove or rename one of them")
+        raise DataError(f"{where} lists the class {twice!r} twice. Hint: remove or rename one of them")
     return tuple(names)

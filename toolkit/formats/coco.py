@@ -60,9 +60,8 @@ class CocoFile:
             isinstance(data.get(key), list) for key in ("images", "annotations", "categories")
         ):
             raise DataError(
-                f"{path} is not a COCO annotation file: it must hold lists called images, annotations and"
-                " categories. Hint: name the file of the annotations (a list of results, or captions, will"
-                " not do)"
+                f"{path} is not a COCO annotation file: it must contain the lists images, annotations and"
+                " categories. Hint: give the annotation file (not a list of results, or captions)"
             )
         by_key = self._by_id(data["categories"], CocoCategory, "categories")
         used = {as_id(each.get("category_id")) for each in data["annotations"] if isinstance(each, dict)}
@@ -154,9 +153,9 @@ class CocoFile:
                 return None
             if found not in known:
                 raise DataError(
-                    f"{self.path}: {name} has the {what} {shown(record.get(what))}, which is none of the"
-                    f" file's {len(known)} {'images' if what == 'image_id' else 'categories'}. Hint: correct"
-                    " it, or remove the annotation"
+                    f"{self.path}: {name} has the {what} {shown(record.get(what))}, which is not one of the"
+                    f" file's {len(known)} {'images' if what == 'image_id' else 'categories'}. Hint:"
+                    " correct it, or remove the annotation"
                 )
         return as_id(record["image_id"]), name, record
 
@@ -257,7 +256,7 @@ def _clipped(box: Box, bounds: Bounds, where: str) -> Box:
     if box[0] >= width or box[1] >= height or box[2] <= 0 or box[3] <= 0:
         raise _DegenerateError(
             f"{where}: bbox from ({box[0]:g}, {box[1]:g}) to ({box[2]:g}, {box[3]:g}) lies outside the image"
-            f" of {width} x {height} pixels, which may have been turned or resized since it was annotated"
+            f" of {width} x {height} pixels, which may have been rotated or resized since it was annotated"
         )
     return bounds.look_box(box, where)
 
@@ -328,7 +327,8 @@ def _run_lengths(value: RunLengths, size: Size, where: str) -> bytes:
     if ((lengths < 0) | (lengths > size[0] * size[1])).any() or int(lengths.sum()) != size[0] * size[1]:
         raise DataError(
             f"{where}: the run lengths cover {int(lengths.sum())} pixels, but the image has"
-            f" {size[0] * size[1]}. Hint: encode the mask again; is it cut off, or of another image?"
+            f" {size[0] * size[1]}. Hint: encode the mask again; it may be truncated, or belong to another"
+            " image"
         )
     if isinstance(counts, str):
         return counts.encode()

@@ -53,7 +53,7 @@ def categories_of(by_id: Mapping[Any, Mapping[str, Any]], used: Collection[Any],
         DataError: when ids are of several kinds, a name is empty, or two categories have the same name.
     """
     if len({type(key) for key in by_id}) > 1:
-        raise DataError(f"{path} has numbers and texts as ids of categories. Hint: use numbers")
+        raise DataError(f"{path} has both numbers and text as category ids. Hint: use numbers")
     group = next((key for key in by_id if _only_groups(key, by_id, used)), None)
     kept = {key: by_id[key] for key in sorted(by_id) if key != group or group is None}
     names = tuple(class_name(record["name"], f"{path}: category {key!r}") for key, record in kept.items())

@@ -106,7 +106,7 @@ def _fault(entry: Mapping[str, Any], first: Mapping[str, Any], images: set[int],
     """What is wrong with a detection whose fields have the right types; empty if it is valid."""
     for key, known in (("image_id", images), ("category_id", categories)):
         if entry[key] not in known:
-            return f"{key} is {shown(entry[key])}, which is none of the dataset's {len(known)}"
+            return f"{key} is {shown(entry[key])}, which is not one of the dataset's {len(known)}"
     if not any(key in entry for key in SHAPES):
         return "has neither bbox nor segmentation nor keypoints"
     if ("bbox" in entry) != ("bbox" in first):

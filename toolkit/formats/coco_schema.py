@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Discriminator, Field, PlainValidator, Tag, model_validator
 
-from toolkit.reading.fields import Count, FileName, Id, Name, Number, Pixels, Record, below, is_number, shown
+from toolkit.reading.fields import Count, FileName, Id, Name, Number, Pixels, Schema, below, is_number, shown
 
 Box = Annotated[list[Pixels], Field(min_length=4, max_length=4)]
 """``x, y, width, height`` in pixels."""
@@ -19,7 +19,7 @@ def _no_counts(value: Any) -> Any:
     raise ValueError("should be text or a list of whole numbers")
 
 
-class RunLengths(Record):
+class RunLengths(Schema):
     """A mask as run lengths, compressed or not."""
 
     size: Annotated[list[Count], Field(min_length=2, max_length=2)]
@@ -43,6 +43,10 @@ def _flag(value: Any) -> int:
     return int(value)
 
 
+Flag = Annotated[int, PlainValidator(_flag)]
+"""0 or 1."""
+
+
 def _form(value: Any) -> str:
     """Which of the forms that a segmentation can have a value is meant to be."""
     if isinstance(value, dict):
@@ -54,7 +58,9 @@ def _form(value: Any) -> str:
 
 def _refuse(value: Any) -> Any:
     if isinstance(value, list) and all(map(is_number, value)):
-        raise ValueError("must be a list of polygons, each a list in it; this is a single one: write [[…]]")
+        raise ValueError(
+            "must be a list of polygons, each of them a list; this is a single polygon: write [[…]]"
+        )
     if isinstance(value, list) and any(isinstance(part, dict) for part in value):
         raise ValueError("must be one object with size and counts, or polygons, but is a list of objects")
     raise ValueError(f"must be a list of polygons, or an object with size and counts, not {shown(value)}")
@@ -73,7 +79,7 @@ Keypoints = Annotated[list[Pixels], AfterValidator(_triples)]
 """``x, y, visibility`` (or score) of each point, one after the other."""
 
 
-class CocoImage(Record):
+class CocoImage(Schema):
     """An entry of ``images``."""
 
     id: Id
@@ -82,14 +88,14 @@ class CocoImage(Record):
     height: Count | None = None
 
 
-class CocoCategory(Record):
+class CocoCategory(Schema):
     """An entry of ``categories``."""
 
     id: Id
     name: Name
 
 
-class CocoAnnotation(Record):
+class CocoAnnotation(Schema):
     """An entry of ``annotations``."""
 
     id: Id | None = None
@@ -98,11 +104,11 @@ class CocoAnnotation(Record):
     bbox: Box | None = None
     segmentation: Segmentation = None
     area: Annotated[Number, Field(ge=0)] | None = None
-    iscrowd: Annotated[int, PlainValidator(_flag)] = 0
+    iscrowd: Flag = 0
     keypoints: Keypoints | None = None
 
 
-class CocoResult(Record):
+class CocoResult(Schema):
     """An entry of a list of results."""
 
     image_id: Id
@@ -125,7 +131,7 @@ class PredictedCategory(CocoCategory):
     label_value: Annotated[Count, Field(le=255)] | None = None
 
 
-class PredictedAnnotation(Record):
+class PredictedAnnotation(Schema):
     """An object of a ``predictions.json``."""
 
     id: Id | None = None

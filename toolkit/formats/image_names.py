@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from pathlib import PurePosixPath
 
-from toolkit.formats.image_paths import portable, readings
+from toolkit.formats.image_paths import readings, ways_to_split
 
 logger = logging.getLogger("toolkit")
 
@@ -26,7 +26,7 @@ class ImageNames:
         for name in images:
             self._by_stem[_stem(name)].append(name)
         self._written = [*entries]
-        self._entries = [portable(entry) for entry in self._written]
+        self._ways = [["/".join(parts) for parts in ways_to_split(entry)] for entry in self._written]
         self._told = False
 
     @property
@@ -43,14 +43,18 @@ class ImageNames:
         found = self._as_written(entry)
         if found or self._some_are_as_written:
             return found
-        parts = PurePosixPath(portable(entry)).parts
-        for start in range(len(parts)):
-            end = "/".join(parts[start:])
-            found = self._that_end_with(end)
-            if found and sum(_ends_with(other, end) for other in self._entries) == 1:
-                self._tell(entry, found[0])
-                return found
+        for parts in ways_to_split(entry):
+            for start in range(len(parts)):
+                end = "/".join(parts[start:])
+                found = self._that_end_with(end)
+                if found and self._is_of_one_entry(end):
+                    self._tell(entry, found[0])
+                    return found
         return []
+
+    def _is_of_one_entry(self, end: str) -> bool:
+        """Whether no two names in the file end in this."""
+        return sum(any(_ends_with(way, end) for way in ways) for ways in self._ways) <= 1
 
     @cached_property
     def _some_are_as_written(self) -> bool:

@@ -21,8 +21,13 @@ from toolkit.data.folders import data_files
 from toolkit.data.images import IMAGE_SUFFIXES
 from toolkit.data.splits import is_of_other_split
 from toolkit.errors import DataError
+from toolkit.formats.pairs import listed
+from toolkit.reading.files import is_file
 
 logger = logging.getLogger("toolkit")
+
+MOST_EXPLAINED = 20
+"""Lost images that are looked at for a reason."""
 
 _UPLOAD = re.compile(r"^[0-9a-f]{8}-(?=.)")
 """What Label Studio puts before the name of an image that is uploaded."""
@@ -67,7 +72,7 @@ class ImagePaths:
             if found is not None and not self._told:
                 self._told = True
                 logger.info(
-                    "%s names images by paths of another machine; they are found by the ends of their names,"
+                    "%s lists images by paths on another computer; they are matched by the ends of the paths,"
                     " such as %s for %s",
                     self._source,
                     found,
@@ -88,16 +93,44 @@ class ImagePaths:
 
     def _why_not(self, name: str) -> str:
         folders = ", ".join(map(str, self._folders))
-        last = portable(name).rpartition("/")[2]
-        same = [] if self._some_are_as_written else self._by_last_part.get(_key(last), [])
-        why, hint = "", self._hint or f"put it into {self._folders[0]}, or correct the name"
-        if len(same) > 1:
-            why = f"; {len(same)} images are called {last}: {', '.join(map(str, same[:3]))}"
-            hint = "write the path of the right one, below one of these folders"
-        elif same:
-            why = f"; {self._ends[1][(_key(last),)]} names end in {last}, but only {same[0]} is there"
-            hint = "put the others there, too, or correct the names"
+        why, hint = self._what_hinders(name)
+        hint = hint or self._hint or f"put it into {self._folders[0]}, or correct the name"
         return f"{self._source} names the image {name}, which is in none of {folders}{why}. Hint: {hint}"
+
+    def lost(self, names: Sequence[str], hint: str) -> DataError:
+        """The error for images that were not found, with the reason for the first of them that has one.
+
+        Args:
+            names: of the images.
+            hint: what to do when they are not there at all.
+        """
+        what = listed(f"images that {self._source} names and that are not there", names)
+        for name in names[:MOST_EXPLAINED]:
+            why, better = self._what_hinders(name)
+            if why:
+                return DataError(f"{what}{why}. Hint: {better}")
+        return DataError(f"{what}. Hint: {hint}")
+
+    def _what_hinders(self, name: str) -> tuple[str, str]:
+        """Why images whose names end as this one does are not taken for it, and what to do; empty where there
+        are none.
+        """
+        if self._some_are_as_written:
+            return "", ""
+        for last in (parts[-1] for parts in ways_to_split(name)):
+            same = self._by_last_part.get(_key(last), [])
+            if len(same) > 1:
+                shown = ", ".join(map(str, same[:3]))
+                return (
+                    f"; {len(same)} images are called {last}: {shown}",
+                    f"write the path of the right one, below {' or '.join(map(str, self._folders))}",
+                )
+            if same and not self._is_of_one_name((last,)):
+                return (
+                    f"; {self._ends[1][(_key(last),)]} names end in {last}, but only {same[0]} is there",
+                    "put the others there, too, or correct the names",
+                )
+        return "", ""
 
     @cached_property
     def _some_are_as_written(self) -> bool:
@@ -116,7 +149,13 @@ class ImagePaths:
         return None
 
     def _by_end(self, name: str) -> Path | None:
-        parts = PurePosixPath(portable(name)).parts
+        for parts in ways_to_split(name):
+            found = self._by_longest_end(parts) or self._by_file_name(parts[-1])
+            if found is not None:
+                return found
+        return None
+
+    def _by_longest_end(self, parts: tuple[str, ...]) -> Path | None:
         for start in range(len(parts)):
             end = parts[start:]
             if self._is_of_one_name(end):
@@ -125,7 +164,10 @@ class ImagePaths:
                 )
                 if path is not None:
                     return path
-        for last in (parts[-1], _UPLOAD.sub("", parts[-1])) if parts else ():
+        return None
+
+    def _by_file_name(self, name: str) -> Path | None:
+        for last in (name, _UPLOAD.sub("", name)):
             there = self._by_last_part.get(_key(last), [])
             if len(there) == 1 and self._is_of_one_name((last,)):
                 return there[0]
@@ -135,8 +177,8 @@ class ImagePaths:
         """Whether no two names end in this, so that one image would be taken for two."""
         count = len(end)
         if count not in self._ends:
-            tails = (PurePosixPath(portable(name)).parts[-count:] for name in self._names)
-            self._ends[count] = Counter(tuple(map(_key, tail)) for tail in tails)
+            tails = ({tuple(map(_key, way[-count:])) for way in ways_to_split(name)} for name in self._names)
+            self._ends[count] = Counter(tail for of_name in tails for tail in of_name)
         return self._ends[count][tuple(map(_key, end))] <= 1
 
     @cached_property
@@ -173,6 +215,15 @@ def portable(name: str) -> str:
     return "/".join(parts)
 
 
+def ways_to_split(name: str) -> list[tuple[str, ...]]:
+    """The parts of the path that a name stands for on any machine: as written, and with URL escapes decoded;
+    none for a name without any.
+    """
+    path = portable(name)
+    ways = (PurePosixPath(reading).parts for reading in dict.fromkeys((path, unquote(path))))
+    return [parts for parts in ways if parts]
+
+
 def portable_names(names: Sequence[str]) -> list[str]:
     """The names of the images of a file as ``portable``; those that would become the same stay as they
     are.
@@ -180,22 +231,6 @@ def portable_names(names: Sequence[str]) -> list[str]:
     short = [portable(name) for name in names]
     uses = Counter(short)
     return [one if uses[one] == 1 else name for name, one in zip(names, short, strict=True)]
-
-
-def is_file(path: Path) -> bool:
-    """Whether a regular file is there; never an error, whatever the name is."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
-
-
-def is_folder(path: Path) -> bool:
-    """Whether a folder is there; never an error, whatever the name is."""
-    try:
-        return path.is_dir()
-    except (OSError, ValueError):
-        return False
 
 
 def _url(name: str) -> str | None:

@@ -20,6 +20,7 @@ from toolkit.formats.bounds import Bounds, Outside
 from toolkit.formats.class_names import class_index, class_name, class_names
 from toolkit.formats.labelme_shapes import region_of_shape
 from toolkit.formats.regions import Region, check_stated_size
+from toolkit.reading.files import read_text
 from toolkit.reading.json_text import load_json
 from toolkit.types import Masks, Size
 
@@ -56,7 +57,7 @@ def read_labelme(path: Path) -> dict[str, Any]:
         or not isinstance(data.get("imagePath"), str)
     ):
         raise DataError(
-            f"{path} is not a file of LabelMe: it must hold shapes and imagePath. Hint: remove it from the"
+            f"{path} is not a LabelMe file: it must contain shapes and imagePath. Hint: remove it from the"
             " folder"
         )
     return data
@@ -86,12 +87,7 @@ def read_labels(path: Path) -> tuple[str, ...]:
     Raises:
         DataError: when it cannot be read, names none, or one twice.
     """
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{path} cannot be read as a list of labels: {error}. Hint: write one a line, in UTF-8"
-        ) from error
+    lines = [line.strip() for line in read_text(path, "one label per line", DataError).splitlines()]
     names = class_names((line for line in lines if line and line not in NO_CLASSES), str(path))
     if not names:
         raise DataError(f"{path} names no labels. Hint: write each label on a line of its own")
@@ -139,7 +135,7 @@ def _part(shape: Any, bounds: Bounds, where: str, options: LabelmeOptions) -> Re
         raise DataError(f"{where} is not a record, but {type(shape).__name__}. Hint: correct the file")
     label = class_name(shape.get("label"), where)
     if label in NO_CLASSES and label not in options.classes:
-        note(f"shapes labeled {label} are left out, since they are no objects")
+        note(f"shapes labeled {label} are left out, because they are not objects")
         return None
     index = class_index(label, options.classes, where, "correct it, or add it to the classes")
     part = region_of_shape(shape, bounds, where, index)

@@ -86,13 +86,13 @@ def _pasted(mask: Any, corners: Sequence[float], size: Size, where: str) -> byte
     if abs(width - span[0]) > 1 or abs(height - span[1]) > 1:
         raise DataError(
             f"{where}: its mask has {width} x {height} pixels, but its points span {span[0]} x {span[1]}."
-            " Hint: the mask and the points are of different scales, so draw it again, or export it from the"
-            " image as it is now"
+            " Hint: the mask and the points have different scales, so draw it again, or export it again"
+            " from the present image"
         )
     if x < 0 or y < 0 or x + width > size[1] or y + height > size[0]:
         raise DataError(
-            f"{where}: a mask of {width} x {height} pixels at {x}, {y} reaches out of the image of {size[1]}"
-            f" x {size[0]}. Hint: draw it again on the image as it is now"
+            f"{where}: a mask of {width} x {height} pixels at {x}, {y} extends beyond the image of {size[1]}"
+            f" x {size[0]}. Hint: draw it again on the present image"
         )
     full = np.zeros(size, bool)
     full[y : y + height, x : x + width] = pixels != 0

@@ -23,6 +23,7 @@ from toolkit.data.dataset import Dataset
 from toolkit.data.images import write_id_map, write_label_map
 from toolkit.errors import DataError, OutputError
 from toolkit.formats.label_images import Color, id_map_from_instances
+from toolkit.reading.files import read_text
 from toolkit.runtime.confine import check_distinct, check_name
 from toolkit.runtime.files import atomic_write, into, sync_files
 from toolkit.types import Sample
@@ -48,13 +49,7 @@ def read_classes(path: Path) -> tuple[ClassLine, ...]:
         DataError: when the file cannot be read, is empty, lists a class or color twice, or has a color
             component above 255.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{path} cannot be read as a list of classes: {error}. Hint: write one class name per line, in"
-            " UTF-8"
-        ) from error
+    text = read_text(path, "one class name per line", DataError)
     lines = [_parse(line.strip(), path) for line in text.splitlines() if line.strip()]
     if not lines:
         raise DataError(
@@ -173,8 +168,8 @@ def check_listable(ids: Sequence[str]) -> None:
     for one in ids:
         if one.splitlines() != [one.strip()]:
             raise DataError(
-                f"the sample {one!r} cannot stand on a line of a list, because of a line break, or a space at"
-                " its ends. Hint: rename its image, or choose another format"
+                f"the sample {one!r} cannot be written to a list of ids, because it contains a line break"
+                " or begins or ends with a space. Hint: rename its image, or choose another format"
             )
 
 

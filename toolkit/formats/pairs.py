@@ -14,6 +14,7 @@ from toolkit.data.folders import OTHER_PICTURES, data_files
 from toolkit.data.images import IMAGE_SUFFIXES
 from toolkit.data.notes import note
 from toolkit.errors import DataError
+from toolkit.reading import files
 
 
 def images_below(
@@ -61,7 +62,7 @@ def images_in(folder: Path) -> list[Path]:
         else:
             other[path.suffix.lower()] += 1
     for suffix, count in other.items():
-        note(f"files {suffix} are passed over, since this kind of picture is not read", count, log=True)
+        note(f"files {suffix} are skipped, because this kind of picture is not supported", count, log=True)
     return found
 
 
@@ -114,26 +115,10 @@ def read_lines(path: Path) -> list[str]:
     Raises:
         DataError: when the file cannot be read, is no text, or lists nothing.
     """
-    try:
-        text = _text(path)
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read as a list of names: {error}. Hint: restore it") from error
+    lines = files.read_lines(path, "a list of names", DataError)
     if not lines:
         raise DataError(f"{path} is empty. Hint: restore it, with a name on each line")
     return lines
-
-
-def _text(path: Path) -> str:
-    """A list of names of files, whose bytes need not be UTF-8; those are kept as Python has them in names.
-
-    Raises:
-        OSError: when it is no text at all.
-    """
-    data = path.read_bytes()
-    if b"\0" in data or data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise OSError("it is no text in UTF-8")
-    return data.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
 
 
 def hashed_split(name: str, fractions: Mapping[str, float], rest: str = "train") -> str:

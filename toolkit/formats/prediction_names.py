@@ -52,7 +52,7 @@ class Names:
         found = [name for name in found if wanted == sample_id(wanted) or name == sample_id(name)]
         if len(found) > 1:
             raise DataError(
-                f"{self.source} has {len(found)} predictions that could be of the image {sample}:"
+                f"{self.source} has {len(found)} predictions that could belong to the image {sample}:"
                 f" {', '.join(found[:3])}. Hint: remove those of other images, or name them after the images"
                 " with their suffix"
             )
@@ -78,9 +78,9 @@ class Names:
         for sample, name in pairs:
             if name in owners:
                 raise DataError(
-                    f"{self.source} has one prediction, {name}, that could be of {owners[name]} and of"
-                    f" {sample}. Hint: name predictions after the images, in the same subfolders and, where"
-                    " two images differ in that alone, with their suffix"
+                    f"{self.source} has one prediction, {name}, that could belong to both {owners[name]}"
+                    f" and {sample}. Hint: name predictions after the images, in the same subfolders and,"
+                    " where two images differ in that alone, with their suffix"
                 )
             owners[name] = sample
         return {sample: name for name, sample in owners.items()}
@@ -106,6 +106,6 @@ def say_left_out(say: Callable[[str], None], source: Path, others: Sequence[str]
     if others:
         what = f"{len(others):,} predictions are" if len(others) != 1 else "1 prediction is"
         say(
-            f"{source}: {what} of no image of this split, and left out: {', '.join(others[:5])}"
+            f"{source}: {what} ignored, because their images are not in this split: {', '.join(others[:5])}"
             f"{', …' if len(others) > 5 else ''}"
         )

@@ -1,8 +1,9 @@
 """Reads predictions that a model of ours, or anyone, has left on disk.
 
 A folder of label images (``<sample id>.png``, values are class indexes, 255 is none), a folder that
-``toolkit infer`` wrote, or its ``predictions.json``, whose categories say which label value stands for each;
-or a list of COCO results. A ``classes.csv`` beside label images says what their values stand for.
+``toolkit infer`` or ``toolkit panoptic`` wrote, or its ``predictions.json``, whose categories say which label
+value stands for each; a list of COCO results; or COCO's panoptic results, such as ``panoptic.json`` with the
+folder ``panoptic/``. A ``classes.csv`` beside label images says what their values stand for.
 """
 
 from __future__ import annotations
@@ -18,10 +19,13 @@ from torch import Tensor
 
 from toolkit.data.images import read_label_map
 from toolkit.data.label_values import LabelValues
+from toolkit.data.segments import PANOPTIC
 from toolkit.errors import DataError, InvalidDataError
 from toolkit.formats.class_table import CLASS_TABLE, read_class_table
+from toolkit.formats.coco_panoptic_file import is_panoptic
 from toolkit.formats.coco_results import checked_results, result_instances
 from toolkit.formats.coco_schema import PredictedAnnotation, PredictedCategory, PredictedImage
+from toolkit.formats.panoptic_results import PANOPTIC_FILE, PanopticResults
 from toolkit.formats.prediction_names import Names, say_left_out
 from toolkit.reading.fields import shown
 from toolkit.reading.json_text import load_json
@@ -50,6 +54,7 @@ class PredictionFiles:
 
     Attributes:
         results: the detections, where ``path`` is a list of COCO results.
+        panoptic: the segments, where there are any.
 
     Raises:
         DataError: when there is nothing at ``path``, or it is none of the forms above.
@@ -72,21 +77,24 @@ class PredictionFiles:
         self.values: Tensor | None = None
         self._label_values = label_values
         self.results: list[dict[str, Any]] | None = None
+        self.panoptic: PanopticResults | None = None
         self._image_ids = image_ids
         self._matched: dict[str, str] | None = None
         self._category_ids = tuple(category_ids or range(1, len(self.classes) + 1))
+        if path.is_dir() and (path / PANOPTIC_FILE).is_file():
+            self._read_json(path / PANOPTIC_FILE)
         if path.is_dir() and (path / PREDICTIONS_FILE).is_file():
             self._read_json(path / PREDICTIONS_FILE)
-        elif path.is_dir():
+        elif path.is_dir() and self.panoptic is None:
             self._read_folder(path)
         elif path.is_file():
             self._read_json(path)
-        else:
+        elif self.panoptic is None:
             raise DataError(
                 f"no predictions at {path}: expected a folder of label images, or a {PREDICTIONS_FILE}"
             )
 
-    @property
+    @cached_property
     def has_instances(self) -> bool:
         """Whether there are objects, rather than only label maps."""
         return (
@@ -143,10 +151,14 @@ class PredictionFiles:
                     f"{self.label_files[key]} is {list(label_map.shape)} (height, width), but the image"
                     f" {sample_id} is {list(size)}"
                 )
-        record = self.records.get(key)
-        if record is None or (label_map is not None and not record["annotations"]):
-            return Prediction(sample_id, size, label_map)
-        return Prediction(sample_id, size, label_map, self._instances(sample_id, record["annotations"], size))
+        record, extras = self.records.get(key), {}
+        if self.panoptic is not None and key in self.panoptic:
+            extras[PANOPTIC] = self.panoptic.read(key, size)
+        no_objects = label_map is not None and not self.has_instances
+        if record is None or no_objects:
+            return Prediction(sample_id, size, label_map, extras=extras)
+        instances = self._instances(sample_id, record["annotations"], size)
+        return Prediction(sample_id, size, label_map, instances, extras)
 
     def _instances(self, sample_id: str, annotations: Sequence[Mapping[str, Any]], size: Size) -> Instances:
         try:
@@ -174,7 +186,7 @@ class PredictionFiles:
         unknown = translated == _UNKNOWN
         if bool(unknown.any()):
             raise DataError(
-                f"{self.label_files[key]} has the value {int(label_map[unknown][0])}, which is no class of"
+                f"{self.label_files[key]} has the value {int(label_map[unknown][0])}, which is not a class of"
                 f" {self.path}"
             )
         return translated.to(torch.uint8)
@@ -187,7 +199,8 @@ class PredictionFiles:
 
     @cached_property
     def _names(self) -> Names:
-        return Names({**self.label_files, **self.records}, self.path)
+        segments = [] if self.panoptic is None else self.panoptic.names
+        return Names([*self.label_files, *self.records, *segments], self.path)
 
     def _read_folder(self, folder: Path) -> None:
         for file in sorted(folder.rglob("*.png")):
@@ -224,6 +237,15 @@ class PredictionFiles:
         if isinstance(content, list):
             self._read_results(path, content)
             return
+        if is_panoptic(content):
+            self.panoptic = PanopticResults(
+                path,
+                content,
+                self.classes,
+                image_ids=self._image_ids,
+                category_ids=self._category_ids,
+            )
+            return
         if not isinstance(content, dict) or not {"images", "categories", "annotations"} <= content.keys():
             found = (
                 f"has {', '.join(map(shown, [*content][:5])) or 'nothing'}"
@@ -231,9 +253,9 @@ class PredictionFiles:
                 else ""
             )
             raise DataError(
-                f"{path} is no predictions file: it {found or f'holds {shown(content)}'}; expected images,"
-                " categories"
-                " and annotations. Hint: name a predictions.json, or a list of COCO results"
+                f"{path} is not a predictions file: it {found or f'contains {shown(content)}'}; expected"
+                " images, categories and annotations. Hint: give a predictions.json, or a list of COCO"
+                " results"
             )
         source = str(path)
         categories = records(
@@ -262,7 +284,7 @@ class PredictionFiles:
             key = Path(image.file_name).as_posix() if Path(image.file_name).name else ""
             if not key:
                 raise DataError(
-                    f"{path}: {shown(image.file_name)} is no name of an image. Hint: correct the file"
+                    f"{path}: {shown(image.file_name)} is not the name of an image. Hint: correct the file"
                 )
             if key in self.records:
                 raise DataError(f"{path} has two images called {shown(key)}. Hint: rename one")
@@ -319,7 +341,7 @@ class PredictionFiles:
         unknown = sorted(set(categories.values()) - set(self.classes))
         if unknown:
             raise DataError(
-                f"{path} has classes that the dataset has not: {', '.join(unknown)}. The dataset has:"
+                f"{path} has classes that the dataset does not have: {', '.join(unknown)}. The dataset has:"
                 f" {', '.join(self.classes)}"
             )
         places = {name: index for index, name in enumerate(self.classes)}

@@ -29,7 +29,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, PlainValidator, model_v
 from toolkit.errors import DataError
 from toolkit.formats.coco_schema import Box, CocoCategory, CocoImage
 from toolkit.formats.image_names import ImageNames
-from toolkit.reading.fields import MOST_PIXELS, Id, Pixels, Record, Text, shown
+from toolkit.reading.fields import MOST_PIXELS, Id, Pixels, Schema, Text, shown
 from toolkit.reading.files import read_text
 from toolkit.reading.json_text import parse_json
 from toolkit.reading.records import check_unique, name_of, records
@@ -54,7 +54,7 @@ def _filled(value: Any) -> Any:
     return None if value == "" else value
 
 
-class JsonPrompt(Record):
+class JsonPrompt(Schema):
     """A prompt in a JSON file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -75,7 +75,7 @@ class JsonPrompt(Record):
         return self
 
 
-class CocoPrompt(Record):
+class CocoPrompt(Schema):
     """An annotation of a COCO file that is taken for a prompt."""
 
     id: Id | None = None
@@ -194,9 +194,8 @@ def _from_json(path: Path, text: str) -> Iterator[tuple[str, ObjectPrompt]]:
     for name, entries in document.items():
         if not isinstance(entries, list):
             raise DataError(
-                f"{path}: {shown(name)} holds {type(entries).__name__}; expected a list of prompts, one per"
-                " object."
-                " Hint: put it into [ ]"
+                f"{path}: {shown(name)} contains {type(entries).__name__}; expected a list of prompts, one"
+                " per object. Hint: put it into [ ]"
             )
         found = records(
             entries,

@@ -199,8 +199,8 @@ def check_stated_size(stated: tuple[object, object], size: Size, where: str) -> 
     if (known[0], known[1]) != size:
         raise DataError(
             f"{where} should have {known[1]} x {known[0]} pixels, but the file has {size[1]} x {size[0]}."
-            " Hint: use the image that was annotated (check whether it was turned or scaled since), or"
-            " annotate it as it is now"
+            " Hint: use the image that was annotated (check whether it has been rotated or resized since),"
+            " or annotate it again"
         )
 
 

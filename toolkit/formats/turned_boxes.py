@@ -26,7 +26,7 @@ def rotation_of(record: Mapping[str, Any], where: str) -> float:
     if unknown is not None:
         raise DataError(
             f"{where} has {unknown} {record[unknown]!r}, but only CVAT's attributes: {{rotation: DEGREES}} is"
-            " read. Hint: write the turned box as a polygon in segmentation, and remove the field"
+            " read. Hint: write the rotated box as a polygon in segmentation, and remove the field"
         )
     attributes = record.get("attributes")
     angle = attributes.get("rotation") if isinstance(attributes, Mapping) else None

@@ -67,13 +67,13 @@ def read_via(path: Path) -> list[ViaImage]:
     data = load_json(path, "annotations of the VGG Image Annotator", DataError)
     if isinstance(data, dict) and set(data) >= VIA_3:
         raise DataError(
-            f"{path} is a project of VIA 3, which is not read. Hint: export it in COCO's format and use the"
-            " dataset `coco`, or annotate with VIA 2"
+            f"{path} is a project of VIA 3, which is not supported. Hint: export it in COCO's format and"
+            " use the dataset `coco`, or annotate with VIA 2"
         )
     records = data.get("_via_img_metadata", data) if isinstance(data, dict) else None
     if not isinstance(records, dict):
         raise DataError(
-            f"{path} is not a VIA file: it must hold a mapping of images. Hint: export the annotations as"
+            f"{path} is not a VIA file: it must contain a mapping of images. Hint: export the annotations as"
             " JSON"
         )
     seen: set[str] = set()
@@ -169,8 +169,8 @@ def _label(attributes: Any, where: str, options: ViaOptions) -> int:
     value = _value(attributes.get(options.attribute) if isinstance(attributes, dict) else None)
     if value not in options.classes:
         raise DataError(
-            f"{where} has {value!r} as its attribute {options.attribute!r}, which is no class; expected one"
-            f" of {', '.join(options.classes)}. Hint: correct it, or name the classes with classes=[…]"
+            f"{where} has {value!r} as its attribute {options.attribute!r}, which is not a class; expected"
+            f" one of {', '.join(options.classes)}. Hint: correct it, or name the classes with classes=[…]"
         )
     return options.classes.index(value)
 

@@ -7,6 +7,7 @@ path is replaced by ``labels``. ``toolkit.formats.yolo_labels`` reads a label fi
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,10 +21,16 @@ from toolkit.data.notes import note
 from toolkit.data.splits import NAMES, the_one
 from toolkit.errors import DataError, MissingSplitError
 from toolkit.formats.class_names import class_names
-from toolkit.formats.image_paths import ImagePaths, is_file, is_folder, portable_names, readings
+from toolkit.formats.image_paths import ImagePaths, portable, portable_names, readings, ways_to_split
 from toolkit.formats.pairs import images_in, listed, read_lines
 from toolkit.reading.fields import shown
+from toolkit.reading.files import is_file, is_folder
 from toolkit.reading.yaml_text import load_yaml
+
+logger = logging.getLogger("toolkit")
+
+SPLIT_KEYS = {name for names in NAMES.values() for name in names}
+"""The lines of ``data.yaml`` that say where images are."""
 
 _LABEL_LINE = re.compile(r"\s*[\d.]+(\s+[-+.\deE]+){4,}\s*")
 
@@ -59,7 +66,7 @@ def read_data_yaml(path: Path) -> YoloSet:
     data = document.value
     if not isinstance(data, dict):
         raise DataError(
-            f"{path} holds {shown(data)}; expected names of classes and folders of images. Hint: write"
+            f"{path} contains {shown(data)}; expected names of classes and folders of images. Hint: write"
             " 'names:', 'train:' and 'val:', each on a line"
         )
     names = document.names("names")
@@ -85,7 +92,7 @@ def _keypoints(shape: Any, path: Path) -> tuple[int, int] | None:
     if len(whole) != 2 or whole[0] < 1 or whole[1] not in (2, 3):
         raise DataError(
             f"{path}: kpt_shape is {shown(shape)}; expected [KEYPOINTS, 2] or [KEYPOINTS, 3]. Hint: correct"
-            " it, or remove it where the lines hold no keypoints"
+            " it, or remove it if the lines contain no keypoints"
         )
     return whole[0], whole[1]
 
@@ -104,16 +111,16 @@ def find_images(yolo: YoloSet, split: str) -> tuple[list[Path], list[str]]:
     entries = the_one(given, split, str(yolo.path), "remove one of these lines")
     if entries is None:
         raise MissingSplitError(
-            f"{yolo.path} names no images for {split!r}. Hint: add a line '{split}: images/{split}'"
+            f"{yolo.path} lists no images for {split!r}. Hint: add a line '{split}: images/{split}'"
         )
     found: dict[Path, str] = {}
     for entry in entries if isinstance(entries, list) else [entries]:
         if not isinstance(entry, str):
             raise DataError(
-                f"{yolo.path}: {split} holds {shown(entry)}; expected a folder or a file that lists images."
-                f" Hint: write '{split}: images/{split}'"
+                f"{yolo.path}: {split} contains {shown(entry)}; expected a folder or a file that lists"
+                f" images. Hint: write '{split}: images/{split}'"
             )
-        path = _resolve(yolo, entry)
+        path = _resolve(yolo, entry, split)
         found |= _of_folder(path) if path.is_dir() else _of_list(path, yolo, split)
     if not found:
         raise DataError(f"{yolo.path}: {split}: {entries} contains no images. Hint: put them there")
@@ -149,8 +156,8 @@ def _of_list(path: Path, yolo: YoloSet, split: str) -> dict[Path, str]:
         else:
             found[image] = name
     if lost:
-        hint = f"write paths from {path.parent}, and check that the images are there"
-        fault(DataError(f"{listed(f'images that {path} names and that are not there', lost)}. Hint: {hint}"))
+        hint = f"write paths from {path.parent}, and check that the images exist"
+        fault(finder.lost(lost, hint))
     return found
 
 
@@ -158,22 +165,44 @@ def _base(yolo: YoloSet) -> str:
     return str(yolo.data.get("path") or ".")
 
 
-def _resolve(yolo: YoloSet, entry: str) -> Path:
+def _resolve(yolo: YoloSet, entry: str, split: str) -> Path:
     here, base = yolo.path.parent, _base(yolo)
     for reading in readings(entry):
         # The last is what Roboflow writes.
         for path in (here / base / reading, here / reading, here / reading.removeprefix("../")):
             if is_file(path) or is_folder(path):
                 return path
+    by_end = _by_end(yolo, entry)
+    if by_end is not None:
+        logger.info("%s names %s, a path of another machine; %s is taken for it", yolo.path, entry, by_end)
+        return by_end
+    tried = " nor ".join(dict.fromkeys((str(here / base / entry), str(here / entry))))
     raise DataError(
-        f"{yolo.path} names {entry}, but there is neither {here / base / entry} nor {here / entry}. Hint:"
-        f" correct its lines 'path' and '{entry}'"
+        f"{yolo.path} names {entry} for {split!r}, but there is no {tried}. Hint: write a path from the"
+        f" folder of {yolo.path.name}, such as '{split}: images/{split}'"
     )
+
+
+def _by_end(yolo: YoloSet, entry: str) -> Path | None:
+    """The file or folder below that of ``data.yaml`` that the longest end of a path of another machine leads
+    to, unless another entry ends so, too.
+    """
+    if portable(entry) == entry:
+        return None
+    values = {value for name in SPLIT_KEYS if isinstance(value := yolo.data.get(name), str)}
+    for parts in ways_to_split(entry):
+        for start in range(len(parts)):
+            end = parts[start:]
+            alike = [v for v in values if any(way[-len(end) :] == end for way in ways_to_split(v))]
+            path = yolo.path.parent.joinpath(*end)
+            if len(alike) <= 1 and (is_file(path) or is_folder(path)):
+                return path
+    return None
 
 
 def others(yolo: YoloSet) -> list[str]:
     """What ``data.yaml`` names that looks like images of a split, under a name that stands for none."""
-    known = {name for names in NAMES.values() for name in names} | {"path", "names", "download"}
+    known = SPLIT_KEYS | {"path", "names", "download"}
     found = []
     for name, value in yolo.data.items():
         if isinstance(name, str) and name not in known and isinstance(value, str):
@@ -188,7 +217,7 @@ class LabelFiles:
 
     Args:
         images: the images.
-        root: below which label files that lie elsewhere are looked for.
+        root: below which label files in the wrong folder are looked for.
 
     Raises:
         DataError: when no image has a label file, label files of some lie elsewhere, or label files have no
@@ -240,7 +269,7 @@ class LabelFiles:
                 image = wanted.pop(path.stem)
                 found.append(f"{path}, for {image} expected at {self.of(image)}")
         if found:
-            what = listed("label files that lie elsewhere", found)
+            what = listed("label files in the wrong folder", found)
             fault(DataError(f"{what}. Hint: move them to the folder where they are expected"))
         return bool(found)
 

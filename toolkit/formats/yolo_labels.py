@@ -17,6 +17,7 @@ from toolkit.errors import DataError
 from toolkit.formats.bounds import Bounds, Outside
 from toolkit.formats.regions import Region, polygon
 from toolkit.formats.yolo import YoloSet
+from toolkit.reading.files import read_text
 from toolkit.types import Masks, Size
 
 _DIGITS = 6  # of a pixel: what dividing by the size and multiplying again may blur is less
@@ -32,7 +33,7 @@ def yolo_regions(path: Path, size: Size, yolo: YoloSet, outside: Outside = "erro
     Raises:
         DataError: when a line cannot be used; names file and line.
     """
-    lines = _lines(path) if path.exists() else []
+    lines = read_text(path, "YOLO labels", DataError).splitlines() if path.exists() else []
     numbered = [(n, line.split()) for n, line in enumerate(lines, start=1) if line.strip()]
     bounds = Bounds(size, outside, hint="correct the lines")
     read = _pose if yolo.keypoints is not None else _segment
@@ -56,13 +57,6 @@ def _as_box(region: Region, size: Size) -> Region:
     return replace(region, polygons=(), code=None, box_xyxy=(x0, y0, x1, y1))
 
 
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read as text: {error}. Hint: write it again") from error
-
-
 def _numbers(words: list[str], where: str, yolo: YoloSet) -> tuple[int, list[float]]:
     """The class and the numbers of a line."""
     try:
@@ -81,7 +75,7 @@ def _require_parts(values: Sequence[float], where: str) -> None:
     outside = next((value for value in values if not -_FAR <= value <= 1 + _FAR), None)
     if outside is not None:
         raise DataError(
-            f"{where} has {outside:g}; expected parts of the width and height, 0…1. Hint: divide by the"
+            f"{where} has {outside:g}; expected fractions of the width and height, 0…1. Hint: divide by the"
             " size of the image"
         )
 
@@ -121,7 +115,7 @@ def _pose(words: list[str], bounds: Bounds, where: str, yolo: YoloSet) -> Region
         raise DataError(
             f"{where} has {len(values)} numbers after the class; expected 4 of the box and {count} x {each}"
             f" of keypoints, since data.yaml has kpt_shape: [{count}, {each}]. Hint: correct the line, or"
-            " kpt_shape; remove kpt_shape where the lines hold polygons"
+            " kpt_shape; remove kpt_shape if the lines contain polygons"
         )
     _require_parts(values[:4], where)
     region = _box(label, values[:4], bounds, where)

@@ -132,7 +132,7 @@ class Tally:
         """What was found, in a line; empty where the model gives neither objects nor label maps."""
         if self.objects is not None:
             below = self.objects - self.found.total()
-            lower = f"; {below:,} of lower score are in the files, not drawn" if below else ""
+            lower = f"; {below:,} with lower scores are in the files, but not drawn" if below else ""
             return f"{counts_by_class(_sorted(self.found)) or 'no objects'}{lower}"
         return shares(_sorted(self.pixels), self.area) if self.pixels else ""
 
@@ -147,9 +147,9 @@ class Tally:
             return []
         if self.objects:
             return [
-                f"nothing is drawn: the highest score in {where} is {self.best_score:.2f}, and objects are"
-                f" drawn from {threshold:g} on. Hint: --draw-above {_below(self.best_score or 0)}, or train"
-                " longer"
+                f"nothing is drawn: the highest score in {where} is {self.best_score:.2f}, and only objects"
+                f" with at least {threshold:g} are drawn. Hint: --draw-above"
+                f" {_below(self.best_score or 0)}, or train longer"
             ]
         if self.objects == 0 and not self.pixels:
             return [f"no objects were found in {where}. Hint: {_CHECK}"]
@@ -160,9 +160,7 @@ class Tally:
         return []
 
 
-_CHECK = (
-    "check that these images are like those of the training, and evaluate the run on its validation split"
-)
+_CHECK = "check that these images are like the training images, and evaluate the run on its validation split"
 
 
 def _below(score: float) -> str:

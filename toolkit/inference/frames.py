@@ -111,7 +111,7 @@ def open_frames(path: Path) -> FrameFolder | VideoFile:
     if path.is_dir():
         return FrameFolder(path)
     if path.exists() and not path.is_file():
-        raise UsageError(f"{path} is neither a file nor a folder. Hint: name a video or a folder of frames")
+        raise UsageError(f"{path} is neither a file nor a folder. Hint: give a video or a folder of frames")
     if not path.is_file():
         raise UsageError(f"{path} does not exist. Hint: give a video or a folder of frames")
     return VideoFile(path)

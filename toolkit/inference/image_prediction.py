@@ -30,7 +30,7 @@ NOTEBOOK_SIDE = 1024
 
 @dataclass(frozen=True, repr=False, eq=False)
 class ImagePrediction(Prediction):
-    """A ``Prediction`` that knows its image and its classes, and so can be drawn, saved and handed on.
+    """A ``Prediction`` that knows its image and its classes, so that it can be drawn, saved and exported.
 
     A notebook shows it as a picture. The image of a path is not kept: it is read again when it is drawn, so
     that the predictions of thousands of files fit into memory.
@@ -38,7 +38,7 @@ class ImagePrediction(Prediction):
     Attributes:
         classes: the names that labels stand for.
         palette: one RGB color a class.
-        draw_above: the score from which on objects are drawn and counted.
+        draw_above: minimum score of the objects that are drawn and counted.
         path: where the image is, where it came from a file.
         about: the model that predicts, as in ``about.json``.
     """
@@ -138,7 +138,7 @@ class ImagePrediction(Prediction):
         """The prediction drawn over its image.
 
         Args:
-            above: the score from which on objects are drawn; ``draw_above`` when None.
+            above: minimum score of the objects to draw; ``draw_above`` when None.
 
         Returns:
             RGB, of the image's size.
@@ -174,18 +174,18 @@ class ImagePrediction(Prediction):
         write_picture(path, self._drawn(above))
 
     def to_coco(self) -> dict[str, Any]:
-        """A document in COCO's form with this one image, as ``predictions.json`` has it: ``info``,
+        """A COCO document with this one image, as in ``predictions.json``: ``info``,
         ``images``, ``categories`` and ``annotations``, whose masks are run lengths.
 
-        Of a label map, each class that is there becomes one annotation, without a score.
+        For a label map, each class that occurs becomes one annotation, without a score.
         """
         name = os.path.basename(self.path) if self.path else ""
         return coco_document(self, self.classes, file_name=name, about=self.about)
 
     def to_dataframe(self) -> Any:
-        """A ``pandas.DataFrame``, a row an object: ``image``, ``class``, ``score``, the box ``x0``, ``y0``,
-        ``x1``, ``y1`` in pixels, and ``area`` in square pixels. Of a label map, a row a class that is there:
-        ``image``, ``class``, ``pixels``, and ``share``, from 0 to 1.
+        """A ``pandas.DataFrame``, one row per object: ``image``, ``class``, ``score``, the box ``x0``,
+        ``y0``, ``x1``, ``y1`` in pixels, and ``area`` in square pixels. For a label map, one row per class
+        that occurs: ``image``, ``class``, ``pixels``, and ``share``, from 0 to 1.
 
         Raises:
             UnavailableError: when pandas is not installed.
@@ -198,8 +198,8 @@ class ImagePrediction(Prediction):
         return pandas.DataFrame(self._rows(), columns=list(columns)).astype(kinds)
 
     def to_supervision(self) -> Any:
-        """A ``supervision.Detections`` with boxes, masks (dense, a byte a pixel and object), scores, labels,
-        and names as ``data["class_name"]``.
+        """A ``supervision.Detections`` with boxes, masks (dense, one byte per pixel and object), scores,
+        labels, and names as ``data["class_name"]``.
 
         Raises:
             UnavailableError: when supervision is not installed.
@@ -210,7 +210,7 @@ class ImagePrediction(Prediction):
         if found is None:
             raise UsageError(
                 f"{self.sample_id!r} has a label map and no objects, which are all that supervision's"
-                " Detections hold. Hint: to_coco() gives a region for each class"
+                " Detections can contain. Hint: to_coco() gives a region for each class"
             )
         return supervision.Detections(
             xyxy=found.boxes_xyxy.numpy(),

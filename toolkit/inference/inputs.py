@@ -131,10 +131,11 @@ def find_images(
         reasons = [item.found.error for item in found.values()]
         if left_out := search.left_out():
             reasons.append(f"left out: {', '.join(left_out)}")
+        other = "choose another --out, or check the path and" if search.own else "check the path and"
         raise UsageError(
-            f"no image ({', '.join(sorted(IMAGE_SUFFIXES))}) in {', '.join(paths)}"
-            f"{''.join(f'; {reason}' for reason in reasons)}. Hint: check the path and the suffixes, or name"
-            " the files themselves"
+            f"no image ({', '.join(sorted(IMAGE_SUFFIXES))}) in"
+            f" {', '.join(paths)}{''.join(f'; {reason}' for reason in reasons)}. Hint: {other} the"
+            " suffixes, or list the files themselves"
         )
     return with_stems(_with_names(found))
 
@@ -170,7 +171,7 @@ def _match(pattern: Path, search: ImageSearch) -> Iterator[_Placed]:
     try:
         matches = sorted(root.glob(os.path.join(*rest)))
     except ValueError as error:
-        raise UsageError(f"{pattern} is no pattern: {error}. Hint: write photos/**/*.jpg") from None
+        raise UsageError(f"{pattern} is not a valid pattern: {error}. Hint: write photos/**/*.jpg") from None
     if not matches:
         raise UsageError(f"no file matches {pattern}. Hint: check the pattern")
     folders = set() if "**" in rest else {match for match in matches if os.path.isdir(match)}

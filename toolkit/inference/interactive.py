@@ -132,7 +132,7 @@ class Session:
         )
         if inside[2] <= inside[0] or inside[3] <= inside[1]:
             raise InvalidDataError(
-                f"the box {[x0, y0, x1, y1]} covers nothing of the image, which is {width} × {height} pixels"
+                f"the box {[x0, y0, x1, y1]} does not overlap the image, which is {width} × {height} pixels"
                 " (width × height)"
             )
         return self._ask(replace(self._current(), box_xyxy=inside, logits=None))

@@ -111,7 +111,7 @@ def predict_folder(
             classes and void, such as 0 for void; ``"index"`` with the indexes of the classes and 255.
         frames: which frames of videos and cameras; all when None.
         resume: skip what is done there already; failures are tried again.
-        progress: whether to count on standard error.
+        progress: whether to show progress on standard error.
         on_start: called with the number of images in all (None where nobody knows), and of those done before.
         on_record: called after each image.
 
@@ -127,9 +127,7 @@ def predict_folder(
     words = [paths] if isinstance(paths, (str, os.PathLike)) else paths
     inputs = find_inputs(words, exclude=out, choice=frames)
     if resume and any(stream.is_endless for stream in inputs.streams):
-        raise UsageError(
-            "a camera's images cannot be continued. Hint: leave out --resume, and choose another --out"
-        )
+        raise UsageError("a camera cannot be resumed. Hint: leave out --resume, and choose another --out")
     predictor.model.expect_images(image.name for image in inputs.images)
     if draw_above is None:
         draw_above = predictor.model.draw_above
@@ -187,9 +185,9 @@ def dataset_values(predictor: Predictor) -> LabelValues:
     """
     if predictor.label_values is None:
         raise UsageError(
-            f"the values of the training data are not known of {predictor.name or 'this model'}: its label"
+            f"the values of the training data of {predictor.name or 'this model'} are not known: its label"
             " images are in color, or there are none, or the checkpoint is older than this setting. Hint:"
-            " leave --label-values out; labels/classes.csv says what the indexes stand for"
+            " leave out --label-values; labels/classes.csv says what the indexes mean"
         )
     return predictor.label_values
 

@@ -30,7 +30,7 @@ from toolkit.models.contract import Model
 from toolkit.models.prompted import prompted
 from toolkit.models.returned import checked_predictions, owner_of
 from toolkit.models.simulated_prompts import AUTO
-from toolkit.runtime.devices import find_device
+from toolkit.runtime.devices import autocast, find_device
 from toolkit.runtime.remote import fetch_bytes, is_url
 from toolkit.types import Prediction, Sample
 from toolkit.visualization.palettes import Palette, default_palette
@@ -78,7 +78,7 @@ class Predictor:
         self._tileable = model.capability(Tileable)
         if tiling and tiling.window is not None and self._tileable is None:
             raise UsageError(
-                f"window: {type(model).__name__} predicts images whole. Hint: leave window out, or use a"
+                f"window: {type(model).__name__} only predicts whole images. Hint: leave out window, or use a"
                 " model that declares the capability Tileable, as semantic ones do"
             )
         self.device = find_device(device)
@@ -101,10 +101,10 @@ class Predictor:
     def predict(
         self, images: ImageLike | list[Any] | tuple[Any, ...], *, batch_size: int = 4
     ) -> ImagePrediction | list[ImagePrediction]:
-        """Predict one image, or a list of images of any kinds and sizes.
+        """Predict one image, or a list of images of any type and size.
 
         Args:
-            images: a path or an address (``https://…``), RGB uint8 ``[H, W, 3]`` (NumPy) or ``[3, H, W]``
+            images: a path or a URL (``https://…``), RGB uint8 ``[H, W, 3]`` (NumPy) or ``[3, H, W]``
                 (torch), a Pillow image, or a list of these.
             batch_size: how many images of a list are read and predicted at a time.
 
@@ -161,10 +161,7 @@ class Predictor:
     @contextlib.contextmanager
     def computing(self) -> Iterator[None]:
         """The context in which the network computes: without gradients, in the chosen precision."""
-        with (
-            torch.no_grad(),
-            torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"),
-        ):
+        with torch.no_grad(), autocast(self.device, self.precision):
             yield
 
 
@@ -188,9 +185,10 @@ def load(
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ….
         precision: ``"fp32"`` or ``"bf16"``.
         tiling: when large images are predicted window by window.
-        prompts: who prompts a promptable model: ``"auto"`` (it finds everything in the image, the default),
-            ``"from:RUN"`` (another run's detections) or the path of a file, see ``toolkit.formats.prompts``.
-        prompts_above: the score that a detection needs to become a prompt; 0.05 when None.
+        prompts: the source of a promptable model's prompts: ``"auto"`` (it finds everything in the image, the
+            default), ``"from:RUN"`` (another run's detections) or the path of a file, see
+            ``toolkit.formats.prompts``.
+        prompts_above: minimum score for a detection to become a prompt; 0.05 when None.
         settings: of the model, nested, laid over those that it was trained with; its weights must still fit.
 
     Raises:
@@ -278,7 +276,7 @@ def as_sample(image: ImageLike, name: str = "image") -> Sample:
 def _from_pillow(image: Image.Image) -> Tensor:
     if image.mode.startswith(("I", "F")):
         raise InvalidDataError(
-            f"a Pillow image of mode {image.mode} has no fixed range; expected 8 bits a channel, such as"
+            f"a Pillow image of mode {image.mode} has no fixed range; expected 8 bits per channel, such as"
             " mode RGB"
         )
     return torch.from_numpy(np.array(ImageOps.exif_transpose(image).convert("RGB"))).permute(2, 0, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import queue
 import threading
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 
 from toolkit.inference.records import Record
-from toolkit.runtime.files import sync_files, writing
+from toolkit.runtime.files import open_to_append, sync_files, writing
 
 MOST_WAITING = 1024
 """How many records may wait for the disk; then the next waits, too."""
@@ -34,8 +35,7 @@ class RecordWriter:
         self._manifest = manifest
         self._waiting: queue.Queue[tuple[Record, Sequence[Path]] | None] = queue.Queue(MOST_WAITING)
         self._error: BaseException | None = None
-        with writing(manifest):
-            self._file = open(manifest, "a", encoding="utf-8", newline="\n")  # noqa: SIM115 - closed by close
+        self._file = io.TextIOWrapper(open_to_append(manifest), "utf-8", newline="\n")
         self._thread = threading.Thread(target=self._work, name="toolkit-records", daemon=True)
         self._thread.start()
 

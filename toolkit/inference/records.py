@@ -12,8 +12,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 
 from toolkit.errors import DataError
 from toolkit.inference.findings import Findings
-from toolkit.reading.fields import AnyText, Count, Name, Number, Text, below
-from toolkit.reading.fields import Record as Schema
+from toolkit.reading.fields import AnyText, Count, Name, Number, Schema, Text, below
 from toolkit.reading.files import read_bytes
 from toolkit.reading.records import judge
 from toolkit.runtime.files import atomic_write

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 
 from toolkit.data.images import write_label_map
+from toolkit.data.segments import PANOPTIC
+from toolkit.formats.coco_panoptic import segment_records, write_panoptic_png
 from toolkit.inference.coco_documents import coco_annotations
 from toolkit.runtime.files import atomic_write
 from toolkit.types import Prediction
@@ -37,3 +39,19 @@ def write_objects(prediction: Prediction, folder: Path, stem: str, palette: Pale
     with atomic_write(folder / path, "w") as file:
         json.dump(coco_annotations(prediction.instances), file)
     return {"instances": path}
+
+
+def write_segments(prediction: Prediction, folder: Path, stem: str, palette: Palette) -> dict[str, str]:
+    """Write segments as COCO does: a PNG whose colors are their ids, and JSON that says what they are.
+
+    Raises:
+        OutputError: when a file cannot be written.
+    """
+    panoptic = prediction.get(PANOPTIC)
+    if panoptic is None:
+        return {}
+    picture, records = f"panoptic/{stem}.png", f"panoptic/{stem}.json"
+    ids = write_panoptic_png(folder / picture, panoptic, palette)
+    with atomic_write(folder / records, "w") as file:
+        json.dump(segment_records(panoptic, ids), file)
+    return {"panoptic": picture, "segments": records}

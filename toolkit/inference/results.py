@@ -9,6 +9,7 @@ done.
     DIR/labels/classes.csv       what the values in them stand for
     DIR/instances/<name>.json    the objects of one image, as in COCO results (instance models)
     DIR/<kind>/…                 what the task of a plugin writes
+    DIR/panoptic/<name>.png      segments as COCO writes them (panoptic segmentation); panoptic.json for all
     DIR/overlays/<name>.jpg      the prediction drawn over the photo
     DIR/predictions.json         everything in COCO's form, made when all images are done
 """
@@ -39,7 +40,7 @@ from toolkit.inference.inputs import FileState, InputImage
 from toolkit.inference.outputs import are_whole, concerns_one_image, remove_outputs, sizes_of
 from toolkit.inference.record_writer import RecordWriter
 from toolkit.inference.records import Record, latest_records, write_records
-from toolkit.reading.fields import Record as Schema
+from toolkit.reading.fields import Schema
 from toolkit.reading.json_text import load_json
 from toolkit.reading.records import records as checked_records
 from toolkit.runtime.confine import check_name
@@ -234,8 +235,8 @@ class ResultFolder:
         other = self._stems.setdefault(image.stem, image.name)
         if other != image.name:
             raise DataError(
-                f"the results of {image.name} would be called {image.stem}, as those of {other}. Hint: rename"
-                " one of the two, or give them an --out of their own each"
+                f"the results of {image.name} would have the same name, {image.stem}, as those of {other}."
+                " Hint: rename one of the two, or give each a separate --out"
             )
 
     def _write_files(
@@ -323,6 +324,13 @@ class ResultFolder:
         with atomic_write(self.folder / PREDICTIONS, "w") as file:
             for piece in self._predictions(ordered):
                 file.write(piece)
+        self._collect([record for record in ordered if record["status"] == "ok"])
+
+    def _collect(self, done: list[dict[str, Any]]) -> None:
+        """Have tasks write what they write once for all images."""
+        kinds = dict.fromkeys(kind for record in done for kind in record["outputs"])
+        for collect in registry.functions_for("collect", kinds):
+            collect(self.folder, done, self._about | {"classes": list(self.classes)})
 
     def _is_complete(self, record: dict[str, Any]) -> bool:
         """Whether the files of a record are there, and as large as when they were written."""
@@ -353,7 +361,7 @@ class ResultFolder:
             if "instances" in record["outputs"]:
                 path = self.folder / record["outputs"]["instances"]
                 content = load_json(path, "the objects of an image", DataError)
-                hint = "remove this file, and go on by --resume"
+                hint = "remove this file, and continue with --resume"
                 found = checked_records(
                     content, _Objects, source=str(path), kind="object", error=DataError, hint=hint
                 )

@@ -18,7 +18,7 @@ class Summary:
         failed: images that could not be read or predicted; the manifest says why.
         resumed: images that were done before.
         found: what was found in the images predicted now.
-        draw_above: the score from which on objects were drawn.
+        draw_above: minimum score of the objects that were drawn.
         changed: images that were done before and were predicted anew, since their files have changed.
         left_out: what was come upon among the images and left out, in words, each with its count.
         notes: what of the images' files is not in the predictions.

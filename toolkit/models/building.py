@@ -92,10 +92,11 @@ def manifest_of_run(run_or_file: str | Path) -> CheckpointManifest:
         return manifest
     known = describe_foreign(path)
     if known is not None:
-        raise CheckpointError(f"{path} is no run of the toolkit: it {known}")
+        raise CheckpointError(f"{path} is not a run of the toolkit: it {known}")
     raise CheckpointError(
-        f"{path} was not written by the toolkit: it has no manifest. Hint: name the folder of a run here; to"
-        f" train from this file, name its plugin and data: toolkit train --weights {path} --plugin P --data D"
+        f"{path} was not written by the toolkit: it has no manifest. Hint: give the folder of a run; to"
+        f" train from this file, give its plugin and data: toolkit train --weights {path} --plugin P --data"
+        " D"
     )
 
 
@@ -183,9 +184,8 @@ def _at_most(most: int | None, source: Path) -> Iterator[None]:
         held += parameter.numel()
         if held > most:
             raise CheckpointError(
-                f"the manifest in {source} describes a network of more than {most:,} numbers, which the"
-                " file does"
-                " not hold. Hint: check the file's origin, or copy it again"
+                f"the manifest in {source} describes a network of more than {most:,} numbers, more than the"
+                " file contains. Hint: check the file's origin, or copy it again"
             )
 
     handle = register_module_parameter_registration_hook(look)
@@ -220,6 +220,6 @@ def _plugin_of(manifest: CheckpointManifest, source: Path) -> PluginManifest:
         before = str(manifest.config.get("plugin", ""))
         file = before if registry.is_path(before) and Path(before).exists() else "FILE.py"
         raise UnknownNameError(
-            f"{source} needs a plugin that is not here: {error}. Hint: add --plugin {file} (in Python:"
+            f"{source} needs a plugin that is not installed: {error}. Hint: add --plugin {file} (in Python:"
             " toolkit.registry.add_path)"
         ) from None

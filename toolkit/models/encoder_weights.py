@@ -20,7 +20,7 @@ from toolkit.errors import CheckpointError, DownloadError, UsageError
 from toolkit.models.semantic import SemanticModel
 from toolkit.models.weight_names import names_in_files, unwrapped, without_common_steps
 from toolkit.models.weights import LEAST_FIT, load_weights
-from toolkit.reading.fields import Number, Record, Text
+from toolkit.reading.fields import Number, Schema, Text
 from toolkit.reading.json_text import load_json
 from toolkit.reading.records import record
 from toolkit.runtime.downloads import from_hub
@@ -137,7 +137,7 @@ def _take(
     return LoadReport(
         loaded=tuple(prefix + key for key in fitting),
         reinitialized=tuple(key for key in model.state_dict() if not key.startswith(prefix)),
-        why_anew="because the weights are those of the encoder",
+        why_anew="because the weights are only for the encoder",
         missing=tuple(prefix + key for key in wanted if key not in tensors),
         unexpected=tuple(key for key in tensors if key not in own),
         mismatched=tuple(
@@ -186,7 +186,7 @@ def _download(repository: str, revision: str | None, filename: str = FILE) -> Pa
     return from_hub(repository, filename, revision=revision, hint=hint)
 
 
-class _Published(Record):
+class _Published(Schema):
     """What a repository says of how its weights are used."""
 
     mean: list[Number]

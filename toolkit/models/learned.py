@@ -30,7 +30,7 @@ def prompts_not_learned(
     if not strange or start_weights.get("name") != RANDOM.name:
         return ""
     return (
-        f"this run was trained from random weights, and never with prompts of the kind {strange[0]}, so it"
+        f"this run was trained from random weights and never with prompts of the kind {strange[0]}, so it"
         f" would answer them at random. Hint: {hint}"
     )
 
@@ -49,8 +49,8 @@ def check_tracking_learned(model: Trackable, start_weights: Mapping[str, str], n
     """
     if model.only_for_tracking and start_weights.get("name") == RANDOM.name:
         raise UsageError(
-            f"{name} was trained from random weights, and training does not reach the parts that follow"
-            f" objects ({', '.join(model.only_for_tracking[:2])}, …), so what they gave would be random."
-            " Hint: train from published weights, such as weights=official, or prompt each frame with toolkit"
-            " infer --prompts FILE"
+            f"{name} was trained from random weights, and training does not reach the parts that track"
+            f" objects ({', '.join(model.only_for_tracking[:2])}, …), so their results would be random."
+            " Hint: train from published weights, such as weights=official, or prompt each frame with"
+            " toolkit infer --prompts FILE"
         )

@@ -13,13 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from toolkit.checkpoints import checkpoint_name
-from toolkit.errors import InvalidDataError, UsageError
+from toolkit.errors import DataError, InvalidDataError, UsageError
 from toolkit.formats.prompts import UNNAMED, PromptFile
 from toolkit.models.building import load_model
 from toolkit.models.capabilities import MaskPromptable, Promptable, Trackable
 from toolkit.models.contract import Model
 from toolkit.models.learned import prompts_not_learned
 from toolkit.models.simulated_prompts import AUTO, BOX, POINT
+from toolkit.reading.files import read_bytes
 from toolkit.types import Instances, Masks, Prediction, Prompts, Sample
 
 C = TypeVar("C")
@@ -67,7 +68,9 @@ class FromFile(PromptSource):
         self._file = PromptFile(path, classes)
         self.classes = self._file.classes
         self.kinds = self._file.kinds
-        self.name = f"prompts {path.name} {hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
+        self.name = (
+            f"prompts {path.name} {hashlib.sha256(read_bytes(path, 'prompts', DataError)).hexdigest()[:16]}"
+        )
 
     def expect_images(self, names: Iterable[str]) -> None:
         """Match the names in the file with those of the images."""
@@ -231,7 +234,7 @@ def prompted(
         model: must be promptable.
         prompts: ``auto``, ``from:RUN`` for another run's detections, or the path of a file of prompts.
         classes: names for the label indexes; the source's own classes when None.
-        prompts_above: the score that a detection of another run needs to become a prompt; 0.05 when None.
+        prompts_above: minimum score for a detection of another run to become a prompt; 0.05 when None.
         start_weights: what the model's training started from, as in its manifest; None where nobody knows.
 
     Raises:

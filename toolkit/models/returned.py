@@ -45,7 +45,7 @@ def checked_losses(
             )
         if not isinstance(value, Tensor):
             raise InvalidDataError(
-                f"{where}: {name!r} is {_described(value)}; expected a tensor with one number, of which the"
+                f"{where}: {name!r} is {_described(value)}; expected a tensor with one number, whose"
                 " gradient can be computed. Hint: leave out .item() and float()"
             )
         if value.dim() or not value.is_floating_point():
@@ -55,9 +55,9 @@ def checked_losses(
             )
     if with_gradient and not any(value.requires_grad for value in losses.values()):
         raise InvalidDataError(
-            f"{where}: no loss depends on anything that learns. Hint: compute it from the network's output,"
-            " without .detach() or torch.no_grad(); where a batch has nothing to learn from, return"
-            " output.sum() * 0; and see that train.freeze leaves something to learn"
+            f"{where}: no loss depends on trainable parameters. Hint: compute it from the network's output,"
+            " without .detach() or torch.no_grad(); if a batch has nothing to train on, return"
+            " output.sum() * 0; and make sure that train.freeze leaves something to train"
         )
     return dict(losses)
 
@@ -88,10 +88,10 @@ def checked_predictions(predictions: Any, samples: Sequence[Sample], owner: str)
             )
         if prediction.sample_id != sample.id or prediction.size != sample.size:
             raise InvalidDataError(
-                f"{where}: where that of {sample.id!r}, {sample.size[0]}×{sample.size[1]} (height×width), was"
-                f" expected, there is one of {prediction.sample_id!r},"
-                f" {prediction.size[0]}×{prediction.size[1]}. Hint: return them in the order of the samples,"
-                " each with the id and the size of its sample"
+                f"{where}: expected the prediction for {sample.id!r}, {sample.size[0]}×{sample.size[1]}"
+                f" (height×width), but found one for {prediction.sample_id!r},"
+                f" {prediction.size[0]}×{prediction.size[1]}. Hint: return them in the order of the"
+                " samples, each with the id and the size of its sample"
             )
     return list(predictions)
 

@@ -77,7 +77,7 @@ def take_start_weights(
         meant = f"weights={near[0]}, or " if near else ""
         raise UsageError(
             f"weights={name}: no such file, and no official weights of plugin {plugin.name!r} (expected one"
-            f" of: {', '.join(official) or 'none'}). Hint: {meant}weights=none for random ones"
+            f" of: {', '.join(official) or 'none'}). Hint: {meant}weights=none for random weights"
         )
     if name in official:
         chosen = official[name]
@@ -116,7 +116,7 @@ def _first_official(model: Model, plugin: PluginManifest) -> StartWeights:
     except (CheckpointError, DownloadError, UsageError) as error:
         # Only what went wrong: the advice in such a message is for those who asked for these weights.
         reason = str(error).splitlines()[0].partition(" Hint:")[0].rstrip(".")
-        return StartWeights("none", "none", reason=f"weights={first} cannot be had: {reason}")
+        return StartWeights("none", "none", reason=f"weights={first} are not available: {reason}")
 
 
 def _learned_with(source: str, plugin: PluginManifest, settings: Settings | None) -> str:

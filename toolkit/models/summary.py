@@ -251,7 +251,7 @@ def _shapes(model: Model, size: Size) -> tuple[dict[str, tuple[Shape, ...]], Sha
         except Exception as error:
             raise UsageError(
                 f"the network fails on an image of {size[0]} × {size[1]} pixels with {type(error).__name__}:"
-                f" {error}. Hint: another --size"
+                f" {error}. Hint: use another --size"
             ) from error
 
 

@@ -89,7 +89,7 @@ def take_tensors(
         found = recognize_names(tensors)
         of = f" (its tensors are named like those of {found.what})" if found else ""
         raise CheckpointError(
-            f"{source} is plainly for another model{of}: only {len(fit.loaded)} of the"
+            f"{source} is for another model{of}: only {len(fit.loaded)} of the"
             f" {len(model.state_dict())} tensors of this one fit. {fit}. Hint: set model.… as it was when"
             " these weights were trained, or start from others (toolkit plugins info NAME lists them) or from"
             " weights=none"

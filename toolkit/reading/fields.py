@@ -146,7 +146,7 @@ Id = Annotated[int | str, PlainValidator(_identifier)]
 """What other records call a record by: a whole number of 64 bits (3.0 counts as 3), or text."""
 
 
-class Record(BaseModel):
-    """Base of schemas of records: fields by name; those that the schema does not know are left alone."""
+class Schema(BaseModel):
+    """Base of the schemas of records: fields by name; fields that the schema does not have are ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)

@@ -68,7 +68,7 @@ def check_file(path: str | os.PathLike[str], what: str, error: MakeError, *, mos
     except OSError as problem:
         raise _unreadable(path, what, error, problem) from None
     except ValueError:  # a NUL character in the path
-        raise error(f"{os.fspath(path)!r} is no name of a file. Hint: check its characters") from None
+        raise error(f"{os.fspath(path)!r} is not a valid file name. Hint: check its characters") from None
     kind = next((name for fits, name in _KINDS if fits(found.st_mode)), None)
     if kind is not None:
         copy = "" if kind == "a folder" else ", or save its content to one"
@@ -91,10 +91,18 @@ def _unreadable(path: str | os.PathLike[str], what: str, error: MakeError, probl
 
 
 def is_file(path: Path) -> bool:
-    """Whether a file is there; a name that the system cannot have, as of 300 characters, is none."""
+    """Whether a regular file is there; never an error, also for a name that the system cannot have."""
     try:
         return path.is_file()
-    except OSError:
+    except (OSError, ValueError):
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder is there; never an error, also for a name that the system cannot have."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
         return False
 
 
@@ -105,6 +113,21 @@ def read_text(path: str | os.PathLike[str], what: str, error: MakeError, *, most
         ToolkitError: of the kind ``error``: as ``read_bytes``, or when it is no UTF-8; says where.
     """
     return decode(read_bytes(path, what, error, most=most), str(path), what, error)
+
+
+def read_lines(path: str | os.PathLike[str], what: str, error: MakeError) -> list[str]:
+    """The lines of a file that lists names, without spaces around them, and without those that are empty;
+    arguments as for ``read_bytes``. Names of files need not be UTF-8: their bytes are kept, as Python does.
+
+    Raises:
+        ToolkitError: of the kind ``error``: as ``read_bytes``, or when it is no text.
+    """
+    data = read_bytes(path, what, error)
+    check_encoding(data, str(path), what, error)
+    if b"\0" in data:
+        raise error(f"{path} is no text; it should contain {what}. Hint: write it again, one on each line")
+    text = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def decode(data: bytes, source: str, what: str, error: MakeError) -> str:
@@ -120,7 +143,7 @@ def decode(data: bytes, source: str, what: str, error: MakeError) -> str:
     except UnicodeDecodeError as problem:
         line = data.count(b"\n", 0, problem.start) + 1
         raise error(
-            f"{source}, line {line}: the byte 0x{data[problem.start]:02x} is no UTF-8; it should contain"
+            f"{source}, line {line}: the byte 0x{data[problem.start]:02x} is not UTF-8; it should contain"
             f" {what}."
             " Hint: save the file with the encoding UTF-8"
         ) from None

@@ -2,7 +2,7 @@
 
 ::
 
-    class Annotation(Record):
+    class Annotation(Schema):
         image_id: Id
         bbox: Annotated[list[Pixels], Field(min_length=4, max_length=4)] | None = None
 
@@ -69,7 +69,7 @@ def records(
 
     Args:
         entries: what the file holds where the list is expected.
-        schema: a ``toolkit.reading.fields.Record``, or anything else that pydantic checks.
+        schema: a ``toolkit.reading.fields.Schema``, or anything else that pydantic checks.
         source: the file, for messages.
         kind: what one record is, such as "annotation".
         error: the kind of error to raise.
@@ -220,7 +220,7 @@ def fault_list(source: str, faults: Sequence[str], hint: str = HINT) -> str:
     lines = [f"  {fault}" for fault in faults[:MOST_FAULTS]]
     if len(faults) > MOST_FAULTS:
         lines.append(f"  … and {len(faults) - MOST_FAULTS:,} more")
-    return "\n".join([f"{source} has {len(faults):,} faults:", *lines, f"Hint: {hint}"])
+    return "\n".join([f"{source} has {len(faults):,} errors:", *lines, f"Hint: {hint}"])
 
 
 def explain(fault: Any, skip: int = 0) -> str:

@@ -29,7 +29,7 @@ def read_table(text: str, source: str, error: MakeError) -> Iterator[tuple[int, 
             yield reader.line_num, cells
     except csv.Error as problem:
         raise error(
-            f"{source}, line {reader.line_num}: no table of comma-separated values: {problem}. Hint:"
+            f"{source}, line {reader.line_num}: not a table of comma-separated values: {problem}. Hint:"
             " correct the line;"
             " is a quotation mark not closed?"
         ) from None

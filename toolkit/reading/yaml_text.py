@@ -141,7 +141,7 @@ class YamlDocument:
             self._refuse(node, f"{where} must be a list of names, not {shown(node.value)}")
         for item in items:
             if item.kind != "scalar" or not item.text.strip():
-                self._refuse(item, f"{where} must be names, each of them text that is not empty")
+                self._refuse(item, f"{where} must be a list of names that are not empty")
         return tuple(item.text for item in items)
 
     def line_of(self, *keys: str) -> int | None:
@@ -210,8 +210,8 @@ class _Composer:
             line = self._text.count("\n", 0, problem.position) + 1
             character = problem.character if isinstance(problem.character, int) else 0
             raise self._error(
-                f"{self._source}, line {line}: the character U+{character:04X} must not stand in YAML. Hint:"
-                " remove it"
+                f"{self._source}, line {line}: the character U+{character:04X} is not allowed in YAML."
+                " Hint: remove it"
             ) from None
         except yaml.MarkedYAMLError as problem:
             mark = problem.problem_mark or problem.context_mark
@@ -226,7 +226,7 @@ class _Composer:
         self._count += 1
         if self._count > MOST_VALUES:
             self._refuse(
-                event, f"the file has more than {MOST_VALUES:,} values", "keep lists in files of their own"
+                event, f"the file has more than {MOST_VALUES:,} values", "move lists to separate files"
             )
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event)
@@ -252,7 +252,7 @@ class _Composer:
     def _alias(self, event: Any) -> Node:
         node = self._anchors.get(event.anchor)
         if node is None:
-            found = "leads into itself" if event.anchor in self._anchors else "has no anchor before it"
+            found = "refers to itself" if event.anchor in self._anchors else "has no anchor before it"
             self._refuse(event, f"the alias *{event.anchor} {found}", "write out what it stands for")
         self._aliased += node.size
         if self._aliased > MOST_ALIASED:
@@ -277,7 +277,7 @@ class _Composer:
             if key.kind != "scalar":
                 self._refuse(
                     inner,
-                    f"a {key.kind} stands where a key should",
+                    f"a {key.kind} is in the place of a key",
                     "put text in braces into quotes, or fill in the template that it is",
                 )
             value = self._node(next(self._events), depth + 1)
@@ -288,7 +288,7 @@ class _Composer:
                 first = pairs[key.value][0].line
                 self._refuse(
                     inner,
-                    f"the key {shown(key.value)} stands here twice, first on line {first}",
+                    f"the key {shown(key.value)} occurs twice, first on line {first}",
                     "remove one",
                 )
             pairs[key.value] = (key, value)
@@ -337,7 +337,7 @@ class _Composer:
         if name == tag or name not in known:
             self._refuse(
                 event,
-                f"the tag {shown(tag)} asks for something that settings and names are not made of",
+                f"the tag {shown(tag)} is not supported in such files",
                 "remove it; nothing in such a file is ever run",
             )
         return name

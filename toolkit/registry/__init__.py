@@ -32,6 +32,7 @@ __all__ = [
     "clear",
     "datasets",
     "evaluators",
+    "fields_to_draw",
     "functions_for",
     "is_path",
     "named",
@@ -114,9 +115,18 @@ def task_of(plugin: PluginManifest) -> TaskManifest:
         raise UnknownNameError(f"plugin {plugin.name!r}: {error}") from None
 
 
-def functions_for(what: Literal["draw", "write"], fields: Iterable[str]) -> list[Callable[..., Any]]:
-    """The task functions that draw or write the fields of a prediction, in the order of the fields, each
-    once.
+def fields_to_draw(fields: Iterable[str]) -> list[str]:
+    """The fields of a sample or a prediction that are drawn: all but those that another stands for."""
+    names = list(fields)
+    drawn = {other for task in tasks() if set(task.predicts) & set(names) for other in task.draws}
+    return [name for name in names if name not in drawn]
+
+
+def functions_for(
+    what: Literal["draw", "write", "collect"], fields: Iterable[str]
+) -> list[Callable[..., Any]]:
+    """The task functions that draw, write or collect the fields of a prediction, in the order of the fields,
+    each once.
 
     Args:
         what: which function of ``TaskManifest``.
@@ -150,7 +160,14 @@ def named(registry: Registry[M], name: str, *, by_user: bool = False) -> M:
     Raises:
         UnknownNameError, UnavailableError, UsageError: as ``Registry.get`` and ``add_path``.
     """
+    if "://" in name:
+        raise UsageError(
+            f"{name} is a URL; expected the name of a {registry.kind.kind}, or the path of a file that"
+            f" defines one. Hint: choose one of: {', '.join(registry.names())}"
+        )
     if not is_path(name):
+        if name not in registry.names() and by_user:
+            _refuse_other_folders(registry, name)
         return registry.get(name)
     if not by_user and Path(name).expanduser().resolve() not in discovery.loaded_paths():
         raise UnknownNameError(_not_named(registry, name))
@@ -166,8 +183,8 @@ def _not_named(registry: Registry[Any], name: str) -> str:
     kind = registry.kind.kind
     option = "--data" if kind == "dataset" else "--plugin"
     return (
-        f"{name} stands as {kind} in a file of settings, a run or a checkpoint, and code is not run because"
-        f" of that. Hint: if you trust it, add {option} {shlex.quote(name)} (in Python:"
+        f"{name} stands as {kind} in a file of settings, a run or a checkpoint, which is not enough to run"
+        f" code. Hint: if you trust it, add {option} {shlex.quote(name)} (in Python:"
         f" toolkit.registry.add_path({name!r}))"
     )
 
@@ -187,7 +204,7 @@ def _refuse_other_folders(registry: Registry[Any], name: str) -> None:
         )
     if kind == "dataset":
         raise UsageError(
-            f"{name} is a folder of files, and no dataset. Hint: --data-dir {name}, with the name of the"
+            f"{name} is a folder of files, not a dataset. Hint: use --data-dir {name}, with the name of the"
             " dataset as --data, or as NAME of toolkit data. Expected one of:"
             f" {', '.join(registry.names())}"
         )

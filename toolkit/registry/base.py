@@ -68,7 +68,8 @@ class Registry(Generic[M]):
                 raise UnavailableError(
                     f"{self.kind.kind} {name!r} from {broken.origin} cannot be used: {broken.reason}"
                 )
-        near = difflib.get_close_matches(name, self.names(), n=3, cutoff=0.5)
+        near = [each for each in self.names() if _letters(each) == _letters(name)]
+        near = near or difflib.get_close_matches(name.lower(), self.names(), n=3, cutoff=0.5)
         hint = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
         raise UnknownNameError(
             f"unknown {self.kind.kind} {name!r}.{hint} Expected one of: {', '.join(self.names()) or 'none'}"
@@ -83,3 +84,8 @@ class Registry(Generic[M]):
 
     def __len__(self) -> int:
         return len(self._manifests)
+
+
+def _letters(name: str) -> str:
+    """A name for comparison: ``U-Net`` and ``unet`` are alike."""
+    return "".join(letter for letter in name.lower() if letter.isalnum())

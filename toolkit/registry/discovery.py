@@ -109,8 +109,8 @@ def load_path(path: Path) -> list[Manifest]:
     path = path.expanduser().resolve()
     if is_run(path):
         raise UsageError(
-            f"{path} is the folder of a run, and no code in it is run. Hint: name the file or folder that"
-            " brings the plugin"
+            f"{path} is the folder of a run, and code in it is never run. Hint: give the file or folder of"
+            " the plugin"
         )
     file = path / "__init__.py" if path.is_dir() else path
     if not file.is_file() or file.suffix != ".py":

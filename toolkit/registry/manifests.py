@@ -272,9 +272,14 @@ class TaskManifest(Manifest):
             ``draw(picture, labeled, classes, palette, letter_height)`` with an RGB picture, uint8
             ``[H, W, 3]``, and a ``Sample`` or ``Prediction`` of its size; it may draw in place, and returns a
             picture of the same size.
+        draws: other fields that ``draw`` stands for: where a sample or a prediction has the task's own, they
+            are not drawn by the tasks that they are of.
         write: ``"module:callable"`` that writes the fields of one prediction. Called as
             ``write(prediction, folder, stem, palette)``, from several threads; returns kind -> path of the
             file, relative to ``folder``.
+        collect: ``"module:callable"`` that writes one file for all images when they are done. Called as
+            ``collect(folder, records, about)`` with the folder of the results, a mapping with ``image``,
+            ``size`` (height, width) and ``outputs`` for each image, and what ``about.json`` says.
         examples: ``"module:callable"`` that makes small samples for the conformance checks. Called as
             ``examples(classes, sizes, objects=3, seed=0)``; returns one ``Sample`` per size (height, width).
         classes: the classes that the examples are made for.
@@ -283,7 +288,7 @@ class TaskManifest(Manifest):
 
     kind: ClassVar[str] = "task"
     has_build: ClassVar[bool] = False
-    optional_references: ClassVar[tuple[str, ...]] = ("settings", "draw", "write", "examples")
+    optional_references: ClassVar[tuple[str, ...]] = ("settings", "draw", "write", "collect", "examples")
 
     build: str = ""
     truth: tuple[str, ...]
@@ -291,7 +296,9 @@ class TaskManifest(Manifest):
     evaluators: tuple[str, ...] = ()
     conversions: Mapping[str, str] = field(default_factory=dict)
     draw: str = ""
+    draws: tuple[str, ...] = ()
     write: str = ""
+    collect: str = ""
     examples: str = ""
     classes: tuple[str, ...] = ()
     augment: tuple[Mapping[str, Any], ...] = ()
@@ -300,5 +307,5 @@ class TaskManifest(Manifest):
         super().__post_init__()
         if not self.predicts:
             raise UsageError(
-                f"task {self.name!r} must say which fields of a prediction its models fill: predicts=(…)"
+                f"task {self.name!r} must declare which fields of a prediction its models fill: predicts=(…)"
             )

@@ -62,7 +62,7 @@ class Download:
                 f" {', '.join(CHECKSUM_DIGITS)} and six hex digits or more, not {self.checksum!r}"
             )
         if self.name in ("", ".", "..") or re.search(r"[/\\]", self.name):
-            raise UsageError(f"Download {self.url}: {self.name!r} is no name of a file. Hint: set filename")
+            raise UsageError(f"Download {self.url}: {self.name!r} is not a file name. Hint: set filename")
 
     @property
     def name(self) -> str:

@@ -62,13 +62,13 @@ def unpack(
             wanted = Path(temporary, subfolder)
             if not wanted.is_dir():
                 raise DownloadError(
-                    f"{archive} has no folder {subfolder}, so it is not the archive that was expected. Hint:"
+                    f"{archive} has no folder {subfolder}, so it is not the expected archive. Hint:"
                     " get it from its publisher"
                 )
             _move_content(wanted, folder, archive)
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
         kept = kept_file(archive)
-        files = f"it and {kept.name} beside it" if kept.is_file() else "it"
+        files = f"it and {kept.name} next to it" if kept.is_file() else "it"
         raise DownloadError(
             f"{archive} is damaged, or not an archive: {error}. Hint: remove {files} and download it again"
         ) from error
@@ -134,7 +134,7 @@ def _check_name(archive: Path, folder: Path, name: str, shown: str) -> None:
 
 def _hostile(archive: Path, member: str, reason: str) -> str:
     return (
-        f"{archive} is not safe to unpack: its member {member!r} {reason}. Nothing was unpacked. Hint: get"
+        f"{archive} is not safe to unpack: its entry {member!r} {reason}. Nothing was unpacked. Hint: get"
         " it from its publisher"
     )
 
@@ -150,6 +150,6 @@ def _check_size(archive: Path, folder: Path, needed: int, max_ratio: float) -> N
     if needed > max(FREE_OF_SUSPICION, max_ratio * size):
         raise DownloadError(
             f"{archive} has {size:,} bytes and would unpack to {needed:,}, more than {max_ratio:g} times as"
-            " many, as archives do that are made to fill a disk. Nothing was unpacked. Hint: get it from its"
+            " many, like archives that are made to fill a disk. Nothing was unpacked. Hint: get it from its"
             f" publisher; if you trust it, unpack it into {folder.parent} yourself"
         )

@@ -63,10 +63,15 @@ def kept_fault(path: Path, target: Path) -> str:
             file.write(f"{found}  {target.name}\n")
     except OutputError as error:
         # a folder that is read by many and written by one: the file itself is as good as before
-        logger.info("%s: no checksum is published; its sha256 is %s, not kept: %s", target, found, error)
+        logger.info(
+            "%s: no checksum is published; its sha256 is %s, which could not be saved: %s",
+            target,
+            found,
+            error,
+        )
     else:
         logger.info(
-            "%s: no checksum is published; its sha256 is %s, kept in %s and checked from now on",
+            "%s: no checksum is published; its sha256 is %s, saved in %s and verified from now on",
             *(target, found, kept.name),
         )
     return ""

@@ -54,7 +54,7 @@ def inside(folder: str | os.PathLike[str], name: str | os.PathLike[str]) -> Path
     if parent != root and not parent.startswith(root.rstrip(os.sep) + os.sep):
         raise DataError(
             f"the name {os.fspath(name)!r} leads out of {folder} through a symbolic link, to {parent}, so"
-            " nothing is written under it. Hint: replace the link by a folder, or write to another folder"
+            " nothing is written to it. Hint: replace the link with a folder, or write to another folder"
         )
     return path
 

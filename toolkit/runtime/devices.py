@@ -35,6 +35,12 @@ def find_device(name: str | torch.device = "auto") -> torch.device:
     return device
 
 
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """The context of a forward pass at a precision; for ``precision`` see ``choose_precision``."""
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(choose_precision(precision, device.type))
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
+
+
 def choose_precision(wanted: str, accelerator: str) -> Literal["fp32", "fp16", "bf16"]:
     """``auto`` is bf16 on GPUs that have it, fp16 on older ones, fp32 elsewhere."""
     if wanted == "auto":

@@ -72,7 +72,9 @@ def fetch(
                 return target
             logger.info("downloading %s", download.url)
             if download.url.startswith("http://") and not download.is_pinned:
-                logger.warning("it comes by plain HTTP without a whole checksum, so others could change it")
+                logger.warning(
+                    "it is transferred over plain HTTP without a full checksum, so others could modify it"
+                )
             reason = _fetch(download, part, attempts, backoff, timeout)
             if reason:
                 raise DownloadError(_by_hand(download, target, reason, instead))
@@ -103,8 +105,8 @@ def _is_there(target: Path, download: Download) -> bool:
         return False
     if download.published is None and (reason := kept_fault(target, target)):
         raise DownloadError(
-            f"{target} is not the file that it was when it was fetched: {reason}. Hint: remove {target}, so"
-            f" that it is fetched again; or, to go on with the file as it is, remove {kept_file(target)}"
+            f"{target} has changed since it was downloaded: {reason}. Hint: remove {target} to download it"
+            f" again; or, to keep the file as it is, remove {kept_file(target)}"
         )
     return True
 
@@ -114,7 +116,7 @@ def _check_again(download: Download, part: Path, target: Path) -> None:
     if reason := kept_fault(part, target):
         discard(part)
         raise DownloadError(
-            f"{download.url} is not the file that was fetched from there before: {reason}. Hint: if its"
+            f"{download.url} is not the file that was downloaded from there before: {reason}. Hint: if its"
             f" publisher has changed it, remove {kept_file(target)} and try again"
         )
 
@@ -147,8 +149,8 @@ def _fetch(download: Download, part: Path, attempts: int, backoff: float, timeou
 
 def _by_hand(download: Download, target: Path, reason: str, instead: str) -> str:
     return (
-        f"{download.url} could not be downloaded: {reason}.\nHint: try again later (what has arrived is"
-        f" kept), or fetch the file elsewhere and put it at {target.resolve()}"
+        f"{download.url} could not be downloaded: {reason}.\nHint: try again later (the partial download is"
+        f" kept), or download the file elsewhere and put it at {target.resolve()}"
         + (f" ({download.facts})" if download.facts else "")
         + ", then run the command again"
         + (f"; or {instead}" if instead else "")
@@ -186,7 +188,7 @@ def from_hub(repository: str, filename: str, *, revision: str | None = None, hin
             return Path(hub.hf_hub_download(repository, filename, revision=revision))
     except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
         raise DownloadError(
-            f"{filename} of {repository} cannot be fetched from {hub.constants.ENDPOINT}: {error}. Hint:"
+            f"{filename} of {repository} cannot be downloaded from {hub.constants.ENDPOINT}: {error}. Hint:"
             f" {hint}"
         ) from error
 

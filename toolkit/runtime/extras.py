@@ -34,6 +34,5 @@ def import_supervision(purpose: str) -> Any:
 
 def _missing(extra: str, requirement: str, purpose: str, error: ImportError) -> UnavailableError:
     return UnavailableError(
-        f"{purpose} needs {extra}, an extra that is not installed here ({error}). Hint: pip install"
-        f" '{requirement}'"
+        f"{purpose} needs {extra}, which is not installed ({error}). Hint: pip install '{requirement}'"
     )

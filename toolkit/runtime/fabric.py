@@ -49,7 +49,7 @@ def make_fabric(*, accelerator: str, devices: int, precision: str, num_nodes: in
     device = find_device(accelerator)
     if device.index is not None and devices * num_nodes > 1:
         raise ConfigError(
-            f"--device {accelerator} is one device, but {devices * num_nodes} are asked for. Hint: --device"
+            f"--device {accelerator} is one device, but {devices * num_nodes} are requested. Hint: --device"
             f" {device.type}"
         )
     accelerator = device.type
@@ -117,8 +117,8 @@ def naming_lost_peers(fabric: Fabric) -> Iterator[None]:
         if fabric.world_size == 1 or not any(words in str(error) for words in _LOST_PEER):
             raise
         raise TrainingError(
-            f"process {fabric.global_rank} stops, because another process of this run has; the message of"
-            " that one says why"
+            f"process {fabric.global_rank} stopped, because another process of this run failed; see the"
+            " message of that process"
         ) from None
 
 

@@ -9,6 +9,7 @@ import io
 import os
 import re
 import secrets
+import stat
 from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -32,6 +33,8 @@ _REPAIRS = {
     errno.EISDIR: "it is a folder. Hint: remove the folder, or choose another name",
     errno.ENOTDIR: "a part of its path is a file, not a folder. Hint: choose another path",
     errno.EEXIST: "a part of its path is a file, not a folder. Hint: choose another path",
+    errno.ELOOP: "it is a symbolic link, and none is followed here. Hint: remove the link",
+    errno.ENXIO: "it is a named pipe, not a file. Hint: remove it",
     errno.ENAMETOOLONG: "its name is too long for this file system. Hint: choose a shorter name",
 }
 
@@ -173,6 +176,33 @@ def _make_folder(folder: Path) -> list[Path]:
         missing.append(each)
     folder.mkdir(parents=True, exist_ok=True)
     return missing
+
+
+def open_to_append(path: str | os.PathLike[str]) -> io.BufferedWriter:
+    """A file that is made if it is not there, to add bytes to its end.
+
+    The folder may have come from somebody else: a symbolic link is not followed, since it may lead to any of
+    the user's files, and a named pipe is not waited for.
+
+    Args:
+        path: of the file; its folder must be there.
+
+    Raises:
+        OutputError: when it cannot be opened, or is no regular file.
+    """
+    with writing(path):
+        return io.BufferedWriter(io.FileIO(os.fspath(path), "a", opener=_open_regular))
+
+
+def _open_regular(path: str, flags: int) -> int:
+    # some systems lack some of them
+    for name in ("O_NOFOLLOW", "O_NONBLOCK"):
+        flags |= getattr(os, name, 0)
+    descriptor = os.open(path, flags, 0o666)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OutputError(f"{path} is no regular file, so nothing is added to it. Hint: remove it")
+    return descriptor
 
 
 @dataclass

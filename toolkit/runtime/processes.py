@@ -67,7 +67,8 @@ def failing_together(fabric: Fabric) -> Iterator[None]:
     if failure is not None and (fabric.global_rank == first or not isinstance(failure, ToolkitError)):
         raise failure
     raise TrainingError(
-        f"process {fabric.global_rank} stops, because process {first} has failed, whose message says why"
+        f"process {fabric.global_rank} stopped, because process {first} failed; see the message of that"
+        " process"
     )
 
 

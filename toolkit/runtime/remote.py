@@ -46,11 +46,12 @@ def fetch_bytes(
         except (OSError, http.client.HTTPException) as error:
             if isinstance(error, urllib.error.HTTPError):
                 error.close()
-            reason = reason_of(error, "the transfer broke off")
+            reason = reason_of(error, "the transfer was interrupted")
             if is_permanent(error):
                 break
     raise DownloadError(
-        f"{url} cannot be fetched: {reason}. Hint: check the address, or download the file and name its path"
+        f"{url} cannot be downloaded: {reason}. Hint: check the address, or download the file and give its"
+        " path"
     )
 
 
@@ -69,8 +70,8 @@ def check_address(url: str) -> None:
     if parts.scheme.lower() == "http" and _is_this_machine(parts.hostname or ""):
         return
     raise DownloadError(
-        f"{url} is not fetched: expected https://, or http:// on this machine. Hint: use the https:// one,"
-        " or download the file and name its path"
+        f"{url} will not be downloaded: expected https://, or http:// on this machine. Hint: use the"
+        " https:// one, or download the file and give its path"
     )
 
 
@@ -94,8 +95,8 @@ def _read(url: str, limit: int, timeout: float) -> bytes:
             data += chunk
             if len(data) > limit:
                 raise DownloadError(
-                    f"{url} is larger than the {limit:,} bytes that are fetched. Hint: download the file and"
-                    " name its path"
+                    f"{url} is larger than the {limit:,} bytes that are allowed. Hint: download the file"
+                    " and give its path"
                 )
     if stated.isdecimal() and len(data) < int(stated):
         raise http.client.IncompleteRead(bytes(data[:0]), int(stated) - len(data))

@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING
 
 from toolkit.errors import OutputError
 from toolkit.registry.manifests import Download
-from toolkit.runtime.files import atomic_write
+from toolkit.runtime.files import atomic_write, open_to_append
 from toolkit.runtime.http_requests import CHUNK, connect, is_permanent, reason_of, request
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def transfer(download: Download, part: Path, timeout: float) -> None:
             total = known.size
         size = total if download.size is None else download.size
         _check_space(part, 0 if size is None else size - have)
-        with open(part, "ab") as file:
+        with open_to_append(part) as file:
             _receive(response, file, download, have, size)
     arrived = part.stat().st_size
     if size is not None and arrived < size:
@@ -157,7 +157,7 @@ def _check_rest(headers: Message, part: Path, have: int, known: Known) -> int | 
     )
     if not is_rest:
         discard(part)
-        raise BrokenOffError("the file on the server is another one than that whose beginning was here")
+        raise BrokenOffError("the file on the server has changed since the download began")
     return total
 
 
@@ -204,7 +204,7 @@ def _read(response: http.client.HTTPResponse) -> bytes:
     try:
         return response.read1(CHUNK)
     except (OSError, http.client.HTTPException) as error:
-        raise BrokenOffError(reason_of(error, "the transfer broke off")) from error
+        raise BrokenOffError(reason_of(error, "the transfer was interrupted")) from error
 
 
 def _number(text: str | None) -> int | None:

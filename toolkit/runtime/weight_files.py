@@ -142,9 +142,8 @@ _FAMILIES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 def _pickle_of(makers: str) -> tuple[str, str]:
     return (
         f"a checkpoint of {makers}",
-        "its networks are none of the plugins here, so its weights cannot be taken over; train a model of"
-        " your own (toolkit plugins list), or measure what it predicts: toolkit eval --predictions"
-        " results.json --data D",
+        "no plugin has its networks, so its weights cannot be used; train one of the models here (toolkit"
+        " plugins list), or evaluate its predictions: toolkit eval --predictions results.json --data D",
     )
 
 
@@ -199,7 +198,7 @@ def _archive(path: Path, by_names: bool) -> Recognized | None:
         pickles = [name for name in names if name.endswith("/data.pkl") or name == "data.pkl"]
         if pickles and any("/code/" in name or name.endswith("constants.pkl") for name in names):
             return Recognized(
-                "a TorchScript program, which is a network to run and not to train",
+                "a TorchScript program, which can be run, but not trained",
                 'if you trust it, save its state dict and use that file: python -c "import torch;'
                 " torch.save(torch.jit.load('{path}', map_location='cpu').state_dict(), 'weights.pth')\"",
             )
@@ -210,7 +209,7 @@ def _archive(path: Path, by_names: bool) -> Recognized | None:
             return Recognized("a model of Keras", f"its layers are of another framework; {_OTHER}")
         if names and all(name.endswith(".npy") for name in names):
             return Recognized("an archive of NumPy arrays (.npz)", _OTHER)
-    return Recognized("a zip archive", "unpack it, and name the file of weights in it")
+    return Recognized("a zip archive", "unpack it, and give the weights file in it")
 
 
 def pickle_words(file: IO[bytes]) -> Words:
@@ -270,7 +269,7 @@ def _onnx(path: Path, head: bytes) -> Recognized | None:
     if not begins and path.suffix != ".onnx":
         return None
     return Recognized(
-        "a network in ONNX, which is for running and not for training",
+        "a network in ONNX, which can be run, but not trained",
         "use the PyTorch file that it was exported from, as a state dict",
     )
 
@@ -288,13 +287,13 @@ def _text(head: bytes) -> Recognized | None:
     if lines and re.fullmatch(r"\d+(\s+-?\d[\d.eE+-]*){4,}", lines[0].strip()):
         return Recognized(
             "a label file of YOLO (a class and coordinates on each line)",
-            "it belongs to the data, whose folder --data-dir names; for random weights, weights=none",
+            "it belongs to the data; give their folder with --data-dir; for random weights, use weights=none",
         )
     if re.search(r"^(plugin|train|model|data):", text, re.MULTILINE):
         return Recognized("a file of settings", "toolkit train --config {path}")
     if text.lstrip().startswith("{"):
         return Recognized("a JSON file", "weights are another file; annotations are named by --data-dir")
-    return Recognized("a text file", f"name a file of weights instead; {_OTHER}")
+    return Recognized("a text file", f"give a weights file instead; {_OTHER}")
 
 
 def _folder(path: Path) -> Recognized | None:
@@ -323,27 +322,27 @@ _FORMATS: tuple[tuple[Callable[[bytes], bool], str, str], ...] = (
     (_starts(b"GGUF"), "a GGUF file of a language model", _OTHER),
     (
         lambda head: head[4:8] == b"TFL3",
-        "a network of TensorFlow Lite, which is for running and not for training",
+        "a network of TensorFlow Lite, which can be run, but not trained",
         _OTHER,
     ),
     (
         lambda head: head.lstrip()[:9].lower().startswith((b"<!doctype", b"<html", b"<?xml")),
-        "a web page, saved in place of the file that it links to",
-        "download the file itself, by the link of its download button",
+        "a web page that was saved instead of the file that it links to",
+        "download the file itself, with the link of its download button",
     ),
     (
         _starts(b"version https://git-lfs"),
-        "a pointer of Git LFS in place of the file",
-        "fetch the file with: git lfs pull",
+        "a Git LFS pointer instead of the file",
+        "download the file with: git lfs pull",
     ),
     (
         _starts(b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf"),
         "a compressed archive",
-        "unpack it, and name the file of weights in it",
+        "unpack it, and give the weights file in it",
     ),
     (
         _starts(b"\xff\xd8\xff", b"\x89PNG", b"BM", b"RIFF"),
         "a picture",
-        f"name a file of weights instead; {_OTHER}",
+        f"give a weights file instead; {_OTHER}",
     ),
 )

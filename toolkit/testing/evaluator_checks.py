@@ -21,7 +21,7 @@ from toolkit.evaluation.report import Report, is_better
 from toolkit.registry.manifests import EvaluatorManifest
 from toolkit.testing.checks import expect, explain
 from toolkit.testing.samples import CLASSES
-from toolkit.types import FIELDS, Instances, Masks, PixelMap, Prediction, Sample
+from toolkit.types import FIELDS, Instances, Masks, PanopticMap, PixelMap, Prediction, Sample
 
 SIZES = [(40, 48), (48, 40)] * 3
 ROUNDING = 1e-9
@@ -132,6 +132,8 @@ def imperfect(sample: Sample, seed: int) -> Prediction:
         value = _predicted(value)
         if isinstance(value, PixelMap):
             value = PixelMap(value.values.roll(moves, (0, 1)) * (1.1 + is_lost))
+        elif isinstance(value, PanopticMap):
+            value = PanopticMap(value.numbers.roll(moves, (0, 1)), value.segments)
         extras[name] = value
     return Prediction(sample.id, sample.size, label_map, found, extras=extras)
 

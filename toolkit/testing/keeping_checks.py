@@ -101,8 +101,8 @@ def rows_follow_class_names(case: ModelCase) -> None:
         report = load_weights(new, path, case.manifest.name, case.build)
     if report.reinitialized:
         skip(
-            f"{', '.join(report.reinitialized[:3])} start anew for other classes, as it is not known which"
-            " rows are those of the classes. Hint: say it by Model.first_class_row"
+            f"{', '.join(report.reinitialized[:3])} start from random values for other classes, because it"
+            " is not known which rows belong to the classes. Hint: set Model.first_class_row"
         )
     samples = case.unlabeled()
     before, after = case.predict(old, samples), case.predict(new, samples)
@@ -112,7 +112,7 @@ def rows_follow_class_names(case: ModelCase) -> None:
             not what,
             f"with start weights for the same classes in another order, the prediction for {sample.id!r} is"
             f" different: {what}. Hint: the rows of heads must be in the order of the classes; name them in"
-            " Model.class_tensors, and say by Model.first_class_row where they begin",
+            " Model.class_tensors, and set Model.first_class_row to where they begin",
         )
 
 

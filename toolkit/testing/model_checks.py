@@ -219,8 +219,8 @@ def _check_loss(case: ModelCase, batch: list[Sample], what: str) -> None:
     bad = [f"{name} is {value.item()}" for name, value in losses.items() if not torch.isfinite(value)]
     expect(
         not bad,
-        f"for {what}, {', '.join(bad)}. Hint: the mean of an empty tensor is NaN; return 0 where there is"
-        " nothing to learn from",
+        f"for {what}, {', '.join(bad)}. Hint: the mean of an empty tensor is NaN; return 0 if there is"
+        " nothing to train on",
     )
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from toolkit.data.dataset import Dataset
 from toolkit.errors import ToolkitError, UsageError
 from toolkit.types import Sample
+from toolkit.wording import counted
 
 MOST_SAMPLES = 64
 """Samples of which image and labels are remembered, from all over the split."""
@@ -79,7 +80,10 @@ class DataRecord:
         if classes != self.classes:
             return f"the classes were {_listed(self.classes)} and are now {_listed(classes)}"
         if dataset.fingerprint() != self.fingerprint:
-            return f"there are other images in the split, which has {len(dataset)} now, or in another order"
+            return (
+                f"the split, which now has {counted(len(dataset), 'image')}, contains other images or"
+                " another order"
+            )
         for index, before in self.digests.items():
             sample = dataset[index]
             if digest(sample) != before:

@@ -182,7 +182,7 @@ class Diagnosis:
         most = {name: max(updates[name] for updates in self._updates) for name in names}
         top = max(most, key=lambda name: most[name])
         layers = (
-            "Try ReLU in place of sigmoid or tanh, normalization after each layer, skip connections, or"
+            "Try ReLU instead of sigmoid or tanh, normalization after each layer, skip connections, or"
             " pretrained weights"
         )
         if most[top] < NEGLIGIBLE_UPDATE:

@@ -49,7 +49,7 @@ def train(
             the run that is resumed.
         resume: go on from the last saved state. A CPU run ends with the same weights, bit for bit, as one
             never stopped.
-        progress: whether to show on standard error how training goes.
+        progress: whether to show progress on standard error.
         model: is trained in place of the one that the settings describe, from the weights that it has; the
             plugin that they name must build one with the same tensors when the run is loaded.
         train_set, val_set: are used in place of the splits that the settings name; both or neither.
@@ -95,7 +95,7 @@ def _folder(out: str | os.PathLike[str] | None, plugin: str | None, data: str | 
     if out is not None:
         return Path(out)
     if not (plugin and data):
-        raise UsageError("resume=True needs the folder of a run. Hint: name it by out=")
+        raise UsageError("resume=True needs the folder of a run. Hint: give it as out=")
     return default_run(plugin, data)
 
 

@@ -95,13 +95,23 @@ class Keeper:
             self._data = DataRecord.from_state(parts["data"])
             self._data.check(self.train_set, self.run)
         self.start_weights = StartWeights(**parts["start_weights"])
+        # each has its own way to say that something does not fit
         try:
-            self.model.load_state_dict(parts["model"])
-        except RuntimeError as error:
+            self._take_over(parts)
+        except (RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
             why = changed_since(manifest_of_run(self.run))
+            found = str(error) if isinstance(error, RuntimeError) else f"{type(error).__name__}: {error}"
             raise CheckpointError(
-                f"the state in {self.run} does not fit the model that its settings make: {error}{why}"
-            ) from None
+                f"the state in {self.run} does not fit the model that its settings make: {found}{why}"
+            ) from error
+        now = measured_by(self.settings)
+        is_same = bool(parts.get("measured", {}).get("by", now) == now)
+        if not is_same:
+            self.progress.forget_best()
+        return is_same
+
+    def _take_over(self, parts: dict[str, Any]) -> None:
+        self.model.load_state_dict(parts["model"])
         take_moments(self.optimizer, parts["optimizer"])
         if parts["precision"]:  # of a GradScaler, which another precision has not
             own = self.fabric.strategy.precision
@@ -110,11 +120,6 @@ class Keeper:
         self.diagnosis.load_state_dict(parts.get("diagnosis", {}))
         if self.ema:
             self.ema.load(parts["ema"])
-        now = measured_by(self.settings)
-        is_same = bool(parts.get("measured", {}).get("by", now) == now)
-        if not is_same:
-            self.progress.forget_best()
-        return is_same
 
     def renew_last(self) -> None:
         """Write ``last.safetensors`` unless it is of the step that the state is of: a kill may have come

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import logging
 import math
@@ -21,10 +22,10 @@ from rich.console import Console
 from toolkit.data.dataset import Dataset
 from toolkit.errors import DataError, OutputError
 from toolkit.evaluation.driver import PredictedBatch, measuring
-from toolkit.reading.fields import Count, Number, Record
+from toolkit.reading.fields import Count, Number, Schema
 from toolkit.reading.files import read_bytes
 from toolkit.reading.records import judge
-from toolkit.runtime.files import atomic_write, writing
+from toolkit.runtime.files import atomic_write, open_to_append, writing
 from toolkit.runtime.progress import Display
 from toolkit.training.events import EventFile
 from toolkit.training.history import History
@@ -89,9 +90,8 @@ class RunLog:
         self.display.__enter__()
         self.bar = self.display.add("training", self.steps, self.start)
         if self.folder is not None:
-            with writing(self.folder):
-                self.file = _appended(self.folder / METRICS_FILE)
-                self.text = _appended(self.folder / LOG_FILE)
+            self.file = _appended(self.folder / METRICS_FILE)
+            self.text = _appended(self.folder / LOG_FILE)
             self.tensorboard = EventFile(self.folder, self.start or None)
         return self
 
@@ -221,7 +221,7 @@ def read_figures(path: Path) -> list[dict[str, Any]]:
     """The lines of a metrics.jsonl that are records of a step; what a kill has cut short, or somebody else
     has written there, is passed over.
     """
-    data = read_bytes(path, "the figures of a run", DataError)
+    data = read_bytes(path, "the metrics of a run", DataError)
     return [figures for line in data.splitlines() if (figures := _figures(line)) is not None]
 
 
@@ -238,7 +238,7 @@ def _is_validation(figures: dict[str, Any]) -> bool:
     return any(name.startswith("val/") for name in figures)
 
 
-class _Figures(Record):
+class _Figures(Schema):
     """A line of metrics.jsonl."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -249,7 +249,7 @@ class _Figures(Record):
 
 def _appended(path: Path) -> TextIO:
     """A file that lines are added to; names of images whose bytes are not UTF-8 are written as \\udce9."""
-    return open(path, "a", encoding="utf-8", errors="backslashreplace")
+    return io.TextIOWrapper(open_to_append(path), "utf-8", "backslashreplace")
 
 
 def read_metrics(run: Path) -> list[dict[str, float | None]]:

@@ -232,7 +232,7 @@ class Trainer:
         if not isinstance(model, TrainableModel):
             raise UsageError(
                 f"plugin {self.plugin.name!r} cannot be trained: {self.plugin.build} returned"
-                f" {type(model).__name__}, which is no TrainableModel"
+                f" {type(model).__name__}, which is not a TrainableModel"
             )
         if tuple(model.classes) != tuple(self.train_set.classes):
             raise UsageError(
@@ -349,7 +349,7 @@ class Trainer:
         """
         progress = self.progress
         if self.forgot_best:
-            log.say("Something else is measured than before, so the best checkpoint is looked for anew")
+            log.say("The metrics have changed, so the best checkpoint is selected again")
         if self.splits.val is None:
             return
         if progress.step and self._validation_is_due():
@@ -376,7 +376,7 @@ class Trainer:
                 raise
             self._save()
             raise LoaderError(
-                f"{error}. The state after step {self.progress.step} is saved, and --resume goes on from it"
+                f"{error}. The state after step {self.progress.step} is saved; --resume continues from there"
             ) from None
 
     def _introduce(self, log: RunLog) -> None:

@@ -84,9 +84,9 @@ def warning_lines(task: TaskManifest, classes: Sequence[str]) -> Iterator[str]:
     """
     if "label_map" in task.predicts and len(classes) == 1:
         yield (
-            f"there is one class only ({classes[0]}), so every pixel is right whatever is learned: the"
-            " loss is 0 and the IoU 1. Hint: let the rest of the image be a class, such as background, in"
-            " place of void (for label images, leave out data.options.void)"
+            f"there is only one class ({classes[0]}), so every prediction is correct: the loss is 0 and the"
+            " IoU 1. Hint: make the rest of the image a class, such as background, instead of void (for"
+            " label images, leave out data.options.void)"
         )
 
 

@@ -131,12 +131,21 @@ def build_schedule(settings: TrainSettings, steps: int) -> Callable[[int], float
 def take_moments(optimizer: Any, state: Mapping[str, Any]) -> None:
     """Take over a saved state of an optimizer, but for how it computes, which follows the precision and the
     device that are asked for now.
+
+    Raises:
+        ValueError: when it is of other parameters.
+        KeyError: when it lacks a part.
     """
     groups = [
         {**saved, **{key: own[key] for key in HOW if key in own}}
         for saved, own in zip(state["param_groups"], optimizer.param_groups, strict=True)
     ]
     optimizer.load_state_dict({**state, "param_groups": groups})
+    for parameter, moments in optimizer.state.items():
+        for name, value in moments.items():
+            if isinstance(value, Tensor) and value.ndim and value.shape != parameter.shape:
+                shapes = f"{[*value.shape]}, and its parameter {[*parameter.shape]}"
+                raise ValueError(f"{name} in the optimizer's state has the shape {shapes}")
 
 
 HOW = ("fused", "foreach", "capturable", "differentiable")

@@ -54,8 +54,8 @@ def open_splits(settings: RunSettings, task: TaskManifest) -> Splits:
         train_set = InMemory(train_set)
     if data.dir and data.val_split and Path(data.dir).expanduser().is_file():
         raise UsageError(
-            f"{data.dir} is one file, which cannot serve for training and for validation. Hint: name the"
-            " folder that has the files of both splits, or train without validation by data.val_split="
+            f"{data.dir} is one file, which cannot be used for both training and validation. Hint: give the"
+            " folder that contains the files of both splits, or train without validation: data.val_split="
         )
     if not data.val_split:
         return Splits(train_set, None, conversion)

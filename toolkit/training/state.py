@@ -7,14 +7,21 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import ConfigDict, Field, Strict
+from torch import Tensor
 
 from toolkit.errors import CheckpointError
+from toolkit.reading.fields import Count, Schema
+from toolkit.reading.records import record
 from toolkit.runtime.files import atomic_write
+from toolkit.runtime.torch_files import load_torch
 
 RESUME_FILE = "resume.pt"
+
+_HINT = "begin a new run from what this one has learned, with weights={} and another --out"
 
 
 @dataclass
@@ -51,6 +58,45 @@ class Progress:
         return f" (untrained {self.untrained[metric]:.4f})" if self.step and metric in self.untrained else ""
 
 
+class _Progress(Schema):
+    """A ``Progress`` in a file."""
+
+    step: Count
+    best: float
+    best_step: Count
+    stale: Count
+    skipped: Count
+    untrained: dict[str, float]
+    validated: Annotated[int, Strict(), Field(ge=-1, lt=2**63)]
+
+
+class _Origin(Schema):
+    name: str
+    license: str
+
+
+class _Data(Schema):
+    classes: tuple[str, ...]
+    fingerprint: str
+    digests: dict[int, str]
+
+
+class _State(Schema):
+    """What a run saves, and may not have been ours."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, arbitrary_types_allowed=True)
+
+    progress: _Progress
+    model: dict[str, Any]
+    start_weights: _Origin
+    optimizer: dict[str, Any]
+    precision: dict[str, Any]
+    diagnosis: dict[str, Any] = Field(default_factory=dict)
+    data: _Data | None = None
+    measured: dict[str, str] = Field(default_factory=dict)
+    ema: dict[str, Tensor] = Field(default_factory=dict)
+
+
 def save_state(folder: Path, progress: Progress, **parts: dict[str, Any]) -> None:
     """Write the progress and the state dicts of model, optimizer, … to the run's folder.
 
@@ -71,12 +117,20 @@ def load_state(folder: Path) -> tuple[Progress, dict[str, Any]]:
     if not path.is_file():
         raise CheckpointError(
             f"{folder} cannot be resumed: it has no {RESUME_FILE}, so no step was saved. Hint: start it"
-            " anew without --resume"
+            " again without --resume"
         )
     try:
-        parts = torch.load(path, map_location="cpu", weights_only=True)
-        return Progress(**parts.pop("progress")), parts
+        parts = load_torch(path, "the state of a run", CheckpointError)
+    except CheckpointError:
+        raise
     except Exception as error:  # torch raises many kinds for damaged files
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        if "weights_only" in reason:  # and advice of torch's to switch the protection off
+            reason = "it holds something else than the toolkit saves"
         raise CheckpointError(
-            f"{path} is damaged or not safe to open: {str(error).splitlines()[0]}"
+            f"{path} is damaged or not safe to open: {reason}. Hint: {_HINT.format(folder)}"
         ) from None
+    state = record(parts, _State, source=str(path), error=CheckpointError, hint=_HINT.format(folder))
+    return Progress(**vars(state.progress)), {
+        name: value for name, value in parts.items() if name in _State.model_fields and name != "progress"
+    }

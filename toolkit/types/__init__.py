@@ -8,6 +8,7 @@ exclusive.
 from toolkit.types.basics import BACKGROUND, FIELDS, VOID, Size
 from toolkit.types.instances import Instances
 from toolkit.types.masks import Index, Masks
+from toolkit.types.panoptic import PanopticMap, Segment
 from toolkit.types.prompts import Prompts
 from toolkit.types.samples import PixelMap, Prediction, Sample
 
@@ -18,9 +19,11 @@ __all__ = [
     "Index",
     "Instances",
     "Masks",
+    "PanopticMap",
     "PixelMap",
     "Prediction",
     "Prompts",
     "Sample",
+    "Segment",
     "Size",
 ]

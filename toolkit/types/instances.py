@@ -30,11 +30,12 @@ class Instances:
         boxes_xyxy: float32 ``[N, 4]``, in pixels, ``x1 >= x0`` and ``y1 >= y0``.
         labels: int64 ``[N]``, indexes into the classes of the dataset or model.
         masks: ``N`` masks of the image's size, or None.
-        scores: float32 ``[N]`` for predictions, None for truth. Models give 0…1; what is read from other
-            software's files may be any finite number, since evaluation looks at the order alone.
+        scores: float32 ``[N]`` for predictions, None for truth. Models give 0…1; scores from files of other
+            software may be any finite number, since evaluation only uses their order.
         keypoints: float32 ``[N, K, 3]`` as x, y in pixels, visibility (or score), or None; the middle of the
             first pixel is 0.5, 0.5.
-        is_crowd: bool ``[N]``; a crowd region is neither to be found nor a false alarm. None means no crowds.
+        is_crowd: bool ``[N]``; a crowd region counts neither as a miss nor as a false positive. None means no
+            crowds.
         areas: float64 ``[N]`` in square pixels, where a file states them, as COCO's do: the evaluator
             ``coco`` tells small objects from large by them. None: those of the masks, or else of the boxes.
         ids: ``N`` names by which a user knows the objects, from the prompts that they answer; None if they

@@ -102,7 +102,10 @@ class Masks:
             InvalidDataError: when one is of another size.
         """
         for part in parts:
-            check(part.size == size, f"masks of {pixels(part.size)} do not join those of {pixels(size)}")
+            check(
+                part.size == size,
+                f"masks of {pixels(part.size)} cannot be combined with those of {pixels(size)}",
+            )
         return cls._encoded(size, [code for part in parts for code in part.counts])
 
     def __len__(self) -> int:
@@ -150,7 +153,7 @@ def _checked_code(code: Mapping[str, Any], size: Size) -> bytes:
     same = isinstance(given, (list, tuple)) and tuple(given) == size
     check(same, f"mask code has size {describe(given)}, but the image has {list(size)} (height, width)")
     if isinstance(counts, str):
-        check(counts.isascii(), "mask code has counts with characters that stand for no run lengths")
+        check(counts.isascii(), "mask code has counts with characters that do not encode run lengths")
         counts = counts.encode()
     if isinstance(counts, bytes):
         fault = counts_fault(counts, size)
@@ -174,8 +177,7 @@ def positions(index: Index, length: int) -> list[int]:
     array = index.numpy() if isinstance(index, Tensor) else np.asarray(index)
     check(
         array.ndim == 1 and (array.dtype.kind in "biu" or not array.size),
-        "what is picked must be a slice, or positions or truth values in a list or array [N], not"
-        f" {describe(index)}",
+        f"the index must be a slice, or a list or array [N] of positions or booleans, not {describe(index)}",
     )
     picked = array if array.dtype == bool else array.astype(np.int64)
     return [int(i) for i in np.arange(length)[picked]]

@@ -23,7 +23,7 @@ from toolkit.types.masks import Masks
 
 @dataclass(frozen=True)
 class Prompts:
-    """What a user points at, for ``N`` objects of one image.
+    """Prompts for ``N`` objects of one image: points, boxes or masks.
 
     Attributes:
         points_xy: float32 ``[N, K, 2]`` in pixels, or None.

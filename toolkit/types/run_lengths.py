@@ -54,9 +54,9 @@ def lengths_fault(lengths: Sequence[Any], size: Size) -> str:
     pixels, covered = size[0] * size[1], 0
     for length in lengths:
         if isinstance(length, bool) or not isinstance(length, (int, float)) or not 0 <= length <= pixels:
-            return f"have a length that is no whole number from 0 to {pixels:,}"
+            return f"have a length that is not a whole number from 0 to {pixels:,}"
         if length != int(length):
-            return "have a length that is no whole number"
+            return "have a length that is not a whole number"
         covered += int(length)
     return "" if covered == pixels else f"cover {covered:,} pixels, but the image has {pixels:,}"
 
@@ -70,9 +70,9 @@ def polygon_fault(part: Sequence[Any], size: Size) -> str:
     try:
         points = np.asarray(part, dtype=np.float64).reshape(-1, 2)
     except (TypeError, ValueError, OverflowError):
-        return "has something among its coordinates that is no number"
+        return "has a coordinate that is not a number"
     if any(isinstance(value, (str, bool)) for value in part) or not bool(np.isfinite(points).all()):
-        return "has something among its coordinates that is no finite number"
+        return "has a coordinate that is not a finite number"
     steps = np.abs(points - np.roll(points, 1, axis=0)).max(axis=1)
     outline, most = float(steps.sum()), max(MOST_OUTLINE, 50 * sum(size))
     far = float(np.abs(points).max())

@@ -1,4 +1,4 @@
-"""An image with what is known of it, and with what a model says of it."""
+"""Images with their annotations, and the predictions of models for them."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from toolkit.types.checking import (
     pixels,
 )
 from toolkit.types.instances import Instances
+from toolkit.types.panoptic import PanopticMap
 from toolkit.types.prompts import Prompts
 from toolkit.wording import counted
 
@@ -56,7 +57,7 @@ def _check_extras(owner: str, extras: object, size: Size) -> None:
         )
     for name, value in extras.items():
         check(
-            not isinstance(value, PixelMap) or value.size == size,
+            not isinstance(value, (PixelMap, PanopticMap)) or value.size == size,
             f"{owner}.extras[{name!r}] is a map of {getattr(value, 'size', None)}, but the image has {size}",
         )
 
@@ -82,8 +83,8 @@ class Sample:
             ``Instances``).
         prompts: what a promptable model is asked, or None.
         path: where the image came from, for messages; None for generated images.
-        extras: truth of tasks that plugins bring, by name: a ``PixelMap`` moves with the image under
-            augmentation, anything else stays as it is.
+        extras: truth of further tasks, by name, such as those that plugins bring: a ``PixelMap`` and a
+            ``PanopticMap`` move with the image under augmentation, anything else stays as it is.
 
     Raises:
         InvalidDataError: when shapes, dtypes or sizes do not fit together.
@@ -144,15 +145,15 @@ class Sample:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of one sample, always in the sample's own pixel grid.
+    """A model's output for one sample, always in the sample's own pixel grid.
 
     Attributes:
         sample_id: the ``id`` of the sample.
         size: height and width of the sample's image, in pixels.
         label_map: uint8 ``[H, W]`` of class indexes (``VOID``: no class), from semantic models.
         instances: objects with scores, from instance and promptable models.
-        extras: what models of tasks that plugins bring predict, by name; a ``PixelMap`` is of the image's
-            size.
+        extras: what models of further tasks predict, by name; a ``PixelMap`` or ``PanopticMap`` is of the
+            image's size.
 
     Raises:
         InvalidDataError: when sizes or dtypes do not fit, or there is neither a label map nor instances nor

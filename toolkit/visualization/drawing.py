@@ -69,9 +69,10 @@ def overlay(
         uint8 ``[H, W, 3]``, RGB, a new array.
     """
     picture = np.array(image.permute(1, 2, 0).numpy(), order="C")
-    for draw in registry.functions_for("draw", labeled.fields()):
+    drawn = registry.fields_to_draw(labeled.fields())
+    for draw in registry.functions_for("draw", drawn):
         picture = draw(picture, labeled, classes, palette, letter_height)
-    if legend and labeled.label_map is not None:
+    if legend and labeled.label_map is not None and "label_map" in drawn:
         draw_legend(picture, legend_entries(labeled.label_map, classes, palette), letter_height)
     return picture
 

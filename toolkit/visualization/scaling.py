@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 from torch import Tensor
 
-from toolkit.types import Instances, Masks, PixelMap, Prediction, Sample, Size
+from toolkit.types import Instances, Masks, PanopticMap, PixelMap, Prediction, Sample, Size
 
 
 def scale_image(image: Tensor, size: Size) -> Tensor:
@@ -35,10 +36,7 @@ def scale_labeled(labeled: Sample | Prediction, size: Size) -> Sample | Predicti
         label_map = torch.from_numpy(_nearest(labeled.label_map.numpy(), size))
     if labeled.instances is not None:
         instances = _scale_instances(labeled.instances, size)
-    extras = {
-        name: _scale_map(value, size) if isinstance(value, PixelMap) else value
-        for name, value in labeled.extras.items()
-    }
+    extras = {name: _scale_extra(value, size) for name, value in labeled.extras.items()}
     if isinstance(labeled, Prediction):
         return replace(labeled, size=size, label_map=label_map, instances=instances, extras=extras)
     image = scale_image(labeled.image, size)
@@ -47,12 +45,16 @@ def scale_labeled(labeled: Sample | Prediction, size: Size) -> Sample | Predicti
     )
 
 
-def _scale_map(pixel_map: PixelMap, size: Size) -> PixelMap:
-    """The index of the nearest pixel."""
+def _scale_extra(value: Any, size: Size) -> Any:
+    """A map resized by the nearest pixel; anything else stays as it is."""
+    if not isinstance(value, (PixelMap, PanopticMap)):
+        return value
     rows, columns = (
-        ((torch.arange(new) + 0.5) * old / new).long() for new, old in zip(size, pixel_map.size, strict=True)
+        ((torch.arange(new) + 0.5) * old / new).long() for new, old in zip(size, value.size, strict=True)
     )
-    return PixelMap(pixel_map.values[rows][:, columns])
+    if isinstance(value, PanopticMap):
+        return PanopticMap.compacted(value.numbers[rows][:, columns], value.segments)
+    return PixelMap(value.values[rows][:, columns])
 
 
 def _scale_instances(instances: Instances, size: Size) -> Instances:

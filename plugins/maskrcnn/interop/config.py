@@ -91,7 +91,7 @@ def to_recipe(given: Mapping[str, Given], path: Path) -> Tree:
         recipe["evaluators"] = {"coco": {"keypoint_sigmas": sigmas}}
     if faults:
         raise ConfigError(
-            f"{path}: {counted(len(faults), 'fault')}\n" + "\n".join(f"  {fault}" for fault in faults)
+            f"{path}: {counted(len(faults), 'error')}\n" + "\n".join(f"  {fault}" for fault in faults)
         )
     return recipe
 

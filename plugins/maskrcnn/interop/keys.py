@@ -210,8 +210,8 @@ ALSO = {"FLOAT32_PRECISION": ("highest",)}
 
 DIFFERENT = {
     "DATALOADER.ASPECT_RATIO_GROUPING": (True, False, "a batch may hold images of different shapes"),
-    "DATALOADER.FILTER_EMPTY_ANNOTATIONS": (True, False, "images without objects are used in training, too"),
-    f"{_KEYPOINTS}.MIN_KEYPOINTS_PER_IMAGE": (1, 0, "images with fewer keypoints are used in training, too"),
+    "DATALOADER.FILTER_EMPTY_ANNOTATIONS": (True, False, "images without objects are also used in training"),
+    f"{_KEYPOINTS}.MIN_KEYPOINTS_PER_IMAGE": (1, 0, "images with fewer keypoints are also used in training"),
     "INPUT.MASK_FORMAT": ("polygon", "bitmask", "masks are pixels, also if they were drawn as polygons"),
     "FLOAT32_PRECISION": ("", "", "on a GPU, torch decides whether convolutions use TF32"),
 }
@@ -220,10 +220,10 @@ what it means. Converting mentions them.
 """
 
 SAID_ELSEWHERE = {
-    "DATASETS.": "say which data by --data",
+    "DATASETS.": "choose the data with --data",
     "MODEL.DEVICE": "train.device decides",
     f"{_ROI}.NUM_CLASSES": "the dataset decides",
-    "OUTPUT_DIR": "say where to by --out",
+    "OUTPUT_DIR": "choose the folder with --out",
 }
 """Keys, or the beginnings of keys, that something outside of the recipe decides. Converting mentions those
 that a file gives.

@@ -100,7 +100,7 @@ def _from_pickle(path: Path) -> tuple[dict[str, Tensor], bool]:
     content = read_pickle(path)
     if not isinstance(content, dict):
         raise CheckpointError(
-            f"{path} holds a {type(content).__name__}: expected arrays by name, at the top level or under"
+            f"{path} contains a {type(content).__name__}: expected arrays by name, at the top level or under"
             " 'model'"
         )
     if isinstance(content.get("model"), dict):  # of Detectron2's zoo
@@ -122,7 +122,7 @@ def _tensors(content: Mapping[Any, Any], path: Path) -> dict[str, Tensor]:
                 f" {kind}"
             )
     if not content:
-        raise CheckpointError(f"{path} holds no arrays")
+        raise CheckpointError(f"{path} contains no arrays")
     return {name: torch.from_numpy(value) for name, value in content.items()}
 
 
@@ -172,8 +172,8 @@ def _check_norms(model: Model, tensors: Mapping[str, Tensor], path: Path) -> Non
         has_statistics = f"{name}.running_mean" in tensors
         if isinstance(module, nn.GroupNorm) and has_statistics:
             raise CheckpointError(
-                f"{path} was trained with batch norm, but {name} is a group norm. Hint: another norm, or"
-                " other weights"
+                f"{path} was trained with batch norm, but {name} is a group norm. Hint: use another norm,"
+                " or other weights"
             )
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and not has_statistics:
             raise CheckpointError(
@@ -189,6 +189,6 @@ def _check_depth(model: Model, tensors: Mapping[str, Tensor], path: Path) -> Non
     given = {name for name in tensors if name.startswith(BOTTOM_UP) and name.endswith(".weight")}
     if given and (odd := sorted(wanted ^ given)):
         raise CheckpointError(
-            f"{path} holds another ResNet: {odd[0]} is in the {'model' if odd[0] in wanted else 'file'} only."
-            " Hint: set model.backbone.depth to that of the weights"
+            f"{path} contains another ResNet: {odd[0]} is in the {'model' if odd[0] in wanted else 'file'}"
+            " only. Hint: set model.backbone.depth to that of the weights"
         )

@@ -68,8 +68,8 @@ def _read(path: Path, based_on_it: tuple[Path, ...], known: dict[Path, dict[str,
     for base in bases if isinstance(bases, list) else [bases]:
         if not isinstance(base, str) or "://" in base:
             raise ConfigError(
-                f"{path}: {BASE} must name local files, not {base!r}. Hint: download the file and give its"
-                " path"
+                f"{path}: {BASE} must refer to local files, not {base!r}. Hint: download the file and give"
+                " its path"
             )
         given |= _read(path.parent / os.path.expanduser(base), (*based_on_it, resolved), known)
     known[resolved] = given | {key: Given(literal(value), str(path)) for key, value in _flat(tree)}
@@ -126,8 +126,8 @@ def _refuse_code(path: Path) -> None:
             " a Faster, Mask or Keypoint R-CNN with FPN"
         )
     raise ConfigError(
-        f"{place} is Python code ({tag}), which is never run. Hint: write its value into the file in place of"
-        " the code"
+        f"{place} is Python code ({tag}), which is never run. Hint: write its value into the file instead"
+        " of the code"
     )
 
 

@@ -186,7 +186,7 @@ def test_what_is_done_in_another_way_or_decided_elsewhere_is_mentioned(mask_yaml
     ]
     assert recipe_of(path, FLOAT32_PRECISION="highest") == recipe_of(path)
     assert said[1] == (
-        "DATALOADER.FILTER_EMPTY_ANNOTATIONS: images without objects are used in training, too; True"
+        "DATALOADER.FILTER_EMPTY_ANNOTATIONS: images without objects are also used in training; True"
         " (Detectron2 default)"
     )
     same = {

@@ -28,7 +28,7 @@ INPUT: {CROP: {ENABLED: true}}
 SOLVER: {BASE_LR: -1, WEIGHT_DECAY_BIAS: 0.5, LR_SCHEDULER_NAME: StepLR, CLIP_GRADIENTS: {ENABLED: true}}
 """,
     )
-    assert message.startswith(f"{path}: 11 faults")
+    assert message.startswith(f"{path}: 11 errors")
     for said in (
         f"MODEL.RESNETS.NUM_GROUPS: this network supports only 1, not 32 ({path})",
         f"not 'LN' ({path})",
@@ -149,7 +149,7 @@ def test_settings_at_odds_are_named_as_detectron2_names_them(
     with pytest.raises(ConfigError) as caught:
         to_recipe(read_config(path, values), path)
     message = str(caught.value)
-    assert message.startswith(f"{path}: 1 fault\n  {keys_and_values[0]}")
+    assert message.startswith(f"{path}: 1 error\n  {keys_and_values[0]}")
     for said in keys_and_values:
         assert said in message
 

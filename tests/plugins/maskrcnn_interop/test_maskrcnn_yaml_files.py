@@ -22,7 +22,7 @@ def test_files_in_a_circle_are_named(tmp_path: Path) -> None:
     [
         ("_BASE_: absent.yaml", r"absent\.yaml"),
         ("_BASE_: https://elsewhere/base.yaml", "must name local files"),
-        ("_BASE_: [3]", "must name local files, not 3"),
+        ("_BASE_: [3]", "must refer to local files, not 3"),
         ("- a list", r"file\.yaml"),
         ("MODEL: {", r"file\.yaml"),
         ("SEED: 1\nSEED: 2", r"file\.yaml.*SEED"),

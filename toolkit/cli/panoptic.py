@@ -1,0 +1,165 @@
+"""``toolkit panoptic``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from toolkit.cli.options import (
+    add_data_arguments,
+    add_device_argument,
+    add_plugin_files_argument,
+    default_results,
+    is_setting,
+    load_plugin_files,
+    natural,
+    positive,
+)
+from toolkit.runtime.text import printable
+
+SUMMARY = "merge a semantic and an instance run into panoptic segments, for images or to measure"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Fill in the parser."""
+    parser.add_argument("stuff", metavar="STUFF_RUN", help="run of a semantic model, such as unet")
+    parser.add_argument("things", metavar="THINGS_RUN", help="run of a detector with masks, such as maskrcnn")
+    parser.add_argument(
+        "paths",
+        nargs="*",
+        metavar="PATH",
+        help=(
+            "images and folders to predict, as for `toolkit infer`; without any, the pair is measured on a"
+            " dataset; key=value changes a setting: score_threshold=0.5, overlap_threshold=0.5,"
+            " stuff_area=4096 (pixels), things=[NAME,…]"
+        ),
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="folder of the results (panoptic.json and so on); default: results/<run>-<run>",
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="continue in DIR: skip finished images, and try failed ones again",
+    )
+    parser.add_argument("--no-overlays", action="store_true", help="do not draw the segments over the photos")
+    add_data_arguments(parser, default="what both runs were trained on")
+    parser.add_argument(
+        "--split", metavar="S", help="split to measure on; default: the dataset's validation split"
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help='without PATH: print one JSON object {"metrics": {name: value}} and nothing else',
+    )
+    parser.add_argument("--batch-size", type=positive, default=4, metavar="N", help="images at a time")
+    parser.add_argument(
+        "--workers",
+        type=natural,
+        metavar="N",
+        help=(
+            "threads that read and write images; default: one per core, at most 8. To measure, processes that"
+            " read them; default: 2"
+        ),
+    )
+    add_device_argument(parser)
+    parser.add_argument(
+        "--precision", default="fp32", choices=["fp32", "bf16"], help="precision of the forward pass"
+    )
+    add_plugin_files_argument(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Predict images, or measure."""
+    load_plugin_files(args)
+    words = [word for word in args.paths if is_setting(word)]
+    paths = [word for word in args.paths if word not in words]
+    _check_options(args, paths)
+    return _infer(args, paths, words) if paths else _measure(args, words)
+
+
+def _check_options(args: argparse.Namespace, paths: list[str]) -> None:
+    """Raise ``UsageError`` for options that would have no effect."""
+    from toolkit.errors import UsageError
+
+    for_data = {"--data": args.data, "--data-dir": args.data_dir, "--split": args.split, "--json": args.json}
+    for_images = {"--out": args.out, "--resume": args.resume, "--no-overlays": args.no_overlays}
+    wrong = [name for name, given in (for_data if paths else for_images).items() if given]
+    if wrong:
+        found, hint = (
+            ("images are given", "leave out the images to measure, or the options to predict them")
+            if paths
+            else ("there are no images", "name images or folders behind the two runs")
+        )
+        raise UsageError(f"{', '.join(wrong)} would have no effect, since {found}. Hint: {hint}")
+
+
+def _infer(args: argparse.Namespace, paths: list[str], words: list[str]) -> int:
+    from toolkit.cli.infer import describe
+    from toolkit.cli.next_steps import FOLDER, next_lines
+    from toolkit.config.keys import for_sections
+    from toolkit.config.tree import parse_words
+    from toolkit.inference.panoptic import load_panoptic
+    from toolkit.inference.pipeline import Work, predict_folder
+    from toolkit.models.panoptic import PanopticSettings
+
+    sections = for_sections(parse_words(words), [("model", PanopticSettings)])
+    predictor = load_panoptic(
+        args.stuff,
+        args.things,
+        settings=sections.get("model", {}),
+        device=args.device,
+        precision=args.precision,
+    )
+    out = args.out or default_results(args.stuff, Path(args.things))
+    work = Work(args.batch_size) if args.workers is None else Work(args.batch_size, args.workers)
+    start = time.perf_counter()
+    try:
+        summary = predict_folder(
+            predictor, paths, out, work=work, overlays=not args.no_overlays, resume=args.resume
+        )
+    except KeyboardInterrupt:
+        text = f"stopped; the results so far are in {out}; --resume continues from there"
+        print(printable(text), file=sys.stderr)
+        raise
+    print(describe(summary, out, time.perf_counter() - start))
+    for warning in summary.warnings():
+        print(printable(f"warning: {warning}"), file=sys.stderr)
+    if summary.done:
+        measure = ["eval", "--predictions", str(out), "--data", "coco-panoptic", "--data-dir", FOLDER]
+        for line in next_lines(measure, title="To measure the results, if you have labels:"):
+            print(line)
+    return 3 if summary.failed else 0
+
+
+def _measure(args: argparse.Namespace, words: list[str]) -> int:
+    from toolkit.cli.eval import to_json
+    from toolkit.config.tree import parse_words
+    from toolkit.evaluation.pairs import evaluate_panoptic, side_by_side
+    from toolkit.runtime.terminal import Terminal
+
+    given: dict[str, Any] = {"data": args.data, "data_dir": args.data_dir, "split": args.split}
+    reports = evaluate_panoptic(
+        args.stuff,
+        args.things,
+        **given,
+        settings=parse_words(words),
+        batch_size=args.batch_size,
+        workers=2 if args.workers is None else args.workers,
+        device=args.device,
+        precision=args.precision,
+    )
+    if args.json:
+        print(to_json(list(reports)))
+        return 0
+    console = Terminal()
+    for report in reports:
+        console.print(report.table())
+    console.print(side_by_side(reports))
+    return 0

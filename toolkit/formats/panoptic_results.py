@@ -1,0 +1,134 @@
+"""Panoptic predictions on disk: ours, or those of any software that writes COCO's form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from toolkit.errors import DataError
+from toolkit.formats.coco_panoptic import (
+    ClassOfCategory,
+    PanopticAnnotation,
+    PanopticCategory,
+    PanopticImage,
+    read_panoptic,
+)
+from toolkit.reading.fields import shown
+from toolkit.reading.records import check_unique, fault_list, records
+from toolkit.types import BACKGROUND, PanopticMap, Size
+
+PANOPTIC_FILE = "panoptic.json"
+
+
+class PanopticResults:
+    """The segments of many images, read one at a time.
+
+    Args:
+        path: the JSON file; its PNGs are in the folder of the same name without ``.json``.
+        data: what it holds.
+        classes: of the dataset; the file's categories are matched with them by name.
+        image_ids: the number by which a file without ``images`` names each sample.
+        category_ids: the number of each class in a file without ``categories``.
+
+    Raises:
+        DataError: when a record does not fit, or is of an unknown image or class; tells all faults.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        data: Mapping[str, Any],
+        classes: Sequence[str],
+        *,
+        image_ids: Mapping[str, int] | None,
+        category_ids: Sequence[int],
+    ) -> None:
+        self.path = path
+        source = str(path)
+        found = records(
+            data.get("annotations"),
+            PanopticAnnotation,
+            source=source,
+            kind="annotation",
+            error=DataError,
+            key="image_id",
+        )
+        check_unique([each.image_id for each in found], source, "annotation", DataError, key="image_id")
+        self._categories = _categories(data, source, classes, category_ids)
+        names = _names_of_images(data, source, image_ids)
+        unknown = [each.image_id for each in found if each.image_id not in names]
+        if unknown:
+            faults = [f"the image_id {shown(key)} is of no known image" for key in unknown]
+            raise DataError(fault_list(source, faults))
+        self._by_name = {names[each.image_id]: each for each in found}
+
+    @property
+    def names(self) -> list[str]:
+        """What the images are called."""
+        return list(self._by_name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._by_name
+
+    def read(self, name: str, size: Size) -> PanopticMap:
+        """The segments of an image.
+
+        Args:
+            name: one of ``names``.
+            size: of the image.
+
+        Raises:
+            DataError: when the PNG cannot be used, or is of another size.
+        """
+        annotation = self._by_name[name]
+        path = self.path.with_suffix("") / annotation.file_name
+        found = read_panoptic(path, annotation.segments_info, self._categories, f"{self.path}: image {name}")
+        if found.size != size:
+            raise DataError(
+                f"{path} is {list(found.size)} (height, width), but the image {name} is {list(size)}. Hint:"
+                " predict in the pixels of the image"
+            )
+        return found
+
+
+def _categories(
+    data: Mapping[str, Any], source: str, classes: Sequence[str], category_ids: Sequence[int]
+) -> dict[Any, ClassOfCategory | None]:
+    """What each category stands for; None for a background that the dataset does not have.
+
+    Without categories nothing says what is a thing; the truth does when they are measured.
+    """
+    if not data.get("categories"):
+        return {key: ClassOfCategory(label, False) for label, key in enumerate(category_ids)}
+    given = records(data["categories"], PanopticCategory, source=source, kind="category", error=DataError)
+    check_unique([each.id for each in given], source, "category", DataError)
+    unknown = [each.name for each in given if each.name not in (*classes, BACKGROUND)]
+    if unknown:
+        raise DataError(
+            f"{source} has the classes {', '.join(map(shown, unknown[:5]))}, which the dataset does not have;"
+            f" it has {', '.join(classes[:10])}{', …' if len(classes) > 10 else ''}. Hint: choose the dataset"
+            " that they are of"
+        )
+    return {
+        each.id: ClassOfCategory(classes.index(each.name), bool(each.isthing))
+        if each.name in classes
+        else None
+        for each in given
+    }
+
+
+def _names_of_images(
+    data: Mapping[str, Any], source: str, image_ids: Mapping[str, int] | None
+) -> dict[Any, str]:
+    """What each image is called, by id."""
+    if not data.get("images"):
+        if image_ids is None:
+            raise DataError(
+                f"{source} names images by numbers that are not known here. Hint: add the list images, with"
+                " id and file_name of each"
+            )
+        return {number: name for name, number in image_ids.items()}
+    images = records(data["images"], PanopticImage, source=source, kind="image", error=DataError)
+    check_unique([each.id for each in images], source, "image", DataError)
+    return {each.id: each.file_name for each in images}
