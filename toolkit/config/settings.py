@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 from toolkit.errors import ConfigError, UsageError
 from toolkit.reading.fields import shown
-from toolkit.reading.yaml_text import as_written, forget_text
+from toolkit.reading.yaml_written import as_written, forget_text
 from toolkit.wording import counted
 
 if TYPE_CHECKING:

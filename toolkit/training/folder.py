@@ -19,7 +19,7 @@ from toolkit.config.tree import Tree, flat_items, merge, read_yaml
 from toolkit.data.dataset import Dataset
 from toolkit.errors import UsageError
 from toolkit.models.start_weights import StartWeights
-from toolkit.reading.yaml_text import forget_text
+from toolkit.reading.yaml_written import forget_text
 from toolkit.registry.manifests import PluginManifest
 from toolkit.runtime.locks import require_unlocked
 from toolkit.training.remains import CONFIG_FILE as CONFIG_FILE

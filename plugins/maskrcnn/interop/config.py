@@ -22,7 +22,8 @@ from pydantic import ValidationError
 from toolkit.config import TrainSettings
 from toolkit.config.tree import Tree, nest, parse_words
 from toolkit.errors import ConfigError, ToolkitError
-from toolkit.reading.yaml_text import dump_yaml, forget_text
+from toolkit.reading.yaml_text import dump_yaml
+from toolkit.reading.yaml_written import forget_text
 from toolkit.runtime.text import printable
 from toolkit.wording import counted
 

@@ -14,7 +14,7 @@ import yaml
 from toolkit.config.tree import Tree, read_yaml
 from toolkit.errors import ConfigError
 from toolkit.reading.files import read_text
-from toolkit.reading.yaml_text import forget_text
+from toolkit.reading.yaml_written import forget_text
 
 BASE = "_BASE_"
 ARCHITECTURE = "MODEL.META_ARCHITECTURE"
