@@ -67,6 +67,30 @@ def poses() -> dict[str, Any]:
     return made
 
 
+def panoptic() -> dict[str, Any]:
+    """Of the same image: two segments, whose numbers stand in ``segments``."""
+    segments = [
+        {"id": 1, "category_id": 1, "area": 120, "bbox": [5, 4, 15, 8], "iscrowd": 0},
+        {"id": 2, "category_id": 2, "area": 648, "bbox": [0, 0, 32, 24], "iscrowd": 0},
+    ]
+    return {
+        "images": [{"id": 1, "file_name": "a.png", "width": 32, "height": 24}],
+        "categories": [
+            {"id": 1, "name": "cup", "isthing": 1, "color": [255, 0, 0]},
+            {"id": 2, "name": "table", "isthing": 0},
+        ],
+        "annotations": [{"image_id": 1, "file_name": "a.png", "segments_info": segments}],
+    }
+
+
+def segments() -> bytes:
+    """A PNG of the numbers, the lowest byte of each in red."""
+    values = np.zeros((*SIZE, 3), np.uint8)
+    values[..., 2] = 2
+    values[4:12, 5:20, 2] = 1
+    return bytes(cv2.imencode(".png", values)[1])
+
+
 def results() -> list[dict[str, Any]]:
     keys = ("image_id", "category_id", "bbox", "segmentation")
     return [{key: entry[key] for key in keys} | {"score": 0.5} for entry in objects()]

@@ -28,9 +28,11 @@ from fuzz_files import (
     labels,
     manifest,
     objects,
+    panoptic,
     picture,
     poses,
     results,
+    segments,
 )
 from safetensors.torch import save
 from toolkit.plugins.maskrcnn.interop.config import read_config, to_recipe
@@ -44,6 +46,7 @@ from toolkit.data.dataset import open_dataset
 from toolkit.data.preview import parse_augment
 from toolkit.errors import DataError
 from toolkit.evaluation.runs import evaluate_predictions
+from toolkit.formats.panoptic_results import PANOPTIC_FILE, PanopticResults
 from toolkit.formats.predictions import PredictionFiles
 from toolkit.formats.prompts import PromptFile
 from toolkit.inference.results import ResultFolder
@@ -112,6 +115,15 @@ def predictions(folder: Path) -> None:
     files = PredictionFiles(folder, CLASSES)
     files.require(["a"])
     files.read("a", SIZE)
+
+
+def panoptic_results(folder: Path) -> None:
+    path = folder / PANOPTIC_FILE
+    data = parse_json(path.read_bytes(), str(path), "panoptic predictions", DataError)
+    if isinstance(data, dict):
+        found = PanopticResults(path, data, ("cup", "table"), image_ids=None, category_ids=(1, 2))
+        for name in found.names:
+            found.read(name, SIZE)
 
 
 def prompts(name: str) -> Reader:
@@ -210,6 +222,17 @@ def targets() -> dict[str, Target]:
         ),
         "coco keypoints": Target(
             every_sample("coco"), {"annotations/instances_train.json": as_json(poses())}, image
+        ),
+        "coco panoptic": Target(
+            every_sample("coco-panoptic"),
+            {
+                "annotations/panoptic_train.json": as_json(panoptic()),
+                "annotations/panoptic_train/a.png": segments(),
+            },
+            image,
+        ),
+        "panoptic predictions": Target(
+            panoptic_results, {"panoptic.json": as_json(panoptic()), "panoptic/a.png": segments()}
         ),
         "coco truth for results": Target(evaluate("results.json"), truth, image | found),
         "coco results": Target(evaluate("results.json"), found, image | truth),
