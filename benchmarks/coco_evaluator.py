@@ -3,7 +3,7 @@ per image, with equal results checked in the same run.
 
 From ``Prediction``s to the report, as after inference, and from two JSON files, which both sides read with
 the rest. ``--images`` sets a smaller number; masks (``--masks``) are compared on a tenth of the images, since
-pycocotools is so slow. ``--boundary`` compares masks along their boundaries, on 100 images, with the way of
+pycocotools is so slow. ``--boundary`` compares masks along their boundaries, on 200 images, with the way of
 the Boundary IoU API: pycocotools, and ``cv2.erode`` on the dense mask of every object and detection.
 """
 
@@ -37,7 +37,7 @@ from toolkit.types import Instances, Masks, Prediction, Sample
 
 SIZE, CLASSES, OBJECTS, DETECTIONS = (480, 640), 80, 7.2, 100
 NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
-BOUNDARY_IMAGES = 100
+BOUNDARY_IMAGES = 200
 Result = TypeVar("Result")
 
 

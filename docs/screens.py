@@ -42,7 +42,7 @@ COMMANDS = {
 }
 BEFORE = {
     "infer": "toolkit data export shapes --split test --limit 8 --out photos size=64",
-    "compare": f"{TRAIN} lr=0.003 --out runs/wider",
+    "compare": f"{TRAIN} model.width=24 --out runs/wider",
 }
 """What has to be run before a command, once."""
 

@@ -28,9 +28,14 @@ NOT_FOR = {
         "prompts_are_answered",
         "objects_are_tracked",
         "windows_give_the_prediction",
+        "confidence_is_of_the_prediction",
         "network_takes_its_input",
     },
-    "promptable": {"windows_give_the_prediction", "network_takes_its_input"},
+    "promptable": {
+        "windows_give_the_prediction",
+        "confidence_is_of_the_prediction",
+        "network_takes_its_input",
+    },
 }
 """The checks that say nothing about a model of this task."""
 

@@ -12,6 +12,7 @@ import pytest
 import toolkit
 
 PUBLIC = [
+    "CONFIDENCE",
     "VOID",
     "Comparison",
     "Dataset",
@@ -28,6 +29,7 @@ PUBLIC = [
     "PluginManifest",
     "Prediction",
     "Predictor",
+    "Probabilistic",
     "Promptable",
     "PromptableModel",
     "Prompts",
@@ -63,7 +65,7 @@ def test_the_public_names_are_these() -> None:
 @pytest.mark.parametrize("name", PUBLIC)
 def test_every_public_name_can_be_imported_and_is_documented(name: str) -> None:
     value = getattr(toolkit, name)
-    if name != "VOID":
+    if name not in ("CONFIDENCE", "VOID"):
         assert value.__name__ == name
         assert value.__doc__
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from toolkit.inference import ImagePrediction, Predictor, Session, load
     from toolkit.inference.panoptic import load_panoptic
     from toolkit.inference.pipeline import predict_folder
-    from toolkit.models.capabilities import Inspectable, Promptable, Tileable, Trackable
+    from toolkit.models.capabilities import Inspectable, Probabilistic, Promptable, Tileable, Trackable
     from toolkit.models.contract import Model, TrainableModel
     from toolkit.models.promptable import PromptableModel
     from toolkit.models.semantic import SemanticModel
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from toolkit.training.front import train
     from toolkit.training.loop import TrainResult
     from toolkit.types import (
+        CONFIDENCE,
         VOID,
         Instances,
         Masks,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "CONFIDENCE": "types",
     "VOID": "types",
     "Comparison": "evaluation.run_figures",
     "Dataset": "data.dataset",
@@ -59,6 +61,7 @@ _HOMES = {
     "PluginManifest": "registry.manifests",
     "Prediction": "types",
     "Predictor": "inference",
+    "Probabilistic": "models.capabilities",
     "Promptable": "models.capabilities",
     "PromptableModel": "models.promptable",
     "Prompts": "types",
@@ -87,6 +90,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "CONFIDENCE",
     "VOID",
     "Comparison",
     "Dataset",
@@ -103,6 +107,7 @@ __all__ = [
     "PluginManifest",
     "Prediction",
     "Predictor",
+    "Probabilistic",
     "Promptable",
     "PromptableModel",
     "Prompts",

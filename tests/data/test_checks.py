@@ -53,6 +53,9 @@ def test_every_fault_is_reported_and_the_rest_is_counted() -> None:
     assert report.instances.tolist() == [0, 0]
     assert report.without_instances == 1
     assert report.sizes == {(2, 3): 1, (2, 8): 1, (2, 9): 1}
+    assert sorted(report.unusable) == [1, 2, 3, 4]
+    assert report.unusable[1] == "x.png cannot be read"
+    assert sorted(report.looks) == [0, 5, 6]
 
 
 class Crowded(Dataset):

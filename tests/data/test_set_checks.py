@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from test_image_looks import look, scene
+
 from toolkit.data.checks import SplitReport
-from toolkit.data.set_checks import faults_between, have_the_same_photos, notes_between
+from toolkit.data.set_checks import (
+    Copy,
+    between_splits,
+    copies,
+    faults_between,
+    have_the_same_photos,
+    notes_between,
+)
 
 
 def report(*photos: str, classes: tuple[str, ...] = ("a", "b"), prefix: str = "") -> SplitReport:
@@ -73,3 +82,36 @@ def test_photos_that_nobody_may_move_are_notes() -> None:
     assert notes[0][1] == "1 photo is also in train, so the splits are not independent: 2"
     assert "2 photos are also in val" in notes[2][1]
     assert len(list(faults_between(splits))) == 3
+
+
+def looking(first: int, *ids: str) -> SplitReport:
+    """Samples that look different."""
+    made = SplitReport(("a", "b"), len(ids), ids=ids)
+    made.looks = {i: look(scene(first + i)) for i in range(len(ids))}
+    return made
+
+
+def test_images_that_are_nearly_those_of_another_split() -> None:
+    splits = {"train": looking(0, "a", "b"), "val": looking(10, "c", "d"), "test": looking(20, "e")}
+    assert copies(splits) == []
+    splits["val"].looks[1] = splits["test"].looks[0] = splits["train"].looks[0]
+    found = copies(splits)
+    assert found == [Copy("val", 1, "train", 0), Copy("test", 0, "train", 0)]
+    faults = dict(faults_between(splits, found=found))
+    assert faults["val"] == (
+        "1 image is nearly one of train, so that what is measured was learned: d (train: a). Hint: leave each"
+        " image in one split"
+    )
+    assert faults.keys() == {"val", "test"}
+    assert list(faults_between(splits, fixed_splits=True, found=found)) == []
+    assert [split for split, _ in notes_between(splits, fixed_splits=True, found=found)] == ["val", "test"]
+
+
+def test_the_same_file_in_two_splits_is_told_once() -> None:
+    splits = {"train": looking(0, "a", "b"), "val": looking(0, "c", "x")}
+    splits["val"].looks[1] = look(scene(5))
+    splits["train"].photos, splits["val"].photos = {b"1": ["a"], b"2": ["b"]}, {b"1": ["c"], b"3": ["x"]}
+    found = copies(splits)
+    assert found == [Copy("val", 0, "train", 0)]
+    assert list(between_splits(splits, found)) == []
+    assert len(list(faults_between(splits, found=found))) == 1

@@ -12,7 +12,7 @@ from toolkit.errors import InvalidDataError
 from toolkit.evaluation.iou import IoU, IoUSettings, build
 from toolkit.evaluation.manifests import EVALUATOR
 from toolkit.evaluation.report import Report
-from toolkit.types import VOID, Instances, Masks, Prediction, Sample, Size
+from toolkit.types import CONFIDENCE, VOID, Instances, Masks, PixelMap, Prediction, Sample, Size
 
 Map = np.ndarray
 
@@ -134,6 +134,7 @@ def test_without_samples_everything_is_nan() -> None:
         "pixel_accuracy",
         "mean_class_accuracy",
         "frequency_weighted_iou",
+        "image_mean_iou",
     ]
     assert all(math.isnan(value) for value in report.metrics.values())
     assert all(math.isnan(value) for values in report.per_class.values() for value in values)
@@ -281,7 +282,7 @@ def test_a_faulty_pair_changes_nothing() -> None:
     with pytest.raises(InvalidDataError):
         evaluator.update([sample(*maps([0, 9]))], [prediction(*maps([0, 0]))])
     assert evaluator.state()["matrix"].sum() == 0
-    assert evaluator.state()["samples"] == 0
+    assert evaluator.state()["images"] == []
 
 
 def test_a_sample_without_labels_is_refused() -> None:
@@ -311,3 +312,69 @@ def test_pairs_that_do_not_belong_together_are_refused() -> None:
 def test_too_many_or_no_classes_are_refused(count: int) -> None:
     with pytest.raises(InvalidDataError, match=f"1 … 255 classes, not {count}"):
         IoU(IoUSettings(), [str(i) for i in range(count)])
+
+
+def test_the_mean_iou_of_each_image() -> None:
+    """Their mean is not the IoU over all pixels."""
+    pairs = [maps([0, 0, 1, 1], [0, 1, 1, 1]), maps([1], [0]), maps([VOID], [1])]
+    evaluator = IoU(IoUSettings(), ["a", "b"])
+    for i, (truth, guess) in enumerate(pairs):
+        evaluator.update([sample(truth, f"{2 - i}")], [prediction(guess, f"{2 - i}")])
+    report = evaluator.report()
+    assert report.images == ("0", "1", "2")
+    expected = [math.nan, 0, (1 / 2 + 2 / 3) / 2]
+    assert report.per_image["mean_iou"] == pytest.approx(expected, nan_ok=True)
+    assert report.metrics["image_mean_iou"] == pytest.approx(np.mean(expected[1:]))
+
+
+def with_confidence(guess: Map, values: list[list[float]], name: str) -> Prediction:
+    extras = {CONFIDENCE: PixelMap(torch.tensor(values))}
+    return Prediction(name, guess.shape, torch.from_numpy(guess), extras=extras)
+
+
+def test_calibration_equals_a_plain_loop() -> None:
+    rng = np.random.default_rng(0)
+    evaluators = [IoU(IoUSettings(calibration=True, calibration_bins=7), ["a", "b"]) for _ in range(2)]
+    points = []
+    for i in range(12):
+        truth, guess = (rng.choice([0, 1, VOID], (4, 5)).astype(np.uint8) for _ in range(2))
+        values = rng.random((4, 5)).astype(np.float32)
+        values[0, 0] = rng.choice([0, 1, np.nan])
+        evaluators[i % 2].update([sample(truth, str(i))], [with_confidence(guess, values.tolist(), str(i))])
+        points += [
+            (float(v), t == g)
+            for t, g, v in zip(truth.flat, guess.flat, values.flat, strict=True)
+            if t != VOID and g != VOID and not math.isnan(v)
+        ]
+    error = 0.0
+    for place in range(7):
+        inside = [(v, right) for v, right in points if min(math.floor(v * 7), 6) == place]
+        error += abs(sum(v for v, _ in inside) - sum(right for _, right in inside))
+    merged = IoU(IoUSettings(calibration=True, calibration_bins=7), ["a", "b"])
+    merged.merge([pickle.loads(pickle.dumps(each.state())) for each in evaluators])
+    report = merged.report()
+    assert report.metrics["ECE"] == pytest.approx(error / len(points))
+    assert report.lower_is_better == ("ECE",)
+    assert len(report.curves["reliability"].x) == 7
+
+
+def test_calibration_without_probabilities_says_so() -> None:
+    evaluator = IoU(IoUSettings(calibration=True), ["a", "b"])
+    assert evaluator.wants_confidence
+    truth, guess = maps([0, 1], [0, 1])
+    evaluator.update([sample(truth)], [prediction(guess)])
+    report = evaluator.report()
+    assert math.isnan(report.metrics["ECE"])
+    assert any("1 prediction without probabilities left out of ECE" in note for note in report.notes)
+
+
+def test_boundary_f_is_a_mean_over_images_then_classes() -> None:
+    truth = np.zeros((20, 20), dtype=np.uint8)
+    truth[5:10, 5:10] = 1
+    evaluator = IoU(IoUSettings(boundary=True), ["a", "b", "c"])
+    for name, guess in (("0", truth), ("1", np.zeros_like(truth))):
+        evaluator.update([sample(truth, name)], [prediction(guess, name)])
+    report = evaluator.report()
+    assert report.per_class["boundary_f"] == pytest.approx([0.5, 0.5, math.nan], nan_ok=True)
+    assert report.metrics["boundary_f"] == 0.5
+    assert "boundary_f" not in IoU(IoUSettings(), ["a"]).report().metrics

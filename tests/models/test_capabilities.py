@@ -22,6 +22,7 @@ from toolkit import (
     Instances,
     Model,
     Prediction,
+    Probabilistic,
     Promptable,
     Prompts,
     Sample,
@@ -33,11 +34,11 @@ from toolkit.cli import main
 from toolkit.models.prompted import PromptedModel
 
 WINDOWED = Path(__file__).resolve().parents[1] / "support" / "windowed.py"
-ALL: tuple[type[Any], ...] = (Tileable, Inspectable, Promptable, Trackable)
+ALL: tuple[type[Any], ...] = (Tileable, Inspectable, Probabilistic, Promptable, Trackable)
 DECLARED = {
-    "unet": {Tileable, Inspectable},
-    "deeplabv3": {Tileable, Inspectable},
-    "deeplabv3plus": {Tileable, Inspectable},
+    "unet": {Tileable, Inspectable, Probabilistic},
+    "deeplabv3": {Tileable, Inspectable, Probabilistic},
+    "deeplabv3plus": {Tileable, Inspectable, Probabilistic},
     "maskrcnn": set[type[Any]](),
     "sam2": {Promptable, Trackable},
 }
@@ -52,7 +53,7 @@ def test_what_the_built_in_models_declare(name: str) -> None:
     assert all(model.capability(kind) is model for kind in DECLARED[name])
 
 
-class Everything(Model, Tileable, Inspectable, Promptable, Trackable):
+class Everything(Model, Tileable, Inspectable, Probabilistic, Promptable, Trackable):
     """Declares all there is."""
 
     def __init__(self) -> None:
@@ -64,6 +65,9 @@ class Everything(Model, Tileable, Inspectable, Promptable, Trackable):
 
     def network_input(self, images: Tensor) -> Tensor:
         return images.float()
+
+    def predict_with_confidence(self, samples: Sequence[Sample]) -> list[Prediction]:
+        return self.predict(samples)
 
     def encode(self, samples: Sequence[Sample]) -> list[Any]:
         return [sample.size for sample in samples]
@@ -95,8 +99,8 @@ class Plain(Model):
 
 def test_capabilities_are_declared_and_not_guessed_from_methods() -> None:
     model, plain = Everything(), Plain(("a",))
-    assert [model.capability(kind) for kind in ALL] == [model] * 4
-    assert [plain.capability(kind) for kind in ALL] == [None] * 4
+    assert [model.capability(kind) for kind in ALL] == [model] * len(ALL)
+    assert [plain.capability(kind) for kind in ALL] == [None] * len(ALL)
 
 
 def test_defaults_say_the_least() -> None:

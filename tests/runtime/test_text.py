@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import sys
+from pathlib import Path
 
 import pytest
 from rich.table import Table
 from rich.text import Text
 
 from toolkit.runtime.terminal import Terminal
-from toolkit.runtime.text import VisibleFormatter, printable, shown_as_text
+from toolkit.runtime.text import VisibleFormatter, WrappingFormatter, printable, shown_as_text
 
 
 @pytest.mark.parametrize(
@@ -106,3 +108,27 @@ def test_long_names_do_not_break_a_table() -> None:
 def test_log_lines() -> None:
     record = logging.LogRecord("toolkit", 20, "", 0, "%s: %d", ("caf\udce9\x1b[2J", 3), None)
     assert VisibleFormatter("%(message)s").format(record) == "caf\\xe9\\x1b[2J: 3"
+
+
+def _record(message: str) -> logging.LogRecord:
+    return logging.LogRecord("toolkit", logging.INFO, "", 1, message, (), None)
+
+
+def test_log_lines_are_broken_at_spaces_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.get_terminal_size", lambda _: os.terminal_size((20, 24)))
+    formatter = WrappingFormatter(sys.__stderr__)
+    assert formatter.format(_record("short\n")) == "short\n"
+    assert (
+        formatter.format(_record("circle 5.1%, ring 4.6%, star 3%")) == "circle 5.1%, ring\n  4.6%, star 3%"
+    )
+    path = "/a/path/longer/than/the/terminal/is"
+    assert formatter.format(_record(f"see {path}")) == f"see\n  {path}"
+    command = "Hint: toolkit train --resume runs/unet-shapes"
+    assert formatter.format(_record(command)) == command
+
+
+def test_log_lines_stay_whole_in_a_file(tmp_path: Path) -> None:
+    line = "word " * 50
+    with (tmp_path / "log").open("w") as file:
+        assert WrappingFormatter(file).format(_record(line)) == line
+    assert WrappingFormatter(io.StringIO()).format(_record(line)) == line

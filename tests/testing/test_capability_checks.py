@@ -13,9 +13,20 @@ import torch
 from support.small_settings import MODELS
 from torch import Tensor, nn
 
-from toolkit import Inspectable, Model, Prediction, Prompts, Sample, Trackable
+from toolkit import (
+    CONFIDENCE,
+    Inspectable,
+    Model,
+    PixelMap,
+    Prediction,
+    Probabilistic,
+    Prompts,
+    Sample,
+    Trackable,
+)
 from toolkit.testing import MODEL_CHECKS, ModelCase, run_checks
 from toolkit.testing.capability_checks import (
+    confidence_is_of_the_prediction,
     network_takes_its_input,
     objects_are_tracked,
     windows_give_the_prediction,
@@ -128,3 +139,45 @@ def test_what_is_not_declared_is_skipped_with_the_reason() -> None:
     for check, name in ((windows_give_the_prediction, "Tileable"), (objects_are_tracked, "Trackable")):
         with pytest.raises(unittest.SkipTest, match=f"does not declare the capability {name}"):
             check(case)
+
+
+class Sure(Model, Probabilistic):
+    """Finds the first class everywhere; with faults."""
+
+    def __init__(self, fault: str, classes: Sequence[str]) -> None:
+        super().__init__(classes)
+        self.fault = fault
+
+    def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
+        return [Prediction(s.id, s.size, torch.zeros(s.size, dtype=torch.uint8)) for s in samples]
+
+    def predict_with_confidence(self, samples: Sequence[Sample]) -> list[Prediction]:
+        found = []
+        for each in self.predict(samples):
+            values = torch.full(each.size, 7.0 if self.fault == "percent" else 0.7)
+            label_map = each.label_map
+            if self.fault == "other":
+                label_map = torch.ones(each.size, dtype=torch.uint8)
+            extras = {} if self.fault == "none" else {CONFIDENCE: PixelMap(values)}
+            found.append(Prediction(each.sample_id, each.size, label_map, extras=extras))
+        return found[1:] if self.fault == "fewer" else found
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("", None),
+        ("none", "has no 'confidence' in its extras"),
+        ("percent", "with values from 0 to 1"),
+        ("other", "differs from that without in 100.0% of the pixels"),
+        ("fewer", "predictions for"),
+    ],
+)
+def test_confidence_that_does_not_fit_is_found(fault: str, message: str | None) -> None:
+    model = Sure(fault, MODELS["unet"].classes)
+    case = Made(WINDOWED, {"model": model})
+    if message is None:
+        confidence_is_of_the_prediction(case)
+        return
+    with pytest.raises(AssertionError, match=message):
+        confidence_is_of_the_prediction(case)

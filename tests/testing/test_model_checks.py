@@ -60,6 +60,7 @@ def test_a_plugin_without_faults_passes_all_checks_that_concern_it() -> None:
         "masks_and_boxes_agree",
         "prompts_are_answered",
         "windows_give_the_prediction",
+        "confidence_is_of_the_prediction",
         "network_takes_its_input",
         "objects_are_tracked",
     }
@@ -79,8 +80,9 @@ def test_every_check_is_tried_with_a_fault() -> None:
         "masks_and_boxes_agree",
         "prompts_are_answered",  # these two below
         "windows_give_the_prediction",
+        "confidence_is_of_the_prediction",
         "network_takes_its_input",
-        "objects_are_tracked",  # these three in test_capability_checks.py
+        "objects_are_tracked",  # these four in test_capability_checks.py
     }
     assert set(PLANTED) | others == set(BY_NAME)
 

@@ -21,7 +21,7 @@ import toolkit
 from toolkit.errors import ToolkitError, UsageError
 from toolkit.runtime.allocator import keep_freed_memory
 from toolkit.runtime.children import isolated_children
-from toolkit.runtime.text import VisibleFormatter, printable, shown_as_text
+from toolkit.runtime.text import WrappingFormatter, printable, shown_as_text
 
 # Written out, because `toolkit --help` must not import the commands to show them; a test compares with the
 # modules.
@@ -199,7 +199,7 @@ def _log_to_stderr() -> None:
     root = logging.getLogger()
     if not root.handlers:
         handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(VisibleFormatter("%(message)s"))
+        handler.setFormatter(WrappingFormatter(sys.stderr))
         root.addHandler(handler)
         root.setLevel(logging.WARNING)
     logging.getLogger("toolkit").setLevel(logging.INFO)

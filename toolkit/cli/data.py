@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toolkit.cli.data_fix import add_fix_argument
 from toolkit.cli.options import data_options, natural, positive
 from toolkit.wording import counted
 
@@ -54,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action.add_argument(
             "--split", action="append", metavar="S", help="only this split; may be repeated; default: all"
         )
+    add_fix_argument(check)
     _add_preview_arguments(preview)
     for action in (check, preview, export, convert):
         action.add_argument(
@@ -184,16 +186,24 @@ def _sample(manifest: DatasetManifest, args: argparse.Namespace) -> int:
 
 
 def _check(manifest: DatasetManifest, args: argparse.Namespace) -> int:
+    from toolkit import registry
+    from toolkit.cli.data_fix import refuse_in_place, write_copy
     from toolkit.data.checks import check_split
     from toolkit.data.dataset import open_dataset
     from toolkit.data.faults import gathering
     from toolkit.data.notes import noting
-    from toolkit.data.set_checks import faults_between, notes_between
+    from toolkit.data.set_checks import copies, faults_between, notes_between
+    from toolkit.data.suspects import suspects
     from toolkit.errors import DataError, MissingSplitError
     from toolkit.runtime.progress import counting
 
     options, told = data_options(args.settings, manifest), set[str]()
     reports: dict[str, SplitReport] = {}
+    opened: dict[str, Dataset] = {}
+    at_opening: dict[str, list[str]] = {}
+    lost = False
+    if args.fix:
+        refuse_in_place(manifest, args)
     for split in args.split or manifest.splits:
         with gathering() as faults, noting() as notes:
             try:
@@ -206,19 +216,27 @@ def _check(manifest: DatasetManifest, args: argparse.Namespace) -> int:
                 continue
             except DataError as error:
                 _print_faults(split, [*faults, str(error)], told)
+                lost = True
                 continue
         with counting(f"checking {split}", len(dataset)) as advance:
             report = check_split(dataset, lambda advance=advance: advance(1), faults)  # type: ignore[misc]
-        reports[split] = report
+        reports[split], opened[split], at_opening[split] = report, dataset, faults
         _print_report(split, report)
         _print_notes(notes + report.notes, f"{split}: ")
         _print_faults(split, report.faults, told)
-    for split, text in notes_between(reports, fixed_splits=manifest.fixed_splits):
+    fixed, found = manifest.fixed_splits, copies(reports)
+    for split, text in [*notes_between(reports, fixed_splits=fixed, found=found), *suspects(reports, found)]:
         print(f"{split}: note: {text}")
-    for split, text in faults_between(reports, fixed_splits=manifest.fixed_splits):
+    for split, text in faults_between(reports, fixed_splits=fixed, found=found):
         _print_faults(split, [text], told)
     _print_unread(manifest, args)
     print(counted(len(told), "error") if told else "no errors")
+    if args.fix and reports:
+        splits = {split: (opened[split], report) for split, report in reports.items()}
+        copy = write_copy(manifest, args, splits, found, at_opening)
+        print("The copy:")
+        # a split that cannot be opened is in no copy
+        return max(_check(registry.datasets().get(copy.name), copy), int(lost))
     if not told:
         _print_next(manifest, args, with_preview=True)
     return 1 if told else 0

@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     from toolkit.inference.tracking import track_video
     from toolkit.runtime.progress import Count
 
-    refuse_swapped("track", args.run, [args.video])
+    refuse_swapped("track", args.run, [str(args.video)])
     out = args.out or default_results(args.run, args.video)
     _refuse_results(out)
     predictor = load(

@@ -16,7 +16,9 @@ from torch import Tensor
 
 from toolkit.data.dataset import Dataset
 from toolkit.data.faults import gathering
+from toolkit.data.image_looks import Look, look_of
 from toolkit.data.notes import noting
+from toolkit.data.object_checks import ObjectFinding, object_findings
 from toolkit.errors import ToolkitError
 from toolkit.types import VOID, Sample, Size
 
@@ -38,6 +40,10 @@ class SplitReport:
         sizes: how many samples have each height and width.
         notes: what readers left out or took in a special way, counted by description.
         photos: the ids of the samples by a hash of the file of their photo, where they have one.
+        ids: of the samples, in order.
+        unusable: why a sample cannot be used, by its position.
+        looks: what the images look like, by position.
+        objects: what looks wrong with objects, as position of the sample and finding.
     """
 
     classes: tuple[str, ...]
@@ -52,6 +58,10 @@ class SplitReport:
     sizes: dict[Size, int] = field(default_factory=dict)
     notes: Counter[str] = field(default_factory=Counter)
     photos: dict[bytes, list[str]] = field(default_factory=dict)
+    ids: Sequence[str] = ()
+    unusable: dict[int, str] = field(default_factory=dict)
+    looks: dict[int, Look] = field(default_factory=dict)
+    objects: list[tuple[int, ObjectFinding]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.pixels, self.images, self.instances = (
@@ -68,6 +78,8 @@ class _Counts:
     pixels: Tensor | None
     instances: Tensor | None
     crowds: int
+    look: Look
+    objects: list[ObjectFinding]
     photo: bytes | None = None
 
 
@@ -81,14 +93,17 @@ def check_split(
         on_progress: called after each sample.
         faults: what was seen when the dataset was opened; they come first in the report.
     """
-    report = SplitReport(dataset.classes, len(dataset), [*faults])
+    report = SplitReport(dataset.classes, len(dataset), [*faults], ids=dataset.ids)
     report.faults += _duplicates(dataset)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for counts, found, notes in pool.map(partial(_examine, dataset), range(len(dataset))):
+        examined = pool.map(partial(_examine, dataset), range(len(dataset)))
+        for position, (counts, found, notes) in enumerate(examined):
             report.faults += found
             report.notes += notes
-            if counts is not None:
-                _add(report, counts)
+            if counts is None:
+                report.unusable[position] = found[-1]
+            else:
+                _add(report, position, counts)
             on_progress()
     report.faults += _nothing_to_learn(report)
     return report
@@ -133,7 +148,17 @@ def _examine(dataset: Dataset, index: int) -> tuple[_Counts | None, list[str], C
             return None, [*faults, what], notes
     beyond = list(_beyond_the_classes(sample, len(dataset.classes)))
     counts = None if beyond else _count(sample, len(dataset.classes))
-    return counts, [*dict.fromkeys([*faults, *beyond])], notes
+    boxes = [] if counts is None else _wrong_boxes(sample.id, counts.objects)
+    return counts, [*dict.fromkeys([*faults, *beyond, *boxes])], notes
+
+
+def _wrong_boxes(sample_id: str, objects: Sequence[ObjectFinding]) -> Iterator[str]:
+    """A fault for each box that is not that of its mask; what else looks wrong with objects is told by
+    ``toolkit.data.suspects``.
+    """
+    for each in objects:
+        if each.kind == "box":
+            yield f"{sample_id}: object {each.index} {each.what}. Hint: correct the one that is wrong"
 
 
 def _beyond_the_classes(sample: Sample, num_classes: int) -> Iterator[str]:
@@ -159,7 +184,9 @@ def _count(sample: Sample, num_classes: int) -> _Counts:
         labels, crowd = sample.instances.labels, sample.instances.is_crowd
         instances = torch.bincount(labels if crowd is None else labels[~crowd], minlength=num_classes)
     crowds = 0 if crowd is None else int(crowd.sum())
-    return _Counts(sample.id, sample.size, pixels, instances, crowds, _hash_of(sample.path))
+    objects = [] if sample.instances is None else object_findings(sample.instances)
+    look, photo = look_of(sample.image), _hash_of(sample.path)
+    return _Counts(sample.id, sample.size, pixels, instances, crowds, look, objects, photo)
 
 
 def _hash_of(path: str | None) -> bytes | None:
@@ -173,7 +200,9 @@ def _hash_of(path: str | None) -> bytes | None:
         return None
 
 
-def _add(report: SplitReport, counts: _Counts) -> None:
+def _add(report: SplitReport, position: int, counts: _Counts) -> None:
+    report.looks[position] = counts.look
+    report.objects += [(position, finding) for finding in counts.objects]
     if counts.photo is not None:
         report.photos.setdefault(counts.photo, []).append(counts.id)
     report.sizes[counts.size] = report.sizes.get(counts.size, 0) + 1

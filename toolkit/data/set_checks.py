@@ -2,16 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import combinations
 
 from toolkit.data.checks import SplitReport
+from toolkit.data.look_alikes import look_alikes
 
 SHOWN = 5
 
 
+@dataclass(frozen=True)
+class Copy:
+    """An image that is nearly an earlier one.
+
+    Attributes:
+        split, position: which it is.
+        first_split, first: the earlier one.
+    """
+
+    split: str
+    position: int
+    first_split: str
+    first: int
+
+
+def copies(reports: Mapping[str, SplitReport]) -> list[Copy]:
+    """Images that are nearly earlier ones, each with the earliest, in the order of the splits."""
+    places = [(name, i) for name, report in reports.items() for i in range(report.samples)]
+    looks = [reports[name].looks.get(i) for name, i in places]
+    return [Copy(*places[later], *places[first]) for first, later in look_alikes(looks)]
+
+
+def between_splits(reports: Mapping[str, SplitReport], found: Iterable[Copy]) -> Iterator[Copy]:
+    """The copies of images of another split, unless the two splits have the same photos, or the two images
+    are one and the same file.
+    """
+    photos = {
+        name: {each: key for key, ids in report.photos.items() for each in ids}
+        for name, report in reports.items()
+    }
+    for each in found:
+        one, other = reports[each.first_split], reports[each.split]
+        keys = (
+            photos[each.first_split].get(one.ids[each.first]),
+            photos[each.split].get(other.ids[each.position]),
+        )
+        same_file = keys[0] is not None and keys[0] == keys[1]
+        if each.split != each.first_split and not same_file and not have_the_same_photos(one, other):
+            yield each
+
+
 def faults_between(
-    reports: Mapping[str, SplitReport], *, fixed_splits: bool = False
+    reports: Mapping[str, SplitReport], *, fixed_splits: bool = False, found: Iterable[Copy] = ()
 ) -> Iterator[tuple[str, str]]:
     """What is wrong between splits, each with the split that it concerns.
 
@@ -19,6 +62,7 @@ def faults_between(
         reports: of the splits, in order; the first is the one to learn from.
         fixed_splits: whether nobody may move a photo from one split to another, as in
             ``toolkit.registry.manifests.DatasetManifest``.
+        found: images that are nearly others, of ``copies``.
     """
     if not reports:
         return
@@ -27,10 +71,12 @@ def faults_between(
         yield from ((name, fault) for fault in _classes(first, reports[first], reports[name]))
     for name, text in () if fixed_splits else _in_two_splits(reports):
         yield name, f"{text}. Hint: leave each photo in one split"
+    for name, text in () if fixed_splits else _nearly_in_two_splits(reports, found):
+        yield name, f"{text}. Hint: leave each image in one split"
 
 
 def notes_between(
-    reports: Mapping[str, SplitReport], *, fixed_splits: bool = False
+    reports: Mapping[str, SplitReport], *, fixed_splits: bool = False, found: Iterable[Copy] = ()
 ) -> Iterator[tuple[str, str]]:
     """What one wants to know of splits together, each with the split that it concerns; arguments as for
     ``faults_between``.
@@ -43,6 +89,7 @@ def notes_between(
             )
     if fixed_splits:
         yield from _in_two_splits(reports)
+        yield from _nearly_in_two_splits(reports, found)
 
 
 def _in_two_splits(reports: Mapping[str, SplitReport]) -> Iterator[tuple[str, str]]:
@@ -51,6 +98,20 @@ def _in_two_splits(reports: Mapping[str, SplitReport]) -> Iterator[tuple[str, st
         shared = _shared(reports[before], reports[name])
         if shared and not have_the_same_photos(reports[before], reports[name]):
             yield name, _of_both(before, shared)
+
+
+def _nearly_in_two_splits(
+    reports: Mapping[str, SplitReport], found: Iterable[Copy]
+) -> Iterator[tuple[str, str]]:
+    """Images that are nearly those of another split."""
+    pairs: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for each in between_splits(reports, found):
+        names = (reports[each.first_split].ids[each.first], reports[each.split].ids[each.position])
+        pairs.setdefault((each.split, each.first_split), []).append(names)
+    for (name, before), shared in pairs.items():
+        what = "1 image is nearly one" if len(shared) == 1 else f"{len(shared)} images are nearly those"
+        named = _listed([f"{own} ({before}: {theirs})" for theirs, own in shared])
+        yield name, f"{what} of {before}, so that what is measured was learned: {named}"
 
 
 def have_the_same_photos(one: SplitReport, other: SplitReport) -> bool:

@@ -21,6 +21,11 @@ class Evaluator(ABC):
     and reports.
     """
 
+    @property
+    def wants_confidence(self) -> bool:
+        """Whether predictions should have ``toolkit.types.CONFIDENCE``, from models that give it."""
+        return False
+
     @abstractmethod
     def reset(self) -> None:
         """Reset all state."""

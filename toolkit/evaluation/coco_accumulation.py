@@ -6,14 +6,15 @@ exact, since no other pair can match.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import hotcoco
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.evaluation.coco_matching import Floats, Found
+from toolkit.evaluation.coco_matching import Bools, Floats, Found, Ints, ranks_within
 
 UNMATCHED, MATCHED, IGNORED = range(3)
 
@@ -22,32 +23,35 @@ Pair = tuple[float, int]
 
 
 @dataclass(frozen=True)
-class ClassMatches:
-    """The detections and objects of one class in one image.
+class ImageMatches:
+    """The detections and objects of one image.
 
     Attributes:
-        label: of the class.
-        scores: float64 ``[D]``, in descending order.
+        labels, scores: int64 and float64 ``[D]``, by descending score.
+        ranks: int64 ``[D]``, the place of a detection among those of its class.
         states: int8 ``[A, T, D]``, for each range of areas and each threshold whether a detection has found
             an object, has not, or does not count.
-        objects: int64 ``[A]``, how many there are to be found.
+        true_labels: int64 ``[G]``.
+        counted: bool ``[A, G]``, which objects are to be found.
     """
 
-    label: int
+    labels: Ints
     scores: Floats
+    ranks: Ints
     states: NDArray[np.int8]
-    objects: NDArray[np.int64]
+    true_labels: Ints
+    counted: Bools
 
 
 def match_image(
     truth: Found, detections: Found, overlaps: Floats, parameters: hotcoco.Params
-) -> list[ClassMatches]:
-    """Match the detections of one image with its objects, class by class.
+) -> ImageMatches:
+    """Match the detections of one image with its objects.
 
     Args:
         truth: with areas.
         detections: in descending order of their scores, with areas; at most as many of a class as count.
-        overlaps: float64 ``[D, G]``; those below the lowest threshold and between classes are not looked at.
+        overlaps: float64 ``[D, G]``, 0 between classes.
         parameters: thresholds and ranges of areas.
     """
     assert truth.areas is not None
@@ -56,20 +60,22 @@ def match_image(
     outside = (truth.areas < ranges[:, :1]) | (truth.areas > ranges[:, 1:]) | truth.crowd
     too_different = (detections.areas < ranges[:, :1]) | (detections.areas > ranges[:, 1:])
     thresholds = np.minimum(parameters.iou_thrs, 1 - 1e-10)
-    matches = []
-    for label in np.union1d(truth.labels, detections.labels).tolist():
-        rows, columns = np.flatnonzero(detections.labels == label), np.flatnonzero(truth.labels == label)
-        states = np.where(too_different[:, None, rows], IGNORED, UNMATCHED).astype(np.int8)
-        states = np.repeat(states, len(thresholds), axis=1)
-        pairs = _pairs(overlaps[np.ix_(rows, columns)], float(thresholds.min()))
-        for area, left_out in enumerate(outside[:, columns] if pairs else ()):
-            for place, threshold in enumerate(thresholds.tolist()):
-                _match(
-                    states[area, place], pairs, threshold, left_out.tolist(), truth.crowd[columns].tolist()
-                )
-        objects = (~outside[:, columns]).sum(1)
-        matches.append(ClassMatches(label, detections.scores[rows], states, objects))
-    return matches
+    states = np.where(too_different, np.int8(IGNORED), np.int8(UNMATCHED))
+    states = np.repeat(states[:, None], len(thresholds), axis=1)
+    pairs, crowd = _pairs(overlaps, float(thresholds.min())), truth.crowd.tolist()
+    known: dict[tuple[bool, ...], list[tuple[int, int, int]]] = {}
+    for area, left_out in enumerate(map(tuple, outside.tolist() if pairs else ())):
+        # Mostly, several ranges of areas leave out the same objects of an image.
+        if left_out not in known:
+            known[left_out] = [
+                (place, row, state)
+                for place, threshold in enumerate(thresholds.tolist())
+                for row, state in _match(pairs, threshold, left_out, crowd)
+            ]
+        for place, row, state in known[left_out]:
+            states[area, place, row] = state
+    labels = detections.labels
+    return ImageMatches(labels, detections.scores, ranks_within(labels), states, truth.labels, ~outside)
 
 
 def _pairs(overlaps: Floats, least: float) -> list[tuple[int, list[Pair]]]:
@@ -83,14 +89,10 @@ def _pairs(overlaps: Floats, least: float) -> list[tuple[int, list[Pair]]]:
 
 
 def _match(
-    states: NDArray[np.int8],
-    pairs: Sequence[tuple[int, list[Pair]]],
-    threshold: float,
-    left_out: Sequence[bool],
-    crowd: Sequence[bool],
-) -> None:
-    """Write into ``states`` which detections have found an object at one threshold, and which only one that
-    does not count. Of objects that overlap equally, the last is taken.
+    pairs: Sequence[tuple[int, list[Pair]]], threshold: float, left_out: Sequence[bool], crowd: Sequence[bool]
+) -> Iterator[tuple[int, int]]:
+    """The detections that have found an object at one threshold, and those that have found only one that does
+    not count. Of objects that overlap equally, the last is taken.
     """
     taken: set[int] = set()
     for row, options in pairs:
@@ -98,15 +100,13 @@ def _match(
         if not free:
             continue
         counted = [pair for pair in free if not left_out[pair[1]]]
-        states[row] = MATCHED if counted else IGNORED
         _, column = max(counted or free)
         if not crowd[column]:
             taken.add(column)
+        yield row, MATCHED if counted else IGNORED
 
 
-def accumulate(
-    images: Sequence[Sequence[ClassMatches]], classes: int, parameters: hotcoco.Params
-) -> dict[str, Floats]:
+def accumulate(images: Sequence[ImageMatches], classes: int, parameters: hotcoco.Params) -> dict[str, Floats]:
     """Precision and recall of all images.
 
     Args:
@@ -118,26 +118,27 @@ def accumulate(
         As ``hotcoco.COCOeval.eval``, with -1 where there are no objects: ``precision`` float64
         ``[T, R, C, A, 1]`` for the last limit, and ``recall`` float64 ``[T, C, A, M]``.
     """
-    by_class: list[list[ClassMatches]] = [[] for _ in range(classes)]
-    for image in images:
-        for each in image:
-            by_class[each.label].append(each)
     levels, limits = np.asarray(parameters.rec_thrs), parameters.max_dets
     thresholds, areas = len(parameters.iou_thrs), len(parameters.area_rng)
     precision = np.full((thresholds, len(levels), classes, areas, 1), -1.0)
     recall = np.full((thresholds, classes, areas, len(limits)), -1.0)
-    for label, parts in enumerate(by_class):
-        objects = sum((part.objects for part in parts), np.zeros(areas, dtype=np.int64))
-        if not objects.any():
-            continue
-        ranks = np.concatenate([np.arange(len(part.scores)) for part in parts])
-        states = np.concatenate([part.states for part in parts], axis=2)
-        order = np.argsort(-np.concatenate([part.scores for part in parts]), kind="stable")
-        for area in np.flatnonzero(objects).tolist():
-            found = states[area] == MATCHED
+    if not images:
+        return {"precision": precision, "recall": recall}
+    true = np.concatenate([image.true_labels for image in images])
+    counted = np.concatenate([image.counted for image in images], axis=1)
+    objects = np.stack([np.bincount(true[row], minlength=classes) for row in counted])
+    labels = np.concatenate([image.labels for image in images])
+    order = np.lexsort((-np.concatenate([image.scores for image in images]), labels))
+    ranks = np.concatenate([image.ranks for image in images])[order]
+    states = np.concatenate([image.states for image in images], axis=2)[:, :, order]
+    bounds = np.searchsorted(labels[order], np.arange(classes + 1)).tolist()
+    for label, (start, end) in enumerate(pairwise(bounds)):
+        for area in np.flatnonzero(objects[:, label]).tolist():
+            mine, count = states[area, :, start:end], int(objects[area, label])
             for place, limit in enumerate(limits):
-                recall[:, label, area, place] = found[:, ranks < limit].sum(1) / objects[area]
-            precision[:, :, label, area, 0] = _precision(states[area][:, order], int(objects[area]), levels)
+                found = mine[:, ranks[start:end] < limit] == MATCHED
+                recall[:, label, area, place] = found.sum(1) / count
+            precision[:, :, label, area, 0] = _precision(mine, count, levels)
     return {"precision": precision, "recall": recall}
 
 

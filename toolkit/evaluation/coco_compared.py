@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any
 
-from toolkit.evaluation.coco_accumulation import ClassMatches
+from toolkit.evaluation.coco_accumulation import ImageMatches
 from toolkit.evaluation.coco_boundary import match_boundaries
 from toolkit.evaluation.coco_figures import IoUType, boundary_parameters
 from toolkit.evaluation.coco_matching import Found, Judged, Thresholds, judge
@@ -31,10 +31,10 @@ class ComparedImage(ABC):
         judged: Judged = self.known[kind, thresholds]
         return judged
 
-    def boundary_matches(self, max_detections: tuple[int, ...]) -> list[ClassMatches]:
+    def boundary_matches(self, max_detections: tuple[int, ...]) -> ImageMatches:
         """The masks matched along their boundaries."""
         if max_detections not in self.known:
             parameters = boundary_parameters(max_detections)
             self.known[max_detections] = match_boundaries(*self.sides("segm"), parameters)
-        matches: list[ClassMatches] = self.known[max_detections]
+        matches: ImageMatches = self.known[max_detections]
         return matches

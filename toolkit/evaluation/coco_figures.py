@@ -15,7 +15,7 @@ import hotcoco
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.evaluation.coco_accumulation import ClassMatches, accumulate
+from toolkit.evaluation.coco_accumulation import ImageMatches, accumulate
 from toolkit.evaluation.report import Curve, Matrix, Report
 
 Floats = NDArray[np.float64]
@@ -79,7 +79,7 @@ def boundary_parameters(max_detections: Sequence[int]) -> hotcoco.Params:
 
 
 def boundary_figures(
-    images: Sequence[Sequence[ClassMatches]],
+    images: Sequence[ImageMatches],
     categories: Sequence[tuple[int, str]],
     *,
     max_detections: Sequence[int],

@@ -133,13 +133,18 @@ def judge(truth: Found, detections: Found, thresholds: Thresholds) -> Judged:
 def best_detections(detections: Found, limit: int) -> Found:
     """The detections that count, in the order of their scores."""
     order = np.argsort(-detections.scores, kind="stable")
-    labels = detections.labels[order]
     if len(order) > limit:
-        ranks = np.zeros(len(order), dtype=np.int64)
-        for label in np.unique(labels):
-            ranks[labels == label] = np.arange((labels == label).sum())
-        order = order[ranks < limit]
+        order = order[ranks_within(detections.labels[order]) < limit]
     return detections[order]
+
+
+def ranks_within(labels: Ints) -> Ints:
+    """The place of each detection among those of its class, int64 ``[D]``."""
+    order = np.argsort(labels, kind="stable")
+    grouped = labels[order]
+    ranks = np.empty(len(labels), dtype=np.int64)
+    ranks[order] = np.arange(len(labels)) - np.searchsorted(grouped, grouped, side="left")
+    return ranks
 
 
 def overlaps_between(detections: Found, objects: Found) -> Floats:

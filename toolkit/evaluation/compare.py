@@ -107,8 +107,13 @@ def compare_runs(
     chosen = wanted["evaluators"] or _common_evaluators(manifests)
     compared = []
     for name, model in zip(_short_names(paths), models, strict=True):
-        subject = Subject(model.to(fabric.device), alignment_for(model, dataset, name), fabric.autocast())
         evaluators = build_evaluators(chosen, dataset.classes)
+        subject = Subject(
+            model.to(fabric.device),
+            alignment_for(model, dataset, name),
+            fabric.autocast(),
+            with_confidence=any(evaluator.wants_confidence for evaluator in evaluators),
+        )
         compared.append(_ComparedModel(name, subject, plan_measurements(model, evaluators), dataset))
 
     shown = set(_spread(len(dataset), SHEET_ROWS)) if sheet else set()

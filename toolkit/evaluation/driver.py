@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -22,7 +22,7 @@ from toolkit.data.loader import EvaluationLoader
 from toolkit.evaluation.alignment import Alignment
 from toolkit.evaluation.protocols import PLAIN, Measurement, predict_protocols
 from toolkit.evaluation.report import Report
-from toolkit.models.capabilities import Promptable
+from toolkit.models.capabilities import Probabilistic, Promptable
 from toolkit.models.contract import Model, TrainableModel, evaluating
 from toolkit.models.returned import checked_losses, checked_pair, checked_predictions, owner_of
 from toolkit.runtime.progress import Display, counting
@@ -38,12 +38,14 @@ class Subject:
         alignment: turns its predictions into the dataset's classes; None where they have the same.
         autocast: the context of the forward pass, for mixed precision.
         with_loss: whether losses are computed too, which needs a trainable model and labels.
+        with_confidence: whether predictions should have ``toolkit.types.CONFIDENCE``, if the model gives it.
     """
 
     model: Model
     alignment: Alignment | None = None
     autocast: AbstractContextManager[Any] | None = None
     with_loss: bool = False
+    with_confidence: bool = False
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,8 @@ def evaluate(
     for measurement in measurements:
         measurement.evaluator.reset()
         measurement.evaluator.prepare(dataset)
+    wanted = any(measurement.evaluator.wants_confidence for measurement in measurements)
+    subject = replace(subject, with_confidence=subject.with_confidence or wanted)
     losses = _LossSums()
     for batch in predict_batches([subject], loader):
         losses.add(batch.losses, len(batch.samples))
@@ -224,7 +228,7 @@ def _predict(
     """Predictions by protocol, losses where they are wanted, and how long it took."""
     with evaluating(subject.model), subject.autocast or nullcontext():
         began = time.perf_counter()
-        predictions, losses = _forward(subject.model, samples, subject.with_loss)
+        predictions, losses = _forward(subject, samples)
         seconds = time.perf_counter() - began  # predictions are on the CPU, so a GPU is done
     if subject.alignment is not None:
         predictions = {
@@ -234,19 +238,24 @@ def _predict(
 
 
 def _forward(
-    model: Model, samples: list[Sample], with_loss: bool
+    subject: Subject, samples: list[Sample]
 ) -> tuple[dict[str, list[Prediction]], Mapping[str, Tensor]]:
+    model = subject.model
     owner = owner_of(model)
     losses: Any = {}
-    learner = model if with_loss and isinstance(model, TrainableModel) else None
+    learner = model if subject.with_loss and isinstance(model, TrainableModel) else None
+    probabilistic = model.capability(Probabilistic) if subject.with_confidence else None
     if isinstance(model, Promptable):
         by_protocol = predict_protocols(model, samples)
         losses = learner.loss(samples) if learner else {}
-    elif learner:
-        predictions, losses = checked_pair(learner.validate(samples), samples, owner)
-        by_protocol = {PLAIN: checked_predictions(predictions, samples, owner)}
     else:
-        by_protocol = {PLAIN: checked_predictions(model.predict(samples), samples, owner)}
+        if learner:
+            predictions, losses = checked_pair(learner.validate(samples), samples, owner)
+        if probabilistic:
+            predictions = probabilistic.predict_with_confidence(samples)
+        elif not learner:
+            predictions = model.predict(samples)
+        by_protocol = {PLAIN: checked_predictions(predictions, samples, owner)}
     if learner is None:
         return by_protocol, {}
     return by_protocol, checked_losses(losses, samples, owner=owner, with_gradient=False)

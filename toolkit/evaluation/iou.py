@@ -8,16 +8,21 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from pydantic import Field
 from torch import Tensor
 
 from toolkit.config import Settings
 from toolkit.data.painting import instances_to_label_map
 from toolkit.errors import InvalidDataError
 from toolkit.evaluation.base import Evaluator
+from toolkit.evaluation.boundary_f import TOLERANCE, boundary_f
+from toolkit.evaluation.calibration import Bins
 from toolkit.evaluation.confusion import confusion_matrix
 from toolkit.evaluation.report import Matrix, Report
-from toolkit.types import VOID, Prediction, Sample
+from toolkit.types import CONFIDENCE, VOID, PixelMap, Prediction, Sample
+from toolkit.wording import counted
 
 Floats = NDArray[np.float64]
 
@@ -38,6 +43,22 @@ class IoUSettings(Settings):
     """Minimum score of predicted instances to be painted when a prediction has instances but no label map.
     """
 
+    boundary: bool = False
+    """Whether to also compare the outlines of classes (boundary F, Csurka et al. 2013); takes some
+    milliseconds per class and megapixel.
+    """
+
+    boundary_tolerance: float = Field(TOLERANCE, gt=0)
+    """The distance within which outlines agree, relative to the image's diagonal."""
+
+    calibration: bool = False
+    """Whether to also measure how well the probabilities of classes are calibrated, for models that give
+    them; predicting takes longer then.
+    """
+
+    calibration_bins: int = Field(10, gt=0)
+    """Into how many bins of probabilities pixels are put."""
+
 
 class IoU(Evaluator):
     """Intersection over union and its relatives, as PASCAL VOC and Cityscapes count them: pixels are summed
@@ -50,7 +71,13 @@ class IoU(Evaluator):
     - ``mean_iou``, ``mean_dice``, ``mean_class_accuracy``: their means over the classes for which they are
       defined;
     - ``pixel_accuracy``: correct pixels among those with a true class;
-    - ``frequency_weighted_iou``: mean of ``iou`` weighted by the true pixels of each class.
+    - ``frequency_weighted_iou``: mean of ``iou`` weighted by the true pixels of each class;
+    - ``image_mean_iou``: the mean over the images of the mean IoU of each by itself, over the classes that
+      are in its truth or prediction; so small images and objects count as much as large ones;
+    - ``boundary_f``, with the setting ``boundary``: see ``toolkit.evaluation.boundary_f``; the mean over the
+      images of each class, then over the classes;
+    - ``ECE``, with ``calibration``: the expected calibration error of the probabilities of the predicted
+      classes, over the pixels that have a true and a predicted class (Guo et al. 2017).
 
     Void (``VOID``) in a prediction means "no class": a false negative of the true class, and not a false
     positive of any class. Void in a true label map means "unknown" and is handled according to the setting
@@ -82,24 +109,54 @@ class IoU(Evaluator):
         self._matrix = np.zeros(
             (c + 1, c + 1), dtype=np.int64
         )  # truth x prediction; the last row holds only false positives
-        self._samples = 0
+        self._images: list[tuple[str, float]] = []  # with the mean IoU of each
+        self._outlines = np.zeros((2, c))  # for each class, the sum of F and the number of images
+        self._bins = Bins.empty(self.settings.calibration_bins)
+        self._without_confidence = 0
+
+    @property
+    def wants_confidence(self) -> bool:
+        """Whether predictions should have ``CONFIDENCE``."""
+        return self.settings.calibration
 
     def _update(self, sample: Sample, prediction: Prediction) -> None:
         try:
-            counts = self._count(sample, prediction)
+            truth, guess = self._label_maps(sample, prediction)
+            counts = confusion_matrix(truth, guess, len(self.classes))
         except InvalidDataError as error:
             where = f" ({sample.path})" if sample.path else ""
             raise InvalidDataError(f"sample {sample.id!r}{where}: {error}") from error
+        if sample.label_map is not None and self.settings.void == "ignore":
+            counts[-1] = 0
         self._matrix += counts
-        self._samples += 1
+        self._images.append((sample.id, _mean(_ious(counts))))
+        if self.settings.boundary:
+            unknown = (
+                truth == VOID if sample.label_map is not None else torch.zeros_like(truth, dtype=torch.bool)
+            )
+            values = boundary_f(
+                truth.numpy(),
+                guess.numpy(),
+                len(self.classes),
+                unknown=unknown.numpy(),
+                tolerance=self.settings.boundary_tolerance,
+            )
+            self._outlines += np.stack([np.nan_to_num(values), ~np.isnan(values)])
+        if self.settings.calibration:
+            self._calibrate(truth, guess, prediction.extras.get(CONFIDENCE))
 
-    def _count(self, sample: Sample, prediction: Prediction) -> NDArray[np.int64]:
+    def _calibrate(self, truth: Tensor, guess: Tensor, confidence: PixelMap | None) -> None:
+        if confidence is None:
+            self._without_confidence += 1
+            return
+        chosen = (truth != VOID) & (guess != VOID) & ~torch.isnan(confidence.values)
+        scores, correct = confidence.values[chosen].numpy(), (truth == guess)[chosen].numpy()
+        self._bins += Bins.of(scores, correct, self.settings.calibration_bins)
+
+    def _label_maps(self, sample: Sample, prediction: Prediction) -> tuple[Tensor, Tensor]:
         guess = self._predicted(prediction)
         if sample.label_map is not None:
-            counts = confusion_matrix(sample.label_map, guess, len(self.classes))
-            if self.settings.void == "ignore":
-                counts[-1] = 0
-            return counts
+            return sample.label_map, guess
         if sample.instances is None:
             raise InvalidDataError("it has neither a label map nor instances to compare a prediction with")
         truth = instances_to_label_map(sample.instances, self.classes)
@@ -107,7 +164,7 @@ class IoU(Evaluator):
         if crowd is not None and sample.instances.masks is not None and bool(crowd.any()):
             hidden = sample.instances.masks[crowd].dense().any(dim=0) & (truth == VOID)
             guess = guess.masked_fill(hidden, VOID)
-        return confusion_matrix(truth, guess, len(self.classes))
+        return truth, guess
 
     def _predicted(self, prediction: Prediction) -> Tensor:
         if prediction.label_map is not None:
@@ -120,15 +177,24 @@ class IoU(Evaluator):
         return instances_to_label_map(instances, self.classes)
 
     def state(self) -> dict[str, Any]:
-        """The confusion matrix and the number of samples."""
-        return {"matrix": self._matrix.copy(), "samples": self._samples}
+        """The confusion matrix, the mean IoU of each image, and the sums of what else is measured."""
+        return {
+            "matrix": self._matrix.copy(),
+            "images": list(self._images),
+            "outlines": self._outlines.copy(),
+            "bins": self._bins,
+            "without_confidence": self._without_confidence,
+        }
 
     def merge(self, states: Sequence[dict[str, Any]]) -> None:
         """Replace the counts with the sum of ``states``."""
         self.reset()
         for state in states:
             self._matrix += state["matrix"]
-            self._samples += state["samples"]
+            self._images += state["images"]
+            self._outlines += state["outlines"]
+            self._bins += state["bins"]
+            self._without_confidence += state["without_confidence"]
 
     def report(self) -> Report:
         """The metrics so far."""
@@ -136,7 +202,7 @@ class IoU(Evaluator):
         correct = matrix.diagonal().astype(np.float64)  # TP
         true = self._matrix[:-1].sum(1).astype(np.float64)  # TP + FN
         predicted = matrix.sum(0).astype(np.float64)  # TP + FP
-        iou = _divide(correct, true + predicted - correct)
+        iou = _ious(self._matrix)
         dice = _divide(2 * correct, true + predicted)
         accuracy = _divide(correct, true)
         share = _divide(true, true.sum())
@@ -150,13 +216,27 @@ class IoU(Evaluator):
             ),
         }
         per_class = {"iou": iou.tolist(), "dice": dice.tolist(), "accuracy": accuracy.tolist()}
+        images = sorted(self._images)
+        metrics["image_mean_iou"] = _mean(np.array([value for _, value in images]))
+        curves = {}
+        if self.settings.boundary:
+            outlines = _divide(self._outlines[0], self._outlines[1])
+            metrics["boundary_f"] = _mean(outlines)
+            per_class["boundary_f"] = outlines.tolist()
+        if self.settings.calibration:
+            metrics["ECE"] = self._bins.error
+            curves["reliability"] = self._bins.curve("pixels")
         return Report(
             "iou",
             metrics,
             per_class,
             self.classes,
             self._notes(absent=np.isnan(iou), missing=np.isnan(accuracy)),
+            curves,
+            lower_is_better=("ECE",) if self.settings.calibration else (),
             matrices={"confusion": self._confusion()},
+            images=tuple(name for name, _ in images),
+            per_image={"mean_iou": [value for _, value in images]},
         )
 
     def _confusion(self) -> Matrix:
@@ -164,7 +244,7 @@ class IoU(Evaluator):
         return Matrix("true class", "predicted class", names, names, self._matrix.tolist())
 
     def _notes(self, absent: NDArray[np.bool_], missing: NDArray[np.bool_]) -> tuple[str, ...]:
-        if not self._samples:
+        if not self._images:
             return ("No samples were evaluated, so all metrics are undefined.",)
         notes = []
         if len(self.classes) == 1:
@@ -178,6 +258,11 @@ class IoU(Evaluator):
             notes.append(
                 f"{self._some(missing & ~absent)} absent from the truth but predicted, and left out of"
                 " mean_class_accuracy."
+            )
+        if self._without_confidence:
+            notes.append(
+                f"{counted(self._without_confidence, 'prediction')} without probabilities left out of ECE;"
+                " only models with the capability Probabilistic give them."
             )
         if self.settings.void == "false_positive":
             notes.append("Classes predicted on void pixels count as false positives.")
@@ -194,6 +279,12 @@ class IoU(Evaluator):
 def build(settings: IoUSettings, classes: Sequence[str]) -> IoU:
     """Build the evaluator; named in its manifest."""
     return IoU(settings, classes)
+
+
+def _ious(counts: NDArray[np.int64]) -> Floats:
+    """IoU of each class from a confusion matrix with ``VOID`` at the end; NaN where a class is absent."""
+    correct = counts.diagonal()[:-1].astype(np.float64)
+    return _divide(correct, counts[:-1].sum(1) + counts[:, :-1].sum(0) - correct)
 
 
 def _divide(numerator: Floats | np.float64, denominator: Floats | np.float64) -> Floats:

@@ -129,7 +129,7 @@ class Comparison:
         table.add_column(Text(first.name), justify="right")
         for run in others:
             table.add_column(Text(run.name), justify="right")
-            table.add_column(Text(f"− {first.name}"), no_wrap=True)
+            table.add_column(Text("difference [low, high]"), no_wrap=True)
         for name, value in first.figures.items():
             unit, form = _FORMS.get(name, ("", "{:.4f}"))
             unit = "lower is better" if name in self.lower_is_better else unit
@@ -141,7 +141,7 @@ class Comparison:
                 ]
             table.add_row(*(Text(cell) for cell in cells))
         legend = (
-            f"[low, high] is the {LEVEL:.0%} interval of the difference on these images; * means that it"
+            f"Differences are from {first.name}; [low, high] is the {LEVEL:.0%} interval, and * means that it"
             " excludes 0."
         )
         return Group(table, *(Text(note) for note in (legend, *self.notes)))

@@ -39,6 +39,18 @@ class Tileable(ABC):
         """
 
 
+class Probabilistic(ABC):
+    """Says how probable it finds the class of each pixel, so that one can measure whether it is right as
+    often as it says.
+    """
+
+    @abstractmethod
+    def predict_with_confidence(self, samples: Sequence[Sample]) -> list[Prediction]:
+        """As ``predict``, with the probability of each pixel's class, from 0 to 1, as the ``PixelMap`` called
+        ``toolkit.types.CONFIDENCE`` in ``extras``.
+        """
+
+
 class Inspectable(ABC):
     """Has one network that takes a batch of images; ``toolkit summary`` shows its layers and costs.
 

@@ -10,13 +10,14 @@ A whole plugin in one file::
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, final
 
 import torch
 from torch import Tensor, nn
 
 from toolkit.errors import InvalidDataError, UsageError
-from toolkit.models.capabilities import Inspectable, Tileable
+from toolkit.models.capabilities import Inspectable, Probabilistic, Tileable
 from toolkit.models.contract import TrainableModel, evaluating
 from toolkit.models.label_maps import logits_to_label_map
 from toolkit.models.losses import SegmentationLossSettings, segmentation_loss
@@ -31,14 +32,14 @@ from toolkit.models.resizing import (
     shrunk,
 )
 from toolkit.models.strided import channels_last
-from toolkit.types import VOID, Prediction, Sample, Size
+from toolkit.types import CONFIDENCE, VOID, PixelMap, Prediction, Sample, Size
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 @final
-class SemanticModel(TrainableModel, Tileable, Inspectable):
+class SemanticModel(TrainableModel, Tileable, Probabilistic, Inspectable):
     """A semantic segmentation model around a network; designed for composition rather than subclassing.
 
     Images go to the network normalized and padded, as float32 ``[B, 3, H, W]`` in channels-last memory (1.3
@@ -177,6 +178,23 @@ class SemanticModel(TrainableModel, Tileable, Inspectable):
         """
         size: Size = (images.shape[2], images.shape[3])
         return self._to_grid(self._run(images), self._working_size(size), size)
+
+    def predict_with_confidence(self, samples: Sequence[Sample]) -> list[Prediction]:
+        """As ``predict``, with the softmax of the logits in the image's own grid at the predicted class; it
+        takes memory for all classes in every pixel of an image.
+        """
+        predictions: dict[int, Prediction] = {}
+        with evaluating(self):
+            for positions, images in groups_by_size(samples):
+                raw = self._run(images)
+                for row, i in enumerate(positions):
+                    plain, size = self._prediction(samples[i], raw[row]), samples[i].size
+                    logits = self._to_grid(raw[row : row + 1], self._working_size(size), size)[0]
+                    assert plain.label_map is not None
+                    chosen = plain.label_map.to(logits.device).long()[None]
+                    values = logits.float().softmax(0).gather(0, chosen)[0].cpu()
+                    predictions[i] = replace(plain, extras={CONFIDENCE: PixelMap(values)})
+        return [predictions[i] for i in range(len(samples))]
 
     @property
     def shrinks_large_images(self) -> bool:

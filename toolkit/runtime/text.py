@@ -9,8 +9,10 @@ from __future__ import annotations
 import codecs
 import contextlib
 import logging
+import os
 import re
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator
 from typing import Any, TextIO, cast
 
@@ -79,6 +81,34 @@ class VisibleFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line, or lines."""
         return printable(super().format(record))
+
+
+class WrappingFormatter(VisibleFormatter):
+    """Also breaks lines that are too long for a terminal, at spaces. Lines with a command stay whole, so that
+    it can be copied.
+
+    Args:
+        stream: the lines are written to; where it is not a terminal, they stay whole.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        super().__init__("%(message)s")
+        self.stream = stream
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The lines."""
+        text = super().format(record)
+        try:
+            width = os.get_terminal_size(self.stream.fileno()).columns
+        except (OSError, ValueError):
+            return text
+        return "\n".join(_at_spaces(line, width) for line in text.split("\n"))
+
+
+def _at_spaces(line: str, width: int) -> str:
+    if len(line) <= width or "toolkit " in line:
+        return line
+    return textwrap.fill(line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 class _Visible:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from toolkit.models.capabilities import Inspectable, Tileable, Trackable
+from toolkit.models.capabilities import Inspectable, Probabilistic, Tileable, Trackable
 from toolkit.models.contract import evaluating
 from toolkit.testing.checks import expect, skip
 from toolkit.testing.closeness import PIXELS
 from toolkit.testing.model_case import ModelCase
-from toolkit.types import Prediction, Prompts, Sample
+from toolkit.types import CONFIDENCE, PixelMap, Prediction, Prompts, Sample
 
 FRAMES = 3
 
@@ -43,6 +43,36 @@ def windows_give_the_prediction(case: ModelCase) -> None:
                 differing <= PIXELS,
                 f"the arg-max of the logits of sample {sample.id!r} differs from its prediction in"
                 f" {differing:.1%} of the pixels. Hint: predict must be the arg-max of logits",
+            )
+
+
+def confidence_is_of_the_prediction(case: ModelCase) -> None:
+    """Predictions with confidence have the label map of those without, and a probability for every pixel."""
+    model = case.build()
+    probabilistic = model.capability(Probabilistic)
+    if probabilistic is None:
+        skip("the model does not declare the capability Probabilistic")
+    samples = case.unlabeled()
+    with evaluating(model):
+        found = probabilistic.predict_with_confidence(samples)
+    expect(
+        [each.sample_id for each in found] == [sample.id for sample in samples],
+        f"predict_with_confidence returned {len(found)} predictions for {len(samples)} samples, or in another"
+        " order. Hint: return one per sample, in the same order",
+    )
+    for plain, each in zip(case.predict(model, samples), found, strict=True):
+        values = each.extras.get(CONFIDENCE)
+        expect(
+            isinstance(values, PixelMap) and bool(((values.values >= 0) & (values.values <= 1 + 1e-6)).all()),
+            f"the prediction with confidence of sample {each.sample_id!r} has no {CONFIDENCE!r} in its extras"
+            " with values from 0 to 1. Hint: give a PixelMap of probabilities",
+        )
+        if plain.label_map is not None and each.label_map is not None:
+            differing = float((plain.label_map != each.label_map).float().mean())
+            expect(
+                differing <= PIXELS,
+                f"the prediction with confidence of sample {each.sample_id!r} differs from that without in"
+                f" {differing:.1%} of the pixels. Hint: both must be the same prediction",
             )
 
 

@@ -30,6 +30,7 @@ MODEL_CHECKS: tuple[Check[ModelCase], ...] = (
     model.no_objects,
     model.one_class,
     capability.windows_give_the_prediction,
+    capability.confidence_is_of_the_prediction,
     capability.network_takes_its_input,
     capability.objects_are_tracked,
     learning.loss_is_finite,

@@ -5,7 +5,7 @@ origin at the top-left corner of the top-left pixel; boxes are ``x0, y0, x1, y1`
 exclusive.
 """
 
-from toolkit.types.basics import BACKGROUND, FIELDS, VOID, Size
+from toolkit.types.basics import BACKGROUND, CONFIDENCE, FIELDS, VOID, Size
 from toolkit.types.instances import Instances
 from toolkit.types.masks import Index, Masks
 from toolkit.types.panoptic import PanopticMap, Segment
@@ -14,6 +14,7 @@ from toolkit.types.samples import PixelMap, Prediction, Sample
 
 __all__ = [
     "BACKGROUND",
+    "CONFIDENCE",
     "FIELDS",
     "VOID",
     "Index",

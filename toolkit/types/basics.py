@@ -10,6 +10,11 @@ VOID = 255
 BACKGROUND = "background"
 """The class that pixels outside all objects belong to, where the classes name one so."""
 
+CONFIDENCE = "confidence"
+"""The name in ``Prediction.extras`` of a ``PixelMap`` with the probability, from 0 to 1, of each pixel's
+class in the label map.
+"""
+
 Size: TypeAlias = tuple[int, int]
 """Height and width in pixels."""
 

@@ -1,0 +1,89 @@
+"""What an image looks like, in a kilobyte: by it copies are found, and images unlike all others."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+SIDE = 32
+"""Height and width of the small gray version of an image, in pixels."""
+
+FLAT = 4.0
+"""The standard deviation of gray values, of 255, below which an image has too little in it to be compared."""
+
+FEATURES = ("brightness", "contrast", "saturation", "sharpness", "aspect ratio", "size")
+
+Gray: TypeAlias = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What an image looks like.
+
+    Attributes:
+        gray: uint8 ``[32, 32]``, the image as averages of its parts, whatever its shape.
+        hashes: two perceptual hashes of 64 bits: which of neighboring parts is brighter (dHash), and which of
+            the lowest frequencies are above their median (pHash).
+        features: float32 ``[6]``, see ``FEATURES``: mean and standard deviation of gray, mean saturation (all
+            of 255), and the natural logarithms of the mean absolute Laplacian, of width by height, and of the
+            number of pixels.
+    """
+
+    gray: Gray
+    hashes: tuple[int, int]
+    features: NDArray[np.float32]
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether there is too little in it to be compared."""
+        return float(self.gray.std()) < FLAT
+
+
+def look_of(image: Tensor) -> Look:
+    """What an image looks like.
+
+    Args:
+        image: uint8 ``[3, H, W]``, RGB.
+    """
+    pixels = np.ascontiguousarray(image.permute(1, 2, 0).numpy())
+    height, width = pixels.shape[:2]
+    # large enough for the statistics, and the same for all, so that sharpness can be compared
+    small = cv2.resize(pixels, (4 * SIDE, 4 * SIDE), interpolation=cv2.INTER_AREA)
+    gray = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
+    spread = small.max(2).astype(np.float32) - small.min(2)
+    edges = np.abs(cv2.Laplacian(gray, cv2.CV_32F)).mean()
+    features = (
+        float(gray.mean()),
+        float(gray.std()),
+        float(spread.mean()),
+        math.log(float(edges) + 1),
+        math.log(width / height),
+        math.log(width * height),
+    )
+    tiny = np.asarray(cv2.resize(gray, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
+    return Look(tiny, (_difference_hash(tiny), _frequency_hash(tiny)), np.array(features, np.float32))
+
+
+def _difference_hash(gray: Gray) -> int:
+    """Whether each of 8 × 8 parts is brighter than the one to its right."""
+    parts = cv2.resize(gray, (9, 8), interpolation=cv2.INTER_AREA).astype(np.int16)
+    return _as_number(parts[:, :-1] > parts[:, 1:])
+
+
+def _frequency_hash(gray: Gray) -> int:
+    """Whether each of the 8 × 8 lowest frequencies of the cosine transform is above their median; the mean
+    counts as none.
+    """
+    low = cv2.dct(gray.astype(np.float32))[:8, :8].copy()
+    low[0, 0] = 0
+    return _as_number(low > np.median(low))
+
+
+def _as_number(bits: NDArray[np.bool_]) -> int:
+    return int.from_bytes(np.packbits(bits).tobytes(), "big")

@@ -1,0 +1,90 @@
+"""What looks wrong with a set and may be right all the same: told as notes, which are no faults."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import torch
+
+from toolkit.data.checks import SplitReport
+from toolkit.data.far_images import far_from_the_rest
+from toolkit.data.object_checks import TINY
+from toolkit.data.set_checks import Copy
+from toolkit.types import BACKGROUND
+
+FEWEST_EXAMPLES = 10
+"""A class with fewer objects, or label maps that show it, to learn from has few."""
+
+SHOWN = 5
+
+KINDS = {
+    "empty": "objects that cover no pixel",
+    "twice": "objects that are there twice",
+    "tiny": f"objects of fewer than {TINY} square pixels",
+}
+
+
+def suspects(reports: Mapping[str, SplitReport], found: Iterable[Copy]) -> Iterator[tuple[str, str]]:
+    """What looks wrong, each with the split that it concerns.
+
+    Args:
+        reports: of the splits; the first is the one to learn from.
+        found: images that are nearly others, of ``toolkit.data.set_checks.copies``.
+    """
+    copied = [each for each in found if each.split == each.first_split]
+    learned: torch.Tensor | None = None
+    for split, report in reports.items():
+        own = [
+            f"{report.ids[each.position]} ({report.ids[each.first]})"
+            for each in copied
+            if each.split == split
+        ]
+        if own:
+            yield split, _listed("images that are nearly others of the split", own)
+        for kind, what in KINDS.items():
+            named = [
+                f"{report.ids[i]}, object {each.index}" for i, each in report.objects if each.kind == kind
+            ]
+            if named:
+                yield split, _listed(what, named)
+        examples = _examples(report)
+        if learned is None:
+            learned = examples
+            few = _few(report, examples)
+            if few:
+                yield split, _listed(f"classes with fewer than {FEWEST_EXAMPLES} examples to learn from", few)
+        elif len(learned) == len(examples):
+            missing = [
+                name
+                for name, known, count in zip(report.classes, learned, examples, strict=True)
+                if int(known) and not int(count)
+            ]
+            if missing and int(examples.sum()):
+                yield split, _listed("classes without an example here, which are not measured", missing)
+        far = far_from_the_rest([report.looks.get(i) for i in range(report.samples)])
+        if far:
+            named = [f"{report.ids[i]} is {what}" for i, what in far]
+            yield split, _listed("images that are far from the rest", named)
+
+
+def _examples(report: SplitReport) -> torch.Tensor:
+    """The examples of each class, int64 ``[C]``: its objects, or else the label maps that show it."""
+    return report.instances if int(report.instances.sum()) else report.images
+
+
+def _few(report: SplitReport, examples: torch.Tensor) -> list[str]:
+    """The classes of which there are few, with their counts; where there are few images, a class cannot be
+    in more.
+    """
+    if not int(report.instances.sum()) and report.samples < FEWEST_EXAMPLES:
+        return []
+    return [
+        f"{name}: {int(count)}"
+        for name, count in zip(report.classes, examples, strict=True)
+        if int(count) < FEWEST_EXAMPLES and name != BACKGROUND
+    ]
+
+
+def _listed(what: str, names: list[str]) -> str:
+    more = f"; and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"{what}: {len(names)} ({'; '.join(names[:SHOWN])}{more})"
