@@ -31,7 +31,7 @@ from toolkit.config.keys import section_faults
 from toolkit.data.label_values import LabelValues
 from toolkit.errors import CheckpointError, UsageError
 from toolkit.reading.fields import Count, Name, Number, Text, shown
-from toolkit.reading.files import check_file, read_text
+from toolkit.reading.files import check_file, expanded, is_there, read_text
 from toolkit.reading.json_text import parse_json
 from toolkit.reading.records import MOST_FAULTS, judge
 from toolkit.runtime.files import atomic_write
@@ -255,16 +255,17 @@ def find_checkpoint(run_or_file: str | os.PathLike[str]) -> Path:
     """The checkpoint that a run's folder or a file name stands for: the best one, else the last.
 
     Raises:
-        CheckpointError: when there is none.
+        CheckpointError: when there is none, or what is called so is no file.
     """
-    path = Path(run_or_file).expanduser()
+    path = expanded(run_or_file)
     if path.is_dir():
         for name in (BEST, LAST):
-            if (path / name).is_file():
+            if is_there(path / name):
+                check_file(path / name, "a checkpoint", CheckpointError, most=MOST_BYTES)
                 return path / name
         known = describe_foreign(path)
         raise CheckpointError(f"{path} {known}" if known else f"{path} {_without_checkpoint(path)}")
-    if not path.is_file():
+    if not is_there(path):
         raise CheckpointError(f"no run or checkpoint at {path}{runs_beside(path)}")
     return path
 
@@ -437,7 +438,7 @@ def exported_manifest(path: str | Path) -> CheckpointManifest | None:
     """The manifest beside a torch file that ``toolkit export`` wrote; None where there is none, and for names
     of weights.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     beside = path.with_suffix(".json")
     if path.suffix == ".safetensors" or not (path.is_file() and beside.is_file()):
         return None
@@ -455,7 +456,7 @@ def read_manifest(run_or_file: str | Path) -> CheckpointManifest | None:
     Raises:
         CheckpointError: when the file is damaged.
     """
-    if not Path(run_or_file).expanduser().exists():
+    if not expanded(run_or_file).exists():
         return None
     path = find_checkpoint(run_or_file)
     return _open(path)[1] if path.suffix == ".safetensors" else None

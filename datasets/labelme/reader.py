@@ -26,6 +26,7 @@ from toolkit.formats.labelme import (
 )
 from toolkit.formats.pairs import images_in
 from toolkit.formats.regions import Region, RegionDataset
+from toolkit.reading.files import is_there
 from toolkit.types import Size
 
 JSON = frozenset({".json"})
@@ -97,7 +98,7 @@ def _folder(folder: Path, split: str, settings: LabelmeSettings) -> Path | None:
 
 def _classes(folder: Path, settings: LabelmeSettings) -> tuple[str, ...]:
     file = folder / LABELS_FILE
-    if file.is_file():
+    if is_there(file):
         return read_labels(file)
     folders = (_folder(folder, split, settings) for split in ("train", "val", "test"))
     files = {path for each in folders if each is not None for path in data_files(each, JSON)}

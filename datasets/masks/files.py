@@ -13,6 +13,7 @@ from toolkit.data.images import IMAGE_SUFFIXES
 from toolkit.data.splits import NAMES, names_of, split_of, the_one
 from toolkit.errors import DataError, MissingSplitError
 from toolkit.formats.pairs import check_pairs, hashed_split, images_below, listed, read_lines
+from toolkit.reading.files import is_there
 
 _REPAIR = "create it, or set data.options.images=FOLDER and data.options.labels=FOLDER"
 
@@ -74,7 +75,7 @@ class Folders:
     def lists(self) -> dict[str, Path]:
         """The list of ids of each split that has one."""
         names = [name for names in NAMES.values() for name in names]
-        there = {name: self.root / f"{name}.txt" for name in names if (self.root / f"{name}.txt").is_file()}
+        there = {name: path for name in names if is_there(path := self.root / f"{name}.txt")}
         chosen = {
             split: the_one(there, split, str(self.root), "remove one of these lists") for split in NAMES
         }

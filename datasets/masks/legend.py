@@ -16,6 +16,7 @@ from toolkit.data.label_values import LabelValues
 from toolkit.errors import DataError, ImageError
 from toolkit.formats.label_images import Color, colors_to_label_map, values_to_label_map
 from toolkit.formats.mask_folder import VOID_NAME, ClassLine, read_classes
+from toolkit.reading.files import is_there
 from toolkit.types import VOID
 
 _COLOR_REPAIR = (
@@ -115,7 +116,7 @@ def legend_of_values(named: Mapping[int, str], void: int | None, first: Path) ->
 
 def read_class_lines(path: Path, *, needed: bool) -> tuple[ClassLine, ...] | None:
     """The list of classes; None where there is none and none is needed."""
-    return read_classes(path) if needed or path.is_file() else None
+    return read_classes(path) if needed or is_there(path) else None
 
 
 def _of_colors(first: Path, lines: Sequence[ClassLine] | None) -> Legend:

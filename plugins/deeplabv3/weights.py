@@ -18,6 +18,7 @@ from toolkit.models.encoder_weights import load_encoder_weights
 from toolkit.models.semantic import IMAGENET_MEAN, IMAGENET_STD, SemanticModel
 from toolkit.models.weight_names import names_in_files, unwrapped
 from toolkit.models.weights import take_tensors
+from toolkit.reading.files import expanded
 from toolkit.runtime.downloads import check_reachable, weights_folder
 
 from .encoders import MOBILENET
@@ -56,7 +57,7 @@ def load_weights(model: Model, name: str) -> LoadReport:
     network = model.network
     if name == COCO:
         return _load_coco(model, network)
-    path = Path(name).expanduser()
+    path = expanded(name)
     is_file = bool(path.suffix) or path.exists()
     if is_file and not path.is_file():
         raise CheckpointError(f"no weights file at {path}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -15,6 +14,7 @@ from toolkit.errors import InvalidDataError, UsageError
 from toolkit.models.capabilities import MaskPromptable, Trackable
 from toolkit.models.freezing import keep_frozen_in_eval
 from toolkit.models.promptable import PromptableModel
+from toolkit.reading.files import expanded
 from toolkit.types import Instances, Prediction, Prompts, Sample, Size
 
 from .answers import choose, to_masks
@@ -211,7 +211,7 @@ def _cache(settings: Sam2Settings) -> FeatureCache | None:
     options = settings.cache
     if not options.enabled:
         return None
-    folder = Path(options.folder).expanduser() if options.folder else default_folder()
+    folder = expanded(options.folder) if options.folder else default_folder()
     return FeatureCache(
         folder,
         max_bytes=int(options.max_gb * 1e9),

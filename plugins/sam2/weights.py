@@ -11,6 +11,7 @@ from torch import Tensor
 from toolkit.checkpoints import LoadReport, read_foreign, read_manifest
 from toolkit.errors import CheckpointError, DownloadError, UsageError
 from toolkit.models.contract import Model
+from toolkit.reading.files import expanded
 from toolkit.runtime.downloads import from_hub
 from toolkit.runtime.weight_files import recognize_names
 
@@ -45,7 +46,7 @@ def load_weights(model: Model, source: str) -> LoadReport:
     """
     if not isinstance(model, Sam2Model):
         raise UsageError(f"weights={source} are for the plugin sam2, not for {type(model).__name__}")
-    path = Path(source).expanduser()
+    path = expanded(source)
     if not path.exists():
         path = _download(*_chosen(source, model.settings))
     tensors = _named(read_foreign(path), path)
@@ -60,7 +61,7 @@ def settings_of(weights: str) -> dict[str, str]:
         weights: a name of published weights, or the path of a file or run; for what is neither, for
             ``official`` and for files of other software there are none.
     """
-    path = Path(weights).expanduser()
+    path = expanded(weights)
     if not path.exists():
         family, dash, size = weights.partition("-")
         is_name = dash and family in ("sam2", "sam2.1") and size in _SIZES.values()

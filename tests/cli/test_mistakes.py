@@ -277,3 +277,30 @@ def test_what_is_natural_works(
     # of compare, which takes a process for each run
     monkeypatch.setattr("toolkit.evaluation.compare.predicting_memory", lambda *args, **kwargs: None)
     assert typing(line) == 0, capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["infer", "~nobody-here/run", "photos"],
+        ["eval", "~nobody-here/run"],
+        ["compare", "~nobody-here/a", "~nobody-here/b"],
+        ["summary", "~nobody-here/run"],
+        ["export", "~nobody-here/run"],
+        ["train", "--plugin", "unet", "--data", "masks", "--data-dir", "~nobody-here/data"],
+        ["train", "--plugin", "~nobody-here/net.py", "--data", "shapes"],
+        ["train", "--config", "~nobody-here/a.yaml"],
+        ["train", "--resume", "~nobody-here/run"],
+        ["train", "--plugin", "unet", "--data", "shapes", "weights=~nobody-here/w.pth", "--out", "{out}"],
+        ["data", "check", "masks", "--data-dir", "~nobody-here/data"],
+        ["data", "convert", "coco", "--data-dir", "~nobody-here/data", "--to", "yolo", "--out", "{out}"],
+        ["data", "sample", "voc", "--data-dir", "~nobody-here/data"],
+    ],
+    ids=" ".join,
+)
+def test_the_folder_of_a_user_that_is_not_there(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([word.format(out=tmp_path / "out") for word in words]) in (1, 2)
+    said = capsys.readouterr()
+    assert "Hint: " in said.err + said.out

@@ -16,6 +16,7 @@ from toolkit.data.image_files import (
     images_in,
     is_image_name,
     is_result_folder,
+    is_run_folder,
     open_image_file,
 )
 from toolkit.data.images import image_size, read_image
@@ -194,3 +195,20 @@ def test_the_folder_to_exclude(tmp_path: Path) -> None:
     found, search = below(tmp_path, exclude=tmp_path)
     assert found == []
     assert search.left_out() == [f"{tmp_path}, the output folder"]
+
+
+def test_pictures_of_a_training_run_are_no_photos(tmp_path: Path) -> None:
+    run = tmp_path / "photos" / "runs" / "unet"
+    touch(tmp_path / "photos" / "a.jpg", run / "curves.png", run / "deeper" / "b.jpg")
+    assert below(tmp_path / "photos")[0] == ["a.jpg", "runs/unet/curves.png", "runs/unet/deeper/b.jpg"]
+    (run / "config.yaml").write_text("plugin: unet\n")
+    assert not is_run_folder(run), "settings alone may be anybody's"
+    (run / "metrics.jsonl").write_text('{"step": 1, "loss": 2.5}\n')
+    assert is_run_folder(run)
+    found, search = below(tmp_path / "photos")
+    assert found == ["a.jpg"]
+    assert search.left_out() == [f"pictures of training runs in {run}"]
+    assert below(run)[0] == [], "named by itself, as results are"
+    for line in ("", "[1]", '{"image": "x"}', "no json"):
+        (run / "metrics.jsonl").write_text(line)
+        assert not is_run_folder(run)

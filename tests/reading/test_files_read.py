@@ -8,8 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from toolkit.errors import ConfigError, DataError
-from toolkit.reading.files import decode, is_file, is_folder, read_bytes, read_lines, read_text
+from toolkit.errors import ConfigError, DataError, UsageError
+from toolkit.reading.files import (
+    decode,
+    expanded,
+    is_file,
+    is_folder,
+    is_there,
+    read_bytes,
+    read_lines,
+    read_text,
+)
 
 
 def test_text_is_read_with_and_without_a_byte_order_mark(tmp_path: Path) -> None:
@@ -98,3 +107,22 @@ def test_a_path_that_leads_nowhere_is_an_error_of_the_kind_asked_for(
 def test_other_encodings_are_named_or_placed(data: bytes, message: str) -> None:
     with pytest.raises(DataError, match=message):
         decode(data, "here", "words", DataError)
+
+
+def test_a_link_that_leads_nowhere_is_there(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to("nowhere")
+    assert is_there(tmp_path / "a")
+    assert not is_file(tmp_path / "a")
+    for name in ("b", "x" * 300, "a\0b"):
+        assert not is_there(tmp_path / name)
+
+
+def test_the_folder_of_a_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert expanded("~/a") == tmp_path / "a"
+    assert expanded("a/~b") == Path("a/~b")
+    with pytest.raises(UsageError, match=r"there is no user 'nobody-here' .*Hint: write the whole path"):
+        expanded("~nobody-here/a")
+    (tmp_path / "~nobody-here").mkdir()
+    assert expanded("~nobody-here/a") == Path("~nobody-here/a")

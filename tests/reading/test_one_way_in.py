@@ -60,3 +60,14 @@ def test_other_ways_are_noticed(line: str) -> None:
 @pytest.mark.parametrize("line", ["open(path, 'w')", "read_text(path, 'words', DataError)", "x.open(path)"])
 def test_what_does_not_read_by_itself(line: str) -> None:
     assert list(reads(ast.parse(line))) == []
+
+
+def test_there_is_one_way_to_a_users_folder() -> None:
+    """Python's raises ``RuntimeError`` for a user who is not there."""
+    found = {
+        module
+        for module, file in FILES.items()
+        for node in ast.walk(tree_of(file))
+        if isinstance(node, ast.Attribute) and node.attr == "expanduser"
+    }
+    assert found == {"toolkit.reading.files"}, "use toolkit.reading.files.expanded"

@@ -130,3 +130,12 @@ def test_a_folder_with_nothing_but_leftovers_holds_nothing(tmp_path: Path) -> No
     (tmp_path / ".hidden.part").touch()
     assert not holds_nothing(tmp_path), "somebody else's"
     assert not holds_nothing(tmp_path / LOCK_FILE), "a file"
+
+
+def test_what_only_looks_like_remains_is_something(tmp_path: Path) -> None:
+    (tmp_path / LOCK_FILE).touch()
+    (tmp_path / ".toolkit-0123456789ab.part").touch()
+    assert holds_nothing(tmp_path)
+    (tmp_path / ".toolkit-0123456789ab.part").unlink()
+    (tmp_path / ".toolkit-0123456789ab.part").mkdir()
+    assert not holds_nothing(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -15,6 +16,7 @@ from toolkit import registry
 from toolkit.config import resolve
 from toolkit.data.dataset import Dataset, open_dataset
 from toolkit.evaluation.driver import PredictedBatch
+from toolkit.evaluation.iou import IoU
 from toolkit.evaluation.protocols import PLAIN
 from toolkit.training.class_pictures import CLASS_CURVES
 from toolkit.training.log import RunLog
@@ -123,7 +125,7 @@ def test_drawing_takes_little_of_the_time_however_often_a_run_validates(
         for step in range(1, 1001):
             time.now += 0.5
             log.write(step, {"loss": 1.0, "val/loss": 1.0})
-            pictures.validation(ShownPredictions(0, 0.5), [], last=step == 1000)
+            pictures.validation(ShownPredictions(0, 0.5), last=step == 1000)
     assert 5 <= len(drawn) <= 2 + SHARE * time.now
     assert drawn[-1] == time.now, "the last one is drawn whatever it costs"
 
@@ -173,3 +175,22 @@ def test_a_first_batch_of_any_size_is_drawn(count: int, tiny: str, tmp_path: Pat
     assert not pictures.failed
     width = cv2.imread(str(tmp_path / "train-batch.jpg")).shape[1]
     assert (width > 800) == (count > 1), "two samples in a row, but for a single one"
+
+
+def test_resuming_a_finished_run_leaves_its_curves_as_they_are(tiny: str, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run_tiny(tiny, run)
+    before = cv2.imread(str(run / "curves.png"))
+    assert run_tiny(tiny, run, resume=True).finished
+    assert np.array_equal(cv2.imread(str(run / "curves.png")), before)
+
+
+def test_notes_of_the_best_validation_are_said_at_the_end(
+    tiny: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = IoU.report
+    monkeypatch.setattr(IoU, "report", lambda self: replace(report(self), notes=("one class is missing",)))
+    caplog.set_level("INFO", "toolkit")
+    run_tiny(tiny, tmp_path / "run")
+    assert caplog.messages.count("Best validation: one class is missing") == 1
+    assert "Best validation: one class is missing" in (tmp_path / "run" / "train.log").read_text()

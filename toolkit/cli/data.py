@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from toolkit.cli.data_fix import add_fix_argument
 from toolkit.cli.options import data_options, natural, positive
+from toolkit.reading.files import expanded
 from toolkit.wording import counted
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ def _sample(manifest: DatasetManifest, args: argparse.Namespace) -> int:
             f"{manifest.name} has no synthetic sample. Hint: these have one: {drawn}; shapes needs no"
             " files at all"
         )
-    folder = Path(args.data_dir).expanduser() if args.data_dir else default_folder(manifest.name)
+    folder = expanded(args.data_dir) if args.data_dir else default_folder(manifest.name)
     with locked(folder):
         count = draw_sample(manifest, folder)
     print(

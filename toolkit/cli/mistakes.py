@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from toolkit.errors import ToolkitError, UsageError
+from toolkit.reading.files import expanded
 
 SAME_WORDS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("predict", "inference", "run", "segment", "detect", "apply"), ("infer",)),
@@ -311,7 +312,7 @@ def _meant(word: str) -> str | None:
     from toolkit import registry
     from toolkit.config.recipes import find_recipe_named
 
-    path = Path(word).expanduser()
+    path = expanded(word)
     if (path / "config.yaml").is_file():
         return "--resume"
     if path.is_file() and path.suffix in (".pt", ".pth", ".pkl", ".safetensors", ".ckpt"):

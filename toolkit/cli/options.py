@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toolkit.reading.files import expanded
+
 if TYPE_CHECKING:
     from toolkit.registry.manifests import DatasetManifest
 
@@ -135,9 +137,9 @@ def default_results(run: str, source: Path | None = None) -> Path:
         run: the folder of a run, or a checkpoint file.
         source: what the results are of; its name is added.
     """
-    path = Path(run).expanduser().resolve()
+    path = expanded(run).resolve()
     names = [path.name] if path.is_dir() else [path.parent.name, path.stem]
-    names += [source.expanduser().resolve().stem] if source is not None else []
+    names += [expanded(source).resolve().stem] if source is not None else []
     return Path("results") / "-".join(name for name in names if name)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolkit.cli.options import add_settings_argument
+from toolkit.reading.files import expanded
 
 if TYPE_CHECKING:
     from toolkit.config import Settings
@@ -197,7 +198,7 @@ def _files(manifest: DatasetManifest, folder: str | None) -> Iterator[Path | Non
     from toolkit.data.dataset import default_folder, draw_sample, missing_folder
     from toolkit.errors import DataError
 
-    root = Path(folder).expanduser() if folder else default_folder(manifest.name)
+    root = expanded(folder) if folder else default_folder(manifest.name)
     if not manifest.needs_folder or root.is_dir():
         yield root if manifest.needs_folder else None
     elif folder or not manifest.sample:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolkit.cli.options import add_plugin_files_argument, load_plugin_files
+from toolkit.reading.files import expanded
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -102,7 +102,7 @@ def _model(args: argparse.Namespace) -> tuple[Model, str]:
     from toolkit.errors import UsageError
     from toolkit.models.building import build_model
 
-    path = Path(args.model).expanduser()
+    path = expanded(args.model)
     is_plugin = args.model in registry.plugins().names()
     # a folder is data; the code of a plugin in one is named with --plugin
     if not is_plugin and (path.suffix == ".safetensors" or path.is_dir()):

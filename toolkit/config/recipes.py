@@ -17,6 +17,7 @@ from toolkit.config.schema import AUTO, DataSettings, RunSettings, TrainSettings
 from toolkit.config.settings import Settings, settings_class, validate
 from toolkit.config.tree import Tree, as_tree, copy_tree, merge, parse_words, read_yaml
 from toolkit.errors import UnknownNameError, UsageError
+from toolkit.reading.files import expanded
 from toolkit.registry.manifests import Manifest, PluginManifest
 from toolkit.registry.matching import check_measurable, check_trainable
 
@@ -259,7 +260,7 @@ def find_config(config: str | Path) -> Path:
     Raises:
         UnknownNameError: when there is none; suggests the nearest recipes and lists all.
     """
-    path = Path(config).expanduser()
+    path = expanded(config)
     if path.is_dir() and (path / "config.yaml").is_file():
         return path / "config.yaml"
     if path.exists() and not path.is_dir():
@@ -267,6 +268,11 @@ def find_config(config: str | Path) -> Path:
     recipe = find_recipe_named(path)
     if recipe is not None:
         return recipe
+    if path.is_dir():
+        raise UnknownNameError(
+            f"--config {config} is a folder without a file config.yaml, so it is no run. Hint: name a YAML"
+            " file, the folder of a run, or a recipe"
+        )
     name = path.name.removesuffix(".yaml")
     known = sorted(recipe.stem for recipe in recipe_folder().glob("*.yaml"))
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)

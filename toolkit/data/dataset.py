@@ -15,6 +15,7 @@ from toolkit.config import Settings, settings_class, validate
 from toolkit.data.label_values import LabelValues
 from toolkit.data.unfinished import require_finished
 from toolkit.errors import DataError, UsageError
+from toolkit.reading.files import expanded
 from toolkit.registry.manifests import DatasetManifest, TaskManifest
 from toolkit.registry.matching import conversion_for
 from toolkit.runtime.archives import is_archive
@@ -153,7 +154,7 @@ def open_dataset(
         )
     settings = _settings(manifest, options or {})
     root = (
-        (default_folder(manifest.name) if folder is None else Path(folder).expanduser())
+        (default_folder(manifest.name) if folder is None else expanded(folder))
         if manifest.needs_folder
         else None
     )
@@ -185,7 +186,7 @@ def unread(
     """
     if not manifest.unread:
         return []
-    root = default_folder(manifest.name) if folder is None else Path(folder).expanduser()
+    root = default_folder(manifest.name) if folder is None else expanded(folder)
     try:
         found: list[str] = manifest.resolve(manifest.unread)(root, _settings(manifest, options or {}))
     except (DataError, OSError):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from toolkit.data.dataset import data_command, default_folder, open_dataset
 from toolkit.errors import DataError, DownloadError, MissingSplitError
+from toolkit.reading.files import expanded
 from toolkit.registry.manifests import DatasetManifest
 from toolkit.runtime.archives import is_archive, unpack
 from toolkit.runtime.downloads import fetch
@@ -32,7 +33,7 @@ def fetch_dataset(manifest: DatasetManifest, folder: str | Path | None = None) -
         DataError: when what was fetched is not what the dataset's reader expects.
         OutputError: when the files cannot be written.
     """
-    root = default_folder(manifest.name) if folder is None else Path(folder).expanduser()
+    root = default_folder(manifest.name) if folder is None else expanded(folder)
     if not manifest.downloads:
         raise DownloadError(by_hand(manifest, root))
     if _is_there(manifest, root):

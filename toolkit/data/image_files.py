@@ -123,6 +123,11 @@ def is_result_folder(folder: Path) -> bool:
     return {"image", "status"} <= first.keys()
 
 
+def is_run_folder(folder: Path) -> bool:
+    """Whether ``toolkit train`` trained a run there, whose pictures are no photos."""
+    return (folder / "config.yaml").is_file() and "step" in _json_line(folder / "metrics.jsonl")
+
+
 def _json_line(path: Path, *, whole: bool = False) -> dict[str, object]:
     """The object in the first line of a file, or in all of it; empty where there is none."""
     try:
@@ -159,6 +164,7 @@ class ImageSearch:
         hidden: images that are hidden, or lie in a folder that is no data.
         irregular: pipes, sockets and devices that are called like images.
         results: folders of results of an earlier run.
+        runs: folders of training runs, which hold pictures of their own.
         skipped: folders of the system, such as ``/proc``.
         own: whether one of ``tops`` is the folder to exclude itself.
     """
@@ -169,6 +175,7 @@ class ImageSearch:
     hidden: int = 0
     irregular: int = 0
     results: list[Path] = field(default_factory=list)
+    runs: list[Path] = field(default_factory=list)
     skipped: list[Path] = field(default_factory=list)
     own: bool = False
 
@@ -177,7 +184,7 @@ class ImageSearch:
         self._excluded = os.path.realpath(self.exclude) if self.exclude is not None else None
         self.own = self._excluded in self._real_tops
         self._seen: set[str] = set()
-        self._result_folders: dict[Path, bool] = {}
+        self._written_by_us: dict[Path, bool] = {}
 
     def below(self, top: Path) -> Iterator[Found]:
         """The images below a folder: those of a folder itself first, then its folders', both by name."""
@@ -218,7 +225,7 @@ class ImageSearch:
     def _is_left_out(self, parts: Sequence[str], root: Path) -> bool:
         if _has_no_data(parts):
             return True
-        return any(self._holds_results(root.joinpath(*parts[:depth])) for depth in range(len(parts) + 1))
+        return any(self._is_written_by_us(root.joinpath(*parts[:depth])) for depth in range(len(parts) + 1))
 
     def _takes(self, entry: os.DirEntry[str]) -> bool:
         return not is_folder(entry) and self._counts(entry.name, is_regular_or_lost(entry))
@@ -235,7 +242,7 @@ class ImageSearch:
         return is_file
 
     def _claims(self, folder: Path) -> bool:
-        """Whether a folder is searched: once, unless it is one of the system or holds results."""
+        """Whether a folder is searched: once, unless it is one of the system, or the toolkit wrote it."""
         real = os.path.realpath(folder)
         if real in self._seen or real == self._excluded:
             return False
@@ -243,7 +250,7 @@ class ImageSearch:
         if _is_below(real, _SYSTEM) and not _is_below(real, ("/dev/shm",)):
             self.skipped.append(folder)
             return False
-        return not self._holds_results(folder)
+        return not self._is_written_by_us(folder)
 
     def _follows(self, entry: os.DirEntry[str]) -> bool:
         """Whether a folder in a folder is entered: a link is not, where it leads to what is searched anyway,
@@ -254,12 +261,15 @@ class ImageSearch:
         target = os.path.realpath(entry.path)
         return not any(_is_below(target, (top,)) or _is_below(top, (target,)) for top in self._real_tops)
 
-    def _holds_results(self, folder: Path) -> bool:
-        if folder not in self._result_folders:
-            self._result_folders[folder] = is_result_folder(folder)
-            if self._result_folders[folder]:
+    def _is_written_by_us(self, folder: Path) -> bool:
+        if folder not in self._written_by_us:
+            holds_results, is_run = is_result_folder(folder), is_run_folder(folder)
+            self._written_by_us[folder] = holds_results or is_run
+            if holds_results:
                 self.results.append(folder)
-        return self._result_folders[folder]
+            elif is_run:
+                self.runs.append(folder)
+        return self._written_by_us[folder]
 
     def left_out(self) -> list[str]:
         """What was left out, in words, each with its count: empty where everything was taken."""
@@ -276,6 +286,8 @@ class ImageSearch:
             parts.append(f"{counted(self.irregular, 'file')} not regular (pipes, sockets, devices)")
         if self.results:
             parts.append(f"results of an earlier run in {', '.join(map(str, self.results))}")
+        if self.runs:
+            parts.append(f"pictures of training runs in {', '.join(map(str, self.runs))}")
         if self.own:
             parts.append(f"{self.exclude}, the output folder")
         if self.skipped:

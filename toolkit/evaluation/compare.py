@@ -28,6 +28,7 @@ from toolkit.evaluation.runs import known_sections, name_of_data, open_split
 from toolkit.evaluation.selection import build_evaluators
 from toolkit.models.building import load_model
 from toolkit.models.capabilities import Promptable
+from toolkit.reading.files import expanded
 from toolkit.runtime.fabric import make_fabric
 from toolkit.types import Prediction, Sample
 from toolkit.visualization.drawing import confident
@@ -288,7 +289,7 @@ def _common_evaluators(manifests: Sequence[CheckpointManifest]) -> dict[str, Any
 
 def _short_names(runs: Sequence[str | Path]) -> list[str]:
     """The last part of each path, or as many as tell them apart."""
-    parts = [Path(run).expanduser().resolve().parts for run in runs]
+    parts = [expanded(run).resolve().parts for run in runs]
     for length in range(1, max(map(len, parts)) + 1):
         names = [os.path.join(*each[-length:]) for each in parts]
         if len(set(names)) == len(names):

@@ -83,10 +83,15 @@ class Evaluation:
         return {name: value for report in self.reports for name, value in report.metrics.items()}
 
     def headline(self) -> list[str]:
-        """The metrics worth a line: the first three of the only report, or the first of each."""
-        if len(self.reports) == 1:
-            return list(self.reports[0].metrics)[:3]
-        return [next(iter(report.metrics)) for report in self.reports if report.metrics]
+        """The metrics worth a line; see ``headline``."""
+        return headline(self.reports)
+
+
+def headline(reports: Sequence[Report]) -> list[str]:
+    """The metrics worth a line: the first three of the only report, or the first of each."""
+    if len(reports) == 1:
+        return list(reports[0].metrics)[:3]
+    return [next(iter(report.metrics)) for report in reports if report.metrics]
 
 
 def predict_batches(

@@ -28,6 +28,7 @@ from toolkit.formats.coco_schema import PredictedAnnotation, PredictedCategory, 
 from toolkit.formats.panoptic_results import PANOPTIC_FILE, PanopticResults
 from toolkit.formats.prediction_names import Names, say_left_out
 from toolkit.reading.fields import shown
+from toolkit.reading.files import is_there
 from toolkit.reading.json_text import load_json
 from toolkit.reading.records import check_unique, fault_list, name_of, records
 from toolkit.types import VOID, Instances, Prediction, Size
@@ -81,9 +82,9 @@ class PredictionFiles:
         self._image_ids = image_ids
         self._matched: dict[str, str] | None = None
         self._category_ids = tuple(category_ids or range(1, len(self.classes) + 1))
-        if path.is_dir() and (path / PANOPTIC_FILE).is_file():
+        if path.is_dir() and is_there(path / PANOPTIC_FILE):
             self._read_json(path / PANOPTIC_FILE)
-        if path.is_dir() and (path / PREDICTIONS_FILE).is_file():
+        if path.is_dir() and is_there(path / PREDICTIONS_FILE):
             self._read_json(path / PREDICTIONS_FILE)
         elif path.is_dir() and self.panoptic is None:
             self._read_folder(path)
@@ -91,7 +92,8 @@ class PredictionFiles:
             self._read_json(path)
         elif self.panoptic is None:
             raise DataError(
-                f"no predictions at {path}: expected a folder of label images, or a {PREDICTIONS_FILE}"
+                f"no predictions at {path}: expected a folder of label images, or a {PREDICTIONS_FILE}. Hint:"
+                " check its name"
             )
 
     @cached_property
@@ -207,7 +209,7 @@ class PredictionFiles:
             self.label_files[file.relative_to(folder).with_suffix("").as_posix()] = file
         if not self.label_files:
             raise DataError(f"{folder} contains no .png label images and no {PREDICTIONS_FILE}")
-        if (folder / CLASS_TABLE).is_file():
+        if is_there(folder / CLASS_TABLE):
             rows = read_class_table(folder / CLASS_TABLE)
             named = {row.value: row.name for row in rows if row.name is not None}
             indexes = self._class_indexes(folder / CLASS_TABLE, named)

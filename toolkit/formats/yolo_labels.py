@@ -17,7 +17,7 @@ from toolkit.errors import DataError
 from toolkit.formats.bounds import Bounds, Outside
 from toolkit.formats.regions import Region, polygon
 from toolkit.formats.yolo import YoloSet
-from toolkit.reading.files import read_text
+from toolkit.reading.files import is_there, read_text
 from toolkit.types import Masks, Size
 
 _DIGITS = 6  # of a pixel: what dividing by the size and multiplying again may blur is less
@@ -33,7 +33,7 @@ def yolo_regions(path: Path, size: Size, yolo: YoloSet, outside: Outside = "erro
     Raises:
         DataError: when a line cannot be used; names file and line.
     """
-    lines = read_text(path, "YOLO labels", DataError).splitlines() if path.exists() else []
+    lines = read_text(path, "YOLO labels", DataError).splitlines() if is_there(path) else []
     numbered = [(n, line.split()) for n, line in enumerate(lines, start=1) if line.strip()]
     bounds = Bounds(size, outside, hint="correct the lines")
     read = _pose if yolo.keypoints is not None else _segment

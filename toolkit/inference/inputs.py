@@ -105,12 +105,12 @@ def find_images(
 
     Folders are searched to any depth, each real folder once: symbolic links are followed, but not to what is
     searched anyway nor to a folder above. Left out are hidden files and folders, what systems put beside
-    photos, results of an earlier run, and what is no regular file. An image is named by its path below the
-    folder that was given, below the fixed part of the pattern, or, for a file, by its file name. Where two
-    would have one name, or one would lead out of that folder, all are named by their path below the deepest
-    folder that holds them all. Outputs take the name without its suffix; where two images of a folder differ
-    only in that (``a.jpg``, ``a.png``), or another folder is called like an output, all of that folder keep
-    theirs (``a.jpg.png``, ``a.png.png``).
+    photos, results of earlier runs, folders of training runs, and what is no regular file. An image is named
+    by its path below the folder that was given, below the fixed part of the pattern, or, for a file, by its
+    file name. Where two would have one name, or one would lead out of that folder, all are named by their
+    path below the deepest folder that holds them all. Outputs take the name without its suffix; where two
+    images of a folder differ only in that (``a.jpg``, ``a.png``), or another folder is called like an output,
+    all of that folder keep theirs (``a.jpg.png``, ``a.png.png``).
 
     Args:
         words: paths and patterns (``*``, ``?``, ``[…]``, and ``**`` for any depth).

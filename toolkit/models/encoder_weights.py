@@ -21,6 +21,7 @@ from toolkit.models.semantic import SemanticModel
 from toolkit.models.weight_names import names_in_files, unwrapped, without_common_steps
 from toolkit.models.weights import LEAST_FIT, load_weights
 from toolkit.reading.fields import Number, Schema, Text
+from toolkit.reading.files import expanded
 from toolkit.reading.json_text import load_json
 from toolkit.reading.records import record
 from toolkit.runtime.downloads import from_hub
@@ -62,7 +63,7 @@ def load_encoder_weights(
         raise UsageError(
             f"weights={name}: this model has no encoder to load weights into. Hint: weights=none"
         )
-    path = Path(name).expanduser()
+    path = expanded(name)
     if path.suffix or path.exists():
         source = str(path)
         if _is_whole_model(path, model):

@@ -23,6 +23,7 @@ from toolkit.models.building import build_model, changed_since
 from toolkit.models.contract import Model
 from toolkit.models.weight_names import names_in_files
 from toolkit.models.weights import load_weights
+from toolkit.reading.files import expanded
 from toolkit.registry.manifests import PluginManifest
 from toolkit.runtime.downloads import fetch, weights_folder
 
@@ -72,7 +73,7 @@ def take_start_weights(
     if name == AUTO:
         return _first_official(model, plugin)
     official = {weights.name: weights for weights in plugin.weights}
-    if name not in official and not Path(name).expanduser().exists():
+    if name not in official and not expanded(name).exists():
         near = difflib.get_close_matches(name, official, n=1)
         meant = f"weights={near[0]}, or " if near else ""
         raise UsageError(
@@ -104,7 +105,7 @@ def _was_exported(source: str, model: Model, plugin: PluginManifest) -> bool:
     manifest = exported_manifest(source)
     if manifest is None or manifest.plugin != plugin.name:
         return False
-    return set(read_foreign(Path(source).expanduser())) <= set(names_in_files(model))
+    return set(read_foreign(expanded(source))) <= set(names_in_files(model))
 
 
 def _first_official(model: Model, plugin: PluginManifest) -> StartWeights:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
-from toolkit.errors import ToolkitError
+from toolkit.errors import ToolkitError, UsageError
 
 MakeError: TypeAlias = Callable[[str], ToolkitError]
 """The error to raise for a message, such as the class ``DataError``."""
@@ -90,10 +90,38 @@ def _unreadable(path: str | os.PathLike[str], what: str, error: MakeError, probl
     )
 
 
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """A path with the folder of a user in place of ``~`` or ``~name`` at its beginning.
+
+    Raises:
+        UsageError: when there is no such user, and no file that is called so.
+    """
+    given = Path(path)
+    try:
+        return given.expanduser()
+    except RuntimeError:
+        if is_there(Path(given.parts[0])):
+            return given
+        raise UsageError(
+            f"{given}: there is no user {given.parts[0][1:]!r} on this machine, so {given.parts[0]} is no"
+            " folder. Hint: write the whole path"
+        ) from None
+
+
 def is_file(path: Path) -> bool:
     """Whether a regular file is there; never an error, also for a name that the system cannot have."""
     try:
         return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def is_there(path: Path) -> bool:
+    """Whether something goes by this name, be it a link that leads nowhere: whoever reads what need not be
+    there asks this, so that a file that got lost is an error and not taken for none.
+    """
+    try:
+        return os.path.lexists(path)
     except (OSError, ValueError):
         return False
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from toolkit.errors import UnknownNameError, UsageError
+from toolkit.reading.files import expanded
 from toolkit.registry import discovery
 from toolkit.registry.base import Broken, Registry
 from toolkit.registry.manifests import (
@@ -169,7 +170,7 @@ def named(registry: Registry[M], name: str, *, by_user: bool = False) -> M:
         if name not in registry.names() and by_user:
             _refuse_other_folders(registry, name)
         return registry.get(name)
-    if not by_user and Path(name).expanduser().resolve() not in discovery.loaded_paths():
+    if not by_user and expanded(name).resolve() not in discovery.loaded_paths():
         raise UnknownNameError(_not_named(registry, name))
     _refuse_other_folders(registry, name)
     found = [manifest for manifest in add_path(name) if isinstance(manifest, registry.kind)]
@@ -193,7 +194,7 @@ def _refuse_other_folders(registry: Registry[Any], name: str) -> None:
     """Raise ``UsageError`` for the folder of a run, or of files, where code is expected; says which option
     names it.
     """
-    folder, kind = Path(name).expanduser(), registry.kind.kind
+    folder, kind = expanded(name), registry.kind.kind
     is_code = (folder / "__init__.py").is_file()
     if not folder.is_dir() or (is_code and not discovery.is_run(folder)):
         return
@@ -212,7 +213,7 @@ def _refuse_other_folders(registry: Registry[Any], name: str) -> None:
 
 def stable_name(name: str) -> str:
     """A name unchanged; a path made absolute, so that it is valid from any folder."""
-    return str(Path(name).expanduser().resolve()) if is_path(name) else name
+    return str(expanded(name).resolve()) if is_path(name) else name
 
 
 def is_path(name: str) -> bool:

@@ -20,6 +20,7 @@ from types import ModuleType
 from typing import TypeVar
 
 from toolkit.errors import DuplicateNameError, ToolkitError, UsageError
+from toolkit.reading.files import expanded
 from toolkit.registry.base import Registry
 from toolkit.registry.manifests import (
     DatasetManifest,
@@ -106,7 +107,7 @@ def load_path(path: Path) -> list[Manifest]:
         UsageError: when the path does not exist, is the folder of a run, cannot be imported, or contains no
             manifest.
     """
-    path = path.expanduser().resolve()
+    path = expanded(path).resolve()
     if is_run(path):
         raise UsageError(
             f"{path} is the folder of a run, and code in it is never run. Hint: give the file or folder of"

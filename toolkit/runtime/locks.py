@@ -101,9 +101,12 @@ def holds_nothing(folder: Path) -> bool:
     with writing(folder):
         if not folder.exists():
             return True
-        return folder.is_dir() and all(
-            path.name == LOCK_FILE or is_unfinished(path) for path in folder.iterdir()
-        )
+        return folder.is_dir() and all(map(_is_left_by_killed, folder.iterdir()))
+
+
+def _is_left_by_killed(path: Path) -> bool:
+    is_ours = path.name == LOCK_FILE or is_unfinished(path)
+    return is_ours and path.is_file() and not path.is_symlink()
 
 
 def _busy(path: Path) -> str:

@@ -11,19 +11,21 @@ from pydantic import ValidationError
 
 import toolkit
 from toolkit import registry
-from toolkit.checkpoints import CheckpointManifest, runs_beside
+from toolkit.checkpoints import BEST, LAST, CheckpointManifest, read_manifest, runs_beside
 from toolkit.config import RunSettings
 from toolkit.config.schema import AUTO
 from toolkit.config.settings import validate
 from toolkit.config.tree import Tree, flat_items, merge, read_yaml
 from toolkit.data.dataset import Dataset
-from toolkit.errors import UsageError
+from toolkit.errors import CheckpointError, UsageError
 from toolkit.models.start_weights import StartWeights
+from toolkit.reading.files import is_there
 from toolkit.reading.yaml_written import forget_text
 from toolkit.registry.manifests import PluginManifest
 from toolkit.runtime.locks import require_unlocked
 from toolkit.training.remains import CONFIG_FILE as CONFIG_FILE
 from toolkit.training.remains import clear, never_stepped
+from toolkit.training.state import RESUME_FILE
 
 MAY_CHANGE = (
     "data.dir",
@@ -98,6 +100,11 @@ def check_folder(run: Path, settings: RunSettings, resume: bool) -> None:
                 f"{run} exists and is not empty. Hint: {goes_on}choose another folder with --out"
             )
         return
+    if not is_there(run / RESUME_FILE) and _has_learned(run):
+        raise UsageError(
+            f"{run} cannot be resumed: its weights are there, and its state, {RESUME_FILE}, is not. Hint:"
+            f" begin a new run from them, with weights={run} and another --out"
+        )
     before, now = (
         _comparable(_read(config_of_run(run), settings)),
         _comparable(settings.model_dump(mode="json")),
@@ -109,6 +116,15 @@ def check_folder(run: Path, settings: RunSettings, resume: bool) -> None:
             f"{run} cannot be resumed with other settings: {shown}. Hint: leave these out, or start a new"
             " run with another --out"
         )
+
+
+def _has_learned(run: Path) -> bool:
+    """Whether a run has saved weights after its first step, which it does after its state."""
+    try:
+        saved = [read_manifest(run / name) for name in (BEST, LAST)]
+    except CheckpointError:  # damaged, so somebody may want to look at it
+        return True
+    return any(manifest is not None and manifest.step > 0 for manifest in saved)
 
 
 def as_before(run: Path, settings: RunSettings) -> RunSettings:

@@ -87,12 +87,14 @@ class RunLog:
             self._take_up(folder / METRICS_FILE, start, start if validated is None else validated)
 
     def __enter__(self) -> RunLog:
+        with contextlib.ExitStack() as opened:
+            if self.folder is not None:
+                self.file = opened.enter_context(_appended(self.folder / METRICS_FILE))
+                self.text = opened.enter_context(_appended(self.folder / LOG_FILE))
+                self.tensorboard = EventFile(self.folder, self.start or None)
+            opened.pop_all()
         self.display.__enter__()
         self.bar = self.display.add("training", self.steps, self.start)
-        if self.folder is not None:
-            self.file = _appended(self.folder / METRICS_FILE)
-            self.text = _appended(self.folder / LOG_FILE)
-            self.tensorboard = EventFile(self.folder, self.start or None)
         return self
 
     def __exit__(

@@ -27,6 +27,7 @@ from toolkit.models.building import build_model
 from toolkit.models.contract import Model, TrainableModel, total_loss, with_gradients
 from toolkit.models.freezing import Freezing
 from toolkit.models.start_weights import HANDED_OVER, RANDOM, take_start_weights
+from toolkit.reading.files import is_there
 from toolkit.registry.code import code_hash
 from toolkit.runtime.fabric import is_first_process, make_fabric, naming_lost_peers, synchronize_batchnorm
 from toolkit.runtime.files import atomic_write, remove_unfinished
@@ -206,7 +207,7 @@ class Trainer:
         evaluators = build_evaluators(settings.evaluators, self.train_set.classes)
 
         seed_everything(options.seed, "model")  # every process starts from the same weights
-        self.resumes = resume and (run / RESUME_FILE).is_file()
+        self.resumes = resume and is_there(run / RESUME_FILE)
         self.is_handed_over = model is not None
         self.start_weights = HANDED_OVER if self.is_handed_over else RANDOM
         built = model or build_model(self.plugin, settings.model, self.train_set.classes)
@@ -270,6 +271,8 @@ class Trainer:
             self.start_weights,
         )
         self.forgot_best = False
+        # what the best validation of this process had to say
+        self.notes: list[str] = []
         if self.resumes:
             with failing_together(self.fabric):
                 self.forgot_best = not self.keeper.restore()
@@ -284,7 +287,13 @@ class Trainer:
         """The loop."""
         options, fabric, progress = self.settings.train, self.fabric, self.progress
         began = time.perf_counter()
-        pictures = RunPictures(log.folder, log, self.train_set, registry.task_of(self.plugin).truth)
+        pictures = RunPictures(
+            log.folder,
+            log,
+            self.train_set,
+            registry.task_of(self.plugin).truth,
+            metrics=[f"val/{name}" for name in self.validation.headline],
+        )
         self._unfreeze_when_due(log)
         self._introduce(log)
         if self.resumes and log.folder:
@@ -462,6 +471,7 @@ class Trainer:
             if improved:
                 self.keeper.checkpoint(BEST, figures.metrics)
                 pictures.improved(figures.reports, progress.step)
+                self.notes = [note for report in figures.reports for note in report.notes]
         progress.validated = progress.step
         log.write(progress.step, figures.for_log())
         if not progress.step:
@@ -469,7 +479,7 @@ class Trainer:
         log.say(figures.line(progress, improved=improved))
         self.photos = shown.folder
         is_last = progress.step >= self.steps or self._is_stale()
-        pictures.validation(shown, [f"val/{name}" for name in figures.headline], last=is_last)
+        pictures.validation(shown, last=is_last)
 
     def _is_stale(self) -> bool:
         patience = self.settings.train.patience
@@ -494,6 +504,8 @@ class Trainer:
                 f"interrupted after step {progress.step} of {self.steps}; the state is saved; --resume"
                 " continues from here"
             )
+        for note in self.notes:
+            log.say(f"Best validation: {note}")
         warnings = self.diagnosis.warnings
         if warnings:  # once more where it is not overlooked
             log.warn(f"{' and '.join(warnings)}, see above")

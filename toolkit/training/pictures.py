@@ -42,6 +42,7 @@ class RunPictures:
         dataset: that it learns from; has the classes and their colors.
         learns: the fields of a sample that the model learns from, which are all that is drawn.
         clock: gives the time in seconds.
+        metrics: names of those that get a curve, as metrics.jsonl has them.
     """
 
     def __init__(
@@ -51,6 +52,8 @@ class RunPictures:
         dataset: Dataset,
         learns: Sequence[str] = FIELDS,
         clock: Callable[[], float] = time.perf_counter,
+        *,
+        metrics: Sequence[str] = (),
     ) -> None:
         self.folder, self.log, self.clock = folder, log, clock
         self.learns = tuple(learns)
@@ -59,7 +62,7 @@ class RunPictures:
         self.drawn_at, self.cost = -float("inf"), 0.0
         self.shown_at: int | None = None
         self.failed: set[str] = set()
-        self.metrics: tuple[str, ...] = ()
+        self.metrics = tuple(metrics)
         self.is_behind = True
         self.best: tuple[Sequence[Report], str] | None = None
 
@@ -85,16 +88,15 @@ class RunPictures:
         """Remember the reports of the best validation so far; they are drawn with the next pictures."""
         self.best = (reports, f"step {step}")
 
-    def validation(self, shown: ShownPredictions, metrics: Sequence[str], *, last: bool) -> None:
+    def validation(self, shown: ShownPredictions, *, last: bool) -> None:
         """Draw what was predicted, and the curves so far, and write the table of validations; before the last
         validation only where that takes little of the time.
 
         Args:
             shown: images with truth and prediction.
-            metrics: names of those that get a curve, as metrics.jsonl has them.
             last: whether no other validation follows.
         """
-        began, self.metrics = self.clock(), tuple(metrics)
+        began = self.clock()
         self.is_behind = not (last or self.cost <= SHARE * (began - self.drawn_at))
         if self.folder is None or self.is_behind:
             return

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from toolkit.checkpoints import BEST, read_manifest
 from toolkit.errors import CheckpointError
-from toolkit.runtime.files import UNFINISHED, is_unfinished
-from toolkit.runtime.locks import LOCK_FILE, locked
+from toolkit.runtime.files import UNFINISHED
+from toolkit.runtime.locks import LOCK_FILE, holds_nothing, locked
 from toolkit.training.history import RESULTS_FILE
 from toolkit.training.label_file import LABELS_FILE
 from toolkit.training.log import LOG_FILE, METRICS_FILE, last_step
@@ -31,7 +31,7 @@ _LEFT_BY_LOGGERS = {
 
 def never_stepped(run: Path) -> bool:
     """Whether a folder holds nothing but what a run leaves that stopped before it had learned anything."""
-    if _holds_remains_only(run):
+    if run.is_dir() and not run.is_symlink() and holds_nothing(run) and any(run.iterdir()):
         return True
     # Settings alone may be anybody's; with the lock beside them, they are those of a run.
     if not (run / CONFIG_FILE).is_file() or not any((run / n).is_file() for n in (METRICS_FILE, LOCK_FILE)):
@@ -58,19 +58,6 @@ def clear(run: Path) -> None:
                 shutil.rmtree(path)
             elif path.name != LOCK_FILE:
                 path.unlink()
-
-
-def _holds_remains_only(run: Path) -> bool:
-    """Whether a folder holds nothing but what a run has left that was killed before it could say what it
-    is.
-    """
-    if not run.is_dir() or run.is_symlink():
-        return False
-    left = list(run.iterdir())
-    return bool(left) and all(
-        path.is_file() and not path.is_symlink() and (path.name == LOCK_FILE or is_unfinished(path))
-        for path in left
-    )
 
 
 def _is_left_before_steps(path: Path) -> bool:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from toolkit import registry
 from toolkit.config import RunSettings
 from toolkit.data.dataset import Dataset, InMemory, open_for_task
 from toolkit.errors import DataError, UsageError
+from toolkit.reading.files import expanded
 from toolkit.registry.manifests import TaskManifest
 
 
@@ -52,7 +52,7 @@ def open_splits(settings: RunSettings, task: TaskManifest) -> Splits:
         raise DataError(f"dataset {data.name!r}: the split {split!r} has no images")
     if data.in_memory:
         train_set = InMemory(train_set)
-    if data.dir and data.val_split and Path(data.dir).expanduser().is_file():
+    if data.dir and data.val_split and expanded(data.dir).is_file():
         raise UsageError(
             f"{data.dir} is one file, which cannot be used for both training and validation. Hint: give the"
             " folder that contains the files of both splits, or train without validation: data.val_split="

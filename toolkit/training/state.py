@@ -15,6 +15,7 @@ from torch import Tensor
 
 from toolkit.errors import CheckpointError
 from toolkit.reading.fields import Count, Schema
+from toolkit.reading.files import is_there
 from toolkit.reading.records import record
 from toolkit.runtime.files import atomic_write
 from toolkit.runtime.torch_files import load_torch
@@ -114,7 +115,7 @@ def load_state(folder: Path) -> tuple[Progress, dict[str, Any]]:
         CheckpointError: when the file is absent or damaged.
     """
     path = folder / RESUME_FILE
-    if not path.is_file():
+    if not is_there(path):
         raise CheckpointError(
             f"{folder} cannot be resumed: it has no {RESUME_FILE}, so no step was saved. Hint: start it"
             " again without --resume"

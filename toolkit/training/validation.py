@@ -13,7 +13,7 @@ from toolkit.config import TrainSettings
 from toolkit.data.dataset import Dataset
 from toolkit.data.loader import EvaluationLoader
 from toolkit.errors import ToolkitError, TrainingError, UsageError
-from toolkit.evaluation.driver import Evaluation, PredictedBatch, Subject, evaluate, predict_batches
+from toolkit.evaluation.driver import Evaluation, PredictedBatch, Subject, evaluate, headline, predict_batches
 from toolkit.evaluation.protocols import Measurement
 from toolkit.evaluation.report import Report, is_better
 from toolkit.models.contract import Model
@@ -69,6 +69,7 @@ class Validation:
         best_metric: the metric that chooses the best checkpoint; known before the first step, because an
             empty report names its metrics too.
         lower_is_better: whether less of it is better.
+        headline: names of the metrics worth a line.
 
     Raises:
         UsageError: when the settings name a metric that is not measured.
@@ -84,6 +85,7 @@ class Validation:
         self.dataset, self.measurements, self.options, self.fabric = dataset, measurements, options, fabric
         self._loader: EvaluationLoader | None = None
         reports = [measurement.report() for measurement in measurements]
+        self.headline = headline(reports)
         known = [name for report in reports for name in report.metrics] + ["loss"]
         self.best_metric = options.best_metric or known[0]
         if self.best_metric not in known:

@@ -18,6 +18,7 @@ from toolkit.errors import CheckpointError
 from toolkit.models.contract import Model
 from toolkit.models.weight_names import unwrapped
 from toolkit.models.weights import take_tensors
+from toolkit.reading.files import expanded
 
 from ..contract import Engine
 from . import caffe2, torchvision_names
@@ -42,7 +43,7 @@ def load_weights(model: Engine, name: str) -> LoadReport:
         CheckpointError: when the file is damaged, would run code, or is for another network.
         UsageError: when it was learned on images that are prepared in another way.
     """
-    path = Path(name).expanduser()
+    path = expanded(name)
     tensors = read_weights(path, tuple(model.state_dict()))
     if torchvision_names.are_from_torchvision(tensors):
         torchvision_names.check(model.settings, path)

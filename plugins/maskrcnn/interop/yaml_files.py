@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import yaml
 
 from toolkit.config.tree import Tree, read_yaml
 from toolkit.errors import ConfigError
-from toolkit.reading.files import read_text
+from toolkit.reading.files import expanded, read_text
 from toolkit.reading.yaml_written import forget_text
 
 BASE = "_BASE_"
@@ -71,7 +70,7 @@ def _read(path: Path, based_on_it: tuple[Path, ...], known: dict[Path, dict[str,
                 f"{path}: {BASE} must refer to local files, not {base!r}. Hint: download the file and give"
                 " its path"
             )
-        given |= _read(path.parent / os.path.expanduser(base), (*based_on_it, resolved), known)
+        given |= _read(path.parent / expanded(base), (*based_on_it, resolved), known)
     known[resolved] = given | {key: Given(literal(value), str(path)) for key, value in _flat(tree)}
     return known[resolved]
 
