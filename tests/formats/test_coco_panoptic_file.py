@@ -112,6 +112,8 @@ Change = Callable[[dict[str, Any]], object]
     ("change", "words"),
     [
         (lambda d: d.pop("images"), "is not a file of panoptic annotations"),
+        (lambda d: d.pop("categories"), "is not a file of panoptic annotations"),
+        (lambda d: d.update(categories={"1": "dog"}), "is not a file of panoptic annotations"),
         (
             lambda d: d["annotations"].insert(0, {"id": 1, "bbox": []}),
             "is not a file of panoptic annotations",

@@ -23,6 +23,9 @@ ROOT = HERE.parents[1]
 STUCK = 40.0
 """Seconds after which a worker that does not react to its own alarm is killed."""
 
+MOST_START = 300.0
+"""Seconds that a worker may take until its first input; it imports torch, maybe on a busy machine."""
+
 MOST_ADDRESSES = 24 << 30
 """Bytes of address space of a worker: enough for torch, too little for an allocation gone wild."""
 
@@ -71,6 +74,9 @@ def watch(args: argparse.Namespace) -> int:
         problem = _wait(worker, args.out)
         state = _state(args.out)
         start = state.get("index", start) + 1
+        if problem and not state:
+            print(f"the worker read nothing: {problem}", flush=True)
+            return 1
         if problem:
             keep(args.out, state.get("target", "?"), start - 1, seed, problem, problem)
     state = _state(args.out)
@@ -99,7 +105,7 @@ def _wait(worker: subprocess.Popen[bytes], out: Path) -> str:
         now = _state(out).get("count")
         if now != last:
             last, changed = now, time.monotonic()
-        elif time.monotonic() - changed > STUCK + (60 if now is None else 0):
+        elif time.monotonic() - changed > (MOST_START if now is None else STUCK):
             worker.kill()
             worker.wait()
             return f"hangs for more than {STUCK:g} s"

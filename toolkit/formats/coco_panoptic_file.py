@@ -49,7 +49,9 @@ class PanopticFile:
         self.path = path
         self.pictures = path.with_suffix("") if pictures is None else pictures
         data = load_json(path, "annotations in COCO's panoptic format", DataError)
-        if not is_panoptic(data) or not isinstance(data.get("images"), list):
+        if not is_panoptic(data) or not all(
+            isinstance(data.get(name), list) for name in ("images", "categories")
+        ):
             raise DataError(
                 f"{path} is not a file of panoptic annotations: it must hold lists called images, categories"
                 " and annotations, the latter with segments_info. Hint: name the file of the panoptic"

@@ -2,7 +2,8 @@
 
 - ``files``: bytes and text of a regular file, with a limit on the size that is looked at before reading.
 - ``json_text``: JSON.
-- ``yaml_text``: YAML, with limits on depth and aliases, and YAML 1.2's types.
+- ``yaml_text`` (with ``yaml_nodes``, ``yaml_types`` and ``yaml_written``): YAML, with limits on depth and
+  aliases, and the types of YAML 1.2.
 - ``records``: many records against a schema, all faults at once.
 - ``fields``: the types that schemas are made of, and how a value is shown in a message.
 
