@@ -109,8 +109,8 @@ def find_images(
     by its path below the folder that was given, below the fixed part of the pattern, or, for a file, by its
     file name. Where two would have one name, or one would lead out of that folder, all are named by their
     path below the deepest folder that holds them all. Outputs take the name without its suffix; where two
-    images of a folder differ only in that (``a.jpg``, ``a.png``), or another folder is called like an output, all of that folder keep
-    theirs (``a.jpg.png``, ``a.png.png``).
+    images of a folder differ only in that (``a.jpg``, ``a.png``), or another folder is called like an output,
+    all of that folder keep theirs (``a.jpg.png``, ``a.png.png``).
 
     Args:
         words: paths and patterns (``*``, ``?``, ``[…]``, and ``**`` for any depth).
