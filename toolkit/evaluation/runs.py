@@ -123,7 +123,7 @@ def evaluate_run(
         evaluation = evaluate(
             Subject(model.to(fabric.device), alignment, fabric.autocast()),
             dataset,
-            plan_measurements(model, evaluators),
+            plan_measurements(model, evaluators, manifest.start_weights),
             batch_size=batch_size,
             workers=workers,
             on_batch=watch,
