@@ -82,7 +82,7 @@ def test_images_without_labels_and_those_that_cannot_be_read() -> None:
     counts = count_labels(Listed([None, labeled(objects=[]), None, labeled(objects=[1])], ("cat", "dog")))
     assert (counts.counted, counts.unreadable) == (2, 2)
     assert counts.to_dict()["images_unreadable"] == 2
-    assert counts.line() == "objects: dog 1 (of 2 of 4 images)"
+    assert counts.line() == "objects: dog 1 (from 2 of 4 images)"
     assert count_labels(Listed([labeled(objects=[])], ("cat",))).line() == "no objects"
     for empty in (Listed([], ("cat",)), Listed([None], ("cat",)), Listed([labeled()], ("cat",))):
         assert count_labels(empty).line() == ""
@@ -93,7 +93,7 @@ def test_a_large_split_is_counted_in_part_and_says_so() -> None:
     dataset = GeneratedSamples(("background", "disc"), [(8, 8)] * 50)
     counts = count_labels(dataset, seconds=7, clock=lambda: float(next(times)))
     assert (counts.counted, counts.images) == (7, 50)
-    assert counts.line().endswith(" (of 7 of 50 images)")
+    assert counts.line().endswith(" (from 7 of 50 images)")
     times = iter(range(100))
     again = count_labels(dataset, seconds=7, clock=lambda: float(next(times)))
     assert again.to_dict() == counts.to_dict(), "the same random part each time"

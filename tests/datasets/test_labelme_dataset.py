@@ -113,7 +113,7 @@ def test_classes(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"a.json: shape 0 \(dog\) has no known class; expected one of bird"):
         labelme(tmp_path, classes=["bird"])[0]
     (tmp_path / "labels.txt").write_text("dog\ndog\n")
-    with pytest.raises(DataError, match=r"labels.txt names the class 'dog' twice"):
+    with pytest.raises(DataError, match=r"labels.txt lists the class 'dog' twice"):
         labelme(tmp_path)
     with pytest.raises(MissingSplitError, match=r"test does not exist.*set test=FOLDER"):
         labelme(tmp_path, "test")

@@ -102,7 +102,7 @@ class LabelCounts:
             parts.append(f"objects: {_listed(counts)}" if counts else "no objects")
         if not parts:
             return ""
-        part = "" if self.counted == self.images else f" (of {self.counted:,} of {self.images:,} images)"
+        part = "" if self.counted == self.images else f" (from {self.counted:,} of {self.images:,} images)"
         return "; ".join(parts) + part
 
     def _ranked(self, counts: Tensor) -> list[tuple[str, int]]:

@@ -62,7 +62,8 @@ def opening_lines(
         else ("No augmentation")
     )
     epochs = steps * options.images_per_step / max(1, images)
-    length = f"{epochs:.0f} epochs" if epochs >= 10 else f"{epochs:.2g} epochs"
+    number = f"{epochs:.0f}" if epochs >= 10 else f"{epochs:.2g}"
+    length = f"{number} {'epoch' if number == '1' else 'epochs'}"
     yield f"{counted(steps, 'step')} of {counted(options.images_per_step, 'image')}: {length}"
     if settings.weights == "none" and (frozen := count_frozen(model)):
         yield f"{frozen:,} parameters are frozen at random values: set weights=… or train.freeze=[]"
