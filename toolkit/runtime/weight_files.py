@@ -102,6 +102,7 @@ def recognize_names(names: Collection[str]) -> Recognized | None:
     return None
 
 
+_OF_TORCHVISION = "a detector of torchvision, which numbers classes and aligns boxes in a way of its own"
 _FAMILIES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("sam2", "a checkpoint of SAM 2", (r"(^|\.)image_encoder\.trunk\.", r"(^|\.)sam_mask_decoder\.")),
     (
@@ -115,11 +116,7 @@ _FAMILIES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "a file of Detectron2's or Detectron's model zoo",
         (r"^res2[._]0[._]", r"^(stem\.)?conv1"),
     ),
-    (
-        "",
-        "a detector of torchvision, which numbers classes and aligns boxes in a way of its own",
-        (r"^backbone\.body\.", r"^roi_heads\.|^head\."),
-    ),
+    ("", _OF_TORCHVISION, (r"^backbone\.body\.", r"^roi_heads\.|^head\.")),
     (
         "torchvision-deeplabv3",
         "torchvision's DeepLabv3",
