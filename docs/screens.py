@@ -33,7 +33,7 @@ NOTE = (
     " and\ninto a file. On a terminal, a progress bar is redrawn in the last line; the first block of `train`"
     " shows it\nhalf-way. The runs are very short, so the metrics are poor.\n"
 )
-TRAIN = "toolkit train --plugin unet --data shapes --steps 60 size=64"
+TRAIN = "toolkit train --plugin unet --data shapes --steps 40 size=64"
 COMMANDS = {
     "train": TRAIN,
     "eval": "toolkit eval runs/unet-shapes",

@@ -1,4 +1,4 @@
-"""A checkpoint is a stranger's file: whatever its manifest holds, it is read or refused with every fault."""
+"""A checkpoint is a stranger's file: whatever its manifest holds, it is read or refused with all errors."""
 
 from __future__ import annotations
 

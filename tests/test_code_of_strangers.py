@@ -93,7 +93,7 @@ def test_settings_of_a_run_name_code(
     else:
         assert code == 2
         option = "--plugin" if key == "plugin" else "--data"
-        assert f"code is not run because of that. Hint: if you trust it, add {option} {evil}" in (
+        assert f"which is not enough to run code. Hint: if you trust it, add {option} {evil}" in (
             capsys.readouterr().err
         )
     assert not ran(tmp_path)
@@ -150,7 +150,7 @@ def test_the_folder_of_a_run_is_data_whatever_lies_in_it(
     ):
         assert main(words) == 2, words
         assert "run" in capsys.readouterr().err
-    with pytest.raises(UsageError, match=r"is the folder of a run, and no code in it is run"):
+    with pytest.raises(UsageError, match=r"is the folder of a run, and code in it is never run"):
         registry.add_path(run)
     assert not ran(tmp_path)
 
@@ -199,7 +199,7 @@ def test_code_that_is_named_is_run_and_said_to_be(
 def test_from_python_arguments_are_named_by_the_user_and_settings_are_not(evil: Path, tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(f"plugin: {evil}\ndata: {{name: {evil}}}\n")
-    with pytest.raises(UnknownNameError, match="code is not run because of that"):
+    with pytest.raises(UnknownNameError, match="which is not enough to run code"):
         resolve(config=recipe)
     assert not ran(tmp_path)
     assert resolve(plugin=str(evil), data=str(evil), config=recipe).plugin == str(evil)

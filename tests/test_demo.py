@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import pytest
@@ -81,3 +82,15 @@ def test_what_somebody_has_put_beside_a_demo_is_left_alone(
     assert "such as notes.txt. Hint: move them away" in capsys.readouterr().err
     assert (tmp_path / "notes.txt").read_text() == "my only copy"
     assert (tmp_path / "unet" / "old").exists()
+
+
+def test_an_interruption_ends_the_demo(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*args: object, **kwargs: object) -> SimpleNamespace:
+        return SimpleNamespace(finished=False)
+
+    monkeypatch.setattr(demo, "train", interrupted)
+    assert main(["demo", "--out", str(tmp_path / "demo"), "--only", "unet", *FEW, *SMALL]) == 1
+    assert "the demo was interrupted while it trained unet. Hint: run it again" in capsys.readouterr().err
+    assert not (tmp_path / "demo" / "summary.json").exists()

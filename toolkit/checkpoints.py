@@ -79,7 +79,7 @@ class CheckpointManifest:
         plugin_version: version of the plugin's network; a change means that older weights may not fit.
         plugin_code: hash of the plugin's files, see ``toolkit.registry.code``.
         model: the plugin's settings, as plain values.
-        palette: one RGB color a class, or None for the default colors.
+        palette: one RGB color per class, or None for the default colors.
         label_values: the values of ``toolkit.data.label_values.LabelValues`` of the training data as plain
             values, where they have such label images.
         config: the settings of the whole run.
@@ -119,7 +119,7 @@ class CheckpointManifest:
         schema. Fields that it does not know are left out.
 
         Raises:
-            CheckpointError: when it is no JSON, a field is missing or of another type (with every fault), or
+            CheckpointError: when it is no JSON, a field is missing or of another type (with all errors), or
                 it is of a newer format.
         """
         where = f"the manifest in {source}"

@@ -16,7 +16,7 @@ from typing import Any
 from toolkit import registry
 from toolkit.config import RunSettings, recipe_folder, resolve
 from toolkit.data.dataset import Dataset, draw_sample, open_dataset
-from toolkit.errors import UsageError
+from toolkit.errors import TrainingError, UsageError
 from toolkit.evaluation.report import Report
 from toolkit.evaluation.runs import evaluate_run
 from toolkit.formats.mask_folder import write_split
@@ -72,7 +72,7 @@ def run_demo(
         out: folder for everything; an older demo in it is cleared away.
         only: plugins to show; when empty, all of ``FAMILIES`` whose packages are installed.
         overrides: settings laid over each recipe, nested.
-        show_progress: show on standard error how far everything is.
+        show_progress: show progress on standard error.
 
     Yields:
         Each family's part when it is done.
@@ -80,6 +80,7 @@ def run_demo(
     Raises:
         UsageError: when ``out`` holds anything that no demo has written, or a plugin is not part of the demo.
         UnavailableError: when a package is missing that a plugin in ``only`` needs; says what installs it.
+        TrainingError: when training was interrupted by Ctrl-C or SIGTERM.
     """
     unknown = [plugin for plugin in only if plugin not in FAMILIES]
     if unknown:
@@ -167,7 +168,8 @@ def _show(settings: RunSettings, out: Path, show_progress: bool) -> Part:
     for _ in write_split(test_set, "test", photos):
         pass
     began = time.perf_counter()
-    train(settings, run, show_progress=show_progress)
+    if not train(settings, run, show_progress=show_progress).finished:
+        raise TrainingError(f"the demo was interrupted while it trained {plugin}. Hint: run it again")
     trained = time.perf_counter()
     reports = evaluate_run(run, data=settings.data.name, split="test", show_progress=show_progress) or []
     predictor = load(run)

@@ -34,8 +34,8 @@ class BrainMriSettings(Settings):
     def _something_to_learn_from(self) -> BrainMriSettings:
         if self.val_fraction + self.test_fraction >= 1:
             raise ValueError(
-                f"val_fraction {self.val_fraction} and test_fraction {self.test_fraction} leave nothing to"
-                " learn from"
+                f"val_fraction {self.val_fraction} and test_fraction {self.test_fraction} leave no"
+                " training images"
             )
         return self
 

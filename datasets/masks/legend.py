@@ -34,7 +34,7 @@ class Legend:
     Attributes:
         classes: names of the classes.
         values: value in the label images -> class index, or ``VOID``.
-        palette: one RGB color a class, where the files say so.
+        palette: one RGB color per class, where the files say so.
         label_values: which value stands for each class; None where label images are in color.
         colors: color in the label images -> class index, or ``VOID``; empty where they hold values.
     """

@@ -175,7 +175,7 @@ def _download(version: str, size: str) -> Path:
     that the hub publishes.
 
     Raises:
-        DownloadError: when it cannot be had.
+        DownloadError: when it is not available.
     """
     family = "sam2.1" if version == "2.1" else "sam2"
     filename = f"{family}_hiera_{size}.pt"

@@ -60,7 +60,7 @@ def test_one_split_and_a_limit(tmp_path: Path, capsys: pytest.CaptureFixture[str
         )
         == 0
     )
-    assert "val: 1 samples" in capsys.readouterr().out
+    assert "val: 1 sample" in capsys.readouterr().out
     assert sorted(path.name for path in out.iterdir()) == ["annotations", "val"]
 
 

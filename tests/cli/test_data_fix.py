@@ -221,6 +221,27 @@ def test_label_images_are_repaired_as_label_images(
         assert bool((one == other).all())
 
 
+def test_what_a_copy_cannot_hold_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from panoptic_cases import write_shapes
+
+    write_shapes(tmp_path / "data", train=3, val=2)
+    words = ["data", "check", "coco-panoptic", "--data-dir", str(tmp_path / "data")]
+    assert main([*words, "--fix", str(tmp_path / "out")]) == 0
+    assert "lost in the copy: panoptic: all of it" in capsys.readouterr().out
+    assert len(open_dataset("masks", tmp_path / "out", "train")) == 3
+
+
+def test_where_nothing_is_left_there_is_no_copy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "data"
+    content = document(folder, "train", 0, 1)
+    write(folder, "train", content)
+    (folder / "train" / "train-1.png").write_bytes(b"no picture")
+    words = ["data", "check", "coco", "--data-dir", str(folder), "--split", "train"]
+    assert main([*words, "--fix", str(tmp_path / "out")]) == 1
+    assert "no image is left that could be written. Hint" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_published_splits_stay_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Nobody may move their photos, so that copies between them are told and left."""
     from toolkit import registry
@@ -255,9 +276,12 @@ def test_a_folder_that_is_not_empty_is_refused(
 def test_a_split_that_cannot_be_opened_is_still_a_fault(
     planted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    words = ["data", "check", "coco", "--data-dir", str(planted), "--fix"]
     (planted / "annotations" / "instances_val.json").write_text("{")
-    words = ["data", "check", "coco", "--data-dir", str(planted), "--fix", str(tmp_path / "out")]
-    assert main(words) == 1
+    assert main([*words, str(tmp_path / "out")]) == 1
+    assert "no faults" in capsys.readouterr().out.partition("The copy:")[2]
+    (planted / "annotations" / "instances_val.json").unlink()
+    assert main([*words, str(tmp_path / "more")]) == 1
     assert "no faults" in capsys.readouterr().out.partition("The copy:")[2]
 
 

@@ -77,7 +77,7 @@ def test_sets_that_cannot_be_fetched_say_where_to_go(capsys: pytest.CaptureFixtu
 def test_sets_that_users_bring_have_nothing_to_fetch(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "get", name]) == 1
     message = capsys.readouterr().err
-    assert f"There is nothing to fetch for {name}: you bring the files yourself." in message
+    assert f"There is nothing to download for {name}: it reads your own files." in message
     assert f"Hint: put the files into data/{name}, so that it contains: " in message
 
 
@@ -110,7 +110,7 @@ def test_a_set_arrives_where_the_others_look(
     assert "set.zip (no published checksum)" in capsys.readouterr().out
     assert main(["data", "check", set_file]) == 0
     out = capsys.readouterr().out
-    assert "train: 1 samples" in out
+    assert "train: 1 sample" in out
     assert "test: not in this folder" in out
     assert main(["data", "check", set_file, "--split", "test"]) == 1, "a split that was asked for"
 
@@ -132,7 +132,7 @@ def test_a_changed_archive_is_refused(
     assert main(["data", "get", set_file]) == 0
     (tmp_path / "work" / "data" / "fetched" / "set.zip").write_bytes(b"changed")
     assert main(["data", "get", set_file]) == 1
-    assert "is not the file that it was when it was fetched" in capsys.readouterr().err
+    assert "has changed since it was downloaded" in capsys.readouterr().err
 
 
 def test_what_has_other_contents_than_the_reader_wants(

@@ -145,7 +145,10 @@ def test_one_split_twice_is_told_but_no_fault(tmp_path: Path, capsys: pytest.Cap
     (tmp_path / "labels" / "p.txt").write_text("0 .2 .2 .6 .2 .6 .6")
     code, lines = told(capsys, "check", "yolo", "--data-dir", str(tmp_path))
     assert code == 0
-    assert "val: note: the photos are those of train, so evaluation on it measures memorization" in lines
+    assert (
+        "val: note: the photos are the same as those of train, so evaluation on it measures memorization"
+        in lines
+    )
 
 
 def test_what_follows_from_a_fault_is_not_told_again(

@@ -51,7 +51,7 @@ def test_the_table_shows_levels(capsys: pytest.CaptureFixture[str]) -> None:
     assert "ModuleList" in shallow
     assert "ModuleList" not in none
     for text in (shallow, deep, none):
-        assert "a multiplication with its addition counted as one" in " ".join(text.split())
+        assert "G multiply-adds" in " ".join(text.split())
         assert "receptive field  44 pixels" in text
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
-from test_image_looks import as_noise, look, scene
+from look_cases import as_noise, look, scene
 
 from toolkit.data.far_images import far_from_the_rest
 from toolkit.data.image_looks import Look

@@ -5,7 +5,7 @@ import time
 import cv2
 import numpy as np
 import pytest
-from test_image_looks import CHANGES, as_noise, look, scene
+from look_cases import CHANGES, as_noise, look, scene
 
 from toolkit.data.image_looks import Look
 from toolkit.data.look_alikes import look_alikes
@@ -56,4 +56,4 @@ def test_the_time_does_not_grow_with_the_square(kind: str) -> None:
     looks[-1] = Look(grays[-2].copy(), looks[-2].hashes, features)
     start = time.perf_counter()
     assert look_alikes(looks) == [(count - 2, count - 1)]
-    assert time.perf_counter() - start < 15
+    assert time.perf_counter() - start < 30

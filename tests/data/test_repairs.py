@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from test_image_looks import look, scene
+from look_cases import look, scene
 
 from toolkit.data.checks import SplitReport
 from toolkit.data.repairs import Change, images_to_leave_out, write_changes

@@ -114,7 +114,9 @@ def test_examples_are_generated_samples() -> None:
     made = examples(classes, [(24, 32)], objects=2)
     (plain,) = [GeneratedSamples(classes, [(24, 32)], objects=2)[0]]
     assert torch.equal(made[0].image, plain.image)
-    assert made[0].get("panoptic").size == (24, 32)
+    assert torch.equal(made[0].get("panoptic").label_map(), plain.label_map)
+    (alone,) = examples(("cup",), [(24, 32)], objects=2)
+    assert {segment.label for segment in alone.get("panoptic").segments} == {0}, "no class is added"
 
 
 def test_segments_move_with_the_image() -> None:

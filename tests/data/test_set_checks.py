@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from test_image_looks import look, scene
+from look_cases import look, scene
 
 from toolkit.data.checks import SplitReport
 from toolkit.data.set_checks import (

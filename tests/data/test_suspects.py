@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from test_image_looks import as_noise, look, scene
+from look_cases import as_noise, look, scene
 
 from toolkit.data.checks import SplitReport
 from toolkit.data.object_checks import ObjectFinding

@@ -149,7 +149,7 @@ def test_faults_of_the_original_are_named(original: Path) -> None:
 
 
 def test_faults_of_segnets_layout_are_named(segnet: Path) -> None:
-    with pytest.raises(DataError, match=r"in 11 classes\. Hint: data\.options\.num_classes=11"):
+    with pytest.raises(DataError, match=r"in 11 classes\. Hint: set data\.options\.num_classes=11"):
         camvid(segnet, num_classes=32)
     with pytest.raises(ConfigError, match="num_classes"):
         camvid(segnet, num_classes=12)
@@ -178,7 +178,7 @@ def test_faults_of_segnets_layout_are_named(segnet: Path) -> None:
 def test_a_folder_without_camvid(tmp_path: Path) -> None:
     with pytest.raises(
         DataError,
-        match="neither LabeledApproved_full/ beside 701_StillsRaw_full/ nor trainannot/ beside train/",
+        match="neither LabeledApproved_full/ next to 701_StillsRaw_full/ nor trainannot/ next to train/",
     ):
         camvid(tmp_path)
     with pytest.raises(DataError, match=r"It must contain: either 701_StillsRaw_full/0001TP_006690\.png"):

@@ -261,7 +261,7 @@ def _change(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
             8,
             "annotation 12 has the image_id 8, which is not one of the file's 2 images",
         ),
-        ("annotations.1.image_id", [7], r"annotation 12 has the image_id \[7\], which is none"),
+        ("annotations.1.image_id", [7], r"annotation 12 has the image_id \[7\], which is not one"),
         (
             "annotations.1.category_id",
             4,
@@ -442,7 +442,9 @@ def test_one_file_does_not_train_and_validate_at_once(tmp_path: Path) -> None:
     file = put(tmp_path, document(annotation(1)), "result.json", "images")
     settings = resolve(plugin="maskrcnn", data="coco", overrides={"data.dir": str(file)})
     task = registry.tasks().get("instance")
-    with pytest.raises(UsageError, match="is one file, which cannot serve for training and for validation"):
+    with pytest.raises(
+        UsageError, match="is one file, which cannot be used for both training and validation"
+    ):
         open_splits(settings, task)
     alone = resolve(plugin="maskrcnn", data="coco", overrides={"data.dir": str(file), "data.val_split": ""})
     assert open_splits(alone, task).val is None
@@ -478,7 +480,7 @@ def test_a_set_without_an_ordinary_object_is_told(tmp_path: Path, caplog: pytest
         caplog.clear()
         put(tmp_path, document(*records))
         coco(tmp_path, degenerate="skip")
-        assert "instances_val.json has no object other than crowds" in caplog.text
+        assert "instances_val.json has no objects other than crowds" in caplog.text
         assert "objects without an area are left out (degenerate=skip)" in caplog.text
 
 

@@ -110,7 +110,7 @@ def test_classes(tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_text("__ignore__\n_background_\ndog\ncat\n")
     assert labelme(tmp_path).classes == ("dog", "cat")
     assert labelme(tmp_path, classes=["bird", "dog"])[0].instances.labels.tolist() == [1]
-    with pytest.raises(DataError, match=r"a.json: shape 0 \(dog\) is of no class; expected one of bird"):
+    with pytest.raises(DataError, match=r"a.json: shape 0 \(dog\) has no known class; expected one of bird"):
         labelme(tmp_path, classes=["bird"])[0]
     (tmp_path / "labels.txt").write_text("dog\ndog\n")
     with pytest.raises(DataError, match=r"labels.txt names the class 'dog' twice"):
@@ -154,7 +154,7 @@ def test_shapes_without_an_area(tmp_path: Path) -> None:
         (shape([[1, 2], [3, 5]], "cuboid"), "is a 'cuboid', which is unknown"),
         (shape([[1, 2], [3, 5]], "mask", mask="no"), "mask must be a gray PNG in base 64"),
         (shape([[1, 2], [3, 5]], "mask"), "mask must be a gray PNG"),
-        (shape([[10, 2], [14, 5]], "mask", mask=png(np.ones((4, 5)))), "reaches out of the image of 12 x 9"),
+        (shape([[10, 2], [14, 5]], "mask", mask=png(np.ones((4, 5)))), "extends beyond the image of 12 x 9"),
     ],
 )
 def test_faults_name_file_and_shape(tmp_path: Path, faulty: Any, message: str) -> None:
@@ -171,8 +171,8 @@ def test_faults_of_files(tmp_path: Path) -> None:
     ):
         labelme(tmp_path)[0]
     for data, message in (
-        ([], "is not a file of LabelMe"),
-        ({"shapes": [{}], "imagePath": "a.png"}, "shape 0 has None as the name of a class"),
+        ([], "is not a LabelMe file"),
+        ({"shapes": [{}], "imagePath": "a.png"}, "shape 0 has None as a class name"),
     ):
         (tmp_path / "train" / "a.json").write_text(json.dumps(data))
         with pytest.raises(DataError, match=message):
@@ -212,7 +212,7 @@ def test_a_file_that_names_one_image_and_is_called_like_another(tmp_path: Path) 
     path = put(tmp_path / "train", shape(SQUARE), name="second", imagePath="first.png")
     with pytest.raises(DataError) as caught:
         labelme(tmp_path)[1]
-    assert str(caught.value).startswith(f"{path} names the image first.png, but second.png has the name of")
+    assert str(caught.value).startswith(f"{path} names the image first.png, but second.png has the same name")
     (tmp_path / "train" / "second.png").unlink()
     assert Path(labelme(tmp_path)[1].path or "").name == "first.png"
 
@@ -220,7 +220,7 @@ def test_a_file_that_names_one_image_and_is_called_like_another(tmp_path: Path) 
 def test_several_images_of_the_name_of_a_file(tmp_path: Path) -> None:
     put(tmp_path / "train", imagePath="lost.png")
     cv2.imwrite(str(tmp_path / "train" / "a.bmp"), np.zeros((*SIZE, 3), np.uint8))
-    with pytest.raises(DataError, match=r"2 images beside it have its name: a.bmp, a.png. Hint"):
+    with pytest.raises(DataError, match=r"2 images next to it have the same name: a.bmp, a.png. Hint"):
         labelme(tmp_path)[0]
 
 

@@ -180,7 +180,7 @@ def test_fine_classes_of_simple(tmp_path: Path) -> None:
 
 def test_fine_classes_need_semantic_maps(tmp_path: Path) -> None:
     put_simple(tmp_path, box(1, 3, 1, 3), box(0, 9, 0, 9))
-    with pytest.raises(DataError, match=r"has no Semantic/ beside Instance/.*Hint: .*classes=coarse"):
+    with pytest.raises(DataError, match=r"has no Semantic/ next to Instance/.*Hint: .*classes=coarse"):
         labpics(tmp_path, classes="fine")
     assert labpics(tmp_path, classes="fine", objects="vessels").classes == ("background", "Vessel")
 
@@ -406,7 +406,7 @@ def test_complex_faults(tmp_path: Path) -> None:
     ):
         labpics(tmp_path)
     put_complex(tmp_path / "Train" / "two", Vessel__5=box(0, 3, 0, 3, 255))
-    with pytest.raises(DataError, match=r"5.png has no pixel with the value 1 or 2.* but such with 255"):
+    with pytest.raises(DataError, match=r"5.png has no pixel with the value 1 or 2.* but pixels with 255"):
         labpics(tmp_path)[1]
 
 

@@ -163,7 +163,7 @@ def test_lists_of_ids(tmp_path: Path) -> None:
     assert masks(tmp_path, "train").ids == ("c", "x/b")
     assert masks(tmp_path, "val").ids == ("d.1", "x/a")
     assert masks(tmp_path, "val")[1].path == str(tmp_path / "images" / "x" / "a.jpg")
-    with pytest.raises(MissingSplitError, match=r"there is no test.txt beside train.txt, val.txt"):
+    with pytest.raises(MissingSplitError, match=r"there is no test.txt next to train.txt, val.txt"):
         masks(tmp_path, "test")
     (tmp_path / "test.txt").write_text("e\nf\n")
     with pytest.raises(DataError, match=r"test.txt lists ids without an image: 2 \(e, f\)"):

@@ -137,7 +137,7 @@ def test_faults_name_the_file(folder: Path) -> None:
 
 
 def test_a_folder_without_msrc(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="neither GroundTruth/ beside Images/ nor labels/ beside images/"):
+    with pytest.raises(DataError, match="neither GroundTruth/ next to Images/ nor labels/ next to images/"):
         msrc(tmp_path)
     with pytest.raises(DataError, match=r"It must contain: either Images/1_10_s.bmp"):
         msrc(tmp_path / "nowhere")

@@ -52,7 +52,7 @@ def test_polygons_and_images_without_objects(tmp_path: Path) -> None:
     assert np.array_equal(instances.masks.dense().numpy(), expected)
     assert instances.boxes_xyxy.tolist() == [[2, 2, 10, 8], [0, 0, 20, 10]]
     assert [len(dataset[i].instances) for i in (0, 2)] == [0, 0]
-    with pytest.raises(MissingSplitError, match="names no images for 'test'"):
+    with pytest.raises(MissingSplitError, match="lists no images for 'test'"):
         yolo(tmp_path, "test")
 
 
@@ -132,11 +132,11 @@ def test_faults_name_file_and_line(tmp_path: Path, line: str, message: str) -> N
         ("train: [", "data.yaml, line 1, column 9 is not valid YAML"),
         ("train: images/train\n", "has no names of classes"),
         ("train: images/train\nnames: {0: cat, 2: dog}\n", "names must number its names from 0 without gaps"),
-        ("train: images/train\nnames: [cat, cat]\n", "names the class 'cat' twice"),
+        ("train: images/train\nnames: [cat, cat]\n", "lists the class 'cat' twice"),
         ("train: images/train\nnames: cat\n", "names must be a list of names, not 'cat'"),
         ("train: images/train\nnames: [cat]\nnc: 2\n", "says nc: 2, but names 1 class"),
         ("- cat\n", "expected names of classes and folders of images"),
-        ("train: 5\nnames: [cat]\n", "train holds 5; expected a folder"),
+        ("train: 5\nnames: [cat]\n", "train contains 5; expected a folder"),
         ("train: images\nnames: [cat]\nkpt_shape: [4]\n", "kpt_shape is .4.; expected .KEYPOINTS, 2."),
         ("train: empty\nvalid: empty\nval: empty\nnames: [cat]\n", "train: empty contains no images"),
         (
@@ -206,7 +206,9 @@ def test_labels_that_lie_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "data.yaml").write_text(YAML)
     put(tmp_path, "a", SQUARE)
     put(tmp_path, "b", SQUARE, labels="labels")
-    with pytest.raises(DataError, match=r"lie elsewhere: 1 .*labels/b.txt, for .*expected at .*train/b.txt"):
+    with pytest.raises(
+        DataError, match=r"in the wrong folder: 1 .*labels/b.txt, for .*expected at .*train/b.txt"
+    ):
         yolo(tmp_path)
 
 

@@ -220,7 +220,7 @@ def test_the_table_has_a_row_a_figure(tmp_path: Path) -> None:
     assert line.split() == ["parameters", "10", "10", "+0"]
     (line,) = [line for line in lines if line.startswith("memory (MB)")]
     assert "nan" not in line
-    assert any("12 images are few" in line for line in lines)
+    assert any("12 images are too few" in line for line in lines)
 
 
 def test_what_cannot_be_compared_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -231,7 +231,7 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path, capsys: pytest.Captu
         compare_runs([one], **COMMON)
     with pytest.raises(
         UsageError,
-        match=r"different datasets: .*one on squares, .*lone on lone-squares\. Hint: say with --data",
+        match=r"different datasets: .*squares, .*lone-squares\. Hint: choose one of them with --data",
     ):
         compare_runs([one, lone], **COMMON)
     with pytest.raises(DataError, match="cats cannot be evaluated on this dataset.*only the model has cat"):

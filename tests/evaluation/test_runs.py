@@ -70,7 +70,7 @@ def test_json_is_one_object_and_nothing_else(
         == 0
     )
     printed = json.loads(capsys.readouterr().out)
-    assert list(printed) == ["metrics"]
+    assert list(printed) == ["metrics", "reports"]
     assert set(printed["metrics"]) >= {
         "mean_iou",
         "pixel_accuracy",
@@ -79,7 +79,10 @@ def test_json_is_one_object_and_nothing_else(
         "frequency_weighted_iou",
     }
     kept = json.loads((trained / "eval-squares-val.json").read_text())
+    assert kept == printed["reports"]
     assert kept[0]["metrics"] == printed["metrics"]
+    assert (trained / "eval-squares-val-confusion.png").stat().st_size > 100
+    assert not (trained / "eval-squares-val-pr.png").exists()
 
 
 def test_the_table_has_a_row_for_each_class(
@@ -208,7 +211,7 @@ def test_a_checkpoint_that_does_not_say_its_data(
     manifest = CheckpointManifest("tiny", "semantic", ("ground", "square"))
     save_checkpoint(tmp_path / "best.safetensors", {}, manifest)
     assert main(["eval", str(tmp_path), "--plugin", tiny]) == 2
-    assert "does not say which data it was trained on. Hint: name some with --data" in capsys.readouterr().err
+    assert "does not say which data it was trained on. Hint: add --data NAME" in capsys.readouterr().err
 
 
 def test_conventions_are_switched_by_settings(

@@ -81,7 +81,7 @@ def test_an_evaluator_named_by_its_path_is_loaded(tmp_path: Any) -> None:
         "class Mine(IoU):\n    pass\n"
         "def build(settings, classes):\n    return Mine(settings, classes)\n"
     )
-    with pytest.raises(UnknownNameError, match="code is not run because of that"):
+    with pytest.raises(UnknownNameError, match="which is not enough to run code"):
         build_evaluators({str(path): {}}, CLASSES)
     registry.add_path(path)
     (mine,) = build_evaluators({str(path): {"void": "false_positive"}}, CLASSES)

@@ -32,5 +32,5 @@ def test_empty_names(value: str) -> None:
 def test_unknown_and_double_names() -> None:
     with pytest.raises(DataError, match="f has no known class; expected one of can, cup. Hint: look"):
         class_index("pot", {"can": 0, "cup": 1}, "f", "look")
-    with pytest.raises(DataError, match="f names the class 'cup' twice"):
+    with pytest.raises(DataError, match="f lists the class 'cup' twice"):
         class_names(["cup", "can", "cup "], "f")

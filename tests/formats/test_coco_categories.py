@@ -63,7 +63,7 @@ def test_two_of_one_name() -> None:
 def test_ids_and_names_that_are_none() -> None:
     with pytest.raises(DataError, match="both numbers and text as category ids"):
         categories((1, "cup"), ("2", "can"))
-    with pytest.raises(DataError, match="category 1 has an empty name"):
+    with pytest.raises(DataError, match="category 1 has an empty class name"):
         categories((1, " "))
 
 

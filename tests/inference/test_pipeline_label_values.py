@@ -146,7 +146,7 @@ def test_results_of_other_values_are_not_mixed(folder: Path, void: int, tmp_path
 
 
 def test_what_is_not_known_is_not_guessed(photos: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="the values of the training data are not known of this model"):
+    with pytest.raises(UsageError, match="the values of the training data of this model are not known"):
         predict_folder(predictor(), [photos], tmp_path / "out", label_values="dataset")
     assert not (tmp_path / "out").exists()
     with pytest.raises(UsageError, match="label images of dataset 'shapes' are in color, or there are none"):
@@ -188,5 +188,5 @@ def test_a_table_beside_label_images_of_others_is_heeded(folder: Path, void: int
     found = toolkit.evaluate(predictions=folder / "labels", data="masks", data_dir=folder, settings=settings)
     assert found.metrics["mean_iou"] == 1.0
     table.write_text("value,name\n0,fog\n")
-    with pytest.raises(DataError, match="has classes that the dataset has not: fog"):
+    with pytest.raises(DataError, match="has classes that the dataset does not have: fog"):
         toolkit.evaluate(predictions=folder / "labels", data="masks", data_dir=folder, settings=settings)

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from toolkit.errors import UsageError
+from toolkit.evaluation.objects import Objects, ObjectsSettings
+from toolkit.evaluation.protocols import plan_measurements
 from toolkit.inference.interactive import Session
 from toolkit.inference.predictor import Predictor
 from toolkit.models.capabilities import MaskPromptable, Trackable
@@ -121,3 +123,24 @@ def test_models_without_parts_for_tracking_alone_can_always_track() -> None:
     model.only_for_tracking = ("memory",)
     with pytest.raises(UsageError, match=r"^a run was trained from random weights.*\(memory, …\)"):
         check_tracking_learned(model, NOTHING, "a run")
+
+
+@pytest.mark.parametrize(
+    ("untrained", "start", "expected"),
+    [
+        (("box",), NOTHING, ["box"]),
+        (("point",), NOTHING, ["point", "point+2"]),
+        (("mask",), NOTHING, []),
+        ((), NOTHING, []),
+        (("box", "point"), {"name": "official", "license": "MIT"}, []),
+        (("box", "point"), None, []),
+    ],
+)
+def test_figures_of_prompts_that_were_not_learned_say_so(
+    untrained: tuple[str, ...], start: dict[str, str] | None, expected: list[str]
+) -> None:
+    evaluator = Objects(ObjectsSettings(), ("x",))
+    planned = plan_measurements(Answers(*untrained), [evaluator], start)
+    assert [each.protocol for each in planned] == ["box", "point", "point+2"]
+    noted = [each.protocol for each in planned if "random answers" in " ".join(each.report().notes)]
+    assert noted == expected

@@ -63,7 +63,7 @@ def test_where_they_cannot_be_had_the_weights_are_random_and_the_reason_is_known
     manifest, _ = plugin(monkeypatch, kind("nobody answers. Hint: weights=none\nand more"))
     start = take_start_weights(Net(), manifest, "auto")
     assert (start.name, start.report) == ("none", None)
-    assert start.reason == "weights=imagenet cannot be had: nobody answers"
+    assert start.reason == "weights=imagenet are not available: nobody answers"
     with pytest.raises(kind):
         take_start_weights(Net(), manifest, "imagenet")
 

@@ -63,7 +63,9 @@ def test_dilated_kernels_reach_farther() -> None:
     assert [layer.effective_kernel for layer in summary.layers] == [(25, 25), None, (9, 1), (1, 1)]
     assert [layer.dilation for layer in summary.layers] == [(12, 12), None, (2, 7), (1, 1)]
     (line,) = [line for line in describe(summary) if line.startswith("dilated kernels")]
-    assert line.split(maxsplit=2)[2] == "3×3 by 12 reaches 25×25 (1 ×), 5×1 by 2×7 reaches 9×1 (1 ×)"
+    assert line.split(maxsplit=2)[2] == (
+        "3×3 with dilation 12 covers 25×25 (1 ×), 5×1 with dilation 2×7 covers 9×1 (1 ×)"
+    )
     assert not [
         line for line in describe(summarize(SemanticModel(convolutions(), "abcde"))) if "dilated" in line
     ]

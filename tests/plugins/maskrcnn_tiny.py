@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from support.small_settings import MODELS
 from toolkit.plugins.maskrcnn.model import MaskRCNN, build
 from toolkit.plugins.maskrcnn.settings import MaskRCNNSettings
 
@@ -12,23 +13,9 @@ from toolkit.data.generated import generate
 from toolkit.types import Instances, Sample
 
 CLASSES = ("disc", "box")
-TINY: dict[str, Any] = {
-    "engine": "torchvision",
-    "backbone": {"depth": 18, "norm": "BN", "freeze_at": 0, "stem_out_channels": 8, "res2_out_channels": 8},
-    "fpn": {"out_channels": 16},
-    "anchors": {"sizes": [[16], [32], [64], [128], [256]]},
-    "rpn": {
-        "batch_size_per_image": 32,
-        "pre_nms_topk_train": 50,
-        "pre_nms_topk_test": 50,
-        "post_nms_topk_train": 30,
-        "post_nms_topk_test": 30,
-    },
-    "roi": {"batch_size_per_image": 16, "detections_per_image": 10},
-    "box_head": {"fc_dim": 32},
-    "mask_head": {"num_conv": 1, "conv_dim": 16},
-    "input": {"short_side_train": [], "short_side_test": 0, "pixel_std": [57.375, 57.12, 58.395]},
-}
+SMALL = MODELS["maskrcnn"].settings
+TINY: dict[str, Any] = {**SMALL, "rpn": {**SMALL["rpn"], "post_nms_topk_train": 30}}
+"""The small settings of the contract tests, with fewer proposals in training."""
 
 
 def tiny(seed: int = 0, classes: tuple[str, ...] = CLASSES, **changes: Any) -> MaskRCNN:

@@ -149,9 +149,9 @@ def test_effective_kernels(capsys: pytest.CaptureFixture[str]) -> None:
     )
     printed = " ".join(capsys.readouterr().out.split())
     for part in (
-        "3×3 by 2 reaches 5×5 (4 ×)",
-        "3×3 by 4 reaches 9×9 (3 ×)",
-        "by 12 reaches 25×25 (1 ×)",
-        "by 36 reaches 73×73 (1 ×)",
+        "3×3 with dilation 2 covers 5×5 (4 ×)",
+        "3×3 with dilation 4 covers 9×9 (3 ×)",
+        "with dilation 12 covers 25×25 (1 ×)",
+        "with dilation 36 covers 73×73 (1 ×)",
     ):
         assert part in printed

@@ -85,7 +85,7 @@ def test_tracking_needs_a_memory_that_was_trained(
     words = ["track", run, str(photos), "--prompts", str(tmp_path / "p.csv"), "--out", str(tmp_path / "out")]
     assert main([*words, "--device", "cpu", "--no-overlays"]) == (2 if start == "none" else 0)
     if start == "none":
-        assert "training does not reach the parts that follow objects (memory_" in capsys.readouterr().err
+        assert "training does not reach the parts that track objects (memory_" in capsys.readouterr().err
         return
     document = json.loads((tmp_path / "out" / "predictions.json").read_text())
     assert [each["name"] for each in document["categories"]] == ["cup b", "cup a"]

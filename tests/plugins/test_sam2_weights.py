@@ -133,7 +133,7 @@ def test_sam_1_other_files_and_code_are_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="is a checkpoint of SAM 1"):
         load_weights(toy(), saved(first, tmp_path / "sam_vit_b.pth"))
     with pytest.raises(
-        CheckpointError, match=r"is no checkpoint of SAM 2: it has no tensor .*, but fc\.weight"
+        CheckpointError, match=r"is not a SAM 2 checkpoint: it has no tensor .*, but fc\.weight"
     ):
         load_weights(toy(), saved({"fc.weight": torch.zeros(1)}, tmp_path / "resnet.pth"))
     with pytest.raises(CheckpointError, match="opening it could run code"):

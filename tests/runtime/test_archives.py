@@ -122,7 +122,7 @@ def test_damaged_archives(tmp_path: Path, name: str, pack: Callable[[Path, Membe
         unpack(path, tmp_path / "out")
     (tmp_path / f"{name}.sha256").write_text("kept when it was fetched")
     with pytest.raises(
-        DownloadError, match=rf"(?s)Hint: remove it and {name}\.sha256 beside it and download"
+        DownloadError, match=rf"(?s)Hint: remove it and {name}\.sha256 next to it and download"
     ):
         unpack(path, tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
@@ -224,7 +224,7 @@ def test_links_in_tars_are_refused_even_if_they_stay_inside(tmp_path: Path, kind
         link = tarfile.TarInfo("link.txt")
         link.type, link.linkname = kind, "real.txt"
         bundle.addfile(link)
-    with pytest.raises(DownloadError, match=r"its member 'link\.txt' is a link\. Nothing was unpacked"):
+    with pytest.raises(DownloadError, match=r"its entry 'link\.txt' is a link\. Nothing was unpacked"):
         unpack(tmp_path / "a.tar", tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
 

@@ -66,4 +66,4 @@ def test_a_folder_that_others_write(
     monkeypatch.setattr("os.replace", refuse)
     assert kept_fault(file, file) == ""
     assert not kept_file(file).exists()
-    assert "not kept" in caplog.text
+    assert "could not be saved" in caplog.text

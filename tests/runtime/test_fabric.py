@@ -117,7 +117,7 @@ def test_a_fault_in_one_process_is_told_without_a_traceback_of_the_other(tiny: s
 )
 def test_a_lost_peer_is_pointed_to(said: str) -> None:
     fabric = SimpleNamespace(world_size=2, global_rank=1)
-    with pytest.raises(TrainingError, match="process 1 stops, because another process"), naming(fabric):
+    with pytest.raises(TrainingError, match="process 1 stopped, because another process"), naming(fabric):
         raise RuntimeError(said)
     with pytest.raises(RuntimeError, match="out of memory"), naming(fabric):
         raise RuntimeError("out of memory")

@@ -39,7 +39,7 @@ def attempt(fault: str) -> str:
     return ""
 
 
-STOPS = "TrainingError: process {} stops, because process {} has failed, whose message says why"
+STOPS = "TrainingError: process {0} stopped, because process {1} failed; see the message of that process"
 
 
 def test_where_one_fails_all_stop_and_one_says_why(tmp_path: Path) -> None:

@@ -33,7 +33,10 @@ def test_it_tries_again_where_that_may_help(file_server: FileServer) -> None:
 @pytest.mark.parametrize(
     ("target", "reason"),
     [
-        ("http://example.org/image.png", "http://example.org/image.png is not fetched: expected https://"),
+        (
+            "http://example.org/image.png",
+            "http://example.org/image.png will not be downloaded: expected https://",
+        ),
         ("file:///etc/hostname", "'file:///etc/hostname' is not allowed"),
     ],
 )

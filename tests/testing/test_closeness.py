@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from toolkit.testing.closeness import BOX, PIXELS, SCORE, difference
-from toolkit.types import Instances, Masks, Prediction
+from toolkit.types import Instances, Masks, PanopticMap, Prediction, Segment
 
 SIZE = (50, 60)
 
@@ -87,3 +87,29 @@ def test_two_empty_masks_are_the_same_and_an_empty_one_is_like_no_other() -> Non
     empty = Masks.from_dense(np.zeros((2, *SIZE), bool))
     assert difference(prediction(masks=empty), prediction(masks=empty), exact=True) == ""
     assert difference(prediction(), prediction(masks=empty)) == "masks with an IoU of only 0.000"
+
+
+def segments(*, wrong: int = 0, label: int = 1, score: float | None = 0.5) -> Prediction:
+    """Two segments, of which some pixels are exchanged."""
+    numbers = torch.ones(SIZE, dtype=torch.int32)
+    numbers[:10] = 2
+    numbers.view(-1)[-wrong or numbers.numel() :] = 2
+    found = PanopticMap(numbers, (Segment(0, False), Segment(label, True, score=score)))
+    return Prediction("a", SIZE, extras={"panoptic": found})
+
+
+def test_segments_are_compared() -> None:
+    few = int(PIXELS * SIZE[0] * SIZE[1]) - 1
+    assert difference(segments(), segments(), exact=True) == ""
+    given = segments().extras["panoptic"]
+    numbered = PanopticMap(3 - given.numbers, given.segments[::-1])
+    assert difference(segments(), Prediction("a", SIZE, extras={"panoptic": numbered}), exact=True) == ""
+    assert difference(segments(), segments(wrong=few)) == ""
+    assert "the segments differ in" in difference(segments(), segments(wrong=few), exact=True)
+    assert "the segments differ in" in difference(segments(), segments(wrong=few + 9))
+    assert "2 and 2 segments, or others" in difference(segments(), segments(label=2))
+    assert "only one has scores" in difference(segments(), segments(score=None))
+    assert difference(segments(), segments(score=0.5 + SCORE / 2)) == ""
+    assert "the scores 0.5 and 0.6" in difference(segments(), segments(score=0.6))
+    other = Prediction("a", SIZE, extras={"panoptic": 3})
+    assert "segments and int" in difference(segments(), other)

@@ -178,7 +178,7 @@ def test_what_only_measures_may_change_and_the_best_is_looked_for_anew(
     run_tiny(tiny, run, *words)
     with caplog.at_level("INFO", logger="toolkit"):
         again = run_tiny(tiny, run, *words, "train.best_metric=loss", resume=True)
-    assert "Something else is measured than before" in caplog.text
+    assert "The metrics have changed" in caplog.text
     assert (again.best_metric, again.steps) == ("loss", 4)
     assert again.best == pytest.approx(
         [line["val/loss"] for line in read_metrics(run) if "val/loss" in line][-1]
@@ -373,7 +373,7 @@ def test_a_process_that_fails_while_building_ends_the_others(tiny: str, tmp_path
     assert done.returncode in (1, 2), said
     assert "Traceback" not in said
     assert said.count("this setting is wrong. Hint: another") == 1
-    assert f"process {1 - fails} stops, because process {fails} has failed" in said
+    assert f"process {1 - fails} stopped, because process {fails} failed" in said
     assert not run.exists()
 
 

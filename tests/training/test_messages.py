@@ -6,11 +6,13 @@ import math
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import toolkit
+from toolkit import registry
 from toolkit.checkpoints import LoadReport
 from toolkit.models.start_weights import RANDOM, StartWeights
-from toolkit.training.messages import closing_line, start_line
+from toolkit.training.messages import closing_line, start_line, warning_lines
 from toolkit.training.state import Progress
 
 
@@ -19,8 +21,8 @@ from toolkit.training.state import Progress
     [
         (RANDOM, "Starts from random weights"),
         (
-            StartWeights("none", "none", reason="weights=imagenet cannot be had: no network"),
-            "Starts from random weights; weights=imagenet cannot be had: no network",
+            StartWeights("none", "none", reason="weights=imagenet are not available: no network"),
+            "Starts from random weights; weights=imagenet are not available: no network",
         ),
         (
             StartWeights("imagenet", "BSD", LoadReport(("a", "b"))),
@@ -83,3 +85,34 @@ def test_the_first_lines_of_a_run(tiny: str, tmp_path: Path, caplog: pytest.LogC
     log = (tmp_path / "run" / "train.log").read_text()
     assert log.count("Augmentation: flip, color") == 2
     assert "Trained 4 steps." in log
+
+
+@pytest.mark.parametrize(("plugin", "classes", "count"), [("unet", ["cup"], 1), ("unet", ["a", "b"], 0)])
+def test_a_task_of_one_class_is_warned_about(plugin: str, classes: list[str], count: int) -> None:
+    task = registry.task_of(registry.plugins().get(plugin))
+    found = list(warning_lines(task, classes))
+    assert len(found) == count
+    assert all("one class only (cup)" in line and "Hint: " in line for line in found)
+
+
+def test_objects_of_one_class_are_a_task() -> None:
+    assert not list(warning_lines(registry.task_of(registry.plugins().get("maskrcnn")), ["cup"]))
+
+
+def test_training_with_one_class_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for split in ("train", "val"):
+        for kind, value in (("images", 90), ("labels", 0)):
+            path = tmp_path / "data" / kind / f"{split}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("L" if kind == "labels" else "RGB", (16, 16), value).save(path)
+        (tmp_path / "data" / f"{split}.txt").write_text(f"{split}\n")
+    small = ["model.encoder=original_padded", "model.depth=2", "model.width=4", "weights=none", "augment=[]"]
+    few = ["train.steps=1", "train.device=cpu", "train.workers=0", "train.batch_size=1"]
+    caplog.set_level("INFO", "toolkit")
+    result = toolkit.train(
+        [*small, *few], plugin="unet", data="masks", data_dir=tmp_path / "data", out=tmp_path / "run"
+    )
+    assert result.finished
+    said = "\n".join(caplog.messages)
+    assert "there is one class only (class_0)" in said
+    assert "Best validation: There is one class only (class_0)" in said

@@ -18,10 +18,9 @@ from toolkit.data.dataset import Dataset, open_dataset
 from toolkit.evaluation.driver import PredictedBatch
 from toolkit.evaluation.iou import IoU
 from toolkit.evaluation.protocols import PLAIN
-from toolkit.training.class_pictures import CLASS_CURVES
 from toolkit.training.log import RunLog
 from toolkit.training.loop import TrainResult, train
-from toolkit.training.pictures import PICTURES, ROWS, SHARE, RunPictures, ShownPredictions
+from toolkit.training.pictures import CLASS_CURVES, PICTURES, ROWS, SHARE, RunPictures, ShownPredictions
 from toolkit.types import Instances, Prediction, Sample
 
 

@@ -142,7 +142,7 @@ def test_what_is_picked_out(index: Any, picked: list[int]) -> None:
     ids=str,
 )
 def test_what_cannot_be_picked(index: Any, found: str) -> None:
-    message = f"must be a slice, or positions or truth values in a list or array [N], not {found}"
+    message = f"must be a slice, or a list or array [N] of positions or booleans, not {found}"
     refused(lambda: masks()[index], message)
     refused(lambda: instances()[index], message)
 

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toolkit.cli.data_check import check, print_next, print_notes, print_unread
 from toolkit.cli.data_fix import add_fix_argument
 from toolkit.cli.options import data_options, natural, positive
 from toolkit.reading.files import expanded
 from toolkit.wording import counted
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-    from toolkit.data.checks import SplitReport
     from toolkit.data.dataset import Dataset
     from toolkit.registry.manifests import DatasetManifest
 
@@ -109,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
         "info": _info,
         "get": get,
         "sample": _sample,
-        "check": _check,
+        "check": check,
         "preview": _preview,
         "export": _export,
         "convert": _convert,
@@ -186,142 +184,6 @@ def _sample(manifest: DatasetManifest, args: argparse.Namespace) -> int:
     return 0
 
 
-def _check(manifest: DatasetManifest, args: argparse.Namespace) -> int:
-    from toolkit import registry
-    from toolkit.cli.data_fix import refuse_in_place, write_copy
-    from toolkit.data.checks import check_split
-    from toolkit.data.dataset import open_dataset
-    from toolkit.data.faults import gathering
-    from toolkit.data.notes import noting
-    from toolkit.data.set_checks import copies, faults_between, notes_between
-    from toolkit.data.suspects import suspects
-    from toolkit.errors import DataError, MissingSplitError
-    from toolkit.runtime.progress import counting
-
-    options, told = data_options(args.settings, manifest), set[str]()
-    reports: dict[str, SplitReport] = {}
-    opened: dict[str, Dataset] = {}
-    at_opening: dict[str, list[str]] = {}
-    lost = False
-    if args.fix:
-        refuse_in_place(manifest, args)
-    for split in args.split or manifest.splits:
-        with gathering() as faults, noting() as notes:
-            try:
-                dataset = open_dataset(manifest, args.data_dir, split, options)
-            except MissingSplitError as error:
-                if args.split or split in (manifest.splits[0], manifest.val_split):
-                    _print_faults(split, [*faults, str(error)], told)
-                else:
-                    print(f"{split}: not in this folder")
-                continue
-            except DataError as error:
-                _print_faults(split, [*faults, str(error)], told)
-                lost = True
-                continue
-        with counting(f"checking {split}", len(dataset)) as advance:
-            report = check_split(dataset, lambda advance=advance: advance(1), faults)  # type: ignore[misc]
-        reports[split], opened[split], at_opening[split] = report, dataset, faults
-        _print_report(split, report)
-        _print_notes(notes + report.notes, f"{split}: ")
-        _print_faults(split, report.faults, told)
-    fixed, found = manifest.fixed_splits, copies(reports)
-    for split, text in [*notes_between(reports, fixed_splits=fixed, found=found), *suspects(reports, found)]:
-        print(f"{split}: note: {text}")
-    for split, text in faults_between(reports, fixed_splits=fixed, found=found):
-        _print_faults(split, [text], told)
-    _print_unread(manifest, args)
-    print(counted(len(told), "error") if told else "no errors")
-    if args.fix and reports:
-        splits = {split: (opened[split], report) for split, report in reports.items()}
-        copy = write_copy(manifest, args, splits, found, at_opening)
-        print("The copy:")
-        # a split that cannot be opened is in no copy
-        return max(_check(registry.datasets().get(copy.name), copy), int(lost))
-    if not told:
-        _print_next(manifest, args, with_preview=True)
-    return 1 if told else 0
-
-
-def _print_notes(notes: Mapping[str, int], before: str = "") -> None:
-    """Print what readers left out or took in a special way."""
-    from toolkit.data.notes import note_line
-
-    for what, count in notes.items():
-        print(f"{before}note: {note_line(what, count)}")
-
-
-def _print_unread(manifest: DatasetManifest, args: argparse.Namespace) -> None:
-    """Print what the folder has that is of no split, where all splits were asked for."""
-    from toolkit.data.dataset import unread
-
-    if args.split:
-        return
-    left = unread(manifest, args.data_dir, data_options(args.settings, manifest))
-    if left:
-        names = ", ".join(manifest.splits)
-        print(f"note: not read, because it belongs to none of the splits {names}: {', '.join(left)}")
-
-
-def _print_next(manifest: DatasetManifest, args: argparse.Namespace, *, with_preview: bool = False) -> None:
-    """The commands that come next: look at the data, and train on them."""
-    from toolkit.cli.next_steps import next_lines, training_command
-
-    folder = ["--data-dir", args.data_dir] if args.data_dir else []
-    commands = []
-    if with_preview:
-        commands.append(["data", "preview", args.name, *folder, "--out", "sheet.jpg", *args.settings])
-    if training := training_command(manifest, args.name, args.data_dir, args.settings):
-        commands.append(training)
-    for line in next_lines(*commands):
-        print(line)
-
-
-def _print_report(split: str, report: SplitReport) -> None:
-    from toolkit.runtime.terminal import Terminal
-
-    heights, widths = [size[0] for size in report.sizes], [size[1] for size in report.sizes]
-    line = f"{split}: {report.samples} samples"
-    if report.sizes:
-        line += f", {min(widths)}…{max(widths)} pixels wide and {min(heights)}…{max(heights)} high"
-    if report.void_pixels:
-        line += (
-            f", {report.void_pixels / (report.void_pixels + int(report.pixels.sum())):.1%} of the pixels void"
-        )
-    if int(report.instances.sum()):
-        line += f", {int(report.instances.sum())} instances, {report.without_instances} samples without any"
-    if report.crowds:
-        line += f", {report.crowds} crowd regions"
-    print(line)
-    Terminal().print(_class_table(report))
-
-
-def _class_table(report: SplitReport) -> Table:
-    from rich.table import Table
-
-    table = Table("class", box=None, header_style="bold", pad_edge=False)
-    has_pixels, has_instances = bool(report.pixels.sum()), bool(report.instances.sum())
-    for heading, shown in (("pixels", has_pixels), ("images", has_pixels), ("instances", has_instances)):
-        if shown:
-            table.add_column(heading, justify="right")
-    total = max(1, int(report.pixels.sum()))
-    for index, name in enumerate(report.classes):
-        cells = (
-            [f"{int(report.pixels[index]) / total:.2%}", str(int(report.images[index]))] if has_pixels else []
-        )
-        cells += [str(int(report.instances[index]))] if has_instances else []
-        table.add_row(name, *cells)
-    return table
-
-
-def _print_faults(split: str, faults: list[str], told: set[str]) -> None:
-    """Print those that were not told before, of another split, and remember them."""
-    for fault in faults:
-        if fault not in told:
-            print(f"{split}: error: {fault}")
-        told.add(fault)
-
-
 def _preview(manifest: DatasetManifest, args: argparse.Namespace) -> int:
     from toolkit.config import resolve
     from toolkit.data.dataset import open_dataset
@@ -351,7 +213,7 @@ def _preview(manifest: DatasetManifest, args: argparse.Namespace) -> int:
             on_progress=lambda: advance(1),
         )
     print(f"{shown} of {len(dataset)} samples of {split}: {args.out}")
-    _print_next(manifest, args)
+    print_next(manifest, args)
     return 0
 
 
@@ -364,8 +226,8 @@ def _export(manifest: DatasetManifest, args: argparse.Namespace) -> int:
     with locked(Path(args.out)), being_written(Path(args.out), _command(args)), noting() as notes:
         for split, dataset in _open_splits(manifest, args):
             _write(split, dataset, write_split(dataset, split, Path(args.out), args.limit), args)
-    _print_notes(notes)
-    _print_unread(manifest, args)
+    print_notes(notes)
+    print_unread(manifest, args)
     only = "".join(f" --split {split}" for split in args.split or ())
     print(f"Check them with: toolkit data check masks --data-dir {shlex.quote(args.out)}{only}")
     return 0
@@ -394,8 +256,8 @@ def _convert(manifest: DatasetManifest, args: argparse.Namespace) -> int:
         with being_written(out, _command(args)):
             for split, dataset in splits:
                 _write(split, dataset, convert_split(dataset, split, out, args.to, losses, args.limit), args)
-    _print_notes(notes + more)
-    _print_unread(manifest, args)
+    print_notes(notes + more)
+    print_unread(manifest, args)
     for line in losses.lines() or ["nothing was lost"]:
         print(line)
     words = opening(args.to, splits[0][1].classes)
@@ -443,4 +305,4 @@ def _write(split: str, dataset: Dataset, writing: Iterator[str], args: argparse.
     with counting(f"writing {split}", total) as advance:
         for _ in writing:
             advance(1)
-    print(f"{split}: {total} samples written to {args.out}")
+    print(f"{split}: {counted(total, 'sample')} written to {args.out}")

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from toolkit.reading.files import expanded
 from toolkit.wording import counted
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from toolkit.data.set_checks import Copy
     from toolkit.formats.repaired import RepairedSplit
     from toolkit.registry.manifests import DatasetManifest
+    from toolkit.types import Sample
 
 CHANGES_FILE = "changes.csv"
 
@@ -40,8 +42,8 @@ def refuse_in_place(manifest: DatasetManifest, args: argparse.Namespace) -> None
     from toolkit.errors import UsageError
     from toolkit.formats.convert import require_empty
 
-    out = Path(args.fix).expanduser().resolve()
-    source = Path(args.data_dir or default_folder(manifest.name)).expanduser().resolve()
+    out = expanded(args.fix).resolve()
+    source = expanded(args.data_dir or default_folder(manifest.name)).resolve()
     folder = source if source.is_dir() else source.parent
     if manifest.needs_folder and (out == folder or folder in out.parents):
         raise UsageError(
@@ -97,6 +99,10 @@ def write_copy(
                     advance(1)
             changes += copy.changes
         write_changes(out / CHANGES_FILE, changes)
+    for extra in _first(copies).extras:
+        losses[f"{extra}: all of it, since a copy holds label maps and objects"] = sum(
+            map(len, copies.values())
+        )
     _print_changes(changes, losses, out)
     name, *words = opening(target, classes)
     return argparse.Namespace(
@@ -134,16 +140,27 @@ def _target(copies: Mapping[str, RepairedSplit]) -> str:
     """The format of the copy: that which holds label maps where there are any, else COCO's."""
     from toolkit.errors import DataError
 
-    first = next(iter(copies.values()), None)
-    if first is None:
-        raise DataError("no image is left that could be written. Hint: repair the faults by hand")
-    sample = first[0]
+    sample = _first(copies)
     if sample.label_map is None and sample.instances is None:
         raise DataError(
-            f"{first.ids[0]} has neither a label map nor objects, which are all that a copy can hold. Hint:"
+            f"{sample.id} has neither a label map nor objects, which are all that a copy can hold. Hint:"
             " repair the faults by hand"
         )
     return "coco" if sample.label_map is None else "masks"
+
+
+def _first(copies: Mapping[str, RepairedSplit]) -> Sample:
+    """The first sample of all.
+
+    Raises:
+        DataError: when there is none.
+    """
+    from toolkit.errors import DataError
+
+    first = next(iter(copies.values()), None)
+    if first is None:
+        raise DataError("no image is left that could be written. Hint: repair the faults by hand")
+    return first[0]
 
 
 def _print_changes(changes: Sequence[Change], losses: Counter[str], out: Path) -> None:

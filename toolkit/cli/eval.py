@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json",
         action="store_true",
-        help='print one JSON object {"metrics": {name: value}} and nothing else',
+        help='print one JSON object {"metrics": {name: value}, "reports": […]} and nothing else',
     )
     parser.add_argument(
         "--batch-size", type=positive, default=4, metavar="N", help="with RUN: images at a time"
@@ -160,8 +160,11 @@ def _what_was_measured(args: argparse.Namespace, data: str) -> str:
 
 
 def to_json(reports: list[Report]) -> str:
-    """The one object that ``--json`` prints; undefined metrics are null."""
+    """The one object that ``--json`` prints: all metrics by name, and the whole reports; what is undefined is
+    null.
+    """
     metrics: dict[str, Any] = {}
     for report in reports:
         metrics |= report.to_dict()["metrics"]
-    return json.dumps({"metrics": metrics}, allow_nan=False)
+    whole = [report.to_dict() for report in reports]
+    return json.dumps({"metrics": metrics, "reports": whole}, allow_nan=False)

@@ -34,7 +34,7 @@ def check_sections(tree: Mapping[str, Any], source: str) -> None:
     is used; the settings in the sections are checked by their classes.
 
     Raises:
-        ConfigError: with every fault.
+        ConfigError: with all errors.
     """
     faults = section_faults(tree)
     if faults:
@@ -120,7 +120,7 @@ def for_sections(flat: Mapping[str, Any], sections: Sections) -> Tree:
 
     Raises:
         ConfigError: when a key is unknown, could be of several sections, or is of a section that has no
-            effect; all faults in one message.
+            effect; all errors in one message.
     """
     full = in_full(flat, sections)
     faults = [fault for key in full for fault in _faults(key, sections)]

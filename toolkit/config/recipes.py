@@ -46,7 +46,7 @@ def resolve(
             that what they do not name stays as it was.
 
     Raises:
-        ConfigError: with every fault in one message.
+        ConfigError: with all errors in one message.
         UnknownNameError: for an unknown plugin, dataset, evaluator, task or recipe.
         UsageError: when the dataset cannot train the plugin, or an evaluator cannot measure it.
     """

@@ -132,7 +132,7 @@ class TrainSettings(Settings):
     seed: int = Field(0, ge=0)
     """Seed of the start weights, the order of the images and every random choice."""
     device: Annotated[str, BeforeValidator(_known_device)] = "auto"
-    """Device to train on, such as `cpu`, `cuda`, `mps`, or one of several GPUs, such as `cuda:1`. `auto` is a
+    """Device to train on: `auto`, `cpu`, `cuda`, `mps`, or one of several GPUs, such as `cuda:1`; auto is a
     CUDA GPU if there is one, otherwise Apple's GPU, otherwise the CPU.
     """
     devices: int = Field(1, ge=1)

@@ -1,4 +1,4 @@
-"""What all settings are: typed, frozen classes that report every fault at once."""
+"""What all settings are: typed, frozen classes that report all errors at once."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def validate(cls: type[Any], tree: Mapping[str, Any], *, source: str) -> Any:
     """Build a settings object.
 
     Raises:
-        ConfigError: lists every fault with its key, value and, for unknown keys, the nearest name.
+        ConfigError: lists all errors, with key, value and, for unknown keys, the nearest name.
     """
     try:
         return cls.model_validate(tree)
@@ -136,7 +136,8 @@ def _explain(cls: type[BaseModel], fault: Any) -> str:
         return f"{key}: missing"
     message = _expected(fault) or fault["msg"].removeprefix("Value error, ")
     given = "" if isinstance(fault["input"], dict) else f", not {shown(fault['input'])}"
-    return f"{key}: {message[0].lower()}{message[1:]}{given}"
+    # a fault of several settings together has no key
+    return f"{key}: " * bool(key) + f"{message[0].lower()}{message[1:]}{given}"
 
 
 _EXPECTED = {

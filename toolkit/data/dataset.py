@@ -33,7 +33,7 @@ class Dataset(ABC):
     Attributes:
         classes: the names that label indexes stand for.
         ids: the ids of the samples, in order, known without reading an image.
-        palette: one RGB color a class, or None for the toolkit's own.
+        palette: one RGB color per class, or None for the toolkit's own.
         label_values: which value stands for each class in the dataset's own label images; None where it has
             no such images, or they are in color.
         keypoint_names: what the keypoints of ``Instances`` are, in order; empty where there are none, or it
@@ -142,7 +142,7 @@ def open_dataset(
 
     Raises:
         UsageError: when there is no such split; lists those there are.
-        ConfigError: when an option is unknown or has a wrong value; lists all faults.
+        ConfigError: when an option is unknown or has a wrong value; lists all errors.
         DataError: when the folder is needed and absent; says what it must hold and where it comes from.
     """
     if isinstance(manifest, str):

@@ -25,7 +25,7 @@ def fetch_dataset(manifest: DatasetManifest, folder: str | Path | None = None) -
         folder: where to; None stands for ``default_folder(manifest.name)``.
 
     Yields:
-        What was done, a line each; the last is the command that checks the data.
+        What was done, one line each; the last is the command that checks the data.
 
     Raises:
         DownloadError: when there is nothing to fetch, which says what to put where by hand; or when a file

@@ -32,7 +32,7 @@ _END_OF_JPEG = bytes([0xFF, _END])
 # What follows the data of a JPEG without its end, of which one alone may look like its last pixels.
 _FILLERS = 6
 NUMBERS = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L", "I;16N")
-"""Pillow's modes of images with one whole number a pixel."""
+"""Pillow's modes of images with one whole number per pixel."""
 
 
 def decode_colors(header: Header) -> NDArray[Any]:

@@ -27,6 +27,7 @@ from PIL import (
 from toolkit.data.image_files import FilePath
 from toolkit.errors import ImageError, UsageError
 from toolkit.types import Size
+from toolkit.wording import counted
 
 MAX_PIXELS = 20_000 * 20_000
 """Larger images are refused unless ``$TOOLKIT_MAX_PIXELS`` allows them: they take gigabytes each."""
@@ -149,7 +150,7 @@ class Header:
         return max(0, bands - colors - sum(kind in _ALPHA for kind in kinds))
 
     def bits(self) -> int:
-        """Bits a channel, where the format can have more than 8: those of PNG and TIFF."""
+        """Bits per channel, where the format can have more than 8: those of PNG and TIFF."""
         if self.format == "PNG":
             self.file.seek(24)
             return self.file.read(1)[0]
@@ -292,7 +293,7 @@ def _unusual_tiff(file: BinaryIO, start: bytes) -> str:
     except Exception:  # as above
         return ""
     numbers = {2: "signed", 3: "floating-point", 5: "complex", 6: "complex"}.get(max(form), "unsigned")
-    return f"{bands} band{'s' * (bands != 1)} of {width}-bit {numbers} numbers"
+    return f"{counted(bands, 'band')} of {width}-bit {numbers} numbers"
 
 
 def _exif_orientation(exif: bytes) -> int:

@@ -293,10 +293,10 @@ def write_label_map(path: FilePath, label_map: Tensor | NDArray[np.uint8], palet
     """Write a label map as a palette PNG: viewers show the colors, ``read_label_map`` gives the indexes back.
 
     Args:
-        path: where to; missing folders are made.
+        path: where to; missing folders are created.
         label_map: uint8 ``[H, W]``.
-        palette: one RGB color an index, from 0 on; the others get the colors of PASCAL VOC's rule, so void is
-            (224, 224, 192).
+        palette: one RGB color per index, from 0 on; the others get the colors of PASCAL VOC's rule, so void
+            is (224, 224, 192).
 
     Raises:
         InvalidDataError: when ``label_map`` is not uint8 ``[H, W]``.
@@ -317,7 +317,7 @@ def write_id_map(path: FilePath, ids: Tensor) -> None:
     one of 16 bits.
 
     Args:
-        path: where to; missing folders are made.
+        path: where to; missing folders are created.
         ids: whole numbers ``[H, W]``; 0 is no object, and black.
 
     Raises:

@@ -25,7 +25,7 @@ class LabelValues:
     """The value of each class in label images, and that of void.
 
     Attributes:
-        classes: one value a class, each from 0 to 255 and different from the others.
+        classes: one value per class, each from 0 to 255 and different from the others.
         void: the value of pixels that belong to no class; None where the label images have none.
 
     Raises:

@@ -77,7 +77,7 @@ def naming_deaths(batches: Iterator[T], processes: int) -> Iterator[T]:
             what = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
             raise LoaderError(
                 f"a process that reads images was stopped, usually because memory ran out ({what}). Hint:"
-                " fewer of them (train.workers=1, or 0 for none), smaller batches, or more memory; in a"
+                " use fewer of them (train.workers=1, or 0 for none), smaller batches, or more memory; in a"
                 " container, a larger /dev/shm"
             ) from None
         yield batch

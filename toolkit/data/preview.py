@@ -34,7 +34,7 @@ def parse_augment(text: str) -> tuple[Settings, ...]:
     such as ``flip,blur``.
 
     Raises:
-        ConfigError: when the list is empty, or with every fault in one message.
+        ConfigError: when the list is empty, or with all errors in one message.
     """
     value: Any = parse_yaml(text, f"--augment {text!r}", ConfigError).written
     if isinstance(value, str):
@@ -61,8 +61,8 @@ def preview(
     cell: int = 320,
     on_progress: Callable[[], None] = lambda: None,
 ) -> int:
-    """Write a picture with a row a sample: the image, the image with its labels, and augmented forms of it
-    with theirs.
+    """Write a picture with one row per sample: the image, the image with its labels, and augmented forms of
+    it with theirs.
 
     Args:
         dataset: the samples are taken from all over it.

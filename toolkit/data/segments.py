@@ -166,7 +166,12 @@ def examples(
     """Generated samples with segments, for contract tests; arguments as of
     ``toolkit.data.generated.generate``.
     """
-    from toolkit.data.generated import GeneratedSamples
+    from toolkit.data.generated import generate
 
-    dataset = AsPanoptic(GeneratedSamples(classes, sizes, objects=objects, seed=seed))
-    return [dataset[index] for index in range(len(dataset))]
+    made = []
+    stuff = [i for i, name in enumerate(classes) if name == BACKGROUND]
+    for sample in generate(classes, sizes, objects=objects, seed=seed):
+        assert sample.instances is not None
+        panoptic = with_stuff(things_as_segments(sample.instances), sample.label_map, stuff, 0)
+        made.append(sample.with_(extras={PANOPTIC: panoptic}))
+    return made

@@ -15,6 +15,9 @@ from toolkit.evaluation.report import Curve
 
 Floats = NDArray[np.float64]
 
+RIGHT = "share that is right"
+"""The line of a reliability diagram."""
+
 
 @dataclass(frozen=True)
 class Bins:
@@ -71,7 +74,7 @@ class Bins:
         with np.errstate(invalid="ignore"):
             lines = {
                 "mean score": (self.scores / self.counts).tolist(),
-                "share that is right": (self.correct / self.counts).tolist(),
+                RIGHT: (self.correct / self.counts).tolist(),
                 f"share of all {what}": (self.counts / self.counts.sum()).tolist(),
             }
         return Curve("score", f"share of {what}", middles.tolist(), lines)

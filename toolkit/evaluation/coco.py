@@ -9,18 +9,25 @@ import hotcoco
 import numpy as np
 from pydantic import AfterValidator, Field
 
-from toolkit.config import Settings
 from toolkit.errors import InvalidDataError
 from toolkit.evaluation.base import DocumentEvaluator, Evaluator
 from toolkit.evaluation.bootstrap import Resampling
 from toolkit.evaluation.coco_compared import ComparedImage
 from toolkit.evaluation.coco_diagnosis import DIAGNOSED, diagnose
 from toolkit.evaluation.coco_documents import document_images
-from toolkit.evaluation.coco_figures import Figures, IoUType, boundary_figures, coco_report, figures
+from toolkit.evaluation.coco_figures import (
+    Figures,
+    IoUType,
+    boundary_figures,
+    coco_report,
+    figures,
+    sliced,
+)
 from toolkit.evaluation.coco_limits import Densities, document_densities, limit_notes
 from toolkit.evaluation.coco_matching import Thresholds
 from toolkit.evaluation.coco_objects import ImageRecord, coco_pair, objects
 from toolkit.evaluation.report import Report
+from toolkit.evaluation.slices import Slices, SliceSettings, slices_in_words
 from toolkit.formats.coco_numbers import coco_numbers
 from toolkit.types import Instances, Prediction, Sample
 
@@ -38,7 +45,7 @@ def _ascending(values: tuple[int, ...]) -> tuple[int, ...]:
     return values
 
 
-class CocoSettings(Settings):
+class CocoSettings(SliceSettings):
     """Settings of the evaluator ``coco``."""
 
     iou_types: Annotated[tuple[IoUType, ...], Field(min_length=1)] | None = None
@@ -119,6 +126,7 @@ class Coco(Evaluator, Resampling, DocumentEvaluator):
     def __init__(self, settings: CocoSettings, classes: Sequence[str]) -> None:
         self.settings = settings
         self.classes = tuple(classes)
+        self._slices = Slices(settings)
         self._order: dict[str, int] = {}
         self.reset()
 
@@ -149,6 +157,7 @@ class Coco(Evaluator, Resampling, DocumentEvaluator):
                     f"the {name} of {where} has label {label}, but there are {len(self.classes)} classes"
                 )
             self._check_fields(f"the {name} of {where}", instances)
+        self._slices.of(sample.id)  # which fails where the table lacks the image
         self._images[sample.id] = ImageRecord(
             sample.size,
             objects(sample.instances, is_truth=True),
@@ -279,6 +288,20 @@ class Coco(Evaluator, Resampling, DocumentEvaluator):
         parts += [
             self._diagnosis(kind, images) for kind in pairs if self.settings.diagnosis and kind in DIAGNOSED
         ]
+        ids = [name.partition(_COPY)[0] for name, _ in images]
+        groups = self._slices.positions(ids)
+        for kind, pair in pairs.items():
+            numbers = sorted(pair[0].get_img_ids()) if groups else []
+            for group, positions in groups.items():
+                some = figures(
+                    *pair,
+                    kind,
+                    categories,
+                    max_detections=limits,
+                    sigmas=sigmas,
+                    image_ids=[numbers[position] for position in positions],
+                )
+                parts.append(sliced(some, group))
         absent = [name for name, value in zip(self.classes, first, strict=True) if np.isnan(value)]
         notes = []
         if self.settings.boundary and "segm" not in pairs:
@@ -293,7 +316,7 @@ class Coco(Evaluator, Resampling, DocumentEvaluator):
                 " left out of the means."
             )
         notes += limit_notes(densities, pairs, limits)
-        ids = [name.partition(_COPY)[0] for name, _ in images]
+        notes += slices_in_words({group: len(positions) for group, positions in groups.items()})
         return coco_report(parts, self.classes, ids, notes)
 
     def _diagnosis(self, kind: IoUType, images: Sequence[tuple[str, ComparedImage]]) -> Figures:

@@ -53,7 +53,8 @@ def diagnose(
         "ECE": calibration,
     }
     lower = tuple(name for name in metrics if name != "F1")
-    curves = _curves(detections, classes) | ({"reliability": every.curve("detections")} if every else {})
+    by_score = _curves(detections, classes)
+    curves = by_score | ({"reliability": every.curve("detections")} if every else {})
     return Figures(
         _named(kind, metrics),
         _named(kind, per_class),
@@ -61,7 +62,7 @@ def diagnose(
         {f"{kind}/confusion": _confusion(images, classes), f"{kind}/errors": _errors(detections, classes)},
         _per_image(images, kind, thresholds.confusion),
         tuple(_named(kind, dict.fromkeys(lower))),
-        tuple(_named(kind, metrics | per_class)),
+        tuple(_named(kind, metrics | per_class | by_score)),
         (
             *errors_in_words(kind, breakdown.ap, breakdown.costs, thresholds.match),
             *thresholds_in_words(kind, classes, best, detections.objects.tolist()),
@@ -88,7 +89,8 @@ def _calibration(detections: Detections, classes: int, bins: int) -> tuple[Bins 
     if not _are_probabilities(detections):
         return None, [float("nan")] * classes
     counted = ~detections.ignored
-    scores, correct = detections.scores[counted], detections.correct[counted]
+    # 0.35 lies in the same bin whether it came as float32 or from a file of decimal numbers
+    scores, correct = detections.scores[counted].round(6), detections.correct[counted]
     labels = detections.labels[counted]
     each = [Bins.of(scores[labels == label], correct[labels == label], bins) for label in range(classes)]
     return Bins.of(scores, correct, bins), [part.error for part in each]

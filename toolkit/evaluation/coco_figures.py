@@ -48,6 +48,7 @@ def figures(
     *,
     max_detections: Sequence[int],
     sigmas: Sequence[float] | None = None,
+    image_ids: Sequence[int] | None = None,
 ) -> Figures:
     """COCO metrics for one kind of overlap.
 
@@ -58,10 +59,13 @@ def figures(
         categories: id and name of each class; ``per_class`` is in this order.
         max_detections: how many detections per image count, in ascending order; AP uses the last.
         sigmas: the standard deviation of each keypoint; those of COCO's 17 when None.
+        image_ids: the images that count; all when None.
     """
     evaluation = hotcoco.COCOeval(truth, detections, kind)
     parameters = evaluation.params
     parameters.max_dets = list(KEYPOINT_DETECTIONS if kind == "keypoints" else max_detections)
+    if image_ids is not None:
+        parameters.img_ids = list(image_ids)
     if sigmas is not None and kind == "keypoints":
         parameters.kpt_oks_sigmas = list(sigmas)
     evaluation.evaluate()
@@ -69,6 +73,13 @@ def figures(
     found = evaluation.eval
     assert found is not None  # accumulate has just been called
     return _figures(kind, found, parameters, categories)
+
+
+def sliced(part: Figures, group: str) -> Figures:
+    """The metrics of a group of images, named after it; AP is the one that tables show."""
+    chosen = {f"{name}[{group}]": value for name, value in part.metrics.items()}
+    details = tuple(name for name in chosen if f"/AP[{group}]" not in name)
+    return Figures(chosen, {}, {}, details=details)
 
 
 def boundary_parameters(max_detections: Sequence[int]) -> hotcoco.Params:

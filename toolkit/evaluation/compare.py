@@ -81,7 +81,7 @@ def compare_runs(
         seed: of the draws.
         memory: whether to measure memory, each model in a process of its own.
         sheet: a picture to write, with images, their truth, and the predictions of each run.
-        show_progress: show on standard error how far it is.
+        show_progress: show progress on standard error.
 
     Raises:
         UsageError: when there are fewer than two runs, they do not say which dataset to take, or no figure is
@@ -107,7 +107,7 @@ def compare_runs(
     dataset, split = open_split(data, data_dir or saved[0].get("dir"), split, options)
     chosen = wanted["evaluators"] or _common_evaluators(manifests)
     compared = []
-    for name, model in zip(_short_names(paths), models, strict=True):
+    for name, model, manifest in zip(_short_names(paths), models, manifests, strict=True):
         evaluators = build_evaluators(chosen, dataset.classes)
         subject = Subject(
             model.to(fabric.device),
@@ -115,7 +115,8 @@ def compare_runs(
             fabric.autocast(),
             with_confidence=any(evaluator.wants_confidence for evaluator in evaluators),
         )
-        compared.append(_ComparedModel(name, subject, plan_measurements(model, evaluators), dataset))
+        measurements = plan_measurements(model, evaluators, manifest.start_weights)
+        compared.append(_ComparedModel(name, subject, measurements, dataset))
 
     shown = set(_spread(len(dataset), SHEET_ROWS)) if sheet else set()
     loader = EvaluationLoader(dataset, batch_size=batch_size, workers=workers)

@@ -4,7 +4,7 @@ samples.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from toolkit.config import Settings
 from toolkit.data.painting import instances_to_label_map
 from toolkit.errors import InvalidDataError
 from toolkit.evaluation.base import Evaluator
@@ -21,6 +20,7 @@ from toolkit.evaluation.boundary_f import TOLERANCE, boundary_f
 from toolkit.evaluation.calibration import Bins
 from toolkit.evaluation.confusion import confusion_matrix
 from toolkit.evaluation.report import Matrix, Report
+from toolkit.evaluation.slices import Slices, SliceSettings, slices_in_words
 from toolkit.types import CONFIDENCE, VOID, PixelMap, Prediction, Sample
 from toolkit.wording import counted
 
@@ -31,7 +31,7 @@ NO_CLASS = "no class"
 """
 
 
-class IoUSettings(Settings):
+class IoUSettings(SliceSettings):
     """Settings of the evaluator ``iou``."""
 
     void: Literal["ignore", "false_positive"] = "ignore"
@@ -101,6 +101,7 @@ class IoU(Evaluator):
             raise InvalidDataError(f"the evaluator iou takes 1 … {VOID} classes, not {len(classes)}")
         self.settings = settings
         self.classes = tuple(classes)
+        self._slices = Slices(settings)
         self.reset()
 
     def reset(self) -> None:
@@ -110,6 +111,7 @@ class IoU(Evaluator):
             (c + 1, c + 1), dtype=np.int64
         )  # truth x prediction; the last row holds only false positives
         self._images: list[tuple[str, float]] = []  # with the mean IoU of each
+        self._groups: dict[str, tuple[NDArray[np.int64], int]] = {}  # counts and number of images
         self._outlines = np.zeros((2, c))  # for each class, the sum of F and the number of images
         self._bins = Bins.empty(self.settings.calibration_bins)
         self._without_confidence = 0
@@ -123,12 +125,14 @@ class IoU(Evaluator):
         try:
             truth, guess = self._label_maps(sample, prediction)
             counts = confusion_matrix(truth, guess, len(self.classes))
+            groups = self._slices.of(sample.id)
         except InvalidDataError as error:
             where = f" ({sample.path})" if sample.path else ""
             raise InvalidDataError(f"sample {sample.id!r}{where}: {error}") from error
         if sample.label_map is not None and self.settings.void == "ignore":
             counts[-1] = 0
         self._matrix += counts
+        self._add_groups({group: (counts, 1) for group in groups})
         self._images.append((sample.id, _mean(_ious(counts))))
         if self.settings.boundary:
             unknown = (
@@ -144,6 +148,11 @@ class IoU(Evaluator):
             self._outlines += np.stack([np.nan_to_num(values), ~np.isnan(values)])
         if self.settings.calibration:
             self._calibrate(truth, guess, prediction.extras.get(CONFIDENCE))
+
+    def _add_groups(self, groups: Mapping[str, tuple[NDArray[np.int64], int]]) -> None:
+        for group, (counts, images) in groups.items():
+            so_far, number = self._groups.get(group, (0, 0))
+            self._groups[group] = (so_far + counts, number + images)
 
     def _calibrate(self, truth: Tensor, guess: Tensor, confidence: PixelMap | None) -> None:
         if confidence is None:
@@ -181,6 +190,7 @@ class IoU(Evaluator):
         return {
             "matrix": self._matrix.copy(),
             "images": list(self._images),
+            "groups": dict(self._groups),
             "outlines": self._outlines.copy(),
             "bins": self._bins,
             "without_confidence": self._without_confidence,
@@ -192,6 +202,7 @@ class IoU(Evaluator):
         for state in states:
             self._matrix += state["matrix"]
             self._images += state["images"]
+            self._add_groups(state["groups"])
             self._outlines += state["outlines"]
             self._bins += state["bins"]
             self._without_confidence += state["without_confidence"]
@@ -226,6 +237,8 @@ class IoU(Evaluator):
         if self.settings.calibration:
             metrics["ECE"] = self._bins.error
             curves["reliability"] = self._bins.curve("pixels")
+        for group, (counts, _) in sorted(self._groups.items()):
+            metrics[f"mean_iou[{group}]"] = _mean(_ious(counts))
         return Report(
             "iou",
             metrics,
@@ -259,6 +272,7 @@ class IoU(Evaluator):
                 f"{self._some(missing & ~absent)} absent from the truth but predicted, and left out of"
                 " mean_class_accuracy."
             )
+        notes += slices_in_words({group: number for group, (_, number) in sorted(self._groups.items())})
         if self._without_confidence:
             notes.append(
                 f"{counted(self._without_confidence, 'prediction')} without probabilities left out of ECE;"

@@ -21,6 +21,7 @@ from toolkit.evaluation.report import Report
 from toolkit.models import simulated_prompts
 from toolkit.models.capabilities import Promptable
 from toolkit.models.contract import Model
+from toolkit.models.learned import note_on_protocol
 from toolkit.models.simulated_prompts import AUTO, BOX
 from toolkit.types import Instances, Prediction, Sample
 
@@ -37,10 +38,12 @@ class Measurement:
     Attributes:
         evaluator: computes the metrics.
         protocol: one of the model's prompt protocols, or ``PLAIN``.
+        note: what a reader of the figures needs to know about the protocol.
     """
 
     evaluator: Evaluator
     protocol: str = PLAIN
+    note: str = ""
 
     def update(self, samples: Sequence[Sample], predictions: Mapping[str, Sequence[Prediction]]) -> None:
         """Add the predictions of its protocol, one per sample."""
@@ -63,6 +66,7 @@ class Measurement:
             details=tuple(
                 f"{self.protocol}/{name}" if name in report.metrics else name for name in report.details
             ),
+            notes=(*report.notes, self.note) if self.note else report.notes,
         )
         if self.protocol != AUTO:
             return named
@@ -73,8 +77,15 @@ class Measurement:
         return replace(named, per_class={}, classes=(), notes=notes)
 
 
-def plan_measurements(model: Model, evaluators: Sequence[Evaluator]) -> list[Measurement]:
+def plan_measurements(
+    model: Model, evaluators: Sequence[Evaluator], start_weights: Mapping[str, str] | None = None
+) -> list[Measurement]:
     """The evaluators for a model; for a promptable model, a copy for each protocol that they support.
+
+    Args:
+        model: is measured.
+        evaluators: that measure it.
+        start_weights: what its training started from, as in a checkpoint's manifest; None where nobody knows.
 
     Raises:
         UsageError: when an evaluator supports none of the model's protocols.
@@ -88,7 +99,9 @@ def plan_measurements(model: Model, evaluators: Sequence[Evaluator]) -> list[Mea
                 )
         return [Measurement(evaluator) for evaluator in evaluators]
     chosen = [
-        Measurement(copy.deepcopy(evaluator), protocol)
+        Measurement(
+            copy.deepcopy(evaluator), protocol, note_on_protocol(model, protocol, start_weights or {})
+        )
         for protocol in model.protocols
         for evaluator in evaluators
         if isinstance(evaluator, AnswerEvaluator) == (protocol != AUTO)

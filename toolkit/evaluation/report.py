@@ -24,10 +24,10 @@ class Curve:
     Attributes:
         x_label, y_label: what the axes show.
         x: the points along the axis.
-        y: name of each line -> one value a point; NaN where it is undefined.
+        y: name of each line -> one value per point; NaN where it is undefined.
 
     Raises:
-        InvalidDataError: when a line has not one value a point.
+        InvalidDataError: when a line has not one value per point.
     """
 
     x_label: str
@@ -82,7 +82,8 @@ class Report:
         lower_is_better: names of the metrics for which lower is better, such as an error.
         matrices: counts by two criteria by name, such as a confusion matrix.
         summary: sentences that say what the figures mean, the most important first.
-        details: names of metrics and of figures in ``per_class`` that tables leave out.
+        details: names of metrics, of figures in ``per_class`` and of curves that tables and pictures leave
+            out.
         images: the ids of the samples that ``per_image`` is about.
         per_image: name -> one value per sample, in the order of ``images``.
 

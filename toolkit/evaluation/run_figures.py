@@ -116,8 +116,8 @@ class Comparison:
         return as_html(self.table())
 
     def table(self) -> Group:
-        """For ``rich``: a row a figure, with the value of each run, and its difference to the first run with
-        the interval.
+        """For ``rich``: one row per figure, with the value of each run, and its difference to the first run
+        with the interval.
         """
         from rich.console import Group
         from rich.table import Table

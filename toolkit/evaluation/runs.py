@@ -19,6 +19,7 @@ from toolkit.data.segments import PANOPTIC
 from toolkit.errors import DataError, UsageError
 from toolkit.evaluation.alignment import alignment_for
 from toolkit.evaluation.base import DocumentEvaluator, Evaluator
+from toolkit.evaluation.class_pictures import draw_all
 from toolkit.evaluation.driver import Subject, evaluate, measuring
 from toolkit.evaluation.protocols import plan_measurements
 from toolkit.evaluation.report import Report
@@ -72,11 +73,12 @@ def evaluate_run(
         prompts_above: the score that a detection needs to become a prompt, as for ``toolkit.load``.
         batch_size, workers, devices, accelerator, precision: how to go about it; they do not change what is
             measured.
-        show_progress: show on standard error how far it is.
+        show_progress: show progress on standard error.
 
     Returns:
-        One report per evaluator, also written to ``eval-<data>-<split>.json`` in the run's folder unless the
-        dataset has no name; None in the processes of a distributed run other than the first.
+        One report per evaluator, also written to ``eval-<data>-<split>.json`` in the run's folder, with
+        pictures, unless the dataset has no name; None in the processes of a distributed run other than the
+        first.
 
     Raises:
         UsageError: when an evaluator cannot measure the model.
@@ -121,7 +123,7 @@ def evaluate_run(
         evaluation = evaluate(
             Subject(model.to(fabric.device), alignment, fabric.autocast()),
             dataset,
-            plan_measurements(model, evaluators),
+            plan_measurements(model, evaluators, manifest.start_weights),
             batch_size=batch_size,
             workers=workers,
             on_batch=watch,
@@ -135,7 +137,10 @@ def evaluate_run(
         path = run / f"eval-{Path(data).stem}-{split}{how}.json"
         with atomic_write(path, "w") as file:
             json.dump([report.to_dict() for report in reports], file, indent=2)
-        measured += f"; results: {path}"
+        pictures = draw_all(reports, path, f"{Path(data).stem}, split {split}")
+        measured += f"; results: {path}" + (
+            f" and, beside it, {', '.join(picture.name for picture in pictures)}" if pictures else ""
+        )
     logger.info(measured)
     return reports
 

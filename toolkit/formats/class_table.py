@@ -53,7 +53,7 @@ def write_class_table(path: Path, classes: Sequence[str], values: LabelValues, p
         path: the file.
         classes: their names.
         values: the value of each in the label images.
-        palette: one RGB color a class.
+        palette: one RGB color per class.
 
     Raises:
         OutputError: when the file cannot be written.

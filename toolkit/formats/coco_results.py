@@ -44,7 +44,7 @@ def checked_results(
         of predictions that are named.
 
     Raises:
-        DataError: with every fault (the first 20 in words); says what was found and what was expected.
+        DataError: with all errors (the first 20 in words); says what was found and what was expected.
     """
     images, categories = set(image_ids), set(category_ids)
     others = dict.fromkeys(found for found in map(_image_id, results) if found not in images)
@@ -132,7 +132,7 @@ def fitted_results(
         sizes: height and width by image id.
 
     Raises:
-        DataError: with every fault.
+        DataError: with all errors.
     """
     faults: list[str] = []
     fitted: list[dict[str, Any]] = []

@@ -47,7 +47,7 @@ def complete_truth(
         cut off at the border of the image.
 
     Raises:
-        DataError: with every fault.
+        DataError: with all errors.
     """
     source = str(path)
     images = records(document["images"], CocoImage, source=source, kind="image", error=DataError)

@@ -1,4 +1,4 @@
-"""Files of LabelMe (https://github.com/wkentaro/labelme): one JSON an image, with its shapes.
+"""Files of LabelMe (https://github.com/wkentaro/labelme): one JSON file per image, with its shapes.
 
 Shapes of one label and one ``group_id`` are parts of one object. Coordinates are continuous, as on LabelMe's
 canvas: whole numbers lie on the edges of pixels.
@@ -82,7 +82,7 @@ def labels_of(data: Mapping[str, Any], path: Path) -> set[str]:
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
-    """The classes that a list of labels names, one a line.
+    """The classes that a list of labels names, one per line.
 
     Raises:
         DataError: when it cannot be read, names none, or one twice.

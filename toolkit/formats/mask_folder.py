@@ -160,7 +160,7 @@ def write_split(dataset: Dataset, split: str, folder: Path, limit: int | None = 
 
 
 def check_listable(ids: Sequence[str]) -> None:
-    """Make sure that ids can stand in a list, one a line, and are read back as they are.
+    """Make sure that ids can stand in a list, one per line, and are read back as they are.
 
     Raises:
         DataError: names one that cannot.

@@ -128,7 +128,7 @@ def to_instances(regions: Sequence[Region], size: Size, num_keypoints: int = 0) 
     elif len(without) < len(regions):
         raise DataError(
             f"{without[0].where} has no mask, but other objects of the image have one. Hint: add a mask, or"
-            " remove the object"
+            " remove the object; to train on boxes alone, remove the masks of all objects"
         )
     boxes = torch.zeros((len(regions), 4)) if masks is None else masks.boxes_xyxy()
     for index, region in enumerate(regions):

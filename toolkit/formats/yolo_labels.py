@@ -1,4 +1,4 @@
-"""YOLO's label files: one text file an image, one object a line.
+"""YOLO's label files: one text file per image, one object per line.
 
 A line is the class and the points of a polygon, as parts of the image's width and height:
 ``0 0.1 0.2 0.5 0.2 0.5 0.7``. Four numbers after the class are a box: the center, width and height. Where

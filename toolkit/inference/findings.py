@@ -45,7 +45,7 @@ def findings_of(prediction: Prediction, classes: Sequence[str], threshold: float
     Args:
         prediction: of one image.
         classes: the names that labels stand for.
-        threshold: the score from which on an object counts as found.
+        threshold: minimum score for an object to count as found.
     """
     pixels: dict[str, int] = {}
     if prediction.label_map is not None:
@@ -140,7 +140,7 @@ class Tally:
         """What looks wrong with the results as a whole, each with what to do.
 
         Args:
-            threshold: the score from which on objects are drawn.
+            threshold: minimum score of the objects that are drawn.
         """
         where = f"all {self.images:,} images" if self.images != 1 else "the image"
         if not self.images or self.found or (self.objects and self.best_score is None):

@@ -37,7 +37,7 @@ class ImagePrediction(Prediction):
 
     Attributes:
         classes: the names that labels stand for.
-        palette: one RGB color a class.
+        palette: one RGB color per class.
         draw_above: minimum score of the objects that are drawn and counted.
         path: where the image is, where it came from a file.
         about: the model that predicts, as in ``about.json``.
@@ -70,7 +70,7 @@ class ImagePrediction(Prediction):
             prediction: of the sample.
             sample: its image is kept where it came from no file.
             classes: the names that labels stand for.
-            palette: one RGB color a class; the default colors when None.
+            palette: one RGB color per class; the default colors when None.
             draw_above, about: see the attributes.
 
         Raises:
@@ -153,7 +153,7 @@ class ImagePrediction(Prediction):
         document (.json).
 
         Args:
-            path: where to; its suffix says what is written. Missing folders are made.
+            path: where to; its suffix says what is written. Missing folders are created.
             above: as for ``plot``; the document has objects of any score.
 
         Raises:
@@ -221,7 +221,7 @@ class ImagePrediction(Prediction):
         )
 
     def _repr_png_(self) -> bytes | None:
-        """What a notebook shows; None, and so the text, where the image cannot be had any more."""
+        """What a notebook shows; None, and so the text, if the image is no longer available."""
         try:
             picture = self.plot()
         except DataError:

@@ -68,14 +68,14 @@ class InputImage:
         return str(self.path)
 
     def state(self) -> FileState | None:
-        """By what to know whether it has changed; None where nobody can know."""
+        """By what to know whether it has changed; None if that cannot be known."""
         return FileState.of(self.path)
 
     def read(self) -> Picture:
         """The image, with notes on what its file has beyond it; may be called from any thread.
 
         Raises:
-            ImageError, DownloadError: when it cannot be had or read.
+            ImageError, DownloadError: when it is not available or read.
         """
         return read_picture(self.path)
 

@@ -112,7 +112,7 @@ def predict_folder(
         frames: which frames of videos and cameras; all when None.
         resume: skip what is done there already; failures are tried again.
         progress: whether to show progress on standard error.
-        on_start: called with the number of images in all (None where nobody knows), and of those done before.
+        on_start: called with the number of images in all (None if unknown), and of those done before.
         on_record: called after each image.
 
     Raises:
@@ -181,7 +181,7 @@ def dataset_values(predictor: Predictor) -> LabelValues:
     """The label values of the training data.
 
     Raises:
-        UsageError: when nobody knows them.
+        UsageError: when they are not known.
     """
     if predictor.label_values is None:
         raise UsageError(

@@ -46,13 +46,13 @@ class Predictor:
 
     Args:
         model: is put in eval mode and on the device.
-        palette: one RGB color a class; the default colors when None.
+        palette: one RGB color per class; the default colors when None.
         device: ``"auto"`` (CUDA, then Apple's MPS, then the CPU), or what torch calls one.
         precision: ``"bf16"`` computes the forward pass under autocast.
         tiling: when large images are predicted window by window.
         name: identifies the weights in manifests.
-        about: what else is known of the model, for the files of results.
-        label_values: which values the training data have for the classes; None where nobody knows.
+        about: what else is known about the model, for the files of results.
+        label_values: which values the training data have for the classes; None if unknown.
         run: where it was loaded from.
 
     Raises:

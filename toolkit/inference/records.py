@@ -37,7 +37,7 @@ class Record:
         outputs: the files written, by kind, relative to the folder of the results.
         sizes: of these files in bytes, by kind.
         source_bytes, source_modified: size of the image's file, and when it was changed, in nanoseconds since
-            1970, so that another image under the same path is predicted anew; None where nobody knows.
+            1970, so that another image under the same path is predicted anew; None if unknown.
         notes: what of the file is not in the prediction, see ``toolkit.data.images.Picture``.
     """
 

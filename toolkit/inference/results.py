@@ -4,7 +4,7 @@ done.
 ::
 
     DIR/about.json               the model, its version and the toolkit's, the classes
-    DIR/manifest.jsonl           one line an image, written as it finishes, in the order of the images
+    DIR/manifest.jsonl           one line per image, written as it finishes, in the order of the images
     DIR/labels/<name>.png        class indexes with the classes' colors as palette (semantic models)
     DIR/labels/classes.csv       what the values in them stand for
     DIR/instances/<name>.json    the objects of one image, as in COCO results (instance models)
@@ -62,11 +62,11 @@ class ResultFolder:
     """Writes results, and knows what is done already.
 
     Args:
-        folder: is made when missing.
+        folder: is created if missing.
         classes: names of the classes, for ``predictions.json`` and the overlays.
-        palette: one RGB color a class.
+        palette: one RGB color per class.
         model: identifies the weights, so that results of two models do not mix.
-        about: what else is known of the model, for ``about.json`` and ``predictions.json``.
+        about: what else is known about the model, for ``about.json`` and ``predictions.json``.
         label_values: which value stands for each class in the label images; its index when None.
         overlays: whether to draw the predictions over the photos.
         draw_above: score that an object needs to be drawn.
@@ -339,7 +339,7 @@ class ResultFolder:
         return not missing_overlay and are_whole(self.folder, outputs, record.get("sizes") or {})
 
     def _predictions(self, records: list[dict[str, Any]]) -> Iterator[str]:
-        """``predictions.json`` piece by piece, one entry a line, so that memory holds the objects of one
+        """``predictions.json`` piece by piece, one entry per line, so that memory holds the objects of one
         image at a time.
         """
         done = [record for record in records if record["status"] == "ok"]

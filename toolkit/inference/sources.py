@@ -222,7 +222,7 @@ def find_inputs(
     Args:
         words: files, folders and patterns, see ``find_images``; addresses (``https://…``); videos by their
             suffix, in patterns as well; the number of a camera; and ``-`` for a list of such words on
-            standard input, one a line. An image from the web is named by the last part of its address.
+            standard input, one per line. An image from the web is named by the last part of its address.
         exclude: a folder to leave out, such as that of the results.
         choice: which frames of videos and cameras.
         stdin: in place of standard input.

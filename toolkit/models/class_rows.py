@@ -101,7 +101,7 @@ def moved_rows(
         axis: of ``own``.
         classes: of ``own``, in order.
         their_classes: of ``theirs``, in order.
-        first_row: where the rows of the classes begin; None where that is not known.
+        first_row: where the rows of the classes begin; None if that is not known.
 
     Returns:
         A tensor like ``own``; None where the two do not belong together, or it is not known which rows are

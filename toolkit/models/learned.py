@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from toolkit.errors import UsageError
 from toolkit.models.capabilities import Promptable, Trackable
+from toolkit.models.simulated_prompts import BOX, POINT
 from toolkit.models.start_weights import RANDOM
 
 
@@ -26,13 +27,32 @@ def prompts_not_learned(
     Returns:
         A message; empty if nothing does.
     """
-    strange = sorted(set(kinds) & set(model.untrained_prompts))
-    if not strange or start_weights.get("name") != RANDOM.name:
+    strange = _not_learned(model, kinds, start_weights)
+    if not strange:
         return ""
     return (
         f"this run was trained from random weights and never with prompts of the kind {strange[0]}, so it"
         f" would answer them at random. Hint: {hint}"
     )
+
+
+def note_on_protocol(model: Promptable, protocol: str, start_weights: Mapping[str, str]) -> str:
+    """What a reader needs to know about figures of a prompt protocol: that they are of prompts that training
+    never showed a model from random weights. Empty where that is not so; arguments as for
+    ``prompts_not_learned``.
+    """
+    if not _not_learned(model, [BOX if protocol == BOX else POINT], start_weights):
+        return ""
+    return (
+        f"The figures of the protocol {protocol} are those of random answers: the run was trained from random"
+        " weights, and never with such prompts."
+    )
+
+
+def _not_learned(model: Promptable, kinds: Iterable[str], start_weights: Mapping[str, str]) -> list[str]:
+    if start_weights.get("name") != RANDOM.name:
+        return []
+    return sorted(set(kinds) & set(model.untrained_prompts))
 
 
 def check_tracking_learned(model: Trackable, start_weights: Mapping[str, str], name: str) -> None:

@@ -235,7 +235,7 @@ def prompted(
         prompts: ``auto``, ``from:RUN`` for another run's detections, or the path of a file of prompts.
         classes: names for the label indexes; the source's own classes when None.
         prompts_above: minimum score for a detection of another run to become a prompt; 0.05 when None.
-        start_weights: what the model's training started from, as in its manifest; None where nobody knows.
+        start_weights: what the model's training started from, as in its manifest; None if unknown.
 
     Raises:
         UsageError: when the model takes no prompts or has not learned them, the other run cannot detect, or

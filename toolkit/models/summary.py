@@ -59,7 +59,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class ModelSummary:
-    """Figures of a model; None where they cannot be had, and ``notes`` say why.
+    """Figures of a model; None if they are not available, and ``notes`` say why.
 
     Attributes:
         layers: in the order in which the network holds them.
@@ -188,7 +188,7 @@ class _Network(nn.Module):
         """That of the network.
 
         Raises:
-            ToolkitError: when it cannot be had.
+            ToolkitError: when it is not available.
         """
         if self._inspectable is None:
             raise UsageError(

@@ -69,7 +69,7 @@ def take_tensors(
         model: gets the weights.
         tensors: of a file, say, whose names a plugin has translated.
         source: what they are, for messages.
-        classes: that they were learned for, in order; None where that is not known. The rows of a head follow
+        classes: that they were learned for, in order; None if that is not known. The rows of a head follow
             the names of the classes; classes that the tensors do not know start anew. Where the classes are
             not known, a head of the model's shape is taken as it is, and any other starts anew.
         build: as for ``load_weights``.

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from toolkit.reading.files import MOST_BYTES, MakeError, check_encoding, read_bytes
+from toolkit.reading.json_keys import repeated_key
 from toolkit.reading.memory import uncollected
 
 MOST_LEVELS = 200
@@ -31,7 +32,7 @@ def load_json(path: str | os.PathLike[str], what: str, error: MakeError, *, most
     Raises:
         ToolkitError: of the kind ``error``: when the file cannot be read or is not JSON, with line and
             column; when lists and objects are more than 200 levels deep, a number has more than 4,300 digits,
-            or half of a surrogate pair stands alone.
+            half of a surrogate pair stands alone, or an object has a key twice.
     """
     return parse_json(read_bytes(path, what, error, most=most), str(path), what, error)
 
@@ -45,7 +46,8 @@ def parse_json(text: bytes | str, source: str, what: str, error: MakeError) -> A
         raise error(f"{source} is empty; it should contain {what}. Hint: write or export it again")
     try:
         with uncollected():
-            return from_json(data)
+            parsed = from_json(data)
+            repeated = repeated_key(data, parsed)
     except ValueError as problem:
         if "surrogate" in str(problem) and _keeps_bytes_of_names(data):
             with contextlib.suppress(ValueError, RecursionError):
@@ -54,6 +56,12 @@ def parse_json(text: bytes | str, source: str, what: str, error: MakeError) -> A
             f"{source} is not valid JSON: {_reason(str(problem))}; it should contain {what}. Hint: write or"
             " export it again"
         ) from None
+    if repeated:
+        raise error(
+            f"{source}: {repeated}, and only one of them could be used; it should contain {what}. Hint:"
+            " remove one"
+        )
+    return parsed
 
 
 _HALVES = re.compile(rb"\\u(?:d[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|(d[89a-f][0-9a-f]{2}))", re.IGNORECASE)

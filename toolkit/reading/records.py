@@ -79,7 +79,7 @@ def records(
             raised as one.
 
     Raises:
-        ToolkitError: of the kind ``error``: when there is no list, or, with every fault (the first 20 in
+        ToolkitError: of the kind ``error``: when there is no list, or, with all errors (the first 20 in
             words), when records do not fit.
     """
     good, faults = sift(entries, schema, source=source, kind=kind, error=error, key=key, hint=hint)
@@ -169,7 +169,7 @@ def record(
     faults.
 
     Raises:
-        ToolkitError: of the kind ``error``, with every fault.
+        ToolkitError: of the kind ``error``, with all errors.
     """
     found: T
     found, faults = judge(value, schema)

@@ -37,7 +37,7 @@ class Weights:
         license: the license of the weights (often not that of the code).
         source: a page, paper or repository that says where they come from.
         download: the file, or None when a library fetches it (timm, …) in the plugin's ``load_weights``.
-        instead: what else to do where the file cannot be had, for the message, such as the settings that
+        instead: what else to do if the file is not available, for the message, such as the settings that
             training from random weights needs.
     """
 

@@ -43,7 +43,7 @@ def unpack(
 
     Args:
         archive: the file.
-        folder: where to; it is made when missing.
+        folder: where to; it is created if missing.
         subfolder: the folder in the archive whose content is wanted; everything when empty.
         max_ratio: how many times the size of the archive its content may have.
 

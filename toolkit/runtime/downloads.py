@@ -46,17 +46,17 @@ def fetch(
 
     Args:
         download: the address, with the size and checksum that are published.
-        folder: where to; it is made when missing.
+        folder: where to; it is created if missing.
         attempts: how often to try before giving up.
         backoff: seconds before the second try; doubled each time, with up to half as much again at random.
         timeout: seconds without a byte after which a try counts as failed.
-        instead: what else to do where the file cannot be had, for the message.
+        instead: what else to do if the file is not available, for the message.
 
     Returns:
         The path of the file.
 
     Raises:
-        DownloadError: when it cannot be had, which says which address, what failed, and which file to put
+        DownloadError: when it is not available, which says which address, what failed, and which file to put
             where by hand; or when it is not the file that was fetched before.
         OutputError: when the file cannot be written.
     """
@@ -173,10 +173,10 @@ def from_hub(repository: str, filename: str, *, revision: str | None = None, hin
         repository: ``owner/name``.
         filename: in the repository.
         revision: commit, branch or tag; None is the main branch.
-        hint: what to do where it cannot be had, for the message.
+        hint: what to do if it is not available, for the message.
 
     Raises:
-        DownloadError: when it cannot be had.
+        DownloadError: when it is not available.
     """
     import huggingface_hub as hub
 

@@ -110,7 +110,7 @@ def atomic_write(
     """Write ``path`` as a whole or not at all.
 
     A temporary file in the same folder takes the writing and replaces ``path`` when the block ends; when the
-    block raises, the temporary file is removed and what was at ``path`` stays. Missing folders are made. A
+    block raises, the temporary file is removed and what was at ``path`` stays. Missing folders are created. A
     symbolic link at ``path`` is replaced, not followed.
 
     Args:

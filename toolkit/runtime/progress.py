@@ -61,7 +61,7 @@ class Display:
 
         Args:
             what: is counted, in a word or two.
-            total: how many there are; None where nobody knows.
+            total: how many there are; None if unknown.
             done: how many were done before.
         """
         bar = Bar(self._bars, self._bars.add_task(what, total=total, text=""), total)
@@ -115,7 +115,7 @@ def counting(
 
     Args:
         what: is being done, such as ``"measuring"``.
-        total: how many there are to do; None where nobody knows.
+        total: how many there are to do; None if unknown.
         done: how many were done before.
         show: False shows nothing at all.
         display: open already, to which the bar is added; one of its own when None.
@@ -156,7 +156,7 @@ class Count(contextlib.ExitStack):
         self._what, self._show = what, show
 
     def start(self, total: int | None, done: int = 0) -> None:
-        """There are so many in all, None where nobody knows, and so many of them that were done before."""
+        """There are so many in all, None if unknown, and so many of them that were done before."""
         self._advance = self.enter_context(counting(self._what, total, done=done, show=self._show))
 
     def advance(self, _: object = None) -> None:

@@ -34,7 +34,7 @@ def fetch_bytes(
         backoff: seconds before the second try; doubled each time.
 
     Raises:
-        DownloadError: when it cannot be had or is too large; says which address and why.
+        DownloadError: when it is not available or is too large; says which address and why.
     """
     check_address(url)
     reason = ""

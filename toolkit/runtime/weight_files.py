@@ -115,7 +115,11 @@ _FAMILIES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "a file of Detectron2's or Detectron's model zoo",
         (r"^res2[._]0[._]", r"^(stem\.)?conv1"),
     ),
-    ("", "a detector of torchvision", (r"^backbone\.body\.", r"^roi_heads\.|^head\.")),
+    (
+        "",
+        "a detector of torchvision, which numbers classes and aligns boxes in a way of its own",
+        (r"^backbone\.body\.", r"^roi_heads\.|^head\."),
+    ),
     (
         "torchvision-deeplabv3",
         "torchvision's DeepLabv3",

@@ -7,7 +7,7 @@ import torch
 from pycocotools import mask as coco_mask
 from torch import Tensor
 
-from toolkit.types import Instances, Masks, PixelMap, Prediction
+from toolkit.types import Instances, Masks, PanopticMap, PixelMap, Prediction
 
 PIXELS = 0.002
 """The fraction of pixels in which two approximately equal label maps or masks may differ: where two classes
@@ -44,6 +44,11 @@ def difference(one: Prediction, other: Prediction, *, exact: bool = False) -> st
     if set(one.extras) != set(other.extras):
         return f"extras {sorted(one.extras)} and {sorted(other.extras)}"
     for name, value in one.extras.items():
+        if isinstance(value, PanopticMap):
+            what = _panoptic(value, other.extras[name], exact)
+            if what:
+                return f"{name}: {what}"
+            continue
         apart = _numbers_apart(value, other.extras[name])
         if apart > (0 if exact else NUMBERS):
             return f"{name} differs by up to {apart:.3g}, relative to its largest value"
@@ -63,6 +68,34 @@ def _numbers_apart(one: object, other: object) -> float:
         return float("inf")
     largest = float(one.nan_to_num().abs().max()) if one.numel() else 0.0
     return _apart(one.nan_to_num(), other.nan_to_num()) / max(largest, 1e-12)
+
+
+def _panoptic(one: PanopticMap, other: object, exact: bool) -> str:
+    if not isinstance(other, PanopticMap):
+        return f"segments and {type(other).__name__}"
+    one, other = _by_place(one), _by_place(other)
+    kinds = [[(s.label, s.is_thing, s.is_crowd) for s in each.segments] for each in (one, other)]
+    if kinds[0] != kinds[1]:
+        return f"{len(one.segments)} and {len(other.segments)} segments, or others"
+    part = float((one.numbers != other.numbers).float().mean())
+    if part > (0 if exact else PIXELS):
+        return f"the segments differ in {part:.1%} of the pixels"
+    for a, b in zip(one.segments, other.segments, strict=True):
+        if (a.score is None) != (b.score is None):
+            return "only one has scores"
+        if abs((a.score or 0.0) - (b.score or 0.0)) > (0 if exact else SCORE):
+            return f"the scores {a.score} and {b.score}"
+    return ""
+
+
+def _by_place(panoptic: PanopticMap) -> PanopticMap:
+    """The same with segments in the order of their first pixels, since their numbers mean nothing."""
+    present, first = np.unique(panoptic.numbers.numpy(), return_index=True)
+    order = [int(number) for number in present[np.argsort(first)] if number]
+    table = torch.zeros(len(order) + 1, dtype=torch.int32)
+    table[torch.tensor(order, dtype=torch.int64)] = torch.arange(1, len(order) + 1, dtype=torch.int32)
+    segments = tuple(panoptic.segments[number - 1] for number in order)
+    return PanopticMap(table[panoptic.numbers.long()], segments)
 
 
 def _instances(one: Instances, other: Instances, exact: bool) -> str:

@@ -22,7 +22,7 @@ from toolkit.testing.closeness import difference
 from toolkit.testing.model_case import ModelCase
 from toolkit.testing.pretend_device import pretended_device, send_away
 from toolkit.testing.second_process import SharedStep, in_two_processes
-from toolkit.types import VOID, Prediction
+from toolkit.types import VOID, PanopticMap, Prediction
 
 
 def _save(case: ModelCase, model: Model, path: Path) -> None:
@@ -121,8 +121,14 @@ def _in_order(prediction: Prediction, classes: Sequence[str], wanted: Sequence[s
     table = torch.arange(VOID + 1)
     table[: len(classes)] = torch.tensor([list(wanted).index(name) for name in classes])
     label_map, instances = prediction.label_map, prediction.instances
+    labels = table[: len(classes)].tolist()
+    extras = {
+        name: value.relabeled(labels) if isinstance(value, PanopticMap) else value
+        for name, value in prediction.extras.items()
+    }
     return replace(
         prediction,
+        extras=extras,
         label_map=None if label_map is None else table[label_map.long()].to(torch.uint8),
         instances=None if instances is None else replace(instances, labels=table[instances.labels]),
     )

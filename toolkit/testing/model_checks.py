@@ -15,7 +15,7 @@ from toolkit.testing.checks import expect, explain, skip
 from toolkit.testing.closeness import difference
 from toolkit.testing.model_case import ModelCase
 from toolkit.testing.samples import unlabeled, with_prompts
-from toolkit.types import VOID, Instances, PixelMap, Prediction, Prompts, Sample
+from toolkit.types import VOID, Instances, PanopticMap, PixelMap, Prediction, Prompts, Sample
 
 ODD_SIZES = ((1, 1), (1, 37), (23, 1), (2, 3), (31, 33), (70, 130))
 
@@ -73,6 +73,10 @@ def _check_prediction(case: ModelCase, sample: Sample, prediction: Prediction) -
         _check_instances(sample, prediction.instances, classes)
     for name, value in prediction.extras.items():
         numbers = value.values if isinstance(value, PixelMap) else value
+        if isinstance(value, PanopticMap):
+            numbers = value.numbers
+            beyond = [segment.label for segment in value.segments if segment.label >= classes]
+            expect(not beyond, f"{name} has a segment of class {beyond[:1]}, but there are {classes} classes")
         on_cpu = not isinstance(numbers, torch.Tensor) or numbers.device.type == "cpu"
         expect(on_cpu, f"{name} is on a device. Hint: add .cpu()")
 

@@ -59,7 +59,7 @@ def train(
         take the result itself), and the ``best`` value of ``best_metric``.
 
     Raises:
-        ConfigError: when settings are wrong; lists every fault.
+        ConfigError: when settings are wrong; lists all errors.
         UsageError: when plugin, data or config are given beside settings that name them, or the folder holds
             another run already.
         NonFiniteLossError: when a loss or gradient becomes NaN or infinite; names step, loss and samples.

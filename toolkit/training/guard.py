@@ -166,10 +166,7 @@ class LossGuard:
             " train.warmup_steps or train.precision=fp32"
         )
         names = ", ".join(watched.sample_names)
-        return (
-            f"step {watched.step}: {what}, in a batch in a batch with the samples {names}. {taken};"
-            f" {saved}. {hint}"
-        )
+        return f"step {watched.step}: {what}, in a batch with the samples {names}. {taken}; {saved}. {hint}"
 
 
 def _towards_host(numbers: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:

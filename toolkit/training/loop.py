@@ -217,7 +217,9 @@ class Trainer:
         if settings.weights == AUTO:  # so that the settings say what was taken
             taken = RANDOM if self.is_handed_over else self.start_weights
             self.settings = settings.model_copy(update={"weights": taken.name})
-        measurements = plan_measurements(self.model, evaluators)
+        # a resumed run has not read yet what it started from
+        start = {} if self.resumes else {"name": self.start_weights.name}
+        measurements = plan_measurements(self.model, evaluators, start)
         self.validation = Validation(splits.val, measurements, options, fabric)
         synchronize_batchnorm(self.model, fabric)
         self.learning_rate_factor = build_schedule(options, self.steps)

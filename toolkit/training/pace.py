@@ -22,7 +22,7 @@ TRUSTED_STEPS, TRUSTED_SECONDS = 5, 3.0
 
 
 class Clock:
-    """Where the time goes: images a second, and the part of the time spent waiting for data."""
+    """Where the time goes: images per second, and the part of the time spent waiting for data."""
 
     def __init__(self) -> None:
         self._restart()

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from toolkit.data.dataset import Dataset
+from toolkit.evaluation.class_pictures import draw_class_curves, draw_confusions
 from toolkit.evaluation.driver import PredictedBatch
 from toolkit.evaluation.report import Report
-from toolkit.training.class_pictures import CLASS_CURVES, CONFUSION, draw_class_curves, draw_confusions
 from toolkit.training.history import RESULTS_FILE, History
 from toolkit.training.log import RunLog
 from toolkit.types import FIELDS, Sample
@@ -19,6 +19,7 @@ from toolkit.visualization.palettes import class_palette
 from toolkit.visualization.sheets import Cell, Row, contact_sheet, grid_sheet
 
 CURVES, FIRST_BATCH, PREDICTIONS = "curves.png", "train-batch.jpg", "val-predictions.jpg"
+CONFUSION, CLASS_CURVES = "val-confusion.png", "val-class-curves.png"
 PICTURES = (CURVES, FIRST_BATCH, PREDICTIONS, CONFUSION, CLASS_CURVES)
 
 ROWS = 6
@@ -119,8 +120,8 @@ class RunPictures:
             self._write(RESULTS_FILE, history.write_results)
         if self.best is not None:
             reports, when = self.best
-            self._write(CONFUSION, lambda folder: draw_confusions(reports, folder, when))
-            self._write(CLASS_CURVES, lambda folder: draw_class_curves(reports, folder, when))
+            self._write(CONFUSION, lambda folder: draw_confusions(reports, folder / CONFUSION, when))
+            self._write(CLASS_CURVES, lambda folder: draw_class_curves(reports, folder / CLASS_CURVES, when))
             self.best = None
 
     def _draw_predictions(self, folder: Path, shown: ShownPredictions, *, last: bool) -> None:

@@ -61,7 +61,7 @@ def overlay(
         labeled: a prediction, or a sample with its truth; all that a task knows how to draw is drawn. Void
             stays as it is.
         classes: the names that labels stand for; labels beyond them are shown as numbers.
-        palette: one RGB color a class.
+        palette: one RGB color per class.
         letter_height: of the names, in pixels, where there is room for them; None fits it to the image.
         legend: whether to say in a corner what the colors of a label map mean, where there is room for it.
 

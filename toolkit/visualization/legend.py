@@ -56,7 +56,7 @@ def legend_entries(label_map: Tensor, classes: Sequence[str], palette: Palette) 
     Args:
         label_map: uint8 ``[H, W]``; void has no entry.
         classes: their names; labels beyond them are shown as numbers.
-        palette: one RGB color a class.
+        palette: one RGB color per class.
     """
     counts, colors = label_counts(label_map)[:VOID], full_palette(palette)
     order = sorted(range(VOID), key=lambda label: -counts[label])

@@ -36,14 +36,14 @@ def contact_sheet(
     titles: Sequence[str] = (),
     cell: int = 320,
 ) -> Picture:
-    """Write one picture: a row an image with the image, the truth and the prediction, and below them what the
-    colors mean.
+    """Write one picture: one row per image with the image, the truth and the prediction, and below them what
+    the colors mean.
 
     Args:
         rows: what to show; the column of the truth is left out when no row has one.
         path: the picture to write; its suffix says in which format.
         classes: names for the legend and the objects.
-        palette: one RGB color a class.
+        palette: one RGB color per class.
         titles: a caption for each row.
         cell: width of a column in pixels; an image keeps its proportions and is at most as high.
 
@@ -111,7 +111,7 @@ class SheetPart:
         title: stands above it.
         rows: images, each with its truth and its prediction.
         classes: names of the objects.
-        palette: one RGB color a class.
+        palette: one RGB color per class.
     """
 
     title: str

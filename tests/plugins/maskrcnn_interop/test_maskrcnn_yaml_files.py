@@ -21,7 +21,7 @@ def test_files_in_a_circle_are_named(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("_BASE_: absent.yaml", r"absent\.yaml"),
-        ("_BASE_: https://elsewhere/base.yaml", "must name local files"),
+        ("_BASE_: https://elsewhere/base.yaml", "must refer to local files"),
         ("_BASE_: [3]", "must refer to local files, not 3"),
         ("- a list", r"file\.yaml"),
         ("MODEL: {", r"file\.yaml"),

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from toolkit.config import resolve
+from toolkit.evaluation.calibration import Bins
+from toolkit.evaluation.class_pictures import draw_class_curves, draw_confusions, draw_reliability
 from toolkit.evaluation.report import Curve, Matrix, Report
 from toolkit.training import pictures
-from toolkit.training.class_pictures import CLASS_CURVES, CONFUSION, draw_class_curves, draw_confusions
 from toolkit.training.loop import train
+from toolkit.training.pictures import CLASS_CURVES, CONFUSION
 
 MATRIX = Matrix("true class", "predicted class", ["a", "b"], ["a", "b"], [[3, 1], [0, 2]])
 EMPTY = Matrix("true class", "predicted class", ["a"], ["a"], [[0]])
 PER_CLASS = Curve("recall", "precision", [0.0, 1.0], {"a": [1.0, 0.5], "b": [0.2, 0.1]})
 BY_THRESHOLD = Curve("recall", "precision", [0.0, 1.0], {"IoU 0.50": [1.0, 0.5]})
+HONEST = Bins.of(np.array([0.2, 0.9]), np.array([False, True]), 4).curve("detections")
 UNDEFINED = Curve("recall", "precision", [0.0], {"a": [float("nan")]})
 
 
@@ -27,11 +31,16 @@ UNDEFINED = Curve("recall", "precision", [0.0], {"a": [float("nan")]})
         (Report("r", {}, classes=("a", "b"), curves={"PR": BY_THRESHOLD}), set()),
         (Report("r", {}, classes=("a",), curves={"PR": UNDEFINED}, matrices={"c": EMPTY}), set()),
         (Report("r", {}), set()),
+        (Report("r", {}, classes=("a", "b"), curves={"PR50": PER_CLASS}, details=("PR50",)), set()),
+        (Report("r", {}, curves={"bbox/reliability": HONEST}), {"reliability.png"}),
+        (Report("r", {}, curves={"reliability": Bins.empty(4).curve("pixels")}), set()),
     ],
 )
 def test_what_a_report_has_is_drawn(report: Report, expected: set[str], tmp_path: Path) -> None:
-    draw_confusions([Report("other", {}), report], tmp_path, "step 3")
-    draw_class_curves([Report("other", {}), report], tmp_path, "step 3")
+    reports = [Report("other", {}), report]
+    draw_confusions(reports, tmp_path / CONFUSION, "step 3")
+    draw_class_curves(reports, tmp_path / CLASS_CURVES, "step 3")
+    draw_reliability(reports, tmp_path / "reliability.png", "step 3")
     assert {path.name for path in tmp_path.iterdir()} == expected
 
 
