@@ -84,9 +84,11 @@ def run_case(target: Target, folder: Path, most_seconds: float = MOST_SECONDS) -
         return Finding(f"{type(error).__name__} at {_place(error)}", traceback.format_exc())
     finally:
         registry.clear()
-    grown = _most_memory() - before
+    took, grown = time.perf_counter() - start, _most_memory() - before
+    if took > most_seconds:
+        return Finding("took too long", f"{took:.1f} s")
     if grown > MOST_BYTES:
-        return Finding(f"took {grown / 1e9:.1f} GB", f"after {time.perf_counter() - start:.1f} s")
+        return Finding(f"took {grown / 1e9:.1f} GB", f"after {took:.1f} s")
     return None
 
 
@@ -126,7 +128,8 @@ def _alarm(seconds: float) -> Iterator[None]:
         raise TooLongError(f"longer than {seconds:g} s")
 
     before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    # again each second, because Python ignores what is raised while it removes an object
+    signal.setitimer(signal.ITIMER_REAL, seconds, 1)
     try:
         yield
     finally:

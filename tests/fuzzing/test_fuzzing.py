@@ -5,6 +5,7 @@ itself.
 from __future__ import annotations
 
 import random
+import time
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,20 @@ def _hangs(folder: Path) -> None:
         pass
 
 
+class _SlowToRemove:
+    def __del__(self) -> None:
+        time.sleep(0.3)
+
+
+def _hangs_where_errors_are_ignored(folder: Path) -> None:
+    _SlowToRemove()
+    _hangs(folder)
+
+
+def _takes_long_where_errors_are_ignored(folder: Path) -> None:
+    _SlowToRemove()
+
+
 def _refuses(folder: Path) -> None:
     raise DataError("x.json is damaged. Hint: write it again")
 
@@ -72,11 +87,14 @@ def _says_nothing(folder: Path) -> None:
     raise DataError("")
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(
     ("read", "what"),
     [
         (_raises, "KeyError at fuzzing/test_fuzzing.py"),
         (_hangs, "TooLongError at"),
+        (_hangs_where_errors_are_ignored, "TooLongError at"),
+        (_takes_long_where_errors_are_ignored, "took too long"),
         (_says_nothing, "DataError without a message"),
         (_refuses, None),
         (lambda folder: None, None),

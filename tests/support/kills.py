@@ -13,6 +13,7 @@ import signal
 import struct
 import sys
 import threading
+import time
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
@@ -25,6 +26,9 @@ _WANTED = os.environ.get("TOOLKIT_KILLS", "")
 
 THOROUGH = bool(_WANTED)
 """Whether more is asked for than what the suite does."""
+
+LONGEST = 600.0
+"""Seconds that a process may take, on a busy machine."""
 
 CHANGES = {"os.rename": (0, 1), "os.remove": (0,), "os.mkdir": (0,), "os.rmdir": (0,), "os.truncate": (0,)}
 """Events of Python that change a folder, with the places of paths among their arguments."""
@@ -148,6 +152,13 @@ def with_full_disk_at(point: int, folder: Path, action: Callable[[], object]) ->
     assert _in_child(filled) == 0, "the process failed by itself"
 
 
+def to_the_end(action: Callable[[], object]) -> None:
+    """Carry out an action in a process of its own that is left alone. What is to be killed later must not be
+    done in this process: threads of libraries that it started would be missing in the copies.
+    """
+    assert _in_child(action) == 0, "the process failed by itself"
+
+
 def _in_child(action: Callable[[], object]) -> int:
     """Carry out an action in a copy of this process; its exit code, or the number of a signal, negative."""
     with warnings.catch_warnings():
@@ -162,6 +173,15 @@ def _in_child(action: Callable[[], object]) -> int:
         except BaseException:
             traceback.print_exc()
         finally:
+            sys.stderr.flush()
             os._exit(code)
-    _, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status)
+    end = time.monotonic() + LONGEST
+    while True:
+        found, status = os.waitpid(child, os.WNOHANG)
+        if found:
+            return os.waitstatus_to_exitcode(status)
+        if time.monotonic() > end:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            raise AssertionError(f"the process takes longer than {LONGEST:g} s")
+        time.sleep(0.005)

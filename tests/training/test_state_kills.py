@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from support.kills import THOROUGH, changes_of, killed_at, points
+from support.kills import THOROUGH, changes_of, killed_at, points, to_the_end
 from support.small_settings import MODELS
 
 from toolkit.config import RunSettings, resolve
@@ -89,7 +89,7 @@ def test_a_kill_at_any_change_loses_nothing(
         assert killed_at(point, run, lambda: train(chosen, run)), f"{point} of {count}"
         # and once more while it goes on, at another place
         kills += 1 + killed_at(1 + point * 7 % 23, run, lambda: start_or_resume(chosen, run))
-        start_or_resume(chosen, run)
+        to_the_end(lambda: start_or_resume(chosen, run))
         same(whole, run)
         left = {path.name for path in run.iterdir()}
         assert not any(name.endswith(".part") for name in left), f"{point} of {count}: {left}"
