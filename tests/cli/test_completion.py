@@ -140,8 +140,11 @@ def test_keys_of_the_command(bash_script: Path) -> None:
     assert complete(bash_script, "train", "--plugin", "unet", "--steps", "3", "wei") == {"weights="}
     assert "train.lr=" not in complete(bash_script, "eval", "run", "")
     assert complete(bash_script, "eval", "run", "evaluators.iou.") == {
-        "evaluators.iou.void=",
-        "evaluators.iou.score_threshold=",
+        f"evaluators.iou.{name}="
+        for name in (
+            *("void", "score_threshold", "boundary", "boundary_tolerance", "calibration"),
+            *("calibration_bins", "slices", "slice_by"),
+        )
     }
 
 

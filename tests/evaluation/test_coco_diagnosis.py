@@ -11,6 +11,7 @@ from coco_cases import Case, document, make_case, measure, results
 from pycocotools import mask as coco_mask
 from test_coco_errors import entries, judge_image, overlap, pair
 
+from toolkit.evaluation.bootstrap import resampled_metrics
 from toolkit.evaluation.coco import Coco, CocoSettings
 from toolkit.types import Prediction, Sample
 
@@ -244,3 +245,24 @@ def test_results_with_points_alone() -> None:
     report = Coco(settings, ["x"]).report_document(truth, found, [1])
     assert report.matrices["bbox/confusion"].values == [[1, 0], [0, 0]]
     assert "keypoints/dAP_missed" not in report.metrics
+
+
+def test_bootstrap_draws_count_repeated_images() -> None:
+    cases = (make_case(seed, with_masks=False) for seed in range(20))
+    case = next(case for case in cases if len(case.samples) == 4)
+    states = []
+    for sample, prediction in pairs_of(case):
+        evaluator = Coco(CocoSettings(), case.classes)
+        evaluator.update([sample], [prediction])
+        states.append(evaluator.state())
+    counts = np.array([[1, 1, 1, 1], [2, 0, 1, 1]])
+    drawn = resampled_metrics(Coco(CocoSettings(), case.classes), states, counts)
+    whole = measure(case).metrics
+    for name in ("bbox/dAP_missed", "bbox/dAP_localization", "bbox/ECE", "bbox/F1"):
+        assert drawn[name][0] == pytest.approx(whole[name], nan_ok=True)
+    twice = Coco(CocoSettings(), case.classes)
+    twice.merge_repeated(states, [2, 0, 1, 1])
+    report = twice.report()
+    assert report.metrics["bbox/ECE"] == pytest.approx(drawn["bbox/ECE"][1], nan_ok=True)
+    assert len(report.images) == 4
+    assert report.images.count(case.samples[0].id) == 2

@@ -76,10 +76,17 @@ def draw_class_curves(reports: Sequence[Report], path: Path, when: str) -> bool:
 
 def draw_reliability(reports: Sequence[Report], path: Path, when: str) -> bool:
     """Draw all reliability diagrams in the reports, if there are any; arguments as for ``draw_confusions``.
-    Where scores are honest, the line is the diagonal.
+    A second line shows where it would be if predictions were right as often as their scores say.
     """
     plots = [
-        ClassLines(f"{name}, {when}", curve.x_label, RIGHT, curve.x, {RIGHT: curve.y[RIGHT]})
+        ClassLines(
+            f"{name}, {when}",
+            curve.x_label,
+            RIGHT,
+            curve.x,
+            {RIGHT: curve.y[RIGHT], "as scores say": curve.x} if np.isfinite(curve.y[RIGHT]).any() else {},
+            with_mean=False,
+        )
         for report in reports
         for name, curve in report.curves.items()
         if RIGHT in curve.y

@@ -14,7 +14,7 @@ from toolkit.evaluation.base import DocumentEvaluator, Evaluator
 from toolkit.evaluation.bootstrap import Resampling
 from toolkit.evaluation.coco_compared import ComparedImage
 from toolkit.evaluation.coco_diagnosis import DIAGNOSED, diagnose
-from toolkit.evaluation.coco_documents import document_images
+from toolkit.evaluation.coco_documents import document_images, load_results
 from toolkit.evaluation.coco_figures import (
     Figures,
     IoUType,
@@ -234,7 +234,7 @@ class Coco(Evaluator, Resampling, DocumentEvaluator):
             category_ids: the document's id of each class.
         """
         truth = hotcoco.COCO(document)
-        detections = truth.load_res(results) if results else truth.load_res(np.zeros((0, 7)), segmentation=[])
+        detections = load_results(truth, results)
         kinds: list[IoUType] = ["bbox"]
         keys: dict[IoUType, str] = {"segm": "segmentation", "keypoints": "keypoints"}
         for kind, key in keys.items():
@@ -250,7 +250,8 @@ class Coco(Evaluator, Resampling, DocumentEvaluator):
         densities = document_densities(document["annotations"], results)
         pairs = dict.fromkeys(kinds, (truth, detections))
         names = {image["id"]: str(image.get("file_name") or image["id"]) for image in document["images"]}
-        found = document_images(truth, document, results, category_ids)
+        wanted = self.settings.diagnosis or self.settings.boundary
+        found = document_images(truth, document, results, category_ids, with_entries=wanted)
         images = [(names[image], each) for image, each in found.items()]
         return self._report(pairs, images, categories, densities)
 

@@ -13,6 +13,7 @@ from pycocotools import mask as coco_mask
 from toolkit.evaluation.coco_compared import ComparedImage
 from toolkit.evaluation.coco_figures import IoUType
 from toolkit.evaluation.coco_matching import Found
+from toolkit.formats.coco_results import BoxResults
 
 Entries = list[Mapping[str, Any]]
 
@@ -81,6 +82,8 @@ def document_images(
     document: Mapping[str, Any],
     results: Sequence[Mapping[str, Any]],
     category_ids: Sequence[int],
+    *,
+    with_entries: bool,
 ) -> dict[Any, DocumentImage]:
     """The images by their ids, in the order of the ids, which is that of pycocotools.
 
@@ -89,10 +92,13 @@ def document_images(
         document: see ``CocoNumbered.coco_document``.
         results: checked by ``toolkit.formats.coco_results``.
         category_ids: the document's id of each class; what is of others is left out.
+        with_entries: whether objects and detections will be asked for.
     """
     labels = {category: label for label, category in enumerate(category_ids)}
     shared = Document(truth, labels, any("bbox" in entry for entry in results[:1]))
     images = {image: DocumentImage(shared) for image in sorted(each["id"] for each in document["images"])}
+    if not with_entries:
+        return images
     for entry in document["annotations"]:
         if entry["category_id"] in labels:
             images[entry["image_id"]].annotations.append(entry)
@@ -100,6 +106,15 @@ def document_images(
         if entry["category_id"] in labels:
             images[entry["image_id"]].results.append(entry)
     return images
+
+
+def load_results(truth: hotcoco.COCO, results: Sequence[Mapping[str, Any]]) -> hotcoco.COCO:
+    """Detections for hotcoco, which takes boxes in columns several times as fast as one by one."""
+    if not results:
+        return truth.load_res(np.zeros((0, 7)), segmentation=[])
+    if isinstance(results, BoxResults):
+        return truth.load_res(results.columns)
+    return truth.load_res([dict(entry) for entry in results])
 
 
 def _as_bytes(code: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.evaluation.coco_figures import KEYPOINT_DETECTIONS, IoUType
+from toolkit.formats.coco_results import BoxResults
 from toolkit.wording import counted
 
 
@@ -33,18 +33,31 @@ def most_of_a_class(labels: NDArray[np.int64]) -> int:
 
 
 def document_densities(
-    annotations: Iterable[Mapping[str, Any]], results: Iterable[Mapping[str, Any]]
+    annotations: Iterable[Mapping[str, Any]], results: Sequence[Mapping[str, Any]]
 ) -> Densities:
     """Those of the annotations of a COCO file and of a list of COCO results."""
-    ordinary = (each for each in annotations if not each.get("iscrowd"))
-    return Densities(_most_by_image(ordinary), _most_by_image(results))
+    ordinary = [each for each in annotations if not each.get("iscrowd")]
+    if isinstance(results, BoxResults):
+        found = _most_by_image(results.columns[:, 0], results.columns[:, 6])
+    else:
+        found = _most_by_image(*_ids(results))
+    return Densities(_most_by_image(*_ids(ordinary)), found)
 
 
-def _most_by_image(entries: Iterable[Mapping[str, Any]]) -> list[int]:
-    most: dict[Any, int] = {}
-    for (image, _), count in Counter((each["image_id"], each["category_id"]) for each in entries).items():
-        most[image] = max(most.get(image, 0), count)
-    return list(most.values())
+def _ids(entries: Sequence[Mapping[str, Any]]) -> tuple[NDArray[Any], NDArray[Any]]:
+    images, classes = ([each[name] for each in entries] for name in ("image_id", "category_id"))
+    return np.array(images), np.array(classes)
+
+
+def _most_by_image(images: NDArray[Any], classes: NDArray[Any]) -> list[int]:
+    if not len(images):
+        return []
+    _, images = np.unique(images, return_inverse=True)
+    _, classes = np.unique(classes, return_inverse=True)
+    groups, counts = np.unique(images * (classes.max() + 1) + classes, return_counts=True)
+    most = np.zeros(images.max() + 1, dtype=np.int64)
+    np.maximum.at(most, groups // (classes.max() + 1), counts)
+    return [int(count) for count in most]
 
 
 def limit_notes(densities: Densities, kinds: Iterable[IoUType], limits: Sequence[int]) -> list[str]:

@@ -43,6 +43,7 @@ class ClassLines:
         x_label, y_label: what the axes show.
         x: the places on the horizontal axis, in ascending order.
         lines: class -> one value per place; NaN where it is undefined.
+        with_mean: whether the mean of the lines is drawn, too.
     """
 
     title: str
@@ -50,6 +51,7 @@ class ClassLines:
     y_label: str
     x: Sequence[float]
     lines: Mapping[str, Sequence[float]]
+    with_mean: bool = True
 
 
 def draw_confusion(
@@ -166,7 +168,7 @@ def _draw_cell(picture: Picture, share: float, x: int, y: int, cell: int) -> Non
 def _panel(plot: ClassLines, lines: Mapping[str, Floats]) -> Picture:
     height = PLOT_HEIGHT + 3 * MARGIN + 4 * _LETTERS.height + 20
     picture = _blank(height, AXIS + PLOT_WIDTH + 3 * MARGIN + NAME_WIDTH + 80)
-    legend, title = _legend(lines), plot.title
+    legend, title = _legend(lines, with_mean=plot.with_mean), plot.title
     if len(lines) > MOST_LINES:
         title += ": the best and the worst classes"
     title = _LETTERS.shortened(title, picture.shape[1] - 2 * MARGIN)
@@ -186,15 +188,15 @@ def _panel(plot: ClassLines, lines: Mapping[str, Floats]) -> Picture:
     return picture
 
 
-def _legend(lines: Mapping[str, Floats]) -> list[tuple[str, Floats, Color, int]]:
+def _legend(lines: Mapping[str, Floats], *, with_mean: bool = True) -> list[tuple[str, Floats, Color, int]]:
     """Name, values, color and thickness of each line that is drawn: the classes by their means, then the mean
-    of all classes if there are several."""
+    of all classes if there are several and it is wanted."""
     order = sorted(lines, key=lambda name: -float(np.nanmean(lines[name])))
     half = MOST_LINES // 2
     chosen = order if len(order) <= MOST_LINES else order[:half] + order[-half:]
     colors = default_palette(len(chosen), first=1)
     legend = [(name, lines[name], color, 2) for name, color in zip(chosen, colors, strict=True)]
-    if len(lines) > 1:
+    if len(lines) > 1 and with_mean:
         stacked = np.stack(list(lines.values()))
         known = np.isfinite(stacked)
         with np.errstate(invalid="ignore"):
