@@ -47,6 +47,7 @@ PUBLIC = [
     "load",
     "open_dataset",
     "predict_folder",
+    "report",
     "resolve",
     "train",
 ]

@@ -19,13 +19,14 @@ from toolkit.config.tree import Tree, flat_items, merge, read_yaml
 from toolkit.data.dataset import Dataset
 from toolkit.errors import CheckpointError, UsageError
 from toolkit.models.start_weights import StartWeights
+from toolkit.reading.figures import METRICS_FILE
 from toolkit.reading.yaml_text import forget_text
 from toolkit.registry.manifests import PluginManifest
 from toolkit.runtime.files import UNFINISHED, is_unfinished
 from toolkit.runtime.locks import LOCK_FILE, require_unlocked
 from toolkit.training.history import RESULTS_FILE
 from toolkit.training.label_file import LABELS_FILE
-from toolkit.training.log import LOG_FILE, METRICS_FILE, last_step
+from toolkit.training.log import LOG_FILE, last_step
 from toolkit.training.pictures import PICTURES
 
 CONFIG_FILE = "config.yaml"

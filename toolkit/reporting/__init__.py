@@ -1,0 +1,5 @@
+"""The report of a run: one page for people, and the same figures as JSON.
+
+It is made in three steps: ``measuring`` runs the model and collects, ``document`` puts what was found into
+one JSON document, and ``page`` turns that document and its pictures into HTML.
+"""
