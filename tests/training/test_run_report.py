@@ -14,7 +14,7 @@ from toolkit.errors import DataError
 from toolkit.evaluation.driver import PredictedBatch
 from toolkit.evaluation.protocols import PLAIN
 from toolkit.evaluation.report import Report
-from toolkit.reporting.written import JSON, PAGE
+from toolkit.reporting import JSON, PAGE
 from toolkit.training.log import RunLog, read_metrics
 from toolkit.training.loop import TrainResult, train
 from toolkit.training.run_report import SHORTEST, RunReport

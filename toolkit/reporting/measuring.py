@@ -29,14 +29,13 @@ from toolkit.evaluation.selection import build_evaluators
 from toolkit.models.building import load_model, plugin_of_run
 from toolkit.models.recorded import RecordedModel
 from toolkit.reading.figures import METRICS_FILE, read_figures
+from toolkit.reporting import PAGE
 from toolkit.reporting.findings import Findings
 from toolkit.reporting.intervals import SECONDS, all_metrics, compared_with, interval_notes, intervals
 from toolkit.reporting.observer import Observer
-from toolkit.reporting.written import PAGE, WrittenReport, page_path, write_report
+from toolkit.reporting.written import WrittenReport, page_path, write_report
 from toolkit.runtime.fabric import make_fabric
 from toolkit.visualization.drawing import DRAW_ABOVE
-
-PREDICTIONS_REPORT = Path("report.html")
 
 
 @dataclass
@@ -162,7 +161,7 @@ def report_predictions(
         UsageError: when ``out`` is no page.
         DataError: when the images are not there, or predictions do not fit the dataset.
     """
-    page = page_path(out or PREDICTIONS_REPORT)
+    page = page_path(out or PAGE)
     files, dataset, split, evaluators = predictions_on(
         predictions,
         data=data,

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.errors import UsageError
+from toolkit.reporting import PAGE
 from toolkit.reporting.document import build_document
 from toolkit.reporting.findings import Findings
 from toolkit.reporting.page import render
 from toolkit.runtime.files import atomic_write
 
-PAGE, JSON = "report.html", "report.json"
 SUFFIXES = (".html", ".htm")
 
 

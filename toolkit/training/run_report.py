@@ -13,9 +13,9 @@ from toolkit.data.dataset import Dataset
 from toolkit.evaluation.driver import PredictedBatch
 from toolkit.evaluation.report import Report
 from toolkit.reading.figures import METRICS_FILE, read_figures
+from toolkit.reporting import PAGE
 from toolkit.reporting.findings import Findings
 from toolkit.reporting.observer import Observer
-from toolkit.reporting.written import PAGE, write_report
 from toolkit.training.log import RunLog
 
 SHORTEST = 30.0
@@ -81,6 +81,9 @@ class RunReport:
             return
         page = self.folder / PAGE
         try:
+            # only now, because importing what draws charts takes a second
+            from toolkit.reporting.written import write_report
+
             write_report(self._findings(self.folder, *self.best), page)
         except (
             Exception
