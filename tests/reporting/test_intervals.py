@@ -52,6 +52,7 @@ def test_notes_say_how_many_draws_there_were() -> None:
         "Intervals are from 200 bootstrap draws of images."
     ]
     (note,) = interval_notes({"a": np.zeros(3)}, 5000, "run", None)
+    assert note.startswith("There are no intervals from only 3 bootstrap draws of 5,000 images")
     assert "--resamples 200" in note
     assert "are few" in interval_notes({"a": np.zeros(200)}, 12, "run", None)[1]
     assert interval_notes({}, 1, "run", None) == []

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from toolkit.evaluation.bootstrap import LEVEL, Difference, difference
 from toolkit.evaluation.report import Report
 from toolkit.reporting.findings import Reference
+from toolkit.wording import counted
 
 SECONDS = 8.0
 """How long the draws of the intervals of a model may take, unless their number is given."""
@@ -104,8 +105,8 @@ def interval_notes(
         notes.append(f"Intervals are from {told} bootstrap draws of images{how}.")
     if counts and counts[0] < FEWEST_DRAWS:
         notes.append(
-            f"A bootstrap draw of {images:,} images takes so long that some intervals were left out;"
-            " --resamples 200 makes them."
+            f"There are no intervals from only {counted(counts[0], 'bootstrap draw')} of {images:,} images;"
+            " --resamples 200 makes them, which may take a while."
         )
     if 1 < images < FEW:
         notes.append(f"{images} images are few: such intervals are too narrow.")

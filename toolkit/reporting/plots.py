@@ -58,11 +58,13 @@ def curve_figure(
     if len(order) > MOST_LINES:
         if set(order) <= set(sizes):
             order = sorted(order, key=lambda line: -sizes[line])[:MOST_LINES]
-            note = f"The {MOST_LINES} classes with the most objects, of {len(defined)}; report.json has all."
+            note = (
+                f"The {MOST_LINES} classes with the most objects, of {len(defined)}; the JSON file has all."
+            )
         else:  # evenly, and the last one
             places = [round(i * (len(order) - 1) / (MOST_LINES - 1)) for i in range(MOST_LINES)]
             order = [order[place] for place in places]
-            note = f"{MOST_LINES} of {len(defined)} lines; report.json has all."
+            note = f"{MOST_LINES} of {len(defined)} lines; the JSON file has all."
     values = [each for line in order for each in defined[line] if each is not None]
     is_unit = min(values) >= 0 and max(values) <= 1
     reliable = title.endswith(RELIABILITY)
