@@ -83,6 +83,14 @@ def test_gaps_and_empty_charts_are_drawn() -> None:
     assert "100" in texts(svg)
 
 
+def test_letters_in_a_matrix_keep_their_color_on_a_dark_page() -> None:
+    svg = matrix_chart("m", ["a"], ["a", "b"], [[0.1, 0.9]], "r", "c").svg
+    fills = {text: re.search(rf'fill: ([^;"]+)[^>]*>{text}<', svg) for text in ("10", "90", "a")}
+    found = [match and match[1] for match in fills.values()]
+    assert found == ["#010101", "#ffffff", "currentColor"]
+    assert "#000000" not in svg
+
+
 def test_the_values_of_a_large_matrix_are_not_written_into_it() -> None:
     names = [f"class {i}" for i in range(20)]
     svg = matrix_chart("m", names, names, [[0.37] * 20] * 20, "r", "c").svg

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import select
@@ -45,6 +46,8 @@ class Browser:
         self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         here, self._out = os.pipe()
         self._in, there = os.pipe()
+        # out of the way of the two that the protocol is spoken on
+        here, there = (_moved(end) for end in (here, there))
         options = [
             *("--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", "--hide-scrollbars"),
             *(
@@ -53,7 +56,6 @@ class Browser:
                 "--host-resolver-rules=MAP * ~NOTFOUND",
             ),
         ]
-        # the protocol is spoken on these two file descriptors
         script = f'exec "$0" "$@" 3<&{here} 4>&{there} {here}<&- {there}>&-'
         words = ["bash", "-c", script, path, *options, "about:blank"]
         self._process = subprocess.Popen(
@@ -143,3 +145,10 @@ class Browser:
                 self.requests.append(url)
         elif method in ("Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled"):
             self.complaints.append(json.dumps(found)[:500])
+
+
+def _moved(descriptor: int) -> int:
+    """The same file under a number from 10 on."""
+    moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD, 10)
+    os.close(descriptor)
+    return moved

@@ -19,8 +19,10 @@ from matplotlib.figure import Figure
 
 from toolkit.runtime.text import printable
 
-COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#000000")
-"""The colors of Okabe and Ito, which can be told apart without color vision."""
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#999933")
+"""Colors that can be told apart without color vision, those of Okabe and Ito first. None is black, which cannot
+be seen on a dark page.
+"""
 DASHES = ("-", "--", "-.", ":")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 MOST_LINES = 8
@@ -169,7 +171,8 @@ def matrix_chart(
         for place, row in enumerate(values if small else ()):
             for column, value in enumerate(row):
                 if not math.isnan(value):
-                    color = "white" if value > 0.5 else "black"
+                    # not quite black, because what is black gets the color of the page's text
+                    color = "white" if value > 0.5 else "#010101"
                     text = f"{100 * value:.0f}"
                     axes.text(column, place, text, ha="center", va="center", color=color, fontsize=8)
         size = 9 if small else max(3.0, 9 * MOST_WRITTEN / max(len(rows), len(columns)))

@@ -27,7 +27,7 @@ def score_curves(images: Sequence[Matched], classes: Sequence[str]) -> dict[str,
         None where there is neither an object nor a detection, or a score is outside 0 … 1. Else
         ``{"iou": …, "thresholds": […], "lines": [{"name", "class", "objects", "precision", "recall", "f1",
         "best"}]}``, with None where a value is undefined; ``class`` is an index, None for all together, and
-        ``best`` the place of the highest F1.
+        ``best`` the last place of the highest F1.
     """
     scores = _joined([image.scores[~image.ignored] for image in images])
     labels = _joined([image.labels[~image.ignored] for image in images])
@@ -60,7 +60,8 @@ def _line(scores: Floats, correct: Floats, objects: int, thresholds: Floats) -> 
     with np.errstate(invalid="ignore", divide="ignore"):
         precision, recall = right / kept, right / objects if objects else np.full(len(kept), np.nan)
         f1 = 2 * right / (kept + objects) if objects else np.full(len(kept), np.nan)
-    best = int(np.nanargmax(f1)) if objects and len(scores) else None
+    # of several, the highest
+    best = len(f1) - 1 - int(np.nanargmax(f1[::-1])) if objects and len(scores) else None
     return {
         "objects": objects,
         "precision": _rounded(precision),

@@ -180,7 +180,7 @@ def worst_images(document: Document, pictures: Pictures) -> Section | None:
 
 def gallery(document: Document, pictures: Pictures) -> Section | None:
     """The most telling errors."""
-    kinds = KINDS if document["by_score"] else KINDS | REGION_KINDS
+    kinds = KINDS if document["data"]["object_sizes"] else KINDS | REGION_KINDS
     cards = _cards(document["errors"]["most_telling"], pictures)
     names = {card.kind: kinds.get(card.kind, card.kind) for card in cards}
     lead = ["The label is on the left, the prediction on the right; a frame marks the place."]
