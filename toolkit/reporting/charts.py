@@ -20,8 +20,8 @@ from matplotlib.figure import Figure
 from toolkit.runtime.text import printable
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#999933")
-"""Colors that can be told apart without color vision, those of Okabe and Ito first. None is black, which cannot
-be seen on a dark page.
+"""Colors that can be told apart without color vision, those of Okabe and Ito first. None is black, which
+nobody sees on a dark page.
 """
 DASHES = ("-", "--", "-.", ":")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
