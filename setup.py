@@ -23,5 +23,9 @@ for family in ("plugins", "datasets"):
 setup(
     packages=packages,
     package_dir=package_dir,
-    package_data={"toolkit": ["py.typed"], "toolkit.configs": ["*.yaml"]},
+    package_data={
+        "toolkit": ["py.typed"],
+        "toolkit.configs": ["*.yaml"],
+        "toolkit.reporting": ["templates/*"],
+    },
 )

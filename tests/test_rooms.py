@@ -23,6 +23,7 @@ ORDER = (
     "checkpoints",
     "models",
     "evaluation",
+    "reporting",
     ("training", "inference", "export"),
     "testing",
     "demo",

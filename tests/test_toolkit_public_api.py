@@ -53,6 +53,7 @@ PUBLIC = [
     "load_panoptic",
     "open_dataset",
     "predict_folder",
+    "report",
     "resolve",
     "train",
 ]

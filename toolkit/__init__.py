@@ -1,8 +1,9 @@
 """A plugin-based toolkit for detection and segmentation.
 
 ``toolkit.train`` trains, ``toolkit.load(run).predict(image)`` predicts, ``toolkit.evaluate`` and
-``toolkit.compare`` evaluate, ``toolkit.predict_folder`` predicts whole folders. The names below are imported
-on first use, so that ``import toolkit`` is quick and imports no torch.
+``toolkit.compare`` evaluate, ``toolkit.report`` shows what goes wrong, ``toolkit.predict_folder`` predicts
+whole folders. The names below are imported on first use, so that ``import toolkit`` is quick and imports no
+torch.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from toolkit.models.promptable import PromptableModel
     from toolkit.models.semantic import SemanticModel
     from toolkit.registry.manifests import DatasetManifest, EvaluatorManifest, PluginManifest, TaskManifest
+    from toolkit.reporting.front import report
     from toolkit.training.front import train
     from toolkit.training.loop import TrainResult
     from toolkit.types import (
@@ -85,6 +87,7 @@ _HOMES = {
     "load_panoptic": "inference.panoptic",
     "open_dataset": "data.dataset",
     "predict_folder": "inference.pipeline",
+    "report": "reporting.front",
     "resolve": "config",
     "train": "training.front",
 }
@@ -131,6 +134,7 @@ __all__ = [
     "load_panoptic",
     "open_dataset",
     "predict_folder",
+    "report",
     "resolve",
     "train",
 ]

@@ -98,9 +98,7 @@ def test_a_plugin_of_an_unknown_task_is_named_and_stops_nothing(tmp_path: Path) 
         "from toolkit import PluginManifest\n"
         "PLUGIN = PluginManifest(name='lost', summary='s', task='semantik', build=':b')\n"
     )
-    with pytest.raises(
-        Exception, match=r"plugin 'lost': unknown task 'semantik'\. Did you mean 'semantic'"
-    ):
+    with pytest.raises(Exception, match=r"plugin 'lost': unknown task 'semantik'\. Did you mean 'semantic'"):
         registry.add_path(file)
     assert "lost" not in registry.plugins().names()
     assert "unet" in registry.plugins().names()

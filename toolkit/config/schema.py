@@ -125,6 +125,10 @@ class TrainSettings(Settings):
     """Steps between lines in metrics.jsonl and TensorBoard."""
     loggers: Annotated[tuple[Literal["csv", "wandb", "mlflow"], ...], BeforeValidator(_as_list)] = ()
     """Additional loggers: Fabric's CSV logger, Weights & Biases, MLflow."""
+    report: bool | None = None
+    """Whether to write `report.html` and `report.json` at the end, about the best validation; if empty, runs
+    of half a minute or more write them. Runs in several processes write none.
+    """
     workers: int = Field(2, ge=0)
     """Processes that read and augment images, per training process; 0 reads them in the training process
     itself.

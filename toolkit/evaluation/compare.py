@@ -19,8 +19,9 @@ from toolkit.data.dataset import Dataset
 from toolkit.data.loader import EvaluationLoader
 from toolkit.errors import UsageError
 from toolkit.evaluation.alignment import alignment_for
-from toolkit.evaluation.bootstrap import Difference, difference, draws, resampled_metrics, resamples_of
+from toolkit.evaluation.bootstrap import Difference, difference, draws, resamples_of
 from toolkit.evaluation.driver import PredictedBatch, Subject, measuring, predict_batches
+from toolkit.evaluation.image_states import ImageStates
 from toolkit.evaluation.memory import predicting_memory
 from toolkit.evaluation.protocols import Measurement, plan_measurements
 from toolkit.evaluation.run_figures import MEMORY, PARAMETERS, SPEED, Comparison, RunFigures
@@ -133,7 +134,7 @@ def compare_runs(
         for run in paths
     ]
     values = [each.figures(size) for each, size in zip(compared, sizes, strict=True)]
-    spreads = [each.spreads(len(dataset), resamples, seed) for each in compared]
+    spreads = [each.spreads(resamples, seed) for each in compared]
     if sheet:
         _write_sheet(sheet, compared, dataset, sorted(shown))
     results = _side_by_side(compared, manifests, values, spreads)
@@ -150,28 +151,20 @@ class _ComparedModel:
     subject: Subject
     measurements: Sequence[Measurement]
     dataset: Dataset
-    states: list[list[Any]] = field(default_factory=list)
+    states: ImageStates = field(init=False)
     seconds: list[float] = field(default_factory=list)
     images: list[int] = field(default_factory=list)
     shown: dict[int, Prediction] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.states = [[] for _ in self.measurements]
-        for measurement in self.measurements:
-            measurement.evaluator.reset()
-            measurement.evaluator.prepare(self.dataset)
+        self.states = ImageStates(self.measurements, self.dataset)
 
     def add(self, batch: PredictedBatch, shown: set[int]) -> None:
         """Keep a state of each evaluator for each image, and the predictions that are to be shown."""
         self.seconds.append(batch.seconds)
         self.images.append(len(batch.samples))
-        for measurement, states in zip(self.measurements, self.states, strict=True):
-            for i, sample in enumerate(batch.samples):
-                measurement.evaluator.reset()
-                one = {protocol: [values[i]] for protocol, values in batch.predictions.items()}
-                measurement.update([sample], one)
-                states.append(measurement.evaluator.state())
+        self.states.add(batch)
         for place, prediction in enumerate(next(iter(batch.predictions.values())), start=batch.first):
             if place in shown:
                 self.shown[place] = prediction
@@ -179,24 +172,18 @@ class _ComparedModel:
     def figures(self, memory: int | None) -> dict[str, float]:
         """The metrics on all images, speed and size; keeps what the reports note."""
         metrics: dict[str, float] = {}
-        for measurement, states in zip(self.measurements, self.states, strict=True):
-            measurement.evaluator.merge(states)
-            report = measurement.report()
+        for report in self.states.reports():
             metrics |= report.metrics
             self.notes += report.notes
         parameters = float(sum(p.numel() for p in self.subject.model.parameters()))
         costs = {SPEED: sum(self.images) / sum(self.seconds), PARAMETERS: parameters}
         return metrics | costs | {MEMORY: math.nan if memory is None else float(memory)}
 
-    def spreads(self, count: int, resamples: int | None, seed: int) -> dict[str, NDArray[np.float64]]:
+    def spreads(self, resamples: int | None, seed: int) -> dict[str, NDArray[np.float64]]:
         """Each metric, and the speed, in each draw of images (of batches); the draws are the same for all
         models.
         """
-        values: dict[str, NDArray[np.float64]] = {}
-        for measurement, states in zip(self.measurements, self.states, strict=True):
-            if count > 1:
-                times = draws(count, resamples or resamples_of(measurement.evaluator), seed)
-                values |= resampled_metrics(measurement.evaluator, states, times, measurement.report)
+        values = self.states.spreads(resamples, seed)
         if len(self.seconds) > 1:
             times = draws(len(self.seconds), SPEED_DRAWS, seed)
             values[SPEED] = (times @ np.array(self.images)) / (times @ np.array(self.seconds))

@@ -170,6 +170,33 @@ def evaluate_predictions(
         DataError: when a label image is missing, or a prediction is of another size, an unknown image or an
             unknown class.
     """
+    files, dataset, _, evaluators = predictions_on(
+        path, data=data, data_dir=data_dir, split=split, overrides=overrides, label_values=label_values
+    )
+    reports = _from_documents(evaluators, files, coco_numbers(dataset))
+    if reports is None:
+        dataset.require_images()
+        model = RecordedModel(files)
+        with measuring(dataset, show=show_progress) as watch:
+            measurements = plan_measurements(model, evaluators)
+            evaluation = evaluate(Subject(model), dataset, measurements, batch_size=1, on_batch=watch)
+        reports = list(evaluation.reports)
+    logger.info("Evaluated %s", counted(len(dataset), "image"))
+    return reports
+
+
+def predictions_on(
+    path: Path,
+    *,
+    data: str,
+    data_dir: str | None,
+    split: str | None,
+    overrides: Mapping[str, Any] | None,
+    label_values: Literal["index", "dataset"],
+) -> tuple[PredictionFiles, Dataset, str, list[Evaluator]]:
+    """Predictions on disk with the split that they are of, its name, and the evaluators that measure them;
+    arguments and errors as for ``evaluate_predictions``.
+    """
     registry.named(registry.datasets(), data, by_user=True)
     wanted = known_sections(overrides, data)
     options = wanted["data"].get("options", {})
@@ -185,16 +212,7 @@ def evaluate_predictions(
     files.require(dataset.ids)
     tasks = registry.named(registry.datasets(), data).tasks
     evaluators = build_evaluators(wanted["evaluators"] or _usual(tasks, files), dataset.classes)
-    reports = _from_documents(evaluators, files, numbers)
-    if reports is None:
-        dataset.require_images()
-        model = RecordedModel(files)
-        with measuring(dataset, show=show_progress) as watch:
-            measurements = plan_measurements(model, evaluators)
-            evaluation = evaluate(Subject(model), dataset, measurements, batch_size=1, on_batch=watch)
-        reports = list(evaluation.reports)
-    logger.info("Evaluated %s", counted(len(dataset), "image"))
-    return reports
+    return files, dataset, split, evaluators
 
 
 def _own_values(dataset: Dataset, name: str) -> LabelValues:

@@ -43,6 +43,7 @@ MAY_CHANGE = (
     "train.eval_batch_size",
     "train.checkpoint_every",
     "train.log_every",
+    "train.report",
     "train.loggers",
     "train.workers",
     "train.device",

@@ -15,16 +15,12 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from lightning_fabric.loggers.logger import Logger
-from pydantic import ConfigDict
-from pydantic_core import from_json
 from rich.console import Console
 
 from toolkit.data.dataset import Dataset
-from toolkit.errors import DataError, OutputError
+from toolkit.errors import OutputError
 from toolkit.evaluation.driver import PredictedBatch, measuring
-from toolkit.reading.fields import Count, Number, Schema
-from toolkit.reading.files import read_bytes
-from toolkit.reading.records import judge
+from toolkit.reading.figures import METRICS_FILE, read_figures
 from toolkit.runtime.files import atomic_write, open_to_append, writing
 from toolkit.runtime.progress import Display
 from toolkit.training.events import EventFile
@@ -35,7 +31,6 @@ from toolkit.wording import in_words
 
 logger = logging.getLogger("toolkit")
 
-METRICS_FILE = "metrics.jsonl"
 LOG_FILE = "train.log"
 
 
@@ -219,34 +214,8 @@ class RunLog:
             file.write("".join(json.dumps(figures) + "\n" for figures in kept))
 
 
-def read_figures(path: Path) -> list[dict[str, Any]]:
-    """The lines of a metrics.jsonl that are records of a step; what a kill has cut short, or somebody else
-    has written there, is passed over.
-    """
-    data = read_bytes(path, "the metrics of a run", DataError)
-    return [figures for line in data.splitlines() if (figures := _figures(line)) is not None]
-
-
-def _figures(line: bytes) -> dict[str, Any] | None:
-    try:
-        figures = from_json(line)
-    except ValueError:
-        return None
-    found, faults = judge(figures, _Figures)
-    return None if faults else {"step": found.step, **(found.model_extra or {})}
-
-
 def _is_validation(figures: dict[str, Any]) -> bool:
     return any(name.startswith("val/") for name in figures)
-
-
-class _Figures(Schema):
-    """A line of metrics.jsonl."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-    __pydantic_extra__: dict[str, Number | None]
-
-    step: Count
 
 
 def _appended(path: Path) -> TextIO:

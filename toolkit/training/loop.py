@@ -21,6 +21,7 @@ from toolkit.data.dataset import Dataset
 from toolkit.data.loader import training_batches
 from toolkit.data.transforms import build_transform
 from toolkit.errors import LoaderError, UsageError
+from toolkit.evaluation.driver import PredictedBatch
 from toolkit.evaluation.protocols import plan_measurements
 from toolkit.evaluation.selection import build_evaluators
 from toolkit.models.building import build_model
@@ -55,6 +56,7 @@ from toolkit.training.optimizer import (
 )
 from toolkit.training.pace import Clock
 from toolkit.training.pictures import RunPictures, ShownPredictions
+from toolkit.training.run_report import RunReport
 from toolkit.training.splits import Splits, open_splits
 from toolkit.training.state import RESUME_FILE, Progress
 from toolkit.training.validation import Validation
@@ -296,11 +298,12 @@ class Trainer:
             registry.task_of(self.plugin).truth,
             metrics=[f"val/{name}" for name in self.validation.headline],
         )
+        report = self._begin_report(log)
         self._unfreeze_when_due(log)
         self._introduce(log)
         if self.resumes and log.folder:
             self.keeper.renew_last()
-        self._begin_measuring(log, pictures)
+        self._begin_measuring(log, pictures, report)
         batches, clock = self._batches(), Clock()
         with Interrupts(enabled=fabric.world_size == 1) as interrupts:
             while progress.step < self.steps and not self._is_stale() and not interrupts.noticed:
@@ -347,14 +350,26 @@ class Trainer:
                 validates = self._validation_is_due()
                 if validates:
                     self._save()  # before, because validating may fail
-                    self._validate(log, pictures)
+                    self._validate(log, pictures, report)
                 stops = last or interrupts.noticed or self._is_stale()
                 if stops or (progress.step % options.checkpoint_every == 0 and not validates):
                     self._save()
         pictures.finish()
+        if progress.step >= self.steps or self._is_stale():
+            report.write()
         return self._conclude(log, math.nan if log.start else time.perf_counter() - began)
 
-    def _begin_measuring(self, log: RunLog, pictures: RunPictures) -> None:
+    def _begin_report(self, log: RunLog) -> RunReport:
+        # of several processes, each sees a part of the images only
+        folder = log.folder if self.fabric.world_size == 1 else None
+        facts = {
+            "plugin": self.plugin.name,
+            "task": self.plugin.task,
+            "start weights": self.start_weights.name,
+        }
+        return RunReport(folder, log, self.settings, self.splits.val, self.model.draw_above, facts)
+
+    def _begin_measuring(self, log: RunLog, pictures: RunPictures, report: RunReport) -> None:
         """Before the first step: the validation that is due then, or which a kill has prevented; else a try
         on a few images, so that what is wrong with it is known before there is anything to lose.
         """
@@ -364,10 +379,10 @@ class Trainer:
         if self.splits.val is None:
             return
         if progress.step and self._validation_is_due():
-            self._validate(log, pictures)
+            self._validate(log, pictures, report)
             self._save()
         elif self.settings.train.eval_first and not progress.step:
-            self._validate(log, pictures)
+            self._validate(log, pictures, report)
         elif progress.step < self.steps and not self._is_stale():
             with failing_together(self.fabric):
                 self.validation.try_out(self.model)
@@ -454,26 +469,33 @@ class Trainer:
         self.module = self.fabric.setup_module(LossModule(self.model, owner))
         log.say(f"step {due}: all parts are trained from now on")
 
-    def _validate(self, log: RunLog, pictures: RunPictures) -> None:
+    def _validate(self, log: RunLog, pictures: RunPictures, report: RunReport) -> None:
         """Measure, log, draw, and keep the best."""
         if self.splits.val is None:
             return
         self.guard.settle()
         share_buffers(self.model, self.fabric)  # so that what is measured is what is kept
         with log.pace.validating():
-            self._measure(log, pictures, self.splits.val)
+            self._measure(log, pictures, report, self.splits.val)
 
-    def _measure(self, log: RunLog, pictures: RunPictures, val_set: Dataset) -> None:
+    def _measure(self, log: RunLog, pictures: RunPictures, report: RunReport, val_set: Dataset) -> None:
         progress = self.progress
         own = len(range(self.fabric.global_rank, len(val_set), self.fabric.world_size))
         shown = ShownPredictions(own, self.model.draw_above)
-        with averaged_weights(self.model, self.ema), log.validating(val_set, shown.add) as watch:
+        report.begin_validation()
+
+        def look(batch: PredictedBatch) -> None:
+            shown.add(batch)
+            report.add(batch)
+
+        with averaged_weights(self.model, self.ema), log.validating(val_set, look) as watch:
             figures = self.validation.measure(self.model, watch)
             improved = self.validation.note_if_best(figures, progress)
             if improved:
                 self.keeper.checkpoint(BEST, figures.metrics)
                 pictures.improved(figures.reports, progress.step)
                 self.notes = [note for report in figures.reports for note in report.notes]
+                report.improved(figures.reports, progress.step)
         progress.validated = progress.step
         log.write(progress.step, figures.for_log())
         if not progress.step:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from toolkit.checkpoints import BEST, read_manifest
 from toolkit.errors import CheckpointError
+from toolkit.reading.figures import METRICS_FILE
 from toolkit.runtime.files import UNFINISHED
 from toolkit.runtime.locks import LOCK_FILE, holds_nothing, locked
 from toolkit.training.history import RESULTS_FILE
 from toolkit.training.label_file import LABELS_FILE
-from toolkit.training.log import LOG_FILE, METRICS_FILE, last_step
+from toolkit.training.log import LOG_FILE, last_step
 from toolkit.training.pictures import PICTURES
 
 CONFIG_FILE = "config.yaml"

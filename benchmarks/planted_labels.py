@@ -1,0 +1,180 @@
+"""Plants faults in the labels of a validation set, and counts how many a report suspects::
+
+    PYTHONPATH=. python benchmarks/planted_labels.py [--run RUN]
+
+The model is the Mask R-CNN of ``configs/maskrcnn-shapes.yaml`` on generated shapes, which has seen none of
+the validation images; without ``--run`` it is trained first, in two minutes on two cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from toolkit import registry
+from toolkit.config import recipe_folder, resolve
+from toolkit.data.dataset import Dataset, open_dataset
+from toolkit.reporting.measuring import report_run
+from toolkit.training.loop import train
+from toolkit.types import Instances, Masks, Sample
+
+KINDS = ("missing", "class", "shifted", "twice", "spurious")
+LEAST_AREA = 300
+"""Pixels of an object that a fault is planted in; nobody notices one in a sliver behind another object."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A fault that was planted: what it is, in which image, and where (x0, y0, x1, y1)."""
+
+    kind: str
+    image: str
+    box: tuple[float, ...]
+
+
+class Planted(Dataset):
+    """A dataset with faults in its labels, at most one in an image."""
+
+    def __init__(self, dataset: Dataset, each: int, seed: int) -> None:
+        self.classes, self.palette, self.ids = dataset.classes, dataset.palette, dataset.ids
+        self._dataset, self.faults = dataset, list[Fault]()
+        self._instances: dict[int, Instances] = {}
+        rng = np.random.default_rng(seed)
+        wanted = [kind for kind in KINDS for _ in range(each)]
+        for index in rng.permutation(len(dataset)).tolist():
+            if wanted and self._plant(index, wanted[-1], rng):
+                wanted.pop()
+        assert not wanted, "there are too few images for so many faults"
+
+    def __getitem__(self, index: int) -> Sample:
+        sample = self._dataset[index]
+        return sample.with_(instances=self._instances.get(index, sample.instances), label_map=None)
+
+    def _plant(self, index: int, kind: str, rng: np.random.Generator) -> bool:
+        sample = self._dataset[index]
+        truth = sample.instances
+        assert truth is not None
+        assert truth.masks is not None
+        candidates = np.flatnonzero(truth.masks.areas().numpy() >= LEAST_AREA)
+        if not len(candidates):
+            return False
+        chosen = int(rng.choice(candidates))
+        place = truth.boxes_xyxy[chosen]
+        masks, labels = truth.masks.dense().numpy(), truth.labels.numpy().copy()
+        if kind == "missing":
+            kept = np.arange(len(truth)) != chosen
+            masks, labels = masks[kept], labels[kept]
+        elif kind == "class":
+            others = [label for label in range(1, len(self.classes)) if label != labels[chosen]]
+            labels[chosen] = rng.choice(others)
+        elif kind == "shifted":
+            moved = shifted(masks[chosen], rng)
+            if moved is None:
+                return False
+            masks[chosen] = moved
+        elif kind == "twice":
+            masks = np.concatenate([masks, np.roll(masks[chosen], 1, axis=1)[None]])
+            labels = np.append(labels, labels[chosen])
+        else:
+            free = empty_place(masks.any(axis=0), rng)
+            if free is None:
+                return False
+            mask = np.zeros((1, *sample.size), bool)
+            x0, y0, x1, y1 = free
+            mask[0, y0:y1, x0:x1] = True
+            masks, place = np.concatenate([masks, mask]), torch.tensor(free)
+            labels = np.append(labels, rng.integers(1, len(self.classes)))
+        encoded = Masks.from_dense(masks)
+        self._instances[index] = replace(
+            truth, boxes_xyxy=encoded.boxes_xyxy(), labels=torch.from_numpy(labels), masks=encoded
+        )
+        self.faults.append(Fault(kind, sample.id, tuple(map(float, place))))
+        return True
+
+
+def shifted(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray | None:
+    """A mask moved so far that a third to two thirds of it overlap; None where it does not fit."""
+    for _ in range(50):
+        dy, dx = rng.integers(-20, 21, 2)
+        moved = np.roll(mask, (dy, dx), axis=(0, 1))
+        iou = (moved & mask).sum() / (moved | mask).sum()
+        rows, columns = np.nonzero(mask)
+        inside = rows.min() + dy >= 0 and rows.max() + dy < mask.shape[0]
+        inside = inside and columns.min() + dx >= 0 and columns.max() + dx < mask.shape[1]
+        if inside and 1 / 3 <= iou <= 2 / 3:
+            return moved
+    return None
+
+
+def empty_place(taken: np.ndarray, rng: np.random.Generator) -> tuple[int, int, int, int] | None:
+    """A square without objects; None where none was found."""
+    side = min(taken.shape) // 5
+    for _ in range(50):
+        y, x = (int(rng.integers(0, length - side)) for length in taken.shape)
+        if not taken[y : y + side, x : x + side].any():
+            return x, y, x + side, y + side
+    return None
+
+
+def overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:
+    """The IoU of two boxes."""
+    sides = [max(0.0, min(a[i + 2], b[i + 2]) - max(a[i], b[i])) for i in (0, 1)]
+    inside = sides[0] * sides[1]
+    return inside / (sum((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b)) - inside)
+
+
+def main() -> int:
+    """Print what was found as JSON; 0 when enough was."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--run", type=Path, help="a run of maskrcnn on shapes; trained when left out")
+    parser.add_argument("--seeds", type=int, default=1, help="sets of faults")
+    parser.add_argument("--each", type=int, default=4, help="faults of each kind in a set")
+    parser.add_argument("--first", type=int, default=40, help="suspects that are looked through")
+    parser.add_argument("--least", type=int, default=18, help="faults that must be among them")
+    parser.add_argument("--out", type=Path, help="the report to write; a temporary file when left out")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        run = args.run or Path(folder) / "run"
+        if args.run is None:
+            train(resolve(config=recipe_folder() / "maskrcnn-shapes.yaml"), run, show_progress=True)
+        dataset = open_dataset(registry.datasets().get("shapes"), None, "val")
+        enough = True
+        for seed in range(args.seeds):
+            planted = Planted(dataset, args.each, seed)
+            written = report_run(run, data=planted, out=args.out or Path(folder) / "report.html", resamples=1)
+            suspects = written.document["suspects"][: args.first]
+            ranks = {
+                fault: [
+                    suspect["rank"]
+                    for suspect in suspects
+                    if suspect["image"] == fault.image and overlap(suspect["box"], fault.box) > 0.3
+                ]
+                for fault in planted.faults
+            }
+            found = [fault for fault, places in ranks.items() if places]
+            print(
+                json.dumps(
+                    {
+                        "seed": seed,
+                        "planted": len(planted.faults),
+                        "found": len(found),
+                        "among the first": args.first,
+                        "missed": Counter(fault.kind for fault in ranks if fault not in found),
+                        "ranks": sorted(min(places) for places in ranks.values() if places),
+                    }
+                )
+            )
+            enough = enough and len(found) >= args.least
+    return 0 if enough else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

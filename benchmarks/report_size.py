@@ -1,0 +1,118 @@
+"""How long a report of many images takes beyond reading them and their predictions, and how large its page
+is::
+
+    PYTHONPATH=. python benchmarks/report_size.py [--images 5000]
+
+The images and their COCO annotations are generated, with about seven ellipses in each. The predictions are
+COCO results: the truth with faults, some missed, moved or of another class, all with a score. Times are those
+of the processor, so that other work on the machine does not count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from toolkit.data.loader import EvaluationLoader
+from toolkit.evaluation.driver import Subject, predict_batches
+from toolkit.evaluation.runs import predictions_on
+from toolkit.models.recorded import RecordedModel
+from toolkit.reporting.measuring import report_predictions
+
+MOST_SECONDS, MOST_MEGABYTES = 30.0, 10.0
+SIZE, CLASSES, MOST_OBJECTS = (240, 320), 20, 13
+
+
+def ellipse(rng: np.random.Generator) -> np.ndarray:
+    """Corners of an ellipse inside of the image, float64 ``[24, 2]``."""
+    radii = rng.uniform(8, 40, 2)
+    center = rng.uniform(42, np.array(SIZE[::-1]) - 42)
+    turns = np.arange(24) * (2 * np.pi / 24)
+    return center + radii * np.stack([np.cos(turns), np.sin(turns)], axis=1)
+
+
+def entry(corners: np.ndarray, image: int, category: int) -> dict[str, Any]:
+    """What an annotation and a result have in common."""
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    return {
+        "image_id": image,
+        "category_id": category,
+        "bbox": [*low.tolist(), *(high - low).tolist()],
+        "segmentation": [corners.round(2).ravel().tolist()],
+    }
+
+
+def write_set(folder: Path, images: int) -> tuple[int, int]:
+    """Write images, ``instances.json`` and ``results.json``; how many objects and detections there are."""
+    rng = np.random.default_rng(0)
+    (folder / "images").mkdir()
+    records, annotations, results = [], [], []
+    for number in range(1, images + 1):
+        picture = np.full((*SIZE, 3), rng.integers(40, 90), np.uint8)
+        for _ in range(int(rng.integers(2, MOST_OBJECTS))):
+            corners, category = ellipse(rng), int(rng.integers(1, CLASSES + 1))
+            color = [int(value) for value in rng.integers(90, 255, 3)]
+            cv2.fillPoly(picture, [corners.astype(np.int32)], color)
+            area = float(cv2.contourArea(corners.astype(np.float32)))
+            annotations.append(
+                entry(corners, number, category) | {"id": len(annotations) + 1, "area": area, "iscrowd": 0}
+            )
+            if rng.random() < 0.1:
+                continue
+            if rng.random() < 0.3:
+                corners = corners + rng.uniform(-12, 12, 2)
+            if rng.random() < 0.05:
+                category = int(rng.integers(1, CLASSES + 1))
+            results.append(entry(corners, number, category) | {"score": float(rng.beta(5, 2))})
+        name = f"{number:05d}.jpg"
+        cv2.imwrite(str(folder / "images" / name), picture)
+        records.append({"id": number, "file_name": name, "height": SIZE[0], "width": SIZE[1]})
+    categories = [{"id": i, "name": f"class {i}"} for i in range(1, CLASSES + 1)]
+    document = {"images": records, "annotations": annotations, "categories": categories}
+    (folder / "instances.json").write_text(json.dumps(document))
+    (folder / "results.json").write_text(json.dumps(results))
+    return len(annotations), len(results)
+
+
+def main() -> int:
+    """Print what was measured as JSON; 0 when it is within the limits."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=5000)
+    parser.add_argument("--out", type=Path, help="the page to write; a temporary file when left out")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        objects, detections = write_set(folder, args.images)
+        options = {"data.options.images": "images", "data.options.val": "instances.json"}
+        common: dict[str, Any] = {
+            "data": "coco",
+            "data_dir": name,
+            "split": "val",
+            "overrides": options | {"evaluators.coco": {}},
+        }
+        path = folder / "results.json"
+        began = time.process_time()
+        files, dataset, _, _ = predictions_on(path, **common, label_values="index")
+        for _ in predict_batches([Subject(RecordedModel(files))], EvaluationLoader(dataset, batch_size=1)):
+            pass
+        reading = time.process_time() - began
+        began = time.process_time()
+        written = report_predictions(path, **common, out=args.out or folder / "report.html")
+        beyond = time.process_time() - began - reading
+        megabytes = written.path.stat().st_size / 1e6
+    found = {"images": args.images, "objects": objects, "detections": detections}
+    measured = {"seconds of reading": reading, "seconds beyond": beyond, "megabytes": megabytes}
+    print(json.dumps(found | {key: round(value, 1) for key, value in measured.items()}))
+    return 0 if beyond <= MOST_SECONDS and megabytes <= MOST_MEGABYTES else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

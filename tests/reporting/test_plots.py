@@ -1,0 +1,73 @@
+"""Curves, matrices and slider as charts."""
+
+from __future__ import annotations
+
+import re
+
+from toolkit.reporting.charts import MOST_LINES
+from toolkit.reporting.parts import Figure
+from toolkit.reporting.plots import curve_figure, matrix_figure, slider, training_figures
+
+
+def curve(lines: dict[str, list[float | None]]) -> dict[str, object]:
+    return {"x_label": "recall", "y_label": "precision", "x": [0.0, 1.0], "y": lines}
+
+
+def test_of_many_classes_those_with_the_most_objects_are_shown() -> None:
+    names = [f"class{i}" for i in range(20)]
+    counts = [{"name": name, "objects": i} for i, name in enumerate(names)]
+    figure = curve_figure("c", "PR50", curve({name: [1.0, 0.0] for name in names}), counts)
+    assert figure is not None
+    assert re.findall(r">(class\d+)<", figure.svg) == [f"class{i}" for i in range(19, 11, -1)]
+    assert "most objects, of 20" in figure.note
+
+
+def test_of_many_other_lines_some_are_shown_evenly() -> None:
+    lines = {f"IoU {i}": [1.0, 0.0] for i in range(10)}
+    figure = curve_figure("c", "PR", curve(lines), [])
+    assert figure is not None
+    shown = re.findall(r">IoU (\d+)<", figure.svg)
+    assert (len(shown), shown[0], shown[-1]) == (MOST_LINES, "0", "9")
+
+
+def test_a_curve_without_values_is_none() -> None:
+    assert curve_figure("c", "PR", curve({"a": [None, None]}), []) is None
+    assert curve_figure("c", "PR", curve({}), []) is None
+
+
+def test_what_is_confused_most_is_said() -> None:
+    matrix = {
+        "row_label": "true",
+        "column_label": "seen",
+        "rows": ["a", "b", "none"],
+        "columns": ["a", "b", "none"],
+    }
+    figure, note = matrix_figure("m", "confusion", matrix | {"values": [[1, 3, 0], [1, 9, 0], [0, 0, 0]]})
+    assert isinstance(figure, Figure)
+    assert not isinstance(note, Figure)
+    assert note.lines == ["Most often confused: 75 % of a as b; 10 % of b as a."]
+    assert len(matrix_figure("m", "confusion", matrix | {"values": [[1, 0, 0], [0, 9, 0], [0, 0, 0]]})) == 1
+    other = {
+        "row_label": "class",
+        "column_label": "kind",
+        "rows": ["a"],
+        "columns": ["x", "y"],
+        "values": [[1, 2]],
+    }
+    assert len(matrix_figure("m", "errors", other)) == 1
+
+
+def test_the_slider_starts_within_its_ends() -> None:
+    lines = [{"precision": [1.0, None], "recall": [1.0, 0.0], "f1": [1.0, 0.0]}]
+    curves = {"thresholds": [0.0, 1.0], "lines": lines}
+    assert [slider(curves, start).start for start in (-1.0, 0.3, 7.0)] == [0.0, 0.3, 1.0]
+
+
+def test_charts_of_a_training() -> None:
+    lines = {
+        "training": {"steps": [1, 2], "values": [2.0, 1.0]},
+        "validation": {"steps": [2], "values": [1.5]},
+    }
+    (figure,) = training_figures([{"title": "loss", "lines": lines}])
+    assert {"training", "validation", "step", "loss"} <= set(re.findall(r">([^<>\s]+)<", figure.svg))
+    assert training_figures([]) == []

@@ -1,0 +1,122 @@
+"""``toolkit report``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from toolkit.cli.options import (
+    add_data_arguments,
+    add_device_argument,
+    add_plugin_files_argument,
+    add_settings_argument,
+    is_setting,
+    load_plugin_files,
+    natural,
+    positive,
+)
+
+SUMMARY = "write a page with a run's figures, its errors, and the labels that may be wrong"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Fill in the parser."""
+    parser.add_argument("run", nargs="?", metavar="RUN", help="folder of a run, or a checkpoint file")
+    what = "instead of RUN: a folder of label images, a predictions.json, or a list of COCO results"
+    parser.add_argument("--predictions", type=Path, metavar="PATH", help=what)
+    parser.add_argument(
+        "--label-values",
+        default="index",
+        choices=["index", "dataset"],
+        help="with --predictions of label images: what their values are, as for `toolkit eval`",
+    )
+    add_data_arguments(parser, default="with RUN: the data that it was trained on")
+    parser.add_argument(
+        "--split", metavar="S", help="split to evaluate on; default: the dataset's validation split"
+    )
+    parser.add_argument(
+        "--compare",
+        metavar="RUN2",
+        help="with RUN: another run that is measured on the same images, to show differences to it",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help=(
+            "the page to write, .html; the same figures go beside it as .json; default: report.html in RUN,"
+            " or here for --predictions"
+        ),
+    )
+    parser.add_argument(
+        "--resamples",
+        type=positive,
+        metavar="N",
+        help="bootstrap draws for the intervals; default: as many as are made in a few seconds",
+    )
+    parser.add_argument("--seed", type=natural, default=0, metavar="N", help="seed of the draws; default: 0")
+    parser.add_argument(
+        "--batch-size", type=positive, default=4, metavar="N", help="with RUN: images at a time"
+    )
+    parser.add_argument(
+        "--workers",
+        type=natural,
+        default=2,
+        metavar="N",
+        help="processes that read images; 0 reads them in the process itself",
+    )
+    add_device_argument(parser)
+    parser.add_argument(
+        "--precision",
+        default="fp32",
+        choices=["fp32", "fp16", "bf16"],
+        help="with RUN: precision of the forward pass",
+    )
+    add_plugin_files_argument(parser)
+    add_settings_argument(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, and write the page."""
+    from toolkit.config.tree import parse_words
+    from toolkit.errors import UsageError
+
+    if args.run and is_setting(args.run):  # a setting that took the place of RUN
+        args.settings.insert(0, args.run)
+        args.run = None
+    if bool(args.run) == bool(args.predictions):
+        found = "RUN and --predictions were both given" if args.run else "there is nothing to report on"
+        raise UsageError(f"{found}. Hint: give either RUN, the folder of a run, or --predictions PATH")
+    if args.predictions and not args.data:
+        raise UsageError("predictions do not say which dataset they belong to. Hint: add --data NAME")
+    if args.predictions and args.compare:
+        raise UsageError("--compare is for two runs. Hint: leave it out, and write a report of each")
+    load_plugin_files(args)
+
+    from toolkit.reporting.measuring import report_predictions, report_run
+
+    common: dict[str, Any] = {
+        "data": args.data,
+        "data_dir": args.data_dir,
+        "split": args.split,
+        "overrides": parse_words(args.settings),
+        "out": args.out,
+        "workers": args.workers,
+        "resamples": args.resamples,
+        "seed": args.seed,
+        "show_progress": True,
+    }
+    if args.run:
+        written = report_run(
+            args.run,
+            **common,
+            compare=args.compare,
+            batch_size=args.batch_size,
+            accelerator=args.device,
+            precision=args.precision,
+        )
+    else:
+        written = report_predictions(args.predictions, **common, label_values=args.label_values)
+    print(f"The report is {written.path}; the same figures are in {written.json_path}")
+    return 0

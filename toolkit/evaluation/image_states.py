@@ -1,0 +1,78 @@
+"""What evaluators have seen of each image by itself; the whole and every bootstrap draw are made of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.data.dataset import Dataset
+from toolkit.evaluation.bootstrap import draws, resampled_metrics, resamples_of
+from toolkit.evaluation.driver import PredictedBatch
+from toolkit.evaluation.protocols import Measurement
+from toolkit.evaluation.report import Report
+
+
+class ImageStates:
+    """A state of each evaluator for each image.
+
+    Args:
+        measurements: what is measured; reset and prepared.
+        dataset: that the images come from.
+    """
+
+    def __init__(self, measurements: Sequence[Measurement], dataset: Dataset) -> None:
+        self.measurements = list(measurements)
+        self._states: list[list[Any]] = [[] for _ in self.measurements]
+        for measurement in self.measurements:
+            measurement.evaluator.reset()
+            measurement.evaluator.prepare(dataset)
+
+    def add(self, batch: PredictedBatch) -> None:
+        """Measure each image of a batch by itself."""
+        for measurement, states in zip(self.measurements, self._states, strict=True):
+            for i, sample in enumerate(batch.samples):
+                measurement.evaluator.reset()
+                one = {protocol: [values[i]] for protocol, values in batch.predictions.items()}
+                measurement.update([sample], one)
+                states.append(measurement.evaluator.state())
+
+    def reports(self) -> list[Report]:
+        """The figures of all images together, one report per measurement."""
+        reports = []
+        for measurement, states in zip(self.measurements, self._states, strict=True):
+            measurement.evaluator.merge(states)
+            reports.append(measurement.report())
+        return reports
+
+    def spreads(
+        self, resamples: int | None = None, seed: int = 0, *, seconds: float | None = None
+    ) -> dict[str, NDArray[np.float64]]:
+        """Each metric in each bootstrap draw of images, float64 ``[draws]``; nothing of fewer than two
+        images. The draws are the same for all models with the same seed and number of images.
+
+        Args:
+            resamples: how many draws; as many as suit each evaluator when None.
+            seed: fixes the draws.
+            seconds: that they may take, about; with None, as long as it takes. There are fewer draws then.
+        """
+        values: dict[str, NDArray[np.float64]] = {}
+        for measurement, states in zip(self.measurements, self._states, strict=True):
+            if len(states) < 2:
+                continue
+            wanted = resamples or resamples_of(measurement.evaluator)
+            times = draws(len(states), wanted, seed)
+            evaluator, report = measurement.evaluator, measurement.report
+            began = time.perf_counter()
+            found = resampled_metrics(evaluator, states, times[:1], report)
+            if seconds is not None:
+                one = max(time.perf_counter() - began, 1e-6)
+                times = times[: max(1, min(wanted, int(seconds / len(self.measurements) / one)))]
+            rest = resampled_metrics(evaluator, states, times[1:], report)
+            values |= {
+                name: np.concatenate([first, rest.get(name, np.zeros(0))]) for name, first in found.items()
+            }
+        return values

@@ -1,0 +1,166 @@
+"""The report as one JSON document: what ``report.json`` holds, and all that a page is made of beside
+pictures.
+"""
+
+from __future__ import annotations
+
+import math
+import platform
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from typing import Any
+
+import toolkit
+from toolkit.reporting.findings import Findings, Reference
+from toolkit.reporting.gallery import Gallery
+from toolkit.reporting.observer import Observer, image_sizes
+from toolkit.reporting.score_curves import score_curves
+from toolkit.reporting.words import errors_in_words
+from toolkit.types import Size
+
+FORMAT = 1
+PACKAGES = ("torch", "torchvision", "numpy", "opencv-python-headless", "hotcoco")
+"""Those whose versions figures may depend on."""
+
+MOST_POINTS = 400
+"""Points of a curve of the training; of more, some are left out evenly."""
+
+
+def build_document(findings: Findings) -> tuple[dict[str, Any], Mapping[str, str]]:
+    """The document, and the pictures that it names by key, as URIs."""
+    gallery, observer = Gallery(findings), findings.observer
+    matched = list(gallery.matched.values())
+    document = {
+        "format": FORMAT,
+        "name": findings.name,
+        "data": _data(findings),
+        "reports": [report.to_dict() for report in findings.reports],
+        "intervals": {
+            name: [_number(low), _number(high)] for name, (low, high) in findings.intervals.items()
+        },
+        "reference": None if findings.reference is None else _reference(findings.reference),
+        "notes": list(findings.notes),
+        "threshold": findings.threshold,
+        "by_score": score_curves(matched, observer.classes) if matched else None,
+        "errors": {
+            "counts": gallery.counts,
+            "says": errors_in_words(gallery.counts, findings.threshold),
+            "most_telling": gallery.errors(),
+        },
+        "worst_images": gallery.worst(),
+        "suspects": gallery.suspects(),
+        "training": training_curves(findings.figures),
+        "model": dict(findings.model),
+        "settings": dict(findings.settings),
+        "versions": _versions(),
+    }
+    return document, gallery.draw()
+
+
+def _data(findings: Findings) -> dict[str, Any]:
+    observer, dataset = findings.observer, findings.dataset
+    sizes = image_sizes(observer.images)
+    names = ("smallest", "median", "largest")
+    return {
+        "name": findings.data,
+        "split": findings.split,
+        "images": len(observer.images),
+        "fingerprint": dataset.fingerprint(),
+        "sizes": None if sizes is None else dict(zip(names, map(_size, sizes), strict=True)),
+        "classes": [_class_counts(observer, index) for index in range(len(observer.classes))],
+        "object_sizes": object_sizes(observer),
+    }
+
+
+def _size(size: Size) -> list[int]:
+    return [size[1], size[0]]
+
+
+def _class_counts(observer: Observer, index: int) -> dict[str, Any]:
+    counts = observer.counts
+    entry: dict[str, Any] = {"name": observer.classes[index], "images": int(counts.images[index])}
+    if counts.pixels.any():
+        return entry | {"pixels": int(counts.pixels[index])}
+    return entry | {"objects": int(counts.objects[index])}
+
+
+def object_sizes(observer: Observer) -> dict[str, int] | None:
+    """How many objects are small, medium and large, as COCO has it: below 32², up to 96², above; None without
+    objects.
+    """
+    counts = {"small": 0, "medium": 0, "large": 0}
+    for image in observer.images:
+        if image.truth is None or not len(image.truth):
+            continue
+        boxes = image.truth.boxes_xyxy
+        areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+        if image.truth.masks is not None:
+            areas = image.truth.masks.areas()
+        small, large = int((areas < 32**2).sum()), int((areas > 96**2).sum())
+        counts["small"] += small
+        counts["large"] += large
+        counts["medium"] += len(areas) - small - large
+    return counts if any(counts.values()) else None
+
+
+def _reference(reference: Reference) -> dict[str, Any]:
+    return {
+        "name": reference.name,
+        "metrics": {name: _number(value) for name, value in reference.metrics.items()},
+        "differences": {
+            name: {"value": _number(each.value), "low": _number(each.low), "high": _number(each.high)}
+            for name, each in reference.differences.items()
+        },
+    }
+
+
+def training_curves(figures: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Loss, learning rate and the metrics of validations over the steps, as far as there are any.
+
+    Args:
+        figures: lines of a metrics.jsonl.
+
+    Returns:
+        One ``{"title", "lines": {name: {"steps", "values"}}}`` per chart.
+    """
+    curves: dict[str, tuple[list[int], list[float]]] = {}
+    for line in figures:
+        for name, value in line.items():
+            if name != "step" and value is not None and math.isfinite(value):
+                steps, values = curves.setdefault(name, ([], []))
+                steps.append(int(line["step"]))
+                values.append(float(value))
+    metrics = [name for name in curves if name.startswith("val/") and not name.startswith("val/loss")]
+    groups = {
+        "loss": {"loss": "training", "val/loss": "validation"},
+        "learning rate": {"lr": "learning rate"},
+        "validation": {name: name.removeprefix("val/") for name in metrics[:3]},
+    }
+    charts = []
+    for title, names in groups.items():
+        lines = {
+            label: {"steps": _thinned(curves[name][0]), "values": _thinned(curves[name][1])}
+            for name, label in names.items()
+            if name in curves
+        }
+        if lines:
+            charts.append({"title": title, "lines": lines})
+    return charts
+
+
+def _thinned(values: list[Any]) -> list[Any]:
+    return values[:: math.ceil(len(values) / MOST_POINTS)] if values else []
+
+
+def _versions() -> dict[str, str]:
+    versions = {"toolkit": toolkit.__version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _number(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None

@@ -1,0 +1,158 @@
+"""Watches predictions while they are measured, and keeps what a report shows of single images."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from toolkit.evaluation.confusion import confusion_matrix
+from toolkit.evaluation.driver import PredictedBatch
+from toolkit.evaluation.protocols import PLAIN
+from toolkit.models.simulated_prompts import AUTO
+from toolkit.reporting.cases import Case
+from toolkit.reporting.regions import region_cases
+from toolkit.types import Instances, Prediction, Sample, Size
+
+
+@dataclass(frozen=True)
+class SeenImage:
+    """An image that was measured.
+
+    Attributes:
+        place: in the dataset.
+        id: of the sample.
+        path: of its file; None where it comes from none.
+        size: height and width.
+        truth, found: its objects, where objects are compared.
+        label_map: the predicted one, compressed, where label maps are compared.
+        iou: the mean IoU of the label maps over the classes of either; NaN where there is none.
+        regions: in which the label maps differ.
+    """
+
+    place: int
+    id: str
+    path: str | None
+    size: Size
+    truth: Instances | None = None
+    found: Instances | None = None
+    label_map: bytes | None = None
+    iou: float = float("nan")
+    regions: tuple[Case, ...] = ()
+
+    def prediction(self) -> Prediction:
+        """What was predicted."""
+        return Prediction(self.id, self.size, self._label_map(), self.found)
+
+    def _label_map(self) -> Tensor | None:
+        if self.label_map is None:
+            return None
+        values = np.frombuffer(zlib.decompress(self.label_map), np.uint8).reshape(self.size)
+        return torch.from_numpy(values.copy())
+
+
+@dataclass
+class ClassCounts:
+    """How much there is of each class in the truth.
+
+    Attributes:
+        objects: int64 ``[C]``; crowds are left out.
+        images: int64 ``[C]``, with at least one object or pixel.
+        pixels: int64 ``[C]``, of label maps.
+    """
+
+    objects: NDArray[np.int64]
+    images: NDArray[np.int64]
+    pixels: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, classes: int) -> ClassCounts:
+        """Nothing so far."""
+        return cls(*(np.zeros(classes, dtype=np.int64) for _ in range(3)))
+
+
+@dataclass
+class Observer:
+    """Collects from the batches of one model; of a promptable model, the answers by its first protocol.
+
+    Attributes:
+        classes: the names of the classes.
+        images: in the order in which they were seen.
+        counts: of the truth.
+        confusion: int64 ``[C + 1, C + 1]`` over all pixels, as ``confusion_matrix`` counts; zeros without
+            label maps.
+        protocol: the prompt protocol that was looked at.
+    """
+
+    classes: tuple[str, ...]
+    images: list[SeenImage] = field(default_factory=list)
+    protocol: str = PLAIN
+
+    def __post_init__(self) -> None:
+        self.counts = ClassCounts.of(len(self.classes))
+        self.confusion = np.zeros((len(self.classes) + 1,) * 2, dtype=np.int64)
+
+    @property
+    def has_answers(self) -> bool:
+        """Whether objects and predictions belong together one by one."""
+        return self.protocol not in (PLAIN, AUTO)
+
+    def add(self, batch: PredictedBatch) -> None:
+        """Take in a batch."""
+        self.protocol, predictions = next(iter(batch.predictions.items()))
+        for place, (sample, prediction) in enumerate(
+            zip(batch.samples, predictions, strict=True), start=batch.first
+        ):
+            self.images.append(self._seen(place, sample, prediction))
+
+    def _seen(self, place: int, sample: Sample, prediction: Prediction) -> SeenImage:
+        truth, found = sample.instances, prediction.instances
+        if truth is not None and found is not None:
+            self._count_objects(truth)
+            return SeenImage(place, sample.id, sample.path, sample.size, truth, found)
+        if sample.label_map is not None and prediction.label_map is not None:
+            return self._seen_pixels(place, sample, sample.label_map, prediction.label_map)
+        return SeenImage(place, sample.id, sample.path, sample.size)
+
+    def _count_objects(self, truth: Instances) -> None:
+        labels = truth.labels if truth.is_crowd is None else truth.labels[~truth.is_crowd]
+        counts = np.bincount(labels.numpy(), minlength=len(self.classes))[: len(self.classes)]
+        self.counts.objects += counts
+        self.counts.images += counts > 0
+
+    def _seen_pixels(self, place: int, sample: Sample, truth: Tensor, prediction: Tensor) -> SeenImage:
+        counts = confusion_matrix(truth, prediction, len(self.classes))
+        self.confusion += counts
+        pixels = counts[:-1].sum(axis=1)
+        self.counts.pixels += pixels
+        self.counts.images += pixels > 0
+        regions = region_cases(place, truth.numpy(), prediction.numpy(), self.classes)
+        kept = zlib.compress(np.ascontiguousarray(prediction.numpy()).tobytes(), 1)
+        iou = image_iou(counts)
+        return SeenImage(
+            place, sample.id, sample.path, sample.size, label_map=kept, iou=iou, regions=tuple(regions)
+        )
+
+
+def image_iou(counts: NDArray[np.int64]) -> float:
+    """The mean IoU over the classes that are in truth or prediction; true void counts nowhere.
+
+    Args:
+        counts: of ``confusion_matrix``.
+    """
+    known = counts[:-1]
+    right = known.diagonal().astype(np.float64)
+    union = known.sum(axis=1) + known[:, :-1].sum(axis=0) - right
+    there = union > 0
+    return float(np.mean(right[there] / union[there])) if there.any() else float("nan")
+
+
+def image_sizes(images: Sequence[SeenImage]) -> tuple[Size, Size, Size] | None:
+    """The smallest, the median and the largest size by the number of pixels; None without images."""
+    sizes = sorted((image.size for image in images), key=lambda size: size[0] * size[1])
+    return (sizes[0], sizes[len(sizes) // 2], sizes[-1]) if sizes else None

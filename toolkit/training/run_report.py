@@ -1,0 +1,111 @@
+"""The report that a run leaves at its end, of the validation that was the best."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from toolkit import registry
+from toolkit.config import RunSettings
+from toolkit.data.dataset import Dataset
+from toolkit.evaluation.driver import PredictedBatch
+from toolkit.evaluation.report import Report
+from toolkit.reading.figures import METRICS_FILE, read_figures
+from toolkit.reporting import PAGE
+from toolkit.reporting.findings import Findings
+from toolkit.reporting.observer import Observer
+from toolkit.training.log import RunLog
+
+SHORTEST = 30.0
+"""Seconds that a run takes at least for a report that nobody has asked for; of a shorter one it would be more
+than a tenth.
+"""
+NOTE = (
+    "Of the best validation of the training, without intervals; `toolkit report` with the run's folder adds"
+    " them."
+)
+
+
+class RunReport:
+    """Looks at validations, and writes the report of the best one. What cannot be written is a warning, and
+    stops nothing.
+
+    Args:
+        folder: of the run; None writes nothing, as in a process other than the first.
+        log: of the run.
+        settings: of the run; ``train.report`` says whether a report is wanted.
+        dataset: the validation split; None where there is none.
+        threshold: the score that an object needs to be shown.
+        model: facts about the model, for the page.
+        clock: gives the time in seconds.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None,
+        log: RunLog,
+        settings: RunSettings,
+        dataset: Dataset | None,
+        threshold: float,
+        model: Mapping[str, Any],
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        is_wanted = settings.train.report is not False
+        self.folder = folder if is_wanted else None
+        self.dataset = dataset if self.folder is not None else None
+        self.log, self.settings, self.threshold, self.model = log, settings, threshold, dict(model)
+        self.clock, self.began = clock, clock()
+        self.observer: Observer | None = None
+        self.best: tuple[Observer, Sequence[Report], int] | None = None
+
+    def begin_validation(self) -> None:
+        """Forget what was seen of the last one."""
+        self.observer = None if self.dataset is None else Observer(tuple(self.dataset.classes))
+
+    def add(self, batch: PredictedBatch) -> None:
+        """Look at the predictions of a batch."""
+        if self.observer is not None:
+            self.observer.add(batch)
+
+    def improved(self, reports: Sequence[Report], step: int) -> None:
+        """The validation that has just ended is the best so far."""
+        if self.observer is not None:
+            self.best = (self.observer, reports, step)
+
+    def write(self) -> None:
+        """Write it, when it was asked for or costs little compared with the run."""
+        is_long = self.clock() - self.began >= SHORTEST
+        if self.folder is None or self.best is None or not (self.settings.train.report or is_long):
+            return
+        page = self.folder / PAGE
+        try:
+            # only now, because importing what draws charts takes a second
+            from toolkit.reporting.written import write_report
+
+            write_report(self._findings(self.folder, *self.best), page)
+        except (
+            Exception
+        ) as error:  # a dataset of somebody else reads its images again, which may raise anything
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            self.log.warn(f"{PAGE} cannot be written: {reason}. Training has ended without it")
+        else:
+            self.log.say(f"The report of the best validation is {page}")
+
+    def _findings(self, folder: Path, observer: Observer, reports: Sequence[Report], step: int) -> Findings:
+        assert self.dataset is not None  # else nothing was observed
+        data = self.settings.data
+        return Findings(
+            folder.resolve().name,
+            Path(data.name).stem if registry.is_path(data.name) else data.name,
+            data.val_split,
+            self.dataset,
+            reports,
+            observer,
+            self.threshold,
+            notes=(NOTE,),
+            model={**self.model, "step": step},
+            settings=self.settings.model_dump(mode="json"),
+            figures=read_figures(folder / METRICS_FILE),
+        )
