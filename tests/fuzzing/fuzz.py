@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import resource
 import shutil
@@ -134,7 +135,9 @@ def work(out: Path, seed: int, start: int, seconds: float, names: list[str] | No
                 write_case(out / "current", case_files(target, name, seed, index))
                 keep(out, name, index, seed, finding.what, finding.details)
         index += 1
-    return 0
+    # without taking torch down, which on a busy machine may look like a hang of the last input
+    sys.stdout.flush()
+    os._exit(0)
 
 
 def keep(out: Path, target: str, index: int, seed: int, what: str, details: str) -> None:
