@@ -48,6 +48,10 @@ def test_draws_are_the_same_however_long_they_may_take() -> None:
     assert set(map(len, few.values())) == {1}
     for name, values in few.items():
         assert np.array_equal(values, many[name][:1], equal_nan=True)
+    some = states.spreads(40, seed=3, seconds=1e-6, fewest=7)
+    assert set(map(len, some.values())) == {1}, "they would take far too long"
+    some = states.spreads(40, seed=3, seconds=1e6, fewest=7)
+    assert set(map(len, some.values())) == {40}
     assert many["mean_iou"].std() > 0
     states, _ = seen(5)
     assert states.spreads(40, seed=4)["mean_iou"].tolist() != many["mean_iou"].tolist()

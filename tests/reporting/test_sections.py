@@ -117,3 +117,15 @@ def test_settings_are_folded_away() -> None:
     section = sections.about(document_of(), {})
     assert section is not None
     assert not isinstance(section.parts[-1], Source)
+
+
+def test_an_image_is_named_once_where_its_file_says_it_all() -> None:
+    document = document_of()
+    names = [("a", None, "a"), ("a", "a.jpg", "a.jpg"), ("day/a", "a.jpg", "a.jpg (day/a)")]
+    entry = document["worst_images"][0]
+    document["worst_images"] = [entry | {"image": image, "file": file} for image, file, _ in names]
+    section = sections.worst_images(document, {})
+    assert section is not None
+    (part,) = section.parts
+    assert isinstance(part, Gallery)
+    assert [card.place for card in part.cards] == [shown for _, _, shown in names]

@@ -15,6 +15,9 @@ from toolkit.evaluation.driver import PredictedBatch
 from toolkit.evaluation.protocols import Measurement
 from toolkit.evaluation.report import Report
 
+PATIENCE = 4
+"""How many times longer than planned draws may take where there would be too few otherwise."""
+
 
 class ImageStates:
     """A state of each evaluator for each image.
@@ -49,7 +52,12 @@ class ImageStates:
         return reports
 
     def spreads(
-        self, resamples: int | None = None, seed: int = 0, *, seconds: float | None = None
+        self,
+        resamples: int | None = None,
+        seed: int = 0,
+        *,
+        seconds: float | None = None,
+        fewest: int = 1,
     ) -> dict[str, NDArray[np.float64]]:
         """Each metric in each bootstrap draw of images, float64 ``[draws]``; nothing of fewer than two
         images. The draws are the same for all models with the same seed and number of images.
@@ -58,6 +66,7 @@ class ImageStates:
             resamples: how many draws; as many as suit each evaluator when None.
             seed: fixes the draws.
             seconds: that they may take, about; with None, as long as it takes. There are fewer draws then.
+            fewest: draws that are made even if they take up to ``PATIENCE`` times as long.
         """
         values: dict[str, NDArray[np.float64]] = {}
         for measurement, states in zip(self.measurements, self._states, strict=True):
@@ -70,7 +79,10 @@ class ImageStates:
             found = resampled_metrics(evaluator, states, times[:1], report)
             if seconds is not None:
                 one = max(time.perf_counter() - began, 1e-6)
-                times = times[: max(1, min(wanted, int(seconds / len(self.measurements) / one)))]
+                count = int(seconds / len(self.measurements) / one)
+                if count < fewest and fewest * one <= PATIENCE * seconds:
+                    count = fewest
+                times = times[: max(1, count)]
             rest = resampled_metrics(evaluator, states, times[1:], report)
             values |= {
                 name: np.concatenate([first, rest.get(name, np.zeros(0))]) for name, first in found.items()

@@ -31,7 +31,14 @@ from toolkit.models.recorded import RecordedModel
 from toolkit.reading.figures import METRICS_FILE, read_figures
 from toolkit.reporting import PAGE
 from toolkit.reporting.findings import Findings
-from toolkit.reporting.intervals import SECONDS, all_metrics, compared_with, interval_notes, intervals
+from toolkit.reporting.intervals import (
+    FEWEST_DRAWS,
+    SECONDS,
+    all_metrics,
+    compared_with,
+    interval_notes,
+    intervals,
+)
 from toolkit.reporting.observer import Observer
 from toolkit.reporting.written import WrittenReport, page_path, write_report
 from toolkit.runtime.fabric import make_fabric
@@ -216,7 +223,9 @@ def _measure(
     assert subject.observer is not None
     seconds = SECONDS if resamples is None else None
     reports = [each.states.reports() for each in measured]
-    spreads = [each.states.spreads(resamples, seed, seconds=seconds) for each in measured]
+    spreads = [
+        each.states.spreads(resamples, seed, seconds=seconds, fewest=FEWEST_DRAWS) for each in measured
+    ]
     reference = None
     if len(measured) > 1:
         reference = compared_with(measured[1].name, reports, spreads)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from toolkit.reading.yaml_text import dump_yaml
@@ -220,8 +221,10 @@ def _class_names(cards: Sequence[Card]) -> list[str]:
 
 def _place(entry: Mapping[str, Any]) -> str:
     """Which image an entry is about: its file where there is one, and its id where that is not the same."""
-    file = entry["file"]
-    return entry["image"] if file is None else f"{file} ({entry['image']})"
+    file, name = entry["file"], entry["image"]
+    if file is None:
+        return str(name)
+    return str(file) if Path(file).stem == name else f"{file} ({name})"
 
 
 def training(document: Document, pictures: Pictures) -> Section | None:
