@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 from support.file_server import FileServer, serving
@@ -14,6 +15,12 @@ from support.file_server import FileServer, serving
 from toolkit import registry
 
 torch.set_num_threads(1)  # the suite runs in as many processes as there are cores
+
+# a busy machine is no failure
+hypothesis.settings.register_profile(
+    "suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("suite")
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = str(ROOT / "tests" / "support" / "tiny.py")

@@ -6,7 +6,7 @@ import pytest
 from report_cases import A
 
 from toolkit.reporting.cases import KINDS, Case
-from toolkit.reporting.suspects import SUSPECTS
+from toolkit.reporting.suspected_labels import SUSPECTS
 from toolkit.reporting.words import case_in_words, errors_in_words, suspect_in_words
 
 CLASSES = ("cat", "dog")

@@ -12,7 +12,13 @@ from toolkit.reporting.cases import Box, Case, answer_cases, most_telling, objec
 from toolkit.reporting.findings import Findings
 from toolkit.reporting.matching import NONE, Matched, match, paired_overlaps
 from toolkit.reporting.observer import SeenImage
-from toolkit.reporting.suspects import Trust, answer_suspects, object_suspects, ranked, region_suspects
+from toolkit.reporting.suspected_labels import (
+    Trust,
+    answer_suspects,
+    object_suspects,
+    ranked,
+    region_suspects,
+)
 from toolkit.reporting.thumbnails import thumbnail
 from toolkit.reporting.words import case_in_words, suspect_in_words
 from toolkit.visualization.drawing import confident

@@ -13,7 +13,7 @@ from toolkit.reading.yaml_text import dump_yaml
 from toolkit.reporting.cases import KINDS
 from toolkit.reporting.parts import Card, Figure, Gallery, Note, Slider, Source, Table
 from toolkit.reporting.plots import curve_figure, matrix_figure, slider, training_figures
-from toolkit.reporting.suspects import SUSPECTS
+from toolkit.reporting.suspected_labels import SUSPECTS
 from toolkit.wording import counted
 
 Part: TypeAlias = "Table | Figure | Gallery | Slider | Source | Note"

@@ -8,7 +8,13 @@ from report_cases import A, B, C, Placed, objects
 
 from toolkit.reporting.cases import Case
 from toolkit.reporting.matching import match
-from toolkit.reporting.suspects import Trust, answer_suspects, object_suspects, ranked, region_suspects
+from toolkit.reporting.suspected_labels import (
+    Trust,
+    answer_suspects,
+    object_suspects,
+    ranked,
+    region_suspects,
+)
 
 RIGHT = [(0, A), (1, B)]
 """What all other images have, in truth and prediction."""
