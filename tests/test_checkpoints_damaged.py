@@ -94,7 +94,7 @@ def test_fields_of_a_later_toolkit_are_left_out(tmp_path: Path) -> None:
         ({"step": "7"}, "step: should be a valid integer"),
         ({"step": 10**400}, "step: "),
         ({"format": "1"}, "format: should be a valid integer"),
-        ({"format": 10**30}, "written by a newer toolkit"),
+        ({"format": 10**30}, "written by a newer version of the toolkit"),
         ({"toolkit": 0.1}, "toolkit: should be a valid string"),
     ],
 )

@@ -69,7 +69,7 @@ def test_files_of_prompts(
     path.write_text(rows[kind])
     asked = {"point", "box"} if kind == "both" else {kind}
     if start is NOTHING and asked & set(untrained):
-        with pytest.raises(UsageError, match=r"from random weights, and never .* Hint: .*model\.prompts=mix"):
+        with pytest.raises(UsageError, match=r"from random weights and never .* Hint: .*model\.prompts=mix"):
             prompted(Answers(*untrained), str(path), start_weights=start)
     else:
         assert prompted(Answers(*untrained), str(path), start_weights=start).source is not None

@@ -476,7 +476,7 @@ def test_a_download_that_breaks_off_names_host_and_cause(monkeypatch: pytest.Mon
     monkeypatch.setattr(downloads, "check_reachable", lambda endpoint: None)
     with pytest.raises(
         DownloadError,
-        match=r"smp-hub/resnet18\.imagenet cannot be fetched from https://.*connection reset by peer",
+        match=r"smp-hub/resnet18\.imagenet cannot be downloaded from https://.*connection reset by peer",
     ):
         weights.load_weights(small("resnet18"), "imagenet")
 

@@ -81,9 +81,9 @@ def test_the_device_decides_when_to_look() -> None:
 @pytest.mark.parametrize(
     ("losses", "norm", "message"),
     [
-        ({"first": NAN}, NAN, r"step 3: first is nan, with the samples sample 3\."),
-        ({"first": 1.0, "second": -INFINITY}, 1.0, r"step 3: second is -inf, with"),
-        ({"first": INFINITY, "second": NAN}, 1.0, r"step 3: first is inf, second is nan, with"),
+        ({"first": NAN}, NAN, r"step 3: first is nan, in a batch with the samples sample 3\."),
+        ({"first": 1.0, "second": -INFINITY}, 1.0, r"step 3: second is -inf, in a batch with"),
+        ({"first": INFINITY, "second": NAN}, 1.0, r"step 3: first is inf, second is nan, in a batch with"),
         ({"first": 1.0}, NAN, r"step 3: the gradient's norm is nan, though the losses of this process are"),
         ({"first": 1.0}, INFINITY, r"step 3: the gradient's norm is inf"),
     ],
@@ -157,7 +157,7 @@ def share_of_faults() -> list[str]:
                 watch(guard, 3, 1.0)
                 heard.append("nothing")
             except NonFiniteLossError as error:
-                heard.append(str(error).partition(", with")[0])
+                heard.append(str(error).partition(", in a batch with")[0])
             if loss == 1.0 and not delayed:
                 heard.append(f"mean of the losses {guard.loss}")
     return heard
