@@ -404,4 +404,4 @@ def test_the_references_tell_what_everything_is(generate: ModuleType) -> None:
 
 
 def test_the_readme_is_short() -> None:
-    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 140
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) <= 1400

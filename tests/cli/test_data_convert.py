@@ -23,8 +23,8 @@ def test_the_line_that_it_prints_opens_the_result(
     assert main(["data", "convert", "shapes", "--to", target, "--out", str(out), *SHAPES]) == 0
     *lines, last = capsys.readouterr().out.splitlines()
     assert lines[:3] == [
-        f"{split}: {count} samples written to {out}"
-        for split, count in (("train", 3), ("val", 2), ("test", 1))
+        f"{split}: {count} written to {out}"
+        for split, count in (("train", "3 samples"), ("val", "2 samples"), ("test", "1 sample"))
     ]
     assert lines[3:] == (
         ["nothing was lost"]

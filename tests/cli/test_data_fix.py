@@ -126,7 +126,7 @@ def test_each_fault_is_told_and_repaired_in_the_copy_alone(
     for text in (
         "train-1: object 0 has the box (60, 50) to (80, 70), but its mask spans (5, 4) to (25, 24). Hint",
         "a polygon with 1 points encloses no area",
-        "category_id 9, which is none",
+        "category_id 9, which is not",
         "train-6.png",
         "train-7.png",
         "val: fault: 1 photo is in train, too, so that what is measured was learned: val-3 (train: train-9)",
@@ -143,7 +143,7 @@ def test_each_fault_is_told_and_repaired_in_the_copy_alone(
     assert digests(planted) == before
     assert "repair: took the box of the mask: 1" in printed
     assert f"{out / 'changes.csv'} lists them" in printed
-    assert printed.partition("The copy:")[2].count("no faults") == 1
+    assert printed.partition("The copy:")[2].count("no errors") == 1
     changes = changes_of(out)
     by_image = {(each["image"], each["object"]): each["change"] for each in changes if each["image"]}
     assert by_image[("train-1", "0")] == "took the box of the mask"
@@ -210,7 +210,7 @@ def test_label_images_are_repaired_as_label_images(
         ("train", "train/0"): "left out the image",
     }
     printed = capsys.readouterr().out.partition("The copy:")[2]
-    assert "train: 1 samples" in printed
+    assert "train: 1 sample," in printed
     assert "val: 3 samples" in printed
     truth = open_dataset("masks", folder, "val", {})
     copy = open_dataset("masks", tmp_path / "out", "val")
@@ -279,10 +279,10 @@ def test_a_split_that_cannot_be_opened_is_still_a_fault(
     words = ["data", "check", "coco", "--data-dir", str(planted), "--fix"]
     (planted / "annotations" / "instances_val.json").write_text("{")
     assert main([*words, str(tmp_path / "out")]) == 1
-    assert "no faults" in capsys.readouterr().out.partition("The copy:")[2]
+    assert "no errors" in capsys.readouterr().out.partition("The copy:")[2]
     (planted / "annotations" / "instances_val.json").unlink()
     assert main([*words, str(tmp_path / "more")]) == 1
-    assert "no faults" in capsys.readouterr().out.partition("The copy:")[2]
+    assert "no errors" in capsys.readouterr().out.partition("The copy:")[2]
 
 
 def test_classes_in_another_order_become_one_and_others_are_refused(

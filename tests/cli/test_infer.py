@@ -296,8 +296,8 @@ def spotter(infer: Infer, tmp_path: Path) -> Infer:
         (
             "0.31",
             "found: no objects; 2 with lower scores are in the files, but not drawn\n",
-            "warning: nothing is drawn: the highest score in all 2 images is 0.31, and objects are drawn from"
-            " 0.5 on. Hint: --draw-above 0.3, or train longer\n",
+            "warning: nothing is drawn: the highest score in all 2 images is 0.31, and only objects with at"
+            " least 0.5 are drawn. Hint: --draw-above 0.3, or train longer\n",
         ),
         ("0", "found: no objects\n", "warning: no objects were found in all 2 images. Hint: check"),
     ],

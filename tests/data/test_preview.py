@@ -173,7 +173,7 @@ def test_images_of_any_shape_and_samples_without_labels_fit(tmp_path: Path) -> N
     [
         (["--augment", "flip,blurr"], "blurr"),
         (["--augment", "crop"], r"size: missing"),
-        (["--augment", "[{name: flip, p: 3}]"], "less than or equal to 1"),
+        (["--augment", "[{name: flip, p: 3}]"], "expected 1 or less"),
         (["--augment", "3"], "expected names, such as flip,blur"),
         (["--augment", "[{"], "not valid YAML"),
         (["--split", "nothing"], "no split 'nothing'. Expected one of: train, val, test"),

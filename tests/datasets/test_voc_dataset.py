@@ -149,7 +149,7 @@ def test_faults_are_named(folder: Path) -> None:
         voc(folder)[0]
     (root / "SegmentationClass" / "2007_000032.png").unlink()
     with pytest.raises(
-        DataError, match=r"files of the split that .*SegmentationClass lacks: 1 \(2007_000032\.png\)"
+        DataError, match=r"files of the split missing in .*SegmentationClass: 1 \(2007_000032\.png\)"
     ):
         voc(folder)
     voc(folder, "val")

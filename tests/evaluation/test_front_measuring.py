@@ -81,7 +81,7 @@ def test_predictions_on_disk(run: toolkit.TrainResult, tmp_path: Path) -> None:
 def test_what_is_no_run_says_so() -> None:
     with pytest.raises(UsageError, match="int does not refer to a run. Hint: give the folder of a run"):
         toolkit.evaluate(3)  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="Predictor names no run"):
+    with pytest.raises(UsageError, match="Predictor does not refer to a run"):
         toolkit.evaluate(toolkit.Predictor(TinyModel(TinySettings(), ("a",)), device="cpu"))
 
 

@@ -64,7 +64,9 @@ def test_a_tally_says_what_was_found_in_all_images() -> None:
 def test_nothing_that_is_good_enough_to_be_drawn_is_said_and_the_advice_helps() -> None:
     images = objects([0, 1], [0.31, 0.2]), objects([1], [0.1])
     (warning,) = tally(*images).warnings(0.5)
-    assert "the highest score in all 2 images is 0.31, and objects are drawn from 0.5 on" in warning
+    assert (
+        "the highest score in all 2 images is 0.31, and only objects with at least 0.5 are drawn" in warning
+    )
     assert "--draw-above 0.3," in warning
     assert tally(*images, threshold=0.3).found == {"balloon": 1}
     for score in (0.009, 0.02, 0.499):

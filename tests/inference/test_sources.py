@@ -50,7 +50,7 @@ def test_what_cannot_be_fetched_or_is_no_image_is_skipped(address: str, tmp_path
     words = [f"{address}/0.png", f"{address}/none.png", f"{address}/deep/text.jpg"]
     assert predict_folder(predictor(), words, tmp_path / "out", progress=False) == Summary(1, 2, 0)
     _, missing, text = manifest(tmp_path / "out")
-    assert "none.png cannot be fetched: the server answered 404" in str(missing["error"])
+    assert "none.png cannot be downloaded: the server answered 404" in str(missing["error"])
     assert "text.jpg is not a readable image" in str(text["error"])
 
 

@@ -186,7 +186,7 @@ def test_a_session_refuses_what_lies_outside_and_what_takes_no_prompts() -> None
         InvalidDataError, match=r"the point \(16, 3\) lies outside the image, which is 16 × 12"
     ):
         session.point(16, 3)
-    with pytest.raises(InvalidDataError, match="covers nothing"):
+    with pytest.raises(InvalidDataError, match="does not overlap the image"):
         session.box(20, 0, 30, 9)
     assert not session.undo()
     with pytest.raises(UsageError, match="Detector takes no prompts"):

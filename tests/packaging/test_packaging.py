@@ -170,5 +170,5 @@ def test_a_third_party_plugin_trains_by_entry_point_and_as_a_single_file(
         [fresh, "-m", "toolkit", "eval", "by-name", "--data", "squares"],
         [*environment_without, "eval", "by-file", "--data", tiny, "--plugin", tiny],
     ):
-        figures.append(json.loads(run([*words, "--json", "--device", "cpu"], tmp_path)))
+        figures.append(json.loads(run([*words, "--json", "--device", "cpu"], tmp_path))["metrics"])
     assert figures[0] == figures[1], "the same code gives the same figures through either door"

@@ -188,9 +188,9 @@ def test_without_a_network_the_error_says_what_to_fetch_by_hand(
     with pytest.raises(
         DownloadError,
         match=(
-            r"sam2_hiera_base_plus\.pt of facebook/sam2-hiera-base-plus .*Hint: fetch"
+            r"sam2_hiera_base_plus\.pt of facebook/sam2-hiera-base-plus .*Hint: download"
             r" https://dl\.fbaipublicfiles\.com/segment_anything_2/072824/"
-            r"sam2_hiera_base_plus\.pt elsewhere and pass its path as weights="
+            r"sam2_hiera_base_plus\.pt elsewhere and set weights= to its path"
         ),
     ):
         weights._download("2.0", "base_plus")

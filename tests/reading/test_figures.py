@@ -19,5 +19,5 @@ def test_what_is_no_record_of_a_step_is_passed_over(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="figures of a run"):
+    with pytest.raises(DataError, match="metrics of a run"):
         read_figures(tmp_path / METRICS_FILE)

@@ -20,11 +20,13 @@ LEARNS_FROM = {
     "semantic": {"semantic", "instance"},  # objects can be painted, and regions cannot be told apart
     "instance": {"instance"},
     "promptable": {"promptable"},
+    "panoptic": {"panoptic", "instance"},  # objects are segments of things
 }
 MEASURED_BY = {
     "semantic": {"iou"},
     "instance": {"iou", "coco"},
     "promptable": {"iou", "coco", "objects"},
+    "panoptic": {"iou", "coco", "pq"},
 }
 NEEDS = {"semantic": "label_map", "instance": "instances", "promptable": "instances"}
 PREDICTS = {"semantic": "label_map", "instance": "instances", "promptable": "answers or instances"}

@@ -62,7 +62,7 @@ def test_one_device_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
     make_fabric(accelerator="cuda", devices=2, precision="fp32")
     assert (asked["accelerator"], asked["devices"]) == ("cuda", 2)
     with pytest.raises(
-        ConfigError, match=r"cuda:1 is one device, but 2 are asked for\. Hint: --device cuda$"
+        ConfigError, match=r"cuda:1 is one device, but 2 are requested\. Hint: --device cuda$"
     ):
         make_fabric(accelerator="cuda:1", devices=2, precision="fp32")
 

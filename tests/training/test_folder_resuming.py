@@ -73,7 +73,8 @@ def another(key: str, value: Any, annotation: Any) -> Any:
         elif kind is str:
             return "" if value else "val"
         elif get_origin(kind) is tuple:
-            return [*(value or (1,)), 1000]
+            more = "another" if get_args(kind)[0] is str else 1000
+            return [*(value or (more,)), more]
     raise AssertionError(f"{key}: say here what else it may be than {value!r}")
 
 

@@ -92,7 +92,7 @@ def test_a_task_of_one_class_is_warned_about(plugin: str, classes: list[str], co
     task = registry.task_of(registry.plugins().get(plugin))
     found = list(warning_lines(task, classes))
     assert len(found) == count
-    assert all("one class only (cup)" in line and "Hint: " in line for line in found)
+    assert all("only one class (cup)" in line and "Hint: " in line for line in found)
 
 
 def test_objects_of_one_class_are_a_task() -> None:
@@ -114,5 +114,5 @@ def test_training_with_one_class_says_so(tmp_path: Path, caplog: pytest.LogCaptu
     )
     assert result.finished
     said = "\n".join(caplog.messages)
-    assert "there is one class only (class_0)" in said
-    assert "Best validation: There is one class only (class_0)" in said
+    assert "there is only one class (class_0)" in said
+    assert "Best validation: There is only one class (class_0)" in said

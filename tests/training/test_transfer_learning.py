@@ -235,7 +235,7 @@ def test_rates_multiply_those_of_the_plugin() -> None:
             ConfigError,
             "train.lr_factors: no part of the model matches 'decoder'",
         ),
-        (["train.lr_factors={head: 0}"], ConfigError, "greater than 0"),
+        (["train.lr_factors={head: 0}"], ConfigError, "expected a number above 0"),
         (["train.lr_factors={'!head': 1}"], ConfigError, "'!head'"),
         (["train.freeze='*'"], TrainingError, "everything is frozen"),
         (["train.freeze='*'", "train.unfreeze_at=2"], TrainingError, "everything is frozen"),

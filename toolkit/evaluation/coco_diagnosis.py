@@ -89,8 +89,9 @@ def _calibration(detections: Detections, classes: int, bins: int) -> tuple[Bins 
     if not _are_probabilities(detections):
         return None, [float("nan")] * classes
     counted = ~detections.ignored
-    # 0.35 lies in the same bin whether it came as float32 or from a file of decimal numbers
-    scores, correct = detections.scores[counted].round(6), detections.correct[counted]
+    # 0.35 lies in the same bin whether it came as float32 from a model or as float64 from a file
+    scores = detections.scores[counted].astype(np.float32).astype(np.float64)
+    correct = detections.correct[counted]
     labels = detections.labels[counted]
     each = [Bins.of(scores[labels == label], correct[labels == label], bins) for label in range(classes)]
     return Bins.of(scores, correct, bins), [part.error for part in each]

@@ -29,6 +29,7 @@ from toolkit.evaluation.selection import build_evaluators
 from toolkit.models.building import load_model, plugin_of_run
 from toolkit.models.recorded import RecordedModel
 from toolkit.reading.figures import METRICS_FILE, read_figures
+from toolkit.reading.files import expanded
 from toolkit.reporting import PAGE
 from toolkit.reporting.findings import Findings
 from toolkit.reporting.intervals import (
@@ -274,6 +275,6 @@ def _figures_of(path: Path) -> list[dict[str, Any]]:
 
 def _short_name(path: Path, paths: Sequence[Path]) -> str:
     """The last part of a path, or all of it where that does not tell it from another."""
-    names = [each.expanduser().resolve().name for each in paths]
-    name = path.expanduser().resolve().name
+    names = [expanded(each).resolve().name for each in paths]
+    name = expanded(path).resolve().name
     return name if names.count(name) == 1 else str(path)

@@ -138,7 +138,7 @@ def test_files_for_other_networks(tmp_path: Path) -> None:
     with pytest.raises(
         CheckpointError,
         match=(
-            r"r50\.pkl holds another ResNet: .*res4\.\d+\..* is in the model only\. Hint: set"
+            r"r50\.pkl contains another ResNet: .*res4\.\d+\..* is in the model only\. Hint: set"
             r" model\.backbone\.depth"
         ),
     ):
@@ -193,7 +193,7 @@ def test_files_that_would_run_code(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ([1, 2], "holds a list: expected arrays by name"),
+        ([1, 2], "contains a list: expected arrays by name"),
         ({}, "holds no arrays"),
         ({"model": {"a": "text"}, "__author__": "us"}, "expected arrays by name, but 'a' (str) names a str"),
         ({"model": {3: np.zeros(3)}}, "but '3' (int) names an array"),
