@@ -100,7 +100,7 @@ def test_faults_are_named(folder: Path) -> None:
     with pytest.raises(DataError, match=r"missing in .*trimaps: 1 \(Sphynx_201\.png\)"):
         pets(folder, "test")
     (folder / "images" / "Sphynx_201.jpg").unlink()
-    with pytest.raises(DataError, match=r"images lacks: 1 \(Sphynx_201\.jpg\)"):
+    with pytest.raises(DataError, match=r"missing in .*images: 1 \(Sphynx_201\.jpg\)"):
         pets(folder, "test")
     for wrong in ("Sphynx_201 1 1 1", "poodle_1 38 2 1", "Sphynx_201"):
         (folder / "annotations" / "test.txt").write_text(f"{wrong}\n")

@@ -156,7 +156,7 @@ def test_faults_are_named(folder: Path) -> None:
     for path in root.glob("JPEGImages/*"):
         path.unlink()
     with pytest.raises(
-        DataError, match=r"JPEGImages lacks: 3 \(2007_000032\.jpg, 2007_000039\.jpg, 2008_000001\.jpg\)"
+        DataError, match=r"JPEGImages: 3 \(2007_000032\.jpg, 2007_000039\.jpg, 2008_000001\.jpg\)"
     ):
         voc(folder, "trainval")
     (root / "ImageSets" / "Segmentation" / "val.txt").write_text("\n")

@@ -92,7 +92,7 @@ PREDICTIONS: dict[str, tuple[Callable[[Sequence[Sample]], Any], str]] = {
         lambda s: [prediction(one) for one in s[::-1]],
         "for 'a', 4×6 .*, but found one for 'b', 8×6",
     ),
-    "another size": (lambda s: [prediction(one, size=(2, 3)) for one in s], "there is one of 'a', 2×3"),
+    "another size": (lambda s: [prediction(one, size=(2, 3)) for one in s], "found one for 'a', 2×3"),
 }
 
 

@@ -21,7 +21,7 @@ def test_a_missing_library_names_the_extra_and_how_to_install_it(
 ) -> None:
     monkeypatch.setitem(sys.modules, extra, None)
     with pytest.raises(
-        UnavailableError, match=rf"to_x\(\) needs {extra}, an extra .* Hint: pip install"
+        UnavailableError, match=rf"to_x\(\) needs the extra {extra}, .* Hint: pip install"
     ) as found:
         load("to_x()")
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"][extra]

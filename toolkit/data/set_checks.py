@@ -111,7 +111,7 @@ def _nearly_in_two_splits(
     for (name, before), shared in pairs.items():
         what = "1 image is nearly one" if len(shared) == 1 else f"{len(shared)} images are nearly those"
         named = _listed([f"{own} ({before}: {theirs})" for theirs, own in shared])
-        yield name, f"{what} of {before}, so that what is measured was learned: {named}"
+        yield name, f"{what} of {before}, so the splits are not independent: {named}"
 
 
 def have_the_same_photos(one: SplitReport, other: SplitReport) -> bool:

@@ -194,7 +194,7 @@ def test_files_that_would_run_code(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     ("content", "message"),
     [
         ([1, 2], "contains a list: expected arrays by name"),
-        ({}, "holds no arrays"),
+        ({}, "contains no arrays"),
         ({"model": {"a": "text"}, "__author__": "us"}, "expected arrays by name, but 'a' (str) names a str"),
         ({"model": {3: np.zeros(3)}}, "but '3' (int) names an array"),
         ({"a": [np.zeros(3)]}, "'a' (str) names a list"),
