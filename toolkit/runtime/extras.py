@@ -34,5 +34,6 @@ def import_supervision(purpose: str) -> Any:
 
 def _missing(extra: str, requirement: str, purpose: str, error: ImportError) -> UnavailableError:
     return UnavailableError(
-        f"{purpose} needs the extra {extra}, which is not installed ({error}). Hint: pip install '{requirement}'"
+        f"{purpose} needs the extra {extra}, which is not installed ({error}). Hint: pip install"
+        f" '{requirement}'"
     )
