@@ -4,7 +4,9 @@ work.
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -193,6 +195,23 @@ def test_a_file_called_like_a_package_does_not_shadow_it(tmp_path: Path) -> None
     import torch
 
     assert hasattr(torch, "Tensor")
+
+
+def test_a_file_of_the_same_size_and_time_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    file = tmp_path / "mine.py"
+    for name in ("one", "two"):
+        file.write_text(
+            "from toolkit import PluginManifest\n"
+            f"PLUGIN = PluginManifest(name='{name}', summary='s', task='semantic', build=':x')\n"
+        )
+        os.utime(file, (1e9, 1e9))
+        registry.clear()
+        registry.add_path(file)
+        assert registry.plugins().get(name).name == name
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.py"], "and nothing is left beside it"
 
 
 def test_an_import_that_fails_late_is_explained(tmp_path: Path) -> None:

@@ -15,8 +15,9 @@ import logging
 import pkgutil
 import sys
 from importlib import metadata
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import TypeVar
 
 from toolkit.errors import DuplicateNameError, ToolkitError, UsageError
@@ -150,13 +151,25 @@ def forget_paths() -> None:
     _loaded.clear()
 
 
+class _FreshSource(SourceFileLoader):
+    """Compiles a file each time. Python tells its bytecode files apart by time in whole seconds and by size,
+    so after a quick change of one digit the old code would run. None are left in a user's folder, either.
+    """
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
 def _import_file(path: Path, file: Path) -> ModuleType:
     """Import a file under a unique name, so that it cannot shadow an installed package (``sam2.py`` and
     ``sam2``).
     """
     module_name = f"toolkit_user_plugins.{path.stem}"
     search = [str(path)] if path.is_dir() else None
-    spec = importlib.util.spec_from_file_location(module_name, file, submodule_search_locations=search)
+    loader = _FreshSource(module_name, str(file))
+    spec = importlib.util.spec_from_file_location(
+        module_name, file, loader=loader, submodule_search_locations=search
+    )
     assert spec is not None  # a .py file always has a loader
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
