@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from support.commands import run_command, train_words
 
 THIRD_PARTY_PYPROJECT = """
 [build-system]
@@ -163,12 +164,13 @@ def test_a_third_party_plugin_trains_by_entry_point_and_as_a_single_file(
         tmp_path,
     )
     run([fresh, "-m", "toolkit", "eval", "by-name", "--data", "squares", "--device", "cpu"], tmp_path)
-    environment_without = [sys.executable, "-m", "toolkit"]
-    run([*environment_without, "train", "--plugin", tiny, "--data", tiny, "--out", "by-file", *few], tmp_path)
-    figures = []
-    for words in (
-        [fresh, "-m", "toolkit", "eval", "by-name", "--data", "squares"],
-        [*environment_without, "eval", "by-file", "--data", tiny, "--plugin", tiny],
-    ):
-        figures.append(json.loads(run([*words, "--json", "--device", "cpu"], tmp_path))["metrics"])
-    assert figures[0] == figures[1], "the same code gives the same figures through either door"
+    by_file = tmp_path / "by-file"  # in the environment without the package
+    done = run_command(*train_words(tiny, by_file, *few))
+    assert done.returncode == 0, done.stderr
+    printed = ["--json", "--device", "cpu"]
+    words = ["eval", "by-name", "--data", "squares", *printed]
+    found = json.loads(run([fresh, "-m", "toolkit", *words], tmp_path))
+    done = run_command("eval", str(by_file), "--data", tiny, "--plugin", tiny, *printed)
+    assert found["metrics"] == json.loads(done.stdout)["metrics"], (
+        "the same code gives the same figures through either door"
+    )

@@ -29,6 +29,8 @@ STARTS: dict[str, dict[str, Any]] = {
     "epochs": {"plugin": "deeplabv3", "data": "voc", "overrides": {"train": {"epochs": 3}}},
     "dotted keys": {"plugin": "unet", "data": "shapes", "overrides": {"train.steps": 40, "train.seed": 3}},
 }
+SLOW = {"recipe of objects", "defaults of sgd", "another rate", "dotted keys"}
+EACH_START = [pytest.param(how, marks=pytest.mark.slow) if how in SLOW else how for how in STARTS]
 IMAGES = 100
 
 
@@ -102,7 +104,7 @@ def differing(one: RunSettings, other: RunSettings) -> set[str]:
     return {key for key, _ in leaves(type(one)) if value_of(one, key) != value_of(other, key)}
 
 
-@pytest.mark.parametrize("how", STARTS)
+@pytest.mark.parametrize("how", EACH_START)
 def test_what_may_change_may_change_and_nothing_else_does(how: str, tmp_path: Path) -> None:
     """Given on the command line, or as a mapping to ``toolkit.train``: over the settings of the run."""
     before = started(how, tmp_path)
@@ -119,7 +121,7 @@ def test_what_may_change_may_change_and_nothing_else_does(how: str, tmp_path: Pa
     assert any(key.startswith("evaluators.") for key in tried), "what only measures"
 
 
-@pytest.mark.parametrize("how", STARTS)
+@pytest.mark.parametrize("how", EACH_START)
 def test_the_same_command_with_one_word_more_goes_on(how: str, tmp_path: Path) -> None:
     """As from Python with ``toolkit.resolve``: all settings come from the recipe again."""
     before = started(how, tmp_path)
