@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import time
@@ -12,7 +13,7 @@ import torch
 
 from toolkit.data.dataset import Dataset
 from toolkit.data.loader import EvaluationLoader, training_batches
-from toolkit.errors import LoaderError
+from toolkit.errors import DataError, LoaderError
 from toolkit.types import Sample
 
 
@@ -101,8 +102,11 @@ class Odd(Slow):
 def test_errors_of_a_dataset_are_its_own(tmp_path: Path, error: Exception, workers: int) -> None:
     dataset = Odd(tmp_path)
     dataset.error = error
-    with pytest.raises(type(error), match="odd"):
+    before = multiprocessing.active_children()
+    with pytest.raises(type(error), match="odd") as caught:
         next(stream(dataset, workers))
+    assert multiprocessing.active_children() == before, "though the traceback still has the iterator"
+    del caught
 
 
 def test_signals_of_the_main_process_are_as_they_were(tmp_path: Path) -> None:
@@ -111,3 +115,22 @@ def test_signals_of_the_main_process_are_as_they_were(tmp_path: Path) -> None:
     next(stream(Slow(tmp_path)))
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+def test_processes_end_with_an_error_and_others_start_in_the_next_pass(tmp_path: Path, keeps: bool) -> None:
+    before = set(multiprocessing.active_children())
+    dataset = Odd(tmp_path)
+    dataset.error = DataError("odd")
+    loader = EvaluationLoader(dataset, batch_size=2, workers=2, keep_workers=keeps)
+    for _ in range(2):
+        with pytest.raises(DataError, match="odd"):
+            list(loader)
+        assert set(multiprocessing.active_children()) == before
+    fine = EvaluationLoader(Slow(tmp_path), batch_size=2, workers=2, keep_workers=keeps)
+    assert sum(map(len, fine)) == sum(map(len, fine)) == 12
+    assert len(set(multiprocessing.active_children()) - before) == (2 if keeps else 0)
+    fine.close()
+    assert set(multiprocessing.active_children()) == before
+    assert sum(map(len, fine)) == 12
+    fine.close()

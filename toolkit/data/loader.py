@@ -9,23 +9,30 @@ processes.
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Generator, Iterator, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from toolkit.data.dataset import Dataset
-from toolkit.data.loader_processes import leave_signals_to_the_main_process, naming_deaths, starting
+from toolkit.data.loader_processes import (
+    end_processes,
+    leave_signals_to_the_main_process,
+    naming_deaths,
+    starting,
+)
 from toolkit.errors import ToolkitError
 from toolkit.registry.discovery import load_path, loaded_paths
 from toolkit.runtime.seeding import derive_seed
 from toolkit.types import Sample
 
 Transform = Callable[[Sample, int], Sample]
+Batches: TypeAlias = "Generator[list[Sample], None, None]"
+"""Closing them ends the processes that read them."""
 
 
 class _View(TorchDataset["Sample | ToolkitError"]):
@@ -112,14 +119,20 @@ def _as_list(samples: Sequence[Sample | ToolkitError]) -> list[Sample | ToolkitE
     return list(samples)
 
 
-def _raise_errors(batches: Iterator[list[Sample | ToolkitError]], processes: int) -> Iterator[list[Sample]]:
-    for batch in naming_deaths(batches, processes):
-        samples: list[Sample] = []
-        for item in batch:
-            if isinstance(item, ToolkitError):
-                raise item
-            samples.append(item)
-        yield samples
+def _raise_errors(
+    batches: Iterator[list[Sample | ToolkitError]], processes: int, end: Callable[[], None]
+) -> Batches:
+    try:
+        for batch in naming_deaths(batches, processes):
+            samples: list[Sample] = []
+            for item in batch:
+                if isinstance(item, ToolkitError):
+                    raise item
+                samples.append(item)
+            yield samples
+    except BaseException:  # also where it is closed before the end
+        end()
+        raise
 
 
 def training_batches(
@@ -135,7 +148,7 @@ def training_batches(
     steps: int,
     workers: int,
     pin_memory: bool = False,
-) -> Iterator[list[Sample]]:
+) -> Batches:
     """The batch parts of one process, ``accumulate`` for each step from ``start`` to ``steps``.
 
     Raises:
@@ -163,7 +176,7 @@ def training_batches(
     # Created here, not in the first step, because torch draws a random number for it.
     with starting():
         batches = iter(loader)
-    return _raise_errors(batches, workers)
+    return _raise_errors(batches, workers, partial(end_processes, batches))
 
 
 class EvaluationLoader:
@@ -206,7 +219,7 @@ class EvaluationLoader:
     def __len__(self) -> int:
         return len(self._loader)
 
-    def __iter__(self) -> Iterator[list[Sample]]:
+    def __iter__(self) -> Batches:
         """The batches.
 
         Raises:
@@ -214,4 +227,15 @@ class EvaluationLoader:
         """
         with starting():
             batches = iter(self._loader)
-        return _raise_errors(batches, self._loader.num_workers)
+
+        def end() -> None:
+            self._loader._iterator = None  # another pass starts others
+            end_processes(batches)
+
+        return _raise_errors(batches, self._loader.num_workers, end)
+
+    def close(self) -> None:
+        """End the processes that ``keep_workers`` keeps; another pass starts others."""
+        kept, self._loader._iterator = self._loader._iterator, None
+        if kept is not None:
+            end_processes(kept)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from toolkit.checkpoints import BEST
 from toolkit.config import RunSettings
 from toolkit.config.schema import AUTO
 from toolkit.data.dataset import Dataset
-from toolkit.data.loader import training_batches
+from toolkit.data.loader import Batches, training_batches
 from toolkit.data.transforms import build_transform
 from toolkit.errors import LoaderError, UsageError
 from toolkit.evaluation.driver import PredictedBatch
@@ -60,7 +60,6 @@ from toolkit.training.run_report import RunReport
 from toolkit.training.splits import Splits, open_splits
 from toolkit.training.state import RESUME_FILE, Progress
 from toolkit.training.validation import Validation
-from toolkit.types import Sample
 from toolkit.wording import counted
 
 
@@ -140,6 +139,7 @@ def train(
         with failing_together(fabric):
             splits = _splits(settings, train_set, val_set)
             trainer = Trainer(settings, run, fabric, splits, model=model, resume=resume)
+        stack.callback(trainer.validation.close)
         trainer.connect()
         folder, loggers = run if fabric.is_global_zero else None, []
         if folder:  # only now, so that a run that cannot start leaves no folder in the way
@@ -305,7 +305,7 @@ class Trainer:
             self.keeper.renew_last()
         self._begin_measuring(log, pictures, report)
         batches, clock = self._batches(), Clock()
-        with Interrupts(enabled=fabric.world_size == 1) as interrupts:
+        with closing(batches), Interrupts(enabled=fabric.world_size == 1) as interrupts:
             while progress.step < self.steps and not self._is_stale() and not interrupts.noticed:
                 step, last = progress.step, progress.step + 1 == self.steps
                 logged = (step + 1) % options.log_every == 0 or last
@@ -442,7 +442,7 @@ class Trainer:
                 log.warn(warning)
         return figures
 
-    def _batches(self) -> Iterator[list[Sample]]:
+    def _batches(self) -> Batches:
         options, augment = self.settings.train, self.settings.augment
         return training_batches(
             self.train_set,

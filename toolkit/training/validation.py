@@ -151,6 +151,11 @@ class Validation:
         progress.best, progress.best_step, progress.stale = value, progress.step, 0
         return True
 
+    def close(self) -> None:
+        """End the processes that read images."""
+        if self._loader is not None:
+            self._loader.close()
+
     def _loader_for_all(self) -> EvaluationLoader:
         """One for all validations, so that its processes are started once."""
         if self._loader is None:
