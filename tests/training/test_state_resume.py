@@ -46,7 +46,8 @@ def kill_after(process: Command, run: Path, step: int) -> None:
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         assert process.poll() is None, "the run ended before it could be killed"
-        lines = (run / "metrics.jsonl").read_text().splitlines() if (run / "metrics.jsonl").exists() else []
+        written = (run / "metrics.jsonl").read_text() if (run / "metrics.jsonl").exists() else ""
+        lines = written.rpartition("\n")[0].splitlines()  # without one that is being written
         if lines and json.loads(lines[-1])["step"] >= step:
             break
         time.sleep(0.002)
