@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import math
 import subprocess
@@ -161,3 +162,23 @@ def test_what_is_better_lower_must_be_a_metric() -> None:
 def test_manifests_and_the_contract_import_no_torch() -> None:
     code = "import sys, toolkit.evaluation, toolkit.evaluation.manifests; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("width", [40, 80, 120, 300])
+def test_no_heading_and_no_value_of_a_class_is_cut(width: int) -> None:
+    names = [
+        f"{kind}/AP{part}" for kind in ("segm", "bbox", "boundary") for part in ("", "50", "75", "s", "m")
+    ]
+    classes = ("background", "a", "a class with a rather long name")
+    per_class = {name: [0.1234 + 0.01 * i, 1.0, math.nan] for i, name in enumerate(names)}
+    report = Report("coco", {"AP": 0.5}, per_class, classes)
+    console = Console(file=io.StringIO(), width=width)
+    console.print(report.table())
+    printed = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "…" not in printed
+    assert max(len(line) for line in printed.splitlines()) <= width
+    for index, name in enumerate(names):
+        assert f" {name} " in printed
+        assert f" {0.1234 + 0.01 * index:.4f} " in printed
+    tables = printed.count("background")
+    assert tables == 1 if width == 300 else tables > 1

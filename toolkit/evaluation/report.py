@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,9 @@ from toolkit.runtime.extras import import_pandas
 from toolkit.runtime.text import printable
 
 if TYPE_CHECKING:
-    from rich.console import Group
+    from rich.console import Console, ConsoleOptions, Group
+    from rich.table import Table
+    from rich.text import Text
 
 
 @dataclass(frozen=True)
@@ -188,16 +190,50 @@ class Report:
         for metric, value in self.metrics.items():
             if metric not in hidden:
                 summary.add_row(Text(metric), _text(value))
-        parts: list[Table | Text] = [summary]
+        parts: list[Table | Text | _ClassTables] = [summary]
         shown = {metric: values for metric, values in self.per_class.items() if metric not in hidden}
         if shown:
-            rows = Table("class")
-            for metric in shown:
-                rows.add_column(Text(metric), justify="right")
-            for index, name in enumerate(self.classes):
-                rows.add_row(Text(printable(name)), *(_text(values[index]) for values in shown.values()))
-            parts.append(rows)
+            cells = {metric: [_text(value) for value in values] for metric, values in shown.items()}
+            parts.append(_ClassTables([printable(name) for name in self.classes], cells))
         return Group(*parts, *(Text(printable(line)) for line in (*self.summary, *self.notes)))
+
+
+class _ClassTables:
+    """A row for each class; the columns are split over several tables where one would be too wide, so that no
+    heading and no value is cut.
+
+    Args:
+        classes: the names.
+        cells: metric -> a cell for each class.
+    """
+
+    def __init__(self, classes: Sequence[str], cells: Mapping[str, Sequence[str]]) -> None:
+        self._classes, self._cells = classes, cells
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Table]:
+        from rich.cells import cell_len
+        from rich.table import Table
+        from rich.text import Text
+
+        around = 3  # a border and two spaces
+        label = max(map(cell_len, ("class", *self._classes))) + around + 1
+        room = options.max_width - min(label, options.max_width // 2)
+        groups: list[list[str]] = [[]]
+        left = room
+        for metric, cells in self._cells.items():
+            width = max(cell_len(metric), *map(cell_len, cells), 0) + around
+            if groups[-1] and width > left:
+                groups.append([])
+                left = room
+            groups[-1].append(metric)
+            left -= width
+        for metrics in groups:
+            table = Table("class")
+            for metric in metrics:
+                table.add_column(Text(metric), justify="right", overflow="fold")
+            for index, name in enumerate(self._classes):
+                table.add_row(Text(name), *(self._cells[metric][index] for metric in metrics))
+            yield table
 
 
 class Reports(tuple[Report, ...]):
