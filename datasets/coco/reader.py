@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from toolkit.config import Settings
-from toolkit.data.faults import fault, is_gathering
+from toolkit.data.faults import is_gathering
 from toolkit.data.notes import announce, note
 from toolkit.formats.bounds import CLIPPED
 from toolkit.formats.coco import CocoFile
-from toolkit.formats.coco_files import SPLITS, candidates, image_paths, matching, root_and_file
+from toolkit.formats.coco_files import LOST, SPLITS, candidates, image_paths, matching, root_and_file
 from toolkit.formats.coco_numbers import CocoNumbered
 from toolkit.formats.coco_truth import complete_truth
 from toolkit.formats.image_paths import ImagePaths, portable_names
@@ -115,16 +115,9 @@ class Coco(RegionDataset, CocoNumbered):
         """Look whether the first image is there; where faults are gathered, whether all are, and go on
         without the others.
         """
-        if not is_gathering():
-            for place in self._places[:1]:
-                self._paths.require(self._name(place))
-            return
-        names = {place: self._name(place) for place in self._places}
-        there = {place for place, name in names.items() if self._paths.find(name) is not None}
-        lost = [name for place, name in names.items() if place not in there]
-        if lost:
-            fault(self._paths.lost(lost, "put them there, or set data.options.images=FOLDER"))
-        self._use(place for place in self._places if place in there)
+        there = self._paths.require_all([*map(self._name, self._places)], LOST)
+        if len(there) < len(self._places):
+            self._use([self._places[place] for place in there])
 
     def image_path(self, index: int) -> Path:
         """The image."""

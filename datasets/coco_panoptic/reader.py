@@ -8,15 +8,13 @@ from typing import Any, Literal
 
 from toolkit.config import Settings
 from toolkit.data.dataset import Dataset
-from toolkit.data.faults import fault, is_gathering
 from toolkit.data.images import read_image
 from toolkit.data.segments import PANOPTIC, ThingClasses
 from toolkit.errors import DataError
-from toolkit.formats.coco_files import image_paths, root_and_file
+from toolkit.formats.coco_files import LOST, image_paths, root_and_file
 from toolkit.formats.coco_numbers import CocoNumbered
 from toolkit.formats.coco_panoptic_file import PanopticFile
 from toolkit.formats.image_paths import ImagePaths, portable_names
-from toolkit.formats.pairs import listed
 from toolkit.formats.regions import unique_ids
 from toolkit.types import VOID, Instances, PanopticMap, Sample
 
@@ -103,17 +101,9 @@ class CocoPanoptic(Dataset, ThingClasses, CocoNumbered):
         """Look whether the first image is there; where faults are gathered, whether all are, and go on
         without the others.
         """
-        if not is_gathering():
-            for place in self._places[:1]:
-                self._paths.require(self._name(place))
-            return
-        lost = [place for place in self._places if self._paths.find(self._name(place)) is None]
-        if lost:
-            what = listed(
-                f"images that {self._file.path} names and that are not there", [self._name(p) for p in lost]
-            )
-            fault(DataError(f"{what}. Hint: put them there, or set data.options.images=FOLDER"))
-        self._use(place for place in self._places if place not in set(lost))
+        there = self._paths.require_all([*map(self._name, self._places)], LOST)
+        if len(there) < len(self._places):
+            self._use([self._places[place] for place in there])
 
     def __getitem__(self, index: int) -> Sample:
         """Read one image with its segments, its label map and its things as objects."""

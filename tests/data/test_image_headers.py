@@ -148,6 +148,13 @@ def test_large_images_that_account_for_their_pixels_are_read(tmp_path: Path) -> 
     assert read_image(tmp_path / "photo.jpg").shape == (3, 5_000, 9_000)
 
 
+def refused_at_once(path: Path, message: str) -> None:
+    started = time.perf_counter()
+    with pytest.raises(ImageError, match=message):
+        read_image(path)
+    assert time.perf_counter() - started < 3
+
+
 @pytest.mark.usefixtures("no_decoding")
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "WEBP", "GIF", "JPEG2000"])
 def test_a_file_far_larger_than_its_pixels_is_refused_unread(tmp_path: Path, kind: str) -> None:
@@ -155,10 +162,7 @@ def test_a_file_far_larger_than_its_pixels_is_refused_unread(tmp_path: Path, kin
     path.write_bytes(encoded(photo(), kind))
     with open(path, "r+b") as file:
         file.truncate(100 << 30)
-    started = time.perf_counter()
-    with pytest.raises(ImageError, match=r"sparse .*Hint"):
-        read_image(path)
-    assert time.perf_counter() - started < 3
+    refused_at_once(path, r"sparse .*Hint")
 
 
 def test_the_first_page_of_a_file_of_any_size(tmp_path: Path) -> None:
@@ -177,19 +181,13 @@ def test_gigabytes_of_nothing_are_refused_at_once(tmp_path: Path, start: bytes) 
     path.write_bytes(start)
     with open(path, "r+b") as file:
         file.truncate(3 << 30)
-    started = time.perf_counter()
-    with pytest.raises(ImageError, match=r"zeros\.png .*Hint"):
-        read_image(path)
-    assert time.perf_counter() - started < 3
+    refused_at_once(path, r"zeros\.png .*Hint")
 
 
 def test_a_header_without_end_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     path.write_bytes(b"\xff\xd8\xff\xe0\0\x04ab" + b"\xff" * (8 << 20))
-    started = time.perf_counter()
-    with pytest.raises(ImageError, match=r"a\.jpg has a damaged header: it does not end\. Hint"):
-        read_image(path)
-    assert time.perf_counter() - started < 3
+    refused_at_once(path, r"a\.jpg has a damaged header: it does not end\. Hint")
 
 
 def test_sizes_and_orientations_come_from_the_header_alone(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolkit.cli.options import (
@@ -14,11 +13,12 @@ from toolkit.cli.options import (
     add_device_argument,
     add_plugin_files_argument,
     add_prompts_above_argument,
+    add_run_or_predictions,
     add_settings_argument,
-    is_setting,
     load_plugin_files,
     natural,
     positive,
+    settle_run_or_predictions,
 )
 
 if TYPE_CHECKING:
@@ -29,18 +29,7 @@ SUMMARY = "evaluate a run, or predictions from any source, on a dataset"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Fill in the parser."""
-    parser.add_argument("run", nargs="?", metavar="RUN", help="folder of a run, or a checkpoint file")
-    what = "instead of RUN: a folder of label images, a predictions.json, or a list of COCO results"
-    parser.add_argument("--predictions", type=Path, metavar="PATH", help=what)
-    parser.add_argument(
-        "--label-values",
-        default="index",
-        choices=["index", "dataset"],
-        help=(
-            "with --predictions of label images: index (of the class; 255 for none), or dataset: the values"
-            " that the dataset's own label images have; a classes.csv next to them takes precedence"
-        ),
-    )
+    add_run_or_predictions(parser)
     add_data_arguments(parser, default="the data that RUN was trained on")
     parser.add_argument(
         "--prompts",
@@ -88,18 +77,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure, print, and keep the reports beside the run."""
     from toolkit.config.tree import parse_words
-    from toolkit.errors import UsageError
 
-    if args.run and is_setting(args.run):  # a setting that took the place of RUN
-        args.settings.insert(0, args.run)
-        args.run = None
-    if bool(args.run) == bool(args.predictions):
-        found = "RUN and --predictions were both given" if args.run else "there is nothing to evaluate"
-        raise UsageError(f"{found}. Hint: give either RUN, the folder of a run, or --predictions PATH")
+    settle_run_or_predictions(args, "evaluate")
     load_plugin_files(args)
     overrides = parse_words(args.settings)
-    if args.predictions and not args.data:
-        raise UsageError("predictions do not say which dataset they belong to. Hint: add --data NAME")
 
     from toolkit.evaluation.runs import data_of_run, evaluate_predictions, evaluate_run
 

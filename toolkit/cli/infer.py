@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from toolkit.cli.options import (
     add_device_argument,
@@ -25,6 +25,7 @@ from toolkit.runtime.text import printable
 from toolkit.wording import counted
 
 if TYPE_CHECKING:
+    from toolkit.inference.predictor import Predictor
     from toolkit.inference.summary import Summary
 
 SUMMARY = "run a trained model over images and folders"
@@ -124,7 +125,7 @@ def run(args: argparse.Namespace) -> int:
     """Predict, and say what became of the images."""
     load_plugin_files(args)
     from toolkit.inference import Tiling, load
-    from toolkit.inference.pipeline import Work, predict_folder
+    from toolkit.inference.pipeline import Work
     from toolkit.inference.sources import FrameChoice
     from toolkit.models.capabilities import Promptable
 
@@ -144,28 +145,17 @@ def run(args: argparse.Namespace) -> int:
         prompts_above=args.prompts_above,
         settings=settings,
     )
-    start = time.perf_counter()
-    try:
-        summary = predict_folder(
-            predictor,
-            [path for path in args.paths if path not in words],
-            out,
-            work=work,
-            overlays=not args.no_overlays,
-            draw_above=args.draw_above,
-            label_values=args.label_values,
-            frames=frames,
-            resume=args.resume,
-        )
-    except KeyboardInterrupt:
-        print(
-            printable(f"stopped; the results so far are in {out}; --resume continues from there"),
-            file=sys.stderr,
-        )
-        raise
-    print(describe(summary, out, time.perf_counter() - start))
-    for warning in summary.warnings():
-        print(printable(f"warning: {warning}"), file=sys.stderr)
+    summary = predict_and_describe(
+        predictor,
+        [path for path in args.paths if path not in words],
+        out,
+        work=work,
+        overlays=not args.no_overlays,
+        draw_above=args.draw_above,
+        label_values=args.label_values,
+        frames=frames,
+        resume=args.resume,
+    )
     for line in _closing(args, summary, out, has_classes=predictor.model.capability(Promptable) is None):
         print(line)
     return 3 if summary.failed else 0
@@ -184,7 +174,24 @@ def _closing(args: argparse.Namespace, summary: Summary, out: Path, *, has_class
         yield from next_lines(measure, title="To measure the results, if you have labels:")
 
 
-def describe(summary: Summary, out: Path, seconds: float) -> str:
+def predict_and_describe(predictor: Predictor, paths: Sequence[str], out: Path, **how: Any) -> Summary:
+    """Predict, and print what became of the images; ``how`` is that of ``predict_folder``."""
+    from toolkit.inference.pipeline import predict_folder
+
+    start = time.perf_counter()
+    try:
+        summary = predict_folder(predictor, paths, out, **how)
+    except KeyboardInterrupt:
+        stopped = f"stopped; the results so far are in {out}; --resume continues from there"
+        print(printable(stopped), file=sys.stderr)
+        raise
+    print(_described(summary, out, time.perf_counter() - start))
+    for warning in summary.warnings():
+        print(printable(f"warning: {warning}"), file=sys.stderr)
+    return summary
+
+
+def _described(summary: Summary, out: Path, seconds: float) -> str:
     """What became of the images, in a few lines."""
     rate = f" in {seconds:.1f} s ({summary.done / seconds:.1f} images/s)" if summary.done else ""
     parts = [f"{counted(summary.done, 'image')} done{rate}"]

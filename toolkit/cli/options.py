@@ -15,6 +15,44 @@ if TYPE_CHECKING:
     from toolkit.registry.manifests import DatasetManifest
 
 
+def add_run_or_predictions(parser: argparse.ArgumentParser) -> None:
+    """What is measured: ``RUN``, or ``--predictions PATH`` with ``--label-values``."""
+    parser.add_argument("run", nargs="?", metavar="RUN", help="folder of a run, or a checkpoint file")
+    what = "instead of RUN: a folder of label images, a predictions.json, or a list of COCO results"
+    parser.add_argument("--predictions", type=Path, metavar="PATH", help=what)
+    parser.add_argument(
+        "--label-values",
+        default="index",
+        choices=["index", "dataset"],
+        help=(
+            "with --predictions of label images: index (of the class; 255 for none), or dataset: the values"
+            " that the dataset's own label images have; a classes.csv next to them takes precedence"
+        ),
+    )
+
+
+def settle_run_or_predictions(args: argparse.Namespace, purpose: str) -> None:
+    """Find which of the two is measured, where a setting may have taken the place of ``RUN``.
+
+    Args:
+        args: of ``add_run_or_predictions``, ``add_data_arguments`` and ``add_settings_argument``.
+        purpose: what the command does with it, such as ``evaluate``.
+
+    Raises:
+        UsageError: when there is neither or both, or predictions come without a dataset.
+    """
+    from toolkit.errors import UsageError
+
+    if args.run and is_setting(args.run):
+        args.settings.insert(0, args.run)
+        args.run = None
+    if bool(args.run) == bool(args.predictions):
+        found = "RUN and --predictions were both given" if args.run else f"there is nothing to {purpose}"
+        raise UsageError(f"{found}. Hint: give either RUN, the folder of a run, or --predictions PATH")
+    if args.predictions and not args.data:
+        raise UsageError("predictions do not say which dataset they belong to. Hint: add --data NAME")
+
+
 def add_data_arguments(parser: argparse.ArgumentParser, *, default: str = "") -> None:
     """``--data`` and ``--data-dir``; with the default of the former in words, where there is one."""
     parser.add_argument(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,6 @@ from toolkit.cli.options import (
     natural,
     positive,
 )
-from toolkit.runtime.text import printable
 
 SUMMARY = "merge a semantic and an instance run into panoptic segments, for images or to measure"
 
@@ -101,12 +98,12 @@ def _check_options(args: argparse.Namespace, paths: list[str]) -> None:
 
 
 def _infer(args: argparse.Namespace, paths: list[str], words: list[str]) -> int:
-    from toolkit.cli.infer import describe
+    from toolkit.cli.infer import predict_and_describe
     from toolkit.cli.next_steps import FOLDER, next_lines
     from toolkit.config.keys import for_sections
     from toolkit.config.tree import parse_words
     from toolkit.inference.panoptic import load_panoptic
-    from toolkit.inference.pipeline import Work, predict_folder
+    from toolkit.inference.pipeline import Work
     from toolkit.models.panoptic import PanopticSettings
 
     sections = for_sections(parse_words(words), [("model", PanopticSettings)])
@@ -119,18 +116,9 @@ def _infer(args: argparse.Namespace, paths: list[str], words: list[str]) -> int:
     )
     out = args.out or default_results(args.stuff, Path(args.things))
     work = Work(args.batch_size) if args.workers is None else Work(args.batch_size, args.workers)
-    start = time.perf_counter()
-    try:
-        summary = predict_folder(
-            predictor, paths, out, work=work, overlays=not args.no_overlays, resume=args.resume
-        )
-    except KeyboardInterrupt:
-        text = f"stopped; the results so far are in {out}; --resume continues from there"
-        print(printable(text), file=sys.stderr)
-        raise
-    print(describe(summary, out, time.perf_counter() - start))
-    for warning in summary.warnings():
-        print(printable(f"warning: {warning}"), file=sys.stderr)
+    summary = predict_and_describe(
+        predictor, paths, out, work=work, overlays=not args.no_overlays, resume=args.resume
+    )
     if summary.done:
         measure = ["eval", "--predictions", str(out), "--data", "coco-panoptic", "--data-dir", FOLDER]
         for line in next_lines(measure, title="To measure the results, if you have labels:"):

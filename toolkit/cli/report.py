@@ -10,11 +10,12 @@ from toolkit.cli.options import (
     add_data_arguments,
     add_device_argument,
     add_plugin_files_argument,
+    add_run_or_predictions,
     add_settings_argument,
-    is_setting,
     load_plugin_files,
     natural,
     positive,
+    settle_run_or_predictions,
 )
 
 SUMMARY = "write a page with a run's figures, its errors, and the labels that may be wrong"
@@ -22,15 +23,7 @@ SUMMARY = "write a page with a run's figures, its errors, and the labels that ma
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Fill in the parser."""
-    parser.add_argument("run", nargs="?", metavar="RUN", help="folder of a run, or a checkpoint file")
-    what = "instead of RUN: a folder of label images, a predictions.json, or a list of COCO results"
-    parser.add_argument("--predictions", type=Path, metavar="PATH", help=what)
-    parser.add_argument(
-        "--label-values",
-        default="index",
-        choices=["index", "dataset"],
-        help="with --predictions of label images: what their values are, as for `toolkit eval`",
-    )
+    add_run_or_predictions(parser)
     add_data_arguments(parser, default="with RUN: the data that it was trained on")
     parser.add_argument(
         "--split", metavar="S", help="split to evaluate on; default: the dataset's validation split"
@@ -82,14 +75,7 @@ def run(args: argparse.Namespace) -> int:
     from toolkit.config.tree import parse_words
     from toolkit.errors import UsageError
 
-    if args.run and is_setting(args.run):  # a setting that took the place of RUN
-        args.settings.insert(0, args.run)
-        args.run = None
-    if bool(args.run) == bool(args.predictions):
-        found = "RUN and --predictions were both given" if args.run else "there is nothing to report on"
-        raise UsageError(f"{found}. Hint: give either RUN, the folder of a run, or --predictions PATH")
-    if args.predictions and not args.data:
-        raise UsageError("predictions do not say which dataset they belong to. Hint: add --data NAME")
+    settle_run_or_predictions(args, "report on")
     if args.predictions and args.compare:
         raise UsageError("--compare is for two runs. Hint: leave it out, and write a report of each")
     load_plugin_files(args)

@@ -20,7 +20,7 @@ from toolkit.data.loader import EvaluationLoader
 from toolkit.errors import UsageError
 from toolkit.evaluation.alignment import alignment_for
 from toolkit.evaluation.bootstrap import Difference, difference, draws, resamples_of
-from toolkit.evaluation.driver import PredictedBatch, Subject, measuring, predict_batches
+from toolkit.evaluation.driver import PredictedBatch, Subject, measured_by, measuring, predict_batches
 from toolkit.evaluation.image_states import ImageStates
 from toolkit.evaluation.memory import predicting_memory
 from toolkit.evaluation.protocols import Measurement, plan_measurements
@@ -109,14 +109,10 @@ def compare_runs(
     chosen = wanted["evaluators"] or _common_evaluators(manifests)
     compared = []
     for name, model, manifest in zip(_short_names(paths), models, manifests, strict=True):
+        subject = Subject(model.to(fabric.device), alignment_for(model, dataset, name), fabric.autocast())
         evaluators = build_evaluators(chosen, dataset.classes)
-        subject = Subject(
-            model.to(fabric.device),
-            alignment_for(model, dataset, name),
-            fabric.autocast(),
-            with_confidence=any(evaluator.wants_confidence for evaluator in evaluators),
-        )
         measurements = plan_measurements(model, evaluators, manifest.start_weights)
+        subject = measured_by(subject, measurements)
         compared.append(_ComparedModel(name, subject, measurements, dataset))
 
     shown = set(_spread(len(dataset), SHEET_ROWS)) if sheet else set()

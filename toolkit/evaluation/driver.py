@@ -116,6 +116,12 @@ def predict_batches(
         first += len(samples)
 
 
+def measured_by(subject: Subject, measurements: Sequence[Measurement]) -> Subject:
+    """The subject, with probabilities in its predictions where a measurement wants them."""
+    wanted = any(measurement.evaluator.wants_confidence for measurement in measurements)
+    return replace(subject, with_confidence=subject.with_confidence or wanted)
+
+
 def evaluate(
     subject: Subject,
     dataset: Dataset,
@@ -145,10 +151,8 @@ def evaluate(
     for measurement in measurements:
         measurement.evaluator.reset()
         measurement.evaluator.prepare(dataset)
-    wanted = any(measurement.evaluator.wants_confidence for measurement in measurements)
-    subject = replace(subject, with_confidence=subject.with_confidence or wanted)
     losses = _LossSums()
-    for batch in predict_batches([subject], loader):
+    for batch in predict_batches([measured_by(subject, measurements)], loader):
         losses.add(batch.losses, len(batch.samples))
         for measurement in measurements:
             measurement.update(batch.samples, batch.predictions)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from toolkit import registry
-from toolkit.checkpoints import RunLike, path_of_run
+from toolkit.checkpoints import CheckpointManifest, RunLike, path_of_run
 from toolkit.config.keys import evaluators_class, for_sections
 from toolkit.config.settings import Settings, settings_class
 from toolkit.config.tree import merge
@@ -28,6 +29,7 @@ from toolkit.formats.coco_numbers import CocoNumbers, coco_numbers
 from toolkit.formats.coco_results import fitted_results
 from toolkit.formats.predictions import PredictionFiles
 from toolkit.models.building import load_model, manifest_of_run, plugin_of_run
+from toolkit.models.contract import Model
 from toolkit.models.prompted import prompted
 from toolkit.models.recorded import RecordedModel
 from toolkit.models.simulated_prompts import AUTO
@@ -39,6 +41,54 @@ from toolkit.wording import counted
 logger = logging.getLogger("toolkit")
 
 SECTIONS = ("data", "evaluators")
+
+
+@dataclass(frozen=True)
+class OpenedRun:
+    """A run with the data that it is measured on.
+
+    Attributes:
+        path: its folder, or a checkpoint file.
+        data: the dataset, by name or as it was given.
+        model, manifest, task: what the run trained.
+        dataset, split: what it is measured on.
+        evaluators: settings by name, those of the run with the wanted ones laid over them.
+        wanted_evaluators: those that were asked for.
+    """
+
+    path: Path
+    data: str | Dataset
+    model: Model
+    manifest: CheckpointManifest
+    task: TaskManifest
+    dataset: Dataset
+    split: str
+    evaluators: dict[str, Any]
+    wanted_evaluators: dict[str, Any]
+
+
+def open_run(
+    run: RunLike,
+    *,
+    data: str | Dataset | None,
+    data_dir: str | None,
+    split: str | None,
+    overrides: Mapping[str, Any] | None,
+) -> OpenedRun:
+    """Load a run's model and open the data to measure it on; the arguments are those of ``evaluate_run``."""
+    path = path_of_run(run)
+    if isinstance(data, str):
+        registry.named(registry.datasets(), data, by_user=True)
+    data = data_of_run(path) if data is None else data
+    wanted = known_sections(overrides, data, plugin=plugin_of_run(path))
+    model, manifest = load_model(path, wanted["model"])
+    task = registry.tasks().get(manifest.task)
+    saved = manifest.config.get("data", {})
+    saved = saved if saved.get("name") == name_of_data(data) else {}
+    options = merge(saved.get("options") or {}, wanted["data"].get("options", {}))
+    dataset, split = open_split(data, data_dir or saved.get("dir"), split, options, task)
+    chosen = merge(dict(manifest.config.get("evaluators") or {}), wanted["evaluators"])
+    return OpenedRun(path, data, model, manifest, task, dataset, split, chosen, wanted["evaluators"])
 
 
 def evaluate_run(
@@ -86,18 +136,9 @@ def evaluate_run(
     """
     fabric = make_fabric(accelerator=accelerator, devices=devices, precision=precision)
     fabric.launch()
-    run = path_of_run(run)
-    if isinstance(data, str):
-        registry.named(registry.datasets(), data, by_user=True)
-    data = data_of_run(run) if data is None else data
-    wanted = known_sections(overrides, data, plugin=plugin_of_run(run))
-    model, manifest = load_model(run, wanted["model"])
-    task = registry.tasks().get(manifest.task)
-    saved = manifest.config.get("data", {})
-    saved = saved if saved.get("name") == name_of_data(data) else {}
-    options = merge(saved.get("options") or {}, wanted["data"].get("options", {}))
-    dataset, split = open_split(data, data_dir or saved.get("dir"), split, options, task)
-    chosen = merge(dict(manifest.config.get("evaluators") or {}), wanted["evaluators"])
+    opened = open_run(run, data=data, data_dir=data_dir, split=split, overrides=overrides)
+    run, data, dataset, split = opened.path, opened.data, opened.dataset, opened.split
+    model, manifest, chosen = opened.model, opened.manifest, opened.evaluators
     if prompts is None and prompts_above is not None:
         raise UsageError(
             "--prompts-above is for prompts that are another run's detections. Hint: add --prompts from:RUN"
@@ -116,9 +157,9 @@ def evaluate_run(
             start_weights=manifest.start_weights,
         )
         model.expect_images(dataset.ids)
-        chosen = wanted["evaluators"] or {"coco": {}}
+        chosen = opened.wanted_evaluators or {"coco": {}}
     alignment = alignment_for(model, dataset, f"the model in {run}")
-    evaluators = build_evaluators(chosen, dataset.classes, task=task, owner=str(run))
+    evaluators = build_evaluators(chosen, dataset.classes, task=opened.task, owner=str(run))
     with measuring(dataset, show=show_progress) as watch:
         evaluation = evaluate(
             Subject(model.to(fabric.device), alignment, fabric.autocast()),

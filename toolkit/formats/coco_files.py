@@ -13,6 +13,9 @@ from toolkit.formats.image_paths import ImagePaths
 SPLITS = ("train", "val", "test")
 ANNOTATIONS = "annotations"
 
+LOST = "put them there, or set data.options.images=FOLDER"
+"""What to do about images that are not there."""
+
 
 def root_and_file(folder: Path, split: str, name: str, patterns: Sequence[str]) -> tuple[Path, Path]:
     """The dataset's folder, and the annotation file of a split.

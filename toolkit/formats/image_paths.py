@@ -17,6 +17,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from toolkit.data.faults import fault, is_gathering
 from toolkit.data.folders import data_files
 from toolkit.data.images import IMAGE_SUFFIXES
 from toolkit.data.splits import is_of_other_split
@@ -96,6 +97,29 @@ class ImagePaths:
         why, hint = self._what_hinders(name)
         hint = hint or self._hint or f"put it into {self._folders[0]}, or correct the name"
         return f"{self._source} names the image {name}, which is in none of {folders}{why}. Hint: {hint}"
+
+    def require_all(self, names: Sequence[str], hint: str) -> list[int]:
+        """Look whether the first image is there; where faults are gathered, whether all are.
+
+        Args:
+            names: of the images.
+            hint: what to do when they are not there at all.
+
+        Returns:
+            The places in ``names`` of those that can be read.
+
+        Raises:
+            DataError: when one is not there, unless faults are gathered.
+        """
+        if not is_gathering():
+            for name in names[:1]:
+                self.require(name)
+            return [*range(len(names))]
+        there = [place for place, name in enumerate(names) if self.find(name) is not None]
+        if len(there) < len(names):
+            kept = set(there)
+            fault(self.lost([name for place, name in enumerate(names) if place not in kept], hint))
+        return there
 
     def lost(self, names: Sequence[str], hint: str) -> DataError:
         """The error for images that were not found, with the reason for the first of them that has one.

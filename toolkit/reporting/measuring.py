@@ -10,23 +10,16 @@ from typing import Any, Literal
 
 from toolkit import registry
 from toolkit.checkpoints import CheckpointManifest, RunLike, path_of_run
-from toolkit.config.tree import merge
 from toolkit.data.dataset import Dataset
 from toolkit.data.loader import EvaluationLoader
 from toolkit.errors import ToolkitError
 from toolkit.evaluation.alignment import alignment_for
-from toolkit.evaluation.driver import Subject, measuring, predict_batches
+from toolkit.evaluation.driver import Subject, measured_by, measuring, predict_batches
 from toolkit.evaluation.image_states import ImageStates
 from toolkit.evaluation.protocols import plan_measurements
-from toolkit.evaluation.runs import (
-    data_of_run,
-    known_sections,
-    name_of_data,
-    open_split,
-    predictions_on,
-)
+from toolkit.evaluation.runs import name_of_data, open_run, predictions_on
 from toolkit.evaluation.selection import build_evaluators
-from toolkit.models.building import load_model, plugin_of_run
+from toolkit.models.building import load_model
 from toolkit.models.recorded import RecordedModel
 from toolkit.reading.figures import METRICS_FILE, read_figures
 from toolkit.reading.files import expanded
@@ -105,34 +98,26 @@ def report_run(
     page = page_path(out or (path if path.is_dir() else path.parent) / PAGE)
     fabric = make_fabric(accelerator=accelerator, devices=1, precision=precision)
     fabric.launch()
-    if isinstance(data, str):
-        registry.named(registry.datasets(), data, by_user=True)
-    data = data_of_run(path) if data is None else data
-    wanted = known_sections(overrides, data, plugin=plugin_of_run(path))
-    model, manifest = load_model(path, wanted["model"])
-    task = registry.tasks().get(manifest.task)
-    saved = manifest.config.get("data", {})
-    saved = saved if saved.get("name") == name_of_data(data) else {}
-    options = merge(saved.get("options") or {}, wanted["data"].get("options", {}))
-    dataset, split = open_split(data, data_dir or saved.get("dir"), split, options, task)
-    chosen = merge(dict(manifest.config.get("evaluators") or {}), wanted["evaluators"])
+    opened = open_run(path, data=data, data_dir=data_dir, split=split, overrides=overrides)
+    dataset, model, manifest = opened.dataset, opened.model, opened.manifest
     paths = [path] if compare is None else [path, path_of_run(compare)]
     measured: list[Measured] = []
     for each in paths:
         if each is not path:
             model, manifest = load_model(each)
-        evaluators = build_evaluators(chosen, dataset.classes, task=task, owner=str(each))
-        subject = Subject(
-            model.to(fabric.device), alignment_for(model, dataset, f"the model in {each}"), fabric.autocast()
-        )
-        states = ImageStates(plan_measurements(model, evaluators), dataset)
+        evaluators = build_evaluators(opened.evaluators, dataset.classes, task=opened.task, owner=str(each))
+        measurements = plan_measurements(model, evaluators, manifest.start_weights)
+        alignment = alignment_for(model, dataset, f"the model in {each}")
+        subject = Subject(model.to(fabric.device), alignment, fabric.autocast())
+        subject = measured_by(subject, measurements)
+        states = ImageStates(measurements, dataset)
         observer = Observer(tuple(dataset.classes)) if not measured else None
         measured.append(Measured(_short_name(each, paths), subject, states, observer, manifest))
     findings = _measure(
         measured,
         dataset,
-        _title_of(data),
-        split,
+        _title_of(opened.data),
+        opened.split,
         batch_size=batch_size,
         workers=workers,
         resamples=resamples,
