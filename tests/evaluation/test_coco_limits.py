@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from coco_cases import Case, document, results
 from coco_cases import measure as measured
 
 from toolkit.config.tree import parse_overrides
+from toolkit.evaluation import coco_limits
 from toolkit.evaluation.coco import Coco, CocoSettings
 from toolkit.evaluation.report import Report
 from toolkit.types import Instances, Prediction, Sample
@@ -105,3 +107,15 @@ def test_nothing_at_all_needs_no_note() -> None:
     empty = Instances.empty(SIZE, with_scores=True)
     for report in both(case([Instances.empty(SIZE)], [empty])):
         assert not [note for note in report.notes if "more than" in note]
+
+
+@pytest.mark.parametrize("counters", [1, 7, 1 << 20])
+@pytest.mark.parametrize("images", [0, 1, 9])
+def test_the_most_frequent_class_of_each_image_is_counted(
+    counters: int, images: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(coco_limits, "_COUNTERS", counters)
+    rng = np.random.default_rng(images)
+    labels = [rng.integers(0, 3, n) for n in rng.integers(0, 6, images)]
+    expected = [max([each.tolist().count(label) for label in range(3)]) for each in labels]
+    assert coco_limits.most_by_image(labels, 3) == expected

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, final
 
 from toolkit.errors import InvalidDataError
@@ -93,7 +93,7 @@ class DocumentEvaluator(ABC):
 
     @abstractmethod
     def report_document(
-        self, document: dict[str, Any], results: list[dict[str, Any]], category_ids: Sequence[int]
+        self, document: dict[str, Any], results: Sequence[Mapping[str, Any]], category_ids: Sequence[int]
     ) -> Report:
         """Evaluate results against a document, in the files' own precision.
 

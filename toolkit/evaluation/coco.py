@@ -23,7 +23,7 @@ from toolkit.evaluation.coco_figures import (
     figures,
     sliced,
 )
-from toolkit.evaluation.coco_limits import Densities, document_densities, limit_notes
+from toolkit.evaluation.coco_limits import Densities, document_densities, limit_notes, most_by_image
 from toolkit.evaluation.coco_matching import Thresholds
 from toolkit.evaluation.coco_objects import ImageRecord, coco_pair, objects
 from toolkit.evaluation.report import Report
@@ -150,38 +150,33 @@ class Coco(Evaluator, Resampling, DocumentEvaluator):
             raise InvalidDataError(
                 f"the prediction for {where} must have instances with scores for the evaluator coco"
             )
-        for name, instances in (("truth", sample.instances), ("prediction", prediction.instances)):
-            if len(instances) and int(instances.labels.max()) >= len(self.classes):
-                label = int(instances.labels.max())
-                raise InvalidDataError(
-                    f"the {name} of {where} has label {label}, but there are {len(self.classes)} classes"
-                )
-            self._check_fields(f"the {name} of {where}", instances)
+        truth, found = objects(sample.instances, is_truth=True), objects(prediction.instances, is_truth=False)
+        for name, each, part in (
+            ("truth", sample.instances, truth),
+            ("prediction", prediction.instances, found),
+        ):
+            if part.labels.size:
+                self._check(f"the {name} of {where}", each, int(part.labels.max()))
         self._slices.of(sample.id)  # which fails where the table lacks the image
-        self._images[sample.id] = ImageRecord(
-            sample.size,
-            objects(sample.instances, is_truth=True),
-            objects(prediction.instances, is_truth=False),
-        )
+        self._images[sample.id] = ImageRecord(sample.size, truth, found)
 
-    def _check_fields(self, owner: str, instances: Instances) -> None:
+    def _check(self, owner: str, instances: Instances, highest: int) -> None:
+        """Check some objects, at least one, of which ``highest`` is the highest label."""
+        wanted = self.settings.iou_types
+        if highest >= len(self.classes):
+            raise InvalidDataError(f"{owner} has label {highest}, but there are {len(self.classes)} classes")
         for kind, value in (("segm", instances.masks), ("keypoints", instances.keypoints)):
-            if len(instances) and value is None and kind in (self.settings.iou_types or ()):
+            if value is None and kind in (wanted or ()):
                 raise InvalidDataError(
                     f"{owner} has no {'masks' if kind == 'segm' else kind}, but iou_types asks for {kind!r}"
                 )
-        points = None if instances.keypoints is None else instances.keypoints.shape[1]
-        sigmas = (
-            COCO_KEYPOINTS if self.settings.keypoint_sigmas is None else len(self.settings.keypoint_sigmas)
-        )
-        if (
-            len(instances)
-            and points not in (None, sigmas)
-            and "keypoints" in (self.settings.iou_types or ("keypoints",))
-        ):
+        if instances.keypoints is None or "keypoints" not in (wanted or ("keypoints",)):
+            return
+        points, sigmas = instances.keypoints.shape[1], self.settings.keypoint_sigmas
+        if points != (COCO_KEYPOINTS if sigmas is None else len(sigmas)):
             raise InvalidDataError(
                 f"{owner} has {points} keypoints. Hint: give evaluators.coco.keypoint_sigmas that many"
-                f" values, not {sigmas}"
+                f" values, not {COCO_KEYPOINTS if sigmas is None else len(sigmas)}"
             )
 
     def state(self) -> dict[str, ImageRecord]:
@@ -210,8 +205,8 @@ class Coco(Evaluator, Resampling, DocumentEvaluator):
         images = [self._images[sample_id] for sample_id in in_order]
         kinds = self._kinds(images)
         densities = Densities(
-            [image.truth.most_of_a_class for image in images],
-            [image.found.most_of_a_class for image in images],
+            most_by_image([image.truth.labels[~image.truth.crowd] for image in images], len(self.classes)),
+            most_by_image([image.found.labels for image in images], len(self.classes)),
         )
         return self._report(
             {kind: coco_pair(images, kind, self.classes) for kind in kinds},
@@ -221,7 +216,7 @@ class Coco(Evaluator, Resampling, DocumentEvaluator):
         )
 
     def report_document(
-        self, document: dict[str, Any], results: list[dict[str, Any]], category_ids: Sequence[int]
+        self, document: dict[str, Any], results: Sequence[Mapping[str, Any]], category_ids: Sequence[int]
     ) -> Report:
         """Evaluate a COCO results file against a COCO document, in the files' own precision, without
         ``update``.

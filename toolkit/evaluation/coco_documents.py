@@ -13,7 +13,7 @@ from pycocotools import mask as coco_mask
 from toolkit.evaluation.coco_compared import ComparedImage
 from toolkit.evaluation.coco_figures import IoUType
 from toolkit.evaluation.coco_matching import Found
-from toolkit.formats.coco_results import BoxResults
+from toolkit.formats.box_results import BoxResults
 
 Entries = list[Mapping[str, Any]]
 
@@ -36,17 +36,19 @@ class Document:
 
 @dataclass(frozen=True)
 class DocumentImage(ComparedImage):
-    """One image of a document: its annotations and results."""
+    """One image of a document: its annotations, and its results, or ``boxes`` where they are only that."""
 
     document: Document
     annotations: Entries = field(default_factory=list)
     results: Entries = field(default_factory=list)
+    boxes: Found | None = None
     known: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def sides(self, kind: IoUType) -> tuple[Found, Found]:
         """Objects and detections."""
         if kind != "segm":
-            return self._found(self.annotations), self._found(self.results)
+            detections = self._found(self.results) if self.boxes is None else self.boxes
+            return self._found(self.annotations), detections
         codes = [self.document.truth.ann_to_rle(dict(each)) for each in self.annotations]
         areas = [
             _area(code) if each.get("area") is None else each["area"]
@@ -96,16 +98,37 @@ def document_images(
     """
     labels = {category: label for label, category in enumerate(category_ids)}
     shared = Document(truth, labels, any("bbox" in entry for entry in results[:1]))
-    images = {image: DocumentImage(shared) for image in sorted(each["id"] for each in document["images"])}
+    ids = sorted(each["id"] for each in document["images"])
+    boxes: dict[Any, Found] = {}
+    if with_entries and isinstance(results, BoxResults):
+        boxes = _boxes_by_image(results, ids, labels)
+    images = {image: DocumentImage(shared, boxes=boxes.get(image)) for image in ids}
     if not with_entries:
         return images
     for entry in document["annotations"]:
         if entry["category_id"] in labels:
             images[entry["image_id"]].annotations.append(entry)
-    for entry in results:
+    for entry in () if boxes else results:
         if entry["category_id"] in labels:
             images[entry["image_id"]].results.append(entry)
     return images
+
+
+def _boxes_by_image(
+    results: BoxResults, image_ids: Sequence[int], labels: Mapping[int, int]
+) -> dict[int, Found]:
+    """The detections of each image, in the order of the file."""
+    columns = results.columns[np.isin(results.columns[:, 6], list(labels))]
+    columns = columns[np.argsort(columns[:, 0], kind="stable")]
+    starts = np.searchsorted(columns[:, 0], image_ids)
+    ends = np.searchsorted(columns[:, 0], image_ids, side="right")
+    categories = np.array(sorted(labels), dtype=np.int64)
+    classes = np.array([labels[category] for category in categories], dtype=np.int64)
+    found = classes[np.searchsorted(categories, columns[:, 6])]
+    return {
+        image: Found(columns[a:b, 1:5], found[a:b], columns[a:b, 5], np.zeros(b - a, dtype=np.bool_))
+        for image, a, b in zip(image_ids, starts, ends, strict=True)
+    }
 
 
 def load_results(truth: hotcoco.COCO, results: Sequence[Mapping[str, Any]]) -> hotcoco.COCO:

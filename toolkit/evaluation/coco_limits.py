@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.evaluation.coco_figures import KEYPOINT_DETECTIONS, IoUType
-from toolkit.formats.coco_results import BoxResults
+from toolkit.formats.box_results import BoxResults
 from toolkit.wording import counted
+
+_COUNTERS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -27,9 +29,16 @@ class Densities:
     found: Sequence[int]
 
 
-def most_of_a_class(labels: NDArray[np.int64]) -> int:
-    """How often the most frequent label occurs."""
-    return int(np.bincount(labels).max(initial=0))
+def most_by_image(labels: Sequence[NDArray[np.int64]], classes: int) -> list[int]:
+    """How often the most frequent label of each image occurs; labels are below ``classes``."""
+    most: list[int] = []
+    at_a_time = max(1, _COUNTERS // max(1, classes))
+    for start in range(0, len(labels), at_a_time):
+        part = labels[start : start + at_a_time]
+        places = np.repeat(np.arange(len(part)) * classes, [len(each) for each in part])
+        counts = np.bincount(places + np.concatenate(part), minlength=len(part) * classes)
+        most += counts.reshape(len(part), classes).max(axis=1, initial=0).tolist()
+    return most
 
 
 def document_densities(

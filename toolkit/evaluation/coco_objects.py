@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from toolkit.evaluation.coco_compared import ComparedImage
 from toolkit.evaluation.coco_figures import IoUType
-from toolkit.evaluation.coco_limits import most_of_a_class
 from toolkit.evaluation.coco_matching import Found
 from toolkit.formats.coco_keypoints import to_indices
 from toolkit.types import Instances
@@ -33,7 +32,6 @@ class Objects:
         crowd: bool ``[N]``.
         masks: ``N`` compressed run-length encodings, or None.
         keypoints: float64 ``[N, K, 3]``, as in COCO files, or None.
-        most_of_a_class: how many there are of the most frequent class, crowds left out.
     """
 
     boxes: Floats
@@ -44,7 +42,6 @@ class Objects:
     crowd: NDArray[np.bool_]
     masks: tuple[bytes, ...] | None
     keypoints: Floats | None
-    most_of_a_class: int
 
 
 @dataclass(frozen=True)
@@ -69,10 +66,10 @@ def objects(instances: Instances, *, is_truth: bool) -> Objects:
     """Copy what the metrics need; an area is the stored one if there is one, else that of the mask (of a
     detection's box, when boxes are compared).
     """
-    boxes = instances.boxes_xyxy.numpy().astype(np.float64)
-    boxes[:, 2:] -= boxes[:, :2]
-    n, labels = len(boxes), instances.labels.numpy().copy()
-    crowd = np.zeros(n, dtype=np.bool_) if instances.is_crowd is None else instances.is_crowd.numpy().copy()
+    corners = instances.boxes_xyxy.numpy()
+    boxes = corners.astype(np.float64)
+    boxes[:, 2:] -= corners[:, :2]
+    n = len(boxes)
     box_areas = boxes[:, 2] * boxes[:, 3]
     mask_areas = box_areas if instances.masks is None else instances.masks.areas().numpy().astype(np.float64)
     areas = mask_areas if is_truth else box_areas
@@ -80,14 +77,13 @@ def objects(instances: Instances, *, is_truth: bool) -> Objects:
         areas = mask_areas = instances.areas.numpy().copy()
     return Objects(
         boxes,
-        labels,
+        instances.labels.numpy().copy(),
         areas,
         mask_areas,
         np.zeros(n) if instances.scores is None else instances.scores.numpy().astype(np.float64),
-        crowd,
+        np.zeros(n, np.bool_) if instances.is_crowd is None else instances.is_crowd.numpy().copy(),
         None if instances.masks is None else instances.masks.counts,
         None if instances.keypoints is None else to_indices(instances.keypoints.numpy().astype(np.float64)),
-        most_of_a_class(labels[~crowd]),
     )
 
 

@@ -6,20 +6,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from itertools import chain
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from toolkit.errors import DataError, InvalidDataError
+from toolkit.formats.box_results import BoxResults, Columns, columns_of_entries, known_boxes
 from toolkit.formats.coco_keypoints import from_indices
 from toolkit.formats.coco_schema import CocoResult
 from toolkit.formats.prediction_names import say_left_out
-from toolkit.reading.fields import MOST_PIXELS, shown
+from toolkit.reading.fields import shown
 from toolkit.reading.memory import uncollected
 from toolkit.reading.records import fault_list, name_of, records
 from toolkit.types import Instances, Masks, Size
@@ -31,26 +29,26 @@ SHAPES = ("bbox", "segmentation", "keypoints")
 HINT = "correct the file, or choose the dataset and split that these results belong to"
 
 
-MOST_EXACT = 1 << 53
-"""Whole numbers below this one are exact in float64."""
-
-
-class BoxResults(list[dict[str, Any]]):
-    """Detections that are all valid boxes, without masks and keypoints.
-
-    Attributes:
-        columns: the same, float64 ``[N, 7]``: image id, x, y, width, height, score, category id.
+def valid_boxes(
+    columns: Columns | None, path: Path, image_ids: Collection[int], category_ids: Collection[int]
+) -> BoxResults | None:
+    """The detections that are boxes alone and all valid, checked column by column, several times as fast as
+    one by one; those in images that the dataset does not have are left out, which is said. None means that
+    they must be checked one by one.
     """
-
-    def __init__(self, results: list[dict[str, Any]], columns: NDArray[np.float64]) -> None:
-        super().__init__(results)
-        self.columns = columns
+    checked = None if columns is None else known_boxes(columns, image_ids, category_ids)
+    if checked is None:
+        return None
+    known, others = checked
+    if others:
+        say_left_out(logger.warning, path, [str(found) for found in others])
+    return BoxResults(known)
 
 
 @uncollected()
 def checked_results(
     results: list[Any], path: Path, image_ids: Collection[int], category_ids: Collection[int]
-) -> list[dict[str, Any]]:
+) -> Sequence[dict[str, Any]]:
     """The detections of a file, each with a known image and class, a valid score, and the shapes that it has.
 
     Args:
@@ -65,17 +63,15 @@ def checked_results(
     Raises:
         DataError: with all errors (the first 20 in words); says what was found and what was expected.
     """
+    if (boxes := valid_boxes(columns_of_entries(results), path, image_ids, category_ids)) is not None:
+        return boxes
     images, categories = set(image_ids), set(category_ids)
-    if (plain := _plainly_right(results, images, categories)) is not None:
-        return plain
     others = dict.fromkeys(found for found in map(_image_id, results) if found not in images)
     if others and None not in others:
         known = [entry for entry in results if entry["image_id"] in images]
         if known:
             say_left_out(logger.warning, path, [str(found) for found in others])
             results = known
-            if (plain := _plainly_right(results, images, categories)) is not None:
-                return plain
     found = records(
         results, CocoResult, source=str(path), kind="result", key="image_id", error=DataError, hint=HINT
     )
@@ -94,39 +90,6 @@ def _image_id(entry: Any) -> int | None:
     """The image that a detection is in; None where it names none."""
     found = entry.get("image_id") if isinstance(entry, dict) else None
     return found if isinstance(found, int) else None
-
-
-def _plainly_right(results: list[Any], images: set[int], categories: set[int]) -> BoxResults | None:
-    """The results if all are valid boxes without masks and keypoints, checked column by column, several times
-    as fast as one by one; None means that they must be checked one by one.
-    """
-    try:
-        rows = list(map(itemgetter("image_id", "category_id", "score", "bbox"), results))
-        image_ids, category_ids, scores, boxes = zip(*rows, strict=True) if rows else ((),) * 4
-        id_kinds = set(map(type, chain(image_ids, category_ids)))
-        kinds = set(map(type, chain(scores, chain.from_iterable(boxes))))
-        named = set(image_ids), set(category_ids)
-        columns = np.empty((len(results), 7))
-        columns[:, 0], columns[:, 5], columns[:, 6] = image_ids, scores, category_ids
-        columns[:, 1:5] = np.array(boxes, dtype=np.float64).reshape(len(results), 4)
-    except (TypeError, KeyError, ValueError, OverflowError):
-        return None
-    is_right = (
-        kinds <= {int, float}
-        and id_kinds <= {int}
-        and named[0] <= images
-        and named[1] <= categories
-        and max(chain(*named), default=0) < MOST_EXACT
-        and np.isfinite(columns).all()
-        and (columns[:, 3:5] >= 0).all()
-        and (np.abs(columns[:, 1:5]) <= MOST_PIXELS).all()
-        # Four fields are those that were just looked at.
-        and (
-            set(map(len, results)) <= {4}
-            or not any("keypoints" in entry or "segmentation" in entry for entry in results)
-        )
-    )
-    return BoxResults(results, columns) if is_right else None
 
 
 def _fault(entry: Mapping[str, Any], first: Mapping[str, Any], images: set[int], categories: set[int]) -> str:
@@ -149,7 +112,7 @@ def _fault(entry: Mapping[str, Any], first: Mapping[str, Any], images: set[int],
 @uncollected()
 def fitted_results(
     results: Sequence[Mapping[str, Any]], path: Path, sizes: Mapping[int, Size]
-) -> list[dict[str, Any]]:
+) -> Sequence[Mapping[str, Any]]:
     """The same detections with their masks as compressed run lengths that cover exactly their images, whether
     they were polygons or run lengths; nothing else may reach code that is written in C.
 

@@ -21,15 +21,16 @@ from toolkit.data.images import read_label_map
 from toolkit.data.label_values import LabelValues
 from toolkit.data.segments import PANOPTIC
 from toolkit.errors import DataError, InvalidDataError
+from toolkit.formats.box_results import columns_of_text
 from toolkit.formats.class_table import CLASS_TABLE, read_class_table
 from toolkit.formats.coco_panoptic_file import is_panoptic
-from toolkit.formats.coco_results import checked_results, result_instances
+from toolkit.formats.coco_results import checked_results, result_instances, valid_boxes
 from toolkit.formats.coco_schema import PredictedAnnotation, PredictedCategory, PredictedImage
 from toolkit.formats.panoptic_results import PANOPTIC_FILE, PanopticResults
 from toolkit.formats.prediction_names import Names, say_left_out
 from toolkit.reading.fields import shown
-from toolkit.reading.files import is_there
-from toolkit.reading.json_text import load_json
+from toolkit.reading.files import is_there, read_bytes
+from toolkit.reading.json_text import parse_json
 from toolkit.reading.records import check_unique, fault_list, name_of, records
 from toolkit.types import VOID, Instances, Prediction, Size
 
@@ -77,7 +78,7 @@ class PredictionFiles:
         # What each of the 256 values of a label image stands for, where that is not the class of this index.
         self.values: Tensor | None = None
         self._label_values = label_values
-        self.results: list[dict[str, Any]] | None = None
+        self.results: Sequence[dict[str, Any]] | None = None
         self.panoptic: PanopticResults | None = None
         self._image_ids = image_ids
         self._matched: dict[str, str] | None = None
@@ -233,9 +234,14 @@ class PredictionFiles:
         self.values = table
 
     def _read_json(self, path: Path) -> None:
-        content = load_json(
-            path, "predictions: images, categories and annotations, or a list of results", DataError
-        )
+        what = "predictions: images, categories and annotations, or a list of results"
+        data = read_bytes(path, what, DataError)
+        if self._image_ids is not None:
+            columns = columns_of_text(data)
+            self.results = valid_boxes(columns, path, self._image_ids.values(), self._category_ids)
+        if self.results is not None:
+            return
+        content = parse_json(data, str(path), what, DataError)
         if isinstance(content, list):
             self._read_results(path, content)
             return
