@@ -159,7 +159,10 @@ def test_prompts_outside_the_image_are_errors(tmp_path: Path, row: str, message:
         ("[1]", "contains a list"),
         ('{"a": [1', "not valid JSON"),
         ('{"a": 3}', "'a' contains int; expected a list"),
-        ('{"a": [{"x": 1}]}', r"image 'a': prompt 0: x: unknown field"),
+        (
+            '{"a": [{"x": 1}]}',
+            r"image 'a': prompt 0: x: unknown field; expected one of: points_xy, .*, object\b",
+        ),
         ('{"a": [{}]}', r"image 'a': prompt 0 has neither a point nor a box"),
         ('{"a": [{"points_xy": [[1, 2]], "point_labels": [1, 0]}]}', "for 1 points; expected one per point"),
         (

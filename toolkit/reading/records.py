@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from toolkit.errors import ToolkitError
 from toolkit.reading.fields import shown
@@ -159,7 +159,7 @@ def _in_chunks(
         if problem is None:
             yield start, part, made, []
         else:
-            yield start, part, None, _by_record(problem, part, start, kind, key)
+            yield start, part, None, _by_record(problem, part, start, kind, key, _fields(schema))
 
 
 def record(
@@ -184,7 +184,7 @@ def judge(value: Any, schema: Any) -> tuple[Any, list[str]]:
     made, problem = judge_all([value], schema)
     if problem is None:
         return made[0], []
-    return None, [explain(fault, skip=1) for fault in _errors(problem)]
+    return None, [explain(fault, skip=1, fields=_fields(schema)) for fault in _errors(problem)]
 
 
 def judge_all(values: list[Any], schema: Any) -> tuple[list[Any], ValidationError | None]:
@@ -223,15 +223,16 @@ def fault_list(source: str, faults: Sequence[str], hint: str = HINT) -> str:
     return "\n".join([f"{source} has {len(faults):,} errors:", *lines, f"Hint: {hint}"])
 
 
-def explain(fault: Any, skip: int = 0) -> str:
+def explain(fault: Any, skip: int = 0, fields: Sequence[str] = ()) -> str:
     """A fault of pydantic's as ``field: what is wrong, not value``, without the first steps of the field's
-    path.
+    path; ``fields`` are those that the record can have.
     """
     where = path_of(fault["loc"][skip:])
     if fault["type"] == "missing":
         return f"{where}: missing"
     if fault["type"] == "extra_forbidden":
-        return f"{where}: unknown field"
+        known = f"; expected one of: {', '.join(fields)}" if fields and len(fault["loc"]) == skip + 1 else ""
+        return f"{where}: unknown field{known}"
     if fault["type"] in ("too_short", "too_long"):
         ends, context = ("at least", "min_length"), fault["ctx"]
         if fault["type"] == "too_long":
@@ -265,20 +266,32 @@ def path_of(steps: Sequence[Any]) -> str:
     return text
 
 
-def _by_record(problem: ValidationError, part: list[Any], start: int, kind: str, key: str) -> list[Fault]:
+def _fields(schema: Any) -> list[str]:
+    """The fields that a record of a schema can have, as files spell them; none where that is not known."""
+    if not (isinstance(schema, type) and issubclass(schema, BaseModel)):
+        return []
+    return [field.alias or name for name, field in schema.model_fields.items()]
+
+
+def _by_record(
+    problem: ValidationError, part: list[Any], start: int, kind: str, key: str, fields: Sequence[str]
+) -> list[Fault]:
     """One fault a record: the first that pydantic found in it, and how many more there are."""
     by_place: dict[int, list[Any]] = {}
     for fault in _errors(problem):
         by_place.setdefault(fault["loc"][0], []).append(fault)
     return [
-        Fault(start + place, f"{name_of(part[place], start + place, kind, key)}: {'; '.join(_texts(found))}")
+        Fault(
+            start + place,
+            f"{name_of(part[place], start + place, kind, key)}: {'; '.join(_texts(found, fields))}",
+        )
         for place, found in by_place.items()
     ]
 
 
-def _texts(faults: Sequence[Any], most: int = 3) -> Iterator[str]:
+def _texts(faults: Sequence[Any], fields: Sequence[str], most: int = 3) -> Iterator[str]:
     for fault in faults[:most]:
-        yield explain(fault, skip=1)
+        yield explain(fault, skip=1, fields=fields)
     if len(faults) > most:
         yield f"and {len(faults) - most} more"
 
