@@ -46,6 +46,7 @@ def test_pixels_are_counted_by_class_and_void_is_left_out() -> None:
 
 def test_lines_name_the_most_frequent_and_count_the_rest() -> None:
     assert counts_by_class({"balloon": 3, "ring": 1}) == "3 balloon, 1 ring"
+    assert counts_by_class({"object": 4, "ring": 1}) == "4 objects, 1 ring"
     assert counts_by_class({}) == ""
     assert counts_by_class({str(i): 1000 for i in range(8)}).endswith("1,000 4 and 3 other classes")
     assert shares({"sky": 61, "road": 38, "car": 1}, 1000) == "6 % sky, 4 % road, < 1 % car"

@@ -66,8 +66,13 @@ def above(instances: Instances, threshold: float) -> Instances:
 
 
 def counts_by_class(counts: Mapping[str, int]) -> str:
-    """``3 balloon, 1 ring``. Names of classes stay as they are, since no rule makes a plural of all."""
-    return _listed([f"{count:,} {name}" for name, count in counts.items()], "classes")
+    """``3 balloon, 1 ring``. Names of classes stay as they are, since no rule makes a plural of all; only
+    ``object``, our word for what has no class, has one.
+    """
+    parts = [
+        counted(count, name) if name == "object" else f"{count:,} {name}" for name, count in counts.items()
+    ]
+    return _listed(parts, "classes")
 
 
 def shares(pixels: Mapping[str, int], total: int) -> str:
