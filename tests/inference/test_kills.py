@@ -43,8 +43,8 @@ def test_inference(photos: Path, tmp_path: Path, record_property: Record) -> Non
         predict_folder(predictor(), [photos], folder, work=Work(2, 0), progress=False)
 
     count = changes_of(straight, lambda: infer(straight))
-    expected, kills = files(straight), 0
-    for point in points(count, few=16):
+    expected, kills, chosen = files(straight), 0, points(count, few=16)
+    for point in chosen:
         shutil.rmtree(out, ignore_errors=True)
         # threads write, so that one run may make a change less than another
         kills += killed_at(point, out, lambda: infer(out))
@@ -56,7 +56,7 @@ def test_inference(photos: Path, tmp_path: Path, record_property: Record) -> Non
         assert summary.done + summary.resumed == len(expected_images(photos)), point
         assert len(again.seen) == summary.done, "what is done is not done twice"
         assert files(out) == expected, point
-    assert kills > 12
+    assert kills >= len(chosen) * 3 // 4
     record_property("kills", kills)
 
 
