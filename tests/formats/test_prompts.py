@@ -79,6 +79,14 @@ def test_the_boxes_of_a_coco_file(tmp_path: Path) -> None:
     (prompts,) = file.groups("photos/a", (50, 50))
     assert torch.equal(prompts.boxes_xyxy, torch.tensor([[1.0, 2, 11, 22]]))  # type: ignore[arg-type]
     assert file.classes == ("cat",)
+    document["annotations"].append({"image_id": 7, "category_id": 4, "bbox": [1, 2, 10, 20]})
+    with pytest.raises(
+        DataError, match=r"annotation 1 has category_id 4, which is not among the categories\. Hint"
+    ):
+        PromptFile(write(tmp_path, json.dumps(document), "coco.json"))
+    del document["categories"]
+    unnamed = PromptFile(write(tmp_path, json.dumps(document), "coco.json"))
+    assert unnamed.classes == ("object",)
 
 
 @pytest.mark.parametrize(

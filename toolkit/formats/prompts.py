@@ -243,7 +243,13 @@ def _from_coco(path: Path, document: Mapping[str, Any]) -> Iterator[tuple[str, O
                 " the file, or export it again"
             )
         x, y, width, height = annotation.bbox
-        name = UNNAMED if annotation.category_id is None else names.get(annotation.category_id, UNNAMED)
+        key = annotation.category_id
+        if names and key is not None and key not in names:
+            raise DataError(
+                f"{where} has category_id {shown(key)}, which is not among the categories. Hint: correct the"
+                " file, or export it again"
+            )
+        name = UNNAMED if key is None else names.get(key, UNNAMED)
         box = _box([x, y, x + width, y + height], where)
         yield (
             files[annotation.image_id],

@@ -26,6 +26,7 @@ from toolkit.formats.pairs import images_in, listed, read_lines
 from toolkit.reading.fields import shown
 from toolkit.reading.files import is_file, is_folder
 from toolkit.reading.yaml_text import load_yaml
+from toolkit.wording import counted
 
 logger = logging.getLogger("toolkit")
 
@@ -59,8 +60,8 @@ def read_data_yaml(path: Path) -> YoloSet:
     The names are text as they are written, whatever YAML would make of them: ``no``, ``007`` and ``1e3``.
 
     Raises:
-        DataError: when it cannot be read, the names are neither a list nor numbered from 0 without gaps, or
-            ``kpt_shape`` is not that of keypoints.
+        DataError: when it cannot be read, the names are neither a list nor numbered from 0 without gaps,
+            ``nc`` is not their number, ``path`` is not text, or ``kpt_shape`` is not that of keypoints.
     """
     document = load_yaml(path, "the names of the classes and the folders of images", DataError)
     data = document.value
@@ -75,13 +76,34 @@ def read_data_yaml(path: Path) -> YoloSet:
             f"{path} has no names of classes. Hint: add 'names: [cat, dog]', in the order of their numbers"
         )
     classes = class_names(names, f"{path}: names")
-    stated = data.get("nc")
-    if isinstance(stated, int) and stated != len(classes):
-        raise DataError(
-            f"{path} says nc: {stated}, but names {len(classes)} classes. Hint: correct one of them; nc is"
-            " not needed"
-        )
+    _check_count(data.get("nc"), len(classes), path)
+    _check_base(data.get("path"), path)
     return YoloSet(path, data, classes, _keypoints(data.get("kpt_shape"), path))
+
+
+def _check_count(stated: Any, classes: int, path: Path) -> None:
+    """Check the number of classes that a file states."""
+    if stated is None:
+        return
+    if isinstance(stated, bool) or not isinstance(stated, int):
+        raise DataError(
+            f"{path}: nc is {shown(stated)}; expected the number of classes. Hint: write nc: {classes}, or"
+            " remove the line, which is not needed"
+        )
+    if stated != classes:
+        raise DataError(
+            f"{path} says nc: {stated}, but names {counted(classes, 'class', 'classes')}. Hint: correct one"
+            " of them; nc is not needed"
+        )
+
+
+def _check_base(base: Any, path: Path) -> None:
+    """Check the folder of the dataset that a file names."""
+    if base is not None and not isinstance(base, str):
+        raise DataError(
+            f"{path}: path is {shown(base)}; expected a folder, as text. Hint: write path: . for the folder of"
+            f" {path.name}, or put a name of digits in quotes"
+        )
 
 
 def _keypoints(shape: Any, path: Path) -> tuple[int, int] | None:
@@ -162,7 +184,8 @@ def _of_list(path: Path, yolo: YoloSet, split: str) -> dict[Path, str]:
 
 
 def _base(yolo: YoloSet) -> str:
-    return str(yolo.data.get("path") or ".")
+    base: str = yolo.data.get("path") or "."
+    return base
 
 
 def _resolve(yolo: YoloSet, entry: str, split: str) -> Path:

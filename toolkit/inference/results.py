@@ -40,7 +40,8 @@ from toolkit.inference.inputs import FileState, InputImage
 from toolkit.inference.outputs import are_whole, concerns_one_image, remove_outputs, sizes_of
 from toolkit.inference.record_writer import RecordWriter
 from toolkit.inference.records import Record, latest_records, write_records
-from toolkit.reading.fields import Schema
+from toolkit.reading.fields import Schema, shown
+from toolkit.reading.files import is_there
 from toolkit.reading.json_text import load_json
 from toolkit.reading.records import records as checked_records
 from toolkit.runtime.confine import check_name
@@ -383,12 +384,21 @@ def _stem_of(output: str) -> str:
 
 
 def _read_about(path: Path) -> dict[str, Any]:
-    """What ``about.json`` has, or nothing where there is none that can be read."""
+    """What ``about.json`` has, or nothing where there is none.
+
+    Raises:
+        UsageError: when it is damaged, so that nobody knows what the results there are.
+    """
+    if not is_there(path):
+        return {}
+    hint = "Hint: choose another --out, or remove the results that are there"
     try:
         content = load_json(path, "what is known of results", DataError)
-    except DataError:
-        return {}
-    return content if isinstance(content, dict) else {}
+    except DataError as error:
+        raise UsageError(f"{str(error).partition('. Hint: ')[0]}. {hint}") from None
+    if not isinstance(content, dict):
+        raise UsageError(f"{path} contains {shown(content)}; expected what is known of results. {hint}")
+    return content
 
 
 def _array(opening: str, entries: Iterable[dict[str, Any]]) -> Iterator[str]:
