@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -478,3 +479,31 @@ def test_an_exported_file_knows_whose_it_is(manifest: CheckpointManifest, tmp_pa
         (tmp_path / "exported.json").write_text(other, errors="surrogateescape")
         assert exported_manifest(tmp_path / "exported.pth") is None, "something else that is called so"
         assert len(load_weights(tiny_model(), tmp_path / "exported.pth", "tiny").loaded) == 4
+
+
+def test_no_file_is_opened_more_often_than_it_is_needed(
+    manifest: CheckpointManifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_checkpoint(tmp_path / "last.safetensors", tiny_model().state_dict(), manifest)
+    save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
+    opened: list[str] = []
+
+    def counting(path: Path, **options: Any) -> Any:
+        opened.append(Path(path).name)
+        return safe_open(path, **options)
+
+    monkeypatch.setattr("toolkit.checkpoints.safe_open", counting)
+    load_model(tmp_path)
+    assert opened == ["last.safetensors"]
+    with pytest.raises(CheckpointError, match="was not written by the toolkit"):
+        load_model(tmp_path / "other.safetensors")
+    assert opened == ["last.safetensors", "other.safetensors"]
+    plugin = registry.plugins().get("tiny")
+    # once to learn whose it is, and once for the tensors
+    opened.clear()
+    assert take_start_weights(tiny_model(), plugin, str(tmp_path)).license == "unknown"
+    assert len(opened) == 2
+    opened.clear()
+    with pytest.raises(CheckpointError):
+        take_start_weights(tiny_model(width=5), plugin, str(tmp_path), plugin.resolve(plugin.settings)(width=5))
+    assert len(opened) == 2

@@ -19,7 +19,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Protocol, TypeAlias, runtime_checkable
+from typing import Annotated, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from pydantic import AfterValidator, Field, Strict
 from safetensors import SafetensorError, safe_open
@@ -314,16 +314,47 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], CheckpointManifest |
     Raises:
         CheckpointError: when the file is truncated or no safetensors file.
     """
-    return _open(path, with_tensors=True)
+    return _open(path, tensors="all")
 
 
-def _open(path: Path, *, with_tensors: bool = False) -> tuple[dict[str, Tensor], CheckpointManifest | None]:
+def read_own(path: Path) -> tuple[dict[str, Tensor], CheckpointManifest]:
+    """The tensors and the manifest of a checkpoint that the toolkit wrote; of another file, no tensor is read.
+
+    Raises:
+        CheckpointError: when the file is damaged, or the toolkit did not write it; says what it is.
+    """
+    tensors, manifest = _open(path, tensors="own") if path.suffix == ".safetensors" else ({}, None)
+    return tensors, own(manifest, path)
+
+
+def own(manifest: CheckpointManifest | None, path: Path) -> CheckpointManifest:
+    """The manifest of a file, where it has one.
+
+    Raises:
+        CheckpointError: when it has none, so that the toolkit did not write it; says what it is.
+    """
+    if manifest is not None:
+        return manifest
+    known = describe_foreign(path)
+    if known is not None:
+        raise CheckpointError(f"{path} is not a run of the toolkit: it {known}")
+    raise CheckpointError(
+        f"{path} was not written by the toolkit: it has no manifest. Hint: give the folder of a run; to"
+        f" train from this file, give its plugin and data: toolkit train --weights {path} --plugin P --data"
+        " D"
+    )
+
+
+def _open(
+    path: Path, *, tensors: Literal["all", "own", "none"] = "none"
+) -> tuple[dict[str, Tensor], CheckpointManifest | None]:
+    """The tensors of a safetensors file and its manifest; with "own", the tensors only where it has one."""
     size = check_file(path, "a checkpoint", CheckpointError, most=MOST_BYTES)
     try:
         with safe_open(path, framework="pt") as file:
             header = (file.metadata() or {}).get(HEADER_KEY)
-            names = file.keys() if with_tensors else ()
-            tensors = {name: file.get_tensor(name) for name in names}
+            wanted = tensors == "all" or (tensors == "own" and header is not None)
+            found = {name: file.get_tensor(name) for name in (file.keys() if wanted else ())}
     # A tensor of a type that this torch has not is a KeyError, a TypeError or a RuntimeError.
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError, MemoryError) as error:
         _refuse_if_known(path)
@@ -335,7 +366,7 @@ def _open(path: Path, *, with_tensors: bool = False) -> tuple[dict[str, Tensor],
         raise CheckpointError(
             f"{path} ({size:,} bytes) is truncated or not a safetensors file: {error}. Hint: {COPY_AGAIN}"
         ) from None
-    return tensors, None if header is None else CheckpointManifest.from_json(header, path)
+    return found, None if header is None else CheckpointManifest.from_json(header, path)
 
 
 def read_foreign(path: Path) -> dict[str, Tensor]:
@@ -469,14 +500,8 @@ def checkpoint_name(run_or_file: str | os.PathLike[str], manifest: CheckpointMan
     return f"{manifest.plugin} {digest[:16]}"
 
 
-def is_own(run_or_file: str | Path) -> bool:
-    """Whether the toolkit wrote this checkpoint."""
-    return read_manifest(run_or_file) is not None
-
-
-def license_of(run_or_file: str | Path) -> str:
+def license_of(manifest: CheckpointManifest | None) -> str:
     """The license of the weights that a checkpoint was trained from, as far as its manifest knows it;
     ``unknown`` otherwise.
     """
-    manifest = read_manifest(run_or_file) or exported_manifest(run_or_file)
     return "unknown" if manifest is None else manifest.start_weights.get("license", "unknown")

@@ -28,7 +28,7 @@ from toolkit.evaluation.selection import build_evaluators
 from toolkit.formats.coco_numbers import CocoNumbers, coco_numbers
 from toolkit.formats.coco_results import fitted_results
 from toolkit.formats.predictions import PredictionFiles
-from toolkit.models.building import load_model, manifest_of_run, plugin_of_run
+from toolkit.models.building import load_model, manifest_of_run, plugin_of
 from toolkit.models.contract import Model
 from toolkit.models.prompted import prompted
 from toolkit.models.recorded import RecordedModel
@@ -79,8 +79,9 @@ def open_run(
     path = path_of_run(run)
     if isinstance(data, str):
         registry.named(registry.datasets(), data, by_user=True)
-    data = data_of_run(path) if data is None else data
-    wanted = known_sections(overrides, data, plugin=plugin_of_run(path))
+    manifest = manifest_of_run(path)
+    data = _data_in(manifest, path) if data is None else data
+    wanted = known_sections(overrides, data, plugin=plugin_of(manifest, path))
     model, manifest = load_model(path, wanted["model"])
     task = registry.tasks().get(manifest.task)
     saved = manifest.config.get("data", {})
@@ -336,7 +337,11 @@ def data_of_run(run: str | Path) -> str:
         CheckpointError: when there is no run.
         UsageError: when it does not say; then ``--data`` must.
     """
-    name = manifest_of_run(run).config.get("data", {}).get("name")
+    return _data_in(manifest_of_run(run), run)
+
+
+def _data_in(manifest: CheckpointManifest, run: str | Path) -> str:
+    name = manifest.config.get("data", {}).get("name")
     if not name:
         raise UsageError(f"{run} does not say which data it was trained on. Hint: add --data NAME")
     return str(name)
