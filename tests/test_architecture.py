@@ -198,7 +198,7 @@ TESTED_ELSEWHERE: dict[tuple[str, ...], tuple[tuple[str, ...], str]] = {
         "results are those of a folder, and a session needs a model to prompt",
     ),
     ("toolkit.models.building", "toolkit.models.weights"): (
-        ("test_checkpoints.py",),
+        ("checkpoints/test_files_of_checkpoints.py",),
         "models are built from checkpoints and take weights from them",
     ),
     ("toolkit.models.encoder_weights",): (
