@@ -1,5 +1,5 @@
-"""The prompts of a file, matched to the images that they are for; ``toolkit.formats.prompt_records`` describes
-the formats of the files.
+"""The prompts of a file, matched to the images that they are for; ``toolkit.formats.prompt_records``
+describes the formats of the files.
 """
 
 from __future__ import annotations

@@ -43,8 +43,8 @@ def track_video(
     Args:
         predictor: of a model that can track.
         source: a video file, or a folder of images of one size.
-        prompts: see ``toolkit.formats.prompt_records``; images are named by the number of the frame in a video,
-            and by file name in a folder.
+        prompts: see ``toolkit.formats.prompt_records``; images are named by the number of the frame in a
+            video, and by file name in a folder.
         out: the folder of the results; see ``toolkit.inference.results``.
         overlays: whether to draw the objects over the frames.
         on_start: called with the number of frames.
