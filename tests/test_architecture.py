@@ -212,7 +212,10 @@ TESTED_ELSEWHERE: dict[tuple[str, ...], tuple[tuple[str, ...], str]] = {
             *("model_case", "samples", "pretend_device", "second_process"),
         )
     ): (("testing/test_model_checks.py",), "each check is tried there with the fault that it has to find"),
-    tuple(f"toolkit.training.{name}" for name in ("interrupts", "loss_module", "validation")): (
+    tuple(
+        f"toolkit.training.{name}"
+        for name in ("interrupts", "loss_module", "result", "run_parts", "run_validation", "validation")
+    ): (
         ("training/test_loop.py", "training/test_state_resume.py"),
         "parts of one loop, which show in what a run leaves behind",
     ),
