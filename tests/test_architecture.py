@@ -193,9 +193,9 @@ TESTED_ELSEWHERE: dict[tuple[str, ...], tuple[tuple[str, ...], str]] = {
         ("datasets/test_balloon_dataset.py", "formats/test_convert.py"),
         "a format is read by a dataset of it, and written by converting to it",
     ),
-    ("toolkit.inference.results", "toolkit.inference.interactive"): (
-        ("inference/test_pipeline.py", "models/test_prompted.py"),
-        "results are those of a folder, and a session needs a model to prompt",
+    ("toolkit.inference.interactive",): (
+        ("models/test_prompted.py",),
+        "a session needs a model to prompt",
     ),
     ("toolkit.models.building", "toolkit.models.weights"): (
         ("checkpoints/test_files_of_checkpoints.py",),
