@@ -193,12 +193,12 @@ TESTED_ELSEWHERE: dict[tuple[str, ...], tuple[tuple[str, ...], str]] = {
         ("datasets/test_balloon_dataset.py", "formats/test_convert.py"),
         "a format is read by a dataset of it, and written by converting to it",
     ),
-    ("toolkit.inference.results", "toolkit.inference.interactive"): (
-        ("inference/test_pipeline.py", "models/test_prompted.py"),
-        "results are those of a folder, and a session needs a model to prompt",
+    ("toolkit.inference.interactive",): (
+        ("models/test_prompted.py",),
+        "a session needs a model to prompt",
     ),
     ("toolkit.models.building", "toolkit.models.weights"): (
-        ("test_checkpoints.py",),
+        ("checkpoints/test_files_of_checkpoints.py",),
         "models are built from checkpoints and take weights from them",
     ),
     ("toolkit.models.encoder_weights",): (
@@ -212,7 +212,10 @@ TESTED_ELSEWHERE: dict[tuple[str, ...], tuple[tuple[str, ...], str]] = {
             *("model_case", "samples", "pretend_device", "second_process"),
         )
     ): (("testing/test_model_checks.py",), "each check is tried there with the fault that it has to find"),
-    tuple(f"toolkit.training.{name}" for name in ("interrupts", "loss_module", "validation")): (
+    tuple(
+        f"toolkit.training.{name}"
+        for name in ("interrupts", "loss_module", "result", "run_parts", "run_validation", "validation")
+    ): (
         ("training/test_loop.py", "training/test_state_resume.py"),
         "parts of one loop, which show in what a run leaves behind",
     ),

@@ -41,7 +41,6 @@ GROUND_FLOOR = {
     "toolkit.__main__": "python -m toolkit",
     "toolkit.wording": "numbers in sentences, for everyone",
     "toolkit.errors": "what is raised on purpose",
-    "toolkit.checkpoints": "the files that training and everything after it share",
     "toolkit.demo": "a program over all rooms, which belongs to none of them",
 }
 """Modules that stand in no room, with the reason."""

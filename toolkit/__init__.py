@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from toolkit.registry.manifests import DatasetManifest, EvaluatorManifest, PluginManifest, TaskManifest
     from toolkit.reporting.front import report
     from toolkit.training.front import train
-    from toolkit.training.loop import TrainResult
+    from toolkit.training.result import TrainResult
     from toolkit.types import (
         CONFIDENCE,
         VOID,
@@ -78,7 +78,7 @@ _HOMES = {
     "TaskManifest": "registry.manifests",
     "Tileable": "models.capabilities",
     "Trackable": "models.capabilities",
-    "TrainResult": "training.loop",
+    "TrainResult": "training.result",
     "TrainableModel": "models.contract",
     "compare": "evaluation.front",
     "evaluate": "evaluation.front",

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, ClassVar
 
+from pydantic import Field
 from torch import Tensor
 
 from toolkit.data.faults import usable
 from toolkit.data.folders import is_data
 from toolkit.data.images import read_image
 from toolkit.errors import DataError
+from toolkit.reading.fields import Flag, Schema, Text
 from toolkit.reading.json_text import load_json
+from toolkit.reading.records import record
 
 from .classes import V1_NAMES, Scheme
 from .layout import Annotation, Layout, foreground, objects_from_masks, read_marks
@@ -141,25 +144,24 @@ class V2(SceneFolders):
         return f"{scene / 'Data.json'} does not exist"
 
     def _objects(self, scene: Path, image: Tensor, scheme: Scheme, kind: str) -> Found:
-        section, key, label = (
-            ("Vessels", "VesselType_ClassNames", scheme.vessel)
-            if kind == "vessels"
-            else ("MaterialsAndParts", "MaterialType_ClassNames", scheme.material)
+        section, label = (
+            ("Vessels", scheme.vessel) if kind == "vessels" else ("MaterialsAndParts", scheme.material)
         )
         for number, entry in _entries(scene / "Data.json", section):
-            if kind == "materials" and entry.get("IsPart"):
-                continue  # a clamp or a cork is neither vessel nor material
+            # a clamp or a cork is neither vessel nor material
+            if kind == "materials" and entry.is_part:
+                continue
             path = scene / section / f"{number}.png"
             if not path.is_file():
                 raise DataError(
                     f"{scene / 'Data.json'} lists {section} {number}, but its mask {path} does not exist."
                     " Hint: unpack the whole archive"
                 )
-            names = entry.get(key) or ()
+            names = (entry.vessel_names if kind == "vessels" else entry.material_names) or ()
             yield (
                 read_marks(path, image, scene / self.image_name).any(dim=0),
                 label(names),
-                entry.get("ASegmentableInstance") is False,
+                entry.is_segmentable == 0,
             )
 
 
@@ -178,11 +180,26 @@ def _names_in(stem: str) -> Sequence[str]:
     ]
 
 
-def _entries(path: Path, section: str) -> list[tuple[str, Mapping[str, Any]]]:
+class SceneObject(Schema):
+    """What ``Data.json`` says of an object.
+
+    Attributes:
+        is_part: whether it is a part, such as a clamp.
+        is_segmentable: whether it is one object, and not a crowd.
+        vessel_names, material_names: the names of its kinds, from general to precise.
+    """
+
+    is_part: Annotated[Flag | None, Field(alias="IsPart")] = None
+    is_segmentable: Annotated[Flag | None, Field(alias="ASegmentableInstance")] = None
+    vessel_names: Annotated[list[Text] | None, Field(alias="VesselType_ClassNames")] = None
+    material_names: Annotated[list[Text] | None, Field(alias="MaterialType_ClassNames")] = None
+
+
+def _entries(path: Path, section: str) -> list[tuple[str, SceneObject]]:
     """The objects that a ``Data.json`` lists in a section, by number.
 
     Raises:
-        DataError: when the file is not JSON, or not of this make.
+        DataError: when the file is not JSON, or not of this make; or a field is of another type.
     """
     data = load_json(path, "the objects of a photo", DataError)
     found = data.get(section) if isinstance(data, dict) else None
@@ -191,4 +208,7 @@ def _entries(path: Path, section: str) -> list[tuple[str, Mapping[str, Any]]]:
             f"{path} has no mapping {section!r} of objects by number, as LabPics V2 has. Hint: copy it"
             " again from the archive"
         )
-    return list(found.items())
+    return [
+        (number, record(entry, SceneObject, source=str(path), error=DataError, name=f"{section} {number}"))
+        for number, entry in found.items()
+    ]

@@ -9,7 +9,8 @@ from toolkit.config import Settings
 from toolkit.data.notes import announce
 from toolkit.formats.bounds import CLIPPED
 from toolkit.formats.regions import Region, RegionDataset, unique_ids
-from toolkit.formats.yolo import LabelFiles, YoloSet, find_images, others, read_data_yaml
+from toolkit.formats.yolo import YoloSet, find_images, others, read_data_yaml
+from toolkit.formats.yolo_label_files import LabelFiles
 from toolkit.formats.yolo_labels import yolo_regions
 from toolkit.types import Size
 

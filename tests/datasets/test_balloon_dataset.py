@@ -158,7 +158,7 @@ def test_files_that_are_not_of_via(tmp_path: Path) -> None:
     for data, message in (
         ([1], "is not a VIA file"),
         ({"k": {"regions": []}}, "image 'k' has no filename"),
-        ({"k": {"filename": "a.jpg"}}, "image 'a.jpg': regions must be a mapping"),
+        ({"k": {"filename": "a.jpg"}}, r"image 'a.jpg': regions must be a mapping .*, not None\. Hint"),
         (
             {"k": {"filename": "a.jpg", "regions": []}, "l": {"filename": "a.jpg", "regions": []}},
             "has the image 'a.jpg' twice",
@@ -221,6 +221,28 @@ def test_classes_that_nobody_asked_for_are_not_merged(tmp_path: Path) -> None:
     assert balloons(tmp_path, attribute="kind", classes=["dog", "cat"])[0].instances.labels.tolist() == [1, 0]
     put(tmp_path / "train", [region(TRIANGLE, kind="cat"), region(TRIANGLE, kind="cat "), region(TRIANGLE)])
     assert len(balloons(tmp_path)[0].instances) == 3
+    put(tmp_path / "train", [region(TRIANGLE, kind=1), region(TRIANGLE, kind=2)])
+    with pytest.raises(
+        DataError, match=r"'kind' with 2 values \(1, 2\), .* set attribute=kind classes=\[1,2\]"
+    ):
+        balloons(tmp_path)
+    assert balloons(tmp_path, attribute="kind", classes=["1", "2"])[0].instances.labels.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("attributes", [None, [], {}])
+def test_regions_for_which_nothing_was_entered(tmp_path: Path, attributes: Any) -> None:
+    put(tmp_path / "train", [{"shape_attributes": TRIANGLE, "region_attributes": attributes}])
+    assert len(balloons(tmp_path)[0].instances) == 1
+
+
+@pytest.mark.parametrize("attributes", ["dog", 3, ["dog"]])
+@pytest.mark.parametrize("options", [{}, {"attribute": "kind", "classes": ["dog"]}])
+def test_what_was_entered_for_a_region_in_another_form(
+    tmp_path: Path, attributes: Any, options: dict[str, Any]
+) -> None:
+    put(tmp_path / "train", [{"shape_attributes": TRIANGLE, "region_attributes": attributes}])
+    with pytest.raises(DataError, match=r"region 0 has .* as region_attributes; expected attributes by name"):
+        balloons(tmp_path, **options)[0]
 
 
 def test_projects_of_version_3_are_named(tmp_path: Path) -> None:

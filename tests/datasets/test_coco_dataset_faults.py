@@ -46,6 +46,12 @@ def _change(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         ("categories.1.id", 90, "the id 90 occurs twice among the categories: 0 and 1"),
         ("categories.1.name", "dog", "two categories called 'dog'"),
         ("categories.1.id", "3", "both numbers and text as category ids"),
+        (
+            "categories.1.keypoints",
+            "nose,tail",
+            r"category 1 \(id 3\): keypoints: should be a valid list, not 'nose,tail'\. Hint",
+        ),
+        ("categories.1.keypoints", {"nose": 1}, r"keypoints: should be a valid list, not \{'nose': 1\}"),
         ("annotations", None, "not a COCO annotation file"),
     ],
 )

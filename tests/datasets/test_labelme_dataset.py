@@ -170,6 +170,13 @@ def test_faults_of_files(tmp_path: Path) -> None:
         DataError, match=r"a.json: its image should have 12 x 10 pixels, but the file has 12 x 9"
     ):
         labelme(tmp_path)[0]
+    for wrong in ("", "9", [], {}, 9.5):
+        put(tmp_path / "train", imageHeight=wrong)
+        with pytest.raises(DataError, match="as the height of the image; expected a whole number of pixels"):
+            labelme(tmp_path)[0]
+    for unknown in (None, 0):
+        put(tmp_path / "train", shape(SQUARE), imageHeight=unknown, imageWidth=unknown)
+        assert len(labelme(tmp_path)[0].instances) == 1
     for data, message in (
         ([], "is not a LabelMe file"),
         ({"shapes": [{}], "imagePath": "a.png"}, "shape 0 has None as a class name"),

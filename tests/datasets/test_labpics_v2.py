@@ -112,6 +112,19 @@ def test_v2_faults(tmp_path: Path) -> None:
         (scene / "Data.json").write_text(text)
         with pytest.raises(DataError, match=f"Data.json {message}"):
             labpics(tmp_path)[0]
+    for field, wrong, message in (
+        ("IsPart", "no", "IsPart: should be 0 or 1, not 'no'"),
+        ("ASegmentableInstance", "false", "ASegmentableInstance: should be 0 or 1, not 'false'"),
+        (
+            "MaterialType_ClassNames",
+            "Liquid",
+            "MaterialType_ClassNames: should be a valid list, not 'Liquid'",
+        ),
+        ("MaterialType_ClassNames", [3], r"MaterialType_ClassNames\[0\]: should be a valid string, not 3"),
+    ):
+        (scene / "Data.json").write_text(json.dumps(data_of({field: wrong})))
+        with pytest.raises(DataError, match=f"Data.json: MaterialsAndParts 1: {message}. Hint"):
+            labpics(tmp_path)[0]
     put_v2(tmp_path / "Train" / "2", data_of(), Vessels__1=box(0, 3, 0, 3))
     (scene / "Data.json").unlink()
     with pytest.raises(DataError, match=r"1/Image.jpg has no annotation: .*1/Data.json does not exist"):

@@ -134,7 +134,14 @@ def test_faults_name_file_and_line(tmp_path: Path, line: str, message: str) -> N
         ("train: images/train\nnames: {0: cat, 2: dog}\n", "names must number its names from 0 without gaps"),
         ("train: images/train\nnames: [cat, cat]\n", "lists the class 'cat' twice"),
         ("train: images/train\nnames: cat\n", "names must be a list of names, not 'cat'"),
-        ("train: images/train\nnames: [cat]\nnc: 2\n", "says nc: 2, but names 1 class"),
+        ("train: images/train\nnames: [cat]\nnc: 2\n", "says nc: 2, but names 1 class\\. Hint"),
+        ("train: images/train\nnames: [cat]\nnc: '2'\n", "nc is '2'; expected the number .* nc: 1, or"),
+        ("train: images/train\nnames: [cat]\nnc: 1.0\n", "nc is 1.0; expected the number of classes"),
+        ("train: images/train\nnames: [cat]\nnc: true\n", "nc is True; expected the number of classes"),
+        ("train: images/train\nnames: [cat]\nnc: [1]\n", "nc is .1.; expected the number of classes"),
+        ("train: empty\nnames: [cat]\npath: [a]\n", "path is ..a..; expected a folder, as text"),
+        ("train: empty\nnames: [cat]\npath: 2024\n", "path is 2024; .* put a name of digits in quotes"),
+        ("train: empty\nnames: [cat]\npath: {a: b}\n", "path is ..a.: .b..; expected a folder"),
         ("- cat\n", "expected names of classes and folders of images"),
         ("train: 5\nnames: [cat]\n", "train contains 5; expected a folder"),
         ("train: images\nnames: [cat]\nkpt_shape: [4]\n", "kpt_shape is .4.; expected .KEYPOINTS, 2."),
@@ -152,6 +159,16 @@ def test_faults_of_data_yaml(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(DataError, match=message) as caught:
         yolo(tmp_path)
     assert str(tmp_path / "data.yaml") in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "line", ["nc: 2", "nc: null", "nc:", "path: null", "path:", "path: ''", "path: '2024'"]
+)
+def test_what_data_yaml_may_say_of_number_and_folder(tmp_path: Path, line: str) -> None:
+    folder = tmp_path / "2024" if "2024" in line else tmp_path
+    put(folder, "a", SQUARE)
+    (tmp_path / "data.yaml").write_text(f"train: images/train\nnames: [cat, dog]\n{line}\n")
+    assert yolo(tmp_path).ids == ("a",)
 
 
 def test_files_that_are_not_text(tmp_path: Path) -> None:

@@ -45,7 +45,9 @@ def test_an_open_dataset_and_a_named_one_are_measured_alike(runs: tuple[Path, Pa
 
 def test_runs_of_different_data_need_a_name(runs: tuple[Path, Path]) -> None:
     again(runs[1], config={"data": {"name": "coco"}})
-    with pytest.raises(UsageError, match="different data, cards and coco. Hint: name some with --data"):
+    with pytest.raises(
+        UsageError, match=r"different datasets: .* on cards, .* on coco\. Hint: choose one .* --data"
+    ):
         evaluate_panoptic(*runs, progress=False)
 
 

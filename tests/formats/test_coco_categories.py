@@ -71,6 +71,8 @@ def test_keypoints_are_those_of_the_category_with_the_most() -> None:
     by_id = {
         1: {"name": "cat", "keypoints": ["nose"]},
         2: {"name": "dog", "keypoints": ["nose", "tail"]},
-        3: {"name": "cow", "keypoints": "none"},
+        3: {"name": "cow", "keypoints": None},
+        4: {"name": "hen", "keypoints": []},
+        5: {"name": "fly"},
     }
     assert categories_of(by_id, (), FILE).keypoint_names == ("nose", "tail")

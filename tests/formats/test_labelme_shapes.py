@@ -78,9 +78,12 @@ def test_a_mask_of_another_scale_than_its_points(points: list[list[float]], widt
 
 
 def test_what_has_no_area_and_what_is_unknown() -> None:
+    square = [[1, 2], [9, 2], [9, 9]]
+    early = (region({"points": square}), region({"points": square, "shape_type": None}))
+    assert early[0] == early[1] == region({"points": square, "shape_type": ""})
     for kind in ("point", "points", "line", "linestrip"):
         assert region({"shape_type": kind, "points": "whatever"}) is None
-    for kind in ("cuboid", 5, ["polygon"], {"a": 1}):
+    for kind in ("cuboid", 5, 0, False, [], ["polygon"], {}, {"a": 1}):
         with pytest.raises(DataError, match="which is unknown; expected polygon, rectangle, circle or mask"):
             region({"shape_type": kind, "points": [[1, 2], [3, 4]]})
 

@@ -82,6 +82,11 @@ def test_what_does_not_fit_is_told(folder: Path, tmp_path: Path) -> None:
         read(annotations=[*content["annotations"], content["annotations"][0]])
     with pytest.raises(DataError, match="segments_info"):
         read(annotations=[{"image_id": 1, "file_name": "a.png", "segments_info": 3}])
+    for wrong in ({}, 0, "", False):
+        with pytest.raises(DataError, match="expected a list of image records"):
+            read({}, images=wrong)
+        with pytest.raises(DataError, match="expected a list of category records"):
+            read({}, categories=wrong)
     found = read()
     assert len(found.names) == 4
     assert "nothing" not in found

@@ -39,7 +39,7 @@ from toolkit.plugins.maskrcnn.interop.config import read_config, to_recipe
 from toolkit.plugins.maskrcnn.interop.weights import read_weights
 
 from toolkit import registry
-from toolkit.checkpoints import describe_foreign, license_of, read_checkpoint
+from toolkit.checkpoints import describe_foreign, license_of, read_checkpoint, read_manifest
 from toolkit.config import resolve
 from toolkit.data.checks import check_split
 from toolkit.data.dataset import open_dataset
@@ -153,7 +153,7 @@ def checkpoint(folder: Path) -> None:
     tensors = {"network.weight": torch.zeros(2, 3)}
     path.write_bytes(save(tensors, {"toolkit": (folder / "manifest").read_text("utf-8", "replace")}))
     describe_foreign(path)
-    license_of(path)
+    license_of(read_manifest(path))
     load_model(path)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from toolkit.errors import OutputError
-from toolkit.inference.outputs import are_whole, concerns_one_image, remove_outputs, sizes_of
+from toolkit.inference.outputs import are_whole, concerns_one_image, remove_outputs, sizes_of, stem_of
 from toolkit.runtime.files import output_error
 
 
@@ -64,3 +64,16 @@ def test_whose_fault_it_is(number: int, is_alone: bool) -> None:
 
 def test_what_no_encoder_takes_is_the_fault_of_one_image() -> None:
     assert concerns_one_image(OutputError("a.jpg cannot be written: too large"))
+
+
+@pytest.mark.parametrize(
+    ("output", "stem"),
+    [
+        ("labels/a.png", "a"),
+        ("labels/deep/a.b.png", "deep/a.b"),
+        ("a.json", "a"),
+        ("instances/a", "a"),
+    ],
+)
+def test_what_an_image_is_called_in_its_outputs(output: str, stem: str) -> None:
+    assert stem_of(output) == stem

@@ -190,3 +190,20 @@ def test_a_table_beside_label_images_of_others_is_heeded(folder: Path, void: int
     table.write_text("value,name\n0,fog\n")
     with pytest.raises(DataError, match="has classes that the dataset does not have: fog"):
         toolkit.evaluate(predictions=folder / "labels", data="masks", data_dir=folder, settings=settings)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '"index"'])
+def test_results_of_which_nobody_knows_what_they_are_are_not_continued(
+    photos: Path, tmp_path: Path, text: str
+) -> None:
+    """Else label images of other values could be written among them."""
+    out = tmp_path / "out"
+    predict_folder(predictor(), [photos], out)
+    (out / "about.json").write_text(text)
+    with pytest.raises(
+        UsageError, match=r"about.json .* what is known of results. Hint: choose another --out"
+    ):
+        predict_folder(predictor(), [photos], out, resume=True)
+    assert (out / "about.json").read_text() == text
+    (out / "about.json").unlink()
+    assert predict_folder(predictor(), [photos], out, resume=True).images

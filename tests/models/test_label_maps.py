@@ -1,60 +1,15 @@
 from __future__ import annotations
 
-import math
 import random
 
-import numpy as np
 import pytest
 import torch
+from label_map_cases import LOGITS, blobs, reference
 from torch import Tensor
-from torch.nn import functional as F
 
 from toolkit.errors import InvalidDataError
-from toolkit.models import label_maps
 from toolkit.models.label_maps import logits_to_label_map
 from toolkit.types import Size
-
-Array = np.ndarray
-
-
-def reference(logits: Tensor, size: Size) -> Tensor:
-    return (
-        F.interpolate(logits[None], size=size, mode="bilinear", align_corners=False)[0]
-        .argmax(0)
-        .to(torch.uint8)
-    )
-
-
-def blobs(classes: int, height: int, width: int) -> Tensor:
-    """Smooth logits, as networks give them: large areas of one class."""
-    coarse = torch.randn(1, classes, height // 8 + 1, width // 8 + 1) * 5
-    return F.interpolate(coarse, size=(height, width), mode="bicubic")[0]
-
-
-def ulps_apart(classes: int, height: int, width: int) -> Tensor:
-    """All classes within a few roundings of one another, so that rounding alone decides."""
-    return torch.randn(1, height, width) + torch.randn(classes, height, width) * 1e-7
-
-
-def one_outlier(classes: int, height: int, width: int) -> Tensor:
-    logits = blobs(classes, height, width)
-    logits[classes // 2, height // 2, width // 2] = random.choice([1e6, -1e6, 1e30, -1e30, 3e38])
-    return logits
-
-
-LOGITS = {
-    "smooth": blobs,
-    "noise": torch.randn,
-    "bfloat16 steps": lambda *shape: blobs(*shape).bfloat16().float(),
-    "whole numbers": lambda *shape: blobs(*shape).round(),
-    "zero and one": lambda *shape: (torch.randn(*shape) > 0).float(),
-    "constant": lambda *shape: torch.full(shape, 0.3),
-    "twins": lambda *shape: blobs(*shape)[torch.randint(shape[0], (shape[0],))],
-    "rounding": ulps_apart,
-    "outlier": one_outlier,
-    "negative": lambda *shape: blobs(*shape) - 100,
-    "tiny": lambda *shape: blobs(*shape) * 1e-35,
-}
 
 
 @pytest.fixture(autouse=True)
@@ -89,64 +44,6 @@ def test_equals_torch_at_any_size_and_ratio(kind: str) -> None:
         found = logits_to_label_map(logits, size)
         assert found.dtype == torch.uint8
         assert torch.equal(found, reference(logits, size)), (classes, height, width, size)
-
-
-@pytest.mark.parametrize("kind", [kind for kind in LOGITS if kind not in ("outlier", "tiny")])
-def test_pruning_alone_equals_torch(kind: str) -> None:
-    """Where pruning would not pay, it is still right: no class of logits is exact only because another path
-    is taken.
-    """
-    for classes, height, width, size in [(5, 20, 31, (131, 133)), (6, 33, 1, (132, 150))]:
-        logits = LOGITS[kind](classes, height, width)
-        found = label_maps._pruned_argmax(logits, size, budget=math.inf)
-        assert found is not None
-        assert torch.equal(found, reference(logits, size)), (classes, height, width, size)
-
-
-def test_pruning_is_taken_for_smooth_logits_and_not_for_noise() -> None:
-    size = (256, 512)
-    budget = 21 * size[0] * size[1]
-    assert (
-        label_maps._pruned_argmax(
-            F.interpolate(torch.randn(1, 21, 4, 8), size=(32, 64), mode="bicubic")[0], size, budget
-        )
-        is not None
-    )
-    assert label_maps._pruned_argmax(torch.randn(21, 32, 64), size, budget) is None
-
-
-def test_pixels_that_only_rounding_decides_are_asked_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = 0
-    original = label_maps._ask_torch
-
-    def count(logits: Tensor, size: Size, ties: label_maps._Ties) -> Array:
-        nonlocal asked
-        asked += len(ties.y)
-        return original(logits, size, ties)
-
-    monkeypatch.setattr(label_maps, "_ask_torch", count)
-    logits = ulps_apart(6, 20, 20)
-    found = label_maps._pruned_argmax(logits, (130, 131), budget=math.inf)
-    assert found is not None
-    assert torch.equal(found, reference(logits, (130, 131)))
-    assert asked > 1000
-
-
-@pytest.mark.parametrize(
-    ("source", "target"),
-    [(1, 200), (2, 129), (7, 1000), (128, 1024), (200, 131), (100, 100), (333, 1000), (3, 131)],
-)
-def test_taps_are_the_weights_of_torch(source: int, target: int) -> None:
-    taps = label_maps._taps(source, target)
-    signal = torch.randn(source)
-    padded = np.pad(signal.numpy(), 1, mode="edge")
-    expected = F.interpolate(
-        signal[None, None, None], size=(1, target), mode="bilinear", align_corners=False
-    )[0, 0, 0]
-    assert np.allclose(
-        taps.low * padded[taps.cell] + taps.high * padded[taps.cell + 1], expected.numpy(), rtol=0, atol=1e-6
-    )
-    assert np.array_equal(np.repeat(np.arange(source + 1), taps.count), taps.cell)
 
 
 def test_255_classes() -> None:

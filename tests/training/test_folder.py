@@ -10,7 +10,7 @@ import pytest
 
 from toolkit.cli import main
 from toolkit.config import RunSettings, resolve
-from toolkit.errors import UsageError
+from toolkit.errors import ConfigError, UsageError
 from toolkit.runtime.locks import LOCK_FILE, locked
 from toolkit.training.folder import (
     CONFIG_FILE,
@@ -317,3 +317,10 @@ def test_what_settings_leave_open_is_as_the_run_was_started(tiny: str, tmp_path:
     check_folder(tmp_path, again, resume=True)
     said = settings(tiny, "train.steps=88", "weights=none")
     assert as_before(tmp_path, said) == said
+
+
+@pytest.mark.parametrize("wrong", ["train: [77]", "train: 77", "weights: [imagenet]", "data: shapes"])
+def test_settings_that_a_run_kept_in_another_form_are_an_error(tiny: str, tmp_path: Path, wrong: str) -> None:
+    fill(tmp_path, CONFIG_FILE, config=f"plugin: tiny\n{wrong}\n")
+    with pytest.raises(ConfigError, match=rf"{CONFIG_FILE}.*{wrong.partition(':')[0]}: expected"):
+        as_before(tmp_path, settings(tiny, "train.steps=null"))

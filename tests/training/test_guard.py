@@ -29,7 +29,7 @@ from toolkit.models.building import build_model
 from toolkit.models.contract import TrainableModel
 from toolkit.runtime.fabric import make_fabric
 from toolkit.training import guard as guard_module
-from toolkit.training import loop
+from toolkit.training import loop, run_parts
 from toolkit.training.diagnosis import FIRST_STEPS, Diagnosis
 from toolkit.training.guard import MOST_SKIPPED, LossGuard
 from toolkit.training.loop import train
@@ -293,7 +293,7 @@ def test_elsewhere_it_is_raised_before_anything_of_it_is_measured_or_saved_and_t
     start, _ = spoiled(chosen, 0, how, lambda model: None)
     train(chosen, unbroken, model=start, **splits(chosen))
 
-    monkeypatch.setattr(loop, "LossGuard", partial(LossGuard, delayed=True))
+    monkeypatch.setattr(run_parts, "LossGuard", partial(LossGuard, delayed=True))
     at_fault: dict[str, bytes] = {}
     model, steps = spoiled(chosen, fault, how, lambda model: at_fault.update(files(broken)))
     with pytest.raises(NonFiniteLossError, match=f"^step {fault}: (?s:.*)the last saved state is in"):
@@ -388,7 +388,7 @@ def noting_waits(monkeypatch: pytest.MonkeyPatch, *, delayed: bool) -> Iterator[
         read_numbers, seed_everything = guard_module._Watched.read, loop.seed_everything
         patch.setattr(guard_module._Watched, "read", read)
         patch.setattr(loop, "seed_everything", seed)
-        patch.setattr(loop, "LossGuard", partial(LossGuard, delayed=delayed))
+        patch.setattr(run_parts, "LossGuard", partial(LossGuard, delayed=delayed))
         with waits:
             yield waits
 

@@ -279,9 +279,9 @@ def test_when_loaders_die_the_state_is_saved_and_the_run_goes_on(
     whole, run = tmp_path / "whole", tmp_path / "run"
     words = ["train.steps=6", "train.accumulate=2", "train.checkpoint_every=100"]
     run_tiny(tiny, whole, *words)
-    from toolkit.training import loop
+    from toolkit.training import run_parts
 
-    real = loop.training_batches
+    real = run_parts.training_batches
 
     def dying(*given: Any, **named: Any) -> Any:
         for number, batch in enumerate(real(*given, **named)):
@@ -289,12 +289,12 @@ def test_when_loaders_die_the_state_is_saved_and_the_run_goes_on(
                 raise LoaderError("a process that reads images was stopped. Hint: use fewer")
             yield batch
 
-    monkeypatch.setattr(loop, "training_batches", dying)
+    monkeypatch.setattr(run_parts, "training_batches", dying)
     with pytest.raises(
         LoaderError, match=r"Hint: use fewer\. The state after step 3 is saved; --resume continues"
     ):
         run_tiny(tiny, run, *words)
-    monkeypatch.setattr(loop, "training_batches", real)
+    monkeypatch.setattr(run_parts, "training_batches", real)
     run_tiny(tiny, run, *words, resume=True)
     one, two = (load_file(folder / "last.safetensors") for folder in (whole, run))
     assert all(torch.equal(value, two[name]) for name, value in one.items())
@@ -303,14 +303,14 @@ def test_when_loaders_die_the_state_is_saved_and_the_run_goes_on(
 def test_a_death_before_the_first_step_leaves_nothing_in_the_way(
     tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from toolkit.training import loop
+    from toolkit.training import run_parts
 
     def dying(*given: Any, **named: Any) -> Any:
         raise LoaderError("died. Hint: use fewer")
         yield
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "training_batches", dying)
+        patch.setattr(run_parts, "training_batches", dying)
         with pytest.raises(LoaderError, match=r"^died\. Hint: use fewer$"):
             run_tiny(tiny, tmp_path / "run", "train.steps=2")
     assert run_tiny(tiny, tmp_path / "run", "train.steps=2").finished

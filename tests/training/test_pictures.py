@@ -118,7 +118,7 @@ def test_drawing_takes_little_of_the_time_however_often_a_run_validates(
         time.now += 1.0
         drawn.append(time.now)
 
-    monkeypatch.setattr("toolkit.training.pictures.draw_curves", takes_a_second)
+    monkeypatch.setattr("toolkit.training.pictures.draw_plots", takes_a_second)
     with RunLog(tmp_path, start=0, steps=1000) as log:
         pictures = RunPictures(tmp_path, log, squares(tiny), clock=time)
         for step in range(1, 1001):

@@ -14,12 +14,12 @@ from toolkit.visualization.class_plots import (
     MOST_CLASSES,
     MOST_LINES,
     NO_DATA,
-    ClassLines,
     _legend,
     _reduced,
-    draw_class_lines,
+    class_plot,
     draw_confusion,
 )
+from toolkit.visualization.plots import Plot, draw_plots
 
 
 def count_of(picture: np.ndarray, color: tuple[int, int, int]) -> int:
@@ -62,14 +62,16 @@ def test_nothing_to_show_is_an_error(counts: np.ndarray, tmp_path: Path) -> None
         draw_confusion(counts, ["a", "b"], ["a", "b"], tmp_path / "c.png")
 
 
-def lines(values: dict[str, list[float]], **changes: object) -> ClassLines:
+def lines(values: dict[str, list[float]]) -> Plot:
     x = np.linspace(0, 1, len(next(iter(values.values())))).tolist()
-    return ClassLines("PR50, step 9", "recall", "precision", x, values)
+    plot = class_plot("PR50, step 9", "recall", "precision", x, values)
+    assert plot is not None
+    return plot
 
 
 def test_each_class_has_a_line_of_its_color(tmp_path: Path) -> None:
     values = {"disc": [1.0, 0.9, 0.5], "box": [0.6, 0.4, 0.1], "never": [np.nan] * 3}
-    picture = draw_class_lines([lines(values)], tmp_path / "l.png")
+    picture = draw_plots([lines(values)], tmp_path / "l.png")
     assert [name for name, *_ in _legend({k: np.array(v) for k, v in values.items() if k != "never"})] == [
         "disc",
         "box",
@@ -78,7 +80,7 @@ def test_each_class_has_a_line_of_its_color(tmp_path: Path) -> None:
     for color in ((128, 0, 0), (0, 128, 0)):
         assert count_of(picture, color) > 200
     assert (tmp_path / "l.png").stat().st_size < 50_000
-    two = draw_class_lines([lines(values), lines(values)], tmp_path / "l.png")
+    two = draw_plots([lines(values), lines(values)], tmp_path / "l.png")
     assert two.shape[0] == 2 * picture.shape[0]
 
 
@@ -91,12 +93,21 @@ def test_of_many_classes_the_best_and_the_worst_are_shown_and_the_mean_is_of_all
     assert names[half:-1] == [f"class {i}" for i in range(half - 1, -1, -1)]
     assert names[-1] == "mean of 50 classes"
     assert legend[-1][1] == pytest.approx([0.49, 0.49])
-    draw_class_lines([lines(values)], tmp_path / "l.png")
+    draw_plots([lines(values)], tmp_path / "l.png")
 
 
 def test_values_outside_the_unit_interval_and_gaps_are_drawn(tmp_path: Path) -> None:
-    draw_class_lines([lines({"a": [3.0, np.nan, 7.0, np.inf, 5.0]})], tmp_path / "l.png")
-    draw_class_lines([lines({"a": [4.0]})], tmp_path / "one.png")
-    with pytest.raises(UsageError, match="no class has a finite value"):
-        draw_class_lines([lines({"a": [np.nan, np.inf]})], tmp_path / "none.png")
-    assert not (tmp_path / "none.png").exists()
+    draw_plots([lines({"a": [3.0, np.nan, 7.0, np.inf, 5.0]})], tmp_path / "l.png")
+    draw_plots([lines({"a": [4.0]})], tmp_path / "one.png")
+    assert class_plot("PR50", "recall", "precision", [0, 1], {"a": [np.nan, np.inf]}) is None
+    assert class_plot("PR50", "recall", "precision", [], {}) is None
+
+
+def test_the_axes_show_shares_whole_and_other_values_as_far_as_they_go() -> None:
+    assert lines({"a": [0.2, 0.4]}).y == (0, 1)
+    assert lines({"a": [0.2, np.nan, 4.0]}).y == (0.2, 4)
+    assert [line.value for line in lines({"a": [0.25, np.nan], "b": [0.5, 0.0]}).lines] == [
+        "0.250",
+        "0.250",
+        "0.188",
+    ]

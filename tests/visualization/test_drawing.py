@@ -12,7 +12,7 @@ from drawing_cases import CLASSES, PALETTE, gray, objects
 from toolkit.data.images import read_image
 from toolkit.errors import OutputError, UsageError
 from toolkit.types import VOID, Instances, Prediction, Sample
-from toolkit.visualization.drawing import BLEND, confident, overlay, write_picture
+from toolkit.visualization.drawing import BLEND, confident, fit_jpeg, overlay, write_picture
 from toolkit.visualization.palettes import default_palette
 from toolkit.visualization.sheets import contact_sheet
 
@@ -155,3 +155,14 @@ def test_write_picture_is_rgb_and_refuses_what_jpeg_cannot_hold(tmp_path: Path) 
         ),
     ):
         write_picture(tmp_path / "wide.jpg", np.zeros((1, 70_000, 3), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("size", "fitted"),
+    [((3, 65_500), (3, 65_500)), ((1, 131_000), (1, 65_500)), ((70_000, 2), (65_500, 1)), ((2, 2), (2, 2))],
+)
+def test_a_picture_fits_into_a_jpeg(size: tuple[int, int], fitted: tuple[int, int], tmp_path: Path) -> None:
+    picture = fit_jpeg(np.full((*size, 3), 7, np.uint8))
+    assert picture.shape == (*fitted, 3)
+    assert (picture == 7).all()
+    write_picture(tmp_path / "a.jpg", picture)

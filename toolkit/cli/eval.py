@@ -82,7 +82,8 @@ def run(args: argparse.Namespace) -> int:
     load_plugin_files(args)
     overrides = parse_words(args.settings)
 
-    from toolkit.evaluation.runs import data_of_run, evaluate_predictions, evaluate_run
+    from toolkit.evaluation.opening import data_of_run
+    from toolkit.evaluation.runs import evaluate_predictions, evaluate_run
 
     common: dict[str, Any] = {
         "data": args.data,

@@ -13,7 +13,7 @@ from toolkit.cli.options import add_data_arguments, add_settings_argument, is_se
 
 if TYPE_CHECKING:
     from toolkit.config import RunSettings
-    from toolkit.training.loop import TrainResult
+    from toolkit.training.result import TrainResult
 
 SUMMARY = "train a model on a dataset"
 

@@ -21,10 +21,11 @@ from toolkit.data.notes import noting
 from toolkit.data.object_checks import ObjectFinding, object_findings
 from toolkit.errors import ToolkitError
 from toolkit.types import VOID, Sample, Size
+from toolkit.types.equality import ByValue
 
 
-@dataclass
-class SplitReport:
+@dataclass(eq=False)
+class SplitReport(ByValue):
     """What a split holds.
 
     Attributes:

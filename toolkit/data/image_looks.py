@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from toolkit.types.equality import ByValue
+
 SIDE = 32
 """Height and width of the small gray version of an image, in pixels."""
 
@@ -23,7 +25,7 @@ Gray: TypeAlias = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
+class Look(ByValue):
     """What an image looks like.
 
     Attributes:

@@ -14,13 +14,14 @@ from torch import Tensor
 from toolkit.data.dataset import Dataset
 from toolkit.data.faults import gathering
 from toolkit.types import FIELDS, VOID, Sample
+from toolkit.types.equality import ByValue
 
 NAMED = 8
 """Classes that a line names at most."""
 
 
-@dataclass
-class LabelCounts:
+@dataclass(eq=False)
+class LabelCounts(ByValue):
     """The labels of a split, or of a random part of it.
 
     Attributes:

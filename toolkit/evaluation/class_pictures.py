@@ -11,7 +11,8 @@ import numpy as np
 
 from toolkit.evaluation.calibration import RIGHT
 from toolkit.evaluation.report import Report
-from toolkit.visualization.class_plots import ClassLines, draw_class_lines, draw_confusion
+from toolkit.visualization.class_plots import class_plot, draw_confusion
+from toolkit.visualization.plots import Plot, draw_plots
 
 
 def draw_all(reports: Sequence[Report], path: Path, when: str) -> list[Path]:
@@ -66,7 +67,7 @@ def draw_class_curves(reports: Sequence[Report], path: Path, when: str) -> bool:
     arguments as for ``draw_confusions``.
     """
     plots = [
-        ClassLines(f"{name}, {when}", curve.x_label, curve.y_label, curve.x, curve.y)
+        class_plot(f"{name}, {when}", curve.x_label, curve.y_label, curve.x, curve.y)
         for report in reports
         for name, curve in report.curves.items()
         if curve.y and set(curve.y) <= set(report.classes) and name not in report.details
@@ -79,7 +80,7 @@ def draw_reliability(reports: Sequence[Report], path: Path, when: str) -> bool:
     A second line shows where it would be if predictions were right as often as their scores say.
     """
     plots = [
-        ClassLines(
+        class_plot(
             f"{name}, {when}",
             curve.x_label,
             RIGHT,
@@ -94,8 +95,8 @@ def draw_reliability(reports: Sequence[Report], path: Path, when: str) -> bool:
     return _draw(plots, path)
 
 
-def _draw(plots: Sequence[ClassLines], path: Path) -> bool:
-    if not any(np.isfinite(values).any() for plot in plots for values in plot.lines.values()):
-        return False
-    draw_class_lines(plots, path)
-    return True
+def _draw(plots: Sequence[Plot | None], path: Path) -> bool:
+    drawn = [plot for plot in plots if plot is not None]
+    if drawn:
+        draw_plots(drawn, path)
+    return bool(drawn)

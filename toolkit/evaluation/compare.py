@@ -12,9 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit import registry
 from toolkit.checkpoints import CheckpointManifest, RunLike, path_of_run
-from toolkit.config.tree import merge
 from toolkit.data.dataset import Dataset
 from toolkit.data.loader import EvaluationLoader
 from toolkit.errors import UsageError
@@ -23,11 +21,11 @@ from toolkit.evaluation.bootstrap import Difference, difference, draws, resample
 from toolkit.evaluation.driver import PredictedBatch, Subject, measured_by, measuring, predict_batches
 from toolkit.evaluation.image_states import ImageStates
 from toolkit.evaluation.memory import predicting_memory
+from toolkit.evaluation.opening import evaluators_of, name_of_data, open_data
 from toolkit.evaluation.protocols import Measurement, plan_measurements
 from toolkit.evaluation.run_figures import MEMORY, PARAMETERS, SPEED, Comparison, RunFigures
-from toolkit.evaluation.runs import known_sections, name_of_data, open_split
 from toolkit.evaluation.selection import build_evaluators
-from toolkit.models.building import load_model
+from toolkit.models.building import load_model, manifest_of_run
 from toolkit.models.capabilities import Promptable
 from toolkit.reading.files import expanded
 from toolkit.runtime.fabric import make_fabric
@@ -96,17 +94,10 @@ def compare_runs(
     fabric = make_fabric(accelerator=accelerator, devices=1, precision=precision)
     fabric.launch()
     paths = [path_of_run(run) for run in runs]
-    models, manifests = zip(*(load_model(path) for path in paths), strict=True)
-    if isinstance(data, str):
-        registry.named(registry.datasets(), data, by_user=True)
-    if not isinstance(data, Dataset):
-        data = data or _common_dataset(paths, manifests)
-    wanted = known_sections(overrides, data)
-    saved = [config for config in map(_data_of, manifests) if config.get("name") == name_of_data(data)]
-    saved = saved or [{}]
-    options = merge(dict(saved[0].get("options") or {}), wanted["data"].get("options", {}))
-    dataset, split = open_split(data, data_dir or saved[0].get("dir"), split, options)
-    chosen = wanted["evaluators"] or _common_evaluators(manifests)
+    manifests = [manifest_of_run(path) for path in paths]
+    opened = open_data(paths, manifests, data=data, data_dir=data_dir, split=split, overrides=overrides)
+    dataset, chosen = opened.dataset, opened.wanted["evaluators"] or _common_evaluators(manifests)
+    models = [load_model(path)[0] for path in paths]
     compared = []
     for name, model, manifest in zip(_short_names(paths), models, manifests, strict=True):
         subject = Subject(model.to(fabric.device), alignment_for(model, dataset, name), fabric.autocast())
@@ -134,9 +125,10 @@ def compare_runs(
     if sheet:
         _write_sheet(sheet, compared, dataset, sorted(shown))
     results = _side_by_side(compared, manifests, values, spreads)
-    options_differ = any(config.get("options") != saved[0].get("options") for config in saved)
-    notes = tuple(_notes(compared, len(dataset), resamples, batch_size, options_differ))
-    return Comparison(name_of_data(data), split, len(dataset), results, notes, _lower_is_better(compared))
+    notes = tuple(_notes(compared, len(dataset), resamples, batch_size, opened.options_differ))
+    return Comparison(
+        name_of_data(opened.data), opened.split, len(dataset), results, notes, _lower_is_better(compared)
+    )
 
 
 @dataclass
@@ -250,22 +242,8 @@ def _notes(
         yield note if len(owners) == len(compared) else f"{', '.join(owners)}: {note}"
 
 
-def _data_of(manifest: CheckpointManifest) -> Mapping[str, Any]:
-    return manifest.config.get("data") or {}
-
-
-def _common_dataset(runs: Sequence[str | Path], manifests: Sequence[CheckpointManifest]) -> str:
-    names = [str(_data_of(manifest).get("name", "unknown")) for manifest in manifests]
-    if len(set(names)) > 1:
-        trained = ", ".join(f"{run} on {name}" for run, name in zip(runs, names, strict=True))
-        raise UsageError(
-            f"the runs were trained on different datasets: {trained}. Hint: choose one of them with --data"
-        )
-    return names[0]
-
-
 def _common_evaluators(manifests: Sequence[CheckpointManifest]) -> dict[str, Any]:
-    first, *others = (dict(manifest.config.get("evaluators") or {}) for manifest in manifests)
+    first, *others = map(evaluators_of, manifests)
     return {name: values for name, values in first.items() if all(name in other for other in others)} or {
         "iou": {}
     }

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolkit import registry
-from toolkit.checkpoints import CheckpointManifest, RunLike, path_of_run
+from toolkit.checkpoints import RunLike, path_of_run
 from toolkit.config import validate
-from toolkit.config.tree import as_tree, merge
+from toolkit.config.tree import as_tree
 from toolkit.data.dataset import Dataset
 from toolkit.data.segments import PANOPTIC, thing_classes_of
-from toolkit.errors import UsageError
 from toolkit.evaluation.alignment import alignment_for
 from toolkit.evaluation.driver import Subject, evaluate, measuring
+from toolkit.evaluation.opening import open_data
 from toolkit.evaluation.protocols import plan_measurements
 from toolkit.evaluation.report import Report, Reports
-from toolkit.evaluation.runs import data_of_run, known_sections, name_of_data, open_split
 from toolkit.evaluation.selection import build_evaluators
 from toolkit.models.building import manifest_of_run
 from toolkit.models.panoptic import PanopticSettings, pair_of_runs
@@ -66,15 +64,18 @@ def evaluate_panoptic(
     fabric = make_fabric(accelerator=device, devices=1, precision=precision)
     fabric.launch()
     paths = path_of_run(stuff), path_of_run(things)
-    if isinstance(data, str):
-        registry.named(registry.datasets(), data, by_user=True)
-    data = _common_data(paths) if data is None else data
-    wanted = known_sections(as_tree(settings), data, model=PanopticSettings)
+    opened = open_data(
+        paths,
+        [manifest_of_run(path) for path in paths],
+        data=data,
+        data_dir=None if data_dir is None else os.fspath(data_dir),
+        split=split,
+        overrides=as_tree(settings),
+        task=registry.tasks().get(PANOPTIC),
+        model=PanopticSettings,
+    )
+    dataset, wanted = opened.dataset, opened.wanted
     chosen = validate(PanopticSettings, wanted["model"], source="settings of the pair")
-    saved = _saved(manifest_of_run(paths[0]), data)
-    options = merge(saved.get("options") or {}, wanted["data"].get("options", {}))
-    folder = saved.get("dir") if data_dir is None else os.fspath(data_dir)
-    dataset, _ = open_split(data, folder, split, options, registry.tasks().get(PANOPTIC))
     model, *_ = pair_of_runs(*paths, chosen, thing_classes=sorted(thing_classes_of(dataset)))
     evaluators = build_evaluators(wanted["evaluators"] or _usual(dataset), dataset.classes)
     alignment = alignment_for(model, dataset, f"the pair of {paths[0]} and {paths[1]}")
@@ -88,21 +89,6 @@ def evaluate_panoptic(
             on_batch=watch,
         )
     return Reports(evaluation.reports)
-
-
-def _common_data(paths: Sequence[Path]) -> str:
-    names = [data_of_run(path) for path in paths]
-    if len(set(names)) > 1:
-        raise UsageError(
-            f"the runs were trained on different data, {' and '.join(names)}. Hint: name some with --data"
-        )
-    return names[0]
-
-
-def _saved(manifest: CheckpointManifest, data: str | Dataset) -> Mapping[str, Any]:
-    """What the settings of a run say of this dataset."""
-    saved: Mapping[str, Any] = manifest.config.get("data", {})
-    return saved if saved.get("name") == name_of_data(data) else {}
 
 
 def _usual(dataset: Dataset) -> dict[str, Any]:

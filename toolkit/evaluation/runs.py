@@ -5,90 +5,36 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from toolkit import registry
-from toolkit.checkpoints import CheckpointManifest, RunLike, path_of_run
-from toolkit.config.keys import evaluators_class, for_sections
-from toolkit.config.settings import Settings, settings_class
-from toolkit.config.tree import merge
-from toolkit.data.dataset import Dataset, open_dataset, open_for_task
+from toolkit.checkpoints import RunLike
+from toolkit.data.dataset import Dataset
 from toolkit.data.label_values import LabelValues
 from toolkit.data.segments import PANOPTIC
-from toolkit.errors import DataError, UsageError
+from toolkit.errors import UsageError
 from toolkit.evaluation.alignment import alignment_for
 from toolkit.evaluation.base import DocumentEvaluator, Evaluator
 from toolkit.evaluation.class_pictures import draw_all
 from toolkit.evaluation.driver import Subject, evaluate, measuring
+from toolkit.evaluation.opening import known_sections, open_split
+from toolkit.evaluation.opening import name_of_data as name_of_data
+from toolkit.evaluation.opening import open_run as open_run
 from toolkit.evaluation.protocols import plan_measurements
 from toolkit.evaluation.report import Report
 from toolkit.evaluation.selection import build_evaluators
 from toolkit.formats.coco_numbers import CocoNumbers, coco_numbers
 from toolkit.formats.coco_results import fitted_results
 from toolkit.formats.predictions import PredictionFiles
-from toolkit.models.building import load_model, manifest_of_run, plugin_of_run
-from toolkit.models.contract import Model
 from toolkit.models.prompted import prompted
 from toolkit.models.recorded import RecordedModel
 from toolkit.models.simulated_prompts import AUTO
-from toolkit.registry.manifests import PluginManifest, TaskManifest
 from toolkit.runtime.fabric import make_fabric
 from toolkit.runtime.files import atomic_write
 from toolkit.wording import counted
 
 logger = logging.getLogger("toolkit")
-
-SECTIONS = ("data", "evaluators")
-
-
-@dataclass(frozen=True)
-class OpenedRun:
-    """A run with the data that it is measured on.
-
-    Attributes:
-        path: its folder, or a checkpoint file.
-        data: the dataset, by name or as it was given.
-        model, manifest, task: what the run trained.
-        dataset, split: what it is measured on.
-        evaluators: settings by name, those of the run with the wanted ones laid over them.
-        wanted_evaluators: those that were asked for.
-    """
-
-    path: Path
-    data: str | Dataset
-    model: Model
-    manifest: CheckpointManifest
-    task: TaskManifest
-    dataset: Dataset
-    split: str
-    evaluators: dict[str, Any]
-    wanted_evaluators: dict[str, Any]
-
-
-def open_run(
-    run: RunLike,
-    *,
-    data: str | Dataset | None,
-    data_dir: str | None,
-    split: str | None,
-    overrides: Mapping[str, Any] | None,
-) -> OpenedRun:
-    """Load a run's model and open the data to measure it on; the arguments are those of ``evaluate_run``."""
-    path = path_of_run(run)
-    if isinstance(data, str):
-        registry.named(registry.datasets(), data, by_user=True)
-    data = data_of_run(path) if data is None else data
-    wanted = known_sections(overrides, data, plugin=plugin_of_run(path))
-    model, manifest = load_model(path, wanted["model"])
-    task = registry.tasks().get(manifest.task)
-    saved = manifest.config.get("data", {})
-    saved = saved if saved.get("name") == name_of_data(data) else {}
-    options = merge(saved.get("options") or {}, wanted["data"].get("options", {}))
-    dataset, split = open_split(data, data_dir or saved.get("dir"), split, options, task)
-    chosen = merge(dict(manifest.config.get("evaluators") or {}), wanted["evaluators"])
-    return OpenedRun(path, data, model, manifest, task, dataset, split, chosen, wanted["evaluators"])
 
 
 def evaluate_run(
@@ -291,94 +237,3 @@ def _from_documents(
     sizes = {image["id"]: (image["height"], image["width"]) for image in document["images"]}
     results = fitted_results(files.results, files.path, sizes)
     return [evaluator.report_document(document, results, numbers.category_ids) for evaluator in chosen]
-
-
-def known_sections(
-    overrides: Mapping[str, Any] | None,
-    data: str | Dataset,
-    *,
-    plugin: PluginManifest | None = None,
-    model: type[Settings] | None = None,
-) -> dict[str, dict[str, Any]]:
-    """The overrides by section: ``data``, ``evaluators`` and, with a plugin, ``model``.
-
-    Args:
-        overrides: by full or bare keys, or nested.
-        data: the dataset that the options are for; one that is open already takes none.
-        plugin: that the settings of the model are for.
-        model: the settings of the model where it is of no plugin. Without either they have no effect.
-
-    Raises:
-        ConfigError: when there are others.
-    """
-    flat = dict(overrides or {})
-    if isinstance(flat.get("data"), Mapping):
-        flat |= {f"data.{key}": value for key, value in flat.pop("data").items()}
-    options = (
-        Settings if isinstance(data, Dataset) else settings_class(registry.named(registry.datasets(), data))
-    )
-    sections: list[tuple[str, type[Settings]]] = [
-        ("data.options", options),
-        ("evaluators", evaluators_class()),
-    ]
-    if plugin is not None:
-        model = settings_class(plugin)
-    if model is not None:
-        sections.insert(0, ("model", model))
-    wanted: dict[str, dict[str, Any]] = {name: {} for name in (*SECTIONS, "model")}
-    return wanted | for_sections(flat, sections)
-
-
-def data_of_run(run: str | Path) -> str:
-    """The dataset that a run was trained on.
-
-    Raises:
-        CheckpointError: when there is no run.
-        UsageError: when it does not say; then ``--data`` must.
-    """
-    name = manifest_of_run(run).config.get("data", {}).get("name")
-    if not name:
-        raise UsageError(f"{run} does not say which data it was trained on. Hint: add --data NAME")
-    return str(name)
-
-
-def name_of_data(data: str | Dataset) -> str:
-    """What a dataset is called: its name, the whole path of its file, or the class of an object."""
-    return type(data).__name__ if isinstance(data, Dataset) else registry.stable_name(data)
-
-
-def open_split(
-    data: str | Dataset,
-    data_dir: str | None,
-    split: str | None,
-    options: Mapping[str, Any],
-    task: TaskManifest | None = None,
-    *,
-    need_images: bool = True,
-) -> tuple[Dataset, str]:
-    """A split to measure on, by default that for validation, and its name.
-
-    Args:
-        data, data_dir, split, options: which; as for ``open_dataset``. A dataset that is open already is
-            taken as it is.
-        task: of the model, to whose labels a dataset of another task is converted; None leaves them as they
-            are.
-        need_images: as for ``open_dataset``; only without a task.
-
-    Raises:
-        DataError: when it is empty.
-        UsageError: when a folder or options are given for a dataset that is open already.
-    """
-    if isinstance(data, Dataset):
-        if data_dir or options:
-            raise UsageError("a dataset that is already open takes neither a folder nor options")
-        return data, split or "given"
-    manifest = registry.named(registry.datasets(), data)
-    split = split or manifest.val_split
-    if task is None:
-        dataset = open_dataset(manifest, data_dir, split, options, need_images=need_images)
-    else:
-        dataset, _ = open_for_task(manifest, task, data_dir, split, options)
-    if not len(dataset):
-        raise DataError(f"dataset {data!r}: the split {split!r} has no images")
-    return dataset, split

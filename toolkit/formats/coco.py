@@ -20,7 +20,7 @@ from toolkit.errors import DataError
 from toolkit.formats.bounds import Bounds, Outside
 from toolkit.formats.coco_categories import categories_of
 from toolkit.formats.coco_keypoints import from_indices
-from toolkit.formats.coco_schema import CocoAnnotation, CocoCategory, CocoImage, RunLengths
+from toolkit.formats.coco_schema import ClassCategory, CocoAnnotation, CocoImage, RunLengths
 from toolkit.formats.regions import Box, Polygon, Region, check_stated_size
 from toolkit.formats.turned_boxes import hull, is_upright, rotation_of, turned
 from toolkit.reading.fields import shown
@@ -29,7 +29,7 @@ from toolkit.reading.records import HINT, judge, sift
 from toolkit.types import Masks, Size
 from toolkit.types.run_lengths import decode_counts
 
-T = TypeVar("T", CocoImage, CocoCategory)
+T = TypeVar("T", CocoImage, ClassCategory)
 
 SMALLEST_POLYGON = 6
 """Numbers, of three points."""
@@ -63,7 +63,7 @@ class CocoFile:
                 f"{path} is not a COCO annotation file: it must contain the lists images, annotations and"
                 " categories. Hint: give the annotation file (not a list of results, or captions)"
             )
-        by_key = self._by_id(data["categories"], CocoCategory, "categories")
+        by_key = self._by_id(data["categories"], ClassCategory, "categories")
         used = {as_id(each.get("category_id")) for each in data["annotations"] if isinstance(each, dict)}
         raw = {key: data["categories"][place] for key, (place, _) in by_key.items()}
         categories = categories_of(raw, used, path)

@@ -19,7 +19,8 @@ class Categories:
     """The categories that are classes.
 
     Attributes:
-        records: by id, in the order of the ids, which may have gaps.
+        records: by id, in the order of the ids, which may have gaps; ``keypoints``, where there are any, is a
+            list.
         classes: their names.
         group: the name of the category that was left out because it only groups the others; None where there
             is none.
@@ -32,10 +33,8 @@ class Categories:
     @property
     def keypoint_names(self) -> tuple[str, ...]:
         """Of the category with the most keypoints; empty when none has any."""
-        named = (category.get("keypoints") for category in self.records.values())
-        return max(
-            (tuple(map(str, names)) for names in named if isinstance(names, list)), key=len, default=()
-        )
+        named = (category.get("keypoints") or () for category in self.records.values())
+        return max((tuple(map(str, names)) for names in named), key=len, default=())
 
 
 def categories_of(by_id: Mapping[Any, Mapping[str, Any]], used: Collection[Any], path: Path) -> Categories:

@@ -26,8 +26,8 @@ from pydantic import AfterValidator, Field
 from toolkit.data.faults import fault
 from toolkit.data.images import read_channels
 from toolkit.errors import DataError
-from toolkit.formats.coco_schema import CocoCategory, CocoImage, Flag
-from toolkit.reading.fields import Count, FileName, Id, Number, Schema, below
+from toolkit.formats.coco_schema import CocoCategory, CocoImage
+from toolkit.reading.fields import Count, FileName, Flag, Id, Number, Schema, below
 from toolkit.runtime.files import atomic_write
 from toolkit.types import PanopticMap, Segment
 from toolkit.visualization.palettes import Palette, full_palette

@@ -9,7 +9,19 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Discriminator, Field, PlainValidator, Tag, model_validator
 
-from toolkit.reading.fields import Count, FileName, Id, Name, Number, Pixels, Schema, below, is_number, shown
+from toolkit.reading.fields import (
+    Count,
+    FileName,
+    Flag,
+    Id,
+    Name,
+    Number,
+    Pixels,
+    Schema,
+    below,
+    is_number,
+    shown,
+)
 
 Box = Annotated[list[Pixels], Field(min_length=4, max_length=4)]
 """``x, y, width, height`` in pixels."""
@@ -35,16 +47,6 @@ def _triples(values: list[float]) -> list[float]:
     if len(values) % 3:
         raise ValueError(f"{len(values)} numbers are not x, y and visibility (or score) of each point")
     return values
-
-
-def _flag(value: Any) -> int:
-    if not isinstance(value, (int, float)) or value not in (0, 1):
-        raise ValueError("should be 0 or 1")
-    return int(value)
-
-
-Flag = Annotated[int, PlainValidator(_flag)]
-"""0 or 1."""
 
 
 def _form(value: Any) -> str:
@@ -93,6 +95,12 @@ class CocoCategory(Schema):
 
     id: Id
     name: Name
+
+
+class ClassCategory(CocoCategory):
+    """An entry of ``categories`` that is a class of a dataset, with the names of its keypoints."""
+
+    keypoints: list[Any] | None = None
 
 
 class CocoAnnotation(Schema):

@@ -107,8 +107,9 @@ def labelme_regions(data: dict[str, Any], size: Size, path: Path, options: Label
         DataError: when the file is of an image of another size, a label is no class, or a shape cannot be
             used.
     """
-    stated = (data.get("imageHeight") or None, data.get("imageWidth") or None)
-    check_stated_size(stated, size, f"{path}: its image")
+    # 0 stands for an unknown size, too
+    height, width = (None if data.get(key) == 0 else data.get(key) for key in ("imageHeight", "imageWidth"))
+    check_stated_size((height, width), size, f"{path}: its image")
     bounds = Bounds(size, options.outside)
     groups: list[Any] = []
     parts: list[Region] = []

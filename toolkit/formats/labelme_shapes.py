@@ -35,7 +35,9 @@ def region_of_shape(shape: dict[str, Any], bounds: Bounds, where: str, label: in
     Raises:
         DataError: when the shape is unknown, or its points or mask cannot be used.
     """
-    kind = shape.get("shape_type") or "polygon"  # early versions knew nothing else
+    kind = shape.get("shape_type")
+    if kind in (None, ""):  # early versions knew nothing else
+        kind = "polygon"
     if kind in WITHOUT_AREA:
         return None
     flat = _points(shape.get("points"), where)

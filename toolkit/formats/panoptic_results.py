@@ -99,7 +99,7 @@ def _categories(
 
     Without categories nothing says what is a thing; the truth does when they are measured.
     """
-    if not data.get("categories"):
+    if data.get("categories") in (None, []):
         return {key: ClassOfCategory(label, False) for label, key in enumerate(category_ids)}
     given = records(data["categories"], PanopticCategory, source=source, kind="category", error=DataError)
     check_unique([each.id for each in given], source, "category", DataError)
@@ -122,7 +122,7 @@ def _names_of_images(
     data: Mapping[str, Any], source: str, image_ids: Mapping[str, int] | None
 ) -> dict[Any, str]:
     """What each image is called, by id."""
-    if not data.get("images"):
+    if data.get("images") in (None, []):
         if image_ids is None:
             raise DataError(
                 f"{source} names images by numbers that are not known here. Hint: add the list images, with"

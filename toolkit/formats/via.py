@@ -21,6 +21,7 @@ from toolkit.data.faults import fault, usable
 from toolkit.errors import DataError
 from toolkit.formats.bounds import Bounds, Outside
 from toolkit.formats.regions import Polygon, Region, ellipse, numbers, polygon, rectangle
+from toolkit.reading.fields import shown
 from toolkit.reading.json_text import load_json
 from toolkit.types import Size
 
@@ -97,7 +98,8 @@ def _by_name(regions: Any, where: str) -> dict[str, Any]:
     if isinstance(regions, list):
         return {str(index): region for index, region in enumerate(regions)}
     raise DataError(
-        f"{where}: regions must be a mapping (VIA 1) or a list (VIA 2), not {type(regions).__name__}"
+        f"{where}: regions must be a mapping (VIA 1) or a list (VIA 2), not {shown(regions)}. Hint: export"
+        " the annotations as JSON"
     )
 
 
@@ -130,7 +132,8 @@ def _region(
             f"{where} is a {kind!r}, which has no area; expected one of {', '.join(SHAPES)}. Hint:"
             " remove it, or draw it again"
         )
-    label = _label(region.get("region_attributes"), where, options) if options.attribute else 0
+    attributes = _attributes(region.get("region_attributes"), where)
+    label = _label(attributes, where, options) if options.attribute else 0
     outline = _outline(shape, bounds, where)
     if isinstance(outline, bytes):
         return Region(label, where, code=outline)
@@ -164,9 +167,9 @@ def _outline(shape: dict[str, Any], bounds: Bounds, where: str) -> Polygon | byt
     return ellipse(center, (value("rx"), value("ry")), theta, bounds.size, where)
 
 
-def _label(attributes: Any, where: str, options: ViaOptions) -> int:
+def _label(attributes: Mapping[str, Any], where: str, options: ViaOptions) -> int:
     """The class that an attribute names."""
-    value = _value(attributes.get(options.attribute) if isinstance(attributes, dict) else None)
+    value = _value(attributes.get(options.attribute))
     if value not in options.classes:
         raise DataError(
             f"{where} has {value!r} as its attribute {options.attribute!r}, which is not a class; expected"
@@ -175,13 +178,27 @@ def _label(attributes: Any, where: str, options: ViaOptions) -> int:
     return options.classes.index(value)
 
 
+def _attributes(value: Any, where: str) -> Mapping[str, Any]:
+    """What the user entered for a region, by attribute; exporters in PHP write an empty list for nothing."""
+    if value is None or value == []:
+        return {}
+    if not isinstance(value, dict):
+        raise DataError(
+            f"{where} has {shown(value)} as region_attributes; expected attributes by name. Hint: write"
+            " {} if there are none, or export the annotations again"
+        )
+    return value
+
+
 def _value(value: Any) -> Any:
-    """The value of an attribute: text without blanks around it, or the one box that is ticked
-    (``{"dog": true}``).
+    """The value of an attribute: text without blanks around it, a number as text, or the one box that is
+    ticked (``{"dog": true}``).
     """
     if isinstance(value, dict):
         ticked = [name for name, on in value.items() if on]
         value = ticked[0] if len(ticked) == 1 else ", ".join(ticked)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return str(value)
     return value.strip() if isinstance(value, str) else value
 
 
@@ -194,8 +211,8 @@ def check_one_class(images: Sequence[ViaImage], path: Path, name: str) -> None:
     values: dict[str, dict[str, None]] = {}
     for image in images:
         for region in image.regions.values():
-            attributes = region.get("region_attributes") if isinstance(region, dict) else None
-            for attribute, value in attributes.items() if isinstance(attributes, dict) else ():
+            given = region.get("region_attributes") if isinstance(region, dict) else None
+            for attribute, value in given.items() if isinstance(given, dict) else ():
                 if isinstance(text := _value(value), str) and text:
                     values.setdefault(attribute, {})[text] = None
     for attribute, found in values.items():

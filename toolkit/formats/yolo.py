@@ -1,38 +1,31 @@
-"""YOLO's segments (https://docs.ultralytics.com/datasets/segment/): where ``data.yaml`` says the images are,
-and which label file belongs to each.
-
-``data.yaml`` names the classes and where the images are; labels are where the last ``images`` in an image's
-path is replaced by ``labels``. ``toolkit.formats.yolo_labels`` reads a label file.
+"""YOLO's ``data.yaml`` (https://docs.ultralytics.com/datasets/segment/), which names the classes and where
+the images are. ``toolkit.formats.yolo_label_files`` says which label file belongs to each, and
+``toolkit.formats.yolo_labels`` reads one.
 """
 
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from toolkit.data.faults import fault
-from toolkit.data.folders import data_files, is_data
-from toolkit.data.images import IMAGE_SUFFIXES
-from toolkit.data.notes import note
 from toolkit.data.splits import NAMES, the_one
 from toolkit.errors import DataError, MissingSplitError
 from toolkit.formats.class_names import class_names
 from toolkit.formats.image_paths import ImagePaths, portable, portable_names, readings, ways_to_split
-from toolkit.formats.pairs import images_in, listed, read_lines
+from toolkit.formats.pairs import images_in, read_lines
+from toolkit.formats.yolo_label_files import label_folder
 from toolkit.reading.fields import shown
 from toolkit.reading.files import is_file, is_folder
 from toolkit.reading.yaml_text import load_yaml
+from toolkit.wording import counted
 
 logger = logging.getLogger("toolkit")
 
 SPLIT_KEYS = {name for names in NAMES.values() for name in names}
 """The lines of ``data.yaml`` that say where images are."""
-
-_LABEL_LINE = re.compile(r"\s*[\d.]+(\s+[-+.\deE]+){4,}\s*")
 
 
 @dataclass(frozen=True)
@@ -59,8 +52,8 @@ def read_data_yaml(path: Path) -> YoloSet:
     The names are text as they are written, whatever YAML would make of them: ``no``, ``007`` and ``1e3``.
 
     Raises:
-        DataError: when it cannot be read, the names are neither a list nor numbered from 0 without gaps, or
-            ``kpt_shape`` is not that of keypoints.
+        DataError: when it cannot be read, the names are neither a list nor numbered from 0 without gaps,
+            ``nc`` is not their number, ``path`` is not text, or ``kpt_shape`` is not that of keypoints.
     """
     document = load_yaml(path, "the names of the classes and the folders of images", DataError)
     data = document.value
@@ -75,13 +68,34 @@ def read_data_yaml(path: Path) -> YoloSet:
             f"{path} has no names of classes. Hint: add 'names: [cat, dog]', in the order of their numbers"
         )
     classes = class_names(names, f"{path}: names")
-    stated = data.get("nc")
-    if isinstance(stated, int) and stated != len(classes):
-        raise DataError(
-            f"{path} says nc: {stated}, but names {len(classes)} classes. Hint: correct one of them; nc is"
-            " not needed"
-        )
+    _check_count(data.get("nc"), len(classes), path)
+    _check_base(data.get("path"), path)
     return YoloSet(path, data, classes, _keypoints(data.get("kpt_shape"), path))
+
+
+def _check_count(stated: Any, classes: int, path: Path) -> None:
+    """Check the number of classes that a file states."""
+    if stated is None:
+        return
+    if isinstance(stated, bool) or not isinstance(stated, int):
+        raise DataError(
+            f"{path}: nc is {shown(stated)}; expected the number of classes. Hint: write nc: {classes}, or"
+            " remove the line, which is not needed"
+        )
+    if stated != classes:
+        raise DataError(
+            f"{path} says nc: {stated}, but names {counted(classes, 'class', 'classes')}. Hint: correct"
+            " one of them; nc is not needed"
+        )
+
+
+def _check_base(base: Any, path: Path) -> None:
+    """Check the folder of the dataset that a file names."""
+    if base is not None and not isinstance(base, str):
+        raise DataError(
+            f"{path}: path is {shown(base)}; expected a folder, as text. Hint: write path: . for the folder"
+            f" of {path.name}, or put a name of digits in quotes"
+        )
 
 
 def _keypoints(shape: Any, path: Path) -> tuple[int, int] | None:
@@ -162,7 +176,8 @@ def _of_list(path: Path, yolo: YoloSet, split: str) -> dict[Path, str]:
 
 
 def _base(yolo: YoloSet) -> str:
-    return str(yolo.data.get("path") or ".")
+    base: str = yolo.data.get("path") or "."
+    return base
 
 
 def _resolve(yolo: YoloSet, entry: str, split: str) -> Path:
@@ -210,128 +225,3 @@ def others(yolo: YoloSet) -> list[str]:
             if value and (is_file(path) or is_folder(path)):
                 found.append(f"{yolo.path}: {name}: {value}")
     return found
-
-
-class LabelFiles:
-    """Which label file belongs to each image of a split.
-
-    Args:
-        images: the images.
-        root: below which label files in the wrong folder are looked for.
-
-    Raises:
-        DataError: when no image has a label file, label files of some lie elsewhere, or label files have no
-            image.
-    """
-
-    def __init__(self, images: Sequence[Path], root: Path) -> None:
-        self._folders: dict[Path, Path] = {}
-        self._labels: dict[Path, dict[str, Path]] = {}
-        self._root = root
-        missing = [image for image in images if image.stem not in self._in_folder_of(image)]
-        if missing and not self._are_elsewhere(missing) and len(missing) == len(images):
-            fault(
-                DataError(
-                    f"none of the {len(images)} images has a label file; expected such as"
-                    f" {self.of(images[0])} for {images[0]}. Hint: put the label files there (an empty one"
-                    " for an image without objects), or correct data.yaml"
-                )
-            )
-        note("images without a label file, which count as images without objects", len(missing), log=True)
-        for folder in sorted({image.parent for image in images}):
-            self._check_alone(folder)
-
-    def of(self, image: Path) -> Path:
-        """The label file of an image, whether it is there or not; beside the image, where no part of its path
-        is called ``images``.
-        """
-        there = self._in_folder_of(image)
-        return there.get(image.stem, self._folders[image.parent] / f"{image.stem}.txt")
-
-    def _in_folder_of(self, image: Path) -> dict[str, Path]:
-        """The label files in the folder where that of an image belongs, by name; each folder is read once."""
-        if image.parent not in self._folders:
-            self._folders[image.parent] = label_folder(image.parent)
-        labels = self._folders[image.parent]
-        if labels not in self._labels:
-            there = sorted(labels.iterdir()) if labels.is_dir() else []
-            self._labels[labels] = {
-                path.stem: path for path in there if path.suffix.lower() == ".txt" and is_data(path.name)
-            }
-        return self._labels[labels]
-
-    def _are_elsewhere(self, missing: Sequence[Path]) -> bool:
-        """Whether there are label files of these images where they do not belong; a fault that names them."""
-        wanted = {image.stem: image for image in missing}
-        found = []
-        for path in data_files(self._root, frozenset({".txt"})):
-            if path.stem in wanted and _is_alone(path):
-                image = wanted.pop(path.stem)
-                found.append(f"{path}, for {image} expected at {self.of(image)}")
-        if found:
-            what = listed("label files in the wrong folder", found)
-            fault(DataError(f"{what}. Hint: move them to the folder where they are expected"))
-        return bool(found)
-
-    def _check_alone(self, folder: Path) -> None:
-        """Label files whose image is not there."""
-        labels = self._folders[folder]
-        stems = {path.stem for path in folder.iterdir()} if folder != labels else _image_stems(folder)
-        alone = [
-            path.name
-            for stem, path in self._labels[labels].items()
-            if stem not in stems and _is_label_file(path)
-        ]
-        if alone:
-            what = listed(f"label files in {labels} without an image in {folder}", alone)
-            hint = "rename them like their images, put the images there, or remove them"
-            fault(DataError(f"{what}. Hint: {hint}"))
-
-
-def label_folder(folder: Path) -> Path:
-    """The folder of the label files of the images in a folder: the last part that is called ``images``, in
-    whatever case, replaced by ``labels``, in the case in which it is there.
-    """
-    parts = folder.parts
-    for position in range(len(parts) - 1, -1, -1):
-        if parts[position].lower() == "images":
-            above = Path(*parts[:position])
-            return above.joinpath(_named(above, "labels"), *parts[position + 1 :])
-    return folder
-
-
-def _named(folder: Path, name: str) -> str:
-    """The name of a folder as it is written on this disk: ``Labels`` for ``labels``, where only that
-    exists.
-    """
-    try:
-        there = [path.name for path in folder.iterdir() if path.name.lower() == name]
-    except OSError:
-        return name
-    return name if name in there or not there else sorted(there)[0]
-
-
-def _image_stems(folder: Path) -> set[str]:
-    return {path.stem for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES}
-
-
-def _is_alone(label: Path) -> bool:
-    """Whether a file reads like labels, and is of no image where that would have to be."""
-    folders = [label.parent]
-    for position in range(len(label.parts) - 2, -1, -1):
-        if label.parts[position].lower() == "labels":
-            above = Path(*label.parts[:position])
-            folders.append(above.joinpath(_named(above, "images"), *label.parts[position + 1 : -1]))
-            break
-    stems = {stem for folder in folders if folder.is_dir() for stem in _image_stems(folder)}
-    return label.stem not in stems and _is_label_file(label)
-
-
-def _is_label_file(path: Path) -> bool:
-    """Whether the first line with words is that of an object; ``classes.txt`` and ``README.txt`` are none."""
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            first = next((line for line in file if line.strip()), "")
-    except (OSError, UnicodeDecodeError):
-        return False
-    return _LABEL_LINE.fullmatch(first) is not None

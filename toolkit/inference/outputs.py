@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from toolkit.errors import DataError, OutputError
 from toolkit.inference.inputs import FileState
@@ -63,3 +63,9 @@ def remove_outputs(folder: Path, outputs: Mapping[str, str]) -> None:
     for path in outputs.values():
         with contextlib.suppress(DataError, OSError):
             inside(folder, path).unlink()
+
+
+def stem_of(output: str) -> str:
+    """What an image is called in the path of one of its outputs, ``KIND/STEM.SUFFIX``."""
+    parts = PurePosixPath(output).parts
+    return PurePosixPath(*(parts[1:] or parts)).with_suffix("").as_posix()

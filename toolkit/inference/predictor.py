@@ -187,7 +187,7 @@ def load(
         tiling: when large images are predicted window by window.
         prompts: the source of a promptable model's prompts: ``"auto"`` (it finds everything in the image, the
             default), ``"from:RUN"`` (another run's detections) or the path of a file, see
-            ``toolkit.formats.prompts``.
+            ``toolkit.formats.prompt_records``.
         prompts_above: minimum score for a detection to become a prompt; 0.05 when None.
         settings: of the model, nested, laid over those that it was trained with; its weights must still fit.
 

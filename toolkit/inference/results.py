@@ -17,16 +17,12 @@ done.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from types import TracebackType
 from typing import Any
-
-import cv2
-import numpy as np
-from pydantic import ConfigDict
 
 import toolkit
 from toolkit import registry
@@ -34,28 +30,25 @@ from toolkit.data.image_files import RESULT_MANIFEST
 from toolkit.data.label_values import LabelValues
 from toolkit.errors import DataError, OutputError, UsageError
 from toolkit.formats.class_table import CLASS_TABLE, write_class_table
-from toolkit.inference.coco_documents import coco_categories
 from toolkit.inference.findings import findings_of
 from toolkit.inference.inputs import FileState, InputImage
-from toolkit.inference.outputs import are_whole, concerns_one_image, remove_outputs, sizes_of
+from toolkit.inference.outputs import are_whole, concerns_one_image, remove_outputs, sizes_of, stem_of
 from toolkit.inference.record_writer import RecordWriter
 from toolkit.inference.records import Record, latest_records, write_records
-from toolkit.reading.fields import Schema
+from toolkit.inference.results_document import results_document
+from toolkit.reading.fields import shown
+from toolkit.reading.files import is_there
 from toolkit.reading.json_text import load_json
-from toolkit.reading.records import records as checked_records
 from toolkit.runtime.confine import check_name
 from toolkit.runtime.files import atomic_write, into, remove_unfinished
 from toolkit.runtime.locks import locked
 from toolkit.types import VOID, Prediction, Sample
-from toolkit.visualization.drawing import Picture, confident, overlay, write_picture
+from toolkit.visualization.drawing import confident, fit_jpeg, overlay, write_picture
 from toolkit.visualization.palettes import Palette
 
 MANIFEST = RESULT_MANIFEST
 PREDICTIONS = "predictions.json"
 ABOUT = "about.json"
-
-JPEG_SIDE = 65_500
-"""The longest side that a JPEG can have; overlays of larger images are shrunk."""
 
 
 class ResultFolder:
@@ -127,7 +120,7 @@ class ResultFolder:
                 )
             self._done[record["image"]] = record
             for path in record["outputs"].values():
-                self._stems.setdefault(_stem_of(path), record["image"])
+                self._stems.setdefault(stem_of(path), record["image"])
         if self._manifest.exists() and not resume:
             raise UsageError(
                 f"{folder} already contains results. Hint: continue them with --resume, or choose another"
@@ -251,7 +244,7 @@ class ResultFolder:
                 shown = confident(prediction, self.draw_above)
                 drawn = overlay(sample.image, shown, self.classes, self.palette, legend=True)
                 path = f"overlays/{image.stem}.jpg"
-                write_picture(self.folder / path, _fit_jpeg(drawn))
+                write_picture(self.folder / path, fit_jpeg(drawn))
                 outputs["overlay"] = path
         # the writers of plugins may have written by other means
         self._files[image.name] = [*written, *(self.folder / path for path in outputs.values())]
@@ -321,10 +314,10 @@ class ResultFolder:
         )
         ordered = sorted(kept, key=lambda record: order.get(record["image"], -1))  # stable
         write_records(self._manifest, ordered)
+        done = [record for record in ordered if record["status"] == "ok"]
         with atomic_write(self.folder / PREDICTIONS, "w") as file:
-            for piece in self._predictions(ordered):
-                file.write(piece)
-        self._collect([record for record in ordered if record["status"] == "ok"])
+            file.writelines(results_document(self.folder, done, self.classes, self._values, self._about))
+        self._collect(done)
 
     def _collect(self, done: list[dict[str, Any]]) -> None:
         """Have tasks write what they write once for all images."""
@@ -338,78 +331,20 @@ class ResultFolder:
         missing_overlay = self.overlays and "overlay" not in outputs
         return not missing_overlay and are_whole(self.folder, outputs, record.get("sizes") or {})
 
-    def _predictions(self, records: list[dict[str, Any]]) -> Iterator[str]:
-        """``predictions.json`` piece by piece, one entry per line, so that memory holds the objects of one
-        image at a time.
-        """
-        done = [record for record in records if record["status"] == "ok"]
-        categories = coco_categories(self.classes)
-        about: dict[str, Any] = self._about | {"description": "Predictions of the toolkit"}
-        if any("label_map" in record["outputs"] for record in done):
-            about["void_value"] = self._values.void
-            for category, value in zip(categories, self._values.classes, strict=True):
-                category["label_value"] = value
-        yield f'{{"info": {json.dumps(about)},\n'
-        yield from _array('"images": [', (_image_entry(i, record) for i, record in enumerate(done, start=1)))
-        yield from _array('],\n"categories": [', categories)
-        yield from _array('],\n"annotations": [', self._annotations(done))
-        yield "]}\n"
-
-    def _annotations(self, done: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        number = 0
-        for image_id, record in enumerate(done, start=1):
-            if "instances" in record["outputs"]:
-                path = self.folder / record["outputs"]["instances"]
-                content = load_json(path, "the objects of an image", DataError)
-                hint = "remove this file, and continue with --resume"
-                found = checked_records(
-                    content, _Objects, source=str(path), kind="object", error=DataError, hint=hint
-                )
-                for entry in found:
-                    number += 1
-                    yield {"id": number, "image_id": image_id, **(entry.model_extra or {})}
-
-
-class _Objects(Schema):
-    """An object in the file of an image, as the task has written it."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-
-def _stem_of(output: str) -> str:
-    """What an image is called in the path of one of its outputs, ``KIND/STEM.SUFFIX``."""
-    parts = PurePosixPath(output).parts
-    return PurePosixPath(*(parts[1:] or parts)).with_suffix("").as_posix()
-
 
 def _read_about(path: Path) -> dict[str, Any]:
-    """What ``about.json`` has, or nothing where there is none that can be read."""
+    """What ``about.json`` has, or nothing where there is none.
+
+    Raises:
+        UsageError: when it is damaged, so that nobody knows what the results there are.
+    """
+    if not is_there(path):
+        return {}
+    hint = "Hint: choose another --out, or remove the results that are there"
     try:
         content = load_json(path, "what is known of results", DataError)
-    except DataError:
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def _array(opening: str, entries: Iterable[dict[str, Any]]) -> Iterator[str]:
-    yield opening
-    separator = "\n"
-    for entry in entries:
-        yield separator + json.dumps(entry)
-        separator = ",\n"
-
-
-def _image_entry(number: int, record: dict[str, Any]) -> dict[str, Any]:
-    height, width = record["size"]
-    entry = {"id": number, "file_name": record["image"], "width": width, "height": height}
-    inside = ("instances", "overlay")  # the former are among the annotations
-    return entry | {kind: path for kind, path in record["outputs"].items() if kind not in inside}
-
-
-def _fit_jpeg(picture: Picture) -> Picture:
-    height, width = picture.shape[:2]
-    scale = JPEG_SIDE / max(height, width)
-    if scale >= 1:
-        return picture
-    size = max(1, int(width * scale)), max(1, int(height * scale))
-    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+    except DataError as error:
+        raise UsageError(f"{str(error).partition('. Hint: ')[0]}. {hint}") from None
+    if not isinstance(content, dict):
+        raise UsageError(f"{path} contains {shown(content)}; expected what is known of results. {hint}")
+    return content

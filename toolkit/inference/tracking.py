@@ -10,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from toolkit.errors import DataError, UsageError
-from toolkit.formats.prompts import UNNAMED, PromptFile
+from toolkit.formats.prompt_records import UNNAMED
+from toolkit.formats.prompts import PromptFile
 from toolkit.inference.frames import FrameFolder, VideoFile, open_frames
 from toolkit.inference.inputs import InputImage, with_stems
 from toolkit.inference.predictor import Predictor
@@ -42,8 +43,8 @@ def track_video(
     Args:
         predictor: of a model that can track.
         source: a video file, or a folder of images of one size.
-        prompts: see ``toolkit.formats.prompts``; images are named by the number of the frame in a video, and
-            by file name in a folder.
+        prompts: see ``toolkit.formats.prompt_records``; images are named by the number of the frame in a
+            video, and by file name in a folder.
         out: the folder of the results; see ``toolkit.inference.results``.
         overlays: whether to draw the objects over the frames.
         on_start: called with the number of frames.

@@ -13,13 +13,7 @@ from torch import nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from toolkit import registry
-from toolkit.checkpoints import (
-    CheckpointManifest,
-    describe_foreign,
-    find_checkpoint,
-    read_checkpoint,
-    read_manifest,
-)
+from toolkit.checkpoints import CheckpointManifest, find_checkpoint, own, read_manifest, read_own
 from toolkit.config import Settings, settings_class, validate
 from toolkit.config.tree import merge
 from toolkit.errors import CheckpointError, ConfigError, ToolkitError, UnknownNameError, UsageError
@@ -56,9 +50,7 @@ def load_model(
 
 
 def _load_model(path: Path, settings: Mapping[str, Any] | None) -> tuple[Model, CheckpointManifest]:
-    manifest_of_run(path)
-    tensors, manifest = read_checkpoint(path)
-    assert manifest is not None  # as just seen; the checker does not follow
+    tensors, manifest = read_own(path)
     held = sum(tensor.numel() for tensor in tensors.values())
     model = rebuild_model(manifest, path, settings, most=2 * held + SPARE)
     fit = compare_tensors(model, tensors)
@@ -87,17 +79,7 @@ def manifest_of_run(run_or_file: str | Path) -> CheckpointManifest:
         CheckpointError: when there is none, it is damaged, or the toolkit did not write it; says what it is.
     """
     path = find_checkpoint(run_or_file)
-    manifest = read_manifest(path)
-    if manifest is not None:
-        return manifest
-    known = describe_foreign(path)
-    if known is not None:
-        raise CheckpointError(f"{path} is not a run of the toolkit: it {known}")
-    raise CheckpointError(
-        f"{path} was not written by the toolkit: it has no manifest. Hint: give the folder of a run; to"
-        f" train from this file, give its plugin and data: toolkit train --weights {path} --plugin P --data"
-        " D"
-    )
+    return own(read_manifest(path), path)
 
 
 def plugin_of_run(run_or_file: str | Path) -> PluginManifest:
@@ -107,7 +89,8 @@ def plugin_of_run(run_or_file: str | Path) -> PluginManifest:
         CheckpointError: as ``manifest_of_run``.
         UnknownNameError, UnavailableError: when it is not here.
     """
-    return _plugin_of(manifest_of_run(run_or_file), find_checkpoint(run_or_file))
+    path = find_checkpoint(run_or_file)
+    return plugin_of(manifest_of_run(path), path)
 
 
 def build_model(plugin: PluginManifest, settings: Settings, classes: Sequence[str]) -> Model:
@@ -152,7 +135,7 @@ def rebuild_model(
         CheckpointError: when it would hold more, or the plugin cannot build it from these settings.
         UnknownNameError, UnavailableError: when the plugin is not here.
     """
-    plugin = _plugin_of(manifest, source)
+    plugin = plugin_of(manifest, source)
     where = f"the manifest in {source}{' with the settings given' * bool(settings)}"
     try:
         chosen = validate(settings_class(plugin), merge(dict(manifest.model), settings or {}), source=where)
@@ -212,7 +195,16 @@ def changed_since(manifest: CheckpointManifest) -> str:
     )
 
 
-def _plugin_of(manifest: CheckpointManifest, source: Path) -> PluginManifest:
+def plugin_of(manifest: CheckpointManifest, source: Path) -> PluginManifest:
+    """The plugin of the model that a manifest describes.
+
+    Args:
+        manifest: of a checkpoint.
+        source: where it is, for messages.
+
+    Raises:
+        UnknownNameError, UnavailableError: when it is not here.
+    """
     try:
         return registry.plugins().get(manifest.plugin)
     except UnknownNameError as error:

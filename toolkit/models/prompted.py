@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from toolkit.checkpoints import checkpoint_name
 from toolkit.errors import DataError, InvalidDataError, UsageError
-from toolkit.formats.prompts import UNNAMED, PromptFile
+from toolkit.formats.prompt_records import UNNAMED
+from toolkit.formats.prompts import PromptFile
 from toolkit.models.building import load_model
 from toolkit.models.capabilities import MaskPromptable, Promptable, Trackable
 from toolkit.models.contract import Model
@@ -62,7 +63,7 @@ class PromptSource(ABC):
 
 
 class FromFile(PromptSource):
-    """Prompts from a file; see ``toolkit.formats.prompts``."""
+    """Prompts from a file; see ``toolkit.formats.prompt_records``."""
 
     def __init__(self, path: Path, classes: Sequence[str] | None = None) -> None:
         self._file = PromptFile(path, classes)

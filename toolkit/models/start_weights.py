@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path
 
 from toolkit.checkpoints import (
+    CheckpointManifest,
     LoadReport,
     exported_manifest,
-    is_own,
     license_of,
     read_foreign,
     read_manifest,
@@ -80,29 +80,28 @@ def take_start_weights(
             f"weights={name}: no such file, and no official weights of plugin {plugin.name!r} (expected one"
             f" of: {', '.join(official) or 'none'}). Hint: {meant}weights=none for random weights"
         )
-    if name in official:
-        chosen = official[name]
-        license = chosen.license
-        source = name
-        if chosen.download is not None:
-            instead = chosen.instead or "give the path of such a file as weights=FILE, or set weights=none"
-            source = str(fetch(chosen.download, weights_folder(), instead=instead))
-    else:
-        license, source = license_of(name), name
-    if plugin.load_weights and not is_own(source) and not _was_exported(source, model, plugin):
+    source, chosen = name, official.get(name)
+    if chosen is not None and chosen.download is not None:
+        instead = chosen.instead or "give the path of such a file as weights=FILE, or set weights=none"
+        source = str(fetch(chosen.download, weights_folder(), instead=instead))
+    own = read_manifest(source)
+    exported = exported_manifest(source) if own is None else None
+    license = license_of(own or exported) if chosen is None else chosen.license
+    if plugin.load_weights and own is None and not _was_exported(exported, source, model, plugin):
         return StartWeights(name, license, plugin.resolve(plugin.load_weights)(model, source))
     build = None if settings is None else partial(build_model, plugin, settings)
     try:
         return StartWeights(name, license, load_weights(model, Path(source), plugin.name, build))
     except CheckpointError as error:
-        raise CheckpointError(f"{error}{_learned_with(source, plugin, settings)}") from None
+        raise CheckpointError(f"{error}{_learned_with(own, plugin, settings)}") from None
 
 
-def _was_exported(source: str, model: Model, plugin: PluginManifest) -> bool:
+def _was_exported(
+    manifest: CheckpointManifest | None, source: str, model: Model, plugin: PluginManifest
+) -> bool:
     """Whether a file was exported from the plugin's model, under names that are those of its tensors; what
     was converted while exporting, the plugin itself reads.
     """
-    manifest = exported_manifest(source)
     if manifest is None or manifest.plugin != plugin.name:
         return False
     return set(read_foreign(expanded(source))) <= set(names_in_files(model))
@@ -120,9 +119,10 @@ def _first_official(model: Model, plugin: PluginManifest) -> StartWeights:
         return StartWeights("none", "none", reason=f"weights={first} are not available: {reason}")
 
 
-def _learned_with(source: str, plugin: PluginManifest, settings: Settings | None) -> str:
+def _learned_with(
+    manifest: CheckpointManifest | None, plugin: PluginManifest, settings: Settings | None
+) -> str:
     """The settings of the model that are others than those of the run that weights are of, as a hint."""
-    manifest = read_manifest(source)
     if settings is None or manifest is None or manifest.plugin != plugin.name:
         return ""
     before, now = dict(flat_items(manifest.model)), dict(flat_items(settings.model_dump(mode="json")))

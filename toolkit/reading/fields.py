@@ -89,6 +89,12 @@ def _file_name(value: Any) -> str:
     return value
 
 
+def _flag(value: Any) -> int:
+    if not isinstance(value, (int, float)) or value not in (0, 1):
+        raise ValueError("should be 0 or 1")
+    return int(value)
+
+
 def _any_text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError("should be text")
@@ -129,6 +135,9 @@ Whole = Annotated[int, BeforeValidator(_whole), Strict(), Field(ge=-(2**63), lt=
 
 Count = Annotated[int, BeforeValidator(_whole), Strict(), Field(ge=0, lt=2**63)]
 """A whole number from 0."""
+
+Flag = Annotated[int, PlainValidator(_flag)]
+"""0 or 1, or a truth value."""
 
 AnyText = Annotated[str, PlainValidator(_any_text)]
 """Text that may have halves of surrogate pairs, as Python's names of files that are no UTF-8."""

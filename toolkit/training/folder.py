@@ -13,6 +13,7 @@ import toolkit
 from toolkit import registry
 from toolkit.checkpoints import BEST, LAST, CheckpointManifest, read_manifest, runs_beside
 from toolkit.config import RunSettings
+from toolkit.config.keys import check_sections
 from toolkit.config.schema import AUTO
 from toolkit.config.settings import validate
 from toolkit.config.tree import Tree, flat_items, merge, read_yaml
@@ -138,11 +139,11 @@ def as_before(run: Path, settings: RunSettings) -> RunSettings:
     """
     config = config_of_run(run)
     before: Tree = forget_text(read_yaml(config))
+    check_sections(before, str(config))
     known: Tree = {}
     if settings.weights == AUTO and "weights" in before:
         known["weights"] = before["weights"]
-    train, length = settings.train, before.get("train")
-    length = length if isinstance(length, dict) else {}
+    train, length = settings.train, before.get("train") or {}
     if length and train.steps is None and train.epochs is None:
         known["train"] = {name: length.get(name) for name in ("steps", "epochs")}
     if train.batch_size is None and length.get("batch_size") is not None:

@@ -16,7 +16,7 @@ from toolkit.models.contract import Model
 from toolkit.runtime.progress import shown_log
 from toolkit.training import loop
 from toolkit.training.folder import config_of_run, default_run
-from toolkit.training.loop import TrainResult
+from toolkit.training.result import TrainResult
 
 
 def train(

@@ -13,9 +13,10 @@ from toolkit.evaluation.report import Report
 from toolkit.training.history import RESULTS_FILE, History
 from toolkit.training.log import RunLog
 from toolkit.types import FIELDS, Sample
-from toolkit.visualization.curves import Panel, draw_curves
+from toolkit.visualization.curves import Panel, curve_plots
 from toolkit.visualization.drawing import confident
 from toolkit.visualization.palettes import class_palette
+from toolkit.visualization.plots import draw_plots
 from toolkit.visualization.sheets import Cell, Row, contact_sheet, grid_sheet
 
 CURVES, FIRST_BATCH, PREDICTIONS = "curves.png", "train-batch.jpg", "val-predictions.jpg"
@@ -114,8 +115,8 @@ class RunPictures:
 
     def _write_figures(self) -> None:
         history = self.log.history
-        if panels := panels_of(history, self.metrics):
-            self._write(CURVES, lambda folder: draw_curves(panels, folder / CURVES))
+        if plots := curve_plots(panels_of(history, self.metrics)):
+            self._write(CURVES, lambda folder: draw_plots(plots, folder / CURVES))
         if history.validations:
             self._write(RESULTS_FILE, history.write_results)
         if self.best is not None:
@@ -189,6 +190,5 @@ def panels_of(history: History, metrics: Sequence[str]) -> list[Panel]:
     panels = []
     for title, names in groups.items():
         curves = {label: history.curves[name] for name, label in names.items() if name in history.curves}
-        if any(value == value for _, values in curves.values() for value in values):  # any that is not NaN
-            panels.append(Panel(title, curves))
+        panels.append(Panel(title, curves))
     return panels

@@ -18,11 +18,12 @@ from toolkit.types.checking import (
     check_type,
     pixels,
 )
+from toolkit.types.equality import ByValue
 from toolkit.types.masks import Index, Masks, positions
 
 
-@dataclass(frozen=True)
-class Instances:
+@dataclass(frozen=True, eq=False)
+class Instances(ByValue):
     """Objects of one image: the same type for truth and for prediction. Indexing filters every field at once.
 
     Attributes:

@@ -14,6 +14,7 @@ from torch import Tensor
 from toolkit.errors import InvalidDataError
 from toolkit.types.basics import VOID, Size
 from toolkit.types.checking import check, check_tensor, describe, pixels
+from toolkit.types.equality import ByValue
 from toolkit.types.instances import Instances
 from toolkit.types.masks import Masks
 from toolkit.wording import counted
@@ -36,8 +37,8 @@ class Segment:
     score: float | None = None
 
 
-@dataclass(frozen=True)
-class PanopticMap:
+@dataclass(frozen=True, eq=False)
+class PanopticMap(ByValue):
     """The segments of one image. It moves with the image under augmentation.
 
     Attributes:

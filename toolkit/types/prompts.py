@@ -18,11 +18,12 @@ from toolkit.types.checking import (
     check_type,
     describe,
 )
+from toolkit.types.equality import ByValue
 from toolkit.types.masks import Masks
 
 
-@dataclass(frozen=True)
-class Prompts:
+@dataclass(frozen=True, eq=False)
+class Prompts(ByValue):
     """Prompts for ``N`` objects of one image: points, boxes or masks.
 
     Attributes:

@@ -20,14 +20,15 @@ from toolkit.types.checking import (
     describe,
     pixels,
 )
+from toolkit.types.equality import ByValue
 from toolkit.types.instances import Instances
 from toolkit.types.panoptic import PanopticMap
 from toolkit.types.prompts import Prompts
 from toolkit.wording import counted
 
 
-@dataclass(frozen=True)
-class PixelMap:
+@dataclass(frozen=True, eq=False)
+class PixelMap(ByValue):
     """A number for every pixel of an image, such as its depth. It moves with the image under augmentation, by
     its nearest neighbor.
 
@@ -70,8 +71,8 @@ def _contents(owner: Sample | Prediction) -> list[str]:
     return [*words, *map(str, owner.extras)]
 
 
-@dataclass(frozen=True)
-class Sample:
+@dataclass(frozen=True, eq=False)
+class Sample(ByValue):
     """One image and what is known about it.
 
     Attributes:
@@ -143,8 +144,8 @@ class Sample:
         return replace(self, **changes)
 
 
-@dataclass(frozen=True)
-class Prediction:
+@dataclass(frozen=True, eq=False)
+class Prediction(ByValue):
     """A model's output for one sample, always in the sample's own pixel grid.
 
     Attributes:

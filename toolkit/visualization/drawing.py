@@ -34,6 +34,9 @@ DRAW_ABOVE = 0.5
 precision-recall curve wants.
 """
 
+JPEG_SIDE = 65_500
+"""The longest side that a JPEG can have."""
+
 
 def confident(prediction: Prediction, score_threshold: float = DRAW_ABOVE) -> Prediction:
     """The prediction without the objects of a lower score."""
@@ -199,6 +202,16 @@ def write_picture(path: str | os.PathLike[str], picture: Picture) -> None:
         raise OutputError(f"{path} cannot be written: {error}. Hint: use .png") from None
     with atomic_write(path) as file:
         file.write(code)
+
+
+def fit_jpeg(picture: Picture) -> Picture:
+    """A picture, shrunk where it is larger than a JPEG can be."""
+    height, width = picture.shape[:2]
+    scale = JPEG_SIDE / max(height, width)
+    if scale >= 1:
+        return picture
+    size = max(1, int(width * scale)), max(1, int(height * scale))
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def encode_picture(picture: Picture, suffix: str) -> bytes:

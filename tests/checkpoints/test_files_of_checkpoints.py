@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import pickle
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -21,14 +21,12 @@ from toolkit.checkpoints import (
     CheckpointManifest,
     LoadReport,
     exported_manifest,
-    find_checkpoint,
     read_checkpoint,
-    read_foreign,
     save_checkpoint,
 )
 from toolkit.errors import CheckpointError, ConfigError, OutputError, UnknownNameError
 from toolkit.export.weights import export_model
-from toolkit.models.building import build_model, load_model, manifest_of_run
+from toolkit.models.building import build_model, load_model
 from toolkit.models.contract import TrainableModel, total_loss
 from toolkit.models.start_weights import take_start_weights
 from toolkit.models.weights import load_weights, take_tensors
@@ -91,17 +89,6 @@ def test_tensors_that_share_memory_are_saved(tmp_path: Path, manifest: Checkpoin
     assert torch.equal(tensors["c"], weight.T)
 
 
-def test_the_best_checkpoint_of_a_run_is_preferred(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="neither best"):
-        find_checkpoint(tmp_path)
-    (tmp_path / "last.safetensors").touch()
-    assert find_checkpoint(tmp_path).name == "last.safetensors"
-    (tmp_path / "best.safetensors").touch()
-    assert find_checkpoint(tmp_path).name == "best.safetensors"
-    with pytest.raises(CheckpointError, match="no run or checkpoint at"):
-        find_checkpoint(tmp_path / "absent")
-
-
 @pytest.mark.parametrize("keep", [0, 4, 9, 200, -1])
 def test_a_truncated_checkpoint_is_named_with_its_size(
     manifest: CheckpointManifest, tmp_path: Path, keep: int
@@ -114,19 +101,6 @@ def test_a_truncated_checkpoint_is_named_with_its_size(
         match=r"best\.safetensors \([\d,]+ bytes\) is truncated or not a safetensors file.*Hint",
     ):
         load_model(path)
-
-
-def test_a_damaged_manifest_and_a_newer_format_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "a.safetensors"
-    for text, expected in [
-        ("{", "the manifest in .* is not valid JSON"),
-        ('{"format": 1}', "the manifest in .* is damaged: plugin: missing; task: missing; classes: missing"),
-        ("[]", "the manifest in .* is damaged: expected an object with fields"),
-        ('{"format": 99}', "newer version of the toolkit"),
-    ]:
-        save_file({"a": torch.zeros(1)}, path, {"toolkit": text})
-        with pytest.raises(CheckpointError, match=expected):
-            read_checkpoint(path)
 
 
 def test_a_safetensors_file_of_others_is_no_run(tmp_path: Path) -> None:
@@ -244,49 +218,6 @@ def test_weights_plainly_for_another_model_are_refused(manifest: CheckpointManif
         load_weights(tiny_model(), tmp_path / "theirs.pth", "tiny")
 
 
-class RunsCode:
-    """What a hostile file holds: unpickling it makes a folder."""
-
-    def __init__(self, trace: Path) -> None:
-        self.trace = str(trace)
-
-    def __reduce__(self) -> object:
-        return (os.mkdir, (self.trace,))
-
-
-@pytest.mark.parametrize("name", ["evil.pth", "evil.pkl", "evil.pt"])
-@pytest.mark.parametrize("writer", ["torch", "pickle"])
-def test_a_file_that_would_run_code_is_refused_and_runs_none(tmp_path: Path, name: str, writer: str) -> None:
-    trace, path = tmp_path / "trace", tmp_path / name
-    content = {"model": {"a": torch.zeros(1)}, "extra": RunsCode(trace)}
-    if writer == "torch":
-        torch.save(content, path)
-    else:
-        path.write_bytes(pickle.dumps(content))
-    with pytest.raises(
-        CheckpointError, match=r"evil\..* is refused: .* could run code \([Uu]nsupported [^)]*\)\. Hint"
-    ) as raised:
-        read_foreign(path)
-    assert "Re-running" not in str(raised.value), "torch's advice to switch the protection off is not ours"
-    assert not trace.exists()
-
-
-@pytest.mark.parametrize(
-    "content", [b"", b"PK\x03\x04broken", b"not at all", b"hello world", bytes(range(256))]
-)
-def test_damaged_torch_files_are_named(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "theirs.pth").write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"theirs\.pth is (truncated|refused|a text file).*Hint"):
-        read_foreign(tmp_path / "theirs.pth")
-
-
-@pytest.mark.parametrize("content", [{}, [1, 2], {"epoch": 3}, {"model": {"lr": 0.1}}])
-def test_torch_files_without_a_state_dict_are_refused(tmp_path: Path, content: object) -> None:
-    torch.save(content, tmp_path / "theirs.pth")
-    with pytest.raises(CheckpointError, match="contains no state dict"):
-        read_foreign(tmp_path / "theirs.pth")
-
-
 def test_a_full_disk_leaves_the_older_checkpoint(
     manifest: CheckpointManifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -302,15 +233,6 @@ def test_a_full_disk_leaves_the_older_checkpoint(
         save_checkpoint(path, tiny_model().state_dict(), manifest)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path], "no temporary file is left"
-
-
-def test_reports_read_well() -> None:
-    report = LoadReport(("a",), (), tuple(f"m{i}" for i in range(6)), ("u",), ("x: [1] -> [2]",))
-    assert (
-        str(report)
-        == "1 tensors loaded; 6 missing in the file: m0, m1, m2, m3 and 2 more; 1 not used: u; 1 do not fit:"
-        " x: [1] -> [2]"
-    )
 
 
 def test_a_model_names_the_tensors_that_follow_its_classes(tmp_path: Path) -> None:
@@ -360,40 +282,6 @@ def test_weights_of_another_network_are_named(manifest: CheckpointManifest) -> N
         take_tensors(tiny_model(), tensors, "sam.pth")
     assert "its tensors are named like those of a checkpoint of SAM 1" in str(caught.value)
     assert "Hint: " in str(caught.value)
-
-
-def test_files_of_other_software_are_named_wherever_they_are_given(tmp_path: Path) -> None:
-    page = tmp_path / "weights.safetensors"
-    page.write_text("<!DOCTYPE html><html>sign in</html>")
-    expected = "is a web page that was saved instead of the file that it links to. Hint: download"
-    for read in (load_model, read_checkpoint, read_foreign, manifest_of_run):
-        with pytest.raises(CheckpointError) as caught:
-            read(page)
-        assert expected in str(caught.value)
-    torch.save({"a": torch.zeros(1)}, page)
-    with pytest.raises(CheckpointError, match=r"written by torch\.save.*Hint: rename it to weights\.pth"):
-        read_checkpoint(page)
-    (tmp_path / "saved_model.pb").touch()
-    page.unlink()
-    with pytest.raises(CheckpointError, match="is a SavedModel of TensorFlow"):
-        find_checkpoint(tmp_path)
-
-
-def test_a_plugin_that_reads_a_file_is_named_to_who_gives_it_to_another(tmp_path: Path) -> None:
-    tensors = {"image_encoder.trunk.a": torch.zeros(1), "sam_mask_decoder.a": torch.zeros(1)}
-    torch.save(tensors, tmp_path / "sam2.pt")
-    with pytest.raises(CheckpointError) as caught:
-        load_model(tmp_path / "sam2.pt")
-    assert f"Hint: toolkit train --plugin sam2 --weights {tmp_path / 'sam2.pt'} --data D" in str(caught.value)
-
-
-def test_runs_beside_one_that_is_not_there_are_named(tmp_path: Path) -> None:
-    (tmp_path / "unet-msrc").mkdir()
-    (tmp_path / "unet-msrc" / "config.yaml").touch()
-    (tmp_path / "photos").mkdir()
-    with pytest.raises(CheckpointError) as caught:
-        find_checkpoint(tmp_path / "unet-mrsc")
-    assert str(caught.value).endswith(f"Hint: there are {tmp_path / 'unet-msrc'}")
 
 
 @pytest.mark.parametrize("switch", [torch.no_grad, torch.inference_mode])
@@ -478,3 +366,33 @@ def test_an_exported_file_knows_whose_it_is(manifest: CheckpointManifest, tmp_pa
         (tmp_path / "exported.json").write_text(other, errors="surrogateescape")
         assert exported_manifest(tmp_path / "exported.pth") is None, "something else that is called so"
         assert len(load_weights(tiny_model(), tmp_path / "exported.pth", "tiny").loaded) == 4
+
+
+def test_no_file_is_opened_more_often_than_it_is_needed(
+    manifest: CheckpointManifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_checkpoint(tmp_path / "last.safetensors", tiny_model().state_dict(), manifest)
+    save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
+    opened: list[str] = []
+
+    def counting(path: Path, **options: Any) -> Any:
+        opened.append(Path(path).name)
+        return safe_open(path, **options)
+
+    monkeypatch.setattr("toolkit.checkpoints.files.safe_open", counting)
+    load_model(tmp_path)
+    assert opened == ["last.safetensors"]
+    with pytest.raises(CheckpointError, match="was not written by the toolkit"):
+        load_model(tmp_path / "other.safetensors")
+    assert opened == ["last.safetensors", "other.safetensors"]
+    plugin = registry.plugins().get("tiny")
+    # once to learn whose it is, and once for the tensors
+    opened.clear()
+    assert take_start_weights(tiny_model(), plugin, str(tmp_path)).license == "unknown"
+    assert len(opened) == 2
+    opened.clear()
+    with pytest.raises(CheckpointError):
+        take_start_weights(
+            tiny_model(width=5), plugin, str(tmp_path), plugin.resolve(plugin.settings)(width=5)
+        )
+    assert len(opened) == 2

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from toolkit import registry
-from toolkit.checkpoints import CheckpointManifest, read_manifest, save_checkpoint
+from toolkit.checkpoints import CheckpointManifest, read_checkpoint, read_manifest, save_checkpoint
 from toolkit.errors import CheckpointError
 from toolkit.models.building import load_model, manifest_of_run
 
@@ -147,3 +147,16 @@ def test_settings_that_a_plugin_cannot_build_from_are_the_file_s_fault(tmp_path:
     save_checkpoint(tmp_path / "best.safetensors", {"w": torch.zeros(2)}, manifest)
     with pytest.raises(CheckpointError, match="'picky' cannot build this model: KeyError: 'of its own'"):
         load_model(tmp_path)
+
+
+def test_a_damaged_manifest_and_a_newer_format_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    for text, expected in [
+        ("{", "the manifest in .* is not valid JSON"),
+        ('{"format": 1}', "the manifest in .* is damaged: plugin: missing; task: missing; classes: missing"),
+        ("[]", "the manifest in .* is damaged: expected an object with fields"),
+        ('{"format": 99}', "newer version of the toolkit"),
+    ]:
+        save_file({"a": torch.zeros(1)}, path, {"toolkit": text})
+        with pytest.raises(CheckpointError, match=expected):
+            read_checkpoint(path)

@@ -1,0 +1,52 @@
+"""Checkpoints: safetensors files with a JSON manifest in their header. Opening one never runs code."""
+
+from toolkit.checkpoints.files import (
+    checkpoint_name,
+    exported_manifest,
+    own,
+    read_checkpoint,
+    read_foreign,
+    read_manifest,
+    read_own,
+    read_weights,
+    save_checkpoint,
+)
+from toolkit.checkpoints.finding import (
+    BEST,
+    CONFIG,
+    LAST,
+    HasRun,
+    RunLike,
+    describe_foreign,
+    find_checkpoint,
+    path_of_run,
+    runs_beside,
+)
+from toolkit.checkpoints.loading_report import LoadReport
+from toolkit.checkpoints.manifest import CheckpointManifest, license_of
+from toolkit.checkpoints.torch_weights import STATE_DICTS
+
+__all__ = [
+    "BEST",
+    "CONFIG",
+    "LAST",
+    "STATE_DICTS",
+    "CheckpointManifest",
+    "HasRun",
+    "LoadReport",
+    "RunLike",
+    "checkpoint_name",
+    "describe_foreign",
+    "exported_manifest",
+    "find_checkpoint",
+    "license_of",
+    "own",
+    "path_of_run",
+    "read_checkpoint",
+    "read_foreign",
+    "read_manifest",
+    "read_own",
+    "read_weights",
+    "runs_beside",
+    "save_checkpoint",
+]

@@ -1,0 +1,249 @@
+"""Opens runs and the data to measure them on: the one way for ``eval``, ``compare``, ``report`` and
+``panoptic``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from toolkit import registry
+from toolkit.checkpoints import CheckpointManifest, RunLike, path_of_run
+from toolkit.config.keys import evaluators_class, for_sections
+from toolkit.config.settings import Settings, settings_class
+from toolkit.config.tree import merge
+from toolkit.data.dataset import Dataset, open_dataset, open_for_task
+from toolkit.errors import DataError, UsageError
+from toolkit.models.building import load_model, manifest_of_run, plugin_of
+from toolkit.models.contract import Model
+from toolkit.registry.manifests import TaskManifest
+
+SECTIONS = ("data", "evaluators")
+
+
+@dataclass(frozen=True)
+class OpenedData:
+    """The data that runs are measured on.
+
+    Attributes:
+        data: the dataset, by name or as it was given.
+        dataset, split: what is measured.
+        wanted: the overrides by section: ``data``, ``evaluators`` and ``model``.
+        options_differ: whether the runs that were trained on the dataset read it with different options.
+    """
+
+    data: str | Dataset
+    dataset: Dataset
+    split: str
+    wanted: Mapping[str, dict[str, Any]]
+    options_differ: bool
+
+
+@dataclass(frozen=True)
+class OpenedRun:
+    """A run with the data that it is measured on.
+
+    Attributes:
+        path: its folder, or a checkpoint file.
+        data: the dataset, by name or as it was given.
+        model, manifest, task: what the run trained.
+        dataset, split: what it is measured on.
+        evaluators: settings by name, those of the run with the wanted ones laid over them.
+        wanted_evaluators: those that were asked for.
+    """
+
+    path: Path
+    data: str | Dataset
+    model: Model
+    manifest: CheckpointManifest
+    task: TaskManifest
+    dataset: Dataset
+    split: str
+    evaluators: dict[str, Any]
+    wanted_evaluators: dict[str, Any]
+
+
+def open_run(
+    run: RunLike,
+    *,
+    data: str | Dataset | None,
+    data_dir: str | None,
+    split: str | None,
+    overrides: Mapping[str, Any] | None,
+) -> OpenedRun:
+    """Load a run's model and open the data to measure it on; the arguments are those of
+    ``toolkit.evaluation.runs.evaluate_run``.
+    """
+    path = path_of_run(run)
+    manifest = manifest_of_run(path)
+    task = registry.tasks().get(manifest.task)
+    opened = open_data(
+        [path],
+        [manifest],
+        data=data,
+        data_dir=data_dir,
+        split=split,
+        overrides=overrides,
+        task=task,
+        model=settings_class(plugin_of(manifest, path)),
+    )
+    model, manifest = load_model(path, opened.wanted["model"])
+    wanted = opened.wanted["evaluators"]
+    chosen = merge(evaluators_of(manifest), wanted)
+    return OpenedRun(path, opened.data, model, manifest, task, opened.dataset, opened.split, chosen, wanted)
+
+
+def open_data(
+    paths: Sequence[Path],
+    manifests: Sequence[CheckpointManifest],
+    *,
+    data: str | Dataset | None,
+    data_dir: str | None,
+    split: str | None,
+    overrides: Mapping[str, Any] | None,
+    task: TaskManifest | None = None,
+    model: type[Settings] | None = None,
+) -> OpenedData:
+    """Open the data to measure runs on.
+
+    Args:
+        paths: of the runs, for messages.
+        manifests: of the runs.
+        data: the dataset, by name or as it is; that of the runs when None.
+        data_dir: its folder; that of the first run that was trained on this dataset when None, else
+            ``data/<name>``.
+        split: the dataset's validation split when None.
+        overrides: settings by full or bare keys; those of ``data.options`` are laid over those of the first
+            run that was trained on this dataset.
+        task: to whose labels a dataset of another task is converted; None leaves them as they are.
+        model: the settings of the model that overrides may have, too.
+
+    Raises:
+        UsageError: when the runs were trained on different datasets, or do not say on which, or a folder or
+            options are given for a dataset that is open already.
+        ConfigError: when there are overrides of other sections.
+        DataError: when the split cannot be read, or is empty.
+    """
+    if isinstance(data, str):
+        registry.named(registry.datasets(), data, by_user=True)
+    data = _common_data(paths, manifests) if data is None else data
+    wanted = known_sections(overrides, data, model=model)
+    name = name_of_data(data)
+    saved = [given for given in map(data_settings, manifests) if given.get("name") == name] or [{}]
+    options = merge(dict(saved[0].get("options") or {}), wanted["data"].get("options", {}))
+    dataset, split = open_split(data, data_dir or saved[0].get("dir"), split, options, task)
+    differ = any(given.get("options") != saved[0].get("options") for given in saved)
+    return OpenedData(data, dataset, split, wanted, differ)
+
+
+def _common_data(paths: Sequence[Path], manifests: Sequence[CheckpointManifest]) -> str:
+    names = [_name_in(manifest, path) for path, manifest in zip(paths, manifests, strict=True)]
+    if len(set(names)) > 1:
+        trained = ", ".join(f"{path} on {name}" for path, name in zip(paths, names, strict=True))
+        raise UsageError(
+            f"the runs were trained on different datasets: {trained}. Hint: choose one of them with --data"
+        )
+    return names[0]
+
+
+def data_settings(manifest: CheckpointManifest) -> Mapping[str, Any]:
+    """What the settings of a run say of its data."""
+    return manifest.config.get("data") or {}
+
+
+def evaluators_of(manifest: CheckpointManifest) -> dict[str, Any]:
+    """The settings of the evaluators of a run, by name."""
+    return dict(manifest.config.get("evaluators") or {})
+
+
+def known_sections(
+    overrides: Mapping[str, Any] | None,
+    data: str | Dataset,
+    *,
+    model: type[Settings] | None = None,
+) -> dict[str, dict[str, Any]]:
+    """The overrides by section: ``data``, ``evaluators`` and ``model``.
+
+    Args:
+        overrides: by full or bare keys, or nested.
+        data: the dataset that the options are for; one that is open already takes none.
+        model: the settings of the model; without them, they have no effect.
+
+    Raises:
+        ConfigError: when there are others.
+    """
+    flat = dict(overrides or {})
+    if isinstance(flat.get("data"), Mapping):
+        flat |= {f"data.{key}": value for key, value in flat.pop("data").items()}
+    options = (
+        Settings if isinstance(data, Dataset) else settings_class(registry.named(registry.datasets(), data))
+    )
+    sections: list[tuple[str, type[Settings]]] = [
+        ("data.options", options),
+        ("evaluators", evaluators_class()),
+    ]
+    if model is not None:
+        sections.insert(0, ("model", model))
+    wanted: dict[str, dict[str, Any]] = {name: {} for name in (*SECTIONS, "model")}
+    return wanted | for_sections(flat, sections)
+
+
+def data_of_run(run: str | Path) -> str:
+    """The dataset that a run was trained on.
+
+    Raises:
+        CheckpointError: when there is no run.
+        UsageError: when it does not say; then ``--data`` must.
+    """
+    return _name_in(manifest_of_run(run), run)
+
+
+def _name_in(manifest: CheckpointManifest, run: str | Path) -> str:
+    name = data_settings(manifest).get("name")
+    if not name:
+        raise UsageError(f"{run} does not say which data it was trained on. Hint: add --data NAME")
+    return str(name)
+
+
+def name_of_data(data: str | Dataset) -> str:
+    """What a dataset is called: its name, the whole path of its file, or the class of an object."""
+    return type(data).__name__ if isinstance(data, Dataset) else registry.stable_name(data)
+
+
+def open_split(
+    data: str | Dataset,
+    data_dir: str | None,
+    split: str | None,
+    options: Mapping[str, Any],
+    task: TaskManifest | None = None,
+    *,
+    need_images: bool = True,
+) -> tuple[Dataset, str]:
+    """A split to measure on, by default that for validation, and its name.
+
+    Args:
+        data, data_dir, split, options: which; as for ``open_dataset``. A dataset that is open already is
+            taken as it is.
+        task: of the model, to whose labels a dataset of another task is converted; None leaves them as they
+            are.
+        need_images: as for ``open_dataset``; only without a task.
+
+    Raises:
+        DataError: when it is empty.
+        UsageError: when a folder or options are given for a dataset that is open already.
+    """
+    if isinstance(data, Dataset):
+        if data_dir or options:
+            raise UsageError("a dataset that is already open takes neither a folder nor options")
+        return data, split or "given"
+    manifest = registry.named(registry.datasets(), data)
+    split = split or manifest.val_split
+    if task is None:
+        dataset = open_dataset(manifest, data_dir, split, options, need_images=need_images)
+    else:
+        dataset, _ = open_for_task(manifest, task, data_dir, split, options)
+    if not len(dataset):
+        raise DataError(f"dataset {data!r}: the split {split!r} has no images")
+    return dataset, split
