@@ -10,7 +10,8 @@ from toolkit.reading.files import MakeError
 
 
 def read_table(text: str, source: str, error: MakeError) -> Iterator[tuple[int, list[str]]]:
-    """The rows of a table, each with the line that it ends on, from 1; rows without any cell are empty lists.
+    """The rows of a table, each with the number of the line that it ends on, from 1; rows without any cells
+    are empty lists.
 
     Args:
         text: of the table.
@@ -19,7 +20,7 @@ def read_table(text: str, source: str, error: MakeError) -> Iterator[tuple[int, 
 
     Raises:
         ToolkitError: of the kind ``error``: when a cell has more than 131,072 characters, as when a quotation
-            mark is never closed, or has characters that are no text; says on which line.
+            mark is never closed, or has characters that are not text; says on which line.
     """
     reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True, strict=True)
     try:

@@ -1,7 +1,7 @@
-"""Text on its way to people: whatever data hold, it is shown as text, and no console ends the program.
+"""Text for people: whatever data contains is shown as text, and no console encoding ends the program.
 
-Names of classes and files come from anybody. They may hold escape codes that move the cursor or change the
-window's title, bytes that are not UTF-8, and letters that the console has not.
+Names of classes and files can come from anybody. They may contain escape codes that move the cursor or change
+the window's title, bytes that are not UTF-8, and characters that the console cannot show.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import Any, TextIO, cast
 
 _HIDDEN = re.compile(
     "["
-    # control characters but for the line's end and the tab
+    # control characters except line ends and tabs
     r"\x00-\x08\x0b-\x1f\x7f-\x9f"
-    # ends of lines and paragraphs, and what turns the direction of text around
+    # line and paragraph separators, and characters that change the direction of text
     r"\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
-    # halves of characters: bytes of file names that are not UTF-8, among others
+    # surrogates: bytes of file names that are not UTF-8, among others
     r"\ud800-\udfff"
     "]"
 )
@@ -41,22 +41,23 @@ _PLAIN = str.maketrans(
         "”": '"',
     }
 )
-"""Letters of our own messages, for consoles that have only ASCII."""
+"""Replacements for characters in our own messages, for consoles that only have ASCII."""
 
 VISIBLE = "toolkit.visible"
-"""The name of the handler of encoding errors that writes something else for what an encoding has not."""
+"""The name of the error handler that replaces characters that an encoding lacks."""
 
 
 def printable(text: object) -> str:
-    """Text that a terminal shows and does not obey: control characters, invisible ones, and the bytes of file
-    names that are not UTF-8 become visible (``\\x1b``, ``\\u202e``, ``\\xe9``). Line ends and tabs stay.
+    """Text that a terminal shows without interpreting it: control characters, invisible ones, and the bytes
+    of file names that are not UTF-8 become visible (``\\x1b``, ``\\u202e``, ``\\xe9``). Line ends and tabs
+    stay.
     """
     return _HIDDEN.sub(lambda found: _escaped(found[0]), str(text))
 
 
 def _escaped(character: str) -> str:
     code = ord(character)
-    # as Python holds a byte of a file name
+    # how Python represents a byte of a file name
     if 0xDC80 <= code <= 0xDCFF:
         code -= 0xDC00
     if code < 0x100:
@@ -65,7 +66,7 @@ def _escaped(character: str) -> str:
 
 
 def _replaced(error: UnicodeError) -> tuple[str, int]:
-    """What to write in place of characters that an encoding has not."""
+    """What to write in place of characters that an encoding lacks."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     found = error.object[error.start : error.end].translate(_PLAIN)
@@ -76,7 +77,7 @@ codecs.register_error(VISIBLE, _replaced)
 
 
 class VisibleFormatter(logging.Formatter):
-    """Formats log records as text that a terminal shows and does not obey."""
+    """Formats log records as text that a terminal shows without interpreting it."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, or lines."""
@@ -84,11 +85,11 @@ class VisibleFormatter(logging.Formatter):
 
 
 class WrappingFormatter(VisibleFormatter):
-    """Also breaks lines that are too long for a terminal, at spaces. Lines with a command stay whole, so that
+    """Also breaks lines that are too long for a terminal at spaces. Lines with a command stay whole, so that
     it can be copied.
 
     Args:
-        stream: the lines are written to; where it is not a terminal, they stay whole.
+        stream: the stream that the lines are written to; if it is not a terminal, they stay whole.
     """
 
     def __init__(self, stream: Any) -> None:
@@ -112,8 +113,8 @@ def _at_spaces(line: str, width: int) -> str:
 
 
 class _Visible:
-    """A stream that shows what a terminal would obey; rich, which sends escape codes of its own, finds the
-    stream behind it.
+    """A stream that shows control characters instead of sending them; rich, which sends escape codes of its
+    own, finds the stream behind it.
     """
 
     def __init__(self, stream: Any) -> None:
@@ -134,7 +135,7 @@ class _Visible:
 
 @contextlib.contextmanager
 def shown_as_text() -> Iterator[None]:
-    """Let everything that is printed be text, for as long as this lasts, on consoles of every encoding."""
+    """Show everything that is printed as plain text within this context, on consoles of any encoding."""
     with contextlib.ExitStack() as stack:
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):
@@ -147,6 +148,6 @@ def shown_as_text() -> Iterator[None]:
 
 
 def _set_errors(stream: Any, errors: str) -> None:
-    # a stream that was closed, or whose reader has gone, which has been noticed elsewhere
+    # a stream that was closed, or whose reader has gone; this is handled elsewhere
     with contextlib.suppress(ValueError, OSError):
         stream.reconfigure(errors=errors)
