@@ -1,4 +1,4 @@
-"""Curves over the steps of a run, drawn as the other pictures are."""
+"""Curves over the steps of a run, drawn in the style of the other pictures."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from toolkit.visualization.labels import BLACK, Lettering, Picture
 from toolkit.visualization.palettes import default_palette
 
 Curve: TypeAlias = "tuple[Sequence[float], Sequence[float]]"
-"""Places on the horizontal axis, rising, and values; those that are not finite are left out."""
+"""Ascending positions on the horizontal axis, and values; those that are not finite are left out."""
 
 WIDTH, HEIGHT = 760, 260
-"""Pixels of a panel."""
+"""Size of a panel in pixels."""
 LEFT, RIGHT, TOP, BOTTOM = 80, 20, 34, 30
 """Pixels around the axes of a panel."""
 POINTS = 400
-"""Points of a curve at most; more of them are averaged."""
+"""Largest number of points of a curve; if there are more, they are averaged."""
 GRAY = (225, 225, 225)
 _LETTERS = Lettering(10)
 
 
 @dataclass(frozen=True)
 class Panel:
-    """What shares one pair of axes.
+    """Curves that share one pair of axes.
 
     Attributes:
-        title: stands above it.
+        title: the title above it.
         curves: name for the legend -> curve.
     """
 
@@ -49,7 +49,7 @@ def draw_curves(panels: Sequence[Panel], path: str | os.PathLike[str]) -> Pictur
 
     Args:
         panels: from top to bottom.
-        path: the picture to write; its suffix says in which format.
+        path: the picture to write; its suffix determines the format.
 
     Returns:
         The picture.
@@ -100,7 +100,7 @@ def _thinned(points: NDArray[np.float64]) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class _Axes:
-    """What a panel shows, and where each point of it lies in the picture."""
+    """The range that a panel shows, and where its points are in the picture."""
 
     left: float
     right: float
