@@ -1,4 +1,4 @@
-"""YOLO's segments (https://docs.ultralytics.com/datasets/segment/): where ``data.yaml`` says the images are,
+"""YOLO's segments (https://docs.ultralytics.com/datasets/segment/): which images ``data.yaml`` lists,
 and which label file belongs to each.
 
 ``data.yaml`` names the classes and where the images are; labels are where the last ``images`` in an image's
@@ -30,21 +30,21 @@ from toolkit.reading.yaml_text import load_yaml
 logger = logging.getLogger("toolkit")
 
 SPLIT_KEYS = {name for names in NAMES.values() for name in names}
-"""The lines of ``data.yaml`` that say where images are."""
+"""The keys of ``data.yaml`` that list images."""
 
 _LABEL_LINE = re.compile(r"\s*[\d.]+(\s+[-+.\deE]+){4,}\s*")
 
 
 @dataclass(frozen=True)
 class YoloSet:
-    """What ``data.yaml`` says.
+    """The contents of ``data.yaml``.
 
     Attributes:
         path: the file.
-        data: all that it holds.
+        data: all of its values.
         classes: their names.
-        keypoints: how many keypoints each object has, and how many numbers each keypoint (2 or 3); None where
-            lines hold polygons and boxes.
+        keypoints: how many keypoints each object has, and how many numbers each keypoint has (2 or 3); None
+            if lines contain polygons and boxes.
     """
 
     path: Path
@@ -56,11 +56,11 @@ class YoloSet:
 def read_data_yaml(path: Path) -> YoloSet:
     """Read ``data.yaml``.
 
-    The names are text as they are written, whatever YAML would make of them: ``no``, ``007`` and ``1e3``.
+    The names are text as written, regardless of how YAML would interpret them: ``no``, ``007`` and ``1e3``.
 
     Raises:
         DataError: when it cannot be read, the names are neither a list nor numbered from 0 without gaps, or
-            ``kpt_shape`` is not that of keypoints.
+            ``kpt_shape`` is not a valid shape of keypoints.
     """
     document = load_yaml(path, "the names of the classes and the folders of images", DataError)
     data = document.value
@@ -101,10 +101,10 @@ def find_images(yolo: YoloSet, split: str) -> tuple[list[Path], list[str]]:
     """The images of a split, sorted, and their names in its folder.
 
     An entry of ``data.yaml`` is a folder, a text file that lists images, or a list of either, below ``path``
-    or beside ``data.yaml``. What is no data in a folder, such as ``._a.jpg``, is passed over.
+    or beside ``data.yaml``. Files that do not count as data, such as ``._a.jpg``, are skipped.
 
     Raises:
-        DataError: when an entry leads nowhere, or to no image.
+        DataError: when an entry leads nowhere, or to no images.
         MissingSplitError: when there is no entry.
     """
     given = {name: value for name, value in yolo.data.items() if value is not None and value != []}
@@ -168,13 +168,13 @@ def _base(yolo: YoloSet) -> str:
 def _resolve(yolo: YoloSet, entry: str, split: str) -> Path:
     here, base = yolo.path.parent, _base(yolo)
     for reading in readings(entry):
-        # The last is what Roboflow writes.
+        # The last one is for what Roboflow writes.
         for path in (here / base / reading, here / reading, here / reading.removeprefix("../")):
             if is_file(path) or is_folder(path):
                 return path
     by_end = _by_end(yolo, entry)
     if by_end is not None:
-        logger.info("%s names %s, a path of another machine; %s is taken for it", yolo.path, entry, by_end)
+        logger.info("%s names %s, a path on another machine; %s is used instead", yolo.path, entry, by_end)
         return by_end
     tried = " nor ".join(dict.fromkeys((str(here / base / entry), str(here / entry))))
     raise DataError(
@@ -184,8 +184,8 @@ def _resolve(yolo: YoloSet, entry: str, split: str) -> Path:
 
 
 def _by_end(yolo: YoloSet, entry: str) -> Path | None:
-    """The file or folder below that of ``data.yaml`` that the longest end of a path of another machine leads
-    to, unless another entry ends so, too.
+    """The file or folder below that of ``data.yaml`` that matches the longest end of a path from another
+    machine, unless another entry has the same end.
     """
     if portable(entry) == entry:
         return None
@@ -201,7 +201,8 @@ def _by_end(yolo: YoloSet, entry: str) -> Path | None:
 
 
 def others(yolo: YoloSet) -> list[str]:
-    """What ``data.yaml`` names that looks like images of a split, under a name that stands for none."""
+    """Entries of ``data.yaml`` that look like the images of a split, under a name that stands for no split.
+    """
     known = SPLIT_KEYS | {"path", "names", "download"}
     found = []
     for name, value in yolo.data.items():
@@ -213,15 +214,15 @@ def others(yolo: YoloSet) -> list[str]:
 
 
 class LabelFiles:
-    """Which label file belongs to each image of a split.
+    """Finds the label file of each image of a split.
 
     Args:
         images: the images.
-        root: below which label files in the wrong folder are looked for.
+        root: the folder below which to search for label files in the wrong folder.
 
     Raises:
-        DataError: when no image has a label file, label files of some lie elsewhere, or label files have no
-            image.
+        DataError: when no image has a label file, label files of some are in the wrong folder, or label files
+            have no image.
     """
 
     def __init__(self, images: Sequence[Path], root: Path) -> None:
@@ -242,8 +243,8 @@ class LabelFiles:
             self._check_alone(folder)
 
     def of(self, image: Path) -> Path:
-        """The label file of an image, whether it is there or not; beside the image, where no part of its path
-        is called ``images``.
+        """The label file of an image, whether it exists or not; next to the image, if no part of its path is
+        called ``images``.
         """
         there = self._in_folder_of(image)
         return there.get(image.stem, self._folders[image.parent] / f"{image.stem}.txt")
@@ -261,7 +262,9 @@ class LabelFiles:
         return self._labels[labels]
 
     def _are_elsewhere(self, missing: Sequence[Path]) -> bool:
-        """Whether there are label files of these images where they do not belong; a fault that names them."""
+        """Whether there are label files of these images in the wrong folder; reports an error that names
+        them.
+        """
         wanted = {image.stem: image for image in missing}
         found = []
         for path in data_files(self._root, frozenset({".txt"})):
@@ -274,7 +277,7 @@ class LabelFiles:
         return bool(found)
 
     def _check_alone(self, folder: Path) -> None:
-        """Label files whose image is not there."""
+        """Report label files whose image is missing."""
         labels = self._folders[folder]
         stems = {path.stem for path in folder.iterdir()} if folder != labels else _image_stems(folder)
         alone = [
@@ -290,7 +293,7 @@ class LabelFiles:
 
 def label_folder(folder: Path) -> Path:
     """The folder of the label files of the images in a folder: the last part that is called ``images``, in
-    whatever case, replaced by ``labels``, in the case in which it is there.
+    any case, replaced by ``labels``, in the case in which it exists.
     """
     parts = folder.parts
     for position in range(len(parts) - 1, -1, -1):
@@ -301,9 +304,7 @@ def label_folder(folder: Path) -> Path:
 
 
 def _named(folder: Path, name: str) -> str:
-    """The name of a folder as it is written on this disk: ``Labels`` for ``labels``, where only that
-    exists.
-    """
+    """The name of a folder as written on this disk: ``Labels`` for ``labels``, if only that exists."""
     try:
         there = [path.name for path in folder.iterdir() if path.name.lower() == name]
     except OSError:
@@ -316,7 +317,7 @@ def _image_stems(folder: Path) -> set[str]:
 
 
 def _is_alone(label: Path) -> bool:
-    """Whether a file reads like labels, and is of no image where that would have to be."""
+    """Whether a file looks like labels, and there is no image for it where it would have to be."""
     folders = [label.parent]
     for position in range(len(label.parts) - 2, -1, -1):
         if label.parts[position].lower() == "labels":
@@ -328,7 +329,8 @@ def _is_alone(label: Path) -> bool:
 
 
 def _is_label_file(path: Path) -> bool:
-    """Whether the first line with words is that of an object; ``classes.txt`` and ``README.txt`` are none."""
+    """Whether the first nonempty line describes an object; not true for ``classes.txt`` and ``README.txt``.
+    """
     try:
         with path.open(encoding="utf-8-sig") as file:
             first = next((line for line in file if line.strip()), "")
