@@ -1,4 +1,4 @@
-"""Label maps, made from logits or from instances."""
+"""Label maps, computed from logits or from instances."""
 
 from __future__ import annotations
 
@@ -39,8 +39,7 @@ PLANES = 1 << 24
 """Pixels interpolated at a time, plane by plane: 64 MB, or one plane if that is larger."""
 
 CELL_COST = 8
-"""Cost of a value interpolated cell by cell, relative to plane by plane (6 to 12 were measured).
-"""
+"""Cost of a value interpolated cell by cell, relative to plane by plane (6 to 12 were measured)."""
 
 
 def logits_to_label_map(logits: Tensor, size: Size) -> Tensor:
@@ -75,8 +74,8 @@ def logits_to_label_map(logits: Tensor, size: Size) -> Tensor:
     classes, height, width = logits.shape
     if (height, width) == tuple(size):
         return _argmax(logits)
-    # If there is little to gain, torch may also choose another kernel, which rounds differently: leave those
-    # cases to torch.
+    # If there is little to gain, torch may also choose another kernel, which rounds differently; such cases
+    # are left to torch.
     worthwhile = classes > 4 and min(size) > 128 and size[0] * size[1] >= 4 * height * width
     if worthwhile and logits.device.type == "cpu" and 1e-25 < largest < 1e37:  # where float32 is precise
         label_map = _pruned_argmax(logits, size, budget=classes * size[0] * size[1])
@@ -102,9 +101,9 @@ def _check_logits(logits: Tensor, size: Size) -> None:
 
 
 def _magnitude(logits: Tensor) -> float:
-    """The largest absolute value, or NaN where there is one."""
+    """The largest absolute value, or NaN if there is one."""
     if logits.device.type == "cpu":
-        values = logits.numpy()  # in this thread alone, see ``_pruned_argmax``
+        values = logits.numpy()  # in this thread only, see ``_pruned_argmax``
         return max(float(values.max()), -float(values.min()))
     return float(logits.abs().amax())
 
@@ -122,7 +121,7 @@ def _argmax(logits: Tensor) -> Tensor:
 
 
 def _plain_argmax(logits: Tensor, size: Size) -> Tensor:
-    """Interpolate some classes at a time and keep the largest so far."""
+    """Interpolate a few classes at a time and keep the largest so far."""
     if len(logits) <= 4 or sum(size) <= 128:  # torch's other kernels, which process all channels
         return _argmax(_interpolate(logits[None], size)[0])
     best = torch.full(size, -torch.inf, device=logits.device)
@@ -138,7 +137,7 @@ def _plain_argmax(logits: Tensor, size: Size) -> Tensor:
 
 @dataclass(frozen=True)
 class _Taps:
-    """The weights with which torch interpolates one axis of a source that is padded by one copy of its edge
+    """The weights with which torch interpolates one axis of a source that is padded with one copy of its edge
     on either side.
 
     Output ``j`` is ``low[j] * padded[cell[j]] + high[j] * padded[cell[j] + 1]``; cell ``i`` has the
@@ -159,8 +158,8 @@ class _Taps:
 
 
 def _taps(source: int, target: int) -> _Taps:
-    """Read the weights off torch itself, bit for bit, by interpolating four combs that are 1 at every fourth
-    place.
+    """Obtain torch's own weights, bit for bit, by interpolating four combs that are 1 at every fourth
+    position.
     """
     combs = torch.arange(source) % 4 == torch.arange(4)[:, None]
     weights = _interpolate(combs.float()[:, None, None, :], (1, target))[:, 0, 0].numpy()  # [4, target]
@@ -191,7 +190,7 @@ def _pruned_argmax(logits: Tensor, size: Size, budget: float) -> Tensor | None:
     winner, decided = _corner_winners(padded)
     y, x = np.nonzero(~decided & (rows.count > 0)[:, None] & (columns.count > 0))
     pixels = int(rows.count.max() * columns.count.max())
-    if 2 * len(y) * pixels * CELL_COST > budget:  # two contenders a cell, at least
+    if 2 * len(y) * pixels * CELL_COST > budget:  # two contenders per cell, at least
         return None
 
     label_map = winner[:, columns.cell][rows.cell]
@@ -222,7 +221,7 @@ def _pruned_argmax(logits: Tensor, size: Size, budget: float) -> Tensor | None:
 
 def _corner_winners(logits: Floats) -> tuple[Labels, Bools]:
     """The class that is largest at the upper left corner of each cell, uint8 ``[h - 1, w - 1]``, and whether
-    it is so, beyond any rounding, at all four, bool ``[h - 1, w - 1]``.
+    it is largest at all four corners, beyond any rounding, bool ``[h - 1, w - 1]``.
     """
     best, second = logits[0].copy(), np.full_like(logits[0], -np.inf)
     winner = np.zeros(best.shape, np.uint8)
@@ -249,7 +248,7 @@ class _Cells:
 
     Attributes:
         y: row of the upper left corner in the padded source, ``[K]``; ``x`` its column.
-        count: how many classes can win somewhere in the cell, ``[K]``, descending.
+        count: number of classes that can win somewhere in the cell, ``[K]``, descending.
         classes: these classes, ``[max(count), K]``; past ``count`` a filler.
         corners: their logits, float32 ``[4, max(count), K]``: upper left, upper right, lower left, lower
             right.
@@ -263,7 +262,7 @@ class _Cells:
 
 
 def _contenders(logits: Floats, y: Ints, x: Ints) -> _Cells:
-    """Leave out of each cell the classes that stay below the lowest corner of another."""
+    """Drop from each cell the classes that stay below the lowest corner of another class."""
     corners = np.stack([logits[:, y + dy, x + dx] for dy in (0, 1) for dx in (0, 1)])  # [4, C, K]
     bar = corners.min(axis=0).max(axis=0)
     contends = corners.max(axis=0) >= bar - np.abs(bar) * ROUNDING - TINY
@@ -280,7 +279,7 @@ def _interpolate_cells(
     cells: _Cells, rows: _Taps, columns: _Taps, at_y: Ints, at_x: Ints
 ) -> tuple[Labels, Bools]:
     """The largest class at every pixel of some cells, uint8 ``[K, sy, sx]``, and where rounding leaves it
-    open, bool.
+    undecided, bool.
     """
     low_x, high_x = columns.low[at_x], columns.high[at_x]  # [K, sx]
     low_y, high_y = rows.low[at_y][:, :, None], rows.high[at_y][:, :, None]  # [K, sy, 1]
@@ -309,7 +308,7 @@ class _Ties:
     Attributes:
         y: row in the label map, ``[P]``; ``x`` its column.
         row: upper row of the cell in the padded source, ``[P]``.
-        count: how many classes contend, ``[P]``.
+        count: number of contending classes, ``[P]``.
         classes: these classes in ascending order, ``[max(count), P]``; past ``count`` a filler.
     """
 
@@ -326,7 +325,7 @@ class _Ties:
 
     @classmethod
     def join(cls, parts: Sequence[_Ties]) -> _Ties:
-        """All pixels of some parts."""
+        """Concatenate the pixels of several parts."""
         most = max(len(part.classes) for part in parts)
         y, x, row, count = (
             np.concatenate([getattr(part, name) for part in parts]) for name in ("y", "x", "row", "count")
