@@ -1,5 +1,4 @@
-"""Combines recipes, ``--config`` files and ``key=value`` words into the settings of a run. Later sources win.
-"""
+"""Combines recipes, ``--config`` files and ``key=value`` words into the settings of a run. Later ones win."""
 
 from __future__ import annotations
 

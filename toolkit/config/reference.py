@@ -1,5 +1,4 @@
-"""Descriptions of all settings, for ``toolkit settings``, the references in ``docs/`` and shell completion.
-"""
+"""Describes all settings, for ``toolkit settings``, the references in ``docs/`` and shell completion."""
 
 from __future__ import annotations
 

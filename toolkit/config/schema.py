@@ -42,8 +42,7 @@ def _as_list(value: Any) -> Any:
 
 
 def _known_device(value: Any) -> Any:
-    """Refuse names that are not devices before anything is built; whether the device exists is checked later.
-    """
+    """Refuse names that are not devices early on; whether the device exists is checked later."""
     if isinstance(value, str) and not re.fullmatch(r"auto|(cpu|cuda|mps|xpu|hpu)(:\d+)?", value):
         meant = "cuda" if value.lower() in ("gpu", "nvidia") else "auto, cpu, cuda, cuda:1 or mps"
         raise ValueError(f"write {meant}")

@@ -1,5 +1,4 @@
-"""Fetches datasets from their publishers, unpacks them, and opens them once to check that they are complete.
-"""
+"""Fetches datasets from their publishers, unpacks them, and opens them once as a check."""
 
 from __future__ import annotations
 

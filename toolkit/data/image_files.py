@@ -215,8 +215,7 @@ class ImageSearch:
         return not self._is_left_out(folder.relative_to(root).parts, root)
 
     def takes_file(self, path: Path, root: Path) -> bool:
-        """Whether a file that a pattern matches below ``root`` is an image to include; if not, it is counted.
-        """
+        """Whether a file that a pattern matches below ``root`` is an image to include; else it is counted."""
         parts = path.relative_to(root).parts
         if self._is_left_out(parts[:-1], root):
             self.hidden += _has_no_data(parts[:-1]) and _has_image_suffix(path.name)
@@ -234,7 +233,7 @@ class ImageSearch:
         return not is_folder(entry) and self._counts(entry.name, is_regular_or_lost(entry))
 
     def _counts(self, name: str, is_file: bool) -> bool:
-        """Whether a file is an image to include; if not, it is counted."""
+        """Whether a file is an image to include; else it is counted."""
         if not is_data(name):
             self.hidden += _has_image_suffix(name)
             return False

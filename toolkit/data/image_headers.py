@@ -62,8 +62,7 @@ _ALPHA = (1, 2, 999)  # kinds of extra samples in TIFF; the last is Corel Draw's
 
 
 class _Jpeg(JpegImagePlugin.JpegImageFile):
-    """Skips the resolution, for which the parser would read the EXIF data and warn about every error in it.
-    """
+    """Skips the resolution, for which the parser would read the EXIF data and warn of every error in it."""
 
     def _read_dpi_from_exif(self) -> None:
         pass

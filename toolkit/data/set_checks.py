@@ -1,5 +1,4 @@
-"""Checks the splits of a dataset against each other: splits that are fine by themselves may not fit together.
-"""
+"""Checks the splits of a dataset against each other: splits that are each fine may not fit together."""
 
 from __future__ import annotations
 

@@ -24,8 +24,8 @@ class Bins:
     """Counts of predictions by score; bins of several images or processes can be added.
 
     Attributes:
-        counts: number of predictions in each bin, float64 ``[B]``; bin ``i`` contains the scores from ``i /
-            B`` up to, but not including, ``(i + 1) / B``, and the last also 1.
+        counts: number of predictions in each bin, float64 ``[B]``; bin ``i`` contains the scores from
+            ``i / B`` up to, but not including, ``(i + 1) / B``, and the last also 1.
         scores: the sums of their scores.
         correct: the numbers of correct predictions.
     """

@@ -82,7 +82,9 @@ def draw_reliability(reports: Sequence[Report], path: Path, when: str) -> bool:
             curve.x_label,
             RIGHT,
             curve.x,
-            {RIGHT: curve.y[RIGHT], "perfect calibration": curve.x} if np.isfinite(curve.y[RIGHT]).any() else {},
+            {RIGHT: curve.y[RIGHT], "perfect calibration": curve.x}
+            if np.isfinite(curve.y[RIGHT]).any()
+            else {},
             with_mean=False,
         )
         for report in reports

@@ -1,5 +1,4 @@
-"""``toolkit.evaluate`` and ``toolkit.compare``: evaluation from Python, with names or objects and progress.
-"""
+"""``toolkit.evaluate`` and ``toolkit.compare``: evaluation from Python, with progress."""
 
 from __future__ import annotations
 

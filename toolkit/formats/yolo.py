@@ -201,8 +201,7 @@ def _by_end(yolo: YoloSet, entry: str) -> Path | None:
 
 
 def others(yolo: YoloSet) -> list[str]:
-    """Entries of ``data.yaml`` that look like the images of a split, under a name that stands for no split.
-    """
+    """Entries of ``data.yaml`` that look like the images of a split, under a name that is not of a split."""
     known = SPLIT_KEYS | {"path", "names", "download"}
     found = []
     for name, value in yolo.data.items():
@@ -329,8 +328,7 @@ def _is_alone(label: Path) -> bool:
 
 
 def _is_label_file(path: Path) -> bool:
-    """Whether the first nonempty line describes an object; not true for ``classes.txt`` and ``README.txt``.
-    """
+    """Whether the first nonempty line describes an object; false for ``classes.txt`` and ``README.txt``."""
     try:
         with path.open(encoding="utf-8-sig") as file:
             first = next((line for line in file if line.strip()), "")

@@ -1,5 +1,4 @@
-"""Builds models from a plugin and its settings, with random weights, start weights or those of a checkpoint.
-"""
+"""Builds models from a plugin and its settings, with random, start or checkpoint weights."""
 
 from __future__ import annotations
 

@@ -228,8 +228,7 @@ def _layer_norm(input: Tensor, normalized_shape: list[int], **rest: object) -> T
     return _softmax(input, -1) if len(normalized_shape) == 1 else input.clone()
 
 
-# noqa: N803 - the operator's names
-def _group_norm(input: Tensor, N: int, C: int, group: int, **rest: object) -> Tensor:
+def _group_norm(input: Tensor, N: int, C: int, group: int, **rest: object) -> Tensor:  # noqa: N803 - the operator's names
     return _softmax(input.reshape(N, group, C // group, -1), 2).reshape(input.shape)
 
 

@@ -140,8 +140,7 @@ def _with_classes(
     axes: Collection[str],
     classes: tuple[str, ...],
 ) -> LoadReport:
-    """The report if heads were loaded by classes and the others of ``axes`` keep their random start values.
-    """
+    """The report if heads were loaded by class and the others of ``axes`` keep random start values."""
     anew = {name for name in axes if name not in heads and name not in fit.missing} | {*fit.reinitialized}
     decided = {*heads, *anew}
     return replace(

@@ -58,8 +58,7 @@ def _checked(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _written_keys(data: bytes) -> int:
-    """Colons after a quotation mark or a space: all keys, and a few more if text contains something similar.
-    """
+    """Colons after a quotation mark or a space: all keys, and a few more if text looks similar."""
     count = 0
     for start in range(0, len(data), _CHUNK):
         # including the character before it

@@ -117,8 +117,7 @@ def task_of(plugin: PluginManifest) -> TaskManifest:
 
 
 def fields_to_draw(fields: Iterable[str]) -> list[str]:
-    """The fields of a sample or a prediction that are drawn: all except those that another field stands for.
-    """
+    """The fields of a sample or a prediction that are drawn: all except those drawn with another one."""
     names = list(fields)
     drawn = {other for task in tasks() if set(task.predicts) & set(names) for other in task.draws}
     return [name for name in names if name not in drawn]

@@ -207,8 +207,7 @@ def _open_regular(path: str, flags: int) -> int:
 
 @dataclass
 class _Into:
-    """The state of ``into``: the folder, what was written there, and the folders that are known to be in it.
-    """
+    """The state of ``into``: the folder, what was written there, and the folders known to be in it."""
 
     folder: Path
     written: list[Path] = field(default_factory=list)

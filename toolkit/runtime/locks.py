@@ -122,7 +122,9 @@ def _held(path: Path, refusal: str = "", *, waits: str = "") -> Iterator[None]:
         except Timeout:
             raise UsageError(refusal) from None
         except NotImplementedError:
-            logger.info("%s is on a file system without locks: only one process at a time may write to it", path)
+            logger.info(
+                "%s is on a file system without locks: only one process at a time may write to it", path
+            )
     try:
         yield
     finally:

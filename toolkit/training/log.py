@@ -158,8 +158,7 @@ class RunLog:
             self.file.flush()
         self.tensorboard.write(figures, step)
         for other in self.loggers:
-            # type: ignore[misc]
-            self._tell(other, lambda other=other: other.log_metrics(dict(figures), step))
+            self._tell(other, lambda other=other: other.log_metrics(dict(figures), step))  # type: ignore[misc]
 
     def _tell(self, other: Logger, tell: Callable[[], None]) -> None:
         """Call an additional logger; if it fails, it is turned off, and training continues."""

@@ -47,7 +47,7 @@ class LossModule(nn.Module):
             sizes = ", ".join(f"{s.path or s.id} ({s.size[0]}×{s.size[1]})" for s in batch.samples)
             raise InvalidDataError(
                 f"{self.owner}, loss of the samples {sizes} (height×width): this batch leaves batch"
-                " norm with a single value, on which it cannot train. Hint: train.batch_size=2 or more for each"
-                " process and part, larger images, or another norm"
+                " norm with a single value, on which it cannot train. Hint: train.batch_size=2 or more for"
+                " each process and part, larger images, or another norm"
             ) from None
         return checked_losses(losses, batch.samples, owner=self.owner, with_gradient=torch.is_grad_enabled())

@@ -85,9 +85,7 @@ class RunReport:
             from toolkit.reporting.written import write_report
 
             write_report(self._findings(self.folder, *self.best), page)
-        except (
-            Exception
-        ) as error:  # a third-party dataset reads its images again, which may raise anything
+        except Exception as error:  # a third-party dataset reads its images again, which may raise anything
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             self.log.warn(f"{PAGE} cannot be written: {reason}. Training has ended without it")
         else:

@@ -33,9 +33,9 @@ class Splits:
     def __post_init__(self) -> None:
         if self.val is not None and tuple(self.val.classes) != tuple(self.train.classes):
             raise DataError(
-                f"the splits have different classes, or the same in a different order:"
-                f" {', '.join(self.train.classes)} for training and {', '.join(self.val.classes)} for validation."
-                " Hint: give both the same classes in the same order"
+                "the splits have different classes, or the same in a different order:"
+                f" {', '.join(self.train.classes)} for training, {', '.join(self.val.classes)} for validation"
+                ". Hint: give both the same classes in the same order"
             )
 
 

@@ -133,8 +133,7 @@ class Sample:
         return [name for name in FIELDS if getattr(self, name) is not None] + list(self.extras)
 
     def pin_memory(self) -> Sample:
-        """The sample with its image and label map in pinned memory, from which a GPU copies asynchronously.
-        """
+        """The sample with its image and label map in pinned memory, for asynchronous copies to a GPU."""
         label_map = None if self.label_map is None else self.label_map.pin_memory()
         return replace(self, image=self.image.pin_memory(), label_map=label_map)
 

@@ -48,8 +48,7 @@ def _stuff(panoptic: PanopticMap) -> torch.Tensor:
 
 
 def _named(panoptic: PanopticMap) -> list[int]:
-    """The numbers of the segments that get a name: things by descending score, then stuff by descending area.
-    """
+    """The numbers of the segments that get a name: things by score, then stuff by area, both descending."""
     areas = panoptic.areas().tolist()
     least = SMALLEST_NAMED * panoptic.numbers.numel()
     things, stuff = [], []

@@ -156,8 +156,7 @@ def parts_sheet(parts: Sequence[SheetPart], path: str | os.PathLike[str], *, cel
 
 
 def _alike(truth: Sample | Prediction | None, prediction: Prediction | Sample) -> Sample | Prediction | None:
-    """If the truth has both, only what the prediction has: objects should not be compared with a label map.
-    """
+    """If the truth has both, only what the prediction has: objects are not comparable to a label map."""
     if truth is None or truth.instances is None or truth.label_map is None:
         return truth
     if prediction.instances is None:
