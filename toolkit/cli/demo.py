@@ -16,13 +16,13 @@ SUMMARY = "train, evaluate and use three kinds of models on generated images, in
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Fill in the parser."""
+    """Add the arguments to the parser."""
     parser.add_argument(
         "--out",
         type=Path,
         default=Path("runs/demo"),
         metavar="DIR",
-        help="folder for everything it makes; default: runs/demo",
+        help="folder for all of its output; default: runs/demo",
     )
     parser.add_argument(
         "--only",
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the demo; print the tables and where the pictures are."""
+    """Run the demo; print the tables and the paths of the pictures."""
     from toolkit.config.tree import parse_words
     from toolkit.demo import PICTURE, run_demo
     from toolkit.demo import SUMMARY as SUMMARY_FILE
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _closing(out: Path, shown: Sequence[Part]) -> Iterator[str]:
-    """The commands that come next: compare the models of one dataset, and train on one's own photos."""
+    """The commands that come next: compare the models of one dataset, and train on your own photos."""
     from toolkit.cli.next_steps import FOLDER, next_lines
 
     on = {part.plugin: part.data for part in shown}

@@ -28,7 +28,7 @@ SUMMARY = "evaluate a run, or predictions from any source, on a dataset"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Fill in the parser."""
+    """Add the arguments to the parser."""
     add_run_or_predictions(parser)
     add_data_arguments(parser, default="the data that RUN was trained on")
     parser.add_argument(
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='print one JSON object {"metrics": {name: value}, "reports": […]} and nothing else',
     )
     parser.add_argument(
-        "--batch-size", type=positive, default=4, metavar="N", help="with RUN: images at a time"
+        "--batch-size", type=positive, default=4, metavar="N", help="with RUN: images per batch"
     )
     parser.add_argument(
         "--workers",
@@ -75,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure, print, and keep the reports beside the run."""
+    """Evaluate, print, and save the reports in the run's folder."""
     from toolkit.config.tree import parse_words
 
     settle_run_or_predictions(args, "evaluate")
@@ -131,7 +131,7 @@ def _closing(args: argparse.Namespace) -> Iterator[str]:
 
 
 def _what_was_measured(args: argparse.Namespace, data: str) -> str:
-    """Which data and split the figures are of, and how to choose others where nobody chose."""
+    """The data and the split that were used, and how to choose others if they were not chosen."""
     from toolkit import registry
 
     manifest = registry.named(registry.datasets(), data)
@@ -141,8 +141,8 @@ def _what_was_measured(args: argparse.Namespace, data: str) -> str:
 
 
 def to_json(reports: list[Report]) -> str:
-    """The one object that ``--json`` prints: all metrics by name, and the whole reports; what is undefined is
-    null.
+    """The single object that ``--json`` prints: all metrics by name, and the complete reports; undefined
+    values are null.
     """
     metrics: dict[str, Any] = {}
     for report in reports:

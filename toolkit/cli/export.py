@@ -11,7 +11,7 @@ SUMMARY = "export a run's weights in the format of the model's original software
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Fill in the parser."""
+    """Add the arguments to the parser."""
     parser.add_argument("run", metavar="RUN", help="run folder or checkpoint file")
     what = (
         'torch file {"model": tensors} to write, such as weights.pth; the manifest is written next to it as'

@@ -21,7 +21,7 @@ WIDEST = 110
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Fill in the parser."""
+    """Add the arguments to the parser."""
     parser.add_argument(
         "section",
         nargs="?",
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _chosen_groups(args: argparse.Namespace) -> Iterator[Group]:
-    """All groups, less those of other plugins and datasets where one is named."""
+    """All groups, without those of other plugins and datasets if one is named."""
     from toolkit import registry
     from toolkit.config.reference import groups
 
@@ -76,7 +76,7 @@ def _chosen_groups(args: argparse.Namespace) -> Iterator[Group]:
 
 
 def _with_key(group: Group, fits: Callable[[str], bool]) -> Iterator[Group]:
-    """The group with those settings whose key fits, if any does."""
+    """The group with only the settings whose key matches, if there are any."""
     import dataclasses
 
     entries = tuple(entry for entry in group.entries if fits(entry.key))
@@ -93,7 +93,7 @@ def _nothing(text: str, args: argparse.Namespace) -> str:
 
 
 def _defaults(plugin: str | None) -> dict[str, object]:
-    """What a plugin sets where nobody else does, by full keys."""
+    """The default settings of a plugin, by full keys."""
     from toolkit import registry
     from toolkit.config.tree import flat_items
 

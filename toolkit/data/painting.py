@@ -63,7 +63,7 @@ def instances_to_label_map(instances: Instances, classes: Sequence[str]) -> Tens
 
 
 class ObjectsAsClasses(Dataset):
-    """Paints the objects of each image into a label map; everything else is background.
+    """The objects of each image are painted into a label map; everything else is background.
 
     Args:
         dataset: a dataset of objects with masks. If its classes have no background, one is added as the first

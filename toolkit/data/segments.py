@@ -38,8 +38,7 @@ def thing_classes_of(dataset: Dataset) -> frozenset[str]:
 
 
 class AsPanoptic(Dataset, ThingClasses):
-    """Objects become things, and whatever the label map shows outside of them becomes stuff; without a label
-    map, that is background.
+    """Objects become things; the rest of the label map, or background if there is none, becomes stuff.
 
     Pixels that have a thing class in the label map but belong to no object are void. Where
     objects overlap, the smaller one is on top.

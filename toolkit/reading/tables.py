@@ -14,7 +14,7 @@ def read_table(text: str, source: str, error: MakeError) -> Iterator[tuple[int, 
     are empty lists.
 
     Args:
-        text: of the table.
+        text: the text of the table.
         source: the file, for messages.
         error: the kind of error to raise.
 
