@@ -21,7 +21,7 @@ import toolkit
 from toolkit.errors import ToolkitError, UsageError
 from toolkit.runtime.allocator import keep_freed_memory
 from toolkit.runtime.children import isolated_children
-from toolkit.runtime.text import WrappingFormatter, printable, shown_as_text
+from toolkit.runtime.text import WrappingFormatter, printable, shown_as_text, wrapped
 
 # Listed here, because `toolkit --help` must not import the commands to show them; a test compares the list
 # with the modules.
@@ -171,7 +171,7 @@ def _run(words: Sequence[str]) -> int:
     except UsageError as error:
         if TRACEBACK in words:
             raise
-        sys.stderr.write(f"error: {printable(error)}\n")
+        sys.stderr.write(wrapped(f"error: {printable(error)}\n", sys.stderr))
         return error.exit_code
     _log_to_stderr()
     keep_freed_memory()
@@ -184,7 +184,7 @@ def _run(words: Sequence[str]) -> int:
         if args.traceback:
             raise
         # in one piece, so that the lines of two processes are not mixed; print writes two pieces
-        sys.stderr.write(f"error: {printable(error)}\n")
+        sys.stderr.write(wrapped(f"error: {printable(error)}\n", sys.stderr))
         return error.exit_code
     except BrokenPipeError:
         # pending output has nowhere to go

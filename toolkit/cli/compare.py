@@ -17,6 +17,7 @@ from toolkit.cli.options import (
     natural,
     positive,
 )
+from toolkit.runtime.text import print_whole
 
 if TYPE_CHECKING:
     from toolkit.evaluation.run_figures import Comparison
@@ -96,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
         show_progress=True,
     )
     if args.json:
-        print(json.dumps(comparison.to_dict(), allow_nan=False))
+        print_whole(json.dumps(comparison.to_dict(), allow_nan=False))
         return 0
     from toolkit.runtime.terminal import Terminal
 

@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from toolkit.runtime.text import print_whole
+
 SUMMARY = "print a completion script for your shell"
 
 SHELLS = ("bash", "zsh", "tcsh")
@@ -30,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the script."""
-    print(script(args.shell))
+    print_whole(script(args.shell))
     return 0
 
 

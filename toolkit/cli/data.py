@@ -12,7 +12,7 @@ from toolkit.cli.data_check import check, print_next, print_notes, print_unread
 from toolkit.cli.data_fix import add_fix_argument
 from toolkit.cli.options import data_options, natural, positive
 from toolkit.reading.files import expanded
-from toolkit.wording import counted
+from toolkit.wording import counted, quoted
 
 if TYPE_CHECKING:
     from toolkit.data.dataset import Dataset
@@ -177,7 +177,7 @@ def _sample(manifest: DatasetManifest, args: argparse.Namespace) -> int:
         count = draw_sample(manifest, folder)
     print(
         f"{count} synthetic images in the layout of {manifest.name} (not real {manifest.name} data) are in"
-        f" {folder}"
+        f" {quoted(folder)}"
     )
     where = ["--data-dir", args.data_dir] if args.data_dir else []
     print(f"Check them with: {shlex.join(['toolkit', 'data', 'check', manifest.name, *where])}")
@@ -212,7 +212,7 @@ def _preview(manifest: DatasetManifest, args: argparse.Namespace) -> int:
             seed=args.seed,
             on_progress=lambda: advance(1),
         )
-    print(f"{shown} of {len(dataset)} samples of {split}: {args.out}")
+    print(f"{shown} of {len(dataset)} samples of {split}: {quoted(args.out)}")
     print_next(manifest, args)
     return 0
 
@@ -304,4 +304,4 @@ def _write(split: str, dataset: Dataset, writing: Iterator[str], args: argparse.
     with counting(f"writing {split}", total) as advance:
         for _ in writing:
             advance(1)
-    print(f"{split}: {counted(total, 'sample')} written to {args.out}")
+    print(f"{split}: {counted(total, 'sample')} written to {quoted(args.out)}")

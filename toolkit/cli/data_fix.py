@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toolkit.reading.files import expanded
-from toolkit.wording import counted
+from toolkit.wording import counted, quoted
 
 if TYPE_CHECKING:
     from toolkit.data.checks import SplitReport
@@ -169,7 +169,8 @@ def _print_changes(changes: Sequence[Change], losses: Counter[str], out: Path) -
     for text, count in losses.items():
         if count:
             print(f"lost in the copy: {text} ({count})")
-    print(f"{counted(len(changes), 'change')} in the copy in {out}; {out / CHANGES_FILE} lists them")
+    listed = quoted(out / CHANGES_FILE)
+    print(f"{counted(len(changes), 'change')} in the copy in {quoted(out)}; {listed} lists them")
 
 
 def _command(args: argparse.Namespace) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toolkit.cli.options import add_settings_argument
+from toolkit.wording import quoted
 
 if TYPE_CHECKING:
     from toolkit.demo import Part
@@ -45,15 +46,17 @@ def run(args: argparse.Namespace) -> int:
     shown: list[Part] = []
     for part in run_demo(args.out, only=args.only, overrides=parse_words(args.settings)):
         for report in part.reports:
-            console.print(
+            print(
                 f"\n{part.plugin} on the test split of {part.data}, after"
                 f" {part.train_seconds:.0f} s of training"
             )
             console.print(report.table())
-        console.print(f"results and overlays of {part.images} photos: {args.out / f'{part.plugin}-results'}")
-        console.print(f"image, truth and prediction side by side: {part.sheet}")
+        results = quoted(args.out / f"{part.plugin}-results")
+        print(f"results and overlays of {part.images} photos: {results}")
+        print(f"image, truth and prediction side by side: {quoted(part.sheet)}")
         shown.append(part)
-    console.print(f"all models in one picture: {args.out / PICTURE}; metrics: {args.out / SUMMARY_FILE}")
+    picture, metrics = quoted(args.out / PICTURE), quoted(args.out / SUMMARY_FILE)
+    print(f"all models in one picture: {picture}; metrics: {metrics}")
     for line in _closing(args.out, shown):
         print(line)
     return 0

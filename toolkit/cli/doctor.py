@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Literal
 
 import toolkit
 from toolkit.cli.options import add_plugin_files_argument, load_plugin_files
+from toolkit.runtime.text import print_whole
 
 if TYPE_CHECKING:
     from toolkit.registry.manifests import Manifest
@@ -85,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
             "packages": [asdict(finding) for finding in packages],
             "parts": [asdict(finding) for finding in parts],
         }
-        print(json.dumps({"ok": not broken, "machine": machine, "device": device} | findings))
+        print_whole(json.dumps({"ok": not broken, "machine": machine, "device": device} | findings))
         return 1 if broken else 0
     for line in _report(machine, device, packages, parts):
         print(line)

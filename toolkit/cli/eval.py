@@ -20,6 +20,7 @@ from toolkit.cli.options import (
     positive,
     settle_run_or_predictions,
 )
+from toolkit.runtime.text import print_whole
 
 if TYPE_CHECKING:
     from toolkit.evaluation.report import Report
@@ -100,14 +101,11 @@ def run(args: argparse.Namespace) -> int:
     else:
         reports = evaluate_predictions(args.predictions, **common, label_values=args.label_values)
     if args.json:
-        print(to_json(reports))
+        print_whole(to_json(reports))
     else:
         from toolkit.runtime.terminal import Terminal
 
-        console = Terminal(soft_wrap=True)
-        console.print(
-            _what_was_measured(args, args.data or data_of_run(args.run)), highlight=False, markup=False
-        )
+        print(_what_was_measured(args, args.data or data_of_run(args.run)))
         console = Terminal()
         for report in reports:
             console.print(report.table())

@@ -21,8 +21,8 @@ from toolkit.cli.options import (
     positive,
     refuse_swapped,
 )
-from toolkit.runtime.text import printable
-from toolkit.wording import counted
+from toolkit.runtime.text import printable, wrapped
+from toolkit.wording import counted, quoted
 
 if TYPE_CHECKING:
     from toolkit.inference.predictor import Predictor
@@ -183,11 +183,11 @@ def predict_and_describe(predictor: Predictor, paths: Sequence[str], out: Path, 
         summary = predict_folder(predictor, paths, out, **how)
     except KeyboardInterrupt:
         stopped = f"stopped; the results so far are in {out}; --resume continues from there"
-        print(printable(stopped), file=sys.stderr)
+        print(wrapped(printable(stopped), sys.stderr), file=sys.stderr)
         raise
     print(_described(summary, out, time.perf_counter() - start))
     for warning in summary.warnings():
-        print(printable(f"warning: {warning}"), file=sys.stderr)
+        print(wrapped(printable(f"warning: {warning}"), sys.stderr), file=sys.stderr)
     return summary
 
 
@@ -202,7 +202,7 @@ def _described(summary: Summary, out: Path, seconds: float) -> str:
     if summary.failed:
         parts.append(f"{summary.failed} skipped (manifest.jsonl says why)")
     found = summary.found.line()
-    lines = [f"{', '.join(parts)}; results in {out}"]
+    lines = [f"{', '.join(parts)}; results in {quoted(out)}"]
     if found:
         lines.append(f"found: {found}")
     if summary.left_out:

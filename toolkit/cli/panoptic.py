@@ -16,6 +16,7 @@ from toolkit.cli.options import (
     natural,
     positive,
 )
+from toolkit.runtime.text import print_whole
 
 SUMMARY = "merge a semantic and an instance run into panoptic segments, for images or to evaluate"
 
@@ -144,7 +145,7 @@ def _measure(args: argparse.Namespace, words: list[str]) -> int:
         precision=args.precision,
     )
     if args.json:
-        print(to_json(list(reports)))
+        print_whole(to_json(list(reports)))
         return 0
     console = Terminal()
     for report in reports:

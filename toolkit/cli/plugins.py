@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from toolkit.cli.options import add_settings_argument
 from toolkit.reading.files import expanded
+from toolkit.wording import quoted
 
 if TYPE_CHECKING:
     from toolkit.config import Settings
@@ -114,7 +115,7 @@ def _new(args: argparse.Namespace) -> int:
     from toolkit.testing.scaffold import write_new
 
     file, test = write_new(args.name, args.kind, args.out)
-    print(f"{file} and {test} are written")
+    print(f"{quoted(file)} and {quoted(test)} are written")
     commands = [["toolkit", "plugins", "check", str(file)], ["pytest", str(test)]]
     if args.kind in ("semantic", "instance", "promptable"):
         commands.insert(0, ["toolkit", "train", "--plugin", str(file), "--data", "shapes"])

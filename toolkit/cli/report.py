@@ -17,6 +17,7 @@ from toolkit.cli.options import (
     positive,
     settle_run_or_predictions,
 )
+from toolkit.wording import quoted
 
 SUMMARY = "write a page with a run's figures, its errors, and the labels that may be wrong"
 
@@ -104,5 +105,5 @@ def run(args: argparse.Namespace) -> int:
         )
     else:
         written = report_predictions(args.predictions, **common, label_values=args.label_values)
-    print(f"The report is {written.path}; the same figures are in {written.json_path}")
+    print(f"The report is {quoted(written.path)}; the same figures are in {quoted(written.json_path)}")
     return 0

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from toolkit.cli.options import add_plugin_files_argument, load_plugin_files
 from toolkit.reading.files import expanded
+from toolkit.runtime.text import print_whole
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -72,16 +73,15 @@ def run(args: argparse.Namespace) -> int:
 
     summary = summarize(model, args.size)
     if args.json:
-        print(json.dumps({"model": what} | to_json(summary), allow_nan=False))
+        print_whole(json.dumps({"model": what} | to_json(summary), allow_nan=False))
         return 0
     from toolkit.runtime.terminal import Terminal
 
-    console = Terminal()
-    console.print(what, markup=False)
+    print(what)
     if args.depth:
-        console.print(layer_table(summary, args.depth))
+        Terminal().print(layer_table(summary, args.depth))
     for line in describe(summary):
-        console.print(line, markup=False)
+        print(line)
     return 0
 
 

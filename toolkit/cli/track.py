@@ -13,7 +13,7 @@ from toolkit.cli.options import (
     model_settings,
     refuse_swapped,
 )
-from toolkit.wording import counted
+from toolkit.wording import counted, quoted
 
 SUMMARY = "track objects through a video with a promptable model"
 
@@ -72,10 +72,10 @@ def run(args: argparse.Namespace) -> int:
             on_start=frames.start,
             on_record=frames.advance,
         )
-    print(f"{counted(count, 'object')} tracked; the results of each frame are in {out}")
+    print(f"{counted(count, 'object')} tracked; the results of each frame are in {quoted(out)}")
     print(
-        f"To correct an object, add points in the frame where it is lost to {args.prompts}, and track again"
-        " with another --out"
+        f"To correct an object, add points in the frame where it is lost to {quoted(args.prompts)}, and"
+        " track again with another --out"
     )
     return 0
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolkit.cli.options import add_data_arguments, add_settings_argument, is_setting, load_named
+from toolkit.wording import quoted
 
 if TYPE_CHECKING:
     from toolkit.config import RunSettings
@@ -173,4 +174,4 @@ def closing(result: TrainResult, settings: RunSettings) -> Iterator[str]:
     if not math.isnan(result.best):  # NaN without validation
         data = ["--data", settings.data.name] if is_path(settings.data.name) else []
         commands.insert(0, ["eval", run, *data, *plugin])
-    yield from next_lines(*commands, title=f"The run is in {run}. Next:")
+    yield from next_lines(*commands, title=f"The run is in {quoted(run)}. Next:")

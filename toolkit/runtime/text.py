@@ -12,8 +12,7 @@ import logging
 import os
 import re
 import sys
-import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TextIO, cast
 
 _HIDDEN = re.compile(
@@ -42,6 +41,9 @@ _PLAIN = str.maketrans(
     }
 )
 """Replacements for characters in our own messages, for consoles that only have ASCII."""
+
+_WORD = re.compile(r"(\s*)((?:(?<![^\s=(])'[^']*'|\S)+)")
+"""A word, or several in quotes, after the spaces before it."""
 
 VISIBLE = "toolkit.visible"
 """The name of the error handler that replaces characters that an encoding lacks."""
@@ -85,11 +87,10 @@ class VisibleFormatter(logging.Formatter):
 
 
 class WrappingFormatter(VisibleFormatter):
-    """Also breaks lines that are too long for a terminal at spaces. Lines with a command stay whole, so that
-    it can be copied.
+    """Also breaks lines that are too long for a terminal, see ``wrapped``.
 
     Args:
-        stream: the stream that the lines are written to; if it is not a terminal, they stay whole.
+        stream: the stream that the lines are written to.
     """
 
     def __init__(self, stream: Any) -> None:
@@ -98,31 +99,83 @@ class WrappingFormatter(VisibleFormatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The lines."""
-        text = super().format(record)
-        try:
-            width = os.get_terminal_size(self.stream.fileno()).columns
-        except (OSError, ValueError):
-            return text
-        return "\n".join(_at_spaces(line, width) for line in text.split("\n"))
+        return wrapped(super().format(record), self.stream)
+
+
+def wrapped(text: str, stream: Any) -> str:
+    """Text whose lines are broken at spaces to fit the terminal that a stream writes to; unchanged if the
+    stream is not a terminal.
+
+    Commands and words in quotes are never broken, so that they can be copied; nor are long words, such as
+    paths.
+    """
+    try:
+        width = os.get_terminal_size(stream.fileno()).columns
+    except (AttributeError, OSError, ValueError):
+        return text
+    return "\n".join(_at_spaces(line, width) for line in text.split("\n"))
 
 
 def _at_spaces(line: str, width: int) -> str:
-    if len(line) <= width or "toolkit " in line:
+    if len(line) <= width:
         return line
-    return textwrap.fill(line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    indent = line[: len(line) - len(line.lstrip())] + "  "
+    lines, current = [], ""
+    for gap, unit in _units(line):
+        if current and len(current) + len(gap) + len(unit) > width:
+            lines.append(current)
+            current = indent + unit
+        else:
+            current += gap + unit
+    return "\n".join([*lines, current]) + line[len(line.rstrip()) :]
+
+
+def _units(line: str) -> Iterator[tuple[str, str]]:
+    """The parts of a line that stay whole, each with the spaces before it: words, text in quotes, and
+    commands up to the next punctuation mark.
+    """
+    words: list[tuple[str, str]] = _WORD.findall(line)
+    start = 0
+    while start < len(words):
+        end = start + 1
+        if _is_command(words, start):
+            while end < len(words) and words[end - 1][1][-1] not in ";,.:)`":
+                end += 1
+        (gap, word), more = words[start], words[start + 1 : end]
+        yield gap, word + "".join(between + each for between, each in more)
+        start = end
+
+
+def _is_command(words: Sequence[tuple[str, str]], start: int) -> bool:
+    """Whether a command starts at a word: true for ``toolkit data list``, false for ``the toolkit wrote``."""
+    before = words[start - 1][1] if start else ""
+    after = words[start + 1][1] if start + 1 < len(words) else ""
+    is_program = words[start][1].lstrip("(`") in ("toolkit", "pip")
+    return is_program and after[:1].islower() and before.lower() not in ("a", "the", "this")
 
 
 class _Visible:
-    """A stream that shows control characters instead of sending them; rich, which sends escape codes of its
-    own, finds the stream behind it.
+    """A stream that shows control characters instead of sending them, and breaks long lines to fit a
+    terminal; rich, which does both itself, finds the stream behind it.
     """
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
+        self._is_within_line = False
         self.rich_proxied_file = stream  # the name by which rich looks for it
 
     def write(self, text: str) -> int:
+        shown = printable(text)
+        self._stream.write(shown if self._is_within_line else wrapped(shown, self._stream))
+        return self._wrote(text)
+
+    def write_whole(self, text: str) -> int:
         self._stream.write(printable(text))
+        return self._wrote(text)
+
+    def _wrote(self, text: str) -> int:
+        if text:
+            self._is_within_line = not text.endswith("\n")
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
@@ -145,6 +198,13 @@ def shown_as_text() -> Iterator[None]:
             stack.callback(setattr, sys, "stdout", sys.stdout)
             sys.stdout = cast(TextIO, _Visible(sys.stdout))
         yield
+
+
+def print_whole(text: str) -> None:
+    """Print text for programs, such as JSON, whose lines are not broken on a terminal, either."""
+    stream: Any = sys.stdout
+    write = stream.write_whole if isinstance(stream, _Visible) else stream.write
+    write(f"{text}\n")
 
 
 def _set_errors(stream: Any, errors: str) -> None:
